@@ -1,0 +1,3 @@
+//! The `ironhull` program.
+
+fn main() {}

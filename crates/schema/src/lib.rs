@@ -1,0 +1,15 @@
+//! Facts about the Kubernetes API, in one table.
+//!
+//! A [`TypeDef`] says of one API type which fields it has, and of each [`Field`] what every engine needs:
+//! its JSON name, protobuf number and shape, whether Go holds it behind a pointer, how lists merge, its
+//! default. A [`ResourceDef`] says of one served resource its names, scope, verbs and subresources.
+//!
+//! The built-in table is generated (`cargo xtask gen`, see `generated`); a CustomResourceDefinition
+//! compiles into the same types at run time, so codecs, patches, field validation, discovery and OpenAPI are
+//! written once. This crate holds facts only: it must not know objects, JSON text or any behaviour of a kind.
+
+mod fields;
+mod resources;
+
+pub use fields::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef};
+pub use resources::{ResourceDef, Scope, SubresourceDef, Verb};
