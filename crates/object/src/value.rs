@@ -1,0 +1,393 @@
+//! The object tree.
+//!
+//! A [`Value`] is an API object, or a part of one, of any kind. Keys of known fields are borrowed from the
+//! schema table, so that a tree holds no copy of them; unknown keys (labels, data of a ConfigMap) are its own.
+//! Maps keep the order in which their entries came; equality ignores it.
+//!
+//! ```
+//! use object::{Value, value};
+//! let mut pod = value!({"metadata": {"name": "web", "labels": {"app": "web"}}});
+//! assert_eq!(pod.at("metadata.name").as_str(), Some("web"));
+//! pod.set_path(&["spec", "nodeName"], Value::from("node-1"));
+//! assert_eq!(pod.at("spec.nodeName"), &Value::from("node-1"));
+//! ```
+
+use std::borrow::Borrow;
+use std::fmt;
+
+mod key;
+mod macros;
+
+pub use key::Key;
+
+/// What stands where nothing is.
+static NULL: Value = Value::Null;
+
+/// A JSON value.
+#[derive(Clone, Default)]
+pub enum Value {
+    /// `null`
+    #[default]
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// An integer
+    Int(i64),
+    /// A number with a fraction or an exponent, or beyond 64 bits
+    Float(f64),
+    /// A string
+    String(Box<str>),
+    /// A list
+    List(Vec<Value>),
+    /// An object
+    Map(Map),
+}
+
+impl Value {
+    /// An empty object.
+    pub fn map() -> Value {
+        Value::Map(Map::new())
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// Whether this is absent in Go's sense of `omitempty`: null, `""`, `0`, `false`, an empty list or object.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Bool(b) => !b,
+            Value::Int(i) => *i == 0,
+            Value::Float(f) => *f == 0.0,
+            Value::String(s) => s.is_empty(),
+            Value::List(l) => l.is_empty(),
+            Value::Map(m) => m.is_empty(),
+        }
+    }
+
+    /// The string, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Value::String(s) = self { Some(s) } else { None }
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(b) = self { Some(*b) } else { None }
+    }
+
+    /// The integer, if it is one (a float without a fraction counts).
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Int(i) => Some(*i),
+            Value::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Some(*f as i64),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Int(i) => Some(*i as f64),
+            Value::Float(f) => Some(*f),
+            _ => None,
+        }
+    }
+
+    /// The object, if it is one.
+    pub fn as_map(&self) -> Option<&Map> {
+        if let Value::Map(m) = self { Some(m) } else { None }
+    }
+
+    /// The object, if it is one.
+    pub fn as_map_mut(&mut self) -> Option<&mut Map> {
+        if let Value::Map(m) = self { Some(m) } else { None }
+    }
+
+    /// The list, if it is one.
+    pub fn as_list(&self) -> Option<&[Value]> {
+        if let Value::List(l) = self { Some(l) } else { None }
+    }
+
+    /// The list, if it is one.
+    pub fn as_list_mut(&mut self) -> Option<&mut Vec<Value>> {
+        if let Value::List(l) = self { Some(l) } else { None }
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items(&self) -> std::slice::Iter<'_, Value> {
+        self.as_list().unwrap_or_default().iter()
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items_mut(&mut self) -> std::slice::IterMut<'_, Value> {
+        match self {
+            Value::List(l) => l.iter_mut(),
+            _ => [].iter_mut(),
+        }
+    }
+
+    /// The entries of an object; none for anything else.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.as_map().into_iter().flat_map(Map::iter)
+    }
+
+    /// The member of an object; `null` where there is none or this is no object.
+    pub fn get(&self, key: &str) -> &Value {
+        self.as_map().and_then(|m| m.get(key)).unwrap_or(&NULL)
+    }
+
+    /// The member of an object for change; `None` where there is none or this is no object.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.as_map_mut().and_then(|m| m.get_mut(key))
+    }
+
+    /// What stands at a dotted path of members; `null` where nothing is. Keys that hold dots want
+    /// [`Value::at_path`].
+    pub fn at(&self, path: &str) -> &Value {
+        path.split('.').fold(self, |value, key| value.get(key))
+    }
+
+    /// What stands at a path of members; `null` where nothing is.
+    pub fn at_path(&self, path: &[&str]) -> &Value {
+        path.iter().fold(self, |value, key| value.get(key))
+    }
+
+    /// What stands at a dotted path, for change; `None` where nothing is.
+    pub fn at_mut(&mut self, path: &str) -> Option<&mut Value> {
+        path.split('.').try_fold(self, |value, key| value.get_mut(key))
+    }
+
+    /// The string at a dotted path; `""` where there is none.
+    pub fn str_at(&self, path: &str) -> &str {
+        self.at(path).as_str().unwrap_or_default()
+    }
+
+    /// The member of an object, made `null` where it was missing; this becomes an object if it was none.
+    pub fn entry(&mut self, key: impl Into<Key>) -> &mut Value {
+        if !matches!(self, Value::Map(_)) {
+            *self = Value::map();
+        }
+        let Value::Map(map) = self else { unreachable!("made a map above") };
+        map.entry(key.into())
+    }
+
+    /// Puts a member into the object (this becomes one if it was none).
+    pub fn set(&mut self, key: impl Into<Key>, value: impl Into<Value>) {
+        *self.entry(key) = value.into();
+    }
+
+    /// Puts a value at a path, making the objects on the way.
+    pub fn set_path(&mut self, path: &[&'static str], value: Value) {
+        *path.iter().fold(self, |at, key| at.entry(*key)) = value;
+    }
+
+    /// Puts a member where it is missing or null; the defaulting of one field.
+    pub fn set_default(&mut self, key: &'static str, value: impl Into<Value>) {
+        let entry = self.entry(key);
+        if entry.is_null() {
+            *entry = value.into();
+        }
+    }
+
+    /// Takes a member out of the object.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        self.as_map_mut().and_then(|m| m.remove(key))
+    }
+
+    /// Takes this value out and leaves `null`.
+    pub fn take(&mut self) -> Value {
+        std::mem::take(self)
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a == b,
+            (Value::Map(a), Value::Map(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Bool(b) => b.fmt(f),
+            Value::Int(i) => i.fmt(f),
+            Value::Float(x) => x.fmt(f),
+            Value::String(s) => s.fmt(f),
+            Value::List(l) => l.fmt(f),
+            Value::Map(m) => f.debug_map().entries(m.iter()).finish(),
+        }
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => |$x:ident| $into:expr;)*) => {$(
+        impl From<$from> for Value {
+            fn from($x: $from) -> Value { $into }
+        }
+    )*};
+}
+
+value_from! {
+    bool => |x| Value::Bool(x);
+    i32 => |x| Value::Int(x.into());
+    u32 => |x| Value::Int(x.into());
+    i64 => |x| Value::Int(x);
+    f64 => |x| Value::Float(x);
+    &str => |x| Value::String(x.into());
+    String => |x| Value::String(x.into_boxed_str());
+    Box<str> => |x| Value::String(x);
+    Vec<Value> => |x| Value::List(x);
+    Map => |x| Value::Map(x);
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(x: Option<T>) -> Value {
+        x.map_or(Value::Null, Into::into)
+    }
+}
+
+/// An object: entries in the order in which they came.
+#[derive(Clone, Default)]
+pub struct Map {
+    entries: Vec<(Key, Value)>,
+}
+
+impl Map {
+    /// An empty object.
+    pub fn new() -> Map {
+        Map::default()
+    }
+
+    /// An empty object with room for `capacity` entries.
+    pub fn with_capacity(capacity: usize) -> Map {
+        Map { entries: Vec::with_capacity(capacity) }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.entries.iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
+    }
+
+    /// The value of a key, for change.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.entries.iter_mut().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
+    }
+
+    /// Whether the key is there.
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The value of a key, made `null` where it was missing.
+    pub fn entry(&mut self, key: Key) -> &mut Value {
+        let index = match self.entries.iter().position(|(k, _)| *k == key) {
+            Some(index) => index,
+            None => {
+                self.entries.push((key, Value::Null));
+                self.entries.len() - 1
+            }
+        };
+        &mut self.entries[index].1
+    }
+
+    /// Puts a value; the old one comes back.
+    pub fn insert(&mut self, key: impl Into<Key>, value: Value) -> Option<Value> {
+        let key = key.into();
+        match self.entries.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, old)) => Some(std::mem::replace(old, value)),
+            None => {
+                self.entries.push((key, value));
+                None
+            }
+        }
+    }
+
+    /// Appends an entry whose key is known not to be there yet (a parser that checks duplicates itself).
+    pub fn push(&mut self, key: Key, value: Value) {
+        self.entries.push((key, value));
+    }
+
+    /// Takes an entry out; the others keep their order.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let index = self.entries.iter().position(|(k, _)| k.as_str() == key)?;
+        Some(self.entries.remove(index).1)
+    }
+
+    /// Keeps the entries for which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
+        self.entries.retain_mut(|(k, v)| keep(k.as_str(), v));
+    }
+
+    /// The entries.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(k, v)| (k.as_str(), v))
+    }
+
+    /// The entries, for change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
+        self.entries.iter_mut().map(|(k, v)| (k.as_str(), v))
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(k, _)| k.as_str())
+    }
+
+    /// Gives room that is not used back.
+    pub fn shrink_to_fit(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        self.len() == other.len() && self.iter().all(|(k, v)| other.get(k) == Some(v))
+    }
+}
+
+impl<K: Into<Key>> FromIterator<(K, Value)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, Value)>>(iter: I) -> Map {
+        let mut map = Map::new();
+        for (key, value) in iter {
+            map.insert(key, value);
+        }
+        map
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (Key, Value);
+    type IntoIter = std::vec::IntoIter<(Key, Value)>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
