@@ -3,9 +3,16 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`value`](Value) | the tree itself |
+//! | [`field`] | errors of single fields and the paths that name them |
+//! | [`Status`] | the error form of the API |
 //!
 //! This crate knows the schema table and nothing of any kind's behaviour, of storage or of HTTP.
 
+pub mod field;
+mod status;
+mod text;
 mod value;
 
+pub use status::{Cause, Details, MODIFIED, Reason, Response, Status};
+pub use text::quote;
 pub use value::{Key, Map, Value};

@@ -1,0 +1,379 @@
+//! Errors of single fields, and the paths that name them.
+//!
+//! The texts are part of the API: clients and tests match them. They follow
+//! `k8s.io/apimachinery/pkg/util/validation/field`.
+//!
+//! ```
+//! use object::field::{Error, Errors, Path};
+//! let spec = Path::root("spec");
+//! let mut errors = Errors::new();
+//! errors.invalid(&spec.child("replicas"), -1, "must be greater than or equal to 0");
+//! errors.required(&spec.child("containers").index(0).child("name"), "");
+//! assert_eq!(
+//!     errors.to_string(),
+//!     "[spec.replicas: Invalid value: -1: must be greater than or equal to 0, \
+//!      spec.containers[0].name: Required value]"
+//! );
+//! ```
+
+use std::fmt;
+
+use crate::Value;
+use crate::text::{marshal, quote};
+
+mod path;
+#[cfg(test)]
+mod tests;
+
+pub use path::Path;
+
+/// What is wrong with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A value that the field refers to does not exist.
+    NotFound,
+    /// The field must be set.
+    Required,
+    /// The value must be unique and is not.
+    Duplicate,
+    /// The value is malformed or out of bounds.
+    Invalid,
+    /// The value is none of those that are known.
+    NotSupported,
+    /// The value is well-formed but must not stand here.
+    Forbidden,
+    /// The value is too long; it is left out of the message.
+    TooLong,
+    /// The value is too short; it is left out of the message.
+    TooShort,
+    /// A list has too many items.
+    TooMany,
+    /// A list has too few items.
+    TooFew,
+    /// The server failed, not the field.
+    Internal,
+    /// The value has another type than the schema says.
+    TypeInvalid,
+}
+
+impl ErrorKind {
+    /// The machine-readable reason of a cause in a Status.
+    pub fn reason(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "FieldValueNotFound",
+            ErrorKind::Required => "FieldValueRequired",
+            ErrorKind::Duplicate => "FieldValueDuplicate",
+            ErrorKind::Invalid => "FieldValueInvalid",
+            ErrorKind::NotSupported => "FieldValueNotSupported",
+            ErrorKind::Forbidden => "FieldValueForbidden",
+            ErrorKind::TooLong => "FieldValueTooLong",
+            ErrorKind::TooShort => "FieldValueTooShort",
+            ErrorKind::TooMany => "FieldValueTooMany",
+            ErrorKind::TooFew => "FieldValueTooFew",
+            ErrorKind::Internal => "InternalError",
+            ErrorKind::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+
+    /// The words that begin the message.
+    fn words(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "Not found",
+            ErrorKind::Required => "Required value",
+            ErrorKind::Duplicate => "Duplicate value",
+            ErrorKind::Invalid | ErrorKind::TypeInvalid => "Invalid value",
+            ErrorKind::NotSupported => "Unsupported value",
+            ErrorKind::Forbidden => "Forbidden",
+            ErrorKind::TooLong => "Too long",
+            ErrorKind::TooShort => "Too short",
+            ErrorKind::TooMany => "Too many",
+            ErrorKind::TooFew => "Too few",
+            ErrorKind::Internal => "Internal error",
+        }
+    }
+
+    fn shows_value(self) -> bool {
+        use ErrorKind::{Forbidden, Internal, Required, TooLong, TooShort};
+        !matches!(self, Required | Forbidden | TooLong | TooShort | Internal)
+    }
+}
+
+/// One field error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Error {
+    /// What is wrong.
+    pub kind: ErrorKind,
+    /// The path of the field, as text.
+    pub path: String,
+    /// The value that is wrong; `None` leaves it out of the message.
+    pub bad_value: Option<Value>,
+    /// More words; may be empty.
+    pub detail: String,
+}
+
+impl Error {
+    /// An error of any kind.
+    pub fn new(
+        kind: ErrorKind,
+        path: &Path<'_>,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) -> Error {
+        Error { kind, path: path.to_string(), bad_value: Some(value.into()), detail: detail.into() }
+    }
+
+    /// A malformed value.
+    pub fn invalid(path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Invalid, path, value, detail)
+    }
+
+    /// A value of the wrong type.
+    pub fn type_invalid(path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Error {
+        Error::new(ErrorKind::TypeInvalid, path, value, detail)
+    }
+
+    /// A missing value.
+    pub fn required(path: &Path<'_>, detail: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Required, path, "", detail)
+    }
+
+    /// A value that must not stand here.
+    pub fn forbidden(path: &Path<'_>, detail: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Forbidden, path, "", detail)
+    }
+
+    /// A value that is there twice.
+    pub fn duplicate(path: &Path<'_>, value: impl Into<Value>) -> Error {
+        Error::new(ErrorKind::Duplicate, path, value, "")
+    }
+
+    /// A value that refers to nothing.
+    pub fn not_found(path: &Path<'_>, value: impl Into<Value>) -> Error {
+        Error::new(ErrorKind::NotFound, path, value, "")
+    }
+
+    /// A value that is none of `supported`, which the message names in the order given (upstream mostly
+    /// gives them sorted).
+    pub fn not_supported(path: &Path<'_>, value: impl Into<Value>, supported: &[&str]) -> Error {
+        let names: Vec<String> = supported.iter().map(|name| quote(name)).collect();
+        let detail = match names.is_empty() {
+            true => String::new(),
+            false => format!("supported values: {}", names.join(", ")),
+        };
+        Error::new(ErrorKind::NotSupported, path, value, detail)
+    }
+
+    /// A value of more than `max` bytes.
+    pub fn too_long(path: &Path<'_>, max: usize) -> Error {
+        let detail = format!("may not be more than {}", counted(max, "byte"));
+        Error::new(ErrorKind::TooLong, path, "<value omitted>", detail)
+    }
+
+    /// A value of more than `max` characters.
+    pub fn too_long_characters(path: &Path<'_>, max: usize) -> Error {
+        let detail = format!("may not be more than {}", counted(max, "character"));
+        Error::new(ErrorKind::TooLong, path, "<value omitted>", detail)
+    }
+
+    /// A value of less than `min` characters.
+    pub fn too_short(path: &Path<'_>, value: impl Into<Value>, min: usize) -> Error {
+        Error::new(
+            ErrorKind::TooShort,
+            path,
+            value,
+            format!("must be at least {}", counted(min, "character")),
+        )
+    }
+
+    /// A list of `actual` items, where `max` are allowed.
+    pub fn too_many(path: &Path<'_>, actual: usize, max: usize) -> Error {
+        let detail = format!("must have at most {}", counted(max, "item"));
+        Error::new(ErrorKind::TooMany, path, count(actual), detail)
+    }
+
+    /// A list of `actual` items, where `min` are needed.
+    pub fn too_few(path: &Path<'_>, actual: usize, min: usize) -> Error {
+        let detail = format!("must have at least {}", counted(min, "item"));
+        Error::new(ErrorKind::TooFew, path, count(actual), detail)
+    }
+
+    /// A failure of the server while it looked at the field.
+    pub fn internal(path: &Path<'_>, detail: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Internal, path, "", detail)
+    }
+
+    /// The same error without the value in its message.
+    pub fn without_value(mut self) -> Error {
+        self.bad_value = None;
+        self
+    }
+
+    /// The message without the path: what a cause in a Status says.
+    pub fn body(&self) -> String {
+        let mut text = String::from(self.kind.words());
+        if let Some(value) = self.bad_value.as_ref().filter(|_| self.kind.shows_value()) {
+            text.push_str(": ");
+            match value {
+                Value::String(s) => text.push_str(&quote(s)),
+                other => text.push_str(&marshal(other)),
+            }
+        }
+        if !self.detail.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.detail);
+        }
+        text
+    }
+}
+
+fn count(items: usize) -> Value {
+    Value::Int(i64::try_from(items).unwrap_or(i64::MAX))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.body())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The field errors of one object, in the order in which they were found.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use]
+pub struct Errors(Vec<Error>);
+
+impl Errors {
+    /// None.
+    pub fn new() -> Errors {
+        Errors::default()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are, duplicates included.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Error> {
+        self.0.iter()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, error: Error) {
+        self.0.push(error);
+    }
+
+    /// Adds those of another list.
+    pub fn append(&mut self, other: Errors) {
+        self.0.extend(other.0);
+    }
+
+    /// Adds [`Error::invalid`].
+    pub fn invalid(&mut self, path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) {
+        self.push(Error::invalid(path, value, detail));
+    }
+
+    /// Adds one [`Error::invalid`] for each message, as the checks of names give them.
+    pub fn invalid_each<M: Into<String>>(
+        &mut self,
+        path: &Path<'_>,
+        value: impl Into<Value>,
+        messages: impl IntoIterator<Item = M>,
+    ) {
+        let value = value.into();
+        for message in messages {
+            self.push(Error::invalid(path, value.clone(), message));
+        }
+    }
+
+    /// Adds [`Error::required`].
+    pub fn required(&mut self, path: &Path<'_>, detail: impl Into<String>) {
+        self.push(Error::required(path, detail));
+    }
+
+    /// Adds [`Error::forbidden`].
+    pub fn forbidden(&mut self, path: &Path<'_>, detail: impl Into<String>) {
+        self.push(Error::forbidden(path, detail));
+    }
+
+    /// Adds [`Error::duplicate`].
+    pub fn duplicate(&mut self, path: &Path<'_>, value: impl Into<Value>) {
+        self.push(Error::duplicate(path, value));
+    }
+
+    /// Adds [`Error::not_supported`].
+    pub fn not_supported(&mut self, path: &Path<'_>, value: impl Into<Value>, supported: &[&str]) {
+        self.push(Error::not_supported(path, value, supported));
+    }
+
+    /// Nothing, or all of them as an error.
+    ///
+    /// # Errors
+    /// The list itself, where it is not empty.
+    pub fn into_result(self) -> Result<(), Errors> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+/// One error stands alone; several stand in brackets; equal messages are told once.
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut messages: Vec<String> = Vec::with_capacity(self.0.len());
+        for error in &self.0 {
+            let message = error.to_string();
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+        }
+        match messages.as_slice() {
+            [one] => f.write_str(one),
+            many => write!(f, "[{}]", many.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for Errors {}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Errors {
+        Errors(vec![error])
+    }
+}
+
+impl FromIterator<Error> for Errors {
+    fn from_iter<I: IntoIterator<Item = Error>>(iter: I) -> Errors {
+        Errors(iter.into_iter().collect())
+    }
+}
+
+impl Extend<Error> for Errors {
+    fn extend<I: IntoIterator<Item = Error>>(&mut self, iter: I) {
+        self.0.extend(iter);
+    }
+}
+
+impl IntoIterator for Errors {
+    type Item = Error;
+    type IntoIter = std::vec::IntoIter<Error>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Errors {
+    type Item = &'a Error;
+    type IntoIter = std::slice::Iter<'a, Error>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
