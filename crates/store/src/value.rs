@@ -1,0 +1,123 @@
+//! What a store holds and reports: revisions, key-value pairs, events.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A point in the history of the whole store: one more with every write. An empty store is at 1, as in etcd,
+/// so that 0 stays free for callers with a special meaning of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision of a store that was never written to.
+    pub const EMPTY: Revision = Revision(1);
+
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Revision {
+        Revision(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of a lease; positive, so that it fits etcd's signed one, where 0 means none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LeaseId(pub i64);
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One version of a key. Immutable and shared: ranges, watches and history hand out the same allocation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The key.
+    pub key: Bytes,
+    /// The value; empty in a [`KeysOnly`](crate::RangeContent::KeysOnly) answer.
+    pub value: Bytes,
+    /// The revision that created the key (since it was last absent).
+    pub create_revision: Revision,
+    /// The revision that wrote this value.
+    pub mod_revision: Revision,
+    /// How many times the key was written since it was created, from 1.
+    pub version: u64,
+    /// The lease the key goes with.
+    pub lease: Option<LeaseId>,
+}
+
+impl fmt::Debug for KeyValue {
+    /// Tells the value's size only: values are Secrets too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyValue")
+            .field("key", &self.key)
+            .field("value_bytes", &self.value.len())
+            .field("create_revision", &self.create_revision.0)
+            .field("mod_revision", &self.mod_revision.0)
+            .field("version", &self.version)
+            .field("lease", &self.lease)
+            .finish()
+    }
+}
+
+/// One change of one key. Each has a revision of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The key was created (`prev` is none) or changed.
+    Put {
+        /// The new version.
+        kv: Arc<KeyValue>,
+        /// The version it replaced.
+        prev: Option<Arc<KeyValue>>,
+    },
+    /// The key was deleted.
+    Delete {
+        /// The last version.
+        prev: Arc<KeyValue>,
+        /// The revision of the deletion.
+        revision: Revision,
+    },
+}
+
+impl Event {
+    /// The key that changed.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Event::Put { kv, .. } => &kv.key,
+            Event::Delete { prev, .. } => &prev.key,
+        }
+    }
+
+    /// The revision of the change.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Event::Put { kv, .. } => kv.mod_revision,
+            Event::Delete { revision, .. } => *revision,
+        }
+    }
+
+    /// The version before the change.
+    pub fn prev(&self) -> Option<&Arc<KeyValue>> {
+        match self {
+            Event::Put { prev, .. } => prev.as_ref(),
+            Event::Delete { prev, .. } => Some(prev),
+        }
+    }
+}
+
+/// A step of a watch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WatchBatch {
+    /// The changes in revision order; none in a progress batch.
+    pub events: Vec<Event>,
+    /// With this batch the watch has delivered everything up to this revision.
+    pub revision: Revision,
+}
