@@ -29,7 +29,8 @@ pub struct TypeDef {
     /// The name in OpenAPI, for example `io.k8s.api.core.v1.Pod`.
     pub name: Cow<'static, str>,
     /// The fields in ascending order of their protobuf numbers, which is the order that upstream
-    /// encodes them in; fields without a number come last, in the order of their names.
+    /// encodes them in; fields without a number come last, in the order of their names. `apiVersion` and `kind`
+    /// of kinds are such fields: in protobuf they stand in the envelope only.
     pub fields: Cow<'static, [Field]>,
     /// Keeps fields that the table does not know (`x-kubernetes-preserve-unknown-fields`).
     pub preserves_unknown: bool,
@@ -43,10 +44,53 @@ impl TypeDef {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// The field that an object of this type shows under this JSON name, also where the field belongs to an
+    /// embedded type.
+    ///
+    /// ```
+    /// let volume = schema::type_by_name("io.k8s.api.core.v1.Volume").unwrap();
+    /// let place = volume.lookup("hostPath").unwrap();
+    /// assert_eq!(place.field.name, "hostPath");
+    /// assert_eq!(place.through[0].unwrap().name, "volumeSource");
+    /// ```
+    pub fn lookup(&self, name: &str) -> Option<Place<'_>> {
+        if let Some(field) = self.fields.iter().find(|field| !field.inline && field.name == name) {
+            return Some(Place { through: [None; EMBEDDING_MAX], field });
+        }
+        self.fields.iter().filter(|field| field.inline).find_map(|own| {
+            let mut place = own.message()?.lookup(name)?;
+            place.through.rotate_right(1);
+            place.through[0] = Some(own);
+            Some(place)
+        })
+    }
+
+    /// Calls `visit` with every field as JSON shows them: those of embedded types in place of the embedding.
+    pub fn for_each_json_field<'a>(&'a self, visit: &mut dyn FnMut(&'a Field)) {
+        for field in self.fields.iter() {
+            match field.message().filter(|_| field.inline) {
+                Some(embedded) => embedded.for_each_json_field(visit),
+                None => visit(field),
+            }
+        }
+    }
+
     /// The field with this protobuf number.
     pub fn field_by_number(&self, number: u32) -> Option<&Field> {
-        self.fields.iter().find(|field| field.number == number)
+        self.fields.iter().find(|field| field.number == number && number != 0)
     }
+}
+
+/// How deep types of the API embed others: `NamedRuleWithOperations`, `RuleWithOperations`, `Rule`.
+pub const EMBEDDING_MAX: usize = 2;
+
+/// Where a JSON name leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The embedding fields on the way, outermost first; protobuf nests the field in their messages.
+    pub through: [Option<&'a Field>; EMBEDDING_MAX],
+    /// The field.
+    pub field: &'a Field,
 }
 
 /// One field of a type.
@@ -60,25 +104,41 @@ pub struct Field {
     pub shape: Shape,
     /// The type of the value, of a list's items or of a map's values.
     pub ty: FieldType,
-    /// Go holds the value behind a pointer, so that an explicit zero differs from absence. Go encodes
-    /// fields that are no pointers even when they are zero; a decoder must drop such zeros.
+    /// Go can tell an explicit zero from absence: the value stands behind a pointer, or is a byte slice. Go
+    /// encodes other single fields even when they are zero; a decoder must drop such zeros. Always false for
+    /// lists and maps, which are absent when they are empty.
     pub pointer: bool,
-    /// Go's JSON tag lacks `omitempty`: the JSON form always shows the field, `null` or zero if unset.
+    /// Go's JSON form always shows the field, `null`, zero or `{}` if unset: its tag lacks `omitempty`, or it
+    /// is a struct by value, which `omitempty` does not leave out.
     pub always_in_json: bool,
     /// OpenAPI lists the field as required.
     pub required: bool,
     /// The type's fields stand directly in the parent's JSON object (Go embeds it), while protobuf nests it.
+    /// The name is then that of the protobuf field's type and appears in no encoding; see [`TypeDef::lookup`].
     pub inline: bool,
     /// How server-side apply merges a list.
     pub list_type: ListType,
     /// The keys of an associative list (`x-kubernetes-list-map-keys`).
     pub list_map_keys: Cow<'static, [Cow<'static, str>]>,
-    /// A map that server-side apply replaces as one.
+    /// A map or an object that server-side apply replaces as one (`x-kubernetes-map-type: atomic` of the field).
     pub atomic_map: bool,
+    /// An object that server-side apply merges by field although its type is atomic
+    /// (`x-kubernetes-map-type: granular` of the field).
+    pub granular: bool,
     /// How strategic merge patch treats the field.
     pub patch: PatchStrategy,
     /// The default as JSON text, where the API definition states one.
     pub default: Option<Cow<'static, str>>,
+}
+
+impl Field {
+    /// The message type of the value, of items or of map values.
+    pub fn message(&self) -> Option<&TypeDef> {
+        match &self.ty {
+            FieldType::Message(ty) => Some(ty),
+            _ => None,
+        }
+    }
 }
 
 /// How many values a field holds.
