@@ -12,8 +12,10 @@
 //! assert_eq!(pod.at("spec.nodeName"), &Value::from("node-1"));
 //! ```
 
-use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+
+use thin_vec::ThinVec;
 
 mod key;
 mod macros;
@@ -196,6 +198,18 @@ impl Value {
         self.as_map_mut().and_then(|m| m.remove(key))
     }
 
+    /// Of members with the same key keeps the last, everywhere below.
+    pub(crate) fn drop_duplicates(&mut self) {
+        match self {
+            Value::List(items) => items.iter_mut().for_each(Value::drop_duplicates),
+            Value::Map(map) => {
+                map.drop_duplicates();
+                map.iter_mut().for_each(|(_, value)| value.drop_duplicates());
+            }
+            _ => {}
+        }
+    }
+
     /// Takes this value out and leaves `null`.
     pub fn take(&mut self) -> Value {
         std::mem::take(self)
@@ -260,9 +274,11 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// An object: entries in the order in which they came.
+///
+/// One word wide (length and capacity stand with the entries), so that a [`Value`] takes three.
 #[derive(Clone, Default)]
 pub struct Map {
-    entries: Vec<(Key, Value)>,
+    entries: ThinVec<(Key, Value)>,
 }
 
 impl Map {
@@ -273,7 +289,7 @@ impl Map {
 
     /// An empty object with room for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Map {
-        Map { entries: Vec::with_capacity(capacity) }
+        Map { entries: ThinVec::with_capacity(capacity) }
     }
 
     /// How many entries there are.
@@ -356,15 +372,71 @@ impl Map {
         self.entries.iter().map(|(k, _)| k.as_str())
     }
 
+    /// A map of entries that may hold duplicates, in an allocation of just their size.
+    pub(crate) fn from_members(members: impl ExactSizeIterator<Item = (Key, Value)>) -> Map {
+        let mut entries = ThinVec::with_capacity(members.len());
+        entries.extend(members);
+        Map { entries }
+    }
+
+    /// Sorts the entries by key.
+    pub fn sort(&mut self) {
+        self.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    }
+
+    /// Of entries with the same key keeps the last, at the place of the first.
+    pub(crate) fn drop_duplicates(&mut self) {
+        if !has_duplicates(&self.entries) {
+            return;
+        }
+        let mut places: HashMap<Key, usize> = HashMap::with_capacity(self.entries.len());
+        let mut kept: ThinVec<(Key, Value)> = ThinVec::with_capacity(self.entries.len());
+        for (key, value) in std::mem::take(&mut self.entries) {
+            match places.get(key.as_str()) {
+                Some(&place) => kept[place].1 = value,
+                None => {
+                    places.insert(key.clone(), kept.len());
+                    kept.push((key, value));
+                }
+            }
+        }
+        self.entries = kept;
+    }
+
     /// Gives room that is not used back.
     pub fn shrink_to_fit(&mut self) {
         self.entries.shrink_to_fit();
     }
 }
 
+/// Whether two entries have the same key.
+fn has_duplicates(entries: &[(Key, Value)]) -> bool {
+    if entries.len() <= LINEAR_MAX {
+        return entries
+            .iter()
+            .enumerate()
+            .any(|(index, (key, _))| entries[..index].iter().any(|(k, _)| k == key));
+    }
+    let mut seen = HashSet::with_capacity(entries.len());
+    !entries.iter().all(|(key, _)| seen.insert(key.as_str()))
+}
+
+/// Up to how many entries are compared with each other; beyond, a hash table costs less.
+const LINEAR_MAX: usize = 24;
+
 impl PartialEq for Map {
     fn eq(&self, other: &Map) -> bool {
-        self.len() == other.len() && self.iter().all(|(k, v)| other.get(k) == Some(v))
+        if self.len() != other.len() {
+            return false;
+        }
+        if self.iter().zip(other.iter()).all(|((a, _), (b, _))| a == b) {
+            return self.iter().zip(other.iter()).all(|((_, a), (_, b))| a == b);
+        }
+        if self.len() <= LINEAR_MAX {
+            return self.iter().all(|(k, v)| other.get(k) == Some(v));
+        }
+        let others: HashMap<&str, &Value> = other.iter().collect();
+        self.iter().all(|(k, v)| others.get(k) == Some(&v))
     }
 }
 
@@ -380,14 +452,11 @@ impl<K: Into<Key>> FromIterator<(K, Value)> for Map {
 
 impl IntoIterator for Map {
     type Item = (Key, Value);
-    type IntoIter = std::vec::IntoIter<(Key, Value)>;
+    type IntoIter = thin_vec::IntoIter<(Key, Value)>;
     fn into_iter(self) -> Self::IntoIter {
         self.entries.into_iter()
     }
 }
 
-impl Borrow<str> for Key {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
-}
+#[cfg(test)]
+mod tests;

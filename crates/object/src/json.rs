@@ -1,0 +1,83 @@
+//! JSON text, as Go's `encoding/json` and `sigs.k8s.io/json` read and write it.
+//!
+//! [`parse`] knows no types. A request is read by [`decode::decode_json`](crate::decode::decode_json),
+//! which knows them.
+
+use bytes::{BufMut, Bytes};
+
+use crate::Value;
+
+mod parse;
+mod write;
+
+pub(crate) use parse::{Hint, parse_hinted};
+pub use write::write_string;
+
+/// The nesting that is read; deeper text is refused. Far beyond any API type, and far below what the stack
+/// of a thread bears.
+pub const DEPTH_MAX: usize = 512;
+
+/// Why text is no JSON, in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// The text ends in the middle of a value.
+    #[error("unexpected end of JSON input")]
+    UnexpectedEnd,
+    /// A character that cannot stand where it stands.
+    #[error("invalid character {} {context}", quoted(*.character))]
+    InvalidCharacter {
+        /// The character
+        character: char,
+        /// What was read when it came
+        context: &'static str,
+        /// Where it stands, in bytes
+        offset: usize,
+    },
+    /// Nesting beyond [`DEPTH_MAX`].
+    #[error("exceeded max depth")]
+    TooDeep,
+    /// A number beyond the range of a double.
+    #[error("json: cannot unmarshal number {0} into Go value of type float64")]
+    NumberRange(Box<str>),
+}
+
+/// A character as Go's syntax errors quote it.
+fn quoted(character: char) -> String {
+    match character {
+        '\'' => r"'\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        '\\' => r"'\\'".to_owned(),
+        '\n' => r"'\n'".to_owned(),
+        '\r' => r"'\r'".to_owned(),
+        '\t' => r"'\t'".to_owned(),
+        c if c < ' ' || c == '\x7f' => format!("'\\x{:02x}'", c as u32),
+        c => format!("'{c}'"),
+    }
+}
+
+/// Parses one JSON document. Of duplicate keys the last counts. Invalid UTF-8 becomes U+FFFD, as in Go.
+pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
+    let mut value = parse_hinted(text, Hint::NONE)?;
+    value.drop_duplicates();
+    Ok(value)
+}
+
+/// The text of a value, without spaces and without a line end.
+pub fn to_bytes(value: &Value) -> Bytes {
+    Bytes::from(to_vec(value))
+}
+
+/// As [`to_bytes`], as a `Vec`.
+pub fn to_vec(value: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    write::write_value(value, &mut out);
+    out
+}
+
+/// Appends the text of a value.
+pub fn to_writer(value: &Value, out: &mut impl BufMut) {
+    write::write_value(value, out);
+}
+
+#[cfg(test)]
+mod tests;

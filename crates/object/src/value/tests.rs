@@ -1,0 +1,57 @@
+use std::mem::size_of;
+
+use super::*;
+use crate::value;
+
+#[test]
+fn the_tree_is_compact() {
+    assert_eq!(size_of::<Key>(), 16);
+    assert_eq!(size_of::<Map>(), 8);
+    assert_eq!(size_of::<Value>(), 24);
+    assert_eq!(size_of::<(Key, Value)>(), 40);
+}
+
+#[test]
+fn keys_are_equal_whoever_owns_them() {
+    let borrowed = Key::from("name");
+    let owned = Key::from("name".to_owned());
+    assert_eq!(borrowed, owned);
+    assert_eq!(owned.clone().as_str(), "name");
+    drop(owned);
+    assert_eq!(Key::from(String::new()), Key::from(""));
+    assert!(Key::from("a") < Key::from("b".to_owned()));
+}
+
+#[test]
+fn equality_ignores_order() {
+    assert_eq!(value!({"a": 1, "b": {"c": 2}}), value!({"b": {"c": 2}, "a": 1}));
+    assert_ne!(value!({"a": 1, "b": 2}), value!({"a": 2, "b": 1}));
+    assert_ne!(value!({"a": 1}), value!({"a": 1, "b": 2}));
+    let forth: Map = (0..100).map(|i| (i.to_string(), Value::Int(i))).collect();
+    let back: Map = (0..100).rev().map(|i| (i.to_string(), Value::Int(i))).collect();
+    assert!(forth == back);
+}
+
+#[test]
+fn the_last_duplicate_counts() {
+    let mut map = Map::new();
+    for i in 0..60_i64 {
+        map.push(Key::from((i % 30).to_string()), Value::Int(i));
+    }
+    map.drop_duplicates();
+    assert_eq!(map.len(), 30);
+    assert_eq!(map.iter().next(), Some(("0", &Value::Int(30))));
+}
+
+#[test]
+fn paths_are_made_and_found() {
+    let mut object = Value::Null;
+    object.set_path(&["spec", "replicas"], Value::Int(3));
+    object.set_default("kind", "Deployment");
+    object.set_default("kind", "other");
+    assert_eq!(object, value!({"spec": {"replicas": 3}, "kind": "Deployment"}));
+    assert_eq!(object.str_at("spec.replicas.none"), "");
+    *object.at_mut("spec.replicas").unwrap() = Value::Null;
+    assert!(object.at("spec.replicas").is_null());
+    assert_eq!(object.remove("kind"), Some(Value::from("Deployment")));
+}

@@ -1,0 +1,321 @@
+//! One version of one stored object, shared by everything in the process.
+//!
+//! The watch cache and all informers hold the same [`Versioned`]: the canonical JSON, the facts that keys
+//! and selectors ask for, and further forms (typed) that are made when first asked for and then
+//! shared. A version never changes; a write makes a new one.
+
+use std::any::Any;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::{Value, json};
+
+/// A namespaced name: what a work queue, an index or a reference knows an object by.
+///
+/// ```
+/// use object::ObjectKey;
+/// let key: ObjectKey = "default/web".parse().unwrap();
+/// assert_eq!(key, ObjectKey::namespaced("default", "web"));
+/// assert_eq!(ObjectKey::cluster("node-1").to_string(), "node-1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The namespace; `None` for objects of the cluster.
+    pub namespace: Option<Arc<str>>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// The key of an object in a namespace. An empty namespace is none.
+    pub fn namespaced(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> ObjectKey {
+        let namespace = Some(namespace.into()).filter(|namespace| !namespace.is_empty());
+        ObjectKey { namespace, name: name.into() }
+    }
+
+    /// The key of an object of the cluster.
+    pub fn cluster(name: impl Into<Arc<str>>) -> ObjectKey {
+        ObjectKey { namespace: None, name: name.into() }
+    }
+
+    /// The key of an object by its `metadata`.
+    pub fn of(object: &Value) -> ObjectKey {
+        ObjectKey::namespaced(object.str_at("metadata.namespace"), object.str_at("metadata.name"))
+    }
+
+    /// The namespace; `""` for objects of the cluster.
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Text that is no `namespace/name` and no `name`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unexpected key format: {0:?}")]
+pub struct KeyError(String);
+
+impl FromStr for ObjectKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<ObjectKey, KeyError> {
+        match text.split_once('/') {
+            None if !text.is_empty() => Ok(ObjectKey::cluster(text)),
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(ObjectKey::namespaced(namespace, name))
+            }
+            _ => Err(KeyError(text.to_owned())),
+        }
+    }
+}
+
+/// The `metadata.uid` of an object: it tells two objects apart that had the same name one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(Arc<str>);
+
+impl Uid {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Uid {
+    fn from(uid: &str) -> Uid {
+        Uid(uid.into())
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `apiVersion` and `kind` of objects; one value is shared by all objects of a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TypeMeta {
+    /// `v1` or `GROUP/VERSION`
+    pub api_version: Box<str>,
+    /// For example `Pod`
+    pub kind: Box<str>,
+}
+
+impl TypeMeta {
+    /// The names of a kind.
+    pub fn new(api_version: &str, kind: &str) -> Arc<TypeMeta> {
+        Arc::new(TypeMeta { api_version: api_version.into(), kind: kind.into() })
+    }
+}
+
+/// Why an object could not become, or be turned into another form of, a [`Versioned`].
+#[derive(Debug, thiserror::Error)]
+pub enum VersionedError {
+    /// The stored bytes are no JSON object.
+    #[error("stored object")]
+    Json(#[from] json::JsonError),
+    /// The resource version is no decimal number.
+    #[error("invalid resource version {0:?}")]
+    ResourceVersion(String),
+    /// The object does not fit the typed form.
+    #[error("typed form of {key}")]
+    Typed {
+        /// Which object
+        key: ObjectKey,
+        /// What does not fit
+        source: serde_json::Error,
+    },
+}
+
+/// The values of a kind's registered field selectors, as pairs of path and value.
+pub type FieldValues = Vec<(&'static str, Box<str>)>;
+
+/// One version of one object. Cheap to clone: clones share everything.
+///
+/// ```
+/// use object::{TypeMeta, Versioned, value};
+/// let pod = value!({"metadata": {"name": "web", "namespace": "default", "resourceVersion": "7"}});
+/// let pod = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod, vec![("spec.nodeName", "n1".into())]).unwrap();
+/// assert_eq!(pod.key().to_string(), "default/web");
+/// assert_eq!((pod.resource_version(), pod.field("spec.nodeName")), (7, Some("n1")));
+/// ```
+#[derive(Clone)]
+pub struct Versioned(Arc<Inner>);
+
+struct Inner {
+    type_meta: Arc<TypeMeta>,
+    key: ObjectKey,
+    uid: Uid,
+    resource_version: u64,
+    deleting: bool,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    fields: FieldValues,
+    json: Bytes,
+    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Versioned {
+    /// A version from its tree, which is encoded once, here. `fields` are the values of the kind's
+    /// registered field selectors; `metadata.name` and `metadata.namespace` need not be among them.
+    pub fn from_value(
+        type_meta: Arc<TypeMeta>,
+        object: &Value,
+        fields: FieldValues,
+    ) -> Result<Versioned, VersionedError> {
+        Versioned::build(type_meta, object, json::to_bytes(object), fields)
+    }
+
+    /// A version from its canonical JSON, which is kept as it is. `fields` tells the values of the kind's
+    /// registered field selectors.
+    pub fn from_json(
+        type_meta: Arc<TypeMeta>,
+        json: Bytes,
+        fields: impl FnOnce(&Value) -> FieldValues,
+    ) -> Result<Versioned, VersionedError> {
+        let object = json::parse(&json)?;
+        let fields = fields(&object);
+        Versioned::build(type_meta, &object, json, fields)
+    }
+
+    fn build(
+        type_meta: Arc<TypeMeta>,
+        object: &Value,
+        json: Bytes,
+        fields: FieldValues,
+    ) -> Result<Versioned, VersionedError> {
+        let metadata = object.get("metadata");
+        let resource_version = match metadata.str_at("resourceVersion") {
+            "" => 0,
+            text => text.parse().map_err(|_| VersionedError::ResourceVersion(text.to_owned()))?,
+        };
+        let mut labels: Vec<(Box<str>, Box<str>)> = metadata
+            .get("labels")
+            .entries()
+            .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
+            .collect();
+        labels.sort_unstable();
+        Ok(Versioned(Arc::new(Inner {
+            type_meta,
+            key: ObjectKey::of(object),
+            uid: Uid::from(metadata.str_at("uid")),
+            resource_version,
+            deleting: !metadata.get("deletionTimestamp").is_null(),
+            labels: labels.into_boxed_slice(),
+            fields,
+            json,
+            typed: OnceLock::new(),
+        })))
+    }
+
+    /// The `apiVersion`.
+    pub fn api_version(&self) -> &str {
+        &self.0.type_meta.api_version
+    }
+
+    /// The `kind`.
+    pub fn kind(&self) -> &str {
+        &self.0.type_meta.kind
+    }
+
+    /// Both, shared.
+    pub fn type_meta(&self) -> &Arc<TypeMeta> {
+        &self.0.type_meta
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> &ObjectKey {
+        &self.0.key
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0.key.name
+    }
+
+    /// The namespace; `""` for objects of the cluster.
+    pub fn namespace(&self) -> &str {
+        self.0.key.namespace()
+    }
+
+    /// The UID; empty if the object had none.
+    pub fn uid(&self) -> &Uid {
+        &self.0.uid
+    }
+
+    /// The resource version; 0 if the object had none.
+    pub fn resource_version(&self) -> u64 {
+        self.0.resource_version
+    }
+
+    /// Whether the object is being deleted (`metadata.deletionTimestamp` is set).
+    pub fn is_deleting(&self) -> bool {
+        self.0.deleting
+    }
+
+    /// The labels, sorted by name.
+    pub fn labels(&self) -> &[(Box<str>, Box<str>)] {
+        &self.0.labels
+    }
+
+    /// The value of a label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        let labels = &self.0.labels;
+        labels.binary_search_by(|(key, _)| (**key).cmp(name)).ok().map(|index| &*labels[index].1)
+    }
+
+    /// The value of a field selector; `None` if the kind has not registered the field.
+    pub fn field(&self, path: &str) -> Option<&str> {
+        match path {
+            "metadata.name" => Some(self.name()),
+            "metadata.namespace" => Some(self.namespace()),
+            _ => self.0.fields.iter().find(|(name, _)| *name == path).map(|(_, value)| &**value),
+        }
+    }
+
+    /// The canonical JSON.
+    pub fn json(&self) -> &Bytes {
+        &self.0.json
+    }
+
+    /// The tree, parsed now and not kept.
+    pub fn value(&self) -> Value {
+        json::parse(&self.0.json).expect("the constructors parsed or wrote this JSON")
+    }
+
+    /// The typed form, decoded once per version: the first type that is asked for is kept and shared,
+    /// others are decoded anew each time.
+    pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, VersionedError> {
+        if let Some(kept) = self.0.typed.get()
+            && let Ok(typed) = Arc::clone(kept).downcast::<T>()
+        {
+            return Ok(typed);
+        }
+        let typed: Arc<T> = serde_json::from_slice(&self.0.json)
+            .map(Arc::new)
+            .map_err(|source| VersionedError::Typed { key: self.0.key.clone(), source })?;
+        // Two threads may both get here; all but the first result serve their caller only.
+        let kept = self.0.typed.get_or_init(|| Arc::clone(&typed) as Arc<dyn Any + Send + Sync>);
+        Ok(Arc::clone(kept).downcast().unwrap_or(typed))
+    }
+}
+
+impl fmt::Debug for Versioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}@{}", self.kind(), self.key(), self.resource_version())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use super::*;
+use crate::value;
+
+fn pod() -> Value {
+    value!({
+        "metadata": {
+            "name": "web", "namespace": "default", "uid": "u-1", "resourceVersion": "42",
+            "labels": {"tier": "front", "app": "web"}, "deletionTimestamp": "2026-01-01T00:00:00Z",
+        },
+    })
+}
+
+#[test]
+fn facts_are_read_once() {
+    let pod =
+        Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), vec![("status.phase", "Running".into())])
+            .unwrap();
+    assert_eq!((pod.api_version(), pod.kind()), ("v1", "Pod"));
+    assert_eq!((pod.namespace(), pod.name(), pod.uid().as_str()), ("default", "web", "u-1"));
+    assert_eq!(pod.resource_version(), 42);
+    assert!(pod.is_deleting());
+    assert_eq!(pod.labels()[0], ("app".into(), "web".into()));
+    assert_eq!((pod.label("tier"), pod.label("none")), (Some("front"), None));
+    assert_eq!(pod.field("metadata.name"), Some("web"));
+    assert_eq!((pod.field("status.phase"), pod.field("spec.nodeName")), (Some("Running"), None));
+    assert_eq!(pod.value(), self::pod());
+}
+
+#[test]
+fn resource_versions_are_numbers() {
+    let type_meta = TypeMeta::new("v1", "Pod");
+    let build = |rv: &str| {
+        let object = value!({"metadata": {"name": "a", "resourceVersion": rv}});
+        Versioned::from_value(Arc::clone(&type_meta), &object, vec![])
+    };
+    assert_eq!(build("").unwrap().resource_version(), 0);
+    assert_eq!(build("18446744073709551615").unwrap().resource_version(), u64::MAX);
+    assert!(matches!(build("x"), Err(VersionedError::ResourceVersion(_))));
+}
+
+#[test]
+fn one_typed_form_is_shared() {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        metadata: Meta,
+    }
+    #[derive(serde::Deserialize)]
+    struct Meta {
+        name: String,
+    }
+    let json = Bytes::from_static(br#"{"metadata":{"name":"web"}}"#);
+    let object = Versioned::from_json(TypeMeta::new("v1", "Pod"), json, |_| vec![]).unwrap();
+    let first = object.typed::<Named>().unwrap();
+    assert_eq!(first.metadata.name, "web");
+    assert!(Arc::ptr_eq(&first, &object.clone().typed::<Named>().unwrap()));
+    // Another type does not displace the kept one.
+    assert_eq!(object.typed::<serde_json::Value>().unwrap()["metadata"]["name"], "web");
+    assert!(Arc::ptr_eq(&first, &object.typed::<Named>().unwrap()));
+    assert!(matches!(object.typed::<u8>(), Err(VersionedError::Typed { .. })));
+}
+
+#[test]
+fn keys_print_and_parse() {
+    for (text, key) in [
+        ("default/web", ObjectKey::namespaced("default", "web")),
+        ("node-1", ObjectKey::cluster("node-1")),
+        ("node-1", ObjectKey::namespaced("", "node-1")),
+    ] {
+        assert_eq!(key.to_string(), text);
+        assert_eq!(text.parse::<ObjectKey>().unwrap(), key);
+    }
+    for bad in ["", "/", "a/", "/b", "a/b/c"] {
+        assert!(bad.parse::<ObjectKey>().is_err(), "{bad}");
+    }
+}
