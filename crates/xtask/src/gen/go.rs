@@ -13,12 +13,17 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Package {
     /// The import path, for example `k8s.io/api/core/v1`.
     pub(crate) path: String,
-    /// The API group of `+groupName`; empty for the core group and for packages without one.
-    pub(crate) group: String,
     /// The declared types, by name.
     pub(crate) types: BTreeMap<String, Decl>,
     /// String constants, by name.
     pub(crate) constants: BTreeMap<String, String>,
+}
+
+impl Package {
+    /// The API group; empty for the core group and for packages that are none.
+    pub(crate) fn group(&self) -> &str {
+        self.constants.get("GroupName").map_or("", String::as_str)
+    }
 }
 
 /// One type declaration.
@@ -73,12 +78,7 @@ const BUILTINS: &[&str] = &["bool", "string", "byte", "int", "int32", "int64", "
 
 /// Reads all declarations of the package in `dir`.
 pub(crate) fn read_package(path: &str, dir: &Path) -> Result<Package> {
-    let mut package = Package {
-        path: path.to_owned(),
-        group: String::new(),
-        types: BTreeMap::new(),
-        constants: BTreeMap::new(),
-    };
+    let mut package = Package { path: path.to_owned(), types: BTreeMap::new(), constants: BTreeMap::new() };
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .with_context(|| format!("read {}", dir.display()))?
         .collect::<Result<Vec<_>, _>>()?
@@ -133,9 +133,6 @@ impl<'a> Reader<'a> {
         while let Some(line) = self.lines.next() {
             let trimmed = line.trim();
             if let Some(comment) = trimmed.strip_prefix("//") {
-                if let Some(group) = comment.trim().strip_prefix("+groupName=") {
-                    self.package.group = group.to_owned();
-                }
                 comments[1].extend(marker(comment));
             } else if trimmed.is_empty() {
                 comments = [std::mem::take(&mut comments[1]), Vec::new()];

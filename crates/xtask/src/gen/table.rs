@@ -154,7 +154,7 @@ impl<'a> Builder<'a> {
                 name = TypeName { package: package.clone(), name: other.clone() };
             }
             if self.members(&name).is_ok_and(|members| members.iter().any(is_type_meta)) {
-                let key = (package.group.clone(), version.to_owned(), kind.clone());
+                let key = (package.group().to_owned(), version.to_owned(), kind.clone());
                 self.table.kinds.insert(key, name.open_api());
                 self.pending.insert(name);
             }

@@ -7,7 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// +groupName=example.io
+// GroupName is the group.
+const GroupName = "example.io"
 
 const (
 	// A value.
@@ -34,12 +35,8 @@ type Alias = metav1.Time
 "#;
 
 fn read(source: &str) -> Package {
-    let mut package = Package {
-        path: "k8s.io/api/example/v1".into(),
-        group: String::new(),
-        types: BTreeMap::new(),
-        constants: BTreeMap::new(),
-    };
+    let mut package =
+        Package { path: "k8s.io/api/example/v1".into(), types: BTreeMap::new(), constants: BTreeMap::new() };
     Reader::new(source, &mut package).read().unwrap();
     package
 }
@@ -51,7 +48,7 @@ fn name(package: &str, name: &str) -> GoType {
 #[test]
 fn declarations_tags_and_markers() {
     let package = read(SOURCE);
-    assert_eq!(package.group, "example.io");
+    assert_eq!(package.group(), "example.io");
     assert_eq!(package.constants["Fast"], "Fast");
     let widget = &package.types["Widget"];
     assert_eq!(widget.markers, ["genclient", "structType=atomic"]);
