@@ -1,1 +1,27 @@
-//! The `client` crate.
+//! How components talk to the API server: connections, the typed client, shared informers, work queue,
+//! leader election and event recorder.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`connection`](Connection) | the trait of the two forms of connection |
+//! | [`http`](HttpConnection) | the form across a network |
+//! | [`api`](Client) | reads and writes of typed and untyped objects |
+//!
+//! This crate knows no kind's behaviour and no storage. The in-process form of the connection lives where
+//! the server and its clients are wired together.
+
+mod api;
+mod connection;
+mod error;
+mod http;
+mod options;
+mod queue;
+mod request;
+
+pub use self::http::HttpConnection;
+pub use api::{Client, List, Object, key_of, meta_key};
+pub use connection::{ByteStream, Connection, WatchStream};
+pub use error::ClientError;
+pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
+pub use queue::{Job, Work, WorkQueue};
+pub use request::{ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};

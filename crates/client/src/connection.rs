@@ -1,0 +1,35 @@
+//! The way to an API server.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::{ClientError, ListPage, Request, Response, WatchEvent};
+
+/// The events of a watch. It ends without an error when the server's time for it is over; the next watch
+/// goes on from the last resource version seen. After an error nothing follows.
+pub type WatchStream = BoxStream<'static, Result<WatchEvent, ClientError>>;
+
+/// The bytes of a streamed answer, such as a container's log.
+pub type ByteStream = BoxStream<'static, Result<Bytes, ClientError>>;
+
+/// A connection to an API server, under one identity.
+///
+/// There are two forms, and components cannot tell which they have: [`HttpConnection`](crate::HttpConnection)
+/// across a network, and in one process a call into the server's own request path, whose lists and watches
+/// hand over the watch cache's shared [`Versioned`](object::Versioned) objects.
+#[async_trait]
+pub trait Connection: Send + Sync + 'static {
+    /// Sends a request and waits for the whole answer.
+    async fn call(&self, request: Request) -> Result<Response, ClientError>;
+
+    /// Reads one page of a collection ([`Verb::List`](crate::Verb::List)).
+    async fn list(&self, request: Request) -> Result<ListPage, ClientError>;
+
+    /// Follows a collection ([`Verb::Watch`](crate::Verb::Watch)). An error that the server knows before the
+    /// stream starts is returned at once; 410 may also come as the stream's last item.
+    async fn watch(&self, request: Request) -> Result<WatchStream, ClientError>;
+
+    /// Sends a request whose answer is a stream of bytes.
+    async fn stream(&self, request: Request) -> Result<ByteStream, ClientError>;
+}

@@ -1,0 +1,252 @@
+//! The work queue: keys wait here until a worker takes them.
+//!
+//! Semantics are those of client-go's `util/workqueue`: a key that waits twice is worked on once; a key that is
+//! added while it is being worked on waits until that is done; failures wait exponentially longer.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The delay after the first failure.
+const BASE_DELAY: Duration = Duration::from_millis(5);
+/// The longest delay.
+const DELAY_MAX: Duration = Duration::from_secs(1000);
+
+/// What a [`WorkQueue`] may hold: cheap to clone, as keys are.
+pub trait Work: Clone + Eq + Hash + Ord + Send + fmt::Debug + 'static {}
+
+impl<T: Clone + Eq + Hash + Ord + Send + fmt::Debug + 'static> Work for T {}
+
+/// A queue of keys, shared by its clones.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let queue = client::WorkQueue::new();
+/// queue.add("default/web");
+/// queue.add("default/web");
+/// let job = queue.next().await.expect("the queue is open");
+/// assert_eq!((*job, queue.len()), ("default/web", 0));
+/// queue.forget(&job); // it went well: the next failure starts with a short delay again
+/// # });
+/// ```
+pub struct WorkQueue<T: Work> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Notify,
+}
+
+struct State<T> {
+    /// Waits to be taken, in order.
+    ready: VecDeque<T>,
+    /// Waits, or will when its worker is done.
+    dirty: HashSet<T>,
+    /// Is with a worker.
+    processing: HashSet<T>,
+    /// Becomes ready later; an entry counts only if `due` still names its time.
+    delayed: BinaryHeap<Reverse<(Instant, T)>>,
+    due: HashMap<T, Instant>,
+    failures: HashMap<T, u32>,
+    closed: bool,
+}
+
+impl<T: Work> WorkQueue<T> {
+    /// An empty queue.
+    pub fn new() -> WorkQueue<T> {
+        let state = State {
+            ready: VecDeque::new(),
+            dirty: HashSet::new(),
+            processing: HashSet::new(),
+            delayed: BinaryHeap::new(),
+            due: HashMap::new(),
+            failures: HashMap::new(),
+            closed: false,
+        };
+        WorkQueue { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
+    }
+
+    /// Adds a key, unless it waits already.
+    pub fn add(&self, key: T) {
+        if self.shared.state.lock().add(key) {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// Adds a key after `delay`. If it is already to be added, the earlier time holds.
+    pub fn add_after(&self, key: T, delay: Duration) {
+        if delay.is_zero() {
+            return self.add(key);
+        }
+        let at = Instant::now() + delay;
+        let mut state = self.shared.state.lock();
+        if state.closed || state.due.get(&key).is_some_and(|due| *due <= at) {
+            return;
+        }
+        state.due.insert(key.clone(), at);
+        state.delayed.push(Reverse((at, key)));
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Adds a key that failed, after a delay that doubles with each failure since the last
+    /// [`WorkQueue::forget`]: 5 ms up to 1000 s.
+    pub fn add_rate_limited(&self, key: T) {
+        let failures = {
+            let mut state = self.shared.state.lock();
+            let count = state.failures.entry(key.clone()).or_insert(0);
+            *count += 1;
+            *count
+        };
+        let factor = 2_u32.checked_pow(failures - 1).unwrap_or(u32::MAX);
+        self.add_after(key, BASE_DELAY.saturating_mul(factor).min(DELAY_MAX));
+    }
+
+    /// Forgets a key's failures.
+    pub fn forget(&self, key: &T) {
+        self.shared.state.lock().failures.remove(key);
+    }
+
+    /// How often a key failed since it was last forgotten.
+    pub fn failures(&self, key: &T) -> u32 {
+        self.shared.state.lock().failures.get(key).copied().unwrap_or(0)
+    }
+
+    /// Takes the next key, as soon as there is one. After [`WorkQueue::close`] the keys that wait are still
+    /// handed out, then comes `None`. Dropping the future loses nothing.
+    pub async fn next(&self) -> Option<Job<T>> {
+        loop {
+            let changed = self.shared.changed.notified();
+            let wake_at = {
+                let mut state = self.shared.state.lock();
+                let wake_at = state.release_due(Instant::now());
+                if let Some(key) = state.take() {
+                    if !state.ready.is_empty() {
+                        self.shared.changed.notify_one();
+                    }
+                    return Some(Job { key, queue: self.clone() });
+                }
+                if state.closed {
+                    // The other workers shall see it too.
+                    self.shared.changed.notify_one();
+                    return None;
+                }
+                wake_at
+            };
+            match wake_at {
+                Some(at) => tokio::select! { () = changed => {}, () = tokio::time::sleep_until(at) => {} },
+                None => changed.await,
+            }
+        }
+    }
+
+    /// How many keys wait to be taken; those that are to be added later do not count.
+    pub fn len(&self) -> usize {
+        self.shared.state.lock().ready.len()
+    }
+
+    /// Whether no key waits to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes no further keys, and drops those that are to be added later.
+    pub fn close(&self) {
+        let mut state = self.shared.state.lock();
+        state.closed = true;
+        state.delayed.clear();
+        state.due.clear();
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    fn done(&self, key: &T) {
+        let mut state = self.shared.state.lock();
+        state.processing.remove(key);
+        if state.dirty.contains(key) {
+            state.ready.push_back(key.clone());
+            drop(state);
+            self.shared.changed.notify_one();
+        }
+    }
+}
+
+impl<T: Work> State<T> {
+    /// Adds a key; says whether it is ready now.
+    fn add(&mut self, key: T) -> bool {
+        if self.closed || !self.dirty.insert(key.clone()) {
+            return false;
+        }
+        let free = !self.processing.contains(&key);
+        if free {
+            self.ready.push_back(key);
+        }
+        free
+    }
+
+    /// Adds what is due, and returns when the next delayed key will be.
+    fn release_due(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let Reverse((at, key)) = self.delayed.peek()?;
+            let stale = self.due.get(key) != Some(at);
+            if *at > now && !stale {
+                return Some(*at);
+            }
+            let Reverse((_, key)) = self.delayed.pop()?;
+            if !stale {
+                self.due.remove(&key);
+                self.add(key);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<T> {
+        let key = self.ready.pop_front()?;
+        self.dirty.remove(&key);
+        self.processing.insert(key.clone());
+        Some(key)
+    }
+}
+
+impl<T: Work> Clone for WorkQueue<T> {
+    fn clone(&self) -> WorkQueue<T> {
+        WorkQueue { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T: Work> Default for WorkQueue<T> {
+    fn default() -> WorkQueue<T> {
+        WorkQueue::new()
+    }
+}
+
+/// A key that is being worked on, until this is dropped.
+pub struct Job<T: Work> {
+    key: T,
+    queue: WorkQueue<T>,
+}
+
+impl<T: Work> Deref for Job<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.key
+    }
+}
+
+impl<T: Work> Drop for Job<T> {
+    fn drop(&mut self) {
+        self.queue.done(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests;
