@@ -1,7 +1,9 @@
 //! Lookups in the built-in table.
 
+mod resources;
+
 use crate::generated::{KINDS, TYPES, meta_v1};
-use crate::{TypeDef, TypeRef};
+use crate::{ResourceDef, TypeDef, TypeRef};
 
 /// One kind of one group version.
 #[derive(Debug)]
@@ -83,4 +85,24 @@ pub fn type_by_gvk(group: &str, version: &str, kind: &str) -> Option<TypeRef> {
     let find = |list: &'static [(&str, &'static TypeDef)]| list.iter().find(|(name, _)| *name == kind);
     let unversioned = || if group.is_empty() && version == "v1" { find(&UNVERSIONED) } else { None };
     find(&EVERYWHERE).or_else(unversioned).map(|(_, ty)| TypeRef::Static(ty))
+}
+
+/// Every built-in resource that is served by default, in the order of group, version and plural name.
+pub fn resources() -> &'static [ResourceDef] {
+    &resources::RESOURCES
+}
+
+/// The built-in resource with this plural name.
+///
+/// ```
+/// let deployments = schema::resource("apps", "v1", "deployments").unwrap();
+/// assert_eq!(deployments.short_names[0], "deploy");
+/// assert_eq!(deployments.subresource("scale").unwrap().kind, "Scale");
+/// ```
+pub fn resource(group: &str, version: &str, plural: &str) -> Option<&'static ResourceDef> {
+    let key = (group, version, plural);
+    let found = resources().binary_search_by(|other| {
+        (other.group.as_ref(), other.version.as_ref(), other.plural.as_ref()).cmp(&key)
+    });
+    found.ok().map(|index| &resources()[index])
 }

@@ -49,7 +49,7 @@ pub(crate) mod storagemigration_v1beta1;
 pub(crate) mod version;
 
 /// Every type, in the order of the names.
-pub(crate) static TYPES: [&TypeDef; 940] = [
+pub(crate) static TYPES: [&TypeDef; 943] = [
     &admission_v1::AdmissionRequest,
     &admission_v1::AdmissionResponse,
     &admission_v1::AdmissionReview,
@@ -676,6 +676,7 @@ pub(crate) static TYPES: [&TypeDef; 940] = [
     &resource_v1::DeviceConfiguration,
     &resource_v1::DeviceConstraint,
     &resource_v1::DeviceCounterConsumption,
+    &resource_v1::DeviceDerivedAttribute,
     &resource_v1::DeviceRequest,
     &resource_v1::DeviceRequestAllocationResult,
     &resource_v1::DeviceSelector,
@@ -742,6 +743,7 @@ pub(crate) static TYPES: [&TypeDef; 940] = [
     &resource_v1beta1::DeviceConfiguration,
     &resource_v1beta1::DeviceConstraint,
     &resource_v1beta1::DeviceCounterConsumption,
+    &resource_v1beta1::DeviceDerivedAttribute,
     &resource_v1beta1::DeviceRequest,
     &resource_v1beta1::DeviceRequestAllocationResult,
     &resource_v1beta1::DeviceSelector,
@@ -787,6 +789,7 @@ pub(crate) static TYPES: [&TypeDef; 940] = [
     &resource_v1beta2::DeviceConfiguration,
     &resource_v1beta2::DeviceConstraint,
     &resource_v1beta2::DeviceCounterConsumption,
+    &resource_v1beta2::DeviceDerivedAttribute,
     &resource_v1beta2::DeviceRequest,
     &resource_v1beta2::DeviceRequestAllocationResult,
     &resource_v1beta2::DeviceSelector,

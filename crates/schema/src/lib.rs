@@ -4,7 +4,8 @@
 //! its JSON name, protobuf number and shape, whether Go holds it behind a pointer, how lists merge, its
 //! default. A [`ResourceDef`] says of one served resource its names, scope, verbs and subresources.
 //!
-//! The built-in table is generated (`cargo xtask gen`) and found by [`type_by_name`] and [`type_by_gvk`]; a CustomResourceDefinition
+//! The built-in table is generated (`cargo xtask gen`) and found by [`type_by_name`] and [`type_by_gvk`],
+//! the resources by [`resource`]; a CustomResourceDefinition
 //! compiles into the same types at run time, so codecs, patches, field validation, discovery and OpenAPI are
 //! written once. This crate holds facts only: it must not know objects, JSON text or any behaviour of a kind.
 
@@ -15,6 +16,6 @@ mod fields;
 mod generated;
 mod resources;
 
-pub use builtin::{Kind, kinds, type_by_gvk, type_by_name, types};
+pub use builtin::{Kind, kinds, resource, resources, type_by_gvk, type_by_name, types};
 pub use fields::{EMBEDDING_MAX, Field, FieldType, ListType, PatchStrategy, Place, Shape, TypeDef, TypeRef};
 pub use resources::{ResourceDef, Scope, SubresourceDef, Verb};

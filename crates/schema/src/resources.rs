@@ -33,16 +33,28 @@ pub struct ResourceDef {
     pub ty: TypeRef,
 }
 
+impl ResourceDef {
+    /// The subresource with this name.
+    pub fn subresource(&self, name: &str) -> Option<&SubresourceDef> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+
+    /// Whether the resource itself, not a subresource, supports the verb.
+    pub fn supports(&self, verb: Verb) -> bool {
+        self.verbs.contains(&verb)
+    }
+}
+
 /// One subresource, for example `pods/status`.
 #[derive(Clone, Debug)]
 pub struct SubresourceDef {
     /// The name behind the slash.
     pub name: Cow<'static, str>,
-    /// The group of the kind in bodies and answers, where it differs from the resource's.
+    /// The group of the kind in bodies and answers; it may differ from the resource's.
     pub group: Cow<'static, str>,
     /// The version of that kind.
     pub version: Cow<'static, str>,
-    /// The kind of bodies and answers.
+    /// The kind of bodies and answers; of connections the kind of their options, as discovery shows it.
     pub kind: Cow<'static, str>,
     /// The verbs.
     pub verbs: Cow<'static, [Verb]>,

@@ -20,6 +20,7 @@ mod go;
 mod openapi;
 mod proto;
 mod sources;
+mod supplement;
 mod table;
 
 use std::path::{Path, PathBuf};

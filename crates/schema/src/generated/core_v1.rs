@@ -1105,7 +1105,7 @@ pub(crate) static NodeSwapStatus: TypeDef = def("io.k8s.api.core.v1.NodeSwapStat
     &F
 });
 pub(crate) static NodeSystemInfo: TypeDef = def("io.k8s.api.core.v1.NodeSystemInfo", 0, {
-    static F: [Field; 11] = [
+    static F: [Field; 12] = [
         f("machineID", 1, FieldType::String, A | R),
         f("systemUUID", 2, FieldType::String, A | R),
         f("bootID", 3, FieldType::String, A | R),
@@ -1117,6 +1117,7 @@ pub(crate) static NodeSystemInfo: TypeDef = def("io.k8s.api.core.v1.NodeSystemIn
         f("operatingSystem", 9, FieldType::String, A | R),
         f("architecture", 10, FieldType::String, A | R),
         f("swap", 11, msg(&NodeSwapStatus), P),
+        f("runningInUserNamespace", 12, FieldType::Bool, P),
     ];
     &F
 });

@@ -182,9 +182,17 @@ pub(crate) static DeviceConstraint: TypeDef = def("io.k8s.api.resource.v1.Device
     &F
 });
 pub(crate) static DeviceCounterConsumption: TypeDef = def("io.k8s.api.resource.v1.DeviceCounterConsumption", 0, {
-    static F: [Field; 2] = [
+    static F: [Field; 3] = [
         f("counterSet", 1, FieldType::String, A | R),
         m("counters", 2, msg(&Counter), 0),
+        l("compatibilityGroups", 3, FieldType::String, 0),
+    ];
+    &F
+});
+pub(crate) static DeviceDerivedAttribute: TypeDef = def("io.k8s.api.resource.v1.DeviceDerivedAttribute", 0, {
+    static F: [Field; 2] = [
+        f("name", 1, FieldType::String, A | R),
+        f("expression", 2, FieldType::String, A | R),
     ];
     &F
 });
@@ -219,7 +227,7 @@ pub(crate) static DeviceSelector: TypeDef = def("io.k8s.api.resource.v1.DeviceSe
     &F
 });
 pub(crate) static DeviceSubRequest: TypeDef = def("io.k8s.api.resource.v1.DeviceSubRequest", 0, {
-    static F: [Field; 7] = [
+    static F: [Field; 8] = [
         f("name", 1, FieldType::String, A | R),
         f("deviceClassName", 2, FieldType::String, A | R),
         l("selectors", 3, msg(&DeviceSelector), 0),
@@ -227,6 +235,7 @@ pub(crate) static DeviceSubRequest: TypeDef = def("io.k8s.api.resource.v1.Device
         f("count", 5, FieldType::Int64, 0),
         l("tolerations", 6, msg(&DeviceToleration), 0),
         f("capacity", 7, msg(&CapacityRequirements), P),
+        l("derivedAttributes", 8, msg(&DeviceDerivedAttribute), 0),
     ];
     &F
 });
@@ -290,7 +299,7 @@ pub(crate) static DeviceToleration: TypeDef = def("io.k8s.api.resource.v1.Device
     &F
 });
 pub(crate) static ExactDeviceRequest: TypeDef = def("io.k8s.api.resource.v1.ExactDeviceRequest", 0, {
-    static F: [Field; 7] = [
+    static F: [Field; 8] = [
         f("deviceClassName", 1, FieldType::String, A | R),
         l("selectors", 2, msg(&DeviceSelector), 0),
         f("allocationMode", 3, FieldType::String, 0),
@@ -298,6 +307,7 @@ pub(crate) static ExactDeviceRequest: TypeDef = def("io.k8s.api.resource.v1.Exac
         f("adminAccess", 5, FieldType::Bool, P),
         l("tolerations", 6, msg(&DeviceToleration), 0),
         f("capacity", 7, msg(&CapacityRequirements), P),
+        l("derivedAttributes", 8, msg(&DeviceDerivedAttribute), 0),
     ];
     &F
 });

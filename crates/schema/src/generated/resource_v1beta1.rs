@@ -188,14 +188,22 @@ pub(crate) static DeviceConstraint: TypeDef = def("io.k8s.api.resource.v1beta1.D
     &F
 });
 pub(crate) static DeviceCounterConsumption: TypeDef = def("io.k8s.api.resource.v1beta1.DeviceCounterConsumption", 0, {
-    static F: [Field; 2] = [
+    static F: [Field; 3] = [
         f("counterSet", 1, FieldType::String, A | R),
         m("counters", 2, msg(&Counter), 0),
+        l("compatibilityGroups", 3, FieldType::String, 0),
+    ];
+    &F
+});
+pub(crate) static DeviceDerivedAttribute: TypeDef = def("io.k8s.api.resource.v1beta1.DeviceDerivedAttribute", 0, {
+    static F: [Field; 2] = [
+        f("name", 1, FieldType::String, A | R),
+        f("expression", 2, FieldType::String, A | R),
     ];
     &F
 });
 pub(crate) static DeviceRequest: TypeDef = def("io.k8s.api.resource.v1beta1.DeviceRequest", 0, {
-    static F: [Field; 9] = [
+    static F: [Field; 10] = [
         f("name", 1, FieldType::String, A | R),
         f("deviceClassName", 2, FieldType::String, A),
         l("selectors", 3, msg(&DeviceSelector), 0),
@@ -205,6 +213,7 @@ pub(crate) static DeviceRequest: TypeDef = def("io.k8s.api.resource.v1beta1.Devi
         l("firstAvailable", 7, msg(&DeviceSubRequest), 0),
         l("tolerations", 8, msg(&DeviceToleration), 0),
         f("capacity", 9, msg(&CapacityRequirements), P),
+        l("derivedAttributes", 10, msg(&DeviceDerivedAttribute), 0),
     ];
     &F
 });
@@ -231,7 +240,7 @@ pub(crate) static DeviceSelector: TypeDef = def("io.k8s.api.resource.v1beta1.Dev
     &F
 });
 pub(crate) static DeviceSubRequest: TypeDef = def("io.k8s.api.resource.v1beta1.DeviceSubRequest", 0, {
-    static F: [Field; 7] = [
+    static F: [Field; 8] = [
         f("name", 1, FieldType::String, A | R),
         f("deviceClassName", 2, FieldType::String, A | R),
         l("selectors", 3, msg(&DeviceSelector), 0),
@@ -239,6 +248,7 @@ pub(crate) static DeviceSubRequest: TypeDef = def("io.k8s.api.resource.v1beta1.D
         f("count", 5, FieldType::Int64, 0),
         l("tolerations", 7, msg(&DeviceToleration), 0),
         f("capacity", 8, msg(&CapacityRequirements), P),
+        l("derivedAttributes", 9, msg(&DeviceDerivedAttribute), 0),
     ];
     &F
 });

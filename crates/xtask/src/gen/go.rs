@@ -59,6 +59,20 @@ pub(crate) struct Member {
     pub(crate) markers: Vec<String>,
 }
 
+impl Member {
+    /// The name and the options of the JSON tag.
+    pub(crate) fn json(&self) -> (&str, Vec<&str>) {
+        let mut parts = self.tags.get("json").map_or("", String::as_str).split(',');
+        (parts.next().unwrap_or_default(), parts.collect())
+    }
+
+    /// The field number that the protobuf tag names; 0 if none.
+    pub(crate) fn tagged_number(&self) -> u32 {
+        let tag = self.tags.get("protobuf").map_or("", String::as_str);
+        tag.split(',').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// A type expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum GoType {
@@ -92,6 +106,13 @@ pub(crate) fn read_package(path: &str, dir: &Path) -> Result<Package> {
         Reader::new(&text, &mut package).read().with_context(|| format!("in {}", file.display()))?;
     }
     Ok(package)
+}
+
+/// Reads the members in `lines`, which refer only to types of the package itself.
+pub(crate) fn parse_members(package: &str, lines: &str) -> Result<Vec<Member>> {
+    let resolve = |text: &str| go_type(text, package, &BTreeMap::new());
+    let members = lines.lines().map(|line| member(line.trim(), Vec::new(), resolve));
+    Ok(members.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 fn is_source(file: &Path) -> bool {

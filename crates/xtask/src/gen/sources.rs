@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::go::{self, Decl, Package};
+use super::go::{self, Body, Decl, Package};
 use super::proto::{self, Numbers};
+use super::supplement::SUPPLEMENTS;
 use super::table::TypeName;
 
 /// The packages of the API definitions.
@@ -29,7 +30,34 @@ impl Sources {
             };
             packages.insert(path, (package, numbers));
         }
-        Ok(Sources { packages })
+        let mut sources = Sources { packages };
+        for supplement in SUPPLEMENTS {
+            for path in supplement.packages {
+                sources.add(path, supplement.ty, supplement.members)?;
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Adds members, with the numbers that their tags name, to a type.
+    fn add(&mut self, path: &str, ty: &str, lines: &str) -> Result<()> {
+        let (package, numbers) =
+            self.packages.get_mut(path).with_context(|| format!("package {path} was not read"))?;
+        let added = go::parse_members(path, lines)?;
+        let message = numbers.entry(ty.to_owned()).or_default();
+        for member in &added {
+            let (name, _) = member.json();
+            if message.insert(name.to_owned(), member.tagged_number()).is_some() {
+                bail!("the checkouts know {path} {ty}.{name}: take it out of the supplements");
+            }
+        }
+        let decl = package.types.entry(ty.to_owned());
+        let decl = decl.or_insert_with(|| Decl { markers: Vec::new(), body: Body::Struct(Vec::new()) });
+        match &mut decl.body {
+            Body::Struct(members) => members.extend(added),
+            Body::Named(_) => bail!("{path} {ty} is no struct"),
+        }
+        Ok(())
     }
 
     /// The package with this import path.

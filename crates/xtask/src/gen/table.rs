@@ -176,7 +176,7 @@ impl<'a> Builder<'a> {
             if is_type_meta(member) {
                 fields
                     .extend(["apiVersion", "kind"].map(|name| Fact { name: name.into(), ..Fact::default() }));
-            } else if json_tag(member).0 != "-" {
+            } else if member.json().0 != "-" {
                 fields.push(self.fact(name, member).with_context(|| member.name.clone())?);
             }
         }
@@ -186,7 +186,7 @@ impl<'a> Builder<'a> {
     }
 
     fn fact(&mut self, owner: &TypeName, member: &Member) -> Result<Fact> {
-        let (json, omits) = json_tag(member);
+        let (json, omits) = member.json();
         let inline = member.embedded && json.is_empty();
         let (shape, ty, pointer) = self.resolve(&member.ty)?;
         if let Value::Over(_, name) = &ty {
@@ -219,11 +219,11 @@ impl<'a> Builder<'a> {
     /// The number from the proto file; 0 for types and fields that have no protobuf form.
     fn number(&self, owner: &TypeName, member: &Member) -> Result<u32> {
         let tag = member.tags.get("protobuf").map_or("", String::as_str);
-        let tagged: u32 = tag.split(',').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let tagged = member.tagged_number();
         let name = match tag.split(',').find_map(|part| part.strip_prefix("name=")) {
             Some(name) => name.to_owned(),
             None if member.embedded => lower_first(&member.name),
-            None => json_tag(member).0.to_owned(),
+            None => member.json().0.to_owned(),
         };
         let Some(message) = self.sources.message(owner) else { return Ok(0) };
         let number = message.get(&name).copied().unwrap_or(0);
@@ -314,12 +314,6 @@ fn builtin(name: &str) -> Result<&'static str> {
         "float64" => "Double",
         _ => bail!("builtin type {name}"),
     })
-}
-
-/// The name and the options of the JSON tag.
-fn json_tag(member: &Member) -> (&str, Vec<&str>) {
-    let mut parts = member.tags.get("json").map_or("", String::as_str).split(',');
-    (parts.next().unwrap_or_default(), parts.collect())
 }
 
 fn list_type(markers: &[String]) -> Result<List> {
