@@ -86,8 +86,14 @@ impl Field {
     pub(crate) const fn merge(mut self, key: &'static str) -> Field {
         self.patch.merge = true;
         if !key.is_empty() {
-            mem::forget(mem::replace(&mut self.patch.merge_key, Some(Cow::Borrowed(key))));
+            mem::forget(self.patch.merge_key.replace(Cow::Borrowed(key)));
         }
+        self
+    }
+
+    /// Strategic merge: `replace`.
+    pub(crate) const fn replace(mut self) -> Field {
+        self.patch.replace = true;
         self
     }
 
@@ -99,7 +105,7 @@ impl Field {
 
     /// A default, as JSON text.
     pub(crate) const fn or(mut self, default: &'static str) -> Field {
-        mem::forget(mem::replace(&mut self.default, Some(Cow::Borrowed(default))));
+        mem::forget(self.default.replace(Cow::Borrowed(default)));
         self
     }
 }

@@ -212,6 +212,8 @@ pub enum ListType {
 pub struct PatchStrategy {
     /// Lists merge by item instead of being replaced.
     pub merge: bool,
+    /// The object is replaced instead of being merged by field.
+    pub replace: bool,
     /// The patch names all the keys that stay (`retainKeys`).
     pub retain_keys: bool,
     /// The key by which items of a list are the same; `None` for lists of scalars.
@@ -220,5 +222,6 @@ pub struct PatchStrategy {
 
 impl PatchStrategy {
     /// Maps merge, lists are replaced: what holds where the API definition says nothing.
-    pub const DEFAULT: PatchStrategy = PatchStrategy { merge: false, retain_keys: false, merge_key: None };
+    pub const DEFAULT: PatchStrategy =
+        PatchStrategy { merge: false, replace: false, retain_keys: false, merge_key: None };
 }

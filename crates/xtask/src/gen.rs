@@ -2,8 +2,8 @@
 //!
 //! Facts come from the API definitions of Kubernetes: the Go types (JSON names, pointers, list types, merge
 //! keys, defaults) and the proto files beside them (field numbers). What belongs to the release is decided by
-//! the source of `k8s-openapi`: only group versions that it knows are taken, and the command names every field
-//! that one of the two sides lacks. Only names, numbers and flags are written, no text.
+//! the source of `k8s-openapi`: only group versions that it knows are taken, and the command fails if one of the
+//! two sides lacks a field. Only names, numbers and flags are written, no text.
 //!
 //! To run it, check out the repositories `kubernetes/api`, `kubernetes/apimachinery`,
 //! `kubernetes/apiextensions-apiserver` and `kubernetes/kube-aggregator` of the release side by side:
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let sources = Sources::read(root, kinds.iter().cloned().chain(support))?;
     let table = table::build(&sources, &kinds)?;
     check(&table)?;
-    release.compare(&table);
+    release.compare(&table)?;
     emit::write(&table, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/src"))?;
     let fields: usize = table.types.values().map(|ty| ty.fields.len()).sum();
     println!("{} types, {} kinds, {fields} fields", table.types.len(), table.kinds.len());

@@ -215,7 +215,7 @@ pub(crate) static ValidatingAdmissionPolicy: TypeDef = def("io.k8s.api.admission
 pub(crate) static ValidatingAdmissionPolicyBinding: TypeDef = def("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding", 0, {
     static F: [Field; 4] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&ValidatingAdmissionPolicyBindingSpec), A),
+        f("spec", 2, msg(&ValidatingAdmissionPolicyBindingSpec), A | R),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
     ];
@@ -232,10 +232,10 @@ pub(crate) static ValidatingAdmissionPolicyBindingList: TypeDef = def("io.k8s.ap
 });
 pub(crate) static ValidatingAdmissionPolicyBindingSpec: TypeDef = def("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", 0, {
     static F: [Field; 4] = [
-        f("policyName", 1, FieldType::String, 0),
+        f("policyName", 1, FieldType::String, R),
         f("paramRef", 2, msg(&ParamRef), P),
         f("matchResources", 3, msg(&MatchResources), P),
-        l("validationActions", 4, FieldType::String, 0).set(),
+        l("validationActions", 4, FieldType::String, R).set(),
     ];
     &F
 });

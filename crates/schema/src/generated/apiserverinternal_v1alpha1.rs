@@ -8,16 +8,16 @@ use crate::{Field, FieldType, TypeDef};
 
 pub(crate) static ServerStorageVersion: TypeDef = def("io.k8s.api.apiserverinternal.v1alpha1.ServerStorageVersion", 0, {
     static F: [Field; 4] = [
-        f("apiServerID", 1, FieldType::String, 0),
-        f("encodingVersion", 2, FieldType::String, 0),
-        l("decodableVersions", 3, FieldType::String, 0).set(),
+        f("apiServerID", 1, FieldType::String, R),
+        f("encodingVersion", 2, FieldType::String, R),
+        l("decodableVersions", 3, FieldType::String, R).set(),
         l("servedVersions", 4, FieldType::String, 0).set(),
     ];
     &F
 });
 pub(crate) static StorageVersion: TypeDef = def("io.k8s.api.apiserverinternal.v1alpha1.StorageVersion", 0, {
     static F: [Field; 5] = [
-        f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
+        f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A | R),
         f("spec", 2, msg(&StorageVersionSpec), A),
         f("status", 3, msg(&StorageVersionStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
@@ -32,7 +32,7 @@ pub(crate) static StorageVersionCondition: TypeDef = def("io.k8s.api.apiserverin
         f("observedGeneration", 3, FieldType::Int64, 0),
         f("lastTransitionTime", 4, FieldType::Time, A),
         f("reason", 5, FieldType::String, A | R),
-        f("message", 6, FieldType::String, 0),
+        f("message", 6, FieldType::String, R),
     ];
     &F
 });

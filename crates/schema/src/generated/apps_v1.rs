@@ -28,7 +28,7 @@ pub(crate) static ControllerRevisionList: TypeDef = def("io.k8s.api.apps.v1.Cont
 pub(crate) static DaemonSet: TypeDef = def("io.k8s.api.apps.v1.DaemonSet", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&DaemonSetSpec), A),
+        f("spec", 2, msg(&DaemonSetSpec), A | R),
         f("status", 3, msg(&DaemonSetStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
@@ -89,7 +89,7 @@ pub(crate) static DaemonSetUpdateStrategy: TypeDef = def("io.k8s.api.apps.v1.Dae
 pub(crate) static Deployment: TypeDef = def("io.k8s.api.apps.v1.Deployment", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&DeploymentSpec), A),
+        f("spec", 2, msg(&DeploymentSpec), A | R),
         f("status", 3, msg(&DeploymentStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
@@ -153,7 +153,7 @@ pub(crate) static DeploymentStrategy: TypeDef = def("io.k8s.api.apps.v1.Deployme
 pub(crate) static ReplicaSet: TypeDef = def("io.k8s.api.apps.v1.ReplicaSet", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&ReplicaSetSpec), A),
+        f("spec", 2, msg(&ReplicaSetSpec), A | R),
         f("status", 3, msg(&ReplicaSetStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
@@ -224,7 +224,7 @@ pub(crate) static RollingUpdateStatefulSetStrategy: TypeDef = def("io.k8s.api.ap
 pub(crate) static StatefulSet: TypeDef = def("io.k8s.api.apps.v1.StatefulSet", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&StatefulSetSpec), A),
+        f("spec", 2, msg(&StatefulSetSpec), A | R),
         f("status", 3, msg(&StatefulSetStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),

@@ -66,7 +66,7 @@ pub(crate) static TokenReview: TypeDef = def("io.k8s.api.authentication.v1.Token
 });
 pub(crate) static TokenReviewSpec: TypeDef = def("io.k8s.api.authentication.v1.TokenReviewSpec", 0, {
     static F: [Field; 2] = [
-        f("token", 1, FieldType::String, 0),
+        f("token", 1, FieldType::String, R),
         l("audiences", 2, FieldType::String, 0),
     ];
     &F

@@ -15,7 +15,7 @@ pub(crate) static CrossVersionObjectReference: TypeDef = def("io.k8s.api.autosca
 pub(crate) static HorizontalPodAutoscaler: TypeDef = def("io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&HorizontalPodAutoscalerSpec), A),
+        f("spec", 2, msg(&HorizontalPodAutoscalerSpec), A | R),
         f("status", 3, msg(&HorizontalPodAutoscalerStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),

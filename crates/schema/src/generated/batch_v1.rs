@@ -9,7 +9,7 @@ use crate::{Field, FieldType, TypeDef};
 pub(crate) static CronJob: TypeDef = def("io.k8s.api.batch.v1.CronJob", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&CronJobSpec), A),
+        f("spec", 2, msg(&CronJobSpec), A | R),
         f("status", 3, msg(&CronJobStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),

@@ -7,7 +7,7 @@ use crate::{Field, FieldType, TypeDef};
 pub(crate) static LeaseCandidate: TypeDef = def("io.k8s.api.coordination.v1alpha2.LeaseCandidate", 0, {
     static F: [Field; 4] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&LeaseCandidateSpec), A),
+        f("spec", 2, msg(&LeaseCandidateSpec), A | R),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
     ];
@@ -29,7 +29,7 @@ pub(crate) static LeaseCandidateSpec: TypeDef = def("io.k8s.api.coordination.v1a
         f("renewTime", 3, FieldType::MicroTime, P),
         f("binaryVersion", 4, FieldType::String, A | R),
         f("emulationVersion", 5, FieldType::String, 0),
-        f("strategy", 6, FieldType::String, 0),
+        f("strategy", 6, FieldType::String, R),
     ];
     &F
 });

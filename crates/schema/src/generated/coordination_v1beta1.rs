@@ -16,7 +16,7 @@ pub(crate) static Lease: TypeDef = def("io.k8s.api.coordination.v1beta1.Lease", 
 pub(crate) static LeaseCandidate: TypeDef = def("io.k8s.api.coordination.v1beta1.LeaseCandidate", 0, {
     static F: [Field; 4] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&LeaseCandidateSpec), A),
+        f("spec", 2, msg(&LeaseCandidateSpec), A | R),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
     ];
@@ -38,7 +38,7 @@ pub(crate) static LeaseCandidateSpec: TypeDef = def("io.k8s.api.coordination.v1b
         f("renewTime", 3, FieldType::MicroTime, P),
         f("binaryVersion", 4, FieldType::String, A | R),
         f("emulationVersion", 5, FieldType::String, 0),
-        f("strategy", 6, FieldType::String, 0),
+        f("strategy", 6, FieldType::String, R),
     ];
     &F
 });

@@ -317,14 +317,14 @@ pub(crate) static ContainerResizePolicy: TypeDef = def("io.k8s.api.core.v1.Conta
 });
 pub(crate) static ContainerRestartRule: TypeDef = def("io.k8s.api.core.v1.ContainerRestartRule", 0, {
     static F: [Field; 2] = [
-        f("action", 1, FieldType::String, 0),
+        f("action", 1, FieldType::String, R),
         f("exitCodes", 2, msg(&ContainerRestartRuleOnExitCodes), P),
     ];
     &F
 });
 pub(crate) static ContainerRestartRuleOnExitCodes: TypeDef = def("io.k8s.api.core.v1.ContainerRestartRuleOnExitCodes", 0, {
     static F: [Field; 2] = [
-        f("operator", 1, FieldType::String, 0),
+        f("operator", 1, FieldType::String, R),
         l("values", 2, FieldType::Int32, 0).set(),
     ];
     &F
@@ -764,7 +764,7 @@ pub(crate) static ImageVolumeSource: TypeDef = def("io.k8s.api.core.v1.ImageVolu
 });
 pub(crate) static ImageVolumeStatus: TypeDef = def("io.k8s.api.core.v1.ImageVolumeStatus", 0, {
     static F: [Field; 1] = [
-        f("imageRef", 1, FieldType::String, 0),
+        f("imageRef", 1, FieldType::String, R),
     ];
     &F
 });
@@ -1338,8 +1338,8 @@ pub(crate) static PodAttachOptions: TypeDef = def("io.k8s.api.core.v1.PodAttachO
 });
 pub(crate) static PodCertificateProjection: TypeDef = def("io.k8s.api.core.v1.PodCertificateProjection", 0, {
     static F: [Field; 8] = [
-        f("signerName", 1, FieldType::String, 0),
-        f("keyType", 2, FieldType::String, 0),
+        f("signerName", 1, FieldType::String, R),
+        f("keyType", 2, FieldType::String, R),
         f("maxExpirationSeconds", 3, FieldType::Int32, P),
         f("credentialBundlePath", 4, FieldType::String, 0),
         f("keyPath", 5, FieldType::String, 0),

@@ -22,7 +22,7 @@ pub(crate) static FlowDistinguisherMethod: TypeDef = def("io.k8s.api.flowcontrol
 pub(crate) static FlowSchema: TypeDef = def("io.k8s.api.flowcontrol.v1.FlowSchema", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&FlowSchemaSpec), A),
+        f("spec", 2, msg(&FlowSchemaSpec), A | R),
         f("status", 3, msg(&FlowSchemaStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
@@ -31,7 +31,7 @@ pub(crate) static FlowSchema: TypeDef = def("io.k8s.api.flowcontrol.v1.FlowSchem
 });
 pub(crate) static FlowSchemaCondition: TypeDef = def("io.k8s.api.flowcontrol.v1.FlowSchemaCondition", 0, {
     static F: [Field; 5] = [
-        f("type", 1, FieldType::String, 0),
+        f("type", 1, FieldType::String, R),
         f("status", 2, FieldType::String, 0),
         f("lastTransitionTime", 3, FieldType::Time, A),
         f("reason", 4, FieldType::String, 0),
@@ -79,7 +79,7 @@ pub(crate) static LimitResponse: TypeDef = def("io.k8s.api.flowcontrol.v1.LimitR
 pub(crate) static LimitedPriorityLevelConfiguration: TypeDef = def("io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration", 0, {
     static F: [Field; 4] = [
         f("nominalConcurrencyShares", 1, FieldType::Int32, P | A),
-        f("limitResponse", 2, msg(&LimitResponse), A),
+        f("limitResponse", 2, msg(&LimitResponse), A | R),
         f("lendablePercent", 3, FieldType::Int32, P),
         f("borrowingLimitPercent", 4, FieldType::Int32, P),
     ];
@@ -103,7 +103,7 @@ pub(crate) static PolicyRulesWithSubjects: TypeDef = def("io.k8s.api.flowcontrol
 pub(crate) static PriorityLevelConfiguration: TypeDef = def("io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration", 0, {
     static F: [Field; 5] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&PriorityLevelConfigurationSpec), A),
+        f("spec", 2, msg(&PriorityLevelConfigurationSpec), A | R),
         f("status", 3, msg(&PriorityLevelConfigurationStatus), A),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
@@ -112,7 +112,7 @@ pub(crate) static PriorityLevelConfiguration: TypeDef = def("io.k8s.api.flowcont
 });
 pub(crate) static PriorityLevelConfigurationCondition: TypeDef = def("io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationCondition", 0, {
     static F: [Field; 5] = [
-        f("type", 1, FieldType::String, 0),
+        f("type", 1, FieldType::String, R),
         f("status", 2, FieldType::String, 0),
         f("lastTransitionTime", 3, FieldType::Time, A),
         f("reason", 4, FieldType::String, 0),

@@ -23,7 +23,7 @@ pub(crate) static HTTPIngressRuleValue: TypeDef = def("io.k8s.api.networking.v1.
 pub(crate) static IPAddress: TypeDef = def("io.k8s.api.networking.v1.IPAddress", 0, {
     static F: [Field; 4] = [
         f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
-        f("spec", 2, msg(&IPAddressSpec), A),
+        f("spec", 2, msg(&IPAddressSpec), A | R),
         f("apiVersion", 0, FieldType::String, 0),
         f("kind", 0, FieldType::String, 0),
     ];
@@ -40,7 +40,7 @@ pub(crate) static IPAddressList: TypeDef = def("io.k8s.api.networking.v1.IPAddre
 });
 pub(crate) static IPAddressSpec: TypeDef = def("io.k8s.api.networking.v1.IPAddressSpec", 0, {
     static F: [Field; 1] = [
-        f("parentRef", 1, msg(&ParentReference), P),
+        f("parentRef", 1, msg(&ParentReference), P | R),
     ];
     &F
 });
@@ -236,9 +236,9 @@ pub(crate) static NetworkPolicySpec: TypeDef = def("io.k8s.api.networking.v1.Net
 pub(crate) static ParentReference: TypeDef = def("io.k8s.api.networking.v1.ParentReference", 0, {
     static F: [Field; 4] = [
         f("group", 1, FieldType::String, 0),
-        f("resource", 2, FieldType::String, 0),
+        f("resource", 2, FieldType::String, R),
         f("namespace", 3, FieldType::String, 0),
-        f("name", 4, FieldType::String, 0),
+        f("name", 4, FieldType::String, R),
     ];
     &F
 });

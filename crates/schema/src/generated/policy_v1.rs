@@ -37,7 +37,7 @@ pub(crate) static PodDisruptionBudgetList: TypeDef = def("io.k8s.api.policy.v1.P
 pub(crate) static PodDisruptionBudgetSpec: TypeDef = def("io.k8s.api.policy.v1.PodDisruptionBudgetSpec", 0, {
     static F: [Field; 4] = [
         f("minAvailable", 1, FieldType::IntOrString, P),
-        f("selector", 2, msg(&super::meta_v1::LabelSelector), P),
+        f("selector", 2, msg(&super::meta_v1::LabelSelector), P).replace(),
         f("maxUnavailable", 3, FieldType::IntOrString, P),
         f("unhealthyPodEvictionPolicy", 4, FieldType::String, P),
     ];

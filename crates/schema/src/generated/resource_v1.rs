@@ -42,7 +42,7 @@ pub(crate) static CapacityRequestPolicy: TypeDef = def("io.k8s.api.resource.v1.C
 });
 pub(crate) static CapacityRequestPolicyRange: TypeDef = def("io.k8s.api.resource.v1.CapacityRequestPolicyRange", 0, {
     static F: [Field; 3] = [
-        f("min", 1, FieldType::Quantity, P),
+        f("min", 1, FieldType::Quantity, P | R),
         f("max", 2, FieldType::Quantity, P),
         f("step", 3, FieldType::Quantity, P),
     ];
@@ -63,7 +63,7 @@ pub(crate) static Counter: TypeDef = def("io.k8s.api.resource.v1.Counter", 0, {
 pub(crate) static CounterSet: TypeDef = def("io.k8s.api.resource.v1.CounterSet", 0, {
     static F: [Field; 2] = [
         f("name", 1, FieldType::String, A | R),
-        m("counters", 2, msg(&Counter), 0),
+        m("counters", 2, msg(&Counter), R),
     ];
     &F
 });
@@ -184,7 +184,7 @@ pub(crate) static DeviceConstraint: TypeDef = def("io.k8s.api.resource.v1.Device
 pub(crate) static DeviceCounterConsumption: TypeDef = def("io.k8s.api.resource.v1.DeviceCounterConsumption", 0, {
     static F: [Field; 3] = [
         f("counterSet", 1, FieldType::String, A | R),
-        m("counters", 2, msg(&Counter), 0),
+        m("counters", 2, msg(&Counter), R),
         l("compatibilityGroups", 3, FieldType::String, 0),
     ];
     &F
@@ -270,7 +270,7 @@ pub(crate) static DeviceTaintRuleList: TypeDef = def("io.k8s.api.resource.v1.Dev
 pub(crate) static DeviceTaintRuleSpec: TypeDef = def("io.k8s.api.resource.v1.DeviceTaintRuleSpec", 0, {
     static F: [Field; 2] = [
         f("deviceSelector", 1, msg(&DeviceTaintSelector), P),
-        f("taint", 2, msg(&DeviceTaint), A),
+        f("taint", 2, msg(&DeviceTaint), A | R),
     ];
     &F
 });

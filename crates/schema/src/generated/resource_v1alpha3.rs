@@ -37,7 +37,7 @@ pub(crate) static DeviceTaintRuleList: TypeDef = def("io.k8s.api.resource.v1alph
 pub(crate) static DeviceTaintRuleSpec: TypeDef = def("io.k8s.api.resource.v1alpha3.DeviceTaintRuleSpec", 0, {
     static F: [Field; 2] = [
         f("deviceSelector", 1, msg(&DeviceTaintSelector), P),
-        f("taint", 2, msg(&DeviceTaint), A),
+        f("taint", 2, msg(&DeviceTaint), A | R),
     ];
     &F
 });
@@ -57,17 +57,17 @@ pub(crate) static DeviceTaintSelector: TypeDef = def("io.k8s.api.resource.v1alph
 });
 pub(crate) static PartitionTypeStatus: TypeDef = def("io.k8s.api.resource.v1alpha3.PartitionTypeStatus", 0, {
     static F: [Field; 4] = [
-        f("type", 1, FieldType::String, 0),
-        f("total", 2, FieldType::Int32, P),
-        f("allocatable", 3, FieldType::Int32, P),
-        f("attribute", 4, FieldType::String, 0),
+        f("type", 1, FieldType::String, R),
+        f("total", 2, FieldType::Int32, P | R),
+        f("allocatable", 3, FieldType::Int32, P | R),
+        f("attribute", 4, FieldType::String, R),
     ];
     &F
 });
 pub(crate) static PoolStatus: TypeDef = def("io.k8s.api.resource.v1alpha3.PoolStatus", 0, {
     static F: [Field; 12] = [
-        f("driver", 1, FieldType::String, 0),
-        f("poolName", 2, FieldType::String, 0),
+        f("driver", 1, FieldType::String, R),
+        f("poolName", 2, FieldType::String, R),
         f("nodeName", 3, FieldType::String, P),
         f("totalDevices", 4, FieldType::Int32, P),
         f("allocatedDevices", 5, FieldType::Int32, P),
@@ -83,7 +83,7 @@ pub(crate) static PoolStatus: TypeDef = def("io.k8s.api.resource.v1alpha3.PoolSt
 });
 pub(crate) static ResourcePoolStatusRequest: TypeDef = def("io.k8s.api.resource.v1alpha3.ResourcePoolStatusRequest", 0, {
     static F: [Field; 5] = [
-        f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A),
+        f("metadata", 1, msg(&super::meta_v1::ObjectMeta), A | R),
         f("spec", 2, msg(&ResourcePoolStatusRequestSpec), A | R),
         f("status", 3, msg(&ResourcePoolStatusRequestStatus), P),
         f("apiVersion", 0, FieldType::String, 0),
@@ -113,23 +113,23 @@ pub(crate) static ResourcePoolStatusRequestStatus: TypeDef = def("io.k8s.api.res
     static F: [Field; 3] = [
         l("pools", 2, msg(&PoolStatus), 0),
         l("conditions", 3, msg(&super::meta_v1::Condition), 0).keys(const { &[Cow::Borrowed("type")] }).merge("type"),
-        f("poolCount", 6, FieldType::Int32, P),
+        f("poolCount", 6, FieldType::Int32, P | R),
     ];
     &F
 });
 pub(crate) static ShareableCapacityStatus: TypeDef = def("io.k8s.api.resource.v1alpha3.ShareableCapacityStatus", 0, {
     static F: [Field; 4] = [
-        f("name", 1, FieldType::String, 0),
-        f("total", 2, FieldType::Quantity, P),
-        f("consumed", 3, FieldType::Quantity, P),
-        f("available", 4, FieldType::Quantity, P),
+        f("name", 1, FieldType::String, R),
+        f("total", 2, FieldType::Quantity, P | R),
+        f("consumed", 3, FieldType::Quantity, P | R),
+        f("available", 4, FieldType::Quantity, P | R),
     ];
     &F
 });
 pub(crate) static ShareableSummaryStatus: TypeDef = def("io.k8s.api.resource.v1alpha3.ShareableSummaryStatus", 0, {
     static F: [Field; 3] = [
-        f("fullyAvailableDevices", 1, FieldType::Int32, P),
-        f("partiallyAvailableDevices", 2, FieldType::Int32, P),
+        f("fullyAvailableDevices", 1, FieldType::Int32, P | R),
+        f("partiallyAvailableDevices", 2, FieldType::Int32, P | R),
         l("capacity", 3, msg(&ShareableCapacityStatus), 0),
     ];
     &F

@@ -59,7 +59,7 @@ pub(crate) static CapacityRequestPolicy: TypeDef = def("io.k8s.api.resource.v1be
 });
 pub(crate) static CapacityRequestPolicyRange: TypeDef = def("io.k8s.api.resource.v1beta1.CapacityRequestPolicyRange", 0, {
     static F: [Field; 3] = [
-        f("min", 1, FieldType::Quantity, P),
+        f("min", 1, FieldType::Quantity, P | R),
         f("max", 2, FieldType::Quantity, P),
         f("step", 3, FieldType::Quantity, P),
     ];
@@ -80,7 +80,7 @@ pub(crate) static Counter: TypeDef = def("io.k8s.api.resource.v1beta1.Counter", 
 pub(crate) static CounterSet: TypeDef = def("io.k8s.api.resource.v1beta1.CounterSet", 0, {
     static F: [Field; 2] = [
         f("name", 1, FieldType::String, A | R),
-        m("counters", 2, msg(&Counter), 0),
+        m("counters", 2, msg(&Counter), R),
     ];
     &F
 });
@@ -190,7 +190,7 @@ pub(crate) static DeviceConstraint: TypeDef = def("io.k8s.api.resource.v1beta1.D
 pub(crate) static DeviceCounterConsumption: TypeDef = def("io.k8s.api.resource.v1beta1.DeviceCounterConsumption", 0, {
     static F: [Field; 3] = [
         f("counterSet", 1, FieldType::String, A | R),
-        m("counters", 2, msg(&Counter), 0),
+        m("counters", 2, msg(&Counter), R),
         l("compatibilityGroups", 3, FieldType::String, 0),
     ];
     &F

@@ -125,6 +125,9 @@ fn field_text(package: &str, fact: &Fact) -> String {
     if fact.merge {
         let _ = write!(out, ".merge(\"{}\")", fact.merge_key);
     }
+    if fact.replace {
+        out.push_str(".replace()");
+    }
     if fact.retain_keys {
         out.push_str(".retain()");
     }

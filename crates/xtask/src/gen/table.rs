@@ -42,6 +42,7 @@ pub(crate) struct Fact {
     pub(crate) granular: bool,
     pub(crate) list: List,
     pub(crate) merge: bool,
+    pub(crate) replace: bool,
     pub(crate) retain_keys: bool,
     pub(crate) merge_key: String,
     pub(crate) default: Option<String>,
@@ -201,12 +202,13 @@ impl<'a> Builder<'a> {
             always_in_json: !inline && !omits.contains(&"omitzero") && {
                 !omits.contains(&"omitempty") || (shape == Shape::Single && !pointer && is_struct(&ty))
             },
-            required: !inline && !has("optional") && !omits.contains(&"omitempty"),
+            required: !inline && (has("required") || !(has("optional") || omits.contains(&"omitempty"))),
             inline,
             atomic: has("mapType=atomic") || has("structType=atomic"),
             granular: has("structType=granular"),
             list: list_type(&member.markers)?,
             merge: strategy.split(',').any(|word| word == "merge"),
+            replace: strategy == "replace",
             retain_keys: strategy.split(',').any(|word| word == "retainKeys"),
             merge_key: member.tags.get("patchMergeKey").cloned().unwrap_or_default(),
             default: self.default_of(owner, member)?,
