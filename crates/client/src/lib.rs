@@ -6,6 +6,7 @@
 //! | [`connection`](Connection) | the trait of the two forms of connection |
 //! | [`http`](HttpConnection) | the form across a network |
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
+//! | [`leader`](Candidate) | leader election by Lease |
 //!
 //! This crate knows no kind's behaviour and no storage. The in-process form of the connection lives where
 //! the server and its clients are wired together.
@@ -14,14 +15,20 @@ mod api;
 mod connection;
 mod error;
 mod http;
+mod informer;
+mod leader;
 mod options;
 mod queue;
 mod request;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use self::http::HttpConnection;
 pub use api::{Client, List, Object, key_of, meta_key};
 pub use connection::{ByteStream, Connection, WatchStream};
 pub use error::ClientError;
+pub use informer::{Change, Informer, Informers, PartialObject, Selection};
+pub use leader::{Candidate, Outcome, Timing};
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, Work, WorkQueue};
 pub use request::{ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};

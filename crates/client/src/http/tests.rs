@@ -1,1 +1,121 @@
+use std::net::SocketAddr;
 
+use k8s_openapi::api::core::v1::Pod;
+use object::ObjectKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::{ResourceType, Target, WatchEvent};
+
+/// Answers one connection after the other with these texts, and returns what was asked.
+async fn answering(answers: Vec<String>) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            asked.push(String::from_utf8(request).unwrap());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    (address, asked)
+}
+
+fn answer(head: &str, body: &str) -> String {
+    format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn connect(address: SocketAddr) -> HttpConnection {
+    let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+    HttpConnection::new(config, "kubelet/v1.37.0").unwrap()
+}
+
+fn pods(verb: Verb) -> Request {
+    Request::new(verb, Target::collection(ResourceType::of::<Pod>(), "default"))
+}
+
+#[tokio::test]
+async fn lists_carry_objects_version_and_token() {
+    let body = r#"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"12","continue":"more"},
+        "items":[{"metadata":{"name":"a","namespace":"default","resourceVersion":"7"}}]}"#;
+    let (address, asked) =
+        answering(vec![answer("200 OK\r\nwarning: 299 - \"be \\\"careful\\\"\"", body)]).await;
+    let page = connect(address).list(pods(Verb::List).query("limit", "1")).await.unwrap();
+    assert_eq!((page.resource_version.as_str(), page.continue_token.as_str()), ("12", "more"));
+    assert_eq!(
+        (page.items[0].key().to_string().as_str(), page.items[0].resource_version()),
+        ("default/a", 7)
+    );
+    assert_eq!(page.items[0].kind(), "Pod");
+    let asked = asked.await.unwrap().remove(0);
+    assert!(asked.starts_with("GET /api/v1/namespaces/default/pods?limit=1 HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.contains("user-agent: kubelet/v1.37.0\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn warnings_are_read() {
+    let (address, _asked) =
+        answering(vec![answer("200 OK\r\nwarning: 299 - \"be \\\"careful\\\"\"", "{}")]).await;
+    let response = connect(address).call(pods(Verb::Get)).await.unwrap();
+    assert_eq!(response.warnings, [r#"be "careful""#]);
+}
+
+#[tokio::test]
+async fn a_list_without_items_is_empty() {
+    let (address, _asked) = answering(vec![answer("200 OK", r#"{"metadata":{},"items":null}"#)]).await;
+    assert!(connect(address).list(pods(Verb::List)).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn watches_end_with_the_status_of_an_error_event() {
+    let body = concat!(
+        r#"{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"1"}}}"#,
+        "\n",
+        r#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"5"}}}"#,
+        "\n",
+        r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}}"#,
+        "\n",
+        r#"{"type":"ADDED","object":{"metadata":{"name":"b","resourceVersion":"6"}}}"#,
+        "\n",
+    );
+    let (address, _asked) = answering(vec![answer("200 OK", body)]).await;
+    let events: Vec<_> = connect(address).watch(pods(Verb::Watch)).await.unwrap().collect().await;
+    assert_eq!(events.len(), 3);
+    assert!(matches!(&events[0], Ok(WatchEvent::Added(object)) if object.name() == "a"));
+    assert!(matches!(&events[1], Ok(WatchEvent::Bookmark { resource_version }) if resource_version == "5"));
+    assert!(events[2].as_ref().unwrap_err().is_expired());
+}
+
+#[tokio::test]
+async fn errors_become_statuses() {
+    let status = object::Status::not_found("", "pods", "a");
+    let body = String::from_utf8(object::json::to_vec(&status.to_value())).unwrap();
+    let answers =
+        vec![answer("404 Not Found", &body), answer("502 Bad Gateway\r\nretry-after: 3", "proxy says no")];
+    let (address, _asked) = answering(answers).await;
+    let connection = connect(address);
+    let request = Request::new(
+        Verb::Get,
+        Target::object(ResourceType::of::<Pod>(), &ObjectKey::namespaced("default", "a")),
+    );
+    assert!(connection.call(request.clone()).await.unwrap_err().is_not_found());
+    let error = connection.call(request).await.unwrap_err();
+    let status = error.status().unwrap();
+    assert_eq!((status.code, status.retry_after_seconds()), (502, Some(3)));
+}
+
+#[tokio::test]
+async fn no_server_is_a_transport_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = connect(address).call(pods(Verb::Get)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Transport { .. }));
+}

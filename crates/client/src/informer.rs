@@ -1,0 +1,239 @@
+//! Shared informers: a local copy of a collection that follows the server.
+//!
+//! [`Informers`] makes one [`Informer`] a collection and process; whoever asks for the same collection gets
+//! the same informer. A task of its own lists and watches (`reflector`) and puts what comes into the store
+//! (`store`). Handlers hear of each change after the store shows it. They must be quick: they map the objects
+//! to keys of work queues and decide nothing.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use object::{ObjectKey, Versioned, VersionedError};
+use parking_lot::{Mutex, RwLock};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+mod factory;
+mod reflector;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use factory::{Informers, Selection};
+use reflector::{Replacement, Sink};
+use store::{Entry, Store};
+
+/// A change of one object in an informer's store.
+#[derive(Debug)]
+pub struct Change<K> {
+    /// Which object.
+    pub key: ObjectKey,
+    /// The state before; `None` if the object is new.
+    pub old: Option<Arc<K>>,
+    /// The state after; `None` if the object is gone, or matches the selectors no longer. The two may be of
+    /// different objects (look at the UID) if a deletion went by unseen while the connection was down.
+    pub new: Option<Arc<K>>,
+}
+
+impl<K> Change<K> {
+    /// The states, the newer one first.
+    pub fn states(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.new.iter().chain(&self.old)
+    }
+
+    /// The newest state: the last one before it went if the object is gone.
+    pub fn object(&self) -> &Arc<K> {
+        self.states().next().expect("a change has at least one state")
+    }
+}
+
+/// An object of any kind of which only the metadata matters.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PartialObject {
+    /// The metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+}
+
+type Handler<K> = Box<dyn Fn(&Change<K>) + Send>;
+type Decode<K> = fn(&Versioned) -> Result<Arc<K>, VersionedError>;
+
+/// A local copy of a collection that follows the server. See [`Informers`].
+pub struct Informer<K> {
+    store: RwLock<Store<K>>,
+    /// Held while a change is made and told, so that a new handler misses and repeats nothing.
+    handlers: Mutex<Vec<Handler<K>>>,
+    synced: watch::Sender<bool>,
+    decode: Decode<K>,
+}
+
+impl<K: Send + Sync + 'static> Informer<K> {
+    fn new(decode: Decode<K>) -> Informer<K> {
+        Informer {
+            store: RwLock::default(),
+            handlers: Mutex::default(),
+            synced: watch::Sender::new(false),
+            decode,
+        }
+    }
+
+    /// One object.
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.store.read().get(key)
+    }
+
+    /// All objects, in no order.
+    pub fn list(&self) -> Vec<Arc<K>> {
+        self.store.read().iter().cloned().collect()
+    }
+
+    /// The objects of a namespace, in no order.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.store.read().in_namespace(namespace)
+    }
+
+    /// The objects with this value in an index, in no order.
+    ///
+    /// # Panics
+    /// If no index of this name was added.
+    pub fn indexed(&self, index: &'static str, value: &str) -> Vec<Arc<K>> {
+        self.store.read().indexed(index, value)
+    }
+
+    /// Runs over all objects without copying the list. The store stands still meanwhile.
+    pub fn for_each(&self, visit: impl FnMut(&Arc<K>)) {
+        self.store.read().iter().for_each(visit);
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.store.read().len()
+    }
+
+    /// Whether there are no objects.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps the objects findable by the values that `values` returns. An index that exists already stays.
+    pub fn add_index(&self, index: &'static str, values: fn(&K) -> Vec<String>) {
+        self.store.write().add_index(index, values);
+    }
+
+    /// The newest resource version that the store reflects; 0 before the first list.
+    pub fn resource_version(&self) -> u64 {
+        self.store.read().resource_version()
+    }
+
+    /// Tells `handler` of each object that is there, as if it had just come, and then of each change. It runs
+    /// on the informer's own task: it must not block, nor subscribe to the same informer.
+    pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + 'static) {
+        let mut handlers = self.handlers.lock();
+        let present: Vec<Change<K>> = self.store.read().entries().map(Change::addition).collect();
+        present.iter().for_each(&handler);
+        handlers.push(Box::new(handler));
+    }
+
+    /// Waits until the first list is in the store and told to the handlers.
+    pub async fn synced(&self) {
+        let mut synced = self.synced.subscribe();
+        // The sender lives as long as `self`, so this ends only when the value is true.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    /// Whether the first list is in the store.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    fn decode(&self, object: &Versioned) -> Option<Entry<K>> {
+        match (self.decode)(object) {
+            Ok(typed) => Some(Entry { object: typed, resource_version: object.resource_version() }),
+            Err(error) => {
+                // A single object that does not fit must not hold up all others.
+                tracing::error!(?object, error = &error as &dyn std::error::Error, "cannot read an object");
+                None
+            }
+        }
+    }
+
+    fn tell(handlers: &[Handler<K>], change: &Change<K>) {
+        for handler in handlers {
+            handler(change);
+        }
+    }
+}
+
+impl<K> Change<K> {
+    fn addition((key, entry): (&ObjectKey, &Entry<K>)) -> Change<K> {
+        Change { key: key.clone(), old: None, new: Some(Arc::clone(&entry.object)) }
+    }
+}
+
+impl<K: Send + Sync + 'static> Sink for Informer<K> {
+    fn put(&self, object: &Versioned) {
+        let entry = self.decode(object);
+        let handlers = self.handlers.lock();
+        let change = {
+            let mut store = self.store.write();
+            store.advance(object.resource_version());
+            entry.and_then(|entry| store.put(object.key().clone(), entry))
+        };
+        if let Some(change) = change {
+            Informer::tell(&handlers, &change);
+        }
+    }
+
+    fn remove(&self, object: &Versioned) {
+        let handlers = self.handlers.lock();
+        let change = {
+            let mut store = self.store.write();
+            store.advance(object.resource_version());
+            store.remove(object.key())
+        };
+        if let Some(change) = change {
+            Informer::tell(&handlers, &change);
+        }
+    }
+
+    fn advance(&self, resource_version: u64) {
+        self.store.write().advance(resource_version);
+    }
+
+    fn replace(self: Arc<Self>) -> Box<dyn Replacement> {
+        Box::new(NewContent { entries: Vec::new(), informer: self })
+    }
+}
+
+/// A list on its way into the store.
+struct NewContent<K> {
+    entries: Vec<(ObjectKey, Entry<K>)>,
+    informer: Arc<Informer<K>>,
+}
+
+impl<K: Send + Sync + 'static> Replacement for NewContent<K> {
+    fn push(&mut self, object: &Versioned) {
+        if let Some(entry) = self.informer.decode(object) {
+            self.entries.push((object.key().clone(), entry));
+        }
+    }
+
+    fn finish(self: Box<Self>, resource_version: u64) {
+        let handlers = self.informer.handlers.lock();
+        let changes = {
+            let mut store = self.informer.store.write();
+            store.advance(resource_version);
+            store.replace(self.entries)
+        };
+        for change in &changes {
+            Informer::tell(&handlers, change);
+        }
+        self.informer.synced.send_replace(true);
+    }
+}
+
+impl<K> std::fmt::Debug for Informer<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Informer").field("kind", &std::any::type_name::<K>()).finish_non_exhaustive()
+    }
+}

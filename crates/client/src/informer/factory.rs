@@ -1,0 +1,145 @@
+//! One informer a collection and process.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use object::Versioned;
+use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::reflector::Reflector;
+use super::{Decode, Informer, PartialObject};
+use crate::{Client, Object, ResourceType};
+
+/// The part of a resource that an informer follows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Selection {
+    /// The resource.
+    pub resource: ResourceType,
+    /// One namespace, or all (`""`).
+    pub namespace: String,
+    /// Selects by labels; empty selects all.
+    pub label_selector: String,
+    /// Selects by fields that the kind registers; empty selects all.
+    pub field_selector: String,
+}
+
+impl Selection {
+    /// All objects of a resource.
+    pub fn all(resource: ResourceType) -> Selection {
+        Selection {
+            resource,
+            namespace: String::new(),
+            label_selector: String::new(),
+            field_selector: String::new(),
+        }
+    }
+
+    /// The objects of a typed kind whose fields match, for example `spec.nodeName=node-1`.
+    pub fn fields<K: Object>(field_selector: impl Into<String>) -> Selection {
+        Selection { field_selector: field_selector.into(), ..Selection::all(ResourceType::of::<K>()) }
+    }
+
+    /// The objects of a typed kind whose labels match.
+    pub fn labels<K: Object>(label_selector: impl Into<String>) -> Selection {
+        Selection { label_selector: label_selector.into(), ..Selection::all(ResourceType::of::<K>()) }
+    }
+}
+
+/// Makes and shares informers. Clones share them too. When the last clone is gone, all informers stop.
+///
+/// ```no_run
+/// # async fn example(client: client::Client) {
+/// use k8s_openapi::api::core::v1::Pod;
+/// let informers = client::Informers::new(client);
+/// let pods = informers.get::<Pod>();
+/// let queue = client::WorkQueue::new();
+/// let woken = queue.clone();
+/// pods.subscribe(move |change| woken.add(change.key.clone()));
+/// pods.synced().await;
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Informers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    running: Mutex<HashMap<Identity, Running>>,
+}
+
+type Identity = (Selection, TypeId);
+
+struct Running {
+    informer: Arc<dyn Any + Send + Sync>,
+    _stop: DropGuard,
+}
+
+impl Informers {
+    /// Informers over `client`. The methods that make them must be called inside a tokio runtime.
+    pub fn new(client: Client) -> Informers {
+        Informers { shared: Arc::new(Shared { client, running: Mutex::default() }) }
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
+    /// The informer of all objects of a kind.
+    pub fn get<K: Object>(&self) -> Arc<Informer<K>> {
+        self.select(Selection::all(ResourceType::of::<K>()))
+    }
+
+    /// The informer of the selected objects of a kind.
+    pub fn select<K: Object>(&self, selection: Selection) -> Arc<Informer<K>> {
+        self.start(selection, false, Versioned::typed::<K>)
+    }
+
+    /// The informer of the metadata of any resource.
+    pub fn metadata(&self, resource: ResourceType) -> Arc<Informer<PartialObject>> {
+        self.start(Selection::all(resource), true, |object| {
+            // Not kept in the version, where the typed form of another informer may belong.
+            serde_json::from_slice(object.json())
+                .map(Arc::new)
+                .map_err(|source| object::VersionedError::Typed { key: object.key().clone(), source })
+        })
+    }
+
+    /// Stops the metadata informer of a resource that is no longer served.
+    pub fn forget_metadata(&self, resource: ResourceType) {
+        let identity = (Selection::all(resource), TypeId::of::<PartialObject>());
+        self.shared.running.lock().remove(&identity);
+    }
+
+    fn start<K: Send + Sync + 'static>(
+        &self,
+        selection: Selection,
+        metadata_only: bool,
+        decode: Decode<K>,
+    ) -> Arc<Informer<K>> {
+        let mut running = self.shared.running.lock();
+        let identity = (selection.clone(), TypeId::of::<K>());
+        if let Some(found) = running.get(&identity) {
+            let informer = Arc::clone(&found.informer).downcast();
+            return informer.expect("the type is part of the identity");
+        }
+        let informer = Arc::new(Informer::new(decode));
+        let client = self.shared.client.clone();
+        let reflector = Reflector { client, selection, metadata_only, sink: Arc::clone(&informer) as _ };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(reflector.run()).await });
+        let running_informer = Running { informer: Arc::clone(&informer) as _, _stop: stop.drop_guard() };
+        running.insert(identity, running_informer);
+        informer
+    }
+}
+
+impl std::fmt::Debug for Informers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Informers").field("running", &self.shared.running.lock().len()).finish()
+    }
+}
