@@ -1,1 +1,37 @@
-//! The `network` crate.
+//! The pod network of a node.
+//!
+//! [`LocalNetwork`] is the node's own part: it gives each pod sandbox its addresses and its link, and lets pods
+//! reach each other, their node, and the world. Traffic to other nodes' pods leaves by ordinary routes.
+//!
+//! ```text
+//!   pod netns               host netns
+//!   ┌──────────────┐        ┌─────────────────────────────────────────────┐
+//!   │ eth0         │  veth  │ ihv<hash>   10.42.0.1/32                    │
+//!   │ 10.42.0.2/32 ├────────┤   route 10.42.0.2/32 dev ihv<hash>          │
+//!   │ default via  │        │ ih0 (bridge without ports)  10.42.0.1/32    │
+//!   │   10.42.0.1  │        │   unreachable 10.42.0.0/24                  │
+//!   └──────────────┘        │ nftables: table inet ironhull-pods          │
+//!                           └─────────────────────────────────────────────┘
+//! ```
+//!
+//! Pods are routed, not bridged. On a bridge, the answer of a pod that was reached through a Service goes to its
+//! neighbour in layer 2, past connection tracking, which therefore cannot put the Service's address back, unless
+//! the kernel has `br_netfilter`. Routed, every packet of a pod passes the host's hooks on every kernel, pods see
+//! no broadcasts of each other, and network policy has one place to stand. The bridge `ih0` only holds the gateway
+//! address while there are no pods (the `dummy` device, the usual holder, is missing from some kernels) and shows
+//! who owns the network.
+//!
+//! This crate must not know Services or pods: the node agent tells it sandboxes and host ports.
+
+mod firewall;
+mod foreign;
+mod ipam;
+mod link;
+mod local;
+mod preflight;
+
+pub use firewall::{HostPort, Protocol};
+pub use ipam::{IpamError, Lease};
+pub use link::LinkError;
+pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};
+pub use preflight::{PreflightError, preflight};

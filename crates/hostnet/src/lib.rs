@@ -1,0 +1,19 @@
+//! What the network crates need of the host, in one place.
+//!
+//! - [`nft`] hands nftables transactions to the kernel;
+//! - [`NetNs`] is a network namespace, and runs code inside it without moving the caller's thread;
+//! - [`sysctl::Journal`] changes kernel settings so that they can be put back;
+//! - [`state`] keeps small records on disk, replaced atomically.
+//!
+//! With the feature `testing` there are also servers, clients and links for tests that send packets.
+//!
+//! It must not know Kubernetes, pods or services: `network` and `proxy` decide, this crate carries out.
+
+mod netns;
+pub mod nft;
+pub mod state;
+pub mod sysctl;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use netns::{NetNs, NetNsError};

@@ -1,0 +1,189 @@
+//! The packet rules of the pod network, as nftables text.
+//!
+//! One table of family `inet`:
+//! - pods reach what is outside of the cluster with the node's address (masquerade);
+//! - host ports lead to pods, also from the node itself and from its loopback addresses;
+//! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// A transport protocol of a host port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    fn nft(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+}
+
+/// A port of the host that leads to a pod (`hostPort` and `hostIP` of a container's port).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPort {
+    /// The one address of the host; `None` is every address.
+    pub host_ip: Option<IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The pod's port.
+    pub container_port: u16,
+    /// The protocol of both.
+    pub protocol: Protocol,
+}
+
+impl HostPort {
+    /// True if not both can be had at once.
+    pub fn conflicts(&self, other: &HostPort) -> bool {
+        let specific = |port: &HostPort| port.host_ip.filter(|ip| !ip.is_unspecified());
+        let addresses_meet = match (specific(self), specific(other)) {
+            (Some(one), Some(two)) => one == two,
+            _ => true,
+        };
+        addresses_meet && self.protocol == other.protocol && self.host_port == other.host_port
+    }
+}
+
+/// What the rules depend on, apart from the pods.
+pub(crate) struct Rules<'a> {
+    pub(crate) table: &'a str,
+    /// Subnets of this node's pods.
+    pub(crate) pod_subnets: &'a [IpNet],
+    /// All pods' subnets: what goes there keeps the pod's address.
+    pub(crate) cluster_subnets: &'a [IpNet],
+}
+
+/// An element of one of the table's sets and maps: the set's name and the element's text.
+type Element = (&'static str, String);
+
+impl Rules<'_> {
+    /// The transaction that makes the table afresh, with everything that `pods` need.
+    pub(crate) fn full<'p>(&self, pods: impl Iterator<Item = (&'p [IpAddr], &'p [HostPort])>) -> String {
+        let table = self.table;
+        let mut text = format!("add table inet {table}\ndelete table inet {table}\n");
+        let _ =
+            write!(text, "{}", TABLE.replace("@TABLE@", table).replace("@MASQUERADE@", &self.masquerade()));
+        pods.for_each(|(addresses, ports)| text.push_str(&self.add(addresses, ports)));
+        text
+    }
+
+    /// The transaction that adds one pod; empty if the pod needs nothing.
+    pub(crate) fn add(&self, addresses: &[IpAddr], ports: &[HostPort]) -> String {
+        self.change("add", addresses, ports)
+    }
+
+    /// The transaction that removes what [`Rules::add`] added.
+    pub(crate) fn delete(&self, addresses: &[IpAddr], ports: &[HostPort]) -> String {
+        self.change("delete", addresses, ports)
+    }
+
+    fn change(&self, verb: &str, addresses: &[IpAddr], ports: &[HostPort]) -> String {
+        // Only a pod with host ports can come back to itself by this table's doing.
+        let addresses = if ports.is_empty() { &[] } else { addresses };
+        let elements = addresses.iter().flat_map(|pod| {
+            let family = family(*pod);
+            let hairpin = (["hairpin4", "hairpin6"][family], format!("{pod} . {pod}"));
+            std::iter::once(hairpin).chain(ports.iter().filter_map(|port| host_port(*pod, port)))
+        });
+        let mut text = String::new();
+        for (set, element) in elements {
+            let _ = writeln!(text, "{verb} element inet {} {set} {{ {element} }}", self.table);
+        }
+        text
+    }
+
+    fn masquerade(&self) -> String {
+        let mut text = String::new();
+        for (ip, multicast) in [("ip", "224.0.0.0/4"), ("ip6", "ff00::/8")] {
+            let of_family = |nets: &[IpNet]| {
+                let texts = nets.iter().filter(|n| n.addr().is_ipv4() == (ip == "ip")).map(IpNet::to_string);
+                texts.collect::<Vec<_>>()
+            };
+            let pods = of_family(self.pod_subnets);
+            if pods.is_empty() {
+                continue;
+            }
+            let mut cluster = of_family(self.cluster_subnets);
+            cluster.push(multicast.to_owned());
+            let (pods, cluster) = (pods.join(", "), cluster.join(", "));
+            let _ = writeln!(
+                text,
+                "    {ip} saddr {{ {pods} }} {ip} daddr != {{ {cluster} }} masquerade fully-random"
+            );
+        }
+        text
+    }
+}
+
+fn family(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+/// The map element of a host port; `None` if its host address is of another family than the pod's.
+fn host_port(pod: IpAddr, port: &HostPort) -> Option<Element> {
+    let HostPort { host_ip, host_port, container_port, protocol } = port;
+    let key = format!("{} . {host_port}", protocol.nft());
+    let target = format!("{pod} . {container_port}");
+    match host_ip.filter(|ip| !ip.is_unspecified()) {
+        Some(ip) if ip.is_ipv4() != pod.is_ipv4() => None,
+        Some(ip) => {
+            Some((["hostports_on4", "hostports_on6"][family(pod)], format!("{ip} . {key} : {target}")))
+        }
+        None => Some((["hostports4", "hostports6"][family(pod)], format!("{key} : {target}"))),
+    }
+}
+
+/// The table. With `route_localnet` the kernel no longer drops packets from outside that claim loopback
+/// addresses (CVE-2020-8558): the chain `guard` does.
+const TABLE: &str = "\
+table inet @TABLE@ {
+  map hostports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  map hostports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
+  map hostports_on4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  map hostports_on6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+  set hairpin4 { type ipv4_addr . ipv4_addr; }
+  set hairpin6 { type ipv6_addr . ipv6_addr; }
+  chain guard {
+    type filter hook prerouting priority raw; policy accept;
+    iifname != \"lo\" ip daddr 127.0.0.0/8 drop
+    iifname != \"lo\" ip saddr 127.0.0.0/8 drop
+  }
+  chain hostports {
+    dnat ip to ip daddr . meta l4proto . th dport map @hostports_on4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @hostports_on6
+    meta nfproto ipv4 dnat ip to meta l4proto . th dport map @hostports4
+    meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @hostports6
+  }
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local jump hostports
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    fib daddr type local jump hostports
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ct status dnat ip saddr . ip daddr @hairpin4 masquerade fully-random
+    ct status dnat ip6 saddr . ip6 daddr @hairpin6 masquerade fully-random
+    ct status dnat oifname != \"lo\" ip saddr 127.0.0.0/8 masquerade fully-random
+@MASQUERADE@  }
+}
+";
+
+#[cfg(test)]
+mod tests;

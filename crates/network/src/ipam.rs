@@ -1,0 +1,201 @@
+//! Addresses of pods, leased from the node's subnets and recorded on disk.
+//!
+//! The record is written before a lease is handed out and before an address is free again, so no address is ever
+//! given twice, also across crashes. The search starts behind the last address given: a released one comes last,
+//! which keeps late packets and caches of its former owner from reaching a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use hostnet::state;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::firewall::{HostPort, Protocol};
+
+/// What one pod sandbox holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// One address for each of the node's subnets, in their order.
+    pub addresses: Vec<IpAddr>,
+    /// The ports of the host that lead to the pod.
+    pub host_ports: Vec<HostPort>,
+}
+
+/// Why no lease was given or released.
+#[derive(Debug, thiserror::Error)]
+pub enum IpamError {
+    /// Every address of the subnet is leased.
+    #[error("no free address in {subnet}")]
+    Exhausted {
+        /// The subnet.
+        subnet: IpNet,
+    },
+    /// Another pod has the host port.
+    #[error("host port {port}/{protocol:?} is taken by sandbox {sandbox}")]
+    HostPortTaken {
+        /// The port of the host.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+        /// Who has it.
+        sandbox: String,
+    },
+    /// The subnets changed although pods hold addresses of the former ones.
+    #[error(
+        "the pod subnets changed from {recorded:?} to {wanted:?}, but pods still hold addresses: remove them first"
+    )]
+    SubnetsChanged {
+        /// The subnets of the existing leases.
+        recorded: Vec<IpNet>,
+        /// The subnets asked for now.
+        wanted: Vec<IpNet>,
+    },
+    /// A subnet is too small for a gateway and one pod.
+    #[error("the pod subnet {subnet} is too small")]
+    TooSmall {
+        /// The subnet.
+        subnet: IpNet,
+    },
+    /// The record could not be read or written.
+    #[error("cannot keep the record of addresses: {0}")]
+    Record(#[from] io::Error),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    subnets: Vec<IpNet>,
+    /// For each subnet, the address given last.
+    last: Vec<IpAddr>,
+    /// By sandbox id.
+    leases: BTreeMap<String, Lease>,
+}
+
+/// The leases of one node.
+#[derive(Debug)]
+pub(crate) struct Ipam {
+    path: PathBuf,
+    record: Record,
+}
+
+impl Ipam {
+    /// Opens the record at `path`, adopting the leases in it.
+    pub(crate) fn open(path: &Path, subnets: &[IpNet]) -> Result<Ipam, IpamError> {
+        if let Some(&subnet) = subnets.iter().find(|s| offsets(**s).is_none()) {
+            return Err(IpamError::TooSmall { subnet });
+        }
+        let fresh = || Record {
+            subnets: subnets.to_vec(),
+            last: subnets.iter().map(|s| gateway(*s)).collect(),
+            leases: BTreeMap::new(),
+        };
+        let record = match state::load::<Record>(path)? {
+            Some(record) if record.subnets == subnets => record,
+            Some(record) if !record.leases.is_empty() => {
+                return Err(IpamError::SubnetsChanged { recorded: record.subnets, wanted: subnets.to_vec() });
+            }
+            _ => fresh(),
+        };
+        Ok(Ipam { path: path.to_owned(), record })
+    }
+
+    pub(crate) fn leases(&self) -> &BTreeMap<String, Lease> {
+        &self.record.leases
+    }
+
+    /// Leases addresses and host ports to `sandbox`. If it has a lease, its addresses stay.
+    pub(crate) fn lease(&mut self, sandbox: &str, host_ports: &[HostPort]) -> Result<Lease, IpamError> {
+        self.check_host_ports(sandbox, host_ports)?;
+        let mut next = self.record.clone();
+        let addresses = match next.leases.get(sandbox) {
+            Some(lease) => lease.addresses.clone(),
+            None => {
+                let taken: BTreeSet<IpAddr> =
+                    next.leases.values().flat_map(|l| l.addresses.iter().copied()).collect();
+                let free = next.subnets.iter().zip(&next.last).map(|(subnet, last)| {
+                    next_free(*subnet, *last, &taken).ok_or(IpamError::Exhausted { subnet: *subnet })
+                });
+                let free = free.collect::<Result<Vec<_>, _>>()?;
+                next.last.clone_from(&free);
+                free
+            }
+        };
+        let lease = Lease { addresses, host_ports: host_ports.to_vec() };
+        next.leases.insert(sandbox.to_owned(), lease.clone());
+        self.commit(next)?;
+        Ok(lease)
+    }
+
+    /// Ends the lease of `sandbox`, if it has one.
+    pub(crate) fn release(&mut self, sandbox: &str) -> Result<(), IpamError> {
+        if !self.record.leases.contains_key(sandbox) {
+            return Ok(());
+        }
+        let mut next = self.record.clone();
+        next.leases.remove(sandbox);
+        self.commit(next)
+    }
+
+    fn commit(&mut self, next: Record) -> Result<(), IpamError> {
+        state::save(&self.path, &next)?;
+        self.record = next;
+        Ok(())
+    }
+
+    fn check_host_ports(&self, sandbox: &str, wanted: &[HostPort]) -> Result<(), IpamError> {
+        let others = self.record.leases.iter().filter(|(id, _)| id.as_str() != sandbox);
+        for (id, lease) in others {
+            for port in wanted {
+                if lease.host_ports.iter().any(|taken| taken.conflicts(port)) {
+                    let (port, protocol) = (port.host_port, port.protocol);
+                    return Err(IpamError::HostPortTaken { port, protocol, sandbox: id.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The gateway of a subnet: its first address behind the network's own.
+pub(crate) fn gateway(subnet: IpNet) -> IpAddr {
+    at(subnet, 1)
+}
+
+fn at(subnet: IpNet, offset: u128) -> IpAddr {
+    match subnet.network() {
+        // Offsets stay inside the subnet, so neither addition can overflow nor the cast lose bits.
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() + offset as u32)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() + offset)),
+    }
+}
+
+fn offset_of(subnet: IpNet, address: IpAddr) -> Option<u128> {
+    match (subnet.network(), address) {
+        (IpAddr::V4(network), IpAddr::V4(v4)) => v4.to_bits().checked_sub(network.to_bits()).map(u128::from),
+        (IpAddr::V6(network), IpAddr::V6(v6)) => v6.to_bits().checked_sub(network.to_bits()),
+        _ => None,
+    }
+}
+
+/// The offsets of a subnet's first and last address for pods (behind the gateway; before the broadcast address).
+fn offsets(subnet: IpNet) -> Option<(u128, u128)> {
+    let bits = u32::from(subnet.max_prefix_len() - subnet.prefix_len());
+    let last = match subnet {
+        IpNet::V4(_) => (1u128 << bits).checked_sub(2)?,
+        IpNet::V6(_) => 1u128.checked_shl(bits).unwrap_or(0).wrapping_sub(1),
+    };
+    (last >= 2).then_some((2, last))
+}
+
+fn next_free(subnet: IpNet, last: IpAddr, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let (low, high) = offsets(subnet)?;
+    let start = offset_of(subnet, last).map_or(low, |o| if o >= high { low } else { (o + 1).max(low) });
+    // One more candidate than addresses are taken is always enough.
+    let candidates = (start..=high).chain(low..start).take(taken.len() + 1);
+    candidates.map(|offset| at(subnet, offset)).find(|address| !taken.contains(address))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Links, addresses, routes and neighbours, by netlink.
+
+use std::io;
+use std::net::IpAddr;
+
+use futures::TryStreamExt;
+use hostnet::NetNs;
+use ipnet::IpNet;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::packet_route::{AddressFamily, route::RouteHeader};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
+
+/// The hardware address of the host end of every pod link. Pods are each on a link of their own, so one
+/// address serves all, and the pod's neighbour entry for its gateway can be written without asking.
+const HOST_MAC: [u8; 6] = [0xee, 0xee, 0xee, 0xee, 0xee, 0xee];
+
+/// The name of the link inside a pod.
+const POD_LINK: &str = "eth0";
+
+/// A request that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {source}")]
+pub struct LinkError {
+    action: String,
+    source: io::Error,
+}
+
+impl LinkError {
+    fn new(action: impl Into<String>, error: rtnetlink::Error) -> LinkError {
+        let source = match error {
+            rtnetlink::Error::NetlinkError(message) => message.to_io(),
+            other => io::Error::other(other.to_string()),
+        };
+        LinkError { action: action.into(), source }
+    }
+
+    /// True if the kernel knows no such link, address or route.
+    pub fn is_not_found(&self) -> bool {
+        let errno = self.source.raw_os_error().map(nix::errno::Errno::from_raw);
+        use nix::errno::Errno::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
+        matches!(errno, Some(ENODEV | ESRCH | ENOENT | EADDRNOTAVAIL))
+    }
+}
+
+type Result<T> = std::result::Result<T, LinkError>;
+
+/// What is known of a link.
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    /// The alias, a free text that says here who made the link.
+    pub(crate) alias: Option<String>,
+    pub(crate) mtu: Option<u32>,
+}
+
+/// A netlink connection to the namespace in which it was opened.
+#[derive(Clone)]
+pub(crate) struct Netlink(Handle);
+
+impl Netlink {
+    /// Opens a connection, driven by a task of the current runtime.
+    pub(crate) fn open() -> Result<Netlink> {
+        let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|source| LinkError { action: "open a netlink socket".to_owned(), source })?;
+        tokio::spawn(connection);
+        Ok(Netlink(handle))
+    }
+
+    /// The link called `name`, if there is one.
+    pub(crate) async fn link(&self, name: &str) -> Result<Option<Link>> {
+        let mut found = self.0.link().get().match_name(name).execute();
+        let message = match found.try_next().await.map_err(|e| LinkError::new(format!("look up {name}"), e)) {
+            Ok(message) => message,
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(message.map(link_of))
+    }
+
+    /// Makes a bridge called `name`, with `alias` saying whose it is.
+    pub(crate) async fn add_bridge(&self, name: &str, alias: &str) -> Result<()> {
+        self.add(LinkBridge::new(name).build(), name).await?;
+        // The kernel takes no alias at creation.
+        let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).alias(alias).build();
+        let done = self.0.link().set(message).execute().await;
+        done.map_err(|e| LinkError::new(format!("set the alias of {name}"), e))
+    }
+
+    /// Makes a pair of links: `host_name` here and `eth0` in the namespace `pod`.
+    pub(crate) async fn add_veth(&self, host_name: &str, pod: &NetNs, mac: [u8; 6], mtu: u32) -> Result<()> {
+        let peer = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(POD_LINK)
+            .address(mac.to_vec())
+            .mtu(mtu)
+            .setns_by_fd(pod.raw_fd())
+            .build();
+        let pair = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+            .name(host_name)
+            .address(HOST_MAC.to_vec())
+            .mtu(mtu)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        self.add(pair, host_name).await
+    }
+
+    async fn add(&self, message: LinkMessage, name: &str) -> Result<()> {
+        let done = self.0.link().add(message).execute().await;
+        done.map_err(|e| LinkError::new(format!("make the link {name}"), e))
+    }
+
+    /// Deletes the link called `name`; true if there was one.
+    pub(crate) async fn delete(&self, name: &str) -> Result<bool> {
+        let Some(link) = self.link(name).await? else { return Ok(false) };
+        match self
+            .0
+            .link()
+            .del(link.index)
+            .execute()
+            .await
+            .map_err(|e| LinkError::new(format!("delete {name}"), e))
+        {
+            Ok(()) => Ok(true),
+            // It went with its namespace meanwhile.
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn set_up(&self, index: u32) -> Result<()> {
+        let done = self.0.link().set(LinkUnspec::new_with_index(index).up().build()).execute().await;
+        done.map_err(|e| LinkError::new("set a link up", e))
+    }
+
+    /// Gives the link an address with a full-length prefix, ready for use at once.
+    pub(crate) async fn add_address(&self, index: u32, address: IpAddr) -> Result<()> {
+        let mut request = self.0.address().add(index, address, full_length(address)).replace();
+        if address.is_ipv6() {
+            // Nobody else is on the link: duplicate detection would only delay the first packet.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        request.execute().await.map_err(|e| LinkError::new(format!("add the address {address}"), e))
+    }
+
+    /// Routes `destination` to the link, directly or by `gateway`.
+    pub(crate) async fn add_route(
+        &self,
+        destination: IpNet,
+        index: u32,
+        gateway: Option<IpAddr>,
+    ) -> Result<()> {
+        let mut route = route_to(destination);
+        route.attributes.push(RouteAttribute::Oif(index));
+        match gateway {
+            Some(gateway) => route.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway))),
+            None => route.header.scope = RouteScope::Link,
+        }
+        let done = self.0.route().add(route).replace().execute().await;
+        done.map_err(|e| LinkError::new(format!("add the route to {destination}"), e))
+    }
+
+    /// Answers "unreachable" for what `destination` covers and no longer route does.
+    pub(crate) async fn add_unreachable(&self, destination: IpNet) -> Result<()> {
+        let done = self.0.route().add(unreachable(destination)).replace().execute().await;
+        done.map_err(|e| LinkError::new(format!("add the unreachable route to {destination}"), e))
+    }
+
+    /// Undoes [`Netlink::add_unreachable`].
+    pub(crate) async fn delete_unreachable(&self, destination: IpNet) -> Result<()> {
+        let done = self.0.route().del(unreachable(destination)).execute().await;
+        match done.map_err(|e| LinkError::new(format!("delete the route to {destination}"), e)) {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn add_neighbour(&self, index: u32, address: IpAddr, mac: [u8; 6]) -> Result<()> {
+        let request = self.0.neighbours().add(index, address).link_layer_address(&mac).replace();
+        request.execute().await.map_err(|e| LinkError::new(format!("add the neighbour {address}"), e))
+    }
+
+    /// The destinations of the main table's unicast routes of both families, without default routes.
+    pub(crate) async fn routes(&self) -> Result<Vec<IpNet>> {
+        Ok(self.all_routes().await?.iter().filter_map(destination).collect())
+    }
+
+    /// The smallest MTU of the links that carry default routes, which is what a pod's packets must fit.
+    pub(crate) async fn uplink_mtu(&self) -> Result<Option<u32>> {
+        let mut smallest = None;
+        for route in self.all_routes().await? {
+            if route.header.destination_prefix_length != 0 || route.header.table != RouteHeader::RT_TABLE_MAIN
+            {
+                continue;
+            }
+            let Some(index) = output_link(&route) else { continue };
+            let mut links = self.0.link().get().match_index(index).execute();
+            let found = links.try_next().await.map_err(|e| LinkError::new("look up an uplink", e))?;
+            let mtu = found.and_then(|message| link_of(message).mtu);
+            smallest = smallest.into_iter().chain(mtu).min();
+        }
+        Ok(smallest)
+    }
+
+    async fn all_routes(&self) -> Result<Vec<RouteMessage>> {
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut query = RouteMessage::default();
+            query.header.address_family = family;
+            let found = self.0.route().get(query).execute().try_collect::<Vec<_>>().await;
+            routes.extend(found.map_err(|e| LinkError::new("list the routes", e))?);
+        }
+        Ok(routes)
+    }
+}
+
+/// Sets the pod's end of its link up, from inside the pod's namespace.
+pub(crate) async fn configure_pod(addresses: Vec<IpAddr>, gateways: Vec<IpAddr>) -> Result<()> {
+    let netlink = Netlink::open()?;
+    for name in ["lo", POD_LINK] {
+        let link = netlink.link(name).await?.ok_or_else(|| missing(name))?;
+        netlink.set_up(link.index).await?;
+    }
+    let index = netlink.link(POD_LINK).await?.ok_or_else(|| missing(POD_LINK))?.index;
+    for address in addresses {
+        netlink.add_address(index, address).await?;
+    }
+    for gateway in gateways {
+        netlink.add_neighbour(index, gateway, HOST_MAC).await?;
+        netlink.add_route(IpNet::from(gateway), index, None).await?;
+        let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        let everything = everything.parse().expect("a literal prefix");
+        netlink.add_route(everything, index, Some(gateway)).await?;
+    }
+    Ok(())
+}
+
+fn missing(name: &str) -> LinkError {
+    LinkError { action: format!("find {name} in the pod"), source: io::Error::from(io::ErrorKind::NotFound) }
+}
+
+/// The hardware address of a pod: locally administered, from its first address, so that it needs no record.
+pub(crate) fn pod_mac(address: IpAddr) -> [u8; 6] {
+    let tail: [u8; 4] = match address {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(v6) => {
+            let [.., a, b, c, d] = v6.octets();
+            [a, b, c, d]
+        }
+    };
+    [0x0a, 0x58, tail[0], tail[1], tail[2], tail[3]]
+}
+
+fn full_length(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn link_of(message: LinkMessage) -> Link {
+    let mut link = Link { index: message.header.index, alias: None, mtu: None };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfAlias(text) => link.alias = Some(text),
+            LinkAttribute::Mtu(mtu) => link.mtu = Some(mtu),
+            _ => {}
+        }
+    }
+    link
+}
+
+fn route_to(destination: IpNet) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.address_family =
+        if destination.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = RouteProtocol::Static;
+    route.header.scope = RouteScope::Universe;
+    route.header.kind = RouteType::Unicast;
+    route.header.destination_prefix_length = destination.prefix_len();
+    route.attributes.push(RouteAttribute::Destination(RouteAddress::from(destination.network())));
+    route
+}
+
+fn unreachable(destination: IpNet) -> RouteMessage {
+    let mut route = route_to(destination);
+    route.header.kind = RouteType::Unreachable;
+    route
+}
+
+fn output_link(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|a| if let RouteAttribute::Oif(index) = a { Some(*index) } else { None })
+}
+
+fn destination(route: &RouteMessage) -> Option<IpNet> {
+    let header = &route.header;
+    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
+        return None;
+    }
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+        RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    })?;
+    let destination = IpNet::new(address, header.destination_prefix_length).ok()?;
+    (destination.prefix_len() > 0).then_some(destination)
+}

@@ -1,0 +1,400 @@
+//! The node's own part of the pod network.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::{Path, PathBuf};
+
+use hostnet::nft::{self, NftError};
+use hostnet::sysctl::Journal;
+use hostnet::{NetNs, NetNsError, state};
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::firewall::{HostPort, Rules};
+use crate::foreign;
+use crate::ipam::{self, Ipam, IpamError, Lease};
+use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
+use crate::preflight::{PreflightError, preflight};
+
+/// The name of the abstract socket that the owner of a host network holds. Such names belong to the network
+/// namespace, and go with the process.
+const LOCK_NAME: &[u8] = b"ironhull-network";
+
+/// The MTU where no uplink tells one: Ethernet's.
+const MTU_DEFAULT: u32 = 1500;
+
+/// What the network of a node depends on.
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// Where leases and the record for [`reset`] are kept.
+    pub state_dir: PathBuf,
+    /// The subnets of this node's pods (`spec.podCIDRs`), at most one of each family.
+    pub pod_subnets: Vec<IpNet>,
+    /// The subnets of all pods of the cluster (`--cluster-cidr`).
+    pub cluster_subnets: Vec<IpNet>,
+    /// The subnets of services (`--service-cidr`); only checked for conflicts.
+    pub service_subnets: Vec<IpNet>,
+    /// The link that holds the gateway addresses.
+    pub bridge: String,
+    /// The nftables table (family `inet`).
+    pub table: String,
+    /// The MTU of pods' links, in bytes; `None` takes the uplinks'.
+    pub mtu: Option<u32>,
+}
+
+impl LocalConfig {
+    /// A configuration with the names that `ironhull` uses.
+    pub fn new(state_dir: impl Into<PathBuf>, pod_subnet: IpNet, cluster_subnet: IpNet) -> LocalConfig {
+        LocalConfig {
+            state_dir: state_dir.into(),
+            pod_subnets: vec![pod_subnet],
+            cluster_subnets: vec![cluster_subnet],
+            service_subnets: Vec::new(),
+            bridge: "ih0".to_owned(),
+            table: "ironhull-pods".to_owned(),
+            mtu: None,
+        }
+    }
+
+    /// The gateways of the pod subnets: their first addresses, which the host holds.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.pod_subnets.iter().map(|subnet| ipam::gateway(*subnet))
+    }
+
+    /// What the bridge's alias says of its owner.
+    pub(crate) fn alias(&self) -> String {
+        format!("ironhull {}", self.state_dir.display())
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules { table: &self.table, pod_subnets: &self.pod_subnets, cluster_subnets: &self.cluster_subnets }
+    }
+}
+
+/// Why the network, or a pod's part of it, could not be set up or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The host or the configuration is not fit; nothing was changed.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// Another running instance has this host network.
+    #[error("another instance of ironhull runs on this host network")]
+    InUse,
+    /// A link of the bridge's name exists and is not this state directory's.
+    #[error(
+        "the link {name} belongs to {owner}: run `ironhull reset` with that data directory, or delete the link"
+    )]
+    BridgeTaken {
+        /// The link.
+        name: String,
+        /// Its alias, which says whose it is.
+        owner: String,
+    },
+    /// No address or host port was to be had.
+    #[error(transparent)]
+    Ipam(#[from] IpamError),
+    /// The kernel refused a change of links or routes.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The packet rules could not be changed.
+    #[error(transparent)]
+    Nft(#[from] NftError),
+    /// The pod's namespace could not be entered.
+    #[error(transparent)]
+    Namespace(#[from] NetNsError),
+    /// A record or a kernel setting could not be read or written.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
+    move |source| NetworkError::Io { what, source }
+}
+
+/// What [`reset`] must undo, apart from pods' links and kernel settings, which have records of their own.
+#[derive(Debug, Serialize, Deserialize)]
+struct Created {
+    bridge: String,
+    table: String,
+    pod_subnets: Vec<IpNet>,
+}
+
+fn created_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("network.json")
+}
+
+fn leases_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("leases.json")
+}
+
+fn sysctl_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("sysctl.json")
+}
+
+/// The pod network of this host. Only one can exist on a host network.
+pub struct LocalNetwork {
+    config: LocalConfig,
+    mtu: u32,
+    netlink: Netlink,
+    ipam: Mutex<Ipam>,
+    /// Held while packet rules change, so that they change in the order of the leases.
+    rules: tokio::sync::Mutex<()>,
+    _lock: UnixListener,
+}
+
+impl LocalNetwork {
+    /// Checks the host, then sets up the bridge, the rules and the kernel's settings, and adopts the leases of a
+    /// former run. Must be called in the host's network namespace; the value lives on the calling runtime.
+    pub async fn new(config: LocalConfig) -> Result<LocalNetwork, NetworkError> {
+        let lock = lock()?;
+        let netlink = Netlink::open()?;
+        check_bridge(&netlink, &config).await?;
+        preflight(&config).await?;
+        let ipam = Ipam::open(&leases_path(&config.state_dir), &config.pod_subnets)?;
+        forget_former_subnets(&netlink, &config).await?;
+        let created = Created {
+            bridge: config.bridge.clone(),
+            table: config.table.clone(),
+            pod_subnets: config.pod_subnets.clone(),
+        };
+        state::save(&created_path(&config.state_dir), &created)
+            .map_err(io_error("cannot record the network"))?;
+        set_up_bridge(&netlink, &config).await?;
+        set_sysctls(&config).map_err(io_error("cannot change a kernel setting"))?;
+        let pods = ipam.leases().values().map(|lease| (&lease.addresses[..], &lease.host_ports[..]));
+        nft::apply(&config.rules().full(pods)).await?;
+        foreign::accept_forwarding(&config.cluster_subnets).await?;
+        let mtu = match config.mtu {
+            Some(mtu) => mtu,
+            None => netlink.uplink_mtu().await?.unwrap_or(MTU_DEFAULT),
+        };
+        Ok(LocalNetwork {
+            config,
+            mtu,
+            netlink,
+            ipam: Mutex::new(ipam),
+            rules: tokio::sync::Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> &LocalConfig {
+        &self.config
+    }
+
+    /// The addresses that `sandbox` holds, if it is set up.
+    pub fn addresses(&self, sandbox: &str) -> Option<Vec<IpAddr>> {
+        self.ipam.lock().leases().get(sandbox).map(|lease| lease.addresses.clone())
+    }
+
+    /// The sandboxes that hold addresses, so that those of vanished ones can be torn down after a restart.
+    pub fn sandboxes(&self) -> Vec<String> {
+        self.ipam.lock().leases().keys().cloned().collect()
+    }
+
+    /// Connects the namespace at `netns` to the pod network and answers its addresses, one for each pod subnet.
+    ///
+    /// A repeated call for the same sandbox keeps its addresses and makes its link afresh. After an error nothing of
+    /// the sandbox is left.
+    pub async fn setup(
+        &self,
+        netns: &Path,
+        sandbox: &str,
+        host_ports: &[HostPort],
+    ) -> Result<Vec<IpAddr>, NetworkError> {
+        let namespace = NetNs::open(netns)?;
+        self.teardown_rules(sandbox).await?;
+        let lease = self.ipam.lock().lease(sandbox, host_ports)?;
+        match self.connect(&namespace, sandbox, &lease).await {
+            Ok(()) => Ok(lease.addresses),
+            Err(error) => {
+                if let Err(after) = self.teardown(sandbox).await {
+                    tracing::warn!(sandbox, error = %after, "cannot clean up after a failed set-up");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Disconnects `sandbox` and frees its addresses and host ports; does nothing if it has none.
+    pub async fn teardown(&self, sandbox: &str) -> Result<(), NetworkError> {
+        self.teardown_rules(sandbox).await?;
+        self.netlink.delete(&link_name(sandbox)).await?;
+        Ok(self.ipam.lock().release(sandbox)?)
+    }
+
+    async fn connect(&self, namespace: &NetNs, sandbox: &str, lease: &Lease) -> Result<(), NetworkError> {
+        let name = link_name(sandbox);
+        let gateways: Vec<IpAddr> = self.config.gateways().collect();
+        let mac = pod_mac(lease.addresses[0]);
+        self.netlink.delete(&name).await?;
+        self.netlink.add_veth(&name, namespace, mac, self.mtu).await?;
+        let link = self.netlink.link(&name).await?.ok_or(NetworkError::Io {
+            what: "the pod's link vanished",
+            source: io::Error::from(io::ErrorKind::NotFound),
+        })?;
+        for gateway in &gateways {
+            self.netlink.add_address(link.index, *gateway).await?;
+        }
+        self.netlink.set_up(link.index).await?;
+        for address in &lease.addresses {
+            self.netlink.add_neighbour(link.index, *address, mac).await?;
+            self.netlink.add_route(IpNet::from(*address), link.index, None).await?;
+        }
+        let addresses = lease.addresses.clone();
+        namespace.run(move || configure_pod(addresses, gateways)).await??;
+        let _order = self.rules.lock().await;
+        self.apply(&self.config.rules().add(&lease.addresses, &lease.host_ports)).await
+    }
+
+    /// Removes the rules of the sandbox's lease, if it has one, and takes its host ports out of the lease.
+    async fn teardown_rules(&self, sandbox: &str) -> Result<(), NetworkError> {
+        let _order = self.rules.lock().await;
+        let lease = self.ipam.lock().leases().get(sandbox).cloned();
+        let Some(lease) = lease else { return Ok(()) };
+        if self.apply(&self.config.rules().delete(&lease.addresses, &lease.host_ports)).await.is_err() {
+            // The rules are not what the leases say, as after a set-up that failed half-way: write them anew.
+            let text = {
+                let ipam = self.ipam.lock();
+                let others = ipam.leases().iter().filter(|(id, _)| id.as_str() != sandbox);
+                self.config.rules().full(others.map(|(_, l)| (&l.addresses[..], &l.host_ports[..])))
+            };
+            nft::apply(&text).await?;
+        }
+        if !lease.host_ports.is_empty() {
+            self.ipam.lock().lease(sandbox, &[])?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, transaction: &str) -> Result<(), NetworkError> {
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        Ok(nft::apply(transaction).await?)
+    }
+}
+
+/// Removes everything that [`LocalNetwork`] made on this host and puts kernel settings back. `state_dir` is that of
+/// its configuration; without a record there, nothing is done. The pods are expected to be gone.
+///
+/// # Errors
+/// [`NetworkError::InUse`] while an instance runs. After another error it can be called again.
+pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
+    let path = created_path(state_dir);
+    let created = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
+    let Some(created) = created else { return Ok(()) };
+    let _lock = lock()?;
+    let netlink = Netlink::open()?;
+    let leases_path = leases_path(state_dir);
+    for sandbox in Ipam::open(&leases_path, &created.pod_subnets)?.leases().keys() {
+        netlink.delete(&link_name(sandbox)).await?;
+    }
+    nft::delete_tables(&[("inet", &created.table)]).await?;
+    foreign::remove().await?;
+    for subnet in &created.pod_subnets {
+        netlink.delete_unreachable(*subnet).await?;
+    }
+    netlink.delete(&created.bridge).await?;
+    let journal =
+        Journal::open(&sysctl_path(state_dir)).map_err(io_error("cannot read the record of settings"))?;
+    journal.restore().map_err(io_error("cannot put a kernel setting back"))?;
+    state::remove(&leases_path)
+        .and_then(|()| state::remove(&path))
+        .map_err(io_error("cannot remove a record"))
+}
+
+/// The name of the host's end of a sandbox's link: 15 bytes at most, so a digest stands for the sandbox.
+fn link_name(sandbox: &str) -> String {
+    let digest = Sha256::digest(sandbox.as_bytes());
+    digest.iter().take(5).fold("ihv".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+fn lock() -> Result<UnixListener, NetworkError> {
+    let bound =
+        SocketAddr::from_abstract_name(LOCK_NAME).and_then(|address| UnixListener::bind_addr(&address));
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => NetworkError::InUse,
+        _ => NetworkError::Io { what: "cannot lock the host network", source },
+    })
+}
+
+async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
+    let Some(link) = netlink.link(&config.bridge).await? else { return Ok(()) };
+    let recorded = state::load::<Created>(&created_path(&config.state_dir));
+    let recorded = recorded.map_err(io_error("cannot read the record of the network"))?;
+    match link.alias {
+        Some(alias) if alias == config.alias() => Ok(()),
+        // A run that ended between making the link and naming its owner.
+        None if recorded.is_some_and(|created| created.bridge == config.bridge) => Ok(()),
+        alias => {
+            let owner = alias.unwrap_or_else(|| "somebody else".to_owned());
+            Err(NetworkError::BridgeTaken { name: config.bridge.clone(), owner })
+        }
+    }
+}
+
+/// Removes bridge and routes of a former run with other subnets. No pod holds an address of those.
+async fn forget_former_subnets(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
+    let path = created_path(&config.state_dir);
+    let former = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
+    let Some(former) = former.filter(|f| f.pod_subnets != config.pod_subnets) else { return Ok(()) };
+    for subnet in &former.pod_subnets {
+        netlink.delete_unreachable(*subnet).await?;
+    }
+    netlink.delete(&former.bridge).await?;
+    Ok(())
+}
+
+async fn set_up_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
+    if netlink.link(&config.bridge).await?.is_none() {
+        netlink.add_bridge(&config.bridge, &config.alias()).await?;
+    }
+    if let Some(bridge) = netlink.link(&config.bridge).await? {
+        for gateway in config.gateways() {
+            netlink.add_address(bridge.index, gateway).await?;
+        }
+        netlink.set_up(bridge.index).await?;
+    }
+    for subnet in &config.pod_subnets {
+        netlink.add_unreachable(*subnet).await?;
+    }
+    Ok(())
+}
+
+fn set_sysctls(config: &LocalConfig) -> io::Result<()> {
+    let mut journal = Journal::open(&sysctl_path(&config.state_dir))?;
+    journal.set("net/ipv4/ip_forward", "1")?;
+    // Host ports answer on loopback addresses, too; the rules keep such addresses out of other links.
+    journal.set("net/ipv4/conf/all/route_localnet", "1")?;
+    if config.pod_subnets.iter().any(|subnet| subnet.addr().is_ipv6()) {
+        keep_router_advertisements(&mut journal)?;
+        journal.set("net/ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+/// A host that forwards IPv6 stops taking its own address and routes from router advertisements, unless each link
+/// is told to go on (`accept_ra` 2).
+fn keep_router_advertisements(journal: &mut Journal) -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/sys/net/ipv6/conf")? {
+        let name = format!("net/ipv6/conf/{}/accept_ra", entry?.file_name().to_string_lossy());
+        if hostnet::sysctl::read(&name).is_ok_and(|value| value == "1") {
+            journal.set(&name, "2")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
