@@ -1,9 +1,12 @@
 //! Short constructors for the generated table: they keep a field on one readable line, and run at compile time.
+//! The generated files import all of this module.
 
-use std::borrow::Cow;
 use std::mem;
 
-use crate::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef};
+pub(crate) use std::borrow::Cow;
+
+pub(crate) use crate::{Field, FieldType, TypeDef, TypeRef};
+use crate::{ListType, PatchStrategy, Shape};
 
 /// Flag: [`Field::pointer`].
 pub(crate) const P: u8 = 1;

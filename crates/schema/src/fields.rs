@@ -39,9 +39,9 @@ pub struct TypeDef {
 }
 
 impl TypeDef {
-    /// The field with this JSON name.
+    /// The type's own field with this JSON name; not those of embedded types, see [`TypeDef::lookup`].
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.name == name)
+        self.fields.iter().find(|field| !field.inline && field.name == name)
     }
 
     /// The field that an object of this type shows under this JSON name, also where the field belongs to an
@@ -54,7 +54,7 @@ impl TypeDef {
     /// assert_eq!(place.through[0].unwrap().name, "volumeSource");
     /// ```
     pub fn lookup(&self, name: &str) -> Option<Place<'_>> {
-        if let Some(field) = self.fields.iter().find(|field| !field.inline && field.name == name) {
+        if let Some(field) = self.field(name) {
             return Some(Place { through: [None; EMBEDDING_MAX], field });
         }
         self.fields.iter().filter(|field| field.inline).find_map(|own| {
@@ -96,7 +96,7 @@ pub struct Place<'a> {
 /// One field of a type.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// The JSON name.
+    /// The JSON name; of an embedding the name of its type.
     pub name: Cow<'static, str>,
     /// The protobuf field number; 0 where the field has none (custom resources, `apiVersion` and `kind`).
     pub number: u32,
@@ -114,7 +114,7 @@ pub struct Field {
     /// OpenAPI lists the field as required.
     pub required: bool,
     /// The type's fields stand directly in the parent's JSON object (Go embeds it), while protobuf nests it.
-    /// The name is then that of the protobuf field's type and appears in no encoding; see [`TypeDef::lookup`].
+    /// The name is then that of the type, and appears in no encoding; see [`TypeDef::lookup`].
     pub inline: bool,
     /// How server-side apply merges a list.
     pub list_type: ListType,

@@ -61,34 +61,10 @@ fn index_text(table: &Table, modules: &BTreeMap<String, Vec<&Type>>) -> String {
 fn module_text(types: &[&Type]) -> String {
     let mut out =
         format!("{HEADER}#![allow(non_upper_case_globals, reason = \"types keep their names\")]\n\n");
-    let mut body = String::new();
+    out.push_str("use crate::builder::*;\n\n");
     for ty in types {
-        type_text(ty, &mut body);
+        type_text(ty, &mut out);
     }
-    let uses = |name: &str| body.contains(&format!("{name}("));
-    let mut names: Vec<&str> = ["def", "f", "l", "m", "msg"]
-        .into_iter()
-        .filter(|name| {
-            uses(name) && (*name == "def" || *name == "msg" || body.contains(&format!("        {name}(")))
-        })
-        .collect();
-    for flag in ["A", "ATOMIC", "GRANULAR", "I", "P", "R"] {
-        let flagged = |line: &str| line.split([' ', ',', ')', '|']).any(|word| word == flag);
-        if body.lines().any(flagged) {
-            names.push(flag);
-        }
-    }
-    names.sort_unstable();
-    let _ = writeln!(out, "use std::borrow::Cow;\n");
-    if !body.contains("Cow::") {
-        out.truncate(out.len() - "use std::borrow::Cow;\n\n".len());
-    }
-    let _ = writeln!(out, "use crate::builder::{{{}}};", names.join(", "));
-    let field_type = if body.contains("FieldType::") { "FieldType, " } else { "" };
-    let type_ref = if body.contains("TypeRef::") { ", TypeRef" } else { "" };
-    let _ = writeln!(out, "use crate::{{Field, {field_type}TypeDef{type_ref}}};");
-    out.push('\n');
-    out.push_str(&body);
     out
 }
 
