@@ -27,7 +27,8 @@ pub enum StoreError {
     /// The lease does not exist: it was never granted, it expired or it was revoked.
     #[error("lease {0} not found")]
     LeaseNotFound(LeaseId),
-    /// The store is shut down, or stopped after a failed sync.
+    /// The store is shut down, or stopped after a failed sync; whether a write that was under way took
+    /// effect is unknown.
     #[error("the store is closed")]
     Closed,
     /// The backup could not be written.

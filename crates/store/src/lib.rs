@@ -4,11 +4,17 @@
 //! compaction, with etcd's semantics, so that an etcd cluster can stand behind the same trait. A store is
 //! used as `Arc<dyn Store>`; only the `apiserver` crate talks to one.
 //!
+//! - [`Embedded`] is the default backend: the keyspace in memory, a log on disk (see [`embedded`]).
+//! - `suite` (feature `suite`) holds the tests that every backend must pass.
 //!
 //! Keys and values are opaque bytes here: this crate must not know objects, kinds or HTTP.
 
+pub mod embedded;
 mod error;
+mod log;
 mod request;
+#[cfg(feature = "suite")]
+pub mod suite;
 mod value;
 
 use std::path::Path;
@@ -18,7 +24,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use bytes::Bytes;
+pub use embedded::{Embedded, OpenError, Options};
 pub use error::StoreError;
+pub use log::LogError;
 pub use request::{
     Expect, KeyRange, RangeContent, RangeRequest, RangeResponse, WatchRequest, Write, WriteOp, WriteOutcome,
 };

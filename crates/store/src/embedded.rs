@@ -1,0 +1,265 @@
+//! The embedded engine: the keyspace in memory, a log on disk.
+//!
+//! Readers take the current view ([`view`]), an immutable snapshot that costs nothing to share; nothing but
+//! start-up ever reads the database. Writes go to one writer thread ([`writer`]), which takes whatever has
+//! queued up as one batch ([`engine`]): it checks preconditions in memory, assigns revisions, commits one
+//! transaction, and then publishes the batch to readers, watchers ([`shared`]) and callers. A write that
+//! cannot be made durable stops the process, because nobody can know what the disk holds afterwards.
+//!
+//! History is kept in memory up to [`Options::history_bytes`]; what falls out of it is compacted, and its
+//! records are removed from the database in small pieces between batches.
+
+mod backup;
+mod directory;
+mod engine;
+mod lease;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clock::Clock;
+use tokio::task::JoinHandle;
+
+pub use backup::restore;
+
+use self::directory::Directory;
+use self::engine::{Command, Engine};
+use self::lease::Deadlines;
+use self::shared::Shared;
+use self::writer::Writer;
+use crate::log::{DiscardLog, LogError, SqliteLog};
+use crate::{
+    LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream, Write,
+    WriteOutcome,
+};
+
+/// What to do when the log fails. It should not return; if it does, the store refuses everything from then.
+pub type FatalAction = Arc<dyn Fn(&LogError) + Send + Sync>;
+
+/// How to open an embedded store.
+#[derive(Clone)]
+pub struct Options {
+    /// The directory of the database; made if it does not exist, and closed to other users.
+    pub directory: PathBuf,
+    /// How much history to keep in memory, in bytes, whatever nobody compacts.
+    pub history_bytes: usize,
+    /// What to do when the log fails: log it and abort the process, unless a test wants to look.
+    pub on_fatal: FatalAction,
+    /// Where lease ids come from.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// The default options: 64 MiB of history, abort when the log fails.
+    pub fn new(directory: impl Into<PathBuf>, clock: Clock) -> Options {
+        Options {
+            directory: directory.into(),
+            history_bytes: HISTORY_BYTES,
+            on_fatal: Arc::new(abort),
+            clock,
+        }
+    }
+}
+
+const HISTORY_BYTES: usize = 64 << 20;
+
+fn abort(error: &LogError) {
+    tracing::error!(error = error as &dyn std::error::Error, "the store's log failed; stopping at once");
+    std::process::abort();
+}
+
+/// Why an embedded store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the same store open.
+    #[error("{path} is in use by another process (process id {process})")]
+    InUse {
+        /// The store's directory.
+        path: PathBuf,
+        /// The other process's id, if it could be read.
+        process: String,
+    },
+    /// The directory cannot be made or used.
+    #[error("cannot use the directory {path}")]
+    Directory {
+        /// The store's directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is a store already where a backup should be restored.
+    #[error("{path} holds a store already")]
+    Exists {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// The database cannot be read.
+    #[error("cannot read the database {path}")]
+    Log {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        source: LogError,
+    },
+    /// The writer thread cannot be started.
+    #[error("cannot start the writer thread")]
+    Thread(#[source] io::Error),
+}
+
+/// The embedded store. Dropping it finishes the queued writes and releases the directory.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use store::{Embedded, Expect, RangeRequest, Store, Write, WriteOutcome};
+///
+/// let store = Embedded::in_memory(clock::Clock::system());
+/// let write = Write::put("/registry/pods/default/web", "{}", Expect::Absent);
+/// let WriteOutcome::Committed { revision, .. } = store.write(write).await? else { panic!("it was absent") };
+/// let pods = store.range(RangeRequest::prefix("/registry/pods/")).await?;
+/// assert_eq!((pods.count, pods.kvs[0].mod_revision), (1, revision));
+/// # Ok::<(), store::StoreError>(())
+/// # }).unwrap();
+/// ```
+pub struct Embedded {
+    shared: Arc<Shared>,
+    deadlines: Arc<Deadlines>,
+    clock: Clock,
+    /// None only while dropping.
+    writer: Option<Writer>,
+    expiry: JoinHandle<()>,
+    /// Held until the writer thread is gone.
+    _directory: Option<Directory>,
+}
+
+impl Embedded {
+    /// Opens the store in a directory, or makes an empty one. Must be called on a tokio runtime, which then
+    /// runs the expiry of leases.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: Options) -> Result<Embedded, OpenError> {
+        let Options { directory, history_bytes, on_fatal, clock } = options;
+        let load = move || {
+            let directory = Directory::lock(&directory)?;
+            let path = directory.database();
+            let engine = SqliteLog::open(&path)
+                .and_then(|log| Engine::load(Box::new(log), history_bytes))
+                .map_err(|source| OpenError::Log { path, source })?;
+            Ok((directory, engine))
+        };
+        let (directory, engine) = match tokio::task::spawn_blocking(load).await {
+            Ok(loaded) => loaded?,
+            Err(stopped) => return Err(OpenError::Thread(stopped.into())),
+        };
+        let shared = engine.shared().clone();
+        let writer = Writer::spawn(engine, on_fatal).map_err(OpenError::Thread)?;
+        Ok(Embedded::start(shared, writer, clock, Some(directory)))
+    }
+
+    /// A store that keeps nothing on disk, for tests and simulations. Must be called on a tokio runtime.
+    pub fn in_memory(clock: Clock) -> Embedded {
+        let engine =
+            Engine::load(Box::new(DiscardLog), HISTORY_BYTES).expect("an empty log that cannot fail loads");
+        let shared = engine.shared().clone();
+        Embedded::start(shared, Writer::in_place(engine), clock, None)
+    }
+
+    fn start(shared: Arc<Shared>, writer: Writer, clock: Clock, directory: Option<Directory>) -> Embedded {
+        let deadlines = Arc::new(Deadlines::default());
+        for (id, lease) in &shared.view().leases {
+            deadlines.add(*id, lease.ttl);
+        }
+        let expiry = tokio::spawn(lease::expire(deadlines.clone(), writer.downgrade()));
+        Embedded { shared, deadlines, clock, writer: Some(writer), expiry, _directory: directory }
+    }
+
+    async fn submit(&self, command: Command) -> Result<WriteOutcome, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.submit(command).await,
+            None => Err(StoreError::Closed),
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.expiry.abort();
+        if let Some(writer) = self.writer.take() {
+            writer.finish();
+        }
+        self.shared.close();
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, StoreError> {
+        self.shared.check_open()?;
+        self.shared.view().range(&request)
+    }
+
+    async fn write(&self, write: Write) -> Result<WriteOutcome, StoreError> {
+        self.submit(Command::Write(write)).await
+    }
+
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream, StoreError> {
+        self.shared.watch(request)
+    }
+
+    async fn request_progress(&self) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        self.shared.request_progress();
+        Ok(())
+    }
+
+    async fn current_revision(&self) -> Result<Revision, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.view().revision)
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), StoreError> {
+        self.submit(Command::Compact(revision)).await.map(|_| ())
+    }
+
+    async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, StoreError> {
+        let ttl = Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(MIN_TTL);
+        // Positive: 0 means no lease.
+        let lease = LeaseId((self.clock.random_u64() >> 1).max(1).cast_signed());
+        self.submit(Command::GrantLease { lease, ttl }).await?;
+        self.deadlines.add(lease, ttl);
+        Ok(lease)
+    }
+
+    async fn keep_lease_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        self.deadlines.renew(lease)
+    }
+
+    async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.deadlines.remove(lease)?;
+        self.submit(Command::RevokeLease(lease)).await.map(|_| ())
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.shared.check_open()?;
+        let (view, path) = (self.shared.view(), path.to_owned());
+        let written = tokio::task::spawn_blocking(move || backup::write(&view, &path)).await;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StoreError::Backup(Box::new(error))),
+            Err(stopped) => Err(StoreError::Backup(Box::new(stopped))),
+        }
+    }
+}
+
+/// The shortest time to live of a lease.
+const MIN_TTL: Duration = Duration::from_secs(1);

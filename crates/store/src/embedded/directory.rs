@@ -1,0 +1,72 @@
+//! The directory that an embedded store owns: its mode, its lock, its files.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+
+/// A directory that no other process has open as a store. The lock goes with the value, or the process.
+pub(super) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if need be, closes it to other users and locks it.
+    pub(super) fn lock(path: &Path) -> Result<Directory, OpenError> {
+        let failed = |source| OpenError::Directory { path: path.to_owned(), source };
+        create_durably(path).map_err(failed)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { path: path.to_owned(), process: read_process(lock) });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        note_process(&lock).map_err(failed)?;
+        Ok(Directory { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where the database is.
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("state.db")
+    }
+}
+
+/// Makes a directory and its parents so that their names survive a crash of the machine.
+fn create_durably(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for parent in missing.iter().filter_map(|made| made.parent()) {
+        // The parent of a relative path of one name is the empty path: the working directory.
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Writes our process id into the lock file, for the message that another process gets.
+fn note_process(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn read_process(mut lock: File) -> String {
+    let mut process = String::new();
+    match lock.read_to_string(&mut process) {
+        Ok(1..) => process.trim().to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}

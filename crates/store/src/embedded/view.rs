@@ -1,0 +1,246 @@
+//! A point-in-time view of the whole store: keyspace, leases and the kept history.
+//!
+//! Everything in it is a persistent (structure-sharing) collection, so that a clone costs nothing and a
+//! published view never changes under its readers. A past revision is read by taking the next later
+//! checkpoint of the keyspace and undoing the events in between.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use imbl::{OrdMap, OrdSet, Vector};
+
+use crate::{
+    Event, KeyRange, KeyValue, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, StoreError,
+};
+
+/// Events between two checkpoints: at most so many are undone by one read of the past.
+const CHECKPOINT_EVENTS: u64 = 4096;
+/// What an event costs in memory besides what it keeps alive.
+const EVENT_BYTES: usize = 256;
+
+type Keyspace = OrdMap<Bytes, Arc<KeyValue>>;
+
+/// A lease and what is written under it.
+#[derive(Clone)]
+pub(super) struct Lease {
+    pub(super) ttl: Duration,
+    pub(super) keys: OrdSet<Bytes>,
+}
+
+/// See the module.
+///
+/// Invariant: `history` holds exactly the events of the revisions `compacted + 1 ..= revision`, one each.
+#[derive(Clone)]
+pub(super) struct View {
+    /// The last write.
+    pub(super) revision: Revision,
+    /// The oldest revision that can be read.
+    pub(super) compacted: Revision,
+    pub(super) leases: OrdMap<LeaseId, Lease>,
+    keys: Keyspace,
+    history: Vector<Event>,
+    history_bytes: usize,
+    /// The keyspace at some kept revisions, oldest first.
+    checkpoints: Vector<(Revision, Keyspace)>,
+}
+
+impl View {
+    /// An empty store whose history starts after `compacted`.
+    pub(super) fn new(compacted: Revision) -> View {
+        View {
+            revision: compacted,
+            compacted,
+            leases: OrdMap::new(),
+            keys: OrdMap::new(),
+            history: Vector::new(),
+            history_bytes: 0,
+            checkpoints: Vector::new(),
+        }
+    }
+
+    /// The current version of a key.
+    pub(super) fn get(&self, key: &Bytes) -> Option<&Arc<KeyValue>> {
+        self.keys.get(key)
+    }
+
+    /// The current keyspace in key order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<KeyValue>> {
+        self.keys.values()
+    }
+
+    /// Sets a key without history; the version it replaces.
+    pub(super) fn load(&mut self, kv: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
+        self.attach(&kv);
+        let old = self.keys.insert(kv.key.clone(), kv);
+        self.detach(old.as_ref());
+        old
+    }
+
+    /// Removes a key without history; the version that was there.
+    pub(super) fn unload(&mut self, key: &Bytes) -> Option<Arc<KeyValue>> {
+        let old = self.keys.remove(key);
+        self.detach(old.as_ref());
+        old
+    }
+
+    /// Applies the event of the next revision.
+    pub(super) fn apply(&mut self, event: Event) {
+        debug_assert_eq!(event.revision(), self.revision.next(), "every revision has one event");
+        if self.revision.0.is_multiple_of(CHECKPOINT_EVENTS) && !self.history.is_empty() {
+            self.checkpoints.push_back((self.revision, self.keys.clone()));
+        }
+        self.detach(event.prev());
+        match &event {
+            Event::Put { kv, .. } => {
+                self.attach(kv);
+                self.keys.insert(kv.key.clone(), kv.clone());
+            }
+            Event::Delete { prev, .. } => {
+                self.keys.remove(&prev.key);
+            }
+        }
+        self.revision = event.revision();
+        self.history_bytes += event_bytes(&event);
+        self.history.push_back(event);
+    }
+
+    fn attach(&mut self, kv: &KeyValue) {
+        if let Some(lease) = kv.lease.and_then(|lease| self.leases.get_mut(&lease)) {
+            lease.keys.insert(kv.key.clone());
+        }
+    }
+
+    fn detach(&mut self, kv: Option<&Arc<KeyValue>>) {
+        let Some(kv) = kv else { return };
+        if let Some(lease) = kv.lease.and_then(|lease| self.leases.get_mut(&lease)) {
+            lease.keys.remove(&kv.key);
+        }
+    }
+
+    /// Bytes that the history keeps alive, roughly.
+    pub(super) fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
+    /// Drops the oldest event from the history.
+    pub(super) fn forget_oldest(&mut self) -> Option<Event> {
+        let event = self.history.pop_front()?;
+        self.history_bytes -= event_bytes(&event);
+        self.compacted = event.revision();
+        if self.checkpoints.front().is_some_and(|(revision, _)| *revision < self.compacted) {
+            self.checkpoints.pop_front();
+        }
+        Some(event)
+    }
+
+    /// Whether `revision` can be read.
+    pub(super) fn check(&self, revision: Revision) -> Result<(), StoreError> {
+        if revision < self.compacted {
+            return Err(StoreError::Compacted { requested: revision, oldest: self.compacted });
+        }
+        if revision > self.revision {
+            return Err(StoreError::FutureRevision { requested: revision, current: self.revision });
+        }
+        Ok(())
+    }
+
+    /// Answers a range request.
+    pub(super) fn range(&self, request: &RangeRequest) -> Result<RangeResponse, StoreError> {
+        let revision = request.revision.unwrap_or(self.revision);
+        self.check(revision)?;
+        let past;
+        let keys = if revision == self.revision {
+            &self.keys
+        } else {
+            past = self.keys_at(revision, &request.range);
+            &past
+        };
+        let mut response = RangeResponse { kvs: Vec::new(), more: false, count: 0, revision };
+        let Some(bounds) = bounds_after(&request.range, request.after.as_ref()) else { return Ok(response) };
+        let mut values = keys.range::<_, Bytes>(bounds).map(|(_, kv)| kv);
+        let limit = match request.content {
+            RangeContent::CountOnly => 0,
+            _ => request.limit.map_or(usize::MAX, usize::from),
+        };
+        response.kvs = match request.content {
+            RangeContent::KeysOnly => values.by_ref().take(limit).map(without_value).collect(),
+            _ => values.by_ref().take(limit).cloned().collect(),
+        };
+        let remaining = values.count();
+        response.count = response.kvs.len() + remaining;
+        response.more = remaining > 0 && request.content != RangeContent::CountOnly;
+        Ok(response)
+    }
+
+    /// The keyspace at a kept revision; true for the keys in `range` only.
+    fn keys_at(&self, revision: Revision, range: &KeyRange) -> Keyspace {
+        let next =
+            self.checkpoints.binary_search_by_key(&revision, |(at, _)| *at).unwrap_or_else(|next| next);
+        let (from, mut keys) = match self.checkpoints.get(next) {
+            Some((at, keys)) => (*at, keys.clone()),
+            None => (self.revision, self.keys.clone()),
+        };
+        let undone = self.index_after(revision)..self.index_after(from);
+        for event in self.history.focus().narrow(undone).into_iter().rev() {
+            if !range.contains(event.key()) {
+                continue;
+            }
+            match event.prev() {
+                Some(prev) => keys.insert(prev.key.clone(), prev.clone()),
+                None => keys.remove(event.key()),
+            };
+        }
+        keys
+    }
+
+    /// Where in the history the first event after `revision` stands.
+    fn index_after(&self, revision: Revision) -> usize {
+        usize::try_from(revision.0 - self.compacted.0).expect("the history is in memory, so its indices fit")
+    }
+
+    /// The events of `range` from revision `first` on, at most `limit`, and the revision up to which they
+    /// are complete. `first` must be after [`View::compacted`].
+    pub(super) fn events_from(
+        &self,
+        first: Revision,
+        range: &KeyRange,
+        limit: usize,
+    ) -> (Vec<Event>, Revision) {
+        let mut events = Vec::new();
+        if first > self.revision {
+            return (events, self.revision);
+        }
+        let start = self.index_after(first) - 1;
+        for event in self.history.focus().narrow(start..self.history.len()) {
+            if range.contains(event.key()) {
+                events.push(event.clone());
+                if events.len() == limit {
+                    return (events, event.revision());
+                }
+            }
+        }
+        (events, self.revision)
+    }
+}
+
+fn without_value(kv: &Arc<KeyValue>) -> Arc<KeyValue> {
+    Arc::new(KeyValue { value: Bytes::new(), ..KeyValue::clone(kv) })
+}
+
+/// The history keeps each replaced value alive; the newest of a key lives in the keyspace anyway.
+fn event_bytes(event: &Event) -> usize {
+    EVENT_BYTES + event.key().len() + event.prev().map_or(0, |prev| prev.value.len())
+}
+
+/// The bounds of `range` strictly after `after`; none if nothing is left of it.
+fn bounds_after(range: &KeyRange, after: Option<&Bytes>) -> Option<(Bound<Bytes>, Bound<Bytes>)> {
+    let (start, end) = range.bounds();
+    let Some(after) = after.filter(|after| *after >= range.start()) else { return Some((start, end)) };
+    let empty = match &end {
+        Bound::Included(end) | Bound::Excluded(end) => after >= end,
+        Bound::Unbounded => false,
+    };
+    (!empty).then(|| (Bound::Excluded(after.clone()), end))
+}

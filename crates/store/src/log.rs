@@ -1,0 +1,87 @@
+//! The durable log under the embedded engine.
+//!
+//! The engine keeps the keyspace in memory and needs from a disk only this: append a batch so that it
+//! survives a crash, read everything back in order at start, and forget records that no longer matter. A log
+//! must not know preconditions, watches or ranges.
+
+mod discard;
+mod sqlite;
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use discard::DiscardLog;
+pub(crate) use sqlite::SqliteLog;
+
+use crate::{Event, KeyValue, LeaseId, Revision};
+
+/// One durable fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// A key was created or changed.
+    Put(Arc<KeyValue>),
+    /// A key was deleted.
+    Delete { key: Bytes, revision: Revision },
+    /// A lease was granted.
+    GrantLease { lease: LeaseId, ttl: Duration },
+    /// A lease ended; its keys' deletions are records of their own.
+    RevokeLease { lease: LeaseId },
+}
+
+impl From<&Event> for Record {
+    fn from(event: &Event) -> Record {
+        match event {
+            Event::Put { kv, .. } => Record::Put(kv.clone()),
+            Event::Delete { prev, revision } => Record::Delete { key: prev.key.clone(), revision: *revision },
+        }
+    }
+}
+
+/// Takes the records of a scan, one by one.
+pub(crate) type Sink<'a> = dyn FnMut(Record) -> Result<(), LogError> + 'a;
+
+/// A durable, ordered log of records.
+pub(crate) trait Log: Send {
+    /// Makes all records durable, or none.
+    fn append_batch(&mut self, records: &[Record]) -> Result<(), LogError>;
+
+    /// The revision given to the last [`Log::compact`]: what came before it may be incomplete.
+    fn compacted(&mut self) -> Result<Revision, LogError>;
+
+    /// Passes every record to `sink`: leases first, then puts and deletions by revision.
+    fn scan(&mut self, sink: &mut Sink<'_>) -> Result<(), LogError>;
+
+    /// Notes that history up to `compacted` is dropped, and removes the puts and deletions with these
+    /// revisions, which superseded records of the same key must follow, never precede.
+    fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<(), LogError>;
+
+    /// Housekeeping after a batch that nobody waits for.
+    fn tidy(&mut self) -> Result<(), LogError>;
+}
+
+/// Why the log failed. After an error of [`Log::append_batch`] nothing is known about what the disk holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The operating system refused.
+    #[error("input or output failed")]
+    Io(#[from] io::Error),
+    /// The database engine refused.
+    #[error("the database failed")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
+    /// The file is no store's database, or one of a newer program.
+    #[error("not a store of this program: {0}")]
+    Foreign(String),
+    /// Records are missing or contradict each other.
+    #[error("the log is damaged at revision {revision}: {reason}")]
+    Damaged {
+        /// The record at which it shows.
+        revision: Revision,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}

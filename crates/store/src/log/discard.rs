@@ -1,0 +1,29 @@
+//! A log that keeps nothing, for stores that live in memory only.
+
+use super::{Log, LogError, Record, Sink};
+use crate::Revision;
+
+/// Accepts everything and forgets it.
+pub(crate) struct DiscardLog;
+
+impl Log for DiscardLog {
+    fn append_batch(&mut self, _records: &[Record]) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn compacted(&mut self) -> Result<Revision, LogError> {
+        Ok(Revision::EMPTY)
+    }
+
+    fn scan(&mut self, _sink: &mut Sink<'_>) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn compact(&mut self, _compacted: Revision, _superseded: &[Revision]) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! What every backend of [`Store`](crate::Store) must do, as tests.
+//!
+//! A backend's test file names a factory of fresh stores and gets one test a case:
+//!
+//! ```ignore
+//! mod memory {
+//!     async fn fresh() -> store::suite::Fixture { ... }
+//!     store::suite_tests!(fresh);
+//! }
+//! ```
+//!
+//! The cases are functions of their own, so that something that does only part of a store (a watch cache)
+//! can run those that apply to it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use crate::{
+    Event, Expect, KeyValue, RangeRequest, Revision, Store, StoreError, WatchBatch, WatchRequest,
+    WatchStream, Write, WriteOutcome,
+};
+
+pub mod compact;
+pub mod lease;
+pub mod range;
+pub mod watch;
+pub mod write;
+
+/// How long a case waits for something that must happen.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A store that was never written to, and what must live as long as it (its directory, its server).
+pub struct Fixture {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Dropped after the store.
+    pub guard: Box<dyn Any + Send>,
+}
+
+impl Fixture {
+    /// A store and its guard.
+    pub fn new(store: impl Store, guard: impl Any + Send) -> Fixture {
+        Fixture { store: Arc::new(store), guard: Box::new(guard) }
+    }
+}
+
+/// Makes a `#[tokio::test]` of each case, on stores of the given `async fn() -> Fixture`.
+#[macro_export]
+macro_rules! suite_tests {
+    ($fresh:ident) => {
+        $crate::suite_tests!($fresh, range: [
+            nothing_is_found_in_an_empty_store, exact_and_prefix, pages, pages_at_one_revision, keys_and_counts,
+            past_revisions, future_revisions_are_refused,
+        ]);
+        $crate::suite_tests!($fresh, write: [
+            versions_and_revisions, preconditions, deleting_what_is_absent, recreation_starts_over,
+            concurrent_increments, large_values,
+        ]);
+        $crate::suite_tests!($fresh, watch: [
+            events_carry_previous_versions, starts_strictly_after, starts_now, sees_its_range_only,
+            future_revisions_are_refused, a_long_backlog_comes_in_order, progress_follows_events,
+            progress_only_on_request, all_watchers_see_the_same,
+        ]);
+        $crate::suite_tests!($fresh, compact: [
+            older_revisions_are_gone, only_forward, watches_from_before_are_refused, open_watches_go_on,
+        ]);
+        $crate::suite_tests!($fresh, lease: [
+            revocation_deletes, expiry_deletes, keep_alive_prolongs, a_put_detaches, unknown_leases_are_refused,
+        ]);
+    };
+    ($fresh:ident, $group:ident: [$($case:ident),* $(,)?]) => {
+        mod $group {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let fixture = super::$fresh().await;
+                    $crate::suite::$group::$case(&fixture.store).await;
+                }
+            )*
+        }
+    };
+}
+
+/// Writes; the revision and the version it replaced. Fails the test on a conflict.
+pub async fn commit(store: &Arc<dyn Store>, write: Write) -> (Revision, Option<Arc<KeyValue>>) {
+    match store.write(write).await {
+        Ok(WriteOutcome::Committed { revision, previous }) => (revision, previous),
+        other => panic!("the write should have been committed: {other:?}"),
+    }
+}
+
+/// Puts without precondition; the revision.
+pub async fn put(store: &Arc<dyn Store>, key: &'static str, value: impl Into<String>) -> Revision {
+    commit(store, Write::put(key, value.into(), Expect::Any)).await.0
+}
+
+/// Deletes without precondition; the revision.
+pub async fn delete(store: &Arc<dyn Store>, key: &'static str) -> Revision {
+    commit(store, Write::delete(key, Expect::Any)).await.0
+}
+
+/// The keys and values that a range answers, as text.
+pub async fn pairs(store: &Arc<dyn Store>, request: RangeRequest) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let response = store.range(request).await.expect("the range can be read");
+    response.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
+}
+
+/// What a store refused, in a form that can be compared.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    Compacted,
+    Future,
+    NoLease,
+}
+
+/// The refusal that must have come.
+fn refusal<T>(result: Result<T, StoreError>) -> Refusal {
+    match result.err() {
+        Some(StoreError::Compacted { .. }) => Refusal::Compacted,
+        Some(StoreError::FutureRevision { .. }) => Refusal::Future,
+        Some(StoreError::LeaseNotFound(_)) => Refusal::NoLease,
+        other => panic!("no such refusal: {other:?}"),
+    }
+}
+
+/// A watch under test.
+struct Watched {
+    stream: WatchStream,
+    last: Revision,
+}
+
+impl Watched {
+    async fn start(store: &Arc<dyn Store>, request: WatchRequest) -> Watched {
+        let last = request.from.unwrap_or_default();
+        let stream = store.watch(request).await.expect("the watch starts");
+        Watched { stream, last }
+    }
+
+    /// The next batch; checks what holds for each.
+    async fn batch(&mut self) -> WatchBatch {
+        let next = tokio::time::timeout(LIMIT, self.stream.next()).await.expect("the watch goes on");
+        let batch = next.expect("the watch does not end").expect("the watch does not fail");
+        for event in &batch.events {
+            assert!(event.revision() > self.last, "{:?} after {}", event, self.last);
+            self.last = event.revision();
+        }
+        assert!(batch.revision >= self.last, "a batch reaches at least its last event");
+        self.last = batch.revision;
+        batch
+    }
+
+    /// The next `count` events.
+    async fn events(&mut self, count: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.extend(self.batch().await.events);
+        }
+        assert_eq!(events.len(), count, "no more events than expected");
+        events
+    }
+}

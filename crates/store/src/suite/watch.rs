@@ -1,0 +1,146 @@
+//! Watches: which events, from where, in which order.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::StreamExt;
+
+use super::{Refusal, Watched, delete, put, refusal};
+use crate::{Event, KeyRange, Revision, Store, WatchRequest};
+
+/// Creation, change and deletion, each with its revision and the version before.
+pub async fn events_carry_previous_versions(store: &Arc<dyn Store>) {
+    let mut watch = Watched::start(store, WatchRequest::prefix("/a/")).await;
+    let created = put(store, "/a/1", "1").await;
+    let changed = put(store, "/a/1", "2").await;
+    let deleted = delete(store, "/a/1").await;
+    let events = watch.events(3).await;
+    assert_eq!(events.iter().map(Event::revision).collect::<Vec<_>>(), [created, changed, deleted]);
+    assert_eq!(events.iter().map(|event| event.key().clone()).collect::<Vec<_>>(), ["/a/1"; 3]);
+    let [Event::Put { kv: first, prev: None }, Event::Put { kv: second, prev: Some(before) }, last] =
+        &events[..]
+    else {
+        panic!("a creation, a change and one more: {events:?}");
+    };
+    assert_eq!((first, &first.value[..], &second.value[..]), (before, &b"1"[..], &b"2"[..]));
+    assert_eq!((second.create_revision, second.mod_revision, second.version), (created, changed, 2));
+    assert_eq!(*last, Event::Delete { prev: second.clone(), revision: deleted });
+}
+
+/// A watch from a revision delivers everything after it, past and coming, and not that revision itself.
+pub async fn starts_strictly_after(store: &Arc<dyn Store>) {
+    let first = put(store, "/a", "1").await;
+    put(store, "/a", "2").await;
+    put(store, "/a", "3").await;
+    let mut watch = Watched::start(store, WatchRequest::prefix("/").from(first)).await;
+    let seen = watch.events(2).await;
+    assert_eq!(seen.iter().map(|event| event.revision().0 - first.0).collect::<Vec<_>>(), [1, 2]);
+    let last = put(store, "/a", "4").await;
+    assert_eq!(watch.events(1).await[0].revision(), last);
+    let mut current = Watched::start(store, WatchRequest::prefix("/").from(last)).await;
+    let next = put(store, "/a", "5").await;
+    assert_eq!(current.events(1).await[0].revision(), next);
+}
+
+/// A watch without a revision delivers nothing of the past.
+pub async fn starts_now(store: &Arc<dyn Store>) {
+    put(store, "/a", "1").await;
+    let mut watch = Watched::start(store, WatchRequest::prefix("/")).await;
+    let revision = put(store, "/a", "2").await;
+    assert_eq!(watch.events(1).await[0].revision(), revision);
+}
+
+/// Other keys' events are not delivered.
+pub async fn sees_its_range_only(store: &Arc<dyn Store>) {
+    let mut prefix = Watched::start(store, WatchRequest::prefix("/a/")).await;
+    let exact = WatchRequest { range: KeyRange::exact("/a/2"), from: None, progress: false };
+    let mut exact = Watched::start(store, exact).await;
+    for key in ["/b/1", "/a/1", "/a", "/a/2", "/a/22", "/a0", "/a/2"] {
+        put(store, key, "x").await;
+    }
+    let keys = |events: Vec<Event>| events.iter().map(|event| event.key().clone()).collect::<Vec<_>>();
+    assert_eq!(keys(prefix.events(4).await), ["/a/1", "/a/2", "/a/22", "/a/2"]);
+    assert_eq!(keys(exact.events(2).await), ["/a/2", "/a/2"]);
+}
+
+/// A watch cannot start at a revision that does not exist yet.
+pub async fn future_revisions_are_refused(store: &Arc<dyn Store>) {
+    let revision = put(store, "/a", "1").await;
+    let result = store.watch(WatchRequest::prefix("/").from(revision.next())).await;
+    assert_eq!(refusal(result.map(|_| ())), Refusal::Future);
+}
+
+/// A reader that comes late gets everything, once, in order.
+pub async fn a_long_backlog_comes_in_order(store: &Arc<dyn Store>) {
+    const WRITERS: usize = 16;
+    const WRITES: usize = 150;
+    let start = store.current_revision().await.expect("the store is open");
+    let mut early = Watched::start(store, WatchRequest::prefix("/")).await;
+    let tasks: Vec<_> = (0..WRITERS)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..WRITES {
+                    put(&store, "/a", "x").await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("the writer ends");
+    }
+    let late = WatchRequest::prefix("/").from(start);
+    let late = Watched::start(store, late).await.events(WRITERS * WRITES).await;
+    let revisions: Vec<_> = late.iter().map(Event::revision).collect();
+    let expected: Vec<_> = (1..).map(|n| Revision(start.0 + n)).take(WRITERS * WRITES).collect();
+    assert_eq!(revisions, expected);
+    assert_eq!(early.events(WRITERS * WRITES).await, late);
+}
+
+/// Progress that was asked for after a write comes after that write's event, and says so.
+pub async fn progress_follows_events(store: &Arc<dyn Store>) {
+    let mut concerned = Watched::start(store, WatchRequest::prefix("/a").progress()).await;
+    let mut idle = Watched::start(store, WatchRequest::prefix("/b").progress()).await;
+    for round in 0..20 {
+        let revision = put(store, "/a", round.to_string()).await;
+        store.request_progress().await.expect("the store is open");
+        let mut seen = false;
+        loop {
+            let batch = concerned.batch().await;
+            seen |= batch.events.iter().any(|event| event.revision() == revision);
+            if batch.events.is_empty() && batch.revision >= revision {
+                break;
+            }
+        }
+        assert!(seen, "the event comes before the progress that covers it");
+        while idle.batch().await.revision < revision {}
+    }
+}
+
+/// A watch that does not take progress batches gets none.
+pub async fn progress_only_on_request(store: &Arc<dyn Store>) {
+    let mut plain = Watched::start(store, WatchRequest::prefix("/a")).await;
+    let mut asking = Watched::start(store, WatchRequest::prefix("/a").progress()).await;
+    store.request_progress().await.expect("the store is open");
+    assert!(asking.batch().await.events.is_empty());
+    assert!(plain.stream.next().now_or_never().is_none(), "nothing to deliver");
+    put(store, "/a", "1").await;
+    assert_eq!(plain.batch().await.events.len(), 1);
+}
+
+/// Watches of the same range deliver the same events.
+pub async fn all_watchers_see_the_same(store: &Arc<dyn Store>) {
+    let mut watches = Vec::new();
+    for _ in 0..5 {
+        watches.push(Watched::start(store, WatchRequest::prefix("/")).await);
+    }
+    for key in ["/a", "/b", "/a"] {
+        put(store, key, "x").await;
+    }
+    delete(store, "/a").await;
+    let mut expected = None;
+    for mut watch in watches {
+        let events = watch.events(4).await;
+        assert_eq!(*expected.get_or_insert_with(|| events.clone()), events);
+    }
+}

@@ -1,0 +1,27 @@
+//! The shared suite on both forms of the embedded engine.
+
+use clock::Clock;
+use store::suite::Fixture;
+use store::{Embedded, Options};
+
+mod on_disk {
+    use super::*;
+
+    async fn fresh() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Embedded::open(Options::new(directory.path(), Clock::system())).await.unwrap();
+        Fixture::new(store, directory)
+    }
+
+    store::suite_tests!(fresh);
+}
+
+mod in_memory {
+    use super::*;
+
+    async fn fresh() -> Fixture {
+        Fixture::new(Embedded::in_memory(Clock::system()), ())
+    }
+
+    store::suite_tests!(fresh);
+}
