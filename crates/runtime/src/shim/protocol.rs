@@ -387,8 +387,6 @@ pub struct Resources {
     pub memory_limit: i64,
     /// Bytes of memory and swap together.
     pub memory_swap_limit: i64,
-    /// The number of processes and threads.
-    pub pids_limit: i64,
     /// Limits on huge pages: page size (for example `2MB`) and bytes.
     pub hugepage_limits: Vec<(String, u64)>,
     /// Values for files of cgroup v2, written as they stand.

@@ -34,12 +34,7 @@ pub(super) fn exit_now(code: i32) -> ! {
 }
 
 /// Changes attributes of the mount that `mount` refers to; with `recursive` of all below it too.
-pub(crate) fn mount_setattr(
-    mount: impl AsFd,
-    recursive: bool,
-    set: u64,
-    propagation: u64,
-) -> io::Result<()> {
+pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, set: u64, propagation: u64) -> io::Result<()> {
     #[repr(C)]
     struct MountAttr {
         attr_set: u64,
@@ -67,12 +62,12 @@ pub(crate) fn mount_setattr(
 pub(super) fn install_seccomp(program: &[u64]) -> io::Result<()> {
     let length = u16::try_from(program.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the seccomp filter is too long"))?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
+    let program =
+        libc::sock_fprog { len: length, filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut() };
     // SAFETY: `sock_filter` is 8 bytes without padding, so that the slice holds `len` of them; the kernel
     // copies and checks them and does not write.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -86,6 +81,23 @@ pub(super) fn duplicate_to(from: impl AsFd, to: i32) -> io::Result<()> {
     // SAFETY: `dup2` on a valid descriptor; the target numbers 0 to 2 belong to no owned descriptor here.
     let result = unsafe { libc::dup2(from.as_fd().as_raw_fd(), to) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sets every signal to its default action and unblocks all, as a program expects them.
+pub(super) fn reset_signals() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default action is no handler that could run.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+/// Lets the kernel reap children without being asked.
+pub(super) fn ignore_children() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring is no handler that could run.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.map(drop)
 }
 
 /// Closes every descriptor from `first` up.
@@ -111,9 +123,8 @@ enum Bpf {
 fn bpf(command: Bpf, attributes: &[u64]) -> io::Result<i32> {
     // SAFETY: the kernel reads as many bytes of the attribute union as it is told, and pointers in it (made by
     // the callers below from live slices) as far as the lengths beside them say.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command as i32, attributes.as_ptr(), size_of_val(attributes))
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command as i32, attributes.as_ptr(), size_of_val(attributes)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
 

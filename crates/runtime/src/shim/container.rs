@@ -1,0 +1,249 @@
+//! One container as the shim keeps it: its streams, its log, who is attached, its end.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use clock::Clock;
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use super::cgroup::Cgroup;
+use super::log::{Log, Stream};
+use super::protocol::{ContainerState, Exit, Launch, PidNamespace, STATE_NAME};
+use super::spawn::Starting;
+
+/// How much is read from a stream at once, which is what a pipe holds.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Whether a container's program runs.
+pub(super) enum Phase {
+    /// The child has not reported yet; the connection waits for the answer.
+    Starting(Starting, u64),
+    /// The program runs.
+    Running,
+    /// It ended.
+    Exited,
+}
+
+/// One container.
+pub(super) struct Container {
+    pub(super) launch: Launch,
+    pub(super) phase: Phase,
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) cgroup: Cgroup,
+    pub(super) state: ContainerState,
+    pub(super) outputs: Vec<Output>,
+    pub(super) stdin: Option<Sink>,
+    pub(super) clients: Vec<Client>,
+    pub(super) log: Option<Log>,
+}
+
+/// A stream that the container writes to.
+pub(super) struct Output {
+    pub(super) file: OwnedFd,
+    pub(super) stream: Stream,
+}
+
+/// An attached client.
+pub(super) struct Client {
+    /// Its connection; the client is gone when that is.
+    pub(super) connection: u64,
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<Sink>,
+    pub(super) stderr: Option<Sink>,
+}
+
+impl Client {
+    fn sink(&mut self, stream: Stream) -> &mut Option<Sink> {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+/// A descriptor that is written without blocking; what it does not take at once waits here, and whoever
+/// feeds it pauses until it is empty again.
+pub(super) struct Sink {
+    file: OwnedFd,
+    waiting: VecDeque<u8>,
+}
+
+impl Sink {
+    pub(super) fn new(file: OwnedFd) -> Sink {
+        Sink { file, waiting: VecDeque::new() }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Wants to be polled only while something waits.
+    pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
+        self.is_full().then(|| PollFd::new(&self.file, PollFlags::OUT))
+    }
+
+    /// Writes what it can. An error means that nobody reads any more.
+    pub(super) fn push(&mut self, data: &[u8]) -> io::Result<()> {
+        self.waiting.extend(data);
+        while !self.waiting.is_empty() {
+            match rustix::io::write(&self.file, self.waiting.as_slices().0) {
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Container {
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    /// Whether some attached client has not yet taken what it was given.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.clients
+            .iter()
+            .any(|client| [&client.stdout, &client.stderr].into_iter().flatten().any(Sink::is_full))
+    }
+
+    /// Reads once from an output and hands it to the log and the clients. False once there is no more.
+    pub(super) fn pump(&mut self, index: usize) -> bool {
+        let Output { file, stream } = &self.outputs[index];
+        let stream = *stream;
+        let mut buffer = [0; CHUNK_BYTES];
+        match rustix::io::read(file, &mut buffer) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.deliver(stream, &buffer[..count]);
+                return true;
+            }
+            Err(Errno::AGAIN | Errno::INTR) => return true,
+            // A terminal whose other side is closed gives EIO.
+            Err(_) => {}
+        }
+        self.outputs.remove(index);
+        self.end_stream(stream);
+        false
+    }
+
+    fn deliver(&mut self, stream: Stream, data: &[u8]) {
+        if let Some(log) = &mut self.log {
+            // A full disk must not stop the container; the lines are lost.
+            let _ = log.append(stream, data);
+        }
+        for client in &mut self.clients {
+            let sink = client.sink(stream);
+            if sink.as_mut().is_some_and(|sink| sink.push(data).is_err()) {
+                *sink = None;
+            }
+        }
+    }
+
+    fn end_stream(&mut self, stream: Stream) {
+        if let Some(log) = &mut self.log {
+            let _ = log.finish(stream);
+        }
+        for client in &mut self.clients {
+            *client.sink(stream) = None;
+        }
+    }
+
+    /// Takes what a client typed. False once the client types no more.
+    pub(super) fn pump_stdin(&mut self, client: usize) {
+        let mut buffer = [0; 4096];
+        let Some(source) = &self.clients[client].stdin else { return };
+        match rustix::io::read(source, &mut buffer) {
+            Ok(count) if count > 0 => {
+                if self.stdin.as_mut().is_some_and(|stdin| stdin.push(&buffer[..count]).is_err()) {
+                    self.stdin = None;
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(_) | Err(_) => self.end_client_stdin(client),
+        }
+    }
+
+    fn end_client_stdin(&mut self, client: usize) {
+        self.clients[client].stdin = None;
+        if self.launch.stdin_once && !self.launch.process.tty {
+            self.stdin = None;
+        }
+    }
+
+    /// Forgets the client behind a connection that closed.
+    pub(super) fn remove_client(&mut self, connection: u64) {
+        if let Some(index) = self.clients.iter().position(|client| client.connection == connection) {
+            if self.clients[index].stdin.is_some() {
+                self.end_client_stdin(index);
+            }
+            self.clients.remove(index);
+        }
+    }
+
+    /// Notes the end: takes what is left of the output, counts kills for memory, writes the state.
+    pub(super) fn finish(&mut self, code: i32, clock: &Clock) {
+        if self.launch.namespaces.pid != PidNamespace::Private {
+            // The namespace does not end with the first process: its other processes must.
+            self.cgroup.kill();
+        }
+        while !self.outputs.is_empty() && self.drain_once() {}
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.end_stream(stream);
+        }
+        self.outputs.clear();
+        self.clients.clear();
+        self.stdin = None;
+        let oom_killed = self.cgroup.oom_kills() > 0;
+        // It may not be empty yet; the agent removes it with the container at the latest.
+        let _ = self.cgroup.remove();
+        self.phase = Phase::Exited;
+        self.state.exit = Some(Exit { code, finished_at_nanos: now_nanos(clock), oom_killed });
+        self.save();
+    }
+
+    /// Reads what an output holds. False if it holds nothing now.
+    fn drain_once(&mut self) -> bool {
+        let mut files: Vec<_> =
+            self.outputs.iter().map(|output| PollFd::new(&output.file, PollFlags::IN)).collect();
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !matches!(rustix::event::poll(&mut files, Some(&now)), Ok(ready) if ready > 0) {
+            return false;
+        }
+        if let Some(index) = files.iter().position(|file| !file.revents().is_empty()) {
+            self.pump(index);
+        }
+        true
+    }
+
+    /// Writes the state for an agent that comes later. The answer to the living one does not depend on it.
+    pub(super) fn save(&self) {
+        let write = || -> io::Result<()> {
+            let path = self.launch.state_dir.join(STATE_NAME);
+            write_atomically(&path, &serde_json::to_vec(&self.state)?)
+        };
+        let _ = write();
+    }
+}
+
+/// Replaces a file as a whole.
+pub(crate) fn write_atomically(path: &Path, data: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("tmp");
+    let mut file =
+        std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(data)?;
+    std::fs::rename(&temporary, path)
+}
+
+/// The wall-clock time as the protocol carries it.
+pub(super) fn now_nanos(clock: &Clock) -> i64 {
+    i64::try_from(clock.now().as_nanosecond()).unwrap_or(i64::MAX)
+}

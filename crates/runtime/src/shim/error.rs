@@ -1,0 +1,49 @@
+//! Why a container or process could not be started.
+
+use std::io;
+
+/// Made in the child that becomes the process; its text travels to the agent and into the pod's status.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    /// A step failed.
+    #[error("{step}: {source}")]
+    Step {
+        /// What was being done.
+        step: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The program cannot be executed. The wording is the one that users of other engines know.
+    #[error("exec: {program:?}: {reason}")]
+    Program {
+        /// As configured.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// The user or group cannot be resolved.
+    #[error("unable to find {kind} {name}: no matching entries in {database} file")]
+    UnknownIdentity {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// `passwd` or `group`.
+        database: &'static str,
+        /// As configured.
+        name: String,
+    },
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Adds what was being done to a system error.
+pub(super) trait Context<T> {
+    /// The step, as words that read well before the cause.
+    fn step(self, step: impl FnOnce() -> String) -> Result<T, StartError>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn step(self, step: impl FnOnce() -> String) -> Result<T, StartError> {
+        self.map_err(|source| StartError::Step { step: step(), source: source.into() })
+    }
+}

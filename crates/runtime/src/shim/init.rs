@@ -1,0 +1,272 @@
+//! The child's side of a start: from the fork to `execve`.
+//!
+//! The child talks with the shim over a socket that `execve` closes. The shim first sends one byte, once the
+//! child is in its cgroup. The child sends [`Report`]s; the end of the socket after [`Report::Ready`] means
+//! that the program runs.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::{DumpableBehavior, Resource, Rlimit as KernelLimit};
+use rustix::pty::OpenptFlags;
+use serde::{Deserialize, Serialize};
+
+use super::error::{Context, StartError};
+use super::protocol::{Identity, Launch, Namespaces, Process, Rlimit};
+use super::{credentials, rootfs, sys};
+
+type Result<T> = std::result::Result<T, StartError>;
+
+/// Where programs are looked for when the environment does not say.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the child tells the shim.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The terminal's master side comes with this message.
+    Terminal,
+    /// Everything is set up; the next thing is `execve`.
+    Ready(Identity),
+    /// The start failed.
+    Failed(String),
+}
+
+/// The child's ends of its standard streams; the null device where there is none.
+#[derive(Default)]
+pub(super) struct Streams {
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+}
+
+/// Becomes a container's first process.
+pub(super) fn container(launch: &Launch, streams: &Streams, socket: OwnedFd) -> ! {
+    report_failure(&socket, || {
+        begin(&socket)?;
+        join_pinned(&launch.namespaces)?;
+        rootfs::enter(launch)?;
+        let terminal = launch.process.tty.then(|| open_terminal(&socket)).transpose()?;
+        if let Some(terminal) = &terminal {
+            rootfs::mount_console(terminal)?;
+        }
+        connect(streams, terminal)?;
+        set_limits(&launch.process.rlimits)?;
+        rootfs::restrict(launch)?;
+        execute(&launch.process, &socket)
+    })
+}
+
+/// Becomes one more process of a container, given the container's first process and whether its process id
+/// namespace was entered before the fork.
+pub(super) fn additional(init: BorrowedFd<'_>, process: &Process, streams: &Streams, socket: OwnedFd) -> ! {
+    report_failure(&socket, || {
+        begin(&socket)?;
+        let all = CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWCGROUP
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS;
+        setns(init, all).step(|| "enter the container".into())?;
+        let terminal = process.tty.then(|| open_terminal(&socket)).transpose()?;
+        connect(streams, terminal)?;
+        set_limits(&process.rlimits)?;
+        execute(process, &socket)
+    })
+}
+
+/// Becomes the first process of a process id namespace that containers share: it only reaps.
+pub(super) fn hold_namespace() -> ! {
+    let prepare = || -> nix::Result<()> {
+        sys::reset_signals()?;
+        sys::ignore_children()?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(errno)?;
+        rustix::thread::set_name(c"pause").map_err(errno)?;
+        sys::close_from(0);
+        Ok(())
+    };
+    if prepare().is_err() {
+        sys::exit_now(1);
+    }
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
+}
+
+fn report_failure(socket: &OwnedFd, start: impl FnOnce() -> Result<Infallible>) -> ! {
+    // A panic must not unwind into the shim's own frames, which this process has a copy of.
+    let message = match std::panic::catch_unwind(AssertUnwindSafe(start)) {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the container's start panicked".to_owned(),
+    };
+    // Without a shim there is nobody left to tell.
+    let _ = send(socket, &Report::Failed(message), &[]);
+    sys::exit_now(128)
+}
+
+fn send(socket: &OwnedFd, report: &Report, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let body = serde_json::to_vec(report)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(&body)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for the shim's word and sheds what the process has from it.
+fn begin(socket: &OwnedFd) -> Result<()> {
+    // Until `execve` this is our own program inside somebody's container: nobody there may look into it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .step(|| "protect the process".into())?;
+    sys::reset_signals().step(|| "reset signals".into())?;
+    let mut word = [0];
+    match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut word))
+        .step(|| "wait for the shim".into())?
+    {
+        0 => sys::exit_now(1),
+        _ => rustix::process::setsid().map(drop).step(|| "start a session".into()),
+    }
+}
+
+fn join_pinned(namespaces: &Namespaces) -> Result<()> {
+    let pinned = [
+        (&namespaces.network, CloneFlags::CLONE_NEWNET),
+        (&namespaces.ipc, CloneFlags::CLONE_NEWIPC),
+        (&namespaces.uts, CloneFlags::CLONE_NEWUTS),
+    ];
+    for (path, kind) in pinned {
+        if let Some(path) = path {
+            let step = || format!("enter namespace {}", path.display());
+            let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+            setns(file, kind).step(step)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a terminal of the container's own, sends its master side to the shim and gives the other one.
+fn open_terminal(socket: &OwnedFd) -> Result<OwnedFd> {
+    let step = || "open a terminal".to_owned();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::open("/dev/pts/ptmx", flags, Mode::empty()).step(step)?;
+    rustix::pty::unlockpt(&master).step(step)?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).step(step)?;
+    rustix::process::ioctl_tiocsctty(&terminal).step(step)?;
+    send(socket, &Report::Terminal, &[master.as_fd()]).step(step)?;
+    Ok(terminal)
+}
+
+fn connect(streams: &Streams, terminal: Option<OwnedFd>) -> Result<()> {
+    let step = || "connect the standard streams".to_owned();
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+    for (number, stream) in [(0, &streams.stdin), (1, &streams.stdout), (2, &streams.stderr)] {
+        let stream = terminal.as_ref().or(stream.as_ref()).unwrap_or(&null);
+        sys::duplicate_to(stream, number).step(step)?;
+    }
+    Ok(())
+}
+
+fn set_limits(limits: &[Rlimit]) -> Result<()> {
+    for limit in limits {
+        let resource = resource(&limit.kind)
+            .ok_or_else(|| StartError::Invalid(format!("unknown resource limit {}", limit.kind)))?;
+        let value = |value| (value != u64::MAX).then_some(value);
+        let new = KernelLimit { current: value(limit.soft), maximum: value(limit.hard) };
+        rustix::process::setrlimit(resource, new).step(|| format!("set {}", limit.kind))?;
+    }
+    Ok(())
+}
+
+fn resource(name: &str) -> Option<Resource> {
+    Some(match name.strip_prefix("RLIMIT_")? {
+        "AS" => Resource::As,
+        "CORE" => Resource::Core,
+        "CPU" => Resource::Cpu,
+        "DATA" => Resource::Data,
+        "FSIZE" => Resource::Fsize,
+        "LOCKS" => Resource::Locks,
+        "MEMLOCK" => Resource::Memlock,
+        "MSGQUEUE" => Resource::Msgqueue,
+        "NICE" => Resource::Nice,
+        "NOFILE" => Resource::Nofile,
+        "NPROC" => Resource::Nproc,
+        "RSS" => Resource::Rss,
+        "RTPRIO" => Resource::Rtprio,
+        "RTTIME" => Resource::Rttime,
+        "SIGPENDING" => Resource::Sigpending,
+        "STACK" => Resource::Stack,
+        _ => return None,
+    })
+}
+
+/// Takes on the process's user and replaces the program.
+fn execute(process: &Process, socket: &OwnedFd) -> Result<Infallible> {
+    let resolved = credentials::resolve(&process.user)?;
+    let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };
+    rustix::process::chdir(cwd).step(|| format!("change to the working directory {cwd:?}"))?;
+    // A directory outside the root would show as "(unreachable)".
+    let reached = rustix::process::getcwd(Vec::new()).step(|| "find the working directory".into())?;
+    if !reached.as_bytes().starts_with(b"/") {
+        return Err(StartError::Invalid(format!("the working directory {cwd:?} is outside the container")));
+    }
+    credentials::assume(&resolved.identity, process)?;
+
+    let mut env = process.env.clone();
+    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
+        env.push(format!("HOME={}", resolved.home.as_deref().unwrap_or("/")));
+    }
+    let program = find_program(&process.args, &env)?;
+    let strings = |list: &[String]| list.iter().map(|text| c_string(text)).collect::<Result<Vec<_>>>();
+    let (path, args, env) = (c_string(&program)?, strings(&process.args)?, strings(&env)?);
+    send(socket, &Report::Ready(resolved.identity), &[]).step(|| "report to the shim".into())?;
+    let Err(error) = nix::unistd::execve(&path, &args, &env);
+    Err(StartError::Program { program, reason: error.desc().to_lowercase() })
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| StartError::Invalid(format!("{text:?} contains a zero byte")))
+}
+
+/// Finds the program, in `PATH` unless its name has a slash.
+fn find_program(args: &[String], env: &[String]) -> Result<String> {
+    let Some(name) = args.first().filter(|name| !name.is_empty()) else {
+        return Err(StartError::Invalid("no command specified".to_owned()));
+    };
+    let fails = |reason: String| StartError::Program { program: name.clone(), reason };
+    if name.contains('/') {
+        return match executable(name) {
+            Ok(()) => Ok(name.clone()),
+            Err(Errno::EACCES) => Err(fails("permission denied".to_owned())),
+            Err(error) => Err(fails(format!("stat {name}: {}", error.desc().to_lowercase()))),
+        };
+    }
+    let path = env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    path.split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| format!("{}/{name}", directory.trim_end_matches('/')))
+        .find(|candidate| executable(candidate).is_ok())
+        .ok_or_else(|| fails("executable file not found in $PATH".to_owned()))
+}
+
+fn executable(path: &str) -> nix::Result<()> {
+    let stat = rustix::fs::stat(path).map_err(errno)?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory {
+        return Err(Errno::EACCES);
+    }
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).map_err(errno)
+}

@@ -1,0 +1,192 @@
+//! The shim's side of a start: streams, the fork, and what the child reports.
+
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+};
+use rustix::pipe::PipeFlags;
+
+use super::cgroup::Cgroup;
+use super::init::{self, Report, Streams};
+use super::protocol::{Identity, Launch, Process};
+use super::sys;
+
+/// Whose process id namespace a child is born into.
+pub(super) enum BirthNamespace<'a> {
+    /// The shim's, which is the host's.
+    Host,
+    /// A new one.
+    New,
+    /// That of a process, by its pidfd.
+    Of(&'a OwnedFd),
+}
+
+/// A child that has not yet reported that its program runs.
+pub(super) struct Starting {
+    pub(super) socket: OwnedFd,
+    pub(super) terminal: Option<OwnedFd>,
+    pub(super) identity: Option<Identity>,
+    pub(super) failure: Option<String>,
+}
+
+/// What became of a start.
+pub(super) enum Outcome {
+    /// Not decided yet.
+    Pending,
+    /// The program runs under this identity.
+    Running(Identity),
+    /// It does not.
+    Failed(String),
+}
+
+impl Starting {
+    /// Takes in what the child has reported.
+    pub(super) fn advance(&mut self) -> Outcome {
+        loop {
+            match self.receive() {
+                Ok(Some(Report::Terminal)) => {}
+                Ok(Some(Report::Ready(identity))) => self.identity = Some(identity),
+                Ok(Some(Report::Failed(message))) => self.failure = Some(message),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Outcome::Pending,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        match (self.failure.take(), self.identity.take()) {
+            (Some(message), _) => Outcome::Failed(message),
+            (None, Some(identity)) => Outcome::Running(identity),
+            (None, None) => Outcome::Failed("the process was killed while it started".to_owned()),
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Option<Report>> {
+        let mut buffer = [0; 16 * 1024];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received =
+            rustix::net::recvmsg(&self.socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags)?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+                self.terminal = descriptors.next().or(self.terminal.take());
+            }
+        }
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(&buffer[..received.bytes])?))
+    }
+}
+
+/// A child right after its fork.
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) starting: Starting,
+}
+
+/// Forks a container's first process into its cgroup.
+pub(super) fn container(
+    launch: &Launch,
+    birth: &BirthNamespace<'_>,
+    streams: Streams,
+    cgroup: &Cgroup,
+) -> io::Result<Child> {
+    spawn(birth, cgroup, launch.oom_score_adj, |socket| init::container(launch, &streams, socket))
+}
+
+/// Forks one more process of a container, whose first process `container` is.
+pub(super) fn additional(
+    container: &OwnedFd,
+    birth: &BirthNamespace<'_>,
+    process: &Process,
+    streams: Streams,
+    cgroup: &Cgroup,
+    oom_score_adj: i32,
+) -> io::Result<Child> {
+    spawn(birth, cgroup, oom_score_adj, |socket| {
+        init::additional(container.as_fd(), process, &streams, socket)
+    })
+}
+
+/// Forks the process that keeps a shared process id namespace alive.
+pub(super) fn namespace_holder() -> io::Result<(Pid, OwnedFd)> {
+    match fork_into(&BirthNamespace::New)? {
+        Some(pid) => Ok((pid, open_pidfd(pid)?)),
+        None => init::hold_namespace(),
+    }
+}
+
+fn spawn(
+    birth: &BirthNamespace<'_>,
+    cgroup: &Cgroup,
+    oom_score_adj: i32,
+    child: impl FnOnce(OwnedFd),
+) -> io::Result<Child> {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let Some(pid) = fork_into(birth)? else {
+        // The shim's end must not stay open here: its closing is what ends the child's wait.
+        drop(ours);
+        child(theirs);
+        sys::exit_now(1);
+    };
+    drop(theirs);
+    let ready = || {
+        let pidfd = open_pidfd(pid)?;
+        cgroup.join(pid.as_raw())?;
+        fs::write(format!("/proc/{pid}/oom_score_adj"), oom_score_adj.to_string())?;
+        rustix::io::write(&ours, &[1])?;
+        Ok(pidfd)
+    };
+    match ready() {
+        Ok(pidfd) => {
+            let starting = Starting { socket: ours, terminal: None, identity: None, failure: None };
+            Ok(Child { pid, pidfd, starting })
+        }
+        Err(error) => {
+            // Without the word the child ends by itself; it is reaped with the others.
+            drop(ours);
+            Err(error)
+        }
+    }
+}
+
+/// Forks a child into a process id namespace. The calling process itself stays where it is.
+fn fork_into(birth: &BirthNamespace<'_>) -> io::Result<Option<Pid>> {
+    match birth {
+        BirthNamespace::Host => return Ok(sys::fork()?),
+        BirthNamespace::New => unshare(CloneFlags::CLONE_NEWPID)?,
+        BirthNamespace::Of(pidfd) => setns(pidfd, CloneFlags::CLONE_NEWPID)?,
+    }
+    let child = sys::fork();
+    if !matches!(child, Ok(None)) {
+        setns(fs::File::open("/proc/self/ns/pid")?, CloneFlags::CLONE_NEWPID)?;
+    }
+    Ok(child?)
+}
+
+fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(Errno::SRCH)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+/// A pipe whose one end the shim uses without blocking. Gives the shim's end, then the child's.
+pub(super) fn pipe(shim_reads: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let (ours, theirs) = if shim_reads { (reader, writer) } else { (writer, reader) };
+    set_nonblocking(&ours)?;
+    Ok((ours, theirs))
+}
+
+/// Makes operations on the open file fail instead of wait.
+pub(super) fn set_nonblocking(file: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(rustix::fs::fcntl_setfl(file, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
