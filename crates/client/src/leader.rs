@@ -85,9 +85,11 @@ impl Candidate {
         let working = cancel.child_token();
         let mut work = std::pin::pin!(lead(working.clone()));
         let outcome = tokio::select! {
-            () = &mut work => Outcome::Finished,
-            () = self.renew(client, &mut observed) => Outcome::Lost,
+            // The work hears of it too and may end at once: the cause comes before its effect.
+            biased;
             () = cancel.cancelled() => Outcome::Cancelled,
+            () = self.renew(client, &mut observed) => Outcome::Lost,
+            () = &mut work => Outcome::Finished,
         };
         if outcome != Outcome::Finished {
             working.cancel();
@@ -206,10 +208,9 @@ impl Candidate {
         spec.lease_duration_seconds = Some(1);
         spec.acquire_time = Some(MicroTime(now));
         spec.renew_time = Some(MicroTime(now));
-        match tokio::time::timeout(self.timing.retry_period, client.update(&lease)).await {
-            Ok(Err(error)) => report(&self.lease, &error),
-            // Without an answer the Lease runs out by itself.
-            Ok(Ok(_)) | Err(_) => {}
+        // Without an answer the Lease runs out by itself.
+        if let Ok(Err(error)) = tokio::time::timeout(self.timing.retry_period, client.update(&lease)).await {
+            report(&self.lease, &error);
         }
     }
 

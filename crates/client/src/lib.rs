@@ -6,6 +6,7 @@
 //! | [`connection`](Connection) | the trait of the two forms of connection |
 //! | [`http`](HttpConnection) | the form across a network |
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
+//! | [`events`](Recorder) | the event recorder |
 //! | [`leader`](Candidate) | leader election by Lease |
 //!
 //! This crate knows no kind's behaviour and no storage. The in-process form of the connection lives where
@@ -14,6 +15,7 @@
 mod api;
 mod connection;
 mod error;
+mod events;
 mod http;
 mod informer;
 mod leader;
@@ -27,6 +29,7 @@ pub use self::http::HttpConnection;
 pub use api::{Client, List, Object, key_of, meta_key};
 pub use connection::{ByteStream, Connection, WatchStream};
 pub use error::ClientError;
+pub use events::{EventType, Recorder, reference_to};
 pub use informer::{Change, Informer, Informers, PartialObject, Selection};
 pub use leader::{Candidate, Outcome, Timing};
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};

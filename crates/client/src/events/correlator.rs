@@ -1,0 +1,201 @@
+//! Counts, aggregates and limits events, as client-go's `tools/record/events_cache.go` does.
+//!
+//! - The same event again raises the count of the first.
+//! - Ten different messages of one reason about one object within ten minutes become one event, whose message
+//!   says so.
+//! - A component may write 25 events about an object, and one more every five minutes.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// So many objects and events are remembered.
+const REMEMBERED_MAX: usize = 4096;
+/// From so many different messages on, they are aggregated ...
+const AGGREGATE_FROM: usize = 10;
+/// ... unless there was silence for so long.
+const AGGREGATE_SILENCE: SignedDuration = SignedDuration::from_secs(600);
+/// So many events about an object may come at once.
+const BURST: f64 = 25.0;
+/// How long it takes until another may come.
+const REFILL_SECONDS: f64 = 300.0;
+
+/// What names an event's source and object; further parts tell kinds of events apart.
+type Key = Vec<String>;
+
+/// What must be done to write an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Create it.
+    Create,
+    /// Raise the count of the one that was written before.
+    Update,
+}
+
+/// An event as it is to be written.
+#[derive(Debug)]
+pub(super) struct Correlated {
+    pub(super) event: Event,
+    pub(super) write: Write,
+    key: Key,
+}
+
+#[derive(Default)]
+pub(super) struct Correlator {
+    groups: Remembered<Group>,
+    observed: Remembered<Observation>,
+    budgets: Remembered<Budget>,
+}
+
+/// Events that differ by message only.
+struct Group {
+    messages: HashSet<String>,
+    last: Timestamp,
+}
+
+/// The event that was written, and how often it happened.
+struct Observation {
+    name: Option<String>,
+    first: Option<Time>,
+    count: i32,
+}
+
+struct Budget {
+    tokens: f64,
+    since: Timestamp,
+}
+
+impl Correlator {
+    /// How an event is to be written; `None` if there were too many.
+    pub(super) fn correlate(&mut self, event: Event, now: Timestamp) -> Option<Correlated> {
+        let object_key = object_key(&event);
+        let (mut event, key) = self.aggregate(event, &object_key, now);
+        let mut write = Write::Create;
+        if let Some(observation) = self.observed.get(&key, now) {
+            event.metadata.name.clone_from(&observation.name);
+            event.first_timestamp.clone_from(&observation.first);
+            event.count = Some(observation.count + 1);
+            write = Write::Update;
+        }
+        self.observed.put(key.clone(), Observation::of(&event), now);
+        self.spend(object_key, now).then_some(Correlated { event, write, key })
+    }
+
+    /// Takes note of how the server has stored the event.
+    pub(super) fn written(&mut self, correlated: Correlated, stored: Event) {
+        let now = stored.last_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        self.observed.put(correlated.key, Observation::of(&stored), now);
+    }
+
+    /// The event or, if there were many like it, one that stands for all of them; and its key.
+    fn aggregate(&mut self, event: Event, object_key: &Key, now: Timestamp) -> (Event, Key) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let group_key: Key =
+            object_key.iter().cloned().chain([text(&event.type_), text(&event.reason)]).collect();
+        let message = text(&event.message);
+        let fresh = || Group { messages: HashSet::new(), last: now };
+        let group = self.groups.get_or_put(group_key.clone(), now, fresh);
+        if now.duration_since(group.last) > AGGREGATE_SILENCE {
+            *group = fresh();
+        }
+        group.last = now;
+        if group.messages.len() < AGGREGATE_FROM - 1 || group.messages.contains(&message) {
+            group.messages.insert(message.clone());
+            let field_path = text(&event.involved_object.field_path);
+            let key = group_key.into_iter().chain([field_path, message]).collect();
+            return (event, key);
+        }
+        let message = format!("(combined from similar events): {message}");
+        (Event { message: Some(message), ..event }, group_key)
+    }
+
+    /// Spends one of the object's events, if one is left.
+    fn spend(&mut self, object_key: Key, now: Timestamp) -> bool {
+        let budget = self.budgets.get_or_put(object_key, now, || Budget { tokens: BURST, since: now });
+        let earned = now.duration_since(budget.since).as_secs_f64() / REFILL_SECONDS;
+        budget.tokens = (budget.tokens + earned).min(BURST);
+        budget.since = now;
+        let left = budget.tokens >= 1.0;
+        if left {
+            budget.tokens -= 1.0;
+        }
+        left
+    }
+}
+
+impl Observation {
+    fn of(event: &Event) -> Observation {
+        Observation {
+            name: event.metadata.name.clone(),
+            first: event.first_timestamp.clone(),
+            count: event.count.unwrap_or(1),
+        }
+    }
+}
+
+fn object_key(event: &Event) -> Key {
+    let source = event.source.as_ref();
+    let object = &event.involved_object;
+    [
+        source.and_then(|source| source.component.clone()),
+        source.and_then(|source| source.host.clone()),
+        object.kind.clone(),
+        object.namespace.clone(),
+        object.name.clone(),
+        object.uid.clone(),
+        object.api_version.clone(),
+    ]
+    .map(Option::unwrap_or_default)
+    .into()
+}
+
+/// A map that forgets what was used least recently.
+struct Remembered<V> {
+    values: HashMap<Key, (V, Timestamp)>,
+}
+
+impl<V> Default for Remembered<V> {
+    fn default() -> Remembered<V> {
+        Remembered { values: HashMap::new() }
+    }
+}
+
+impl<V> Remembered<V> {
+    fn get(&mut self, key: &Key, now: Timestamp) -> Option<&mut V> {
+        let (value, used) = self.values.get_mut(key)?;
+        *used = now;
+        Some(value)
+    }
+
+    fn put(&mut self, key: Key, value: V, now: Timestamp) {
+        self.values.insert(key, (value, now));
+        self.forget();
+    }
+
+    fn get_or_put(&mut self, key: Key, now: Timestamp, make: impl FnOnce() -> V) -> &mut V {
+        if !self.values.contains_key(&key) {
+            self.forget();
+        }
+        let (value, used) = self.values.entry(key).or_insert_with(|| (make(), now));
+        *used = now;
+        value
+    }
+
+    /// Drops the older half when the map is full, so that the cost is spread over many events.
+    fn forget(&mut self) {
+        if self.values.len() < REMEMBERED_MAX {
+            return;
+        }
+        let mut times: Vec<Timestamp> = self.values.values().map(|(_, used)| *used).collect();
+        times.sort_unstable();
+        let median = times[times.len() / 2];
+        let mut excess = self.values.len() - REMEMBERED_MAX / 2;
+        self.values.retain(|_, (_, used)| {
+            let drop = *used <= median && excess > 0;
+            excess -= usize::from(drop);
+            !drop
+        });
+    }
+}
