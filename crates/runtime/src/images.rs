@@ -1,1 +1,2 @@
 //! The image store.
+pub mod digest;
