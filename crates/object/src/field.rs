@@ -18,8 +18,8 @@
 
 use std::fmt;
 
-use crate::Value;
-use crate::text::{marshal, quote};
+use crate::text::quote;
+use crate::{Value, json};
 
 mod path;
 #[cfg(test)]
@@ -215,7 +215,7 @@ impl Error {
             text.push_str(": ");
             match value {
                 Value::String(s) => text.push_str(&quote(s)),
-                other => text.push_str(&marshal(other)),
+                other => text.push_str(&String::from_utf8_lossy(&json::to_vec(other))),
             }
         }
         if !self.detail.is_empty() {
@@ -283,7 +283,7 @@ impl Errors {
         self.push(Error::invalid(path, value, detail));
     }
 
-    /// Adds one [`Error::invalid`] for each message, as the checks of names give them.
+    /// Adds one [`Error::invalid`] for each message, as the checks of [`names`](crate::names) give them.
     pub fn invalid_each<M: Into<String>>(
         &mut self,
         path: &Path<'_>,

@@ -34,64 +34,23 @@ fn quote_char(out: &mut String, c: char) {
     }
 }
 
-/// Writes a value as compact JSON in the way of Go's `json.Marshal`: `<`, `>`, `&` and the line separators
-/// U+2028 and U+2029 are escaped; members keep their order.
-pub(crate) fn marshal(value: &Value) -> String {
-    let mut out = String::new();
-    marshal_into(&mut out, value);
-    out
-}
-
-fn marshal_into(out: &mut String, value: &Value) {
+/// Prints a value as Go's `%v` does: `map[a:1 b:[x y]]`, with the keys sorted.
+pub(crate) fn print(value: &Value) -> String {
+    let joined = |texts: Vec<String>| texts.join(" ");
     match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(b) => push(out, format_args!("{b}")),
-        Value::Int(i) => push(out, format_args!("{i}")),
-        Value::Float(x) => push(out, format_args!("{x}")),
-        Value::String(s) => marshal_string(out, s),
-        Value::List(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                marshal_into(out, item);
-            }
-            out.push(']');
-        }
+        Value::Null => "<nil>".into(),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(i) => i.to_string(),
+        Value::Float(x) => x.to_string(),
+        Value::String(s) => s.to_string(),
+        Value::List(items) => format!("[{}]", joined(items.iter().map(print).collect())),
         Value::Map(map) => {
-            out.push('{');
-            for (i, (key, member)) in map.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                marshal_string(out, key);
-                out.push(':');
-                marshal_into(out, member);
-            }
-            out.push('}');
+            let mut entries: Vec<(&str, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            let entries = entries.into_iter().map(|(key, value)| format!("{key}:{}", print(value)));
+            format!("map[{}]", joined(entries.collect()))
         }
     }
-}
-
-fn marshal_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                push(out, format_args!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 fn push(out: &mut String, args: std::fmt::Arguments<'_>) {
@@ -117,8 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn marshals_as_go_does() {
-        let value = value!({"a": [1, null, true, "x<y&z\n"], "b": {"c": 1.5}});
-        assert_eq!(marshal(&value), r#"{"a":[1,null,true,"x\u003cy\u0026z\n"],"b":{"c":1.5}}"#);
+    fn prints_as_go_does() {
+        let value = value!({"b": [1, null, true, "x y"], "a": {"c": 1.5}});
+        assert_eq!(print(&value), "map[a:map[c:1.5] b:[1 <nil> true x y]]");
     }
 }

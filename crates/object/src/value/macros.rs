@@ -12,10 +12,9 @@
 macro_rules! value {
     (null) => { $crate::Value::Null };
     ([ $($tokens:tt)* ]) => {{
-        #[allow(unused_mut, reason = "an empty list is never changed")]
-        let mut list: Vec<$crate::Value> = Vec::new();
+        let list: &mut Vec<$crate::Value> = &mut Vec::new();
         $crate::value!(@list list $($tokens)*);
-        $crate::Value::List(list)
+        $crate::Value::List(std::mem::take(list))
     }};
     ({ $($tokens:tt)* }) => {{
         #[allow(unused_mut, reason = "an empty object is never changed")]

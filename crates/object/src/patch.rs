@@ -1,0 +1,64 @@
+//! Patches: changes to an object that a client sends instead of the object.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`json_patch`] | operations on paths (RFC 6902) |
+//! | [`merge_patch`] | an object laid over the old one (RFC 7386) |
+//! | [`strategic_merge`] | the same, where lists of the schema merge by key and directives steer |
+//!
+//! Each takes the old tree and gives the new one; none knows what a kind means. Behaviour and messages are
+//! those of the libraries that upstream's server uses (`evanphx/json-patch` v4,
+//! `k8s.io/apimachinery/pkg/util/strategicpatch`).
+
+use crate::status::Response;
+use crate::{Reason, Status};
+
+mod json_patch;
+mod merge;
+mod strategic;
+
+pub use json_patch::json_patch;
+pub use merge::merge_patch;
+pub use strategic::strategic_merge;
+
+/// How many operations a JSON patch may have.
+pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
+/// How many bytes of JSON text the `copy` operations of a JSON patch may add.
+pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Why a patch cannot be applied. The texts are part of the API.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The patch is malformed: the client's fault, whatever the object (400).
+    #[error("{0}")]
+    Malformed(String),
+    /// The patch does not fit the object (422).
+    #[error("{0}")]
+    DoesNotApply(String),
+    /// A JSON patch has more than [`JSON_PATCH_OPERATIONS_MAX`] operations (413).
+    #[error("The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {0}")]
+    TooManyOperations(usize),
+    /// A strategic merge patch contradicts the schema (500, as upstream answers).
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        match error {
+            Error::Malformed(message) => Status::bad_request(message),
+            Error::TooManyOperations(_) => Status::request_entity_too_large(&error.to_string()),
+            Error::Schema(message) => Status::failure(Reason::Unknown, message),
+            Error::DoesNotApply(message) => Status::generic_server_response(&Response {
+                code: 422,
+                method: "",
+                group: "",
+                resource: "",
+                name: "",
+                body: &message,
+                retry_after_seconds: 0,
+                unexpected: false,
+            }),
+        }
+    }
+}
