@@ -56,8 +56,9 @@ pub(crate) trait Log: Send {
     fn scan(&mut self, sink: &mut Sink<'_>) -> Result<(), LogError>;
 
     /// Notes that history up to `compacted` is dropped, and removes the puts and deletions with these
-    /// revisions, which superseded records of the same key must follow, never precede.
-    fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<(), LogError>;
+    /// revisions; a record must not be removed before those of its key that it superseded. Whether there is
+    /// more space to give back, by further calls.
+    fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<bool, LogError>;
 
     /// Housekeeping after a batch that nobody waits for.
     fn tidy(&mut self) -> Result<(), LogError>;

@@ -2,7 +2,7 @@
 //!
 //! A backend's test file names a factory of fresh stores and gets one test a case:
 //!
-//! ```ignore
+//! ```text
 //! mod memory {
 //!     async fn fresh() -> store::suite::Fixture { ... }
 //!     store::suite_tests!(fresh);

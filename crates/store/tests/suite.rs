@@ -1,5 +1,7 @@
 //! The shared suite on both forms of the embedded engine.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use clock::Clock;
 use store::suite::Fixture;
 use store::{Embedded, Options};

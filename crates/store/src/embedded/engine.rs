@@ -49,7 +49,8 @@ pub(super) struct Engine {
     history_bytes_max: usize,
     /// Records of the log that no kept revision needs, each after those of its key that it superseded.
     superseded: VecDeque<Revision>,
-    /// Whether a compaction was asked for, which removes even the last few superseded records.
+    /// Whether a compaction was asked for, which removes even the last few superseded records and gives
+    /// space back to the file system.
     compacting: bool,
 }
 
@@ -101,8 +102,8 @@ impl Engine {
         if self.is_compacting() {
             let count = self.superseded.len().min(COMPACTION_CHUNK);
             let chunk: Vec<_> = self.superseded.drain(..count).collect();
-            self.log.compact(self.view.compacted, &chunk)?;
-            self.compacting = self.compacting && !self.superseded.is_empty();
+            let more = self.log.compact(self.view.compacted, &chunk)?;
+            self.compacting = self.compacting && (more || !self.superseded.is_empty());
         }
         self.log.tidy()
     }

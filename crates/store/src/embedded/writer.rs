@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::FatalAction;
@@ -127,10 +127,15 @@ fn serve(engine: &mut Engine, queue: &mut mpsc::Receiver<Request>) -> Result<(),
     let mut batch = Vec::with_capacity(BATCH_REQUESTS);
     loop {
         if engine.is_compacting() {
-            while batch.len() < BATCH_REQUESTS
-                && let Ok(request) = queue.try_recv()
-            {
-                batch.push(request);
+            // Whatever has queued up; a batch and a piece of the compaction take turns.
+            while batch.len() < BATCH_REQUESTS {
+                match queue.try_recv() {
+                    Ok(request) => batch.push(request),
+                    Err(TryRecvError::Empty) => break,
+                    // The next start goes on with the compaction.
+                    Err(TryRecvError::Disconnected) if batch.is_empty() => return Ok(()),
+                    Err(TryRecvError::Disconnected) => break,
+                }
             }
         } else if queue.blocking_recv_many(&mut batch, BATCH_REQUESTS) == 0 {
             return Ok(());

@@ -19,8 +19,8 @@ impl Log for DiscardLog {
         Ok(())
     }
 
-    fn compact(&mut self, _compacted: Revision, _superseded: &[Revision]) -> Result<(), LogError> {
-        Ok(())
+    fn compact(&mut self, _compacted: Revision, _superseded: &[Revision]) -> Result<bool, LogError> {
+        Ok(false)
     }
 
     fn tidy(&mut self) -> Result<(), LogError> {

@@ -142,7 +142,7 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<(), LogError> {
+    fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<bool, LogError> {
         let transaction = self.connection.transaction()?;
         transaction.prepare_cached("UPDATE compacted SET revision = ?1")?.execute([integer(compacted.0)])?;
         let mut delete = transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
@@ -151,7 +151,8 @@ impl Log for SqliteLog {
         }
         drop(delete);
         let free: i64 = transaction.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        let vacuum = (free - FREE_PAGES_KEPT).clamp(0, VACUUM_PAGES);
+        let excess = free - FREE_PAGES_KEPT;
+        let vacuum = excess.clamp(0, VACUUM_PAGES);
         if vacuum > 0 {
             // Each step of the statement frees pages; stopping early would stop the vacuum.
             let mut statement = transaction.prepare(&format!("PRAGMA incremental_vacuum({vacuum})"))?;
@@ -160,7 +161,7 @@ impl Log for SqliteLog {
         }
         transaction.commit()?;
         self.wal_pages += superseded.len() + usize::try_from(vacuum).unwrap_or(0);
-        Ok(())
+        Ok(excess > vacuum)
     }
 
     fn tidy(&mut self) -> Result<(), LogError> {
