@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use object::{ObjectKey, Versioned, VersionedError};
+use object::{ObjectKey, Uid, Versioned, VersionedError};
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -64,6 +64,8 @@ pub struct Informer<K> {
     /// Held while a change is made and told, so that a new handler misses and repeats nothing.
     handlers: Mutex<Vec<Handler<K>>>,
     synced: watch::Sender<bool>,
+    /// The resource version up to which changes are in the store and told.
+    told: watch::Sender<u64>,
     decode: Decode<K>,
 }
 
@@ -73,6 +75,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
             store: RwLock::default(),
             handlers: Mutex::default(),
             synced: watch::Sender::new(false),
+            told: watch::Sender::new(0),
             decode,
         }
     }
@@ -146,9 +149,28 @@ impl<K: Send + Sync + 'static> Informer<K> {
         *self.synced.borrow()
     }
 
+    /// Waits until the store reflects a write that left its object, or the collection, at this resource
+    /// version, and the handlers have heard of it.
+    pub async fn caught_up(&self, resource_version: u64) {
+        let mut told = self.told.subscribe();
+        // The sender lives as long as `self`, so this ends only when the condition holds.
+        let _ = told.wait_for(|told| *told >= resource_version).await;
+    }
+
+    /// Waits until the object with this UID is gone from the store or known to be in deletion.
+    pub async fn let_go(&self, key: &ObjectKey, uid: &Uid) {
+        let mut told = self.told.subscribe();
+        let _ = told.wait_for(|_| !self.store.read().is_live(key, uid)).await;
+    }
+
     fn decode(&self, object: &Versioned) -> Option<Entry<K>> {
         match (self.decode)(object) {
-            Ok(typed) => Some(Entry { object: typed, resource_version: object.resource_version() }),
+            Ok(typed) => Some(Entry {
+                object: typed,
+                resource_version: object.resource_version(),
+                uid: object.uid().clone(),
+                deleting: object.is_deleting(),
+            }),
             Err(error) => {
                 // A single object that does not fit must not hold up all others.
                 tracing::error!(?object, error = &error as &dyn std::error::Error, "cannot read an object");
@@ -157,10 +179,12 @@ impl<K: Send + Sync + 'static> Informer<K> {
         }
     }
 
-    fn tell(handlers: &[Handler<K>], change: &Change<K>) {
-        for handler in handlers {
-            handler(change);
+    /// Tells the handlers of changes that the store shows already.
+    fn tell<'c>(&self, handlers: &[Handler<K>], changes: impl IntoIterator<Item = &'c Change<K>>) {
+        for change in changes {
+            handlers.iter().for_each(|handler| handler(change));
         }
+        self.told.send_replace(self.resource_version());
     }
 }
 
@@ -179,9 +203,7 @@ impl<K: Send + Sync + 'static> Sink for Informer<K> {
             store.advance(object.resource_version());
             entry.and_then(|entry| store.put(object.key().clone(), entry))
         };
-        if let Some(change) = change {
-            Informer::tell(&handlers, &change);
-        }
+        self.tell(&handlers, &change);
     }
 
     fn remove(&self, object: &Versioned) {
@@ -191,13 +213,13 @@ impl<K: Send + Sync + 'static> Sink for Informer<K> {
             store.advance(object.resource_version());
             store.remove(object.key())
         };
-        if let Some(change) = change {
-            Informer::tell(&handlers, &change);
-        }
+        self.tell(&handlers, &change);
     }
 
     fn advance(&self, resource_version: u64) {
+        let handlers = self.handlers.lock();
         self.store.write().advance(resource_version);
+        self.tell(&handlers, []);
     }
 
     fn replace(self: Arc<Self>) -> Box<dyn Replacement> {
@@ -225,9 +247,7 @@ impl<K: Send + Sync + 'static> Replacement for NewContent<K> {
             store.advance(resource_version);
             store.replace(self.entries)
         };
-        for change in &changes {
-            Informer::tell(&handlers, change);
-        }
+        self.informer.tell(&handlers, &changes);
         self.informer.synced.send_replace(true);
     }
 }

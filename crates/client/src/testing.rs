@@ -154,6 +154,9 @@ impl MemoryServer {
             };
             value.set_path(&["metadata", "creationTimestamp"], since);
         }
+        let generation = old.at("metadata.generation").as_i64().unwrap_or(0);
+        let changed = old.is_null() || value.get("spec") != old.get("spec");
+        value.set_path(&["metadata", "generation"], (generation + i64::from(changed)).into());
     }
 
     fn handle(&self, request: &Request) -> Result<Value, Status> {
@@ -197,11 +200,16 @@ impl MemoryServer {
         let mut new = if target.subresource == "status" {
             let mut merged = old.clone();
             merged.set("status", new.get("status").clone());
+            // A status write of most kinds may change metadata.
+            merged.set_path(&["metadata", "annotations"], new.at("metadata.annotations").clone());
             merged
         } else {
             new
         };
         self.complete(&mut new, &old);
+        if new.at("metadata.annotations").is_null() {
+            new.entry("metadata").remove("annotations");
+        }
         if new == old {
             return Ok(old);
         }

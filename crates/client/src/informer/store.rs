@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use object::ObjectKey;
+use object::{ObjectKey, Uid};
 
 use super::Change;
 
@@ -11,6 +11,8 @@ use super::Change;
 pub(super) struct Entry<K> {
     pub(super) object: Arc<K>,
     pub(super) resource_version: u64,
+    pub(super) uid: Uid,
+    pub(super) deleting: bool,
 }
 
 /// Keys of objects by some text: a namespace, or a value of an index.
@@ -42,6 +44,11 @@ impl<K> Default for Store<K> {
 impl<K> Store<K> {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
         self.entries.get(key).map(|entry| Arc::clone(&entry.object))
+    }
+
+    /// Whether the object with this UID is there and not in deletion.
+    pub(super) fn is_live(&self, key: &ObjectKey, uid: &Uid) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.uid == *uid && !entry.deleting)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<K>> {

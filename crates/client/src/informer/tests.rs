@@ -250,3 +250,23 @@ async fn informers_stop_with_their_factory() {
     settle().await;
     assert!(pods.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn writers_can_wait_for_their_own_writes() {
+    let server = server();
+    let informers = Informers::new(server.client());
+    let pods = informers.get::<Pod>();
+    let told = record(&pods);
+    let created = server.client().create(&pod("a", &[])).await.unwrap();
+    pods.caught_up(created.metadata.resource_version.unwrap().parse().unwrap()).await;
+    assert_eq!(take(&told), ["+a"]);
+    let uid = Uid::from(created.metadata.uid.unwrap().as_str());
+    let key = key("a");
+    let gone = pods.let_go(&key, &uid);
+    server.remove::<Pod>(&key);
+    gone.await;
+    assert_eq!(take(&told), ["-a"]);
+    pods.let_go(&key, &uid).await;
+    server.bookmark::<Pod>();
+    pods.caught_up(3).await;
+}
