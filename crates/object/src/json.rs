@@ -80,4 +80,4 @@ pub fn to_writer(value: &Value, out: &mut impl BufMut) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

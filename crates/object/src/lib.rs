@@ -3,7 +3,11 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`value`](Value) | the tree itself |
-//! | [`json`] | JSON text without types |
+//! | [`decode`] | text of a request to a tree, with the type in hand: the first parser |
+//! | [`json`], [`yaml`] | text without types |
+//! | [`protobuf`] | upstream's protobuf, both ways |
+//! | [`from_value`], [`to_value`] | trees to typed structs and back |
+//! | [`timestamp`], [`duration`] | times as the API writes them |
 //! | [`Versioned`] | one version of one stored object, shared by caches and informers |
 //! | [`field`] | errors of single fields and the paths that name them |
 //! | [`names`] | the grammars of names, labels, ports and addresses |
@@ -14,23 +18,30 @@
 //!
 //! This crate knows the schema table and nothing of any kind's behaviour, of storage or of HTTP.
 
+pub mod decode;
+pub mod duration;
 pub mod field;
+pub mod json;
 pub mod names;
 pub mod patch;
+pub mod protobuf;
 mod quantity;
-pub mod json;
 mod selector;
 mod status;
 mod text;
+pub mod timestamp;
+mod typed;
 mod value;
 mod versioned;
+pub mod yaml;
 
 pub use quantity::{Error as QuantityError, Format as QuantityFormat, Quantity};
 pub use selector::{
-    Error as SelectorError, FieldRequirement, FieldSelector, LabelSelector, LabelSelectorRequirement, Labels, Operator,
-    Requirement, Selector,
+    Error as SelectorError, FieldRequirement, FieldSelector, LabelSelector, LabelSelectorRequirement, Labels,
+    Operator, Requirement, Selector,
 };
 pub use status::{Cause, Details, MODIFIED, Reason, Response, Status};
 pub use text::quote;
+pub use typed::{TypedError, from_value, to_value};
 pub use value::{Key, Map, Value};
 pub use versioned::{FieldValues, KeyError, ObjectKey, TypeMeta, Uid, Versioned, VersionedError};

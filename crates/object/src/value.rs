@@ -357,6 +357,16 @@ impl Map {
         self.entries.retain_mut(|(k, v)| keep(k.as_str(), v));
     }
 
+    /// As [`Map::retain`], for a caller that may exchange keys for equal ones.
+    pub(crate) fn retain_keys(&mut self, mut keep: impl FnMut(&mut Key, &mut Value) -> bool) {
+        self.entries.retain_mut(|(k, v)| keep(k, v));
+    }
+
+    /// Whether two entries have the same key.
+    pub(crate) fn has_duplicates(&self) -> bool {
+        has_duplicates(&self.entries)
+    }
+
     /// The entries.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(k, v)| (k.as_str(), v))
@@ -381,6 +391,9 @@ impl Map {
 
     /// Sorts the entries by key.
     pub fn sort(&mut self) {
+        if self.entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
+            return;
+        }
         self.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     }
 

@@ -1,7 +1,7 @@
 //! One version of one stored object, shared by everything in the process.
 //!
 //! The watch cache and all informers hold the same [`Versioned`]: the canonical JSON, the facts that keys
-//! and selectors ask for, and further forms (typed) that are made when first asked for and then
+//! and selectors ask for, and further forms (typed, protobuf) that are made when first asked for and then
 //! shared. A version never changes; a write makes a new one.
 
 use std::any::Any;
@@ -10,9 +10,10 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use schema::TypeDef;
 use serde::de::DeserializeOwned;
 
-use crate::{Value, json};
+use crate::{Value, json, protobuf};
 
 /// A namespaced name: what a work queue, an index or a reference knows an object by.
 ///
@@ -137,6 +138,14 @@ pub enum VersionedError {
         /// What does not fit
         source: serde_json::Error,
     },
+    /// The object cannot be encoded as protobuf.
+    #[error("protobuf form of {key}")]
+    Protobuf {
+        /// Which object
+        key: ObjectKey,
+        /// What does not fit
+        source: protobuf::EncodeError,
+    },
 }
 
 /// The values of a kind's registered field selectors, as pairs of path and value.
@@ -164,6 +173,7 @@ struct Inner {
     fields: FieldValues,
     json: Bytes,
     typed: OnceLock<Arc<dyn Any + Send + Sync>>,
+    protobuf: OnceLock<Bytes>,
 }
 
 impl Versioned {
@@ -216,6 +226,7 @@ impl Versioned {
             fields,
             json,
             typed: OnceLock::new(),
+            protobuf: OnceLock::new(),
         })))
     }
 
@@ -308,6 +319,17 @@ impl Versioned {
         // Two threads may both get here; all but the first result serve their caller only.
         let kept = self.0.typed.get_or_init(|| Arc::clone(&typed) as Arc<dyn Any + Send + Sync>);
         Ok(Arc::clone(kept).downcast().unwrap_or(typed))
+    }
+
+    /// The protobuf message, without envelope, encoded once per version. `ty` is the type of the kind, the
+    /// same in every call.
+    pub fn protobuf(&self, ty: &TypeDef) -> Result<Bytes, VersionedError> {
+        if let Some(kept) = self.0.protobuf.get() {
+            return Ok(kept.clone());
+        }
+        let message = protobuf::encode_message(&self.value(), ty)
+            .map_err(|source| VersionedError::Protobuf { key: self.0.key.clone(), source })?;
+        Ok(self.0.protobuf.get_or_init(|| message).clone())
     }
 }
 

@@ -40,25 +40,14 @@ impl<'t> Hint<'t> {
     /// The key for the name of a member, and the hint for its value.
     pub(crate) fn member(self, name: Cow<'_, str>) -> (Key, Hint<'t>) {
         match (self.shape, self.ty) {
-            (Shape::Single, Some(ty)) => match find_field(ty, &name) {
-                Some(field) => (Key::from(&field.name), Hint::of_field(field)),
+            (Shape::Single, Some(ty)) => match ty.lookup(&name) {
+                Some(place) => (Key::from(&place.field.name), Hint::of_field(place.field)),
                 None => (Key::from(name.into_owned()), Hint::NONE),
             },
             (Shape::Map, _) => (Key::from(name.into_owned()), self.of_item()),
             _ => (Key::from(name.into_owned()), Hint::NONE),
         }
     }
-}
-
-/// The field that a member of the JSON object is, also if Go embeds the struct that has it.
-pub(crate) fn find_field<'t>(ty: &'t TypeDef, name: &str) -> Option<&'t Field> {
-    if let Some(field) = ty.fields.iter().find(|field| !field.inline && field.name == name) {
-        return Some(field);
-    }
-    ty.fields.iter().filter(|field| field.inline).find_map(|field| match &field.ty {
-        FieldType::Message(inner) => find_field(inner, name),
-        _ => None,
-    })
 }
 
 /// Parses a document; duplicate keys stay in the maps, for a caller who reports them.

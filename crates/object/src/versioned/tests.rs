@@ -60,6 +60,17 @@ fn one_typed_form_is_shared() {
 }
 
 #[test]
+fn the_protobuf_form_is_made_once() {
+    let ty = schema::type_by_gvk("", "v1", "Pod").unwrap();
+    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), vec![]).unwrap();
+    let first = object.protobuf(&ty).unwrap();
+    assert_eq!(first.as_ptr(), object.protobuf(&ty).unwrap().as_ptr());
+    assert_eq!(first, protobuf::encode_message(&pod(), &ty).unwrap());
+    let broken = Versioned::from_value(TypeMeta::new("v1", "Pod"), &value!({"spec": 1}), vec![]).unwrap();
+    assert!(matches!(broken.protobuf(&ty), Err(VersionedError::Protobuf { .. })));
+}
+
+#[test]
 fn keys_print_and_parse() {
     for (text, key) in [
         ("default/web", ObjectKey::namespaced("default", "web")),

@@ -1,0 +1,115 @@
+//! Decoding of requests: text to a tree that looks as Go would encode the decoded struct.
+//!
+//! A body is decoded here first, before anything else sees it: members that the type does not have are taken
+//! out and reported, wrong types are refused with the words of Go's decoder, and what the type has normal
+//! forms for (times, quantities, zero values) gets them. Two bodies that mean the same to Go so become the
+//! same tree.
+//!
+//! Custom resources (types that are [`TypeRef::Shared`]) are free-form in Go: of them, only unknown members
+//! and duplicates are looked for, and `null` and zero values stay as they are.
+//!
+//! ```
+//! let ty = schema::type_by_gvk("apps", "v1", "Deployment").unwrap();
+//! let decoded = object::decode::decode_json(br#"{"spec":{"replicas":0,"foo":1,"paused":false}}"#, &ty)?;
+//! assert_eq!(decoded.strict_errors[0].to_string(), r#"unknown field "spec.foo""#);
+//! assert_eq!(decoded.value.at("spec.replicas").as_i64(), Some(0)); // a pointer in Go: zero is not absence
+//! assert!(decoded.value.at("spec.paused").is_null());
+//! # Ok::<(), object::decode::DecodeError>(())
+//! ```
+
+use std::fmt;
+
+use schema::TypeRef;
+
+use crate::json::{Hint, JsonError, parse_hinted};
+use crate::yaml::{self, YamlError};
+use crate::{Value, quote};
+
+mod conform;
+mod scalar;
+mod zero;
+
+pub(crate) use zero::{absent, add_always, zero};
+
+/// A decoded body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The object
+    pub value: Value,
+    /// What strict field validation refuses, in the order in which it was found; at most [`STRICT_ERRORS_MAX`].
+    pub strict_errors: Vec<StrictError>,
+}
+
+/// How many findings are kept, as upstream.
+pub const STRICT_ERRORS_MAX: usize = 100;
+
+/// A finding of strict field validation, in upstream's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StrictError {
+    /// A member that the type does not have; its path.
+    UnknownField(String),
+    /// A member that came twice; its path.
+    DuplicateField(String),
+    /// Members that came twice in YAML text.
+    Yaml(yaml::DuplicateKeys),
+}
+
+impl fmt::Display for StrictError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StrictError::UnknownField(path) => write!(f, "unknown field {}", quote(path)),
+            StrictError::DuplicateField(path) => write!(f, "duplicate field {}", quote(path)),
+            StrictError::Yaml(keys) => keys.fmt(f),
+        }
+    }
+}
+
+/// Why a body cannot be decoded, in the words of Go's decoder.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It is no JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// It is no YAML, or nothing that JSON could express.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A value is not of the type of its field.
+    #[error("json: cannot unmarshal {found} into Go {place} of type {expected}")]
+    Type {
+        /// What stands there: `string`, `number 1.5`, `object`, ...
+        found: String,
+        /// `value`, or `struct field STRUCT.path`
+        place: String,
+        /// The Go type
+        expected: String,
+    },
+    /// A value has the right type, and is not of the form that its field wants.
+    #[error("{0}")]
+    Form(String),
+}
+
+/// Decodes JSON text as an object of type `ty`.
+pub fn decode_json(text: &[u8], ty: &TypeRef) -> Result<Decoded, DecodeError> {
+    let value = parse_hinted(text, Hint::of_type(ty))?;
+    decode_value(value, ty)
+}
+
+/// Decodes YAML text (one document) as an object of type `ty`.
+pub fn decode_yaml(text: &[u8], ty: &TypeRef) -> Result<Decoded, DecodeError> {
+    let (value, duplicates) = yaml::parse_reporting(text)?;
+    let mut decoded = decode_value(value, ty)?;
+    if let Some(keys) = duplicates {
+        decoded.strict_errors.insert(0, StrictError::Yaml(keys));
+    }
+    Ok(decoded)
+}
+
+/// Decodes a tree that came from elsewhere (a patch, a webhook, a typed struct) as an object of type `ty`.
+pub fn decode_value(mut value: Value, ty: &TypeRef) -> Result<Decoded, DecodeError> {
+    let mut strict_errors = Vec::new();
+    conform::conform(&mut value, ty, &mut strict_errors)?;
+    Ok(Decoded { value, strict_errors })
+}
+
+#[cfg(test)]
+mod tests;

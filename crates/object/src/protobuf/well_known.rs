@@ -1,0 +1,271 @@
+//! Types with a JSON form of their own.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use schema::{FieldType, TypeDef};
+
+use super::decode::Decoder;
+use super::encode::{message, mismatch};
+use super::wire::{Payload, Reader, VARINT, Writer, text};
+use super::{DecodeError, EncodeError};
+use crate::timestamp::{Precision, Timestamp};
+use crate::{Value, duration, json};
+
+/// Writes the content of a value; the caller puts length and tag before it. False: the value is not written
+/// at all.
+pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Result<bool, EncodeError> {
+    match ty {
+        FieldType::Bytes => match value {
+            Value::Null => return Ok(false),
+            Value::String(text) => {
+                writer.put(&STANDARD.decode(&**text).map_err(|_| mismatch(value, "base64 text"))?);
+            }
+            _ => return Err(mismatch(value, "base64 text")),
+        },
+        FieldType::Time => time(value, Precision::Seconds, writer)?,
+        FieldType::MicroTime => time(value, Precision::Micros, writer)?,
+        FieldType::Duration => {
+            let nanos = match value {
+                Value::Null => 0,
+                Value::String(text) => duration::parse(text).map_err(|_| mismatch(value, "a duration"))?,
+                _ => return Err(mismatch(value, "a duration")),
+            };
+            writer.int(1, nanos);
+        }
+        FieldType::Quantity => match value {
+            Value::Null => writer.bytes(1, b"0"),
+            Value::String(text) => writer.bytes(1, text.as_bytes()),
+            _ => return Err(mismatch(value, "a quantity")),
+        },
+        FieldType::IntOrString => {
+            let (kind, number, text) = match value {
+                Value::String(text) => (1, 0, &**text),
+                Value::Null => (0, 0, ""),
+                _ => (0, value.as_i64().ok_or_else(|| mismatch(value, "an integer or a string"))?, ""),
+            };
+            writer.bytes(3, text.as_bytes());
+            writer.int(2, number);
+            writer.int(1, kind);
+        }
+        FieldType::RawExtension | FieldType::FieldsV1 => {
+            if !value.is_null() {
+                writer.bytes(1, &json::to_vec(value));
+            }
+        }
+        FieldType::Json => writer.bytes(1, &json::to_vec(value)),
+        FieldType::JsonSchemaOrArray(schema) => match value {
+            Value::List(items) => {
+                for item in items.iter().rev() {
+                    nested(item, schema, 2, writer)?;
+                }
+            }
+            _ => nested(value, schema, 1, writer)?,
+        },
+        FieldType::JsonSchemaOrBool(schema) => {
+            let allows = match value {
+                Value::Bool(allows) => *allows,
+                _ => {
+                    nested(value, schema, 2, writer)?;
+                    true
+                }
+            };
+            writer.put(&[u8::from(allows)]);
+            writer.tag(1, VARINT);
+        }
+        FieldType::JsonSchemaOrStringArray(schema) => match value {
+            Value::List(_) => strings(value, 2, writer)?,
+            _ => nested(value, schema, 1, writer)?,
+        },
+        FieldType::StringList => strings(value, 1, writer)?,
+        FieldType::Bool
+        | FieldType::Int32
+        | FieldType::Int64
+        | FieldType::Double
+        | FieldType::String
+        | FieldType::Message(_) => unreachable!("the encoder writes plain types itself"),
+    }
+    Ok(true)
+}
+
+fn nested(value: &Value, ty: &TypeDef, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
+    let end = writer.len();
+    message(value, ty, writer)?;
+    writer.close(number, end);
+    Ok(())
+}
+
+fn strings(value: &Value, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
+    for item in value.items().rev() {
+        writer.bytes(number, item.as_str().ok_or_else(|| mismatch(item, "a string"))?.as_bytes());
+    }
+    Ok(())
+}
+
+/// A point in time; Go writes its zero time as a message without fields.
+fn time(value: &Value, precision: Precision, writer: &mut Writer) -> Result<(), EncodeError> {
+    let time = match value {
+        Value::Null => Timestamp::ZERO,
+        Value::String(text) => Timestamp::parse(text, precision).map_err(|_| mismatch(value, "a time"))?,
+        _ => return Err(mismatch(value, "a time")),
+    };
+    if time != Timestamp::ZERO {
+        let nanos = if precision == Precision::Micros { time.nanos / 1000 * 1000 } else { 0 };
+        writer.int(2, i64::from(nanos));
+        writer.int(1, time.seconds);
+    }
+    Ok(())
+}
+
+impl Decoder<'_> {
+    /// The value that the content of a field stands for.
+    pub(super) fn well_known(&mut self, bytes: &[u8], ty: &FieldType) -> Result<Value, Problem> {
+        match ty {
+            FieldType::Bytes => Ok(Value::from(STANDARD.encode(bytes))),
+            FieldType::Time => read_time(bytes, Precision::Seconds),
+            FieldType::MicroTime => read_time(bytes, Precision::Micros),
+            FieldType::Duration => {
+                let nanos = varint_field(bytes, 1)?.unwrap_or_default();
+                Ok(Value::from(duration::format(nanos.cast_signed())))
+            }
+            FieldType::Quantity => {
+                let quantity = text(bytes_field(bytes, 1)?.unwrap_or(b"0"));
+                let quantity =
+                    crate::Quantity::parse(&quantity).map_err(|error| Problem::Form(error.to_string()))?;
+                Ok(Value::from(quantity.to_string()))
+            }
+            FieldType::IntOrString if varint_field(bytes, 1)? == Some(1) => {
+                Ok(Value::from(&*text(bytes_field(bytes, 3)?.unwrap_or_default())))
+            }
+            FieldType::IntOrString => Ok(int32(varint_field(bytes, 2)?.unwrap_or_default())),
+            FieldType::RawExtension | FieldType::FieldsV1 | FieldType::Json => match bytes_field(bytes, 1)? {
+                None | Some([]) => Ok(Value::Null),
+                Some(raw) => self.raw(raw),
+            },
+            FieldType::JsonSchemaOrArray(schema) => {
+                let (mut single, mut items) = (None, Vec::new());
+                self.each_message(bytes, schema, &mut |number, value| match number {
+                    1 => single = Some(value),
+                    _ => items.push(value),
+                })?;
+                Ok(single.unwrap_or(Value::List(items)))
+            }
+            FieldType::JsonSchemaOrBool(schema) => {
+                let allows = varint_field(bytes, 1)?.unwrap_or_default() != 0;
+                let mut single = Value::Bool(allows);
+                self.each_message(bytes, schema, &mut |_, value| single = value)?;
+                Ok(single)
+            }
+            FieldType::JsonSchemaOrStringArray(schema) => match bytes_field(bytes, 1)? {
+                Some(message) => Ok(self.message(message, schema)?),
+                None => Ok(read_strings(bytes, 2)?),
+            },
+            FieldType::StringList => Ok(read_strings(bytes, 1)?),
+            FieldType::String => Ok(Value::from(&*text(bytes))),
+            FieldType::Message(ty) => Ok(self.message(bytes, ty)?),
+            FieldType::Bool | FieldType::Int32 | FieldType::Int64 | FieldType::Double => {
+                Err(Problem::WireType)
+            }
+        }
+    }
+
+    /// Calls `visit` with each message in fields 1 and 2.
+    fn each_message(
+        &mut self,
+        bytes: &[u8],
+        ty: &TypeDef,
+        visit: &mut dyn FnMut(u32, Value),
+    ) -> Result<(), Problem> {
+        let mut reader = Reader(bytes);
+        while let Some((number, payload)) = reader.field()? {
+            if let (1 | 2, Payload::Bytes(message)) = (number, payload) {
+                visit(number, self.message(message, ty)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// JSON, or an object in an envelope.
+    fn raw(&mut self, raw: &[u8]) -> Result<Value, Problem> {
+        if raw.starts_with(&super::MAGIC) {
+            return Ok(self.enveloped(raw)?);
+        }
+        json::parse(raw).map_err(|error| Problem::Form(error.to_string()))
+    }
+}
+
+/// Why a field cannot be decoded; the caller knows which field it is.
+pub(super) enum Problem {
+    /// Of the wrong wire type
+    WireType,
+    /// Of the wrong form
+    Form(String),
+    /// Something within is wrong
+    Inner(DecodeError),
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Problem {
+        Problem::Inner(error)
+    }
+}
+
+pub(super) fn int32(number: u64) -> Value {
+    // Go truncates to 32 bits.
+    Value::from(number as i32)
+}
+
+fn read_time(bytes: &[u8], precision: Precision) -> Result<Value, Problem> {
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    let seconds = varint_field(bytes, 1)?.unwrap_or_default().cast_signed();
+    let nanos = match precision {
+        Precision::Seconds => 0,
+        Precision::Micros => varint_field(bytes, 2)?.unwrap_or_default() as u32,
+    };
+    // The years 0 to 9999 are what RFC 3339 can express.
+    if !(-62_167_219_200..253_402_300_800).contains(&seconds) || nanos >= 1_000_000_000 {
+        return Err(Problem::Form("time is out of range".to_owned()));
+    }
+    match (Timestamp { seconds, nanos }) {
+        Timestamp::ZERO => Ok(Value::Null),
+        time => Ok(Value::from(time.format(precision))),
+    }
+}
+
+fn varint_field(bytes: &[u8], wanted: u32) -> Result<Option<u64>, Problem> {
+    let mut found = None;
+    let mut reader = Reader(bytes);
+    while let Some((number, payload)) = reader.field()? {
+        match payload {
+            Payload::Varint(value) if number == wanted => found = Some(value),
+            _ if number == wanted => return Err(Problem::WireType),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn bytes_field(bytes: &[u8], wanted: u32) -> Result<Option<&[u8]>, Problem> {
+    let mut found = None;
+    let mut reader = Reader(bytes);
+    while let Some((number, payload)) = reader.field()? {
+        match payload {
+            Payload::Bytes(value) if number == wanted => found = Some(value),
+            _ if number == wanted => return Err(Problem::WireType),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn read_strings(bytes: &[u8], wanted: u32) -> Result<Value, DecodeError> {
+    let mut items = Vec::new();
+    let mut reader = Reader(bytes);
+    while let Some((number, payload)) = reader.field()? {
+        if let (true, Payload::Bytes(item)) = (number == wanted, payload) {
+            items.push(Value::from(&*text(item)));
+        }
+    }
+    Ok(Value::List(items))
+}

@@ -1,0 +1,82 @@
+//! YAML text, as `sigs.k8s.io/yaml` reads and writes it: on the way to JSON, with the scalars of YAML 1.1 that
+//! go-yaml knows (`yes`, `on`, `0644`), and back with sorted keys in block style.
+
+use std::fmt;
+
+use crate::{Value, quote};
+
+mod read;
+mod scalar;
+mod write;
+
+/// Why text is no YAML document, or none that JSON could express.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum YamlError {
+    /// It is no YAML.
+    #[error("error converting YAML to JSON: yaml: line {line}: {problem}")]
+    Syntax {
+        /// The line, from 1
+        line: usize,
+        /// What is wrong there
+        problem: String,
+    },
+    /// A body is one document.
+    #[error("error converting YAML to JSON: yaml: line {line}: only one document is allowed")]
+    SecondDocument {
+        /// The line where the second one begins, from 1
+        line: usize,
+    },
+    /// Nesting beyond what the parser bears, which is less than [`json::DEPTH_MAX`](crate::json::DEPTH_MAX).
+    #[error("error converting YAML to JSON: yaml: exceeded max depth")]
+    TooDeep,
+    /// Aliases that would make the document much larger than its text.
+    #[error("error converting YAML to JSON: yaml: document contains excessive aliasing")]
+    ExcessiveAliasing,
+}
+
+/// Keys that came twice in one mapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuplicateKeys {
+    /// Line (from 1) and key
+    pub keys: Vec<(usize, String)>,
+}
+
+impl fmt::Display for DuplicateKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("error converting YAML to JSON: yaml: unmarshal errors:")?;
+        for (line, key) in &self.keys {
+            write!(f, "\n  line {line}: key {} already set in map", quote(key))?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses one document. Of duplicate keys the last counts.
+///
+/// ```
+/// let pod = object::yaml::parse(b"metadata:\n  name: web\nreplicas: 0x10\npaused: yes\n")?;
+/// assert_eq!(pod, object::value!({"metadata": {"name": "web"}, "replicas": 16, "paused": true}));
+/// # Ok::<(), object::yaml::YamlError>(())
+/// ```
+pub fn parse(text: &[u8]) -> Result<Value, YamlError> {
+    Ok(parse_reporting(text)?.0)
+}
+
+/// As [`parse`], and tells which keys came twice.
+pub fn parse_reporting(text: &[u8]) -> Result<(Value, Option<DuplicateKeys>), YamlError> {
+    let (value, duplicates) = read::read(&String::from_utf8_lossy(text))?;
+    Ok((value, Some(duplicates).filter(|duplicates| !duplicates.keys.is_empty())))
+}
+
+/// The text of a value: keys sorted as go-yaml sorts them, lists as far left as their key, long text folded.
+///
+/// ```
+/// let text = object::yaml::to_string(&object::value!({"b": ["1", 2], "a": {"c": null, "d": []}}));
+/// assert_eq!(text, "a:\n  c: null\n  d: []\nb:\n- \"1\"\n- 2\n");
+/// ```
+pub fn to_string(value: &Value) -> String {
+    write::write(value)
+}
+
+#[cfg(test)]
+mod tests;
