@@ -1,9 +1,9 @@
 //! The embedded engine: the keyspace in memory, a log on disk.
 //!
-//! Readers take the current view ([`view`]), an immutable snapshot that costs nothing to share; nothing but
-//! start-up ever reads the database. Writes go to one writer thread ([`writer`]), which takes whatever has
-//! queued up as one batch ([`engine`]): it checks preconditions in memory, assigns revisions, commits one
-//! transaction, and then publishes the batch to readers, watchers ([`shared`]) and callers. A write that
+//! Readers take the current view (`view`), an immutable snapshot that costs nothing to share; nothing but
+//! start-up ever reads the database. Writes go to one writer thread (`writer`), which takes whatever has
+//! queued up as one batch (`engine`): it checks preconditions in memory, assigns revisions, commits one
+//! transaction, and then publishes the batch to readers, watchers (`shared`) and callers. A write that
 //! cannot be made durable stops the process, because nobody can know what the disk holds afterwards.
 //!
 //! History is kept in memory up to [`Options::history_bytes`]; what falls out of it is compacted, and its
@@ -234,8 +234,9 @@ impl Store for Embedded {
         let ttl = Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(MIN_TTL);
         // Positive: 0 means no lease.
         let lease = LeaseId((self.clock.random_u64() >> 1).max(1).cast_signed());
-        self.submit(Command::GrantLease { lease, ttl }).await?;
+        // The deadline first: if the caller goes away meanwhile, the lease still expires.
         self.deadlines.add(lease, ttl);
+        self.submit(Command::GrantLease { lease, ttl }).await?;
         Ok(lease)
     }
 
@@ -245,8 +246,9 @@ impl Store for Embedded {
     }
 
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.deadlines.remove(lease)?;
-        self.submit(Command::RevokeLease(lease)).await.map(|_| ())
+        self.submit(Command::RevokeLease(lease)).await?;
+        self.deadlines.remove(lease);
+        Ok(())
     }
 
     async fn backup(&self, path: &Path) -> Result<(), StoreError> {

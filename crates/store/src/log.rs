@@ -8,7 +8,9 @@ mod discard;
 mod sqlite;
 
 use std::error::Error;
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +66,16 @@ pub(crate) trait Log: Send {
     fn tidy(&mut self) -> Result<(), LogError>;
 }
 
-/// Why the log failed. After an error of [`Log::append_batch`] nothing is known about what the disk holds.
+/// Makes the name of a file or directory survive a crash of the machine.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Why the log failed. After a failed append nothing is known about what the disk holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {

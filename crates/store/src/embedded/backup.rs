@@ -13,7 +13,7 @@ use super::directory::Directory;
 use super::engine::Engine;
 use super::view::View;
 use crate::KeyValue;
-use crate::log::{Log, LogError, Record, SqliteLog};
+use crate::log::{Log, LogError, Record, SqliteLog, sync_name};
 
 /// Records in one transaction.
 const BATCH_RECORDS: usize = 1000;
@@ -48,7 +48,7 @@ pub(super) fn write(view: &View, path: &Path) -> Result<(), LogError> {
 }
 
 /// Makes a store in `directory` from a backup. Clients see a store that jumped a billion revisions ahead and
-/// has no history: they list again.
+/// has no history: they list again. Blocks while it reads and writes the whole store.
 ///
 /// # Errors
 /// [`OpenError::Exists`] if there is a store in the directory, and see [`OpenError`].
@@ -91,11 +91,7 @@ impl Unfinished {
         File::open(&self.0)?.sync_all()?;
         // Unlike a rename, a link never replaces a file.
         fs::hard_link(&self.0, path)?;
-        if let Some(directory) = path.parent() {
-            File::open(if directory.as_os_str().is_empty() { Path::new(".") } else { directory })?
-                .sync_all()?;
-        }
-        Ok(())
+        Ok(sync_name(path)?)
     }
 
     fn remove(&self) {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use crate::log::sync_name;
 
 /// A directory that no other process has open as a store. The lock goes with the value, or the process.
 pub(super) struct Directory {
@@ -48,12 +49,7 @@ impl Directory {
 fn create_durably(path: &Path) -> io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    for parent in missing.iter().filter_map(|made| made.parent()) {
-        // The parent of a relative path of one name is the empty path: the working directory.
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
+    missing.into_iter().try_for_each(sync_name)
 }
 
 /// Writes our process id into the lock file, for the message that another process gets.

@@ -46,9 +46,9 @@ impl Deadlines {
         Ok(())
     }
 
-    /// Takes a lease away, so that nobody can renew it any more.
-    pub(super) fn remove(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.leases.lock().remove(&lease).map(|_| ()).ok_or(StoreError::LeaseNotFound(lease))
+    /// Forgets a lease.
+    pub(super) fn remove(&self, lease: LeaseId) {
+        self.leases.lock().remove(&lease);
     }
 
     /// Takes away the leases that are due, and tells when the next one is.
@@ -62,15 +62,21 @@ impl Deadlines {
 
 /// Revokes leases as they expire, until the writer is gone.
 pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
+    let mut expired = Vec::new();
     loop {
-        let (due, next) = deadlines.take_due();
-        for lease in due {
+        let (due, mut next) = deadlines.take_due();
+        expired.extend(due);
+        while let Some(lease) = expired.pop() {
             let (reply, _) = oneshot::channel();
             match writer.try_submit(Request { command: Command::RevokeLease(lease), reply }) {
                 Ok(true) => {}
-                Ok(false) => deadlines.add(lease, RETRY),
-                Err(StoreError::Closed) => return,
-                Err(error) => tracing::error!(%lease, %error, "cannot expire a lease"),
+                Ok(false) => {
+                    expired.push(lease);
+                    next = Some(Instant::now() + RETRY);
+                    break;
+                }
+                // Closed, or stopped by a failure that was reported: nothing expires any more.
+                Err(_) => return,
             }
         }
         match next {

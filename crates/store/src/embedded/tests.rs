@@ -247,7 +247,9 @@ async fn the_past_can_be_read_across_checkpoints() {
     for round in 0..20_000 {
         revisions.push(put(&store, format!("/{}", round % 3), round.to_string()).await);
     }
-    for round in (2..20_000).step_by(997) {
+    // A checkpoint is taken at each multiple of 4096; the store started at revision 1.
+    let at_checkpoints = (1..=4).flat_map(|n| (4096 * n - 4)..(4096 * n + 2));
+    for round in (2..20_000).step_by(997).chain(at_checkpoints) {
         let expected: Vec<_> =
             (0..3).map(|key| (0..=round).rev().find(|value| value % 3 == key).unwrap().to_string()).collect();
         let found = values(&store, RangeRequest::prefix("/").at(revisions[round])).await;

@@ -5,7 +5,7 @@
 //! the shared-memory index). Checkpoints run between batches instead of inside commits, where their errors
 //! would be swallowed.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
 
-use super::{Log, LogError, Record, Sink};
+use super::{Log, LogError, Record, Sink, sync_name};
 use crate::{KeyValue, LeaseId, Revision};
 
 /// Marks the file as ours (`PRAGMA application_id`): "Iron".
@@ -68,10 +68,8 @@ impl SqliteLog {
         )?;
         let mut log = SqliteLog { connection, wal_pages: 0 };
         log.check_schema()?;
-        if let Some(directory) = path.parent() {
-            // Makes the file's name durable; SQLite syncs only its own files' names.
-            File::open(directory)?.sync_all()?;
-        }
+        // SQLite syncs only the names of its own files.
+        sync_name(path)?;
         Ok(log)
     }
 
