@@ -2,6 +2,8 @@
 //!
 //! `IRONHULL_FIXTURES` names the folder; without it there is nothing to compare with, and the tests say so.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

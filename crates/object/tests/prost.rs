@@ -1,6 +1,8 @@
 //! The protobuf codec against other people's: the messages that `prost` generates from upstream's definitions
 //! must read what we write, and write it again byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use k8s_pb::api::{apps, batch, core, networking, rbac};
 use object::decode::decode_value;
 use object::{Value, protobuf, value};

@@ -128,8 +128,9 @@ impl Conform<'_> {
             if duplicates {
                 if seen.contains(&&*field.name) {
                     self.report(StrictError::DuplicateField(here.path()));
+                } else {
+                    seen.push(&field.name);
                 }
-                seen.push(&field.name);
             }
             match self.field(value, field, free, &here) {
                 Ok(()) => free || duplicates || !absent(field, value),

@@ -78,6 +78,18 @@ fn types_with_forms_of_their_own_come_back() {
 }
 
 #[test]
+fn empty_objects_of_every_kind_come_back() {
+    for kind in schema::kinds() {
+        let ty = TypeRef::Static(kind.ty);
+        let canonical = decode_value(Value::map(), &ty).unwrap().value;
+        let bytes = encode_message(&canonical, &ty).unwrap();
+        assert_eq!(bytes, encode_message(&Value::Null, &ty).unwrap(), "{}", kind.kind);
+        assert_eq!(decode_message(&bytes, &ty, &find).unwrap(), canonical, "{}", kind.kind);
+        assert_eq!(decode_message(&[], &ty, &find).unwrap(), canonical, "{}", kind.kind);
+    }
+}
+
+#[test]
 fn envelope_and_frame_are_upstreams() {
     assert_eq!(&*envelope("v1", "Pod", b"xy"), b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x02xy\x1a\0\x22\0");
     let frame = watch_frame("ADDED", b"obj");

@@ -47,12 +47,11 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
             writer.int(2, number);
             writer.int(1, kind);
         }
-        FieldType::RawExtension | FieldType::FieldsV1 => {
+        FieldType::RawExtension | FieldType::FieldsV1 | FieldType::Json => {
             if !value.is_null() {
                 writer.bytes(1, &json::to_vec(value));
             }
         }
-        FieldType::Json => writer.bytes(1, &json::to_vec(value)),
         FieldType::JsonSchemaOrArray(schema) => match value {
             Value::List(items) => {
                 for item in items.iter().rev() {

@@ -9,14 +9,14 @@ use super::{DuplicateKeys, YamlError};
 use crate::json::DEPTH_MAX;
 use crate::{Key, Map, Value};
 
-/// How many values aliases may add to a document.
-const ALIASED_MAX: usize = 100_000;
+/// How many bytes of memory anchors and aliases may add to a document.
+const COPIED_MAX: usize = 64 << 20;
 
 pub(super) fn read(text: &str) -> Result<(Value, DuplicateKeys), YamlError> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
-        aliased: 0,
+        copied: 0,
         depth: 0,
         duplicates: DuplicateKeys::default(),
     };
@@ -26,9 +26,10 @@ pub(super) fn read(text: &str) -> Result<(Value, DuplicateKeys), YamlError> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
-    /// The values of anchors, with the number of values in each
+    /// The values of anchors, with the memory that each takes
     anchors: HashMap<usize, (Value, usize)>,
-    aliased: usize,
+    /// Bytes that anchors and aliases added so far
+    copied: usize,
     depth: usize,
     duplicates: DuplicateKeys,
 }
@@ -82,6 +83,7 @@ impl<'t> Reader<'t> {
         };
         if anchor != 0 {
             let size = size(&value);
+            self.count_copy(size)?;
             self.anchors.insert(anchor, (value.clone(), size));
         }
         Ok(value)
@@ -89,13 +91,15 @@ impl<'t> Reader<'t> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Value, YamlError> {
         // An anchor is known only behind its value, so that none can hold itself.
-        let (value, size) =
-            self.anchors.get(&anchor).ok_or_else(|| syntax(span, "anchor value contains itself"))?;
-        self.aliased += size;
-        if self.aliased > ALIASED_MAX {
-            return Err(YamlError::ExcessiveAliasing);
-        }
-        Ok(value.clone())
+        let problem = "anchor value contains itself";
+        let &(_, size) = self.anchors.get(&anchor).ok_or_else(|| syntax(span, problem))?;
+        self.count_copy(size)?;
+        Ok(self.anchors[&anchor].0.clone())
+    }
+
+    fn count_copy(&mut self, size: usize) -> Result<(), YamlError> {
+        self.copied += size;
+        if self.copied > COPIED_MAX { Err(YamlError::ExcessiveAliasing) } else { Ok(()) }
     }
 
     fn nested(
@@ -170,8 +174,15 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// About how much memory a value takes.
 fn size(value: &Value) -> usize {
-    1 + value.items().map(size).sum::<usize>() + value.entries().map(|(_, value)| size(value)).sum::<usize>()
+    let content = match value {
+        Value::String(text) => text.len(),
+        Value::List(items) => items.iter().map(size).sum(),
+        Value::Map(map) => map.iter().map(|(key, value)| size_of::<Key>() + key.len() + size(value)).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + content
 }
 
 /// A key as JSON wants it.

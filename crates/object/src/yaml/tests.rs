@@ -62,6 +62,8 @@ fn aliases_are_bounded() {
         bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
     assert_eq!(parse(bomb.as_bytes()), Err(YamlError::ExcessiveAliasing));
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), ["*a"; 100].join(","));
+    assert_eq!(parse(long.as_bytes()), Err(YamlError::ExcessiveAliasing));
 }
 
 #[test]
