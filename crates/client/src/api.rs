@@ -145,7 +145,7 @@ impl Client {
         patch: &Patch,
     ) -> Result<K, ClientError> {
         let target = Target::object(ResourceType::of::<K>(), key).subresource(subresource);
-        let response = self.connection.call(patch.put_into(Request::new(Verb::Patch, target))).await?;
+        let response = self.connection.call(patch.request(target)).await?;
         decode(&response, K::KIND)
     }
 
@@ -246,7 +246,7 @@ impl Client {
         patch: &Patch,
     ) -> Result<(), ClientError> {
         let target = Target::object(resource.clone(), key).subresource(subresource);
-        self.connection.call(patch.put_into(Request::new(Verb::Patch, target))).await.map(drop)
+        self.connection.call(patch.request(target)).await.map(drop)
     }
 
     /// Deletes an object of any resource, or begins to.

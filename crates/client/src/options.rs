@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{ClientError, ContentType, Request};
+use crate::{ClientError, ContentType, Request, Target, Verb};
 
 /// Which objects of a collection, and how many at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -160,7 +160,9 @@ impl Patch {
         Ok(Patch::Apply { object, field_manager: field_manager.to_owned(), force: false })
     }
 
-    pub(crate) fn put_into(&self, request: Request) -> Request {
+    /// The request that makes this change.
+    pub fn request(&self, target: Target) -> Request {
+        let request = Request::new(Verb::Patch, target);
         let (content_type, value) = match self {
             Patch::Json(value) => (ContentType::JsonPatch, value),
             Patch::Merge(value) => (ContentType::MergePatch, value),

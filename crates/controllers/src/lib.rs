@@ -1,1 +1,46 @@
-//! The `controllers` crate.
+//! The controllers: each brings one part of the cluster from what it is to what it should be.
+//!
+//! | module | brings about |
+//! | --- | --- |
+//! | [`deployment`] | the ReplicaSets of a Deployment, old and new |
+//! | [`replicaset`] | the pods of a ReplicaSet |
+//!
+//! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
+//! executor. `docs/add-a-controller.md` says how to add one; [`deployment`] is the example to copy.
+//!
+//! Controllers talk to the API server through `client` and know nothing of how it stores or of other
+//! controllers: they meet in the objects.
+
+use std::sync::Arc;
+
+use client::Informers;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+mod deployment;
+mod framework;
+mod pods;
+mod replicaset;
+
+/// The options of all controllers.
+#[derive(Clone, Debug, Default)]
+pub struct Config {}
+
+/// Runs all controllers until `cancel` is cancelled. Where several processes run controllers, call this from
+/// [`client::Candidate::run`], so that one leads.
+pub async fn run(informers: Informers, config: Config, cancel: CancellationToken) {
+    let config = Arc::new(config);
+    let mut running = JoinSet::new();
+    macro_rules! start {
+        ($($controller:ty),* $(,)?) => {$(
+            running.spawn(framework::run::<$controller>(informers.clone(), Arc::clone(&config), cancel.clone()));
+        )*};
+    }
+    start!(deployment::DeploymentController, replicaset::ReplicaSetController);
+    drop(informers);
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a controller ended");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! How far a rollout may go at once.
+
+use std::sync::Arc;
+
+use client::EventType;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::plan::{self, Rollout, wanted};
+use super::status::{self, Progress};
+use super::{revision, scale};
+use crate::framework::{Plan, controller_of};
+use crate::pods;
+
+/// The limits of a rolling update, in pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fenceposts {
+    /// So many pods more than wanted.
+    pub(super) surge: i32,
+    /// So many pods less than wanted need be available.
+    pub(super) unavailable: i32,
+}
+
+/// The limits of a Deployment. Percentages of the surge are rounded up, those of the unavailable down; if both
+/// come to nothing, one may be unavailable, for else nothing could move. Only rolling updates have limits.
+pub(super) fn fenceposts(spec: &DeploymentSpec) -> Fenceposts {
+    let strategy = spec.strategy.as_ref();
+    if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
+        return Fenceposts { surge: 0, unavailable: 0 };
+    }
+    let limits = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
+    let replicas = plan::replicas(spec);
+    let surge = resolve(limits.max_surge.as_ref(), replicas, true);
+    let unavailable = resolve(limits.max_unavailable.as_ref(), replicas, false);
+    let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
+    Fenceposts { surge, unavailable: unavailable.min(replicas) }
+}
+
+/// A number, or a percentage of `total`; 0 if it is neither.
+fn resolve(value: Option<&IntOrString>, total: i32, round_up: bool) -> i32 {
+    match value {
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(text)) => {
+            let percent = text.strip_suffix('%').and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
+            let product = percent * i64::from(total);
+            let rounded = if round_up { (product + 99).div_euclid(100) } else { product.div_euclid(100) };
+            i32::try_from(rounded).unwrap_or(i32::MAX)
+        }
+        None => 0,
+    }
+}
+
+/// How many pods the new ReplicaSet may have by now.
+pub(super) fn new_replicas(rollout: &Rollout<'_>) -> i32 {
+    let present = rollout.new.as_deref().map_or(0, wanted);
+    if rollout.spec.strategy.as_ref().and_then(|s| s.type_.as_deref()) == Some("Recreate") {
+        return rollout.replicas();
+    }
+    let total: i32 = rollout.all().map(|replica_set| wanted(replica_set)).sum();
+    let room = rollout.replicas() + rollout.max_surge() - total;
+    if room <= 0 {
+        return present;
+    }
+    present + room.min(rollout.replicas() - present)
+}
+
+/// One step of a rolling update: first the new ReplicaSet grows, then the old ones shrink.
+pub(super) fn roll(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
+    let Some(new) = &rollout.new else { return plan::create_new(rollout, plan, now) };
+    if plan::update_new(rollout, new, plan) {
+        return;
+    }
+    let present = wanted(new);
+    let target = match present.cmp(&rollout.replicas()) {
+        std::cmp::Ordering::Less => new_replicas(rollout),
+        _ => rollout.replicas(),
+    };
+    let mut moved = scale::to(rollout, new, target, plan);
+    if !moved {
+        moved = shrink_old(rollout, new, plan);
+    }
+    if !moved && status::is_complete(rollout) {
+        revision::clean_up(rollout, plan);
+    }
+    status::finish(rollout, plan, Progress::Rolling, now);
+}
+
+/// Takes pods from old ReplicaSets: first those that are not available anyhow, then as many as the new ones
+/// make up for.
+fn shrink_old(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool {
+    let mut old: Vec<(&Arc<ReplicaSet>, i32)> =
+        rollout.old.iter().map(|replica_set| (replica_set, wanted(replica_set))).collect();
+    let total: i32 = rollout.all().map(|replica_set| wanted(replica_set)).sum();
+    let available_min = rollout.replicas() - fenceposts(rollout.spec).unavailable;
+    let new_unavailable = wanted(new) - available(new);
+    let mut broken_max = total - available_min - new_unavailable;
+    if broken_max <= 0 {
+        return false;
+    }
+    for (replica_set, target) in &mut old {
+        let broken = (*target - available(replica_set)).clamp(0, broken_max);
+        *target -= broken;
+        broken_max -= broken;
+    }
+    let mut spare = rollout.all().map(|replica_set| available(replica_set)).sum::<i32>() - available_min;
+    for (_, target) in &mut old {
+        let taken = (*target).min(spare).max(0);
+        *target -= taken;
+        spare -= taken;
+    }
+    let mut moved = false;
+    for (replica_set, target) in old {
+        moved |= target != wanted(replica_set) && scale::to(rollout, replica_set, target, plan);
+    }
+    moved
+}
+
+fn available(replica_set: &ReplicaSet) -> i32 {
+    replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
+}
+
+/// One step of a Recreate rollout: all old pods end before the first new one starts.
+pub(super) fn recreate(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
+    if let Some(new) = &rollout.new
+        && plan::update_new(rollout, new, plan)
+    {
+        return;
+    }
+    let mut moved = false;
+    for old in &rollout.old {
+        moved |= scale::to(rollout, old, 0, plan);
+    }
+    if moved || old_pods_run(rollout) {
+        return status::finish(rollout, plan, Progress::Rolling, now);
+    }
+    let Some(new) = &rollout.new else { return plan::create_new(rollout, plan, now) };
+    let grown = scale::to(rollout, new, rollout.replicas(), plan);
+    if !grown && status::is_complete(rollout) {
+        revision::clean_up(rollout, plan);
+    }
+    status::finish(rollout, plan, Progress::Rolling, now);
+}
+
+fn old_pods_run(rollout: &Rollout<'_>) -> bool {
+    let counted = rollout.old.iter().any(|old| old.status.as_ref().is_some_and(|status| status.replicas > 0));
+    let new = rollout.new.as_ref().and_then(|new| new.metadata.uid.as_deref());
+    counted
+        || rollout.snapshot.pods.iter().any(|pod| {
+            let owner = controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
+            owner != new && !pods::is_terminal(pod)
+        })
+}
+
+/// The event that tells of a ReplicaSet's new size.
+pub(super) fn scaled(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) {
+    let present = wanted(replica_set);
+    let direction = if present < target { "up" } else { "down" };
+    let name = replica_set.metadata.name.as_deref().unwrap_or_default();
+    let message = format!("Scaled {direction} replica set {name} from {present} to {target}");
+    plan.record(rollout.note(EventType::Normal, "ScalingReplicaSet", message));
+}

@@ -1,0 +1,80 @@
+//! What all controllers stand on.
+//!
+//! A [`Controller`] looks at the cluster (`observe`), decides (`plan`) and leaves the doing to the
+//! [`Executor`]. Deciding is a pure function of a snapshot and the time, so it is tested as a table. The rules:
+//!
+//! - A key wakes a controller, never the content of an event: every plan starts from the whole state.
+//! - A key is worked on by one worker at a time, and planned again only when the informers show all that its
+//!   last plan has written. So no plan is made from a state that lacks the controller's own writes.
+//! - A plan made from a state that is as it should be is empty.
+//! - Whatever fails is tried again, later each time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use client::{ClientError, Work};
+use jiff::Timestamp;
+
+mod action;
+mod executor;
+pub(crate) mod labels;
+mod owner;
+mod plan;
+mod runner;
+mod wiring;
+
+pub(crate) use action::{Action, Announcement, Note};
+pub(crate) use executor::{Executor, Failure};
+pub(crate) use owner::{Claim, controller_of, controller_reference, owner_key};
+pub(crate) use plan::Plan;
+pub(crate) use runner::run;
+pub(crate) use wiring::Wiring;
+
+/// One controller.
+pub(crate) trait Controller: Sized + Send + Sync + 'static {
+    /// The name in logs and as the source of events; upstream's.
+    const NAME: &'static str;
+    /// How many keys are worked on at once.
+    const WORKERS: usize = 5;
+    /// What wakes it: mostly an [`object::ObjectKey`].
+    type Key: Work + fmt::Display + Sync;
+    /// All that a decision about one key is made from.
+    type Snapshot: Send + Sync;
+
+    /// Takes the informers it reads, and says which changes wake which keys.
+    fn wire(wiring: &mut Wiring<Self::Key>) -> Self;
+
+    /// Collects what is known about a key; `None` if there is nothing to decide.
+    fn observe(
+        &self,
+        key: &Self::Key,
+    ) -> impl Future<Output = Result<Option<Self::Snapshot>, ClientError>> + Send;
+
+    /// Decides what is to be done.
+    fn plan(snapshot: &Self::Snapshot, now: Timestamp) -> Plan;
+
+    /// Decides what is to be done about actions that failed, before the key is planned anew: mostly a
+    /// condition and an event that tell of it.
+    fn recover(_snapshot: &Self::Snapshot, _failures: &[Failure], _now: Timestamp) -> Plan {
+        Plan::default()
+    }
+}
+
+/// A time as the API carries it, in whole seconds.
+pub(crate) fn api_time(now: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+    let seconds = Timestamp::from_second(now.as_second());
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(seconds.expect("the second of a timestamp is one"))
+}
+
+/// Orders objects by age, the oldest first; the name decides between those of one second.
+pub(crate) fn sort_by_age<K: client::Object>(objects: &mut [Arc<K>]) {
+    objects.sort_by(|a, b| age_key(&**a).cmp(&age_key(&**b)));
+}
+
+fn age_key<K: client::Object>(object: &K) -> (Option<Timestamp>, Option<&str>) {
+    let meta = object.metadata();
+    (meta.creation_timestamp.as_ref().map(|time| time.0), meta.name.as_deref())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What a plan may ask for.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use client::{DeleteOptions, EventType, Object, Patch, ResourceType, key_of};
+use k8s_openapi::api::core::v1::ObjectReference;
+use object::ObjectKey;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// Creates an object.
+    Create {
+        /// The object.
+        object: Body,
+        /// What to tell when it is there.
+        announcement: Option<Announcement>,
+    },
+    /// Replaces an object, or a subresource of it (`status`, `finalize`).
+    Update {
+        /// The object, with the resource version that the plan was made from.
+        object: Body,
+        /// The subresource, or `""`.
+        subresource: &'static str,
+    },
+    /// Changes parts of an object.
+    Patch {
+        /// The resource.
+        resource: ResourceType,
+        /// Which object.
+        key: ObjectKey,
+        /// The subresource, or `""`.
+        subresource: &'static str,
+        /// The change.
+        patch: Patch,
+    },
+    /// Deletes an object; it is well if it is gone already.
+    Delete {
+        /// The resource.
+        resource: ResourceType,
+        /// Which object.
+        key: ObjectKey,
+        /// How; with the UID as a precondition.
+        options: DeleteOptions,
+        /// What to tell when it is done.
+        announcement: Option<Announcement>,
+    },
+    /// Deletes all objects of a resource in a namespace.
+    DeleteCollection {
+        /// The resource.
+        resource: ResourceType,
+        /// The namespace.
+        namespace: String,
+    },
+    /// Fails unless the object with this UID exists and is not in deletion. It asks the server: before an
+    /// adoption, the cache is not good enough.
+    Verify {
+        /// The resource.
+        resource: ResourceType,
+        /// Which object.
+        key: ObjectKey,
+        /// Its UID.
+        uid: String,
+    },
+    /// Records an event.
+    Record(Note),
+}
+
+impl Action {
+    /// Creates an object.
+    pub(crate) fn create<K: Object>(object: K) -> Action {
+        Action::Create { object: Body::new(object), announcement: None }
+    }
+
+    /// Replaces an object.
+    pub(crate) fn update<K: Object>(object: K) -> Action {
+        Action::Update { object: Body::new(object), subresource: "" }
+    }
+
+    /// Replaces an object's status.
+    pub(crate) fn update_status<K: Object>(object: K) -> Action {
+        Action::Update { object: Body::new(object), subresource: "status" }
+    }
+
+    /// Deletes just this object.
+    pub(crate) fn delete<K: Object>(object: &K) -> Action {
+        let options = DeleteOptions::of_uid(object.metadata().uid.clone().unwrap_or_default());
+        Action::Delete { resource: ResourceType::of::<K>(), key: key_of(object), options, announcement: None }
+    }
+
+    /// Tells of the creation or deletion.
+    pub(crate) fn announced(mut self, told: Announcement) -> Action {
+        if let Action::Create { announcement, .. } | Action::Delete { announcement, .. } = &mut self {
+            *announcement = Some(told);
+        }
+        self
+    }
+
+    /// The object that is created or replaced, if it is of this type.
+    #[cfg(test)]
+    pub(crate) fn object<K: 'static>(&self) -> Option<&K> {
+        match self {
+            Action::Create { object, .. } | Action::Update { object, .. } => object.get(),
+            _ => None,
+        }
+    }
+
+    /// In short, for logs.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Action::Create { object, .. } => format!("create {} {}", object.resource.kind, object.key),
+            Action::Update { object, subresource: "" } => {
+                format!("update {} {}", object.resource.kind, object.key)
+            }
+            Action::Update { object, subresource } => {
+                format!("update {subresource} of {} {}", object.resource.kind, object.key)
+            }
+            Action::Patch { resource, key, .. } => format!("patch {} {key}", resource.kind),
+            Action::Delete { resource, key, .. } => format!("delete {} {key}", resource.kind),
+            Action::DeleteCollection { resource, namespace } => {
+                format!("delete all {resource} in {namespace}")
+            }
+            Action::Verify { resource, key, .. } => format!("verify {} {key}", resource.kind),
+            Action::Record(note) => format!("record {}", note.reason),
+        }
+    }
+}
+
+/// An object of any kind, to be written.
+#[derive(Clone)]
+pub(crate) struct Body {
+    pub(crate) resource: ResourceType,
+    pub(crate) key: ObjectKey,
+    object: Arc<dyn Writable>,
+}
+
+/// What the executor needs of a typed object, whatever its type.
+trait Writable: Any + Send + Sync {
+    fn json(&self) -> serde_json::Result<Vec<u8>>;
+}
+
+impl<K: Object> Writable for K {
+    fn json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+}
+
+impl Body {
+    /// Takes a typed object.
+    pub(crate) fn new<K: Object>(object: K) -> Body {
+        Body { resource: ResourceType::of::<K>(), key: key_of(&object), object: Arc::new(object) }
+    }
+
+    /// The typed object, if it is of this type.
+    pub(crate) fn get<K: 'static>(&self) -> Option<&K> {
+        (&*self.object as &dyn Any).downcast_ref()
+    }
+
+    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+        self.object.json()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = self.json().unwrap_or_default();
+        write!(f, "{} {} {}", self.resource.kind, self.key, String::from_utf8_lossy(&json))
+    }
+}
+
+/// An event to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Note {
+    /// The object that it is about.
+    pub(crate) about: ObjectReference,
+    /// Whether it is good news.
+    pub(crate) kind: EventType,
+    /// For programs.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// An event that tells of a creation or deletion after it succeeded. Its text names the object, whose name may
+/// not be known before.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcement {
+    /// The object that the event is about.
+    pub(crate) about: ObjectReference,
+    /// For programs.
+    pub(crate) reason: &'static str,
+    /// Makes the text for people from the name of the object created or deleted.
+    pub(crate) message: fn(&str) -> String,
+}

@@ -1,0 +1,193 @@
+//! Carries plans out.
+
+use client::{
+    Client, ClientError, ContentType, DeleteOptions, EventType, ListOptions, Recorder, Request, ResourceType,
+    Target, Verb,
+};
+use futures::StreamExt;
+use object::{ObjectKey, Status, Uid};
+use serde::Deserialize;
+
+use super::plan::{Pace, Step};
+use super::{Action, Announcement, Note, Plan};
+
+/// So many actions of a step run at once.
+const ACTIONS_AT_ONCE: usize = 64;
+
+/// An action that failed, and why.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What was to be done.
+    pub(crate) action: Action,
+    /// Why it was not.
+    pub(crate) error: ClientError,
+}
+
+/// A write that informers have yet to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) resource: ResourceType,
+    pub(super) effect: Effect,
+}
+
+/// How a write shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The collection is at this version or later.
+    Version(u64),
+    /// The object is gone or in deletion.
+    LetGo(ObjectKey, Uid),
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) pending: Vec<Pending>,
+    pub(super) failures: Vec<Failure>,
+}
+
+/// The one place that carries out what controllers decide.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    client: Client,
+    recorder: Recorder,
+}
+
+/// What is of interest in the answer to a write.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Written {
+    metadata: WrittenMeta,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct WrittenMeta {
+    name: String,
+    uid: String,
+    resource_version: String,
+    deletion_timestamp: Option<String>,
+}
+
+impl Executor {
+    /// Writes with `client` and tells of it with `recorder`.
+    pub(crate) fn new(client: Client, recorder: Recorder) -> Executor {
+        Executor { client, recorder }
+    }
+
+    /// Takes the steps in order, up to the first that fails.
+    pub(super) async fn run(&self, plan: Plan) -> Outcome {
+        let mut outcome = Outcome::default();
+        for step in plan.steps {
+            self.step(step, &mut outcome).await;
+            if !outcome.failures.is_empty() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn step(&self, step: Step, outcome: &mut Outcome) {
+        let mut rest = step.actions;
+        let mut batch = match step.pace {
+            Pace::Together => rest.len(),
+            Pace::SlowStart => 1,
+        };
+        while !rest.is_empty() && outcome.failures.is_empty() {
+            let now = rest.split_off(rest.len().saturating_sub(batch));
+            let mut results = futures::stream::iter(now)
+                .map(|action| async { (self.act(&action).await, action) })
+                .buffer_unordered(ACTIONS_AT_ONCE);
+            while let Some((result, action)) = results.next().await {
+                match result {
+                    Ok(pending) => outcome.pending.extend(pending),
+                    Err(error) => outcome.failures.push(Failure { action, error }),
+                }
+            }
+            batch *= 2;
+        }
+    }
+
+    async fn act(&self, action: &Action) -> Result<Option<Pending>, ClientError> {
+        match action {
+            Action::Create { object, announcement } => {
+                let target = Target::collection(object.resource.clone(), object.key.namespace());
+                let body =
+                    object.json().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
+                let request = Request::new(Verb::Create, target).body(ContentType::Json, body);
+                let written = self.write(request).await?;
+                self.announce(announcement, &written.metadata.name);
+                Ok(pending(&object.resource, &written))
+            }
+            Action::Update { object, subresource } => {
+                let target = Target::object(object.resource.clone(), &object.key).subresource(subresource);
+                let body =
+                    object.json().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
+                let request = Request::new(Verb::Update, target).body(ContentType::Json, body);
+                Ok(pending(&object.resource, &self.write(request).await?))
+            }
+            Action::Patch { resource, key, subresource, patch } => {
+                let target = Target::object(resource.clone(), key).subresource(subresource);
+                Ok(pending(resource, &self.write(patch.request(target)).await?))
+            }
+            Action::Delete { resource, key, options, announcement } => {
+                self.delete(resource, key, options, announcement).await
+            }
+            Action::DeleteCollection { resource, namespace } => {
+                let (options, all) = (DeleteOptions::default(), ListOptions::default());
+                self.client.delete_collection(resource, namespace, &options, &all).await.map(|()| None)
+            }
+            Action::Verify { resource, key, uid } => self.verify(resource, key, uid).await.map(|()| None),
+            Action::Record(note) => {
+                self.record(note);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn write(&self, request: Request) -> Result<Written, ClientError> {
+        let what = request.target.resource.kind.clone();
+        let response = self.client.connection().call(request).await?;
+        serde_json::from_slice(&response.body).map_err(|error| ClientError::decode(what, error))
+    }
+
+    async fn delete(
+        &self,
+        resource: &ResourceType,
+        key: &ObjectKey,
+        options: &DeleteOptions,
+        announcement: &Option<Announcement>,
+    ) -> Result<Option<Pending>, ClientError> {
+        match self.client.delete_object(resource, key, options).await {
+            Ok(()) => self.announce(announcement, &key.name),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let effect = options.uid.as_deref().map(|uid| Effect::LetGo(key.clone(), Uid::from(uid)));
+        Ok(effect.map(|effect| Pending { resource: resource.clone(), effect }))
+    }
+
+    async fn verify(&self, resource: &ResourceType, key: &ObjectKey, uid: &str) -> Result<(), ClientError> {
+        let found: Written = self.client.get_object(resource, key).await?;
+        if found.metadata.uid == uid && found.metadata.deletion_timestamp.is_none() {
+            return Ok(());
+        }
+        let why = "it is being deleted, or is another object by now";
+        Err(Status::conflict(&resource.group, &resource.plural, &key.name, why).into())
+    }
+
+    fn announce(&self, announcement: &Option<Announcement>, name: &str) {
+        if let Some(Announcement { about, reason, message }) = announcement {
+            self.recorder.record(about, EventType::Normal, reason, message(name));
+        }
+    }
+
+    fn record(&self, note: &Note) {
+        self.recorder.record(&note.about, note.kind, note.reason, &*note.message);
+    }
+}
+
+fn pending(resource: &ResourceType, written: &Written) -> Option<Pending> {
+    let version = written.metadata.resource_version.parse().ok()?;
+    Some(Pending { resource: resource.clone(), effect: Effect::Version(version) })
+}

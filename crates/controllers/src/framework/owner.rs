@@ -1,0 +1,116 @@
+//! Controllers and what they own: a controller owns the objects whose controller reference names it, adopts
+//! orphans that its selector matches, and lets go of what it matches no longer.
+
+use std::sync::Arc;
+
+use client::{Object, Patch, ResourceType, key_of};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use object::{ObjectKey, Selector};
+use serde_json::json;
+
+use super::{Action, Plan};
+
+/// The reference to the controller of an object.
+pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// The key of an object's controller, if that is an `O`.
+pub(crate) fn owner_key<O: Object>(meta: &ObjectMeta) -> Option<ObjectKey> {
+    let owner = controller_of(meta)?;
+    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+    (owner.kind == O::KIND && group == O::GROUP)
+        .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), &*owner.name))
+}
+
+/// A reference that makes `owner` the controller of the object that holds it.
+pub(crate) fn controller_reference<O: Object>(owner: &O) -> OwnerReference {
+    let meta = owner.metadata();
+    OwnerReference {
+        api_version: O::API_VERSION.to_owned(),
+        kind: O::KIND.to_owned(),
+        name: meta.name.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// A controller's claim to the objects that its selector matches.
+pub(crate) struct Claim<'a, O> {
+    /// The controller.
+    pub(crate) owner: &'a O,
+    /// What it selects.
+    pub(crate) selector: &'a Selector,
+}
+
+/// What came of a claim.
+pub(crate) struct Claimed<K> {
+    /// The objects that the controller owns and selects.
+    pub(crate) owned: Vec<Arc<K>>,
+    /// Adoptions and releases. Where there are any, they go before anything else is decided.
+    pub(crate) changes: Plan,
+}
+
+impl<O: Object> Claim<'_, O> {
+    /// Claims among `objects` of the owner's namespace. Of orphans only those that are `adoptable` are adopted.
+    pub(crate) fn claim<K: Object>(&self, objects: &[Arc<K>], adoptable: impl Fn(&K) -> bool) -> Claimed<K> {
+        let mine = self.owner.metadata();
+        let dying = mine.deletion_timestamp.is_some();
+        let (mut owned, mut adopted, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        for object in objects {
+            let meta = object.metadata();
+            let selected = self.selector.matches(&meta.labels);
+            match controller_of(meta) {
+                Some(owner) if Some(&owner.uid) != mine.uid.as_ref() => {}
+                Some(_) if selected => owned.push(Arc::clone(object)),
+                Some(_) if !dying => released.push(self.release(&**object)),
+                None if selected && !dying && meta.deletion_timestamp.is_none() && adoptable(object) => {
+                    adopted.push(self.adopt(&**object));
+                }
+                Some(_) | None => {}
+            }
+        }
+        let mut changes = Plan::default();
+        changes.together(released);
+        if !adopted.is_empty() {
+            changes.then(self.verify());
+            changes.together(adopted);
+        }
+        Claimed { owned, changes }
+    }
+
+    /// The cache may be behind: what is in deletion must not adopt.
+    fn verify(&self) -> Action {
+        Action::Verify {
+            resource: ResourceType::of::<O>(),
+            key: key_of(self.owner),
+            uid: self.owner.metadata().uid.clone().unwrap_or_default(),
+        }
+    }
+
+    fn adopt<K: Object>(&self, object: &K) -> Action {
+        let mut owners = object.metadata().owner_references.clone().unwrap_or_default();
+        owners.push(controller_reference(self.owner));
+        set_owners(object, &owners)
+    }
+
+    fn release<K: Object>(&self, object: &K) -> Action {
+        let mut owners = object.metadata().owner_references.clone().unwrap_or_default();
+        owners.retain(|owner| Some(&owner.uid) != self.owner.metadata().uid.as_ref());
+        set_owners(object, &owners)
+    }
+}
+
+/// Replaces an object's owners, unless it has changed since it was read or is another by now.
+fn set_owners<K: Object>(object: &K, owners: &[OwnerReference]) -> Action {
+    let meta = object.metadata();
+    Action::Patch {
+        resource: ResourceType::of::<K>(),
+        key: key_of(object),
+        subresource: "",
+        patch: Patch::Merge(json!({"metadata": {
+            "uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners,
+        }})),
+    }
+}

@@ -1,0 +1,111 @@
+//! How a controller gets its informers, and its keys their wake-up calls.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use client::{Change, Informer, Informers, Object, ResourceType, Work, WorkQueue};
+use futures::future::BoxFuture;
+
+use super::executor::{Effect, Pending};
+use super::owner_key;
+use crate::Config;
+
+/// What a controller is wired with.
+pub(crate) struct Wiring<T: Work> {
+    informers: Informers,
+    queue: WorkQueue<T>,
+    config: Arc<Config>,
+    pub(super) views: Views,
+}
+
+/// The informers that a controller reads, by resource.
+#[derive(Clone, Default)]
+pub(super) struct Views(HashMap<ResourceType, Arc<dyn View>>);
+
+/// What the framework needs of an informer, whatever its type.
+trait View: Send + Sync {
+    fn synced(&self) -> BoxFuture<'_, ()>;
+    fn shows<'a>(&'a self, effect: &'a Effect) -> BoxFuture<'a, ()>;
+}
+
+impl<K: Send + Sync + 'static> View for Informer<K> {
+    fn synced(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.synced())
+    }
+
+    fn shows<'a>(&'a self, effect: &'a Effect) -> BoxFuture<'a, ()> {
+        match effect {
+            Effect::Version(version) => Box::pin(self.caught_up(*version)),
+            Effect::LetGo(key, uid) => Box::pin(self.let_go(key, uid)),
+        }
+    }
+}
+
+impl Views {
+    pub(super) async fn synced(&self) {
+        for view in self.0.values() {
+            view.synced().await;
+        }
+    }
+
+    /// Waits until all these writes show. Those to resources that the controller does not read are no matter.
+    pub(super) async fn show(&self, writes: &[Pending]) {
+        for write in writes {
+            if let Some(view) = self.0.get(&write.resource) {
+                view.shows(&write.effect).await;
+            }
+        }
+    }
+}
+
+impl<T: Work> Wiring<T> {
+    pub(super) fn new(informers: Informers, queue: WorkQueue<T>, config: Arc<Config>) -> Wiring<T> {
+        Wiring { informers, queue, config, views: Views::default() }
+    }
+
+    /// The options of all controllers.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The process's informers, for controllers that choose theirs at run time.
+    pub(crate) fn informers(&self) -> &Informers {
+        &self.informers
+    }
+
+    /// The queue, for controllers that wake keys by other means than changes.
+    pub(crate) fn queue(&self) -> &WorkQueue<T> {
+        &self.queue
+    }
+
+    /// The shared informer of a kind. The controller starts when it is synced.
+    pub(crate) fn informer<K: Object>(&mut self) -> Arc<Informer<K>> {
+        let informer = self.informers.get::<K>();
+        self.views.0.insert(ResourceType::of::<K>(), Arc::clone(&informer) as _);
+        informer
+    }
+
+    /// Each change wakes the keys that `keys` returns for it.
+    pub(crate) fn wake<K, I>(&self, informer: &Informer<K>, keys: impl Fn(&Change<K>) -> I + Send + 'static)
+    where
+        K: Send + Sync + 'static,
+        I: IntoIterator<Item = T>,
+    {
+        let queue = self.queue.clone();
+        informer.subscribe(move |change| keys(change).into_iter().for_each(|key| queue.add(key)));
+    }
+}
+
+impl Wiring<object::ObjectKey> {
+    /// Each change wakes the key of the object itself.
+    pub(crate) fn wake_self<K: Object>(&self, informer: &Informer<K>) {
+        self.wake(informer, |change| [change.key.clone()]);
+    }
+
+    /// Each change wakes the controller of the object, before and after, if it is an `O`.
+    pub(crate) fn wake_owner<O: Object, K: Object>(&self, informer: &Informer<K>) {
+        self.wake(informer, |change| {
+            change.states().filter_map(|object| owner_key::<O>(object.metadata())).collect::<Vec<_>>()
+        });
+    }
+}

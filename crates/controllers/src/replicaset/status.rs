@@ -1,0 +1,96 @@
+//! What a ReplicaSet's status says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::Pod;
+use object::Selector;
+
+use crate::framework::{Action, Plan, api_time};
+use crate::pods;
+
+const REPLICA_FAILURE: &str = "ReplicaFailure";
+
+/// Pods could not be created or deleted.
+pub(super) struct ReplicaFailure {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+/// Ends a plan: writes the status if it differs, and says when the next pod has been ready for long enough.
+pub(super) fn finish(
+    replica_set: &ReplicaSet,
+    owned: &[Arc<Pod>],
+    failure: Option<ReplicaFailure>,
+    plan: &mut Plan,
+    now: Timestamp,
+) {
+    let min_ready_seconds = replica_set.spec.min_ready_seconds.unwrap_or(0);
+    let active: Vec<&Pod> = owned.iter().map(|pod| &**pod).filter(|pod| pods::is_active(pod)).collect();
+    let available_at = active.iter().filter_map(|pod| pods::available_at(pod, min_ready_seconds));
+    if let Some(next) = available_at.filter(|at| *at > now).min() {
+        plan.requeue_after(Duration::try_from(next.duration_since(now)).unwrap_or_default());
+    }
+    let mut status = counts(replica_set, owned, &active, min_ready_seconds, now);
+    set_failure(&mut status, failure, now);
+    if Some(&status) != replica_set.status.as_ref() {
+        let mut changed = replica_set.clone();
+        changed.status = Some(status);
+        plan.then(Action::update_status(changed));
+    }
+}
+
+fn counts(
+    replica_set: &ReplicaSet,
+    owned: &[Arc<Pod>],
+    active: &[&Pod],
+    min_ready_seconds: i32,
+    now: Timestamp,
+) -> ReplicaSetStatus {
+    let template = replica_set.spec.template.as_ref();
+    let labels = template.and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
+    let labelled = Selector::from_labels(labels);
+    let count = |matches: &dyn Fn(&Pod) -> bool| active.iter().filter(|pod| matches(pod)).count() as i32;
+    let available = |pod: &Pod| pods::available_at(pod, min_ready_seconds).is_some_and(|at| at <= now);
+    ReplicaSetStatus {
+        replicas: active.len() as i32,
+        fully_labeled_replicas: some(count(&|pod| labelled.matches(&pod.metadata.labels))),
+        ready_replicas: some(count(&pods::is_ready)),
+        available_replicas: some(count(&available)),
+        terminating_replicas: Some(owned.iter().filter(|pod| pods::is_terminating(pod)).count() as i32),
+        observed_generation: replica_set.metadata.generation,
+        conditions: replica_set.status.as_ref().and_then(|status| status.conditions.clone()),
+    }
+}
+
+/// Go leaves zeros of these fields out.
+fn some(count: i32) -> Option<i32> {
+    Some(count).filter(|count| *count != 0)
+}
+
+/// The first failure stays shown, with its own text, until all goes well.
+fn set_failure(status: &mut ReplicaSetStatus, failure: Option<ReplicaFailure>, now: Timestamp) {
+    let is_failure = |condition: &ReplicaSetCondition| condition.type_.as_deref() == Some(REPLICA_FAILURE);
+    let shown = status.conditions.iter().flatten().any(is_failure);
+    match failure {
+        Some(failure) if !shown => {
+            status.conditions.get_or_insert_default().push(ReplicaSetCondition {
+                type_: Some(REPLICA_FAILURE.into()),
+                status: Some("True".into()),
+                reason: Some(failure.reason.into()),
+                message: Some(failure.message),
+                last_transition_time: Some(api_time(now)),
+            });
+        }
+        None if shown => {
+            status.conditions = status.conditions.take().map(|mut conditions| {
+                conditions.retain(|condition| !is_failure(condition));
+                conditions
+            });
+            status.conditions = status.conditions.take().filter(|conditions| !conditions.is_empty());
+        }
+        Some(_) | None => {}
+    }
+}
