@@ -1,1 +1,253 @@
 //! Pod sandboxes and containers.
+//!
+//! [`Engine`] is the embedded implementation of [`RuntimeService`]. It keeps a record of everything it makes
+//! ([`record`]), and containers belong to shims ([`crate::shim`]) rather than to this process: an engine that
+//! is opened over the records of an earlier one connects to their shims and goes on, nothing restarts. What
+//! ended in between is read from the states that the shims have written.
+//!
+//! A sandbox is a set of namespaces, each mounted on a file ([`namespaces`]), a few files that its containers
+//! share, and one shim. A container is made when it is started; before that it is a record and a root
+//! filesystem. Root filesystems come from [`RootFilesystems`], addresses from [`PodNetwork`].
+
+mod capabilities;
+mod container;
+mod launch;
+mod lifecycle;
+mod namespaces;
+mod record;
+mod sandbox;
+mod seccomp;
+mod service;
+mod shim_client;
+mod status;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clock::Clock;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use crate::cri::{
+    ContainerEvent, CriError, FilesystemUsage, ImageSpec, PodSandboxMetadata, PortMapping, StringMap,
+};
+use container::Container;
+pub use record::ImageDefaults;
+use record::Store;
+use sandbox::Sandbox;
+use shim_client::ShimProgram;
+
+/// How many events a subscriber may be behind before it loses some.
+const EVENTS_MAX: usize = 4096;
+
+/// A sandbox, as the pod network needs to know it.
+#[derive(Clone, Debug)]
+pub struct NetworkRequest {
+    /// The sandbox's id.
+    pub sandbox_id: String,
+    /// The pod.
+    pub pod: PodSandboxMetadata,
+    /// The file that the network namespace is mounted on. The loopback device is up already.
+    pub namespace: PathBuf,
+    /// The sandbox's annotations.
+    pub annotations: StringMap,
+    /// Ports of the host that shall lead into the sandbox.
+    pub port_mappings: Vec<PortMapping>,
+}
+
+/// Connects sandboxes to the pod network.
+#[async_trait]
+pub trait PodNetwork: Send + Sync {
+    /// Connects a sandbox and gives its addresses, the primary one first.
+    async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError>;
+
+    /// Takes back what [`setup`](Self::setup) gave. Idempotent, and right for a setup that was cut off; the
+    /// namespace may be gone already.
+    async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError>;
+
+    /// Why sandboxes cannot be connected at present; `None` if they can.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
+    /// Hears of the node's pod subnets (CRI's `UpdateRuntimeConfig`).
+    async fn update_pod_cidr(&self, _pod_cidr: &str) -> Result<(), CriError> {
+        Ok(())
+    }
+}
+
+/// A pod network without addresses: sandboxes have the loopback device only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoopbackOnly;
+
+#[async_trait]
+impl PodNetwork for LoopbackOnly {
+    async fn setup(&self, _request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
+        Ok(Vec::new())
+    }
+
+    async fn teardown(&self, _request: &NetworkRequest) -> Result<(), CriError> {
+        Ok(())
+    }
+}
+
+/// A mounted root filesystem and what its image says.
+#[derive(Clone, Debug)]
+pub struct RootFilesystem {
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// The image's id.
+    pub image_id: String,
+    /// A digest reference of the image, or its id.
+    pub image_ref: String,
+    /// The image's configuration.
+    pub defaults: ImageDefaults,
+}
+
+/// Gives containers their root filesystems.
+#[async_trait]
+pub trait RootFilesystems: Send + Sync {
+    /// Mounts a root filesystem for a container; `id` names it from then on.
+    async fn prepare(&self, id: &str, image: &ImageSpec) -> Result<RootFilesystem, CriError>;
+
+    /// Mounts an image read-only, for a volume; `id` names the mount.
+    async fn prepare_volume(&self, id: &str, image: &ImageSpec) -> Result<PathBuf, CriError>;
+
+    /// Unmounts and removes what was made under `id`. Idempotent.
+    async fn remove(&self, id: &str) -> Result<(), CriError>;
+
+    /// What the writable part of a root filesystem takes on disk.
+    async fn usage(&self, id: &str) -> Result<Option<FilesystemUsage>, CriError>;
+}
+
+/// How to open an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where the engine keeps its records; made if missing, for root alone.
+    pub root: PathBuf,
+    /// The program that becomes a shim.
+    pub shim_program: PathBuf,
+    /// The arguments by which it does. The sandbox's directory comes behind them.
+    pub shim_arguments: Vec<OsString>,
+}
+
+impl EngineOptions {
+    /// Options for this process's own program, in which a first argument [`shim`](crate::shim::ARGUMENT) must
+    /// lead to [`crate::shim::main`].
+    pub fn new(root: impl Into<PathBuf>) -> EngineOptions {
+        EngineOptions {
+            root: root.into(),
+            shim_program: "/proc/self/exe".into(),
+            shim_arguments: vec![crate::shim::ARGUMENT.into()],
+        }
+    }
+}
+
+/// Why an engine could not be opened or emptied.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The records cannot be read or written.
+    #[error("the engine's records in {path}: {source}")]
+    Records {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program for shims cannot be opened.
+    #[error("prepare the shim's program: {0}")]
+    ShimProgram(#[source] io::Error),
+    /// Something could not be removed.
+    #[error("remove {what}: {message}")]
+    Remove {
+        /// A sandbox or a path.
+        what: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// The embedded container engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    roots: Arc<dyn RootFilesystems>,
+    network: Arc<dyn PodNetwork>,
+    shim_program: ShimProgram,
+    sandboxes: Mutex<BTreeMap<String, Arc<Sandbox>>>,
+    containers: Mutex<BTreeMap<String, Arc<Container>>>,
+    /// Guards the record of parent cgroups.
+    cgroups: Mutex<()>,
+    events: broadcast::Sender<ContainerEvent>,
+}
+
+impl Engine {
+    /// Opens the engine over its records, and adopts what runs. Must be called within a tokio runtime; one
+    /// engine at a time may be open over the same records.
+    pub async fn open(
+        options: EngineOptions,
+        roots: Arc<dyn RootFilesystems>,
+        network: Arc<dyn PodNetwork>,
+        clock: Clock,
+    ) -> Result<Engine, EngineError> {
+        let records = |source| EngineError::Records { path: options.root.clone(), source };
+        let store = Store::open(&options.root).map_err(records)?;
+        let shim_program = ShimProgram::open(&options.shim_program, options.shim_arguments)
+            .map_err(EngineError::ShimProgram)?;
+        let engine = Engine(Arc::new(Inner {
+            store,
+            clock,
+            roots,
+            network,
+            shim_program,
+            sandboxes: Mutex::default(),
+            containers: Mutex::default(),
+            cgroups: Mutex::new(()),
+            events: broadcast::Sender::new(EVENTS_MAX),
+        }));
+        engine.adopt().await.map_err(records)?;
+        Ok(engine)
+    }
+
+    /// Ends every container and removes everything that the engine has made on this host, its records last.
+    pub async fn destroy_all(&self) -> Result<(), EngineError> {
+        let ids: Vec<_> = self.0.sandboxes.lock().keys().cloned().collect();
+        for id in ids {
+            self.remove_sandbox(&id).await.map_err(|error| EngineError::Remove {
+                what: format!("sandbox {id}"),
+                message: error.full_message(),
+            })?;
+        }
+        self.remove_parent_cgroups();
+        let root = self.0.store.root();
+        match std::fs::remove_dir_all(root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(EngineError::Records { path: root.to_owned(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes everything that an engine with these records has made on this host, containers that run included;
+/// that there is nothing is fine. No engine may be open over them.
+pub async fn reset(
+    root: &Path,
+    roots: Arc<dyn RootFilesystems>,
+    network: Arc<dyn PodNetwork>,
+    clock: Clock,
+) -> Result<(), EngineError> {
+    if !root.exists() {
+        return Ok(());
+    }
+    Engine::open(EngineOptions::new(root), roots, network, clock).await?.destroy_all().await
+}

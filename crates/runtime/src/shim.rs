@@ -74,7 +74,8 @@ fn detach(directory: &Path) -> io::Result<Option<server::Server>> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"ironhull-shim")?;
-    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)?;
+    // Lowering it needs CAP_SYS_RESOURCE, which the agent may have been denied; the shim can do without.
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
     rustix::process::chdir("/")?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let null = File::options().read(true).write(true).open("/dev/null")?;

@@ -128,17 +128,12 @@ impl Cgroup {
         }
     }
 
-    /// Kills every process in the cgroup. New ones may appear while it works: call until [`Self::is_empty`].
+    /// Kills every process in the cgroup. New ones may appear while it works.
     pub(crate) fn kill(&self) {
         for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
             // One that has ended meanwhile is no failure.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
-    }
-
-    /// Whether no process is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.processes().is_empty()
     }
 
     fn processes(&self) -> BTreeSet<i32> {

@@ -92,6 +92,10 @@ pub(super) fn assume(identity: &Identity, process: &Process) -> Result<()> {
     let gid = Gid::from_raw(identity.gid);
     nix::unistd::setresgid(gid, gid, gid).step(|| "set group".into())?;
 
+    if let Some(profile) = &process.apparmor {
+        std::fs::write("/proc/self/attr/apparmor/exec", format!("exec {profile}"))
+            .step(|| format!("apply the AppArmor profile {profile}"))?;
+    }
     // Without `no_new_privs` installing a filter needs CAP_SYS_ADMIN, so that it cannot wait for the end.
     let filter = process.seccomp.as_deref();
     if let (Some(filter), false) = (filter, process.no_new_privileges) {

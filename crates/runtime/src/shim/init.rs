@@ -15,12 +15,12 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use rustix::process::{DumpableBehavior, Resource, Rlimit as KernelLimit};
+use rustix::process::DumpableBehavior;
 use rustix::pty::OpenptFlags;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Context, StartError};
-use super::protocol::{Identity, Launch, Namespaces, Process, Rlimit};
+use super::protocol::{Identity, Launch, Namespaces, Process};
 use super::{credentials, rootfs, sys};
 
 type Result<T> = std::result::Result<T, StartError>;
@@ -58,7 +58,6 @@ pub(super) fn container(launch: &Launch, streams: &Streams, socket: OwnedFd) -> 
             rootfs::mount_console(terminal)?;
         }
         connect(streams, terminal)?;
-        set_limits(&launch.process.rlimits)?;
         rootfs::restrict(launch)?;
         execute(&launch.process, &socket)
     })
@@ -77,7 +76,6 @@ pub(super) fn additional(init: BorrowedFd<'_>, process: &Process, streams: &Stre
         setns(init, all).step(|| "enter the container".into())?;
         let terminal = process.tty.then(|| open_terminal(&socket)).transpose()?;
         connect(streams, terminal)?;
-        set_limits(&process.rlimits)?;
         execute(process, &socket)
     })
 }
@@ -179,39 +177,6 @@ fn connect(streams: &Streams, terminal: Option<OwnedFd>) -> Result<()> {
         sys::duplicate_to(stream, number).step(step)?;
     }
     Ok(())
-}
-
-fn set_limits(limits: &[Rlimit]) -> Result<()> {
-    for limit in limits {
-        let resource = resource(&limit.kind)
-            .ok_or_else(|| StartError::Invalid(format!("unknown resource limit {}", limit.kind)))?;
-        let value = |value| (value != u64::MAX).then_some(value);
-        let new = KernelLimit { current: value(limit.soft), maximum: value(limit.hard) };
-        rustix::process::setrlimit(resource, new).step(|| format!("set {}", limit.kind))?;
-    }
-    Ok(())
-}
-
-fn resource(name: &str) -> Option<Resource> {
-    Some(match name.strip_prefix("RLIMIT_")? {
-        "AS" => Resource::As,
-        "CORE" => Resource::Core,
-        "CPU" => Resource::Cpu,
-        "DATA" => Resource::Data,
-        "FSIZE" => Resource::Fsize,
-        "LOCKS" => Resource::Locks,
-        "MEMLOCK" => Resource::Memlock,
-        "MSGQUEUE" => Resource::Msgqueue,
-        "NICE" => Resource::Nice,
-        "NOFILE" => Resource::Nofile,
-        "NPROC" => Resource::Nproc,
-        "RSS" => Resource::Rss,
-        "RTPRIO" => Resource::Rtprio,
-        "RTTIME" => Resource::Rttime,
-        "SIGPENDING" => Resource::Sigpending,
-        "STACK" => Resource::Stack,
-        _ => return None,
-    })
 }
 
 /// Takes on the process's user and replaces the program.

@@ -12,18 +12,18 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// The longest frame that is accepted: a launch specification with a large environment stays far below.
-pub const FRAME_BYTES_MAX: usize = 16 << 20;
+pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// The name of the shim's socket inside the sandbox's state directory.
-pub const SOCKET_NAME: &str = "shim.sock";
+pub(crate) const SOCKET_NAME: &str = "shim.sock";
 
 /// The name of the file, inside a container's state directory, that holds its [`ContainerState`].
-pub const STATE_NAME: &str = "state.json";
+pub(crate) const STATE_NAME: &str = "state.json";
 
 /// What the shim is asked to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
-pub enum Request {
+pub(crate) enum Request {
     /// Start a container. Answered with [`Reply::Started`] once its program runs.
     Start {
         /// What to start.
@@ -89,7 +89,7 @@ pub enum Request {
 /// What the shim answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Done.
     Done,
     /// A container or a process runs.
@@ -128,110 +128,110 @@ pub enum Reply {
 
 /// Which of the three standard streams a request brings descriptors for.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Stdio {
+pub(crate) struct Stdio {
     /// Standard input.
-    pub stdin: bool,
+    pub(crate) stdin: bool,
     /// Standard output.
-    pub stdout: bool,
+    pub(crate) stdout: bool,
     /// Standard error.
-    pub stderr: bool,
+    pub(crate) stderr: bool,
 }
 
 /// The state of a container as the shim keeps it, in memory and in [`STATE_NAME`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ContainerState {
+pub(crate) struct ContainerState {
     /// The container.
-    pub id: String,
+    pub(crate) id: String,
     /// Process id of its first process on the host.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The identity that the process runs under.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Wall-clock time of the start, nanoseconds since the epoch.
-    pub started_at_nanos: i64,
+    pub(crate) started_at_nanos: i64,
     /// Set once it ended.
     #[serde(default)]
-    pub exit: Option<Exit>,
+    pub(crate) exit: Option<Exit>,
 }
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Exit {
+pub(crate) struct Exit {
     /// The exit code; 128 plus the signal's number if a signal ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Wall-clock time of the end, nanoseconds since the epoch.
-    pub finished_at_nanos: i64,
+    pub(crate) finished_at_nanos: i64,
     /// Whether the kernel killed a process of the container because it was over its memory limit.
-    pub oom_killed: bool,
+    pub(crate) oom_killed: bool,
 }
 
 /// User and groups of a process, as numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// User.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Primary group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups, the primary group among them.
-    pub groups: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// Everything needed to start a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The container.
-    pub id: String,
+    pub(crate) id: String,
     /// Its state directory, where the shim writes [`STATE_NAME`].
-    pub state_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     /// The assembled root filesystem on the host.
-    pub rootfs: PathBuf,
+    pub(crate) rootfs: PathBuf,
     /// Mount the root filesystem read-only.
-    pub readonly_rootfs: bool,
+    pub(crate) readonly_rootfs: bool,
     /// The namespaces to enter or create.
-    pub namespaces: Namespaces,
+    pub(crate) namespaces: Namespaces,
     /// What to mount, in this order.
-    pub mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
     /// Device nodes beyond the default ones.
-    pub devices: Vec<Device>,
+    pub(crate) devices: Vec<Device>,
     /// Paths inside the container that are hidden.
-    pub masked_paths: Vec<String>,
+    pub(crate) masked_paths: Vec<String>,
     /// Paths inside the container that cannot be written.
-    pub readonly_paths: Vec<String>,
+    pub(crate) readonly_paths: Vec<String>,
     /// The cgroup, below the root of each hierarchy.
-    pub cgroup: String,
+    pub(crate) cgroup: String,
     /// The limits of the cgroup.
-    pub resources: Resources,
+    pub(crate) resources: Resources,
     /// The kernel's preference when it must kill for memory, -1000 to 1000.
-    pub oom_score_adj: i32,
+    pub(crate) oom_score_adj: i32,
     /// The first process.
-    pub process: Process,
+    pub(crate) process: Process,
     /// The log file in the CRI format; `None` drops the output.
-    pub log_path: Option<PathBuf>,
+    pub(crate) log_path: Option<PathBuf>,
     /// Give the process a standard input that attached clients can write to.
-    pub stdin: bool,
+    pub(crate) stdin: bool,
     /// Close that input when the first attached client that brought one leaves.
-    pub stdin_once: bool,
+    pub(crate) stdin_once: bool,
 }
 
 /// The namespaces of a container. The mount and cgroup namespaces are always its own.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Namespaces {
+pub(crate) struct Namespaces {
     /// A pinned network namespace; the host's if `None`.
-    pub network: Option<PathBuf>,
+    pub(crate) network: Option<PathBuf>,
     /// A pinned IPC namespace; the host's if `None`.
-    pub ipc: Option<PathBuf>,
+    pub(crate) ipc: Option<PathBuf>,
     /// A pinned UTS namespace; the host's if `None`.
-    pub uts: Option<PathBuf>,
+    pub(crate) uts: Option<PathBuf>,
     /// The process id namespace.
-    pub pid: PidNamespace,
+    pub(crate) pid: PidNamespace,
 }
 
 /// Where a container's processes get their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum PidNamespace {
+pub(crate) enum PidNamespace {
     /// A namespace of its own.
     #[default]
     Private,
@@ -246,83 +246,73 @@ pub enum PidNamespace {
 /// One process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Process {
+pub(crate) struct Process {
     /// The program and its arguments.
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// The environment, `NAME=value`.
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// The working directory; made if missing for a container's first process.
-    pub cwd: String,
+    pub(crate) cwd: String,
     /// Run on a terminal.
-    pub tty: bool,
+    pub(crate) tty: bool,
     /// The user, resolved inside the container's root.
-    pub user: User,
+    pub(crate) user: User,
     /// The capabilities, as bits by their numbers.
-    pub capabilities: Capabilities,
+    pub(crate) capabilities: Capabilities,
     /// Set `no_new_privs`.
-    pub no_new_privileges: bool,
+    pub(crate) no_new_privileges: bool,
     /// A seccomp filter: instructions of the kernel's classic BPF, as the 64 bits they have in memory.
-    pub seccomp: Option<Vec<u64>>,
-    /// Resource limits.
-    pub rlimits: Vec<Rlimit>,
+    pub(crate) seccomp: Option<Vec<u64>>,
+    /// The AppArmor profile to run under; the shim's own confinement if `None`.
+    #[serde(default)]
+    pub(crate) apparmor: Option<String>,
 }
 
 /// A user as a pod or an image names it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct User {
+pub(crate) struct User {
     /// A name or number, optionally followed by `:` and a group; empty is root.
-    pub user: String,
+    pub(crate) user: String,
     /// A primary group that overrides the one that the user brings.
-    pub group: Option<u32>,
+    pub(crate) group: Option<u32>,
     /// Groups to add.
-    pub supplemental_groups: Vec<u32>,
+    pub(crate) supplemental_groups: Vec<u32>,
     /// Leave out the groups that `/etc/group` lists for the user (policy `Strict`).
-    pub strict_groups: bool,
+    pub(crate) strict_groups: bool,
 }
 
 /// The capability sets of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
+pub(crate) struct Capabilities {
     /// Bounding, and for root also effective and permitted.
-    pub bounding: u64,
+    pub(crate) bounding: u64,
     /// Ambient and inheritable, which a process that is not root keeps over `execve`.
-    pub ambient: u64,
-}
-
-/// A resource limit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Rlimit {
-    /// For example `RLIMIT_NOFILE`.
-    pub kind: String,
-    /// The soft limit.
-    pub soft: u64,
-    /// The hard limit.
-    pub hard: u64,
+    pub(crate) ambient: u64,
 }
 
 /// A mount inside a container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Mount {
+pub(crate) struct Mount {
     /// The absolute path inside the container.
-    pub destination: String,
+    pub(crate) destination: String,
     /// What is mounted there.
-    pub source: MountSource,
+    pub(crate) source: MountSource,
     /// Read-only.
-    pub readonly: bool,
+    pub(crate) readonly: bool,
     /// Read-only with everything below it.
-    pub recursive_readonly: bool,
+    pub(crate) recursive_readonly: bool,
     /// Whether mounts made later cross between host and container.
-    pub propagation: Propagation,
+    pub(crate) propagation: Propagation,
     /// Also forbid set-user-id programs, devices and execution.
-    pub restricted: bool,
+    pub(crate) restricted: bool,
 }
 
 /// Where a mount comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum MountSource {
+pub(crate) enum MountSource {
     /// A file or directory of the host, with what is mounted below it.
     Bind(PathBuf),
     /// A new filesystem of this type.
@@ -339,7 +329,7 @@ pub enum MountSource {
 /// `mountPropagation` of a volume mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Propagation {
+pub(crate) enum Propagation {
     /// None (`rprivate`).
     #[default]
     Private,
@@ -352,58 +342,58 @@ pub enum Propagation {
 /// A device node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Device {
+pub(crate) struct Device {
     /// The absolute path inside the container.
-    pub path: String,
+    pub(crate) path: String,
     /// A block device, not a character device.
-    pub block: bool,
+    pub(crate) block: bool,
     /// The major number.
-    pub major: u32,
+    pub(crate) major: u32,
     /// The minor number.
-    pub minor: u32,
+    pub(crate) minor: u32,
     /// Permission bits of the node.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// The limits of a container's cgroup. Zero and `None` mean no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Resources {
+pub(crate) struct Resources {
     /// Relative weight, 2 to 262144 (`cpu.shares`).
-    pub cpu_shares: u64,
+    pub(crate) cpu_shares: u64,
     /// Microseconds in each period.
-    pub cpu_quota: i64,
+    pub(crate) cpu_quota: i64,
     /// Length of the period in microseconds.
-    pub cpu_period: u64,
+    pub(crate) cpu_period: u64,
     /// The CPUs it may run on, for example `0-3`; empty for all.
-    pub cpuset_cpus: String,
+    pub(crate) cpuset_cpus: String,
     /// The memory nodes it may use.
-    pub cpuset_mems: String,
+    pub(crate) cpuset_mems: String,
     /// Bytes.
-    pub memory_limit: i64,
+    pub(crate) memory_limit: i64,
     /// Bytes of memory and swap together.
-    pub memory_swap_limit: i64,
+    pub(crate) memory_swap_limit: i64,
     /// Limits on huge pages: page size (for example `2MB`) and bytes.
-    pub hugepage_limits: Vec<(String, u64)>,
+    pub(crate) hugepage_limits: Vec<(String, u64)>,
     /// Values for files of cgroup v2, written as they stand.
-    pub unified: Vec<(String, String)>,
+    pub(crate) unified: Vec<(String, String)>,
     /// The devices it may use; `None` for all.
-    pub devices: Option<Vec<DeviceRule>>,
+    pub(crate) devices: Option<Vec<DeviceRule>>,
 }
 
 /// One device that a container may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceRule {
+pub(crate) struct DeviceRule {
     /// A block device, not a character device.
-    pub block: bool,
+    pub(crate) block: bool,
     /// The major number; any if `None`.
-    pub major: Option<u32>,
+    pub(crate) major: Option<u32>,
     /// The minor number; any if `None`.
-    pub minor: Option<u32>,
+    pub(crate) minor: Option<u32>,
     /// Some of `r`, `w` and `m` (read, write, make node).
-    pub access: String,
+    pub(crate) access: String,
 }

@@ -141,7 +141,7 @@ fn spawn(
     let ready = || {
         let pidfd = open_pidfd(pid)?;
         cgroup.join(pid.as_raw())?;
-        fs::write(format!("/proc/{pid}/oom_score_adj"), oom_score_adj.to_string())?;
+        set_oom_score(pid, oom_score_adj)?;
         rustix::io::write(&ours, &[1])?;
         Ok(pidfd)
     };
@@ -155,6 +155,14 @@ fn spawn(
             drop(ours);
             Err(error)
         }
+    }
+}
+
+/// Without CAP_SYS_RESOURCE the value cannot be lowered: the child then keeps the shim's.
+fn set_oom_score(pid: Pid, value: i32) -> io::Result<()> {
+    match fs::write(format!("/proc/{pid}/oom_score_adj"), value.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
     }
 }
 

@@ -113,6 +113,19 @@ pub(super) fn standard_stream(number: i32) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// Brings a network interface up, in the namespace that the socket is of.
+pub(crate) fn set_interface_up(socket: i32, name: &str) -> io::Result<()> {
+    // SAFETY: `ifreq` consists of integers and arrays of them, for which zero is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: the kernel reads one `ifreq`, which `request` is.
+    let result = unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The `bpf(2)` commands that are needed for device rules.
 #[derive(Clone, Copy)]
 enum Bpf {

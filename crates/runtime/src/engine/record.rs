@@ -1,0 +1,180 @@
+//! What the engine keeps on disk.
+//!
+//! ```text
+//! <root>/sandboxes/<id>/sandbox.json      the record of a sandbox
+//! <root>/sandboxes/<id>/{net,ipc,uts}     its namespaces, each mounted on a file
+//! <root>/sandboxes/<id>/{resolv.conf,hostname,shm}    what its containers share
+//! <root>/sandboxes/<id>/shim.sock         the shim's socket
+//! <root>/containers/<id>/container.json   the record of a container
+//! <root>/containers/<id>/state.json       its state, which the shim writes
+//! <root>/cgroups.json                     parent cgroups that the engine had to make
+//! ```
+//!
+//! A record is written before what it stands for is made, and removed after that is gone, so that nothing on
+//! the host is ever without a record.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::cri::{ContainerConfig, LinuxContainerResources, PodSandboxConfig, PodSandboxState};
+use crate::shim::protocol::{ContainerState, STATE_NAME};
+use crate::shim::write_atomically;
+
+/// A sandbox on disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SandboxRecord {
+    pub(super) id: String,
+    pub(super) config: PodSandboxConfig,
+    pub(super) runtime_handler: String,
+    pub(super) created_at: jiff::Timestamp,
+    pub(super) state: PodSandboxState,
+    /// The addresses in its network; empty in the host's.
+    pub(super) ips: Vec<IpAddr>,
+}
+
+/// A container on disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ContainerRecord {
+    pub(super) id: String,
+    pub(super) sandbox_id: String,
+    pub(super) config: ContainerConfig,
+    pub(super) image_id: String,
+    pub(super) image_ref: String,
+    /// Where its root filesystem is mounted.
+    pub(super) rootfs: PathBuf,
+    /// What the image says, as far as the container does not.
+    pub(super) image: ImageDefaults,
+    pub(super) created_at: jiff::Timestamp,
+    /// Resources as they were last updated.
+    pub(super) resources: LinuxContainerResources,
+    /// Why its start failed, if it did.
+    #[serde(default)]
+    pub(super) start_failure: Option<StartFailure>,
+}
+
+/// The parts of an image's configuration that shape a container.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageDefaults {
+    /// The environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// The program and its first arguments.
+    pub entrypoint: Vec<String>,
+    /// More arguments, which those of the container replace.
+    pub cmd: Vec<String>,
+    /// The working directory; empty for `/`.
+    pub working_dir: String,
+    /// The user, `name-or-uid[:name-or-gid]`; empty for root.
+    pub user: String,
+    /// The signal that asks its process to stop; empty for `SIGTERM`.
+    pub stop_signal: String,
+}
+
+/// A start that failed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StartFailure {
+    pub(super) message: String,
+    pub(super) at: jiff::Timestamp,
+}
+
+/// The directories of one engine.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens (and makes) the directories. They are for root alone.
+    pub(super) fn open(root: &Path) -> io::Result<Store> {
+        let store = Store { root: root.to_owned() };
+        for directory in [store.root.clone(), store.root.join("sandboxes"), store.root.join("containers")] {
+            make_private(&directory)?;
+        }
+        Ok(store)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn sandbox(&self, id: &str) -> PathBuf {
+        self.root.join("sandboxes").join(id)
+    }
+
+    pub(super) fn container(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+
+    pub(super) fn save_sandbox(&self, record: &SandboxRecord) -> io::Result<()> {
+        save(&self.sandbox(&record.id), "sandbox.json", record)
+    }
+
+    pub(super) fn save_container(&self, record: &ContainerRecord) -> io::Result<()> {
+        save(&self.container(&record.id), "container.json", record)
+    }
+
+    pub(super) fn save_state(&self, state: &ContainerState) -> io::Result<()> {
+        save(&self.container(&state.id), STATE_NAME, state)
+    }
+
+    /// The state that the shim noted; `None` if the container was never started.
+    pub(super) fn state(&self, id: &str) -> io::Result<Option<ContainerState>> {
+        load(&self.container(id).join(STATE_NAME))
+    }
+
+    pub(super) fn sandboxes(&self) -> io::Result<Vec<SandboxRecord>> {
+        load_all(&self.root.join("sandboxes"), "sandbox.json")
+    }
+
+    pub(super) fn containers(&self) -> io::Result<Vec<ContainerRecord>> {
+        load_all(&self.root.join("containers"), "container.json")
+    }
+
+    /// Parent cgroups that the engine made, the outermost first.
+    pub(super) fn cgroups(&self) -> io::Result<Vec<String>> {
+        Ok(load(&self.root.join("cgroups.json"))?.unwrap_or_default())
+    }
+
+    pub(super) fn save_cgroups(&self, cgroups: &[String]) -> io::Result<()> {
+        save(&self.root, "cgroups.json", &cgroups)
+    }
+}
+
+fn make_private(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn save(directory: &Path, name: &str, record: &impl Serialize) -> io::Result<()> {
+    make_private(directory)?;
+    write_atomically(&directory.join(name), &serde_json::to_vec(record)?)
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        })?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Loads the records of all directories. One without record is of a creation that was cut off before
+/// anything was made, and goes.
+fn load_all<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Vec<T>> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        match load(&path.join(name))? {
+            Some(record) => records.push(record),
+            None => fs::remove_dir_all(&path)?,
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,34 @@
+//! The embedded engine with real containers. Needs root and `/bin/busybox`, linked statically.
+//!
+//! The test program is its own shim and, for adoption, its own agent: it has a `main` of its own that looks
+//! at the first argument before anything else.
+
+#[path = "engine/adoption.rs"]
+mod adoption;
+#[path = "engine/isolation.rs"]
+mod isolation;
+#[path = "engine/lifecycle.rs"]
+mod lifecycle;
+#[path = "engine/streams.rs"]
+mod streams;
+#[path = "engine/support.rs"]
+mod support;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut args = std::env::args_os().skip(1);
+    match args.next() {
+        Some(mode) if mode == runtime::shim::ARGUMENT => std::process::exit(runtime::shim::main(args)),
+        Some(mode) if mode == adoption::AGENT_ARGUMENT => adoption::agent(args),
+        _ => {}
+    }
+    let all: [(&str, Vec<Trial>); 4] = [
+        ("lifecycle", lifecycle::trials()),
+        ("isolation", isolation::trials()),
+        ("streams", streams::trials()),
+        ("adoption", adoption::trials()),
+    ];
+    let trials = all.into_iter().flat_map(|(_, trials)| trials).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}

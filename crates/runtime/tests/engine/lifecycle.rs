@@ -1,0 +1,181 @@
+//! Starting, ending, updating and removing containers.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use runtime::cri::{ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, RuntimeService};
+use tokio::time::Instant;
+
+use crate::support::{Host, command, log_lines, shell, trial, until};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("runs_and_logs", runs_and_logs),
+        trial("long_lines_are_split", long_lines_are_split),
+        trial("the_image_gives_defaults", the_image_gives_defaults),
+        trial("a_missing_command_fails_the_start", a_missing_command_fails_the_start),
+        trial("stops_by_signal_then_by_force", stops_by_signal_then_by_force),
+        trial("too_much_memory_is_reported", too_much_memory_is_reported),
+        trial("resources_change_while_it_runs", resources_change_while_it_runs),
+        trial("logs_can_be_rotated", logs_can_be_rotated),
+        trial("removal_is_idempotent", removal_is_idempotent),
+        trial("starts_fast", starts_fast),
+    ]
+}
+
+async fn runs_and_logs(host: Host) {
+    let script = "echo out; echo err >&2; printf tail; exit 3";
+    let (status, mut log) = host.run(&shell("main", script)).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (3, "Error"));
+    assert!(status.started_at.is_some() && status.finished_at >= status.started_at);
+    log.sort();
+    assert_eq!(log, ["stderr F err", "stdout F out", "stdout P tail"]);
+
+    let (status, _) = host.run(&command("fine", &["true"])).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (0, "Completed"));
+}
+
+async fn long_lines_are_split(host: Host) {
+    let script = "awk 'BEGIN { for (i = 0; i < 40000; i++) printf \"x\"; print \"\" }'";
+    let (_, log) = host.run(&shell("long", script)).await;
+    let parts: Vec<_> = log.iter().map(|line| (&line[..8], line.len() - 9)).collect();
+    assert_eq!(parts, [("stdout P", 16384), ("stdout P", 16384), ("stdout F", 7232)]);
+}
+
+async fn the_image_gives_defaults(host: Host) {
+    let (_, log) = host.run(&command("default", &[])).await;
+    assert_eq!(log, ["stdout F default"]);
+
+    let mut config = command("args", &[]);
+    config.args = vec!["other".to_owned()];
+    assert_eq!(host.run(&config).await.1, ["stdout F other"]);
+
+    let mut config = shell("env", "echo $FROM_IMAGE $OWN $HOSTNAME $HOME $(pwd)");
+    config.envs = vec![KeyValue { key: "OWN".to_owned(), value: "a b".to_owned() }];
+    config.working_dir = "/made/here".to_owned();
+    assert_eq!(host.run(&config).await.1, ["stdout F yes a b pod-of-env /root /made/here"]);
+}
+
+async fn a_missing_command_fails_the_start(host: Host) {
+    let sandbox = host.sandbox(&host.pod("missing")).await;
+    let cases = [
+        (vec!["nosuch"], "exec: \"nosuch\": executable file not found in $PATH"),
+        (vec!["/bin/nosuch"], "exec: \"/bin/nosuch\": stat /bin/nosuch: no such file or directory"),
+        (vec!["/etc/passwd"], "exec: \"/etc/passwd\": permission denied"),
+    ];
+    for (index, (words, message)) in cases.into_iter().enumerate() {
+        let id = host.create(&sandbox, &command(&format!("c{index}"), &words)).await;
+        let error = host.engine.start_container(&id).await.expect_err("the start fails").full_message();
+        assert!(error.contains(message), "{error}");
+        let status = host.engine.container_status(&id).await.unwrap();
+        assert_eq!(status.state, ContainerState::Exited);
+        assert_eq!((status.exit_code, status.reason.as_str()), (128, "StartError"));
+        assert_eq!(status.message, error);
+    }
+}
+
+async fn stops_by_signal_then_by_force(host: Host) {
+    let sandbox = host.sandbox(&host.pod("stop")).await;
+    let polite = shell("polite", "trap 'echo bye; exit 7' TERM; echo up; while true; do sleep 0.05; done");
+    let polite = host.start(&sandbox, &polite).await;
+    let status = host.engine.container_status(&polite).await.unwrap();
+    until("the trap", || log_lines(&status).contains(&"stdout F up".to_owned()).then_some(())).await;
+    host.engine.stop_container(&polite, Duration::from_secs(20)).await.unwrap();
+    let status = host.engine.container_status(&polite).await.unwrap();
+    assert_eq!(status.exit_code, 7);
+    assert_eq!(log_lines(&status), ["stdout F up", "stdout F bye"]);
+
+    // The first process of a namespace has no default action for SIGTERM.
+    let stubborn = host.start(&sandbox, &command("stubborn", &["sleep", "1000"])).await;
+    let before = Instant::now();
+    host.engine.stop_container(&stubborn, Duration::from_secs(1)).await.unwrap();
+    assert!(before.elapsed() >= Duration::from_secs(1));
+    let status = host.engine.container_status(&stubborn).await.unwrap();
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "Error"));
+    host.engine.stop_container(&stubborn, Duration::ZERO).await.unwrap();
+}
+
+async fn too_much_memory_is_reported(host: Host) {
+    let mut config = command("oom", &["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]);
+    config.linux.resources.memory_limit_in_bytes = 32 << 20;
+    config.linux.resources.memory_swap_limit_in_bytes = 32 << 20;
+    let (status, _) = host.run(&config).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
+}
+
+async fn resources_change_while_it_runs(host: Host) {
+    let sandbox = host.sandbox(&host.pod("resources")).await;
+    let mut config = command("main", &["sleep", "1000"]);
+    config.linux.resources.memory_limit_in_bytes = 64 << 20;
+    config.linux.resources.cpu_shares = 128;
+    let id = host.start(&sandbox, &config).await;
+    let stats = host.engine.container_stats(&id).await.unwrap();
+    let memory = stats.memory.expect("memory is counted");
+    assert!(memory.usage_bytes > 0 && memory.available_bytes.is_some_and(|bytes| bytes <= 64 << 20));
+    assert!(stats.cpu.expect("time is counted").usage_core_nano_seconds > 0);
+
+    let update = LinuxContainerResources {
+        memory_limit_in_bytes: 128 << 20,
+        cpu_quota: 20_000,
+        cpu_period: 100_000,
+        cpuset_cpus: "0".to_owned(),
+        ..Default::default()
+    };
+    host.engine.update_container_resources(&id, &update).await.unwrap();
+    let memory = host.engine.container_stats(&id).await.unwrap().memory.unwrap();
+    assert!(memory.available_bytes.is_some_and(|bytes| bytes > 64 << 20), "{memory:?}");
+    let resources = host.engine.container_status(&id).await.unwrap().resources.linux;
+    assert_eq!((resources.cpu_shares, resources.cpu_quota), (128, 20_000));
+    let show = words(&["grep", "Cpus_allowed_list", "/proc/1/status"]);
+    let allowed = host.engine.exec_sync(&id, &show, Duration::ZERO).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&allowed.stdout).split_whitespace().last(), Some("0"));
+}
+
+async fn logs_can_be_rotated(host: Host) {
+    let sandbox = host.sandbox(&host.pod("rotate")).await;
+    let script = "echo one; while [ ! -e /tmp/go ]; do sleep 0.02; done; echo two";
+    let id = host.start(&sandbox, &shell("main", script)).await;
+    let status = host.engine.container_status(&id).await.unwrap();
+    until("the first line", || (!log_lines(&status).is_empty()).then_some(())).await;
+    let rotated = format!("{}.1", status.log_path);
+    std::fs::rename(&status.log_path, &rotated).unwrap();
+    host.engine.reopen_container_log(&id).await.unwrap();
+    host.engine.exec_sync(&id, &words(&["touch", "/tmp/go"]), Duration::ZERO).await.unwrap();
+    let status = host.exited(&id).await;
+    assert_eq!(log_lines(&status), ["stdout F two"]);
+    assert!(std::fs::read_to_string(rotated).unwrap().ends_with("stdout F one\n"));
+}
+
+async fn removal_is_idempotent(host: Host) {
+    let sandbox = host.sandbox(&host.pod("remove")).await;
+    let id = host.start(&sandbox, &command("main", &["sleep", "1000"])).await;
+    host.engine.remove_container(&id).await.unwrap();
+    host.engine.remove_container(&id).await.unwrap();
+    assert!(host.engine.container_status(&id).await.unwrap_err().is_not_found());
+
+    let id = host.start(&sandbox, &command("main", &["sleep", "1000"])).await;
+    host.engine.stop_pod_sandbox(&sandbox).await.unwrap();
+    host.engine.stop_pod_sandbox(&sandbox).await.unwrap();
+    let status = host.engine.pod_sandbox_status(&sandbox).await.unwrap();
+    assert_eq!(status.state, PodSandboxState::NotReady);
+    let status = host.engine.container_status(&id).await.unwrap();
+    assert_eq!((status.state, status.exit_code), (ContainerState::Exited, 137));
+    host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
+    host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
+    assert!(host.engine.container_status(&id).await.unwrap_err().is_not_found());
+}
+
+/// A budget, far above what it takes (the whole pod has 250 ms), that a wait for something would break.
+async fn starts_fast(host: Host) {
+    let before = Instant::now();
+    let sandbox = host.sandbox(&host.pod("fast")).await;
+    let in_sandbox = before.elapsed();
+    host.start(&sandbox, &command("main", &["sleep", "1000"])).await;
+    let total = before.elapsed();
+    println!("sandbox {in_sandbox:?}, with container {total:?}");
+    assert!(total < Duration::from_secs(2), "{total:?}");
+}
+
+pub fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| word.to_string()).collect()
+}
