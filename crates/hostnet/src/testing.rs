@@ -114,6 +114,11 @@ pub fn ip(namespace: &NetNs, lines: &str) {
 
 /// Links two namespaces: `name` with the address `one` (with prefix) in the first, `two` in the second.
 pub fn link(first: &NetNs, one: &str, second: &NetNs, two: &str, name: &str) {
+    for namespace in [first, second] {
+        // Without this, new links have no usable link-local IPv6 address for a second or two.
+        let no_detection = || async { std::fs::write("/proc/sys/net/ipv6/conf/default/dad_transmits", "0") };
+        namespace.block_on(no_detection).expect("the namespace can be entered").expect("the setting exists");
+    }
     let other = second.path();
     ip(first, &format!("link add {name} type veth peer name {name} netns {}", other.display()));
     for (namespace, address) in [(first, one), (second, two)] {

@@ -1,0 +1,123 @@
+//! What the kernel's sets and maps hold, and what a change of plans changes there.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Elements with their owners. Several services may want the same element (an external address in two of them, a
+/// pod behind both): the first that came has it, and the next takes over when that one lets go.
+#[derive(Debug)]
+pub(crate) struct Elements<K, V> {
+    slots: HashMap<K, Vec<(u32, V)>>,
+    /// What the kernel has in slots that changed since the last [`Elements::commit`].
+    touched: HashMap<K, Option<V>>,
+}
+
+/// What brings the kernel to another state. Deletions come first: a slot with a new value is in both lists.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Delta<K, V> {
+    pub(crate) delete: Vec<(K, V)>,
+    pub(crate) add: Vec<(K, V)>,
+}
+
+impl<K, V> Default for Elements<K, V> {
+    fn default() -> Elements<K, V> {
+        Elements { slots: HashMap::new(), touched: HashMap::new() }
+    }
+}
+
+impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
+    /// Replaces what `owner` wants, from `before` to `after` (keys are unique in each).
+    pub(crate) fn replace(&mut self, owner: u32, before: &[(K, V)], after: &[(K, V)]) {
+        let kept: HashMap<K, V> = after.iter().copied().collect();
+        for (key, _) in before.iter().filter(|(key, _)| !kept.contains_key(key)) {
+            self.touch(*key);
+            if let Some(wants) = self.slots.get_mut(key) {
+                wants.retain(|(other, _)| *other != owner);
+                if wants.is_empty() {
+                    self.slots.remove(key);
+                }
+            }
+        }
+        for (key, value) in after {
+            let wants = self.slots.get(key).map(Vec::as_slice).unwrap_or_default();
+            let position = wants.iter().position(|(other, _)| *other == owner);
+            if position.is_some_and(|p| wants[p].1 == *value) {
+                continue;
+            }
+            self.touch(*key);
+            let wants = self.slots.entry(*key).or_default();
+            match position {
+                Some(position) => wants[position].1 = *value,
+                None => wants.push((owner, *value)),
+            }
+        }
+    }
+
+    /// What brings the kernel to the present state, sorted.
+    pub(crate) fn delta(&self) -> Delta<K, V> {
+        let (mut delete, mut add) = (Vec::new(), Vec::new());
+        for (key, before) in &self.touched {
+            let now = self.get(key);
+            if *before != now {
+                delete.extend(before.map(|value| (*key, value)));
+                add.extend(now.map(|value| (*key, value)));
+            }
+        }
+        delete.sort_unstable_by_key(|(key, _)| *key);
+        add.sort_unstable_by_key(|(key, _)| *key);
+        Delta { delete, add }
+    }
+
+    /// Everything that the kernel should hold, sorted.
+    pub(crate) fn all(&self) -> Vec<(K, V)> {
+        let mut all: Vec<(K, V)> = self.slots.keys().filter_map(|key| Some((*key, self.get(key)?))).collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// Notes that the kernel holds the present state.
+    pub(crate) fn commit(&mut self) {
+        self.touched.clear();
+    }
+
+    fn get(&self, key: &K) -> Option<V> {
+        self.slots.get(key).and_then(|wants| wants.first()).map(|(_, value)| *value)
+    }
+
+    fn touch(&mut self, key: K) {
+        let now = self.get(&key);
+        self.touched.entry(key).or_insert(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs = Vec<(&'static str, u32)>;
+
+    fn delta(elements: &Elements<&'static str, u32>) -> (Pairs, Pairs) {
+        let Delta { delete, add } = elements.delta();
+        (delete, add)
+    }
+
+    #[test]
+    fn only_what_changes_for_the_kernel_is_in_the_delta() {
+        let mut elements = Elements::default();
+        elements.replace(1, &[], &[("a", 1), ("b", 1)]);
+        elements.replace(2, &[], &[("b", 2)]);
+        assert_eq!(delta(&elements), (vec![], vec![("a", 1), ("b", 1)]), "the first comer has it");
+        elements.commit();
+        assert_eq!(delta(&elements), (vec![], vec![]));
+        elements.replace(1, &[("a", 1), ("b", 1)], &[("a", 5)]);
+        assert_eq!(delta(&elements), (vec![("a", 1), ("b", 1)], vec![("a", 5), ("b", 2)]));
+        elements.replace(1, &[("a", 5)], &[("a", 1), ("b", 1)]);
+        assert_eq!(delta(&elements), (vec![("b", 1)], vec![("b", 2)]), "the next keeps it");
+        elements.commit();
+        elements.replace(2, &[("b", 2)], &[]);
+        elements.replace(2, &[], &[("b", 2)]);
+        elements.replace(2, &[("b", 2)], &[]);
+        assert_eq!(delta(&elements), (vec![("b", 2)], vec![("b", 1)]));
+        assert_eq!(elements.all(), [("a", 1), ("b", 1)]);
+    }
+}

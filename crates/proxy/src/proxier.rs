@@ -1,0 +1,357 @@
+//! The state of the proxy, and its transactions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write;
+use std::sync::Arc;
+
+use hostnet::nft::{self, NftError};
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use crate::conntrack;
+use crate::elements::{Delta, Elements};
+use crate::endpoints::{Place, Target};
+use crate::plan::{Memory, Numbers, Plan, plan};
+use crate::rules::{self, Family, Front, Pick, Slot, Value};
+
+/// The label of an EndpointSlice that names its Service.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// The label of a Node that names its zone.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// What a proxy depends on.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// The name of the nftables tables, one of family `ip` and, with an IPv6 pod subnet, one of family `ip6`.
+    pub table: String,
+    /// This node's name, which tells local endpoints.
+    pub node_name: String,
+    /// The subnets of all pods: clients there reach cluster IPs with their own address.
+    pub cluster_subnets: Vec<IpNet>,
+}
+
+impl ProxyConfig {
+    /// A configuration with the table name that `ironhull` uses.
+    pub fn new(node_name: impl Into<String>, cluster_subnets: Vec<IpNet>) -> ProxyConfig {
+        ProxyConfig { table: "ironhull-services".to_owned(), node_name: node_name.into(), cluster_subnets }
+    }
+
+    fn families(&self) -> Vec<Family> {
+        let v6 = self.cluster_subnets.iter().any(|net| net.addr().is_ipv6());
+        if v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
+    }
+}
+
+/// The namespace and name of a Service or EndpointSlice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl ServiceKey {
+    /// The key of these names.
+    pub fn new(namespace: &str, name: &str) -> ServiceKey {
+        ServiceKey { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    id: u32,
+    service: Option<Arc<Service>>,
+    /// By name.
+    slices: BTreeMap<String, Arc<EndpointSlice>>,
+    memory: Memory,
+    plan: Plan,
+}
+
+/// Names of chains and sets, by family.
+type Names = HashSet<(Family, String)>;
+
+/// What the kernel has, apart from elements.
+#[derive(Debug, Default)]
+struct Kernel {
+    chains: Names,
+    sets: Names,
+    picks: BTreeSet<(Family, Pick)>,
+}
+
+/// What changed since the last transaction, apart from elements. `None` is gone.
+#[derive(Debug, Default)]
+struct Pending {
+    chains: BTreeMap<(Family, String), Option<Vec<String>>>,
+    sets: BTreeMap<(Family, String), Option<i32>>,
+    picks: BTreeSet<(Family, Pick)>,
+    /// UDP fronts whose flows may lead elsewhere, with the endpoints that are right.
+    stale: BTreeMap<Front, BTreeSet<Target>>,
+}
+
+/// Keeps the kernel's rules equal to the Services and EndpointSlices it is told of.
+#[derive(Debug)]
+pub struct Proxier {
+    table: String,
+    cluster_subnets: Vec<IpNet>,
+    place: Place,
+    services: HashMap<ServiceKey, Entry>,
+    /// The service of each slice.
+    slices: HashMap<ServiceKey, ServiceKey>,
+    dirty: HashSet<ServiceKey>,
+    numbers: Numbers,
+    elements: Elements<Slot, Value>,
+    pending: Pending,
+    kernel: Kernel,
+    /// The kernel's state is unknown: write everything.
+    rebuild: bool,
+}
+
+impl Proxier {
+    /// A proxy without services. The first [`Proxier::sync`] replaces tables that a former one left.
+    pub fn new(config: &ProxyConfig) -> Proxier {
+        Proxier {
+            table: config.table.clone(),
+            cluster_subnets: config.cluster_subnets.clone(),
+            place: Place { node: config.node_name.clone(), zone: None, families: config.families() },
+            services: HashMap::new(),
+            slices: HashMap::new(),
+            dirty: HashSet::new(),
+            numbers: Numbers::default(),
+            elements: Elements::default(),
+            pending: Pending::default(),
+            kernel: Kernel::default(),
+            rebuild: true,
+        }
+    }
+
+    /// Notes the new state of a Service; `None` if it is gone.
+    pub fn service_changed(&mut self, key: &ServiceKey, service: Option<Arc<Service>>) {
+        self.entry(key).service = service;
+        self.dirty.insert(key.clone());
+    }
+
+    /// Notes the new state of an EndpointSlice; `None` if it is gone.
+    pub fn endpoint_slice_changed(&mut self, key: &ServiceKey, slice: Option<Arc<EndpointSlice>>) {
+        let labels = slice.as_ref().and_then(|slice| slice.metadata.labels.as_ref());
+        let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL));
+        let now = service.map(|name| ServiceKey::new(&key.namespace, name));
+        let before = match &now {
+            Some(service) => self.slices.insert(key.clone(), service.clone()),
+            None => self.slices.remove(key),
+        };
+        if let Some(before) = before.filter(|before| now.as_ref() != Some(before)) {
+            self.entry(&before).slices.remove(&*key.name);
+            self.dirty.insert(before);
+        }
+        if let (Some(service), Some(slice)) = (now, slice) {
+            self.entry(&service).slices.insert(key.name.to_string(), slice);
+            self.dirty.insert(service);
+        }
+    }
+
+    /// Notes the new state of this node, whose zone decides about topology hints.
+    pub fn node_changed(&mut self, node: Option<&Node>) {
+        let labels = node.and_then(|node| node.metadata.labels.as_ref());
+        let zone = labels.and_then(|labels| labels.get(ZONE_LABEL)).cloned();
+        if self.place.zone != zone {
+            self.place.zone = zone;
+            self.dirty.extend(self.services.keys().cloned());
+        }
+    }
+
+    /// Brings the kernel up to date, in one transaction, and ends UDP flows to endpoints that are gone.
+    ///
+    /// # Errors
+    /// If the transaction was refused; the kernel then has the former rules, and the next call writes all anew.
+    pub async fn sync(&mut self) -> Result<(), NftError> {
+        self.replan();
+        let transaction = self.transaction();
+        if !transaction.is_empty()
+            && let Err(error) = nft::apply(&transaction).await
+        {
+            self.rebuild = true;
+            return Err(error);
+        }
+        let stale = self.commit();
+        if !stale.is_empty() {
+            // The rules stand; what a flow keeps to is over at the latest when it has been idle for its timeout.
+            let done = tokio::task::spawn_blocking(move || conntrack::end_stale(&stale)).await;
+            match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+                Ok(0) => {}
+                Ok(flows) => tracing::debug!(flows, "ended stale UDP flows"),
+                Err(error) => tracing::warn!(%error, "cannot end stale UDP flows"),
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, key: &ServiceKey) -> &mut Entry {
+        let numbers = &mut self.numbers;
+        self.services.entry(key.clone()).or_insert_with(|| Entry { id: numbers.next(), ..Entry::default() })
+    }
+
+    fn replan(&mut self) {
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.services.get_mut(&key) else { continue };
+            let after = match &entry.service {
+                Some(service) => {
+                    plan(service, &entry.slices, &self.place, &mut entry.memory, &mut self.numbers)
+                }
+                None => Plan::default(),
+            };
+            self.elements.replace(entry.id, &entry.plan.elements, &after.elements);
+            self.pending.note(&entry.plan, &after);
+            entry.plan = after;
+            if entry.service.is_none() && entry.slices.is_empty() {
+                self.services.remove(&key);
+            }
+        }
+    }
+
+    /// The text that brings the kernel to the planned state; empty if it is there.
+    fn transaction(&self) -> String {
+        let mut text = String::new();
+        if self.rebuild {
+            self.write_everything(&mut text);
+        } else {
+            self.write_delta(&mut text);
+        }
+        text
+    }
+
+    fn write_everything(&self, text: &mut String) {
+        for family in &self.place.families {
+            rules::write_table(text, &self.table, *family, &self.cluster_subnets);
+        }
+        let plans = || self.services.values().map(|entry| &entry.plan);
+        let sets = plans().flat_map(|plan| plan.sets.iter().map(|(name, seconds)| (name, *seconds)));
+        let chains =
+            || plans().flat_map(|plan| plan.chains.iter().map(|(name, rules)| (name, rules.as_slice())));
+        self.write_sets(text, sets);
+        self.write_chains(text, chains);
+        let picks = plans().flat_map(|plan| plan.picks.iter().copied()).collect();
+        rules::write_picks(text, &self.table, &picks);
+        rules::write_elements(text, "add", &self.table, &self.elements.all());
+    }
+
+    fn write_delta(&self, text: &mut String) {
+        let Pending { chains, sets, picks, .. } = &self.pending;
+        self.write_sets(text, sets.iter().filter_map(|(name, seconds)| Some((name, (*seconds)?))));
+        self.write_chains(text, || chains.iter().filter_map(|(name, rules)| Some((name, rules.as_deref()?))));
+        rules::write_picks(text, &self.table, &(picks - &self.kernel.picks));
+        let Delta { delete, add } = self.elements.delta();
+        rules::write_elements(text, "delete", &self.table, &delete);
+        rules::write_elements(text, "add", &self.table, &add);
+        // Nothing leads to these any more; they may still lead to each other.
+        let gone =
+            chains.iter().filter(|(name, rules)| rules.is_none() && self.kernel.chains.contains(*name));
+        for verb in ["flush", "delete"] {
+            for ((family, name), _) in gone.clone() {
+                let _ = writeln!(text, "{verb} chain {} {} {name}", family.nft(), self.table);
+            }
+        }
+        let gone =
+            sets.iter().filter(|(name, seconds)| seconds.is_none() && self.kernel.sets.contains(*name));
+        for ((family, name), _) in gone {
+            let _ = writeln!(text, "delete set {} {} {name}", family.nft(), self.table);
+        }
+    }
+
+    fn write_sets<'a>(&self, text: &mut String, sets: impl Iterator<Item = (&'a (Family, String), i32)>) {
+        for ((family, name), seconds) in sets {
+            let (ip, table) = (family.nft(), &self.table);
+            let kind = if *family == Family::V4 { "ipv4_addr" } else { "ipv6_addr" };
+            let options = format!("flags dynamic,timeout; timeout {seconds}s;");
+            let _ = writeln!(text, "add set {ip} {table} {name} {{ type {kind}; {options} }}");
+        }
+    }
+
+    fn write_chains<'a, I>(&self, text: &mut String, chains: impl Fn() -> I)
+    where
+        I: Iterator<Item = (&'a (Family, String), &'a [String])>,
+    {
+        // All first exist, as they lead to each other.
+        for ((family, name), _) in chains() {
+            let _ = writeln!(text, "add chain {} {} {name}", family.nft(), self.table);
+        }
+        for ((family, name), rules) in chains() {
+            rules::write_chain(text, &self.table, *family, name, rules);
+        }
+    }
+
+    /// Notes that the kernel has the planned state; answers the UDP fronts that may have stale flows.
+    fn commit(&mut self) -> BTreeMap<Front, BTreeSet<Target>> {
+        let pending = std::mem::take(&mut self.pending);
+        if std::mem::take(&mut self.rebuild) {
+            self.kernel = Kernel::default();
+            for plan in self.services.values().map(|entry| &entry.plan) {
+                self.kernel.chains.extend(plan.chains.keys().cloned());
+                self.kernel.sets.extend(plan.sets.keys().cloned());
+                self.kernel.picks.extend(plan.picks.iter().copied());
+            }
+        } else {
+            mark(&mut self.kernel.chains, pending.chains);
+            mark(&mut self.kernel.sets, pending.sets);
+            self.kernel.picks.extend(pending.picks);
+        }
+        self.elements.commit();
+        pending.stale
+    }
+}
+
+fn mark<T>(names: &mut Names, changes: BTreeMap<(Family, String), Option<T>>) {
+    for (name, state) in changes {
+        match state {
+            Some(_) => names.insert(name),
+            None => names.remove(&name),
+        };
+    }
+}
+
+impl Pending {
+    fn note(&mut self, before: &Plan, after: &Plan) {
+        difference(&mut self.chains, &before.chains, &after.chains);
+        difference(&mut self.sets, &before.sets, &after.sets);
+        self.picks.extend(after.picks.iter().copied());
+        for (front, targets) in &after.udp {
+            let grew = before.udp.get(front).is_some_and(|old| !old.is_empty() && old.is_subset(targets));
+            // Flows of a new front date from a time when nothing translated them.
+            if !grew {
+                self.stale.insert(*front, targets.clone());
+            } else if let Some(right) = self.stale.get_mut(front) {
+                right.clone_from(targets);
+            }
+        }
+        for front in before.udp.keys().filter(|front| !after.udp.contains_key(front)) {
+            self.stale.insert(*front, BTreeSet::new());
+        }
+    }
+}
+
+/// Notes in `changes` what is new, different or gone.
+fn difference<T: Clone + PartialEq>(
+    changes: &mut BTreeMap<(Family, String), Option<T>>,
+    before: &BTreeMap<(Family, String), T>,
+    after: &BTreeMap<(Family, String), T>,
+) {
+    for (name, state) in after.iter().filter(|(name, state)| before.get(*name) != Some(state)) {
+        changes.insert(name.clone(), Some(state.clone()));
+    }
+    for name in before.keys().filter(|name| !after.contains_key(name)) {
+        changes.insert(name.clone(), None);
+    }
+}
+
+/// Removes the tables of a proxy with this table name.
+///
+/// # Errors
+/// As [`Proxier::sync`].
+pub async fn reset(table: &str) -> Result<(), NftError> {
+    nft::delete_tables(&[("ip", table), ("ip6", table)]).await
+}
+
+#[cfg(test)]
+mod tests;

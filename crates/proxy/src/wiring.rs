@@ -1,0 +1,158 @@
+//! The proxy as a task: informers in, transactions out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Informers, Selection};
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::proxier::{Proxier, ProxyConfig, ServiceKey};
+
+/// How long to wait after a transaction failed; doubled for each further failure, up to the last value.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(32);
+
+/// What changed since the proxy last looked: for each object its newest state, so it never holds more than the
+/// cluster has objects.
+#[derive(Default)]
+struct Inbox {
+    services: HashMap<ServiceKey, Option<Arc<Service>>>,
+    slices: HashMap<ServiceKey, Option<Arc<EndpointSlice>>>,
+    node: Option<Option<Arc<Node>>>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    inbox: Mutex<Inbox>,
+    changed: Notify,
+}
+
+impl Mailbox {
+    fn put(&self, change: impl FnOnce(&mut Inbox)) {
+        change(&mut self.inbox.lock());
+        self.changed.notify_one();
+    }
+}
+
+fn key(meta: &ObjectMeta) -> ServiceKey {
+    ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+/// Runs a proxy until it is dropped. Nothing is written before all services and endpoints are known, so that a
+/// restart does not take rules away; changes that come while a transaction runs make up the next one.
+pub async fn run(config: ProxyConfig, informers: &Informers) {
+    let mailbox = Arc::new(Mailbox::default());
+    subscribe(&config, informers, &mailbox).await;
+    let mut proxier = Proxier::new(&config);
+    let mut retry_after = RETRY_AFTER;
+    loop {
+        let inbox = std::mem::take(&mut *mailbox.inbox.lock());
+        deliver(inbox, &mut proxier);
+        match proxier.sync().await {
+            Ok(()) => {
+                retry_after = RETRY_AFTER;
+                mailbox.changed.notified().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot write the service rules");
+                tokio::time::sleep(retry_after).await;
+                retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
+            }
+        }
+    }
+}
+
+async fn subscribe(config: &ProxyConfig, informers: &Informers, mailbox: &Arc<Mailbox>) {
+    let services = informers.get::<Service>();
+    let slices = informers.get::<EndpointSlice>();
+    let node = Selection::fields::<Node>(format!("metadata.name={}", config.node_name));
+    let nodes = informers.select::<Node>(node);
+    let inbox = Arc::clone(mailbox);
+    services.subscribe(move |change| {
+        inbox.put(|inbox| drop(inbox.services.insert(key(&change.object().metadata), change.new.clone())));
+    });
+    let inbox = Arc::clone(mailbox);
+    slices.subscribe(move |change| {
+        inbox.put(|inbox| drop(inbox.slices.insert(key(&change.object().metadata), change.new.clone())));
+    });
+    let inbox = Arc::clone(mailbox);
+    nodes.subscribe(move |change| inbox.put(|inbox| inbox.node = Some(change.new.clone())));
+    services.synced().await;
+    slices.synced().await;
+    nodes.synced().await;
+}
+
+fn deliver(inbox: Inbox, proxier: &mut Proxier) {
+    if let Some(node) = inbox.node {
+        proxier.node_changed(node.as_deref());
+    }
+    for (key, service) in inbox.services {
+        proxier.service_changed(&key, service);
+    }
+    for (key, slice) in inbox.slices {
+        proxier.endpoint_slice_changed(&key, slice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::testing::MemoryServer;
+    use clock::Clock;
+    use hostnet::{NetNs, nft};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Waits until the elements of a map contain `text`.
+    async fn appears(map: &str, text: &str) {
+        let wait = async {
+            loop {
+                let listed = nft::output(&["list", "map", "ip", "wired", map]).await.unwrap_or_default();
+                if listed.contains(text) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("{text} does not appear in {map}"));
+    }
+
+    #[test]
+    fn objects_of_the_server_become_rules() {
+        let run_all = || async {
+            let server = MemoryServer::new(Clock::system());
+            let service = |port: u16| -> Service {
+                serde_json::from_value(json!({
+                    "metadata": {"name": "web", "namespace": "default"},
+                    "spec": {"clusterIP": "10.43.0.5", "clusterIPs": ["10.43.0.5"], "ports": [{"port": port}]},
+                }))
+                .unwrap()
+            };
+            let slice: EndpointSlice = serde_json::from_value(json!({
+                "metadata": {"name": "w", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}},
+                "addressType": "IPv4", "ports": [{"name": "", "port": 8080}],
+                "endpoints": [{"addresses": ["10.42.0.9"], "conditions": {"ready": true}}],
+            }))
+            .unwrap();
+            server.put(&service(80));
+            server.put(&slice);
+            let informers = Informers::new(server.client());
+            let config = ProxyConfig { table: "wired".to_owned(), ..ProxyConfig::new("here", Vec::new()) };
+            let proxy = tokio::spawn(async move { run(config, &informers).await });
+            appears("endpoints_tcp", "10.43.0.5 . 80 . 0 : 10.42.0.9 . 8080").await;
+            server.put(&service(81));
+            appears("endpoints_tcp", "10.43.0.5 . 81 . 0 : 10.42.0.9 . 8080").await;
+            nft::delete_tables(&[("ip", "wired")]).await.unwrap();
+            server.put(&service(82));
+            appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
+            proxy.abort();
+        };
+        NetNs::create().unwrap().block_on(run_all).unwrap();
+    }
+}
