@@ -1,1 +1,184 @@
-//! The `apiserver` crate.
+//! The API server: the one way to the cluster's state.
+//!
+//! A request goes through TLS ([`server`]), authentication ([`authn`]), authorization ([`authz`]), routing
+//! ([`handler`]), decoding, admission ([`admission`]), the kind's strategy and the store ([`registry`]), and its answer
+//! is encoded in the form that was negotiated ([`respond`]). Reads are answered from the watch cache ([`cache`]).
+//! Components in the same process take the same path behind TLS ([`ApiServer::operate`]).
+//!
+//! This crate must not know controllers, nodes' insides or any single kind's rules (those are in `kinds`).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clock::Clock;
+use store::Store;
+
+pub mod admission;
+pub mod authn;
+pub mod authz;
+pub mod body;
+pub mod bootstrap;
+pub mod cache;
+pub mod discovery;
+mod errors;
+pub mod handler;
+pub mod negotiate;
+pub mod node_proxy;
+pub mod openapi;
+pub mod options;
+pub mod pki;
+pub mod registry;
+pub mod request;
+pub mod respond;
+pub mod server;
+mod table;
+pub mod tokens;
+pub mod user;
+
+use admission::{Chain, DefaultTolerationSeconds, NamespaceLifecycle, PodPriority, ServiceAccountAdmission};
+use authn::Authenticator;
+use authz::Rbac;
+use cache::{CacheError, Hub};
+use node_proxy::NodeProxy;
+use pki::{Pki, PkiError, Subject};
+use registry::{Registry, Secrets};
+use tokens::{TokenError, TokenSigner};
+use user::User;
+
+/// The version of Kubernetes whose API this is.
+pub const KUBERNETES_VERSION: &str = "v1.37.0";
+/// The issuer and the audience of service account tokens.
+pub const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// What an API server must know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where certificates and keys are kept.
+    pub pki_directory: PathBuf,
+    /// The addresses at which clients reach this server.
+    pub addresses: Vec<IpAddr>,
+    /// More names for which the server's certificate is good.
+    pub names: Vec<String>,
+    /// The port.
+    pub port: u16,
+    /// The network of Services, an IPv4 CIDR.
+    pub service_cidr: String,
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// Tokens known from the start, with their users.
+    pub tokens: Vec<(String, User)>,
+}
+
+/// Why an API server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificates or keys.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The key of service account tokens.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The store cannot be read.
+    #[error("cannot read the cluster's state")]
+    Cache(#[from] CacheError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The service network is no IPv4 CIDR.
+    #[error("--service-cidr {0:?} is no IPv4 network such as 10.43.0.0/16 (of at most /12 and at least /28)")]
+    ServiceCidr(String),
+    /// The first objects cannot be made.
+    #[error("cannot make the cluster's first objects: {0}")]
+    Bootstrap(object::Status),
+    /// The built-in table lacks something the server rests on.
+    #[error("the table of API facts lacks {0}")]
+    Table(&'static str),
+}
+
+/// A running API server; cheap to share.
+pub struct ApiServer {
+    /// The generic path.
+    pub registry: Arc<Registry>,
+    /// Tells who asks.
+    pub authenticator: Authenticator,
+    /// Tells who may.
+    pub authorizer: Rbac,
+    /// The certificate authorities.
+    pub pki: Arc<Pki>,
+    /// The way to nodes and pods.
+    pub nodes: NodeProxy,
+    discovery: discovery::Documents,
+    openapi: openapi::Documents,
+    clock: Clock,
+}
+
+impl ApiServer {
+    /// Opens the keys, loads the state and makes what every cluster has. Serving is [`server::serve`]'s.
+    ///
+    /// # Errors
+    /// Why the server cannot start.
+    pub async fn start(config: &Config, store: Arc<dyn Store>, clock: Clock) -> Result<Arc<ApiServer>, StartError> {
+        let pki = Arc::new(Pki::open(&config.pki_directory, &clock)?);
+        let key = &pki.service_account;
+        let tokens = TokenSigner::new(TOKEN_ISSUER, TOKEN_ISSUER, &key.id, key.private.as_bytes(), key.public.as_bytes())?;
+        let (network, prefix_length) = parse_service_cidr(&config.service_cidr)?;
+        let hub = Arc::new(Hub::new(store));
+        let mut registry =
+            Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, network, prefix_length);
+        registry.admission = admission_chain(&registry)?;
+        let registry = Arc::new(registry);
+        hub.start().await?;
+        let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
+        let authorizer = Rbac::new(
+            Arc::clone(&hub),
+            collection("roles")?,
+            collection("clusterroles")?,
+            collection("rolebindings")?,
+            collection("clusterrolebindings")?,
+        );
+        let kubelet_client = Subject {
+            common_name: "kube-apiserver-kubelet-client".into(),
+            organizations: vec![user::GROUP_MASTERS.into()],
+            ..Subject::default()
+        };
+        let nodes = NodeProxy::new(&pki, &pki.client_certificate("client-kube-apiserver", &kubelet_client)?)?;
+        let server = Arc::new(ApiServer {
+            authenticator: Authenticator::new(Arc::clone(&registry), clock.clone(), config.tokens.clone()),
+            authorizer,
+            pki,
+            nodes,
+            discovery: discovery::Documents::new(schema::resources()),
+            openapi: openapi::Documents::new(schema::resources()),
+            registry,
+            clock,
+        });
+        bootstrap::run(&server, config, network).await.map_err(StartError::Bootstrap)?;
+        Ok(server)
+    }
+}
+
+fn admission_chain(registry: &Registry) -> Result<Chain, StartError> {
+    let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
+    let hub = || Arc::clone(&registry.hub);
+    Ok(Chain::new(vec![
+        Arc::new(NamespaceLifecycle { hub: hub(), namespaces: collection("namespaces")? }),
+        Arc::new(ServiceAccountAdmission {
+            hub: hub(),
+            accounts: collection("serviceaccounts")?,
+            clock: registry.clock.clone(),
+        }),
+        Arc::new(PodPriority { hub: hub(), classes: collection("priorityclasses")? }),
+        Arc::new(DefaultTolerationSeconds),
+    ]))
+}
+
+/// The first address and the prefix length of an IPv4 network.
+fn parse_service_cidr(cidr: &str) -> Result<(std::net::Ipv4Addr, u8), StartError> {
+    let invalid = || StartError::ServiceCidr(cidr.to_owned());
+    let (address, length) = cidr.split_once('/').ok_or_else(invalid)?;
+    let address: std::net::Ipv4Addr = address.parse().map_err(|_| invalid())?;
+    let length: u8 = length.parse().ok().filter(|length| (12..=28).contains(length)).ok_or_else(invalid)?;
+    let mask = u32::MAX << (32 - u32::from(length));
+    Ok((std::net::Ipv4Addr::from_bits(address.to_bits() & mask), length))
+}

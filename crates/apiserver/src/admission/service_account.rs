@@ -1,0 +1,148 @@
+//! ServiceAccount: every pod runs as one, and finds its token where programs look for it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clock::Clock;
+use object::{Status, Value, value};
+
+use super::{Attributes, Operation, Plugin};
+use crate::cache::{Collection, Hub};
+use crate::errors::from_cache;
+
+/// Where programs in pods look for their credentials.
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// How long a token of a pod is asked to hold, in seconds: an hour, and seven seconds by which such tokens are
+/// told from others.
+const TOKEN_SECONDS: i64 = 3607;
+/// Static pods have this annotation; they may not use the API.
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+/// The plugin.
+pub struct ServiceAccountAdmission {
+    /// What tells how fresh the cache is.
+    pub hub: Arc<Hub>,
+    /// The service accounts.
+    pub accounts: Arc<Collection>,
+    /// Names the volumes.
+    pub clock: Clock,
+}
+
+#[async_trait]
+impl Plugin for ServiceAccountAdmission {
+    fn name(&self) -> &'static str {
+        "ServiceAccount"
+    }
+
+    async fn admit(&self, what: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
+        if !what.is("", "pods") || what.operation != Operation::Create {
+            return Ok(());
+        }
+        if !object.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null() {
+            return refuse_mirror_secrets(what, object);
+        }
+        if object.str_at("spec.serviceAccountName").is_empty() {
+            object.entry("spec").set("serviceAccountName", "default");
+        }
+        let name = object.str_at("spec.serviceAccountName").to_owned();
+        object.entry("spec").set("serviceAccount", name.as_str());
+        let account = self.account(what, &name).await?;
+        if wants_token(object, &account) {
+            self.mount_token(object);
+        }
+        let secrets = account.get("imagePullSecrets");
+        if object.at("spec.imagePullSecrets").is_empty() && !secrets.is_empty() {
+            object.entry("spec").set("imagePullSecrets", secrets.clone());
+        }
+        Ok(())
+    }
+}
+
+impl ServiceAccountAdmission {
+    async fn account(&self, what: &Attributes<'_>, name: &str) -> Result<Value, Status> {
+        if let Some(account) = self.accounts.get(what.namespace, name) {
+            return Ok(account.value());
+        }
+        self.hub.catch_up().await.map_err(from_cache)?;
+        self.accounts.get(what.namespace, name).map(|account| account.value()).ok_or_else(|| {
+            let why = format!(
+                "error looking up service account {}/{name}: serviceaccount \"{name}\" not found",
+                what.namespace
+            );
+            Status::forbidden("", "pods", what.name, &why)
+        })
+    }
+
+    /// Adds the projected volume and mounts it into every container that has nothing there yet.
+    fn mount_token(&self, object: &mut Value) {
+        let existing = object.at("spec.volumes").items().find_map(|volume| {
+            let name = volume.str_at("name");
+            name.starts_with("kube-api-access-").then(|| name.to_owned())
+        });
+        let name = existing.clone().unwrap_or_else(|| format!("kube-api-access-{}", self.clock.name_suffix(5)));
+        let mut mounted = false;
+        for list in ["initContainers", "containers"] {
+            let Some(containers) = object.entry("spec").get_mut(list) else { continue };
+            for container in containers.items_mut() {
+                let taken = container.get("volumeMounts").items().any(|m| m.str_at("mountPath") == MOUNT_PATH);
+                if !taken {
+                    push(
+                        container.entry("volumeMounts"),
+                        value!({"name": name.as_str(), "readOnly": true, "mountPath": MOUNT_PATH}),
+                    );
+                    mounted = true;
+                }
+            }
+        }
+        if mounted && existing.is_none() {
+            push(object.entry("spec").entry("volumes"), token_volume(&name));
+        }
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list.as_list_mut() {
+        Some(list) => list.push(item),
+        None => *list = Value::from(vec![item]),
+    }
+}
+
+/// Token, CA certificate and namespace as files.
+fn token_volume(name: &str) -> Value {
+    value!({
+        "name": name,
+        "projected": {
+            "defaultMode": 0o644,
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [{
+                    "path": "namespace",
+                    "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+                }]}}
+            ]
+        }
+    })
+}
+
+/// The pod's word counts before the account's; both silent means yes.
+fn wants_token(pod: &Value, account: &Value) -> bool {
+    let pod = pod.at("spec.automountServiceAccountToken").as_bool();
+    pod.or(account.get("automountServiceAccountToken").as_bool()).unwrap_or(true)
+}
+
+fn refuse_mirror_secrets(what: &Attributes<'_>, object: &Value) -> Result<(), Status> {
+    let refuse = |why: &str| Err(Status::forbidden("", "pods", what.name, why));
+    if !object.str_at("spec.serviceAccountName").is_empty() {
+        return refuse("a mirror pod may not reference service accounts");
+    }
+    for volume in object.at("spec.volumes").items() {
+        if !volume.get("secret").is_null() {
+            return refuse("a mirror pod may not reference secrets");
+        }
+        if volume.at("projected.sources").items().any(|source| !source.get("serviceAccountToken").is_null()) {
+            return refuse("a mirror pod may not use ServiceAccountToken volume projections");
+        }
+    }
+    Ok(())
+}

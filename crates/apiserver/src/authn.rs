@@ -1,0 +1,157 @@
+//! Who a request comes from: client certificates, tokens, impersonation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use clock::Clock;
+use object::Status;
+use sha2::{Digest, Sha256};
+
+use crate::registry::Registry;
+use crate::user::{GROUP_AUTHENTICATED, User};
+
+/// How a request may be authenticated.
+pub struct Authenticator {
+    registry: Arc<Registry>,
+    clock: Clock,
+    /// Users by the SHA-256 digests of their tokens, so that finding one takes no time that tells of others.
+    tokens: HashMap<[u8; 32], User>,
+    /// Whether a request without credentials is the anonymous user's; it is refused otherwise.
+    anonymous: bool,
+}
+
+impl Authenticator {
+    /// An authenticator that knows these static tokens besides those of service accounts.
+    pub fn new(registry: Arc<Registry>, clock: Clock, tokens: Vec<(String, User)>) -> Authenticator {
+        let tokens = tokens.into_iter().map(|(token, user)| (Sha256::digest(token).into(), user)).collect();
+        Authenticator { registry, clock, tokens, anonymous: true }
+    }
+
+    /// The user of a request: by its bearer token, else by the connection's certificate, else anonymous.
+    ///
+    /// # Errors
+    /// 401 for a token that is not good.
+    pub fn authenticate(
+        &self,
+        headers: &http::HeaderMap,
+        certificate_user: Option<&User>,
+    ) -> Result<User, Status> {
+        if let Some(user) = certificate_user {
+            return Ok(user.clone());
+        }
+        if let Some(token) = bearer_token(headers) {
+            return self.authenticate_token(&token, &[]).map(|(user, _)| user);
+        }
+        if self.anonymous { Ok(User::anonymous()) } else { Err(Status::unauthorized("Unauthorized")) }
+    }
+
+    /// The user of a token, and for whom of the wanted audiences the token is.
+    ///
+    /// # Errors
+    /// 401 for a token that is not good.
+    pub fn authenticate_token(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), Status> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(user) = self.tokens.get(&digest) {
+            return Ok((user.clone(), audiences.to_vec()));
+        }
+        let refuse = |why: &dyn std::fmt::Display| {
+            tracing::debug!(%why, "a bearer token was refused");
+            Status::unauthorized("Unauthorized")
+        };
+        let identity = self.registry.secrets.tokens.verify(token, audiences, &self.clock).map_err(|e| refuse(&e))?;
+        let exists = |path: &str, namespace: &str, name: &str, uid: &str| {
+            let found = self.registry.collection(path).and_then(|collection| collection.get(namespace, name));
+            found.is_some_and(|object| uid.is_empty() || object.uid().as_str() == uid)
+        };
+        if !exists("serviceaccounts", &identity.namespace, &identity.name, &identity.uid) {
+            return Err(refuse(&"its service account is gone"));
+        }
+        let mut user = User::service_account(&identity.namespace, &identity.name, &identity.uid);
+        let extra = &mut user.extra;
+        extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={}", identity.token_id)]);
+        if let Some(bound) = &identity.bound {
+            let (path, namespace) = match bound.kind.as_str() {
+                "Pod" => ("pods", identity.namespace.as_str()),
+                "Secret" => ("secrets", identity.namespace.as_str()),
+                _ => ("minions", ""),
+            };
+            if !exists(path, namespace, &bound.name, &bound.uid) {
+                return Err(refuse(&"what it is bound to is gone"));
+            }
+            if bound.kind == "Pod" {
+                extra.insert("authentication.kubernetes.io/pod-name".into(), vec![bound.name.clone()]);
+                extra.insert("authentication.kubernetes.io/pod-uid".into(), vec![bound.uid.clone()]);
+                if let Some(node) = &bound.node {
+                    extra.insert("authentication.kubernetes.io/node-name".into(), vec![node.clone()]);
+                }
+            }
+        }
+        Ok((user, identity.audiences))
+    }
+}
+
+/// The user that a client certificate names: the common name and, as groups, the organizations. The
+/// certificate's chain was verified when the connection was made.
+pub fn certificate_user(der: &[u8]) -> Option<User> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?;
+    let groups: Vec<&str> = subject.iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
+    Some(User::new(name, &groups))
+}
+
+/// The token of an `Authorization` header, or of the subprotocol by which browsers send one.
+fn bearer_token(headers: &http::HeaderMap) -> Option<String> {
+    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+        let token = token.trim();
+        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned());
+    }
+    let protocols = headers.get(http::header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let encoded = protocols
+        .split(',')
+        .find_map(|protocol| protocol.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Whom a request wants to act as (`Impersonate-*` headers); `None` where it wants nobody else.
+///
+/// # Errors
+/// 400 where groups or extras are named without a user.
+pub fn impersonated(headers: &http::HeaderMap) -> Result<Option<User>, Status> {
+    let texts = |name: &str| -> Vec<String> {
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect()
+    };
+    let mut user = User { groups: texts("impersonate-group"), ..User::default() };
+    user.uid = texts("impersonate-uid").pop().unwrap_or_default();
+    for name in headers.keys() {
+        if let Some(key) = name.as_str().strip_prefix("impersonate-extra-") {
+            let values = texts(name.as_str());
+            let (_, key) = crate::request::query_pairs(Some(&format!("k={key}"))).next().map(|(k, v)| (k.into_owned(), v.into_owned())).unwrap_or_default();
+            user.extra.insert(key, values);
+        }
+    }
+    user.name = texts("impersonate-user").pop().unwrap_or_default();
+    if user.name.is_empty() {
+        if user.groups.is_empty() && user.extra.is_empty() && user.uid.is_empty() {
+            return Ok(None);
+        }
+        return Err(Status::bad_request("requested impersonation without impersonating a user"));
+    }
+    if user.groups.is_empty()
+        && let Some((namespace, _)) = service_account_name(&user.name)
+    {
+        user.groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
+    }
+    if user.name != "system:anonymous" && !user.in_group(GROUP_AUTHENTICATED) {
+        user.groups.push(GROUP_AUTHENTICATED.into());
+    }
+    Ok(Some(user))
+}
+
+/// Namespace and name of a service account's user name.
+pub fn service_account_name(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix("system:serviceaccount:")?.split_once(':')
+}

@@ -1,0 +1,64 @@
+use super::*;
+
+fn rule(verbs: &[&str], groups: &[&str], resources: &[&str], names: &[&str]) -> PolicyRule {
+    let list = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+    PolicyRule {
+        verbs: list(verbs),
+        api_groups: Some(list(groups)),
+        resources: Some(list(resources)),
+        resource_names: (!names.is_empty()).then(|| list(names)),
+        non_resource_urls: None,
+    }
+}
+
+#[test]
+fn rules_allow_what_they_name() {
+    let pods = rule(&["get", "list"], &[""], &["pods", "*/scale"], &[]);
+    let named = rule(&["*"], &["*"], &["*"], &["x"]);
+    // Rule, verb, group, resource, subresource, name, whether it is allowed.
+    let table = [
+        (&pods, "get", "", "pods", "", "a", true),
+        (&pods, "delete", "", "pods", "", "a", false),
+        (&pods, "get", "apps", "pods", "", "a", false),
+        (&pods, "get", "", "pods", "log", "a", false),
+        (&pods, "get", "", "anything", "scale", "a", true),
+        (&named, "delete", "apps", "deployments", "status", "x", true),
+        (&named, "delete", "apps", "deployments", "", "y", false),
+        (&named, "list", "apps", "deployments", "", "", false),
+    ];
+    for (rule, verb, group, resource, subresource, name, expected) in table {
+        let got = allows_resource(rule, verb, group, resource, subresource, name);
+        assert_eq!(got, expected, "{verb} {group}/{resource}/{subresource} {name}");
+    }
+}
+
+#[test]
+fn paths_match_whole_or_by_prefix() {
+    let rule = PolicyRule {
+        verbs: vec!["get".into()],
+        non_resource_urls: Some(vec!["/healthz".into(), "/openapi/*".into()]),
+        ..PolicyRule::default()
+    };
+    for (path, expected) in [("/healthz", true), ("/healthz/x", false), ("/openapi/v2", true), ("/", false)] {
+        assert_eq!(allows_path(&rule, "get", path), expected, "{path}");
+    }
+    assert!(!allows_path(&rule, "post", "/healthz"));
+}
+
+#[test]
+fn nobody_gives_away_more_than_he_has() {
+    let owned = [rule(&["get", "list"], &[""], &["pods"], &[]), rule(&["get"], &["apps"], &["*"], &["x"])];
+    let table = [
+        (rule(&["get"], &[""], &["pods"], &["a"]), true),
+        (rule(&["get", "list"], &[""], &["pods"], &[]), true),
+        (rule(&["get", "watch"], &[""], &["pods"], &[]), false),
+        (rule(&["*"], &[""], &["pods"], &[]), false),
+        (rule(&["get"], &["apps"], &["deployments"], &["x"]), true),
+        (rule(&["get"], &["apps"], &["deployments"], &[]), false),
+        (rule(&["get"], &["", "apps"], &["pods"], &["x"]), true),
+        (rule(&["get"], &["", "apps"], &["pods"], &[]), false),
+    ];
+    for (wanted, expected) in table {
+        assert_eq!(covers(&owned, &wanted), expected, "{wanted:?}");
+    }
+}

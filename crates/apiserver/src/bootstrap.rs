@@ -1,0 +1,177 @@
+//! What every cluster has from its first second: namespaces, default roles, the `kubernetes` Service.
+//!
+//! Everything is made where it is missing; roles and bindings that were made here before are brought up to
+//! date, unless their owner switched that off by an annotation, as upstream does.
+
+use std::net::Ipv4Addr;
+
+use object::{Status, Value, value};
+
+use crate::registry::Call;
+use crate::user::{GROUP_MASTERS, User};
+use crate::{ApiServer, Config};
+
+mod policy;
+
+/// Marks what the server keeps up to date.
+const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+
+/// Makes what is missing.
+///
+/// # Errors
+/// What the registry says.
+pub async fn run(server: &ApiServer, config: &Config, network: Ipv4Addr) -> Result<(), Status> {
+    let bootstrap = Bootstrap { server, user: User::new("system:apiserver", &[GROUP_MASTERS]) };
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let namespace = value!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
+        bootstrap.ensure("", "namespaces", "", namespace).await?;
+    }
+    for (plural, role) in policy::objects() {
+        bootstrap.reconcile(plural, role).await?;
+    }
+    for (name, number, description) in PRIORITY_CLASSES {
+        let class = value!({
+            "metadata": {"name": name}, "value": number, "description": description,
+            "preemptionPolicy": "PreemptLowerPriority"
+        });
+        bootstrap.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
+    }
+    let cidr = value!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr.as_str()]}});
+    bootstrap.ensure("networking.k8s.io", "servicecidrs", "", cidr).await?;
+    bootstrap.kubernetes_service(config, network).await
+}
+
+/// The classes of what a cluster cannot do without.
+const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+];
+
+struct Bootstrap<'a> {
+    server: &'a ApiServer,
+    user: User,
+}
+
+impl Bootstrap<'_> {
+    fn call<'a>(&'a self, namespace: &'a str, name: &'a str) -> Call<'a> {
+        Call { user: &self.user, namespace, name, subresource: "", dry_run: false }
+    }
+
+    /// Makes an object unless there is one.
+    async fn ensure(&self, group: &str, plural: &str, namespace: &str, object: Value) -> Result<(), Status> {
+        let registry = &self.server.registry;
+        let endpoint = registry
+            .endpoints()
+            .find(|endpoint| endpoint.def.group == group && endpoint.def.plural == plural)
+            .ok_or_else(|| Status::not_found(group, plural, ""))?;
+        let collection = endpoint.stored("create")?;
+        if collection.get(namespace, object.str_at("metadata.name")).is_some() {
+            return Ok(());
+        }
+        match registry.create(endpoint, &self.call(namespace, ""), object).await {
+            Err(status) if status.code != 409 => Err(status),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a role or binding, or adds to it what it lacks.
+    async fn reconcile(&self, plural: &'static str, mut wanted: Value) -> Result<(), Status> {
+        let registry = &self.server.registry;
+        let group = "rbac.authorization.k8s.io";
+        let endpoint =
+            registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, ""))?;
+        let metadata = wanted.entry("metadata");
+        metadata.entry("annotations").set(AUTOUPDATE, "true");
+        metadata.entry("labels").set("kubernetes.io/bootstrapping", "rbac-defaults");
+        let namespace = wanted.str_at("metadata.namespace").to_owned();
+        let name = wanted.str_at("metadata.name").to_owned();
+        let existing = endpoint.stored("get")?.get(&namespace, &name);
+        let Some(existing) = existing.map(|existing| existing.value()) else {
+            return self.ensure(group, plural, &namespace, wanted).await;
+        };
+        let annotation = existing.at_path(&["metadata", "annotations", AUTOUPDATE]);
+        if annotation.as_str() == Some("false") {
+            return Ok(());
+        }
+        let mut updated = existing.clone();
+        // A role that gathers others' rules gets them from its controller.
+        let member = if plural.ends_with("bindings") { "subjects" } else { "rules" };
+        if !wanted.get("aggregationRule").is_null() {
+            return Ok(());
+        }
+        let missing: Vec<Value> = wanted
+            .get(member)
+            .items()
+            .filter(|item| !existing.get(member).items().any(|have| have == *item))
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut items: Vec<Value> = existing.get(member).items().cloned().collect();
+        items.extend(missing);
+        updated.set(member, items);
+        registry.update(endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
+    }
+
+    /// The Service by which pods reach this server, and its endpoints.
+    async fn kubernetes_service(&self, config: &Config, network: Ipv4Addr) -> Result<(), Status> {
+        let address = Ipv4Addr::from_bits(network.to_bits() + 1).to_string();
+        let service = value!({
+            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {
+                "clusterIP": address.as_str(),
+                "ports": [{"name": "https", "port": 443i64, "protocol": "TCP", "targetPort": i64::from(config.port)}],
+                "sessionAffinity": "None", "type": "ClusterIP"
+            }
+        });
+        self.ensure("", "services", "default", service).await?;
+        let addresses: Vec<String> =
+            config.addresses.iter().filter(|ip| ip.is_ipv4()).map(ToString::to_string).collect();
+        self.publish_endpoints(&addresses, config.port).await
+    }
+
+    /// Sets the addresses at which the server is reached, in both forms.
+    async fn publish_endpoints(&self, addresses: &[String], port: u16) -> Result<(), Status> {
+        let registry = &self.server.registry;
+        let subset_addresses: Vec<Value> = addresses.iter().map(|ip| value!({"ip": ip.as_str()})).collect();
+        let endpoints = value!({
+            "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{
+                "addresses": subset_addresses,
+                "ports": [{"name": "https", "port": i64::from(port), "protocol": "TCP"}]
+            }]
+        });
+        let slice_endpoints: Vec<Value> = addresses
+            .iter()
+            .map(|ip| value!({"addresses": [ip.as_str()], "conditions": {"ready": true}}))
+            .collect();
+        let slice = value!({
+            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": slice_endpoints,
+            "ports": [{"name": "https", "port": i64::from(port), "protocol": "TCP"}]
+        });
+        for (group, plural, object) in
+            [("", "endpoints", endpoints), ("discovery.k8s.io", "endpointslices", slice)]
+        {
+            let endpoint =
+                registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, ""))?;
+            let exists = endpoint.stored("get")?.get("default", "kubernetes").is_some();
+            if exists {
+                registry.update(endpoint, &self.call("default", "kubernetes"), object).await?;
+            } else {
+                self.ensure(group, plural, "default", object).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! The watch cache: every stored object in memory, with the recent changes.
+//!
+//! One watch of the store feeds all [`Collection`]s (invariant 6: an idle cluster is idle). A collection
+//! holds the current objects in a persistent map, so that a list works on a snapshot that costs nothing, and a
+//! bounded log of changes. Watchers own nothing here but a position in that log: they read on from it when
+//! they are woken, so a slow one neither blocks writers nor grows a queue; when the log has moved past it, it
+//! gets 410 and lists again.
+
+mod collection;
+mod hub;
+#[cfg(test)]
+mod tests;
+mod watcher;
+
+pub use collection::{Collection, CollectionSpec, Snapshot};
+pub use hub::Hub;
+pub use watcher::{Change, ChangeKind, Watcher};
+
+/// Why the cache cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The version is older than everything that is kept.
+    #[error("too old resource version: {requested} ({oldest})")]
+    TooOld {
+        /// The version asked for.
+        requested: u64,
+        /// The oldest version that a watch could start from.
+        oldest: u64,
+    },
+    /// The version is newer than the store.
+    #[error("Too large resource version: {requested}, current: {current}")]
+    TooNew {
+        /// The version asked for.
+        requested: u64,
+        /// The current version.
+        current: u64,
+    },
+    /// The store failed.
+    #[error("storage")]
+    Store(#[from] store::StoreError),
+    /// An object in the store cannot be read.
+    #[error("stored object {key}")]
+    Corrupt {
+        /// Its key in the store.
+        key: String,
+        /// What is wrong with it.
+        source: object::VersionedError,
+    },
+}

@@ -1,0 +1,82 @@
+//! Positions in a collection's log.
+
+use std::sync::Arc;
+
+use object::Versioned;
+use tokio::sync::watch;
+
+use super::{CacheError, Collection};
+
+/// How many changes a watcher takes from the log at a time.
+const BATCH_MAX: usize = 256;
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It came to be.
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug)]
+pub struct Change {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The store's revision of it.
+    pub revision: u64,
+    /// The new version; for a deletion the last one, with the deletion's resource version.
+    pub object: Versioned,
+    /// The version before.
+    pub previous: Option<Versioned>,
+}
+
+impl Change {
+    /// What the log counts for keeping this change.
+    pub(super) fn bytes(&self) -> usize {
+        self.object.json().len() + 256
+    }
+}
+
+/// A reader of a collection's changes.
+pub struct Watcher {
+    collection: Arc<Collection>,
+    position: u64,
+    changed: watch::Receiver<u64>,
+}
+
+impl Watcher {
+    pub(super) fn new(collection: Arc<Collection>, position: u64, changed: watch::Receiver<u64>) -> Watcher {
+        Watcher { collection, position, changed }
+    }
+
+    /// Whether there is nothing to read at this moment.
+    pub fn is_waiting(&self) -> bool {
+        self.collection.changes_from(self.position, 1).is_some_and(|changes| changes.is_empty())
+    }
+
+    /// The next changes, at least one; waits until there are some.
+    ///
+    /// # Errors
+    /// [`CacheError::TooOld`] where this watcher was too slow.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Change>>, CacheError> {
+        loop {
+            // Seen before the log is read, so that a change in between wakes the wait below.
+            let revision = *self.changed.borrow_and_update();
+            let changes = self.collection.changes_from(self.position, BATCH_MAX).ok_or_else(|| {
+                CacheError::TooOld { requested: revision, oldest: self.collection.oldest() }
+            })?;
+            if !changes.is_empty() {
+                self.position += changes.len() as u64;
+                return Ok(changes);
+            }
+            if self.changed.changed().await.is_err() {
+                // The collection lives as long as this holds it, and so does its sender.
+                return Err(CacheError::Store(store::StoreError::Closed));
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+use super::*;
+
+fn json(documents: &Documents, path: &str, accept: &'static str) -> Option<(Value, String)> {
+    use http_body_util::BodyExt;
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    let response = documents.answer(path, &headers).unwrap()?;
+    let content_type = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+    let collected = futures::executor::block_on(response.into_body().collect()).unwrap();
+    Some((object::json::parse(&collected.to_bytes()).unwrap(), content_type))
+}
+
+#[test]
+fn every_group_version_has_a_document() {
+    let documents = Documents::new(schema::resources());
+    for def in schema::resources() {
+        let prefix = if def.group.is_empty() { "/api" } else { "/apis" };
+        let path = format!("{prefix}/{}", api_version(&def.group, &def.version));
+        let (list, _) = json(&documents, &path, "application/json").expect("a document");
+        let entry = list.get("resources").items().find(|entry| entry.str_at("name") == def.plural).expect("an entry");
+        assert_eq!(entry.str_at("kind"), def.kind);
+        assert_eq!(entry.get("verbs").items().len(), def.verbs.len());
+    }
+    assert!(json(&documents, "/apis/none", "application/json").is_none());
+}
+
+#[test]
+fn aggregated_discovery_is_for_those_who_ask() {
+    let documents = Documents::new(schema::resources());
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let (list, content_type) = json(&documents, "/apis", accept).unwrap();
+    assert_eq!(content_type, AGGREGATED);
+    let apps = list.get("items").items().find(|item| item.str_at("metadata.name") == "apps").expect("apps");
+    let version = apps.get("versions").items().next().unwrap();
+    let deployments = version.get("resources").items().find(|r| r.str_at("resource") == "deployments").unwrap();
+    assert_eq!(deployments.get("shortNames").items().next().unwrap().as_str(), Some("deploy"));
+    let (plain, content_type) = json(&documents, "/apis", "application/json").unwrap();
+    assert_eq!((plain.str_at("kind"), content_type.as_str()), ("APIGroupList", "application/json"));
+}
+
+#[test]
+fn an_unchanged_document_is_not_sent_again() {
+    let documents = Documents::new(schema::resources());
+    let first = documents.answer("/apis", &HeaderMap::new()).unwrap().unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
+    let second = documents.answer("/apis", &headers).unwrap().unwrap();
+    assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+}

@@ -1,0 +1,38 @@
+//! The one mapping of our errors to the Status of the API.
+
+use object::Status;
+use store::StoreError;
+
+use crate::cache::CacheError;
+
+/// What a client is told of an error of the cache.
+pub fn from_cache(error: CacheError) -> Status {
+    match error {
+        CacheError::TooOld { requested, oldest } => {
+            Status::resource_expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        CacheError::TooNew { requested, current } => Status::resource_version_too_large(requested, current),
+        CacheError::Store(error) => from_store(error),
+        error @ CacheError::Corrupt { .. } => internal(&error),
+    }
+}
+
+/// What a client is told of an error of the store.
+pub fn from_store(error: StoreError) -> Status {
+    match error {
+        StoreError::Compacted { requested, oldest } => {
+            Status::resource_expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        StoreError::FutureRevision { requested, current } => {
+            Status::resource_version_too_large(requested.0, current.0)
+        }
+        StoreError::Closed => Status::service_unavailable("the server is shutting down"),
+        error => internal(&error),
+    }
+}
+
+/// An internal error, with its causes in the log and only its first line in the answer.
+pub fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    tracing::error!(error, "internal error");
+    Status::internal_error(error)
+}

@@ -1,0 +1,344 @@
+//! From an HTTP request to its answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response};
+use object::Status;
+
+use crate::ApiServer;
+use crate::authn::impersonated;
+use crate::authz::{Attributes, Target};
+use crate::body::{self, Body};
+use crate::negotiate::{Encoding, Format, Offers, negotiate};
+use crate::options::{DeleteOptions, Query};
+use crate::registry::{Answer, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer};
+use crate::request::RequestInfo;
+use crate::respond::{Writer, status_response};
+use crate::user::User;
+
+mod escalation;
+mod paths;
+
+/// What the connection knows of its peer.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The user that its client certificate names.
+    pub user: Option<User>,
+    /// Its address.
+    pub address: Option<std::net::SocketAddr>,
+}
+
+/// A request behind TLS and authentication, as [`ApiServer::operate`] takes it.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// What the path asks for.
+    pub info: RequestInfo,
+    /// The query, percent-encoded.
+    pub query: Option<String>,
+    /// The `Content-Type` of the body.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl ApiServer {
+    /// Answers a request that came over the network. Never fails: errors are answers too.
+    pub async fn handle<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<body::BodyError>,
+    {
+        let audit_id = self.clock.uid();
+        let info = RequestInfo::parse(request.method(), request.uri().path(), request.uri().query());
+        let accept = text(request.headers(), ACCEPT).map(str::to_owned);
+        let format = negotiate(accept.as_deref(), Offers { protobuf: true, views: true, discovery: true });
+        let plain = Format { encoding: format.map(|f| f.encoding).unwrap_or_default(), ..Format::default() };
+        let result = match self.identify(request.headers(), &peer) {
+            Err(status) => Err(status),
+            Ok(user) => {
+                tracing::debug!(user = user.name, verb = %info.verb, path = info.path, "request");
+                if !info.is_resource {
+                    self.path(&user, &info, &request).await
+                } else if crate::node_proxy::is_streaming(&info) {
+                    self.stream(&user, &info, request).await
+                } else {
+                    self.resource(&user, info, request, accept.as_deref()).await
+                }
+            }
+        };
+        let mut response = result.unwrap_or_else(|status| status_response(&status, plain));
+        if let Ok(id) = HeaderValue::from_str(&audit_id) {
+            response.headers_mut().insert("audit-id", id);
+        }
+        response
+    }
+
+    /// Who asks, after impersonation.
+    fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
+        let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
+        let Some(other) = impersonated(headers)? else { return Ok(user) };
+        let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+            let target = Target::Resource { group, resource, subresource, namespace, name };
+            if self.authorizer.authorize(&user, &Attributes { verb: "impersonate", target }).is_allowed() {
+                return Ok(());
+            }
+            let why = format!("User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope", user.name);
+            Err(Status::forbidden(group, resource, name, &why))
+        };
+        match crate::authn::service_account_name(&other.name) {
+            Some((namespace, name)) => may("", "serviceaccounts", "", namespace, name)?,
+            None => may("", "users", "", "", &other.name)?,
+        }
+        for group in other.groups.iter().filter(|group| !group.starts_with("system:serviceaccounts") && *group != crate::user::GROUP_AUTHENTICATED) {
+            may("", "groups", "", "", group)?;
+        }
+        for (key, values) in &other.extra {
+            for value in values {
+                may("authentication.k8s.io", "userextras", key, "", value)?;
+            }
+        }
+        if !other.uid.is_empty() {
+            may("authentication.k8s.io", "uids", "", "", &other.uid)?;
+        }
+        Ok(other)
+    }
+
+    /// Refuses what no rule allows.
+    ///
+    /// # Errors
+    /// 403 in upstream's words.
+    pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
+        if self.authorizer.authorize(user, &Attributes::from(info)).is_allowed() {
+            return Ok(());
+        }
+        if !info.is_resource {
+            let message = format!("User {:?} cannot {} path {:?}", user.name, info.verb, info.path);
+            return Err(Status::forbidden("", "", "", &message));
+        }
+        let scope = match (info.namespace.as_str(), info.resource.as_str()) {
+            ("", _) | (_, "namespaces") => "at the cluster scope".to_owned(),
+            (namespace, _) => format!("in the namespace {namespace:?}"),
+        };
+        let why = format!(
+            "User {:?} cannot {} resource {:?} in API group {:?} {scope}",
+            user.name,
+            info.verb,
+            info.resource_path(),
+            info.group
+        );
+        Err(Status::forbidden(&info.group, &info.resource_path(), &info.name, &why))
+    }
+
+    async fn resource<B>(
+        &self,
+        user: &User,
+        info: RequestInfo,
+        request: Request<B>,
+        accept: Option<&str>,
+    ) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<body::BodyError>,
+    {
+        self.authorize(user, &info)?;
+        let endpoint = self.endpoint(&info)?;
+        let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
+        let mut format = negotiate(accept, Offers { protobuf: true, views, discovery: false })?;
+        let (parts, incoming) = request.into_parts();
+        let query = Query::parse(parts.uri.query())?;
+        format.pretty |= query.pretty;
+        let writer = Writer {
+            format,
+            include: query.include_object,
+            gzip: text(&parts.headers, ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip")),
+            clock: self.clock.clone(),
+        };
+        let operation = Operation {
+            query: parts.uri.query().map(str::to_owned),
+            content_type: text(&parts.headers, CONTENT_TYPE).map(str::to_owned),
+            body: body::read(incoming).await?,
+            info,
+        };
+        let answer = self.perform(user, &endpoint, &operation, &query).await?;
+        Ok(writer.write(&endpoint, answer))
+    }
+
+    /// Answers a component in the same process, under its own identity: authorization and admission apply.
+    ///
+    /// # Errors
+    /// What the network would answer.
+    pub async fn operate(&self, user: &User, operation: &Operation) -> Result<Answer, Status> {
+        self.authorize(user, &operation.info)?;
+        let endpoint = self.endpoint(&operation.info)?;
+        let query = Query::parse(operation.query.as_deref())?;
+        self.perform(user, &endpoint, operation, &query).await
+    }
+
+    /// The endpoint of a path.
+    fn endpoint(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
+        let not_found = || Status::failure(object::Reason::NotFound, "the server could not find the requested resource");
+        let endpoint = self.registry.endpoint(&info.group, &info.version, &info.resource).ok_or_else(not_found)?;
+        let known = info.subresource.is_empty() || endpoint.def.subresource(&info.subresource).is_some();
+        // Objects of a namespace are not found without one, and those of the cluster not in one.
+        let misplaced = !info.name.is_empty()
+            && info.verb != "list"
+            && info.verb != "watch"
+            && (endpoint.namespaced() == info.namespace.is_empty())
+            && info.resource != "namespaces";
+        if known && !misplaced { Ok(Arc::clone(endpoint)) } else { Err(not_found()) }
+    }
+
+    async fn perform(
+        &self,
+        user: &User,
+        endpoint: &Arc<Endpoint>,
+        operation: &Operation,
+        query: &Query,
+    ) -> Result<Answer, Status> {
+        let info = &operation.info;
+        let named = matches!(&*info.verb, "list" | "watch" | "deletecollection");
+        let namespace = if info.resource == "namespaces" { "" } else { info.namespace.as_str() };
+        let call = Call {
+            user,
+            namespace,
+            name: if named { "" } else { &info.name },
+            subresource: &info.subresource,
+            dry_run: query.dry_run,
+        };
+        let registry = &self.registry;
+        match &*info.verb {
+            "get" if info.subresource == "scale" => registry.get_scale(endpoint, &call).await,
+            "get" => registry.get(endpoint, &call, query).await,
+            "list" => registry.list(endpoint, &call, query).await,
+            "watch" => registry.watch(endpoint, &call, query).await,
+            "create" => self.create(endpoint, &call, operation, query).await,
+            "update" => self.update(endpoint, &call, operation, query).await,
+            "patch" => {
+                let kind = PatchKind::of(operation.content_type.as_deref())?;
+                let patch = Patch::read(kind, &operation.body, query.field_validation)?;
+                registry.patch(endpoint, &call, &patch).await
+            }
+            "delete" => registry.delete(endpoint, &call, &delete_options(operation, query)?).await,
+            "deletecollection" => {
+                let options = delete_options(operation, query)?;
+                registry.delete_collection(endpoint, &call, query, &options).await
+            }
+            verb => Err(Status::method_not_supported(&info.group, &info.resource, verb)),
+        }
+    }
+
+    async fn create(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        operation: &Operation,
+        query: &Query,
+    ) -> Result<Answer, Status> {
+        let registry = &self.registry;
+        if call.subresource.is_empty() && !call.name.is_empty() {
+            return Err(Status::method_not_supported(&endpoint.def.group, &endpoint.def.plural, "create"));
+        }
+        let body = self.decode(endpoint, call, operation, query)?;
+        let mut answer = match (&*endpoint.def.plural, call.subresource) {
+            ("pods", "binding") => registry.bind(endpoint, call, &body.value).await?,
+            ("bindings", "") => {
+                let pods = registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
+                let name = body.value.str_at("metadata.name").to_owned();
+                registry.bind(pods, &Call { name: &name, ..*call }, &body.value).await?
+            }
+            ("pods", "eviction") => registry.evict(endpoint, call, &body.value).await?,
+            ("serviceaccounts", "token") => registry.token(endpoint, call, &body.value).await?,
+            (_, "") if Reviewer::answers(endpoint) => {
+                let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
+                reviewer.review(endpoint, call, body.value)?
+            }
+            (_, "") => {
+                self.check_escalation(endpoint, call, &body.value)?;
+                registry.create(endpoint, call, body.value).await?
+            }
+            (plural, subresource) => {
+                let resource = format!("{plural}/{subresource}");
+                return Err(Status::method_not_supported(&endpoint.def.group, &resource, "create"));
+            }
+        };
+        answer.warnings.extend(body.warnings);
+        Ok(answer)
+    }
+
+    async fn update(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        operation: &Operation,
+        query: &Query,
+    ) -> Result<Answer, Status> {
+        let body = self.decode(endpoint, call, operation, query)?;
+        let mut answer = match call.subresource {
+            "" | "status" => {
+                self.check_escalation(endpoint, call, &body.value)?;
+                self.registry.update(endpoint, call, body.value).await?
+            }
+            "scale" => self.registry.update_scale(endpoint, call, |_| Ok(body.value.clone())).await?,
+            _ => self.registry.update_part(endpoint, call, |_| Ok(body.value.clone())).await?,
+        };
+        answer.warnings.extend(body.warnings);
+        Ok(answer)
+    }
+
+    /// Decodes a body as what the path takes.
+    fn decode(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        operation: &Operation,
+        query: &Query,
+    ) -> Result<Decoded, Status> {
+        let encoding = Encoding::of_body(operation.content_type.as_deref())?;
+        if call.subresource.is_empty() {
+            let (api_version, kind) = (endpoint.api_version(), &*endpoint.def.kind);
+            let expected = Expected { api_version, kind, ty: &endpoint.def.ty };
+            return expected.decode(&operation.body, encoding, query.field_validation);
+        }
+        let subresource = endpoint.def.subresource(call.subresource);
+        let Some((subresource, ty)) = subresource.and_then(|s| Some((s, s.ty.as_ref()?))) else {
+            let resource = format!("{}/{}", endpoint.def.plural, call.subresource);
+            return Err(Status::method_not_supported(&endpoint.def.group, &resource, &operation.info.verb));
+        };
+        let api_version = crate::registry::api_version(&subresource.group, &subresource.version);
+        let expected = Expected { api_version: &api_version, kind: &subresource.kind, ty };
+        expected.decode(&operation.body, encoding, query.field_validation)
+    }
+}
+
+/// The options of a deletion, from its query and its body.
+fn delete_options(operation: &Operation, query: &Query) -> Result<DeleteOptions, Status> {
+    if operation.body.is_empty() {
+        return DeleteOptions::read(query, None);
+    }
+    let ty = schema::type_by_gvk("", "v1", "DeleteOptions")
+        .ok_or_else(|| Status::internal_error("the table lacks DeleteOptions"))?;
+    let encoding = Encoding::of_body(operation.content_type.as_deref())?;
+    let decoded = match encoding {
+        Encoding::Json => object::decode::decode_json(&operation.body, &ty).map(|decoded| decoded.value),
+        Encoding::Yaml => object::decode::decode_yaml(&operation.body, &ty).map(|decoded| decoded.value),
+        Encoding::Protobuf => {
+            let lookup = |_: &str, _: &str| Some(ty.clone());
+            let decoded = object::protobuf::decode(&operation.body, &lookup);
+            let decoded = decoded.map_err(|error| Status::bad_request(error.to_string()))?;
+            return DeleteOptions::read(query, Some(&decoded.value));
+        }
+    };
+    let value = decoded.map_err(|error| Status::bad_request(format!("unable to decode DeleteOptions: {error}")))?;
+    DeleteOptions::read(query, Some(&value))
+}
+
+fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a method only reads.
+pub fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}

@@ -1,0 +1,88 @@
+//! Paths that are no resources: health, version, discovery, OpenAPI.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use object::{Reason, Status, Value, value};
+
+use crate::body::{self, Body};
+use crate::request::RequestInfo;
+use crate::user::User;
+use crate::{ApiServer, KUBERNETES_VERSION, TOKEN_ISSUER};
+
+impl ApiServer {
+    pub(super) async fn path<B>(
+        &self,
+        user: &User,
+        info: &RequestInfo,
+        request: &Request<B>,
+    ) -> Result<Response<Body>, Status> {
+        self.authorize(user, info)?;
+        let not_found = || Status::failure(Reason::NotFound, "the server could not find the requested resource");
+        if !super::is_safe(request.method()) {
+            return Err(Status::method_not_supported("", "", &info.verb));
+        }
+        match info.path.trim_end_matches('/') {
+            "" => Ok(json(&self.path_list())),
+            "/version" => Ok(json(&version())),
+            "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
+                Ok(self.health(request.uri().query()))
+            }
+            "/.well-known/openid-configuration" => Ok(json(&value!({
+                "issuer": TOKEN_ISSUER,
+                "jwks_uri": format!("{TOKEN_ISSUER}/openid/v1/jwks"),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"]
+            }))),
+            path if path == "/api" || path == "/apis" || path.starts_with("/api/") || path.starts_with("/apis/") => {
+                self.discovery.answer(path, request.headers())?.ok_or_else(not_found)
+            }
+            path if path.starts_with("/openapi/") => {
+                self.openapi.answer(path, request.uri().query(), request.headers())?.ok_or_else(not_found)
+            }
+            _ => Err(not_found()),
+        }
+    }
+
+    fn path_list(&self) -> Value {
+        let mut paths = self.discovery.paths();
+        for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+            paths.push(path.to_owned());
+        }
+        paths.sort();
+        value!({"paths": paths.into_iter().map(Value::from).collect::<Vec<_>>()})
+    }
+
+    /// `ok`, and each check by name for those who ask verbosely.
+    fn health(&self, query: Option<&str>) -> Response<Body> {
+        let verbose = crate::request::query_pairs(query).any(|(key, _)| key == "verbose");
+        let text = if verbose { "[+]ping ok\n[+]etcd ok\n[+]informer-sync ok\nhealthz check passed\n" } else { "ok" };
+        let mut response = Response::new(body::full(text));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+    }
+}
+
+fn version() -> Value {
+    let number = KUBERNETES_VERSION.trim_start_matches('v');
+    let mut parts = number.split('.');
+    value!({
+        "major": parts.next().unwrap_or_default(),
+        "minor": parts.next().unwrap_or_default(),
+        "gitVersion": format!("{KUBERNETES_VERSION}+ironhull{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" })
+    })
+}
+
+/// A plain JSON answer.
+pub(super) fn json(value: &Value) -> Response<Body> {
+    let mut response = Response::new(body::full(object::json::to_bytes(value)));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,357 @@
+//! The options that requests carry in their query or body.
+
+use object::{FieldSelector, Selector, Status, Value, field};
+
+use crate::request::query_pairs;
+
+/// Which version a read wants (`resourceVersionMatch`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionMatch {
+    /// This version or a newer one.
+    NotOlderThan,
+    /// Just this version.
+    Exact,
+}
+
+/// What to do with unknown and duplicate fields (`fieldValidation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FieldValidation {
+    /// Drop them in silence.
+    Ignore,
+    /// Drop them and warn.
+    #[default]
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// Everything a query may say, read once. What does not belong to a verb is ignored, as upstream does.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// `labelSelector`
+    pub labels: Option<Selector>,
+    /// `fieldSelector`
+    pub fields: Option<FieldSelector>,
+    /// `resourceVersion`; `None` where missing or empty
+    pub resource_version: Option<u64>,
+    /// `resourceVersionMatch`
+    pub version_match: Option<VersionMatch>,
+    /// `limit`; 0 for none
+    pub limit: usize,
+    /// `continue`
+    pub continue_token: Option<String>,
+    /// `timeoutSeconds`
+    pub timeout_seconds: Option<u64>,
+    /// `watch`
+    pub watch: bool,
+    /// `allowWatchBookmarks`
+    pub bookmarks: bool,
+    /// `sendInitialEvents`
+    pub initial_events: Option<bool>,
+    /// `dryRun=All`
+    pub dry_run: bool,
+    /// `fieldValidation`
+    pub field_validation: FieldValidation,
+    /// `fieldManager`
+    pub field_manager: String,
+    /// `force` (of apply patches)
+    pub force: bool,
+    /// `pretty`
+    pub pretty: bool,
+    /// `gracePeriodSeconds`
+    pub grace_period_seconds: Option<i64>,
+    /// `propagationPolicy`
+    pub propagation: Option<Propagation>,
+    /// `orphanDependents`, which came before `propagationPolicy`
+    pub orphan_dependents: Option<bool>,
+    /// `includeObject` (of tables)
+    pub include_object: IncludeObject,
+}
+
+/// What happens to an object's dependents when it is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// They stay, without an owner.
+    Orphan,
+    /// They are deleted after it.
+    Background,
+    /// They are deleted before it.
+    Foreground,
+}
+
+/// What a table's rows carry of their objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncludeObject {
+    /// Nothing.
+    None,
+    /// Their metadata.
+    #[default]
+    Metadata,
+    /// The whole objects.
+    Object,
+}
+
+impl Query {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// 400 for text that a parameter cannot hold, 422 for a value that it must not have.
+    pub fn parse(query: Option<&str>) -> Result<Query, Status> {
+        let mut out = Query::default();
+        for (key, value) in query_pairs(query) {
+            out.take(&key, &value)?;
+        }
+        Ok(out)
+    }
+
+    fn take(&mut self, key: &str, value: &str) -> Result<(), Status> {
+        let invalid = |error: &dyn std::fmt::Display| {
+            Status::bad_request(format!("unable to parse requirement: {error}"))
+        };
+        match key {
+            "labelSelector" if !value.is_empty() => {
+                self.labels = Some(Selector::parse(value).map_err(|e| invalid(&e))?);
+            }
+            "fieldSelector" if !value.is_empty() => {
+                self.fields = Some(FieldSelector::parse(value).map_err(|e| Status::bad_request(e.to_string()))?);
+            }
+            "resourceVersion" if !value.is_empty() => self.resource_version = Some(version(value)?),
+            "resourceVersionMatch" if !value.is_empty() => self.version_match = Some(version_match(value)?),
+            "limit" if !value.is_empty() => {
+                let limit: i64 = number(key, value)?;
+                self.limit = usize::try_from(limit).unwrap_or(0);
+            }
+            "continue" if !value.is_empty() => self.continue_token = Some(value.to_owned()),
+            "timeoutSeconds" if !value.is_empty() => {
+                self.timeout_seconds = u64::try_from(number(key, value)?).ok().filter(|t| *t > 0);
+            }
+            "watch" => self.watch = truth(value),
+            "allowWatchBookmarks" => self.bookmarks = truth(value),
+            "sendInitialEvents" => self.initial_events = Some(truth(value)),
+            "dryRun" => self.dry_run = dry_run(&[value])?,
+            "fieldValidation" if !value.is_empty() => self.field_validation = field_validation(value)?,
+            "fieldManager" => self.field_manager = value.to_owned(),
+            "force" => self.force = truth(value),
+            "pretty" => self.pretty = truth(value),
+            "gracePeriodSeconds" if !value.is_empty() => {
+                self.grace_period_seconds = Some(number(key, value)?);
+            }
+            "propagationPolicy" if !value.is_empty() => self.propagation = Some(propagation(value)?),
+            "orphanDependents" if !value.is_empty() => self.orphan_dependents = Some(truth(value)),
+            "includeObject" => {
+                self.include_object = match value {
+                    "" | "Metadata" => IncludeObject::Metadata,
+                    "None" => IncludeObject::None,
+                    "Object" => IncludeObject::Object,
+                    other => {
+                        return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks the parameters of a list or a watch against each other (upstream: `ValidateListOptions`).
+    ///
+    /// # Errors
+    /// 422 with the field paths of what does not go together.
+    pub fn check_list(&self) -> Result<(), Status> {
+        let mut errors = field::Errors::default();
+        let matching = field::Path::root("resourceVersionMatch");
+        if self.watch {
+            self.check_watch(&mut errors);
+        } else if self.initial_events.is_some() {
+            errors.forbidden(
+                &field::Path::root("sendInitialEvents"),
+                "sendInitialEvents is forbidden for list",
+            );
+        } else if let Some(wanted) = self.version_match {
+            if self.resource_version.is_none() {
+                errors.forbidden(&matching, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if self.continue_token.is_some() {
+                errors.forbidden(&matching, "resourceVersionMatch is forbidden when continue is provided");
+            }
+            if wanted == VersionMatch::Exact && self.resource_version == Some(0) {
+                errors.forbidden(&matching, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+        }
+        if self.continue_token.is_some() && self.resource_version.is_some_and(|rv| rv > 0) {
+            errors.forbidden(
+                &field::Path::root("resourceVersion"),
+                "specifying resource version is not allowed when using continue",
+            );
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors)) }
+    }
+
+    fn check_watch(&self, errors: &mut field::Errors) {
+        let matching = field::Path::root("resourceVersionMatch");
+        if self.initial_events.is_some() {
+            if self.version_match.is_none() {
+                errors.forbidden(&matching, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+            } else if self.version_match != Some(VersionMatch::NotOlderThan) {
+                errors.not_supported(&matching, "Exact", &["NotOlderThan"]);
+            }
+            if self.initial_events == Some(true) && !self.bookmarks {
+                errors.forbidden(
+                    &field::Path::root("sendInitialEvents"),
+                    "sendInitialEvents requires allowWatchBookmarks",
+                );
+            }
+        } else if self.version_match.is_some() {
+            errors.forbidden(&matching, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        }
+    }
+}
+
+/// What a delete asks for, from its query and its body (a `DeleteOptions`); the body wins.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// `gracePeriodSeconds`
+    pub grace_period_seconds: Option<i64>,
+    /// `propagationPolicy`
+    pub propagation: Option<Propagation>,
+    /// `preconditions.uid`
+    pub uid: Option<String>,
+    /// `preconditions.resourceVersion`
+    pub resource_version: Option<String>,
+    /// `dryRun`
+    pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    /// Reads the body where there is one, the query otherwise.
+    ///
+    /// # Errors
+    /// 400 or 422 for values that are not possible.
+    pub fn read(query: &Query, body: Option<&Value>) -> Result<DeleteOptions, Status> {
+        let mut options = DeleteOptions {
+            grace_period_seconds: query.grace_period_seconds,
+            propagation: query.propagation.or_else(|| query.orphan_dependents.map(from_orphan)),
+            dry_run: query.dry_run,
+            ..DeleteOptions::default()
+        };
+        let Some(body) = body else { return Ok(options) };
+        let text = |path: &str| body.at(path).as_str().map(str::to_owned);
+        options.grace_period_seconds = body.get("gracePeriodSeconds").as_i64().or(options.grace_period_seconds);
+        options.uid = text("preconditions.uid");
+        options.resource_version = text("preconditions.resourceVersion");
+        let orphan = body.get("orphanDependents").as_bool();
+        if let Some(policy) = text("propagationPolicy") {
+            if orphan.is_some() {
+                return Err(invalid_delete(field::Error::invalid(
+                    &field::Path::root("propagationPolicy"),
+                    policy.as_str(),
+                    "orphanDependents and deletionPropagation cannot be both set",
+                )));
+            }
+            options.propagation = Some(propagation(&policy)?);
+        } else if let Some(orphan) = orphan {
+            options.propagation = Some(from_orphan(orphan));
+        }
+        let dry: Vec<&str> = body.get("dryRun").items().filter_map(Value::as_str).collect();
+        options.dry_run |= dry_run(&dry)?;
+        Ok(options)
+    }
+}
+
+fn from_orphan(orphan: bool) -> Propagation {
+    if orphan { Propagation::Orphan } else { Propagation::Background }
+}
+
+fn invalid_delete(error: field::Error) -> Status {
+    Status::invalid("meta.k8s.io", "DeleteOptions", "", &field::Errors::from(error))
+}
+
+fn truth(value: &str) -> bool {
+    !matches!(value, "false" | "0")
+}
+
+fn number(key: &str, value: &str) -> Result<i64, Status> {
+    value.parse().map_err(|_| {
+        Status::bad_request(format!("unable to decode query parameter {key:?}: {value:?} is not a whole number"))
+    })
+}
+
+fn version(value: &str) -> Result<u64, Status> {
+    value.parse().map_err(|_| {
+        Status::invalid(
+            "meta.k8s.io",
+            "ListOptions",
+            "",
+            &field::Errors::from(field::Error::invalid(
+                &field::Path::root("resourceVersion"),
+                value,
+                "must be a resource version that this server gave out",
+            )),
+        )
+    })
+}
+
+fn version_match(value: &str) -> Result<VersionMatch, Status> {
+    match value {
+        "NotOlderThan" => Ok(VersionMatch::NotOlderThan),
+        "Exact" => Ok(VersionMatch::Exact),
+        other => Err(Status::invalid(
+            "meta.k8s.io",
+            "ListOptions",
+            "",
+            &field::Errors::from(field::Error::not_supported(
+                &field::Path::root("resourceVersionMatch"),
+                other,
+                &["Exact", "NotOlderThan"],
+            )),
+        )),
+    }
+}
+
+fn propagation(value: &str) -> Result<Propagation, Status> {
+    match value {
+        "Orphan" => Ok(Propagation::Orphan),
+        "Background" => Ok(Propagation::Background),
+        "Foreground" => Ok(Propagation::Foreground),
+        other => Err(invalid_delete(field::Error::not_supported(
+            &field::Path::root("propagationPolicy"),
+            other,
+            &["Background", "Foreground", "Orphan"],
+        ))),
+    }
+}
+
+fn field_validation(value: &str) -> Result<FieldValidation, Status> {
+    match value {
+        "Ignore" => Ok(FieldValidation::Ignore),
+        "Warn" => Ok(FieldValidation::Warn),
+        "Strict" => Ok(FieldValidation::Strict),
+        other => Err(Status::invalid(
+            "meta.k8s.io",
+            "CreateOptions",
+            "",
+            &field::Errors::from(field::Error::not_supported(
+                &field::Path::root("fieldValidation"),
+                other,
+                &["Ignore", "Strict", "Warn"],
+            )),
+        )),
+    }
+}
+
+fn dry_run(values: &[&str]) -> Result<bool, Status> {
+    match values {
+        [] | [""] => Ok(false),
+        values if values.iter().all(|value| *value == "All") => Ok(true),
+        values => Err(Status::invalid(
+            "meta.k8s.io",
+            "CreateOptions",
+            "",
+            &field::Errors::from(field::Error::not_supported(
+                &field::Path::root("dryRun"),
+                values[0],
+                &["All"],
+            )),
+        )),
+    }
+}

@@ -1,0 +1,118 @@
+//! Creating objects.
+
+use object::{Reason, Status, Value, Versioned};
+use store::{Expect, Write, WriteOutcome};
+
+use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata};
+use crate::admission::Operation;
+use crate::cache::Collection;
+use crate::errors::{from_store, internal};
+
+/// How often a generated name is drawn anew when it is taken.
+const NAME_TRIES: usize = 8;
+
+impl Registry {
+    /// Makes an object.
+    ///
+    /// # Errors
+    /// 400, 403, 409 or 422, as upstream answers.
+    pub async fn create(&self, endpoint: &Endpoint, call: &Call<'_>, object: Value) -> Result<Answer, Status> {
+        let generates = object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
+        let mut tries = if generates { NAME_TRIES } else { 1 };
+        loop {
+            tries -= 1;
+            let result = self.create_once(endpoint, call, object.clone(), generates).await;
+            match result {
+                Err(status) if generates && status.reason == Reason::AlreadyExists => {
+                    if tries == 0 {
+                        let name = status.details.map(|details| details.name).unwrap_or_default();
+                        let def = endpoint.def;
+                        return Err(Status::generate_name_conflict(&def.group, &def.plural, &name, 1));
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn create_once(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        mut object: Value,
+        generates: bool,
+    ) -> Result<Answer, Status> {
+        let collection = endpoint.stored("create")?;
+        if !object.str_at("metadata.resourceVersion").is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        metadata::settle_namespace(endpoint, call, &mut object)?;
+        if generates {
+            metadata::generate_name(&mut object, &self.clock);
+        }
+        let name = object.str_at("metadata.name").to_owned();
+        let call = Call { name: &name, ..*call };
+        let what = call.attributes(Operation::Create, endpoint);
+        endpoint.strategy.default(&mut object);
+        self.admission.admit(&what, &mut object).await?;
+        endpoint.strategy.default(&mut object);
+        endpoint.strategy.prepare_create(&mut object);
+        metadata::stamp(&mut object, &self.clock, endpoint.strategy.tracks_generation());
+        let mut errors = metadata::validate(endpoint, &object);
+        errors.append(endpoint.strategy.validate(&object));
+        if !errors.is_empty() {
+            return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, &name, &errors));
+        }
+        self.admission.validate(&what, &object, &Value::Null).await?;
+        let warnings = endpoint.strategy.warnings(&object, None);
+        let allocation = self.services.allocate(endpoint, &mut object, None, call.dry_run).await?;
+        let stored = match &endpoint.conversion {
+            Some(conversion) => conversion.to_stored(object),
+            None => object,
+        };
+        let result = self.insert(endpoint, collection, &call, stored).await;
+        if result.is_err() || call.dry_run {
+            self.services.release(allocation).await;
+        }
+        Ok(Answer { warnings, ..Answer::created(result?) })
+    }
+
+    async fn insert(
+        &self,
+        endpoint: &Endpoint,
+        collection: &Collection,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<AnswerBody, Status> {
+        let key = collection.store_key(call.namespace, call.name);
+        let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, call.name);
+        if call.dry_run {
+            let found = self.hub.store().range(store::RangeRequest::exact(key)).await.map_err(from_store)?;
+            return if found.kvs.is_empty() { Ok(AnswerBody::Value(endpoint.present_value(object))) } else { Err(exists()) };
+        }
+        let bytes = collection.encode(object);
+        let outcome = self.hub.store().write(Write::put(key, bytes.clone(), Expect::Absent)).await;
+        match outcome.map_err(from_store)? {
+            WriteOutcome::Committed { revision, .. } => {
+                let version = collection.versioned(&bytes, revision.0).map_err(|error| internal(&error))?;
+                Ok(AnswerBody::Version(endpoint.present(&version)))
+            }
+            WriteOutcome::Conflict { .. } => Err(exists()),
+        }
+    }
+}
+
+impl Endpoint {
+    /// An object that is not stored, in the form this endpoint serves.
+    pub(super) fn present_value(&self, object: Value) -> Value {
+        match &self.conversion {
+            Some(conversion) => conversion.to_served(object),
+            None => object,
+        }
+    }
+
+    /// The tree of a stored version, in the form this endpoint serves.
+    pub(super) fn served_value(&self, version: &Versioned) -> Value {
+        self.present_value(version.value())
+    }
+}

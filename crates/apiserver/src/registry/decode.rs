@@ -1,0 +1,114 @@
+//! Bodies of requests.
+
+use object::decode::{DecodeError, Decoded, StrictError, decode_json, decode_value, decode_yaml};
+use object::{Status, Value};
+use schema::TypeRef;
+
+use crate::negotiate::Encoding;
+use crate::options::FieldValidation;
+
+/// What a body is expected to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The `apiVersion`.
+    pub api_version: &'a str,
+    /// The kind.
+    pub kind: &'a str,
+    /// The type of it.
+    pub ty: &'a TypeRef,
+}
+
+/// A decoded body.
+#[derive(Debug)]
+pub struct Body {
+    /// The object; `apiVersion` and `kind` are set.
+    pub value: Value,
+    /// What the client is warned of.
+    pub warnings: Vec<String>,
+}
+
+impl Expected<'_> {
+    /// Decodes a body.
+    ///
+    /// # Errors
+    /// 400 with upstream's words where the text is malformed, of another kind, or has fields that strict
+    /// validation refuses.
+    pub fn decode(&self, bytes: &[u8], encoding: Encoding, validation: FieldValidation) -> Result<Body, Status> {
+        let decoded = match encoding {
+            Encoding::Json => decode_json(bytes, self.ty),
+            Encoding::Yaml => decode_yaml(bytes, self.ty),
+            Encoding::Protobuf => return self.decode_protobuf(bytes),
+        };
+        self.finish(decoded, validation)
+    }
+
+    /// Checks a tree that a patch made.
+    ///
+    /// # Errors
+    /// As [`Expected::decode`], and 422 in place of 400 for values of wrong types.
+    pub fn check(&self, value: Value, validation: FieldValidation) -> Result<Body, Status> {
+        self.finish(decode_value(value, self.ty), validation)
+    }
+
+    fn decode_protobuf(&self, bytes: &[u8]) -> Result<Body, Status> {
+        let refuse = |error: &dyn std::fmt::Display| Status::bad_request(format!("{}: {error}", self.prefix()));
+        let lookup = |_: &str, _: &str| Some(self.ty.clone());
+        let decoded = object::protobuf::decode(bytes, &lookup).map_err(|error| refuse(&error))?;
+        let mut body = Body { value: decoded.value, warnings: Vec::new() };
+        self.check_kind(&mut body.value)?;
+        Ok(body)
+    }
+
+    fn finish(&self, decoded: Result<Decoded, DecodeError>, validation: FieldValidation) -> Result<Body, Status> {
+        let Decoded { mut value, strict_errors } = decoded.map_err(|error| self.undecodable(&error))?;
+        if value.as_map().is_none() {
+            return Err(Status::bad_request(format!("{}: the body is no object", self.prefix())));
+        }
+        self.check_kind(&mut value)?;
+        let findings = strict_errors.iter().map(StrictError::to_string);
+        let warnings = match validation {
+            FieldValidation::Ignore => Vec::new(),
+            FieldValidation::Warn => findings.collect(),
+            FieldValidation::Strict if strict_errors.is_empty() => Vec::new(),
+            FieldValidation::Strict => {
+                let findings: Vec<String> = findings.collect();
+                let message = format!("{}: strict decoding error: {}", self.prefix(), findings.join(", "));
+                return Err(Status::bad_request(message));
+            }
+        };
+        Ok(Body { value, warnings })
+    }
+
+    fn check_kind(&self, value: &mut Value) -> Result<(), Status> {
+        let (version, kind) = (value.str_at("apiVersion"), value.str_at("kind"));
+        if !version.is_empty() && version != self.api_version {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({})",
+                self.api_version
+            )));
+        }
+        if !kind.is_empty() && kind != self.kind {
+            return Err(Status::bad_request(format!(
+                "{kind} in version {:?} cannot be handled as a {}: the kind in the data ({kind}) does not match the expected kind ({})",
+                self.version(),
+                self.kind,
+                self.kind
+            )));
+        }
+        value.set("kind", self.kind);
+        value.set("apiVersion", self.api_version);
+        Ok(())
+    }
+
+    fn undecodable(&self, error: &DecodeError) -> Status {
+        Status::bad_request(format!("{}: {error}", self.prefix()))
+    }
+
+    fn prefix(&self) -> String {
+        format!("{} in version {:?} cannot be handled as a {}", self.kind, self.version(), self.kind)
+    }
+
+    fn version(&self) -> &str {
+        self.api_version.rsplit('/').next().unwrap_or_default()
+    }
+}

@@ -1,0 +1,102 @@
+//! The rules of `metadata`, which are the same for every kind.
+
+use clock::Clock;
+use object::field::Errors;
+use object::{Status, Value, field};
+
+use super::{Call, Endpoint};
+
+/// How many random characters follow `generateName`.
+pub const SUFFIX_LENGTH: usize = 5;
+/// How long the fixed part of a generated name may be: 63 with its suffix, so that it stays a DNS label.
+const GENERATE_NAME_MAX: usize = 63 - SUFFIX_LENGTH;
+
+/// Makes the namespace of the path the object's own.
+///
+/// # Errors
+/// 400 where the object names another.
+pub fn settle_namespace(endpoint: &Endpoint, call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
+    if !endpoint.namespaced() {
+        object.entry("metadata").remove("namespace");
+        return Ok(());
+    }
+    let given = object.str_at("metadata.namespace");
+    if given.is_empty() {
+        object.entry("metadata").set("namespace", call.namespace);
+    } else if given != call.namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the provided object does not match the namespace sent on the request: expected {:?}, got {given:?}",
+            call.namespace
+        )));
+    }
+    Ok(())
+}
+
+/// Gives a new object its identity.
+pub fn stamp(object: &mut Value, clock: &Clock, tracks_generation: bool) {
+    let metadata = object.entry("metadata");
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "managedFields"] {
+        metadata.remove(field);
+    }
+    metadata.set("uid", clock.uid());
+    metadata.set("creationTimestamp", clock.now_seconds().to_string());
+    if tracks_generation {
+        metadata.set("generation", 1i64);
+    } else {
+        metadata.remove("generation");
+    }
+}
+
+/// Completes `generateName`.
+pub fn generate_name(object: &mut Value, clock: &Clock) {
+    let metadata = object.entry("metadata");
+    let prefix: String = metadata.str_at("generateName").chars().take(GENERATE_NAME_MAX).collect();
+    metadata.set("name", format!("{prefix}{}", clock.name_suffix(SUFFIX_LENGTH)));
+}
+
+/// Carries over what an update may not change, and what the server alone sets.
+pub fn carry_over(object: &mut Value, old: &Value) {
+    let old = old.get("metadata");
+    let metadata = object.entry("metadata");
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"] {
+        match old.get(field) {
+            Value::Null => {
+                metadata.remove(field);
+            }
+            value => metadata.set(field, value.clone()),
+        }
+    }
+    metadata.remove("managedFields");
+    for field in ["uid", "creationTimestamp"] {
+        if metadata.get(field).is_null() && !old.get(field).is_null() {
+            metadata.set(field, old.get(field).clone());
+        }
+    }
+}
+
+/// Counts a change of everything but metadata and status.
+pub fn count_generation(object: &mut Value, old: &Value) {
+    let content = |object: &Value| {
+        let mut copy = object.clone();
+        copy.remove("metadata");
+        copy.remove("status");
+        copy
+    };
+    if content(object) != content(old) {
+        let generation = old.at("metadata.generation").as_i64().unwrap_or(0);
+        object.entry("metadata").set("generation", generation + 1);
+    }
+}
+
+/// What is wrong with the metadata of a new object.
+pub fn validate(endpoint: &Endpoint, object: &Value) -> Errors {
+    let rule = endpoint.strategy.name_rule();
+    let path = field::Path::root("metadata");
+    kinds::validation::validate_metadata(object.get("metadata"), endpoint.namespaced(), rule, &path)
+}
+
+/// What is wrong with a change of metadata.
+pub fn validate_update(object: &Value, old: &Value) -> Errors {
+    let path = field::Path::root("metadata");
+    kinds::validation::validate_metadata_update(object.get("metadata"), old.get("metadata"), &path)
+}

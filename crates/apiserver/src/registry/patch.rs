@@ -1,0 +1,128 @@
+//! Patching objects.
+
+use object::{Reason, Status, Value, patch};
+
+use super::decode::Expected;
+use super::{Answer, Call, Endpoint, Registry};
+use crate::options::FieldValidation;
+
+/// The form of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// A list of operations (RFC 6902).
+    Json,
+    /// A partial object (RFC 7386).
+    Merge,
+    /// A partial object whose lists merge by the API definition.
+    StrategicMerge,
+}
+
+impl PatchKind {
+    /// The media types that are understood.
+    pub const MEDIA_TYPES: [&'static str; 3] =
+        ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+
+    /// The form that a `Content-Type` names.
+    ///
+    /// # Errors
+    /// 415 for anything else.
+    pub fn of(content_type: Option<&str>) -> Result<PatchKind, Status> {
+        match content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
+            "application/json-patch+json" => Ok(PatchKind::Json),
+            "application/merge-patch+json" => Ok(PatchKind::Merge),
+            "application/strategic-merge-patch+json" => Ok(PatchKind::StrategicMerge),
+            _ => Err(Status::unsupported_media_type(&PatchKind::MEDIA_TYPES)),
+        }
+    }
+}
+
+/// A patch, read and ready to be applied.
+pub struct Patch {
+    kind: PatchKind,
+    content: Value,
+    validation: FieldValidation,
+}
+
+impl Patch {
+    /// Reads the body of a patch.
+    ///
+    /// # Errors
+    /// 400 where it is no JSON.
+    pub fn read(kind: PatchKind, body: &[u8], validation: FieldValidation) -> Result<Patch, Status> {
+        let content = object::yaml::parse(body)
+            .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        Ok(Patch { kind, content, validation })
+    }
+
+    /// The object after the patch, with what the client is warned of.
+    ///
+    /// # Errors
+    /// 400 for a patch that makes no sense, 422 for one that does not fit the object.
+    fn apply(&self, old: &Value, expected: Expected<'_>) -> Result<(Value, Vec<String>), Status> {
+        let target = old.clone();
+        let patched = match self.kind {
+            PatchKind::Json => patch::json_patch(target, &self.content),
+            PatchKind::Merge => patch::merge_patch(target, self.content.clone()),
+            PatchKind::StrategicMerge => patch::strategic_merge(target, self.content.clone(), expected.ty),
+        };
+        let patched = patched.map_err(|error| match error {
+            patch::Error::DoesNotApply(_) => {
+                let mut status = Status::failure(Reason::Invalid, error.to_string());
+                status.message = format!("the server rejected our request due to an error in our request: {error}");
+                status
+            }
+            error => Status::bad_request(error.to_string()),
+        })?;
+        let mut body = expected.check(patched, self.validation)?;
+        // What the patch did not name is the object's own, its version included.
+        let version = body.value.str_at("metadata.resourceVersion");
+        if version == old.str_at("metadata.resourceVersion") && !self.names_version() {
+            body.value.entry("metadata").remove("resourceVersion");
+        }
+        Ok((body.value, body.warnings))
+    }
+
+    /// Whether the patch says on which version it rests.
+    fn names_version(&self) -> bool {
+        match self.kind {
+            PatchKind::Json => self
+                .content
+                .items()
+                .any(|operation| operation.str_at("path").starts_with("/metadata/resourceVersion")),
+            PatchKind::Merge | PatchKind::StrategicMerge => {
+                !self.content.at("metadata.resourceVersion").is_null()
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// Changes an object by a patch.
+    ///
+    /// # Errors
+    /// As [`Registry::update`]; 415 for a kind of patch that the resource does not take.
+    pub async fn patch(&self, endpoint: &Endpoint, call: &Call<'_>, patch: &Patch) -> Result<Answer, Status> {
+        let mut warnings = Vec::new();
+        let mut answer = if call.subresource == "scale" {
+            let ty = schema::type_by_gvk("autoscaling", "v1", "Scale").ok_or_else(|| endpoint.not_found("scale"))?;
+            let expected = Expected { api_version: "autoscaling/v1", kind: "Scale", ty: &ty };
+            let change = |scale: &Value| {
+                let (scale, found) = patch.apply(scale, expected)?;
+                warnings = found;
+                Ok(scale)
+            };
+            self.update_scale(endpoint, call, change).await?
+        } else {
+            let expected =
+                Expected { api_version: endpoint.api_version(), kind: &endpoint.def.kind, ty: &endpoint.def.ty };
+            let change = |old: &Value| {
+                let (object, found) = patch.apply(old, expected)?;
+                warnings = found;
+                Ok(object)
+            };
+            self.update_part(endpoint, call, change).await?
+        };
+        answer.warnings.extend(warnings);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,37 @@
+//! Where objects are in the store: upstream's layout below `/registry/`, so that an etcd written by either can be
+//! read by the other.
+
+use schema::{ResourceDef, Verb};
+
+/// How a resource is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The path below `/registry/`.
+    pub path: &'static str,
+    /// The group of the stored objects.
+    pub group: &'static str,
+    /// Their version.
+    pub version: &'static str,
+    /// Their resource.
+    pub plural: &'static str,
+}
+
+/// How a resource is stored; `None` where it is not.
+pub fn storage_of(def: &'static ResourceDef) -> Option<Storage> {
+    let stored = def.verbs.contains(&Verb::List) && def.verbs.contains(&Verb::Create);
+    let own = Storage { path: &def.plural, group: &def.group, version: &def.version, plural: &def.plural };
+    let storage = match (&*def.group, &*def.plural) {
+        ("", "services") => Storage { path: "services/specs", ..own },
+        ("", "endpoints") => Storage { path: "services/endpoints", ..own },
+        ("", "nodes") => Storage { path: "minions", ..own },
+        ("", "replicationcontrollers") => Storage { path: "controllers", ..own },
+        // Events are served twice over one collection, and so are autoscalers.
+        ("events.k8s.io", "events") => Storage { group: "", version: "v1", ..own },
+        ("autoscaling", "horizontalpodautoscalers") => Storage { version: "v2", ..own },
+        ("networking.k8s.io", "ingresses") => Storage { path: "ingress", ..own },
+        ("apiextensions.k8s.io", _) => Storage { path: "apiextensions.k8s.io/customresourcedefinitions", ..own },
+        ("apiregistration.k8s.io", _) => Storage { path: "apiregistration.k8s.io/apiservices", ..own },
+        _ => own,
+    };
+    stored.then_some(storage)
+}

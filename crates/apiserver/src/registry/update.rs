@@ -1,0 +1,220 @@
+//! Changing objects.
+
+use object::{Status, Value, Versioned, field};
+use store::{Expect, Write, WriteOutcome};
+
+use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata};
+use crate::admission::Operation;
+use crate::cache::Collection;
+use crate::errors::{from_store, internal};
+
+/// How often a change is made anew when another one came between, for clients that did not say on which
+/// version it rests.
+const TRIES: usize = 16;
+
+/// Which part of an object an endpoint may change.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// All but `status`.
+    Main,
+    /// `status` and metadata.
+    Status,
+    /// What this says: it restores in the new object what may not change from the old one.
+    Only(fn(&mut Value, &Value)),
+}
+
+/// What a write came to.
+enum Written {
+    Done(AnswerBody),
+    /// Somebody else was faster.
+    Conflict,
+}
+
+impl Registry {
+    /// Replaces an object (or its status).
+    ///
+    /// # Errors
+    /// 404 where there is none, 409 where it changed since the client read it, 422 where it is not valid.
+    pub async fn update(&self, endpoint: &Endpoint, call: &Call<'_>, object: Value) -> Result<Answer, Status> {
+        let part = part_of(call.subresource);
+        let result = self.modify(endpoint, call, part, |_| Ok(object.clone())).await;
+        match result {
+            Err(status) if status.code == 404 && endpoint.strategy.creates_on_update() && call.subresource.is_empty() => {
+                self.create(endpoint, call, object).await
+            }
+            result => result,
+        }
+    }
+
+    /// Changes an object by a function of its present state, again if somebody else was faster.
+    pub(super) async fn modify(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        part: Part,
+        mut change: impl FnMut(&Value) -> Result<Value, Status>,
+    ) -> Result<Answer, Status> {
+        let collection = endpoint.stored("update")?;
+        for _ in 0..TRIES {
+            let current = self.current(endpoint, collection, call.namespace, call.name).await?;
+            let old = endpoint.served_value(&current);
+            let mut object = change(&old)?;
+            let conditional = check_identity(endpoint, call, &object, &old)?;
+            let warnings = self.ready(endpoint, call, part, &mut object, &old).await?;
+            let allocation = match part {
+                Part::Main => self.services.allocate(endpoint, &mut object, Some(&old), call.dry_run).await?,
+                Part::Status | Part::Only(_) => Default::default(),
+            };
+            let written = self.put(endpoint, collection, call, &current, object, &old).await;
+            match written {
+                Ok(Written::Done(body)) => {
+                    if call.dry_run {
+                        self.services.release(allocation).await;
+                    } else {
+                        self.services.retire(allocation).await;
+                    }
+                    return Ok(Answer { warnings, ..Answer::ok(body) });
+                }
+                Ok(Written::Conflict) if !conditional => self.services.release(allocation).await,
+                Ok(Written::Conflict) => {
+                    self.services.release(allocation).await;
+                    return Err(endpoint.conflict(call.name, object::MODIFIED));
+                }
+                Err(status) => {
+                    self.services.release(allocation).await;
+                    return Err(status);
+                }
+            }
+        }
+        Err(endpoint.conflict(call.name, object::MODIFIED))
+    }
+
+    /// Defaults, admits and validates a changed object; warnings come back.
+    async fn ready(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        part: Part,
+        object: &mut Value,
+        old: &Value,
+    ) -> Result<Vec<String>, Status> {
+        let strategy = endpoint.strategy;
+        let what = call.attributes(Operation::Update, endpoint);
+        metadata::settle_namespace(endpoint, call, object)?;
+        strategy.default(object);
+        self.admission.admit(&what, object).await?;
+        strategy.default(object);
+        metadata::carry_over(object, old);
+        match part {
+            Part::Main => strategy.prepare_update(object, old),
+            Part::Status => strategy.prepare_status_update(object, old),
+            Part::Only(restore) => restore(object, old),
+        }
+        if strategy.tracks_generation() {
+            metadata::count_generation(object, old);
+        }
+        let mut errors = metadata::validate_update(object, old);
+        errors.append(match part {
+            Part::Main | Part::Only(_) => strategy.validate_update(object, old),
+            Part::Status => strategy.validate_status_update(object, old),
+        });
+        if !errors.is_empty() {
+            return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, call.name, &errors));
+        }
+        self.admission.validate(&what, object, old).await?;
+        Ok(strategy.warnings(object, Some(old)))
+    }
+
+    /// Writes a changed object, or removes it where this change was all that its deletion waited for.
+    async fn put(
+        &self,
+        endpoint: &Endpoint,
+        collection: &Collection,
+        call: &Call<'_>,
+        current: &Versioned,
+        mut object: Value,
+        old: &Value,
+    ) -> Result<Written, Status> {
+        let finished = is_finished(endpoint, &object, old);
+        object.entry("metadata").set("resourceVersion", current.resource_version().to_string());
+        if call.dry_run {
+            return Ok(Written::Done(AnswerBody::Value(object)));
+        }
+        let key = collection.store_key(call.namespace, call.name);
+        let expect = Expect::ModRevision(store::Revision(current.resource_version()));
+        if finished {
+            let outcome = self.hub.store().write(Write::delete(key, expect)).await.map_err(from_store)?;
+            return Ok(match outcome {
+                WriteOutcome::Committed { .. } => {
+                    self.services.deleted(endpoint, old).await;
+                    Written::Done(AnswerBody::Value(object))
+                }
+                WriteOutcome::Conflict { .. } => Written::Conflict,
+            });
+        }
+        if object == *old {
+            return Ok(Written::Done(AnswerBody::Version(endpoint.present(current))));
+        }
+        let stored = match &endpoint.conversion {
+            Some(conversion) => conversion.to_stored(object),
+            None => object,
+        };
+        let bytes = collection.encode(stored);
+        let outcome = self.hub.store().write(Write::put(key, bytes.clone(), expect)).await;
+        match outcome.map_err(from_store)? {
+            WriteOutcome::Committed { revision, .. } => {
+                let version = collection.versioned(&bytes, revision.0).map_err(|error| internal(&error))?;
+                Ok(Written::Done(AnswerBody::Version(endpoint.present(&version))))
+            }
+            WriteOutcome::Conflict { .. } => Ok(Written::Conflict),
+        }
+    }
+}
+
+/// The part that a path changes.
+pub(super) fn part_of(subresource: &str) -> Part {
+    if subresource == "status" { Part::Status } else { Part::Main }
+}
+
+/// Whether the change lets a deletion that waits come to its end.
+fn is_finished(endpoint: &Endpoint, object: &Value, old: &Value) -> bool {
+    !object.at("metadata.deletionTimestamp").is_null()
+        && object.at("metadata.finalizers").is_empty()
+        && !endpoint.strategy.blocks_deletion(object)
+        && old.at("metadata.deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
+        // Objects that wait for an agent alone are removed by the agent's own deletion.
+        && (!old.at("metadata.finalizers").is_empty() || endpoint.strategy.blocks_deletion(old))
+}
+
+/// Checks that the object is the one of the path, in the version that the client means; tells whether it means
+/// one.
+fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Value) -> Result<bool, Status> {
+    let name = object.str_at("metadata.name");
+    if name.is_empty() {
+        return Err(Status::bad_request("name must be provided"));
+    }
+    if name != call.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.name
+        )));
+    }
+    let (uid, old_uid) = (object.str_at("metadata.uid"), old.str_at("metadata.uid"));
+    if !uid.is_empty() && uid != old_uid {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+        return Err(endpoint.conflict(call.name, &why));
+    }
+    match object.str_at("metadata.resourceVersion") {
+        "" | "0" if endpoint.strategy.updates_unconditionally() => Ok(false),
+        "" | "0" => {
+            let path = field::Path::root("metadata").child("resourceVersion").to_string();
+            let error = field::Error::invalid(&field::Path::root(&path), 0i64, "must be specified for an update");
+            Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, name, &error.into()))
+        }
+        version if version == old.str_at("metadata.resourceVersion") => Ok(true),
+        version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
+            "metadata.resourceVersion: Invalid value: {version:?}: must be a resource version that this server gave out"
+        ))),
+        _ => Err(endpoint.conflict(call.name, object::MODIFIED)),
+    }
+}

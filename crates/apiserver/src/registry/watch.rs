@@ -1,0 +1,184 @@
+//! Following collections.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object::{Status, Versioned};
+use tokio::time::Instant;
+
+use super::read::{Filter, watch_error};
+use super::{Answer, AnswerBody, Call, Endpoint, Registry};
+use crate::cache::{Change, ChangeKind, Watcher};
+use crate::errors::from_cache;
+use crate::options::Query;
+
+/// The shortest time a watch lasts if the client names none; the longest is twice that.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
+/// How often a client that asked for bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before its end a watch sends its last bookmark.
+const LAST_BOOKMARK_BEFORE: Duration = Duration::from_secs(2);
+
+/// One thing that a watch tells.
+#[derive(Clone, Debug)]
+pub enum WatchItem {
+    /// An object came to match.
+    Added(Versioned),
+    /// It changed.
+    Modified(Versioned),
+    /// It is gone, or matches no longer.
+    Deleted(Versioned),
+    /// Everything up to this version was told.
+    Bookmark {
+        /// The version.
+        revision: u64,
+        /// This ends the initial events of a streamed list.
+        ends_initial: bool,
+    },
+}
+
+/// An open watch.
+pub struct WatchReply {
+    endpoint: Arc<Endpoint>,
+    hub: Arc<crate::cache::Hub>,
+    filter: Filter,
+    watcher: Watcher,
+    ready: VecDeque<WatchItem>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    ends: Instant,
+    /// The version up to which everything was told.
+    told: u64,
+}
+
+impl std::fmt::Debug for WatchReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "watch of {} after {}", self.endpoint.def.plural, self.told)
+    }
+}
+
+impl Registry {
+    /// Opens a watch.
+    ///
+    /// # Errors
+    /// 410 where it would start too far back, 422 for options that do not go together.
+    pub async fn watch(&self, endpoint: &Arc<Endpoint>, call: &Call<'_>, query: &Query) -> Result<Answer, Status> {
+        let query = &Query { watch: true, ..query.clone() };
+        query.check_list()?;
+        let collection = endpoint.stored("watch")?;
+        let filter = Filter::new(endpoint, call, query)?;
+        let wants_initial = query.initial_events.unwrap_or(matches!(query.resource_version, None | Some(0)));
+        let mut ready = VecDeque::new();
+        let (watcher, told) = if wants_initial {
+            match query.resource_version {
+                None => self.hub.catch_up().await,
+                Some(revision) => self.hub.wait_for(revision).await,
+            }
+            .map_err(from_cache)?;
+            let (snapshot, watcher) = collection.watch_from_now(&self.hub);
+            let matching = snapshot.objects.values().filter(|object| filter.matches(object));
+            ready.extend(matching.map(|object| WatchItem::Added(endpoint.present(object))));
+            if query.initial_events == Some(true) {
+                ready.push_back(WatchItem::Bookmark { revision: snapshot.revision, ends_initial: true });
+            }
+            (watcher, snapshot.revision)
+        } else if let Some(revision) = query.resource_version.filter(|revision| *revision > 0) {
+            if revision > self.hub.revision() {
+                self.hub.wait_for(revision).await.map_err(from_cache)?;
+            }
+            (collection.watch_from(revision).map_err(from_cache)?, revision)
+        } else {
+            let (snapshot, watcher) = collection.watch_from_now(&self.hub);
+            (watcher, snapshot.revision)
+        };
+        let timeout = query.timeout_seconds.map_or_else(
+            || TIMEOUT_MIN + Duration::from_secs(self.clock.random_below(TIMEOUT_MIN.as_secs())),
+            Duration::from_secs,
+        );
+        let now = Instant::now();
+        let ends = now + timeout.min(Duration::from_secs(86_400));
+        let last_bookmark = ends - LAST_BOOKMARK_BEFORE.min(timeout);
+        Ok(Answer::ok(AnswerBody::Watch(WatchReply {
+            endpoint: Arc::clone(endpoint),
+            hub: Arc::clone(&self.hub),
+            filter,
+            watcher,
+            ready,
+            bookmarks: query.bookmarks,
+            next_bookmark: (now + BOOKMARK_EVERY).min(last_bookmark),
+            ends,
+            told,
+        })))
+    }
+}
+
+impl WatchReply {
+    /// The endpoint that is watched.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// What the watch tells next; `None` when its time is over.
+    ///
+    /// # Errors
+    /// 410 where this watch was too slow. Nothing follows an error.
+    pub async fn next(&mut self) -> Option<Result<WatchItem, Status>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            let bookmark = async {
+                if self.bookmarks { tokio::time::sleep_until(self.next_bookmark).await } else { std::future::pending().await }
+            };
+            tokio::select! {
+                biased;
+                changes = self.watcher.next() => match changes {
+                    Err(error) => return Some(Err(watch_error(error))),
+                    Ok(changes) => {
+                        for change in changes {
+                            self.told = change.revision;
+                            self.ready.extend(self.tell(&change));
+                        }
+                    }
+                },
+                () = tokio::time::sleep_until(self.ends) => return None,
+                () = bookmark => {
+                    let now = Instant::now();
+                    let last = self.ends.checked_sub(LAST_BOOKMARK_BEFORE).unwrap_or(now);
+                    self.next_bookmark = if now >= last { self.ends + BOOKMARK_EVERY } else { (now + BOOKMARK_EVERY).min(last) };
+                    // Read before the log is looked at: if nothing waits there, all up to it was told.
+                    let reached = self.hub.revision();
+                    if self.watcher.is_waiting() {
+                        self.told = self.told.max(reached);
+                    }
+                    return Some(Ok(WatchItem::Bookmark { revision: self.told, ends_initial: false }));
+                }
+            }
+        }
+    }
+
+    /// How a change looks through the selectors: an object that stops matching is deleted for this client.
+    fn tell(&self, change: &Change) -> Option<WatchItem> {
+        let is_match = change.kind != ChangeKind::Deleted && self.filter.matches(&change.object);
+        let was_match = change.previous.as_ref().is_some_and(|previous| self.filter.matches(previous));
+        match (was_match, is_match) {
+            (false, true) => Some(WatchItem::Added(self.endpoint.present(&change.object))),
+            (true, true) => Some(WatchItem::Modified(self.endpoint.present(&change.object))),
+            (true, false) => Some(WatchItem::Deleted(self.endpoint.present(&self.last_state(change)))),
+            (false, false) => None,
+        }
+    }
+
+    /// The last state that matched, with the version of the change.
+    fn last_state(&self, change: &Change) -> Versioned {
+        match &change.previous {
+            Some(previous) if change.kind != ChangeKind::Deleted => {
+                let collection = self.endpoint.collection.as_ref();
+                let at_change = collection.and_then(|c| c.at_version(previous, change.revision).ok());
+                at_change.unwrap_or_else(|| change.object.clone())
+            }
+            _ => change.object.clone(),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Answers on the wire: the object, list or watch in the form that was negotiated.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use clock::Clock;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::stream;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
+use http::{Response, StatusCode};
+use object::{Status, Value, Versioned, value};
+
+use crate::body::{self, Body};
+use crate::errors::internal;
+use crate::negotiate::{Encoding, Format, View};
+use crate::options::IncludeObject;
+use crate::registry::{Answer, AnswerBody, Endpoint, Listing, WatchItem, WatchReply};
+use crate::table;
+
+/// From which size on answers are compressed for clients that accept it, in bytes (upstream: 128 KiB).
+const COMPRESS_FROM: usize = 128 << 10;
+
+/// How an answer is to be written.
+#[derive(Clone)]
+pub struct Writer {
+    /// The form.
+    pub format: Format,
+    /// What a table's rows carry.
+    pub include: IncludeObject,
+    /// The client accepts gzip.
+    pub gzip: bool,
+    /// Tells ages.
+    pub clock: Clock,
+}
+
+impl Writer {
+    /// The HTTP answer. Objects of `endpoint`'s kind are shown in its views.
+    pub fn write(&self, endpoint: &Arc<Endpoint>, answer: Answer) -> Response<Body> {
+        let Answer { code, body, warnings } = answer;
+        let written = match body {
+            AnswerBody::Watch(watch) => Ok(self.watch(watch)),
+            AnswerBody::Status(status) => return with_warnings(status_response(&status, self.format), &warnings),
+            AnswerBody::List(listing) => self.list(endpoint, &listing).map(|bytes| self.whole(code, bytes)),
+            AnswerBody::Version(version) => self.version(endpoint, &version).map(|bytes| self.whole(code, bytes)),
+            AnswerBody::Value(value) => self.value(endpoint, &value).map(|bytes| self.whole(code, bytes)),
+        };
+        match written {
+            Ok(response) => with_warnings(response, &warnings),
+            Err(status) => status_response(&status, self.format),
+        }
+    }
+
+    fn whole(&self, code: u16, bytes: Bytes) -> Response<Body> {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.encoding.content_type()));
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        if self.gzip && bytes.len() >= COMPRESS_FROM {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            *response.body_mut() = body::full(compress(&bytes));
+        } else {
+            *response.body_mut() = body::full(bytes);
+        }
+        response
+    }
+
+    fn version(&self, endpoint: &Endpoint, version: &Versioned) -> Result<Bytes, Status> {
+        match (self.format.view, self.format.encoding) {
+            (View::Object, Encoding::Json) if !self.format.pretty => Ok(version.json().clone()),
+            (View::Object, Encoding::Protobuf) => {
+                let raw = version.protobuf(&endpoint.def.ty).map_err(|error| internal(&error))?;
+                Ok(object::protobuf::envelope(version.api_version(), version.kind(), &raw))
+            }
+            _ => self.value(endpoint, &version.value()),
+        }
+    }
+
+    fn value(&self, endpoint: &Endpoint, object: &Value) -> Result<Bytes, Status> {
+        match self.format.view {
+            View::Table(version) if is_of(endpoint, object) => {
+                let table = table::of_object(endpoint, object, version, self.include, &self.clock);
+                Ok(self.encode(&table))
+            }
+            View::Metadata(version) if is_of(endpoint, object) => {
+                let metadata = table::metadata_of(object, version);
+                self.encode_typed(&metadata, "meta.k8s.io", "v1", "PartialObjectMetadata")
+            }
+            _ => {
+                let (group, version) = group_version(object.str_at("apiVersion"));
+                self.encode_typed(object, group, version, object.str_at("kind"))
+            }
+        }
+    }
+
+    fn encode(&self, object: &Value) -> Bytes {
+        match self.format.encoding {
+            Encoding::Yaml => object::yaml::to_string(object).into(),
+            _ if self.format.pretty => pretty(object),
+            _ => object::json::to_bytes(object),
+        }
+    }
+
+    fn encode_typed(&self, object: &Value, group: &str, version: &str, kind: &str) -> Result<Bytes, Status> {
+        if self.format.encoding != Encoding::Protobuf {
+            return Ok(self.encode(object));
+        }
+        let ty = schema::type_by_gvk(group, version, kind)
+            .ok_or_else(|| Status::internal_error(format!("{kind} of {group}/{version} has no protobuf form")))?;
+        object::protobuf::encode(object, &ty).map_err(|error| internal(&error))
+    }
+
+    fn list(&self, endpoint: &Arc<Endpoint>, listing: &Listing) -> Result<Bytes, Status> {
+        match (self.format.view, self.format.encoding) {
+            (View::Table(version), _) => {
+                let table = table::of_list(endpoint, listing, version, self.include, &self.clock);
+                Ok(self.encode(&table))
+            }
+            (View::Metadata(version), _) => {
+                let list = table::metadata_of_list(listing, version);
+                self.encode_typed(&list, "meta.k8s.io", "v1", "PartialObjectMetadataList")
+            }
+            (_, Encoding::Json) if !self.format.pretty => Ok(list_json(endpoint, listing)),
+            (_, Encoding::Protobuf) => list_protobuf(endpoint, listing),
+            _ => {
+                let whole = object::json::parse(&list_json(endpoint, listing)).map_err(|error| internal(&error))?;
+                Ok(self.encode(&whole))
+            }
+        }
+    }
+
+    fn watch(&self, watch: WatchReply) -> Response<Body> {
+        let writer = WatchWriter { writer: self.clone(), watch, first: true, ended: false };
+        let frames = stream::unfold(writer, |mut writer| async move {
+            let frame = writer.next().await?;
+            Some((Ok(frame), writer))
+        });
+        let mut response = Response::new(body::stream(frames));
+        let content_type = HeaderValue::from_static(self.format.encoding.stream_content_type());
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        response
+    }
+}
+
+/// Writes a watch frame by frame.
+struct WatchWriter {
+    writer: Writer,
+    watch: WatchReply,
+    /// The next table is the first, which carries the columns.
+    first: bool,
+    ended: bool,
+}
+
+impl WatchWriter {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let frame = match self.watch.next().await? {
+            Ok(item) => self.item(item),
+            Err(status) => Err(status),
+        };
+        Some(frame.unwrap_or_else(|status| {
+            self.ended = true;
+            let status = status.to_value();
+            self.frame("ERROR", "v1", "Status", || Ok(object::json::to_bytes(&status)), || {
+                let ty = schema::type_by_gvk("", "v1", "Status");
+                ty.and_then(|ty| object::protobuf::encode(&status, &ty).ok()).ok_or_else(|| Status::internal_error("Status"))
+            })
+            .unwrap_or_default()
+        }))
+    }
+
+    fn item(&mut self, item: WatchItem) -> Result<Bytes, Status> {
+        let (name, version) = match item {
+            WatchItem::Added(version) => ("ADDED", version),
+            WatchItem::Modified(version) => ("MODIFIED", version),
+            WatchItem::Deleted(version) => ("DELETED", version),
+            WatchItem::Bookmark { revision, ends_initial } => return self.bookmark(revision, ends_initial),
+        };
+        let endpoint = Arc::clone(self.watch.endpoint());
+        if let View::Table(_) = self.writer.format.view {
+            return self.table(name, &version.value());
+        }
+        let json = || {
+            let plain = Writer { format: Format { encoding: Encoding::Json, pretty: false, ..self.writer.format }, ..self.writer.clone() };
+            plain.version(&endpoint, &version)
+        };
+        self.frame(name, version.api_version(), version.kind(), json, || self.writer.version(&endpoint, &version))
+    }
+
+    fn table(&mut self, name: &str, object: &Value) -> Result<Bytes, Status> {
+        let View::Table(version) = self.writer.format.view else {
+            return Err(Status::internal_error("the watch shows no tables"));
+        };
+        let endpoint = Arc::clone(self.watch.endpoint());
+        let mut table = table::of_object(&endpoint, object, version, self.writer.include, &self.writer.clock);
+        if !std::mem::take(&mut self.first) {
+            table.set("columnDefinitions", Value::from(Vec::new()));
+        }
+        let json = object::json::to_bytes(&table);
+        self.frame(name, version.api_version(), "Table", || Ok(json), || Err(Status::not_acceptable(&[])))
+    }
+
+    fn bookmark(&mut self, revision: u64, ends_initial: bool) -> Result<Bytes, Status> {
+        let endpoint = Arc::clone(self.watch.endpoint());
+        let mut object = value!({
+            "kind": &*endpoint.def.kind, "apiVersion": endpoint.api_version(),
+            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}
+        });
+        if ends_initial {
+            object.entry("metadata").set("annotations", value!({"k8s.io/initial-events-end": "true"}));
+        }
+        match self.writer.format.view {
+            View::Table(_) => self.table("BOOKMARK", &object),
+            View::Metadata(version) => {
+                object.set("kind", "PartialObjectMetadata");
+                object.set("apiVersion", version.api_version());
+                self.plain_bookmark(&object)
+            }
+            _ => self.plain_bookmark(&object),
+        }
+    }
+
+    fn plain_bookmark(&self, object: &Value) -> Result<Bytes, Status> {
+        let (api_version, kind) = (object.str_at("apiVersion"), object.str_at("kind"));
+        self.frame("BOOKMARK", api_version, kind, || Ok(object::json::to_bytes(object)), || {
+            let (group, version) = group_version(api_version);
+            self.writer.encode_typed(object, group, version, kind)
+        })
+    }
+
+    /// One event in the stream's encoding: a JSON document and a line's end, or a length and a protobuf message.
+    fn frame(
+        &self,
+        name: &str,
+        _api_version: &str,
+        _kind: &str,
+        json: impl FnOnce() -> Result<Bytes, Status>,
+        protobuf: impl FnOnce() -> Result<Bytes, Status>,
+    ) -> Result<Bytes, Status> {
+        if self.writer.format.encoding == Encoding::Protobuf {
+            return Ok(object::protobuf::watch_frame(name, &protobuf()?));
+        }
+        let object = json()?;
+        let mut frame = BytesMut::with_capacity(object.len() + 40);
+        frame.put_slice(b"{\"type\":\"");
+        frame.put_slice(name.as_bytes());
+        frame.put_slice(b"\",\"object\":");
+        frame.put_slice(&object);
+        frame.put_slice(b"}\n");
+        Ok(frame.freeze())
+    }
+}
+
+/// The JSON of a list: the objects' own bytes, joined.
+fn list_json(endpoint: &Endpoint, listing: &Listing) -> Bytes {
+    let size: usize = listing.items.iter().map(|item| item.json().len() + 1).sum();
+    let mut json = BytesMut::with_capacity(size + 256);
+    let head = value!({
+        "kind": &*endpoint.def.list_kind, "apiVersion": endpoint.api_version(),
+        "metadata": table::list_metadata(listing)
+    });
+    let head = object::json::to_bytes(&head);
+    json.put_slice(&head[..head.len() - 1]);
+    json.put_slice(b",\"items\":[");
+    for (index, item) in listing.items.iter().enumerate() {
+        if index > 0 {
+            json.put_u8(b',');
+        }
+        json.put_slice(item.json());
+    }
+    json.put_slice(b"]}");
+    json.freeze()
+}
+
+fn list_protobuf(endpoint: &Endpoint, listing: &Listing) -> Result<Bytes, Status> {
+    let mut items = Vec::with_capacity(listing.items.len());
+    for item in &listing.items {
+        items.push(item.protobuf(&endpoint.def.ty).map_err(|error| internal(&error))?);
+    }
+    let metadata = table::list_metadata(listing);
+    object::protobuf::encode_list(endpoint.api_version(), &endpoint.def.list_kind, &metadata, &items)
+        .map_err(|error| internal(&error))
+}
+
+/// The answer that tells how a request went.
+pub fn status_response(status: &Status, format: Format) -> Response<Body> {
+    let value = status.to_value();
+    let (encoding, bytes) = match format.encoding {
+        Encoding::Protobuf => {
+            let ty = schema::type_by_gvk("", "v1", "Status");
+            match ty.and_then(|ty| object::protobuf::encode(&value, &ty).ok()) {
+                Some(bytes) => (Encoding::Protobuf, bytes),
+                None => (Encoding::Json, object::json::to_bytes(&value)),
+            }
+        }
+        Encoding::Yaml => (Encoding::Yaml, object::yaml::to_string(&value).into()),
+        Encoding::Json => (Encoding::Json, object::json::to_bytes(&value)),
+    };
+    let mut response = Response::new(body::full(bytes));
+    *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if let Some(seconds) = status.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn with_warnings(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
+    for warning in warnings {
+        let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(header) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(WARNING, header);
+        }
+    }
+    response
+}
+
+/// Indented JSON, for people.
+fn pretty(object: &Value) -> Bytes {
+    let mut text = serde_json::to_vec_pretty(object).expect("a tree has string keys and finite numbers");
+    text.push(b'\n');
+    text.into()
+}
+
+/// Whether the object is of the endpoint's own kind, so that its views can show it.
+fn is_of(endpoint: &Endpoint, object: &Value) -> bool {
+    object.str_at("kind") == endpoint.def.kind
+}
+
+/// The two parts of an `apiVersion`.
+pub fn group_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    encoder.write_all(bytes).expect("writing to memory cannot fail");
+    encoder.finish().expect("writing to memory cannot fail")
+}

@@ -1,0 +1,139 @@
+//! Listening: TLS with optional client certificates, HTTP/1.1 and HTTP/2.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::certificate_user;
+use crate::handler::Peer;
+use crate::pki::{KeyedCertificate, Pki, Subject};
+use crate::{ApiServer, Config, StartError};
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long open requests may go on when the server ends; watches are cut.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// How many requests one connection may have open at once, as upstream allows.
+const STREAMS_MAX: u32 = 250;
+
+/// The TLS side of a server with this certificate.
+///
+/// # Errors
+/// [`StartError::Tls`] where the certificate cannot be used.
+pub fn tls(pki: &Pki, certificate: &KeyedCertificate) -> Result<TlsAcceptor, StartError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pki.client.certificate())? {
+        roots.add(certificate)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&certificate.certificate)?, private_key(&certificate.key)?)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The certificates of a PEM text.
+///
+/// # Errors
+/// [`rustls::Error`] where the text holds none or is damaged.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, rustls::Error> {
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| rustls::Error::General(format!("certificate: {error}")))
+}
+
+/// The private key of a PEM text.
+///
+/// # Errors
+/// [`rustls::Error`] where the text holds none.
+pub fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, rustls::Error> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| rustls::Error::General(format!("private key: {error}")))
+}
+
+impl ApiServer {
+    /// The certificate that this server shows.
+    ///
+    /// # Errors
+    /// [`StartError::Pki`]
+    pub fn serving_certificate(&self, config: &Config, service_address: std::net::IpAddr) -> Result<KeyedCertificate, StartError> {
+        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
+        let mut subject = Subject {
+            common_name: "kube-apiserver".into(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: vec![service_address, [127, 0, 0, 1].into()],
+            ..Subject::default()
+        };
+        subject.names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
+        subject.names.extend(config.names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err()).cloned());
+        subject.addresses.extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
+        subject.addresses.extend(config.addresses.iter().copied());
+        subject.addresses.sort();
+        subject.addresses.dedup();
+        Ok(self.pki.server_certificate("serving-kube-apiserver", &subject)?)
+    }
+}
+
+/// Serves until `stop`; open requests get a moment to end.
+pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAcceptor, stop: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http2().max_concurrent_streams(STREAMS_MAX);
+    let http = Arc::new(http);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of files, mostly: wait for connections to end instead of spinning.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (server, tls, http, watcher) = (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher());
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else { return };
+            let peer = peer(&stream, address);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (server, peer) = (Arc::clone(&server), peer.clone());
+                async move { Ok::<_, std::convert::Infallible>(server.handle(request, peer).await) }
+            });
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(error, %address, "a connection ended badly");
+            }
+        });
+    }
+    let _ = tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await;
+}
+
+fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: SocketAddr) -> Peer {
+    let certificates = stream.get_ref().1.peer_certificates();
+    let user = certificates.and_then(|chain| chain.first()).and_then(|certificate| certificate_user(certificate));
+    Peer { user, address: Some(address) }
+}

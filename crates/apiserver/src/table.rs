@@ -1,0 +1,87 @@
+//! Views of objects: tables for people, metadata for those who need no more.
+
+use clock::Clock;
+use object::{Value, Versioned, value};
+
+use crate::negotiate::MetaVersion;
+use crate::options::IncludeObject;
+use crate::registry::{Endpoint, Listing};
+
+/// The table of one object.
+pub fn of_object(
+    endpoint: &Endpoint,
+    object: &Value,
+    version: MetaVersion,
+    include: IncludeObject,
+    clock: &Clock,
+) -> Value {
+    let metadata = value!({"resourceVersion": object.at("metadata.resourceVersion").clone()});
+    table(endpoint, metadata, vec![row(endpoint, object, version, include, clock)], version)
+}
+
+/// The table of a list.
+pub fn of_list(
+    endpoint: &Endpoint,
+    listing: &Listing,
+    version: MetaVersion,
+    include: IncludeObject,
+    clock: &Clock,
+) -> Value {
+    let rows = listing.items.iter().map(|item| row(endpoint, &item.value(), version, include, clock)).collect();
+    table(endpoint, list_metadata(listing), rows, version)
+}
+
+fn table(endpoint: &Endpoint, metadata: Value, rows: Vec<Value>, version: MetaVersion) -> Value {
+    let columns = endpoint.strategy.columns().iter().map(|column| {
+        value!({
+            "name": column.name, "type": column.kind, "format": column.format,
+            "description": column.description, "priority": column.priority
+        })
+    });
+    value!({
+        "kind": "Table", "apiVersion": version.api_version(),
+        "metadata": metadata,
+        "columnDefinitions": columns.collect::<Vec<_>>(),
+        "rows": rows
+    })
+}
+
+fn row(endpoint: &Endpoint, object: &Value, version: MetaVersion, include: IncludeObject, clock: &Clock) -> Value {
+    let mut row = value!({"cells": endpoint.strategy.row(object, clock)});
+    match include {
+        IncludeObject::None => {}
+        IncludeObject::Metadata => row.set("object", metadata_of(object, version)),
+        IncludeObject::Object => row.set("object", object.clone()),
+    }
+    row
+}
+
+/// An object's metadata alone.
+pub fn metadata_of(object: &Value, version: MetaVersion) -> Value {
+    value!({
+        "kind": "PartialObjectMetadata", "apiVersion": version.api_version(),
+        "metadata": object.get("metadata").clone()
+    })
+}
+
+/// The metadata of a list's objects.
+pub fn metadata_of_list(listing: &Listing, version: MetaVersion) -> Value {
+    let items = listing.items.iter().map(Versioned::value).map(|object| metadata_of(&object, version));
+    value!({
+        "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(),
+        "metadata": list_metadata(listing),
+        "items": items.collect::<Vec<_>>()
+    })
+}
+
+/// The metadata of a list itself.
+pub fn list_metadata(listing: &Listing) -> Value {
+    let mut metadata = value!({"resourceVersion": listing.revision.to_string()});
+    if let Some(token) = &listing.continue_token {
+        metadata.set("continue", token.as_str());
+    }
+    if let Some(remaining) = listing.remaining {
+        metadata.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
+    }
+    metadata
+}
