@@ -31,7 +31,7 @@ use crate::images::digest::{Digest, HashingReader};
 use overlay::Overlay;
 use unpack::ApplyError;
 
-pub(crate) use inside::{open_root, read_file};
+pub(crate) use inside::{clean, open_root, read_file};
 pub use overlay::OverlayError;
 pub(crate) use tar::{EntryKind, TarReader};
 pub use usage::Usage;

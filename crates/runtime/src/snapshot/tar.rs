@@ -35,7 +35,6 @@ pub(crate) struct TarEntry {
     pub(crate) gid: u32,
     pub(crate) mtime_seconds: i64,
     pub(crate) mtime_nanos: u32,
-    pub(crate) size: u64,
     pub(crate) device_major: u32,
     pub(crate) device_minor: u32,
     /// Extended attributes: names and values.
@@ -179,7 +178,6 @@ impl<R: Read> TarReader<R> {
             gid: extensions.gid.map_or_else(|| owner(&old.gid, header.gid()), Ok)?,
             mtime_seconds,
             mtime_nanos,
-            size,
             device_major: device(header.device_major())?.unwrap_or(0),
             device_minor: device(header.device_minor())?.unwrap_or(0),
             xattrs: extensions.xattrs,

@@ -1,0 +1,64 @@
+//! The store as CRI's image service.
+
+use async_trait::async_trait;
+
+use super::{ImageError, ImageStore, blocking};
+use crate::cri::{
+    AuthConfig, CriError, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec,
+    PodSandboxConfig,
+};
+use crate::snapshot::Usage;
+
+#[async_trait]
+impl ImageService for ImageStore {
+    async fn list_images(&self, filter: &ImageFilter) -> Result<Vec<Image>, CriError> {
+        match &filter.image {
+            Some(spec) if !spec.image.is_empty() => Ok(self.status(&spec.image)?.into_iter().collect()),
+            _ => Ok(self.list()?),
+        }
+    }
+
+    async fn image_status(&self, image: &ImageSpec) -> Result<Option<Image>, CriError> {
+        Ok(self.status(&image.image)?)
+    }
+
+    async fn pull_image(
+        &self,
+        image: &ImageSpec,
+        auth: Option<&AuthConfig>,
+        _sandbox_config: Option<&PodSandboxConfig>,
+    ) -> Result<String, CriError> {
+        Ok(self.pull(&image.image, auth, None).await?.into())
+    }
+
+    async fn remove_image(&self, image: &ImageSpec) -> Result<(), CriError> {
+        Ok(self.remove(&image.image).await?)
+    }
+
+    async fn image_fs_info(&self) -> Result<ImageFsInfo, CriError> {
+        let store = self.store.clone();
+        let (images, containers) = blocking(move || {
+            let mut images = Usage::default();
+            for usage in store.index.load()?.layers.values() {
+                images += *usage;
+            }
+            let mut containers = Usage::default();
+            for id in store.snapshots.rootfs_ids()? {
+                containers += store.snapshots.rootfs_usage(&id)?;
+            }
+            Ok::<_, ImageError>((images, containers))
+        })
+        .await?;
+        let snapshots = &self.store.snapshots;
+        let usage = |path: &std::path::Path, usage: Usage| FilesystemUsage {
+            timestamp: self.store.clock.now(),
+            mountpoint: path.display().to_string(),
+            used_bytes: usage.bytes,
+            inodes_used: usage.inodes,
+        };
+        Ok(ImageFsInfo {
+            image_filesystems: vec![usage(snapshots.layers_path(), images)],
+            container_filesystems: vec![usage(snapshots.rootfs_path(), containers)],
+        })
+    }
+}
