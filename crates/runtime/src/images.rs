@@ -239,6 +239,13 @@ impl ImageStore {
         .await
     }
 
+    /// Tries whether containers' root file systems can be mounted on the data directory's file system: the
+    /// error says why not, and what to do about it.
+    pub async fn probe(&self) -> Result<(), ImageError> {
+        let store = self.store.clone();
+        blocking(move || Ok(store.snapshots.probe(&store.clock.uid())?)).await
+    }
+
     /// The ids of all root file systems, also those of containers from before a reboot.
     pub fn rootfs_ids(&self) -> Result<Vec<String>, ImageError> {
         Ok(self.store.snapshots.rootfs_ids()?)

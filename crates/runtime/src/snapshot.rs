@@ -293,6 +293,14 @@ impl Snapshots {
         Ok(layers)
     }
 
+    /// Tries whether root file systems can be mounted here: an error tells why not, and the cure.
+    pub fn probe(&self, stamp: &str) -> Result<(), SnapshotError> {
+        let id = format!("probe-{stamp}");
+        let mounted = self.prepare_rootfs(&id, &[], RootfsMode::Writable);
+        self.remove_rootfs(&id, stamp)?;
+        mounted.map(drop)
+    }
+
     /// The ids of all root file systems, mounted or left from before a reboot.
     pub fn rootfs_ids(&self) -> Result<Vec<String>, SnapshotError> {
         let mut ids = names_in(&self.rootfs)?;

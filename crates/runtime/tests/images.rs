@@ -1,6 +1,8 @@
 //! The image store against a real registry and real mounts. Needs root, `docker-registry` and
 //! `busybox-static`.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 #[path = "images/support.rs"]
 mod support;
 

@@ -94,7 +94,13 @@ impl Store {
         let _relying = self.lock("content.lock", FlockOperation::LockShared)?;
         let mut index = Index::clone(&*self.index.load()?);
         match index.images.get(id) {
-            Some(image) if index.is_complete(image) => {}
+            Some(image) if index.is_complete(image) => {
+                let named = tags.iter().all(|tag| image.tags.contains(tag))
+                    && digests.iter().all(|digest| image.digests.contains(digest));
+                if named {
+                    return Ok(true);
+                }
+            }
             _ => return Ok(false),
         }
         index.name(id, tags, digests);

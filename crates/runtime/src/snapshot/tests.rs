@@ -328,3 +328,16 @@ fn images_without_layers_can_be_mounted() {
         assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_probe_tells_what_to_do_about_an_unfit_file_system() {
+    let fixture = Fixture::new();
+    fixture.snapshots.probe("1").unwrap();
+    assert!(fixture.snapshots.rootfs_ids().unwrap().is_empty());
+    // Overlayfs does not write to itself: a data directory inside a container is such a case.
+    let overlay = fixture.mount([Layer::new().file("a", "x")]);
+    let inner = Snapshots::open(&overlay.join("data"), UnpackLimits::default()).unwrap();
+    let text = inner.probe("2").unwrap_err().to_string();
+    assert!(text.contains("cannot mount an overlay file system on"), "{text}");
+    assert!(text.contains("keep the data directory on a file system"), "{text}");
+}
