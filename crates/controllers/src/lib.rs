@@ -18,9 +18,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
 mod framework;
 mod pods;
 mod replicaset;
+#[cfg(test)]
+mod tests;
 
 /// The options of all controllers.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +40,13 @@ pub async fn run(informers: Informers, config: Config, cancel: CancellationToken
             running.spawn(framework::run::<$controller>(informers.clone(), Arc::clone(&config), cancel.clone()));
         )*};
     }
-    start!(deployment::DeploymentController, replicaset::ReplicaSetController);
-    drop(informers);
+    start!(
+        deployment::DeploymentController,
+        replicaset::ReplicaSetController,
+        endpointslice::EndpointSliceController,
+        endpoints::EndpointsController,
+    );
+    // The informers run as long as this does.
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a controller ended");

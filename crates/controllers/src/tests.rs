@@ -1,0 +1,178 @@
+//! Controllers together, against a server in memory and under a paused clock.
+
+use std::time::Duration;
+
+use client::testing::MemoryServer;
+use client::{Informers, Patch};
+use clock::Clock;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Event, Pod, PodCondition, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use object::{ObjectKey, Status};
+use serde_json::json;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::Config;
+
+pub(crate) struct Cluster {
+    pub(crate) server: MemoryServer,
+    pub(crate) clock: Clock,
+    _stop: DropGuard,
+}
+
+impl Cluster {
+    /// All controllers over an empty server.
+    pub(crate) fn start() -> Cluster {
+        let clock = Clock::seeded(7, "2026-01-01T00:00:00Z".parse().unwrap());
+        let server = MemoryServer::new(clock.clone());
+        let cancel = CancellationToken::new();
+        tokio::spawn(crate::run(Informers::new(server.client()), Config::default(), cancel.clone()));
+        Cluster { server, clock, _stop: cancel.drop_guard() }
+    }
+
+    /// Lets the controllers work; pods become ready after a while if they can, as a node would make them.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            for mut pod in self.server.list::<Pod>() {
+                let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
+                if pod.status.is_none() && image.as_deref() != Some("broken") {
+                    pod.status = Some(self.ready());
+                    self.server.put(&pod);
+                }
+            }
+        }
+    }
+
+    fn ready(&self) -> PodStatus {
+        let ready = PodCondition {
+            type_: "Ready".into(),
+            status: "True".into(),
+            last_transition_time: Some(Time(self.clock.now_seconds())),
+            ..PodCondition::default()
+        };
+        PodStatus { phase: Some("Running".into()), conditions: Some(vec![ready]), ..PodStatus::default() }
+    }
+
+    fn images(&self) -> Vec<String> {
+        let pods = self.server.list::<Pod>();
+        let mut images: Vec<_> =
+            pods.iter().map(|pod| pod.spec.as_ref().unwrap().containers[0].image.clone().unwrap()).collect();
+        images.sort();
+        images
+    }
+
+    async fn change(&self, change: serde_json::Value) {
+        let key = ObjectKey::namespaced("default", "web");
+        self.server.client().patch::<Deployment>(&key, "", &Patch::Merge(change)).await.unwrap();
+        self.settle().await;
+    }
+
+    fn deployment(&self) -> Deployment {
+        self.server.get::<Deployment>(&ObjectKey::namespaced("default", "web")).unwrap()
+    }
+}
+
+fn web(image: &str, replicas: i32) -> Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 10,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
+        },
+    }))
+    .unwrap()
+}
+
+fn image(image: &str) -> serde_json::Value {
+    json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_lives_its_life() {
+    let cluster = Cluster::start();
+    cluster.server.client().create(&web("one", 3)).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.images(), ["one", "one", "one"]);
+    let status = cluster.deployment().status.unwrap();
+    assert_eq!((status.available_replicas, status.updated_replicas), (Some(3), Some(3)));
+
+    cluster.change(image("two")).await;
+    assert_eq!(cluster.images(), ["two", "two", "two"]);
+    assert_eq!(cluster.deployment().metadata.annotations.unwrap()["deployment.kubernetes.io/revision"], "2");
+
+    // A bad image stalls: the old pods stay.
+    cluster.change(image("broken")).await;
+    assert_eq!(cluster.images(), ["broken", "two", "two", "two"]);
+
+    // A rollback is the old template again.
+    cluster.change(image("two")).await;
+    assert_eq!(cluster.images(), ["two", "two", "two"]);
+    assert_eq!(cluster.deployment().metadata.annotations.unwrap()["deployment.kubernetes.io/revision"], "4");
+    assert_eq!(cluster.server.list::<ReplicaSet>().len(), 3);
+
+    cluster.change(json!({"spec": {"replicas": 5}})).await;
+    assert_eq!(cluster.images().len(), 5);
+    cluster.change(json!({"spec": {"replicas": 1}})).await;
+    assert_eq!(cluster.images().len(), 1);
+
+    let pod = client::key_of(&cluster.server.list::<Pod>()[0]);
+    cluster.server.remove::<Pod>(&pod);
+    cluster.settle().await;
+    assert_eq!(cluster.images().len(), 1);
+
+    let events = cluster.server.list::<Event>();
+    for reason in ["ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete"] {
+        assert!(events.iter().any(|event| event.reason.as_deref() == Some(reason)), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_at_rest_is_at_rest() {
+    let cluster = Cluster::start();
+    cluster.server.client().create(&web("one", 3)).await.unwrap();
+    cluster.settle().await;
+    cluster.server.take_requests();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let requests = cluster.server.take_requests();
+    assert!(requests.iter().all(|request| request.starts_with("watch")), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pod_is_made_twice_however_late_the_news() {
+    let cluster = Cluster::start();
+    for _ in 0..20 {
+        cluster.server.end_watches();
+        cluster.server.put(&web("one", 50));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    cluster.settle().await;
+    let created = cluster.server.take_requests();
+    let created =
+        created.iter().filter(|request| request.starts_with("create /api/v1/namespaces/default/pods"));
+    assert_eq!((created.count(), cluster.images().len()), (50, 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_pods_are_tried_again_slowly() {
+    let cluster = Cluster::start();
+    for _ in 0..5 {
+        let full = Status::forbidden("", "pods", "web", "exceeded quota");
+        cluster.server.fail_next(client::Verb::Create, "pods", full);
+    }
+    cluster.server.client().create(&web("one", 30)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let requests = cluster.server.take_requests();
+    let tried =
+        requests.iter().filter(|request| request.starts_with("create /api/v1/namespaces/default/pods"));
+    let tried = tried.count();
+    assert!((1..=3).contains(&tried), "the first refusal stops the rest: {tried}");
+    cluster.settle().await;
+    assert_eq!(cluster.images().len(), 30);
+    let replica_set = cluster.server.list::<ReplicaSet>().remove(0);
+    assert_eq!(replica_set.status.unwrap().conditions, None, "the failure is over");
+    let events = cluster.server.list::<Event>();
+    assert!(events.iter().any(|event| event.reason.as_deref() == Some("FailedCreate")));
+}
