@@ -15,6 +15,7 @@ mod launch;
 mod lifecycle;
 mod namespaces;
 mod record;
+mod roots;
 mod sandbox;
 mod seccomp;
 mod service;
@@ -34,9 +35,8 @@ use clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use crate::cri::{
-    ContainerEvent, CriError, FilesystemUsage, ImageSpec, PodSandboxMetadata, PortMapping, StringMap,
-};
+use crate::cri::{ContainerEvent, CriError, ImageSpec, PodSandboxMetadata, PortMapping, StringMap};
+use crate::snapshot::Usage;
 use container::Container;
 pub use record::ImageDefaults;
 use record::Store;
@@ -110,7 +110,7 @@ pub struct RootFilesystem {
     pub defaults: ImageDefaults,
 }
 
-/// Gives containers their root filesystems.
+/// Gives containers their root filesystems; [`ImageStore`](crate::images::ImageStore) does.
 #[async_trait]
 pub trait RootFilesystems: Send + Sync {
     /// Mounts a root filesystem for a container; `id` names it from then on.
@@ -123,7 +123,7 @@ pub trait RootFilesystems: Send + Sync {
     async fn remove(&self, id: &str) -> Result<(), CriError>;
 
     /// What the writable part of a root filesystem takes on disk.
-    async fn usage(&self, id: &str) -> Result<Option<FilesystemUsage>, CriError>;
+    async fn usage(&self, id: &str) -> Result<Usage, CriError>;
 }
 
 /// How to open an engine.

@@ -8,7 +8,7 @@
 //!
 //! The shim has one thread and waits in one place ([`server`]), so that it may fork safely: what a container
 //! needs of namespaces, mounts and credentials is made in the child, between fork and `execve` ([`init`]).
-//! It must not know CRI, images or the pod network.
+//! It must not know CRI, the image store or the pod network.
 
 pub(crate) mod cgroup;
 mod container;

@@ -3,6 +3,8 @@
 //! The test program is its own shim and, for adoption, its own agent: it has a `main` of its own that looks
 //! at the first argument before anything else.
 
+#![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
+
 #[path = "engine/adoption.rs"]
 mod adoption;
 #[path = "engine/isolation.rs"]

@@ -271,22 +271,20 @@ impl Engine {
     }
 
     /// Makes sure, once its shim has ended, that a container has too, and that its end is known.
-    pub(super) async fn settle(&self, container: &Container) -> Result<(), CriError> {
+    pub(super) async fn settle(&self, container: &Container, sandbox: &Sandbox) -> Result<(), CriError> {
         let record = container.snapshot();
         let failed = |error| CriError::internal("read the container's state", error);
         let noted = self.0.store.state(&record.id).map_err(failed)?;
         self.remove_cgroup(&record).await?;
-        if let Some(noted) = noted {
-            if noted.exit.is_some() {
-                container.take(&noted);
-            } else {
-                // The shim was killed: nobody knows how the container ended.
-                let finished_at_nanos = i64::try_from(self.0.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
-                let exit = Exit { code: UNKNOWN_EXIT_CODE, finished_at_nanos, oom_killed: false };
-                let lost = ContainerState { exit: Some(exit), ..noted };
-                self.0.store.save_state(&lost).map_err(failed)?;
-                container.take(&lost);
-            }
+        let Some(mut state) = noted else { return Ok(()) };
+        if state.exit.is_none() {
+            // The shim was killed: nobody knows how the container ended.
+            let finished_at_nanos = i64::try_from(self.0.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
+            state.exit = Some(Exit { code: UNKNOWN_EXIT_CODE, finished_at_nanos, oom_killed: false });
+            self.0.store.save_state(&state).map_err(failed)?;
+        }
+        if container.take(&state) {
+            self.emit(&record.id, ContainerEventType::Stopped, sandbox);
         }
         Ok(())
     }

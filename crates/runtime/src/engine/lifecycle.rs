@@ -80,17 +80,13 @@ impl Engine {
             tracing::warn!(sandbox = record.id, %error, "cannot save the sandbox");
         }
         for container in self.containers_of(&record.id) {
-            let id = container.record.lock().id.clone();
-            let ran = container.is_running();
-            if let Err(error) = self.settle(&container).await {
+            if let Err(error) = self.settle(&container, sandbox).await {
+                let id = container.record.lock().id.clone();
                 tracing::warn!(
                     container = id,
                     error = error.full_message(),
                     "cannot settle a lost container"
                 );
-            }
-            if ran {
-                self.emit(&id, ContainerEventType::Stopped, sandbox);
             }
         }
         self.emit(&record.id, ContainerEventType::Stopped, sandbox);

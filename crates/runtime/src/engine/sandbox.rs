@@ -180,13 +180,12 @@ impl Engine {
     pub(super) async fn stop_sandbox(&self, id: &str) -> Result<(), CriError> {
         let Ok(sandbox) = self.sandbox(id) else { return Ok(()) };
         let _operation = sandbox.operation.lock().await;
+        let was_ready = sandbox.is_ready();
         self.stop_parts(&sandbox).await?;
-        let (record, was_ready) = {
+        let record = {
             let mut record = sandbox.record.lock();
-            let was_ready = record.state == PodSandboxState::Ready;
-            record.state = PodSandboxState::NotReady;
             record.ips.clear();
-            (record.clone(), was_ready)
+            record.clone()
         };
         self.0.store.save_sandbox(&record).map_err(|error| CriError::internal("save the sandbox", error))?;
         if was_ready {
@@ -206,7 +205,7 @@ impl Engine {
         }
         let record = sandbox.snapshot();
         for container in self.containers_of(&record.id) {
-            self.settle(&container).await?;
+            self.settle(&container, sandbox).await?;
         }
         if has_own_network(&record.config) {
             self.0.network.teardown(&network_request(&record, &sandbox.directory)).await?;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio as ProcessStdio};
 
 use rustix::fs::CWD;
 use rustix::mount::OpenTreeFlags;
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 
 use crate::shim::protocol::{Reply, Request, SOCKET_NAME};
 use crate::shim::sys::{self, mount_attr};
@@ -131,13 +131,13 @@ impl Call {
     /// Waits for more replies, without a thread.
     pub(super) fn into_replies(self) -> io::Result<Replies> {
         self.socket.set_nonblocking(true)?;
-        Ok(Replies { socket: AsyncFd::new(self.socket)?, reader: self.reader })
+        Ok(Replies { socket: tokio::net::UnixStream::from_std(self.socket)?, reader: self.reader })
     }
 }
 
 /// The replies that follow the first one on a connection.
 pub(super) struct Replies {
-    socket: AsyncFd<UnixStream>,
+    socket: tokio::net::UnixStream,
     reader: FrameReader,
 }
 
@@ -148,12 +148,13 @@ impl Replies {
             if let Some((reply, _)) = self.reader.next_frame()? {
                 return Ok(Some(reply));
             }
-            let mut ready = self.socket.readable().await?;
-            match ready.try_io(|socket| self.reader.fill(socket.get_ref())) {
-                Ok(Ok(0)) => return Ok(None),
-                Ok(Ok(_)) | Err(_) => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
+            self.socket.readable().await?;
+            match self.socket.try_io(Interest::READABLE, || self.reader.fill(&self.socket)) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -7,8 +7,8 @@ use super::record::{ContainerRecord, SandboxRecord};
 use super::sandbox::blocking;
 use crate::cri::{
     self, ContainerFilter, ContainerResources, ContainerState, ContainerStats, ContainerStatsFilter,
-    ContainerStatus, ContainerUser, CpuUsage, CriError, LinuxContainerUser, MemoryUsage, PodSandbox,
-    PodSandboxFilter, PodSandboxNetworkStatus, PodSandboxStatus, StringMap, SwapUsage,
+    ContainerStatus, ContainerUser, CpuUsage, CriError, FilesystemUsage, LinuxContainerUser, MemoryUsage,
+    PodSandbox, PodSandboxFilter, PodSandboxNetworkStatus, PodSandboxStatus, StringMap, SwapUsage,
 };
 use crate::shim::cgroup::{Cgroup, Usage};
 use crate::shim::protocol;
@@ -187,8 +187,14 @@ impl Engine {
         let container = self.container(id)?;
         let record = container.snapshot();
         let sandbox = self.sandbox(&record.sandbox_id)?.snapshot();
+        let written = self.0.roots.usage(id).await?;
         let mut stats = ContainerStats {
-            writable_layer: self.0.roots.usage(id).await?,
+            writable_layer: Some(FilesystemUsage {
+                timestamp: self.0.clock.now(),
+                mountpoint: record.rootfs.display().to_string(),
+                used_bytes: written.bytes,
+                inodes_used: written.inodes,
+            }),
             id: record.id,
             pod_sandbox_id: record.sandbox_id,
             metadata: record.config.metadata,

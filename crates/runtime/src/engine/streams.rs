@@ -25,6 +25,7 @@ use crate::cri::{
     TerminalSize,
 };
 use crate::shim::protocol::{Reply, Request, Stdio};
+use crate::shim::sys;
 
 /// What a stream of [`Engine::exec_and_wait`] keeps of its output: the limit of upstream's message size.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
@@ -264,7 +265,7 @@ fn connect_terminal(
     master: OwnedFd,
     options: &ExecOptions,
 ) -> io::Result<()> {
-    let terminal = Terminal { file: Arc::new(AsyncFd::new(nonblocking(master)?)?) };
+    let terminal = Terminal { file: Arc::new(sys::watch(nonblocking(master)?)?) };
     let (sender, mut sizes) = mpsc::channel::<TerminalSize>(RESIZES_MAX);
     // The terminal hangs up when the session drops it: this must not keep it open.
     let file = Arc::downgrade(&terminal.file);

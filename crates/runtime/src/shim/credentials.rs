@@ -1,7 +1,6 @@
 //! Who a process is: user, groups, capabilities.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
 use nix::unistd::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -9,78 +8,28 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::error::{Context, StartError};
 use super::protocol::{Identity, Process, User};
 use super::sys;
+use crate::images::user::resolve_user;
 
 type Result<T> = std::result::Result<T, StartError>;
 
-/// The most that is read of a container's `passwd` or `group` file.
-const DATABASE_BYTES_MAX: u64 = 10 << 20;
-
-/// A user as the container's `/etc/passwd` and `/etc/group` have it.
-#[derive(Debug, PartialEq, Eq)]
+/// A user as numbers.
 pub(super) struct Resolved {
     pub(super) identity: Identity,
-    pub(super) home: Option<String>,
+    pub(super) home: String,
 }
 
 /// Resolves a user with the files of the root that the process is in.
 pub(super) fn resolve(user: &User) -> Result<Resolved> {
-    resolve_with(user, &read_database("/etc/passwd")?, &read_database("/etc/group")?)
-}
-
-/// The lines of a file, each split at colons; none if the file is missing.
-fn read_database(path: &str) -> Result<Vec<Vec<String>>> {
-    let file = match File::open(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        file => file.step(|| format!("open {path}"))?,
-    };
-    BufReader::new(file.take(DATABASE_BYTES_MAX))
-        .split(b'\n')
-        .map(|line| Ok(String::from_utf8_lossy(&line?).trim().split(':').map(str::to_owned).collect()))
-        .collect::<io::Result<_>>()
-        .step(|| format!("read {path}"))
-}
-
-fn resolve_with(user: &User, passwd: &[Vec<String>], group: &[Vec<String>]) -> Result<Resolved> {
-    let (user_part, group_part) = user.user.split_once(':').unwrap_or((&user.user, ""));
-    let user_part = if user_part.is_empty() { "0" } else { user_part };
-    let entry = passwd.iter().find(|entry| {
-        let key = if user_part.parse::<u32>().is_ok() { entry.get(2) } else { entry.first() };
-        key.is_some_and(|key| key == user_part)
-    });
-    let number = |field: usize| entry.and_then(|entry| entry.get(field)?.parse::<u32>().ok());
-    let unknown =
-        |kind, database, name: &str| StartError::UnknownIdentity { kind, database, name: name.to_owned() };
-    let uid = match user_part.parse() {
-        Ok(uid) => uid,
-        Err(_) => number(2).ok_or_else(|| unknown("user", "passwd", user_part))?,
-    };
-    let gid = match (user.group, group_part) {
-        (Some(gid), _) => gid,
-        (None, "") => number(3).unwrap_or(0),
-        (None, name) => match name.parse() {
-            Ok(gid) => gid,
-            Err(_) => group
-                .iter()
-                .find(|entry| entry.first().is_some_and(|key| key == name))
-                .and_then(|entry| entry.get(2)?.parse().ok())
-                .ok_or_else(|| unknown("group", "group", name))?,
-        },
-    };
-
+    let found = resolve_user(Path::new("/"), &user.user)?;
+    let gid = user.group.unwrap_or(found.gid);
+    let listed = if user.strict_groups { &[][..] } else { &found.supplemental_gids };
     let mut groups = vec![gid];
-    if let (Some(name), false) = (entry.and_then(|entry| entry.first()), user.strict_groups) {
-        let member =
-            |entry: &&Vec<String>| entry.get(3).is_some_and(|all| all.split(',').any(|one| one == name));
-        groups.extend(group.iter().filter(member).filter_map(|entry| entry.get(2)?.parse::<u32>().ok()));
+    for group in listed.iter().chain(&user.supplemental_groups) {
+        if !groups.contains(group) {
+            groups.push(*group);
+        }
     }
-    groups.extend(&user.supplemental_groups);
-    let mut seen = std::collections::BTreeSet::new();
-    groups.retain(|group| seen.insert(*group));
-
-    let home = entry.and_then(|entry| entry.get(5)).filter(|home| !home.is_empty()).cloned();
-    Ok(Resolved { identity: Identity { uid, gid, groups }, home })
+    Ok(Resolved { identity: Identity { uid: found.uid, gid, groups }, home: found.home })
 }
 
 /// Takes on the identity, with the process's capabilities and seccomp filter. Nothing privileged works
@@ -153,48 +102,4 @@ fn set_user(identity: &Identity, process: &Process) -> Result<()> {
         rustix::thread::configure_capability_in_ambient_set(capability, true).step(fails)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn database(text: &str) -> Vec<Vec<String>> {
-        text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
-    }
-
-    fn case(user: User) -> Result<(u32, u32, Vec<u32>)> {
-        let passwd = database("root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh");
-        let group = database("root:x:0:\napp:x:1001:\nwheel:x:10:root,app\nlogs:x:20:app");
-        resolve_with(&user, &passwd, &group).map(|resolved| {
-            let Identity { uid, gid, groups } = resolved.identity;
-            (uid, gid, groups)
-        })
-    }
-
-    fn named(user: &str) -> User {
-        User { user: user.to_owned(), ..Default::default() }
-    }
-
-    #[test]
-    fn users_resolve() {
-        assert_eq!(case(named("")).unwrap(), (0, 0, vec![0, 10]));
-        assert_eq!(case(named("app")).unwrap(), (1000, 1001, vec![1001, 10, 20]));
-        assert_eq!(case(named("1000")).unwrap(), (1000, 1001, vec![1001, 10, 20]));
-        assert_eq!(case(named("app:wheel")).unwrap(), (1000, 10, vec![10, 20]));
-        assert_eq!(case(named("7:8")).unwrap(), (7, 8, vec![8]));
-        assert_eq!(case(named("7")).unwrap(), (7, 0, vec![0]));
-        let user =
-            User { group: Some(5), supplemental_groups: vec![6, 5], strict_groups: true, ..named("app") };
-        assert_eq!(case(user).unwrap(), (1000, 5, vec![5, 6]));
-    }
-
-    #[test]
-    fn unknown_names_are_refused() {
-        assert_eq!(
-            case(named("nobody")).unwrap_err().to_string(),
-            "unable to find user nobody: no matching entries in passwd file"
-        );
-        assert!(case(named("app:none")).is_err());
-    }
 }

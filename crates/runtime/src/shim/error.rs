@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::images::user::UserError;
+
 /// Made in the child that becomes the process; its text travels to the agent and into the pod's status.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
@@ -22,15 +24,8 @@ pub(super) enum StartError {
         reason: String,
     },
     /// The user or group cannot be resolved.
-    #[error("unable to find {kind} {name}: no matching entries in {database} file")]
-    UnknownIdentity {
-        /// `user` or `group`.
-        kind: &'static str,
-        /// `passwd` or `group`.
-        database: &'static str,
-        /// As configured.
-        name: String,
-    },
+    #[error(transparent)]
+    User(#[from] UserError),
     /// The configuration makes no sense.
     #[error("{0}")]
     Invalid(String),

@@ -193,7 +193,7 @@ fn execute(process: &Process, socket: &OwnedFd) -> Result<Infallible> {
 
     let mut env = process.env.clone();
     if !env.iter().any(|variable| variable.starts_with("HOME=")) {
-        env.push(format!("HOME={}", resolved.home.as_deref().unwrap_or("/")));
+        env.push(format!("HOME={}", resolved.home));
     }
     let program = find_program(&process.args, &env)?;
     let strings = |list: &[String]| list.iter().map(|text| c_string(text)).collect::<Result<Vec<_>>>();

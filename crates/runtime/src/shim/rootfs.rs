@@ -30,6 +30,9 @@ type Result<T> = std::result::Result<T, StartError>;
 const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// How many parts of a destination are made, or links followed, before it is refused.
+const TARGET_ROUNDS_MAX: usize = 256;
+
 /// The links that every container has in `/dev`.
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
@@ -188,39 +191,62 @@ fn place_cgroups(root: BorrowedFd<'_>, mount: &Mount, target: &OwnedFd) -> Resul
 
 /// Opens the path inside the root, making what is missing of it.
 fn make_target(root: BorrowedFd<'_>, path: &str, directory: bool, resolve: ResolveFlags) -> Result<OwnedFd> {
+    let mut parts = split(path);
+    if parts.iter().any(|part| part == "..") {
+        return Err(StartError::Invalid(format!("the path {path} leaves its directory")));
+    }
     let open = |path: &str| {
         let path = if path.is_empty() { "." } else { path };
         rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     };
-    match open(path) {
-        Err(Errno::NOENT) => {}
-        result => return result.step(|| format!("open {path} in the container")),
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.contains(&"..") {
-        return Err(StartError::Invalid(format!("the path {path} leaves its directory")));
-    }
-    let mut parent = open("").step(|| "open the root filesystem".into())?;
-    let mut reached = String::new();
-    for (index, part) in parts.iter().enumerate() {
-        reached.push('/');
-        reached.push_str(part);
-        parent = match open(&reached) {
-            Err(Errno::NOENT) => {
-                if directory || index + 1 < parts.len() {
-                    rustix::fs::mkdirat(&parent, *part, Mode::from_raw_mode(0o755))
-                } else {
-                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    rustix::fs::openat(&parent, *part, flags, Mode::from_raw_mode(0o644)).map(drop)
-                }
-                .step(|| format!("make {reached} in the container"))?;
-                open(&reached)
-            }
-            result => result,
+    // Each round makes one missing part, or replaces a link that leads to nothing by where it leads.
+    for _ in 0..TARGET_ROUNDS_MAX {
+        match open(&parts.join("/")) {
+            Err(Errno::NOENT) => {}
+            result => return result.step(|| format!("open {path} in the container")),
         }
-        .step(|| format!("open {reached} in the container"))?;
+        let fails = || format!("make {path} in the container");
+        let mut parent = open("").step(fails)?;
+        let mut index = 0;
+        while let Ok(next) = open(&parts[..=index].join("/")) {
+            parent = next;
+            index += 1;
+        }
+        let part = parts[index].as_str();
+        let made = if directory || index + 1 < parts.len() {
+            rustix::fs::mkdirat(&parent, part, Mode::from_raw_mode(0o755))
+        } else {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&parent, part, flags, Mode::from_raw_mode(0o644)).map(drop)
+        };
+        match made {
+            Ok(()) => {}
+            Err(Errno::EXIST) if !resolve.contains(ResolveFlags::NO_SYMLINKS) => {
+                let link = rustix::fs::readlinkat(&parent, part, Vec::new()).step(fails)?;
+                parts = redirect(&parts, index, &link.to_string_lossy());
+            }
+            Err(error) => return Err(error).step(fails),
+        }
     }
-    Ok(parent)
+    Err(StartError::Invalid(format!("too many links in {path}")))
+}
+
+fn split(path: &str) -> Vec<String> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
+}
+
+/// The path after the part at `index` turned out to be a link. Steps up stop at the root.
+fn redirect(parts: &[String], index: usize, link: &str) -> Vec<String> {
+    let mut new = if link.starts_with('/') { Vec::new() } else { parts[..index].to_vec() };
+    for part in split(link) {
+        if part == ".." {
+            new.pop();
+        } else {
+            new.push(part);
+        }
+    }
+    new.extend_from_slice(&parts[index + 1..]);
+    new
 }
 
 fn is_directory(file: &OwnedFd) -> rustix::io::Result<bool> {
@@ -327,4 +353,41 @@ pub(super) fn mount_console(terminal: &OwnedFd) -> Result<()> {
     let view = rustix::mount::open_tree(terminal, "", flags).step(fails)?;
     let onto = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&view, "", CWD, "/dev/console", onto).step(fails)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_below_the_root() {
+        let to = |path: &str, index, link: &str| redirect(&split(path), index, link).join("/");
+        assert_eq!(to("/var/run/secrets", 1, "/run"), "run/secrets");
+        assert_eq!(to("/var/run/secrets", 1, "../run"), "run/secrets");
+        assert_eq!(to("/var/run/secrets", 1, "../../../etc"), "etc/secrets");
+        assert_eq!(to("/a/b", 1, "./c"), "a/c");
+    }
+
+    #[test]
+    fn what_is_missing_is_made_inside_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        let inside = dir.path().join("root");
+        std::fs::create_dir_all(&outside).unwrap();
+        std::fs::create_dir_all(inside.join("var")).unwrap();
+        std::os::unix::fs::symlink("/run", inside.join("var/run")).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("escape")).unwrap();
+        let root = open_path(inside.to_str().unwrap()).unwrap();
+        let make =
+            |path, directory| make_target(root.as_fd(), path, directory, ResolveFlags::IN_ROOT).map(drop);
+        make("/var/run/secrets/token", false).unwrap();
+        assert!(inside.join("run/secrets/token").is_file());
+        make("/escape/directory", true).unwrap();
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+        assert!(make("/a/../../b", true).is_err());
+        std::os::unix::fs::symlink("loop", inside.join("loop")).unwrap();
+        assert!(make("/loop/x", true).is_err());
+        let plain = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        assert!(make_target(root.as_fd(), "/var/run", true, plain).is_err());
+    }
 }

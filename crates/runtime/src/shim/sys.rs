@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
+use tokio::io::unix::AsyncFd;
 
 /// `MOUNT_ATTR_*` and propagation values of `mount_setattr(2)`.
 pub(crate) mod mount_attr {
@@ -111,6 +112,12 @@ pub(super) fn standard_stream(number: i32) -> BorrowedFd<'static> {
     debug_assert!((0..=2).contains(&number));
     // SAFETY: the shim opens 0 to 2 at its start and never closes them.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Lets tokio wait for a descriptor.
+pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always gives the same descriptor, which stays open as long as it lives.
+    unsafe { AsyncFd::register(file) }.map_err(Into::into)
 }
 
 /// Brings a network interface up, in the namespace that the socket is of.

@@ -12,10 +12,11 @@ use clock::Clock;
 use futures::StreamExt;
 use libtest_mimic::{Failed, Trial};
 use runtime::cri::{
-    ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, CriError, FilesystemUsage,
-    ImageSpec, LinuxPodSandboxConfig, NamespaceMode, PodSandboxConfig, PodSandboxMetadata, RuntimeService,
+    ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, CriError, ImageSpec,
+    LinuxPodSandboxConfig, NamespaceMode, PodSandboxConfig, PodSandboxMetadata, RuntimeService,
 };
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
+use runtime::snapshot::Usage;
 
 /// No step of a test takes longer unless it hangs.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -68,8 +69,8 @@ impl RootFilesystems for Busybox {
         }
     }
 
-    async fn usage(&self, _id: &str) -> Result<Option<FilesystemUsage>, CriError> {
-        Ok(None)
+    async fn usage(&self, _id: &str) -> Result<Usage, CriError> {
+        Ok(Usage::default())
     }
 }
 

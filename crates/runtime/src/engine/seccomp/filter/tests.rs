@@ -13,7 +13,7 @@ fn run(program: &[u64], architecture: u32, number: u32, arguments: [u64; 6]) -> 
         ARCHITECTURE_OFFSET => architecture,
         _ => {
             let argument = arguments[(offset - ARGUMENTS_OFFSET) as usize / 8];
-            if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+            if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
         }
     };
     let (mut at, mut accumulator) = (0, 0);
