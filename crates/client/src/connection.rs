@@ -30,6 +30,9 @@ pub trait Connection: Send + Sync + 'static {
     /// stream starts is returned at once; 410 may also come as the stream's last item.
     async fn watch(&self, request: Request) -> Result<WatchStream, ClientError>;
 
+    /// Reads a path that is no resource, such as discovery: `accept` is the media type of the answer.
+    async fn get_path(&self, path: &str, accept: &str) -> Result<Response, ClientError>;
+
     /// Sends a request whose answer is a stream of bytes.
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError>;
 }

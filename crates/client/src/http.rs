@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -70,7 +70,17 @@ impl HttpConnection {
                 .header(CONTENT_TYPE, request.content_type.as_str())
                 .body(Body::from(request.body.to_vec()))
         };
+        self.exchange(message, Some(request)).await
+    }
+
+    /// Sends a message about `request`, or about no resource.
+    async fn exchange(
+        &self,
+        message: http::Result<http::Request<Body>>,
+        request: Option<&Request>,
+    ) -> Result<http::Response<Body>, ClientError> {
         let message = message.map_err(|error| ClientError::decode("the request", error))?;
+        let method = message.method().clone();
         let response = self
             .client
             .send(message)
@@ -83,11 +93,11 @@ impl HttpConnection {
         // A body that breaks off leaves the code, which is enough for a status.
         let body = http_body_util::Limited::new(body, ERROR_BODY_BYTES_MAX);
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(status_of(request, head.status, &head.headers, &body).into())
+        Err(status_of(&method, request, head.status, &head.headers, &body).into())
     }
 
-    async fn send_whole(&self, request: &Request) -> Result<Response, ClientError> {
-        let (head, body) = self.send(request).await?.into_parts();
+    async fn read_whole(&self, response: http::Response<Body>) -> Result<Response, ClientError> {
+        let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| ClientError::transport("read the answer", error))?;
         let warnings = head.headers.get_all(WARNING).iter().filter_map(warning_text).collect();
         Ok(Response { code: head.status.as_u16(), body: body.to_bytes(), warnings })
@@ -102,11 +112,11 @@ impl HttpConnection {
 #[async_trait]
 impl Connection for HttpConnection {
     async fn call(&self, request: Request) -> Result<Response, ClientError> {
-        self.send_whole(&request).await
+        self.read_whole(self.send(&request).await?).await
     }
 
     async fn list(&self, request: Request) -> Result<ListPage, ClientError> {
-        let response = self.send_whole(&request).await?;
+        let response = self.read_whole(self.send(&request).await?).await?;
         decode::list(&request.target.resource, &response.body)
     }
 
@@ -115,6 +125,11 @@ impl Connection for HttpConnection {
         let mut decoder = decode::WatchDecoder::new(&request.target.resource);
         let events = lines::lines(bytes).map(move |line| line.and_then(|line| decoder.event(&line)));
         Ok(end_after_error(events).boxed())
+    }
+
+    async fn get_path(&self, path: &str, accept: &str) -> Result<Response, ClientError> {
+        let message = http::Request::get(path).header(ACCEPT, accept).body(Body::empty());
+        self.read_whole(self.exchange(message, None).await?).await
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {
@@ -164,16 +179,23 @@ fn accept(request: &Request) -> &'static str {
 }
 
 /// The status in an answer's body, or one made up by its code where there is none (a proxy answered).
-fn status_of(request: &Request, code: StatusCode, headers: &HeaderMap, body: &Bytes) -> Status {
+fn status_of(
+    method: &Method,
+    request: Option<&Request>,
+    code: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Status {
+    let target = request.map(|request| &request.target);
     let carried = object::json::parse(body).ok().and_then(|value| Status::from_value(&value));
     carried.unwrap_or_else(|| {
         let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Status::generic_server_response(&object::Response {
             code: code.as_u16(),
-            method: request.verb.method().as_str(),
-            group: &request.target.resource.group,
-            resource: &request.target.resource.plural,
-            name: &request.target.name,
+            method: method.as_str(),
+            group: target.map_or("", |target| &target.resource.group),
+            resource: target.map_or("", |target| &target.resource.plural),
+            name: target.map_or("", |target| &target.name),
             body: &String::from_utf8_lossy(body),
             retry_after_seconds: retry_after.unwrap_or(0),
             unexpected: true,

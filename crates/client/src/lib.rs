@@ -4,6 +4,7 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`connection`](Connection) | the trait of the two forms of connection |
+//! | [`discovery`](Discovered) | what the server serves |
 //! | [`http`](HttpConnection) | the form across a network |
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
 //! | [`events`](Recorder) | the event recorder |
@@ -14,6 +15,7 @@
 
 mod api;
 mod connection;
+mod discovery;
 mod error;
 mod events;
 mod http;
@@ -28,6 +30,7 @@ pub mod testing;
 pub use self::http::HttpConnection;
 pub use api::{Client, List, Object, key_of, meta_key};
 pub use connection::{ByteStream, Connection, WatchStream};
+pub use discovery::{Discovered, ServedResource};
 pub use error::ClientError;
 pub use events::{EventType, Recorder, reference_to};
 pub use informer::{Change, Informer, Informers, PartialObject, Selection};

@@ -16,9 +16,10 @@ use tokio::sync::watch;
 
 use crate::{
     ByteStream, Client, ClientError, Connection, ContentType, ListPage, Object, Request, ResourceType,
-    Response, Verb, WatchEvent, WatchStream,
+    Response, ServedResource, Verb, WatchEvent, WatchStream,
 };
 
+mod discovery;
 mod selection;
 use selection::Filter;
 
@@ -41,6 +42,7 @@ struct State {
     log: Vec<Logged>,
     faults: VecDeque<(Verb, String, Status)>,
     requests: Vec<String>,
+    served: Vec<ServedResource>,
 }
 
 /// The collection (`pods`, `deployments.apps`) and the key in it.
@@ -168,6 +170,9 @@ impl MemoryServer {
         } else {
             json::parse(&request.body).map_err(|error| Status::bad_request(error.to_string()))?
         };
+        if request.verb == Verb::DeleteCollection {
+            return self.delete_collection(&mut state, request, &body);
+        }
         let target = &request.target;
         let key = ObjectKey::namespaced(&*target.namespace, &*target.name);
         let place = (collection(&target.resource), key);
@@ -234,6 +239,22 @@ impl MemoryServer {
         let committed = state.commit(place, Value::Null, body);
         self.announce(state);
         Ok(committed)
+    }
+
+    fn delete_collection(
+        &self,
+        state: &mut State,
+        request: &Request,
+        options: &Value,
+    ) -> Result<Value, Status> {
+        let (here, filter) = (collection(&request.target.resource), Filter::new(request)?);
+        let selected =
+            state.objects.iter().filter(|((place, _), value)| *place == here && filter.matches(value));
+        let selected: Vec<_> = selected.map(|(place, value)| (place.clone(), value.clone())).collect();
+        for (place, value) in selected {
+            self.delete(state, place, value, options, request)?;
+        }
+        Ok(Status::success(None).to_value())
     }
 
     fn delete(
@@ -354,6 +375,15 @@ impl Connection for MemoryServer {
             Some((event, watcher))
         })
         .boxed())
+    }
+
+    async fn get_path(&self, path: &str, _accept: &str) -> Result<Response, ClientError> {
+        let body = match path {
+            "/api" => self.discovery(true),
+            "/apis" => self.discovery(false),
+            _ => return Err(Status::not_found("", "paths", path).into()),
+        };
+        Ok(Response { code: 200, body: body.into(), warnings: Vec::new() })
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

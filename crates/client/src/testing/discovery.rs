@@ -1,0 +1,36 @@
+//! What the server in memory says that it serves.
+
+use serde_json::json;
+
+use super::MemoryServer;
+use crate::{Object, ResourceType, ServedResource};
+
+impl MemoryServer {
+    /// Serves a kind from now on, in discovery; requests need no such leave.
+    pub fn serve<K: Object>(&self, namespaced: bool) {
+        self.serve_resource(ResourceType::of::<K>(), namespaced);
+    }
+
+    /// Serves a resource from now on, in discovery.
+    pub fn serve_resource(&self, resource: ResourceType, namespaced: bool) {
+        let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+        let verbs = verbs.map(str::to_owned).into();
+        self.state.lock().served.push(ServedResource { resource, namespaced, verbs });
+    }
+
+    /// The aggregated discovery document of the core group, or of all others.
+    pub(super) fn discovery(&self, core: bool) -> Vec<u8> {
+        let state = self.state.lock();
+        let served = state.served.iter().filter(|served| served.resource.group.is_empty() == core);
+        let groups = served.map(|served| {
+            let kind = json!({"kind": served.resource.kind});
+            let scope = if served.namespaced { "Namespaced" } else { "Cluster" };
+            let resource = json!({
+                "resource": served.resource.plural, "responseKind": kind, "scope": scope, "verbs": served.verbs,
+            });
+            let version = json!({"version": served.resource.version, "resources": [resource]});
+            json!({"metadata": {"name": served.resource.group}, "versions": [version]})
+        });
+        json!({"items": groups.collect::<Vec<_>>()}).to_string().into_bytes()
+    }
+}
