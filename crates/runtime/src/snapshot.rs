@@ -197,9 +197,15 @@ impl Snapshots {
         self.layer_path(chain_id).join("fs").is_dir()
     }
 
-    /// Removes a layer that nothing uses.
-    pub fn remove_layer(&self, chain_id: &Digest) -> Result<(), SnapshotError> {
-        remove_tree(&self.layer_path(chain_id))
+    /// Takes a layer that nothing uses out of the way. It is removed when the value is dropped, which takes
+    /// its time with many files: not while others wait for a lock. `stamp` makes the name unique.
+    pub fn discard_layer(&self, chain_id: &Digest, stamp: &str) -> Result<DiscardedLayer, SnapshotError> {
+        let place = self.layer_path(chain_id);
+        let trash = TemporaryDirectory(self.layers.join(format!("{TEMPORARY_PREFIX}{stamp}")));
+        match fs::rename(&place, &trash.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &place)(error)),
+            _ => Ok(DiscardedLayer { _directory: trash }),
+        }
     }
 
     /// Removes everything that is not complete or not in `known`. Only when no other process works here.
@@ -356,13 +362,22 @@ impl Snapshots {
     }
 }
 
+/// A layer on its way out; see [`Snapshots::discard_layer`].
+#[derive(Debug)]
+#[must_use = "dropping it removes the files, which should happen without a lock"]
+pub struct DiscardedLayer {
+    _directory: TemporaryDirectory,
+}
+
 /// Removed with all its content when it goes out of scope.
+#[derive(Debug)]
 struct TemporaryDirectory(PathBuf);
 
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
-        // What stays is removed at the next start.
-        let _ = fs::remove_dir_all(&self.0);
+        if let Err(error) = remove_tree(&self.0) {
+            tracing::warn!(%error, "files are left until the next start");
+        }
     }
 }
 
@@ -378,8 +393,8 @@ fn copy_root_attributes(from: &Path, to: &Path) -> Result<(), SnapshotError> {
 fn read_layers(base: &Path) -> Result<Vec<Digest>, SnapshotError> {
     let list = base.join(LAYERS_FILE);
     match fs::read(&list) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| io_error("read", &list)(io::Error::new(io::ErrorKind::InvalidData, error))),
+        // A list that cannot be read was cut off by a crash of the machine, which ended the mount too.
+        Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(io_error("read", &list)(error)),
     }

@@ -16,6 +16,7 @@ use super::error::{ImageError, store_error};
 use super::index::{ImageRecord, Index, Lock, write_durably};
 use super::manifest::ImageConfig;
 use super::{PullPhase, Reporter, Store};
+use crate::snapshot::DiscardedLayer;
 
 /// An image that is ready to be put into the store.
 pub(super) struct NewImage {
@@ -110,21 +111,28 @@ impl Store {
 
     /// Removes an image and whatever only it used. Blocks.
     pub(super) fn remove(&self, name: &str) -> Result<(), ImageError> {
-        let _removing = self.lock("content.lock", FlockOperation::LockExclusive)?;
+        let removing = self.lock("content.lock", FlockOperation::LockExclusive)?;
         let mut index = Index::clone(&*self.index.load()?);
         let Some(id) = index.find(name).cloned() else { return Ok(()) };
         index.images.remove(&id);
-        self.collect(index)
+        let discarded = self.collect(index)?;
+        drop(removing);
+        drop(discarded);
+        Ok(())
     }
 
     /// Removes layers and configurations that neither an image nor a root file system uses. Blocks.
     pub(super) fn collect_garbage(&self) -> Result<(), ImageError> {
-        let _removing = self.lock("content.lock", FlockOperation::LockExclusive)?;
+        let removing = self.lock("content.lock", FlockOperation::LockExclusive)?;
         let index = Index::clone(&*self.index.load()?);
-        self.collect(index)
+        let discarded = self.collect(index)?;
+        drop(removing);
+        drop(discarded);
+        Ok(())
     }
 
-    fn collect(&self, mut index: Index) -> Result<(), ImageError> {
+    /// Under the lock: what is given back may be dropped without it.
+    fn collect(&self, mut index: Index) -> Result<Vec<DiscardedLayer>, ImageError> {
         let mut used: BTreeSet<Digest> = self.snapshots.used_layers()?.into_iter().collect();
         used.extend(index.images.values().flat_map(|image| image.layers.iter().cloned()));
         let unused: Vec<Digest> =
@@ -133,10 +141,12 @@ impl Store {
         let images: BTreeSet<Digest> = index.images.keys().cloned().collect();
         // First nobody knows of them any more, then they go.
         self.index.replace(index)?;
-        for chain_id in &unused {
-            self.snapshots.remove_layer(chain_id)?;
-        }
-        self.remove_blobs(|id| !images.contains(id))
+        let discarded = unused
+            .iter()
+            .map(|chain_id| self.snapshots.discard_layer(chain_id, &self.clock.uid()))
+            .collect::<Result<_, _>>()?;
+        self.remove_blobs(|id| !images.contains(id))?;
+        Ok(discarded)
     }
 
     /// Removes what runs that ended early have left. Only when no other process works here. Blocks.

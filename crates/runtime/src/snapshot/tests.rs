@@ -312,6 +312,8 @@ fn root_file_systems_outlive_the_store_that_made_them() {
     let root = again.prepare_rootfs("view", &chain, RootfsMode::Writable).unwrap();
     fs::write(root.join("b"), "container").unwrap();
     overlay::detach(&root).unwrap();
+    fs::write(root.with_file_name(LAYERS_FILE), "[\"sha2").unwrap();
+    assert!(again.used_layers().unwrap().is_empty());
     let root = again.prepare_rootfs("view", &chain, RootfsMode::Writable).unwrap();
     assert!(!root.join("b").exists());
     for id in ["", ".", "..", "a/b", ".tmp-x"] {
