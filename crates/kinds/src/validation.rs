@@ -1,5 +1,43 @@
 //! What is wrong with objects: the rules of upstream's `pkg/apis/*/validation`.
+//!
+//! Reasons, paths and messages are part of the API. Each function takes an object whose unset fields have been
+//! filled in ([`defaults`](crate::defaults)), and leaves its metadata to [`validate_metadata`], which is the same
+//! for every kind.
 
+mod cluster;
+mod config;
+mod endpoints;
+mod event;
+mod field;
 mod metadata;
+mod pod;
+mod rbac;
+pub(crate) mod resources;
+mod service;
+#[cfg(test)]
+mod tests;
+mod workload;
 
+pub use cluster::{
+    validate_lease, validate_namespace, validate_namespace_finalize, validate_namespace_status_update,
+    validate_node, validate_node_update,
+};
+pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
+pub use endpoints::{validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints};
+pub use event::{validate_event, validate_event_update};
 pub use metadata::{validate_metadata, validate_metadata_update};
+pub use pod::{
+    validate_binding, validate_ephemeral_containers_update, validate_pod, validate_pod_resize,
+    validate_pod_status_update, validate_pod_update,
+};
+pub use rbac::{
+    validate_cluster_role, validate_cluster_role_binding, validate_cluster_role_binding_update,
+    validate_role, validate_role_binding, validate_role_binding_update,
+};
+pub use service::{
+    validate_cluster_ips, validate_service, validate_service_status_update, validate_service_update,
+};
+pub use workload::{
+    validate_deployment, validate_deployment_status_update, validate_deployment_update, validate_replica_set,
+    validate_replica_set_status_update, validate_replica_set_update,
+};

@@ -1,0 +1,194 @@
+//! Defaults of pods and of pod templates.
+
+use object::Value;
+
+use super::volume::default_volume;
+use super::{each, fill, round_resources, within};
+use crate::validation::resources::{self, Kind};
+
+/// Fills in a Pod.
+pub fn default_pod(pod: &mut Value) {
+    let spec = pod.entry("spec");
+    for name in ["containers", "initContainers"] {
+        each(spec, name, |container| within(container, "resources", requests_from_limits));
+    }
+    default_pod_resources(spec);
+    spec.set_default("enableServiceLinks", true);
+    if spec.get("hostNetwork").as_bool() == Some(true) {
+        for name in ["containers", "initContainers"] {
+            each(spec, name, |container| each(container, "ports", default_host_port));
+        }
+    }
+    default_pod_spec(spec);
+}
+
+/// Fills in the pod template of a workload: what a Pod gets only when it is made stays unset.
+pub fn default_pod_template(template: &mut Value) {
+    default_pod_spec(template.entry("spec"));
+}
+
+fn default_pod_spec(spec: &mut Value) {
+    fill(spec, "dnsPolicy", "ClusterFirst");
+    fill(spec, "restartPolicy", "Always");
+    spec.set_default("securityContext", Value::map());
+    spec.set_default("terminationGracePeriodSeconds", 30);
+    fill(spec, "schedulerName", "default-scheduler");
+    // Two names for one field, the second deprecated: they always say the same.
+    let account = spec.str_at("serviceAccount").to_owned();
+    if !account.is_empty() {
+        fill(spec, "serviceAccountName", account);
+    }
+    let account = spec.str_at("serviceAccountName").to_owned();
+    if !account.is_empty() {
+        spec.set("serviceAccount", account);
+    }
+    each(spec, "volumes", default_volume);
+    for name in ["initContainers", "containers", "ephemeralContainers"] {
+        each(spec, name, default_container);
+    }
+    round_resources(spec, "overhead");
+    within(spec, "resources", |resources| {
+        round_resources(resources, "limits");
+        round_resources(resources, "requests");
+    });
+}
+
+fn default_container(container: &mut Value) {
+    let policy = pull_policy(container.str_at("image"));
+    fill(container, "imagePullPolicy", policy);
+    fill(container, "terminationMessagePath", "/dev/termination-log");
+    fill(container, "terminationMessagePolicy", "File");
+    each(container, "ports", |port| fill(port, "protocol", "TCP"));
+    each(container, "env", |variable| {
+        within(variable, "valueFrom", |source| {
+            within(source, "fieldRef", |field| fill(field, "apiVersion", "v1"));
+            within(source, "fileKeyRef", |file| file.set_default("optional", false));
+        });
+    });
+    within(container, "resources", |resources| {
+        round_resources(resources, "limits");
+        round_resources(resources, "requests");
+    });
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        within(container, name, default_probe);
+    }
+    within(container, "lifecycle", |lifecycle| {
+        for name in ["postStart", "preStop"] {
+            within(lifecycle, name, |handler| within(handler, "httpGet", default_http_get));
+        }
+    });
+}
+
+fn default_probe(probe: &mut Value) {
+    fill(probe, "timeoutSeconds", 1);
+    fill(probe, "periodSeconds", 10);
+    fill(probe, "successThreshold", 1);
+    fill(probe, "failureThreshold", 3);
+    within(probe, "httpGet", default_http_get);
+    within(probe, "grpc", |grpc| grpc.set_default("service", ""));
+}
+
+fn default_http_get(action: &mut Value) {
+    fill(action, "path", "/");
+    fill(action, "scheme", "HTTP");
+}
+
+fn default_host_port(port: &mut Value) {
+    let number = port.get("containerPort").clone();
+    fill(port, "hostPort", number);
+}
+
+/// Whoever limits a resource and requests none requests the limit.
+fn requests_from_limits(resources: &mut Value) {
+    let limits = resources.get("limits").clone();
+    if limits.as_map().is_none() {
+        return;
+    }
+    let requests = resources.entry("requests");
+    for (name, limit) in limits.entries().filter(|(_, limit)| !limit.is_null()) {
+        let request = requests.entry(name.to_owned());
+        if request.is_null() {
+            *request = limit.clone();
+        }
+    }
+}
+
+/// Resources of the pod as a whole (KEP-2837): where some are stated, the others follow from them and from the
+/// containers.
+fn default_pod_resources(spec: &mut Value) {
+    let stated = |spec: &Value, what: &str| !spec.get("resources").get(what).is_empty();
+    if !stated(spec, "limits") && !stated(spec, "requests") {
+        return;
+    }
+    let limits = resources::aggregate(spec, Kind::Limits);
+    let huge = limits.iter().filter(|(name, _)| resources::is_huge_page(name));
+    for (name, amount) in huge {
+        if spec.at("resources.requests").get(name).is_null() {
+            fill_resource(spec, "limits", name, Value::from(amount.to_string()));
+        }
+    }
+    if stated(spec, "limits") {
+        for (name, amount) in resources::aggregate(spec, Kind::Requests) {
+            if matches!(name.as_str(), "cpu" | "memory") {
+                fill_resource(spec, "requests", &name, Value::from(amount.to_string()));
+            }
+        }
+        for (name, limit) in spec.at("resources.limits").clone().entries() {
+            if resources::is_pod_level(name) {
+                fill_resource(spec, "requests", name, limit.clone());
+            }
+        }
+    } else {
+        for (name, amount) in limits {
+            let counts = matches!(name.as_str(), "cpu" | "memory") && resources::all_limit(spec, &name);
+            if counts {
+                fill_resource(spec, "limits", &name, Value::from(amount.to_string()));
+            }
+        }
+    }
+}
+
+fn fill_resource(spec: &mut Value, what: &'static str, name: &str, amount: Value) {
+    let entry = spec.entry("resources").entry(what).entry(name.to_owned());
+    if entry.is_null() {
+        *entry = amount;
+    }
+}
+
+/// `Always` for images whose tag is `latest` or missing, since what they name may change.
+pub(super) fn pull_policy(image: &str) -> &'static str {
+    match image_tag(image) {
+        Some("latest") => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
+/// The tag of an image reference, `latest` where it has neither tag nor digest; `None` where it has a digest
+/// only, or is none.
+fn image_tag(image: &str) -> Option<&str> {
+    let (named, digest) = match image.split_once('@') {
+        Some((named, digest)) => (named, Some(digest)),
+        None => (image, None),
+    };
+    let path_start = named.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match named[path_start..].split_once(':') {
+        Some((_, tag)) => (&named[..named.len() - tag.len() - 1], Some(tag)),
+        None => (named, None),
+    };
+    // The host before the first slash may hold upper case letters and a port, the path may not.
+    let is_host = |part: &str| part == "localhost" || part.contains(['.', ':']);
+    let path = name.split_once('/').filter(|(host, _)| is_host(host)).map_or(name, |(_, path)| path);
+    let part = |part: &str| !part.is_empty() && part.bytes().all(|b| is_name_byte(b) || b"._-".contains(&b));
+    if !path.split('/').all(part) {
+        return None;
+    }
+    match (tag, digest) {
+        (Some(tag), _) => Some(tag),
+        (None, Some(_)) => None,
+        (None, None) => Some("latest"),
+    }
+}
+
+fn is_name_byte(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit()
+}

@@ -1,0 +1,268 @@
+//! A field under validation: its value together with its path.
+
+use object::field::{Error, Errors, Path};
+use object::{LabelSelector, Quantity, Value};
+
+/// A field of an object: looking a member up and naming it in an error is one step, so that the two cannot
+/// differ. In builds with debug assertions it also knows its type and panics for members that the schema does
+/// not have.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'v, 'p> {
+    pub(crate) value: &'v Value,
+    pub(crate) path: Path<'p>,
+    #[cfg(debug_assertions)]
+    ty: Option<&'static schema::TypeDef>,
+}
+
+#[cfg(debug_assertions)]
+fn member_type(ty: Option<&'static schema::TypeDef>, name: &str) -> Option<&'static schema::TypeDef> {
+    let ty = ty?;
+    let place = ty.lookup(name).unwrap_or_else(|| panic!("{} has no field {name}", ty.name));
+    place.field.message().filter(|_| place.field.shape != schema::Shape::Map)
+}
+
+impl<'v, 'p> Field<'v, 'p> {
+    /// The object itself; `kind` is its type's name in OpenAPI.
+    #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "the type is for debug builds"))]
+    pub(crate) fn root(value: &'v Value, kind: &str) -> Field<'v, 'static> {
+        #[cfg(debug_assertions)]
+        let ty = match schema::type_by_name(kind) {
+            Some(schema::TypeRef::Static(ty)) => ty,
+            _ => panic!("no type {kind}"),
+        };
+        Field {
+            value,
+            path: Path::root(""),
+            #[cfg(debug_assertions)]
+            ty: Some(ty),
+        }
+    }
+
+    /// A member.
+    pub(crate) fn child<'c>(&'c self, name: &'c str) -> Field<'v, 'c> {
+        Field {
+            value: self.value.get(name),
+            path: self.path.child(name),
+            #[cfg(debug_assertions)]
+            ty: member_type(self.ty, name),
+        }
+    }
+
+    /// The same field under another name: upstream names some fields wrongly, and clients may know.
+    pub(crate) fn named<'c>(self, path: Path<'c>) -> Field<'v, 'c> {
+        Field {
+            value: self.value,
+            path,
+            #[cfg(debug_assertions)]
+            ty: self.ty,
+        }
+    }
+
+    /// Another value at the same place: a part of the text, say.
+    pub(crate) fn with<'w>(&self, value: &'w Value) -> Field<'w, 'p> {
+        self.inner(value, self.path)
+    }
+
+    /// An item or an entry, which has the type that the schema states for the field.
+    fn inner<'w, 'c>(&self, value: &'w Value, path: Path<'c>) -> Field<'w, 'c> {
+        Field {
+            value,
+            path,
+            #[cfg(debug_assertions)]
+            ty: self.ty,
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub(crate) fn items<'c>(&'c self) -> impl Iterator<Item = Field<'v, 'c>> {
+        self.value.items().enumerate().map(|(i, value)| self.inner(value, self.path.index(i)))
+    }
+
+    /// The entries of a map, with the key as the last step of the path; none for anything else.
+    pub(crate) fn entries<'c>(&'c self) -> impl Iterator<Item = (&'v str, Field<'v, 'c>)>
+    where
+        'v: 'c,
+    {
+        self.value.entries().map(|(key, value)| (key, self.inner(value, self.path.key(key))))
+    }
+
+    /// Whether something stands there (Go: the pointer is not nil).
+    pub(crate) fn is_set(&self) -> bool {
+        !self.value.is_null()
+    }
+
+    /// Whether nothing stands there, or a zero, or an empty text, list or map.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.value.is_empty()
+    }
+
+    /// The text; empty where there is none.
+    pub(crate) fn text(&self) -> &'v str {
+        self.value.as_str().unwrap_or_default()
+    }
+
+    /// The number; 0 where there is none.
+    pub(crate) fn number(&self) -> i64 {
+        self.value.as_i64().unwrap_or_default()
+    }
+
+    /// Whether it is there and true.
+    pub(crate) fn is_true(&self) -> bool {
+        self.value.as_bool() == Some(true)
+    }
+
+    /// Whether it is there and false.
+    pub(crate) fn is_false(&self) -> bool {
+        self.value.as_bool() == Some(false)
+    }
+
+    /// How many items or entries there are.
+    pub(crate) fn len(&self) -> usize {
+        match self.value {
+            Value::List(list) => list.len(),
+            Value::Map(map) => map.len(),
+            _ => 0,
+        }
+    }
+
+    /// The quantity; zero where there is none. The decoder has refused what is none.
+    pub(crate) fn quantity(&self) -> Quantity {
+        quantity(self.value)
+    }
+
+    /// The label selector; empty where there is none.
+    pub(crate) fn selector(&self) -> LabelSelector {
+        LabelSelector::from_value(self.value)
+    }
+
+    /// Adds: the value is wrong.
+    pub(crate) fn invalid(&self, errors: &mut Errors, why: impl Into<String>) {
+        errors.invalid(&self.path, self.value.clone(), why);
+    }
+
+    /// Adds: the value must be there.
+    pub(crate) fn required(&self, errors: &mut Errors, why: &str) {
+        errors.required(&self.path, why);
+    }
+
+    /// Adds: the value must not be there.
+    pub(crate) fn forbidden(&self, errors: &mut Errors, why: impl Into<String>) {
+        errors.forbidden(&self.path, why);
+    }
+
+    /// Adds: the value is there twice.
+    pub(crate) fn duplicate(&self, errors: &mut Errors) {
+        errors.duplicate(&self.path, self.value.clone());
+    }
+
+    /// Adds: the value refers to nothing.
+    pub(crate) fn not_found(&self, errors: &mut Errors) {
+        errors.push(Error::not_found(&self.path, self.value.clone()));
+    }
+
+    /// Adds: the value is none of these.
+    pub(crate) fn not_supported(&self, errors: &mut Errors, supported: &[&str]) {
+        errors.not_supported(&self.path, self.text(), supported);
+    }
+
+    /// Checks the text, and adds each message of what is wrong with it.
+    pub(crate) fn check(&self, errors: &mut Errors, check: impl FnOnce(&str) -> Vec<String>) {
+        errors.invalid_each(&self.path, self.text(), check(self.text()));
+    }
+
+    /// Checks the text where it is not empty.
+    pub(crate) fn check_set(&self, errors: &mut Errors, check: impl FnOnce(&str) -> Vec<String>) {
+        if !self.text().is_empty() {
+            self.check(errors, check);
+        }
+    }
+
+    /// Checks the text, which must not be empty.
+    pub(crate) fn check_required(&self, errors: &mut Errors, check: impl FnOnce(&str) -> Vec<String>) {
+        match self.text() {
+            "" => self.required(errors, ""),
+            _ => self.check(errors, check),
+        }
+    }
+
+    /// The value must be there, and not empty.
+    pub(crate) fn check_present(&self, errors: &mut Errors) {
+        if self.is_empty() {
+            self.required(errors, "");
+        }
+    }
+
+    /// The value must be there, and not empty; says why.
+    pub(crate) fn check_present_with(&self, errors: &mut Errors, why: &str) {
+        if self.is_empty() {
+            self.required(errors, why);
+        }
+    }
+
+    /// The text must be one of these, and must not be empty.
+    pub(crate) fn check_one_of(&self, errors: &mut Errors, supported: &[&str]) {
+        match self.text() {
+            "" => self.required(errors, ""),
+            text if supported.contains(&text) => {}
+            _ => self.not_supported(errors, supported),
+        }
+    }
+
+    /// The text must be one of these where it is there.
+    pub(crate) fn check_known(&self, errors: &mut Errors, supported: &[&str]) {
+        if self.is_set() && !supported.contains(&self.text()) {
+            self.not_supported(errors, supported);
+        }
+    }
+
+    /// The number must not be negative.
+    pub(crate) fn check_not_negative(&self, errors: &mut Errors) {
+        if self.number() < 0 {
+            self.invalid(errors, NEGATIVE);
+        }
+    }
+
+    /// The number must lie in a range where it is there.
+    pub(crate) fn check_number(&self, errors: &mut Errors, check: impl FnOnce(i64) -> Vec<String>) {
+        if self.is_set() {
+            errors.invalid_each(&self.path, self.number(), check(self.number()));
+        }
+    }
+
+    /// The value must be what it was.
+    pub(crate) fn check_immutable(&self, errors: &mut Errors, old: &Value) {
+        if !same(self.value, old) {
+            self.invalid(errors, IMMUTABLE);
+        }
+    }
+}
+
+pub(crate) const IMMUTABLE: &str = "field is immutable";
+pub(crate) const NEGATIVE: &str = "must be greater than or equal to 0";
+pub(crate) const NOT_POSITIVE: &str = "must be greater than zero";
+
+/// Whether two values mean the same: nothing, an empty list and an empty map do.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    let hollow = |value: &Value| match value {
+        Value::Null => true,
+        Value::List(list) => list.is_empty(),
+        Value::Map(map) => map.iter().all(|(_, member)| member.is_null()),
+        _ => false,
+    };
+    match (a, b) {
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Map(x), Value::Map(y)) => x.keys().chain(y.keys()).all(|key| same(a.get(key), b.get(key))),
+        (a, b) if hollow(a) && hollow(b) => true,
+        (a, b) => a == b,
+    }
+}
+
+/// The quantity that a value is; zero where it is none.
+pub(crate) fn quantity(value: &Value) -> Quantity {
+    match value {
+        Value::String(text) => Quantity::parse(text).unwrap_or_default(),
+        Value::Int(number) => Quantity::new(*number, object::QuantityFormat::DecimalSi),
+        Value::Float(number) => Quantity::parse(&number.to_string()).unwrap_or_default(),
+        _ => Quantity::ZERO,
+    }
+}

@@ -1,0 +1,95 @@
+//! Annotations that mean something to pods.
+
+use object::Value;
+use object::field::Errors;
+use object::quote;
+
+use super::paths::descending_path;
+use super::security::each_container;
+use crate::validation::field::Field;
+
+/// Marks the server's copy of a pod that a node runs from a file.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(super) const APP_ARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+const SECCOMP_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
+
+/// Checks the annotations of a pod or of a template.
+pub(super) fn validate_pod_annotations(
+    errors: &mut Errors,
+    annotations: &Field<'_, '_>,
+    spec: &Field<'_, '_>,
+) {
+    for (key, annotation) in annotations.entries() {
+        let text = annotation.text();
+        match key {
+            MIRROR if spec.child("nodeName").is_empty() => {
+                annotation.invalid(errors, "must set spec.nodeName if mirror pod annotation is set");
+            }
+            DELETION_COST if !is_cost(text) => annotation.invalid(errors, "must be a 32bit integer"),
+            _ => {}
+        }
+        if key == SECCOMP_POD || key.starts_with(SECCOMP_PREFIX) {
+            validate_seccomp_profile(errors, &annotation.named(annotations.path.child(key)));
+        }
+        if let Some(container) = key.strip_prefix(APP_ARMOR_PREFIX) {
+            let mut found = false;
+            each_container(spec, |other| found |= other.child("name").text() == container);
+            if !found {
+                errors.invalid(&annotation.path, container, "container not found");
+            }
+            let known =
+                matches!(text, "" | "runtime/default" | "unconfined") || text.starts_with("localhost/");
+            if !known {
+                annotation.invalid(errors, format!("invalid AppArmor profile name: {}", quote(text)));
+            }
+        }
+    }
+}
+
+/// A number as Go writes it: neither a plus nor leading zeros.
+fn is_cost(text: &str) -> bool {
+    text.parse::<i32>().is_ok_and(|cost| cost.to_string() == text)
+}
+
+fn validate_seccomp_profile(errors: &mut Errors, profile: &Field<'_, '_>) {
+    match profile.text() {
+        "runtime/default" | "docker/default" | "unconfined" => {}
+        text => match text.strip_prefix("localhost/") {
+            Some(path) => {
+                let path = Value::from(path);
+                descending_path(errors, &profile.with(&path));
+            }
+            None => profile.invalid(errors, "must be a valid seccomp profile"),
+        },
+    }
+}
+
+/// Checks that AppArmor annotations, which older clients set, say what the fields say.
+pub(super) fn validate_app_armor_matches(errors: &mut Errors, annotations: &Value, spec: &Field<'_, '_>) {
+    if spec.value.str_at("os.name") == "windows" {
+        return;
+    }
+    let of_pod = spec.value.at("securityContext.appArmorProfile");
+    each_container(spec, |container| {
+        let key = format!("{APP_ARMOR_PREFIX}{}", container.child("name").text());
+        let Some(annotation) = annotations.get(&key).as_str() else { return };
+        let context = container.child("securityContext");
+        let field = context.child("appArmorProfile");
+        let profile = if field.is_set() { field.value } else { of_pod };
+        let matches = match profile.str_at("type") {
+            "Unconfined" => annotation == "unconfined",
+            "RuntimeDefault" => annotation == "runtime/default",
+            "Localhost" => annotation.starts_with("localhost/"),
+            _ => return,
+        };
+        let local = annotation.strip_prefix("localhost/");
+        if !matches {
+            field.child("type").forbidden(errors, "apparmor type in annotation and field must match");
+        } else if local.is_some_and(|path| path != profile.str_at("localhostProfile")) {
+            let why = "apparmor profile in annotation and field must match";
+            field.child("localhostProfile").forbidden(errors, why);
+        }
+    });
+}

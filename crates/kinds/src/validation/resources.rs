@@ -1,0 +1,361 @@
+//! Resources of containers and pods.
+
+use std::collections::BTreeMap;
+
+use object::field::{Error, Errors};
+use object::{Quantity, Value, names};
+
+use super::field::{Field, NEGATIVE, quantity};
+
+/// Amounts by the name of the resource.
+pub(crate) type Amounts = BTreeMap<String, Quantity>;
+
+/// Which amounts of a container are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Limits,
+    Requests,
+}
+
+impl Kind {
+    fn of(self, container: &Value) -> &Value {
+        container.get("resources").get(match self {
+            Kind::Limits => "limits",
+            Kind::Requests => "requests",
+        })
+    }
+}
+
+/// What all containers of a pod need at once: those that run side by side together, or the init container that
+/// needs most beside the sidecars started before it.
+pub(crate) fn aggregate(spec: &Value, kind: Kind) -> Amounts {
+    let mut running = Amounts::new();
+    for container in spec.get("containers").items() {
+        add(&mut running, kind.of(container));
+    }
+    let (mut sidecars, mut most) = (Amounts::new(), Amounts::new());
+    for container in spec.get("initContainers").items() {
+        let mut needed = sidecars.clone();
+        add(&mut needed, kind.of(container));
+        if container.str_at("restartPolicy") == "Always" {
+            add(&mut running, kind.of(container));
+            sidecars.clone_from(&needed);
+        }
+        raise(&mut most, needed);
+    }
+    raise(&mut running, most);
+    running
+}
+
+fn add(total: &mut Amounts, amounts: &Value) {
+    for (name, amount) in amounts.entries() {
+        *total.entry(name.to_owned()).or_default() += &quantity(amount);
+    }
+}
+
+fn raise(total: &mut Amounts, amounts: Amounts) {
+    for (name, amount) in amounts {
+        let entry = total.entry(name).or_default();
+        if *entry < amount {
+            *entry = amount;
+        }
+    }
+}
+
+/// Whether every container and sidecar of a pod limits a resource.
+pub(crate) fn all_limit(spec: &Value, name: &str) -> bool {
+    let sidecars =
+        spec.get("initContainers").items().filter(|container| container.str_at("restartPolicy") == "Always");
+    let mut containers = spec.get("containers").items().chain(sidecars);
+    containers.all(|container| !Kind::Limits.of(container).get(name).is_null())
+}
+
+pub(crate) fn is_huge_page(name: &str) -> bool {
+    name.starts_with("hugepages-")
+}
+
+/// Whether a pod as a whole can request the resource.
+pub(crate) fn is_pod_level(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || is_huge_page(name)
+}
+
+/// Whether the name has no prefix or one of Kubernetes.
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// Whether requests may be lower than limits.
+fn may_overcommit(name: &str) -> bool {
+    is_native(name) && !is_huge_page(name)
+}
+
+/// Whether amounts of the resource are whole numbers.
+fn is_counted(name: &str) -> bool {
+    const COUNTED: [&str; 9] = [
+        "pods",
+        "services",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
+    ];
+    COUNTED.contains(&name) || is_extended(name)
+}
+
+/// Whether the resource is a device or the like, which a node advertises under a vendor's name.
+fn is_extended(name: &str) -> bool {
+    !is_native(name) && !name.starts_with("requests.") && {
+        names::is_qualified_name(&format!("requests.{name}")).is_empty()
+    }
+}
+
+fn is_standard(name: &str) -> bool {
+    const STANDARD: [&str; 19] = [
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "requests.cpu",
+        "requests.memory",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "storage",
+        "requests.storage",
+        "services.nodeports",
+    ];
+    STANDARD.contains(&name)
+        || name == "services.loadbalancers"
+        || is_huge_page(name)
+        || name.strip_prefix("requests.").is_some_and(is_huge_page)
+}
+
+/// Whose resources are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Container,
+    Pod,
+}
+
+/// The amount of a resource must not be negative, and whole where the resource is counted.
+pub(super) fn validate_amount(errors: &mut Errors, name: &str, amount: &Field<'_, '_>) {
+    let value = amount.quantity();
+    if value.sign() < 0 {
+        errors.invalid(&amount.path, value.to_string(), NEGATIVE);
+    }
+    if is_counted(name) && value.milli_value() % 1000 != 0 {
+        amount.invalid(errors, "must be an integer");
+    }
+}
+
+fn validate_name(errors: &mut Errors, name: &str, field: &Field<'_, '_>, owner: Owner) {
+    let wrong = names::is_qualified_name(name);
+    let is_wrong = !wrong.is_empty();
+    errors.invalid_each(&field.path, name, wrong);
+    let plain = !name.contains('/');
+    if !is_wrong && plain && !is_standard(name) {
+        errors.invalid(&field.path, name, "must be a standard resource type or fully qualified");
+        if owner == Owner::Pod {
+            return;
+        }
+    } else if is_wrong && owner == Owner::Pod {
+        return;
+    }
+    match owner {
+        Owner::Pod if !is_pod_level(name) => {
+            errors.not_supported(&field.path, name, &["cpu", "hugepages-", "memory"]);
+        }
+        Owner::Pod => {}
+        Owner::Container if plain => {
+            let of_containers = matches!(name, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(name);
+            if !of_containers {
+                errors.invalid(&field.path, name, "must be a standard resource for containers");
+            }
+        }
+        Owner::Container if !is_native(name) && !is_extended(name) => {
+            errors.invalid(&field.path, name, "doesn't follow extended resource name standard");
+        }
+        Owner::Container => {}
+    }
+}
+
+fn validate_huge_page(errors: &mut Errors, name: &str, amount: &Field<'_, '_>) {
+    let page = name.strip_prefix("hugepages-").and_then(|size| Quantity::parse(size).ok());
+    let (value, page) = (amount.quantity(), page.unwrap_or_default());
+    let divisible = page.sign() > 0 && value.sign() >= 0 && value.value() % page.value() == 0;
+    if !divisible {
+        let why = format!("{value} is not positive integer multiple of {name}");
+        errors.invalid(&amount.path, value.to_string(), why);
+    }
+}
+
+/// Checks `resources`; `claims` are the names of the pod's resource claims.
+pub(super) fn validate_resources(
+    errors: &mut Errors,
+    resources: &Field<'_, '_>,
+    owner: Owner,
+    claims: &[&str],
+) {
+    let (limits, requests) = (resources.child("limits"), resources.child("requests"));
+    for (name, amount) in limits.entries() {
+        validate_name(errors, name, &amount, owner);
+        validate_amount(errors, name, &amount);
+        if is_huge_page(name) {
+            validate_huge_page(errors, name, &amount);
+        }
+    }
+    for (name, amount) in requests.entries() {
+        validate_name(errors, name, &amount, owner);
+        validate_amount(errors, name, &amount);
+        validate_request(errors, name, &amount, &requests, &limits);
+        if is_huge_page(name) {
+            validate_huge_page(errors, name, &amount);
+        }
+    }
+    let names = || limits.value.entries().chain(requests.value.entries()).map(|(name, _)| name);
+    if names().any(is_huge_page) && !names().any(|name| matches!(name, "cpu" | "memory")) {
+        resources.forbidden(errors, "HugePages require cpu or memory");
+    }
+    validate_claims(errors, &resources.child("claims"), claims);
+}
+
+fn validate_request(
+    errors: &mut Errors,
+    name: &str,
+    amount: &Field<'_, '_>,
+    requests: &Field<'_, '_>,
+    limits: &Field<'_, '_>,
+) {
+    let request = amount.quantity();
+    match limits.value.get(name) {
+        Value::Null if may_overcommit(name) => {}
+        Value::Null => limits.required(errors, "Limit must be set for non overcommitable resources"),
+        limit => {
+            let limit = quantity(limit);
+            let why = if request != limit && !may_overcommit(name) {
+                format!("must be equal to {name} limit of {limit}")
+            } else if request > limit {
+                format!("must be less than or equal to {name} limit of {limit}")
+            } else {
+                return;
+            };
+            errors.invalid(&requests.path, request.to_string(), why);
+        }
+    }
+}
+
+/// Claims of a container must be the pod's, and none may stand twice, as a whole or by request.
+fn validate_claims(errors: &mut Errors, claims: &Field<'_, '_>, known: &[&str]) {
+    let mut seen: Vec<String> = Vec::new();
+    for claim in claims.items() {
+        let (name, request) = (claim.child("name"), claim.child("request"));
+        let name = name.text();
+        if name.is_empty() {
+            claim.required(errors, "");
+            continue;
+        }
+        if seen.iter().any(|key| key == name) {
+            errors.duplicate(&claim.path, name);
+        } else {
+            request.check_set(errors, names::is_dns1123_label);
+            let key = match request.text() {
+                "" => name.to_owned(),
+                request => format!("{name}/{request}"),
+            };
+            if seen.contains(&key) {
+                errors.duplicate(&claim.path, key.as_str());
+            } else if request.text().is_empty() {
+                let parts =
+                    seen.iter().filter(|key| key.split_once('/').is_some_and(|(claim, _)| claim == name));
+                for _ in parts {
+                    errors.duplicate(&claim.path, name);
+                }
+            }
+            seen.push(key);
+        }
+        if !known.contains(&name) {
+            let mut error = Error::not_found(&claim.path, name);
+            let mut sorted = known.to_vec();
+            sorted.sort_unstable();
+            error.detail = match known {
+                [] => "must be one of the names in pod.spec.resourceClaims which is empty".into(),
+                _ => format!("must be one of the names in pod.spec.resourceClaims: {}", sorted.join(", ")),
+            };
+            errors.push(error);
+        }
+    }
+}
+
+/// Checks the resources of a pod as a whole against those of its containers.
+pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, claims: &[&str]) {
+    let resources = spec.child("resources");
+    if !resources.is_set() {
+        return;
+    }
+    let own_claims = resources.child("claims");
+    if own_claims.is_set() {
+        own_claims.forbidden(errors, "claims cannot be set for Resources at pod-level");
+    }
+    validate_resources(errors, &resources, Owner::Pod, claims);
+    let requests = resources.child("requests");
+    for (name, needed) in aggregate(spec.value, Kind::Requests) {
+        let requested = quantity(requests.value.get(&name));
+        if needed > requested && is_pod_level(&name) {
+            let why = format!("must be greater than or equal to aggregate container requests of {needed}");
+            errors.invalid(&requests.path.key(&name), requested.to_string(), why);
+        }
+    }
+    let limits = resources.child("limits");
+    let containers = resources.path.child("containers");
+    for (i, container) in spec.value.get("containers").items().enumerate() {
+        for (name, limit) in Kind::Limits.of(container).entries() {
+            let pod_limit = limits.value.get(name);
+            if !pod_limit.is_null() && quantity(limit) > quantity(pod_limit) {
+                let why = format!("must be less than or equal to pod limits of {}", quantity(pod_limit));
+                let (index, value) = (containers.index(i), quantity(limit).to_string());
+                errors.invalid(&index.key(name).child("limits"), value, why);
+            }
+        }
+    }
+}
+
+/// The quality of service that a pod's resources entitle it to: `Guaranteed` where CPU and memory of every
+/// container are limited and requested alike, `BestEffort` where nothing is stated, else `Burstable`.
+pub(crate) fn pod_qos(pod: &Value) -> &'static str {
+    let spec = pod.get("spec");
+    let of_pod = spec.get("resources");
+    let whole = !of_pod.get("limits").is_empty() || !of_pod.get("requests").is_empty();
+    let containers = spec.get("containers").items().chain(spec.get("initContainers").items());
+    let holders: Vec<&Value> = match whole {
+        true => vec![of_pod],
+        false => containers.map(|container| container.get("resources")).collect(),
+    };
+    let stated = |resources: &Value, what: &str, name: &str| quantity(resources.get(what).get(name));
+    let nothing = |resources: &&Value| {
+        let zero = |what| ["cpu", "memory"].iter().all(|name| stated(resources, what, name).is_zero());
+        zero("limits") && zero("requests")
+    };
+    let guaranteed = |resources: &&Value| {
+        ["cpu", "memory"].iter().all(|name| {
+            let limit = stated(resources, "limits", name);
+            !limit.is_zero() && stated(resources, "requests", name) == limit
+        })
+    };
+    if holders.iter().all(nothing) {
+        "BestEffort"
+    } else if holders.iter().all(guaranteed) {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}

@@ -1,0 +1,99 @@
+//! Tables of patches to a valid object, and of what is wrong then.
+
+use object::field::Errors;
+use object::patch::merge_patch;
+use object::{Value, json, value};
+
+mod kinds;
+mod pods;
+
+/// What is wrong, a line each.
+pub(super) fn lines(errors: Errors) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// The object, changed by a merge patch and filled in.
+pub(super) fn patched(object: &Value, patch: &Value, default: fn(&mut Value)) -> Value {
+    let mut object = merge_patch(object.clone(), patch.clone()).expect("the patch is an object");
+    default(&mut object);
+    object
+}
+
+/// Reads one of upstream's own objects, in which every field is filled; `None` where they are not at hand.
+fn fixture(name: &str) -> Option<Value> {
+    let Some(folder) = std::env::var_os("IRONHULL_FIXTURES") else {
+        eprintln!("IRONHULL_FIXTURES is not set: {name} is not checked");
+        return None;
+    };
+    let path = std::path::Path::new(&folder).join("api").join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Some(json::parse(&text).expect("fixtures are JSON"))
+}
+
+/// Fields under validation know the schema and panic for members that it lacks: with every field filled, each
+/// rule is reached.
+#[test]
+fn rules_name_fields_of_the_schema() {
+    type Rule = fn(&Value) -> Errors;
+    let rules: &[(&str, &[Rule])] = &[
+        (
+            "core.v1.Pod",
+            &[
+                super::validate_pod,
+                |pod| super::validate_pod_update(pod, pod),
+                |pod| super::validate_pod_status_update(pod, pod),
+                |pod| super::validate_pod_resize(pod, &value!({})),
+                |pod| super::validate_ephemeral_containers_update(pod, &value!({})),
+            ],
+        ),
+        (
+            "core.v1.Service",
+            &[
+                |service| super::validate_service_update(service, service),
+                |service| super::validate_service_status_update(service, service),
+            ],
+        ),
+        ("core.v1.Node", &[super::validate_node, |node| super::validate_node_update(node, node)]),
+        ("core.v1.Namespace", &[super::validate_namespace, super::validate_namespace_finalize]),
+        ("core.v1.ConfigMap", &[|map| super::validate_config_map_update(map, map)]),
+        ("core.v1.Secret", &[|secret| super::validate_secret_update(secret, secret)]),
+        ("core.v1.Endpoints", &[super::validate_endpoints]),
+        (
+            "core.v1.Event",
+            &[
+                |event| super::validate_event(event, true),
+                |event| super::validate_event_update(event, &value!({}), true),
+            ],
+        ),
+        (
+            "apps.v1.Deployment",
+            &[
+                |workload| super::validate_deployment_update(workload, workload),
+                |workload| super::validate_deployment_status_update(workload, workload),
+            ],
+        ),
+        (
+            "apps.v1.ReplicaSet",
+            &[
+                |workload| super::validate_replica_set_update(workload, workload),
+                |workload| super::validate_replica_set_status_update(workload, workload),
+            ],
+        ),
+        ("rbac.authorization.k8s.io.v1.Role", &[super::validate_role]),
+        ("rbac.authorization.k8s.io.v1.ClusterRole", &[super::validate_cluster_role]),
+        ("rbac.authorization.k8s.io.v1.RoleBinding", &[|b| super::validate_role_binding_update(b, b)]),
+        (
+            "rbac.authorization.k8s.io.v1.ClusterRoleBinding",
+            &[|b| super::validate_cluster_role_binding_update(b, b)],
+        ),
+        ("discovery.k8s.io.v1.EndpointSlice", &[|slice| super::validate_endpoint_slice_update(slice, slice)]),
+        ("coordination.k8s.io.v1.Lease", &[super::validate_lease]),
+    ];
+    for (kind, rules) in rules {
+        let Some(object) = fixture(&format!("{kind}.json")) else { return };
+        for rule in *rules {
+            // Names and numbers in there are arbitrary, so that most of it is wrong.
+            let _ = rule(&object);
+        }
+    }
+}

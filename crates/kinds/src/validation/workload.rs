@@ -1,0 +1,195 @@
+//! Deployments and ReplicaSets (`pkg/apis/apps/validation`).
+
+use object::field::Errors;
+use object::{Selector, Value, names};
+
+use super::field::Field;
+use super::pod::validate_pod_template;
+
+const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
+const REPLICA_SET: &str = "io.k8s.api.apps.v1.ReplicaSet";
+
+/// Checks a Deployment, its metadata aside.
+pub fn validate_deployment(deployment: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(deployment, DEPLOYMENT);
+    let spec = root.child("spec");
+    spec.child("replicas").check_not_negative(&mut errors);
+    validate_selected_template(&mut errors, &spec);
+    validate_strategy(&mut errors, &spec.child("strategy"));
+    for name in ["minReadySeconds", "revisionHistoryLimit"] {
+        spec.child(name).check_not_negative(&mut errors);
+    }
+    let deadline = spec.child("progressDeadlineSeconds");
+    if deadline.is_set() {
+        deadline.check_not_negative(&mut errors);
+        if deadline.number() <= spec.child("minReadySeconds").number() {
+            deadline.invalid(&mut errors, "must be greater than minReadySeconds");
+        }
+    }
+    errors
+}
+
+/// Checks a change of a Deployment, its metadata aside.
+pub fn validate_deployment_update(deployment: &Value, old: &Value) -> Errors {
+    let mut errors = validate_deployment(deployment);
+    validate_selector_stays(&mut errors, &Field::root(deployment, DEPLOYMENT), old);
+    errors
+}
+
+/// Checks a change of a Deployment's status, its metadata aside.
+pub fn validate_deployment_status_update(deployment: &Value, old: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(deployment, DEPLOYMENT);
+    let status = root.child("status");
+    let counts = [
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+        "terminatingReplicas",
+        "collisionCount",
+    ];
+    validate_counts(&mut errors, &status, &counts, "updatedReplicas");
+    let collisions = status.child("collisionCount");
+    if collisions.number() < old.at("status.collisionCount").as_i64().unwrap_or_default() {
+        errors.invalid(&collisions.path, collisions.number(), "cannot be decremented");
+    }
+    errors
+}
+
+/// Checks a ReplicaSet, its metadata aside.
+pub fn validate_replica_set(set: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(set, REPLICA_SET);
+    let spec = root.child("spec");
+    for name in ["replicas", "minReadySeconds"] {
+        spec.child(name).check_not_negative(&mut errors);
+    }
+    validate_selected_template(&mut errors, &spec);
+    errors
+}
+
+/// Checks a change of a ReplicaSet, its metadata aside.
+pub fn validate_replica_set_update(set: &Value, old: &Value) -> Errors {
+    let mut errors = validate_replica_set(set);
+    validate_selector_stays(&mut errors, &Field::root(set, REPLICA_SET), old);
+    errors
+}
+
+/// Checks a change of a ReplicaSet's status, its metadata aside.
+pub fn validate_replica_set_status_update(set: &Value, _old: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(set, REPLICA_SET);
+    let status = root.child("status");
+    let counts = [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "terminatingReplicas",
+        "observedGeneration",
+    ];
+    validate_counts(&mut errors, &status, &counts, "fullyLabeledReplicas");
+    errors
+}
+
+/// The pods of a workload are known by its selector, which therefore cannot change.
+fn validate_selector_stays(errors: &mut Errors, workload: &Field<'_, '_>, old: &Value) {
+    let spec = workload.child("spec");
+    spec.child("selector").check_immutable(errors, old.at("spec.selector"));
+}
+
+fn validate_counts(errors: &mut Errors, status: &Field<'_, '_>, counts: &[&str], kind: &str) {
+    for name in counts {
+        status.child(name).check_not_negative(errors);
+    }
+    let replicas = status.child("replicas").number();
+    for name in [kind, "readyReplicas", "availableReplicas"] {
+        let count = status.child(name);
+        if count.number() > replicas {
+            count.invalid(errors, "cannot be greater than status.replicas");
+        }
+    }
+    let available = status.child("availableReplicas");
+    if available.number() > status.child("readyReplicas").number() {
+        available.invalid(errors, "cannot be greater than readyReplicas");
+    }
+}
+
+/// Checks selector and template, and that the one selects the other.
+fn validate_selected_template(errors: &mut Errors, spec: &Field<'_, '_>) {
+    let (field, template) = (spec.child("selector"), spec.child("template"));
+    if field.is_set() {
+        errors.append(field.selector().validate(&field.path, false));
+        if field.selector().is_empty() {
+            field.invalid(errors, "empty selector is invalid for deployment");
+        }
+    } else {
+        field.required(errors, "");
+    }
+    let Ok(selector) = Selector::from_value(field.value) else {
+        return field.invalid(errors, "invalid label selector");
+    };
+    let metadata = template.child("metadata");
+    let labels = metadata.child("labels");
+    if !selector.is_everything() && !selector.matches(labels.value) {
+        labels.invalid(errors, "`selector` does not match template `labels`");
+    }
+    validate_pod_template(errors, &template);
+    let pod = template.child("spec");
+    let policy = pod.child("restartPolicy");
+    if policy.text() != "Always" {
+        policy.not_supported(errors, &["Always"]);
+    }
+    let deadline = pod.child("activeDeadlineSeconds");
+    if deadline.is_set() {
+        deadline.forbidden(errors, "activeDeadlineSeconds in ReplicaSet is not Supported");
+    }
+}
+
+fn validate_strategy(errors: &mut Errors, strategy: &Field<'_, '_>) {
+    let rolling = strategy.child("rollingUpdate");
+    match strategy.child("type").text() {
+        "Recreate" if rolling.is_set() => {
+            rolling.forbidden(errors, "may not be specified when strategy `type` is 'Recreate'");
+        }
+        "Recreate" => {}
+        "RollingUpdate" if rolling.is_set() => validate_rolling_update(errors, &rolling),
+        "RollingUpdate" => rolling.required(errors, "this should be defaulted and never be nil"),
+        _ => errors.not_supported(&strategy.path, strategy.value.clone(), &["Recreate", "RollingUpdate"]),
+    }
+}
+
+fn validate_rolling_update(errors: &mut Errors, rolling: &Field<'_, '_>) {
+    let (unavailable, surge) = (rolling.child("maxUnavailable"), rolling.child("maxSurge"));
+    validate_int_or_percent(errors, &unavailable);
+    validate_int_or_percent(errors, &surge);
+    if int_or_percent(unavailable.value) == 0 && int_or_percent(surge.value) == 0 {
+        unavailable.invalid(errors, "may not be 0 when `maxSurge` is 0");
+    }
+    if percent(unavailable.value).is_some_and(|percent| percent > 100) {
+        unavailable.invalid(errors, "must not be greater than 100%");
+    }
+}
+
+/// A number that is not negative, or a percentage.
+pub(super) fn validate_int_or_percent(errors: &mut Errors, field: &Field<'_, '_>) {
+    match field.value {
+        Value::String(text) if !names::is_valid_percent(text).is_empty() => {
+            field.invalid(errors, "must be an integer or percentage (e.g '5%')");
+        }
+        Value::String(_) => {}
+        _ => field.check_not_negative(errors),
+    }
+}
+
+fn percent(value: &Value) -> Option<i64> {
+    value.as_str()?.strip_suffix('%')?.parse().ok()
+}
+
+fn int_or_percent(value: &Value) -> i64 {
+    percent(value).or(value.as_i64()).unwrap_or_default()
+}
