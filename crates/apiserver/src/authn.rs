@@ -50,7 +50,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401 for a token that is not good.
-    pub fn authenticate_token(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), Status> {
+    pub fn authenticate_token(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<(User, Vec<String>), Status> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(user) = self.tokens.get(&digest) {
             return Ok((user.clone(), audiences.to_vec()));
@@ -59,7 +63,8 @@ impl Authenticator {
             tracing::debug!(%why, "a bearer token was refused");
             Status::unauthorized("Unauthorized")
         };
-        let identity = self.registry.secrets.tokens.verify(token, audiences, &self.clock).map_err(|e| refuse(&e))?;
+        let identity =
+            self.registry.secrets.tokens.verify(token, audiences, &self.clock).map_err(|e| refuse(&e))?;
         let exists = |path: &str, namespace: &str, name: &str, uid: &str| {
             let found = self.registry.collection(path).and_then(|collection| collection.get(namespace, name));
             found.is_some_and(|object| uid.is_empty() || object.uid().as_str() == uid)
@@ -69,7 +74,10 @@ impl Authenticator {
         }
         let mut user = User::service_account(&identity.namespace, &identity.name, &identity.uid);
         let extra = &mut user.extra;
-        extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={}", identity.token_id)]);
+        extra.insert(
+            "authentication.kubernetes.io/credential-id".into(),
+            vec![format!("JTI={}", identity.token_id)],
+        );
         if let Some(bound) = &identity.bound {
             let (path, namespace) = match bound.kind.as_str() {
                 "Pod" => ("pods", identity.namespace.as_str()),
@@ -97,7 +105,8 @@ pub fn certificate_user(der: &[u8]) -> Option<User> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?;
-    let groups: Vec<&str> = subject.iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
+    let groups: Vec<&str> =
+        subject.iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
     Some(User::new(name, &groups))
 }
 
@@ -129,7 +138,10 @@ pub fn impersonated(headers: &http::HeaderMap) -> Result<Option<User>, Status> {
     for name in headers.keys() {
         if let Some(key) = name.as_str().strip_prefix("impersonate-extra-") {
             let values = texts(name.as_str());
-            let (_, key) = crate::request::query_pairs(Some(&format!("k={key}"))).next().map(|(k, v)| (k.into_owned(), v.into_owned())).unwrap_or_default();
+            let (_, key) = crate::request::query_pairs(Some(&format!("k={key}")))
+                .next()
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .unwrap_or_default();
             user.extra.insert(key, values);
         }
     }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
 use object::Versioned;
 use parking_lot::Mutex;
 
@@ -230,10 +232,19 @@ impl Rbac {
 }
 
 impl Index {
-    fn add(&mut self, subjects: Option<&[Subject]>, namespace: Option<Arc<str>>, rules: Arc<[PolicyRule]>, binding: Arc<str>) {
+    fn add(
+        &mut self,
+        subjects: Option<&[Subject]>,
+        namespace: Option<Arc<str>>,
+        rules: Arc<[PolicyRule]>,
+        binding: Arc<str>,
+    ) {
         for subject in subjects.unwrap_or_default() {
-            let grant =
-                Grant { namespace: namespace.clone(), rules: Arc::clone(&rules), binding: Arc::clone(&binding) };
+            let grant = Grant {
+                namespace: namespace.clone(),
+                rules: Arc::clone(&rules),
+                binding: Arc::clone(&binding),
+            };
             match subject.kind.as_str() {
                 "User" => self.users.entry(subject.name.clone()).or_default().push(grant),
                 "Group" => self.groups.entry(subject.name.clone()).or_default().push(grant),
@@ -264,7 +275,10 @@ fn allows(rule: &PolicyRule, what: &Attributes<'_>, namespaced: bool) -> bool {
     }
 }
 
-fn typed<T: serde::de::DeserializeOwned + Send + Sync + 'static>(collection: &Collection, hub: &Hub) -> Vec<Arc<T>> {
+fn typed<T: serde::de::DeserializeOwned + Send + Sync + 'static>(
+    collection: &Collection,
+    hub: &Hub,
+) -> Vec<Arc<T>> {
     let objects = collection.snapshot(hub).objects;
     let decode = |object: &Versioned| match object.typed::<T>() {
         Ok(typed) => Some(typed),

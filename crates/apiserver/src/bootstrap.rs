@@ -36,7 +36,8 @@ pub async fn run(server: &ApiServer, config: &Config, network: Ipv4Addr) -> Resu
         });
         bootstrap.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
-    let cidr = value!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr.as_str()]}});
+    let cidr =
+        value!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr.as_str()]}});
     bootstrap.ensure("networking.k8s.io", "servicecidrs", "", cidr).await?;
     bootstrap.kubernetes_service(config, network).await
 }

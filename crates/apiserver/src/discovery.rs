@@ -62,7 +62,8 @@ impl Documents {
                 plain.insert(format!("/apis/{name}"), resource_list(&name, defs));
             }
         }
-        plain.insert("/apis".to_owned(), value!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}));
+        plain
+            .insert("/apis".to_owned(), value!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}));
         let core_only: Groups<'_> = BTreeMap::from([("", core)]);
         let aggregated = BTreeMap::from([("/api", aggregate(&core_only)), ("/apis", aggregate(&groups))]);
         Documents { plain, aggregated }

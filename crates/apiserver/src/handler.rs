@@ -84,14 +84,19 @@ impl ApiServer {
             if self.authorizer.authorize(&user, &Attributes { verb: "impersonate", target }).is_allowed() {
                 return Ok(());
             }
-            let why = format!("User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope", user.name);
+            let why = format!(
+                "User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope",
+                user.name
+            );
             Err(Status::forbidden(group, resource, name, &why))
         };
         match crate::authn::service_account_name(&other.name) {
             Some((namespace, name)) => may("", "serviceaccounts", "", namespace, name)?,
             None => may("", "users", "", "", &other.name)?,
         }
-        for group in other.groups.iter().filter(|group| !group.starts_with("system:serviceaccounts") && *group != crate::user::GROUP_AUTHENTICATED) {
+        for group in other.groups.iter().filter(|group| {
+            !group.starts_with("system:serviceaccounts") && *group != crate::user::GROUP_AUTHENTICATED
+        }) {
             may("", "groups", "", "", group)?;
         }
         for (key, values) in &other.extra {
@@ -178,8 +183,10 @@ impl ApiServer {
 
     /// The endpoint of a path.
     fn endpoint(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
-        let not_found = || Status::failure(object::Reason::NotFound, "the server could not find the requested resource");
-        let endpoint = self.registry.endpoint(&info.group, &info.version, &info.resource).ok_or_else(not_found)?;
+        let not_found =
+            || Status::failure(object::Reason::NotFound, "the server could not find the requested resource");
+        let endpoint =
+            self.registry.endpoint(&info.group, &info.version, &info.resource).ok_or_else(not_found)?;
         let known = info.subresource.is_empty() || endpoint.def.subresource(&info.subresource).is_some();
         // Objects of a namespace are not found without one, and those of the cluster not in one.
         let misplaced = !info.name.is_empty()
@@ -244,7 +251,8 @@ impl ApiServer {
         let mut answer = match (&*endpoint.def.plural, call.subresource) {
             ("pods", "binding") => registry.bind(endpoint, call, &body.value).await?,
             ("bindings", "") => {
-                let pods = registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
+                let pods =
+                    registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
                 let name = body.value.str_at("metadata.name").to_owned();
                 registry.bind(pods, &Call { name: &name, ..*call }, &body.value).await?
             }
@@ -330,7 +338,8 @@ fn delete_options(operation: &Operation, query: &Query) -> Result<DeleteOptions,
             return DeleteOptions::read(query, Some(&decoded.value));
         }
     };
-    let value = decoded.map_err(|error| Status::bad_request(format!("unable to decode DeleteOptions: {error}")))?;
+    let value =
+        decoded.map_err(|error| Status::bad_request(format!("unable to decode DeleteOptions: {error}")))?;
     DeleteOptions::read(query, Some(&value))
 }
 

@@ -33,6 +33,8 @@ pub mod request;
 pub mod respond;
 pub mod server;
 mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tokens;
 pub mod user;
 
@@ -118,10 +120,20 @@ impl ApiServer {
     ///
     /// # Errors
     /// Why the server cannot start.
-    pub async fn start(config: &Config, store: Arc<dyn Store>, clock: Clock) -> Result<Arc<ApiServer>, StartError> {
+    pub async fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Clock,
+    ) -> Result<Arc<ApiServer>, StartError> {
         let pki = Arc::new(Pki::open(&config.pki_directory, &clock)?);
         let key = &pki.service_account;
-        let tokens = TokenSigner::new(TOKEN_ISSUER, TOKEN_ISSUER, &key.id, key.private.as_bytes(), key.public.as_bytes())?;
+        let tokens = TokenSigner::new(
+            TOKEN_ISSUER,
+            TOKEN_ISSUER,
+            &key.id,
+            key.private.as_bytes(),
+            key.public.as_bytes(),
+        )?;
         let (network, prefix_length) = parse_service_cidr(&config.service_cidr)?;
         let hub = Arc::new(Hub::new(store));
         let mut registry =

@@ -200,7 +200,11 @@ mod tests {
             (kubectl, ALL, Some((Encoding::Json, View::Table(MetaVersion::V1)))),
             (kubectl, Offers { views: false, ..ALL }, Some((Encoding::Json, View::Object))),
             (PROTOBUF, ALL, Some((Encoding::Protobuf, View::Object))),
-            ("application/vnd.kubernetes.protobuf,application/json", Offers { protobuf: false, ..ALL }, Some((Encoding::Json, View::Object))),
+            (
+                "application/vnd.kubernetes.protobuf,application/json",
+                Offers { protobuf: false, ..ALL },
+                Some((Encoding::Json, View::Object)),
+            ),
             (PROTOBUF, Offers { protobuf: false, ..ALL }, None),
             ("application/json;q=0.5,application/yaml", ALL, Some((Encoding::Yaml, View::Object))),
             ("application/json;as=Table;v=v2;g=meta.k8s.io", ALL, None),

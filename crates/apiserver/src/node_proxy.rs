@@ -44,7 +44,9 @@ pub struct NodeProxy {
 pub fn is_streaming(info: &RequestInfo) -> bool {
     info.group.is_empty()
         && match info.resource.as_str() {
-            "pods" => matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy"),
+            "pods" => {
+                matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
+            }
             "services" | "nodes" => info.subresource == "proxy",
             _ => false,
         }
@@ -141,9 +143,12 @@ impl ApiServer {
                 name: &info.name,
             };
             if !self.authorizer.authorize(user, &Attributes { verb: "create", target }).is_allowed() {
-                return Err(self.authorize(user, &RequestInfo { verb: "create".into(), ..info.clone() }).err().unwrap_or_else(
-                    || Status::forbidden("", &info.resource_path(), &info.name, "create is not allowed"),
-                ));
+                return Err(self
+                    .authorize(user, &RequestInfo { verb: "create".into(), ..info.clone() })
+                    .err()
+                    .unwrap_or_else(|| {
+                        Status::forbidden("", &info.resource_path(), &info.name, "create is not allowed")
+                    }));
             }
         }
         if opens && !request.headers().contains_key(UPGRADE) {

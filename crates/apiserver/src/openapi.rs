@@ -21,7 +21,12 @@ impl Documents {
     ///
     /// # Errors
     /// 406 where the client accepts none of its forms.
-    pub fn answer(&self, _path: &str, _query: Option<&str>, _headers: &HeaderMap) -> Result<Option<Response<Body>>, Status> {
+    pub fn answer(
+        &self,
+        _path: &str,
+        _query: Option<&str>,
+        _headers: &HeaderMap,
+    ) -> Result<Option<Response<Body>>, Status> {
         Ok(None)
     }
 }

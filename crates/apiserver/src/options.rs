@@ -113,7 +113,8 @@ impl Query {
                 self.labels = Some(Selector::parse(value).map_err(|e| invalid(&e))?);
             }
             "fieldSelector" if !value.is_empty() => {
-                self.fields = Some(FieldSelector::parse(value).map_err(|e| Status::bad_request(e.to_string()))?);
+                self.fields =
+                    Some(FieldSelector::parse(value).map_err(|e| Status::bad_request(e.to_string()))?);
             }
             "resourceVersion" if !value.is_empty() => self.resource_version = Some(version(value)?),
             "resourceVersionMatch" if !value.is_empty() => self.version_match = Some(version_match(value)?),
@@ -144,7 +145,9 @@ impl Query {
                     "None" => IncludeObject::None,
                     "Object" => IncludeObject::Object,
                     other => {
-                        return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")));
+                        return Err(Status::bad_request(format!(
+                            "unrecognized includeObject value: {other:?}"
+                        )));
                     }
                 }
             }
@@ -169,13 +172,19 @@ impl Query {
             );
         } else if let Some(wanted) = self.version_match {
             if self.resource_version.is_none() {
-                errors.forbidden(&matching, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+                errors.forbidden(
+                    &matching,
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                );
             }
             if self.continue_token.is_some() {
                 errors.forbidden(&matching, "resourceVersionMatch is forbidden when continue is provided");
             }
             if wanted == VersionMatch::Exact && self.resource_version == Some(0) {
-                errors.forbidden(&matching, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                errors.forbidden(
+                    &matching,
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                );
             }
         }
         if self.continue_token.is_some() && self.resource_version.is_some_and(|rv| rv > 0) {
@@ -184,14 +193,21 @@ impl Query {
                 "specifying resource version is not allowed when using continue",
             );
         }
-        if errors.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors))
+        }
     }
 
     fn check_watch(&self, errors: &mut field::Errors) {
         let matching = field::Path::root("resourceVersionMatch");
         if self.initial_events.is_some() {
             if self.version_match.is_none() {
-                errors.forbidden(&matching, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+                errors.forbidden(
+                    &matching,
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                );
             } else if self.version_match != Some(VersionMatch::NotOlderThan) {
                 errors.not_supported(&matching, "Exact", &["NotOlderThan"]);
             }
@@ -202,7 +218,10 @@ impl Query {
                 );
             }
         } else if self.version_match.is_some() {
-            errors.forbidden(&matching, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+            errors.forbidden(
+                &matching,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
         }
     }
 }
@@ -236,7 +255,8 @@ impl DeleteOptions {
         };
         let Some(body) = body else { return Ok(options) };
         let text = |path: &str| body.at(path).as_str().map(str::to_owned);
-        options.grace_period_seconds = body.get("gracePeriodSeconds").as_i64().or(options.grace_period_seconds);
+        options.grace_period_seconds =
+            body.get("gracePeriodSeconds").as_i64().or(options.grace_period_seconds);
         options.uid = text("preconditions.uid");
         options.resource_version = text("preconditions.resourceVersion");
         let orphan = body.get("orphanDependents").as_bool();
@@ -272,7 +292,9 @@ fn truth(value: &str) -> bool {
 
 fn number(key: &str, value: &str) -> Result<i64, Status> {
     value.parse().map_err(|_| {
-        Status::bad_request(format!("unable to decode query parameter {key:?}: {value:?} is not a whole number"))
+        Status::bad_request(format!(
+            "unable to decode query parameter {key:?}: {value:?} is not a whole number"
+        ))
     })
 }
 

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use clock::Clock;
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use sha2::{Digest, Sha256};
 
@@ -144,7 +144,8 @@ impl Pki {
         subject: &Subject,
         usage: ExtendedKeyUsagePurpose,
     ) -> Result<KeyedCertificate, PkiError> {
-        let (certificate, key) = (self.directory.join(format!("{file}.crt")), self.directory.join(format!("{file}.key")));
+        let (certificate, key) =
+            (self.directory.join(format!("{file}.crt")), self.directory.join(format!("{file}.key")));
         if let (Ok(certificate), Ok(key)) = (fs::read_to_string(&certificate), fs::read_to_string(&key))
             && still_good(&certificate, authority, subject, self.clock.now())
         {
@@ -160,7 +161,8 @@ impl Pki {
 impl Authority {
     fn open(directory: &Path, name: &str, clock: &Clock) -> Result<Authority, PkiError> {
         let fail = |source| PkiError::Certificate { what: format!("{}/{name}", directory.display()), source };
-        let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+        let (certificate, key) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         if certificate.exists() && key.exists() {
             let certificate = read(&certificate)?;
             let key = KeyPair::from_pem(&read(&key)?).map_err(fail)?;
@@ -172,8 +174,11 @@ impl Authority {
         // The time in the name tells two clusters' authorities apart in a trust store.
         params.distinguished_name = common_name(&format!("ironhull-{name}@{}", clock.now().as_second()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+            KeyUsagePurpose::KeyCertSign,
+        ];
         set_validity(&mut params, clock, AUTHORITY_SECONDS);
         let made = params.self_signed(&pair).map_err(fail)?.pem();
         write_secret(&key, pair.serialize_pem().as_bytes())?;
@@ -245,9 +250,13 @@ impl ServiceAccountKey {
 fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestamp) -> bool {
     let Ok((_, parsed)) = x509_parser::pem::parse_x509_pem(pem.as_bytes()) else { return false };
     let Ok(certificate) = parsed.parse_x509() else { return false };
-    let Ok((_, issuer)) = x509_parser::pem::parse_x509_pem(authority.certificate.as_bytes()) else { return false };
+    let Ok((_, issuer)) = x509_parser::pem::parse_x509_pem(authority.certificate.as_bytes()) else {
+        return false;
+    };
     let Ok(issuer) = issuer.parse_x509() else { return false };
-    if certificate.issuer() != issuer.subject() || certificate.validity().not_after.timestamp() - now.as_second() < RENEW_BEFORE_SECONDS {
+    if certificate.issuer() != issuer.subject()
+        || certificate.validity().not_after.timestamp() - now.as_second() < RENEW_BEFORE_SECONDS
+    {
         return false;
     }
     let sans = certificate.subject_alternative_name().ok().flatten();
@@ -260,7 +269,12 @@ fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestam
             _ => None,
         })
         .collect();
-    subject.names.iter().cloned().chain(subject.addresses.iter().map(IpAddr::to_string)).all(|san| sans.contains(&san))
+    subject
+        .names
+        .iter()
+        .cloned()
+        .chain(subject.addresses.iter().map(IpAddr::to_string))
+        .all(|san| sans.contains(&san))
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -278,7 +292,9 @@ fn common_name(name: &str) -> DistinguishedName {
 
 fn set_validity(params: &mut CertificateParams, clock: &Clock, seconds: i64) {
     let now = clock.now().as_second();
-    let at = |second| time::OffsetDateTime::from_unix_timestamp(second).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let at = |second| {
+        time::OffsetDateTime::from_unix_timestamp(second).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    };
     params.not_before = at(now - BACKDATE_SECONDS);
     params.not_after = at(now + seconds);
 }

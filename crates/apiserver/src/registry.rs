@@ -175,7 +175,13 @@ pub struct Registry {
 impl Registry {
     /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of the
     /// network that starts at `network`.
-    pub fn new(hub: Arc<Hub>, clock: Clock, secrets: Secrets, network: Ipv4Addr, prefix_length: u8) -> Registry {
+    pub fn new(
+        hub: Arc<Hub>,
+        clock: Clock,
+        secrets: Secrets,
+        network: Ipv4Addr,
+        prefix_length: u8,
+    ) -> Registry {
         let mut endpoints = HashMap::new();
         let mut collections: HashMap<&'static str, Arc<Collection>> = HashMap::new();
         for def in schema::resources() {
@@ -203,7 +209,15 @@ impl Registry {
             endpoints.insert((&*def.group, &*def.version, &*def.plural), Arc::new(endpoint));
         }
         let services = service::Allocator::new(network, prefix_length, Arc::clone(&hub), clock.clone());
-        Registry { hub, clock, admission: admission::Chain::default(), secrets, services, endpoints, collections }
+        Registry {
+            hub,
+            clock,
+            admission: admission::Chain::default(),
+            secrets,
+            services,
+            endpoints,
+            collections,
+        }
     }
 
     /// The endpoint of a path.

@@ -41,9 +41,13 @@ impl Writer {
         let Answer { code, body, warnings } = answer;
         let written = match body {
             AnswerBody::Watch(watch) => Ok(self.watch(watch)),
-            AnswerBody::Status(status) => return with_warnings(status_response(&status, self.format), &warnings),
+            AnswerBody::Status(status) => {
+                return with_warnings(status_response(&status, self.format), &warnings);
+            }
             AnswerBody::List(listing) => self.list(endpoint, &listing).map(|bytes| self.whole(code, bytes)),
-            AnswerBody::Version(version) => self.version(endpoint, &version).map(|bytes| self.whole(code, bytes)),
+            AnswerBody::Version(version) => {
+                self.version(endpoint, &version).map(|bytes| self.whole(code, bytes))
+            }
             AnswerBody::Value(value) => self.value(endpoint, &value).map(|bytes| self.whole(code, bytes)),
         };
         match written {
@@ -108,8 +112,9 @@ impl Writer {
         if self.format.encoding != Encoding::Protobuf {
             return Ok(self.encode(object));
         }
-        let ty = schema::type_by_gvk(group, version, kind)
-            .ok_or_else(|| Status::internal_error(format!("{kind} of {group}/{version} has no protobuf form")))?;
+        let ty = schema::type_by_gvk(group, version, kind).ok_or_else(|| {
+            Status::internal_error(format!("{kind} of {group}/{version} has no protobuf form"))
+        })?;
         object::protobuf::encode(object, &ty).map_err(|error| internal(&error))
     }
 
@@ -126,7 +131,8 @@ impl Writer {
             (_, Encoding::Json) if !self.format.pretty => Ok(list_json(endpoint, listing)),
             (_, Encoding::Protobuf) => list_protobuf(endpoint, listing),
             _ => {
-                let whole = object::json::parse(&list_json(endpoint, listing)).map_err(|error| internal(&error))?;
+                let whole =
+                    object::json::parse(&list_json(endpoint, listing)).map_err(|error| internal(&error))?;
                 Ok(self.encode(&whole))
             }
         }
@@ -141,7 +147,9 @@ impl Writer {
         let mut response = Response::new(body::stream(frames));
         let content_type = HeaderValue::from_static(self.format.encoding.stream_content_type());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        response
+            .headers_mut()
+            .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         response
     }
 }
@@ -167,10 +175,17 @@ impl WatchWriter {
         Some(frame.unwrap_or_else(|status| {
             self.ended = true;
             let status = status.to_value();
-            self.frame("ERROR", "v1", "Status", || Ok(object::json::to_bytes(&status)), || {
-                let ty = schema::type_by_gvk("", "v1", "Status");
-                ty.and_then(|ty| object::protobuf::encode(&status, &ty).ok()).ok_or_else(|| Status::internal_error("Status"))
-            })
+            self.frame(
+                "ERROR",
+                "v1",
+                "Status",
+                || Ok(object::json::to_bytes(&status)),
+                || {
+                    let ty = schema::type_by_gvk("", "v1", "Status");
+                    ty.and_then(|ty| object::protobuf::encode(&status, &ty).ok())
+                        .ok_or_else(|| Status::internal_error("Status"))
+                },
+            )
             .unwrap_or_default()
         }))
     }
@@ -187,10 +202,15 @@ impl WatchWriter {
             return self.table(name, &version.value());
         }
         let json = || {
-            let plain = Writer { format: Format { encoding: Encoding::Json, pretty: false, ..self.writer.format }, ..self.writer.clone() };
+            let plain = Writer {
+                format: Format { encoding: Encoding::Json, pretty: false, ..self.writer.format },
+                ..self.writer.clone()
+            };
             plain.version(&endpoint, &version)
         };
-        self.frame(name, version.api_version(), version.kind(), json, || self.writer.version(&endpoint, &version))
+        self.frame(name, version.api_version(), version.kind(), json, || {
+            self.writer.version(&endpoint, &version)
+        })
     }
 
     fn table(&mut self, name: &str, object: &Value) -> Result<Bytes, Status> {
@@ -228,10 +248,16 @@ impl WatchWriter {
 
     fn plain_bookmark(&self, object: &Value) -> Result<Bytes, Status> {
         let (api_version, kind) = (object.str_at("apiVersion"), object.str_at("kind"));
-        self.frame("BOOKMARK", api_version, kind, || Ok(object::json::to_bytes(object)), || {
-            let (group, version) = group_version(api_version);
-            self.writer.encode_typed(object, group, version, kind)
-        })
+        self.frame(
+            "BOOKMARK",
+            api_version,
+            kind,
+            || Ok(object::json::to_bytes(object)),
+            || {
+                let (group, version) = group_version(api_version);
+                self.writer.encode_typed(object, group, version, kind)
+            },
+        )
     }
 
     /// One event in the stream's encoding: a JSON document and a line's end, or a length and a protobuf message.

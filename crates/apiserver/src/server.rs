@@ -76,7 +76,11 @@ impl ApiServer {
     ///
     /// # Errors
     /// [`StartError::Pki`]
-    pub fn serving_certificate(&self, config: &Config, service_address: std::net::IpAddr) -> Result<KeyedCertificate, StartError> {
+    pub fn serving_certificate(
+        &self,
+        config: &Config,
+        service_address: std::net::IpAddr,
+    ) -> Result<KeyedCertificate, StartError> {
         let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
         let mut subject = Subject {
             common_name: "kube-apiserver".into(),
@@ -85,8 +89,12 @@ impl ApiServer {
             ..Subject::default()
         };
         subject.names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
-        subject.names.extend(config.names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err()).cloned());
-        subject.addresses.extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
+        subject
+            .names
+            .extend(config.names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err()).cloned());
+        subject
+            .addresses
+            .extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
         subject.addresses.extend(config.addresses.iter().copied());
         subject.addresses.sort();
         subject.addresses.dedup();
@@ -114,10 +122,13 @@ pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAccept
                 continue;
             }
         };
-        let (server, tls, http, watcher) = (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher());
+        let (server, tls, http, watcher) =
+            (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
-            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else { return };
+            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
+                return;
+            };
             let peer = peer(&stream, address);
             let service = service_fn(move |request: Request<Incoming>| {
                 let (server, peer) = (Arc::clone(&server), peer.clone());
@@ -134,6 +145,7 @@ pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAccept
 
 fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: SocketAddr) -> Peer {
     let certificates = stream.get_ref().1.peer_certificates();
-    let user = certificates.and_then(|chain| chain.first()).and_then(|certificate| certificate_user(certificate));
+    let user =
+        certificates.and_then(|chain| chain.first()).and_then(|certificate| certificate_user(certificate));
     Peer { user, address: Some(address) }
 }

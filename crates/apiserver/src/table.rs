@@ -27,7 +27,8 @@ pub fn of_list(
     include: IncludeObject,
     clock: &Clock,
 ) -> Value {
-    let rows = listing.items.iter().map(|item| row(endpoint, &item.value(), version, include, clock)).collect();
+    let rows =
+        listing.items.iter().map(|item| row(endpoint, &item.value(), version, include, clock)).collect();
     table(endpoint, list_metadata(listing), rows, version)
 }
 
@@ -46,7 +47,13 @@ fn table(endpoint: &Endpoint, metadata: Value, rows: Vec<Value>, version: MetaVe
     })
 }
 
-fn row(endpoint: &Endpoint, object: &Value, version: MetaVersion, include: IncludeObject, clock: &Clock) -> Value {
+fn row(
+    endpoint: &Endpoint,
+    object: &Value,
+    version: MetaVersion,
+    include: IncludeObject,
+    clock: &Clock,
+) -> Value {
     let mut row = value!({"cells": endpoint.strategy.row(object, clock)});
     match include {
         IncludeObject::None => {}

@@ -159,7 +159,8 @@ impl TokenSigner {
     pub fn sign(&self, request: TokenRequest, clock: &Clock) -> Result<Signed, TokenError> {
         let now = clock.now().as_second();
         let expires = now.saturating_add(request.seconds);
-        let audiences = if request.audiences.is_empty() { vec![self.audience.clone()] } else { request.audiences };
+        let audiences =
+            if request.audiences.is_empty() { vec![self.audience.clone()] } else { request.audiences };
         let mut kubernetes = KubernetesClaims {
             namespace: request.namespace.clone(),
             serviceaccount: Reference { name: request.name.clone(), uid: request.uid },
@@ -222,12 +223,12 @@ impl TokenSigner {
             return Err(TokenError::NoAccount);
         }
         let node_name = node.as_ref().map(|node| node.name.clone());
-        let bound = [("Pod", pod, node_name), ("Secret", secret, None), ("Node", node, None)].into_iter().find_map(
-            |(kind, reference, node)| {
+        let bound = [("Pod", pod, node_name), ("Secret", secret, None), ("Node", node, None)]
+            .into_iter()
+            .find_map(|(kind, reference, node)| {
                 let Reference { name, uid } = reference?;
                 Some(Bound { kind: kind.to_owned(), name, uid, node })
-            },
-        );
+            });
         Ok(Identity {
             namespace,
             name: serviceaccount.name,

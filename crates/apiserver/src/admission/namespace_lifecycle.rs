@@ -30,7 +30,12 @@ impl Plugin for NamespaceLifecycle {
         let def = &what.endpoint.def;
         if what.is("", "namespaces") && what.operation == Operation::Delete {
             if IMMORTAL.contains(&what.name) {
-                return Err(Status::forbidden("", "namespaces", what.name, "this namespace may not be deleted"));
+                return Err(Status::forbidden(
+                    "",
+                    "namespaces",
+                    what.name,
+                    "this namespace may not be deleted",
+                ));
             }
             return Ok(());
         }

@@ -79,12 +79,14 @@ impl ServiceAccountAdmission {
             let name = volume.str_at("name");
             name.starts_with("kube-api-access-").then(|| name.to_owned())
         });
-        let name = existing.clone().unwrap_or_else(|| format!("kube-api-access-{}", self.clock.name_suffix(5)));
+        let name =
+            existing.clone().unwrap_or_else(|| format!("kube-api-access-{}", self.clock.name_suffix(5)));
         let mut mounted = false;
         for list in ["initContainers", "containers"] {
             let Some(containers) = object.entry("spec").get_mut(list) else { continue };
             for container in containers.items_mut() {
-                let taken = container.get("volumeMounts").items().any(|m| m.str_at("mountPath") == MOUNT_PATH);
+                let taken =
+                    container.get("volumeMounts").items().any(|m| m.str_at("mountPath") == MOUNT_PATH);
                 if !taken {
                     push(
                         container.entry("volumeMounts"),

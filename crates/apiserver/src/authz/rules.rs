@@ -24,7 +24,9 @@ pub fn allows_path(rule: &PolicyRule, verb: &str, path: &str) -> bool {
     let paths = rule.non_resource_urls.as_deref().unwrap_or_default();
     names(&rule.verbs, verb)
         && paths.iter().any(|pattern| {
-            pattern == ALL || pattern == path || pattern.strip_suffix(ALL).is_some_and(|start| path.starts_with(start))
+            pattern == ALL
+                || pattern == path
+                || pattern.strip_suffix(ALL).is_some_and(|start| path.starts_with(start))
         })
 }
 
@@ -65,7 +67,8 @@ pub fn covers(owned: &[PolicyRule], wanted: &PolicyRule) -> bool {
 
 /// Whether a rule allows what a rule of one verb, group, resource and name does.
 fn covers_single(rule: &PolicyRule, single: &PolicyRule) -> bool {
-    let first = |values: &Option<Vec<String>>| values.as_deref().and_then(|v| v.first().cloned()).unwrap_or_default();
+    let first =
+        |values: &Option<Vec<String>>| values.as_deref().and_then(|v| v.first().cloned()).unwrap_or_default();
     let resource = first(&single.resources);
     let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
     let own_names = rule.resource_names.as_deref().unwrap_or_default();

@@ -60,7 +60,10 @@ impl Hub {
                 match hub.follow(&mut revision).await {
                     Err(CacheError::Store(StoreError::Closed)) => return,
                     Err(error) => {
-                        warn!(error = &error as &dyn std::error::Error, "the watch of the store broke; reading everything again");
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the watch of the store broke; reading everything again"
+                        );
                     }
                     Ok(()) => {}
                 }

@@ -17,7 +17,8 @@ fn every_group_version_has_a_document() {
         let prefix = if def.group.is_empty() { "/api" } else { "/apis" };
         let path = format!("{prefix}/{}", api_version(&def.group, &def.version));
         let (list, _) = json(&documents, &path, "application/json").expect("a document");
-        let entry = list.get("resources").items().find(|entry| entry.str_at("name") == def.plural).expect("an entry");
+        let entry =
+            list.get("resources").items().find(|entry| entry.str_at("name") == def.plural).expect("an entry");
         assert_eq!(entry.str_at("kind"), def.kind);
         assert_eq!(entry.get("verbs").items().len(), def.verbs.len());
     }
@@ -32,7 +33,8 @@ fn aggregated_discovery_is_for_those_who_ask() {
     assert_eq!(content_type, AGGREGATED);
     let apps = list.get("items").items().find(|item| item.str_at("metadata.name") == "apps").expect("apps");
     let version = apps.get("versions").items().next().unwrap();
-    let deployments = version.get("resources").items().find(|r| r.str_at("resource") == "deployments").unwrap();
+    let deployments =
+        version.get("resources").items().find(|r| r.str_at("resource") == "deployments").unwrap();
     assert_eq!(deployments.get("shortNames").items().next().unwrap().as_str(), Some("deploy"));
     let (plain, content_type) = json(&documents, "/apis", "application/json").unwrap();
     assert_eq!((plain.str_at("kind"), content_type.as_str()), ("APIGroupList", "application/json"));

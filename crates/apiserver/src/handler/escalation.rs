@@ -10,7 +10,12 @@ use crate::user::GROUP_MASTERS;
 
 impl ApiServer {
     /// Refuses a role or binding that would give more than its author has.
-    pub(super) fn check_escalation(&self, endpoint: &Endpoint, call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    pub(super) fn check_escalation(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        object: &Value,
+    ) -> Result<(), Status> {
         let def = endpoint.def;
         if def.group != "rbac.authorization.k8s.io" || call.user.in_group(GROUP_MASTERS) {
             return Ok(());
@@ -19,8 +24,11 @@ impl ApiServer {
         let (verb, wanted) = match &*def.plural {
             "roles" | "clusterroles" => {
                 let rules = object.get("rules");
-                let rules: Vec<PolicyRule> =
-                    if rules.is_null() { Vec::new() } else { object::from_value(rules).map_err(malformed)? };
+                let rules: Vec<PolicyRule> = if rules.is_null() {
+                    Vec::new()
+                } else {
+                    object::from_value(rules).map_err(malformed)?
+                };
                 ("escalate", rules)
             }
             _ => {

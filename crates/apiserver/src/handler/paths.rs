@@ -17,7 +17,8 @@ impl ApiServer {
         request: &Request<B>,
     ) -> Result<Response<Body>, Status> {
         self.authorize(user, info)?;
-        let not_found = || Status::failure(Reason::NotFound, "the server could not find the requested resource");
+        let not_found =
+            || Status::failure(Reason::NotFound, "the server could not find the requested resource");
         if !super::is_safe(request.method()) {
             return Err(Status::method_not_supported("", "", &info.verb));
         }
@@ -25,7 +26,7 @@ impl ApiServer {
             "" => Ok(json(&self.path_list())),
             "/version" => Ok(json(&version())),
             "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-                Ok(self.health(request.uri().query()))
+                Ok(self.health(request.uri().query()).await)
             }
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
@@ -34,7 +35,11 @@ impl ApiServer {
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["ES256"]
             }))),
-            path if path == "/api" || path == "/apis" || path.starts_with("/api/") || path.starts_with("/apis/") => {
+            path if path == "/api"
+                || path == "/apis"
+                || path.starts_with("/api/")
+                || path.starts_with("/apis/") =>
+            {
                 self.discovery.answer(path, request.headers())?.ok_or_else(not_found)
             }
             path if path.starts_with("/openapi/") => {
@@ -53,11 +58,33 @@ impl ApiServer {
         value!({"paths": paths.into_iter().map(Value::from).collect::<Vec<_>>()})
     }
 
-    /// `ok`, and each check by name for those who ask verbosely.
-    fn health(&self, query: Option<&str>) -> Response<Body> {
+    /// `ok` where the store answers and the cache follows it; each check by name for those who ask verbosely or
+    /// where one fails.
+    async fn health(&self, query: Option<&str>) -> Response<Body> {
+        let hub = &self.registry.hub;
+        let store = hub.store().current_revision().await;
+        let cache = hub.catch_up().await;
+        let checks = [("ping", true), ("etcd", store.is_ok()), ("informer-sync", cache.is_ok())];
+        let is_healthy = checks.iter().all(|(_, passed)| *passed);
         let verbose = crate::request::query_pairs(query).any(|(key, _)| key == "verbose");
-        let text = if verbose { "[+]ping ok\n[+]etcd ok\n[+]informer-sync ok\nhealthz check passed\n" } else { "ok" };
+        let mut text = String::new();
+        if verbose || !is_healthy {
+            for (name, passed) in checks {
+                let line = if passed {
+                    format!("[+]{name} ok\n")
+                } else {
+                    format!("[-]{name} failed: reason withheld\n")
+                };
+                text.push_str(&line);
+            }
+            text.push_str(if is_healthy { "healthz check passed\n" } else { "healthz check failed\n" });
+        } else {
+            text.push_str("ok");
+        }
         let mut response = Response::new(body::full(text));
+        if !is_healthy {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     }

@@ -33,7 +33,11 @@ pub(super) struct Target {
 }
 
 /// The target of a request; `None` for the log of a pod that is on no node.
-pub(super) async fn resolve(server: &ApiServer, info: &RequestInfo, query: Option<&str>) -> Result<Option<Target>, Status> {
+pub(super) async fn resolve(
+    server: &ApiServer,
+    info: &RequestInfo,
+    query: Option<&str>,
+) -> Result<Option<Target>, Status> {
     match (info.resource.as_str(), info.subresource.as_str()) {
         ("nodes", _) => {
             let (_, name, _) = split_name(&info.name);
@@ -110,10 +114,13 @@ fn container(pod: &Value, query: Option<&str>, subresource: &str) -> Result<Stri
         Some(name) => Err(Status::bad_request(format!("container {name} is not valid for pod {pod_name}"))),
         None => {
             let main = names("containers");
-            let annotation = pod.at_path(&["metadata", "annotations", "kubectl.kubernetes.io/default-container"]);
+            let annotation =
+                pod.at_path(&["metadata", "annotations", "kubectl.kubernetes.io/default-container"]);
             match (main.as_slice(), annotation.as_str()) {
                 ([only], _) => Ok((*only).to_owned()),
-                (several, Some(name)) if subresource != "log" && several.contains(&name) => Ok(name.to_owned()),
+                (several, Some(name)) if subresource != "log" && several.contains(&name) => {
+                    Ok(name.to_owned())
+                }
                 (several, _) => {
                     let mut message = format!(
                         "a container name must be specified for pod {pod_name}, choose one of: [{}]",
@@ -133,14 +140,22 @@ fn container(pod: &Value, query: Option<&str>, subresource: &str) -> Result<Stri
 fn service(server: &ApiServer, info: &RequestInfo, query: Option<&str>) -> Result<Target, Status> {
     let (scheme, name, port) = split_name(&info.name);
     let service = object(server, "services/specs", &info.namespace, name)?;
-    let unavailable = || {
-        Status::service_unavailable(format!("no endpoints available for service {:?}", info.name))
-    };
+    let unavailable =
+        || Status::service_unavailable(format!("no endpoints available for service {:?}", info.name));
     let ports = service.at("spec.ports");
     let port = ports
         .items()
-        .find(|p| port.is_none_or(|wanted| p.str_at("name") == wanted || number(p.get("port")) == wanted.parse().ok()))
-        .ok_or_else(|| Status::service_unavailable(format!("no service port {:?} found for service {name:?}", port.unwrap_or_default())))?;
+        .find(|p| {
+            port.is_none_or(|wanted| {
+                p.str_at("name") == wanted || number(p.get("port")) == wanted.parse().ok()
+            })
+        })
+        .ok_or_else(|| {
+            Status::service_unavailable(format!(
+                "no service port {:?} found for service {name:?}",
+                port.unwrap_or_default()
+            ))
+        })?;
     let slices = server.registry.collection("endpointslices").ok_or_else(unavailable)?;
     let slices = slices.snapshot(&server.registry.hub).objects;
     let of_service = slices.values().filter(|slice| {
@@ -179,14 +194,18 @@ fn node_address(server: &ApiServer, name: &str) -> Result<SocketAddr, Status> {
         addresses.find(|a| a.str_at("type") == kind).and_then(|a| a.str_at("address").parse::<IpAddr>().ok())
     };
     let ip = address("InternalIP").or_else(|| address("ExternalIP"));
-    let ip = ip.ok_or_else(|| Status::internal_error(format!("no preferred addresses found; known addresses: [] of node {name}")))?;
+    let ip = ip.ok_or_else(|| {
+        Status::internal_error(format!("no preferred addresses found; known addresses: [] of node {name}"))
+    })?;
     let port = number_of(node.at("status.daemonEndpoints.kubeletEndpoint.Port")).unwrap_or(NODE_PORT);
     Ok(SocketAddr::new(ip, port))
 }
 
 fn pod_ip(pod: &Value) -> Result<IpAddr, Status> {
     let ip = pod.str_at("status.podIP");
-    ip.parse().map_err(|_| Status::bad_request(format!("address not allowed: pod {} has no IP", pod.str_at("metadata.name"))))
+    ip.parse().map_err(|_| {
+        Status::bad_request(format!("address not allowed: pod {} has no IP", pod.str_at("metadata.name")))
+    })
 }
 
 /// The port of a pod, by number or by name; the first declared one if none is named, else 80.
@@ -197,7 +216,9 @@ fn pod_port(pod: &Value, wanted: Option<&str>) -> Result<u16, Status> {
         Some(text) => text
             .parse()
             .ok()
-            .or_else(|| declared().find(|p| p.str_at("name") == text).and_then(|p| number_of(p.get("containerPort"))))
+            .or_else(|| {
+                declared().find(|p| p.str_at("name") == text).and_then(|p| number_of(p.get("containerPort")))
+            })
             .ok_or_else(|| Status::bad_request(format!("invalid port {text:?}"))),
     }
 }
@@ -252,7 +273,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -261,7 +287,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

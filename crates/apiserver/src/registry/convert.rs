@@ -80,7 +80,10 @@ impl Conversion {
     }
 }
 
-fn rename(object: &mut Value, direction: impl Fn(&'static (&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    object: &mut Value,
+    direction: impl Fn(&'static (&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     for names in &EVENT_NAMES {
         let (from, to) = direction(names);
         if let Some(value) = object.remove(from) {

@@ -16,8 +16,14 @@ impl Registry {
     ///
     /// # Errors
     /// 400, 403, 409 or 422, as upstream answers.
-    pub async fn create(&self, endpoint: &Endpoint, call: &Call<'_>, object: Value) -> Result<Answer, Status> {
-        let generates = object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
+    pub async fn create(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<Answer, Status> {
+        let generates =
+            object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
         let mut tries = if generates { NAME_TRIES } else { 1 };
         loop {
             tries -= 1;
@@ -88,7 +94,11 @@ impl Registry {
         let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, call.name);
         if call.dry_run {
             let found = self.hub.store().range(store::RangeRequest::exact(key)).await.map_err(from_store)?;
-            return if found.kvs.is_empty() { Ok(AnswerBody::Value(endpoint.present_value(object))) } else { Err(exists()) };
+            return if found.kvs.is_empty() {
+                Ok(AnswerBody::Value(endpoint.present_value(object)))
+            } else {
+                Err(exists())
+            };
         }
         let bytes = collection.encode(object);
         let outcome = self.hub.store().write(Write::put(key, bytes.clone(), Expect::Absent)).await;

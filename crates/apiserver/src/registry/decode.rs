@@ -33,7 +33,12 @@ impl Expected<'_> {
     /// # Errors
     /// 400 with upstream's words where the text is malformed, of another kind, or has fields that strict
     /// validation refuses.
-    pub fn decode(&self, bytes: &[u8], encoding: Encoding, validation: FieldValidation) -> Result<Body, Status> {
+    pub fn decode(
+        &self,
+        bytes: &[u8],
+        encoding: Encoding,
+        validation: FieldValidation,
+    ) -> Result<Body, Status> {
         let decoded = match encoding {
             Encoding::Json => decode_json(bytes, self.ty),
             Encoding::Yaml => decode_yaml(bytes, self.ty),
@@ -51,7 +56,8 @@ impl Expected<'_> {
     }
 
     fn decode_protobuf(&self, bytes: &[u8]) -> Result<Body, Status> {
-        let refuse = |error: &dyn std::fmt::Display| Status::bad_request(format!("{}: {error}", self.prefix()));
+        let refuse =
+            |error: &dyn std::fmt::Display| Status::bad_request(format!("{}: {error}", self.prefix()));
         let lookup = |_: &str, _: &str| Some(self.ty.clone());
         let decoded = object::protobuf::decode(bytes, &lookup).map_err(|error| refuse(&error))?;
         let mut body = Body { value: decoded.value, warnings: Vec::new() };
@@ -59,7 +65,11 @@ impl Expected<'_> {
         Ok(body)
     }
 
-    fn finish(&self, decoded: Result<Decoded, DecodeError>, validation: FieldValidation) -> Result<Body, Status> {
+    fn finish(
+        &self,
+        decoded: Result<Decoded, DecodeError>,
+        validation: FieldValidation,
+    ) -> Result<Body, Status> {
         let Decoded { mut value, strict_errors } = decoded.map_err(|error| self.undecodable(&error))?;
         if value.as_map().is_none() {
             return Err(Status::bad_request(format!("{}: the body is no object", self.prefix())));

@@ -95,7 +95,8 @@ impl Registry {
     fn step(&self, endpoint: &Endpoint, old: &Value, options: &DeleteOptions) -> Step {
         let strategy = endpoint.strategy;
         let finalizers = finalizers_after(endpoint, old, options.propagation);
-        let finalizers_changed = finalizers.as_slice() != old.at("metadata.finalizers").as_list().unwrap_or_default();
+        let finalizers_changed =
+            finalizers.as_slice() != old.at("metadata.finalizers").as_list().unwrap_or_default();
         let grace = strategy.deletion_grace_seconds(old, options.grace_period_seconds).unwrap_or(0);
         let is_held = !finalizers.is_empty() || strategy.blocks_deletion(old);
         let is_deleting = !old.at("metadata.deletionTimestamp").is_null();
@@ -157,9 +158,14 @@ fn finalizers_after(endpoint: &Endpoint, old: &Value, policy: Option<Propagation
     finalizers
 }
 
-fn check_preconditions(endpoint: &Endpoint, current: &Versioned, options: &DeleteOptions) -> Result<(), Status> {
+fn check_preconditions(
+    endpoint: &Endpoint,
+    current: &Versioned,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
     let fail = |what: &str, wanted: &str, is: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+        let why =
+            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
         Err(endpoint.conflict(current.name(), &why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != current.uid().as_str()) {
@@ -185,4 +191,3 @@ fn removed(endpoint: &Endpoint, last: &Versioned) -> Answer {
     };
     Answer::ok(AnswerBody::Status(Box::new(Status::success(Some(details)))))
 }
-

@@ -35,7 +35,9 @@ pub fn settle_namespace(endpoint: &Endpoint, call: &Call<'_>, object: &mut Value
 /// Gives a new object its identity.
 pub fn stamp(object: &mut Value, clock: &Clock, tracks_generation: bool) {
     let metadata = object.entry("metadata");
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "managedFields"] {
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "managedFields"]
+    {
         metadata.remove(field);
     }
     metadata.set("uid", clock.uid());

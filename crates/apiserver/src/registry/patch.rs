@@ -19,8 +19,11 @@ pub enum PatchKind {
 
 impl PatchKind {
     /// The media types that are understood.
-    pub const MEDIA_TYPES: [&'static str; 3] =
-        ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+    pub const MEDIA_TYPES: [&'static str; 3] = [
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json",
+    ];
 
     /// The form that a `Content-Type` names.
     ///
@@ -68,7 +71,8 @@ impl Patch {
         let patched = patched.map_err(|error| match error {
             patch::Error::DoesNotApply(_) => {
                 let mut status = Status::failure(Reason::Invalid, error.to_string());
-                status.message = format!("the server rejected our request due to an error in our request: {error}");
+                status.message =
+                    format!("the server rejected our request due to an error in our request: {error}");
                 status
             }
             error => Status::bad_request(error.to_string()),
@@ -104,7 +108,8 @@ impl Registry {
     pub async fn patch(&self, endpoint: &Endpoint, call: &Call<'_>, patch: &Patch) -> Result<Answer, Status> {
         let mut warnings = Vec::new();
         let mut answer = if call.subresource == "scale" {
-            let ty = schema::type_by_gvk("autoscaling", "v1", "Scale").ok_or_else(|| endpoint.not_found("scale"))?;
+            let ty = schema::type_by_gvk("autoscaling", "v1", "Scale")
+                .ok_or_else(|| endpoint.not_found("scale"))?;
             let expected = Expected { api_version: "autoscaling/v1", kind: "Scale", ty: &ty };
             let change = |scale: &Value| {
                 let (scale, found) = patch.apply(scale, expected)?;
@@ -113,8 +118,11 @@ impl Registry {
             };
             self.update_scale(endpoint, call, change).await?
         } else {
-            let expected =
-                Expected { api_version: endpoint.api_version(), kind: &endpoint.def.kind, ty: &endpoint.def.ty };
+            let expected = Expected {
+                api_version: endpoint.api_version(),
+                kind: &endpoint.def.kind,
+                ty: &endpoint.def.ty,
+            };
             let change = |old: &Value| {
                 let (object, found) = patch.apply(old, expected)?;
                 warnings = found;

@@ -59,7 +59,10 @@ impl Filter {
     pub fn matches(&self, object: &Versioned) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
             && self.labels.as_ref().is_none_or(|selector| selector.matches(&LabelsOf(object)))
-            && self.fields.as_ref().is_none_or(|selector| selector.matches(|field| object.field(field).unwrap_or_default()))
+            && self
+                .fields
+                .as_ref()
+                .is_none_or(|selector| selector.matches(|field| object.field(field).unwrap_or_default()))
     }
 
     fn selects_all(&self) -> bool {
@@ -85,7 +88,9 @@ impl Registry {
         let collection = endpoint.stored("get")?;
         let version = match query.resource_version {
             // The client is content with what the cache has.
-            Some(0) => collection.get(call.namespace, call.name).ok_or_else(|| endpoint.not_found(call.name))?,
+            Some(0) => {
+                collection.get(call.namespace, call.name).ok_or_else(|| endpoint.not_found(call.name))?
+            }
             wanted => {
                 if let Some(revision) = wanted {
                     self.hub.wait_for(revision).await.map_err(from_cache)?;
@@ -122,7 +127,8 @@ impl Registry {
         let page = Page { filter: &filter, after: start, limit: query.limit };
         let (items, last) = page.take(&snapshot.objects);
         let items = items.iter().map(|item| endpoint.present(item)).collect();
-        let mut listing = Listing { items, revision: snapshot.revision, continue_token: None, remaining: None };
+        let mut listing =
+            Listing { items, revision: snapshot.revision, continue_token: None, remaining: None };
         if let Some(last) = last {
             listing.continue_token = Some(Token { revision: snapshot.revision, after: last.clone() }.write());
             if filter.selects_all() {
@@ -141,7 +147,9 @@ impl Registry {
                 self.hub.catch_up().await.map_err(from_cache)?;
             }
             (Some(0), _) => {}
-            (Some(revision), Some(VersionMatch::Exact)) => return self.exact_snapshot(collection, revision).await,
+            (Some(revision), Some(VersionMatch::Exact)) => {
+                return self.exact_snapshot(collection, revision).await;
+            }
             // With a limit, a version without a rule of matching means just that version.
             (Some(revision), _) => {
                 self.hub.wait_for(revision).await.map_err(from_cache)?;
@@ -174,7 +182,8 @@ impl Registry {
         if let Some(snapshot) = collection.pinned(revision) {
             return Ok(snapshot);
         }
-        let request = store::RangeRequest::prefix(collection.prefix().to_owned()).at(store::Revision(revision));
+        let request =
+            store::RangeRequest::prefix(collection.prefix().to_owned()).at(store::Revision(revision));
         let found = self.hub.store().range(request).await.map_err(crate::errors::from_store)?;
         let mut objects = OrdMap::new();
         for kv in &found.kvs {
@@ -233,11 +242,13 @@ struct Token {
 
 impl Token {
     fn read(text: &str) -> Result<Token, Status> {
-        let invalid = || Status::bad_request("continue key is not valid: it is no token that this server gave out");
+        let invalid =
+            || Status::bad_request("continue key is not valid: it is no token that this server gave out");
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| invalid())?;
         let token = object::json::parse(&bytes).map_err(|_| invalid())?;
         let revision = token.get("rv").as_i64().and_then(|rv| u64::try_from(rv).ok()).ok_or_else(invalid)?;
-        let after = token.get("start").as_str().and_then(|start| start.strip_suffix('\0')).ok_or_else(invalid)?;
+        let after =
+            token.get("start").as_str().and_then(|start| start.strip_suffix('\0')).ok_or_else(invalid)?;
         if token.str_at("v") != "meta.k8s.io/v1" {
             return Err(invalid());
         }

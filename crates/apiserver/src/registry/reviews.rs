@@ -118,7 +118,8 @@ fn subject(spec: &Value) -> Result<User, Status> {
 }
 
 fn user_info(user: &User) -> Value {
-    let strings = |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
+    let strings =
+        |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
     let mut info = value!({"username": user.name.as_str(), "groups": strings(&user.groups)});
     if !user.uid.is_empty() {
         info.set("uid", user.uid.as_str());
@@ -130,7 +131,8 @@ fn user_info(user: &User) -> Value {
 }
 
 fn rules(rules: &[PolicyRule]) -> Value {
-    let strings = |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
+    let strings =
+        |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
     let (mut resource, mut other) = (Vec::new(), Vec::new());
     for rule in rules {
         if let Some(paths) = rule.non_resource_urls.as_deref().filter(|paths| !paths.is_empty()) {
@@ -138,8 +140,11 @@ fn rules(rules: &[PolicyRule]) -> Value {
             continue;
         }
         let mut item = value!({"verbs": strings(&rule.verbs)});
-        let lists =
-            [("apiGroups", &rule.api_groups), ("resources", &rule.resources), ("resourceNames", &rule.resource_names)];
+        let lists = [
+            ("apiGroups", &rule.api_groups),
+            ("resources", &rule.resources),
+            ("resourceNames", &rule.resource_names),
+        ];
         for (name, list) in lists {
             if let Some(list) = list.as_deref().filter(|list| !list.is_empty()) {
                 item.set(name, strings(list));

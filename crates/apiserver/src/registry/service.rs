@@ -83,7 +83,9 @@ impl Allocator {
         if service.str_at("spec.type") == "ExternalName" {
             if !had.is_empty() {
                 allocation.freed.push(format!("{ADDRESS_PREFIX}{had}"));
-                for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+                for field in
+                    ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]
+                {
                     service.entry("spec").remove(field);
                 }
             }
@@ -201,11 +203,20 @@ impl Allocator {
                     continue;
                 }
                 if !NODE_PORTS.contains(&asked) {
-                    let why = "provided port is not in the valid range. The range of valid ports is 30000-32767";
+                    let why =
+                        "provided port is not in the valid range. The range of valid ports is 30000-32767";
                     return Err(invalid_port(endpoint, service, index, asked, why));
                 }
-                if !dry_run && !self.take((format!("{PORT_PREFIX}{asked}"), owner.clone()), allocation).await? {
-                    return Err(invalid_port(endpoint, service, index, asked, "provided port is already allocated"));
+                if !dry_run
+                    && !self.take((format!("{PORT_PREFIX}{asked}"), owner.clone()), allocation).await?
+                {
+                    return Err(invalid_port(
+                        endpoint,
+                        service,
+                        index,
+                        asked,
+                        "provided port is already allocated",
+                    ));
                 }
             } else if wants {
                 let given = self.free_port(endpoint, service, &owner, dry_run, allocation).await?;
@@ -240,7 +251,11 @@ impl Allocator {
     }
 
     /// Writes a record where there is none; tells whether it did.
-    async fn take(&self, (key, record): (String, Value), allocation: &mut Allocation) -> Result<bool, Status> {
+    async fn take(
+        &self,
+        (key, record): (String, Value),
+        allocation: &mut Allocation,
+    ) -> Result<bool, Status> {
         let write = Write::put(key.clone(), object::json::to_bytes(&record), Expect::Absent);
         match self.hub.store().write(write).await.map_err(from_store)? {
             WriteOutcome::Committed { .. } => {
@@ -295,7 +310,8 @@ fn cluster_ip(service: &Value) -> String {
 
 fn node_ports(service: &Value) -> Vec<u16> {
     let ports = service.at("spec.ports").items();
-    let numbers = ports.filter_map(|port| port.get("nodePort").as_i64()).filter_map(|port| u16::try_from(port).ok());
+    let numbers =
+        ports.filter_map(|port| port.get("nodePort").as_i64()).filter_map(|port| u16::try_from(port).ok());
     let mut numbers: Vec<u16> = numbers.filter(|port| *port != 0).collect();
     let health = service.at("spec.healthCheckNodePort").as_i64().and_then(|port| u16::try_from(port).ok());
     numbers.extend(health.filter(|port| *port != 0));

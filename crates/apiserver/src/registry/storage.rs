@@ -29,7 +29,9 @@ pub fn storage_of(def: &'static ResourceDef) -> Option<Storage> {
         ("events.k8s.io", "events") => Storage { group: "", version: "v1", ..own },
         ("autoscaling", "horizontalpodautoscalers") => Storage { version: "v2", ..own },
         ("networking.k8s.io", "ingresses") => Storage { path: "ingress", ..own },
-        ("apiextensions.k8s.io", _) => Storage { path: "apiextensions.k8s.io/customresourcedefinitions", ..own },
+        ("apiextensions.k8s.io", _) => {
+            Storage { path: "apiextensions.k8s.io/customresourcedefinitions", ..own }
+        }
         ("apiregistration.k8s.io", _) => Storage { path: "apiregistration.k8s.io/apiservices", ..own },
         _ => own,
     };

@@ -58,7 +58,12 @@ impl Registry {
     ///
     /// # Errors
     /// 409 where it is assigned already or is being deleted.
-    pub async fn bind(&self, endpoint: &Endpoint, call: &Call<'_>, binding: &Value) -> Result<Answer, Status> {
+    pub async fn bind(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        binding: &Value,
+    ) -> Result<Answer, Status> {
         let target = binding.get("target");
         let invalid = |member: &str, error: fn(&field::Path<'_>, &Value) -> field::Error| {
             let root = field::Path::root("target");
@@ -165,7 +170,10 @@ impl Registry {
             if allowed <= 0 {
                 let (desired, healthy) = (status.get("desiredHealthy"), status.get("currentHealthy"));
                 let numbers = (desired.as_i64().unwrap_or(0), healthy.as_i64().unwrap_or(0));
-                return Err(refuse(&format!("needs {} healthy pods and has {} currently", numbers.0, numbers.1)));
+                return Err(refuse(&format!(
+                    "needs {} healthy pods and has {} currently",
+                    numbers.0, numbers.1
+                )));
             }
             let mut object = old.clone();
             let status = object.entry("status");
@@ -181,7 +189,12 @@ impl Registry {
     ///
     /// # Errors
     /// 404 where the account, or what the token is bound to, does not exist; 422 for an unfit lifetime.
-    pub async fn token(&self, endpoint: &Endpoint, call: &Call<'_>, request: &Value) -> Result<Answer, Status> {
+    pub async fn token(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        request: &Value,
+    ) -> Result<Answer, Status> {
         let collection = endpoint.stored("get")?;
         let account = self.current(endpoint, collection, call.namespace, call.name).await?;
         let invalid = |errors: Errors| Status::invalid("authentication.k8s.io", "TokenRequest", "", &errors);
@@ -189,11 +202,13 @@ impl Registry {
         let spec = field::Path::root("spec");
         let path = spec.child("expirationSeconds");
         if seconds < 600 {
-            let error = field::Error::invalid(&path, seconds, "may not specify a duration less than 10 minutes");
+            let error =
+                field::Error::invalid(&path, seconds, "may not specify a duration less than 10 minutes");
             return Err(invalid(error.into()));
         }
         if seconds > 1 << 32 {
-            let error = field::Error::invalid(&path, seconds, "may not specify a duration larger than 2^32 seconds");
+            let error =
+                field::Error::invalid(&path, seconds, "may not specify a duration larger than 2^32 seconds");
             return Err(invalid(error.into()));
         }
         let bound = self.bound_object(call, request.at("spec.boundObjectRef")).await?;
@@ -218,7 +233,10 @@ impl Registry {
         spec.set("expirationSeconds", seconds);
         let audiences = signed.audiences.iter().map(|audience| Value::from(audience.as_str()));
         spec.set("audiences", audiences.collect::<Vec<_>>());
-        answer.set("status", value!({"token": signed.token, "expirationTimestamp": signed.expires.to_string()}));
+        answer.set(
+            "status",
+            value!({"token": signed.token, "expirationTimestamp": signed.expires.to_string()}),
+        );
         Ok(Answer::created(AnswerBody::Value(answer)))
     }
 
@@ -247,7 +265,10 @@ impl Registry {
             return Err(endpoint.conflict(name, &why));
         }
         if kind == "Pod" && object.value().str_at("spec.serviceAccountName") != call.name {
-            let why = format!("cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.", call.name);
+            let why = format!(
+                "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                call.name
+            );
             return Err(Status::bad_request(why));
         }
         let node = (kind == "Pod").then(|| object.value().str_at("spec.nodeName").to_owned());
@@ -273,7 +294,9 @@ impl Registry {
             "status" => Part::Status,
             "finalize" => Part::Only(|object, old| keep_all_but(object, old, "spec")),
             "approval" => Part::Only(|object, old| keep_all_but(object, old, "status")),
-            "ephemeralcontainers" => Part::Only(|object, old| keep_spec_but(object, old, "ephemeralContainers")),
+            "ephemeralcontainers" => {
+                Part::Only(|object, old| keep_spec_but(object, old, "ephemeralContainers"))
+            }
             "resize" => Part::Only(keep_all_but_resources),
             "" => Part::Main,
             other => {
@@ -327,7 +350,8 @@ fn scale_of(object: &Value) -> Value {
     let selector = object.at("spec.selector");
     // A ReplicationController's selector is a plain map.
     let selector = if selector.get("matchLabels").is_null() && selector.get("matchExpressions").is_null() {
-        let pairs = selector.entries().map(|(k, v)| (k.to_owned(), v.as_str().unwrap_or_default().to_owned()));
+        let pairs =
+            selector.entries().map(|(k, v)| (k.to_owned(), v.as_str().unwrap_or_default().to_owned()));
         object::Selector::from_labels(pairs).to_string()
     } else {
         object::Selector::from_value(selector).map(|s| s.to_string()).unwrap_or_default()

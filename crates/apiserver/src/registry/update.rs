@@ -35,11 +35,20 @@ impl Registry {
     ///
     /// # Errors
     /// 404 where there is none, 409 where it changed since the client read it, 422 where it is not valid.
-    pub async fn update(&self, endpoint: &Endpoint, call: &Call<'_>, object: Value) -> Result<Answer, Status> {
+    pub async fn update(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<Answer, Status> {
         let part = part_of(call.subresource);
         let result = self.modify(endpoint, call, part, |_| Ok(object.clone())).await;
         match result {
-            Err(status) if status.code == 404 && endpoint.strategy.creates_on_update() && call.subresource.is_empty() => {
+            Err(status)
+                if status.code == 404
+                    && endpoint.strategy.creates_on_update()
+                    && call.subresource.is_empty() =>
+            {
                 self.create(endpoint, call, object).await
             }
             result => result,
@@ -208,7 +217,8 @@ fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Va
         "" | "0" if endpoint.strategy.updates_unconditionally() => Ok(false),
         "" | "0" => {
             let path = field::Path::root("metadata").child("resourceVersion").to_string();
-            let error = field::Error::invalid(&field::Path::root(&path), 0i64, "must be specified for an update");
+            let error =
+                field::Error::invalid(&field::Path::root(&path), 0i64, "must be specified for an update");
             Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, name, &error.into()))
         }
         version if version == old.str_at("metadata.resourceVersion") => Ok(true),

@@ -63,7 +63,12 @@ impl Registry {
     ///
     /// # Errors
     /// 410 where it would start too far back, 422 for options that do not go together.
-    pub async fn watch(&self, endpoint: &Arc<Endpoint>, call: &Call<'_>, query: &Query) -> Result<Answer, Status> {
+    pub async fn watch(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        call: &Call<'_>,
+        query: &Query,
+    ) -> Result<Answer, Status> {
         let query = &Query { watch: true, ..query.clone() };
         query.check_list()?;
         let collection = endpoint.stored("watch")?;
@@ -129,7 +134,11 @@ impl WatchReply {
                 return Some(Ok(item));
             }
             let bookmark = async {
-                if self.bookmarks { tokio::time::sleep_until(self.next_bookmark).await } else { std::future::pending().await }
+                if self.bookmarks {
+                    tokio::time::sleep_until(self.next_bookmark).await
+                } else {
+                    std::future::pending().await
+                }
             };
             tokio::select! {
                 biased;

@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use clock::Clock;
+use object::{TypeMeta, Value, value};
+use store::{Embedded, Expect, Store, Write};
+
+use super::*;
+
+/// A collection of pods over a store in memory.
+async fn pods() -> (Arc<Hub>, Arc<Collection>) {
+    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    let hub = Arc::new(Hub::new(store));
+    let collection = Arc::new(Collection::new(CollectionSpec {
+        prefix: "/registry/pods/".into(),
+        type_meta: TypeMeta::new("v1", "Pod"),
+        fields: Box::new(|pod: &Value| vec![("spec.nodeName", pod.str_at("spec.nodeName").into())]),
+    }));
+    hub.add(Arc::clone(&collection));
+    hub.start().await.unwrap();
+    (hub, collection)
+}
+
+/// Writes a pod; its revision comes back.
+async fn put(hub: &Hub, collection: &Collection, name: &str, node: &str) -> u64 {
+    let pod = value!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "a", "name": name, "uid": "u"}, "spec": {"nodeName": node}
+    });
+    let write = Write::put(collection.store_key("a", name), collection.encode(pod), Expect::Any);
+    match hub.store().write(write).await.unwrap() {
+        store::WriteOutcome::Committed { revision, .. } => revision.0,
+        conflict @ store::WriteOutcome::Conflict { .. } => panic!("{conflict:?}"),
+    }
+}
+
+async fn delete(hub: &Hub, collection: &Collection, name: &str) {
+    hub.store().write(Write::delete(collection.store_key("a", name), Expect::Any)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_after_catching_up_sees_every_write() {
+    let (hub, collection) = pods().await;
+    let revision = put(&hub, &collection, "p", "n").await;
+    hub.catch_up().await.unwrap();
+    let pod = collection.get("a", "p").unwrap();
+    assert_eq!((pod.resource_version(), pod.field("spec.nodeName")), (revision, Some("n")));
+    assert_eq!(pod.value().str_at("metadata.resourceVersion"), revision.to_string());
+    assert_eq!(collection.snapshot(&hub).revision, revision);
+}
+
+#[tokio::test]
+async fn a_watch_tells_every_change_once_and_in_order() {
+    let (hub, collection) = pods().await;
+    let start = hub.catch_up().await.unwrap();
+    let mut watcher = collection.watch_from(start).unwrap();
+    put(&hub, &collection, "p", "").await;
+    put(&hub, &collection, "p", "n").await;
+    delete(&hub, &collection, "p").await;
+    hub.catch_up().await.unwrap();
+    let changes = watcher.next().await.unwrap();
+    let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [ChangeKind::Added, ChangeKind::Modified, ChangeKind::Deleted]);
+    assert!(changes.is_sorted_by_key(|change| change.revision));
+    let last = &changes[2];
+    assert_eq!(last.object.resource_version(), last.revision, "a deletion carries its own version");
+    assert_eq!(last.object.field("spec.nodeName"), Some("n"), "and the last state");
+    assert!(watcher.is_waiting());
+}
+
+#[tokio::test]
+async fn a_watch_from_the_middle_skips_what_was_before() {
+    let (hub, collection) = pods().await;
+    let first = put(&hub, &collection, "p", "").await;
+    let second = put(&hub, &collection, "q", "").await;
+    hub.catch_up().await.unwrap();
+    let changes = collection.watch_from(first).unwrap().next().await.unwrap();
+    assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [second]);
+}
+
+#[tokio::test]
+async fn a_watch_from_before_the_start_is_refused() {
+    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    store.write(Write::put("/registry/other", "x", Expect::Any)).await.unwrap();
+    let hub = Arc::new(Hub::new(store));
+    let collection = Arc::new(Collection::new(CollectionSpec {
+        prefix: "/registry/pods/".into(),
+        type_meta: TypeMeta::new("v1", "Pod"),
+        fields: Box::new(|_| Vec::new()),
+    }));
+    hub.add(Arc::clone(&collection));
+    hub.start().await.unwrap();
+    assert!(matches!(collection.watch_from(1), Err(CacheError::TooOld { requested: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_watcher_that_is_too_slow_is_told_so() {
+    let (hub, collection) = pods().await;
+    let start = hub.catch_up().await.unwrap();
+    let mut watcher = collection.watch_from(start).unwrap();
+    // One more change than the log keeps.
+    for _ in 0..=8192 {
+        put(&hub, &collection, "p", "n").await;
+    }
+    hub.catch_up().await.unwrap();
+    assert!(matches!(watcher.next().await, Err(CacheError::TooOld { .. })));
+}
+
+#[tokio::test]
+async fn objects_that_were_stored_in_another_order_are_read_all_the_same() {
+    let (hub, collection) = pods().await;
+    let stored = r#"{"metadata":{"name":"p","namespace":"a"},"kind":"Pod","apiVersion":"v1"}"#;
+    hub.store().write(Write::put(collection.store_key("a", "p"), stored, Expect::Any)).await.unwrap();
+    hub.catch_up().await.unwrap();
+    assert!(collection.get("a", "p").unwrap().resource_version() > 0);
+}

@@ -1,0 +1,151 @@
+//! A server over a store in memory, for tests.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use clock::Clock;
+use object::{Status, Value};
+use tempfile::TempDir;
+
+use crate::handler::Operation;
+use crate::registry::{Answer, AnswerBody};
+use crate::request::RequestInfo;
+use crate::user::{GROUP_MASTERS, User};
+use crate::{ApiServer, Config};
+
+/// A server with keys of its own and everything that bootstrap makes.
+pub struct TestServer {
+    server: Arc<ApiServer>,
+    _keys: TempDir,
+}
+
+impl Deref for TestServer {
+    type Target = Arc<ApiServer>;
+    fn deref(&self) -> &Arc<ApiServer> {
+        &self.server
+    }
+}
+
+/// Who may do everything.
+pub fn admin() -> User {
+    User::new("admin", &[GROUP_MASTERS])
+}
+
+impl TestServer {
+    /// Starts one.
+    pub async fn start() -> TestServer {
+        let keys = tempfile::tempdir().expect("a temporary directory can be made");
+        let clock = Clock::system();
+        let config = Config {
+            pki_directory: keys.path().to_owned(),
+            addresses: vec![[127, 0, 0, 1].into()],
+            names: Vec::new(),
+            port: 6443,
+            service_cidr: "10.43.0.0/16".into(),
+            cluster_domain: "cluster.local".into(),
+            tokens: Vec::new(),
+        };
+        let store = Arc::new(store::Embedded::in_memory(clock.clone()));
+        let server = ApiServer::start(&config, store, clock).await.expect("an empty store can be served");
+        TestServer { server, _keys: keys }
+    }
+
+    /// Sends a request as somebody.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn request(
+        &self,
+        user: &User,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: impl Into<bytes::Bytes>,
+    ) -> Result<Answer, Status> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let method = method.parse().expect("tests name methods of HTTP");
+        let operation = Operation {
+            info: RequestInfo::parse(&method, path, query),
+            query: query.map(str::to_owned),
+            content_type: Some(content_type.to_owned()),
+            body: body.into(),
+        };
+        self.operate(user, &operation).await
+    }
+
+    /// Sends a request with a JSON body as the administrator; the answered object comes back.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn json(&self, method: &str, path: &str, body: &Value) -> Result<Value, Status> {
+        let body = if body.is_null() { bytes::Bytes::new() } else { object::json::to_bytes(body) };
+        let answer = self.request(&admin(), method, path, "application/json", body).await?;
+        Ok(value_of(answer))
+    }
+
+    /// Makes an object.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn create(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        object: Value,
+    ) -> Result<Value, Status> {
+        self.json("POST", &collection_path(group, plural, namespace), &object).await
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn delete(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, Status> {
+        let path = format!("{}/{name}", collection_path(group, plural, namespace));
+        self.json("DELETE", &path, &Value::Null).await
+    }
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
+        let path = format!("{}/{name}", collection_path(group, plural, namespace));
+        self.json("GET", &path, &Value::Null).await
+    }
+}
+
+/// The object of an answer; of a list the names of its items.
+pub fn value_of(answer: Answer) -> Value {
+    match answer.body {
+        AnswerBody::Version(version) => version.value(),
+        AnswerBody::Value(value) => value,
+        AnswerBody::Status(status) => status.to_value(),
+        AnswerBody::List(listing) => Value::from(
+            listing.items.iter().map(|item| Value::from(item.key().to_string())).collect::<Vec<_>>(),
+        ),
+        AnswerBody::Watch(_) => Value::Null,
+    }
+}
+
+/// The path of a collection of a stable version.
+pub fn collection_path(group: &str, plural: &str, namespace: &str) -> String {
+    let version = schema::resources()
+        .iter()
+        .find(|def| def.group == group && def.plural == plural)
+        .map_or("v1", |def| &def.version);
+    let prefix =
+        if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    if namespace.is_empty() {
+        format!("{prefix}/{plural}")
+    } else {
+        format!("{prefix}/namespaces/{namespace}/{plural}")
+    }
+}
