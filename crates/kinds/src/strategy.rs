@@ -32,11 +32,12 @@ pub trait Strategy: Send + Sync + 'static {
     /// Readies an update of `status`: restores everything else. The default keeps `spec` and all other
     /// members but `metadata` and `status`.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
-        let mut kept = old.clone();
-        kept.set("metadata", object.get("metadata").clone());
-        restore_into(&mut kept, object, "status");
-        *object = kept;
+        keep_spec(object, old);
     }
+
+    /// Fills in the times that the kind keeps of its own state. Runs after `prepare_*`; `old` is null for a
+    /// new object.
+    fn set_times(&self, _object: &mut Value, _old: &Value, _clock: &Clock) {}
 
     /// What is wrong with a new object, besides its metadata.
     fn validate(&self, _object: &Value) -> field::Errors {
@@ -51,6 +52,12 @@ pub trait Strategy: Send + Sync + 'static {
     /// What is wrong with a change of `status`.
     fn validate_status_update(&self, _object: &Value, _old: &Value) -> field::Errors {
         field::Errors::default()
+    }
+
+    /// What is wrong with a change of a part that has a subresource of its own (`resize`, `finalize`). The
+    /// default has the rules of an update.
+    fn validate_part_update(&self, _subresource: &str, object: &Value, old: &Value) -> field::Errors {
+        self.validate_update(object, old)
     }
 
     /// How the kind's names look; names are checked with it, and so is the fixed part of `generateName`.
@@ -123,6 +130,16 @@ pub trait Strategy: Send + Sync + 'static {
         crate::table::name_and_creation(object, clock)
     }
 
+    /// What a table says of an object's state besides its cells (`conditions` of a row); null for nothing.
+    fn row_conditions(&self, _object: &Value) -> Value {
+        Value::Null
+    }
+
+    /// The warning that every request for the kind gets, because it is deprecated.
+    fn deprecation(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Warnings that the client shows to its user.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()
@@ -140,6 +157,8 @@ pub enum NameRule {
     Label1035,
     /// Anything that can stand in a path (RBAC kinds).
     PathSegment,
+    /// An IP address in its canonical form (IPAddress).
+    Ip,
 }
 
 impl NameRule {
@@ -159,6 +178,10 @@ impl NameRule {
             NameRule::Label1035 => object::names::is_dns1035_label(name),
             NameRule::PathSegment if prefix => object::names::is_path_segment_prefix(name),
             NameRule::PathSegment => object::names::is_path_segment_name(name),
+            NameRule::Ip => {
+                let errors = object::names::is_valid_ip(&field::Path::root(""), name);
+                errors.iter().map(|error| error.detail.clone()).collect()
+            }
         }
     }
 }
@@ -166,6 +189,28 @@ impl NameRule {
 /// Makes `object`'s member what it was in `old`.
 pub fn restore(object: &mut Value, old: &Value, member: &'static str) {
     restore_into(object, old, member);
+}
+
+/// Makes everything but `metadata` and `status` what it was in `old`.
+pub(crate) fn keep_spec(object: &mut Value, old: &Value) {
+    let mut kept = old.clone();
+    kept.set("metadata", object.get("metadata").clone());
+    restore_into(&mut kept, object, "status");
+    *object = kept;
+}
+
+/// Makes the metadata that people write what it was in `old` (`metav1.ResetObjectMetaForStatus`).
+pub(crate) fn keep_metadata(object: &mut Value, old: &Value) {
+    let metadata = object.entry("metadata");
+    for member in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        restore(metadata, old.get("metadata"), member);
+    }
+}
+
+/// Counts a change that the generic path does not see.
+pub(crate) fn bump_generation(object: &mut Value, old: &Value) {
+    let generation = old.at("metadata.generation").as_i64().unwrap_or(0);
+    object.entry("metadata").set("generation", generation + 1);
 }
 
 fn restore_into(target: &mut Value, source: &Value, member: &'static str) {

@@ -1,0 +1,173 @@
+//! Kinds of the core group that differ in data only.
+
+use std::borrow::Cow;
+
+use object::Value;
+
+use crate::simple::Simple;
+use crate::table::{AGE, Column, NAME, Table, age, cells, containers, first_three, labels, name};
+use crate::{defaults, validation};
+
+/// ComponentStatus
+pub(crate) static COMPONENT_STATUSES: Simple = Simple {
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("Status", "Whether the component is healthy."),
+            Column::text("Message", "What it says about its health."),
+            Column::text("Error", "Why it is not healthy."),
+        ],
+        row: |object, _| {
+            let is_health = |condition: &&Value| condition.str_at("type") == "Healthy";
+            let Some(health) = object.get("conditions").items().find(is_health) else {
+                return cells![name(object), "Unknown", "", ""];
+            };
+            let status = if health.str_at("status") == "True" { "Healthy" } else { "Unhealthy" };
+            cells![name(object), status, health.str_at("message"), health.str_at("error")]
+        },
+    },
+    ..Simple::PLAIN
+};
+
+/// LimitRange
+pub(crate) static LIMIT_RANGES: Simple =
+    Simple { creates_on_update: true, default: defaults::default_limit_range, ..Simple::PLAIN };
+
+/// PodTemplate
+pub(crate) static POD_TEMPLATES: Simple = Simple {
+    returns_deleted: true,
+    default: |object| defaults::default_pod_template(object.entry("template")),
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("Containers", "The names of the template's containers."),
+            Column::text("Images", "The images of the template's containers."),
+            Column::text("Pod Labels", "The labels of pods made of the template."),
+        ],
+        row: |object, _| {
+            let (names, images) = containers(object.at("template.spec.containers"));
+            cells![name(object), names, images, labels(object.at("template.metadata.labels"))]
+        },
+    },
+    ..Simple::COUNTED
+};
+
+/// ResourceQuota
+pub(crate) static RESOURCE_QUOTAS: Simple = Simple {
+    has_status: true,
+    returns_deleted: true,
+    default: defaults::default_resource_quota,
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("Request", "What is used and what may be, of all but limits."),
+            Column::text("Limit", "What is used and what may be, of limits."),
+            AGE,
+        ],
+        row: |object, clock| {
+            let (limits, requests) = quotas(object);
+            cells![name(object), requests, limits, age(object, clock)]
+        },
+    },
+    ..Simple::PLAIN
+};
+
+/// Limits and all others, each as `name: used/hard`, sorted by name.
+fn quotas(object: &Value) -> (String, String) {
+    let (hard, used) = (object.at("status.hard"), object.at("status.used"));
+    let mut names: Vec<&str> = hard.entries().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let (limits, requests): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| name.starts_with("limits."));
+    let text = |names: Vec<&str>| {
+        let amount = |amounts: &Value, name: &str| amounts.get(name).as_str().unwrap_or("0").to_owned();
+        let each = names.iter().map(|name| format!("{name}: {}/{}", amount(used, name), amount(hard, name)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    (text(limits), text(requests))
+}
+
+/// Endpoints
+pub(crate) static ENDPOINTS: Simple = Simple {
+    creates_on_update: true,
+    default: defaults::default_endpoints,
+    validate: validation::validate_endpoints,
+    table: Table {
+        columns: &[NAME, Column::text("Endpoints", "The addresses and ports that are ready."), AGE],
+        row: |object, clock| cells![name(object), endpoints(object), age(object, clock)],
+    },
+    ..Simple::PLAIN
+};
+
+/// The first three addresses with their ports; without ports where a subset has none.
+fn endpoints(object: &Value) -> String {
+    let subsets = object.get("subsets");
+    if subsets.is_empty() {
+        return "<none>".to_owned();
+    }
+    let mut points: Vec<Cow<'_, str>> = Vec::new();
+    for subset in subsets.items() {
+        let addresses = || subset.get("addresses").items().map(|address| address.str_at("ip"));
+        if subset.get("ports").is_empty() {
+            points.extend(addresses().map(Cow::Borrowed));
+        }
+        for port in subset.get("ports").items() {
+            let port = port.get("port").as_i64().unwrap_or(0);
+            points.extend(addresses().map(|ip| match ip.contains(':') {
+                true => Cow::Owned(format!("[{ip}]:{port}")),
+                false => Cow::Owned(format!("{ip}:{port}")),
+            }));
+        }
+    }
+    first_three(points.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use object::value;
+
+    use super::*;
+    use crate::table::testing::{check_row, named};
+
+    #[test]
+    fn endpoints_show_three() {
+        let subset = |ips: &[&str], ports: &[i64]| {
+            let ips: Vec<Value> = ips.iter().map(|ip| value!({"ip": *ip})).collect();
+            let ports: Vec<Value> = ports.iter().map(|port| value!({"port": *port})).collect();
+            value!({"addresses": ips, "ports": ports})
+        };
+        let cases = [
+            (vec![], "e | <none> | 3h"),
+            (vec![subset(&["10.0.0.1"], &[])], "e | 10.0.0.1 | 3h"),
+            (vec![subset(&["10.0.0.1", "fd00::1"], &[80])], "e | 10.0.0.1:80,[fd00::1]:80 | 3h"),
+            (
+                vec![subset(&["10.0.0.1", "10.0.0.2"], &[80, 443]), subset(&["10.0.0.3"], &[1])],
+                "e | 10.0.0.1:80,10.0.0.2:80,10.0.0.1:443 + 2 more... | 3h",
+            ),
+        ];
+        for (subsets, row) in cases {
+            check_row(&ENDPOINTS, &named("e", value!({"subsets": subsets})), row);
+        }
+    }
+
+    #[test]
+    fn the_others() {
+        let quota = value!({"status": {
+            "hard": {"pods": "10", "limits.cpu": "2", "cpu": "1", "limits": "3"},
+            "used": {"pods": "3", "limits.cpu": "500m"}
+        }});
+        let row = "q | cpu: 0/1, limits: 0/3, pods: 3/10 | limits.cpu: 500m/2 | 3h";
+        check_row(&RESOURCE_QUOTAS, &named("q", quota), row);
+        let container = |name: &str| value!({"name": name, "image": (format!("img-{name}"))});
+        let template = value!({"template": {
+            "metadata": {"labels": {"b": "2", "a": "1"}},
+            "spec": {"containers": [(container("x")), (container("y"))]}
+        }});
+        check_row(&POD_TEMPLATES, &named("t", template), "t | x,y | img-x,img-y | a=1,b=2");
+        let status =
+            |status: &str| value!({"conditions": [{"type": "Healthy", "status": status, "message": "ok"}]});
+        check_row(&COMPONENT_STATUSES, &named("etcd-0", status("True")), "etcd-0 | Healthy | ok | ");
+        check_row(&COMPONENT_STATUSES, &named("x", status("False")), "x | Unhealthy | ok | ");
+        check_row(&COMPONENT_STATUSES, &named("x", value!({})), "x | Unknown |  | ");
+    }
+}

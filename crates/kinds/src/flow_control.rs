@@ -1,0 +1,99 @@
+//! The kinds of `flowcontrol.apiserver.k8s.io`.
+
+use object::Value;
+
+use crate::defaults;
+use crate::simple::Simple;
+use crate::table::{AGE, Column, NAME, Table, age, cells, condition, name, number};
+
+/// FlowSchema
+pub(crate) static FLOW_SCHEMAS: Simple = Simple {
+    status_keeps_metadata: true,
+    default: defaults::default_flow_schema,
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("PriorityLevel", "The level that the requests get."),
+            Column::text("MatchingPrecedence", "The place among the schemas; lower ones are tried first."),
+            Column::text("DistinguisherMethod", "What tells the flows of the schema apart."),
+            AGE,
+            Column::text("MissingPL", "Whether the level does not exist."),
+        ],
+        row: |object, clock| {
+            cells![
+                name(object),
+                object.str_at("spec.priorityLevelConfiguration.name"),
+                number(object, "spec.matchingPrecedence"),
+                object.at("spec.distinguisherMethod.type").as_str().unwrap_or("<none>"),
+                age(object, clock),
+                condition(object, "Dangling").map_or("?", |condition| condition.str_at("status")),
+            ]
+        },
+    },
+    ..Simple::WITH_STATUS
+};
+
+/// PriorityLevelConfiguration
+pub(crate) static PRIORITY_LEVELS: Simple = Simple {
+    status_keeps_metadata: true,
+    default: defaults::default_priority_level_configuration,
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("Type", "Whether the level is limited."),
+            Column::text("NominalConcurrencyShares", "The level's share of the server's seats."),
+            Column::text("Queues", "How many queues there are."),
+            Column::text("HandSize", "How many queues a flow is dealt."),
+            Column::text("QueueLengthLimit", "How many requests a queue holds."),
+            AGE,
+        ],
+        row: |object, clock| {
+            let limited = object.at("spec.limited");
+            let queuing = limited.at("limitResponse.queuing");
+            let of = |group: &Value, member: &str| match group {
+                Value::Null => Value::from("<none>"),
+                group => Value::from(number(group, member)),
+            };
+            cells![
+                name(object),
+                object.str_at("spec.type"),
+                of(limited, "nominalConcurrencyShares"),
+                of(queuing, "queues"),
+                of(queuing, "handSize"),
+                of(queuing, "queueLengthLimit"),
+                age(object, clock),
+            ]
+        },
+    },
+    ..Simple::WITH_STATUS
+};
+
+#[cfg(test)]
+mod tests {
+    use object::value;
+
+    use super::*;
+    use crate::table::testing::{check_row, named};
+
+    #[test]
+    fn tables() {
+        let schema = value!({
+            "spec": {"priorityLevelConfiguration": {"name": "l"}, "matchingPrecedence": 1000},
+            "status": {"conditions": [{"type": "Dangling", "status": "False"}]}
+        });
+        check_row(&FLOW_SCHEMAS, &named("f", schema), "f | l | 1000 | <none> | 3h | False");
+        let schema = value!({"spec": {"distinguisherMethod": {"type": "ByUser"}}});
+        check_row(&FLOW_SCHEMAS, &named("f", schema), "f |  | 0 | ByUser | 3h | ?");
+        let exempt = value!({"spec": {"type": "Exempt"}});
+        check_row(
+            &PRIORITY_LEVELS,
+            &named("x", exempt),
+            "x | Exempt | <none> | <none> | <none> | <none> | 3h",
+        );
+        let limited = value!({"spec": {"type": "Limited", "limited": {
+            "nominalConcurrencyShares": 5,
+            "limitResponse": {"type": "Queue", "queuing": {"queues": 64, "handSize": 6, "queueLengthLimit": 50}}
+        }}});
+        check_row(&PRIORITY_LEVELS, &named("l", limited), "l | Limited | 5 | 64 | 6 | 50 | 3h");
+    }
+}

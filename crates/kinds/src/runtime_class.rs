@@ -1,0 +1,27 @@
+//! RuntimeClass
+
+use crate::simple::Simple;
+use crate::table::{AGE, Column, NAME, Table, age, cells, name};
+
+/// RuntimeClass
+pub(crate) static RUNTIME_CLASSES: Simple = Simple {
+    updates_unconditionally: false,
+    table: Table {
+        columns: &[NAME, Column::text("Handler", "What runs the class's pods on a node."), AGE],
+        row: |object, clock| cells![name(object), object.str_at("handler"), age(object, clock)],
+    },
+    ..Simple::PLAIN
+};
+
+#[cfg(test)]
+mod tests {
+    use object::value;
+
+    use super::*;
+    use crate::table::testing::{check_row, named};
+
+    #[test]
+    fn table() {
+        check_row(&RUNTIME_CLASSES, &named("c", value!({"handler": "runsc"})), "c | runsc | 3h");
+    }
+}

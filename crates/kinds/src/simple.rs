@@ -1,0 +1,119 @@
+//! The strategy of kinds that differ in data only.
+
+use clock::Clock;
+use object::field::Errors;
+use object::{Value, field};
+
+use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
+use crate::table::{Column, Table};
+
+/// A kind without behaviour of its own: what differs from kind to kind stands in the members.
+///
+/// Kinds are written with struct update syntax on [`Simple::PLAIN`] or [`Simple::WITH_STATUS`], so that each
+/// says only what is special.
+#[derive(Clone, Copy)]
+pub(crate) struct Simple {
+    pub(crate) table: Table,
+    pub(crate) has_status: bool,
+    pub(crate) tracks_generation: bool,
+    /// Whether a change of the status leaves all metadata alone (`ResetObjectMetaForStatus`).
+    pub(crate) status_keeps_metadata: bool,
+    pub(crate) creates_on_update: bool,
+    pub(crate) updates_unconditionally: bool,
+    pub(crate) returns_deleted: bool,
+    pub(crate) name_rule: NameRule,
+    /// Paths of text members that field selectors may name.
+    pub(crate) selectable: &'static [&'static str],
+    pub(crate) default: fn(&mut Value),
+    pub(crate) validate: fn(&Value) -> Errors,
+    /// `None` validates the new object alone.
+    pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
+}
+
+impl Simple {
+    /// A kind without status and generation.
+    pub(crate) const PLAIN: Simple = Simple {
+        table: Table::NAME_AND_CREATION,
+        has_status: false,
+        tracks_generation: false,
+        status_keeps_metadata: false,
+        creates_on_update: false,
+        updates_unconditionally: true,
+        returns_deleted: false,
+        name_rule: NameRule::Subdomain,
+        selectable: &[],
+        default: |_| (),
+        validate: |_| Errors::new(),
+        validate_update: None,
+    };
+
+    /// A kind whose generation counts changes.
+    pub(crate) const COUNTED: Simple = Simple { tracks_generation: true, ..Simple::PLAIN };
+
+    /// A kind with a status, whose generation counts the changes of all else.
+    pub(crate) const WITH_STATUS: Simple = Simple { has_status: true, ..Simple::COUNTED };
+}
+
+impl Strategy for Simple {
+    fn default(&self, object: &mut Value) {
+        (self.default)(object);
+    }
+
+    fn prepare_status_update(&self, object: &mut Value, old: &Value) {
+        keep_spec(object, old);
+        if self.status_keeps_metadata {
+            keep_metadata(object, old);
+        }
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        (self.validate)(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        match self.validate_update {
+            Some(validate) => validate(object, old),
+            None => (self.validate)(object),
+        }
+    }
+
+    fn name_rule(&self) -> NameRule {
+        self.name_rule
+    }
+
+    fn has_status(&self) -> bool {
+        self.has_status
+    }
+
+    fn tracks_generation(&self) -> bool {
+        self.tracks_generation
+    }
+
+    fn creates_on_update(&self) -> bool {
+        self.creates_on_update
+    }
+
+    fn updates_unconditionally(&self) -> bool {
+        self.updates_unconditionally
+    }
+
+    fn returns_deleted(&self) -> bool {
+        self.returns_deleted
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        self.selectable.iter().map(|path| (*path, object.str_at(path).to_owned())).collect()
+    }
+
+    fn selectable_field_names(&self) -> &'static [&'static str] {
+        self.selectable
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        self.table.columns
+    }
+
+    fn row(&self, object: &Value, clock: &Clock) -> Vec<Value> {
+        (self.table.row)(object, clock)
+    }
+}

@@ -1,0 +1,43 @@
+//! StatefulSet
+
+use crate::defaults;
+use crate::simple::Simple;
+use crate::strategy::NameRule;
+use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, Table, age, cells, containers, name, number};
+
+/// The name of a set is a part of its pods' host names, hence a label.
+pub(crate) static STATEFUL_SETS: Simple = Simple {
+    name_rule: NameRule::Label,
+    default: defaults::default_stateful_set,
+    table: Table {
+        columns: &[
+            NAME,
+            Column::text("Ready", "How many pods are ready, of how many that are wanted."),
+            AGE,
+            CONTAINERS,
+            IMAGES,
+        ],
+        row: |object, clock| {
+            let (names, images) = containers(object.at("spec.template.spec.containers"));
+            let ready = number(object, "status.readyReplicas");
+            let ready = format!("{ready}/{}", number(object, "spec.replicas"));
+            cells![name(object), ready, age(object, clock), names, images]
+        },
+    },
+    ..Simple::WITH_STATUS
+};
+
+#[cfg(test)]
+mod tests {
+    use object::value;
+
+    use super::*;
+    use crate::table::testing::{check_row, named};
+
+    #[test]
+    fn table() {
+        let template = value!({"spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let set = value!({"spec": {"replicas": 3, "template": template}, "status": {"readyReplicas": 2}});
+        check_row(&STATEFUL_SETS, &named("s", set), "s | 2/3 | 3h | c | i");
+    }
+}
