@@ -21,6 +21,9 @@ const SIGKILL: i32 = nix::libc::SIGKILL;
 /// How long a container may take to end after SIGKILL: a process in uninterruptible sleep may need it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a start may take.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How often and how long to retry where the kernel gives no notice.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 const RETRIES_MAX: u32 = 1000;
@@ -189,12 +192,19 @@ impl Engine {
             .await
             .map_err(|error| CriError::internal("prepare the container", error))??;
         let request = Request::Start { launch: Box::new(launch) };
-        match sandbox.shim.call(request).await {
-            Ok(Reply::Started { pid, identity, started_at_nanos }) => {
+        let failed = |error| CriError::internal("failed to start container process", error);
+        match tokio::time::timeout(START_TIMEOUT, sandbox.shim.call(request)).await {
+            Ok(Ok(Reply::Started { pid, identity, started_at_nanos })) => {
                 Ok(ContainerState { id: record.id.clone(), pid, identity, started_at_nanos, exit: None })
             }
-            Ok(_) => Err(CriError::internal("start the container", ShimError::Unexpected)),
-            Err(error) => Err(CriError::internal("failed to start container process", error)),
+            Ok(Ok(_)) => Err(failed(ShimError::Unexpected)),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => {
+                // It hangs in a mount of storage that does not answer, most likely.
+                self.remove_cgroup(record).await?;
+                let seconds = START_TIMEOUT.as_secs();
+                Err(CriError::DeadlineExceeded(format!("the container did not start within {seconds}s")))
+            }
         }
     }
 

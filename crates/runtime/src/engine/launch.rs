@@ -287,7 +287,10 @@ fn mounts(
         propagation: Propagation::Private,
         restricted: destination == "/dev/shm",
     }));
-    mounts.retain(|mount| !taken.contains(mount.destination.as_str()));
+    // A volume takes the place of what would be there, and what is below the host's own /dev is the host's:
+    // mount points would be made in it.
+    let covered = |path: &str| taken.contains(path) || (taken.contains("/dev") && path.starts_with("/dev/"));
+    mounts.retain(|mount| !covered(&mount.destination));
     for mount in &config.mounts {
         mounts.push(bind(mount)?);
     }

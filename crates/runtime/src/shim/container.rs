@@ -71,11 +71,13 @@ impl Client {
 pub(super) struct Sink {
     file: OwnedFd,
     waiting: VecDeque<u8>,
+    /// Nothing more will come; what waits is all.
+    last: bool,
 }
 
 impl Sink {
     pub(super) fn new(file: OwnedFd) -> Sink {
-        Sink { file, waiting: VecDeque::new() }
+        Sink { file, waiting: VecDeque::new(), last: false }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -140,10 +142,7 @@ impl Container {
             let _ = log.append(stream, data);
         }
         for client in &mut self.clients {
-            let sink = client.sink(stream);
-            if sink.as_mut().is_some_and(|sink| sink.push(data).is_err()) {
-                *sink = None;
-            }
+            feed(client.sink(stream), data);
         }
     }
 
@@ -152,7 +151,20 @@ impl Container {
             let _ = log.finish(stream);
         }
         for client in &mut self.clients {
-            *client.sink(stream) = None;
+            let sink = client.sink(stream);
+            if let Some(sink) = sink {
+                sink.last = true;
+            }
+            feed(sink, &[]);
+        }
+    }
+
+    /// Gives everybody who reads from the container or is its input what waits for them.
+    pub(super) fn flush(&mut self) {
+        feed(&mut self.stdin, &[]);
+        for client in &mut self.clients {
+            feed(&mut client.stdout, &[]);
+            feed(&mut client.stderr, &[]);
         }
     }
 
@@ -162,9 +174,7 @@ impl Container {
         let Some(source) = &self.clients[client].stdin else { return };
         match rustix::io::read(source, &mut buffer) {
             Ok(count) if count > 0 => {
-                if self.stdin.as_mut().is_some_and(|stdin| stdin.push(&buffer[..count]).is_err()) {
-                    self.stdin = None;
-                }
+                feed(&mut self.stdin, &buffer[..count]);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Ok(_) | Err(_) => self.end_client_stdin(client),
@@ -178,13 +188,15 @@ impl Container {
         }
     }
 
-    /// Forgets the client behind a connection that closed.
+    /// Forgets the client behind a connection that closed. Of a container that ended it may still be reading.
     pub(super) fn remove_client(&mut self, connection: u64) {
         if let Some(index) = self.clients.iter().position(|client| client.connection == connection) {
             if self.clients[index].stdin.is_some() {
                 self.end_client_stdin(index);
             }
-            self.clients.remove(index);
+            if self.is_running() {
+                self.clients.remove(index);
+            }
         }
     }
 
@@ -199,7 +211,6 @@ impl Container {
             self.end_stream(stream);
         }
         self.outputs.clear();
-        self.clients.clear();
         self.stdin = None;
         let oom_killed = self.cgroup.oom_kills() > 0;
         // It may not be empty yet; the agent removes it with the container at the latest.
@@ -230,6 +241,13 @@ impl Container {
             write_atomically(&path, &serde_json::to_vec(&self.state)?)
         };
         let _ = write();
+    }
+}
+
+/// Writes to a sink, and closes it when nobody reads it any more or all has been said.
+fn feed(slot: &mut Option<Sink>, data: &[u8]) {
+    if slot.as_mut().is_some_and(|sink| sink.push(data).is_err() || (sink.last && !sink.is_full())) {
+        *slot = None;
     }
 }
 

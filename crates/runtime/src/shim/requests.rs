@@ -27,6 +27,9 @@ pub(super) enum Failure {
     /// The container exists already.
     #[error("container {id} was started already")]
     Started { id: String },
+    /// The sandbox is being stopped.
+    #[error("the pod's shim is shutting down")]
+    ShuttingDown,
     /// The request lacks a descriptor that it announces.
     #[error("the request brings too few descriptors")]
     MissingDescriptor,
@@ -127,6 +130,9 @@ impl Server {
     }
 
     fn start(&mut self, connection: u64, launch: Launch) -> Result<(), Failure> {
+        if self.shutdown.is_some() {
+            return Err(Failure::ShuttingDown);
+        }
         if self.containers.contains_key(&launch.id) {
             return Err(Failure::Started { id: launch.id });
         }

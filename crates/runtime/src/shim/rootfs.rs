@@ -63,7 +63,9 @@ pub(super) fn enter(launch: &Launch) -> Result<()> {
     }
     let cwd = if launch.process.cwd.is_empty() { "/" } else { &launch.process.cwd };
     make_target(root.as_fd(), cwd, true, ResolveFlags::IN_ROOT)?;
-    populate_dev(root.as_fd(), &launch.devices)?;
+    if has_own_dev(launch) {
+        populate_dev(root.as_fd(), &launch.devices)?;
+    }
     pivot(root.as_fd())
 }
 
@@ -80,6 +82,13 @@ pub(super) fn restrict(launch: &Launch) -> Result<()> {
         mask(path).step(|| format!("mask {path}"))?;
     }
     Ok(())
+}
+
+/// Whether `/dev` is a filesystem of the container's own. One of the host is used as it is.
+fn has_own_dev(launch: &Launch) -> bool {
+    let on_dev = |mount: &&Mount| mount.destination == "/dev";
+    let own = |mount: &Mount| matches!(mount.source, MountSource::Filesystem { .. });
+    launch.mounts.iter().rev().find(on_dev).is_some_and(own)
 }
 
 fn in_mount(mount: &Mount, error: StartError) -> StartError {

@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
-use super::container::{Client, Container, Phase, Sink, now_nanos};
+use super::container::{Container, Phase, Sink, now_nanos};
 use super::protocol::{Identity, Reply, Request};
 use super::spawn::{self, Outcome, Starting};
 use super::wire::{self, FrameReader};
@@ -154,7 +154,7 @@ impl Server {
             }
             Source::Flush(id) => {
                 if let Some(container) = self.containers.get_mut(&id) {
-                    flush(container);
+                    container.flush();
                 }
             }
         }
@@ -341,16 +341,6 @@ fn poll_streams<'a>(
     for file in sinks.chain([&container.stdin]).flatten().filter_map(Sink::poll_fd) {
         sources.push(Source::Flush(id.to_owned()));
         files.push(file);
-    }
-}
-
-/// Gives every sink of a container the chance to take what waits for it.
-fn flush(container: &mut Container) {
-    let sinks = container.clients.iter_mut().flat_map(|Client { stdout, stderr, .. }| [stdout, stderr]);
-    for slot in sinks.chain([&mut container.stdin]) {
-        if slot.as_mut().is_some_and(|sink| sink.push(&[]).is_err()) {
-            *slot = None;
-        }
     }
 }
 

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("the_root_can_be_read_only", the_root_can_be_read_only),
         trial("paths_are_masked", paths_are_masked),
         trial("devices_are_few", devices_are_few),
+        trial("the_hosts_devices_can_be_mounted", the_hosts_devices_can_be_mounted),
         trial("volumes_are_mounted", volumes_are_mounted),
         trial("links_do_not_lead_out", links_do_not_lead_out),
         trial("a_pod_shares_namespaces", a_pod_shares_namespaces),
@@ -180,6 +181,33 @@ async fn devices_are_few(host: Host) {
         !log.contains(&"stdout F kmsg".to_owned()) && log.contains(&"stdout F denied".to_owned()),
         "{text}"
     );
+}
+
+async fn the_hosts_devices_can_be_mounted(host: Host) {
+    let before = std::fs::read_dir("/dev").unwrap().count();
+    let mut config = shell("main", "echo x > /dev/null && ls /dev/null");
+    config.mounts = vec![mount(std::path::Path::new("/dev"), "/dev")];
+    let (status, log) = host.run(&config).await;
+    assert_eq!((status.exit_code, log), (0, words(&["stdout F /dev/null"])));
+    assert_eq!(std::fs::read_dir("/dev").unwrap().count(), before);
+
+    // A privileged container gets the nodes of all of the host's devices.
+    let mut config = shell("privileged", "ls /dev; grep CapEff /proc/self/status; touch /sys/fs/cgroup 2>&1");
+    config.linux.security_context.privileged = true;
+    let (_, log) = host.run(&config).await;
+    assert_eq!(field(&log, "CapEff"), own_capabilities());
+    for entry in std::fs::read_dir("/dev").unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        let device = std::os::unix::fs::FileTypeExt::is_block_device(&kind);
+        let line = format!("stdout F {}", entry.file_name().to_string_lossy());
+        assert!(!device || log.contains(&line), "{line} is missing in {log:?}");
+    }
+}
+
+/// The capabilities of this process, which nothing that it starts exceeds.
+fn own_capabilities() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim().to_owned()
 }
 
 fn mount(host_path: &std::path::Path, container_path: &str) -> Mount {

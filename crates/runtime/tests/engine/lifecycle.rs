@@ -1,9 +1,14 @@
 //! Starting, ending, updating and removing containers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use libtest_mimic::Trial;
 use runtime::cri::{ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, RuntimeService};
+use runtime::engine::{Engine, EngineOptions, LoopbackOnly};
+use runtime::images::build::ImageBuilder;
+use runtime::images::{ImageStore, ImageStoreConfig};
 use tokio::time::Instant;
 
 use crate::support::{Host, command, log_lines, shell, trial, until};
@@ -19,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("resources_change_while_it_runs", resources_change_while_it_runs),
         trial("logs_can_be_rotated", logs_can_be_rotated),
         trial("removal_is_idempotent", removal_is_idempotent),
+        trial("images_run", images_run),
         trial("starts_fast", starts_fast),
     ]
 }
@@ -163,6 +169,38 @@ async fn removal_is_idempotent(host: Host) {
     host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
     host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
     assert!(host.engine.container_status(&id).await.unwrap_err().is_not_found());
+}
+
+async fn images_run(host: Host) {
+    let mut builder = ImageBuilder::new();
+    builder.add_host_file("/bin/busybox", "/bin/busybox", 0o755).unwrap();
+    builder.symlink("/bin/sh", "busybox").add_file("/etc/passwd", "web:x:1000:1000::/srv:\n", 0o644);
+    let config = builder.config();
+    config.entrypoint =
+        words(&["/bin/sh", "-c", "busybox id -u; busybox pwd; echo $GREETING > /tmp/x; busybox cat /tmp/x"]);
+    config.env = words(&["GREETING=hello", "PATH=/bin"]);
+    config.user = "web".to_owned();
+    config.working_dir = "/srv".to_owned();
+    builder.add_dir("/tmp", 0o1777);
+    let archive = host.dir.join("image.tar");
+    builder.build().write_docker_archive(&archive, &["example.org/web:1"]).unwrap();
+
+    let store = ImageStoreConfig { data_dir: host.dir.join("images"), ..Default::default() };
+    let store = ImageStore::open(&store, Clock::system()).unwrap();
+    store.import(&archive, None).await.unwrap();
+    let options = EngineOptions::new(host.dir.join("engine-of-images"));
+    let roots = Arc::new(store.clone());
+    let engine = Engine::open(options, roots, Arc::new(LoopbackOnly), Clock::system()).await.unwrap();
+    let host = Host { engine, ..host };
+    let mut config = command("web", &[]);
+    config.image.image = "example.org/web:1".to_owned();
+    let (status, log) = host.run(&config).await;
+    assert_eq!(log, ["stdout F 1000", "stdout F /srv", "stdout F hello"]);
+    assert!(status.image_id.starts_with("sha256:"), "{status:?}");
+    let stats = host.engine.container_stats(&status.id).await.unwrap();
+    assert!(stats.writable_layer.is_some_and(|layer| layer.inodes_used > 0));
+    host.engine.destroy_all().await.unwrap();
+    assert!(store.rootfs_ids().unwrap().is_empty());
 }
 
 /// A budget, far above what it takes (the whole pod has 250 ms), that a wait for something would break.
