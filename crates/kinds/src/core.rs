@@ -8,6 +8,9 @@ use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, containers, first_three, labels, name};
 use crate::{defaults, validation};
 
+/// Binding, which is answered and not stored
+pub(crate) static BINDINGS: Simple = Simple { validate: validation::validate_binding, ..Simple::PLAIN };
+
 /// ComponentStatus
 pub(crate) static COMPONENT_STATUSES: Simple = Simple {
     table: Table {

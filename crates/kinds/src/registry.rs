@@ -10,7 +10,7 @@ mod tests;
 /// Custom resources, and whatever else is not built in.
 static CUSTOM: Simple = Simple { updates_unconditionally: false, ..Simple::PLAIN };
 
-/// Resources that are answered and not stored: reviews and bindings.
+/// Resources that are answered and not stored: reviews.
 static TRANSIENT: Simple = Simple::PLAIN;
 
 /// The strategy of a resource. One that is not built in gets that of a kind without behaviour of its own.
@@ -41,7 +41,7 @@ pub fn strategy(group: &str, plural: &str) -> &'static dyn Strategy {
 
 fn of_core(plural: &str) -> &'static dyn Strategy {
     match plural {
-        "bindings" => &TRANSIENT,
+        "bindings" => &core::BINDINGS,
         "componentstatuses" => &core::COMPONENT_STATUSES,
         "configmaps" => &config_map::CONFIG_MAPS,
         "endpoints" => &core::ENDPOINTS,

@@ -73,6 +73,7 @@ fn flags_of_upstreams_strategies() {
 fn rules_are_wired() {
     let invalid_label = || value!({"matchLabels": {"a b": "c"}});
     let cases = [
+        ("", "bindings", value!({"target": {"kind": "Pod"}}), "target.kind"),
         ("", "pods", value!({"spec": {}}), "spec.containers"),
         ("", "services", value!({"spec": {"type": "Other"}}), "spec.type"),
         ("", "configmaps", value!({"data": {"a/b": "c"}}), "data[a/b]"),
