@@ -1,0 +1,161 @@
+//! The sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::forward::Transport;
+use crate::resolver::{Reply, Resolver};
+
+/// Requests by UDP that wait for upstream servers at once; more are answered with a failure.
+const WAITING_MAX: usize = 1000;
+
+/// Connections by TCP at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 250;
+
+/// How long a connection may say nothing (RFC 7766 asks for some seconds).
+const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long to wait after a socket failed, as when the process is out of file descriptors.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// A name server on one or more addresses, by UDP and TCP.
+pub struct Server {
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Binds the addresses. For port 0, UDP and TCP get the same free port.
+    pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Server> {
+        let mut server = Server { udp: Vec::new(), tcp: Vec::new() };
+        for address in addresses {
+            let tcp = TcpListener::bind(address).await?;
+            server.udp.push(UdpSocket::bind(tcp.local_addr()?).await?);
+            server.tcp.push(tcp);
+        }
+        Ok(server)
+    }
+
+    /// The addresses that are bound.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.tcp.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Serves until it is dropped.
+    pub async fn run(self, resolver: Arc<Resolver>) {
+        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut tasks = JoinSet::new();
+        for socket in self.udp {
+            tasks.spawn(serve_udp(Arc::new(socket), Arc::clone(&resolver), Arc::clone(&waiting)));
+        }
+        for listener in self.tcp {
+            tasks.spawn(serve_tcp(listener, Arc::clone(&resolver), Arc::clone(&connections)));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, resolver: Arc<Resolver>, waiting: Arc<Semaphore>) {
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    // Ends the tasks with the server.
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let (length, client) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                tracing::debug!(%error, "cannot receive a request");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                continue;
+            }
+        };
+        let response = match resolver.begin(&buffer[..length], Transport::Udp) {
+            Reply::Now(response) => response,
+            Reply::Nothing => continue,
+            Reply::Later(unfinished) => match Arc::clone(&waiting).try_acquire_owned() {
+                Err(_) => Resolver::overloaded(*unfinished),
+                Ok(permit) => {
+                    let (socket, resolver) = (Arc::clone(&socket), Arc::clone(&resolver));
+                    tasks.spawn(async move {
+                        let response = resolver.finish(*unfinished).await;
+                        send(&socket, &response, client).await;
+                        drop(permit);
+                    });
+                    continue;
+                }
+            },
+        };
+        send(&socket, &response, client).await;
+    }
+}
+
+async fn send(socket: &UdpSocket, response: &[u8], client: SocketAddr) {
+    if let Err(error) = socket.send_to(response, client).await {
+        tracing::debug!(%client, %error, "cannot send a response");
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, resolver: Arc<Resolver>, connections: Arc<Semaphore>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.try_join_next().is_some() {}
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                let resolver = Arc::clone(&resolver);
+                tasks.spawn(async move {
+                    if let Err(error) = converse(stream, &resolver, permit).await {
+                        tracing::debug!(%client, %error, "a connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection, one after the other.
+async fn converse(
+    mut stream: TcpStream,
+    resolver: &Resolver,
+    _permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
+    loop {
+        let request = match timeout(CONNECTION_IDLE_MAX, read_request(&mut stream)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Ok(request) => request?,
+            Err(_) => return Ok(()),
+        };
+        let response = match resolver.begin(&request, Transport::Tcp) {
+            Reply::Now(response) => response,
+            Reply::Later(unfinished) => resolver.finish(*unfinished).await,
+            Reply::Nothing => return Ok(()),
+        };
+        let length = u16::try_from(response.len()).map_err(io::Error::other)?;
+        let framed = [&length.to_be_bytes(), response.as_slice()].concat();
+        timeout(CONNECTION_IDLE_MAX, stream.write_all(&framed)).await.map_err(io::Error::other)??;
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let length = stream.read_u16().await?;
+    let mut request = vec![0; usize::from(length)];
+    stream.read_exact(&mut request).await?;
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

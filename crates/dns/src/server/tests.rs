@@ -1,0 +1,236 @@
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use clock::Clock;
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::forward::tests::{Upstream, config, found};
+use crate::{DnsConfig, Index, ServiceKey, Zone};
+
+/// A running server with a Service `shop/web` and a headless `shop/db` of 60 endpoints.
+struct Running {
+    index: Index,
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    async fn start(upstreams: Vec<SocketAddr>) -> Running {
+        let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+        Running::serve(server, upstreams)
+    }
+
+    fn serve(server: Server, upstreams: Vec<SocketAddr>) -> Running {
+        let mut index = Index::new();
+        set(&mut index, "web", json!({"clusterIP": "10.43.0.5"}));
+        set(&mut index, "db", json!({"clusterIP": "None"}));
+        set(&mut index, "out", json!({"type": "ExternalName", "externalName": "www.example"}));
+        set(&mut index, "in", json!({"type": "ExternalName", "externalName": "web.shop.svc.cluster.local"}));
+        set(
+            &mut index,
+            "loop",
+            json!({"type": "ExternalName", "externalName": "loop.shop.svc.cluster.local"}),
+        );
+        let endpoints: Vec<_> = (1..=60).map(|n| json!({"addresses": [format!("10.42.0.{n}")]})).collect();
+        let slice = json!({
+            "metadata": {"name": "db-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
+            "addressType": "IPv4", "endpoints": endpoints,
+        });
+        let slice = serde_json::from_value(slice).unwrap();
+        index.endpoint_slice_changed(&ServiceKey::new("shop", "db-1"), Some(Arc::new(slice)));
+        index.publish();
+        let address = server.addresses().unwrap()[0];
+        let config =
+            DnsConfig { zone: Zone::new("cluster.local", Vec::new()).unwrap(), forward: config(upstreams) };
+        let resolver = Resolver::over(config, &index, Clock::system());
+        Running { index, address, task: tokio::spawn(server.run(Arc::new(resolver))) }
+    }
+
+    async fn udp(&self, request: &Message) -> Message {
+        Message::from_vec(&self.udp_bytes(&request.to_vec().unwrap()).await).unwrap()
+    }
+
+    async fn udp_bytes(&self, request: &[u8]) -> Vec<u8> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(self.address).await.unwrap();
+        socket.send(request).await.unwrap();
+        let mut buffer = vec![0; 65_536];
+        let answer = timeout(Duration::from_secs(10), socket.recv(&mut buffer));
+        let length = answer.await.expect("an answer").unwrap();
+        buffer[..length].to_vec()
+    }
+
+    /// Sends all requests over one connection.
+    async fn tcp(&self, requests: &[Message]) -> Vec<Message> {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut answers = Vec::new();
+        for request in requests {
+            let bytes = request.to_vec().unwrap();
+            let length = u16::try_from(bytes.len()).unwrap();
+            stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await.unwrap();
+            answers.push(Message::from_vec(&read_request(&mut stream).await.unwrap()).unwrap());
+        }
+        answers
+    }
+}
+
+fn set(index: &mut Index, name: &str, spec: serde_json::Value) {
+    let service = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
+    let service = serde_json::from_value(service).unwrap();
+    index.service_changed(&ServiceKey::new("shop", name), Some(Arc::new(service)));
+}
+
+fn request(name: &str) -> Message {
+    let mut request = Message::new(77, MessageType::Query, OpCode::Query);
+    request.metadata.recursion_desired = true;
+    request.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+    request
+}
+
+fn data(message: &Message) -> Vec<String> {
+    message.answers.iter().map(|record| record.data.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_response_fits_its_request() {
+    let server = Running::start(Vec::new()).await;
+    let answer = server.udp(&request("WEB.shop.svc.Cluster.local.")).await;
+    assert_eq!(answer.metadata.id, 77);
+    assert!(answer.metadata.authoritative && answer.metadata.recursion_desired);
+    assert_eq!(answer.answers[0].name.to_ascii(), "WEB.shop.svc.Cluster.local.", "the question's spelling");
+    assert_eq!((answer.answers[0].ttl, data(&answer)), (5, vec!["10.43.0.5".to_owned()]));
+    assert!(answer.edns.is_none());
+
+    let answer = server.udp(&request("none.shop.svc.cluster.local.")).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!((answer.answers.len(), answer.authorities[0].record_type()), (0, RecordType::SOA));
+    let mut v6 = request("web.shop.svc.cluster.local.");
+    v6.queries[0].query_type = RecordType::AAAA;
+    let answer = server.udp(&v6).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    assert_eq!((answer.answers.len(), answer.authorities[0].record_type()), (0, RecordType::SOA));
+    let answer = server.udp(&request("example.com.")).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::Refused, "there is no upstream server");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_cut_and_comes_whole_by_tcp() {
+    let server = Running::start(Vec::new()).await;
+    let plain = request("db.shop.svc.cluster.local.");
+    let mut with_edns = plain.clone();
+    let mut edns = Edns::new();
+    edns.set_max_payload(4096);
+    with_edns.set_edns(edns);
+    let bytes = server.udp_bytes(&plain.to_vec().unwrap()).await;
+    let answer = Message::from_vec(&bytes).unwrap();
+    assert!(bytes.len() <= 512 && answer.metadata.truncation && !answer.answers.is_empty());
+    let answer = server.udp(&with_edns).await;
+    assert!(!answer.metadata.truncation);
+    assert_eq!((answer.answers.len(), answer.edns.unwrap().max_payload()), (60, 1232));
+    let answers = server.tcp(&[plain.clone(), plain]).await;
+    assert!(answers.iter().all(|answer| answer.answers.len() == 60 && !answer.metadata.truncation));
+    assert_ne!(data(&answers[0])[0], data(&answers[1])[0], "answers take turns at the front");
+}
+
+#[tokio::test]
+async fn requests_that_are_not_understood_are_told_so() {
+    let server = Running::start(Vec::new()).await;
+    let base = request("web.shop.svc.cluster.local.");
+    let mut version = base.clone();
+    let mut edns = Edns::new();
+    edns.set_version(1);
+    version.set_edns(edns);
+    let mut chaos = base.clone();
+    chaos.queries[0].query_class = DNSClass::CH;
+    let mut update = base.clone();
+    update.metadata.op_code = OpCode::Notify;
+    let mut transfer = base.clone();
+    transfer.queries[0].query_type = RecordType::AXFR;
+    let mut double = base.clone();
+    double.add_query(base.queries[0].clone());
+    for (name, request, code) in [
+        ("version", version, ResponseCode::BADVERS),
+        ("class", chaos, ResponseCode::Refused),
+        ("operation", update, ResponseCode::NotImp),
+        ("transfer", transfer, ResponseCode::Refused),
+        ("two questions", double, ResponseCode::FormErr),
+    ] {
+        let answer = server.udp(&request).await;
+        // By number: BADVERS and BADSIG share one.
+        assert_eq!(u16::from(answer.metadata.response_code), u16::from(code), "{name}");
+    }
+    let mut cut = base.to_vec().unwrap();
+    cut.truncate(20);
+    let answer = Message::from_vec(&server.udp_bytes(&cut).await).unwrap();
+    assert_eq!((answer.metadata.id, answer.metadata.response_code), (77, ResponseCode::FormErr));
+    assert_eq!(data(&server.udp(&base).await), ["10.43.0.5"], "and go on");
+}
+
+#[tokio::test]
+async fn aliases_are_followed_inside_and_outside() {
+    let upstream = Upstream::start(found).await;
+    let server = Running::start(vec![upstream.address]).await;
+    let answer = server.udp(&request("out.shop.svc.cluster.local.")).await;
+    assert_eq!(data(&answer), ["www.example.", "192.0.2.1"]);
+    assert_eq!(answer.answers[1].name.to_ascii(), "www.example.");
+    assert_eq!(
+        data(&server.udp(&request("in.shop.svc.cluster.local.")).await),
+        ["web.shop.svc.cluster.local.", "10.43.0.5"]
+    );
+    let answer = server.udp(&request("loop.shop.svc.cluster.local.")).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    let answer = server.udp(&request("WWW.Example.")).await;
+    assert_eq!(answer.answers[0].name.to_ascii(), "WWW.Example.", "the question's spelling");
+    assert!(!answer.metadata.authoritative && answer.metadata.recursion_available);
+}
+
+#[tokio::test]
+async fn a_loop_through_an_upstream_server_ends() {
+    let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let own = server.addresses().unwrap();
+    let server = Running::serve(server, own);
+    let answer = server.udp(&request("example.com.")).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(data(&server.udp(&request("web.shop.svc.cluster.local.")).await), ["10.43.0.5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_change_while_they_are_asked() {
+    let mut server = Running::start(Vec::new()).await;
+    let ask = request("web.shop.svc.cluster.local.").to_vec().unwrap();
+    let address: SocketAddr = server.address;
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let client = tokio::spawn(async move {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(address).await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        let last: IpAddr = [10, 43, 1, 200].into();
+        while !seen.contains(&last.to_string()) {
+            socket.send(&ask).await.unwrap();
+            let mut buffer = [0; 512];
+            let length = socket.recv(&mut buffer).await.unwrap();
+            let answer = Message::from_vec(&buffer[..length]).unwrap();
+            assert_eq!(answer.answers.len(), 1, "never without an answer");
+            seen.extend(data(&answer));
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    for n in 0..=200 {
+        set(&mut server.index, "web", json!({"clusterIP": format!("10.43.1.{n}")}));
+        server.index.publish();
+        tokio::task::yield_now().await;
+    }
+    timeout(Duration::from_secs(20), client).await.expect("the last change is seen").unwrap();
+    assert!(asked.load(Ordering::SeqCst) > 0);
+}

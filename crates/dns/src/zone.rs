@@ -1,0 +1,239 @@
+//! The cluster's names: what a name means, by the Kubernetes DNS specification.
+
+use std::net::IpAddr;
+
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use crate::index::{Host, NamedPort, Records, ServiceKey, Snapshot};
+
+/// Seconds for which an answer may be kept, also one that says that there is nothing.
+pub(crate) const TTL_SECONDS: u32 = 5;
+
+/// The version of the specification that the names follow.
+const SPECIFICATION_VERSION: &str = "1.1.0";
+
+/// What priority and weight every SRV record has; upstream's cluster DNS has the same.
+const SRV_PRIORITY: u16 = 0;
+const SRV_WEIGHT: u16 = 100;
+
+/// The cluster's domain, and what it needs to describe itself.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    /// The domain in lower case, with its final dot.
+    domain: String,
+    name: Name,
+    /// The addresses of the cluster's name server.
+    servers: Vec<IpAddr>,
+}
+
+/// What is known of a name.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Lookup {
+    /// Records of the type that was asked for, and further ones that explain them.
+    Found { answers: Vec<RData>, additionals: Vec<Record> },
+    /// The name stands for another.
+    Alias(Name),
+    /// The name exists, without records of this type.
+    NoData,
+    /// There is no such name.
+    NoName,
+    /// The name is none of the cluster's.
+    Elsewhere,
+}
+
+impl Lookup {
+    fn found(answers: Vec<RData>) -> Lookup {
+        if answers.is_empty() { Lookup::NoData } else { Lookup::Found { answers, additionals: Vec::new() } }
+    }
+}
+
+impl Zone {
+    /// The zone of `domain` (`cluster.local`), whose name server has the addresses `servers`; `None` if the domain is no
+    /// domain name.
+    pub fn new(domain: &str, servers: Vec<IpAddr>) -> Option<Zone> {
+        let domain = format!("{}.", domain.trim_end_matches('.').to_ascii_lowercase());
+        let name = Name::from_ascii(&domain).ok().filter(|name| !name.is_root())?;
+        Some(Zone { domain, name, servers })
+    }
+
+    /// What `name` means for a query of `kind`.
+    pub(crate) fn lookup(&self, snapshot: &Snapshot, name: &Name, kind: RecordType) -> Lookup {
+        let name = name.to_lowercase();
+        if !self.name.zone_of(&name) {
+            return self.reverse(snapshot, &name, kind);
+        }
+        let Ok(labels) = self.labels(&name) else { return Lookup::NoName };
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        match labels.as_slice() {
+            [] => self.apex(kind),
+            ["dns-version"] => Lookup::found(only(kind, RecordType::TXT, || {
+                RData::TXT(TXT::new(vec![SPECIFICATION_VERSION.to_owned()]))
+            })),
+            ["dns"] | ["svc"] | ["pod"] | [_, "pod"] => Lookup::NoData,
+            ["ns", "dns"] => addresses(self.servers.iter().copied(), kind),
+            [namespace, "svc"] if snapshot.has_namespace(namespace) => Lookup::NoData,
+            [address, _, "pod"] => {
+                undashed(address).map_or(Lookup::NoName, |a| addresses([a].into_iter(), kind))
+            }
+            [rest @ .., service, namespace, "svc"] => {
+                let key = ServiceKey::new(namespace, service);
+                snapshot
+                    .service(&key)
+                    .map_or(Lookup::NoName, |records| self.service(&key, records, rest, kind))
+            }
+            _ => Lookup::NoName,
+        }
+    }
+
+    /// The record that goes with the answer that there is nothing.
+    pub(crate) fn soa(&self) -> Record {
+        let server = self.child("ns.dns");
+        let contact = self.child("hostmaster");
+        // The zone is not transferred, so nobody compares its serial.
+        let soa = SOA::new(server, contact, 1, 7200, 1800, 86_400, TTL_SECONDS);
+        Record::from_rdata(self.name.clone(), TTL_SECONDS, RData::SOA(soa))
+    }
+
+    /// The labels of `name` in front of the domain's. Fails for labels that are not text.
+    fn labels(&self, name: &Name) -> Result<Vec<String>, std::string::FromUtf8Error> {
+        let count = usize::from(name.num_labels()).saturating_sub(usize::from(self.name.num_labels()));
+        name.iter().take(count).map(|label| String::from_utf8(label.to_vec())).collect()
+    }
+
+    fn child(&self, prefix: &str) -> Name {
+        // Names of objects are valid labels and short; should one not be, the domain itself is a harmless answer.
+        Name::from_ascii(format!("{prefix}.{}", self.domain)).unwrap_or_else(|_| self.name.clone())
+    }
+
+    fn apex(&self, kind: RecordType) -> Lookup {
+        match kind {
+            RecordType::SOA => Lookup::found(vec![self.soa().data]),
+            RecordType::NS => Lookup::found(vec![RData::NS(NS(self.child("ns.dns")))]),
+            _ => Lookup::NoData,
+        }
+    }
+
+    /// A service's own name (`rest` empty), or one below it.
+    fn service(&self, key: &ServiceKey, records: &Records, rest: &[&str], kind: RecordType) -> Lookup {
+        let own = self.child(&format!("{}.{}.svc", key.name, key.namespace));
+        match (records, rest) {
+            (Records::ExternalName(target), []) => match Name::from_ascii(fully_qualified(target)) {
+                Ok(target) if kind == RecordType::CNAME => Lookup::found(vec![RData::CNAME(CNAME(target))]),
+                Ok(target) => Lookup::Alias(target),
+                Err(_) => Lookup::NoData,
+            },
+            (Records::ExternalName(_), _) => Lookup::NoName,
+            (Records::ClusterIps { addresses: all, .. }, []) => addresses(all.iter().copied(), kind),
+            (Records::Headless { hosts }, []) => addresses(hosts.iter().map(|host| host.address), kind),
+            (Records::Headless { hosts }, [name]) if !name.starts_with('_') => {
+                let named: Vec<IpAddr> =
+                    hosts.iter().filter(|h| h.name == *name).map(|h| h.address).collect();
+                if named.is_empty() { Lookup::NoName } else { addresses(named.into_iter(), kind) }
+            }
+            (Records::ClusterIps { addresses: all, ports }, names) => {
+                let targets = ports.iter().flat_map(|port| all.iter().map(move |a| (port, *a)));
+                srv(names, kind, targets.map(|(port, address)| (port, own.clone(), address)))
+            }
+            (Records::Headless { hosts }, names) => {
+                let target =
+                    |host: &Host| self.child(&format!("{}.{}.{}.svc", host.name, key.name, key.namespace));
+                let targets = hosts.iter().flat_map(|host| host.ports.iter().map(move |port| (host, port)));
+                srv(names, kind, targets.map(|(host, port)| (port, target(host), host.address)))
+            }
+        }
+    }
+
+    /// The names of an address, for `….in-addr.arpa` and `….ip6.arpa`.
+    fn reverse(&self, snapshot: &Snapshot, name: &Name, kind: RecordType) -> Lookup {
+        let Some(address) = reverse_address(name) else { return Lookup::Elsewhere };
+        let owners = snapshot.owners(address);
+        if owners.is_empty() {
+            return Lookup::Elsewhere;
+        }
+        if kind != RecordType::PTR {
+            return Lookup::NoData;
+        }
+        let names = owners.iter().map(|owner| {
+            let ServiceKey { namespace, name } = &owner.service;
+            let host = owner.host.as_ref().map(|host| format!("{host}.")).unwrap_or_default();
+            RData::PTR(PTR(self.child(&format!("{host}{name}.{namespace}.svc"))))
+        });
+        Lookup::found(names.collect())
+    }
+}
+
+fn only(kind: RecordType, wanted: RecordType, make: impl FnOnce() -> RData) -> Vec<RData> {
+    if kind == wanted { vec![make()] } else { Vec::new() }
+}
+
+fn fully_qualified(name: &str) -> String {
+    format!("{}.", name.trim_end_matches('.'))
+}
+
+fn address_data(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(v4) => RData::A(A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+    }
+}
+
+/// The addresses of the family that `kind` asks for.
+fn addresses(all: impl Iterator<Item = IpAddr>, kind: RecordType) -> Lookup {
+    let mut data: Vec<RData> = all.map(address_data).filter(|data| data.record_type() == kind).collect();
+    data.dedup();
+    Lookup::found(data)
+}
+
+/// The SRV records of `_port._protocol` (`names`) among the ports, each with its host's name and address. A name that is
+/// only a part of such a pair exists, too.
+fn srv<'a>(
+    names: &[&str],
+    kind: RecordType,
+    targets: impl Iterator<Item = (&'a NamedPort, Name, IpAddr)>,
+) -> Lookup {
+    let (port_name, protocol) = match names {
+        [port, protocol] => (port.strip_prefix('_'), protocol.strip_prefix('_')),
+        [protocol] => (None, protocol.strip_prefix('_')),
+        _ => return Lookup::NoName,
+    };
+    let Some(protocol) = protocol else { return Lookup::NoName };
+    if names.len() == 2 && port_name.is_none() {
+        return Lookup::NoName;
+    }
+    let matching = targets
+        .filter(|(port, ..)| port.protocol == protocol && port_name.is_none_or(|name| port.name == name));
+    let (mut answers, mut additionals) = (Vec::new(), Vec::new());
+    let mut exists = false;
+    for (port, target, address) in matching {
+        exists = true;
+        if port_name.is_none() || kind != RecordType::SRV {
+            continue;
+        }
+        let record = RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, port.port, target.clone()));
+        if !answers.contains(&record) {
+            answers.push(record);
+        }
+        additionals.push(Record::from_rdata(target, TTL_SECONDS, address_data(address)));
+    }
+    match (exists, answers.is_empty()) {
+        (false, _) => Lookup::NoName,
+        (true, true) => Lookup::NoData,
+        (true, false) => Lookup::Found { answers, additionals },
+    }
+}
+
+/// The address of a pod's label, where dashes stand for dots or colons.
+fn undashed(label: &str) -> Option<IpAddr> {
+    let v4 = label.replace('-', ".").parse().map(IpAddr::V4);
+    v4.or_else(|_| label.replace('-', ":").parse().map(IpAddr::V6)).ok()
+}
+
+/// The address of a complete reverse name.
+fn reverse_address(name: &Name) -> Option<IpAddr> {
+    let net = name.parse_arpa_name().ok()?;
+    (net.prefix_len() == net.max_prefix_len()).then(|| net.addr())
+}
+
+#[cfg(test)]
+mod tests;
