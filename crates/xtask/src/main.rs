@@ -1,13 +1,33 @@
 //! The developer commands of the workspace: `cargo xtask COMMAND`.
 
-mod r#gen;
-
 use anyhow::{Result, bail};
+
+mod command;
+mod down;
+mod r#gen;
+mod host;
+mod test;
+mod tidy;
+mod up;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  up      build, start a one-node cluster on this machine, deploy a sample application
+  down    end that cluster and leave the machine as it was
+  test    install what the tests need and run all of them
+  tidy    check crate edges, sizes of files and functions, links in documents
+  gen     make the table of API facts anew
+";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((command, rest)) if command == "gen" => r#gen::run(rest),
-        _ => bail!("usage: cargo xtask gen ..."),
+    let Some((command, rest)) = arguments.split_first() else { bail!("{USAGE}") };
+    match command.as_str() {
+        "up" => up::run(),
+        "down" => down::run(),
+        "test" => test::run(rest),
+        "tidy" => tidy::run(),
+        "gen" => r#gen::run(rest),
+        _ => bail!("there is no command {command:?}\n{USAGE}"),
     }
 }

