@@ -6,6 +6,9 @@
 //! on a Unix socket in the sandbox's state directory ([`protocol`]), by which an agent that starts later
 //! finds it again.
 //!
+//! The shim stays in the agent's own cgroup. A service manager that stops the agent must end only the agent's
+//! main process (systemd: `KillMode=process`), or it would end the pods with it.
+//!
 //! The shim has one thread and waits in one place ([`server`]), so that it may fork safely: what a container
 //! needs of namespaces, mounts and credentials is made in the child, between fork and `execve` ([`init`]).
 //! It must not know CRI, the image store or the pod network.

@@ -8,10 +8,12 @@
 //! <root>/containers/<id>/container.json   the record of a container
 //! <root>/containers/<id>/state.json       its state, which the shim writes
 //! <root>/cgroups.json                     parent cgroups that the engine had to make
+//! <root>/boot                             the boot that the records are of
 //! ```
 //!
 //! A record is written before what it stands for is made, and removed after that is gone, so that nothing on
-//! the host is ever without a record.
+//! the host is ever without a record. Records are not synced: a crash of the machine ends what they stand for,
+//! too, and a record that it left unreadable is dropped.
 
 use std::fs;
 use std::io;
@@ -87,16 +89,21 @@ pub(super) struct StartFailure {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     root: PathBuf,
+    /// The machine was started anew since the records were written.
+    rebooted: bool,
 }
 
 impl Store {
     /// Opens (and makes) the directories. They are for root alone.
     pub(super) fn open(root: &Path) -> io::Result<Store> {
-        let store = Store { root: root.to_owned() };
-        for directory in [store.root.clone(), store.root.join("sandboxes"), store.root.join("containers")] {
+        for directory in [root.to_owned(), root.join("sandboxes"), root.join("containers")] {
             make_private(&directory)?;
         }
-        Ok(store)
+        let boot = fs::read("/proc/sys/kernel/random/boot_id")?;
+        let marker = root.join("boot");
+        let rebooted = fs::read(&marker).is_ok_and(|known| known != boot);
+        write_atomically(&marker, &boot)?;
+        Ok(Store { root: root.to_owned(), rebooted })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -129,11 +136,30 @@ impl Store {
     }
 
     pub(super) fn sandboxes(&self) -> io::Result<Vec<SandboxRecord>> {
-        load_all(&self.root.join("sandboxes"), "sandbox.json")
+        self.load_all("sandboxes", "sandbox.json")
     }
 
     pub(super) fn containers(&self) -> io::Result<Vec<ContainerRecord>> {
-        load_all(&self.root.join("containers"), "container.json")
+        self.load_all("containers", "container.json")
+    }
+
+    /// Loads the records of all directories in one. A directory without record is of a creation that was cut off
+    /// before anything was made, and goes.
+    fn load_all<T: DeserializeOwned>(&self, directory: &str, name: &str) -> io::Result<Vec<T>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(self.root.join(directory))? {
+            let path = entry?.path();
+            match load(&path.join(name)) {
+                Ok(Some(record)) => records.push(record),
+                Ok(None) => fs::remove_dir_all(&path)?,
+                Err(error) if self.rebooted && error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!(path = %path.display(), %error, "dropped a record that a crash left unreadable");
+                    fs::remove_dir_all(&path)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
     }
 
     /// Parent cgroups that the engine made, the outermost first.
@@ -165,16 +191,24 @@ fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Loads the records of all directories. One without record is of a creation that was cut off before
-/// anything was made, and goes.
-fn load_all<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Vec<T>> {
-    let mut records = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        match load(&path.join(name))? {
-            Some(record) => records.push(record),
-            None => fs::remove_dir_all(&path)?,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_records_are_dropped_only_after_a_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let container = store.container("one");
+        fs::create_dir_all(&container).unwrap();
+        fs::create_dir_all(store.container("empty")).unwrap();
+        fs::write(container.join("container.json"), "").unwrap();
+        assert!(
+            Store::open(dir.path()).unwrap().containers().is_err(),
+            "the engine has a bug, not the machine"
+        );
+        fs::write(dir.path().join("boot"), "another").unwrap();
+        assert!(Store::open(dir.path()).unwrap().containers().unwrap().is_empty());
+        assert!(!container.exists() && !store.container("empty").exists());
     }
-    Ok(records)
 }

@@ -215,6 +215,59 @@ mod tests {
         assert!(detect("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n").is_err());
     }
 
+    /// Removed with what is in it, whatever happens.
+    struct Guard(Cgroup, std::process::Child);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let _ = self.1.kill();
+            let _ = self.1.wait();
+            let _ = self.0.remove();
+        }
+    }
+
+    /// On a hybrid machine the v2 hierarchy has no controllers but takes processes and device rules.
+    #[test]
+    fn the_v2_hierarchy_works() {
+        use super::super::protocol::DeviceRule;
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::{Command, Stdio};
+
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let v2: String = mountinfo.lines().filter(|line| line.contains(" - cgroup2 ")).collect();
+        let hierarchies: &'static Hierarchies = Box::leak(Box::new(detect(&v2).unwrap()));
+        let path = PathBuf::from(format!("ironhull-unit-{}/leaf", std::process::id()));
+        let parent = Cgroup { path: path.parent().unwrap().to_owned(), hierarchies };
+        let cgroup = Cgroup { path, hierarchies };
+        let null = DeviceRule { block: false, major: Some(1), minor: Some(3), access: "rwm".to_owned() };
+        cgroup.create(&Resources { devices: Some(vec![null]), ..Default::default() }).unwrap();
+
+        let script =
+            "read go; for device in null zero; do (: < /dev/$device) && echo $device; done; read end";
+        let mut shell = Command::new("sh");
+        let shell =
+            shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut guard = Guard(cgroup, shell.spawn().unwrap());
+        let Guard(cgroup, child) = &mut guard;
+        cgroup.join(child.id() as i32).unwrap();
+        assert_eq!(cgroup.processes(), BTreeSet::from([child.id() as i32]));
+        assert!(cgroup.exists() && cgroup.remove().is_err(), "a cgroup with processes stays");
+        child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "null\n");
+        cgroup.kill();
+        child.wait().unwrap();
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "", "the rules forbid /dev/zero");
+        assert_eq!(cgroup.oom_kills(), 0);
+        cgroup.remove().unwrap();
+        parent.remove().unwrap();
+        assert!(!cgroup.exists() && !parent.exists());
+    }
+
     #[test]
     fn paths_stay_below_the_root() {
         for path in ["", "/", "../x", "/a/../../b"] {
