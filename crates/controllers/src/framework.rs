@@ -23,7 +23,7 @@ mod plan;
 mod runner;
 mod wiring;
 
-pub(crate) use action::{Action, Announcement, Note};
+pub(crate) use action::{Action, Announcement, Body, Note};
 pub(crate) use executor::{Executor, Failure};
 pub(crate) use owner::{Claim, controller_of, controller_reference, owner_key};
 pub(crate) use plan::Plan;

@@ -21,14 +21,24 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod framework;
+mod namespace;
+mod nodeipam;
+mod podgc;
 mod pods;
 mod replicaset;
+mod rootca;
+mod serviceaccount;
 #[cfg(test)]
 mod tests;
 
 /// The options of all controllers.
 #[derive(Clone, Debug, Default)]
-pub struct Config {}
+pub struct Config {
+    /// The range of all pods' addresses, such as `10.42.0.0/16`. Without it nodes get no pod addresses from here.
+    pub cluster_cidr: Option<String>,
+    /// The PEM form of the authority that signs the API server's certificate. Without it none is published.
+    pub root_ca: Option<String>,
+}
 
 /// Runs all controllers until `cancel` is cancelled. Where several processes run controllers, call this from
 /// [`client::Candidate::run`], so that one leads.
@@ -45,6 +55,11 @@ pub async fn run(informers: Informers, config: Config, cancel: CancellationToken
         replicaset::ReplicaSetController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
+        namespace::NamespaceController,
+        serviceaccount::ServiceAccountController,
+        rootca::RootCaPublisher,
+        nodeipam::NodeIpam,
+        podgc::PodGc,
     );
     // The informers run as long as this does.
     while let Some(ended) = running.join_next().await {

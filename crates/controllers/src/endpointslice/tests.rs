@@ -72,7 +72,8 @@ fn carry_out(snapshot: &Snapshot) -> Vec<EndpointSlice> {
             Action::Create { object, .. } => {
                 let mut slice = object.get::<EndpointSlice>().unwrap().clone();
                 assert_eq!(slice.metadata.generate_name.as_deref(), Some("web-"));
-                let last = slices.last().and_then(|last| last.metadata.uid.as_ref()?.parse().ok()).unwrap_or(0);
+                let last =
+                    slices.last().and_then(|last| last.metadata.uid.as_ref()?.parse().ok()).unwrap_or(0);
                 slice.metadata.name = Some(format!("web-{}", last + 1));
                 slice.metadata.uid = Some((last + 1).to_string());
                 slices.push(slice);

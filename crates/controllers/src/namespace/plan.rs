@@ -1,0 +1,195 @@
+//! What is to go next, and what the namespace's status says about it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
+
+use super::{FINALIZER, Remaining, Snapshot};
+use crate::framework::{Action, Body, Failure, Plan, api_time};
+
+/// How soon to look again after something was deleted.
+const SOON: Duration = Duration::from_secs(1);
+/// How soon to look again while others have to finish.
+const LATER: Duration = Duration::from_secs(10);
+
+const DISCOVERY_FAILURE: &str = "NamespaceDeletionDiscoveryFailure";
+const CONTENT_FAILURE: &str = "NamespaceDeletionContentFailure";
+
+/// A condition that tells of a problem if it is true, and the reasons and texts for both cases.
+struct Problem {
+    kind: &'static str,
+    /// The reason and text if it holds.
+    found: Option<(&'static str, String)>,
+    /// The reason and text if it does not.
+    fine: (&'static str, &'static str),
+}
+
+pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let discovery = (!snapshot.undiscovered.is_empty()).then(|| {
+        let (count, names) = (snapshot.undiscovered.len(), snapshot.undiscovered.join(", "));
+        ("DiscoveryFailed", format!("Discovery failed for some groups, {count} failing: {names}"))
+    });
+    if snapshot.remaining.is_empty() && discovery.is_none() {
+        plan.then(finalize(&snapshot.namespace));
+        return plan;
+    }
+    let deletions = deletions(snapshot);
+    let progress = !deletions.is_empty();
+    set_status(snapshot, &mut plan, discovery, None, now);
+    plan.together(deletions);
+    plan.requeue_after(if progress { SOON } else { LATER });
+    plan
+}
+
+/// A deletion failed: the status tells which.
+pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let failed: Vec<String> = failures
+        .iter()
+        .filter(|failure| matches!(failure.action, Action::Delete { .. } | Action::DeleteCollection { .. }))
+        .map(|failure| failure.error.to_string())
+        .collect();
+    if !failed.is_empty() {
+        let text =
+            format!("Failed to delete all resource types, {} remaining: {}", failed.len(), failed.join(", "));
+        set_status(snapshot, &mut plan, None, Some(("ContentDeletionFailed", text)), now);
+    }
+    plan
+}
+
+/// What has not begun to go: of the pods while there are pods, then of all.
+fn deletions(snapshot: &Snapshot) -> Vec<Action> {
+    let is_pods = |remaining: &&Remaining| {
+        let resource = &remaining.resource.resource;
+        resource.group.is_empty() && resource.plural == "pods"
+    };
+    let pods: Vec<&Remaining> = snapshot.remaining.iter().filter(is_pods).collect();
+    let next = if pods.is_empty() { snapshot.remaining.iter().collect() } else { pods };
+    let namespace = snapshot.namespace.metadata.name.clone().unwrap_or_default();
+    let mut actions = Vec::new();
+    for Remaining { resource, objects } in next {
+        let live: Vec<_> =
+            objects.iter().filter(|object| object.metadata.deletion_timestamp.is_none()).collect();
+        if live.is_empty() {
+            continue;
+        }
+        if resource.supports(&["deletecollection"]) {
+            let (resource, namespace) = (resource.resource.clone(), namespace.clone());
+            actions.push(Action::DeleteCollection { resource, namespace });
+            continue;
+        }
+        actions.extend(live.into_iter().map(|object| Action::Delete {
+            resource: resource.resource.clone(),
+            key: client::meta_key(&object.metadata),
+            options: client::DeleteOptions::of_uid(object.metadata.uid.clone().unwrap_or_default()),
+            announcement: None,
+        }));
+    }
+    actions
+}
+
+/// Takes this controller's finalizer off; the server then removes the namespace.
+fn finalize(namespace: &Namespace) -> Action {
+    let mut namespace = namespace.clone();
+    if let Some(finalizers) = namespace.spec.as_mut().and_then(|spec| spec.finalizers.as_mut()) {
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+    }
+    Action::Update { object: Body::new(namespace), subresource: "finalize" }
+}
+
+fn set_status(
+    snapshot: &Snapshot,
+    plan: &mut Plan,
+    discovery: Option<(&'static str, String)>,
+    deletion: Option<(&'static str, String)>,
+    now: Timestamp,
+) {
+    let problems = [
+        Problem {
+            kind: DISCOVERY_FAILURE,
+            found: discovery,
+            fine: ("ResourcesDiscovered", "All resources successfully discovered"),
+        },
+        Problem {
+            kind: "NamespaceDeletionGroupVersionParsingFailure",
+            found: None,
+            fine: ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+        },
+        Problem {
+            kind: CONTENT_FAILURE,
+            found: deletion,
+            fine: ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        },
+        Problem {
+            kind: "NamespaceContentRemaining",
+            found: content(snapshot),
+            fine: ("ContentRemoved", "All content successfully removed"),
+        },
+        Problem {
+            kind: "NamespaceFinalizersRemaining",
+            found: finalizers(snapshot),
+            fine: ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+        },
+    ];
+    let mut namespace = (*snapshot.namespace).clone();
+    let status = namespace.status.get_or_insert_default();
+    status.phase = Some("Terminating".into());
+    let conditions = status.conditions.get_or_insert_default();
+    for problem in problems {
+        set(conditions, problem, now);
+    }
+    if namespace.status != snapshot.namespace.status {
+        plan.then(Action::update_status(namespace));
+    }
+}
+
+fn set(conditions: &mut Vec<NamespaceCondition>, problem: Problem, now: Timestamp) {
+    let (status, reason, message) = match problem.found {
+        Some((reason, message)) => ("True", reason, message),
+        None => ("False", problem.fine.0, problem.fine.1.to_owned()),
+    };
+    let index = conditions.iter().position(|condition| condition.type_ == problem.kind);
+    let same = index.is_some_and(|index| conditions[index].status == status);
+    let since = index.filter(|_| same).and_then(|index| conditions[index].last_transition_time.clone());
+    let condition = NamespaceCondition {
+        type_: problem.kind.into(),
+        status: status.into(),
+        reason: Some(reason.into()),
+        message: Some(message),
+        last_transition_time: since.or_else(|| Some(api_time(now))),
+    };
+    match index {
+        Some(index) => conditions[index] = condition,
+        None => conditions.push(condition),
+    }
+}
+
+fn content(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let mut counts: Vec<String> = snapshot
+        .remaining
+        .iter()
+        .map(|Remaining { resource, objects }| {
+            let resource = &resource.resource;
+            format!("{}.{} has {} resource instances", resource.plural, resource.group, objects.len())
+        })
+        .collect();
+    counts.sort();
+    let text = format!("Some resources are remaining: {}", counts.join(", "));
+    (!counts.is_empty()).then_some(("SomeResourcesRemain", text))
+}
+
+fn finalizers(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for object in snapshot.remaining.iter().flat_map(|remaining| &remaining.objects) {
+        for finalizer in object.metadata.finalizers.iter().flatten() {
+            *counts.entry(finalizer).or_default() += 1;
+        }
+    }
+    let counts: Vec<String> =
+        counts.into_iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect();
+    let text = format!("Some content in the namespace has finalizers remaining: {}", counts.join(", "));
+    (!counts.is_empty()).then_some(("SomeFinalizersRemain", text))
+}

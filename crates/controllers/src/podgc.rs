@@ -1,0 +1,184 @@
+//! The pod collector: ends pods whose node is gone, pods that were deleted before they had a node, and the
+//! oldest of very many that have ended.
+//!
+//! It follows upstream's `pkg/controller/podgc`.
+
+use std::sync::Arc;
+
+use client::{Client, ClientError, DeleteOptions, Informer, Patch, ResourceType, key_of};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use object::ObjectKey;
+use parking_lot::Mutex;
+use serde_json::json;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::framework::{Action, Controller, Plan, Wiring, api_time, sort_by_age};
+use crate::pods;
+
+#[cfg(test)]
+mod tests;
+
+/// A node must be missing for so long before its pods are ended.
+const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
+/// So many ended pods are kept for people to look at.
+const ENDED_MAX: usize = 12_500;
+
+/// What wakes the collector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// The pods of a node that is missing.
+    Node(ObjectKey),
+    /// A pod without a node.
+    Unscheduled(ObjectKey),
+    /// There are many ended pods.
+    Ended,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Node(key) => write!(f, "node {key}"),
+            Key::Unscheduled(key) => write!(f, "pod {key}"),
+            Key::Ended => f.write_str("ended pods"),
+        }
+    }
+}
+
+pub(crate) struct PodGc {
+    pods: Arc<Informer<Pod>>,
+    nodes: Arc<Informer<Node>>,
+    client: Client,
+    /// Since when nodes are known to be missing.
+    missing_since: Mutex<HashMap<ObjectKey, Timestamp>>,
+}
+
+/// What a decision is made from.
+#[derive(Debug)]
+pub(crate) enum Snapshot {
+    /// The pods of a node that has been missing since then; `confirmed` if the server says so too.
+    Orphans { since: Timestamp, confirmed: bool, pods: Vec<Arc<Pod>> },
+    /// A pod without a node.
+    Unscheduled(Arc<Pod>),
+    /// All pods that have ended.
+    Ended(Vec<Arc<Pod>>),
+}
+
+impl Controller for PodGc {
+    const NAME: &'static str = "pod-garbage-collector";
+    const WORKERS: usize = 1;
+    type Key = Key;
+    type Snapshot = Snapshot;
+
+    fn wire(wiring: &mut Wiring<Key>) -> PodGc {
+        let pods = wiring.informer::<Pod>();
+        let nodes = wiring.informer::<Node>();
+        pods.add_index(pods::BY_NODE, pods::node);
+        let known = Arc::clone(&nodes);
+        wiring.wake(&pods, move |change| {
+            let pod = change.new.as_ref()?;
+            let node = ObjectKey::cluster(pods::node_name(pod));
+            if node.name.is_empty() {
+                pods::is_terminating(pod).then(|| Key::Unscheduled(change.key.clone()))
+            } else if pods::is_terminal(pod) {
+                Some(Key::Ended)
+            } else {
+                // Also at the start, before the nodes are known: the plan looks again.
+                known.get(&node).is_none().then_some(Key::Node(node))
+            }
+        });
+        wiring.wake(&nodes, |change| change.new.is_none().then(|| Key::Node(change.key.clone())));
+        let client = wiring.informers().client().clone();
+        PodGc { pods, nodes, client, missing_since: Mutex::default() }
+    }
+
+    async fn observe(&self, key: &Key) -> Result<Option<Snapshot>, ClientError> {
+        let node = match key {
+            Key::Node(node) => node,
+            Key::Unscheduled(pod) => return Ok(self.pods.get(pod).map(Snapshot::Unscheduled)),
+            Key::Ended => {
+                let mut ended = Vec::new();
+                self.pods.for_each(|pod| ended.extend(pods::is_terminal(pod).then(|| Arc::clone(pod))));
+                return Ok(Some(Snapshot::Ended(ended)));
+            }
+        };
+        let pods = self.pods.indexed(pods::BY_NODE, &node.name);
+        if self.nodes.get(node).is_some() || pods.is_empty() {
+            self.missing_since.lock().remove(node);
+            return Ok(None);
+        }
+        let now = self.client.clock().now();
+        let since = *self.missing_since.lock().entry(node.clone()).or_insert(now);
+        let confirmed =
+            now.duration_since(since) >= QUARANTINE && self.client.find::<Node>(node).await?.is_none();
+        Ok(Some(Snapshot::Orphans { since, confirmed, pods }))
+    }
+
+    fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+        plan(snapshot, now)
+    }
+}
+
+fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    match snapshot {
+        Snapshot::Unscheduled(pod) => {
+            if pods::is_terminating(pod) && pods::node_name(pod).is_empty() {
+                plan.then(end(pod));
+            }
+        }
+        Snapshot::Orphans { confirmed: true, pods, .. } => {
+            let running = pods.iter().filter(|pod| !pods::is_terminal(pod));
+            plan.together(running.map(|pod| fail(pod, now)).collect());
+            plan.together(pods.iter().map(|pod| end(pod)).collect());
+        }
+        Snapshot::Orphans { since, confirmed: false, .. } => {
+            let left = QUARANTINE - now.duration_since(*since);
+            // The node may have come back and be unknown to the cache only: that, too, needs another look.
+            plan.requeue_after(Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(1)));
+        }
+        Snapshot::Ended(ended) => {
+            let mut ended = ended.clone();
+            ended.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+            let excess = ended.len().saturating_sub(ENDED_MAX);
+            sort_by_age(&mut ended);
+            plan.together(ended.iter().take(excess).map(|pod| end(pod)).collect());
+        }
+    }
+    plan
+}
+
+/// Deletes a pod at once: nobody is left who would end it gracefully.
+fn end(pod: &Pod) -> Action {
+    let options = DeleteOptions {
+        grace_period_seconds: Some(0),
+        ..DeleteOptions::of_uid(pod.metadata.uid.clone().unwrap_or_default())
+    };
+    let resource = ResourceType::of::<Pod>();
+    Action::Delete { resource, key: key_of(pod), options, announcement: None }
+}
+
+/// Tells those who wait for the pod that it failed, and why.
+fn fail(pod: &Pod, now: Timestamp) -> Action {
+    let condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+        "message": "PodGC: node no longer exists", "lastTransitionTime": api_time(now),
+    });
+    let mut conditions: Vec<_> = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .filter(|condition| condition.type_ != "DisruptionTarget")
+        .map(|condition| json!(condition))
+        .collect();
+    conditions.push(condition);
+    Action::Patch {
+        resource: ResourceType::of::<Pod>(),
+        key: key_of(pod),
+        subresource: "status",
+        patch: Patch::Merge(json!({
+            "metadata": {"uid": pod.metadata.uid}, "status": {"phase": "Failed", "conditions": conditions},
+        })),
+    }
+}
