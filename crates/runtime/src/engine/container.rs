@@ -21,8 +21,8 @@ const SIGKILL: i32 = nix::libc::SIGKILL;
 /// How long a container may take to end after SIGKILL: a process in uninterruptible sleep may need it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a start may take.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the start of a container or of a process in it may take.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often and how long to retry where the kernel gives no notice.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);

@@ -15,8 +15,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::container::Container;
+use super::container::{Container, START_TIMEOUT};
 use super::sandbox::{Sandbox, blocking};
 use super::shim_client::{Replies, ShimError};
 use super::{Engine, launch, namespaces};
@@ -58,7 +59,9 @@ impl Engine {
     ) -> Result<ExecSyncResult, CriError> {
         let options =
             ExecOptions { command: command.to_vec(), stdout: true, stderr: true, ..Default::default() };
-        let Started { mut session, exec } = self.start_exec(id, &options).await?;
+        let began = Instant::now();
+        let limit = if timeout.is_zero() { START_TIMEOUT } else { timeout };
+        let Started { mut session, exec } = self.start_exec(id, &options, limit).await?;
         let collect = async {
             let (stdout, stderr) = (session.stdout.take(), session.stderr.take());
             let (stdout, stderr, code) = tokio::join!(collect(stdout), collect(stderr), &mut session.exit);
@@ -67,18 +70,11 @@ impl Engine {
         if timeout.is_zero() {
             return collect.await;
         }
-        match tokio::time::timeout(timeout, collect).await {
+        match tokio::time::timeout_at(began + timeout, collect).await {
             Ok(result) => result,
             Err(_) => {
                 let (sandbox, _) = self.running(id)?;
-                let kill = Request::SignalExec { exec, signal: nix::libc::SIGKILL };
-                if let Err(error @ ShimError::Unreachable(_)) = sandbox.shim.call(kill).await {
-                    return Err(CriError::internal("kill the command", error));
-                }
-                Err(CriError::DeadlineExceeded(format!(
-                    "command {command:?} timed out after {}s",
-                    timeout.as_secs_f64()
-                )))
+                Err(kill_late(&sandbox, exec, command, timeout).await)
             }
         }
     }
@@ -88,10 +84,15 @@ impl Engine {
         id: &str,
         options: &ExecOptions,
     ) -> Result<StreamingSession, CriError> {
-        Ok(self.start_exec(id, options).await?.session)
+        Ok(self.start_exec(id, options, START_TIMEOUT).await?.session)
     }
 
-    async fn start_exec(&self, id: &str, options: &ExecOptions) -> Result<Started, CriError> {
+    async fn start_exec(
+        &self,
+        id: &str,
+        options: &ExecOptions,
+        limit: Duration,
+    ) -> Result<Started, CriError> {
         let (sandbox, container) = self.running(id)?;
         let process =
             launch::exec_process(&sandbox.snapshot(), &container.snapshot(), &options.command, options.tty)?;
@@ -109,7 +110,10 @@ impl Engine {
             stdio: wanted,
         };
         let failed = |error| CriError::internal("failed to exec in container", error);
-        let mut call = sandbox.shim.open(request, descriptors).await.map_err(failed)?;
+        let mut call = match tokio::time::timeout(limit, sandbox.shim.open(request, descriptors)).await {
+            Ok(call) => call.map_err(failed)?,
+            Err(_) => return Err(kill_late(&sandbox, exec, &options.command, limit).await),
+        };
         let terminal = call.descriptors.pop();
         let replies = call.into_replies().map_err(|error| failed(ShimError::Unreachable(error)))?;
         let exit = Box::pin(exec_exit(replies));
@@ -177,6 +181,19 @@ impl Engine {
         let stream =
             tokio::net::TcpStream::from_std(stream).map_err(|error| CriError::internal(context, error))?;
         Ok(Box::pin(stream))
+    }
+}
+
+/// Kills a command that took too long, and says so.
+async fn kill_late(sandbox: &Sandbox, exec: String, command: &[String], limit: Duration) -> CriError {
+    let kill = Request::SignalExec { exec, signal: nix::libc::SIGKILL };
+    match sandbox.shim.call(kill).await {
+        Err(error @ ShimError::Unreachable(_)) => CriError::internal("kill the command", error),
+        // Refused if it has just ended.
+        _ => CriError::DeadlineExceeded(format!(
+            "command {command:?} timed out after {}s",
+            limit.as_secs_f64()
+        )),
     }
 }
 
