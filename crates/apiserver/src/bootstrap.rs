@@ -135,8 +135,12 @@ impl Bootstrap<'_> {
             }
         });
         self.ensure("", "services", "default", service).await?;
-        let addresses: Vec<String> =
-            config.addresses.iter().filter(|ip| ip.is_ipv4()).map(ToString::to_string).collect();
+        let addresses: Vec<String> = config
+            .addresses
+            .iter()
+            .filter(|ip| ip.is_ipv4() && !ip.is_loopback())
+            .map(ToString::to_string)
+            .collect();
         self.publish_endpoints(&addresses, config.port).await
     }
 
@@ -144,13 +148,14 @@ impl Bootstrap<'_> {
     async fn publish_endpoints(&self, addresses: &[String], port: u16) -> Result<(), Status> {
         let registry = &self.server.registry;
         let subset_addresses: Vec<Value> = addresses.iter().map(|ip| value!({"ip": ip.as_str()})).collect();
-        let endpoints = value!({
-            "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-            "subsets": [{
-                "addresses": subset_addresses,
-                "ports": [{"name": "https", "port": i64::from(port), "protocol": "TCP"}]
-            }]
+        let mut endpoints = value!({
+            "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}
         });
+        // A server that listens on the loopback alone cannot be reached by pods.
+        if !addresses.is_empty() {
+            let ports = value!([{"name": "https", "port": i64::from(port), "protocol": "TCP"}]);
+            endpoints.set("subsets", value!([{"addresses": subset_addresses, "ports": ports}]));
+        }
         let slice_endpoints: Vec<Value> = addresses
             .iter()
             .map(|ip| value!({"addresses": [ip.as_str()], "conditions": {"ready": true}}))

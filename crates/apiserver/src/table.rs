@@ -55,6 +55,10 @@ fn row(
     clock: &Clock,
 ) -> Value {
     let mut row = value!({"cells": endpoint.strategy.row(object, clock)});
+    let conditions = endpoint.strategy.row_conditions(object);
+    if !conditions.is_empty() {
+        row.set("conditions", conditions);
+    }
     match include {
         IncludeObject::None => {}
         IncludeObject::Metadata => row.set("object", metadata_of(object, version)),

@@ -38,7 +38,8 @@ impl TestServer {
         let clock = Clock::system();
         let config = Config {
             pki_directory: keys.path().to_owned(),
-            addresses: vec![[127, 0, 0, 1].into()],
+            // An address for documentation (RFC 5737): endpoints may not be on the loopback.
+            addresses: vec![[192, 0, 2, 10].into()],
             names: Vec::new(),
             port: 6443,
             service_cidr: "10.43.0.0/16".into(),

@@ -3,10 +3,11 @@
 use object::{Reason, Status, Value, Versioned};
 use store::{Expect, Write, WriteOutcome};
 
-use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata};
+use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
 use crate::errors::{from_store, internal};
+use crate::user::User;
 
 /// How often a generated name is drawn anew when it is taken.
 const NAME_TRIES: usize = 8;
@@ -58,12 +59,18 @@ impl Registry {
         }
         let name = object.str_at("metadata.name").to_owned();
         let call = Call { name: &name, ..*call };
+        if endpoint.def.group == "certificates.k8s.io" && endpoint.def.plural == "certificatesigningrequests"
+        {
+            record_requester(&mut object, call.user);
+        }
         let what = call.attributes(Operation::Create, endpoint);
+        metadata::stamp(&mut object, &self.clock, endpoint.strategy.tracks_generation());
         endpoint.strategy.default(&mut object);
         self.admission.admit(&what, &mut object).await?;
         endpoint.strategy.default(&mut object);
         endpoint.strategy.prepare_create(&mut object);
-        metadata::stamp(&mut object, &self.clock, endpoint.strategy.tracks_generation());
+        service::normalize(endpoint, &mut object, None);
+        endpoint.strategy.set_times(&mut object, &Value::Null, &self.clock);
         let mut errors = metadata::validate(endpoint, &object);
         errors.append(endpoint.strategy.validate(&object));
         if !errors.is_empty() {
@@ -109,6 +116,24 @@ impl Registry {
             }
             WriteOutcome::Conflict { .. } => Err(exists()),
         }
+    }
+}
+
+/// A signing request says who asks, whatever the client wrote there.
+fn record_requester(object: &mut Value, user: &User) {
+    let strings =
+        |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
+    let spec = object.entry("spec");
+    for member in ["uid", "extra"] {
+        spec.remove(member);
+    }
+    spec.set("username", user.name.as_str());
+    spec.set("groups", strings(&user.groups));
+    if !user.uid.is_empty() {
+        spec.set("uid", user.uid.as_str());
+    }
+    for (key, values) in &user.extra {
+        spec.entry("extra").set(key.clone(), strings(values));
     }
 }
 

@@ -300,6 +300,60 @@ impl Allocator {
     }
 }
 
+/// Fills in what a client leaves out because it does not know it: of a new Service the list form of its address,
+/// of a changed one the address and ports that it has (upstream: `normalizeClusterIPs`, `patchAllocatedValues`).
+pub(super) fn normalize(endpoint: &Endpoint, service: &mut Value, old: Option<&Value>) {
+    if !endpoint.def.group.is_empty() || endpoint.def.plural != "services" {
+        return;
+    }
+    let has_address = |service: &Value| service.str_at("spec.type") != "ExternalName";
+    if let Some(old) = old.filter(|old| has_address(old) && has_address(service)) {
+        let (ip, had) =
+            (service.str_at("spec.clusterIP").to_owned(), old.str_at("spec.clusterIP").to_owned());
+        let spec = service.entry("spec");
+        if ip.is_empty() {
+            spec.set("clusterIP", had.as_str());
+        }
+        let lists_old = *spec.get("clusterIPs") == *old.at("spec.clusterIPs");
+        if spec.get("clusterIPs").is_empty() && (ip.is_empty() || ip == had) {
+            spec.set("clusterIPs", old.at("spec.clusterIPs").clone());
+        } else if lists_old && !ip.is_empty() && ip != had {
+            spec.remove("clusterIPs");
+        }
+        keep_node_ports(service, old);
+    }
+    let ip = service.str_at("spec.clusterIP").to_owned();
+    if !ip.is_empty() && has_address(service) && service.at("spec.clusterIPs").is_empty() {
+        service.entry("spec").set("clusterIPs", Value::from(vec![Value::from(ip)]));
+    }
+}
+
+/// Ports keep their node ports, by protocol and number, as long as the Service has node ports at all.
+fn keep_node_ports(service: &mut Value, old: &Value) {
+    let has_ports = |service: &Value| matches!(service.str_at("spec.type"), "NodePort" | "LoadBalancer");
+    if !has_ports(service) || !has_ports(old) {
+        return;
+    }
+    let taken = node_ports(service);
+    for port in service.entry("spec").entry("ports").items_mut() {
+        let is_same = |other: &&Value| {
+            other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
+        };
+        let had = old.at("spec.ports").items().find(is_same).and_then(|port| port.get("nodePort").as_i64());
+        let is_free = |had: &i64| !taken.iter().any(|taken| i64::from(*taken) == *had);
+        if port.get("nodePort").is_empty()
+            && let Some(had) = had.filter(is_free)
+        {
+            port.set("nodePort", had);
+        }
+    }
+    let health = old.at("spec.healthCheckNodePort");
+    let is_local = service.str_at("spec.externalTrafficPolicy") == "Local";
+    if is_local && service.at("spec.healthCheckNodePort").is_empty() && !health.is_empty() {
+        service.entry("spec").set("healthCheckNodePort", health.clone());
+    }
+}
+
 fn cluster_ip(service: &Value) -> String {
     let single = service.str_at("spec.clusterIP");
     if !single.is_empty() {

@@ -293,7 +293,7 @@ impl Registry {
         let part = match call.subresource {
             "status" => Part::Status,
             "finalize" => Part::Only(|object, old| keep_all_but(object, old, "spec")),
-            "approval" => Part::Only(|object, old| keep_all_but(object, old, "status")),
+            "approval" => Part::Only(keep_all_but_conditions),
             "ephemeralcontainers" => {
                 Part::Only(|object, old| keep_spec_but(object, old, "ephemeralContainers"))
             }
@@ -312,6 +312,14 @@ fn keep_all_but(object: &mut Value, old: &Value, member: &'static str) {
     let mut kept = old.clone();
     kept.set("metadata", object.get("metadata").clone());
     kept.set(member, object.get(member).clone());
+    *object = kept;
+}
+
+/// An approval changes the conditions alone: the certificate is the signer's.
+fn keep_all_but_conditions(object: &mut Value, old: &Value) {
+    let mut kept = old.clone();
+    kept.set("metadata", object.get("metadata").clone());
+    kept.entry("status").set("conditions", object.at("status.conditions").clone());
     *object = kept;
 }
 

@@ -3,7 +3,7 @@
 use object::{Status, Value, Versioned, field};
 use store::{Expect, Write, WriteOutcome};
 
-use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata};
+use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
 use crate::errors::{from_store, internal};
@@ -115,16 +115,21 @@ impl Registry {
         strategy.default(object);
         metadata::carry_over(object, old);
         match part {
-            Part::Main => strategy.prepare_update(object, old),
+            Part::Main => {
+                strategy.prepare_update(object, old);
+                service::normalize(endpoint, object, Some(old));
+            }
             Part::Status => strategy.prepare_status_update(object, old),
             Part::Only(restore) => restore(object, old),
         }
+        strategy.set_times(object, old, &self.clock);
         if strategy.tracks_generation() {
             metadata::count_generation(object, old);
         }
         let mut errors = metadata::validate_update(object, old);
         errors.append(match part {
-            Part::Main | Part::Only(_) => strategy.validate_update(object, old),
+            Part::Main => strategy.validate_update(object, old),
+            Part::Only(_) => strategy.validate_part_update(call.subresource, object, old),
             Part::Status => strategy.validate_status_update(object, old),
         });
         if !errors.is_empty() {
