@@ -22,8 +22,7 @@ pub(super) fn validate_mounts(errors: &mut Errors, container: &Field<'_, '_>, vo
     for mount in mounts.items() {
         let (name, point) = (mount.child("name"), mount.child("mountPath"));
         name.check_present(errors);
-        let volume = volumes.get(name.text());
-        if volume.is_none() {
+        if volumes.get(name.text()).is_none() {
             name.not_found(errors);
         }
         point.check_present(errors);
@@ -37,11 +36,6 @@ pub(super) fn validate_mounts(errors: &mut Errors, container: &Field<'_, '_>, vo
             point.invalid(errors, "must not already exist as a path in volumeDevices");
         }
         let (sub_path, expression) = (mount.child("subPath"), mount.child("subPathExpr"));
-        if volume.is_some_and(|volume| !volume.get("image").is_null()) {
-            for path in [&sub_path, &expression].into_iter().filter(|path| !path.is_empty()) {
-                path.invalid(errors, "not allowed in image volume sources");
-            }
-        }
         // The paths of these errors lack the index upstream, too.
         descending_path(errors, &sub_path.named(mounts.path.child("subPath")));
         if !expression.is_empty() && !sub_path.is_empty() {

@@ -41,6 +41,8 @@ pub(super) fn validate_tolerations(errors: &mut Errors, tolerations: &Field<'_, 
                     "value must be empty when `operator` is 'Exists'",
                 );
             }
+            // These two are known, but off as upstream has them off by default.
+            "Gt" | "Lt" => operator.not_supported(errors, &["Equal", "Exists", "Gt", "Lt"]),
             _ => operator.not_supported(errors, &["Equal", "Exists"]),
         }
         if !effect.is_empty() && !EFFECTS.contains(&effect.text()) {

@@ -110,6 +110,10 @@ fn validate_source(errors: &mut Errors, volume: &Field<'_, '_>, pod: &str, is_po
                 if limit.quantity().sign() < 0 {
                     limit.forbidden(errors, "SizeLimit field must be a valid resource quantity");
                 }
+                let mode = source.child("mode");
+                if !(0..=0o1777).contains(&mode.number()) {
+                    mode.invalid(errors, "must be a number between 0 and 01777 (octal), both inclusive");
+                }
             }
             "hostPath" => validate_host_path(errors, &source),
             "secret" => validate_keyed(errors, &source, "secretName"),
