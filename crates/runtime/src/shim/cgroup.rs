@@ -106,9 +106,15 @@ impl Cgroup {
         }
     }
 
-    /// Moves a process into the cgroup.
-    pub(crate) fn join(&self, pid: i32) -> io::Result<()> {
-        self.directories().iter().try_for_each(|directory| write(directory, "cgroup.procs", &pid.to_string()))
+    /// Moves the calling process, which has one thread, into the cgroup.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        // On v1 a thread that moves itself spares the kernel the wait, up to some 10 ms, that a move of a process
+        // takes. On v2 a thread cannot leave its process.
+        let file = match self.hierarchies {
+            Hierarchies::V1(_) => "tasks",
+            Hierarchies::V2(_) => "cgroup.procs",
+        };
+        self.directories().iter().try_for_each(|directory| write(directory, file, "0"))
     }
 
     /// How many processes of the cgroup the kernel has killed for being over the memory limit.
@@ -249,7 +255,7 @@ mod tests {
             shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut guard = Guard(cgroup, shell.spawn().unwrap());
         let Guard(cgroup, child) = &mut guard;
-        cgroup.join(child.id() as i32).unwrap();
+        write(&cgroup.directories()[0], "cgroup.procs", &child.id().to_string()).unwrap();
         assert_eq!(cgroup.processes(), BTreeSet::from([child.id() as i32]));
         assert!(cgroup.exists() && cgroup.remove().is_err(), "a cgroup with processes stays");
         child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();

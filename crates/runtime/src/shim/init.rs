@@ -1,8 +1,7 @@
 //! The child's side of a start: from the fork to `execve`.
 //!
-//! The child talks with the shim over a socket that `execve` closes. The shim first sends one byte, once the
-//! child is in its cgroup. The child sends [`Report`]s; the end of the socket after [`Report::Ready`] means
-//! that the program runs.
+//! The child sends [`Report`]s over a socket that `execve` closes. The end of the socket after
+//! [`Report::Ready`] means that the program runs.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -19,6 +18,7 @@ use rustix::process::DumpableBehavior;
 use rustix::pty::OpenptFlags;
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Cgroup;
 use super::error::{Context, StartError};
 use super::protocol::{Identity, Launch, Namespaces, Process};
 use super::{credentials, rootfs, sys};
@@ -47,10 +47,16 @@ pub(super) struct Streams {
     pub(super) stderr: Option<OwnedFd>,
 }
 
+/// Where the kernel accounts a process.
+pub(super) struct Place<'a> {
+    pub(super) cgroup: &'a Cgroup,
+    pub(super) oom_score_adj: i32,
+}
+
 /// Becomes a container's first process.
-pub(super) fn container(launch: &Launch, streams: &Streams, socket: OwnedFd) -> ! {
+pub(super) fn container(launch: &Launch, cgroup: &Cgroup, streams: &Streams, socket: OwnedFd) -> ! {
     report_failure(&socket, || {
-        begin(&socket)?;
+        begin(&Place { cgroup, oom_score_adj: launch.oom_score_adj })?;
         join_pinned(&launch.namespaces)?;
         rootfs::enter(launch)?;
         let terminal = launch.process.tty.then(|| open_terminal(&socket)).transpose()?;
@@ -63,11 +69,17 @@ pub(super) fn container(launch: &Launch, streams: &Streams, socket: OwnedFd) -> 
     })
 }
 
-/// Becomes one more process of a container, given the container's first process and whether its process id
-/// namespace was entered before the fork.
-pub(super) fn additional(init: BorrowedFd<'_>, process: &Process, streams: &Streams, socket: OwnedFd) -> ! {
+/// Becomes one more process of a container, whose first process `init` is and whose process id namespace it was
+/// born into.
+pub(super) fn additional(
+    init: BorrowedFd<'_>,
+    place: &Place<'_>,
+    process: &Process,
+    streams: &Streams,
+    socket: OwnedFd,
+) -> ! {
     report_failure(&socket, || {
-        begin(&socket)?;
+        begin(place)?;
         let all = CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWCGROUP
             | CloneFlags::CLONE_NEWNET
@@ -125,19 +137,19 @@ fn send(socket: &OwnedFd, report: &Report, descriptors: &[BorrowedFd<'_>]) -> io
     Ok(())
 }
 
-/// Waits for the shim's word and sheds what the process has from it.
-fn begin(socket: &OwnedFd) -> Result<()> {
+/// Sheds what the process has from the shim, and enters its cgroup.
+fn begin(place: &Place<'_>) -> Result<()> {
     // Until `execve` this is our own program inside somebody's container: nobody there may look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .step(|| "protect the process".into())?;
     sys::reset_signals().step(|| "reset signals".into())?;
-    let mut word = [0];
-    match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut word))
-        .step(|| "wait for the shim".into())?
-    {
-        0 => sys::exit_now(1),
-        _ => rustix::process::setsid().map(drop).step(|| "start a session".into()),
+    place.cgroup.enter().step(|| "enter the cgroup".into())?;
+    match std::fs::write("/proc/self/oom_score_adj", place.oom_score_adj.to_string()) {
+        // Without CAP_SYS_RESOURCE it cannot be lowered, and stays as the shim has it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        result => result.step(|| "set oom_score_adj".into())?,
     }
+    rustix::process::setsid().map(drop).step(|| "start a session".into())
 }
 
 fn join_pinned(namespaces: &Namespaces) -> Result<()> {

@@ -210,11 +210,11 @@ impl Server {
         let streams = Streams { stdin: brought.stdin, stdout: brought.stdout, stderr: brought.stderr };
         let Child { pid, pidfd, starting } = spawn::additional(
             &container.pidfd,
+            &container.launch,
             &birth,
             process,
             streams,
             &container.cgroup,
-            container.launch.oom_score_adj,
         )
         .map_err(system("start the process"))?;
         let exec = Exec { name, connection, pidfd, starting: Some(starting), master: None };

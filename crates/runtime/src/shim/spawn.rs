@@ -14,7 +14,7 @@ use rustix::net::{
 use rustix::pipe::PipeFlags;
 
 use super::cgroup::Cgroup;
-use super::init::{self, Report, Streams};
+use super::init::{self, Place, Report, Streams};
 use super::protocol::{Identity, Launch, Process};
 use super::sys;
 
@@ -91,28 +91,27 @@ pub(super) struct Child {
     pub(super) starting: Starting,
 }
 
-/// Forks a container's first process into its cgroup.
+/// Forks a container's first process.
 pub(super) fn container(
     launch: &Launch,
     birth: &BirthNamespace<'_>,
     streams: Streams,
     cgroup: &Cgroup,
 ) -> io::Result<Child> {
-    spawn(birth, cgroup, launch.oom_score_adj, |socket| init::container(launch, &streams, socket))
+    spawn(birth, |socket| init::container(launch, cgroup, &streams, socket))
 }
 
-/// Forks one more process of a container, whose first process `container` is.
+/// Forks one more process of a container, whose first process `init` is.
 pub(super) fn additional(
-    container: &OwnedFd,
+    init: &OwnedFd,
+    launch: &Launch,
     birth: &BirthNamespace<'_>,
     process: &Process,
     streams: Streams,
     cgroup: &Cgroup,
-    oom_score_adj: i32,
 ) -> io::Result<Child> {
-    spawn(birth, cgroup, oom_score_adj, |socket| {
-        init::additional(container.as_fd(), process, &streams, socket)
-    })
+    let place = Place { cgroup, oom_score_adj: launch.oom_score_adj };
+    spawn(birth, |socket| init::additional(init.as_fd(), &place, process, &streams, socket))
 }
 
 /// Forks the process that keeps a shared process id namespace alive.
@@ -123,46 +122,23 @@ pub(super) fn namespace_holder() -> io::Result<(Pid, OwnedFd)> {
     }
 }
 
-fn spawn(
-    birth: &BirthNamespace<'_>,
-    cgroup: &Cgroup,
-    oom_score_adj: i32,
-    child: impl FnOnce(OwnedFd),
-) -> io::Result<Child> {
+fn spawn(birth: &BirthNamespace<'_>, child: impl FnOnce(OwnedFd)) -> io::Result<Child> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let Some(pid) = fork_into(birth)? else {
-        // The shim's end must not stay open here: its closing is what ends the child's wait.
         drop(ours);
         child(theirs);
         sys::exit_now(1);
     };
     drop(theirs);
-    let ready = || {
-        let pidfd = open_pidfd(pid)?;
-        cgroup.join(pid.as_raw())?;
-        set_oom_score(pid, oom_score_adj)?;
-        rustix::io::write(&ours, &[1])?;
-        Ok(pidfd)
-    };
-    match ready() {
-        Ok(pidfd) => {
-            let starting = Starting { socket: ours, terminal: None, identity: None, failure: None };
-            Ok(Child { pid, pidfd, starting })
-        }
+    let starting = Starting { socket: ours, terminal: None, identity: None, failure: None };
+    match open_pidfd(pid) {
+        Ok(pidfd) => Ok(Child { pid, pidfd, starting }),
         Err(error) => {
-            // Without the word the child ends by itself; it is reaped with the others.
-            drop(ours);
+            // Nothing could be done with it; it is reaped with the others.
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             Err(error)
         }
-    }
-}
-
-/// Without CAP_SYS_RESOURCE the value cannot be lowered: the child then keeps the shim's.
-fn set_oom_score(pid: Pid, value: i32) -> io::Result<()> {
-    match fs::write(format!("/proc/{pid}/oom_score_adj"), value.to_string()) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        result => result,
     }
 }
 
