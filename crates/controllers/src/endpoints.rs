@@ -112,12 +112,14 @@ struct Member {
     pod: usize,
 }
 
+/// The addresses under each port, by its name, number and protocol; `None` stands for no port at all.
+type Members = BTreeMap<Option<(String, i32, String)>, (Option<EndpointPort>, Vec<Member>)>;
+
 /// Ports with the same addresses share a subset.
 fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
     let family = families(service)[0];
     let early = endpoints::publishes_not_ready(service);
-    let mut members: BTreeMap<Option<(String, i32, String)>, (Option<EndpointPort>, Vec<Member>)> =
-        BTreeMap::new();
+    let mut members = Members::new();
     for (index, pod) in pods.iter().enumerate() {
         let ending = pod.metadata.deletion_timestamp.is_some() && !early;
         let Some(ip) = endpoints::addresses(pod, family).into_iter().next() else { continue };

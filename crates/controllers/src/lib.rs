@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use client::Informers;
+use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,23 +22,35 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod framework;
+mod garbage;
 mod namespace;
 mod nodeipam;
+mod nodelifecycle;
 mod podgc;
 mod pods;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
+mod tainteviction;
 #[cfg(test)]
 mod tests;
 
 /// The options of all controllers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The range of all pods' addresses, such as `10.42.0.0/16`. Without it nodes get no pod addresses from here.
     pub cluster_cidr: Option<String>,
     /// The PEM form of the authority that signs the API server's certificate. Without it none is published.
     pub root_ca: Option<String>,
+    /// How long a node may be silent until it counts as unreachable.
+    pub node_monitor_grace: SignedDuration,
+}
+
+impl Default for Config {
+    /// Upstream's defaults.
+    fn default() -> Config {
+        Config { cluster_cidr: None, root_ca: None, node_monitor_grace: SignedDuration::from_secs(50) }
+    }
 }
 
 /// Runs all controllers until `cancel` is cancelled. Where several processes run controllers, call this from
@@ -60,8 +73,10 @@ pub async fn run(informers: Informers, config: Config, cancel: CancellationToken
         rootca::RootCaPublisher,
         nodeipam::NodeIpam,
         podgc::PodGc,
+        nodelifecycle::NodeLifecycle,
+        tainteviction::TaintEviction,
+        garbage::GarbageCollector,
     );
-    // The informers run as long as this does.
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a controller ended");

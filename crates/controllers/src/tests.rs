@@ -73,7 +73,7 @@ impl Cluster {
     }
 }
 
-fn web(image: &str, replicas: i32) -> Deployment {
+pub(crate) fn web(image: &str, replicas: i32) -> Deployment {
     serde_json::from_value(json!({
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {

@@ -98,13 +98,14 @@ impl Informers {
         self.start(selection, false, Versioned::typed::<K>)
     }
 
-    /// The informer of the metadata of any resource.
+    /// The informer of the metadata of any resource, without `managedFields`, which nobody reads from here.
     pub fn metadata(&self, resource: ResourceType) -> Arc<Informer<PartialObject>> {
         self.start(Selection::all(resource), true, |object| {
             // Not kept in the version, where the typed form of another informer may belong.
-            serde_json::from_slice(object.json())
-                .map(Arc::new)
-                .map_err(|source| object::VersionedError::Typed { key: object.key().clone(), source })
+            let mut partial: PartialObject = serde_json::from_slice(object.json())
+                .map_err(|source| object::VersionedError::Typed { key: object.key().clone(), source })?;
+            partial.metadata.managed_fields = None;
+            Ok(Arc::new(partial))
         })
     }
 

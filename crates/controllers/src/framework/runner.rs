@@ -29,15 +29,24 @@ struct Runner<C: Controller> {
     executor: Executor,
     clock: Clock,
     views: Views,
+    /// They stop with their last owner.
+    _informers: Informers,
     /// What the last plan of a key wrote, and when.
-    unseen: Mutex<HashMap<C::Key, (Instant, Vec<Pending>)>>,
+    unseen: Mutex<HashMap<C::Key, Unseen>>,
+}
+
+/// Writes that the informers have yet to show.
+#[derive(Clone)]
+struct Unseen {
+    since: Instant,
+    writes: Vec<Pending>,
 }
 
 /// Runs the controller `C` until `cancel` is cancelled; then ends what is being worked on.
 pub(crate) async fn run<C: Controller>(informers: Informers, config: Arc<Config>, cancel: CancellationToken) {
     let queue = WorkQueue::new();
     let client = informers.client().clone();
-    let mut wiring = Wiring::new(informers, queue.clone(), config);
+    let mut wiring = Wiring::new(informers.clone(), queue.clone(), config);
     let controller = C::wire(&mut wiring);
     let views = wiring.views.clone();
     drop(wiring);
@@ -46,7 +55,8 @@ pub(crate) async fn run<C: Controller>(informers: Informers, config: Arc<Config>
     }
     let clock = client.clock().clone();
     let executor = Executor::new(client.clone(), Recorder::start(client, C::NAME, ""));
-    let runner = Runner { controller, queue, executor, clock, views, unseen: Mutex::default() };
+    let runner =
+        Runner { controller, queue, executor, clock, views, _informers: informers, unseen: Mutex::default() };
     let runner = Arc::new(runner);
     let mut workers = JoinSet::new();
     for _ in 0..C::WORKERS {
@@ -85,7 +95,7 @@ impl<C: Controller> Runner<C> {
 
     /// Whether the informers show what the last plan of this key wrote.
     async fn last_writes_show(&self, key: &C::Key) -> bool {
-        let Some((since, writes)) = self.unseen.lock().get(key).cloned() else { return true };
+        let Some(Unseen { since, writes }) = self.unseen.lock().get(key).cloned() else { return true };
         let shown = tokio::time::timeout(SHOW_PATIENCE, self.views.show(&writes)).await.is_ok();
         let done = shown || since.elapsed() > SHOW_MAX;
         if done {
@@ -111,7 +121,7 @@ impl<C: Controller> Runner<C> {
             failures.extend(outcome.failures);
         }
         if !pending.is_empty() {
-            self.unseen.lock().insert(key.clone(), (Instant::now(), pending));
+            self.unseen.lock().insert(key.clone(), Unseen { since: Instant::now(), writes: pending });
         }
         // In a namespace that is going away nothing more will come to be.
         failures.retain(|failure| !failure.error.is_namespace_terminating());

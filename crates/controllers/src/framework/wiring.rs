@@ -7,7 +7,6 @@ use client::{Change, Informer, Informers, Object, ResourceType, Work, WorkQueue}
 use futures::future::BoxFuture;
 
 use super::executor::{Effect, Pending};
-use super::owner_key;
 use crate::Config;
 
 /// What a controller is wired with.
@@ -100,12 +99,5 @@ impl Wiring<object::ObjectKey> {
     /// Each change wakes the key of the object itself.
     pub(crate) fn wake_self<K: Object>(&self, informer: &Informer<K>) {
         self.wake(informer, |change| [change.key.clone()]);
-    }
-
-    /// Each change wakes the controller of the object, before and after, if it is an `O`.
-    pub(crate) fn wake_owner<O: Object, K: Object>(&self, informer: &Informer<K>) {
-        self.wake(informer, |change| {
-            change.states().filter_map(|object| owner_key::<O>(object.metadata())).collect::<Vec<_>>()
-        });
     }
 }

@@ -1,0 +1,112 @@
+//! When a node counts as silent, and what becomes of its conditions and its pods.
+
+use std::time::Duration;
+
+use client::{EventType, Patch, ResourceType, key_of, reference_to};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use serde_json::json;
+
+use super::{Snapshot, condition};
+use crate::framework::{Action, Note, Plan, api_time};
+use crate::pods;
+
+/// A node that has never reported gets this time since its creation.
+const STARTUP_GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// The conditions that only the node can know.
+const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
+
+pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
+    let grace = if condition(&snapshot.node, "Ready").is_some() { snapshot.grace } else { STARTUP_GRACE };
+    let silent_for = now.duration_since(snapshot.alive_at);
+    if silent_for <= grace {
+        let left = grace - silent_for + SignedDuration::from_secs(1);
+        plan.requeue_after(Duration::try_from(left).unwrap_or_default());
+    } else {
+        silence(snapshot, plan, now);
+    }
+    // Also later: a pod may have come to the node, or an earlier try failed.
+    let ready = condition(&snapshot.node, "Ready");
+    let unknown = ready.is_some_and(|ready| ready.status == "Unknown");
+    if unknown {
+        let claims = snapshot.pods.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminal(pod));
+        let claims: Vec<_> = claims.collect();
+        plan.together(claims.iter().map(|pod| not_ready(pod, now)).collect());
+        for pod in claims {
+            plan.record(Note {
+                about: reference_to(&**pod),
+                kind: EventType::Warning,
+                reason: "NodeNotReady",
+                message: "Node is not ready".into(),
+            });
+        }
+    }
+}
+
+/// The node's own conditions become unknown.
+fn silence(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
+    let mut node = (*snapshot.node).clone();
+    let was_ready = condition(&node, "Ready").is_some_and(|ready| ready.status == "True");
+    let created = node.metadata.creation_timestamp.clone();
+    let conditions = node.status.get_or_insert_default().conditions.get_or_insert_default();
+    for kind in CONDITIONS {
+        match conditions.iter_mut().find(|condition| condition.type_ == kind) {
+            Some(condition) if condition.status == "Unknown" => {}
+            Some(condition) => {
+                condition.status = "Unknown".into();
+                condition.reason = Some("NodeStatusUnknown".into());
+                condition.message = Some("Kubelet stopped posting node status.".into());
+                condition.last_transition_time = Some(api_time(now));
+            }
+            None => conditions.push(NodeCondition {
+                type_: kind.into(),
+                status: "Unknown".into(),
+                reason: Some("NodeStatusNeverUpdated".into()),
+                message: Some("Kubelet never posted node status.".into()),
+                last_heartbeat_time: created.clone(),
+                last_transition_time: Some(api_time(now)),
+            }),
+        }
+    }
+    if node.status == snapshot.node.status {
+        return;
+    }
+    let note = was_ready.then(|| not_ready_note(&node));
+    plan.then(Action::update_status(node));
+    note.into_iter().for_each(|note| plan.record(note));
+}
+
+fn not_ready_note(node: &Node) -> Note {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    Note {
+        about: reference_to(node),
+        kind: EventType::Normal,
+        reason: "NodeNotReady",
+        message: format!("Node {name} status is now: NodeNotReady"),
+    }
+}
+
+/// Services shall lead elsewhere: nobody can say that the pod is ready.
+fn not_ready(pod: &Pod, now: Timestamp) -> Action {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let conditions: Vec<_> = conditions
+        .cloned()
+        .map(|mut condition| {
+            if condition.type_ == "Ready" {
+                condition.status = "False".into();
+                condition.reason = Some("NodeNotReady".into());
+                condition.last_transition_time = Some(api_time(now));
+            }
+            condition
+        })
+        .collect();
+    Action::Patch {
+        resource: ResourceType::of::<Pod>(),
+        key: key_of(pod),
+        subresource: "status",
+        patch: Patch::Merge(json!({
+            "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
+            "status": {"conditions": conditions},
+        })),
+    }
+}

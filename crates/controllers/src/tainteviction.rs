@@ -1,0 +1,194 @@
+//! The taint eviction controller: deletes pods from nodes whose `NoExecute` taints they do not tolerate, at once
+//! or when their toleration runs out.
+//!
+//! It follows upstream's `pkg/controller/tainteviction`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{ClientError, EventType, Informer, Patch, ResourceType, key_of, reference_to};
+use clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
+use object::ObjectKey;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::framework::{Action, Controller, Note, Plan, Wiring, api_time};
+use crate::pods;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) struct TaintEviction {
+    pods: Arc<Informer<Pod>>,
+    nodes: Arc<Informer<Node>>,
+    clock: Clock,
+    /// Since when each pod is known to stand on a node with such taints.
+    since: Mutex<HashMap<ObjectKey, Timestamp>>,
+}
+
+/// What a decision about one pod is made from.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pod: Arc<Pod>,
+    /// The node's `NoExecute` taints.
+    taints: Vec<Taint>,
+    since: Timestamp,
+}
+
+impl Controller for TaintEviction {
+    const NAME: &'static str = "taint-eviction-controller";
+    type Key = ObjectKey;
+    type Snapshot = Snapshot;
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> TaintEviction {
+        let pods = wiring.informer::<Pod>();
+        let nodes = wiring.informer::<Node>();
+        pods.add_index(pods::BY_NODE, pods::node);
+        let tainted = Arc::clone(&nodes);
+        wiring.wake(&pods, move |change| {
+            let node = tainted.get(&ObjectKey::cluster(pods::node_name(change.object())));
+            let matters = node.is_some_and(|node| !no_execute(&node).is_empty());
+            (matters || change.new.is_none()).then(|| change.key.clone())
+        });
+        let on_node = Arc::clone(&pods);
+        wiring.wake(&nodes, move |change| {
+            let before = change.old.as_ref().map(|node| no_execute(node)).unwrap_or_default();
+            let after = change.new.as_ref().map(|node| no_execute(node)).unwrap_or_default();
+            let pods =
+                if before == after { vec![] } else { on_node.indexed(pods::BY_NODE, &change.key.name) };
+            pods.into_iter().map(|pod| key_of(&*pod)).collect::<Vec<_>>()
+        });
+        let clock = wiring.informers().client().clock().clone();
+        TaintEviction { pods, nodes, clock, since: Mutex::default() }
+    }
+
+    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+        let pod = self.pods.get(key);
+        let node = pod.as_ref().and_then(|pod| self.nodes.get(&ObjectKey::cluster(pods::node_name(pod))));
+        let taints = node.map(|node| no_execute(&node)).unwrap_or_default();
+        let mut since = self.since.lock();
+        let Some(pod) = pod.filter(|_| !taints.is_empty()) else {
+            since.remove(key);
+            return Ok(None);
+        };
+        let since = *since.entry(key.clone()).or_insert_with(|| self.clock.now());
+        Ok(Some(Snapshot { pod, taints, since }))
+    }
+
+    fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+        plan(snapshot, now)
+    }
+}
+
+fn no_execute(node: &Node) -> Vec<Taint> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    taints.filter(|taint| taint.effect == "NoExecute").cloned().collect()
+}
+
+fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let pod = &*snapshot.pod;
+    if pod.metadata.deletion_timestamp.is_some() || pods::is_terminal(pod) {
+        return plan;
+    }
+    let left = match tolerated(pod, &snapshot.taints) {
+        Tolerated::Forever => return plan,
+        Tolerated::No => SignedDuration::ZERO,
+        Tolerated::For(time) => time - now.duration_since(snapshot.since),
+    };
+    if left > SignedDuration::ZERO {
+        plan.requeue_after(Duration::try_from(left).unwrap_or_default());
+        return plan;
+    }
+    let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
+    plan.record(Note {
+        about: reference_to(pod),
+        kind: EventType::Normal,
+        reason: "TaintManagerEviction",
+        message: format!(
+            "Marking for deletion Pod {}/{}",
+            namespace.unwrap_or_default(),
+            name.unwrap_or_default()
+        ),
+    });
+    plan.then(disrupted(pod, now));
+    plan.then(Action::delete(pod));
+    plan
+}
+
+/// How long a pod tolerates taints.
+#[derive(Debug, PartialEq, Eq)]
+enum Tolerated {
+    No,
+    For(SignedDuration),
+    Forever,
+}
+
+/// All taints must be tolerated; the shortest of the tolerations that do so counts.
+fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
+    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let mut shortest: Option<i64> = None;
+    for taint in taints {
+        let mut matching = tolerations.iter().filter(|toleration| tolerates(toleration, taint)).peekable();
+        if matching.peek().is_none() {
+            return Tolerated::No;
+        }
+        let seconds = matching.filter_map(|toleration| toleration.toleration_seconds).min();
+        shortest = [shortest, seconds].into_iter().flatten().min();
+    }
+    match shortest {
+        None => Tolerated::Forever,
+        Some(seconds) => Tolerated::For(SignedDuration::from_secs(seconds.max(0))),
+    }
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if is_set(&toleration.effect) && toleration.effect.as_ref() != Some(&taint.effect) {
+        return false;
+    }
+    if is_set(&toleration.key) && toleration.key.as_ref() != Some(&taint.key) {
+        return false;
+    }
+    let value = toleration.value.as_deref().unwrap_or_default();
+    let found = taint.value.as_deref().unwrap_or_default();
+    match toleration.operator.as_deref().unwrap_or_default() {
+        "" | "Equal" => value == found,
+        "Exists" => true,
+        // Comparisons of whole numbers; what is none matches nothing.
+        operator @ ("Lt" | "Gt") => match (found.parse::<i64>(), value.parse::<i64>()) {
+            (Ok(found), Ok(value)) => {
+                if operator == "Lt" {
+                    found < value
+                } else {
+                    found > value
+                }
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Tells those who wait for the pod that it did not fail by itself.
+fn disrupted(pod: &Pod, now: Timestamp) -> Action {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let others = conditions.filter(|condition| condition.type_ != "DisruptionTarget");
+    let mut conditions: Vec<_> = others.map(|condition| json!(condition)).collect();
+    conditions.push(json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": api_time(now),
+    }));
+    Action::Patch {
+        resource: ResourceType::of::<Pod>(),
+        key: key_of(pod),
+        subresource: "status",
+        patch: Patch::Merge(json!({
+            "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
+            "status": {"conditions": conditions},
+        })),
+    }
+}

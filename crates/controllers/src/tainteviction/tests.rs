@@ -1,0 +1,84 @@
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-01-01T01:00:00Z".parse().unwrap()
+}
+
+fn taint(key: &str) -> Taint {
+    Taint { key: key.into(), effect: "NoExecute".into(), ..Taint::default() }
+}
+
+fn toleration(key: &str, seconds: Option<i64>) -> Toleration {
+    Toleration {
+        key: Some(key.into()),
+        operator: Some("Exists".into()),
+        effect: Some("NoExecute".into()),
+        toleration_seconds: seconds,
+        ..Toleration::default()
+    }
+}
+
+fn snapshot(tolerations: Vec<Toleration>, taints: &[&str], seconds_ago: i64) -> Snapshot {
+    let mut pod = Pod::default();
+    pod.metadata.name = Some("web".into());
+    pod.metadata.namespace = Some("shop".into());
+    pod.spec.get_or_insert_default().tolerations = Some(tolerations);
+    Snapshot {
+        pod: Arc::new(pod),
+        taints: taints.iter().map(|key| taint(key)).collect(),
+        since: now() - SignedDuration::from_secs(seconds_ago),
+    }
+}
+
+#[test]
+fn pods_go_when_their_tolerance_ends() {
+    // Tolerations, taints, seconds since then; and in how many seconds the pod goes, if ever.
+    for (tolerations, taints, ago, expected) in [
+        (vec![], vec!["a"], 0, Some(0)),
+        (vec![toleration("a", None)], vec!["a"], 1_000_000, None),
+        (vec![toleration("a", Some(300))], vec!["a"], 100, Some(200)),
+        (vec![toleration("a", Some(300))], vec!["a"], 300, Some(0)),
+        (vec![toleration("a", Some(300)), toleration("b", Some(60))], vec!["a", "b"], 0, Some(60)),
+        (vec![toleration("a", Some(300))], vec!["a", "b"], 0, Some(0)),
+        (vec![toleration("a", Some(-5))], vec!["a"], 0, Some(0)),
+        (vec![toleration("", None)], vec!["a", "b"], 0, None),
+    ] {
+        let plan = plan(&snapshot(tolerations, &taints, ago), now());
+        let done: Vec<_> = plan.actions().into_iter().map(Action::summary).collect();
+        let goes = match (plan.requeue_after, done.is_empty()) {
+            (Some(after), true) => Some(after.as_secs()),
+            (None, false) => Some(0),
+            (None, true) => None,
+            (Some(_), false) => panic!("{done:?}"),
+        };
+        assert_eq!(goes, expected, "{taints:?} {ago}");
+        if goes == Some(0) {
+            assert_eq!(done, ["record TaintManagerEviction", "patch Pod shop/web", "delete Pod shop/web"]);
+        }
+    }
+}
+
+#[test]
+fn a_pod_that_is_going_is_left_alone() {
+    let mut going = snapshot(vec![], &["a"], 0);
+    let pod = Arc::make_mut(&mut going.pod);
+    pod.metadata.deletion_timestamp = Some(api_time(now()));
+    assert!(plan(&going, now()).is_empty());
+}
+
+#[test]
+fn tolerations_match_by_key_value_and_effect() {
+    let mut valued = taint("a");
+    valued.value = Some("x".into());
+    let equal = |key: &str, value: &str, effect: &str| Toleration {
+        key: Some(key.into()),
+        value: Some(value.into()),
+        effect: Some(effect.into()),
+        ..Toleration::default()
+    };
+    assert!(tolerates(&equal("a", "x", "NoExecute"), &valued));
+    assert!(tolerates(&equal("a", "x", ""), &valued));
+    assert!(!tolerates(&equal("a", "y", "NoExecute"), &valued));
+    assert!(!tolerates(&equal("b", "x", "NoExecute"), &valued));
+    assert!(!tolerates(&equal("a", "x", "NoSchedule"), &valued));
+}
