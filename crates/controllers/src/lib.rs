@@ -4,6 +4,13 @@
 //! | --- | --- |
 //! | [`deployment`] | the ReplicaSets of a Deployment, old and new |
 //! | [`replicaset`] | the pods of a ReplicaSet |
+//! | [`endpointslice`], [`endpoints`] | the addresses behind a Service, in slices and in one object |
+//! | [`namespace`] | the emptying of a namespace that is deleted |
+//! | [`serviceaccount`], [`rootca`] | what every namespace must have |
+//! | [`garbage`] | the end of objects whose owners are gone |
+//! | [`nodelifecycle`], [`tainteviction`] | conditions and taints of silent nodes, and the end of their pods |
+//! | [`podgc`] | the end of pods that no node ends |
+//! | [`nodeipam`] | each node's range of pod addresses |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
 //! executor. `docs/add-a-controller.md` says how to add one; [`deployment`] is the example to copy.
@@ -13,7 +20,7 @@
 
 use std::sync::Arc;
 
-use client::Informers;
+use client::{Candidate, Informers};
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,19 +51,34 @@ pub struct Config {
     pub root_ca: Option<String>,
     /// How long a node may be silent until it counts as unreachable.
     pub node_monitor_grace: SignedDuration,
+    /// Where several processes run controllers: how this one stands for election.
+    pub leader_election: Option<Candidate>,
 }
 
 impl Default for Config {
     /// Upstream's defaults.
     fn default() -> Config {
-        Config { cluster_cidr: None, root_ca: None, node_monitor_grace: SignedDuration::from_secs(50) }
+        Config {
+            cluster_cidr: None,
+            root_ca: None,
+            node_monitor_grace: SignedDuration::from_secs(50),
+            leader_election: None,
+        }
     }
 }
 
-/// Runs all controllers until `cancel` is cancelled. Where several processes run controllers, call this from
-/// [`client::Candidate::run`], so that one leads.
+/// Runs all controllers until `cancel` is cancelled or, where there is an election, until it is lost. The caller
+/// that loses one should start anew or end.
 pub async fn run(informers: Informers, config: Config, cancel: CancellationToken) {
     let config = Arc::new(config);
+    let Some(candidate) = config.leader_election.clone() else {
+        return run_all(informers, config, cancel).await;
+    };
+    let client = informers.client().clone();
+    candidate.run(&client, cancel, |stop| run_all(informers, config, stop)).await;
+}
+
+async fn run_all(informers: Informers, config: Arc<Config>, cancel: CancellationToken) {
     let mut running = JoinSet::new();
     macro_rules! start {
         ($($controller:ty),* $(,)?) => {$(

@@ -176,3 +176,32 @@ async fn refused_pods_are_tried_again_slowly() {
     let events = cluster.server.list::<Event>();
     assert!(events.iter().any(|event| event.reason.as_deref() == Some("FailedCreate")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_one_controls() {
+    let clock = Clock::seeded(7, "2026-01-01T00:00:00Z".parse().unwrap());
+    let server = MemoryServer::new(clock);
+    let start = |identity: &str| {
+        let candidate = client::Candidate {
+            lease: ObjectKey::namespaced("kube-system", "kube-controller-manager"),
+            identity: identity.into(),
+            timing: client::Timing::default(),
+        };
+        let config = Config { leader_election: Some(candidate), ..Config::default() };
+        let cancel = CancellationToken::new();
+        let running = tokio::spawn(crate::run(Informers::new(server.client()), config, cancel.clone()));
+        (cancel, running)
+    };
+    let (first, running) = start("a");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (_second, _running) = start("b");
+    server.put(&web("one", 2));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(server.list::<Pod>().len(), 2);
+    first.cancel();
+    running.await.unwrap();
+    let pod = client::key_of(&server.list::<Pod>()[0]);
+    server.remove::<Pod>(&pod);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(server.list::<Pod>().len(), 2, "the second took over");
+}
