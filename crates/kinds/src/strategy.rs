@@ -166,11 +166,14 @@ impl NameRule {
     /// of a generated name, which may end in a dash.
     pub fn check(self, name: &str, prefix: bool) -> Vec<String> {
         let masked;
-        let name = if prefix && name.len() > 1 && name.ends_with('-') {
-            masked = format!("{}a", &name[..name.len() - 2]);
-            masked.as_str()
-        } else {
-            name
+        let before_dash = name.strip_suffix('-').filter(|rest| prefix && !rest.is_empty());
+        let name = match before_dash.and_then(|rest| rest.char_indices().next_back()) {
+            // As upstream: the dash and what is before it become a letter.
+            Some((last, _)) => {
+                masked = format!("{}a", &name[..last]);
+                masked.as_str()
+            }
+            None => name,
         };
         match self {
             NameRule::Subdomain => object::names::is_dns1123_subdomain(name),
@@ -219,5 +222,19 @@ fn restore_into(target: &mut Value, source: &Value, member: &'static str) {
             target.remove(member);
         }
         value => target.set(member, value.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_part_of_a_generated_name_may_end_in_a_dash() {
+        assert!(NameRule::Subdomain.check("web-", true).is_empty());
+        assert!(!NameRule::Subdomain.check("web-", false).is_empty());
+        // Cut between characters, not between bytes.
+        assert!(NameRule::Subdomain.check("\u{e4}-", true).is_empty());
+        assert!(!NameRule::Subdomain.check("\u{e4}b-", true).is_empty());
     }
 }
