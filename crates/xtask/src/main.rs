@@ -14,6 +14,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   up      build, start a one-node cluster on this machine, deploy a sample application
   down    end that cluster and leave the machine as it was
+  install install what building and testing need
   test    install what the tests need and run all of them
   tidy    check crate edges, sizes of files and functions, links in documents
   gen     make the table of API facts anew
@@ -25,6 +26,7 @@ fn main() -> Result<()> {
     match command.as_str() {
         "up" => up::run(),
         "down" => down::run(),
+        "install" => test::install().map(drop),
         "test" => test::run(rest),
         "tidy" => tidy::run(),
         "gen" => r#gen::run(rest),
