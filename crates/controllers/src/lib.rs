@@ -2,18 +2,19 @@
 //!
 //! | module | brings about |
 //! | --- | --- |
-//! | [`deployment`] | the ReplicaSets of a Deployment, old and new |
-//! | [`replicaset`] | the pods of a ReplicaSet |
-//! | [`endpointslice`], [`endpoints`] | the addresses behind a Service, in slices and in one object |
-//! | [`namespace`] | the emptying of a namespace that is deleted |
-//! | [`serviceaccount`], [`rootca`] | what every namespace must have |
-//! | [`garbage`] | the end of objects whose owners are gone |
-//! | [`nodelifecycle`], [`tainteviction`] | conditions and taints of silent nodes, and the end of their pods |
-//! | [`podgc`] | the end of pods that no node ends |
-//! | [`nodeipam`] | each node's range of pod addresses |
+//! | `deployment` | the ReplicaSets of a Deployment, old and new |
+//! | `replicaset` | the pods of a ReplicaSet |
+//! | `daemonset` | a pod on each node that fits |
+//! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
+//! | `namespace` | the emptying of a namespace that is deleted |
+//! | `serviceaccount`, `rootca` | what every namespace must have |
+//! | `garbage` | the end of objects whose owners are gone |
+//! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the end of their pods |
+//! | `podgc` | the end of pods that no node ends |
+//! | `nodeipam` | each node's range of pod addresses |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
-//! executor. `docs/add-a-controller.md` says how to add one; [`deployment`] is the example to copy.
+//! executor. `docs/add-a-controller.md` says how to add one; `deployment` is the example to copy.
 //!
 //! Controllers talk to the API server through `client` and know nothing of how it stores or of other
 //! controllers: they meet in the objects.
@@ -25,6 +26,7 @@ use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -39,8 +41,10 @@ mod replicaset;
 mod rootca;
 mod serviceaccount;
 mod tainteviction;
+mod template;
 #[cfg(test)]
 mod tests;
+mod tolerations;
 
 /// The options of all controllers.
 #[derive(Clone, Debug)]
@@ -88,6 +92,7 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
     start!(
         deployment::DeploymentController,
         replicaset::ReplicaSetController,
+        daemonset::DaemonSetController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
         namespace::NamespaceController,

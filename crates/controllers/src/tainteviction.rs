@@ -10,13 +10,14 @@ use std::time::Duration;
 use client::{ClientError, EventType, Informer, Patch, ResourceType, key_of, reference_to};
 use clock::Clock;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use object::ObjectKey;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::framework::{Action, Controller, Note, Plan, Wiring, api_time};
 use crate::pods;
+use crate::tolerations::tolerates;
 
 #[cfg(test)]
 mod tests;
@@ -142,34 +143,6 @@ fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
     match shortest {
         None => Tolerated::Forever,
         Some(seconds) => Tolerated::For(SignedDuration::from_secs(seconds.max(0))),
-    }
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    if is_set(&toleration.effect) && toleration.effect.as_ref() != Some(&taint.effect) {
-        return false;
-    }
-    if is_set(&toleration.key) && toleration.key.as_ref() != Some(&taint.key) {
-        return false;
-    }
-    let value = toleration.value.as_deref().unwrap_or_default();
-    let found = taint.value.as_deref().unwrap_or_default();
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => value == found,
-        "Exists" => true,
-        // Comparisons of whole numbers; what is none matches nothing.
-        operator @ ("Lt" | "Gt") => match (found.parse::<i64>(), value.parse::<i64>()) {
-            (Ok(found), Ok(value)) => {
-                if operator == "Lt" {
-                    found < value
-                } else {
-                    found > value
-                }
-            }
-            _ => false,
-        },
-        _ => false,
     }
 }
 

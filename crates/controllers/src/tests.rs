@@ -205,3 +205,39 @@ async fn of_two_processes_one_controls() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(server.list::<Pod>().len(), 2, "the second took over");
 }
+
+#[tokio::test(start_paused = true)]
+async fn daemon_pods_follow_the_nodes() {
+    let cluster = Cluster::start();
+    let daemon_set: k8s_openapi::api::apps::v1::DaemonSet = serde_json::from_value(json!({
+        "metadata": {"name": "log", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "log"}},
+            "template": {"metadata": {"labels": {"app": "log"}}, "spec": {"containers": [{"name": "log", "image": "one"}]}},
+        },
+    }))
+    .unwrap();
+    cluster.server.put(&daemon_set);
+    let node = |name: &str| {
+        let mut node = k8s_openapi::api::core::v1::Node::default();
+        node.metadata.name = Some(name.into());
+        node
+    };
+    cluster.server.put(&node("a"));
+    cluster.server.put(&node("b"));
+    cluster.settle().await;
+    assert_eq!(cluster.images(), ["one", "one"]);
+    cluster.server.put(&node("c"));
+    cluster.settle().await;
+    assert_eq!(cluster.images().len(), 3);
+    let key = ObjectKey::namespaced("default", "log");
+    cluster
+        .server
+        .client()
+        .patch::<k8s_openapi::api::apps::v1::DaemonSet>(&key, "", &Patch::Merge(image("two")))
+        .await
+        .unwrap();
+    cluster.settle().await;
+    cluster.settle().await;
+    assert_eq!(cluster.images(), ["two", "two", "two"]);
+}

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, Replica
 use super::status::{self, Progress};
 use super::{Snapshot, revision, rolling, scale};
 use crate::framework::{Action, Claim, Failure, Note, Plan, controller_reference, labels, sort_by_age};
+use crate::template;
 
 /// A Deployment with its ReplicaSets told apart.
 pub(super) struct Rollout<'a> {
@@ -111,7 +112,7 @@ fn selects_everything(deployment: &Deployment) -> Plan {
 pub(super) fn create_new(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     let Rollout { deployment, spec, .. } = rollout;
     let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
-    let hash = revision::template_hash(&spec.template, collisions);
+    let hash = template::hash(&spec.template, collisions);
     let mut template = spec.template.clone();
     let template_meta = template.metadata.get_or_insert_default();
     template_meta.labels.get_or_insert_default().insert(revision::HASH_LABEL.into(), hash.clone());

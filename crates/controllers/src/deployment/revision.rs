@@ -29,20 +29,6 @@ const NOT_HANDED_DOWN: [&str; 6] = [
 ];
 /// The longest history of revisions.
 const HISTORY_CHARS_MAX: usize = 2000;
-/// Letters of hashes: no vowels, so that no words form.
-const HASH_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-
-/// The label value of a template: FNV-1a of its JSON and of the count of collisions, written as upstream
-/// writes its hashes. Upstream hashes another text, so the values differ; nothing compares them across.
-pub(super) fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
-    let json = serde_json::to_vec(template).expect("a pod template has a JSON form");
-    let collisions = collisions.map(i32::to_le_bytes);
-    let bytes = json.iter().chain(collisions.iter().flatten());
-    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    let letter = |digit: u8| char::from(HASH_ALPHABET[usize::from(digit) % HASH_ALPHABET.len()]);
-    hash.to_string().bytes().map(letter).collect()
-}
-
 /// Whether a ReplicaSet was made from this template; the hash label does not count.
 pub(super) fn has_template(replica_set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
     let Some(made_from) = &replica_set.spec.template else {

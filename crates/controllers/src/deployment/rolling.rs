@@ -5,13 +5,12 @@ use std::sync::Arc;
 use client::EventType;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::plan::{self, Rollout, wanted};
 use super::status::{self, Progress};
 use super::{revision, scale};
 use crate::framework::{Plan, controller_of};
-use crate::pods;
+use crate::{pods, template};
 
 /// The limits of a rolling update, in pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,24 +30,10 @@ pub(super) fn fenceposts(spec: &DeploymentSpec) -> Fenceposts {
     }
     let limits = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
     let replicas = plan::replicas(spec);
-    let surge = resolve(limits.max_surge.as_ref(), replicas, true);
-    let unavailable = resolve(limits.max_unavailable.as_ref(), replicas, false);
+    let surge = template::scaled(limits.max_surge.as_ref(), replicas, true);
+    let unavailable = template::scaled(limits.max_unavailable.as_ref(), replicas, false);
     let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
     Fenceposts { surge, unavailable: unavailable.min(replicas) }
-}
-
-/// A number, or a percentage of `total`; 0 if it is neither.
-fn resolve(value: Option<&IntOrString>, total: i32, round_up: bool) -> i32 {
-    match value {
-        Some(IntOrString::Int(number)) => *number,
-        Some(IntOrString::String(text)) => {
-            let percent = text.strip_suffix('%').and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
-            let product = percent * i64::from(total);
-            let rounded = if round_up { (product + 99).div_euclid(100) } else { product.div_euclid(100) };
-            i32::try_from(rounded).unwrap_or(i32::MAX)
-        }
-        None => 0,
-    }
 }
 
 /// How many pods the new ReplicaSet may have by now.

@@ -8,8 +8,8 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Snapshot, ranking, status};
-use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, controller_reference, labels};
-use crate::pods;
+use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, labels};
+use crate::{pods, template};
 
 /// So many pods are created or deleted at most in one go.
 const BURST: usize = 500;
@@ -67,30 +67,11 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
 
 fn create(replica_set: &ReplicaSet) -> Action {
     let template = replica_set.spec.template.clone().unwrap_or_default();
-    let meta = template.metadata.unwrap_or_default();
-    let mut pod = Pod { spec: template.spec, ..Pod::default() };
-    pod.metadata.generate_name = Some(name_prefix(replica_set.metadata.name.as_deref().unwrap_or_default()));
-    pod.metadata.namespace.clone_from(&replica_set.metadata.namespace);
-    pod.metadata.labels = meta.labels;
-    pod.metadata.annotations = meta.annotations;
-    pod.metadata.finalizers = meta.finalizers;
-    pod.metadata.owner_references = Some(vec![controller_reference(replica_set)]);
-    Action::create(pod).announced(Announcement {
+    Action::create(template::pod(replica_set, &template)).announced(Announcement {
         about: reference_to(replica_set),
         reason: "SuccessfulCreate",
         message: |name| format!("Created pod: {name}"),
     })
-}
-
-/// The controller's name with a dash, unless a pod must not be named so: then without.
-fn name_prefix(name: &str) -> String {
-    let dashed = format!("{name}-");
-    // Names of pods are checked without a dash at the end of the prefix, as a suffix follows.
-    if object::names::is_dns1123_subdomain(dashed.trim_end_matches('-')).is_empty() {
-        dashed
-    } else {
-        name.into()
-    }
 }
 
 fn delete(replica_set: &ReplicaSet, pod: &Pod) -> Action {

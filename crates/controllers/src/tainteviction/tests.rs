@@ -1,3 +1,5 @@
+use k8s_openapi::api::core::v1::Toleration;
+
 use super::*;
 
 fn now() -> Timestamp {
@@ -64,21 +66,4 @@ fn a_pod_that_is_going_is_left_alone() {
     let pod = Arc::make_mut(&mut going.pod);
     pod.metadata.deletion_timestamp = Some(api_time(now()));
     assert!(plan(&going, now()).is_empty());
-}
-
-#[test]
-fn tolerations_match_by_key_value_and_effect() {
-    let mut valued = taint("a");
-    valued.value = Some("x".into());
-    let equal = |key: &str, value: &str, effect: &str| Toleration {
-        key: Some(key.into()),
-        value: Some(value.into()),
-        effect: Some(effect.into()),
-        ..Toleration::default()
-    };
-    assert!(tolerates(&equal("a", "x", "NoExecute"), &valued));
-    assert!(tolerates(&equal("a", "x", ""), &valued));
-    assert!(!tolerates(&equal("a", "y", "NoExecute"), &valued));
-    assert!(!tolerates(&equal("b", "x", "NoExecute"), &valued));
-    assert!(!tolerates(&equal("a", "x", "NoSchedule"), &valued));
 }
