@@ -1,0 +1,14 @@
+//! Pods of higher priority come first.
+
+use crate::framework::QueueSort;
+use crate::state::PodInfo;
+
+/// Pods of higher priority come first; of equal ones those that were queued first.
+#[derive(Debug)]
+pub struct PrioritySort;
+
+impl QueueSort for PrioritySort {
+    fn rank(&self, pod: &PodInfo) -> i64 {
+        -i64::from(pod.priority)
+    }
+}

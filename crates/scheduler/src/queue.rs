@@ -1,0 +1,268 @@
+//! The pods that wait for a node.
+//!
+//! | a pod is | until |
+//! | --- | --- |
+//! | active | its turn comes: by priority, then by age |
+//! | in backoff | its time is over, or nothing else is active |
+//! | unschedulable | an event that may help, or five minutes |
+//! | gated | its gates are gone |
+//!
+//! The backoff doubles from [`BACKOFF_MIN`] to [`BACKOFF_MAX`] with each failure. As upstream does it, a pod that
+//! was found unschedulable and was moved by an event need not sit its backoff out while the scheduler is idle; one
+//! that met an error must. Nothing here reads a clock or waits: [`Queue::next_wake`] says when to look again.
+//! See upstream's `pkg/scheduler/backend/queue` and KEP-4247 (queueing hints).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object::Uid;
+use tokio::time::Instant;
+
+use crate::framework::{Event, EventKinds, PluginSet, Profile, Subject};
+use crate::state::PodInfo;
+
+#[cfg(test)]
+mod tests;
+
+/// The backoff after the first failure.
+pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// The longest backoff.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// So long a pod stays unschedulable without any event, in case one was missed.
+pub const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(300);
+
+/// A pod and its history in the queue.
+#[derive(Debug)]
+pub struct QueuedPod {
+    /// The pod.
+    pub info: Arc<PodInfo>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Failures without an error.
+    rejections: u32,
+    /// Errors in a row.
+    errors: u32,
+    rejected_by: PluginSet,
+    /// When it came, or came back.
+    since: Instant,
+    /// Tells pods apart that came at the same time, in their order.
+    number: u64,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Active {
+        rank: i64,
+    },
+    Backoff {
+        until: Instant,
+    },
+    Unschedulable,
+    Gated,
+    /// Taken out to be decided.
+    Out,
+}
+
+/// The pods that wait for a node.
+#[derive(Debug, Default)]
+pub struct Queue {
+    pods: HashMap<Uid, QueuedPod>,
+    /// By rank, time and number.
+    active: BTreeMap<(i64, Instant, u64), Uid>,
+    /// By the end of the backoff; pods that met an error.
+    backoff_errors: BTreeMap<(Instant, u64), Uid>,
+    /// By the end of the backoff; all others.
+    backoff: BTreeMap<(Instant, u64), Uid>,
+    /// By the time since when.
+    unschedulable: BTreeMap<(Instant, u64), Uid>,
+    numbers: u64,
+}
+
+impl Queue {
+    /// Puts a new pod in, or a newer version of one that waits. Returns what a newly gated pod waits for.
+    pub fn set(&mut self, info: Arc<PodInfo>, profile: &Profile, now: Instant) -> Option<String> {
+        match self.pods.get(&info.uid) {
+            Some(_) => self.update(info, profile, now),
+            None => {
+                self.numbers += 1;
+                let pod = QueuedPod {
+                    info,
+                    attempts: 0,
+                    rejections: 0,
+                    errors: 0,
+                    rejected_by: PluginSet::default(),
+                    since: now,
+                    number: self.numbers,
+                    place: Place::Out,
+                };
+                self.admit(pod, profile, now)
+            }
+        }
+    }
+
+    /// Takes a pod out for good.
+    pub fn remove(&mut self, uid: &Uid) -> Option<QueuedPod> {
+        let mut pod = self.pods.remove(uid)?;
+        self.unlink(&pod);
+        pod.place = Place::Out;
+        Some(pod)
+    }
+
+    /// Takes the next pod out to be decided. It comes back by [`Queue::rejected`] or [`Queue::failed`].
+    pub fn pop(&mut self, profile: &Profile, now: Instant) -> Option<QueuedPod> {
+        self.flush(profile, now);
+        let uid = self.active.values().next().or_else(|| self.backoff.values().next())?.clone();
+        let mut pod = self.remove(&uid)?;
+        pod.attempts += 1;
+        Some(pod)
+    }
+
+    /// Takes a pod back that no node could take; these plugins said so.
+    pub fn rejected(&mut self, mut pod: QueuedPod, rejected_by: PluginSet, now: Instant) {
+        pod.rejections += 1;
+        pod.errors = 0;
+        pod.rejected_by = rejected_by;
+        pod.since = now;
+        self.link(pod, Place::Unschedulable);
+    }
+
+    /// Takes a pod back whose binding failed: it is tried again after its backoff whatever happens.
+    pub fn failed(&mut self, mut pod: QueuedPod, now: Instant) {
+        pod.errors += 1;
+        pod.rejected_by = PluginSet::default();
+        pod.since = now;
+        let until = now + backoff(pod.errors);
+        self.link(pod, Place::Backoff { until });
+    }
+
+    /// Moves the pods for which an event may help.
+    pub fn happened(&mut self, event: &Event<'_>, profile: &Profile, now: Instant) {
+        if self.unschedulable.is_empty() || event.kinds.is_none() {
+            return;
+        }
+        let pods = &self.pods;
+        let helped = self.unschedulable.values().filter(|uid| {
+            pods.get(*uid).is_some_and(|pod| profile.may_help(pod.rejected_by, &pod.info, event))
+        });
+        for uid in helped.cloned().collect::<Vec<_>>() {
+            self.retry(&uid, profile, now);
+        }
+    }
+
+    /// When the queue has to be looked at again though nothing happens.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let backoff = [&self.backoff, &self.backoff_errors].map(|list| list.keys().next().map(|key| key.0));
+        let flush = self.unschedulable.keys().next().map(|key| key.0 + UNSCHEDULABLE_MAX);
+        backoff.into_iter().chain([flush]).flatten().min()
+    }
+
+    /// How many pods are active, in backoff, unschedulable and gated.
+    pub fn counts(&self) -> [usize; 4] {
+        let (active, unschedulable) = (self.active.len(), self.unschedulable.len());
+        let backoff = self.backoff.len() + self.backoff_errors.len();
+        [active, backoff, unschedulable, self.pods.len() - active - backoff - unschedulable]
+    }
+
+    /// Lets a pod be active, unless a plugin keeps it back.
+    fn admit(&mut self, mut pod: QueuedPod, profile: &Profile, now: Instant) -> Option<String> {
+        match profile.run_pre_enqueue(&pod.info) {
+            Ok(()) => {
+                pod.since = now;
+                let rank = profile.rank(&pod.info);
+                self.link(pod, Place::Active { rank });
+                None
+            }
+            Err((by, why)) => {
+                pod.rejected_by = by;
+                self.link(pod, Place::Gated);
+                Some(why)
+            }
+        }
+    }
+
+    fn update(&mut self, info: Arc<PodInfo>, profile: &Profile, now: Instant) -> Option<String> {
+        let uid = info.uid.clone();
+        let pod = self.pods.get_mut(&uid)?;
+        let event = Event { kinds: EventKinds::of_own_change(&pod.info, &info), subject: Subject::Own };
+        let (place, rejected_by) = (pod.place, pod.rejected_by);
+        match place {
+            Place::Gated => {
+                let mut pod = self.remove(&uid)?;
+                pod.info = info;
+                // That it waits was told when it came.
+                self.admit(pod, profile, now);
+            }
+            Place::Unschedulable => {
+                let helps = !event.kinds.is_none() && profile.may_help(rejected_by, &info, &event);
+                pod.info = info;
+                if helps {
+                    self.retry(&uid, profile, now);
+                }
+            }
+            // Its rank cannot change: priorities are immutable.
+            Place::Active { .. } | Place::Backoff { .. } | Place::Out => pod.info = info,
+        }
+        None
+    }
+
+    /// Makes an unschedulable pod active, or lets it sit out the rest of its backoff first.
+    fn retry(&mut self, uid: &Uid, profile: &Profile, now: Instant) {
+        let Some(pod) = self.remove(uid) else { return };
+        let until = pod.since + backoff(pod.rejections);
+        if until > now {
+            self.link(pod, Place::Backoff { until });
+        } else {
+            self.admit(pod, profile, now);
+        }
+    }
+
+    /// Moves the pods whose time has come.
+    fn flush(&mut self, profile: &Profile, now: Instant) {
+        let due = |list: &BTreeMap<(Instant, u64), Uid>, wait: Duration| -> Vec<Uid> {
+            list.iter().take_while(|(key, _)| key.0 + wait <= now).map(|(_, uid)| uid.clone()).collect()
+        };
+        let mut over = due(&self.backoff, Duration::ZERO);
+        over.extend(due(&self.backoff_errors, Duration::ZERO));
+        over.extend(due(&self.unschedulable, UNSCHEDULABLE_MAX));
+        for uid in over {
+            if let Some(pod) = self.remove(&uid) {
+                self.admit(pod, profile, now);
+            }
+        }
+    }
+
+    fn link(&mut self, mut pod: QueuedPod, place: Place) {
+        let uid = pod.info.uid.clone();
+        pod.place = place;
+        match place {
+            Place::Active { rank } => drop(self.active.insert((rank, pod.since, pod.number), uid.clone())),
+            Place::Backoff { until } => {
+                let list = if pod.errors > 0 { &mut self.backoff_errors } else { &mut self.backoff };
+                list.insert((until, pod.number), uid.clone());
+            }
+            Place::Unschedulable => drop(self.unschedulable.insert((pod.since, pod.number), uid.clone())),
+            Place::Gated | Place::Out => {}
+        }
+        self.pods.insert(uid, pod);
+    }
+
+    fn unlink(&mut self, pod: &QueuedPod) {
+        match pod.place {
+            Place::Active { rank } => drop(self.active.remove(&(rank, pod.since, pod.number))),
+            Place::Backoff { until } => {
+                self.backoff.remove(&(until, pod.number));
+                self.backoff_errors.remove(&(until, pod.number));
+            }
+            Place::Unschedulable => drop(self.unschedulable.remove(&(pod.since, pod.number))),
+            Place::Gated | Place::Out => {}
+        }
+    }
+}
+
+/// The backoff after so many failures, of which there is at least one.
+fn backoff(failures: u32) -> Duration {
+    let doubled = BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(BACKOFF_MAX)
+}

@@ -1,0 +1,156 @@
+//! The whole scheduler, against a server in memory and under a paused clock. The server only notes bindings; the
+//! tests put the bound pods in.
+
+use std::time::Duration;
+
+use client::testing::MemoryServer;
+use client::{Timing, Verb};
+use k8s_openapi::api::core::v1::{Event, PodCondition};
+use object::{ObjectKey, Status};
+use serde_json::{Value, json};
+use tokio_util::sync::DropGuard;
+
+use super::*;
+use crate::testing::{clock, containers, node, raw_pod};
+
+struct Cluster {
+    server: MemoryServer,
+    _stop: DropGuard,
+}
+
+impl Cluster {
+    fn start(config: Config) -> Cluster {
+        let server = MemoryServer::new(clock());
+        let cancel = CancellationToken::new();
+        tokio::spawn(run(Informers::new(server.client()), config, cancel.clone()));
+        Cluster { server, _stop: cancel.drop_guard() }
+    }
+
+    /// Lets the scheduler work; returns the pods that it wrote bindings for.
+    async fn settle(&self) -> Vec<String> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let requests = self.server.take_requests();
+        let bindings = requests.iter().filter_map(|request| {
+            request.strip_prefix("create /api/v1/namespaces/default/pods/")?.strip_suffix("/binding")
+        });
+        bindings.map(str::to_owned).collect()
+    }
+
+    fn add_pod(&self, name: &str, spec: Value) {
+        self.server.put(&raw_pod(name, spec));
+    }
+
+    fn condition(&self, name: &str) -> Option<PodCondition> {
+        let pod = self.server.get::<Pod>(&ObjectKey::namespaced("default", name))?;
+        pod.status?.conditions?.into_iter().find(|condition| condition.type_ == "PodScheduled")
+    }
+
+    fn events(&self) -> Vec<String> {
+        let events = self.server.list::<Event>();
+        let told = events.iter().map(|event| {
+            let part = |part: &Option<String>| part.clone().unwrap_or_default();
+            format!("{} {} {}", part(&event.type_), part(&event.reason), part(&event.message))
+        });
+        told.collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_get_nodes() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("node-1", json!({})));
+    cluster.add_pod("web", json!({}));
+    cluster.add_pod("foreign", json!({"schedulerName": "other"}));
+    assert_eq!(cluster.settle().await, ["web"]);
+    assert_eq!(cluster.events(), ["Normal Scheduled Successfully assigned default/web to node-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_without_a_node_are_told_of_and_tried_again() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("large", containers(json!({"cpu": "5"})));
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let condition = cluster.condition("large").unwrap();
+    let message = "0/1 nodes are available: 1 Insufficient cpu. \
+                   preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    assert_eq!((&*condition.status, condition.reason.as_deref()), ("False", Some("Unschedulable")));
+    assert_eq!(condition.message.as_deref(), Some(message));
+    assert_eq!(cluster.events(), [format!("Warning FailedScheduling {message}")]);
+    cluster.server.put(&*node("b", json!({"status": {"allocatable": {"cpu": "8"}}})));
+    assert_eq!(cluster.settle().await, ["large"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_scheduler_is_idle() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("large", containers(json!({"cpu": "5"})));
+    cluster.settle().await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    let requests = cluster.server.take_requests();
+    assert!(requests.iter().all(|request| request.starts_with("watch")), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gated_pods_say_so() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("p", json!({"schedulingGates": [{"name": "g"}]}));
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let condition = cluster.condition("p").unwrap();
+    assert_eq!(condition.reason.as_deref(), Some("SchedulingGated"));
+    cluster.add_pod("p", json!({}));
+    assert_eq!(cluster.settle().await, ["p"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_bindings_are_tried_again() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    cluster.server.fail_next(Verb::Create, "pods", Status::service_unavailable("down"));
+    cluster.add_pod("p", json!({}));
+    assert_eq!(cluster.settle().await, ["p"]);
+    assert_eq!(cluster.condition("p").unwrap().reason.as_deref(), Some("SchedulerError"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(cluster.settle().await, ["p"]);
+    assert_eq!(cluster.events().len(), 2, "{:?}", cluster.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_pods_are_bound_with_few_writes_at_once() {
+    let cluster = Cluster::start(Config { writes_max: 3, ..Config::default() });
+    for index in 0..20 {
+        cluster.server.put(&*node(&format!("n{index}"), json!({})));
+    }
+    for index in 0..100 {
+        cluster.add_pod(&format!("p{index}"), containers(json!({"cpu": "500m"})));
+    }
+    let mut bound = cluster.settle().await;
+    bound.sort();
+    bound.dedup();
+    assert_eq!(bound.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_several_candidates_schedules() {
+    let candidate = Candidate {
+        lease: ObjectKey::namespaced("kube-system", "kube-scheduler"),
+        identity: "one".to_owned(),
+        timing: Timing::default(),
+    };
+    let cluster = Cluster::start(Config { candidate: Some(candidate.clone()), ..Config::default() });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let config = Config {
+        candidate: Some(Candidate { identity: "two".to_owned(), ..candidate }),
+        ..Config::default()
+    };
+    let cancel = CancellationToken::new();
+    let two = tokio::spawn(run(Informers::new(cluster.server.client()), config, cancel.clone()));
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("p", json!({}));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(cluster.settle().await, ["p"]);
+    cancel.cancel();
+    assert_eq!(two.await.unwrap(), client::Outcome::Cancelled);
+}

@@ -1,0 +1,94 @@
+//! Keeps the [`Snapshot`] true to what is known and to what was decided.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Node;
+use object::Uid;
+
+use super::{NodeSlot, PodInfo, Snapshot};
+
+/// The snapshot and the pods in it.
+///
+/// A pod is *assumed* from the decision until its informer shows it bound. It never expires: when the binding
+/// succeeds the informer shows it sooner or later (or shows the pod gone), and when it fails it is forgotten.
+#[derive(Debug, Default)]
+pub struct Cache {
+    snapshot: Snapshot,
+    pods: HashMap<Uid, CachedPod>,
+}
+
+#[derive(Debug)]
+struct CachedPod {
+    info: Arc<PodInfo>,
+    slot: NodeSlot,
+    assumed: bool,
+}
+
+impl Cache {
+    /// The state for a decision.
+    pub fn snapshot(&mut self) -> &Snapshot {
+        self.snapshot.refresh_order();
+        &self.snapshot
+    }
+
+    /// The state between decisions, whose order of nodes may be old.
+    pub fn view(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Puts a node in, or a newer version of it.
+    pub fn set_node(&mut self, node: Arc<Node>) -> NodeSlot {
+        self.snapshot.set_node(node)
+    }
+
+    /// Takes a node away. Its pods stay until they are told gone.
+    pub fn remove_node(&mut self, name: &str) {
+        self.snapshot.remove_node(name);
+    }
+
+    /// Sets the labels of a namespace; `None` if it is gone.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) {
+        self.snapshot.set_namespace(name, labels);
+    }
+
+    /// Puts a bound pod in, or a newer version of it, and confirms it if it was assumed. Returns the version
+    /// that was known to be bound before.
+    pub fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) -> Option<Arc<PodInfo>> {
+        let old = self.take(&pod.uid);
+        self.put(pod, node, false);
+        old.filter(|old| !old.assumed).map(|old| old.info)
+    }
+
+    /// Counts a pod as being on a node, before it is bound.
+    pub fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.take(&pod.uid);
+        self.put(pod, node, true);
+    }
+
+    /// Takes a pod away; returns what was known of it.
+    pub fn remove_pod(&mut self, uid: &Uid) -> Option<Arc<PodInfo>> {
+        self.take(uid).map(|pod| pod.info)
+    }
+
+    /// Takes a pod away that is still only assumed.
+    pub fn forget(&mut self, uid: &Uid) -> Option<Arc<PodInfo>> {
+        if self.is_assumed(uid) { self.remove_pod(uid) } else { None }
+    }
+
+    /// Whether a pod is assumed and not yet seen bound.
+    pub fn is_assumed(&self, uid: &Uid) -> bool {
+        self.pods.get(uid).is_some_and(|pod| pod.assumed)
+    }
+
+    fn put(&mut self, info: Arc<PodInfo>, node: &str, assumed: bool) {
+        let slot = self.snapshot.add_pod(node, Arc::clone(&info));
+        self.pods.insert(info.uid.clone(), CachedPod { info, slot, assumed });
+    }
+
+    fn take(&mut self, uid: &Uid) -> Option<CachedPod> {
+        let pod = self.pods.remove(uid)?;
+        self.snapshot.remove_pod(pod.slot, uid);
+        Some(pod)
+    }
+}

@@ -1,0 +1,113 @@
+//! A node and the sums of what runs on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Taint};
+use object::Uid;
+
+use super::{HostPort, NodeSlot, PodInfo, Resources};
+
+/// A node and the sums of what runs on it, assumed pods included.
+#[derive(Debug)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its place in the [`Snapshot`](super::Snapshot), while it exists.
+    pub slot: NodeSlot,
+    /// `spec.unschedulable`
+    pub unschedulable: bool,
+    /// `spec.taints`
+    pub taints: Vec<Taint>,
+    /// What pods may request in all.
+    pub allocatable: Resources,
+    /// How many pods may run.
+    pub pods_max: i64,
+    /// What its pods request.
+    pub requested: Resources,
+    /// The CPU that its pods request, counted as in [`PodInfo::cpu_milli_nonzero`].
+    pub cpu_milli_nonzero: i64,
+    /// The memory that its pods request, counted as in [`PodInfo::memory_nonzero`].
+    pub memory_nonzero: i64,
+    /// Its pods.
+    pub pods: Vec<Arc<PodInfo>>,
+    /// Those of its pods that say something about others.
+    pub pods_with_affinity: Vec<Arc<PodInfo>>,
+    /// The ports of the host that its pods have.
+    pub host_ports: Vec<HostPort>,
+    node: Option<Arc<Node>>,
+}
+
+impl NodeInfo {
+    /// A node that is not known yet but has pods, or will be known at once.
+    pub(super) fn new(name: Arc<str>, slot: NodeSlot) -> NodeInfo {
+        NodeInfo {
+            name,
+            slot,
+            unschedulable: false,
+            taints: Vec::new(),
+            allocatable: Resources::default(),
+            pods_max: 0,
+            requested: Resources::default(),
+            cpu_milli_nonzero: 0,
+            memory_nonzero: 0,
+            pods: Vec::new(),
+            pods_with_affinity: Vec::new(),
+            host_ports: Vec::new(),
+            node: None,
+        }
+    }
+
+    /// The node; `None` if only pods tell of it.
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.node.as_ref().and_then(|node| node.metadata.labels.as_ref()).unwrap_or(&NONE)
+    }
+
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels().get(key).map(String::as_str)
+    }
+
+    pub(super) fn set_node(&mut self, node: Option<Arc<Node>>) {
+        let spec = node.as_ref().and_then(|node| node.spec.as_ref());
+        self.unschedulable = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
+        self.taints = spec.and_then(|spec| spec.taints.clone()).unwrap_or_default();
+        let status = node.as_ref().and_then(|node| node.status.as_ref());
+        let allocatable = status.and_then(|status| status.allocatable.as_ref());
+        self.allocatable = Resources::from_list(allocatable);
+        let pods = allocatable.and_then(|list| list.get("pods"));
+        self.pods_max = pods.and_then(|pods| object::Quantity::parse(&pods.0).ok()).map_or(0, |q| q.value());
+        self.node = node;
+    }
+
+    pub(super) fn add_pod(&mut self, pod: Arc<PodInfo>) {
+        self.requested.add(&pod.requests);
+        self.cpu_milli_nonzero = self.cpu_milli_nonzero.saturating_add(pod.cpu_milli_nonzero);
+        self.memory_nonzero = self.memory_nonzero.saturating_add(pod.memory_nonzero);
+        self.host_ports.extend_from_slice(&pod.host_ports);
+        if pod.pod_terms.has_affinity() {
+            self.pods_with_affinity.push(Arc::clone(&pod));
+        }
+        self.pods.push(pod);
+    }
+
+    pub(super) fn remove_pod(&mut self, uid: &Uid) {
+        let Some(at) = self.pods.iter().position(|pod| pod.uid == *uid) else { return };
+        let pod = self.pods.swap_remove(at);
+        self.requested.subtract(&pod.requests);
+        self.cpu_milli_nonzero = self.cpu_milli_nonzero.saturating_sub(pod.cpu_milli_nonzero);
+        self.memory_nonzero = self.memory_nonzero.saturating_sub(pod.memory_nonzero);
+        for port in &pod.host_ports {
+            if let Some(at) = self.host_ports.iter().position(|used| used == port) {
+                self.host_ports.swap_remove(at);
+            }
+        }
+        self.pods_with_affinity.retain(|pod| pod.uid != *uid);
+    }
+}

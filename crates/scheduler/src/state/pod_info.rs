@@ -1,0 +1,141 @@
+//! A pod and what is worked out from it once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Toleration};
+use object::{ObjectKey, Uid};
+
+use super::requests::{self, Missing};
+use super::{NodeTerms, PodTerms, Resources};
+
+/// A port of the host that a container wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// The address; empty for all.
+    pub ip: String,
+    /// `TCP`, `UDP` or `SCTP`
+    pub protocol: String,
+    /// The number, above 0.
+    pub port: i32,
+}
+
+impl HostPort {
+    /// Whether two containers cannot have these on one host.
+    pub fn conflicts_with(&self, other: &HostPort) -> bool {
+        let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (any(&self.ip) || any(&other.ip) || self.ip == other.ip)
+    }
+}
+
+/// A pod and what is worked out from it once. It never changes; a newer version of the pod makes a new one.
+#[derive(Debug)]
+pub struct PodInfo {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// The UID.
+    pub uid: Uid,
+    /// `spec.priority`
+    pub priority: i32,
+    /// What it requests in all.
+    pub requests: Resources,
+    /// CPU, in thousandths of a core, with containers without requests counted as a little.
+    pub cpu_milli_nonzero: i64,
+    /// Memory in bytes, counted in the same way.
+    pub memory_nonzero: i64,
+    /// The ports of the host that its containers want, sidecars included.
+    pub host_ports: Vec<HostPort>,
+    /// What it says about nodes.
+    pub node_terms: NodeTerms,
+    /// What it says about other pods.
+    pub pod_terms: PodTerms,
+    pod: Arc<Pod>,
+}
+
+impl PodInfo {
+    /// Works everything out.
+    pub fn new(pod: Arc<Pod>) -> PodInfo {
+        let spec = pod.spec.as_ref();
+        let nonzero = requests::of_pod(&pod, Missing::Default);
+        PodInfo {
+            key: client::key_of(&*pod),
+            uid: Uid::from(pod.metadata.uid.as_deref().unwrap_or_default()),
+            priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
+            requests: requests::of_pod(&pod, Missing::Zero),
+            cpu_milli_nonzero: nonzero.cpu_milli,
+            memory_nonzero: nonzero.memory,
+            host_ports: spec.map(host_ports).unwrap_or_default(),
+            node_terms: spec.map(NodeTerms::new).unwrap_or_default(),
+            pod_terms: PodTerms::new(&pod),
+            pod,
+        }
+    }
+
+    /// The pod.
+    pub fn pod(&self) -> &Arc<Pod> {
+        &self.pod
+    }
+
+    /// Its spec, if it has one: the API server lets none in without.
+    pub fn spec(&self) -> Option<&PodSpec> {
+        self.pod.spec.as_ref()
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.pod.metadata.labels.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Its tolerations.
+    pub fn tolerations(&self) -> &[Toleration] {
+        self.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
+    }
+
+    /// The node that it is bound to.
+    pub fn node_name(&self) -> Option<&str> {
+        self.spec()?.node_name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The scheduler that is to bind it.
+    pub fn scheduler_name(&self) -> &str {
+        self.spec().and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or("default-scheduler")
+    }
+
+    /// Whether its deletion has begun.
+    pub fn is_deleting(&self) -> bool {
+        self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether it has ended for good and holds nothing any more.
+    pub fn is_terminal(&self) -> bool {
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    }
+
+    /// The images that it needs, one a container, init containers included.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let spec = self.spec();
+        let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
+        let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+        init.iter().chain(containers).map(|container| container.image.as_deref().unwrap_or_default())
+    }
+}
+
+fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let of_container = |container: &Container| container.ports.clone().unwrap_or_default();
+    let ports = sidecars.chain(&spec.containers).flat_map(of_container);
+    ports
+        .filter_map(|port| {
+            Some(HostPort {
+                port: port.host_port.filter(|port| *port > 0)?,
+                ip: port.host_ip.unwrap_or_default(),
+                protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! What a pod says about other pods: affinity, anti-affinity and topology spread, in matching form.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use object::{LabelSelectorRequirement, Operator, Requirement, Selector};
+
+use super::{PodInfo, Snapshot};
+
+/// Something that counts more or less.
+#[derive(Clone, Debug)]
+pub struct Weighted<T> {
+    /// How much it counts.
+    pub weight: i64,
+    /// What counts.
+    pub term: T,
+}
+
+/// What a pod says about other pods.
+#[derive(Clone, Debug, Default)]
+pub struct PodTerms {
+    /// Pods that must run in the same domain.
+    pub required_affinity: Vec<AffinityTerm>,
+    /// Pods that must not run in the same domain.
+    pub required_anti_affinity: Vec<AffinityTerm>,
+    /// Pods that should run in the same domain (weight above 0), or should not (below 0).
+    pub preferred: Vec<Weighted<AffinityTerm>>,
+    /// `DoNotSchedule` constraints.
+    pub hard_spread: Vec<SpreadConstraint>,
+    /// `ScheduleAnyway` constraints.
+    pub soft_spread: Vec<SpreadConstraint>,
+}
+
+/// A pod affinity term: which pods, and in which sense near.
+#[derive(Clone, Debug)]
+pub struct AffinityTerm {
+    /// The node label whose value names the domain.
+    pub topology_key: String,
+    namespaces: Vec<String>,
+    namespace_selector: Selector,
+    selector: Selector,
+}
+
+/// A topology spread constraint. See KEP-895 and KEP-3094.
+#[derive(Clone, Debug)]
+pub struct SpreadConstraint {
+    /// The node label whose value names the domain.
+    pub topology_key: String,
+    /// How far the domains may differ.
+    pub skew_max: i64,
+    /// With fewer domains than this the emptiest counts as empty.
+    pub domains_min: i64,
+    /// The pods that count.
+    pub selector: Selector,
+    /// Whether nodes count that the pod's node affinity excludes.
+    pub ignore_affinity: bool,
+    /// Whether nodes count only if the pod tolerates their taints.
+    pub honor_taints: bool,
+}
+
+impl PodTerms {
+    /// Reads them from a pod.
+    pub fn new(pod: &Pod) -> PodTerms {
+        let mut terms = PodTerms::default();
+        let Some(spec) = &pod.spec else { return terms };
+        let affinity = spec.affinity.as_ref();
+        if let Some(affinity) = affinity.and_then(|affinity| affinity.pod_affinity.as_ref()) {
+            let required = affinity.required_during_scheduling_ignored_during_execution.iter().flatten();
+            terms.required_affinity = required.map(|term| AffinityTerm::new(term, pod)).collect();
+            let preferred = &affinity.preferred_during_scheduling_ignored_during_execution;
+            terms.prefer(preferred.as_deref(), pod, 1);
+        }
+        if let Some(affinity) = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref()) {
+            let required = affinity.required_during_scheduling_ignored_during_execution.iter().flatten();
+            terms.required_anti_affinity = required.map(|term| AffinityTerm::new(term, pod)).collect();
+            let preferred = &affinity.preferred_during_scheduling_ignored_during_execution;
+            terms.prefer(preferred.as_deref(), pod, -1);
+        }
+        for constraint in spec.topology_spread_constraints.iter().flatten() {
+            let hard = constraint.when_unsatisfiable == "DoNotSchedule";
+            let list = if hard { &mut terms.hard_spread } else { &mut terms.soft_spread };
+            list.push(SpreadConstraint::new(constraint, pod));
+        }
+        terms
+    }
+
+    fn prefer(&mut self, terms: Option<&[WeightedPodAffinityTerm]>, pod: &Pod, sign: i64) {
+        self.preferred.extend(terms.into_iter().flatten().map(|term| Weighted {
+            weight: sign * i64::from(term.weight),
+            term: AffinityTerm::new(&term.pod_affinity_term, pod),
+        }));
+    }
+
+    /// Whether other pods have to be looked at when this one runs.
+    pub fn has_affinity(&self) -> bool {
+        !(self.required_affinity.is_empty()
+            && self.required_anti_affinity.is_empty()
+            && self.preferred.is_empty())
+    }
+}
+
+impl AffinityTerm {
+    fn new(term: &PodAffinityTerm, pod: &Pod) -> AffinityTerm {
+        let mut namespaces = term.namespaces.clone().unwrap_or_default();
+        if namespaces.is_empty() && term.namespace_selector.is_none() {
+            namespaces.extend(pod.metadata.namespace.clone());
+        }
+        AffinityTerm {
+            topology_key: term.topology_key.clone(),
+            namespaces,
+            namespace_selector: selector(term.namespace_selector.as_ref()),
+            // `matchLabelKeys` and `mismatchLabelKeys` are merged into the selector when the pod is created.
+            selector: selector(term.label_selector.as_ref()),
+        }
+    }
+
+    /// Whether the term means this pod.
+    pub fn matches(&self, pod: &PodInfo, snapshot: &Snapshot) -> bool {
+        let namespace = pod.key.namespace();
+        (self.namespaces.iter().any(|listed| listed == namespace)
+            || self.namespace_selector.matches(snapshot.namespace_labels(namespace)))
+            && self.selector.matches(pod.labels())
+    }
+}
+
+impl SpreadConstraint {
+    fn new(from: &TopologySpreadConstraint, pod: &Pod) -> SpreadConstraint {
+        let mut selector = selector(from.label_selector.as_ref());
+        let keys = from.match_label_keys.iter().flatten();
+        let added: Vec<Requirement> = keys
+            .filter_map(|key| {
+                let value = pod.metadata.labels.as_ref()?.get(key)?;
+                Requirement::new(key, Operator::In, vec![value.clone()]).ok()
+            })
+            .collect();
+        if let Some(requirements) = selector.requirements()
+            && !added.is_empty()
+        {
+            selector = Selector::new(requirements.iter().cloned().chain(added));
+        }
+        SpreadConstraint {
+            topology_key: from.topology_key.clone(),
+            skew_max: i64::from(from.max_skew),
+            domains_min: i64::from(from.min_domains.unwrap_or(1)),
+            selector,
+            ignore_affinity: from.node_affinity_policy.as_deref() == Some("Ignore"),
+            honor_taints: from.node_taints_policy.as_deref() == Some("Honor"),
+        }
+    }
+
+    /// How many pods of a namespace the constraint counts among these. Pods in deletion do not count.
+    pub fn count(&self, namespace: &str, pods: &[std::sync::Arc<PodInfo>]) -> i64 {
+        let counted = pods.iter().filter(|pod| {
+            pod.key.namespace() == namespace && !pod.is_deleting() && self.selector.matches(pod.labels())
+        });
+        counted.count() as i64
+    }
+}
+
+/// The matching form of a selector: none matches nothing, as does one that is malformed.
+fn selector(of: Option<&LabelSelector>) -> Selector {
+    let Some(of) = of else { return Selector::nothing() };
+    let labels: BTreeMap<String, String> = of.match_labels.clone().unwrap_or_default();
+    let expressions = of.match_expressions.iter().flatten();
+    let selector = object::LabelSelector {
+        match_labels: labels.into_iter().collect(),
+        match_expressions: expressions
+            .map(|expression| LabelSelectorRequirement {
+                key: expression.key.clone(),
+                operator: expression.operator.clone(),
+                values: expression.values.clone().unwrap_or_default(),
+            })
+            .collect(),
+    };
+    selector.to_selector().unwrap_or_else(|_| Selector::nothing())
+}
