@@ -1,0 +1,54 @@
+//! What can go wrong on a test host.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why a test host, or a program on it, did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum TestbedError {
+    /// The machine refused something that the host needs.
+    #[error("cannot {task}: {source}")]
+    Io {
+        /// What was tried.
+        task: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The namespaces could not be set up (they take root).
+    #[error("cannot set up a test host: {0}")]
+    Setup(String),
+    /// A command failed.
+    #[error("{command}: {status}\n{output}")]
+    Failed {
+        /// The command with its arguments.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, on both streams.
+        output: String,
+    },
+    /// A program that should run has ended.
+    #[error("{program} ended by itself; its last words:\n{words}")]
+    Ended {
+        /// The program.
+        program: String,
+        /// The end of its log.
+        words: String,
+    },
+    /// Something did not come about.
+    #[error("{what}: not within {limit:?}; the last look showed: {last}")]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        limit: Duration,
+        /// What was there instead.
+        last: String,
+    },
+}
+
+/// Turns an error of the system into ours.
+pub(crate) fn cannot(task: impl Into<String>) -> impl FnOnce(std::io::Error) -> TestbedError {
+    let task = task.into();
+    move |source| TestbedError::Io { task, source }
+}

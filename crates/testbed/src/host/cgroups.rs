@@ -1,0 +1,129 @@
+//! The part of each cgroup hierarchy that a test host sees as the whole.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::cannot;
+use crate::{TestbedError, until};
+
+/// How names of test hosts begin; the id of the test's process follows.
+pub(super) const PREFIX: &str = "ironhull-test-";
+
+/// How long the kernel may take to let go of a cgroup whose processes have ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A cgroup of the host's name in every hierarchy.
+#[derive(Debug)]
+pub(super) struct HostCgroups {
+    mounts: BTreeSet<PathBuf>,
+    name: String,
+}
+
+impl HostCgroups {
+    /// Makes the cgroups.
+    pub(super) fn create(name: &str) -> Result<HostCgroups, TestbedError> {
+        let mounts = mounts()?;
+        let cgroups = HostCgroups { mounts, name: name.to_owned() };
+        for mount in &cgroups.mounts {
+            delegate(mount);
+            let directory = mount.join(name);
+            fs::create_dir(&directory).map_err(cannot(format!("make the cgroup {}", directory.display())))?;
+            // In v1 a new cpuset is empty, and nobody can enter an empty one.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(all) = fs::read(mount.join(file)) {
+                    let _ = fs::write(directory.join(file), all);
+                }
+            }
+        }
+        Ok(cgroups)
+    }
+
+    /// Moves the processes that hold the host's namespaces out of the way: in v2 a cgroup with processes cannot
+    /// give controllers to those below.
+    pub(super) fn settle(&self, processes: &[u32]) -> Result<(), TestbedError> {
+        let is_v2 = |directory: &PathBuf| directory.join("cgroup.controllers").exists();
+        for directory in self.directories().into_iter().filter(is_v2) {
+            let leaf = directory.join("holder");
+            fs::create_dir(&leaf).map_err(cannot(format!("make the cgroup {}", leaf.display())))?;
+            for process in processes {
+                fs::write(leaf.join("cgroup.procs"), process.to_string())
+                    .map_err(cannot("move the host's first process"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where hierarchies are mounted.
+    pub(super) fn mounts(&self) -> impl Iterator<Item = &PathBuf> {
+        self.mounts.iter()
+    }
+
+    /// The host's cgroups.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        self.mounts.iter().map(|mount| mount.join(&self.name)).collect()
+    }
+
+    /// Removes the cgroups with all below, of which no process is left.
+    pub(super) fn remove(&self) {
+        for directory in self.directories() {
+            let _ = until("the end of a cgroup", PATIENCE, || {
+                remove_tree(&directory);
+                if directory.exists() { Err(directory.display().to_string()) } else { Ok(()) }
+            });
+        }
+    }
+}
+
+/// Lets cgroups below the root of a v2 hierarchy use what the root has; of v1 this is neither possible nor needed.
+fn delegate(mount: &Path) {
+    let Ok(controllers) = fs::read_to_string(mount.join("cgroup.controllers")) else { return };
+    for controller in controllers.split_whitespace() {
+        let _ = fs::write(mount.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+fn mounts() -> Result<BTreeSet<PathBuf>, TestbedError> {
+    let mounts = fs::read_to_string("/proc/mounts").map_err(cannot("read /proc/mounts"))?;
+    let found = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next()?, fields.next()?);
+        matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(place))
+    });
+    Ok(found.filter(|place| place.starts_with("/sys/fs/cgroup")).collect())
+}
+
+/// Removes a cgroup and those below, as far as they have no processes.
+fn remove_tree(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(directory);
+}
+
+/// Removes what hosts of tests that were killed have left: their processes, mounts and interfaces went with them.
+pub(super) fn sweep() {
+    for mount in mounts().into_iter().flatten() {
+        for name in left_over(&mount) {
+            remove_tree(&mount.join(name));
+        }
+    }
+    let directory = std::env::temp_dir();
+    for name in left_over(&directory) {
+        let _ = fs::remove_dir_all(directory.join(name));
+    }
+}
+
+/// The entries of hosts whose test does not run any more.
+fn left_over(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_over = |name: &String| {
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+    };
+    names.filter(is_over).collect()
+}

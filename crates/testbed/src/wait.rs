@@ -1,0 +1,51 @@
+//! Waiting for what cannot be watched.
+
+use std::time::Duration;
+
+use crate::TestbedError;
+
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Looks until there is something to see, and returns it. A look that sees nothing tells what it saw instead.
+///
+/// For processes, files and pages. What the API tells is better waited for with `kubectl wait`.
+///
+/// # Errors
+/// [`TestbedError::Late`] after `limit`, not counting the time that the looks themselves take.
+pub fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> Result<T, TestbedError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match look() {
+            Ok(seen) => return Ok(seen),
+            Err(last) if waited >= limit => {
+                return Err(TestbedError::Late { what: what.to_owned(), limit, last });
+            }
+            Err(_) => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_look_is_told() {
+        let mut left = 3;
+        let mut look = || {
+            left -= 1;
+            if left == 0 { Ok("there") } else { Err(format!("{left} left")) }
+        };
+        assert_eq!(until("the thing", Duration::from_secs(9), &mut look).unwrap(), "there");
+        let error = until("the thing", Duration::ZERO, look).unwrap_err().to_string();
+        assert_eq!(error, "the thing: not within 0ns; the last look showed: -1 left");
+    }
+}
