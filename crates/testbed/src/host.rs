@@ -18,9 +18,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::TestbedError;
 use crate::error::cannot;
 use crate::process::{Process, only_child};
+use crate::{TestbedError, output};
 use cgroups::HostCgroups;
 
 /// The host's address on its uplink (of a network for documentation, RFC 5737).
@@ -47,7 +47,17 @@ for mount in "$@"; do
   mount --bind "$mount/$host" "$mount"
 done
 hostname "$host"
-mount --bind "$directory/resolv.conf" /etc/resolv.conf
+mount -t tmpfs run /run
+for place in etc opt var/lib var/log; do
+  mkdir -p "$directory/changes/$place" "$directory/work/$place"
+  layers="lowerdir=/$place,upperdir=$directory/changes/$place,workdir=$directory/work/$place"
+  mount -t overlay overlay -o "$layers" "/$place"
+done
+# A link here may lead to /run, which is new.
+resolv=$(readlink -m /etc/resolv.conf)
+mkdir -p "${resolv%/*}"
+[ -e "$resolv" ] || : > "$resolv"
+mount --bind "$directory/resolv.conf" "$resolv"
 ip link set lo up
 : > "$directory/outside"
 unshare --net="$directory/outside" true
@@ -136,6 +146,18 @@ impl Host {
     /// The host's network namespace, for sockets of the test itself.
     pub fn network_namespace(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/ns/net", self.init))
+    }
+
+    /// The files that programs on the host have made or changed in its `/etc`, `/opt`, `/var/lib`, `/var/log` and
+    /// `/run`, which are the host's own.
+    ///
+    /// # Errors
+    /// If the host cannot be looked at.
+    pub fn changed_files(&self) -> Result<String, TestbedError> {
+        let changes = self.directory().join("changes");
+        let mut find = self.command("find");
+        find.arg("/run").arg(changes).args(["-mindepth", "1", "!", "-type", "d"]);
+        output(&mut find)
     }
 
     /// The host's own directory below each cgroup hierarchy of this machine.

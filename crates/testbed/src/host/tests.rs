@@ -2,7 +2,6 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use super::*;
-use crate::output;
 
 fn shell(host: &Host, script: &str) -> String {
     output(host.command("sh").args(["-ec", script])).unwrap()
@@ -21,6 +20,11 @@ fn hosts_are_apart_and_reach_outside() {
     shell(&first, "mount -t tmpfs here /mnt && touch /mnt/file");
     shell(&second, "test ! -e /mnt/file");
     assert!(!Path::new("/mnt/file").exists());
+    assert_eq!(first.changed_files().unwrap(), "");
+    shell(&first, "echo x > /var/lib/of-the-test; mkdir /run/directory");
+    let changes = first.directory().join("changes/var/lib/of-the-test");
+    assert_eq!(first.changed_files().unwrap().trim(), changes.to_str().unwrap());
+    assert!(!Path::new("/var/lib/of-the-test").exists());
     let mut page = first.command_outside("busybox");
     fs::write(first.directory().join("index.html"), "from outside").unwrap();
     page.args(["httpd", "-f", "-p", &format!("{OUTSIDE_ADDRESS}:80"), "-h"]).arg(first.directory());
