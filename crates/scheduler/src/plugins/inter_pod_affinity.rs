@@ -1,6 +1,7 @@
 //! Affinity between pods: which pods must, must not, should or should not share a domain.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Verdict,
@@ -25,10 +26,12 @@ impl Plugin for InterPodAffinity {
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
             // Terms that match depend on namespaces too, so only what can be told without them counts: a new pod
-            // can fulfil an affinity; one that goes can lift an anti-affinity, its own or the waiting pod's.
+            // can fulfil an affinity; one that goes can lift an anti-affinity, its own or the waiting pod's, or
+            // leave the waiting pod as the first of a series.
             Subject::Pod(None, Some(_)) => !pod.pod_terms.required_affinity.is_empty(),
             Subject::Pod(Some(gone), None) => {
-                !pod.pod_terms.required_anti_affinity.is_empty()
+                !pod.pod_terms.required_affinity.is_empty()
+                    || !pod.pod_terms.required_anti_affinity.is_empty()
                     || !gone.pod_terms.required_anti_affinity.is_empty()
             }
             _ => true,
@@ -39,13 +42,13 @@ impl Plugin for InterPodAffinity {
 /// A term and what counts for it in each domain.
 #[derive(Debug)]
 struct Counted {
-    topology: Topology,
+    topology: Arc<Topology>,
     counts: Vec<i64>,
 }
 
 impl Counted {
     fn new(snapshot: &Snapshot, key: &str) -> Counted {
-        let topology = Topology::new(snapshot, key);
+        let topology = snapshot.topology(key);
         Counted { counts: vec![0; topology.count()], topology }
     }
 

@@ -1,5 +1,7 @@
 //! Topology spread constraints: keeps the pods of a selector evenly spread over domains. See KEP-895.
 
+use std::sync::Arc;
+
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Verdict,
 };
@@ -39,7 +41,7 @@ impl Plugin for PodTopologySpread {
 /// A hard constraint and the pods that it counts in each domain.
 #[derive(Debug)]
 pub struct Hard {
-    topology: Topology,
+    topology: Arc<Topology>,
     pods: Vec<i64>,
     /// How many the emptiest domain has.
     pods_min: i64,
@@ -56,8 +58,8 @@ impl Filter for PodTopologySpread {
         if constraints.is_empty() {
             return PreFilter::Skip;
         }
-        let topologies: Vec<Topology> =
-            constraints.iter().map(|each| Topology::new(snapshot, &each.topology_key)).collect();
+        let topologies: Vec<Arc<Topology>> =
+            constraints.iter().map(|each| snapshot.topology(&each.topology_key)).collect();
         let mut pods: Vec<Vec<Option<i64>>> =
             topologies.iter().map(|topology| vec![None; topology.count()]).collect();
         for node in snapshot.nodes() {
@@ -90,7 +92,7 @@ impl Filter for PodTopologySpread {
 }
 
 impl Hard {
-    fn new(from: &SpreadConstraint, pod: &PodInfo, topology: Topology, pods: Vec<Option<i64>>) -> Hard {
+    fn new(from: &SpreadConstraint, pod: &PodInfo, topology: Arc<Topology>, pods: Vec<Option<i64>>) -> Hard {
         let domains = pods.iter().flatten().count() as i64;
         let emptiest = pods.iter().flatten().min().copied();
         // Without any domain that counts nothing can be uneven.
@@ -120,7 +122,7 @@ pub struct Soft {
 #[derive(Debug)]
 struct SoftConstraint {
     from: SpreadConstraint,
-    topology: Topology,
+    topology: Arc<Topology>,
     /// By domain; `None` where every node is a domain of its own.
     pods: Option<Vec<i64>>,
     /// A pod counts the more the more domains there are.
@@ -137,7 +139,7 @@ impl Score for PodTopologySpread {
         }
         let constraint = |from: &SpreadConstraint| SoftConstraint {
             from: from.clone(),
-            topology: Topology::new(snapshot, &from.topology_key),
+            topology: snapshot.topology(&from.topology_key),
             pods: None,
             weight: 0.0,
         };

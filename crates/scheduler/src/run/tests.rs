@@ -93,6 +93,20 @@ async fn an_idle_scheduler_is_idle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_took_the_name_of_another_is_another() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    let mut old = raw_pod("p", containers(json!({"cpu": "4"})));
+    old.spec.as_mut().unwrap().node_name = Some("a".to_owned());
+    cluster.server.put(&old);
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let mut new = raw_pod("p", containers(json!({"cpu": "4"})));
+    new.metadata.uid = Some("new".to_owned());
+    cluster.server.put(&new);
+    assert_eq!(cluster.settle().await, ["p"], "the room of the old one is free");
+}
+
+#[tokio::test(start_paused = true)]
 async fn gated_pods_say_so() {
     let cluster = Cluster::start(Config::default());
     cluster.server.put(&*node("a", json!({})));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerImage, Node};
+use parking_lot::Mutex;
 
 use super::{NodeInfo, PodInfo};
 
@@ -17,6 +18,9 @@ impl NodeSlot {
         self.0 as usize
     }
 }
+
+/// So many topologies are kept: users can name as many keys as they like.
+const TOPOLOGIES_MAX: usize = 64;
 
 /// The nodes that have an image, and how many bytes it takes there.
 pub type ImageNodes = HashMap<NodeSlot, i64>;
@@ -32,6 +36,8 @@ pub struct Snapshot {
     with_affinity: BTreeSet<NodeSlot>,
     images: HashMap<String, ImageNodes>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
+    /// What [`Snapshot::topology`] worked out since the nodes last changed.
+    topologies: Mutex<HashMap<String, Arc<Topology>>>,
 }
 
 impl Snapshot {
@@ -87,6 +93,20 @@ impl Snapshot {
         self.images.get(name).or_else(|| self.images.get(&*normalized_image_name(name)?))
     }
 
+    /// The domains that the values of a label make. They are worked out once for many decisions.
+    pub fn topology(&self, key: &str) -> Arc<Topology> {
+        let mut known = self.topologies.lock();
+        if let Some(topology) = known.get(key) {
+            return Arc::clone(topology);
+        }
+        if known.len() >= TOPOLOGIES_MAX {
+            known.clear();
+        }
+        let topology = Arc::new(Topology::new(self, key));
+        known.insert(key.to_owned(), Arc::clone(&topology));
+        topology
+    }
+
     /// The labels of a namespace.
     pub fn namespace_labels(&self, name: &str) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
@@ -105,6 +125,9 @@ impl Snapshot {
         let info = self.slots[slot.index()].as_mut().expect("the slot was just looked up");
         let old = info.node().cloned();
         self.order_is_stale |= old.as_ref().is_none_or(|old| zone(old) != zone(&node));
+        if old.as_ref().is_none_or(|old| old.metadata.labels != node.metadata.labels) {
+            self.topologies.get_mut().clear();
+        }
         info.set_node(Some(Arc::clone(&node)));
         self.set_images(slot, old.as_deref(), Some(&node));
         slot
@@ -116,6 +139,7 @@ impl Snapshot {
         let old = info.node().cloned();
         info.set_node(None);
         self.order_is_stale = true;
+        self.topologies.get_mut().clear();
         self.set_images(slot, old.as_deref(), None);
         self.release(slot);
     }
@@ -224,7 +248,7 @@ fn normalized_image_name(name: &str) -> Option<String> {
     (!last.contains(':') && !last.contains('@')).then(|| format!("{name}:latest"))
 }
 
-/// The domains that the values of one node label make.
+/// The domains that the values of one node label make. Nodes without the label are in none.
 #[derive(Debug)]
 pub struct Topology {
     by_slot: Vec<Option<u32>>,
@@ -232,8 +256,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The domains of a label. Nodes without it are in none.
-    pub fn new(snapshot: &Snapshot, key: &str) -> Topology {
+    fn new(snapshot: &Snapshot, key: &str) -> Topology {
         let mut by_slot = vec![None; snapshot.slots()];
         let mut known: HashMap<&str, u32> = HashMap::new();
         for node in snapshot.nodes() {
@@ -247,7 +270,8 @@ impl Topology {
 
     /// The domain of a node, below [`Topology::count`].
     pub fn domain(&self, node: &NodeInfo) -> Option<usize> {
-        self.by_slot[node.slot.index()].map(|domain| domain as usize)
+        // A slot that is newer than this belongs to a node that only pods tell of.
+        self.by_slot.get(node.slot.index()).copied().flatten().map(|domain| domain as usize)
     }
 
     /// How many domains there are.

@@ -141,6 +141,28 @@ fn nodes_stand_zone_by_zone_in_turn() {
 }
 
 #[test]
+fn topologies_follow_the_labels() {
+    let labelled = |name, zone: &str| node(name, json!({"metadata": {"labels": {"zone": zone}}}));
+    let mut cache = cluster(&[labelled("a", "1"), labelled("b", "1"), node("c", json!({}))], &[]);
+    let domains = |cache: &mut super::Cache| {
+        let snapshot = cache.snapshot();
+        let topology = snapshot.topology("zone");
+        (topology.count(), ["a", "b", "c"].map(|name| topology.domain(snapshot.node_named(name)?)))
+    };
+    assert_eq!(domains(&mut cache), (1, [Some(0), Some(0), None]));
+    cache.set_node(labelled("c", "1"));
+    cache.set_node(labelled("b", "2"));
+    let (count, [a, b, c]) = domains(&mut cache);
+    assert_eq!((count, a == c, a == b), (2, true, false));
+    cache.remove_node("b");
+    assert_eq!(cache.snapshot().topology("zone").count(), 1);
+    // A node that only pods tell of is in no domain.
+    cache.set_pod(on("d", &pod("p", json!({}))), "d");
+    cache.set_pod(on("e", &pod("q", json!({}))), "e");
+    assert_eq!(cache.snapshot().topology("zone").count(), 1);
+}
+
+#[test]
 fn images_are_found_under_every_name_and_forgotten() {
     let images = |names: Value| node("a", json!({"status": {"images": [{"names": names, "sizeBytes": 7}]}}));
     let mut cache = cluster(&[images(json!(["docker.io/app:latest", "app@sha256:1"]))], &[]);
