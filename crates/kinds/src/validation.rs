@@ -19,8 +19,8 @@ mod tests;
 mod workload;
 
 pub use cluster::{
-    validate_lease, validate_namespace, validate_namespace_finalize, validate_namespace_status_update,
-    validate_node, validate_node_update,
+    validate_core_finalizers, validate_lease, validate_namespace, validate_namespace_finalize,
+    validate_namespace_status_update, validate_node, validate_node_update,
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
 pub use endpoints::{validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints};

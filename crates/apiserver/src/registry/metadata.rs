@@ -94,11 +94,25 @@ pub fn count_generation(object: &mut Value, old: &Value) {
 pub fn validate(endpoint: &Endpoint, object: &Value) -> Errors {
     let rule = endpoint.strategy.name_rule();
     let path = field::Path::root("metadata");
-    kinds::validation::validate_metadata(object.get("metadata"), endpoint.namespaced(), rule, &path)
+    let metadata = object.get("metadata");
+    let mut errors = kinds::validation::validate_metadata(metadata, endpoint.namespaced(), rule, &path);
+    errors.append(known_finalizers(endpoint, object));
+    errors
+}
+
+/// Kinds of the core group take finalizers of their own only with a domain.
+fn known_finalizers(endpoint: &Endpoint, object: &Value) -> Errors {
+    if endpoint.def.group.is_empty() {
+        kinds::validation::validate_core_finalizers(object.get("metadata"), &field::Path::root("metadata"))
+    } else {
+        Errors::new()
+    }
 }
 
 /// What is wrong with a change of metadata.
-pub fn validate_update(object: &Value, old: &Value) -> Errors {
+pub fn validate_update(endpoint: &Endpoint, object: &Value, old: &Value) -> Errors {
     let path = field::Path::root("metadata");
-    kinds::validation::validate_metadata_update(object.get("metadata"), old.get("metadata"), &path)
+    let mut errors = kinds::validation::validate_metadata_update(object.get("metadata"), old.get("metadata"), &path);
+    errors.append(known_finalizers(endpoint, object));
+    errors
 }

@@ -126,7 +126,7 @@ impl Registry {
         if strategy.tracks_generation() {
             metadata::count_generation(object, old);
         }
-        let mut errors = metadata::validate_update(object, old);
+        let mut errors = metadata::validate_update(endpoint, object, old);
         errors.append(match part {
             Part::Main => strategy.validate_update(object, old),
             Part::Only(_) => strategy.validate_part_update(call.subresource, object, old),

@@ -131,6 +131,16 @@ fn validate_finalizer(errors: &mut Errors, finalizer: &Field<'_, '_>) {
     validate_finalizer_is_known(errors, &finalizer.path, finalizer.text());
 }
 
+/// What is wrong with the finalizers of a kind of the core group, besides their form.
+pub fn validate_core_finalizers(metadata: &Value, path: &Path<'_>) -> Errors {
+    let mut errors = Errors::new();
+    let path = path.child("finalizers");
+    for finalizer in metadata.get("finalizers").items().filter_map(Value::as_str) {
+        validate_finalizer_is_known(&mut errors, &path, finalizer);
+    }
+    errors
+}
+
 /// Finalizers without a domain are Kubernetes' own. Holds for the metadata of the core group's kinds, too.
 pub(crate) fn validate_finalizer_is_known(errors: &mut Errors, path: &Path<'_>, name: &str) {
     let standard = matches!(name, "kubernetes" | "orphan" | "foregroundDeletion");

@@ -126,19 +126,21 @@ pub(crate) fn validate_annotations(annotations: &Value, path: &Path<'_>, errors:
 
 fn validate_owners(owners: &Value, path: &Path<'_>, errors: &mut Errors) {
     let mut first_controller: Option<String> = None;
-    for owner in owners.items() {
+    for (index, owner) in owners.items().enumerate() {
+        let item = path.index(index);
         let api_version = owner.str_at("apiVersion");
         let version = api_version.split_once('/').map_or(api_version, |(_, version)| version);
-        if version.is_empty() || api_version.matches('/').count() > 1 {
-            errors.invalid(&path.child("apiVersion"), api_version, "version must not be empty");
+        if !api_version.is_empty() && (version.is_empty() || api_version.matches('/').count() > 1) {
+            let message = "must be <group>/<version> or <version>";
+            errors.invalid(&item.child("apiVersion"), api_version, message);
         }
-        for member in ["kind", "name", "uid"] {
+        for member in ["apiVersion", "kind", "name", "uid"] {
             if owner.str_at(member).is_empty() {
-                errors.invalid(&path.child(member), "", "must not be empty");
+                errors.required(&item.child(member), "must not be empty");
             }
         }
         if api_version == "v1" && owner.str_at("kind") == "Event" {
-            errors.invalid(path, owner.clone(), "/v1, Kind=Event is disallowed from being an owner");
+            errors.invalid(&item, owner.clone(), "/v1, Kind=Event is disallowed from being an owner");
         }
         if owner.get("controller").as_bool() != Some(true) {
             continue;

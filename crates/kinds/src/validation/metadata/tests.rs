@@ -58,7 +58,7 @@ fn labels_annotations_owners_and_finalizers_are_checked() {
         [
             "metadata.labels",
             "metadata.annotations",
-            "metadata.ownerReferences.uid",
+            "metadata.ownerReferences[1].uid",
             "metadata.finalizers",
             "metadata.managedFields[0].operation",
             "metadata.managedFields[0].manager",
