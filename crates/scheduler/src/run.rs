@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use client::{Candidate, Change, EventType, Informers, Recorder};
+use client::{Candidate, Change, Client, EventType, Informers, Recorder};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -43,16 +43,16 @@ impl Default for Config {
     }
 }
 
-/// Schedules until `cancel` is cancelled or, with a candidate, the lead is lost. Decisions that are made are
-/// still written before this returns.
-pub async fn run(informers: Informers, config: Config, cancel: CancellationToken) -> client::Outcome {
-    let client = informers.client().clone();
+/// Schedules until `cancel` is cancelled or, with a candidate, the lead is lost: then another may schedule, and
+/// upstream's process ends. Decisions that are made are still written before this returns. `client` writes under
+/// the scheduler's identity; `informers` may be shared with other components.
+pub async fn run(client: Client, informers: Informers, config: Config, cancel: CancellationToken) {
     match config.candidate.clone() {
-        Some(candidate) => candidate.run(&client, cancel, |cancel| schedule(informers, config, cancel)).await,
-        None => {
-            schedule(informers, config, cancel).await;
-            client::Outcome::Cancelled
+        Some(candidate) => {
+            let schedule = |cancel| schedule(client.clone(), informers, config, cancel);
+            candidate.run(&client, cancel, schedule).await;
         }
+        None => schedule(client, informers, config, cancel).await,
     }
 }
 
@@ -70,8 +70,7 @@ impl Shared {
     }
 }
 
-async fn schedule(informers: Informers, config: Config, cancel: CancellationToken) {
-    let client = informers.client().clone();
+async fn schedule(client: Client, informers: Informers, config: Config, cancel: CancellationToken) {
     let profile = plugins::default_profile();
     let percentage = config.percentage_of_nodes_to_score;
     let scheduler = Scheduler::new(&config.scheduler_name, profile, client.clock().clone(), percentage);
