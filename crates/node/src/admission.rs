@@ -1,0 +1,167 @@
+//! Whether a pod fits on the node: the checks that the node makes itself, whatever the scheduler thought
+//! (`pkg/kubelet/lifecycle/predicate.go`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Node, PodSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use object::Quantity;
+use parking_lot::Mutex;
+
+use crate::pod::{ContainerKind, PodInfo};
+
+#[cfg(test)]
+mod tests;
+
+/// Why a pod is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// The status's reason.
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// What a pod takes of the node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim {
+    /// By resource: thousandths of cores for `cpu`, else units.
+    requests: BTreeMap<String, i64>,
+    ports: BTreeSet<(String, i32, String)>,
+}
+
+impl Claim {
+    fn of(pod: &PodInfo) -> Claim {
+        Claim { requests: requests(pod), ports: host_ports(pod) }
+    }
+}
+
+/// The pods that are taken in, with what they take.
+#[derive(Default)]
+pub(crate) struct Admitted(Mutex<BTreeMap<String, Claim>>);
+
+impl Admitted {
+    /// Takes a pod in if it fits beside the others. One that is `known` to run here already is not refused.
+    pub(crate) fn admit(&self, pod: &PodInfo, node: &Node, known: bool) -> Result<(), Rejection> {
+        let claim = Claim::of(pod);
+        let mut admitted = self.0.lock();
+        if !known {
+            fits(pod, &claim, node, &admitted)?;
+        }
+        admitted.insert(pod.uid.clone(), claim);
+        Ok(())
+    }
+
+    /// Gives back what a pod took.
+    pub(crate) fn release(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+}
+
+fn fits(pod: &PodInfo, claim: &Claim, node: &Node, others: &BTreeMap<String, Claim>) -> Result<(), Rejection> {
+    let empty = BTreeMap::new();
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref()).unwrap_or(&empty);
+    let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
+    check("pods", 1, count, units("pods", allocatable.get("pods")))?;
+    for (resource, requested) in &claim.requests {
+        let used = others.values().filter_map(|other| other.requests.get(resource)).sum();
+        check(resource, *requested, used, units(resource, allocatable.get(resource)))?;
+    }
+    if !selector_matches(pod.spec(), node) {
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        return Err(Rejection { reason: "NodeAffinity", message: message.to_owned() });
+    }
+    if others.values().any(|other| ports_conflict(&claim.ports, &other.ports)) {
+        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return Err(Rejection { reason: "NodePorts", message: message.to_owned() });
+    }
+    Ok(())
+}
+
+/// A resource that the node says nothing of is not checked: the node may not be registered yet.
+fn check(resource: &str, requested: i64, used: i64, capacity: Option<i64>) -> Result<(), Rejection> {
+    let Some(capacity) = capacity else { return Ok(()) };
+    if requested == 0 || requested + used <= capacity {
+        return Ok(());
+    }
+    let reason = match resource {
+        "cpu" => "OutOfcpu",
+        "memory" => "OutOfmemory",
+        "ephemeral-storage" => "OutOfephemeral-storage",
+        "pods" => "OutOfpods",
+        _ => "OutOfExtendedResource",
+    };
+    let message = format!(
+        "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+    );
+    Err(Rejection { reason, message })
+}
+
+fn units(resource: &str, quantity: Option<&ApiQuantity>) -> Option<i64> {
+    let quantity = Quantity::parse(&quantity?.0).ok()?;
+    Some(if resource == "cpu" { quantity.milli_value() } else { quantity.value() })
+}
+
+/// What a pod requests: its containers together, or more where an init container needs more before them
+/// (`pkg/api/v1/resource`).
+fn requests(pod: &PodInfo) -> BTreeMap<String, i64> {
+    let of = |list: Option<&BTreeMap<String, ApiQuantity>>| -> BTreeMap<String, i64> {
+        let amounts = list.into_iter().flatten();
+        amounts.filter_map(|(name, quantity)| Some((name.clone(), units(name, Some(quantity))?))).collect()
+    };
+    let mut steady = BTreeMap::new();
+    let mut peak = BTreeMap::<String, i64>::new();
+    for container in &pod.containers {
+        let own = of(container.spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()));
+        match container.kind {
+            ContainerKind::Sidecar | ContainerKind::Regular => add(&mut steady, &own),
+            ContainerKind::Init => {
+                let mut meanwhile = steady.clone();
+                add(&mut meanwhile, &own);
+                for (name, amount) in meanwhile {
+                    let most = peak.entry(name).or_default();
+                    *most = (*most).max(amount);
+                }
+            }
+            ContainerKind::Ephemeral => {}
+        }
+    }
+    for (name, amount) in peak {
+        let most = steady.entry(name).or_default();
+        *most = (*most).max(amount);
+    }
+    let of_pod = of(pod.spec().resources.as_ref().and_then(|resources| resources.requests.as_ref()));
+    steady.extend(of_pod);
+    add(&mut steady, &of(pod.spec().overhead.as_ref()));
+    steady
+}
+
+fn add(sum: &mut BTreeMap<String, i64>, more: &BTreeMap<String, i64>) {
+    for (name, amount) in more {
+        *sum.entry(name.clone()).or_default() += amount;
+    }
+}
+
+fn host_ports(pod: &PodInfo) -> BTreeSet<(String, i32, String)> {
+    let ports = pod.containers.iter().flat_map(|container| container.spec.ports.iter().flatten());
+    ports
+        .filter_map(|port| {
+            let number = port.host_port.filter(|port| *port > 0)?;
+            let ip = port.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "0.0.0.0".to_owned());
+            Some((port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()), number, ip))
+        })
+        .collect()
+}
+
+fn ports_conflict(one: &BTreeSet<(String, i32, String)>, other: &BTreeSet<(String, i32, String)>) -> bool {
+    let any = |ip: &str| matches!(ip, "0.0.0.0" | "::");
+    one.iter().any(|(protocol, port, ip)| {
+        other.iter().any(|(p, n, i)| p == protocol && n == port && (i == ip || any(i) || any(ip)))
+    })
+}
+
+fn selector_matches(spec: &PodSpec, node: &Node) -> bool {
+    let labels = node.metadata.labels.as_ref();
+    let mut wanted = spec.node_selector.iter().flatten();
+    // A node that is not registered yet has no labels to judge by.
+    labels.is_none() || wanted.all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+}

@@ -1,0 +1,288 @@
+//! The agent: gives each pod a worker and hands on what concerns it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use client::{Change, Client, Informer, Informers, Recorder, Selection};
+use clock::Clock;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use parking_lot::Mutex;
+use runtime::cri::{ContainerEvent, CriError, ImageService, PodSandboxFilter, RuntimeService};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
+
+use crate::config::NodeConfig;
+use crate::host::Facts;
+use crate::images::Images;
+use crate::observed::label;
+use crate::probe::Prober;
+use crate::registration::Registration;
+use crate::shared::Shared;
+use crate::tls::TlsError;
+use crate::worker::{WorkerHandle, remove_orphan};
+
+/// The pause before the engine's events are subscribed to anew.
+const EVENTS_RETRY: Duration = Duration::from_secs(1);
+
+/// Why an agent could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The machine cannot be looked at, or a directory cannot be made.
+    #[error("prepare the node agent's directories")]
+    Directories(#[source] io::Error),
+    /// The node API's TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The node API cannot listen.
+    #[error("listen for the node API on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The workers by their pods' UIDs.
+#[derive(Default)]
+pub(crate) struct Pods {
+    workers: Mutex<HashMap<String, WorkerHandle>>,
+}
+
+impl Pods {
+    /// The pods that the agent looks after.
+    pub(crate) fn list(&self) -> Vec<Arc<Pod>> {
+        self.workers.lock().values().map(WorkerHandle::pod).collect()
+    }
+
+    /// The newest pod of this name.
+    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let pods = self.list();
+        let same = pods.into_iter().filter(|pod| {
+            pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
+        });
+        same.max_by_key(|pod| pod.metadata.creation_timestamp.clone())
+    }
+
+    fn object_changed(&self, id: &ObjectId) {
+        self.workers.lock().values().for_each(|worker| worker.object_changed(id));
+    }
+
+    fn wake(&self, uid: &str) {
+        if let Some(worker) = self.workers.lock().get(uid) {
+            worker.wake();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.workers.lock().values().for_each(WorkerHandle::wake);
+    }
+}
+
+/// A running node agent.
+///
+/// Dropping it is like [`Agent::shutdown`]: its tasks end, the containers live on.
+pub struct Agent {
+    pods: Arc<Pods>,
+    shared: Arc<Shared>,
+    ready: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Agent {
+    /// Starts an agent over an engine. It registers the node, takes over what runs, and follows the pods of its
+    /// node. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`AgentError`] where the machine or the configuration do not allow it. That the API server does not
+    /// answer is no error: the agent tries on.
+    pub async fn start(
+        config: NodeConfig,
+        client: Client,
+        informers: Informers,
+        runtime: Arc<dyn RuntimeService>,
+        images: Arc<dyn ImageService>,
+        clock: Clock,
+    ) -> Result<Agent, AgentError> {
+        for directory in [&config.root_dir, &config.log_dir] {
+            std::fs::create_dir_all(directory).map_err(AgentError::Directories)?;
+        }
+        let facts = Facts::gather(&config.root_dir).map_err(AgentError::Directories)?;
+        let pods = Arc::<Pods>::default();
+        let changed: Weak<Pods> = Arc::downgrade(&pods);
+        let objects = Arc::new(ObjectCache::new(client.clone(), move |id| {
+            if let Some(pods) = changed.upgrade() {
+                pods.object_changed(id);
+            }
+        }));
+        let recorder = Recorder::start(client.clone(), "kubelet", &config.node_name);
+        let of_node = |field: &str| format!("{field}={}", config.node_name);
+        let shared = Arc::new(Shared {
+            volumes: Volumes::new(&config.root_dir, client.clone(), Arc::clone(&objects)),
+            images: Images::new(images, Arc::clone(&objects), recorder.clone(), clock.clone()),
+            prober: Prober::new(Arc::clone(&runtime)),
+            admitted: Default::default(),
+            nodes: informers.select::<Node>(Selection::fields::<Node>(of_node("metadata.name"))),
+            services: informers.get(),
+            port: parking_lot::RwLock::new(config.port),
+            facts,
+            client,
+            clock,
+            runtime,
+            objects,
+            recorder,
+            config,
+        });
+        let informer = informers.select::<Pod>(Selection::fields::<Pod>(format!("spec.nodeName={}", shared.config.node_name)));
+        let (ready_sender, ready) = watch::channel(false);
+        let mut agent = Agent { pods, shared, ready, tasks: JoinSet::new() };
+        agent.keep_registered(ready_sender);
+        agent.follow_pods(informer);
+        agent.follow_engine();
+        Ok(agent)
+    }
+
+    /// Waits until the node is Ready at the API server.
+    pub async fn ready(&self) {
+        // The sender lives as long as the agent's tasks; without them nothing becomes ready.
+        if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The port that the node API listens on.
+    pub fn port(&self) -> u16 {
+        *self.shared.port.read()
+    }
+
+    /// Ends the agent. The containers live on; the next agent takes them over.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn keep_registered(&mut self, ready: watch::Sender<bool>) {
+        let node_changed = Arc::new(Notify::new());
+        let notify = Arc::clone(&node_changed);
+        self.shared.nodes.subscribe(move |change| {
+            let cidr = |node: Option<&Arc<Node>>| node.and_then(|node| node.spec.clone()).and_then(|spec| spec.pod_cidr);
+            if cidr(change.old.as_ref()) != cidr(change.new.as_ref()) {
+                notify.notify_one();
+            }
+        });
+        let registration = Registration { shared: Arc::clone(&self.shared), node_changed, ready };
+        self.tasks.spawn(registration.run());
+    }
+
+    fn follow_pods(&mut self, informer: Arc<Informer<Pod>>) {
+        let (finished, mut gone) = mpsc::unbounded_channel();
+        let (shared, pods) = (Arc::clone(&self.shared), Arc::downgrade(&self.pods));
+        informer.subscribe(move |change| {
+            if let Some(pods) = pods.upgrade() {
+                dispatch(&shared, &pods, change, &finished);
+            }
+        });
+        let (pods, shared) = (Arc::clone(&self.pods), Arc::clone(&self.shared));
+        self.tasks.spawn(async move {
+            informer.synced().await;
+            let orphans = remove_orphans(&shared, &pods);
+            let reap = async {
+                while let Some(uid) = gone.recv().await {
+                    pods.workers.lock().remove(&uid);
+                }
+            };
+            tokio::join!(orphans, reap);
+        });
+    }
+
+    fn follow_engine(&mut self) {
+        let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
+        self.tasks.spawn(async move {
+            loop {
+                if let Err(error) = follow_events(&shared, &pods).await {
+                    tracing::warn!(error = error.full_message(), "the engine's events broke off");
+                    tokio::time::sleep(EVENTS_RETRY).await;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.pods.workers.lock().values().for_each(WorkerHandle::abandon);
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("node", &self.shared.config.node_name).finish_non_exhaustive()
+    }
+}
+
+/// Hands a change of a pod to its worker, which is made if need be.
+fn dispatch(shared: &Arc<Shared>, pods: &Pods, change: &Change<Pod>, finished: &mpsc::UnboundedSender<String>) {
+    let uid = |pod: &Arc<Pod>| pod.metadata.uid.clone().unwrap_or_default();
+    let mut workers = pods.workers.lock();
+    if let Some(old) = &change.old
+        && change.new.as_ref().is_none_or(|new| uid(new) != uid(old))
+        && let Some(worker) = workers.get_mut(&uid(old))
+    {
+        worker.update(Arc::clone(old));
+        worker.removed();
+    }
+    if let Some(new) = &change.new {
+        match workers.get_mut(&uid(new)) {
+            Some(worker) => worker.update(Arc::clone(new)),
+            None => {
+                let worker = WorkerHandle::start(Arc::clone(shared), Arc::clone(new), finished.clone());
+                workers.insert(uid(new), worker);
+            }
+        }
+    }
+}
+
+/// Wakes the workers of pods that something happened to at the engine. Ends, with an error or not, when events
+/// may have been lost.
+async fn follow_events(shared: &Shared, pods: &Pods) -> Result<(), CriError> {
+    let mut events = shared.runtime.events().await?;
+    // What happened before is found by looking.
+    pods.wake_all();
+    while let Some(event) = events.next().await {
+        match pod_of(&event?) {
+            Some(uid) => pods.wake(&uid),
+            None => pods.wake_all(),
+        }
+    }
+    Ok(())
+}
+
+fn pod_of(event: &ContainerEvent) -> Option<String> {
+    event.pod_sandbox_status.as_ref()?.labels.get(label::POD_UID).cloned()
+}
+
+/// Ends and removes the pods that ran here but that the API server does not know any more.
+async fn remove_orphans(shared: &Arc<Shared>, pods: &Pods) {
+    let found = match orphans(shared).await {
+        Ok(found) => found,
+        Err(message) => {
+            tracing::warn!(message, "cannot look for orphaned pods");
+            return;
+        }
+    };
+    let known: BTreeSet<String> = pods.workers.lock().keys().cloned().collect();
+    let orphans = found.difference(&known).map(|uid| remove_orphan(Arc::clone(shared), uid.clone()));
+    futures::future::join_all(orphans).await;
+}
+
+/// The UIDs of all pods that left something on this node.
+async fn orphans(shared: &Shared) -> Result<BTreeSet<String>, String> {
+    let sandboxes = shared.runtime.list_pod_sandbox(&PodSandboxFilter::default()).await;
+    let sandboxes = sandboxes.map_err(|error| error.full_message())?;
+    let on_disk = shared.volumes.pods_on_disk().map_err(|error: VolumeError| error.full_message())?;
+    let labelled = sandboxes.iter().filter_map(|sandbox| sandbox.labels.get(label::POD_UID).cloned());
+    Ok(labelled.chain(on_disk).collect())
+}

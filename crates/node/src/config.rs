@@ -1,0 +1,94 @@
+//! How a node agent is set up.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::Taint;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The version that the node reports: that of the kubelet it stands for.
+pub const KUBELET_VERSION: &str = "v1.37.0";
+
+/// The settings of a node agent, validated by whoever makes them.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// The name of the Node object.
+    pub node_name: String,
+    /// The node's addresses; the first is its primary one.
+    pub node_ips: Vec<IpAddr>,
+    /// Where the agent keeps the pods' volumes; made if missing.
+    pub root_dir: PathBuf,
+    /// Where containers' logs are: `<log_dir>/<namespace>_<pod>_<uid>/<container>/<n>.log`.
+    pub log_dir: PathBuf,
+    /// Where links to the logs are made for collectors (upstream's `/var/log/containers`); `None` for none.
+    pub log_links_dir: Option<PathBuf>,
+    /// The directory of seccomp profiles that pods may name.
+    pub seccomp_dir: PathBuf,
+    /// The name servers of pods with `dnsPolicy: ClusterFirst`.
+    pub cluster_dns: Vec<IpAddr>,
+    /// The domain of the cluster, without dots at its ends.
+    pub cluster_domain: String,
+    /// The node's own name resolution.
+    pub resolv_conf: PathBuf,
+    /// The port of the node API; 0 takes any free one.
+    pub port: u16,
+    /// The address that the node API listens on.
+    pub bind_address: IpAddr,
+    /// The node API's TLS; without it there is no node API.
+    pub tls: Option<ServingTls>,
+    /// More labels of the Node object.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that the node registers with.
+    pub taints: Vec<Taint>,
+    /// How many pods may run.
+    pub pods_max: u32,
+    /// The cgroup of all pods, a path from the hierarchy's root.
+    pub cgroup_root: String,
+    /// The size of a log file at which a new one begins, in bytes.
+    pub log_bytes_max: u64,
+    /// How many log files a container keeps.
+    pub log_files_max: usize,
+}
+
+/// What the node API shows, and whom it believes.
+#[derive(Debug)]
+pub struct ServingTls {
+    /// The certificate and those that lead to its authority.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The certificate's key.
+    pub key: PrivateKeyDer<'static>,
+    /// The authorities of clients' certificates.
+    pub client_authorities: Vec<CertificateDer<'static>>,
+}
+
+impl NodeConfig {
+    /// Upstream's defaults for a node of this name and address.
+    pub fn new(node_name: impl Into<String>, node_ip: IpAddr, root_dir: impl Into<PathBuf>) -> NodeConfig {
+        NodeConfig {
+            node_name: node_name.into(),
+            node_ips: vec![node_ip],
+            root_dir: root_dir.into(),
+            log_dir: "/var/log/pods".into(),
+            log_links_dir: None,
+            seccomp_dir: "/var/lib/kubelet/seccomp".into(),
+            cluster_dns: Vec::new(),
+            cluster_domain: "cluster.local".to_owned(),
+            resolv_conf: "/etc/resolv.conf".into(),
+            port: 10250,
+            bind_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            tls: None,
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            pods_max: 110,
+            cgroup_root: "/kubepods".to_owned(),
+            log_bytes_max: 10 << 20,
+            log_files_max: 5,
+        }
+    }
+
+    /// Where the node API listens.
+    pub(crate) fn listen_address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind_address, self.port)
+    }
+}

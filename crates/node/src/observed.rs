@@ -1,0 +1,109 @@
+//! What the container engine has of a pod.
+
+use std::collections::BTreeMap;
+
+use runtime::cri::{
+    ContainerFilter, ContainerState, ContainerStatus, CriError, PodSandboxFilter, PodSandboxState, PodSandboxStatus,
+    RuntimeService, StringMap,
+};
+
+/// Labels and annotations by which pods and containers are found again, upstream's
+/// (`pkg/kubelet/kuberuntime/labels.go`).
+pub(crate) mod label {
+    pub(crate) const POD_NAME: &str = "io.kubernetes.pod.name";
+    pub(crate) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
+    pub(crate) const POD_UID: &str = "io.kubernetes.pod.uid";
+    pub(crate) const CONTAINER_NAME: &str = "io.kubernetes.container.name";
+    pub(crate) const CONTAINER_HASH: &str = "io.kubernetes.container.hash";
+    pub(crate) const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
+    pub(crate) const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
+    pub(crate) const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+    pub(crate) const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
+}
+
+/// The sandboxes and containers of one pod.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    /// The newest first.
+    pub(crate) sandboxes: Vec<PodSandboxStatus>,
+    /// By name, the newest first.
+    pub(crate) containers: BTreeMap<String, Vec<ContainerStatus>>,
+}
+
+impl Observed {
+    /// Asks the engine.
+    pub(crate) async fn ask(runtime: &dyn RuntimeService, pod_uid: &str) -> Result<Observed, CriError> {
+        let labels = StringMap::from([(label::POD_UID.to_owned(), pod_uid.to_owned())]);
+        let filter = PodSandboxFilter { label_selector: labels.clone(), ..Default::default() };
+        let mut sandboxes = Vec::new();
+        for sandbox in runtime.list_pod_sandbox(&filter).await? {
+            sandboxes.extend(present(runtime.pod_sandbox_status(&sandbox.id).await)?);
+        }
+        let filter = ContainerFilter { label_selector: labels, ..Default::default() };
+        let mut containers = Vec::new();
+        for container in runtime.list_containers(&filter).await? {
+            if let Some(mut status) = present(runtime.container_status(&container.id).await)? {
+                status.pod_sandbox_id = container.pod_sandbox_id;
+                containers.push(status);
+            }
+        }
+        Ok(Observed::new(sandboxes, containers))
+    }
+
+    pub(crate) fn new(mut sandboxes: Vec<PodSandboxStatus>, containers: Vec<ContainerStatus>) -> Observed {
+        sandboxes.sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.metadata.attempt)));
+        let mut by_name = BTreeMap::<String, Vec<ContainerStatus>>::new();
+        for container in containers {
+            by_name.entry(container.metadata.name.clone()).or_default().push(container);
+        }
+        for statuses in by_name.values_mut() {
+            statuses.sort_by_key(|status| std::cmp::Reverse((status.metadata.attempt, status.created_at)));
+        }
+        Observed { sandboxes, containers: by_name }
+    }
+
+    /// The newest container of this name.
+    pub(crate) fn newest(&self, name: &str) -> Option<&ContainerStatus> {
+        self.containers.get(name)?.first()
+    }
+
+    /// The newest sandbox if it is ready.
+    pub(crate) fn ready_sandbox(&self) -> Option<&PodSandboxStatus> {
+        self.sandboxes.first().filter(|sandbox| sandbox.state == PodSandboxState::Ready)
+    }
+
+    pub(crate) fn all_containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.containers.values().flatten()
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.all_containers().filter(|status| status.state == ContainerState::Running)
+    }
+
+    /// Whether anything of the pod may still run.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.running().next().is_some() || self.sandboxes.iter().any(|sandbox| sandbox.state == PodSandboxState::Ready)
+    }
+
+    /// The pod's addresses, the primary one first; empty in the host's network.
+    pub(crate) fn ips(&self) -> Vec<String> {
+        let Some(sandbox) = self.ready_sandbox() else { return Vec::new() };
+        let network = &sandbox.network;
+        std::iter::once(&network.ip).chain(&network.additional_ips).filter(|ip| !ip.is_empty()).cloned().collect()
+    }
+}
+
+/// What vanished between list and look is no error.
+fn present<T>(result: Result<T, CriError>) -> Result<Option<T>, CriError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How often the container of this status was started anew.
+pub(crate) fn restart_count(status: &ContainerStatus) -> u32 {
+    let annotated = status.annotations.get(label::RESTART_COUNT).and_then(|count| count.parse().ok());
+    annotated.unwrap_or(status.metadata.attempt)
+}

@@ -1,0 +1,159 @@
+//! The node at the API server: its Node object, its status, and the lease that says it lives.
+//!
+//! The lease is renewed every 10 seconds. The status is written when it changes, and every 5 minutes (upstream's
+//! `nodeStatusReportFrequency`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{ClientError, EventType, Patch};
+use k8s_openapi::api::core::v1::{Node, NodeStatus, ObjectReference};
+use object::ObjectKey;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::shared::Shared;
+
+mod lease;
+mod node;
+
+/// How often the lease is renewed and the machine looked at.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often the status is written even if it is the same.
+const REPORT: Duration = Duration::from_secs(300);
+/// How often the engine is asked while it is not ready: nothing tells when it becomes so.
+const UNREADY_HEARTBEAT: Duration = Duration::from_millis(200);
+/// The pause after a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps the node registered.
+pub(crate) struct Registration {
+    pub(crate) shared: Arc<Shared>,
+    /// Told when the Node object changes.
+    pub(crate) node_changed: Arc<Notify>,
+    /// Set when the node is Ready at the API server.
+    pub(crate) ready: watch::Sender<bool>,
+}
+
+impl Registration {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) {
+        while let Err(error) = self.register().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot register the node");
+            tokio::time::sleep(RETRY).await;
+        }
+        self.event("Starting", "Starting kubelet.");
+        let mut lease = lease::Heartbeat::default();
+        let mut written: Option<(NodeStatus, Instant)> = None;
+        let mut pod_cidr = String::new();
+        let mut next_lease = Instant::now();
+        loop {
+            self.pass_on_pod_cidr(&mut pod_cidr).await;
+            let status = self.status(written.as_ref().map(|(status, _)| status)).await;
+            if let Err(error) = self.report(&status, &mut written).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the node's status");
+            }
+            let is_ready = node::is_ready(&status);
+            if Instant::now() >= next_lease {
+                match lease.renew(&self.shared).await {
+                    Ok(()) => next_lease = Instant::now() + HEARTBEAT,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the node's lease");
+                        next_lease = Instant::now() + RETRY;
+                    }
+                }
+            }
+            let next = if is_ready { next_lease } else { next_lease.min(Instant::now() + UNREADY_HEARTBEAT) };
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = self.node_changed.notified() => {}
+            }
+        }
+    }
+
+    fn key(&self) -> ObjectKey {
+        ObjectKey::cluster(self.shared.config.node_name.as_str())
+    }
+
+    fn event(&self, reason: &str, message: &str) {
+        let name = self.shared.config.node_name.clone();
+        let about = ObjectReference {
+            kind: Some("Node".to_owned()),
+            uid: Some(name.clone()),
+            name: Some(name),
+            ..ObjectReference::default()
+        };
+        self.shared.recorder.record(&about, EventType::Normal, reason, message);
+    }
+
+    /// Makes the Node object, or brings the labels of the one there is up to date.
+    async fn register(&self) -> Result<(), ClientError> {
+        let wanted = node::object(&self.shared.config, &self.shared.facts);
+        match self.shared.client.create(&wanted).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_already_exists() => {
+                let patch = json!({"metadata": {"labels": wanted.metadata.labels}});
+                self.shared.client.patch::<Node>(&self.key(), "", &Patch::Merge(patch)).await.map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the engine of the node's pod subnet as soon as it is known.
+    async fn pass_on_pod_cidr(&self, known: &mut String) {
+        let node = self.shared.node();
+        let spec = node.spec.as_ref();
+        let cidrs = spec.and_then(|spec| spec.pod_cidrs.clone()).unwrap_or_default();
+        let cidr = if cidrs.is_empty() { spec.and_then(|spec| spec.pod_cidr.clone()).unwrap_or_default() } else { cidrs.join(",") };
+        if cidr.is_empty() || cidr == *known {
+            return;
+        }
+        match self.shared.runtime.update_pod_cidr(&cidr).await {
+            Ok(()) => *known = cidr,
+            Err(error) => tracing::warn!(cidr, error = error.full_message(), "the engine refuses the pod subnet"),
+        }
+    }
+
+    async fn status(&self, written: Option<&NodeStatus>) -> NodeStatus {
+        let shared = &self.shared;
+        let runtime = shared.runtime.status().await.map_err(|error| error.full_message());
+        let version = shared.runtime.version().await.ok();
+        let images = shared.images.service().list_images(&Default::default()).await.unwrap_or_default();
+        let node = shared.node();
+        let old = written.or(node.status.as_ref()).cloned().unwrap_or_default();
+        node::status(node::Input {
+            config: &shared.config,
+            facts: &shared.facts,
+            runtime: runtime.as_ref(),
+            version: version.as_ref(),
+            images: &images,
+            port: *shared.port.read(),
+            old: &old,
+            now: shared.clock.now(),
+        })
+    }
+
+    /// Writes the status if it changed, or was not written for long.
+    async fn report(
+        &self,
+        status: &NodeStatus,
+        written: &mut Option<(NodeStatus, Instant)>,
+    ) -> Result<(), ClientError> {
+        let due = match written {
+            Some((old, at)) => node::differs(old, status) || at.elapsed() >= REPORT,
+            None => true,
+        };
+        if !due {
+            return Ok(());
+        }
+        let value = serde_json::to_value(status).map_err(|error| ClientError::decode("the node's status", error))?;
+        let patch = Patch::Strategic(json!({"status": value}));
+        self.shared.client.patch::<Node>(&self.key(), "status", &patch).await?;
+        if node::is_ready(status) {
+            self.ready.send_replace(true);
+        }
+        *written = Some((status.clone(), Instant::now()));
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! The Node object and its status, made from facts. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use runtime::cri::{Image, RuntimeCondition, RuntimeStatus, VersionInfo};
+
+use crate::config::{KUBELET_VERSION, NodeConfig};
+use crate::host::Facts;
+use crate::status::whole_seconds;
+
+/// Memory that pods do not get: below that upstream evicts.
+const MEMORY_RESERVED_BYTES: i64 = 100 << 20;
+/// How many images the status lists, and how many names of each.
+const IMAGES_MAX: usize = 50;
+const IMAGE_NAMES_MAX: usize = 5;
+
+/// What a status is made from.
+pub(super) struct Input<'a> {
+    pub(super) config: &'a NodeConfig,
+    pub(super) facts: &'a Facts,
+    /// What the engine says of itself, or why it says nothing.
+    pub(super) runtime: Result<&'a RuntimeStatus, &'a String>,
+    pub(super) version: Option<&'a VersionInfo>,
+    pub(super) images: &'a [Image],
+    pub(super) port: u16,
+    pub(super) old: &'a NodeStatus,
+    pub(super) now: Timestamp,
+}
+
+/// The Node object to register with.
+pub(super) fn object(config: &NodeConfig, facts: &Facts) -> Node {
+    let mut labels = config.labels.clone();
+    let hostname = config.node_name.clone();
+    let own = [
+        ("kubernetes.io/hostname", hostname.as_str()),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", facts.architecture),
+        ("beta.kubernetes.io/os", "linux"),
+        ("beta.kubernetes.io/arch", facts.architecture),
+    ];
+    labels.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Node {
+        metadata: ObjectMeta { name: Some(config.node_name.clone()), labels: Some(labels), ..ObjectMeta::default() },
+        spec: Some(NodeSpec {
+            taints: Some(config.taints.clone()).filter(|taints| !taints.is_empty()),
+            ..NodeSpec::default()
+        }),
+        ..Node::default()
+    }
+}
+
+/// The node's status.
+pub(super) fn status(input: Input<'_>) -> NodeStatus {
+    let Input { config, facts, .. } = input;
+    let internal = config.node_ips.iter().map(|ip| ("InternalIP", ip.to_string()));
+    let addresses = internal.chain([("Hostname", config.node_name.clone())]);
+    NodeStatus {
+        addresses: Some(
+            addresses.map(|(kind, address)| NodeAddress { type_: kind.to_owned(), address }).collect(),
+        ),
+        capacity: Some(resources(config, facts, 0, 0)),
+        allocatable: Some(resources(config, facts, MEMORY_RESERVED_BYTES, facts.storage_bytes / 10)),
+        conditions: Some(conditions(&input)),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(input.port) }),
+        }),
+        node_info: Some(system_info(&input)),
+        images: Some(images(input.images)),
+        runtime_handlers: input.runtime.ok().map(|runtime| handlers(runtime)),
+        ..NodeStatus::default()
+    }
+}
+
+fn resources(config: &NodeConfig, facts: &Facts, memory: i64, storage: i64) -> BTreeMap<String, Quantity> {
+    let mut resources = BTreeMap::from([
+        ("cpu".to_owned(), Quantity(facts.cpus.to_string())),
+        ("memory".to_owned(), Quantity(format!("{}Ki", (facts.memory_bytes - memory).max(0) / 1024))),
+        ("ephemeral-storage".to_owned(), Quantity(format!("{}Ki", (facts.storage_bytes - storage).max(0) / 1024))),
+        ("pods".to_owned(), Quantity(config.pods_max.to_string())),
+    ]);
+    for (name, bytes) in &facts.hugepages {
+        resources.insert(name.clone(), Quantity(bytes.to_string()));
+    }
+    resources
+}
+
+fn system_info(input: &Input<'_>) -> NodeSystemInfo {
+    let facts = input.facts;
+    let engine = input.version.map(|version| format!("{}://{}", version.runtime_name, version.runtime_version));
+    NodeSystemInfo {
+        architecture: facts.architecture.to_owned(),
+        boot_id: facts.boot_id.clone(),
+        container_runtime_version: engine.unwrap_or_default(),
+        kernel_version: facts.kernel_version.clone(),
+        kube_proxy_version: String::new(),
+        kubelet_version: KUBELET_VERSION.to_owned(),
+        machine_id: facts.machine_id.clone(),
+        operating_system: "linux".to_owned(),
+        os_image: facts.os_image.clone(),
+        system_uuid: facts.system_uuid.clone(),
+        ..NodeSystemInfo::default()
+    }
+}
+
+fn handlers(runtime: &RuntimeStatus) -> Vec<NodeRuntimeHandler> {
+    let handlers = runtime.runtime_handlers.iter();
+    handlers
+        .map(|handler| NodeRuntimeHandler {
+            name: Some(handler.name.clone()).filter(|name| !name.is_empty()),
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(handler.recursive_read_only_mounts),
+                user_namespaces: Some(handler.user_namespaces),
+            }),
+        })
+        .collect()
+}
+
+/// The largest images, as upstream lists them.
+fn images(all: &[Image]) -> Vec<ContainerImage> {
+    let mut all: Vec<&Image> = all.iter().collect();
+    all.sort_by(|one, other| other.size.cmp(&one.size).then_with(|| one.id.cmp(&other.id)));
+    let listed = all.into_iter().take(IMAGES_MAX);
+    listed
+        .map(|image| {
+            let names = image.repo_digests.iter().chain(&image.repo_tags).take(IMAGE_NAMES_MAX).cloned();
+            ContainerImage {
+                names: Some(names.collect()),
+                size_bytes: Some(i64::try_from(image.size).unwrap_or(i64::MAX)),
+            }
+        })
+        .collect()
+}
+
+fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
+    let problem = problem(input.runtime);
+    let fine = [
+        ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ];
+    let mut conditions: Vec<NodeCondition> =
+        fine.iter().map(|(kind, reason, message)| condition(input, kind, false, reason, message)).collect();
+    conditions.push(match problem {
+        None => condition(input, "Ready", true, "KubeletReady", "kubelet is posting ready status"),
+        Some(problem) => condition(input, "Ready", false, "KubeletNotReady", &problem),
+    });
+    // Conditions of others stay.
+    let others = input.old.conditions.iter().flatten();
+    let others: Vec<_> = others.filter(|c| conditions.iter().all(|own| own.type_ != c.type_)).cloned().collect();
+    conditions.extend(others);
+    conditions
+}
+
+fn condition(input: &Input<'_>, kind: &str, holds: bool, reason: &str, message: &str) -> NodeCondition {
+    let status = if holds { "True" } else { "False" };
+    let now = Time(whole_seconds(input.now));
+    let mut old = input.old.conditions.iter().flatten();
+    let same = old.find(|old| old.type_ == kind && old.status == status);
+    let since = same.and_then(|old| old.last_transition_time.clone());
+    NodeCondition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_heartbeat_time: Some(now.clone()),
+        last_transition_time: Some(since.unwrap_or(now)),
+    }
+}
+
+/// Why the node cannot run pods; `None` if it can.
+fn problem(runtime: Result<&RuntimeStatus, &String>) -> Option<String> {
+    let status = match runtime {
+        Ok(status) => status,
+        Err(error) => return Some(format!("container runtime is down: {error}")),
+    };
+    let failing = |kind: &str| status.conditions.iter().find(|condition| condition.kind == kind && !condition.status);
+    let describe = |what: &str, condition: &RuntimeCondition| {
+        let RuntimeCondition { kind, reason, message, .. } = condition;
+        format!("{what} not ready: {kind}=false reason:{reason} message:{message}")
+    };
+    let runtime = failing(RuntimeCondition::RUNTIME_READY).map(|c| describe("container runtime", c));
+    let network = failing(RuntimeCondition::NETWORK_READY).map(|c| describe("container runtime network", c));
+    let problems: Vec<String> = runtime.into_iter().chain(network).collect();
+    (!problems.is_empty()).then(|| problems.join(", "))
+}
+
+/// Whether a status says that the node is ready.
+pub(super) fn is_ready(status: &NodeStatus) -> bool {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Whether two statuses differ in more than the times of heartbeats.
+pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
+    let timeless = |status: &NodeStatus| {
+        let mut status = status.clone();
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        status
+    };
+    timeless(one) != timeless(other)
+}

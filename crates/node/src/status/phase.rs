@@ -1,0 +1,110 @@
+//! The phase of a pod (upstream's `getPhase`).
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
+
+use crate::pod::{ContainerKind, PodInfo, RestartPolicy};
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl Phase {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Phase::Pending => "Pending",
+            Phase::Running => "Running",
+            Phase::Succeeded => "Succeeded",
+            Phase::Failed => "Failed",
+        }
+    }
+
+    pub(crate) fn parse(text: Option<&str>) -> Option<Phase> {
+        match text? {
+            "Pending" => Some(Phase::Pending),
+            "Running" => Some(Phase::Running),
+            "Succeeded" => Some(Phase::Succeeded),
+            "Failed" => Some(Phase::Failed),
+            _ => None,
+        }
+    }
+
+    /// Nothing follows.
+    pub(crate) fn is_terminal(self) -> bool {
+        matches!(self, Phase::Succeeded | Phase::Failed)
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    waiting: usize,
+    running: usize,
+    stopped: usize,
+    succeeded: usize,
+}
+
+/// The exit code with which a container ended last, if it does not run.
+fn ended(state: Option<&ContainerState>) -> Option<i32> {
+    Some(state?.terminated.as_ref()?.exit_code)
+}
+
+pub(super) fn phase(
+    pod: &PodInfo,
+    init: &[ContainerStatus],
+    regular: &[ContainerStatus],
+    terminated: bool,
+) -> Phase {
+    let policy = pod.restart_policy();
+    let mut initializing = false;
+    for status in init {
+        let is_sidecar = pod.container(&status.name).is_some_and(|c| c.kind == ContainerKind::Sidecar);
+        let state = status.state.as_ref();
+        let code = ended(state).or_else(|| ended(status.last_state.as_ref()));
+        if is_sidecar {
+            initializing |= status.started != Some(true) && ended(state).is_none();
+            continue;
+        }
+        match ended(state) {
+            Some(0) => {}
+            _ if code.is_some_and(|code| code != 0) && policy == RestartPolicy::Never => return Phase::Failed,
+            _ => initializing = true,
+        }
+    }
+    let mut counts = Counts::default();
+    for status in regular {
+        let state = status.state.as_ref();
+        let is_running = state.is_some_and(|state| state.running.is_some());
+        match (is_running, ended(state), ended(status.last_state.as_ref())) {
+            (true, _, _) => counts.running += 1,
+            (false, Some(code), _) => {
+                counts.stopped += 1;
+                counts.succeeded += usize::from(code == 0);
+            }
+            // It waits to run again.
+            (false, None, Some(_)) => counts.stopped += 1,
+            (false, None, None) => counts.waiting += 1,
+        }
+    }
+    of_counts(&counts, initializing, policy, terminated)
+}
+
+fn of_counts(counts: &Counts, initializing: bool, policy: RestartPolicy, terminated: bool) -> Phase {
+    if terminated {
+        let all_went_well = counts.stopped > 0 && counts.stopped == counts.succeeded && counts.waiting == 0;
+        return if all_went_well { Phase::Succeeded } else { Phase::Failed };
+    }
+    match counts {
+        Counts { running: 0, .. } if initializing => Phase::Pending,
+        Counts { waiting: 1.., .. } => Phase::Pending,
+        Counts { running: 1.., .. } => Phase::Running,
+        Counts { stopped: 0, .. } => Phase::Pending,
+        _ if policy == RestartPolicy::Always => Phase::Running,
+        Counts { stopped, succeeded, .. } if stopped == succeeded => Phase::Succeeded,
+        _ if policy == RestartPolicy::Never => Phase::Failed,
+        _ => Phase::Running,
+    }
+}

@@ -1,0 +1,495 @@
+//! One pod's worker: a task that looks, decides and lets do, until the pod is gone.
+//!
+//! Each turn of [`Worker::run`] asks the engine what there is of the pod, makes a plan ([`crate::plan`]) and a
+//! status ([`crate::status`]), hands the status to its writer, and starts at most one [`Operation`]. What takes
+//! time happens in the operation, so that the worker hears at once of a changed pod, an ended container, a probe
+//! or a timer. A pod's life, as the worker sees it:
+//!
+//! ```text
+//! run ──(deleted, failed, done)──▶ terminate ──(nothing runs)──▶ clean up ──(gone from the API)──▶ remove
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::EventType;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use parking_lot::Mutex;
+use runtime::cri::ContainerState;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use volumes::Handle;
+
+use crate::backoff::Backoff;
+use crate::observed::Observed;
+use crate::plan::{self, Plan, backoff_key};
+use crate::pod::PodInfo;
+use crate::probe::PodProbes;
+use crate::shared::Shared;
+use crate::status::{self, Phase};
+use crate::waiting::Waiting;
+
+mod gc;
+mod hooks;
+mod messages;
+mod mounts;
+mod operation;
+mod remove;
+mod start;
+mod status_writer;
+mod sync;
+mod terminate;
+
+use operation::{Operation, Outcome};
+pub(crate) use remove::remove_orphan;
+use status_writer::StatusWriter;
+
+/// How long to wait before the engine is asked again after it failed.
+const ENGINE_RETRY: SignedDuration = SignedDuration::from_secs(2);
+/// How long to wait before a failed step is tried again; up to half as much again at random.
+const STEP_RETRY: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a worker is told.
+struct Inbox {
+    state: Mutex<InboxState>,
+    wake: Arc<Notify>,
+}
+
+struct InboxState {
+    pod: Arc<Pod>,
+    removed: bool,
+    refresh: bool,
+}
+
+/// A pod's worker, from outside.
+pub(crate) struct WorkerHandle {
+    inbox: Arc<Inbox>,
+    task: JoinHandle<()>,
+    references: std::collections::BTreeSet<volumes::ObjectId>,
+}
+
+impl WorkerHandle {
+    /// Starts the worker of a pod. Its UID is sent to `finished` when nothing is left of the pod.
+    pub(crate) fn start(shared: Arc<Shared>, pod: Arc<Pod>, finished: mpsc::UnboundedSender<String>) -> WorkerHandle {
+        let references = volumes::references(&pod);
+        let state = InboxState { pod: Arc::clone(&pod), removed: false, refresh: false };
+        let inbox = Arc::new(Inbox { state: Mutex::new(state), wake: Arc::default() });
+        let worker = Worker::new(shared, pod, Arc::clone(&inbox));
+        let task = tokio::spawn(async move {
+            let uid = worker.pod.uid.clone();
+            worker.run().await;
+            // The agent may be gone already.
+            let _ = finished.send(uid);
+        });
+        WorkerHandle { inbox, task, references }
+    }
+
+    /// Tells the worker of a newer version of its pod.
+    pub(crate) fn update(&mut self, pod: Arc<Pod>) {
+        self.references = volumes::references(&pod);
+        self.inbox.state.lock().pod = pod;
+        self.wake();
+    }
+
+    /// Tells the worker that the API server has the pod no more.
+    pub(crate) fn removed(&self) {
+        self.inbox.state.lock().removed = true;
+        self.wake();
+    }
+
+    /// Tells the worker that a ConfigMap or a Secret changed, if its pod uses it.
+    pub(crate) fn object_changed(&self, id: &volumes::ObjectId) {
+        if self.references.contains(id) {
+            self.inbox.state.lock().refresh = true;
+            self.wake();
+        }
+    }
+
+    /// Lets the worker look again.
+    pub(crate) fn wake(&self) {
+        self.inbox.wake.notify_one();
+    }
+
+    /// The pod as the worker was last told.
+    pub(crate) fn pod(&self) -> Arc<Pod> {
+        Arc::clone(&self.inbox.state.lock().pod)
+    }
+
+    /// Ends the worker where it stands. The pod lives on.
+    pub(crate) fn abandon(&self) {
+        self.task.abort();
+    }
+}
+
+/// An operation that runs.
+struct Running {
+    cancel: CancellationToken,
+    task: JoinHandle<Outcome>,
+    /// The grace period that it ends the pod with, in seconds.
+    grace_seconds: Option<i64>,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    pod: PodInfo,
+    observed: Observed,
+    probes: PodProbes,
+    backoff: Backoff,
+    /// Why containers could not be started.
+    waiting: BTreeMap<String, Waiting>,
+    retry_at: BTreeMap<String, Timestamp>,
+    /// What ended containers said.
+    messages: BTreeMap<String, String>,
+    status: PodStatus,
+    writer: StatusWriter,
+    running: Option<Running>,
+    /// When a step that failed is tried again.
+    step_retry_at: Option<Timestamp>,
+    /// When a volume must be set up again.
+    refresh_at: Option<Timestamp>,
+    refresh: bool,
+    /// Why the agent ends the pod.
+    failure: Option<(String, String)>,
+    admitted: bool,
+    removed: bool,
+    cleaned_up: bool,
+    finished: bool,
+    /// Keeps the objects followed that the pod refers to.
+    followed: Vec<Handle>,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, pod: Arc<Pod>, inbox: Arc<Inbox>) -> Worker {
+        let writer = StatusWriter::start(shared.client.clone(), Arc::clone(&pod));
+        let probes = PodProbes::new(Arc::clone(&inbox.wake));
+        let pod = PodInfo::new(pod);
+        let status = pod.api_status().clone();
+        Worker {
+            shared,
+            inbox,
+            observed: Observed::default(),
+            probes,
+            backoff: Backoff::default(),
+            waiting: BTreeMap::new(),
+            retry_at: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            status,
+            writer,
+            running: None,
+            step_retry_at: None,
+            refresh_at: None,
+            refresh: false,
+            failure: None,
+            admitted: false,
+            removed: false,
+            cleaned_up: false,
+            finished: false,
+            followed: Vec::new(),
+            pod,
+        }
+    }
+
+    async fn run(mut self) {
+        self.follow_objects();
+        loop {
+            let wake_at = self.turn().await;
+            if self.finished {
+                return;
+            }
+            self.wait(wake_at).await;
+        }
+    }
+
+    /// Waits for news, for the operation's end, or until `wake_at`.
+    async fn wait(&mut self, wake_at: Option<Timestamp>) {
+        let now = self.shared.clock.now();
+        let timer = async {
+            match wake_at {
+                Some(at) => tokio::time::sleep(at.duration_since(now).try_into().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let operation = async {
+            match &mut self.running {
+                Some(running) => (&mut running.task).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.inbox.wake.notified() => {}
+            () = timer => {}
+            result = operation => {
+                self.running = None;
+                match result {
+                    Ok(outcome) => self.absorb(outcome),
+                    Err(error) => {
+                        tracing::error!(pod = %self.pod.key, %error, "an operation on a pod broke down");
+                        self.retry_step();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks, decides and lets do; says when to look again at the latest.
+    async fn turn(&mut self) -> Option<Timestamp> {
+        self.read_inbox();
+        match Observed::ask(&*self.shared.runtime, &self.pod.uid).await {
+            Ok(observed) => self.observed = observed,
+            Err(error) => {
+                tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot ask the engine for a pod");
+                return Some(self.shared.clock.now() + ENGINE_RETRY);
+            }
+        }
+        self.admit();
+        self.check_deadline();
+        self.messages = messages::collect(&self.observed, std::mem::take(&mut self.messages));
+        let now = self.shared.clock.now();
+        let ending = self.must_end();
+        if ending {
+            self.probes.stop();
+        } else {
+            let ips = self.pod_ips();
+            self.probes.follow(&self.shared, &self.pod, &self.observed, &ips);
+        }
+        let plan = if ending { None } else { Some(self.make_plan(now)) };
+        self.publish_status(plan.as_ref(), now);
+        if self.must_end() {
+            self.end();
+        } else if let Some(plan) = &plan {
+            self.sync(plan, now);
+        }
+        let timers = [self.step_retry_at, self.refresh_at, self.deadline(), plan.and_then(|plan| plan.wake_at)];
+        timers.into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    fn read_inbox(&mut self) {
+        let (pod, removed) = {
+            let mut state = self.inbox.state.lock();
+            self.refresh |= std::mem::take(&mut state.refresh);
+            (Arc::clone(&state.pod), state.removed)
+        };
+        self.removed |= removed;
+        if self.refresh {
+            // What was missing may be there now.
+            self.retry_at.clear();
+            self.step_retry_at = None;
+        }
+        if !Arc::ptr_eq(&pod, &self.pod.pod) {
+            let changed = pod.metadata.labels != self.pod.pod.metadata.labels
+                || pod.metadata.annotations != self.pod.pod.metadata.annotations;
+            self.refresh |= changed;
+            self.pod = PodInfo::new(pod);
+            self.follow_objects();
+        }
+    }
+
+    fn follow_objects(&mut self) {
+        let ids = volumes::references(&self.pod.pod);
+        self.followed = ids.iter().map(|id| self.shared.objects.follow(id)).collect();
+    }
+
+    /// Whether the pod shall not run, or not any more.
+    fn must_end(&self) -> bool {
+        let phase = Phase::parse(self.status.phase.as_deref());
+        self.removed || self.pod.is_deleting() || self.failure.is_some() || phase.is_some_and(Phase::is_terminal)
+    }
+
+    fn is_terminated(&self) -> bool {
+        self.must_end() && !self.observed.is_alive() && self.running.is_none()
+    }
+
+    /// Takes a new pod in, or refuses it. A pod that ran already is not asked again.
+    fn admit(&mut self) {
+        if self.admitted || self.must_end() {
+            return;
+        }
+        self.admitted = true;
+        let known = !self.observed.sandboxes.is_empty() || self.status.start_time.is_some();
+        if let Err(rejection) = self.shared.admitted.admit(&self.pod, &self.shared.node(), known) {
+            self.shared.pod_event(&self.pod, EventType::Warning, rejection.reason, rejection.message.clone());
+            self.failure = Some((rejection.reason.to_owned(), format!("Pod was rejected: {}", rejection.message)));
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = self.pod.spec().active_deadline_seconds?;
+        let start = self.status.start_time.as_ref()?.0;
+        start.checked_add(SignedDuration::from_secs(seconds)).ok()
+    }
+
+    fn check_deadline(&mut self) {
+        let now = self.shared.clock.now();
+        if !self.must_end() && self.deadline().is_some_and(|at| at <= now) {
+            let message = "Pod was active on the node longer than the specified deadline";
+            self.shared.pod_event(&self.pod, EventType::Normal, "DeadlineExceeded", message);
+            self.failure = Some(("DeadlineExceeded".to_owned(), message.to_owned()));
+        }
+    }
+
+    fn pod_ips(&self) -> Vec<String> {
+        if self.pod.host_network() { self.shared.host_ips() } else { self.observed.ips() }
+    }
+
+    fn make_plan(&mut self, now: Timestamp) -> Plan {
+        let probes = self.probes.view();
+        let plan = plan::plan(plan::Input {
+            pod: &self.pod,
+            observed: &self.observed,
+            probes: &probes,
+            backoff: &self.backoff,
+            retry_at: &|name| self.retry_at.get(name).copied(),
+            now,
+        });
+        for (name, waiting) in &plan.waiting {
+            let known = self.waiting.insert(name.clone(), waiting.clone());
+            let Some(container) = self.pod.container(name).filter(|_| known.as_ref() != Some(waiting)) else { continue };
+            let message = format!("Back-off restarting failed container {name} in pod {}", self.pod.display());
+            self.shared.container_event(&self.pod, container, EventType::Warning, "BackOff", message);
+        }
+        plan
+    }
+
+    /// Makes the status and hands it to its writer.
+    fn publish_status(&mut self, plan: Option<&Plan>, now: Timestamp) {
+        let terminated = self.is_terminated();
+        let mut status = self.make_status(terminated, now);
+        let over = Phase::parse(status.phase.as_deref()).is_some_and(Phase::is_terminal);
+        if over && !terminated && plan.is_some() && !self.observed.is_alive() {
+            // It is done on its own: nothing follows.
+            status = self.make_status(true, now);
+        }
+        if over && (terminated || self.observed.running().next().is_none()) {
+            self.shared.admitted.release(&self.pod.uid);
+        }
+        self.status = status;
+        if !self.removed {
+            let delete = self.pod.is_deleting() && terminated && self.cleaned_up;
+            self.writer.write(Arc::clone(&self.pod.pod), self.status.clone(), delete);
+        }
+    }
+
+    fn make_status(&self, terminated: bool, now: Timestamp) -> PodStatus {
+        let input = status::Input {
+            pod: &self.pod,
+            observed: &self.observed,
+            probes: &self.probes.view(),
+            waiting: &self.waiting,
+            messages: &self.messages,
+            host_ips: &self.shared.host_ips(),
+            terminated,
+            failure: self.failure.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str())),
+            now,
+        };
+        status::status(input, &self.status)
+    }
+
+    /// Does what a plan says, unless something is under way.
+    fn sync(&mut self, plan: &Plan, now: Timestamp) {
+        let refresh = self.refresh || self.refresh_at.is_some_and(|at| at <= now);
+        let is_early = self.step_retry_at.is_some_and(|at| at > now);
+        if self.running.is_some() || (plan.is_empty() && !refresh) || (is_early && !refresh) {
+            return;
+        }
+        if plan.is_empty() && self.observed.ready_sandbox().is_none() {
+            return;
+        }
+        self.refresh = false;
+        for index in &plan.start {
+            let container = &self.pod.containers[*index];
+            let exited = self.observed.newest(container.name()).filter(|s| s.state == ContainerState::Exited);
+            if let Some(failed_at) = exited.and_then(|status| status.finished_at) {
+                self.backoff.fail(&backoff_key(&self.pod, container), failed_at, now);
+            }
+        }
+        self.begin(Operation::Sync(plan.clone()), None);
+    }
+
+    /// Ends the pod a step further.
+    fn end(&mut self) {
+        let now = self.shared.clock.now();
+        let grace_seconds = self.grace_seconds();
+        if let Some(running) = &self.running {
+            // What starts containers stops; what ends them hurries if there is less time now.
+            if running.grace_seconds.is_none_or(|given| grace_seconds < given) {
+                running.cancel.cancel();
+            }
+            return;
+        }
+        if self.step_retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        if self.observed.is_alive() {
+            self.begin(Operation::Terminate { grace_seconds }, Some(grace_seconds));
+        } else if !self.cleaned_up {
+            self.begin(Operation::CleanUp, Some(0));
+        } else if self.removed {
+            self.begin(Operation::Remove, Some(0));
+        }
+    }
+
+    /// How long containers have to end.
+    fn grace_seconds(&self) -> i64 {
+        match &self.failure {
+            // Upstream gives a pod past its deadline its own time.
+            Some(_) | None => self.pod.grace_period_seconds(),
+        }
+    }
+
+    fn begin(&mut self, operation: Operation, grace_seconds: Option<i64>) {
+        let cancel = CancellationToken::new();
+        let context = operation::Context {
+            shared: Arc::clone(&self.shared),
+            pod: self.pod.clone(),
+            observed: self.observed.clone(),
+            cancel: cancel.clone(),
+        };
+        let task = tokio::spawn(operation::run(context, operation));
+        self.running = Some(Running { cancel, task, grace_seconds });
+    }
+
+    /// Takes in what an operation has done.
+    fn absorb(&mut self, outcome: Outcome) {
+        self.step_retry_at = None;
+        match outcome {
+            Outcome::Synced(report) => {
+                let now = self.shared.clock.now();
+                self.refresh_at = report.refresh_at;
+                for (name, result) in report.containers {
+                    match result {
+                        Ok(()) => {
+                            self.waiting.remove(&name);
+                            self.retry_at.remove(&name);
+                        }
+                        Err(failure) => {
+                            let retry_at = failure.retry_at.unwrap_or_else(|| now + self.jittered(STEP_RETRY));
+                            self.waiting.insert(name.clone(), failure.waiting);
+                            self.retry_at.insert(name, retry_at);
+                        }
+                    }
+                }
+                if !report.complete {
+                    self.retry_step();
+                }
+            }
+            Outcome::Terminated(true) => {}
+            Outcome::CleanedUp(true) => self.cleaned_up = true,
+            Outcome::Removed(true) => self.finished = true,
+            Outcome::Terminated(false) | Outcome::CleanedUp(false) | Outcome::Removed(false) => self.retry_step(),
+        }
+    }
+
+    fn retry_step(&mut self) {
+        self.step_retry_at = Some(self.shared.clock.now() + self.jittered(SignedDuration::from_secs(1)));
+    }
+
+    fn jittered(&self, delay: SignedDuration) -> SignedDuration {
+        let half = u64::try_from(delay.as_millis() / 2).unwrap_or(0);
+        let more = self.shared.clock.random_below(half + 1);
+        delay + SignedDuration::try_from(Duration::from_millis(more)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,61 @@
+//! Dead containers and sandboxes that nobody needs any more.
+
+use runtime::cri::{ContainerState, PodSandboxState};
+
+use super::operation::Context;
+use super::remove::unlink_log;
+use crate::observed::Observed;
+
+/// How many dead containers of each name stay, for their logs.
+const DEAD_PER_NAME: usize = 1;
+
+/// What can be removed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Surplus {
+    /// Ids, with the paths of their logs.
+    containers: Vec<(String, String)>,
+    sandboxes: Vec<String>,
+}
+
+fn surplus(observed: &Observed) -> Surplus {
+    let mut surplus = Surplus::default();
+    let mut used = Vec::new();
+    for statuses in observed.containers.values() {
+        let mut dead = 0;
+        for status in statuses {
+            let is_dead = matches!(status.state, ContainerState::Exited | ContainerState::Unknown);
+            dead += usize::from(is_dead);
+            if is_dead && dead > DEAD_PER_NAME {
+                surplus.containers.push((status.id.clone(), status.log_path.clone()));
+            } else {
+                used.push(status.pod_sandbox_id.as_str());
+            }
+        }
+    }
+    let old = observed.sandboxes.iter().skip(1).filter(|sandbox| sandbox.state == PodSandboxState::NotReady);
+    surplus.sandboxes = old.filter(|old| !used.contains(&old.id.as_str())).map(|old| old.id.clone()).collect();
+    surplus
+}
+
+/// Removes what can be removed of the pod's dead containers.
+pub(super) async fn collect(context: &Context) {
+    let shared = &context.shared;
+    let Ok(observed) = Observed::ask(&*shared.runtime, &context.pod.uid).await else { return };
+    let surplus = surplus(&observed);
+    for (id, log) in surplus.containers {
+        match shared.runtime.remove_container(&id).await {
+            Ok(()) => {
+                unlink_log(shared, &id);
+                crate::logs::remove_all(log.as_ref());
+            }
+            Err(error) => {
+                tracing::warn!(pod = %context.pod.key, container = id, error = error.full_message(), "cannot remove a container");
+            }
+        }
+    }
+    for id in surplus.sandboxes {
+        if let Err(error) = shared.runtime.remove_pod_sandbox(&id).await {
+            tracing::warn!(pod = %context.pod.key, sandbox = id, error = error.full_message(), "cannot remove a sandbox");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a worker lets do: the steps that take time.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{remove, sync, terminate};
+use crate::images::Failure;
+use crate::observed::Observed;
+use crate::plan::Plan;
+use crate::pod::PodInfo;
+use crate::shared::Shared;
+
+/// What an operation works with.
+pub(super) struct Context {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pod: PodInfo,
+    pub(super) observed: Observed,
+    /// The worker wants something else: stop where nothing is left half done.
+    pub(super) cancel: CancellationToken,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    /// Carry a plan out. An empty one brings the volumes up to date.
+    Sync(Plan),
+    /// End all containers, then the sandboxes.
+    Terminate { grace_seconds: i64 },
+    /// Take back what the pod's containers used.
+    CleanUp,
+    /// Remove every trace.
+    Remove,
+}
+
+/// What a sync has done.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Containers that were to start.
+    pub(super) containers: Vec<(String, Result<(), Failure>)>,
+    /// When a volume must be set up again.
+    pub(super) refresh_at: Option<Timestamp>,
+    /// Everything was done, or its failure is told by a container.
+    pub(super) complete: bool,
+}
+
+/// How an operation went; `false` is a failure, which was logged.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Synced(Report),
+    Terminated(bool),
+    CleanedUp(bool),
+    Removed(bool),
+}
+
+pub(super) async fn run(context: Context, operation: Operation) -> Outcome {
+    match operation {
+        Operation::Sync(plan) => Outcome::Synced(sync::sync(&context, &plan).await),
+        Operation::Terminate { grace_seconds } => {
+            Outcome::Terminated(terminate::terminate(&context, grace_seconds).await)
+        }
+        Operation::CleanUp => Outcome::CleanedUp(remove::clean_up(&context.shared, &context.pod.uid).await),
+        Operation::Remove => Outcome::Removed(remove::remove(&context.shared, &context.pod.uid, &context.observed).await),
+    }
+}

@@ -1,0 +1,107 @@
+//! Takes back what a pod used, and removes its traces.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use volumes::subpath;
+
+use crate::observed::{Observed, label};
+use crate::shared::Shared;
+
+/// How long the containers of a pod that nobody knows any more get, if they do not say.
+const ORPHAN_GRACE: Duration = Duration::from_secs(30);
+
+/// Tears the volumes of an ended pod down. Says whether all of it worked.
+pub(super) async fn clean_up(shared: &Shared, uid: &str) -> bool {
+    let result = match subpath::release_all(&shared.volumes.pod_directory(uid)) {
+        Ok(()) => shared.volumes.tear_down_all(uid).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &result {
+        tracing::warn!(uid, error = error.full_message(), "cannot tear the volumes of a pod down");
+    }
+    result.is_ok()
+}
+
+/// Removes sandboxes, containers, logs and directories of a pod. Says whether all of it worked.
+pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> bool {
+    let mut removed = true;
+    let mut log_directories: Vec<_> =
+        observed.all_containers().filter_map(|status| pod_log_directory(&status.log_path)).collect();
+    log_directories.sort();
+    log_directories.dedup();
+    for status in observed.all_containers() {
+        unlink_log(shared, &status.id);
+    }
+    for sandbox in &observed.sandboxes {
+        let meta = &sandbox.metadata;
+        log_directories.push(shared.config.log_dir.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid)));
+        if let Err(error) = shared.runtime.remove_pod_sandbox(&sandbox.id).await {
+            tracing::warn!(uid, sandbox = sandbox.id, error = error.full_message(), "cannot remove a sandbox");
+            removed = false;
+        }
+    }
+    for directory in log_directories {
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(uid, directory = %directory.display(), %error, "cannot remove the logs of a pod");
+                removed = false;
+            }
+            _ => {}
+        }
+    }
+    if let Err(error) = shared.volumes.remove_pod_directory(uid) {
+        tracing::warn!(uid, error = error.full_message(), "cannot remove the directory of a pod");
+        removed = false;
+    }
+    shared.images.forget_pod(uid);
+    shared.admitted.release(uid);
+    removed
+}
+
+/// The directory of a pod's logs, from the path of a container's log in it.
+fn pod_log_directory(log: &str) -> Option<std::path::PathBuf> {
+    Some(Path::new(log).parent()?.parent()?.to_owned())
+}
+
+/// Removes the links to a container's log.
+pub(super) fn unlink_log(shared: &Shared, container_id: &str) {
+    let Some(directory) = &shared.config.log_links_dir else { return };
+    let suffix = format!("-{container_id}.log");
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(&suffix) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Ends and removes what is left of a pod that the API server does not know.
+pub(crate) async fn remove_orphan(shared: Arc<Shared>, uid: String) {
+    let observed = match Observed::ask(&*shared.runtime, &uid).await {
+        Ok(observed) => observed,
+        Err(error) => {
+            tracing::warn!(uid, error = error.full_message(), "cannot ask the engine for an orphaned pod");
+            return;
+        }
+    };
+    tracing::info!(uid, "removing a pod that the API server does not know");
+    let stops = observed.running().map(|status| {
+        let grace = status.annotations.get(label::GRACE_PERIOD).and_then(|seconds| seconds.parse().ok());
+        let grace = grace.map_or(ORPHAN_GRACE, Duration::from_secs);
+        shared.runtime.stop_container(&status.id, grace)
+    });
+    for result in futures::future::join_all(stops).await {
+        if let Err(error) = result {
+            tracing::warn!(uid, error = error.full_message(), "cannot stop an orphaned container");
+        }
+    }
+    for sandbox in &observed.sandboxes {
+        if let Err(error) = shared.runtime.stop_pod_sandbox(&sandbox.id).await {
+            tracing::warn!(uid, error = error.full_message(), "cannot stop an orphaned sandbox");
+        }
+    }
+    if clean_up(&shared, &uid).await {
+        remove(&shared, &uid, &observed).await;
+    }
+}

@@ -1,0 +1,157 @@
+//! Writes a pod's status to the API server, and deletes the pod when it is over.
+//!
+//! A task of its own writes, so that the worker never waits for the server; of several statuses that come while
+//! one is being written only the last is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Client, ClientError, DeleteOptions, Patch};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+struct Wanted {
+    pod: Arc<Pod>,
+    status: PodStatus,
+    /// Then delete the pod.
+    delete: bool,
+}
+
+/// The writer of one pod's status.
+pub(super) struct StatusWriter {
+    wanted: watch::Sender<Option<Wanted>>,
+    task: AbortHandle,
+}
+
+impl StatusWriter {
+    pub(super) fn start(client: Client, pod: Arc<Pod>) -> StatusWriter {
+        let (wanted, receiver) = watch::channel(None);
+        let task = tokio::spawn(run(client, receiver, Known::of(&pod))).abort_handle();
+        StatusWriter { wanted, task }
+    }
+
+    /// Lets a status be written. `pod` is the pod as it was last seen.
+    pub(super) fn write(&self, pod: Arc<Pod>, status: PodStatus, delete: bool) {
+        self.wanted.send_if_modified(|wanted| {
+            let same = wanted.as_ref().is_some_and(|w| {
+                w.status == status && w.delete == delete && Arc::ptr_eq(&w.pod, &pod)
+            });
+            if !same {
+                *wanted = Some(Wanted { pod, status, delete });
+            }
+            !same
+        });
+    }
+}
+
+impl Drop for StatusWriter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The newest state that the server is known to have.
+struct Known {
+    status: PodStatus,
+    resource_version: u64,
+}
+
+impl Known {
+    fn of(pod: &Pod) -> Known {
+        let version = pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+        Known { status: pod.status.clone().unwrap_or_default(), resource_version: version.unwrap_or(0) }
+    }
+}
+
+async fn run(client: Client, mut wanted: watch::Receiver<Option<Wanted>>, mut known: Known) {
+    let mut delay = RETRY_MIN;
+    while wanted.changed().await.is_ok() {
+        loop {
+            let Some(now) = wanted.borrow_and_update().clone() else { break };
+            let seen = Known::of(&now.pod);
+            if seen.resource_version > known.resource_version {
+                known = seen;
+            }
+            match write(&client, &now, &mut known).await {
+                Ok(()) => {
+                    delay = RETRY_MIN;
+                    break;
+                }
+                // It is gone, or another pod of the same name took its place.
+                Err(error) if error.is_not_found() || error.is_conflict() => break,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(pod = now.pod.metadata.name, error, "cannot write the status of a pod");
+                }
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<(), ClientError> {
+    let key = client::meta_key(&wanted.pod.metadata);
+    let uid = wanted.pod.metadata.uid.clone().unwrap_or_default();
+    let changes = difference(&known.status, &wanted.status)
+        .map_err(|error| ClientError::decode("a pod's status", error))?;
+    if !changes.is_empty() {
+        let patch = Patch::Strategic(json!({"metadata": {"uid": uid}, "status": changes}));
+        *known = Known::of(&client.patch::<Pod>(&key, "status", &patch).await?);
+    }
+    if wanted.delete {
+        let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::of_uid(uid) };
+        client.delete::<Pod>(&key, &options).await?;
+    }
+    Ok(())
+}
+
+/// The fields that differ, as a strategic merge patch.
+fn difference(old: &PodStatus, new: &PodStatus) -> Result<Map<String, Value>, serde_json::Error> {
+    let (Value::Object(old), Value::Object(new)) = (serde_json::to_value(old)?, serde_json::to_value(new)?) else {
+        return Ok(Map::new());
+    };
+    let mut changes = Map::new();
+    for (name, value) in &new {
+        if old.get(name) != Some(value) {
+            changes.insert(name.clone(), replacing(name, value, old.get(name)));
+        }
+    }
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        changes.insert(name.clone(), Value::Null);
+    }
+    Ok(changes)
+}
+
+/// The server merges lists of addresses; an old address must not stay.
+fn replacing(name: &str, value: &Value, old: Option<&Value>) -> Value {
+    let merged = matches!(name, "podIPs" | "hostIPs");
+    match (value, old) {
+        (Value::Array(items), Some(_)) if merged => {
+            Value::Array(std::iter::once(json!({"$patch": "replace"})).chain(items.iter().cloned()).collect())
+        }
+        _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let parse = |value: Value| serde_json::from_value::<PodStatus>(value).unwrap();
+        let old = parse(json!({"phase": "Pending", "reason": "x", "podIPs": [{"ip": "1"}], "qosClass": "Burstable"}));
+        let new = parse(json!({"phase": "Running", "podIPs": [{"ip": "2"}], "qosClass": "Burstable"}));
+        let changes = Value::Object(difference(&old, &new).unwrap());
+        let expected = json!({"phase": "Running", "reason": null, "podIPs": [{"$patch": "replace"}, {"ip": "2"}]});
+        assert_eq!(changes, expected);
+        assert!(difference(&new, &new).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client::testing::MemoryServer;
+use clock::Clock;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Secret};
+use serde_json::json;
+
+use super::*;
+use crate::{Volumes, references};
+
+/// No step takes longer unless it hangs.
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Host {
+    server: MemoryServer,
+    volumes: Volumes,
+    changed: Arc<tokio::sync::Notify>,
+    objects: Arc<ObjectCache>,
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Host {
+        let server = MemoryServer::new(Clock::system());
+        let changed = Arc::new(tokio::sync::Notify::new());
+        let wake = Arc::clone(&changed);
+        let objects = Arc::new(ObjectCache::new(server.client(), move |_| wake.notify_one()));
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path(), server.client(), Arc::clone(&objects));
+        Host { server, volumes, changed, objects, dir }
+    }
+
+    async fn set_up(&self, pod: &Pod) -> Result<PathBuf, VolumeError> {
+        let volume = &pod.spec.as_ref().unwrap().volumes.as_ref().unwrap()[0];
+        let mounted = self.volumes.set_up(pod, volume, &Node::default()).await?;
+        Ok(mounted.expect("not an image").path)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Also after a failed assertion nothing may stay mounted.
+        let uid = self.dir.path().join("pods/u/volumes");
+        for plugin in fs::read_dir(uid).into_iter().flatten().flatten() {
+            for volume in fs::read_dir(plugin.path()).into_iter().flatten().flatten() {
+                let _ = mount::unmount(&volume.path());
+            }
+        }
+    }
+}
+
+fn pod(volume: serde_json::Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "default", "uid": "u", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c"}], "volumes": [volume]},
+    }))
+    .unwrap()
+}
+
+fn config_map(value: &str) -> ConfigMap {
+    serde_json::from_value(json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"key": value}}))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_config_map_appears_and_follows_its_changes() {
+    let host = Host::new();
+    let pod = pod(json!({"name": "v", "configMap": {"name": "m"}}));
+    let ids = references(&pod);
+    let _handles: Vec<_> = ids.iter().map(|id| host.objects.follow(id)).collect();
+    let error = host.set_up(&pod).await.unwrap_err();
+    assert_eq!(error.to_string(), "configmap \"m\" not found");
+    host.server.put(&config_map("1"));
+    tokio::time::timeout(LIMIT, host.changed.notified()).await.unwrap();
+    let path = host.set_up(&pod).await.unwrap();
+    assert!(path.ends_with("pods/u/volumes/kubernetes.io~configmap/v"));
+    assert_eq!(fs::read_to_string(path.join("key")).unwrap(), "1");
+    host.server.put(&config_map("2"));
+    tokio::time::timeout(LIMIT, host.changed.notified()).await.unwrap();
+    host.set_up(&pod).await.unwrap();
+    assert_eq!(fs::read_to_string(path.join("key")).unwrap(), "2");
+    host.volumes.tear_down_all("u").await.unwrap();
+    host.volumes.remove_pod_directory("u").unwrap();
+    assert!(!host.dir.path().join("pods/u").exists());
+}
+
+#[tokio::test]
+async fn several_sources_share_a_volume_and_optional_ones_may_miss() {
+    let host = Host::new();
+    let secret =
+        json!({"metadata": {"name": "s", "namespace": "default"}, "data": {"password": "aHVudGVyMg=="}});
+    host.server.put(&serde_json::from_value::<Secret>(secret).unwrap());
+    let path = host
+        .set_up(&pod(json!({"name": "v", "projected": {"defaultMode": 256, "sources": [
+            {"secret": {"name": "s", "items": [{"key": "password", "path": "a/b"}]}},
+            {"configMap": {"name": "none", "optional": true}},
+            {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        ]}})))
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(path.join("a/b")).unwrap(), "hunter2");
+    assert_eq!(fs::read_to_string(path.join("labels")).unwrap(), "app=\"web\"");
+    assert_eq!(fs::metadata(path.join("labels")).unwrap().permissions().mode() & 0o777, 0o400);
+    host.volumes.tear_down_all("u").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_dir_keeps_its_content_until_it_is_torn_down() {
+    let host = Host::new();
+    let pod = pod(json!({"name": "v", "emptyDir": {}}));
+    let path = host.set_up(&pod).await.unwrap();
+    fs::write(path.join("file"), "x").unwrap();
+    assert_eq!(host.set_up(&pod).await.unwrap(), path);
+    assert!(path.join("file").exists());
+    assert_eq!(host.volumes.pods_on_disk().unwrap(), ["u"]);
+    host.volumes.tear_down_all("u").await.unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn unsupported_volumes_are_refused() {
+    let host = Host::new();
+    let claim = pod(json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}));
+    assert_eq!(host.set_up(&claim).await.unwrap_err().to_string(), "no volume plugin matched");
+}

@@ -1,0 +1,141 @@
+//! `subPath`: a place inside a volume.
+//!
+//! A container may write to a volume, so any link in it may lead anywhere. The place is therefore found by the
+//! kernel below an open directory, with links that leave it refused (`openat2` with `RESOLVE_IN_ROOT` would
+//! reinterpret them; `RESOLVE_BENEATH` refuses), and then bound onto a path of the node agent's own, which no
+//! container can change: that one is mounted.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+use rustix::mount::mount_bind;
+
+use crate::{VolumeError, mount};
+
+/// The directory below a pod's directory that the bound places are in.
+const DIRECTORY: &str = "volume-subpaths";
+
+/// Binds `sub_path` of a volume to a path of its own, and returns that. A missing directory is made (with
+/// `mode`) unless the volume is read-only. Idempotent: a place that is bound already stays.
+///
+/// # Errors
+/// [`VolumeError::Invalid`] where the path is absolute or climbs, [`VolumeError::Io`] where it leads out of the
+/// volume or does not exist.
+pub fn bind(
+    pod_directory: &Path,
+    volume: &str,
+    volume_path: &Path,
+    container: &str,
+    index: usize,
+    sub_path: &str,
+) -> Result<PathBuf, VolumeError> {
+    let parts = parts(sub_path)?;
+    let target = pod_directory.join(DIRECTORY).join(volume).join(container).join(index.to_string());
+    // A container that starts anew sees the place as it is now.
+    release(&target)?;
+    let found =
+        open_beneath(volume_path, &parts).map_err(VolumeError::io("find the subPath in", volume_path))?;
+    let is_dir = rustix::fs::fstat(&found)
+        .map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+        .map_err(|error| VolumeError::io("look at", &target)(error.into()))?;
+    let parent = target.parent().unwrap_or(pod_directory);
+    fs::create_dir_all(parent).map_err(VolumeError::io("make", parent))?;
+    let made = if is_dir { fs::create_dir(&target) } else { fs::File::create(&target).map(drop) };
+    made.map_err(VolumeError::io("make", &target))?;
+    mount_bind(format!("/proc/self/fd/{}", found.as_raw_fd()), &target)
+        .map_err(|error| VolumeError::io("bind the subPath to", &target)(error.into()))?;
+    Ok(target)
+}
+
+/// Removes all bound places of a pod. Idempotent.
+pub fn release_all(pod_directory: &Path) -> Result<(), VolumeError> {
+    let directory = pod_directory.join(DIRECTORY);
+    let mut pending = vec![directory.clone()];
+    while let Some(path) = pending.pop() {
+        let depth = path.strip_prefix(&directory).map_or(0, |rest| rest.components().count());
+        if depth == 3 {
+            release(&path)?;
+            continue;
+        }
+        match fs::read_dir(&path) {
+            Ok(entries) => pending.extend(entries.filter_map(|entry| Some(entry.ok()?.path()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(VolumeError::io("read", path)(error)),
+        }
+    }
+    mount::remove_tree(&directory)
+}
+
+fn release(target: &Path) -> Result<(), VolumeError> {
+    // A file's bind lies on the same device as its parent as often as not, so the kernel is asked.
+    loop {
+        match rustix::mount::unmount(
+            target,
+            rustix::mount::UnmountFlags::NOFOLLOW | rustix::mount::UnmountFlags::DETACH,
+        ) {
+            Ok(()) => {}
+            Err(Errno::INVAL | Errno::NOENT) => break,
+            Err(error) => return Err(VolumeError::io("unmount", target)(error.into())),
+        }
+    }
+    mount::remove_tree(target)
+}
+
+fn parts(sub_path: &str) -> Result<Vec<&std::ffi::OsStr>, VolumeError> {
+    let mut parts = Vec::new();
+    for component in Path::new(sub_path).components() {
+        match component {
+            Component::Normal(part) => parts.push(part),
+            Component::CurDir => {}
+            _ => {
+                return Err(VolumeError::Invalid(format!(
+                    "subPath {sub_path:?} must be relative and must not contain '..'"
+                )));
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn open_beneath(root: &Path, parts: &[&std::ffi::OsStr]) -> io::Result<OwnedFd> {
+    let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut path = PathBuf::new();
+    let mut last = openat2(&root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    for part in parts {
+        path.push(part);
+        last = match openat2(&root, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::NOENT) => {
+                mkdirat(&last, *part, Mode::from_raw_mode(0o750))?;
+                openat2(&root, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?
+            }
+            other => other?,
+        };
+    }
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_do_not_lead_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("volume");
+        fs::create_dir_all(volume.join("inside")).unwrap();
+        symlink("inside", volume.join("good")).unwrap();
+        symlink("/etc", volume.join("absolute")).unwrap();
+        symlink("../..", volume.join("climbing")).unwrap();
+        let open = |path: &str| open_beneath(&volume, &parts(path).unwrap());
+        assert!(open("inside").is_ok() && open("good/new/deep").is_ok());
+        assert!(volume.join("inside/new/deep").is_dir());
+        assert!(open("absolute").is_err() && open("absolute/passwd").is_err() && open("climbing").is_err());
+        assert!(parts("/etc").is_err() && parts("a/../b").is_err());
+    }
+}
