@@ -112,7 +112,7 @@ impl NamespaceController {
             Err(error) => return Err(error),
         };
         let decode = |object: &object::Versioned| {
-            serde_json::from_slice(object.json()).map_err(|error| ClientError::decode(object.kind(), error))
+            serde_json::from_slice(&object.json()).map_err(|error| ClientError::decode(object.kind(), error))
         };
         page.items.iter().map(decode).collect()
     }

@@ -102,7 +102,7 @@ impl Informers {
     pub fn metadata(&self, resource: ResourceType) -> Arc<Informer<PartialObject>> {
         self.start(Selection::all(resource), true, |object| {
             // Not kept in the version, where the typed form of another informer may belong.
-            let mut partial: PartialObject = serde_json::from_slice(object.json())
+            let mut partial: PartialObject = serde_json::from_slice(&object.json())
                 .map_err(|source| object::VersionedError::Typed { key: object.key().clone(), source })?;
             partial.metadata.managed_fields = None;
             Ok(Arc::new(partial))
