@@ -26,9 +26,9 @@ pub async fn run(server: &ApiServer, config: &Config, network: Ipv4Addr) -> Resu
         let namespace = value!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
         bootstrap.ensure("", "namespaces", "", namespace).await?;
     }
-    for (plural, role) in policy::objects() {
-        bootstrap.reconcile(plural, role).await?;
-    }
+    // All at once, so that the store syncs them in few batches.
+    let roles = policy::objects().into_iter().map(|(plural, role)| bootstrap.reconcile(plural, role));
+    futures::future::try_join_all(roles).await?;
     for (name, number, description) in PRIORITY_CLASSES {
         let class = value!({
             "metadata": {"name": name}, "value": number, "description": description,

@@ -1,22 +1,58 @@
 //! A server over a store in memory, for tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use base64::Engine;
 use clock::Clock;
 use object::{Status, Value};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::handler::Operation;
+use crate::pki::{KeyedCertificate, Subject};
 use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
-use crate::{ApiServer, Config};
+use crate::{ApiServer, Config, StartError};
 
 /// A server with keys of its own and everything that bootstrap makes.
 pub struct TestServer {
     server: Arc<ApiServer>,
+    config: Config,
     _keys: TempDir,
+}
+
+/// A [`TestServer`] on the network, until this is dropped.
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate of its authority, in PEM.
+    pub authority: String,
+    /// The administrator's certificate.
+    pub admin: KeyedCertificate,
+    _stop: DropGuard,
+}
+
+impl Listening {
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> String {
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        object::yaml::to_string(&object::value!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://{}", self.address),
+                "certificate-authority-data": base64(&self.authority)
+            }}],
+            "users": [{"name": "admin", "user": {
+                "client-certificate-data": base64(&self.admin.certificate),
+                "client-key-data": base64(&self.admin.key)
+            }}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}]
+        }))
+    }
 }
 
 impl Deref for TestServer {
@@ -48,7 +84,32 @@ impl TestServer {
         };
         let store = Arc::new(store::Embedded::in_memory(clock.clone()));
         let server = ApiServer::start(&config, store, clock).await.expect("an empty store can be served");
-        TestServer { server, _keys: keys }
+        TestServer { server, config, _keys: keys }
+    }
+
+    /// Serves over TLS on a free loopback port.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn listen(&self) -> Result<Listening, StartError> {
+        let certificate =
+            self.server.serving_certificate(&self.config, Ipv4Addr::new(10, 43, 0, 1).into())?;
+        let tls = crate::server::tls(&self.server.pki, &certificate)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let stop = CancellationToken::new();
+        tokio::spawn(crate::server::serve(Arc::clone(&self.server), listener, tls, stop.clone()));
+        let subject = Subject {
+            common_name: "kubernetes-admin".into(),
+            organizations: vec![GROUP_MASTERS.into()],
+            ..Subject::default()
+        };
+        Ok(Listening {
+            address,
+            authority: self.server.pki.server.certificate().to_owned(),
+            admin: self.server.pki.client_certificate("client-admin", &subject)?,
+            _stop: stop.drop_guard(),
+        })
     }
 
     /// Sends a request as somebody.

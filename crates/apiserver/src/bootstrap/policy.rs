@@ -1,24 +1,199 @@
-//! Upstream's default roles and bindings.
+//! The default roles and bindings (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`), and ours.
+//!
+//! Rules are facts in short form: lists are words with spaces between them, and the core group is the word
+//! `core`. Upstream's roles keep upstream's names and rules. Ours start with `ironhull:`; besides, every role of
+//! a controller is bound to the user `system:kube-controller-manager` too, as whom all controllers of this
+//! process run.
 
 use object::{Value, value};
 
+use self::controllers::CONTROLLERS;
+use self::namespaces::{NAMESPACE_BINDINGS, NAMESPACE_ROLES};
+use self::roles::ROLES;
+
+mod controllers;
+mod namespaces;
+mod roles;
+#[cfg(test)]
+mod tests;
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+const CONTROLLER_MANAGER: Subject = Subject::User("system:kube-controller-manager");
+
+const READ: &str = "get list watch";
+const WRITE: &str = "create delete deletecollection patch update";
+const READ_WRITE: &str = "create delete deletecollection get list patch update watch";
+
+/// One rule.
+enum Rule {
+    /// Verbs on resources of groups; only on objects with these names, where there are any.
+    On { verbs: &'static str, groups: &'static str, resources: &'static str, names: &'static str },
+    /// `get` of paths that are no resources.
+    Paths(&'static str),
+    /// Every verb on every path.
+    AllPaths,
+}
+
+/// Verbs on resources of groups.
+const fn on(verbs: &'static str, groups: &'static str, resources: &'static str) -> Rule {
+    Rule::On { verbs, groups, resources, names: "" }
+}
+
+/// Verbs on objects with these names.
+const fn on_named(
+    verbs: &'static str,
+    groups: &'static str,
+    resources: &'static str,
+    names: &'static str,
+) -> Rule {
+    Rule::On { verbs, groups, resources, names }
+}
+
+/// What all who report events need.
+const EVENTS: Rule = on("create patch update", "core events.k8s.io", "events");
+
+/// A role with its rules.
+struct Role {
+    name: &'static str,
+    rules: &'static [Rule],
+    /// The role that gathers this one's rules.
+    gathered_by: Option<&'static str>,
+    /// The roles whose rules this one gathers, in the order of their names.
+    gathers: &'static [&'static str],
+}
+
+const fn role(name: &'static str, rules: &'static [Rule]) -> Role {
+    Role { name, rules, gathered_by: None, gathers: &[] }
+}
+
+impl Role {
+    const fn gathered_by(self, role: &'static str) -> Role {
+        Role { gathered_by: Some(role), ..self }
+    }
+
+    const fn gathers(self, roles: &'static [&'static str]) -> Role {
+        Role { gathers: roles, ..self }
+    }
+}
+
+/// To whom a binding gives a role.
+#[derive(Clone, Copy)]
+enum Subject {
+    User(&'static str),
+    Group(&'static str),
+    /// A service account of `kube-system`.
+    ServiceAccount(&'static str),
+}
+
+/// The bindings of cluster roles: name, role and subjects.
+#[rustfmt::skip]
+const BINDINGS: &[(&str, &str, &[Subject])] = &[
+    ("cluster-admin", "cluster-admin", &[Subject::Group("system:masters")]),
+    ("ironhull:dns", "ironhull:network", &[Subject::User("system:coredns")]),
+    // Until an authorizer limits each node to what its pods need.
+    ("ironhull:nodes", "system:node", &[Subject::Group("system:nodes")]),
+    ("ironhull:proxy", "ironhull:network", &[Subject::User("system:kube-proxy")]),
+    ("system:basic-user", "system:basic-user", &[Subject::Group("system:authenticated")]),
+    ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery", &[Subject::Group("system:serviceaccounts")]),
+    ("system:discovery", "system:discovery", &[Subject::Group("system:authenticated")]),
+    ("system:kube-controller-manager", "system:kube-controller-manager", &[CONTROLLER_MANAGER]),
+    ("system:kube-dns", "system:kube-dns", &[Subject::ServiceAccount("kube-dns")]),
+    ("system:kube-scheduler", "system:kube-scheduler", &[Subject::User("system:kube-scheduler")]),
+    ("system:monitoring", "system:monitoring", &[Subject::Group("system:monitoring")]),
+    ("system:node", "system:node", &[]),
+    ("system:node-proxier", "system:node-proxier", &[Subject::User("system:kube-proxy")]),
+    ("system:public-info-viewer", "system:public-info-viewer", &[Subject::Group("system:authenticated"), Subject::Group("system:unauthenticated")]),
+    ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", &[Subject::Group("system:serviceaccounts")]),
+    ("system:volume-scheduler", "system:volume-scheduler", &[Subject::User("system:kube-scheduler")]),
+];
+
 /// The roles and bindings, each with its resource.
 pub(super) fn objects() -> Vec<(&'static str, Value)> {
-    vec![
-        (
-            "clusterroles",
-            value!({"metadata": {"name": "cluster-admin"}, "rules": [
-                {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-                {"nonResourceURLs": ["*"], "verbs": ["*"]}
-            ]}),
-        ),
-        (
-            "clusterrolebindings",
-            value!({
-                "metadata": {"name": "cluster-admin"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:masters"}]
-            }),
-        ),
-    ]
+    let mut objects: Vec<(&'static str, Value)> = Vec::new();
+    objects.extend(ROLES.iter().map(|role| ("clusterroles", cluster_role(role))));
+    for (name, role, subjects) in BINDINGS {
+        objects.push(("clusterrolebindings", binding("", name, "ClusterRole", role, subjects)));
+    }
+    for (name, rules) in CONTROLLERS {
+        let full = format!("system:controller:{name}");
+        objects
+            .push(("clusterroles", value!({"metadata": {"name": full.as_str()}, "rules": rules_of(*rules)})));
+        let subjects = [Subject::ServiceAccount(name), CONTROLLER_MANAGER];
+        objects.push(("clusterrolebindings", binding("", &full, "ClusterRole", &full, &subjects)));
+    }
+    for (namespace, name, rules) in NAMESPACE_ROLES {
+        let role = value!({"metadata": {"namespace": *namespace, "name": *name}, "rules": rules_of(*rules)});
+        objects.push(("roles", role));
+    }
+    for (namespace, name, role, subjects) in NAMESPACE_BINDINGS {
+        objects.push(("rolebindings", binding(namespace, name, "Role", role, subjects)));
+    }
+    objects
+}
+
+fn cluster_role(role: &Role) -> Value {
+    let mut object = value!({"metadata": {"name": role.name}, "rules": rules_of(gathered(role))});
+    if let Some(gatherer) = role.gathered_by {
+        let label = format!("{RBAC_GROUP}/aggregate-to-{gatherer}");
+        object.entry("metadata").entry("labels").set(label, "true");
+    }
+    if !role.gathers.is_empty() {
+        let mut labels = Value::map();
+        labels.set(format!("{RBAC_GROUP}/aggregate-to-{}", role.name), "true");
+        object.set("aggregationRule", value!({"clusterRoleSelectors": [{"matchLabels": labels}]}));
+    }
+    object
+}
+
+/// A role's own rules, and those of the roles that it gathers.
+fn gathered(role: &Role) -> Vec<&'static Rule> {
+    let others = role.gathers.iter().filter_map(|name| ROLES.iter().find(|other| other.name == *name));
+    role.rules.iter().chain(others.flat_map(gathered)).collect()
+}
+
+fn rules_of(rules: impl IntoIterator<Item = &'static Rule>) -> Vec<Value> {
+    rules.into_iter().map(rule_of).collect()
+}
+
+fn rule_of(rule: &Rule) -> Value {
+    match rule {
+        Rule::On { verbs, groups, resources, names } => {
+            let mut rule = value!({
+                "apiGroups": words(groups), "resources": words(resources), "verbs": words(verbs)
+            });
+            if !names.is_empty() {
+                rule.set("resourceNames", words(names));
+            }
+            rule
+        }
+        Rule::Paths(paths) => value!({"nonResourceURLs": words(paths), "verbs": ["get"]}),
+        Rule::AllPaths => value!({"nonResourceURLs": ["*"], "verbs": ["*"]}),
+    }
+}
+
+fn words(text: &'static str) -> Vec<Value> {
+    text.split_whitespace().map(|word| Value::from(if word == "core" { "" } else { word })).collect()
+}
+
+fn binding(namespace: &str, name: &str, kind: &str, role: &str, subjects: &[Subject]) -> Value {
+    let subjects: Vec<Value> = subjects.iter().map(|subject| subject_of(*subject)).collect();
+    let mut object = value!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": kind, "name": role},
+        "subjects": subjects
+    });
+    if !namespace.is_empty() {
+        object.entry("metadata").set("namespace", namespace);
+    }
+    object
+}
+
+fn subject_of(subject: Subject) -> Value {
+    match subject {
+        Subject::User(name) => value!({"apiGroup": RBAC_GROUP, "kind": "User", "name": name}),
+        Subject::Group(name) => value!({"apiGroup": RBAC_GROUP, "kind": "Group", "name": name}),
+        Subject::ServiceAccount(name) => {
+            value!({"kind": "ServiceAccount", "namespace": "kube-system", "name": name})
+        }
+    }
 }

@@ -69,8 +69,9 @@ pub fn carry_over(object: &mut Value, old: &Value) {
         }
     }
     metadata.remove("managedFields");
-    for field in ["uid", "creationTimestamp"] {
-        if metadata.get(field).is_null() && !old.get(field).is_null() {
+    // A change that rests on no version is one of the present version.
+    for field in ["uid", "creationTimestamp", "resourceVersion"] {
+        if metadata.get(field).is_empty() && !old.get(field).is_null() {
             metadata.set(field, old.get(field).clone());
         }
     }
@@ -112,7 +113,8 @@ fn known_finalizers(endpoint: &Endpoint, object: &Value) -> Errors {
 /// What is wrong with a change of metadata.
 pub fn validate_update(endpoint: &Endpoint, object: &Value, old: &Value) -> Errors {
     let path = field::Path::root("metadata");
-    let mut errors = kinds::validation::validate_metadata_update(object.get("metadata"), old.get("metadata"), &path);
+    let mut errors =
+        kinds::validation::validate_metadata_update(object.get("metadata"), old.get("metadata"), &path);
     errors.append(known_finalizers(endpoint, object));
     errors
 }
