@@ -1,8 +1,12 @@
 //! Bodies of HTTP messages.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use futures::Stream;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use object::Status;
@@ -30,6 +34,38 @@ pub fn empty() -> Body {
 pub fn stream(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Body {
     use futures::TryStreamExt;
     StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// A body in pieces that are made when they are sent; `length` is how many bytes they have, where that is known.
+pub fn pieces(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static, length: Option<u64>) -> Body {
+    Pieces { pieces, left: length }.map_err(|never| match never {}).boxed_unsync()
+}
+
+struct Pieces<I> {
+    pieces: I,
+    left: Option<u64>,
+}
+
+impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Pieces<I> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(piece) = self.pieces.next() else { return Poll::Ready(None) };
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
 }
 
 /// Reads a request's body.

@@ -1,12 +1,9 @@
 //! Answers on the wire: the object, list or watch in the form that was negotiated.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use clock::Clock;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
 use http::{Response, StatusCode};
@@ -18,6 +15,10 @@ use crate::negotiate::{Encoding, Format, View};
 use crate::options::IncludeObject;
 use crate::registry::{Answer, AnswerBody, Endpoint, Listing, WatchItem, WatchReply};
 use crate::table;
+
+mod pieces;
+
+use pieces::{Gzip, ListText};
 
 /// From which size on answers are compressed for clients that accept it, in bytes (upstream: 128 KiB).
 const COMPRESS_FROM: usize = 128 << 10;
@@ -44,7 +45,12 @@ impl Writer {
             AnswerBody::Status(status) => {
                 return with_warnings(status_response(&status, self.format), &warnings);
             }
-            AnswerBody::List(listing) => self.list(endpoint, &listing).map(|bytes| self.whole(code, bytes)),
+            AnswerBody::List(listing) if self.format == Format::default() => {
+                let text = ListText::new(endpoint, listing);
+                let length = text.len();
+                Ok(self.pieces(code, text, length))
+            }
+            AnswerBody::List(listing) => self.list(endpoint, listing).map(|bytes| self.whole(code, bytes)),
             AnswerBody::Version(version) => {
                 self.version(endpoint, &version).map(|bytes| self.whole(code, bytes))
             }
@@ -57,24 +63,35 @@ impl Writer {
     }
 
     fn whole(&self, code: u16, bytes: Bytes) -> Response<Body> {
+        let length = bytes.len();
+        self.pieces(code, std::iter::once(bytes), length)
+    }
+
+    /// An answer of so many bytes that is sent, and compressed, piece by piece.
+    fn pieces(
+        &self,
+        code: u16,
+        pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
+        length: usize,
+    ) -> Response<Body> {
         let mut response = Response::new(Body::default());
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.encoding.content_type()));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        if self.gzip && bytes.len() >= COMPRESS_FROM {
+        if self.gzip && length >= COMPRESS_FROM {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            *response.body_mut() = body::full(compress(&bytes));
+            *response.body_mut() = body::pieces(Gzip::new(pieces), None);
         } else {
-            *response.body_mut() = body::full(bytes);
+            *response.body_mut() = body::pieces(pieces, Some(length as u64));
         }
         response
     }
 
     fn version(&self, endpoint: &Endpoint, version: &Versioned) -> Result<Bytes, Status> {
         match (self.format.view, self.format.encoding) {
-            (View::Object, Encoding::Json) if !self.format.pretty => Ok(version.json().clone()),
+            (View::Object, Encoding::Json) if !self.format.pretty => Ok(version.json()),
             (View::Object, Encoding::Protobuf) => {
                 let raw = version.protobuf(&endpoint.def.ty).map_err(|error| internal(&error))?;
                 Ok(object::protobuf::envelope(version.api_version(), version.kind(), &raw))
@@ -118,21 +135,20 @@ impl Writer {
         object::protobuf::encode(object, &ty).map_err(|error| internal(&error))
     }
 
-    fn list(&self, endpoint: &Arc<Endpoint>, listing: &Listing) -> Result<Bytes, Status> {
+    fn list(&self, endpoint: &Endpoint, listing: Listing) -> Result<Bytes, Status> {
         match (self.format.view, self.format.encoding) {
             (View::Table(version), _) => {
-                let table = table::of_list(endpoint, listing, version, self.include, &self.clock);
+                let table = table::of_list(endpoint, &listing, version, self.include, &self.clock);
                 Ok(self.encode(&table))
             }
             (View::Metadata(version), _) => {
-                let list = table::metadata_of_list(listing, version);
+                let list = table::metadata_of_list(&listing, version);
                 self.encode_typed(&list, "meta.k8s.io", "v1", "PartialObjectMetadataList")
             }
-            (_, Encoding::Json) if !self.format.pretty => Ok(list_json(endpoint, listing)),
-            (_, Encoding::Protobuf) => list_protobuf(endpoint, listing),
+            (_, Encoding::Protobuf) => list_protobuf(endpoint, &listing),
             _ => {
-                let whole =
-                    object::json::parse(&list_json(endpoint, listing)).map_err(|error| internal(&error))?;
+                let text: Vec<Bytes> = ListText::new(endpoint, listing).collect();
+                let whole = object::json::parse(&text.concat()).map_err(|error| internal(&error))?;
                 Ok(self.encode(&whole))
             }
         }
@@ -283,27 +299,6 @@ impl WatchWriter {
     }
 }
 
-/// The JSON of a list: the objects' own bytes, joined.
-fn list_json(endpoint: &Endpoint, listing: &Listing) -> Bytes {
-    let size: usize = listing.items.iter().map(|item| item.json().len() + 1).sum();
-    let mut json = BytesMut::with_capacity(size + 256);
-    let head = value!({
-        "kind": &*endpoint.def.list_kind, "apiVersion": endpoint.api_version(),
-        "metadata": table::list_metadata(listing)
-    });
-    let head = object::json::to_bytes(&head);
-    json.put_slice(&head[..head.len() - 1]);
-    json.put_slice(b",\"items\":[");
-    for (index, item) in listing.items.iter().enumerate() {
-        if index > 0 {
-            json.put_u8(b',');
-        }
-        json.put_slice(item.json());
-    }
-    json.put_slice(b"]}");
-    json.freeze()
-}
-
 fn list_protobuf(endpoint: &Endpoint, listing: &Listing) -> Result<Bytes, Status> {
     let mut items = Vec::with_capacity(listing.items.len());
     for item in &listing.items {
@@ -364,10 +359,4 @@ fn is_of(endpoint: &Endpoint, object: &Value) -> bool {
 /// The two parts of an `apiVersion`.
 pub fn group_version(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
-}
-
-fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    encoder.write_all(bytes).expect("writing to memory cannot fail");
-    encoder.finish().expect("writing to memory cannot fail")
 }

@@ -3,13 +3,16 @@
 //! The watch cache and all informers hold the same [`Versioned`]: the canonical JSON, the facts that keys
 //! and selectors ask for, and further forms (typed, protobuf) that are made when first asked for and then
 //! shared. A version never changes; a write makes a new one.
+//!
+//! A store keeps objects without a resource version, which its own revision is. So that both need the text only
+//! once, a [`Versioned`] made from a store holds the store's bytes and writes the resource version between them.
 
 use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use schema::TypeDef;
 use serde::de::DeserializeOwned;
 
@@ -165,15 +168,49 @@ pub struct Versioned(Arc<Inner>);
 
 struct Inner {
     type_meta: Arc<TypeMeta>,
+    facts: Arc<Facts>,
+    resource_version: u64,
+    json: Json,
+    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
+    protobuf: OnceLock<Bytes>,
+}
+
+/// What keys and selectors ask for. Shared by the versions that differ in nothing but their resource version.
+struct Facts {
     key: ObjectKey,
     uid: Uid,
-    resource_version: u64,
     deleting: bool,
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: FieldValues,
-    json: Bytes,
-    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
-    protobuf: OnceLock<Bytes>,
+}
+
+impl Facts {
+    fn of(object: &Value, fields: FieldValues) -> Arc<Facts> {
+        let metadata = object.get("metadata");
+        let mut labels: Vec<(Box<str>, Box<str>)> = metadata
+            .get("labels")
+            .entries()
+            .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
+            .collect();
+        labels.sort_unstable();
+        Arc::new(Facts {
+            key: ObjectKey::of(object),
+            uid: Uid::from(metadata.str_at("uid")),
+            deleting: !metadata.get("deletionTimestamp").is_null(),
+            labels: labels.into_boxed_slice(),
+            fields,
+        })
+    }
+}
+
+/// The text of a version.
+#[derive(Clone)]
+enum Json {
+    /// All of it.
+    Whole(Bytes),
+    /// What a store keeps, which shares these bytes: all but the resource version, which belongs at this place,
+    /// behind the brace that opens `metadata`.
+    Stored { text: Bytes, metadata_at: usize },
 }
 
 impl Versioned {
@@ -184,7 +221,7 @@ impl Versioned {
         object: &Value,
         fields: FieldValues,
     ) -> Result<Versioned, VersionedError> {
-        Versioned::build(type_meta, object, json::to_bytes(object), fields)
+        Versioned::whole(type_meta, object, json::to_bytes(object), fields)
     }
 
     /// A version from its canonical JSON, which is kept as it is. `fields` tells the values of the kind's
@@ -196,38 +233,73 @@ impl Versioned {
     ) -> Result<Versioned, VersionedError> {
         let object = json::parse(&json)?;
         let fields = fields(&object);
-        Versioned::build(type_meta, &object, json, fields)
+        Versioned::whole(type_meta, &object, json, fields)
     }
 
-    fn build(
+    /// A version from what a store keeps of it: its JSON without the resource version, which the store's revision
+    /// is. `metadata_at` is the offset behind the brace that opens `metadata`. The bytes are shared, not copied.
+    pub fn from_stored(
+        type_meta: Arc<TypeMeta>,
+        text: Bytes,
+        metadata_at: usize,
+        resource_version: u64,
+        fields: impl FnOnce(&Value) -> FieldValues,
+    ) -> Result<Versioned, VersionedError> {
+        let object = json::parse(&text)?;
+        let fields = fields(&object);
+        let draft = Versioned::draft(type_meta, &object, text, metadata_at, fields);
+        Ok(draft.at_version(resource_version))
+    }
+
+    /// An object that is about to be stored, of resource version 0: `text` is `object` as JSON, and `metadata_at` as
+    /// in [`Versioned::from_stored`]. Once it is stored, [`Versioned::at_version`] makes its version.
+    pub fn draft(
+        type_meta: Arc<TypeMeta>,
+        object: &Value,
+        text: Bytes,
+        metadata_at: usize,
+        fields: FieldValues,
+    ) -> Versioned {
+        Versioned::new(type_meta, Facts::of(object, fields), 0, Json::Stored { text, metadata_at })
+    }
+
+    fn whole(
         type_meta: Arc<TypeMeta>,
         object: &Value,
         json: Bytes,
         fields: FieldValues,
     ) -> Result<Versioned, VersionedError> {
-        let metadata = object.get("metadata");
-        let resource_version = match metadata.str_at("resourceVersion") {
+        let resource_version = match object.get("metadata").str_at("resourceVersion") {
             "" => 0,
             text => text.parse().map_err(|_| VersionedError::ResourceVersion(text.to_owned()))?,
         };
-        let mut labels: Vec<(Box<str>, Box<str>)> = metadata
-            .get("labels")
-            .entries()
-            .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
-            .collect();
-        labels.sort_unstable();
-        Ok(Versioned(Arc::new(Inner {
+        Ok(Versioned::new(type_meta, Facts::of(object, fields), resource_version, Json::Whole(json)))
+    }
+
+    fn new(type_meta: Arc<TypeMeta>, facts: Arc<Facts>, resource_version: u64, json: Json) -> Versioned {
+        Versioned(Arc::new(Inner {
             type_meta,
-            key: ObjectKey::of(object),
-            uid: Uid::from(metadata.str_at("uid")),
+            facts,
             resource_version,
-            deleting: !metadata.get("deletionTimestamp").is_null(),
-            labels: labels.into_boxed_slice(),
-            fields,
             json,
             typed: OnceLock::new(),
             protobuf: OnceLock::new(),
-        })))
+        }))
+    }
+
+    /// The same object with another resource version.
+    #[must_use]
+    pub fn at_version(&self, resource_version: u64) -> Versioned {
+        let json = match &self.0.json {
+            Json::Stored { .. } => self.0.json.clone(),
+            Json::Whole(_) => {
+                let mut object = self.value();
+                object.entry("metadata").set("resourceVersion", resource_version.to_string());
+                Json::Whole(json::to_bytes(&object))
+            }
+        };
+        let (type_meta, facts) = (Arc::clone(&self.0.type_meta), Arc::clone(&self.0.facts));
+        Versioned::new(type_meta, facts, resource_version, json)
     }
 
     /// The `apiVersion`.
@@ -247,22 +319,22 @@ impl Versioned {
 
     /// Namespace and name.
     pub fn key(&self) -> &ObjectKey {
-        &self.0.key
+        &self.0.facts.key
     }
 
     /// The name.
     pub fn name(&self) -> &str {
-        &self.0.key.name
+        &self.0.facts.key.name
     }
 
     /// The namespace; `""` for objects of the cluster.
     pub fn namespace(&self) -> &str {
-        self.0.key.namespace()
+        self.0.facts.key.namespace()
     }
 
     /// The UID; empty if the object had none.
     pub fn uid(&self) -> &Uid {
-        &self.0.uid
+        &self.0.facts.uid
     }
 
     /// The resource version; 0 if the object had none.
@@ -272,17 +344,17 @@ impl Versioned {
 
     /// Whether the object is being deleted (`metadata.deletionTimestamp` is set).
     pub fn is_deleting(&self) -> bool {
-        self.0.deleting
+        self.0.facts.deleting
     }
 
     /// The labels, sorted by name.
     pub fn labels(&self) -> &[(Box<str>, Box<str>)] {
-        &self.0.labels
+        &self.0.facts.labels
     }
 
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        let labels = &self.0.labels;
+        let labels = &self.0.facts.labels;
         labels.binary_search_by(|(key, _)| (**key).cmp(name)).ok().map(|index| &*labels[index].1)
     }
 
@@ -291,18 +363,60 @@ impl Versioned {
         match path {
             "metadata.name" => Some(self.name()),
             "metadata.namespace" => Some(self.namespace()),
-            _ => self.0.fields.iter().find(|(name, _)| *name == path).map(|(_, value)| &**value),
+            _ => self.0.facts.fields.iter().find(|(name, _)| *name == path).map(|(_, value)| &**value),
         }
     }
 
-    /// The canonical JSON.
-    pub fn json(&self) -> &Bytes {
-        &self.0.json
+    /// The canonical JSON, put together now where the store's bytes are shared.
+    pub fn json(&self) -> Bytes {
+        match &self.0.json {
+            Json::Whole(text) => text.clone(),
+            Json::Stored { .. } => {
+                let mut json = BytesMut::with_capacity(self.json_len());
+                self.write_json(&mut json);
+                json.freeze()
+            }
+        }
+    }
+
+    /// The length of the canonical JSON.
+    pub fn json_len(&self) -> usize {
+        match &self.0.json {
+            Json::Whole(text) => text.len(),
+            Json::Stored { text, .. } if self.0.resource_version == 0 => text.len(),
+            Json::Stored { text, metadata_at } => {
+                let digits = self.0.resource_version.ilog10() as usize + 1;
+                text.len() + VERSION_OPEN.len() + digits + version_close(&text[*metadata_at..]).len()
+            }
+        }
+    }
+
+    /// Appends the canonical JSON.
+    pub fn write_json(&self, out: &mut impl BufMut) {
+        match &self.0.json {
+            Json::Whole(text) => out.put_slice(text),
+            Json::Stored { text, .. } if self.0.resource_version == 0 => out.put_slice(text),
+            Json::Stored { text, metadata_at } => {
+                let (head, rest) = text.split_at(*metadata_at);
+                out.put_slice(head);
+                out.put_slice(VERSION_OPEN);
+                out.put_slice(itoa::Buffer::new().format(self.0.resource_version).as_bytes());
+                out.put_slice(version_close(rest));
+                out.put_slice(rest);
+            }
+        }
+    }
+
+    /// What a store keeps of this version; its canonical JSON if it was not made for a store.
+    pub fn stored(&self) -> &Bytes {
+        match &self.0.json {
+            Json::Whole(text) | Json::Stored { text, .. } => text,
+        }
     }
 
     /// The tree, parsed now and not kept.
     pub fn value(&self) -> Value {
-        json::parse(&self.0.json).expect("the constructors parsed or wrote this JSON")
+        json::parse(&self.json()).expect("the constructors parsed or wrote this JSON")
     }
 
     /// The typed form, decoded once per version: the first type that is asked for is kept and shared,
@@ -313,9 +427,9 @@ impl Versioned {
         {
             return Ok(typed);
         }
-        let typed: Arc<T> = serde_json::from_slice(&self.0.json)
+        let typed: Arc<T> = serde_json::from_slice(&self.json())
             .map(Arc::new)
-            .map_err(|source| VersionedError::Typed { key: self.0.key.clone(), source })?;
+            .map_err(|source| VersionedError::Typed { key: self.key().clone(), source })?;
         // Two threads may both get here; all but the first result serve their caller only.
         let kept = self.0.typed.get_or_init(|| Arc::clone(&typed) as Arc<dyn Any + Send + Sync>);
         Ok(Arc::clone(kept).downcast().unwrap_or(typed))
@@ -328,9 +442,17 @@ impl Versioned {
             return Ok(kept.clone());
         }
         let message = protobuf::encode_message(&self.value(), ty)
-            .map_err(|source| VersionedError::Protobuf { key: self.0.key.clone(), source })?;
+            .map_err(|source| VersionedError::Protobuf { key: self.key().clone(), source })?;
         Ok(self.0.protobuf.get_or_init(|| message).clone())
     }
+}
+
+/// How the resource version begins in `metadata`.
+const VERSION_OPEN: &[u8] = b"\"resourceVersion\":\"";
+
+/// How it ends, before what follows in `metadata`.
+fn version_close(rest: &[u8]) -> &'static [u8] {
+    if rest.starts_with(b"}") { b"\"" } else { b"\"," }
 }
 
 impl fmt::Debug for Versioned {

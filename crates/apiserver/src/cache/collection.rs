@@ -1,13 +1,13 @@
 //! The objects of one stored resource.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use imbl::OrdMap;
 use object::{FieldValues, TypeMeta, Value, Versioned, VersionedError};
-use parking_lot::RwLock;
-use store::{Event, KeyValue};
+use parking_lot::{Mutex, RwLock};
+use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::watcher::{Change, ChangeKind, Watcher};
@@ -19,6 +19,8 @@ const LOG_CHANGES_MAX: usize = 8192;
 const LOG_BYTES_MAX: usize = 32 << 20;
 /// How many snapshots are kept for lists that go on page by page.
 const PINNED_MAX: usize = 64;
+/// How many drafts are kept for the events of their writes. More than one batch of the store has.
+const DRAFTS_MAX: usize = 1024;
 
 /// What a collection must know of its resource.
 pub struct CollectionSpec {
@@ -36,6 +38,9 @@ pub struct Collection {
     /// What the JSON of every object starts with, up to and with the brace that opens `metadata`.
     head: Bytes,
     state: RwLock<State>,
+    /// What this process is writing, by the address of its text. A draft holds its text, so that nothing else can
+    /// have the same address: an event with that address is the draft's, and needs no parsing.
+    drafts: Mutex<HashMap<usize, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
 }
@@ -69,7 +74,13 @@ impl Collection {
             "{{\"kind\":{:?},\"apiVersion\":{:?},\"metadata\":{{",
             spec.type_meta.kind, spec.type_meta.api_version
         );
-        Collection { spec, head: head.into(), state: RwLock::default(), changed: watch::Sender::new(0) }
+        Collection {
+            spec,
+            head: head.into(),
+            state: RwLock::default(),
+            drafts: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 
     /// Where the keys start in the store.
@@ -195,7 +206,7 @@ impl Collection {
             (Some(object), None) => (ChangeKind::Added, object),
             (Some(object), Some(_)) => (ChangeKind::Modified, object),
             // A deletion shows the last state, with the version of the deletion.
-            (None, Some(previous)) => (ChangeKind::Deleted, self.at_version(previous, revision)?),
+            (None, Some(previous)) => (ChangeKind::Deleted, previous.at_version(revision)),
             (None, None) => return Ok(()),
         };
         state.append(Arc::new(Change { kind, revision, object, previous }));
@@ -209,42 +220,74 @@ impl Collection {
     }
 
     /// A version of an object from what the store holds.
+    ///
+    /// # Errors
+    /// [`CacheError::Corrupt`]
     pub fn decode(&self, kv: &KeyValue) -> Result<Versioned, CacheError> {
-        self.versioned(&kv.value, kv.mod_revision.0).map_err(|source| CacheError::Corrupt {
+        let draft = self.drafts.lock().remove(&address(&kv.value));
+        if let Some(draft) = draft.filter(|draft| draft.stored().len() == kv.value.len()) {
+            return Ok(draft.at_version(kv.mod_revision.0));
+        }
+        self.parse(&kv.value, kv.mod_revision.0).map_err(|source| CacheError::Corrupt {
             key: String::from_utf8_lossy(&kv.key).into_owned(),
             source,
         })
     }
 
     /// A version of an object from its stored JSON, which has no resource version.
-    pub fn versioned(&self, stored: &Bytes, revision: u64) -> Result<Versioned, VersionedError> {
-        let json = match stored.strip_prefix(self.head.as_ref()) {
-            Some(rest) => splice(&self.head, rest, revision),
-            None => {
-                let mut object = object::json::parse(stored)?;
-                object.entry("metadata").set("resourceVersion", revision.to_string());
-                object::json::to_bytes(&object)
-            }
-        };
-        Versioned::from_json(Arc::clone(&self.spec.type_meta), json, &self.spec.fields)
+    fn parse(&self, stored: &Bytes, revision: u64) -> Result<Versioned, VersionedError> {
+        let type_meta = Arc::clone(&self.spec.type_meta);
+        if stored.starts_with(&self.head) {
+            return Versioned::from_stored(
+                type_meta,
+                stored.clone(),
+                self.head.len(),
+                revision,
+                &self.spec.fields,
+            );
+        }
+        let mut object = object::json::parse(stored)?;
+        object.entry("metadata").set("resourceVersion", revision.to_string());
+        let fields = (self.spec.fields)(&object);
+        Versioned::from_value(type_meta, &object, fields)
     }
 
-    /// The same object with another resource version.
+    /// Writes an object; its new version comes back, or `None` where the expectation does not hold.
     ///
     /// # Errors
-    /// [`CacheError::Corrupt`] if it cannot be encoded.
-    pub fn at_version(&self, object: &Versioned, revision: u64) -> Result<Versioned, CacheError> {
-        let mut value = object.value();
-        value.entry("metadata").set("resourceVersion", revision.to_string());
-        let fields = (self.spec.fields)(&value);
-        Versioned::from_value(Arc::clone(&self.spec.type_meta), &value, fields)
-            .map_err(|source| CacheError::Corrupt { key: object.key().to_string(), source })
+    /// What the store says.
+    pub async fn write(
+        &self,
+        store: &dyn Store,
+        key: String,
+        object: Value,
+        expect: Expect,
+    ) -> Result<Option<Versioned>, StoreError> {
+        let draft = self.draft(object);
+        let text = draft.stored().clone();
+        let address = address(&text);
+        {
+            let mut drafts = self.drafts.lock();
+            if drafts.len() >= DRAFTS_MAX {
+                // Nobody came for them: the store hands out texts of its own.
+                drafts.clear();
+            }
+            drafts.insert(address, draft.clone());
+        }
+        match store.write(Write::put(key, text, expect)).await {
+            Ok(WriteOutcome::Committed { revision, .. }) => Ok(Some(draft.at_version(revision.0))),
+            outcome => {
+                self.drafts.lock().remove(&address);
+                outcome.map(|_| None)
+            }
+        }
     }
 
-    /// The JSON that the store keeps of an object: without resource version, and in the order that
-    /// [`Collection::versioned`] reads without parsing.
-    pub fn encode(&self, mut object: Value) -> Bytes {
-        let mut metadata = object.remove("metadata").unwrap_or_default();
+    /// An object in the form that the store keeps: without resource version, and in the order that
+    /// [`Collection::decode`] shares without copying.
+    fn draft(&self, mut object: Value) -> Versioned {
+        let metadata = object.remove("metadata").filter(|metadata| metadata.as_map().is_some());
+        let mut metadata = metadata.unwrap_or_else(Value::map);
         metadata.remove("resourceVersion");
         object.remove("kind");
         object.remove("apiVersion");
@@ -257,19 +300,17 @@ impl Collection {
                 ordered.push(key, value);
             }
         }
-        object::json::to_bytes(&Value::Map(ordered))
+        let ordered = Value::Map(ordered);
+        // Kept for long: without the spare room of a growing buffer.
+        let text = Bytes::from(object::json::to_vec(&ordered).into_boxed_slice());
+        let fields = (self.spec.fields)(&ordered);
+        Versioned::draft(Arc::clone(&self.spec.type_meta), &ordered, text, self.head.len(), fields)
     }
 }
 
-/// Puts the resource version first into `metadata`.
-fn splice(head: &[u8], rest: &[u8], revision: u64) -> Bytes {
-    let mut json = BytesMut::with_capacity(head.len() + rest.len() + 44);
-    json.put_slice(head);
-    json.put_slice(b"\"resourceVersion\":\"");
-    json.put_slice(revision.to_string().as_bytes());
-    json.put_slice(if rest.starts_with(b"}") { b"\"" } else { b"\"," });
-    json.put_slice(rest);
-    json.freeze()
+/// Where a text is.
+fn address(text: &Bytes) -> usize {
+    text.as_ptr().addr()
 }
 
 impl State {

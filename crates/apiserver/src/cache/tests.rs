@@ -26,11 +26,9 @@ async fn put(hub: &Hub, collection: &Collection, name: &str, node: &str) -> u64 
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": "a", "name": name, "uid": "u"}, "spec": {"nodeName": node}
     });
-    let write = Write::put(collection.store_key("a", name), collection.encode(pod), Expect::Any);
-    match hub.store().write(write).await.unwrap() {
-        store::WriteOutcome::Committed { revision, .. } => revision.0,
-        conflict @ store::WriteOutcome::Conflict { .. } => panic!("{conflict:?}"),
-    }
+    let key = collection.store_key("a", name);
+    let written = collection.write(hub.store().as_ref(), key, pod, Expect::Any).await.unwrap();
+    written.unwrap().resource_version()
 }
 
 async fn delete(hub: &Hub, collection: &Collection, name: &str) {
@@ -112,4 +110,33 @@ async fn objects_that_were_stored_in_another_order_are_read_all_the_same() {
     hub.store().write(Write::put(collection.store_key("a", "p"), stored, Expect::Any)).await.unwrap();
     hub.catch_up().await.unwrap();
     assert!(collection.get("a", "p").unwrap().resource_version() > 0);
+}
+
+#[tokio::test]
+async fn the_cache_shares_the_text_of_the_store() {
+    let (hub, collection) = pods().await;
+    put(&hub, &collection, "p", "n").await;
+    // Written by another process: nobody here knows what the text means.
+    let stored = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"q","namespace":"a"}}"#;
+    hub.store().write(Write::put(collection.store_key("a", "q"), stored, Expect::Any)).await.unwrap();
+    hub.catch_up().await.unwrap();
+    for name in ["p", "q"] {
+        let range = store::RangeRequest::exact(collection.store_key("a", name));
+        let found = hub.store().range(range).await.unwrap();
+        let cached = collection.get("a", name).unwrap();
+        assert_eq!(cached.stored().as_ptr(), found.kvs[0].value.as_ptr(), "{name}");
+        assert_eq!(cached.value().str_at("metadata.name"), name);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_failed_leaves_no_trace() {
+    let (hub, collection) = pods().await;
+    let first = put(&hub, &collection, "p", "n").await;
+    let key = collection.store_key("a", "p");
+    let pod = value!({"metadata": {"namespace": "a", "name": "p"}});
+    let written = collection.write(hub.store().as_ref(), key, pod, Expect::Absent).await.unwrap();
+    assert!(written.is_none());
+    hub.catch_up().await.unwrap();
+    assert_eq!(collection.get("a", "p").unwrap().resource_version(), first);
 }

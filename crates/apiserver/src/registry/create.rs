@@ -1,12 +1,12 @@
 //! Creating objects.
 
 use object::{Reason, Status, Value, Versioned};
-use store::{Expect, Write, WriteOutcome};
+use store::Expect;
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
-use crate::errors::{from_store, internal};
+use crate::errors::from_store;
 use crate::user::User;
 
 /// How often a generated name is drawn anew when it is taken.
@@ -25,12 +25,15 @@ impl Registry {
     ) -> Result<Answer, Status> {
         let generates =
             object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
-        let mut tries = if generates { NAME_TRIES } else { 1 };
+        if !generates {
+            return self.create_once(endpoint, call, object, false).await;
+        }
+        let mut tries = NAME_TRIES;
         loop {
             tries -= 1;
-            let result = self.create_once(endpoint, call, object.clone(), generates).await;
+            let result = self.create_once(endpoint, call, object.clone(), true).await;
             match result {
-                Err(status) if generates && status.reason == Reason::AlreadyExists => {
+                Err(status) if status.reason == Reason::AlreadyExists => {
                     if tries == 0 {
                         let name = status.details.map(|details| details.name).unwrap_or_default();
                         let def = endpoint.def;
@@ -107,15 +110,9 @@ impl Registry {
                 Err(exists())
             };
         }
-        let bytes = collection.encode(object);
-        let outcome = self.hub.store().write(Write::put(key, bytes.clone(), Expect::Absent)).await;
-        match outcome.map_err(from_store)? {
-            WriteOutcome::Committed { revision, .. } => {
-                let version = collection.versioned(&bytes, revision.0).map_err(|error| internal(&error))?;
-                Ok(AnswerBody::Version(endpoint.present(&version)))
-            }
-            WriteOutcome::Conflict { .. } => Err(exists()),
-        }
+        let written = collection.write(self.hub.store().as_ref(), key, object, Expect::Absent).await;
+        let version = written.map_err(from_store)?.ok_or_else(exists)?;
+        Ok(AnswerBody::Version(endpoint.present(&version)))
     }
 }
 

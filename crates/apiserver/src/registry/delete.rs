@@ -5,7 +5,7 @@ use store::{Expect, Revision, Write, WriteOutcome};
 
 use super::{Answer, AnswerBody, Call, Endpoint, Listing, Registry};
 use crate::admission::Operation;
-use crate::errors::{from_store, internal};
+use crate::errors::from_store;
 use crate::options::{DeleteOptions, Propagation, Query};
 
 /// The finalizer of an object whose dependents are to lose their owner before it goes.
@@ -46,26 +46,27 @@ impl Registry {
             let dry_run = call.dry_run || options.dry_run;
             let expect = Expect::ModRevision(Revision(current.resource_version()));
             let key = collection.store_key(call.namespace, call.name);
-            let (write, marked) = match self.step(endpoint, &old, options) {
+            let store = self.hub.store();
+            match self.step(endpoint, &old, options) {
                 Step::Wait => return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&current)))),
                 Step::Remove if dry_run => return Ok(removed(endpoint, &current)),
                 Step::Mark(object) if dry_run => {
                     return Ok(Answer::ok(AnswerBody::Value(endpoint.present_value(object))));
                 }
-                Step::Remove => (Write::delete(key, expect), None),
-                Step::Mark(object) => {
-                    let bytes = collection.encode(object);
-                    (Write::put(key, bytes.clone(), expect), Some(bytes))
+                Step::Remove => {
+                    let outcome = store.write(Write::delete(key, expect)).await.map_err(from_store)?;
+                    if let WriteOutcome::Committed { .. } = outcome {
+                        self.services.deleted(endpoint, &old).await;
+                        return Ok(removed(endpoint, &current));
+                    }
                 }
-            };
-            let outcome = self.hub.store().write(write).await.map_err(from_store)?;
-            let WriteOutcome::Committed { revision, .. } = outcome else { continue };
-            let Some(bytes) = marked else {
-                self.services.deleted(endpoint, &old).await;
-                return Ok(removed(endpoint, &current));
-            };
-            let version = collection.versioned(&bytes, revision.0).map_err(|error| internal(&error))?;
-            return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version))));
+                Step::Mark(object) => {
+                    let written = collection.write(store.as_ref(), key, object, expect).await;
+                    if let Some(version) = written.map_err(from_store)? {
+                        return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version))));
+                    }
+                }
+            }
         }
         Err(endpoint.conflict(call.name, object::MODIFIED))
     }

@@ -6,7 +6,7 @@ use store::{Expect, Write, WriteOutcome};
 use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
-use crate::errors::{from_store, internal};
+use crate::errors::from_store;
 
 /// How often a change is made anew when another one came between, for clients that did not say on which
 /// version it rests.
@@ -173,15 +173,11 @@ impl Registry {
             Some(conversion) => conversion.to_stored(object),
             None => object,
         };
-        let bytes = collection.encode(stored);
-        let outcome = self.hub.store().write(Write::put(key, bytes.clone(), expect)).await;
-        match outcome.map_err(from_store)? {
-            WriteOutcome::Committed { revision, .. } => {
-                let version = collection.versioned(&bytes, revision.0).map_err(|error| internal(&error))?;
-                Ok(Written::Done(AnswerBody::Version(endpoint.present(&version))))
-            }
-            WriteOutcome::Conflict { .. } => Ok(Written::Conflict),
-        }
+        let written = collection.write(self.hub.store().as_ref(), key, stored, expect).await;
+        Ok(match written.map_err(from_store)? {
+            Some(version) => Written::Done(AnswerBody::Version(endpoint.present(&version))),
+            None => Written::Conflict,
+        })
     }
 }
 

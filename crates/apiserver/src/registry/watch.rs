@@ -182,11 +182,7 @@ impl WatchReply {
     /// The last state that matched, with the version of the change.
     fn last_state(&self, change: &Change) -> Versioned {
         match &change.previous {
-            Some(previous) if change.kind != ChangeKind::Deleted => {
-                let collection = self.endpoint.collection.as_ref();
-                let at_change = collection.and_then(|c| c.at_version(previous, change.revision).ok());
-                at_change.unwrap_or_else(|| change.object.clone())
-            }
+            Some(previous) if change.kind != ChangeKind::Deleted => previous.at_version(change.revision),
             _ => change.object.clone(),
         }
     }

@@ -39,6 +39,29 @@ fn resource_versions_are_numbers() {
 }
 
 #[test]
+fn what_is_stored_gets_its_version_when_it_is_written_out() {
+    let type_meta = TypeMeta::new("v1", "Pod");
+    for (stored, written) in [
+        (r#"{"metadata":{"name":"a"}}"#, r#"{"metadata":{"resourceVersion":"120","name":"a"}}"#),
+        (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"120"}}"#),
+    ] {
+        let text = Bytes::from_static(stored.as_bytes());
+        let phase = |_: &Value| vec![("status.phase", "Running".into())];
+        let object = Versioned::from_stored(Arc::clone(&type_meta), text.clone(), 13, 120, phase).unwrap();
+        assert_eq!(object.json(), written);
+        assert_eq!(object.json_len(), written.len());
+        assert_eq!(object.value().str_at("metadata.resourceVersion"), "120");
+        assert_eq!(object.stored().as_ptr(), text.as_ptr(), "the bytes are shared");
+        let later = object.at_version(1);
+        assert_eq!((later.resource_version(), later.json_len()), (1, written.len() - 2));
+        assert_eq!((later.key(), later.field("status.phase")), (object.key(), Some("Running")));
+        assert_eq!(object.at_version(0).json(), stored, "a draft has none");
+    }
+    let whole = Versioned::from_value(type_meta, &pod(), vec![]).unwrap().at_version(43);
+    assert_eq!((whole.resource_version(), whole.value().str_at("metadata.resourceVersion")), (43, "43"));
+}
+
+#[test]
 fn one_typed_form_is_shared() {
     #[derive(serde::Deserialize)]
     struct Named {
