@@ -1,42 +1,84 @@
-//! The `ironhull` program.
+//! The `ironhull` program: flags, validated configuration, and the wiring of roles.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `flags` | the command line and the config file, as people write them |
+//! | `config` | the same, validated once |
+//! | `server` | the control side: store, API server, controllers, scheduler |
+//! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
+//! | `local` | a component's connection to the API server of the same process |
+//! | `pod_network` | the pod network as the container engine calls it |
+//! | `kubeconfig` | the files by which clients find the server |
+//! | `image` | `ironhull image ...` |
+//! | `reset` | `ironhull reset` |
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let dir = PathBuf::from(std::env::args().nth(1).unwrap_or("/tmp/ih-data".into()));
+use clap::Parser;
+
+mod cluster_dns;
+mod config;
+mod flags;
+mod image;
+mod kubeconfig;
+mod local;
+mod node_role;
+mod pod_network;
+mod reset;
+mod server;
+
+use flags::{Cli, Command};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    // The shim must start single-threaded: nothing else may have run before it.
+    if arguments.next().is_some_and(|first| first == runtime::shim::ARGUMENT) {
+        let code = runtime::shim::main(arguments);
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let cli = match flags::with_config_file(std::env::args_os()) {
+        Ok(arguments) => Cli::parse_from(arguments),
+        Err(error) => return fail(&error),
+    };
+    start_logging(&cli);
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async move {
-        let clock = clock::Clock::system();
-        let store = store::Embedded::open(store::Options::new(dir.join("db"), clock.clone())).await?;
-        let address: IpAddr = "127.0.0.1".parse()?;
-        let config = apiserver::Config {
-            pki_directory: dir.join("tls"),
-            addresses: vec![address],
-            names: vec![],
-            port: 6443,
-            service_cidr: "10.43.0.0/16".into(),
-            cluster_domain: "cluster.local".into(),
-            tokens: vec![],
-        };
-        let server = apiserver::ApiServer::start(&config, Arc::new(store), clock.clone()).await?;
-        let certificate = server.serving_certificate(&config, "10.43.0.1".parse()?)?;
-        let tls = apiserver::server::tls(&server.pki, &certificate)?;
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 6443)).await?;
-        let admin = apiserver::pki::Subject {
-            common_name: "kubernetes-admin".into(),
-            organizations: vec!["system:masters".into()],
-            ..Default::default()
-        };
-        let admin = server.pki.client_certificate("client-admin", &admin)?;
-        use base64::Engine;
-        let b64 = |s: &str| base64::engine::general_purpose::STANDARD.encode(s);
-        let text = format!("apiVersion: v1\nkind: Config\nclusters:\n- name: default\n  cluster:\n    server: https://127.0.0.1:6443\n    certificate-authority-data: {}\nusers:\n- name: default\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\ncontexts:\n- name: default\n  context: {{cluster: default, user: default}}\ncurrent-context: default\n", b64(server.pki.server.certificate()), b64(&admin.certificate), b64(&admin.key));
-        std::fs::write(dir.join("kubeconfig"), text)?;
-        let stop = tokio_util::sync::CancellationToken::new();
-        apiserver::server::serve(server, listener, tls, stop).await;
-        anyhow::Ok(())
-    })
+    let result = runtime.block_on(async {
+        match command {
+            Command::Server(flags) => server::run(config::ServerConfig::validate(*flags)?).await,
+            Command::Image(flags) => image::run(flags).await,
+            Command::Reset(flags) => reset::run(&flags.data_dir).await,
+        }
+    });
+    // Watches and informers have no end of their own.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+/// Says what went wrong, with its causes.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("ironhull: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn start_logging(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    let default = match cli.verbosity {
+        0 => "info",
+        1 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("IRONHULL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    match cli.log_format {
+        flags::LogFormat::Text => builder.init(),
+        flags::LogFormat::Json => builder.json().init(),
+    }
 }

@@ -1,0 +1,203 @@
+//! The command line and the config file, as people write them. Names follow k3s and Kubernetes where the
+//! meaning is the same.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the config file is unless `IRONHULL_CONFIG` says otherwise.
+const CONFIG_FILE: &str = "/etc/ironhull/config.yaml";
+
+/// All of Kubernetes in one program.
+#[derive(Debug, Parser)]
+#[command(name = "ironhull", version, about)]
+pub struct Cli {
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// More log lines; twice for all.
+    #[arg(short, long = "verbose", global = true, action = clap::ArgAction::Count)]
+    pub verbosity: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a cluster on this machine: control side and node.
+    Server(Box<ServerFlags>),
+    /// Look after the images of this machine.
+    Image(ImageFlags),
+    /// End this machine's pods and remove everything that it got from Ironhull.
+    Reset(ResetFlags),
+}
+
+/// Flags of `ironhull server`.
+#[derive(Clone, Debug, Args)]
+#[command(args_override_self = true)]
+pub struct ServerFlags {
+    /// Where state is kept.
+    #[arg(long, default_value = "/var/lib/ironhull")]
+    pub data_dir: PathBuf,
+    /// The address to listen at.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// The port of the API.
+    #[arg(long, default_value_t = 6443)]
+    pub https_listen_port: u16,
+    /// Write the administrator's kubeconfig to this file too.
+    #[arg(long, value_name = "FILE")]
+    pub write_kubeconfig: Option<PathBuf>,
+    /// A bearer token that is the administrator's.
+    #[arg(long)]
+    pub token: Option<String>,
+    /// More names or addresses for which the server's certificate is good.
+    #[arg(long = "tls-san", value_name = "NAME")]
+    pub tls_sans: Vec<String>,
+    /// The network of pods.
+    #[arg(long, default_value = "10.42.0.0/16")]
+    pub cluster_cidr: String,
+    /// The network of Services.
+    #[arg(long, default_value = "10.43.0.0/16")]
+    pub service_cidr: String,
+    /// The address of the cluster's DNS, within the network of Services.
+    #[arg(long, default_value = "10.43.0.10")]
+    pub cluster_dns: IpAddr,
+    /// The cluster's DNS domain.
+    #[arg(long, default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Run no pods on this machine.
+    #[arg(long)]
+    pub disable_agent: bool,
+    /// Parts to leave out: dns, proxy, scheduler, controllers.
+    #[arg(long, value_delimiter = ',')]
+    pub disable: Vec<String>,
+    /// The node's name; the host's by default.
+    #[arg(long)]
+    pub node_name: Option<String>,
+    /// The node's address; that of the default route's interface by default.
+    #[arg(long)]
+    pub node_ip: Option<IpAddr>,
+    /// The port of the node's own API.
+    #[arg(long, default_value_t = 10250)]
+    pub kubelet_port: u16,
+}
+
+/// Flags of `ironhull image`.
+#[derive(Debug, Args)]
+pub struct ImageFlags {
+    /// Where state is kept.
+    #[arg(long, global = true, default_value = "/var/lib/ironhull")]
+    pub data_dir: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Get an image from a registry.
+    Pull {
+        /// The image, for example `nginx:1.29`.
+        name: String,
+    },
+    /// Take images from an archive, as `docker save` and OCI tools write them.
+    Import {
+        /// The archive, plain or compressed by gzip.
+        file: PathBuf,
+    },
+    /// List the images.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Remove images.
+    Rm {
+        /// Their names or ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Flags of `ironhull reset`.
+#[derive(Debug, Args)]
+pub struct ResetFlags {
+    /// Where state is kept.
+    #[arg(long, default_value = "/var/lib/ironhull")]
+    pub data_dir: PathBuf,
+}
+
+/// The arguments with those of the config file in front of the subcommand's own, which win.
+///
+/// # Errors
+/// Where the file cannot be read, or holds something that is no flag.
+pub fn with_config_file(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let place = arguments.iter().position(|argument| argument == "server");
+    let path = std::env::var_os("IRONHULL_CONFIG").map_or_else(|| PathBuf::from(CONFIG_FILE), PathBuf::from);
+    if let Some(place) = place
+        && path.exists()
+    {
+        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        arguments.splice(place + 1..place + 1, flags_of(&text, &path)?);
+    }
+    Ok(arguments)
+}
+
+/// The flags that a config file names: `name: value`, `name: true`, or a list for flags that may come often.
+fn flags_of(text: &[u8], path: &Path) -> anyhow::Result<Vec<OsString>> {
+    let config = object::yaml::parse(text).with_context(|| format!("{} is no YAML", path.display()))?;
+    let mut flags = Vec::new();
+    for (name, value) in config.entries() {
+        let items = value.as_list().unwrap_or(std::slice::from_ref(value));
+        for item in items {
+            let text = match item {
+                object::Value::String(text) => text.to_string(),
+                object::Value::Int(number) => number.to_string(),
+                object::Value::Bool(true) => {
+                    flags.push(format!("--{name}").into());
+                    continue;
+                }
+                object::Value::Bool(false) => continue,
+                other => bail!("{}: {name}: {other:?} is no value of a flag", path.display()),
+            };
+            flags.push(format!("--{name}={text}").into());
+        }
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_file_names_flags() {
+        let text = b"https-listen-port: 7443\ndisable-agent: true\ntls-san: [a, b]\ntoken: \"0123\"\n";
+        let flags = flags_of(text, Path::new("f")).unwrap();
+        let expected =
+            ["--https-listen-port=7443", "--disable-agent", "--tls-san=a", "--tls-san=b", "--token=0123"];
+        assert_eq!(flags, expected);
+        assert!(flags_of(b"node-ip: {a: b}", Path::new("f")).is_err());
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let arguments = ["ironhull", "server", "--https-listen-port=1", "--https-listen-port=2"];
+        let Command::Server(flags) = Cli::parse_from(arguments).command else { panic!("no server") };
+        assert_eq!(flags.https_listen_port, 2);
+    }
+}

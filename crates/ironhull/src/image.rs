@@ -1,0 +1,84 @@
+//! `ironhull image`: the images of this machine, whether a server runs or not.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clock::Clock;
+use runtime::images::{ImageStore, ImageStoreConfig, PullPhase, PullProgress};
+
+use crate::flags::{ImageCommand, ImageFlags};
+
+/// The image store below a data directory.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<ImageStore> {
+    let config = ImageStoreConfig { data_dir: data_dir.join("runtime"), ..ImageStoreConfig::default() };
+    ImageStore::open(&config, clock)
+        .with_context(|| format!("cannot open the images below {}", data_dir.display()))
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// Why it failed.
+pub async fn run(flags: ImageFlags) -> anyhow::Result<()> {
+    let store = open_store(&flags.data_dir, Clock::system())?;
+    match flags.command {
+        ImageCommand::Pull { name } => {
+            let image = store.pull(&name, None, Some(Arc::new(show_progress))).await;
+            println!("pulled {}", image.with_context(|| format!("cannot pull {name}"))?);
+        }
+        ImageCommand::Import { file } => {
+            let images = store.import(&file, Some(Arc::new(show_progress))).await;
+            for image in images.with_context(|| format!("cannot import {}", file.display()))? {
+                println!("imported {image}");
+            }
+        }
+        ImageCommand::List => list(&store)?,
+        ImageCommand::Rm { names } => {
+            for name in names {
+                store.remove(&name).await.with_context(|| format!("cannot remove {name}"))?;
+                println!("removed {name}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows a person how far it is, where a person is looking.
+fn show_progress(progress: PullProgress) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let line = match progress.phase {
+        PullPhase::Resolving => "asking the registry".to_owned(),
+        PullPhase::Downloading => format!(
+            "layers {}/{}, {:.1} of {:.1} MiB",
+            progress.layers_done,
+            progress.layers,
+            mib(progress.bytes_done),
+            mib(progress.bytes)
+        ),
+        PullPhase::Unpacking { layer, layers } => format!("unpacking layer {layer} of {layers}"),
+        PullPhase::Done => "done\n".to_owned(),
+    };
+    // The line is written over by the next one.
+    eprint!("\r\x1b[K{line}");
+}
+
+fn list(store: &ImageStore) -> anyhow::Result<()> {
+    println!("{:<60} {:<20} {:>12}", "IMAGE", "ID", "SIZE");
+    for image in store.list().context("cannot read the images")? {
+        let id: String = image.id.trim_start_matches("sha256:").chars().take(12).collect();
+        let size = format!("{:.1}MB", image.size as f64 / 1e6);
+        let names = if image.repo_tags.is_empty() { &image.repo_digests } else { &image.repo_tags };
+        for name in names {
+            println!("{name:<60} {id:<20} {size:>12}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Files by which clients find the server and show who they are.
+
+use std::path::Path;
+
+use anyhow::Context;
+use apiserver::pki::{KeyedCertificate, write_secret};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use object::{Value, value};
+
+/// A kubeconfig with one cluster and one user. The text is a secret.
+pub fn text(server: &str, authority: &str, user: &KeyedCertificate) -> String {
+    let name = "default";
+    let config: Value = value!({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"name": name, "cluster": {
+            "server": server, "certificate-authority-data": STANDARD.encode(authority)
+        }}],
+        "users": [{"name": name, "user": {
+            "client-certificate-data": STANDARD.encode(&user.certificate),
+            "client-key-data": STANDARD.encode(&user.key)
+        }}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name
+    });
+    object::yaml::to_string(&config)
+}
+
+/// Writes a kubeconfig, readable for its owner alone; directories on the way are made.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    write_secret(path, text.as_bytes())
+        .with_context(|| format!("cannot write the kubeconfig {}", path.display()))
+}

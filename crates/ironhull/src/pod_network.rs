@@ -1,0 +1,126 @@
+//! The pod network as the container engine calls it.
+//!
+//! The network can only be set up once the cluster has given this node a subnet; until then sandboxes wait.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ipnet::{IpNet, Ipv4Net};
+use network::{HostPort, LocalConfig, LocalNetwork, Protocol};
+use runtime::cri::{CriError, PortMapping};
+use runtime::engine::{NetworkRequest, PodNetwork};
+use tokio::sync::watch;
+
+/// The pod network of this node.
+pub struct NodeNetwork {
+    state_dir: PathBuf,
+    cluster: Ipv4Net,
+    services: Ipv4Net,
+    network: watch::Sender<Option<Arc<LocalNetwork>>>,
+    /// Held while the network is set up, so that it is set up once.
+    setting_up: tokio::sync::Mutex<()>,
+}
+
+impl NodeNetwork {
+    /// A network that waits for its subnet.
+    pub fn new(state_dir: PathBuf, cluster: Ipv4Net, services: Ipv4Net) -> NodeNetwork {
+        NodeNetwork {
+            state_dir,
+            cluster,
+            services,
+            network: watch::Sender::new(None),
+            setting_up: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The network once it is set up.
+    pub async fn ready(&self) -> Arc<LocalNetwork> {
+        let mut network = self.network.subscribe();
+        loop {
+            if let Some(network) = network.borrow_and_update().clone() {
+                return network;
+            }
+            if network.changed().await.is_err() {
+                // The sender lives in `self`, which is borrowed.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn current(&self) -> Result<Arc<LocalNetwork>, CriError> {
+        let network = self.network.borrow().clone();
+        network
+            .ok_or_else(|| CriError::Unavailable("the node has no pod subnet yet (spec.podCIDR)".to_owned()))
+    }
+}
+
+#[async_trait]
+impl PodNetwork for NodeNetwork {
+    async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
+        let ports: Vec<HostPort> = request.port_mappings.iter().filter_map(host_port).collect();
+        let network = self.current()?;
+        let addresses = network.setup(&request.namespace, &request.sandbox_id, &ports).await;
+        addresses.map_err(|error| CriError::internal("set up the pod network", error))
+    }
+
+    async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError> {
+        // Right after a restart the network is not there yet, and the sandbox's lease would be forgotten: the caller
+        // tries again.
+        let network = self.current()?;
+        network
+            .teardown(&request.sandbox_id)
+            .await
+            .map_err(|error| CriError::internal("take back the pod network", error))
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.current().err().map(|error| error.to_string())
+    }
+
+    async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<(), CriError> {
+        let _once = self.setting_up.lock().await;
+        if self.network.borrow().is_some() {
+            return Ok(());
+        }
+        let subnet: IpNet = pod_cidr
+            .parse()
+            .map_err(|_| CriError::InvalidArgument(format!("the pod subnet {pod_cidr:?} is no network")))?;
+        let mut config = LocalConfig::new(&self.state_dir, subnet, self.cluster.into());
+        config.service_subnets = vec![self.services.into()];
+        let network = LocalNetwork::new(config)
+            .await
+            .map_err(|error| CriError::internal("set up the node's network", error))?;
+        self.network.send_replace(Some(Arc::new(network)));
+        Ok(())
+    }
+}
+
+fn host_port(mapping: &PortMapping) -> Option<HostPort> {
+    let protocol = match mapping.protocol {
+        runtime::cri::Protocol::Tcp => Protocol::Tcp,
+        runtime::cri::Protocol::Udp => Protocol::Udp,
+        runtime::cri::Protocol::Sctp => Protocol::Sctp,
+    };
+    (mapping.host_port != 0).then(|| HostPort {
+        protocol,
+        host_ip: mapping.host_ip.parse().ok(),
+        host_port: mapping.host_port,
+        container_port: mapping.container_port,
+    })
+}
+
+/// Stands in for the network while sandboxes are removed by `reset`: the network itself is reset as a whole.
+pub struct ResetNetwork;
+
+#[async_trait]
+impl PodNetwork for ResetNetwork {
+    async fn setup(&self, _request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
+        Err(CriError::FailedPrecondition("this machine is being reset".to_owned()))
+    }
+
+    async fn teardown(&self, _request: &NetworkRequest) -> Result<(), CriError> {
+        Ok(())
+    }
+}

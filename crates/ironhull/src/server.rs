@@ -1,0 +1,193 @@
+//! The control side, and the node beside it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use apiserver::pki::{KeyedCertificate, Subject};
+use apiserver::user::{GROUP_MASTERS, User};
+use apiserver::{ApiServer, Config};
+use client::{Client, Informers};
+use clock::Clock;
+use store::{Embedded, Options, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServerConfig;
+use crate::local::LocalConnection;
+use crate::{kubeconfig, node_role};
+
+/// How often old history of the store is dropped, as upstream does.
+const COMPACT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// A control side that runs.
+pub struct ControlPlane {
+    /// The API server.
+    pub server: Arc<ApiServer>,
+    /// Time and randomness.
+    pub clock: Clock,
+    /// What all components of this process watch, each kind once, under the controllers' identity, which may read
+    /// everything. Each component writes under its own.
+    pub informers: Informers,
+}
+
+impl ControlPlane {
+    fn new(server: Arc<ApiServer>, clock: Clock) -> ControlPlane {
+        let user = User::new("system:kube-controller-manager", &[]);
+        let connection = LocalConnection::new(Arc::clone(&server), user);
+        let informers = Informers::new(Client::new(Arc::new(connection), clock.clone()));
+        ControlPlane { server, clock, informers }
+    }
+
+    /// A client of the server in this process, under an identity of its own.
+    pub fn client(&self, user: User) -> Client {
+        Client::new(Arc::new(LocalConnection::new(Arc::clone(&self.server), user)), self.clock.clone())
+    }
+}
+
+/// Runs a server until it is told to stop. Containers live on.
+///
+/// # Errors
+/// Why it cannot run.
+pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let stop = CancellationToken::new();
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen at {}: is another server running?", config.listen))?;
+    let store = open_store(&config.data_dir, clock.clone()).await?;
+    let api = api_config(&config);
+    let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
+    let service_address = IpAddr::V4(Ipv4Addr::from_bits(config.service_cidr.network().to_bits() + 1));
+    let certificate = server.serving_certificate(&api, service_address)?;
+    let tls = apiserver::server::tls(&server.pki, &certificate)?;
+    let plane = ControlPlane::new(server, clock);
+    let kubeconfig = write_kubeconfig(&config, &plane)?;
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, stop.clone()));
+    tasks.spawn(compact(Arc::clone(&store), stop.clone()));
+    start_controllers(&config, &plane, &stop, &mut tasks);
+    start_scheduler(&config, &plane, &stop, &mut tasks);
+    eprintln!("Ironhull serves the Kubernetes API at https://{}", config.listen);
+    eprintln!("  export KUBECONFIG={}", kubeconfig.display());
+    eprintln!("  kubectl get nodes");
+    if config.agent {
+        node_role::start(&config, &plane, &stop, &mut tasks).await?;
+    }
+    wait_for_signal().await?;
+    tracing::info!("stopping; containers live on");
+    stop.cancel();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        while tasks.join_next().await.is_some() {}
+    })
+    .await;
+    Ok(())
+}
+
+async fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
+    let directory = data_dir.join("db");
+    let store = Embedded::open(Options::new(&directory, clock)).await;
+    Ok(Arc::new(
+        store.with_context(|| format!("cannot open the cluster's state in {}", directory.display()))?,
+    ))
+}
+
+fn api_config(config: &ServerConfig) -> Config {
+    let admin = || User::new("kubernetes-admin", &[GROUP_MASTERS]);
+    Config {
+        pki_directory: config.data_dir.join("tls"),
+        addresses: vec![config.node_ip],
+        names: config.tls_sans.clone(),
+        port: config.listen.port(),
+        service_cidr: config.service_cidr.to_string(),
+        cluster_domain: config.cluster_domain.clone(),
+        tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
+    }
+}
+
+/// Writes the administrator's kubeconfig; the path to show comes back.
+fn write_kubeconfig(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<std::path::PathBuf> {
+    let subject = Subject {
+        common_name: "kubernetes-admin".into(),
+        organizations: vec![GROUP_MASTERS.into()],
+        ..Subject::default()
+    };
+    let admin: KeyedCertificate = plane.server.pki.client_certificate("client-admin", &subject)?;
+    let host = match config.listen.ip() {
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let url = format!("https://{}", std::net::SocketAddr::new(host, config.listen.port()));
+    let text = kubeconfig::text(&url, plane.server.pki.server.certificate(), &admin);
+    let own = config.data_dir.join("kubeconfig");
+    kubeconfig::write(&own, &text)?;
+    match &config.kubeconfig {
+        Some(path) => kubeconfig::write(path, &text).map(|()| path.clone()),
+        None => Ok(own),
+    }
+}
+
+fn start_controllers(
+    config: &ServerConfig,
+    plane: &ControlPlane,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    if !config.runs("controllers") {
+        return;
+    }
+    let options = controllers::Config {
+        cluster_cidr: Some(config.cluster_cidr.to_string()),
+        root_ca: Some(plane.server.pki.server.certificate().to_owned()),
+        ..controllers::Config::default()
+    };
+    tasks.spawn(controllers::run(plane.informers.clone(), options, stop.clone()));
+}
+
+fn start_scheduler(
+    config: &ServerConfig,
+    plane: &ControlPlane,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    if !config.runs("scheduler") {
+        return;
+    }
+    let client = plane.client(User::new("system:kube-scheduler", &[]));
+    let (informers, stop) = (plane.informers.clone(), stop.clone());
+    tasks.spawn(async move {
+        scheduler::run(client, informers, scheduler::Config::default(), stop).await;
+    });
+}
+
+/// Drops the store's old history: each time what was current the time before.
+async fn compact(store: Arc<dyn Store>, stop: CancellationToken) {
+    let mut last = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(COMPACT_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+        let Ok(now) = store.current_revision().await else { return };
+        if let Some(revision) = last.filter(|revision| *revision < now)
+            && let Err(error) = store.compact(revision).await
+        {
+            tracing::warn!(%error, "cannot drop old history");
+        }
+        last = Some(now);
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
