@@ -1,0 +1,65 @@
+//! A cluster on a host of its own, with real containers and with kubectl: what people do with it works, and what
+//! they do wrong is told as they know it.
+//!
+//! Needs root and what `cargo xtask test` installs. Most trials share one cluster, each in a namespace of its own;
+//! it is started by the first that wants it.
+
+#![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
+
+#[path = "cluster/adoption.rs"]
+mod adoption;
+#[path = "cluster/bad_pods.rs"]
+mod bad_pods;
+#[path = "cluster/clean_up.rs"]
+mod clean_up;
+#[path = "cluster/commands.rs"]
+mod commands;
+#[path = "cluster/deployment.rs"]
+mod deployment;
+#[path = "cluster/environment.rs"]
+mod environment;
+#[path = "cluster/images.rs"]
+mod images;
+#[path = "cluster/kube_rs.rs"]
+mod kube_rs;
+#[path = "cluster/lifecycle.rs"]
+mod lifecycle;
+#[path = "cluster/redis.rs"]
+mod redis;
+#[path = "cluster/support.rs"]
+mod support;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use support::SharedCluster;
+
+/// How many trials run at once unless told otherwise: they wait most of the time.
+const TRIALS_AT_ONCE: usize = 4;
+
+fn main() {
+    let shared = Arc::new(SharedCluster::default());
+    let trials: Vec<Trial> = [
+        deployment::trials(&shared),
+        adoption::trials(),
+        lifecycle::trials(&shared),
+        environment::trials(&shared),
+        commands::trials(&shared),
+        redis::trials(&shared),
+        kube_rs::trials(&shared),
+        bad_pods::trials(&shared),
+        clean_up::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TRIALS_AT_ONCE);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if conclusion.has_failed() {
+        shared.keep_log();
+    }
+    // `exit` runs no destructors, and the cluster has one.
+    drop(shared);
+    conclusion.exit();
+}
