@@ -49,7 +49,8 @@ impl<'a> Starter<'a> {
         let Context { shared, pod, .. } = context;
         let host_ips = shared.host_ips();
         let ips = if pod.host_network() { host_ips.clone() } else { observed.ips() };
-        available.hosts_file = mounts::write_hosts_file(context, &ips).map_err(|error| config_error(&error))?;
+        available.hosts_file =
+            mounts::write_hosts_file(context, &ips).map_err(|error| config_error(&error))?;
         mounts::pull_image_volumes(context, &sandbox, &mut available).await?;
         shared.services.synced().await;
         let links = pod.spec().enable_service_links != Some(false);
@@ -65,8 +66,12 @@ impl<'a> Starter<'a> {
         if let Err(failure) = &result {
             let Waiting { reason, message } = &failure.waiting;
             let text = match *reason {
-                "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
-                | "ImageInspectError" | "RegistryUnavailable" => format!("Error: {reason}"),
+                "ErrImagePull"
+                | "ImagePullBackOff"
+                | "ErrImageNeverPull"
+                | "InvalidImageName"
+                | "ImageInspectError"
+                | "RegistryUnavailable" => format!("Error: {reason}"),
                 "PostStartHookError" => return result,
                 _ => format!("Error: {message}"),
             };
@@ -90,6 +95,7 @@ impl<'a> Starter<'a> {
         if cancel.is_cancelled() {
             return Err(failure("ContainerCreating", ""));
         }
+        self.make_log_directory(&config).map_err(|error| failure("CreateContainerError", error))?;
         let runtime = &shared.runtime;
         let created = runtime.create_container(&self.sandbox_id, &config, &self.sandbox).await;
         let id = created.map_err(|error| failure("CreateContainerError", error.full_message()))?;
@@ -112,7 +118,11 @@ impl<'a> Starter<'a> {
         self.context.shared.images.ensure(wanted).await
     }
 
-    async fn configuration(&self, container: &PodContainer, ready: &Ready) -> Result<ContainerConfig, SpecError> {
+    async fn configuration(
+        &self,
+        container: &PodContainer,
+        ready: &Ready,
+    ) -> Result<ContainerConfig, SpecError> {
         let Context { shared, .. } = self.context;
         spec::check_non_root(&self.pod, &container.spec, &ready.image)?;
         let node = shared.node();
@@ -163,6 +173,13 @@ impl<'a> Starter<'a> {
         let Some(name) = &container.target else { return Ok(None) };
         let running = self.observed.newest(name).filter(|status| status.state == ContainerState::Running);
         running.map(|status| Some(status.id.clone())).ok_or_else(|| SpecError::NoTarget(name.clone()))
+    }
+
+    /// Makes the directory of the container's logs, in which the engine makes the files.
+    fn make_log_directory(&self, config: &ContainerConfig) -> Result<(), String> {
+        let log = std::path::Path::new(&self.sandbox.log_directory).join(&config.log_path);
+        let Some(directory) = log.parent() else { return Ok(()) };
+        std::fs::create_dir_all(directory).map_err(|error| format!("make {}: {error}", directory.display()))
     }
 
     /// Links the log to where collectors look for it.
