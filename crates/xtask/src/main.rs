@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod command;
 mod down;
 mod r#gen;
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   down    end that cluster and leave the machine as it was
   install install what building and testing need
   test    install what the tests need and run all of them
+  bench   measure a release build against the budgets: [size start writes reads pods services]
   tidy    check crate edges, sizes of files and functions, links in documents
   gen     make the table of API facts anew
 ";
@@ -28,6 +30,7 @@ fn main() -> Result<()> {
         "down" => down::run(),
         "install" => test::install().map(drop),
         "test" => test::run(rest),
+        "bench" => bench::run(rest),
         "tidy" => tidy::run(),
         "gen" => r#gen::run(rest),
         _ => bail!("there is no command {command:?}\n{USAGE}"),

@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dashboard", &["client", "object"]),
     ("cli", &["client", "object"]),
     ("testbed", &["client", "object", "hostnet", "runtime"]),
+    ("bench", &["testbed"]),
     ("sample-web", &[]),
     ("xtask", &[]),
 ];

@@ -106,7 +106,7 @@ fn log_file() -> PathBuf {
 }
 
 /// The sample application, linked statically, as an image archive of one file.
-fn pack_sample() -> Result<PathBuf> {
+pub(crate) fn pack_sample() -> Result<PathBuf> {
     let mut build =
         cargo(&["rustc", "--release", "--package", "sample-web", "--", "-C", "target-feature=+crt-static"]);
     run_command(&mut build)?;

@@ -1,0 +1,104 @@
+//! Measures a release build of Ironhull: each figure beside its budget.
+//!
+//! `cargo xtask bench` builds the program and runs this. Everything is measured from outside, on a test host of its
+//! own (namespaces for network, mounts and processes), over real connections, against the same disk. Where a budget
+//! rests on what etcd does, Debian's etcd is measured in the same run with the same load, and the ratio is what
+//! counts: figures of a shared machine alone say little.
+//!
+//! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
+//! - `cluster`, `process`: the server under test on its host, and what the kernel says of its processes.
+//! - `writes`, `reads`, `startup`, `node`: the measurements.
+//! - `figures`: the table.
+
+mod cluster;
+mod connection;
+mod etcd;
+mod figures;
+mod load;
+mod node;
+mod pods;
+mod process;
+mod reads;
+mod startup;
+mod writes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use nix::sched::{CloneFlags, setns};
+use testbed::Host;
+
+use crate::figures::Figures;
+
+/// The measurements, in the order in which they run.
+const NAMES: [&str; 6] = ["size", "start", "writes", "reads", "pods", "services"];
+
+/// Measures a release build of Ironhull.
+#[derive(Debug, Parser)]
+struct Flags {
+    /// The program to measure.
+    #[arg(long)]
+    program: PathBuf,
+    /// An image archive with a program that stays; its name is `docker.io/ironhull/sample-web:1`.
+    #[arg(long)]
+    image: PathBuf,
+    /// Where the figures go as JSON.
+    #[arg(long)]
+    json: PathBuf,
+    /// What to measure; everything by default.
+    names: Vec<String>,
+}
+
+/// What the measurements share.
+struct Bench {
+    program: PathBuf,
+    image: PathBuf,
+    host: Arc<Host>,
+}
+
+fn main() -> Result<()> {
+    let flags = Flags::parse();
+    for name in &flags.names {
+        ensure!(
+            NAMES.contains(&name.as_str()),
+            "there is no measurement {name:?}; there are {}",
+            NAMES.join(", ")
+        );
+    }
+    let host = Arc::new(Host::new().context("cannot make a test host")?);
+    // Before any other thread runs, so that all of them live in the host's network.
+    let network = std::fs::File::open(host.network_namespace())?;
+    setns(network, CloneFlags::CLONE_NEWNET).context("cannot enter the test host's network")?;
+    // One thread: what generates the load should leave the other cores to what is measured.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bench = Bench { program: flags.program, image: flags.image, host };
+    let mut figures = Figures::default();
+    let result = runtime.block_on(bench.run(&flags.names, &mut figures));
+    // What was measured before a failure is worth showing too.
+    figures.print();
+    figures.write_json(&flags.json).with_context(|| format!("cannot write {}", flags.json.display()))?;
+    result
+}
+
+impl Bench {
+    async fn run(&self, names: &[String], figures: &mut Figures) -> Result<()> {
+        for name in NAMES {
+            if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+                continue;
+            }
+            eprintln!("measuring {name}");
+            let measured = match name {
+                "size" => startup::size(self, figures),
+                "start" => startup::measure(self, figures).await,
+                "writes" => writes::measure(self, figures).await,
+                "reads" => reads::measure(self, figures).await,
+                "pods" => node::pods(self, figures).await,
+                _ => node::services(self, figures).await,
+            };
+            measured.with_context(|| format!("measuring {name}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: a release build measured against the budgets of the design.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{cargo, run as run_command, target};
+use crate::{host, up};
+
+/// Builds, and measures what is named; everything by default. The figures go to `bench.json` in the target folder.
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    host::require_root()?;
+    host::install_for_up()?;
+    host::install_for_tests()?;
+    println!("building (the first time takes some minutes)");
+    run_command(&mut cargo(&["build", "--release", "--package", "ironhull", "--package", "bench"]))?;
+    let image = up::pack_sample()?;
+    let json = target().join("bench.json");
+    let mut bench = Command::new(target().join("release/bench"));
+    bench.arg("--program").arg(up::program()).arg("--image").arg(image).arg("--json").arg(&json).args(names);
+    run_command(&mut bench)?;
+    println!("\nthe figures are in {}", json.display());
+    Ok(())
+}
