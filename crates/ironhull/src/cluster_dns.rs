@@ -26,9 +26,9 @@ pub async fn publish(
     node: &str,
     addresses: &[SocketAddr],
 ) -> Result<(), ClientError> {
-    match client.create(&service(cluster_ip)).await {
-        Err(error) if !error.is_already_exists() => return Err(error),
-        _ => {}
+    // Looked for first: making it again would fail for its address, which is taken by itself.
+    if client.find::<Service>(&ObjectKey::namespaced(NAMESPACE, NAME)).await?.is_none() {
+        client.create(&service(cluster_ip)).await?;
     }
     let slice = slice(node, addresses);
     match client.create(&slice).await {
