@@ -18,6 +18,7 @@ use crate::request::RequestInfo;
 use crate::respond::{Writer, status_response};
 use crate::user::User;
 
+mod component_status;
 mod escalation;
 mod paths;
 
@@ -55,7 +56,14 @@ impl ApiServer {
         let accept = text(request.headers(), ACCEPT).map(str::to_owned);
         let format = negotiate(accept.as_deref(), Offers { protobuf: true, views: true, discovery: true });
         let plain = Format { encoding: format.map(|f| f.encoding).unwrap_or_default(), ..Format::default() };
-        let result = match self.identify(request.headers(), &peer) {
+        let mut identity = self.identify(request.headers(), &peer);
+        // A token may be of an account that the cache has not seen yet.
+        if identity.as_ref().is_err_and(|status| status.code == 401)
+            && self.registry.hub.catch_up().await.is_ok()
+        {
+            identity = self.identify(request.headers(), &peer);
+        }
+        let result = match identity {
             Err(status) => Err(status),
             Ok(user) => {
                 tracing::debug!(user = user.name, verb = %info.verb, path = info.path, "request");
@@ -133,7 +141,8 @@ impl ApiServer {
             info.resource_path(),
             info.group
         );
-        Err(Status::forbidden(&info.group, &info.resource_path(), &info.name, &why))
+        // The object that is named is the resource's, also where a part of it was asked for.
+        Err(Status::forbidden(&info.group, &info.resource, &info.name, &why))
     }
 
     async fn resource<B>(
@@ -194,7 +203,15 @@ impl ApiServer {
             && info.verb != "watch"
             && (endpoint.namespaced() == info.namespace.is_empty())
             && info.resource != "namespaces";
-        if known && !misplaced { Ok(Arc::clone(endpoint)) } else { Err(not_found()) }
+        if !known || misplaced {
+            return Err(not_found());
+        }
+        let verbs =
+            endpoint.def.subresource(&info.subresource).map_or(&endpoint.def.verbs, |part| &part.verbs);
+        if !verbs.iter().any(|verb| verb.as_str() == info.verb) {
+            return Err(Status::method_not_supported(&info.group, &info.resource_path(), &info.verb));
+        }
+        Ok(Arc::clone(endpoint))
     }
 
     async fn perform(
@@ -205,16 +222,18 @@ impl ApiServer {
         query: &Query,
     ) -> Result<Answer, Status> {
         let info = &operation.info;
-        let named = matches!(&*info.verb, "list" | "watch" | "deletecollection");
         let namespace = if info.resource == "namespaces" { "" } else { info.namespace.as_str() };
         let call = Call {
             user,
             namespace,
-            name: if named { "" } else { &info.name },
+            name: &info.name,
             subresource: &info.subresource,
             dry_run: query.dry_run,
         };
         let registry = &self.registry;
+        if info.resource == "componentstatuses" {
+            return self.component_statuses(endpoint, &call).await;
+        }
         match &*info.verb {
             "get" if info.subresource == "scale" => registry.get_scale(endpoint, &call).await,
             "get" => registry.get(endpoint, &call, query).await,

@@ -105,6 +105,8 @@ impl ApiServer {
 /// Serves until `stop`; open requests get a moment to end.
 pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAcceptor, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
+    // What has not ended when the time to drain is over, watches mostly, is cut.
+    let cut = CancellationToken::new();
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http2().max_concurrent_streams(STREAMS_MAX);
     let http = Arc::new(http);
@@ -122,8 +124,8 @@ pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAccept
                 continue;
             }
         };
-        let (server, tls, http, watcher) =
-            (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher());
+        let (server, tls, http, watcher, cut) =
+            (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher(), cut.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
@@ -135,12 +137,16 @@ pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAccept
                 async move { Ok::<_, std::convert::Infallible>(server.handle(request, peer).await) }
             });
             let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(error, %address, "a connection ended badly");
+            tokio::select! {
+                ended = watcher.watch(connection) => if let Err(error) = ended {
+                    tracing::debug!(error, %address, "a connection ended badly");
+                },
+                () = cut.cancelled() => {}
             }
         });
     }
     let _ = tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await;
+    cut.cancel();
 }
 
 fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: SocketAddr) -> Peer {

@@ -30,6 +30,8 @@ pub struct Listing {
 pub(super) struct Filter {
     /// The namespace; empty for all.
     pub namespace: String,
+    /// The one object that is meant; empty for all.
+    name: String,
     labels: Option<Selector>,
     fields: Option<FieldSelector>,
 }
@@ -52,12 +54,18 @@ impl Filter {
             }
         }
         let labels = query.labels.clone();
-        Ok(Filter { namespace: call.namespace.to_owned(), labels, fields: query.fields.clone() })
+        Ok(Filter {
+            namespace: call.namespace.to_owned(),
+            name: call.name.to_owned(),
+            labels,
+            fields: query.fields.clone(),
+        })
     }
 
     /// Whether an object is meant.
     pub fn matches(&self, object: &Versioned) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
+            && (self.name.is_empty() || object.name() == self.name)
             && self.labels.as_ref().is_none_or(|selector| selector.matches(&LabelsOf(object)))
             && self
                 .fields
@@ -66,7 +74,7 @@ impl Filter {
     }
 
     fn selects_all(&self) -> bool {
-        self.labels.is_none() && self.fields.is_none()
+        self.name.is_empty() && self.labels.is_none() && self.fields.is_none()
     }
 }
 

@@ -128,6 +128,8 @@ impl Registry {
     async fn spend_budget(&self, call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(), Status> {
         let Some(endpoint) = self.endpoint("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
         let collection = endpoint.stored("list")?;
+        // A budget that was made before this request counts, whether the cache knows it yet or not.
+        self.hub.catch_up().await.map_err(crate::errors::from_cache)?;
         let snapshot = collection.snapshot(&self.hub);
         let covers = |budget: &&object::Versioned| {
             let budget_value = budget.value();

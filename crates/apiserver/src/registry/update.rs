@@ -23,13 +23,6 @@ pub(super) enum Part {
     Only(fn(&mut Value, &Value)),
 }
 
-/// What a write came to.
-enum Written {
-    Done(AnswerBody),
-    /// Somebody else was faster.
-    Conflict,
-}
-
 impl Registry {
     /// Replaces an object (or its status).
     ///
@@ -42,7 +35,9 @@ impl Registry {
         object: Value,
     ) -> Result<Answer, Status> {
         let part = part_of(call.subresource);
-        let result = self.modify(endpoint, call, part, |_| Ok(object.clone())).await;
+        check_name(call, &object)?;
+        let replace = |_: &Value| check_version(endpoint, call, &object).map(|()| object.clone());
+        let result = self.modify(endpoint, call, part, replace).await;
         match result {
             Err(status)
                 if status.code == 404
@@ -76,7 +71,7 @@ impl Registry {
             };
             let written = self.put(endpoint, collection, call, &current, object, &old).await;
             match written {
-                Ok(Written::Done(body)) => {
+                Ok(Some(body)) => {
                     if call.dry_run {
                         self.services.release(allocation).await;
                     } else {
@@ -84,8 +79,8 @@ impl Registry {
                     }
                     return Ok(Answer { warnings, ..Answer::ok(body) });
                 }
-                Ok(Written::Conflict) if !conditional => self.services.release(allocation).await,
-                Ok(Written::Conflict) => {
+                Ok(None) if !conditional => self.services.release(allocation).await,
+                Ok(None) => {
                     self.services.release(allocation).await;
                     return Err(endpoint.conflict(call.name, object::MODIFIED));
                 }
@@ -139,7 +134,8 @@ impl Registry {
         Ok(strategy.warnings(object, Some(old)))
     }
 
-    /// Writes a changed object, or removes it where this change was all that its deletion waited for.
+    /// Writes a changed object, or removes it where this change was all that its deletion waited for; `None` where
+    /// somebody else was faster.
     async fn put(
         &self,
         endpoint: &Endpoint,
@@ -148,11 +144,11 @@ impl Registry {
         current: &Versioned,
         mut object: Value,
         old: &Value,
-    ) -> Result<Written, Status> {
+    ) -> Result<Option<AnswerBody>, Status> {
         let finished = is_finished(endpoint, &object, old);
         object.entry("metadata").set("resourceVersion", current.resource_version().to_string());
         if call.dry_run {
-            return Ok(Written::Done(AnswerBody::Value(object)));
+            return Ok(Some(AnswerBody::Value(object)));
         }
         let key = collection.store_key(call.namespace, call.name);
         let expect = Expect::ModRevision(store::Revision(current.resource_version()));
@@ -161,23 +157,20 @@ impl Registry {
             return Ok(match outcome {
                 WriteOutcome::Committed { .. } => {
                     self.services.deleted(endpoint, old).await;
-                    Written::Done(AnswerBody::Value(object))
+                    Some(AnswerBody::Value(object))
                 }
-                WriteOutcome::Conflict { .. } => Written::Conflict,
+                WriteOutcome::Conflict { .. } => None,
             });
         }
         if object == *old {
-            return Ok(Written::Done(AnswerBody::Version(endpoint.present(current))));
+            return Ok(Some(AnswerBody::Version(endpoint.present(current))));
         }
         let stored = match &endpoint.conversion {
             Some(conversion) => conversion.to_stored(object),
             None => object,
         };
         let written = collection.write(self.hub.store().as_ref(), key, stored, expect).await;
-        Ok(match written.map_err(from_store)? {
-            Some(version) => Written::Done(AnswerBody::Version(endpoint.present(&version))),
-            None => Written::Conflict,
-        })
+        Ok(written.map_err(from_store)?.map(|version| AnswerBody::Version(endpoint.present(&version))))
     }
 }
 
@@ -196,32 +189,42 @@ fn is_finished(endpoint: &Endpoint, object: &Value, old: &Value) -> bool {
         && (!old.at("metadata.finalizers").is_empty() || endpoint.strategy.blocks_deletion(old))
 }
 
+/// Checks that the object has the name of the path.
+fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    match object.str_at("metadata.name") {
+        "" => Err(Status::bad_request("name must be provided")),
+        name if name != call.name => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that whoever replaces an object says which version, where the kind wants that. Patches need not: they
+/// change the version that there is.
+fn check_version(endpoint: &Endpoint, call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    let is_missing = matches!(object.str_at("metadata.resourceVersion"), "" | "0");
+    if !is_missing || endpoint.strategy.updates_unconditionally() {
+        return Ok(());
+    }
+    let root = field::Path::root("metadata");
+    let error =
+        field::Error::invalid(&root.child("resourceVersion"), 0i64, "must be specified for an update");
+    Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, call.name, &error.into()))
+}
+
 /// Checks that the object is the one of the path, in the version that the client means; tells whether it means
 /// one.
 fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Value) -> Result<bool, Status> {
-    let name = object.str_at("metadata.name");
-    if name.is_empty() {
-        return Err(Status::bad_request("name must be provided"));
-    }
-    if name != call.name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            call.name
-        )));
-    }
+    check_name(call, object)?;
     let (uid, old_uid) = (object.str_at("metadata.uid"), old.str_at("metadata.uid"));
     if !uid.is_empty() && uid != old_uid {
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
         return Err(endpoint.conflict(call.name, &why));
     }
     match object.str_at("metadata.resourceVersion") {
-        "" | "0" if endpoint.strategy.updates_unconditionally() => Ok(false),
-        "" | "0" => {
-            let path = field::Path::root("metadata").child("resourceVersion").to_string();
-            let error =
-                field::Error::invalid(&field::Path::root(&path), 0i64, "must be specified for an update");
-            Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, name, &error.into()))
-        }
+        "" | "0" => Ok(false),
         version if version == old.str_at("metadata.resourceVersion") => Ok(true),
         version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
             "metadata.resourceVersion: Invalid value: {version:?}: must be a resource version that this server gave out"

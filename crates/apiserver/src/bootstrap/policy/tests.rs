@@ -72,11 +72,8 @@ async fn every_default_role_is_there() {
     for (plural, object) in objects() {
         let (namespace, name) = (object.str_at("metadata.namespace"), object.str_at("metadata.name"));
         let stored = server.get(group, plural, namespace, name).await.unwrap();
-        assert_eq!(
-            stored.at("metadata.labels").str_at("kubernetes.io/bootstrapping"),
-            "rbac-defaults",
-            "{name}"
-        );
+        let label = stored.at_path(&["metadata", "labels", "kubernetes.io/bootstrapping"]);
+        assert_eq!(label.as_str(), Some("rbac-defaults"), "{name}");
     }
     let admin = server.get(group, "clusterroles", "", "admin").await.unwrap();
     let of_view = server.get(group, "clusterroles", "", "system:aggregate-to-view").await.unwrap();

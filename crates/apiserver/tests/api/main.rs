@@ -1,0 +1,13 @@
+//! The API server as clients see it: requests through the whole path behind TLS, and some through TLS.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod bad_input;
+mod delete;
+mod kinds;
+mod network;
+mod patch;
+mod protobuf;
+mod requests;
+mod support;
+mod watch;
