@@ -57,7 +57,12 @@ impl Admitted {
     }
 }
 
-fn fits(pod: &PodInfo, claim: &Claim, node: &Node, others: &BTreeMap<String, Claim>) -> Result<(), Rejection> {
+fn fits(
+    pod: &PodInfo,
+    claim: &Claim,
+    node: &Node,
+    others: &BTreeMap<String, Claim>,
+) -> Result<(), Rejection> {
     let empty = BTreeMap::new();
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref()).unwrap_or(&empty);
     let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
@@ -71,7 +76,8 @@ fn fits(pod: &PodInfo, claim: &Claim, node: &Node, others: &BTreeMap<String, Cla
         return Err(Rejection { reason: "NodeAffinity", message: message.to_owned() });
     }
     if others.values().any(|other| ports_conflict(&claim.ports, &other.ports)) {
-        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        let message =
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return Err(Rejection { reason: "NodePorts", message: message.to_owned() });
     }
     Ok(())

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use parking_lot::Mutex;
 use runtime::cri::{ContainerEvent, CriError, ImageService, PodSandboxFilter, RuntimeService};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
@@ -21,6 +22,7 @@ use crate::images::Images;
 use crate::observed::label;
 use crate::probe::Prober;
 use crate::registration::Registration;
+use crate::server::Server;
 use crate::shared::Shared;
 use crate::tls::TlsError;
 use crate::worker::{WorkerHandle, remove_orphan};
@@ -91,6 +93,8 @@ pub struct Agent {
     shared: Arc<Shared>,
     ready: watch::Receiver<bool>,
     tasks: JoinSet<()>,
+    /// Keeps the informers running.
+    _informers: Informers,
 }
 
 impl Agent {
@@ -137,13 +141,29 @@ impl Agent {
             recorder,
             config,
         });
-        let informer = informers.select::<Pod>(Selection::fields::<Pod>(format!("spec.nodeName={}", shared.config.node_name)));
+        let informer = informers
+            .select::<Pod>(Selection::fields::<Pod>(format!("spec.nodeName={}", shared.config.node_name)));
         let (ready_sender, ready) = watch::channel(false);
-        let mut agent = Agent { pods, shared, ready, tasks: JoinSet::new() };
+        let mut agent = Agent { pods, shared, ready, tasks: JoinSet::new(), _informers: informers };
+        agent.listen().await?;
         agent.keep_registered(ready_sender);
         agent.follow_pods(informer);
         agent.follow_engine();
+        agent.tasks.spawn(crate::logs::rotate::run(Arc::clone(&agent.shared)));
         Ok(agent)
+    }
+
+    /// Starts the node API, if there are certificates for it.
+    async fn listen(&mut self) -> Result<(), AgentError> {
+        let Some(tls) = &self.shared.config.tls else { return Ok(()) };
+        let tls = crate::tls::server(tls)?;
+        let address = self.shared.config.listen_address();
+        let failed = |source| AgentError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        *self.shared.port.write() = listener.local_addr().map_err(failed)?.port();
+        let server = Server::new(Arc::clone(&self.shared), Arc::clone(&self.pods));
+        self.tasks.spawn(server.run(listener, tls));
+        Ok(())
     }
 
     /// Waits until the node is Ready at the API server.
@@ -168,7 +188,9 @@ impl Agent {
         let node_changed = Arc::new(Notify::new());
         let notify = Arc::clone(&node_changed);
         self.shared.nodes.subscribe(move |change| {
-            let cidr = |node: Option<&Arc<Node>>| node.and_then(|node| node.spec.clone()).and_then(|spec| spec.pod_cidr);
+            let cidr = |node: Option<&Arc<Node>>| {
+                node.and_then(|node| node.spec.clone()).and_then(|spec| spec.pod_cidr)
+            };
             if cidr(change.old.as_ref()) != cidr(change.new.as_ref()) {
                 notify.notify_one();
             }
@@ -224,7 +246,12 @@ impl std::fmt::Debug for Agent {
 }
 
 /// Hands a change of a pod to its worker, which is made if need be.
-fn dispatch(shared: &Arc<Shared>, pods: &Pods, change: &Change<Pod>, finished: &mpsc::UnboundedSender<String>) {
+fn dispatch(
+    shared: &Arc<Shared>,
+    pods: &Pods,
+    change: &Change<Pod>,
+    finished: &mpsc::UnboundedSender<String>,
+) {
     let uid = |pod: &Arc<Pod>| pod.metadata.uid.clone().unwrap_or_default();
     let mut workers = pods.workers.lock();
     if let Some(old) = &change.old

@@ -24,7 +24,12 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Until when `key`, which failed at `failed_at`, must wait, and the delay; `None` if it need not.
-    pub(crate) fn waits_until(&self, key: &str, failed_at: Timestamp, now: Timestamp) -> Option<(Timestamp, Duration)> {
+    pub(crate) fn waits_until(
+        &self,
+        key: &str,
+        failed_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Duration)> {
         let entry = self.entries.get(key).filter(|entry| !has_expired(entry, failed_at))?;
         let until = failed_at + SignedDuration::try_from(entry.delay).unwrap_or(SignedDuration::MAX);
         (now < until).then_some((until, entry.delay))
@@ -58,7 +63,8 @@ mod tests {
         let mut backoff = Backoff::default();
         assert_eq!(backoff.waits_until("a", at(0), at(0)), None, "the first restart is at once");
         backoff.fail("a", at(0), at(0));
-        for (failed, delay) in [(1, 10), (100, 20), (200, 40), (300, 80), (400, 160), (600, 300), (900, 300)] {
+        for (failed, delay) in [(1, 10), (100, 20), (200, 40), (300, 80), (400, 160), (600, 300), (900, 300)]
+        {
             let waits = backoff.waits_until("a", at(failed), at(failed));
             assert_eq!(waits, Some((at(failed + delay), Duration::from_secs(delay.unsigned_abs()))));
             assert_eq!(backoff.waits_until("a", at(failed), at(failed + delay)), None);

@@ -29,7 +29,11 @@ fn settings(pod: &PodInfo, parent: &str, unified: bool) -> Vec<(PathBuf, String)
     let (quota, period) = (resources.cpu_quota, resources.cpu_period);
     let mut settings = Vec::new();
     let mut set = |controller: &str, file: &str, value: String| {
-        let directory = if unified { Path::new(MOUNT).join(parent) } else { Path::new(MOUNT).join(controller).join(parent) };
+        let directory = if unified {
+            Path::new(MOUNT).join(parent)
+        } else {
+            Path::new(MOUNT).join(controller).join(parent)
+        };
         settings.push((directory.join(file), value));
     };
     if unified {

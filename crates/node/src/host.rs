@@ -78,7 +78,8 @@ fn hugepages() -> Vec<(String, i64)> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let kib: i64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-            let count: i64 = fs::read_to_string(entry.path().join("nr_hugepages")).ok()?.trim().parse().ok()?;
+            let count: i64 =
+                fs::read_to_string(entry.path().join("nr_hugepages")).ok()?.trim().parse().ok()?;
             let size = match kib {
                 kib if kib % (1 << 20) == 0 => format!("{}Gi", kib >> 20),
                 kib if kib % (1 << 10) == 0 => format!("{}Mi", kib >> 10),
@@ -99,7 +100,10 @@ mod tests {
     fn files_of_the_kernel_are_read() {
         assert_eq!(parse_memory("MemTotal:       16309012 kB\nMemFree: 1 kB\n"), Some(16_309_012 * 1024));
         assert_eq!(parse_memory(""), None);
-        assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n"), "Debian GNU/Linux 13 (trixie)");
+        assert_eq!(
+            os_image("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n"),
+            "Debian GNU/Linux 13 (trixie)"
+        );
         let facts = Facts::gather(Path::new("/tmp")).unwrap();
         assert!(facts.cpus > 0 && facts.memory_bytes > 0 && facts.storage_bytes > 0);
     }

@@ -99,7 +99,8 @@ impl Images {
     /// Makes sure that an image is present, pulling it if the policy says so.
     pub(crate) async fn ensure(&self, wanted: Wanted<'_>) -> Result<Ready, Failure> {
         let spec = ImageSpec::from(wanted.image);
-        let present = self.service.image_status(&spec).await.map_err(|error| self.inspect_failed(wanted, &error))?;
+        let present =
+            self.service.image_status(&spec).await.map_err(|error| self.inspect_failed(wanted, &error))?;
         match (present, policy(wanted)) {
             (Some(image), Policy::IfNotPresent | Policy::Never) => {
                 let message = format!(
@@ -110,7 +111,8 @@ impl Images {
                 Ok(Ready { reference: image.id.clone(), image })
             }
             (None, Policy::Never) => {
-                let message = format!("Container image {:?} is not present with pull policy of Never", wanted.image);
+                let message =
+                    format!("Container image {:?} is not present with pull policy of Never", wanted.image);
                 self.event(wanted, EventType::Warning, "ErrImageNeverPull", message.clone());
                 Err(Failure { waiting: Waiting::new("ErrImageNeverPull", message), retry_at: None })
             }
@@ -125,10 +127,15 @@ impl Images {
         );
         let (reason, message) = if invalid {
             let image = wanted.image;
-            let message = format!("Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {error}");
+            let message = format!(
+                "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {error}"
+            );
             ("InvalidImageName", message)
         } else {
-            ("ImageInspectError", format!("Failed to inspect image {:?}: {}", wanted.image, error.full_message()))
+            (
+                "ImageInspectError",
+                format!("Failed to inspect image {:?}: {}", wanted.image, error.full_message()),
+            )
         };
         self.event(wanted, EventType::Warning, "InspectFailed", message.clone());
         Failure { waiting: Waiting::new(reason, message), retry_at: None }
@@ -172,7 +179,12 @@ impl Images {
 
     fn pull_failed(&self, wanted: Wanted<'_>, key: String, error: &CriError) -> Failure {
         let message = error.full_message();
-        self.event(wanted, EventType::Warning, "Failed", format!("Failed to pull image {:?}: {message}", wanted.image));
+        self.event(
+            wanted,
+            EventType::Warning,
+            "Failed",
+            format!("Failed to pull image {:?}: {message}", wanted.image),
+        );
         let now = self.clock.now();
         self.backoff.lock().fail(&key, now, now);
         let reason = match error {
@@ -187,7 +199,12 @@ impl Images {
     }
 
     /// Tries the credentials that fit, one after the other.
-    async fn pull_with(&self, wanted: Wanted<'_>, spec: &ImageSpec, keyring: &Keyring) -> Result<Ready, CriError> {
+    async fn pull_with(
+        &self,
+        wanted: Wanted<'_>,
+        spec: &ImageSpec,
+        keyring: &Keyring,
+    ) -> Result<Ready, CriError> {
         let matching = keyring.matching(wanted.image);
         let mut tries: Vec<Option<&AuthConfig>> = matching.into_iter().map(Some).collect();
         if tries.is_empty() {
@@ -199,7 +216,8 @@ impl Images {
                 Ok(reference) => {
                     let pulled = ImageSpec::from(reference.as_str());
                     let image = self.service.image_status(&pulled).await?;
-                    let image = image.ok_or_else(|| CriError::NotFound { kind: "image", id: reference.clone() })?;
+                    let image =
+                        image.ok_or_else(|| CriError::NotFound { kind: "image", id: reference.clone() })?;
                     return Ok(Ready { image, reference });
                 }
                 Err(error) => last = Some(error),
@@ -220,7 +238,12 @@ impl Images {
                         reference.name
                     );
                     tracing::debug!(pod = %pod.key, %error, "no image pull secret");
-                    self.recorder.record(&pod.reference(), EventType::Warning, "FailedToRetrieveImagePullSecret", message);
+                    self.recorder.record(
+                        &pod.reference(),
+                        EventType::Warning,
+                        "FailedToRetrieveImagePullSecret",
+                        message,
+                    );
                 }
             }
         }

@@ -33,9 +33,13 @@ mod plan;
 mod pod;
 mod probe;
 mod registration;
+mod server;
 mod shared;
 mod spec;
 mod status;
+mod streaming;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tls;
 mod waiting;

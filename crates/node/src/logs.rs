@@ -4,8 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod line;
+mod read;
+pub(crate) mod rotate;
 
-pub(crate) use line::{Line, Stream};
+pub(crate) use line::Stream;
+pub(crate) use read::{LogOptions, read};
+
+use line::Line;
 
 /// The last lines of a log, at most so many and so many bytes, as one text.
 pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> String {

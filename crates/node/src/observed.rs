@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use runtime::cri::{
-    ContainerFilter, ContainerState, ContainerStatus, CriError, PodSandboxFilter, PodSandboxState, PodSandboxStatus,
-    RuntimeService, StringMap,
+    ContainerFilter, ContainerState, ContainerStatus, CriError, PodSandboxFilter, PodSandboxState,
+    PodSandboxStatus, RuntimeService, StringMap,
 };
 
 /// Labels and annotations by which pods and containers are found again, upstream's
@@ -82,14 +82,19 @@ impl Observed {
 
     /// Whether anything of the pod may still run.
     pub(crate) fn is_alive(&self) -> bool {
-        self.running().next().is_some() || self.sandboxes.iter().any(|sandbox| sandbox.state == PodSandboxState::Ready)
+        self.running().next().is_some()
+            || self.sandboxes.iter().any(|sandbox| sandbox.state == PodSandboxState::Ready)
     }
 
     /// The pod's addresses, the primary one first; empty in the host's network.
     pub(crate) fn ips(&self) -> Vec<String> {
         let Some(sandbox) = self.ready_sandbox() else { return Vec::new() };
         let network = &sandbox.network;
-        std::iter::once(&network.ip).chain(&network.additional_ips).filter(|ip| !ip.is_empty()).cloned().collect()
+        std::iter::once(&network.ip)
+            .chain(&network.additional_ips)
+            .filter(|ip| !ip.is_empty())
+            .cloned()
+            .collect()
     }
 }
 

@@ -141,7 +141,8 @@ impl<'a> Planner<'a> {
             .indexes(ContainerKind::Regular)
             .filter(|index| {
                 let container = &pod.containers[*index];
-                let exited = observed.newest(container.name()).filter(|status| status.state == ContainerState::Exited);
+                let exited =
+                    observed.newest(container.name()).filter(|status| status.state == ContainerState::Exited);
                 exited.is_none_or(|status| status.exit_code != 0 || restarts_after(pod, container, 0))
             })
             .collect();

@@ -72,7 +72,9 @@ impl PodContainer {
     pub(crate) fn hash(&self) -> String {
         // FNV-1a (32 bit), as upstream's hasher: it only has to tell changes.
         let text = [self.spec.name.as_str(), self.spec.image.as_deref().unwrap_or_default()].join("\0");
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash = text
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         format!("{hash:x}")
     }
 }

@@ -22,7 +22,7 @@ mod http;
 mod prober;
 mod task;
 
-pub(crate) use http::{HttpTarget, get};
+pub(crate) use http::get;
 pub(crate) use prober::{Outcome, Prober, Target, handler_target};
 use task::Task;
 
@@ -109,7 +109,13 @@ impl PodProbes {
     }
 
     /// Probes exactly the containers that run.
-    pub(crate) fn follow(&mut self, shared: &Arc<Shared>, pod: &PodInfo, observed: &Observed, ips: &[String]) {
+    pub(crate) fn follow(
+        &mut self,
+        shared: &Arc<Shared>,
+        pod: &PodInfo,
+        observed: &Observed,
+        ips: &[String],
+    ) {
         let alive = |id: &str| observed.running().any(|status| status.id == id);
         self.running.retain(|(id, _), _| alive(id));
         self.view.write().0.retain(|id, _| alive(id));
@@ -117,7 +123,8 @@ impl PodProbes {
             if matches!(container.kind, ContainerKind::Init | ContainerKind::Ephemeral) {
                 continue;
             }
-            let newest = observed.newest(container.name()).filter(|status| status.state == ContainerState::Running);
+            let newest =
+                observed.newest(container.name()).filter(|status| status.state == ContainerState::Running);
             let Some(status) = newest else { continue };
             for kind in ProbeKind::ALL {
                 let key = (status.id.clone(), kind);

@@ -59,7 +59,10 @@ impl Registration {
                 match lease.renew(&self.shared).await {
                     Ok(()) => next_lease = Instant::now() + HEARTBEAT,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the node's lease");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot renew the node's lease"
+                        );
                         next_lease = Instant::now() + RETRY;
                     }
                 }
@@ -105,13 +108,19 @@ impl Registration {
         let node = self.shared.node();
         let spec = node.spec.as_ref();
         let cidrs = spec.and_then(|spec| spec.pod_cidrs.clone()).unwrap_or_default();
-        let cidr = if cidrs.is_empty() { spec.and_then(|spec| spec.pod_cidr.clone()).unwrap_or_default() } else { cidrs.join(",") };
+        let cidr = if cidrs.is_empty() {
+            spec.and_then(|spec| spec.pod_cidr.clone()).unwrap_or_default()
+        } else {
+            cidrs.join(",")
+        };
         if cidr.is_empty() || cidr == *known {
             return;
         }
         match self.shared.runtime.update_pod_cidr(&cidr).await {
             Ok(()) => *known = cidr,
-            Err(error) => tracing::warn!(cidr, error = error.full_message(), "the engine refuses the pod subnet"),
+            Err(error) => {
+                tracing::warn!(cidr, error = error.full_message(), "the engine refuses the pod subnet")
+            }
         }
     }
 
@@ -147,7 +156,8 @@ impl Registration {
         if !due {
             return Ok(());
         }
-        let value = serde_json::to_value(status).map_err(|error| ClientError::decode("the node's status", error))?;
+        let value =
+            serde_json::to_value(status).map_err(|error| ClientError::decode("the node's status", error))?;
         let patch = Patch::Strategic(json!({"status": value}));
         self.shared.client.patch::<Node>(&self.key(), "status", &patch).await?;
         if node::is_ready(status) {

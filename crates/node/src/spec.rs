@@ -20,10 +20,10 @@ mod service_env;
 pub(crate) use container::{ContainerInput, container_config};
 pub(crate) use dns::{HostResolver, dns_config};
 pub(crate) use env::environment;
-pub(crate) use hosts::{hosts_file, hostname};
-pub(crate) use mounts::{PodMounts, SubPath, mounts};
+pub(crate) use hosts::hosts_file;
+pub(crate) use mounts::{PodMounts, mounts};
 pub(crate) use resources::{cgroup_parent, pod_resources};
-pub(crate) use sandbox::{SandboxInput, log_directory, sandbox_config};
+pub(crate) use sandbox::{SandboxInput, sandbox_config};
 pub(crate) use security::check_non_root;
 pub(crate) use service_env::service_environment;
 

@@ -18,7 +18,8 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conditions::condition;
+#[cfg(test)]
+use conditions::condition;
 pub(crate) use containers::api_id;
 pub(crate) use phase::Phase;
 
@@ -70,7 +71,8 @@ pub(crate) fn status(input: Input<'_>, old: &PodStatus) -> PodStatus {
         host_ip: input.host_ips.first().cloned(),
         host_ips: Some(input.host_ips.iter().map(|ip| HostIP { ip: ip.clone() }).collect()),
         pod_ip: ips.first().cloned(),
-        pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>()).filter(|ips| !ips.is_empty()),
+        pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>())
+            .filter(|ips| !ips.is_empty()),
         start_time: old.start_time.clone().or_else(|| Some(Time(whole_seconds(input.now)))),
         qos_class: Some(old.qos_class.clone().unwrap_or_else(|| qos_class(pod.spec()).as_str().to_owned())),
         observed_generation: pod.pod.metadata.generation,

@@ -73,7 +73,11 @@ pub(crate) struct WorkerHandle {
 
 impl WorkerHandle {
     /// Starts the worker of a pod. Its UID is sent to `finished` when nothing is left of the pod.
-    pub(crate) fn start(shared: Arc<Shared>, pod: Arc<Pod>, finished: mpsc::UnboundedSender<String>) -> WorkerHandle {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        pod: Arc<Pod>,
+        finished: mpsc::UnboundedSender<String>,
+    ) -> WorkerHandle {
         let references = volumes::references(&pod);
         let state = InboxState { pod: Arc::clone(&pod), removed: false, refresh: false };
         let inbox = Arc::new(Inbox { state: Mutex::new(state), wake: Arc::default() });
@@ -263,7 +267,8 @@ impl Worker {
         } else if let Some(plan) = &plan {
             self.sync(plan, now);
         }
-        let timers = [self.step_retry_at, self.refresh_at, self.deadline(), plan.and_then(|plan| plan.wake_at)];
+        let timers =
+            [self.step_retry_at, self.refresh_at, self.deadline(), plan.and_then(|plan| plan.wake_at)];
         timers.into_iter().flatten().filter(|at| *at > now).min()
     }
 
@@ -296,7 +301,10 @@ impl Worker {
     /// Whether the pod shall not run, or not any more.
     fn must_end(&self) -> bool {
         let phase = Phase::parse(self.status.phase.as_deref());
-        self.removed || self.pod.is_deleting() || self.failure.is_some() || phase.is_some_and(Phase::is_terminal)
+        self.removed
+            || self.pod.is_deleting()
+            || self.failure.is_some()
+            || phase.is_some_and(Phase::is_terminal)
     }
 
     fn is_terminated(&self) -> bool {
@@ -312,7 +320,8 @@ impl Worker {
         let known = !self.observed.sandboxes.is_empty() || self.status.start_time.is_some();
         if let Err(rejection) = self.shared.admitted.admit(&self.pod, &self.shared.node(), known) {
             self.shared.pod_event(&self.pod, EventType::Warning, rejection.reason, rejection.message.clone());
-            self.failure = Some((rejection.reason.to_owned(), format!("Pod was rejected: {}", rejection.message)));
+            self.failure =
+                Some((rejection.reason.to_owned(), format!("Pod was rejected: {}", rejection.message)));
         }
     }
 
@@ -347,8 +356,11 @@ impl Worker {
         });
         for (name, waiting) in &plan.waiting {
             let known = self.waiting.insert(name.clone(), waiting.clone());
-            let Some(container) = self.pod.container(name).filter(|_| known.as_ref() != Some(waiting)) else { continue };
-            let message = format!("Back-off restarting failed container {name} in pod {}", self.pod.display());
+            let Some(container) = self.pod.container(name).filter(|_| known.as_ref() != Some(waiting)) else {
+                continue;
+            };
+            let message =
+                format!("Back-off restarting failed container {name} in pod {}", self.pod.display());
             self.shared.container_event(&self.pod, container, EventType::Warning, "BackOff", message);
         }
         plan
@@ -466,7 +478,8 @@ impl Worker {
                             self.retry_at.remove(&name);
                         }
                         Err(failure) => {
-                            let retry_at = failure.retry_at.unwrap_or_else(|| now + self.jittered(STEP_RETRY));
+                            let retry_at =
+                                failure.retry_at.unwrap_or_else(|| now + self.jittered(STEP_RETRY));
                             self.waiting.insert(name.clone(), failure.waiting);
                             self.retry_at.insert(name, retry_at);
                         }
@@ -479,7 +492,9 @@ impl Worker {
             Outcome::Terminated(true) => {}
             Outcome::CleanedUp(true) => self.cleaned_up = true,
             Outcome::Removed(true) => self.finished = true,
-            Outcome::Terminated(false) | Outcome::CleanedUp(false) | Outcome::Removed(false) => self.retry_step(),
+            Outcome::Terminated(false) | Outcome::CleanedUp(false) | Outcome::Removed(false) => {
+                self.retry_step()
+            }
         }
     }
 

@@ -39,7 +39,10 @@ fn a_pod_is_refused_for_what_it_lacks() {
     admitted.admit(&pod("4", port("127.0.0.1")), &node(), false).unwrap();
     assert_eq!(admitted.admit(&pod("5", port("")), &node(), false).unwrap_err().reason, "NodePorts");
     admitted.admit(&pod("6", port("127.0.0.2")), &node(), false).unwrap();
-    assert_eq!(admitted.admit(&pod("7", json!({"containers": []})), &node(), false).unwrap_err().reason, "OutOfpods");
+    assert_eq!(
+        admitted.admit(&pod("7", json!({"containers": []})), &node(), false).unwrap_err().reason,
+        "OutOfpods"
+    );
 }
 
 #[test]

@@ -45,9 +45,12 @@ impl Keyring {
 
     fn add_all(&mut self, entries: BTreeMap<String, Entry>) {
         for (registry, entry) in entries {
-            let decoded = STANDARD.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let decoded =
+                STANDARD.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let (username, password) = match decoded.as_deref().and_then(|text| text.split_once(':')) {
-                Some((username, password)) => (username.to_owned(), password.trim_end_matches('\0').to_owned()),
+                Some((username, password)) => {
+                    (username.to_owned(), password.trim_end_matches('\0').to_owned())
+                }
                 None => (entry.username, entry.password),
             };
             let auth = AuthConfig {
@@ -78,7 +81,9 @@ fn normalized(registry: &str) -> String {
     let place = place.strip_suffix("/v1").or_else(|| place.strip_suffix("/v2")).unwrap_or(place);
     match place {
         "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "docker.io".to_owned(),
-        place => place.strip_prefix("index.docker.io/").map_or(place.to_owned(), |path| format!("docker.io/{path}")),
+        place => place
+            .strip_prefix("index.docker.io/")
+            .map_or(place.to_owned(), |path| format!("docker.io/{path}")),
     }
 }
 
@@ -95,7 +100,8 @@ fn full_name(image: &str) -> String {
 fn fits(place: &str, image: &str) -> bool {
     let (host, path) = place.split_once('/').unwrap_or((place, ""));
     let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));
-    let (labels, image_labels): (Vec<_>, Vec<_>) = (host.split('.').collect(), image_host.split('.').collect());
+    let (labels, image_labels): (Vec<_>, Vec<_>) =
+        (host.split('.').collect(), image_host.split('.').collect());
     labels.len() == image_labels.len()
         && labels.iter().zip(image_labels).all(|(pattern, label)| label_fits(pattern, label))
         && image_path.starts_with(path)
@@ -124,7 +130,9 @@ mod tests {
             "*.example.com": {"username": "e", "password": "p"}}}"#;
         let data = BTreeMap::from([(".dockerconfigjson".to_owned(), k8s_openapi::ByteString(config.into()))]);
         keyring.add(&Secret { data: Some(data), ..Secret::default() });
-        let users = |image: &str| keyring.matching(image).iter().map(|auth| auth.username.clone()).collect::<Vec<_>>();
+        let users = |image: &str| {
+            keyring.matching(image).iter().map(|auth| auth.username.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(users("busybox"), ["hub"]);
         assert_eq!(users("docker.io/a/b:1"), ["hub"]);
         assert_eq!(users("quay.io/team/x"), ["t", "q"]);

@@ -72,7 +72,8 @@ mod tests {
             (json!([{"limits": {"cpu": "1"}}]), QosClass::Burstable),
         ];
         for (resources, class) in cases {
-            let containers: Vec<_> = resources.as_array().unwrap().iter().map(|r| json!({"name": "c", "resources": r})).collect();
+            let containers: Vec<_> =
+                resources.as_array().unwrap().iter().map(|r| json!({"name": "c", "resources": r})).collect();
             let spec: PodSpec = serde_json::from_value(json!({"containers": containers})).unwrap();
             assert_eq!(qos_class(&spec), class, "{resources}");
         }

@@ -27,7 +27,9 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
         Ok(Err(message)) => Outcome::Failure(message),
         Err(_) => {
             let limit = crate::text::go_duration(timeout);
-            Outcome::Failure(format!("timeout: failed to connect service {address:?} within {limit}: context deadline exceeded"))
+            Outcome::Failure(format!(
+                "timeout: failed to connect service {address:?} within {limit}: context deadline exceeded"
+            ))
         }
     }
 }
@@ -35,12 +37,14 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
 /// Calls the service; gives the serving status.
 async fn call(host: &str, port: u16, service: &str) -> Result<usize, String> {
     let address = join_host_port(host, port);
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(|error| format!("error: failed to connect service {address:?}: {}", connect_error(&error)))?;
+    let stream = TcpStream::connect((host, port)).await.map_err(|error| {
+        format!("error: failed to connect service {address:?}: {}", connect_error(&error))
+    })?;
     let failed = |error: hyper::Error| format!("error: health rpc probe failed: {error}");
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(failed)?;
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
     let connection = tokio::spawn(connection);
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .version(Version::HTTP_2)
@@ -54,7 +58,11 @@ async fn call(host: &str, port: u16, service: &str) -> Result<usize, String> {
         let early = response.headers().clone();
         let collected = response.into_body().collect().await.map_err(failed)?;
         let code = collected.trailers().and_then(|trailers| trailers.get("grpc-status"));
-        let code = code.or_else(|| early.get("grpc-status")).and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
+        let code = code
+            .or_else(|| early.get("grpc-status"))
+            .and_then(|code| code.to_str().ok())
+            .unwrap_or("0")
+            .to_owned();
         match code.as_str() {
             "0" => Ok(serving_status(&collected.to_bytes())),
             UNIMPLEMENTED => Err("error: this server does not implement the grpc health protocol \

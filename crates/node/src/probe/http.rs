@@ -128,16 +128,18 @@ fn redirected(from: &HttpTarget, location: &str) -> Option<HttpTarget> {
 /// Sends one GET request.
 pub(crate) async fn get(target: &HttpTarget) -> Result<Answer, HttpError> {
     let address = join_host_port(&target.host, target.port);
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| {
-        HttpError::Connect { address: address.clone(), why: connect_error(&error) }
-    })?;
+    let stream = TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .map_err(|error| HttpError::Connect { address: address.clone(), why: connect_error(&error) })?;
     let request = request(target)?;
     if !target.tls {
         return exchange(stream, request).await;
     }
-    let name = ServerName::try_from(target.host.clone()).map_err(|error| HttpError::Exchange(error.to_string()))?;
+    let name =
+        ServerName::try_from(target.host.clone()).map_err(|error| HttpError::Exchange(error.to_string()))?;
     let connector = TlsConnector::from(Arc::new(crate::tls::unverified_client()));
-    let stream = connector.connect(name, stream).await.map_err(|error| HttpError::Exchange(error.to_string()))?;
+    let stream =
+        connector.connect(name, stream).await.map_err(|error| HttpError::Exchange(error.to_string()))?;
     exchange(stream, request).await
 }
 
@@ -184,7 +186,11 @@ where
         let response = sender.send_request(request).await.map_err(failed)?;
         let (parts, body) = response.into_parts();
         // A body beyond the limit is cut off.
-        let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = Limited::new(body, BODY_BYTES_MAX)
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     };
     let answer = result.await;
@@ -226,10 +232,7 @@ mod tests {
                 vec!["HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"],
                 Outcome::Failure("HTTP probe failed with statuscode: 500".into()),
             ),
-            (
-                vec!["HTTP/1.1 302 F\r\nlocation: /x\r\n\r\n", "HTTP/1.1 204 OK\r\n\r\n"],
-                Outcome::Success,
-            ),
+            (vec!["HTTP/1.1 302 F\r\nlocation: /x\r\n\r\n", "HTTP/1.1 204 OK\r\n\r\n"], Outcome::Success),
             (
                 vec!["HTTP/1.1 302 F\r\nlocation: http://example.com/\r\ncontent-length: 2\r\n\r\nhi"],
                 Outcome::Warning("Probe terminated redirects, Response body: hi".into()),

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use runtime::cri::{CriError, RuntimeService};
 use tokio::net::TcpStream;
 
-use super::http::{self, HttpTarget};
 use super::grpc;
+use super::http::{self, HttpTarget};
 use crate::pod::PodContainer;
 
 /// How much of a command's output an event shows.
@@ -65,7 +65,9 @@ impl Prober {
             Ok(result) if result.exit_code == 0 => Outcome::Success,
             Ok(result) => {
                 let output = [&result.stdout[..], &result.stderr[..]].concat();
-                Outcome::Failure(String::from_utf8_lossy(&output[..output.len().min(OUTPUT_BYTES_MAX)]).into_owned())
+                Outcome::Failure(
+                    String::from_utf8_lossy(&output[..output.len().min(OUTPUT_BYTES_MAX)]).into_owned(),
+                )
             }
             Err(CriError::DeadlineExceeded(_)) => Outcome::Failure(format!(
                 "command timed out: {:?} timed out after {}",
@@ -90,7 +92,11 @@ async fn tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
 ///
 /// # Errors
 /// Says why there is none.
-pub(super) fn probe_target(probe: &Probe, container: &PodContainer, ips: &[String]) -> Result<Target, String> {
+pub(super) fn probe_target(
+    probe: &Probe,
+    container: &PodContainer,
+    ips: &[String],
+) -> Result<Target, String> {
     let handler = LifecycleHandler {
         exec: probe.exec.clone(),
         http_get: probe.http_get.clone(),
@@ -117,7 +123,8 @@ pub(crate) fn handler_target(
     ips: &[String],
 ) -> Result<Target, String> {
     let own_ip = || ips.first().cloned().unwrap_or_default();
-    let host_or_own = |host: &Option<String>| host.clone().filter(|host| !host.is_empty()).unwrap_or_else(own_ip);
+    let host_or_own =
+        |host: &Option<String>| host.clone().filter(|host| !host.is_empty()).unwrap_or_else(own_ip);
     if let Some(exec) = &handler.exec {
         return Ok(Target::Exec(exec.command.clone().unwrap_or_default()));
     }
@@ -151,8 +158,13 @@ fn port(wanted: &IntOrString, container: &PodContainer) -> Result<u16, String> {
         IntOrString::String(name) => {
             let mut ports = container.spec.ports.iter().flatten();
             let named = ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port);
-            named.or_else(|| name.parse().ok()).ok_or_else(|| format!("strconv.Atoi: parsing {name:?}: invalid syntax"))?
+            named
+                .or_else(|| name.parse().ok())
+                .ok_or_else(|| format!("strconv.Atoi: parsing {name:?}: invalid syntax"))?
         }
     };
-    u16::try_from(number).ok().filter(|port| *port > 0).ok_or_else(|| format!("invalid port number: {number}"))
+    u16::try_from(number)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("invalid port number: {number}"))
 }

@@ -55,7 +55,9 @@ impl Task {
                 continue;
             }
             let outcome = match &self.target {
-                Ok(target) => self.shared.prober.probe(target, &self.container_id, self.timings.timeout).await,
+                Ok(target) => {
+                    self.shared.prober.probe(target, &self.container_id, self.timings.timeout).await
+                }
                 Err(message) => Outcome::Error(message.clone()),
             };
             let Some(success) = self.report(outcome) else { continue };
@@ -92,7 +94,9 @@ impl Task {
         let kind = self.kind.as_str();
         let (result, reason, message) = match outcome {
             Outcome::Success => return Some(true),
-            Outcome::Warning(output) => (Some(true), "ProbeWarning", format!("{kind} probe warning: {output}")),
+            Outcome::Warning(output) => {
+                (Some(true), "ProbeWarning", format!("{kind} probe warning: {output}"))
+            }
             Outcome::Failure(output) => (Some(false), "Unhealthy", format!("{kind} probe failed: {output}")),
             Outcome::Error(error) => {
                 (None, "Unhealthy", format!("{kind} probe errored and resulted in unknown state: {error}"))
@@ -119,7 +123,8 @@ mod tests {
     #[test]
     fn results_count_in_a_row() {
         let second = Duration::from_secs(1);
-        let timings = Timings { initial_delay: second, period: second, timeout: second, successes: 2, failures: 3 };
+        let timings =
+            Timings { initial_delay: second, period: second, timeout: second, successes: 2, failures: 3 };
         let mut run = Run::default();
         let results = [false, false, true, false, false, false, true, true];
         let enough: Vec<bool> = results.into_iter().map(|success| run.count(success, &timings)).collect();

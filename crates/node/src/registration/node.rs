@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -47,7 +47,11 @@ pub(super) fn object(config: &NodeConfig, facts: &Facts) -> Node {
     ];
     labels.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
     Node {
-        metadata: ObjectMeta { name: Some(config.node_name.clone()), labels: Some(labels), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(config.node_name.clone()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
         spec: Some(NodeSpec {
             taints: Some(config.taints.clone()).filter(|taints| !taints.is_empty()),
             ..NodeSpec::default()
@@ -82,7 +86,10 @@ fn resources(config: &NodeConfig, facts: &Facts, memory: i64, storage: i64) -> B
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Quantity(facts.cpus.to_string())),
         ("memory".to_owned(), Quantity(format!("{}Ki", (facts.memory_bytes - memory).max(0) / 1024))),
-        ("ephemeral-storage".to_owned(), Quantity(format!("{}Ki", (facts.storage_bytes - storage).max(0) / 1024))),
+        (
+            "ephemeral-storage".to_owned(),
+            Quantity(format!("{}Ki", (facts.storage_bytes - storage).max(0) / 1024)),
+        ),
         ("pods".to_owned(), Quantity(config.pods_max.to_string())),
     ]);
     for (name, bytes) in &facts.hugepages {
@@ -93,7 +100,8 @@ fn resources(config: &NodeConfig, facts: &Facts, memory: i64, storage: i64) -> B
 
 fn system_info(input: &Input<'_>) -> NodeSystemInfo {
     let facts = input.facts;
-    let engine = input.version.map(|version| format!("{}://{}", version.runtime_name, version.runtime_version));
+    let engine =
+        input.version.map(|version| format!("{}://{}", version.runtime_name, version.runtime_version));
     NodeSystemInfo {
         architecture: facts.architecture.to_owned(),
         boot_id: facts.boot_id.clone(),
@@ -153,7 +161,8 @@ fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
     });
     // Conditions of others stay.
     let others = input.old.conditions.iter().flatten();
-    let others: Vec<_> = others.filter(|c| conditions.iter().all(|own| own.type_ != c.type_)).cloned().collect();
+    let others: Vec<_> =
+        others.filter(|c| conditions.iter().all(|own| own.type_ != c.type_)).cloned().collect();
     conditions.extend(others);
     conditions
 }
@@ -180,7 +189,8 @@ fn problem(runtime: Result<&RuntimeStatus, &String>) -> Option<String> {
         Ok(status) => status,
         Err(error) => return Some(format!("container runtime is down: {error}")),
     };
-    let failing = |kind: &str| status.conditions.iter().find(|condition| condition.kind == kind && !condition.status);
+    let failing =
+        |kind: &str| status.conditions.iter().find(|condition| condition.kind == kind && !condition.status);
     let describe = |what: &str, condition: &RuntimeCondition| {
         let RuntimeCondition { kind, reason, message, .. } = condition;
         format!("{what} not ready: {kind}=false reason:{reason} message:{message}")

@@ -27,14 +27,19 @@ pub(crate) struct ContainerInput<'a> {
     pub(crate) unified: bool,
 }
 
-pub(crate) fn container_config(pod: &PodInfo, container: &PodContainer, input: ContainerInput<'_>) -> ContainerConfig {
+pub(crate) fn container_config(
+    pod: &PodInfo,
+    container: &PodContainer,
+    input: ContainerInput<'_>,
+) -> ContainerConfig {
     let spec = &container.spec;
     let value = |name: &str| {
         let found = input.environment.iter().find(|variable| variable.key == name);
         found.map(|variable| variable.value.as_str())
     };
-    let expand_all =
-        |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, value)).collect::<Vec<_>>();
+    let expand_all = |list: &Option<Vec<String>>| {
+        list.iter().flatten().map(|text| expand(text, value)).collect::<Vec<_>>()
+    };
     let (command, args) = (expand_all(&spec.command), expand_all(&spec.args));
     let mut labels = sandbox::pod_labels(pod);
     labels.insert(label::CONTAINER_NAME.to_owned(), spec.name.clone());
@@ -57,9 +62,19 @@ pub(crate) fn container_config(pod: &PodInfo, container: &PodContainer, input: C
         tty: spec.tty == Some(true),
         linux: LinuxContainerConfig {
             resources: resources::container_resources(pod, spec, input.memory_capacity, input.unified),
-            security_context: security::of_container(pod, spec, input.image, input.target, &input.config.seccomp_dir),
+            security_context: security::of_container(
+                pod,
+                spec,
+                input.image,
+                input.target,
+                &input.config.seccomp_dir,
+            ),
         },
-        stop_signal: spec.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.clone()).unwrap_or_default(),
+        stop_signal: spec
+            .lifecycle
+            .as_ref()
+            .and_then(|lifecycle| lifecycle.stop_signal.clone())
+            .unwrap_or_default(),
         envs: input.environment,
         ..ContainerConfig::default()
     }

@@ -97,10 +97,16 @@ mod tests {
 
     #[test]
     fn policies_choose_servers() {
-        let host = HostResolver::parse("# comment\nnameserver 1.1.1.1\nsearch corp.example. \noptions rotate\n");
+        let host =
+            HostResolver::parse("# comment\nnameserver 1.1.1.1\nsearch corp.example. \noptions rotate\n");
         let cluster = ["10.43.0.10".parse().unwrap()];
         let cases = [
-            (json!({}), "10.43.0.10", "a.svc.cluster.local svc.cluster.local cluster.local corp.example", "ndots:5"),
+            (
+                json!({}),
+                "10.43.0.10",
+                "a.svc.cluster.local svc.cluster.local cluster.local corp.example",
+                "ndots:5",
+            ),
             (json!({"dnsPolicy": "Default"}), "1.1.1.1", "corp.example", "rotate"),
             (json!({"hostNetwork": true}), "1.1.1.1", "corp.example", "rotate"),
             (
@@ -119,7 +125,9 @@ mod tests {
         ];
         for (mut spec, servers, searches, options) in cases {
             spec["containers"] = json!([]);
-            let pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "a"}, "spec": spec})).unwrap();
+            let pod =
+                serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "a"}, "spec": spec}))
+                    .unwrap();
             let (config, _) = dns_config(&PodInfo::new(Arc::new(pod)), &host, &cluster, "cluster.local");
             assert_eq!(config.servers.join(" "), servers);
             assert_eq!(config.searches.join(" "), searches);

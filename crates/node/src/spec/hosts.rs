@@ -20,7 +20,8 @@ pub(crate) fn hostname(pod: &PodInfo, cluster_domain: &str) -> (String, String) 
         let cut: String = pod.key.name.chars().take(LABEL_MAX).collect();
         cut.trim_end_matches(['-', '.']).to_owned()
     });
-    let domain = set(&spec.subdomain).map(|sub| format!("{sub}.{}.svc.{cluster_domain}", pod.key.namespace()));
+    let domain =
+        set(&spec.subdomain).map(|sub| format!("{sub}.{}.svc.{cluster_domain}", pod.key.namespace()));
     (name, domain.unwrap_or_default())
 }
 
@@ -84,7 +85,10 @@ mod tests {
             (pod(&long, json!({})), &"x".repeat(62)),
             (pod("web", json!({"hostname": "h"})), "h"),
             (pod("web", json!({"hostname": "h", "subdomain": "s"})), "h"),
-            (pod("web", json!({"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": true})), "h.s.a.svc.c.l"),
+            (
+                pod("web", json!({"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": true})),
+                "h.s.a.svc.c.l",
+            ),
         ];
         for (pod, name) in cases {
             assert_eq!(kernel_hostname(&pod, "c.l"), name);
@@ -93,7 +97,10 @@ mod tests {
 
     #[test]
     fn the_hosts_file_names_the_pod_and_its_aliases() {
-        let pod = pod("web", json!({"subdomain": "s", "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]}));
+        let pod = pod(
+            "web",
+            json!({"subdomain": "s", "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]}),
+        );
         let text = hosts_file(&pod, &["10.0.0.1".into()], "c.l", "");
         assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"));
         let tail = "10.0.0.1\tweb.s.a.svc.c.l\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\tx\ty\n";

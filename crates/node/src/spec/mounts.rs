@@ -102,7 +102,9 @@ fn sub_path(wanted: &VolumeMount, environment: &[KeyValue]) -> Result<Option<Str
     if let Some(path) = wanted.sub_path.as_ref().filter(|path| !path.is_empty()) {
         return Ok(Some(path.clone()));
     }
-    let Some(expression) = wanted.sub_path_expr.as_ref().filter(|path| !path.is_empty()) else { return Ok(None) };
+    let Some(expression) = wanted.sub_path_expr.as_ref().filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
     let missing = std::cell::Cell::new(false);
     let path = expand(expression, |name| {
         let found = environment.iter().find(|variable| variable.key == name);

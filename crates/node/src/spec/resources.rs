@@ -69,10 +69,13 @@ fn oom_score_adj(pod: &PodInfo, container: &Container, memory_capacity: i64) -> 
 
 /// The sum of a pod's containers, as its own cgroup limits it: a limit only where every container has one.
 pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
-    if let Some(own) = pod.spec().resources.as_ref().filter(|own| own.limits.is_some() || own.requests.is_some()) {
+    if let Some(own) =
+        pod.spec().resources.as_ref().filter(|own| own.limits.is_some() || own.requests.is_some())
+    {
         return of_requirements(Some(own));
     }
-    let steady = pod.containers.iter().filter(|c| matches!(c.kind, ContainerKind::Regular | ContainerKind::Sidecar));
+    let steady =
+        pod.containers.iter().filter(|c| matches!(c.kind, ContainerKind::Regular | ContainerKind::Sidecar));
     let each: Vec<_> = steady.map(|container| of_requirements(container.spec.resources.as_ref())).collect();
     let sum_of_limits = |limit: fn(&LinuxContainerResources) -> i64| {
         if each.iter().all(|resources| limit(resources) > 0) { each.iter().map(limit).sum() } else { 0 }
@@ -80,7 +83,11 @@ pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
     LinuxContainerResources {
         cpu_period: CPU_PERIOD_MICROS,
         cpu_quota: sum_of_limits(|resources| resources.cpu_quota),
-        cpu_shares: each.iter().map(|resources| resources.cpu_shares).sum::<i64>().clamp(SHARES_MIN, SHARES_MAX),
+        cpu_shares: each
+            .iter()
+            .map(|resources| resources.cpu_shares)
+            .sum::<i64>()
+            .clamp(SHARES_MIN, SHARES_MAX),
         memory_limit_in_bytes: sum_of_limits(|resources| resources.memory_limit_in_bytes),
         ..LinuxContainerResources::default()
     }
@@ -111,7 +118,10 @@ mod tests {
         for (resources, (quota, shares, memory)) in cases {
             let parsed: ResourceRequirements = serde_json::from_value(resources).unwrap();
             let made = of_requirements(Some(&parsed));
-            assert_eq!((made.cpu_quota, made.cpu_shares, made.memory_limit_in_bytes), (quota, shares, memory));
+            assert_eq!(
+                (made.cpu_quota, made.cpu_shares, made.memory_limit_in_bytes),
+                (quota, shares, memory)
+            );
         }
     }
 }

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
 };
 use runtime::cri::{
-    Capability, Image, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption,
-    ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy,
+    Capability, Image, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
+    NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy,
 };
 
 use super::SpecError;
@@ -42,7 +42,9 @@ fn context(container: &Container) -> SecurityContext {
 fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> Option<SecurityProfile> {
     let profile = profile?;
     Some(match profile.type_.as_str() {
-        "RuntimeDefault" => SecurityProfile { profile_type: ProfileType::RuntimeDefault, ..Default::default() },
+        "RuntimeDefault" => {
+            SecurityProfile { profile_type: ProfileType::RuntimeDefault, ..Default::default() }
+        }
         "Localhost" => SecurityProfile {
             profile_type: ProfileType::Localhost,
             localhost_ref: directory
@@ -57,7 +59,9 @@ fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> Option<Securit
 fn apparmor(profile: Option<&AppArmorProfile>) -> Option<SecurityProfile> {
     let profile = profile?;
     Some(match profile.type_.as_str() {
-        "RuntimeDefault" => SecurityProfile { profile_type: ProfileType::RuntimeDefault, ..Default::default() },
+        "RuntimeDefault" => {
+            SecurityProfile { profile_type: ProfileType::RuntimeDefault, ..Default::default() }
+        }
         "Localhost" => SecurityProfile {
             profile_type: ProfileType::Localhost,
             localhost_ref: profile.localhost_profile.clone().unwrap_or_default(),
@@ -80,7 +84,8 @@ fn selinux(options: Option<&SELinuxOptions>) -> Option<SeLinuxOption> {
 /// The pod's namespaces.
 fn namespaces(pod: &PodInfo) -> NamespaceOption {
     let spec = pod.spec();
-    let of_node = |flag: Option<bool>| if flag == Some(true) { NamespaceMode::Node } else { NamespaceMode::Pod };
+    let of_node =
+        |flag: Option<bool>| if flag == Some(true) { NamespaceMode::Node } else { NamespaceMode::Pod };
     let pid = match (spec.host_pid, spec.share_process_namespace) {
         (Some(true), _) => NamespaceMode::Node,
         (_, Some(true)) => NamespaceMode::Pod,
@@ -139,7 +144,8 @@ pub(super) fn of_container(
     }
     let privileged = own.privileged == Some(true);
     let masks = !privileged && own.proc_mount.as_deref() != Some("Unmasked");
-    let paths = |list: &[&str]| if masks { list.iter().map(|path| (*path).to_owned()).collect() } else { Vec::new() };
+    let paths =
+        |list: &[&str]| if masks { list.iter().map(|path| (*path).to_owned()).collect() } else { Vec::new() };
     let user = own.run_as_user.or(of_pod.run_as_user);
     let capabilities = own.capabilities.unwrap_or_default();
     LinuxContainerSecurityContext {
@@ -154,7 +160,11 @@ pub(super) fn of_container(
         // The image's user, as the engine cannot know which of them counts with a group.
         run_as_user: user.or(image.uid),
         run_as_group: own.run_as_group.or(of_pod.run_as_group),
-        run_as_username: if user.is_none() && image.uid.is_none() { image.username.clone() } else { String::new() },
+        run_as_username: if user.is_none() && image.uid.is_none() {
+            image.username.clone()
+        } else {
+            String::new()
+        },
         readonly_rootfs: own.read_only_root_filesystem == Some(true),
         supplemental_groups: groups(&of_pod),
         supplemental_groups_policy: groups_policy(&of_pod),
@@ -201,7 +211,12 @@ mod tests {
             (json!({}), json!({}), &root, None),
             (json!({"runAsNonRoot": true}), json!({}), &root, Some("image will run as root")),
             (json!({"runAsNonRoot": true}), json!({"runAsUser": 5}), &root, None),
-            (json!({"runAsNonRoot": true}), json!({"runAsUser": 0}), &root, Some("runAsUser breaks non-root policy")),
+            (
+                json!({"runAsNonRoot": true}),
+                json!({"runAsUser": 0}),
+                &root,
+                Some("runAsUser breaks non-root policy"),
+            ),
             (json!({"runAsNonRoot": true}), json!({"runAsNonRoot": false}), &root, None),
             (json!({}), json!({"runAsNonRoot": true}), &numeric, None),
             (json!({}), json!({"runAsNonRoot": true}), &named, Some("non-numeric user (app)")),

@@ -10,13 +10,18 @@ const API_SERVICE: (&str, &str) = ("default", "kubernetes");
 
 /// The variables of the Services that a pod in `namespace` hears of: the API server's, and with `links` those
 /// of its own namespace, which win.
-pub(crate) fn service_environment(services: &[Arc<Service>], namespace: &str, links: bool) -> BTreeMap<String, String> {
+pub(crate) fn service_environment(
+    services: &[Arc<Service>],
+    namespace: &str,
+    links: bool,
+) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let place = |service: &Service| {
         let meta = &service.metadata;
         (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
     };
-    let is_api = |(in_namespace, name): &(String, String)| (in_namespace.as_str(), name.as_str()) == API_SERVICE;
+    let is_api =
+        |(in_namespace, name): &(String, String)| (in_namespace.as_str(), name.as_str()) == API_SERVICE;
     for service in services.iter().filter(|service| is_api(&place(service))) {
         add(service, &mut variables);
     }
@@ -40,7 +45,8 @@ fn add(service: &Service, variables: &mut BTreeMap<String, String>) {
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     for (index, port) in spec.ports.iter().flatten().enumerate() {
         if let Some(port_name) = port.name.as_deref().filter(|name| !name.is_empty()) {
-            variables.insert(format!("{name}_SERVICE_PORT_{}", variable_name(port_name)), port.port.to_string());
+            variables
+                .insert(format!("{name}_SERVICE_PORT_{}", variable_name(port_name)), port.port.to_string());
         }
         let protocol = port.protocol.as_deref().unwrap_or("TCP");
         let lower = protocol.to_lowercase();

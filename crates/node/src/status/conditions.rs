@@ -26,21 +26,33 @@ impl Verdict {
 }
 
 /// A condition of this type.
-pub(crate) fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
+pub(super) fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
     status.conditions.iter().flatten().find(|condition| condition.type_ == kind)
 }
 
 /// The conditions of a pod: the agent's own, and those of others as they are.
-pub(super) fn conditions(input: &Input<'_>, status: &PodStatus, phase: Phase, old: &PodStatus) -> Vec<PodCondition> {
+pub(super) fn conditions(
+    input: &Input<'_>,
+    status: &PodStatus,
+    phase: Phase,
+    old: &PodStatus,
+) -> Vec<PodCondition> {
     let containers_ready = containers_ready("ContainersReady", input.pod, status, phase);
     let ready = ready(input, &containers_ready);
     let sandbox = match input.observed.ready_sandbox().is_some() && !input.terminated {
         true => Verdict::holds("PodReadyToStartContainers"),
         false => Verdict::fails("PodReadyToStartContainers", "", String::new()),
     };
-    let own = [sandbox, initialized(input.pod, status, phase), ready, containers_ready, Verdict::holds("PodScheduled")];
+    let own = [
+        sandbox,
+        initialized(input.pod, status, phase),
+        ready,
+        containers_ready,
+        Verdict::holds("PodScheduled"),
+    ];
     let others = input.pod.api_status().conditions.iter().flatten();
-    let others = others.filter(|condition| own.iter().all(|verdict| verdict.kind != condition.type_)).cloned();
+    let others =
+        others.filter(|condition| own.iter().all(|verdict| verdict.kind != condition.type_)).cloned();
     let mut all: Vec<PodCondition> = own.iter().map(|verdict| to_condition(input, verdict, old)).collect();
     all.extend(others);
     all
@@ -79,7 +91,11 @@ fn containers_ready(kind: &'static str, pod: &PodInfo, status: &PodStatus, phase
     if unready.is_empty() {
         return Verdict::holds(kind);
     }
-    Verdict::fails(kind, "ContainersNotReady", format!("containers with unready status: {}", go_list(&unready)))
+    Verdict::fails(
+        kind,
+        "ContainersNotReady",
+        format!("containers with unready status: {}", go_list(&unready)),
+    )
 }
 
 /// `Ready`: the containers are, and every readiness gate is open.
@@ -113,7 +129,8 @@ fn initialized(pod: &PodInfo, status: &PodStatus, phase: Phase) -> Verdict {
         let kind = pod.container(&status.name).map(|container| container.kind);
         if kind == Some(ContainerKind::Sidecar) { status.started == Some(true) } else { status.ready }
     };
-    let regular_started = status.container_statuses.iter().flatten().any(|status| status.container_id.is_some());
+    let regular_started =
+        status.container_statuses.iter().flatten().any(|status| status.container_id.is_some());
     let init = status.init_container_statuses.iter().flatten();
     let incomplete: Vec<&ContainerStatus> = init.filter(|status| !done(status)).collect();
     if incomplete.is_empty() || regular_started {

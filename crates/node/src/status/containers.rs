@@ -11,7 +11,6 @@ use super::{Input, whole_seconds};
 use crate::observed::restart_count;
 use crate::plan::is_initialized;
 use crate::pod::{ContainerKind, PodContainer};
-use crate::waiting::Waiting;
 
 /// The scheme of container ids in the API.
 const ID_SCHEME: &str = "ironhull://";
@@ -67,7 +66,9 @@ fn of_engine(input: &Input<'_>, container: &PodContainer, newest: &cri::Containe
     };
     let state = match newest.state {
         cri::ContainerState::Running => ContainerState {
-            running: Some(ContainerStateRunning { started_at: newest.started_at.map(|at| Time(whole_seconds(at))) }),
+            running: Some(ContainerStateRunning {
+                started_at: newest.started_at.map(|at| Time(whole_seconds(at))),
+            }),
             ..ContainerState::default()
         },
         cri::ContainerState::Created => default_waiting(input),
@@ -80,11 +81,19 @@ fn of_engine(input: &Input<'_>, container: &PodContainer, newest: &cri::Containe
         started: Some(started),
         restart_count: i32::try_from(restart_count(newest)).unwrap_or(i32::MAX),
         image: container.spec.image.clone().unwrap_or_default(),
-        image_id: if newest.image_ref.is_empty() { newest.image_id.clone() } else { newest.image_ref.clone() },
+        image_id: if newest.image_ref.is_empty() {
+            newest.image_id.clone()
+        } else {
+            newest.image_ref.clone()
+        },
         container_id: Some(api_id(&newest.id)),
         user: newest.user.as_ref().map(user),
         resources: container.spec.resources.clone(),
-        allocated_resources: container.spec.resources.as_ref().and_then(|resources| resources.requests.clone()),
+        allocated_resources: container
+            .spec
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.requests.clone()),
         volume_mounts: Some(mounts(container)).filter(|mounts| !mounts.is_empty()),
         ..ContainerStatus::default()
     }
@@ -108,7 +117,9 @@ fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerSta
             return old.clone();
         }
         if was_running {
-            let lost = lost("The container could not be located when the pod was deleted.  The container used to be Running");
+            let lost = lost(
+                "The container could not be located when the pod was deleted.  The container used to be Running",
+            );
             status.last_state = Some(lost);
             status.restart_count += 1;
         }
@@ -159,7 +170,8 @@ fn waiting_state(reason: &str, message: &str) -> ContainerState {
 
 fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerState {
     let said = input.messages.get(&status.id).cloned().unwrap_or_default();
-    let message = [status.message.clone(), said].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let message =
+        [status.message.clone(), said].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
     let unknown = status.state == cri::ContainerState::Unknown;
     let reason = if unknown { "ContainerStatusUnknown" } else { status.reason.as_str() };
     ContainerState {
@@ -194,9 +206,10 @@ fn mounts(container: &PodContainer) -> Vec<VolumeMountStatus> {
             name: mount.name.clone(),
             mount_path: mount.mount_path.clone(),
             read_only: mount.read_only.filter(|read_only| *read_only),
-            recursive_read_only: mount.read_only.filter(|read_only| *read_only).map(|_| {
-                mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())
-            }),
+            recursive_read_only: mount
+                .read_only
+                .filter(|read_only| *read_only)
+                .map(|_| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
             ..VolumeMountStatus::default()
         })
         .collect()

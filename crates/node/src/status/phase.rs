@@ -70,7 +70,9 @@ pub(super) fn phase(
         }
         match ended(state) {
             Some(0) => {}
-            _ if code.is_some_and(|code| code != 0) && policy == RestartPolicy::Never => return Phase::Failed,
+            _ if code.is_some_and(|code| code != 0) && policy == RestartPolicy::Never => {
+                return Phase::Failed;
+            }
             _ => initializing = true,
         }
     }

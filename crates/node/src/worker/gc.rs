@@ -33,7 +33,8 @@ fn surplus(observed: &Observed) -> Surplus {
         }
     }
     let old = observed.sandboxes.iter().skip(1).filter(|sandbox| sandbox.state == PodSandboxState::NotReady);
-    surplus.sandboxes = old.filter(|old| !used.contains(&old.id.as_str())).map(|old| old.id.clone()).collect();
+    surplus.sandboxes =
+        old.filter(|old| !used.contains(&old.id.as_str())).map(|old| old.id.clone()).collect();
     surplus
 }
 

@@ -34,7 +34,8 @@ fn read(status: &ContainerStatus) -> String {
         // What cannot be read is no message.
         let _ = file.take(MESSAGE_BYTES_MAX).read_to_end(&mut message);
     }
-    let falls_back = status.annotations.get(label::MESSAGE_POLICY).is_some_and(|policy| policy == "FallbackToLogsOnError");
+    let falls_back =
+        status.annotations.get(label::MESSAGE_POLICY).is_some_and(|policy| policy == "FallbackToLogsOnError");
     if message.is_empty() && falls_back && status.exit_code != 0 {
         return logs::tail_text(status.log_path.as_ref(), LOG_LINES_MAX, LOG_BYTES_MAX);
     }

@@ -29,8 +29,11 @@ pub(super) async fn set_up(context: &Context) -> Option<(PodMounts, Option<Times
             Ok(None) => {}
             Err(error) => {
                 failed = true;
-                let message =
-                    format!("MountVolume.SetUp failed for volume {:?} : {}", volume.name, error.full_message());
+                let message = format!(
+                    "MountVolume.SetUp failed for volume {:?} : {}",
+                    volume.name,
+                    error.full_message()
+                );
                 shared.pod_event(pod, EventType::Warning, "FailedMount", message);
             }
         }
@@ -65,7 +68,8 @@ pub(super) async fn pull_image_volumes(
 pub(super) fn write_hosts_file(context: &Context, ips: &[String]) -> Result<PathBuf, SpecError> {
     let Context { shared, pod, .. } = context;
     let path = shared.volumes.pod_directory(&pod.uid).join("etc-hosts");
-    let host = if pod.host_network() { fs::read_to_string("/etc/hosts").unwrap_or_default() } else { String::new() };
+    let host =
+        if pod.host_network() { fs::read_to_string("/etc/hosts").unwrap_or_default() } else { String::new() };
     let text = hosts_file(pod, ips, &shared.config.cluster_domain, &host);
     write(&path, text.as_bytes(), 0o644)?;
     Ok(path)

@@ -61,6 +61,8 @@ pub(super) async fn run(context: Context, operation: Operation) -> Outcome {
             Outcome::Terminated(terminate::terminate(&context, grace_seconds).await)
         }
         Operation::CleanUp => Outcome::CleanedUp(remove::clean_up(&context.shared, &context.pod.uid).await),
-        Operation::Remove => Outcome::Removed(remove::remove(&context.shared, &context.pod.uid, &context.observed).await),
+        Operation::Remove => {
+            Outcome::Removed(remove::remove(&context.shared, &context.pod.uid, &context.observed).await)
+        }
     }
 }

@@ -36,9 +36,15 @@ pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> b
     }
     for sandbox in &observed.sandboxes {
         let meta = &sandbox.metadata;
-        log_directories.push(shared.config.log_dir.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid)));
+        log_directories
+            .push(shared.config.log_dir.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid)));
         if let Err(error) = shared.runtime.remove_pod_sandbox(&sandbox.id).await {
-            tracing::warn!(uid, sandbox = sandbox.id, error = error.full_message(), "cannot remove a sandbox");
+            tracing::warn!(
+                uid,
+                sandbox = sandbox.id,
+                error = error.full_message(),
+                "cannot remove a sandbox"
+            );
             removed = false;
         }
     }

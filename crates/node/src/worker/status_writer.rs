@@ -39,9 +39,9 @@ impl StatusWriter {
     /// Lets a status be written. `pod` is the pod as it was last seen.
     pub(super) fn write(&self, pod: Arc<Pod>, status: PodStatus, delete: bool) {
         self.wanted.send_if_modified(|wanted| {
-            let same = wanted.as_ref().is_some_and(|w| {
-                w.status == status && w.delete == delete && Arc::ptr_eq(&w.pod, &pod)
-            });
+            let same = wanted
+                .as_ref()
+                .is_some_and(|w| w.status == status && w.delete == delete && Arc::ptr_eq(&w.pod, &pod));
             if !same {
                 *wanted = Some(Wanted { pod, status, delete });
             }
@@ -114,7 +114,8 @@ async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<()
 
 /// The fields that differ, as a strategic merge patch.
 fn difference(old: &PodStatus, new: &PodStatus) -> Result<Map<String, Value>, serde_json::Error> {
-    let (Value::Object(old), Value::Object(new)) = (serde_json::to_value(old)?, serde_json::to_value(new)?) else {
+    let (Value::Object(old), Value::Object(new)) = (serde_json::to_value(old)?, serde_json::to_value(new)?)
+    else {
         return Ok(Map::new());
     };
     let mut changes = Map::new();
@@ -147,10 +148,13 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let parse = |value: Value| serde_json::from_value::<PodStatus>(value).unwrap();
-        let old = parse(json!({"phase": "Pending", "reason": "x", "podIPs": [{"ip": "1"}], "qosClass": "Burstable"}));
+        let old = parse(
+            json!({"phase": "Pending", "reason": "x", "podIPs": [{"ip": "1"}], "qosClass": "Burstable"}),
+        );
         let new = parse(json!({"phase": "Running", "podIPs": [{"ip": "2"}], "qosClass": "Burstable"}));
         let changes = Value::Object(difference(&old, &new).unwrap());
-        let expected = json!({"phase": "Running", "reason": null, "podIPs": [{"$patch": "replace"}, {"ip": "2"}]});
+        let expected =
+            json!({"phase": "Running", "reason": null, "podIPs": [{"$patch": "replace"}, {"ip": "2"}]});
         assert_eq!(changes, expected);
         assert!(difference(&new, &new).unwrap().is_empty());
     }

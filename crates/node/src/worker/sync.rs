@@ -47,7 +47,9 @@ async fn kill_all(context: &Context, plan: &Plan) {
                 format!("Container {name} failed startup probe, will be restarted"),
                 container.spec.startup_probe.as_ref(),
             ),
-            KillReason::Unknown => (format!("Container {name} is in unknown state, try killing it before restart"), None),
+            KillReason::Unknown => {
+                (format!("Container {name} is in unknown state, try killing it before restart"), None)
+            }
         };
         let of_probe = probe.and_then(|probe| probe.termination_grace_period_seconds);
         let grace_seconds = of_probe.unwrap_or_else(|| context.pod.grace_period_seconds());

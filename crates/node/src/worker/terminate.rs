@@ -33,12 +33,15 @@ async fn end_containers(context: &Context, grace_seconds: i64) {
         let container = context.pod.container(&status.metadata.name);
         container.is_some_and(|container| container.kind == ContainerKind::Sidecar)
     };
-    let (sidecars, others): (Vec<_>, Vec<_>) = context.observed.running().partition(|status| is_sidecar(status));
+    let (sidecars, others): (Vec<_>, Vec<_>) =
+        context.observed.running().partition(|status| is_sidecar(status));
     let end = |status: &ContainerStatus, grace_seconds: i64| {
         let (name, id) = (status.metadata.name.clone(), status.id.clone());
         async move {
             match context.pod.container(&name) {
-                Some(container) => kill(context, &id, container, &format!("Stopping container {name}"), grace_seconds).await,
+                Some(container) => {
+                    kill(context, &id, container, &format!("Stopping container {name}"), grace_seconds).await
+                }
                 None => stop(context, &id, seconds(grace_seconds)).await,
             }
         }
@@ -46,7 +49,8 @@ async fn end_containers(context: &Context, grace_seconds: i64) {
     futures::future::join_all(others.into_iter().map(|status| end(status, grace_seconds))).await;
     let order: Vec<&str> = context.pod.containers.iter().map(PodContainer::name).collect();
     let mut sidecars = sidecars;
-    sidecars.sort_by_key(|status| std::cmp::Reverse(order.iter().position(|name| *name == status.metadata.name)));
+    sidecars
+        .sort_by_key(|status| std::cmp::Reverse(order.iter().position(|name| *name == status.metadata.name)));
     for status in sidecars {
         let left = deadline.saturating_duration_since(Instant::now()).as_secs();
         end(status, i64::try_from(left).unwrap_or(i64::MAX)).await;
@@ -58,7 +62,8 @@ async fn stop_sandboxes(context: &Context) -> bool {
     for sandbox in &context.observed.sandboxes {
         if let Err(error) = context.shared.runtime.stop_pod_sandbox(&sandbox.id).await {
             stopped = false;
-            let message = format!("error killing pod: failed to \"KillPodSandbox\": {}", error.full_message());
+            let message =
+                format!("error killing pod: failed to \"KillPodSandbox\": {}", error.full_message());
             context.shared.pod_event(&context.pod, EventType::Warning, "FailedKillPod", message);
         }
     }
@@ -92,9 +97,17 @@ async fn pre_stop(context: &Context, id: &str, container: &PodContainer, limit: 
         Ok(Err(message)) => {
             tracing::debug!(pod = %context.pod.key, container = container.name(), message, "preStop failed");
             let shared = &context.shared;
-            shared.container_event(&context.pod, container, EventType::Warning, "FailedPreStopHook", "PreStopHook failed");
+            shared.container_event(
+                &context.pod,
+                container,
+                EventType::Warning,
+                "FailedPreStopHook",
+                "PreStopHook failed",
+            );
         }
-        Err(_) => tracing::debug!(pod = %context.pod.key, container = container.name(), "preStop took too long"),
+        Err(_) => {
+            tracing::debug!(pod = %context.pod.key, container = container.name(), "preStop took too long")
+        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! Containers' logs over HTTP.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use jiff::{SignedDuration, Timestamp};
+use object::Status;
+use runtime::cri::{ContainerEventType, ContainerState, ContainerStatus};
+use tokio::sync::mpsc;
+
+use super::query::Query;
+use super::{Body, Server, text};
+use crate::logs::{self, LogOptions, Stream};
+use crate::pod::PodInfo;
+
+/// How many pieces of a log may wait for the client.
+const QUEUE_MAX: usize = 64;
+
+/// Reads the options of a request.
+fn options(query: &Query, now: Timestamp) -> Result<LogOptions, Status> {
+    let number = |name: &str| match query.get(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| Status::bad_request(format!("invalid {name}: {text:?}"))),
+    };
+    let seconds = number("sinceSeconds")?.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    let since_seconds = seconds.and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds)).ok());
+    let since_time = query.get("sinceTime").filter(|text| !text.is_empty());
+    let since_time = since_time
+        .map(|text| {
+            text.parse::<Timestamp>()
+                .map_err(|error| Status::bad_request(format!("invalid sinceTime: {error}")))
+        })
+        .transpose()?;
+    Ok(LogOptions {
+        follow: query.flag("follow"),
+        tail_lines: number("tailLines")?,
+        since: since_time.or(since_seconds),
+        timestamps: query.flag("timestamps"),
+        bytes_max: number("limitBytes")?,
+        stream: match query.get("stream") {
+            Some("Stdout") => Some(Stream::Stdout),
+            Some("Stderr") => Some(Stream::Stderr),
+            _ => None,
+        },
+    })
+}
+
+impl Server {
+    pub(super) async fn container_logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        query: &Query,
+    ) -> Result<Response<Body>, Status> {
+        let pod = PodInfo::new(self.pod(namespace, pod)?);
+        let options = options(query, self.shared.clock.now())?;
+        if pod.container(container).is_none() {
+            let message = format!("container {container:?} not found in pod {:?}", pod.key.name);
+            return Err(Status::bad_request(message));
+        }
+        let observed = self.observe(&pod.uid).await?;
+        let statuses = observed.containers.get(container).map(Vec::as_slice).unwrap_or_default();
+        let chosen = match query.flag("previous") {
+            true => statuses.iter().skip(1).find(|status| status.state == ContainerState::Exited),
+            false => statuses.iter().find(|status| status.state != ContainerState::Created),
+        };
+        let Some(status) = chosen else { return Err(no_log(&pod, container, query.flag("previous"))) };
+        let path = PathBuf::from(&status.log_path);
+        if !path.exists() {
+            let message = format!("unable to retrieve container logs for ironhull://{}", status.id);
+            return Ok(text(StatusCode::OK, message));
+        }
+        Ok(self.stream_log(path, options, status))
+    }
+
+    fn stream_log(&self, path: PathBuf, options: LogOptions, status: &ContainerStatus) -> Response<Body> {
+        let (to, from) = mpsc::channel(QUEUE_MAX);
+        let runtime = self.shared.runtime.clone();
+        let id = status.id.clone();
+        tokio::spawn(async move {
+            let ended = async {
+                let Ok(mut events) = runtime.events().await else { return };
+                let runs = runtime.container_status(&id).await;
+                if !runs.is_ok_and(|status| status.state == ContainerState::Running) {
+                    return;
+                }
+                while let Some(Ok(event)) = events.next().await {
+                    let is_end =
+                        matches!(event.event_type, ContainerEventType::Stopped | ContainerEventType::Deleted);
+                    if is_end && event.container_id == id {
+                        return;
+                    }
+                }
+            };
+            if let Err(error) = logs::read(&path, options, to, ended).await {
+                tracing::debug!(log = %path.display(), %error, "cannot read a log to its end");
+            }
+        });
+        let pieces = futures::stream::unfold(from, |mut from: mpsc::Receiver<Bytes>| async move {
+            from.recv().await.map(|piece| (Ok::<_, Infallible>(Frame::data(piece)), from))
+        });
+        let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response
+    }
+}
+
+/// Why there is no log: the container waits, or there was none before it.
+fn no_log(pod: &PodInfo, container: &str, previous: bool) -> Status {
+    let name = &pod.key.name;
+    if previous {
+        return Status::bad_request(format!(
+            "previous terminated container {container:?} in pod {name:?} not found"
+        ));
+    }
+    let api = pod.api_status();
+    let lists = [&api.container_statuses, &api.init_container_statuses, &api.ephemeral_container_statuses];
+    let mut known = lists.into_iter().flatten().flatten();
+    let status = known.find(|status| status.name == container);
+    let waiting = status.and_then(|status| status.state.as_ref()?.waiting.as_ref());
+    let Some(waiting) = waiting else {
+        return Status::bad_request(format!("container {container:?} in pod {name:?} is not available"));
+    };
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let why = match reason {
+        "ErrImagePull" => "image can't be pulled",
+        "ImagePullBackOff" => "trying and failing to pull image",
+        _ if message.is_empty() => reason,
+        _ => message,
+    };
+    Status::bad_request(format!("container {container:?} in pod {name:?} is waiting to start: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let read = |query: &str| options(&Query::parse(query), now);
+        let all = read("follow=true&tailLines=5&sinceSeconds=60&timestamps=true&limitBytes=9&stream=Stderr")
+            .unwrap();
+        let expected = LogOptions {
+            follow: true,
+            tail_lines: Some(5),
+            since: Some(Timestamp::from_second(1_800_000_000 - 60).unwrap()),
+            timestamps: true,
+            bytes_max: Some(9),
+            stream: Some(Stream::Stderr),
+        };
+        assert_eq!(all, expected);
+        assert_eq!(read("").unwrap(), LogOptions::default());
+        assert!(read("tailLines=x").is_err() && read("sinceTime=yesterday").is_err());
+    }
+}
