@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -119,7 +121,9 @@ where
             let data = if protocol.status { super::status_json(&status) } else { status.message.into() };
             let _ = sender.send(protocol.message(ERROR, &data)).await;
         }
-        let _ = sender.send(Message::Close(None)).await;
+        // Clients take an end without this code for a broken connection.
+        let normal = CloseFrame { code: CloseCode::Normal, reason: Default::default() };
+        let _ = sender.send(Message::Close(Some(normal))).await;
     };
     let input = read(stream, protocol, session.stdin.take(), session.resize.take());
     let write = write(sink, receiver);
