@@ -82,7 +82,7 @@ impl Volumes {
             Arc::new(Projected::config_map(client.clone(), Arc::clone(&objects))),
             Arc::new(Projected::secret(client.clone(), Arc::clone(&objects))),
             Arc::new(Projected::downward_api(client.clone(), Arc::clone(&objects))),
-            Arc::new(Projected::projected(client, objects)),
+            Arc::new(Projected::of_sources(client, objects)),
         ];
         Volumes { root: root.into(), plugins }
     }

@@ -84,7 +84,7 @@ impl Projected {
     }
 
     /// `projected` volumes.
-    pub(crate) fn projected(client: Client, objects: Arc<ObjectCache>) -> Projected {
+    pub(crate) fn of_sources(client: Client, objects: Arc<ObjectCache>) -> Projected {
         Projected::new("kubernetes.io~projected", client, objects, |volume| {
             let source = volume.projected.as_ref()?;
             let sources = source.sources.clone().unwrap_or_default();
