@@ -260,8 +260,9 @@ impl Worker {
             let ips = self.pod_ips();
             self.probes.follow(&self.shared, &self.pod, &self.observed, &ips);
         }
-        let plan = if ending { None } else { Some(self.make_plan(now)) };
-        self.publish_status(plan.as_ref(), now);
+        // While something is under way a plan would be made from half of it.
+        let plan = (!ending && self.running.is_none()).then(|| self.make_plan(now));
+        self.publish_status(ending, now);
         if self.must_end() {
             self.end();
         } else if let Some(plan) = &plan {
@@ -367,11 +368,11 @@ impl Worker {
     }
 
     /// Makes the status and hands it to its writer.
-    fn publish_status(&mut self, plan: Option<&Plan>, now: Timestamp) {
+    fn publish_status(&mut self, ending: bool, now: Timestamp) {
         let terminated = self.is_terminated();
         let mut status = self.make_status(terminated, now);
         let over = Phase::parse(status.phase.as_deref()).is_some_and(Phase::is_terminal);
-        if over && !terminated && plan.is_some() && !self.observed.is_alive() {
+        if over && !terminated && !ending && !self.observed.is_alive() {
             // It is done on its own: nothing follows.
             status = self.make_status(true, now);
         }

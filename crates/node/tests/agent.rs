@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
+#[path = "agent/api.rs"]
+mod api;
 #[path = "agent/pods.rs"]
 mod pods;
 #[path = "agent/support.rs"]
@@ -17,5 +19,6 @@ fn main() {
     if args.next().is_some_and(|mode| mode == runtime::shim::ARGUMENT) {
         std::process::exit(runtime::shim::main(args));
     }
-    libtest_mimic::run(&Arguments::from_args(), pods::trials()).exit();
+    let trials = pods::trials().into_iter().chain(api::trials()).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -157,7 +157,7 @@ async fn volumes_and_environment_reach_the_container(host: Host) {
     host.server.put(&serde_json::from_value::<ConfigMap>(map).unwrap());
     let mut container = shell(
         "c",
-        "cat /map/key; echo; echo $ONE; cat /sub/key; echo; cat /etc/hosts; id -u; echo \"$HOME_OF_POD\"; test -w /map && echo writable",
+        "cat /map/key; echo; echo $ONE; cat /sub/key; echo; cat /etc/hosts; id -u; echo \"$HOME_OF_POD\"; touch /map/new && echo writable",
     );
     container["env"] = json!([
         {"name": "ONE", "value": "1"},
@@ -181,7 +181,7 @@ async fn volumes_and_environment_reach_the_container(host: Host) {
     let log = host.log(&pod, "c", 0);
     assert!(log.starts_with("from the map\n1\nfrom the map\n"), "{log} {pod:#}");
     assert!(log.contains("# Kubernetes-managed hosts file.\n") && log.contains("1.2.3.4\talias\n"), "{log}");
-    assert!(log.ends_with("1234\nv\n"), "{log}");
+    assert!(log.ends_with("1234\nv\ntouch: /map/new: Read-only file system\n"), "{log}");
     host.delete("v", 0);
     host.until_gone("v").await;
 }

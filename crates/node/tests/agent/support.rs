@@ -23,6 +23,8 @@ use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFi
 use runtime::snapshot::Usage;
 use serde_json::{Value, json};
 
+use crate::api::Authority;
+
 /// No step of a test takes longer unless it hangs.
 pub const LIMIT: Duration = Duration::from_secs(40);
 
@@ -107,6 +109,7 @@ pub struct Host {
     pub engine: Engine,
     pub dir: PathBuf,
     pub agent: Option<Agent>,
+    pub authority: Authority,
 }
 
 async fn open_engine(dir: &Path) -> Engine {
@@ -131,7 +134,8 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
         let outcome = runtime.block_on(async {
             let server = MemoryServer::new(Clock::system());
             let engine = open_engine(&path).await;
-            let mut host = Host { server, engine, dir: path.clone(), agent: None };
+            let authority = Authority::new();
+            let mut host = Host { server, engine, dir: path.clone(), agent: None, authority };
             host.start_agent().await;
             let result = tokio::spawn(test(host)).await;
             let removed = open_engine(&path).await.destroy_all().await;
@@ -159,6 +163,9 @@ impl Host {
         let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), self.dir.join("node"));
         config.log_dir = self.dir.join("logs");
         config.cgroup_root = cgroup_of(&self.dir);
+        config.bind_address = "127.0.0.1".parse().unwrap();
+        config.port = 0;
+        config.tls = Some(self.authority.serving());
         config.cluster_dns = vec!["10.43.0.10".parse().unwrap()];
         let client = self.server.client();
         let images = Arc::new(Busybox(self.dir.join("roots")));

@@ -1,0 +1,188 @@
+//! The node API, as the API server calls it.
+
+use std::sync::Arc;
+
+use futures::{SinkExt, StreamExt};
+use libtest_mimic::Trial;
+use node::ServingTls;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::support::{Host, LIMIT, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("logs_are_read_and_strangers_are_refused", logs_are_read_and_strangers_are_refused),
+        trial("exec_speaks_websocket", exec_speaks_websocket),
+        trial("usage_is_told", usage_is_told),
+    ]
+}
+
+/// Signs the certificates of one test.
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+type Keyed = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+impl Authority {
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Authority { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    fn issue(&self, organization: &str) -> Keyed {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "test");
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params.subject_alt_names = vec![SanType::IpAddress("127.0.0.1".parse().unwrap())];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        (certificate, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+
+    pub fn serving(&self) -> ServingTls {
+        let (certificate, key) = self.issue("node");
+        ServingTls {
+            certificates: vec![certificate],
+            key,
+            client_authorities: vec![self.certificate.clone()],
+        }
+    }
+}
+
+impl Host {
+    /// Connects as a member of a group, or as nobody.
+    async fn connect(&self, group: Option<&str>) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = match group {
+            Some(group) => {
+                let (certificate, key) = self.authority.issue(group);
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let port = self.agent.as_ref().unwrap().port();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
+
+    /// The whole answer to a GET request, head and body.
+    async fn get(&self, group: Option<&str>, path: &str) -> String {
+        let mut stream = self.connect(group).await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // The server may close without a farewell.
+        let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn exec(&self, query: &str, protocol: &str) -> WebSocketStream<TlsStream<TcpStream>> {
+        let stream = self.connect(Some("system:masters")).await;
+        let mut request =
+            format!("wss://127.0.0.1/exec/default/web/c?{query}").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
+        socket
+    }
+
+    async fn run_web(&self, script: &str) -> Value {
+        let container = json!({"name": "c", "image": "busybox", "imagePullPolicy": "IfNotPresent",
+            "command": ["/bin/sh", "-c", script]});
+        self.create("web", json!({"containers": [container]}));
+        self.until_ready("web").await
+    }
+}
+
+const SERVER: &str = "trap 'exit 0' TERM; echo one; echo two; while true; do sleep 0.1; done";
+
+async fn logs_are_read_and_strangers_are_refused(host: Host) {
+    host.run_web(SERVER).await;
+    let path = "/containerLogs/default/web/c?tailLines=1";
+    assert!(host.get(None, path).await.starts_with("HTTP/1.1 401 "));
+    // The server in memory allows nobody anything.
+    let refused = host.get(Some("strangers"), path).await;
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let masters = Some("system:masters");
+    let wait = async {
+        loop {
+            let answer = host.get(masters, path).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            if answer.contains("two\n") {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(LIMIT, wait).await.unwrap();
+    assert!(!answer.contains("one"), "{answer}");
+    let missing = host.get(masters, "/containerLogs/default/none/c").await;
+    assert!(missing.starts_with("HTTP/1.1 404 ") && missing.contains("does not exist"), "{missing}");
+    let previous = host.get(masters, "/containerLogs/default/web/c?previous=true").await;
+    assert!(previous.starts_with("HTTP/1.1 400 "), "{previous}");
+    assert!(host.get(masters, "/healthz").await.ends_with("ok"));
+}
+
+/// Everything that comes on the channels until the server closes.
+async fn collect(mut socket: WebSocketStream<TlsStream<TcpStream>>) -> [Vec<u8>; 4] {
+    let mut channels: [Vec<u8>; 4] = Default::default();
+    let read = async {
+        while let Some(Ok(Message::Binary(message))) = socket.next().await {
+            channels[usize::from(message[0])].extend_from_slice(&message[1..]);
+        }
+    };
+    tokio::time::timeout(LIMIT, read).await.unwrap();
+    channels
+}
+
+async fn exec_speaks_websocket(host: Host) {
+    host.run_web(SERVER).await;
+    let query = "command=sh&command=-c&command=echo+out%3B+echo+err+%3E%262%3B+exit+3&output=1&error=1";
+    let [_, stdout, stderr, error] = collect(host.exec(query, "v5.channel.k8s.io").await).await;
+    assert_eq!((stdout.as_slice(), stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    let status: Value = serde_json::from_slice(&error).unwrap();
+    assert_eq!((&status["status"], &status["reason"]), (&json!("Failure"), &json!("NonZeroExitCode")));
+    assert_eq!(status["details"]["causes"], json!([{"reason": "ExitCode", "message": "3"}]));
+
+    let mut socket = host.exec("command=cat&input=1&output=1", "v5.channel.k8s.io").await;
+    socket.send(Message::binary(b"\x00hello".to_vec())).await.unwrap();
+    // Channel 0 is closed.
+    socket.send(Message::binary(vec![255, 0])).await.unwrap();
+    let [_, stdout, _, error] = collect(socket).await;
+    assert_eq!(stdout, b"hello");
+    assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["status"], "Success");
+}
+
+async fn usage_is_told(host: Host) {
+    host.run_web(SERVER).await;
+    let masters = Some("system:masters");
+    let summary = host.get(masters, "/stats/summary").await;
+    assert!(summary.contains("\"podRef\":{\"name\":\"web\""), "{summary}");
+    let metrics = host.get(masters, "/metrics/resource").await;
+    assert!(
+        metrics.contains(
+            "container_memory_working_set_bytes{container=\"c\",namespace=\"default\",pod=\"web\"}"
+        ),
+        "{metrics}"
+    );
+    assert!(host.get(masters, "/pods").await.contains("\"kind\":\"PodList\""));
+}
