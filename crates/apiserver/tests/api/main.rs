@@ -5,6 +5,7 @@
 mod bad_input;
 mod delete;
 mod kinds;
+mod kube_rs;
 mod network;
 mod patch;
 mod protobuf;
