@@ -61,7 +61,7 @@ impl Parameter {
         }
     }
 
-    /// The `fieldManager` of a patch, without which server-side apply refuses.
+    /// Query parameters from that list.
     pub(super) fn queries(names: &[&str]) -> Vec<Parameter> {
         names.iter().map(|name| Parameter::query(name)).collect()
     }
