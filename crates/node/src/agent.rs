@@ -28,7 +28,7 @@ use crate::tls::TlsError;
 use crate::worker::{WorkerHandle, remove_orphan};
 
 /// The pause before the engine's events are subscribed to anew.
-const EVENTS_RETRY: Duration = Duration::from_secs(1);
+const EVENTS_RETRY: Duration = Duration::from_millis(100);
 
 /// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -226,8 +226,8 @@ impl Agent {
             loop {
                 if let Err(error) = follow_events(&shared, &pods).await {
                     tracing::warn!(error = error.full_message(), "the engine's events broke off");
-                    tokio::time::sleep(EVENTS_RETRY).await;
                 }
+                tokio::time::sleep(EVENTS_RETRY).await;
             }
         });
     }

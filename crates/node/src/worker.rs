@@ -16,9 +16,7 @@ use std::time::Duration;
 use client::EventType;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use parking_lot::Mutex;
 use runtime::cri::ContainerState;
-use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use volumes::Handle;
@@ -33,6 +31,7 @@ use crate::status::{self, Phase};
 use crate::waiting::Waiting;
 
 mod gc;
+mod handle;
 mod hooks;
 mod messages;
 mod mounts;
@@ -43,90 +42,21 @@ mod status_writer;
 mod sync;
 mod terminate;
 
+use handle::Inbox;
+pub(crate) use handle::WorkerHandle;
 use operation::{Operation, Outcome};
 pub(crate) use remove::remove_orphan;
 use status_writer::StatusWriter;
 
 /// How long to wait before the engine is asked again after it failed.
 const ENGINE_RETRY: SignedDuration = SignedDuration::from_secs(2);
-/// How long to wait before a failed step is tried again; up to half as much again at random.
-const STEP_RETRY: SignedDuration = SignedDuration::from_secs(10);
-
-/// What a worker is told.
-struct Inbox {
-    state: Mutex<InboxState>,
-    wake: Arc<Notify>,
-}
-
-struct InboxState {
-    pod: Arc<Pod>,
-    removed: bool,
-    refresh: bool,
-}
-
-/// A pod's worker, from outside.
-pub(crate) struct WorkerHandle {
-    inbox: Arc<Inbox>,
-    task: JoinHandle<()>,
-    references: std::collections::BTreeSet<volumes::ObjectId>,
-}
-
-impl WorkerHandle {
-    /// Starts the worker of a pod. Its UID is sent to `finished` when nothing is left of the pod.
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        pod: Arc<Pod>,
-        finished: mpsc::UnboundedSender<String>,
-    ) -> WorkerHandle {
-        let references = volumes::references(&pod);
-        let state = InboxState { pod: Arc::clone(&pod), removed: false, refresh: false };
-        let inbox = Arc::new(Inbox { state: Mutex::new(state), wake: Arc::default() });
-        let worker = Worker::new(shared, pod, Arc::clone(&inbox));
-        let task = tokio::spawn(async move {
-            let uid = worker.pod.uid.clone();
-            worker.run().await;
-            // The agent may be gone already.
-            let _ = finished.send(uid);
-        });
-        WorkerHandle { inbox, task, references }
-    }
-
-    /// Tells the worker of a newer version of its pod.
-    pub(crate) fn update(&mut self, pod: Arc<Pod>) {
-        self.references = volumes::references(&pod);
-        self.inbox.state.lock().pod = pod;
-        self.wake();
-    }
-
-    /// Tells the worker that the API server has the pod no more.
-    pub(crate) fn removed(&self) {
-        self.inbox.state.lock().removed = true;
-        self.wake();
-    }
-
-    /// Tells the worker that a ConfigMap or a Secret changed, if its pod uses it.
-    pub(crate) fn object_changed(&self, id: &volumes::ObjectId) {
-        if self.references.contains(id) {
-            self.inbox.state.lock().refresh = true;
-            self.wake();
-        }
-    }
-
-    /// Lets the worker look again.
-    pub(crate) fn wake(&self) {
-        self.inbox.wake.notify_one();
-    }
-
-    /// The pod as the worker was last told.
-    pub(crate) fn pod(&self) -> Arc<Pod> {
-        Arc::clone(&self.inbox.state.lock().pod)
-    }
-
-    /// Ends the worker where it stands. The pod lives on.
-    pub(crate) fn abandon(&self) {
-        self.task.abort();
-    }
-}
+/// How long to wait before a container that could not be started is tried again; up to half as much again at
+/// random.
+const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// The shortest and the longest pause before a failed step is tried again.
+const STEP_RETRY_MIN: SignedDuration = SignedDuration::from_millis(500);
+const STEP_RETRY_MAX: SignedDuration = SignedDuration::from_secs(122);
+const STEP_DOUBLINGS_MAX: u32 = 8;
 
 /// An operation that runs.
 struct Running {
@@ -151,8 +81,9 @@ struct Worker {
     status: PodStatus,
     writer: StatusWriter,
     running: Option<Running>,
-    /// When a step that failed is tried again.
+    /// When a step that failed is tried again, and how often it failed in a row.
     step_retry_at: Option<Timestamp>,
+    step_failures: u32,
     /// When a volume must be set up again.
     refresh_at: Option<Timestamp>,
     refresh: bool,
@@ -185,8 +116,10 @@ impl Worker {
             writer,
             running: None,
             step_retry_at: None,
+            step_failures: 0,
             refresh_at: None,
-            refresh: false,
+            // An earlier agent's volumes may be out of date, or end soon.
+            refresh: true,
             failure: None,
             admitted: false,
             removed: false,
@@ -425,7 +358,7 @@ impl Worker {
     /// Ends the pod a step further.
     fn end(&mut self) {
         let now = self.shared.clock.now();
-        let grace_seconds = self.grace_seconds();
+        let grace_seconds = self.pod.grace_period_seconds();
         if let Some(running) = &self.running {
             // What starts containers stops; what ends them hurries if there is less time now.
             if running.grace_seconds.is_none_or(|given| grace_seconds < given) {
@@ -445,14 +378,6 @@ impl Worker {
         }
     }
 
-    /// How long containers have to end.
-    fn grace_seconds(&self) -> i64 {
-        match &self.failure {
-            // Upstream gives a pod past its deadline its own time.
-            Some(_) | None => self.pod.grace_period_seconds(),
-        }
-    }
-
     fn begin(&mut self, operation: Operation, grace_seconds: Option<i64>) {
         let cancel = CancellationToken::new();
         let context = operation::Context {
@@ -468,6 +393,7 @@ impl Worker {
     /// Takes in what an operation has done.
     fn absorb(&mut self, outcome: Outcome) {
         self.step_retry_at = None;
+        let failures = std::mem::take(&mut self.step_failures);
         match outcome {
             Outcome::Synced(report) => {
                 let now = self.shared.clock.now();
@@ -480,13 +406,14 @@ impl Worker {
                         }
                         Err(failure) => {
                             let retry_at =
-                                failure.retry_at.unwrap_or_else(|| now + self.jittered(STEP_RETRY));
+                                failure.retry_at.unwrap_or_else(|| now + self.jittered(START_RETRY));
                             self.waiting.insert(name.clone(), failure.waiting);
                             self.retry_at.insert(name, retry_at);
                         }
                     }
                 }
                 if !report.complete {
+                    self.step_failures = failures;
                     self.retry_step();
                 }
             }
@@ -499,8 +426,11 @@ impl Worker {
         }
     }
 
+    /// Tries a failed step again after a pause that doubles each time, as upstream does with mounts.
     fn retry_step(&mut self) {
-        self.step_retry_at = Some(self.shared.clock.now() + self.jittered(SignedDuration::from_secs(1)));
+        let delay = (STEP_RETRY_MIN * (1 << self.step_failures.min(STEP_DOUBLINGS_MAX))).min(STEP_RETRY_MAX);
+        self.step_failures += 1;
+        self.step_retry_at = Some(self.shared.clock.now() + self.jittered(delay));
     }
 
     fn jittered(&self, delay: SignedDuration) -> SignedDuration {

@@ -77,7 +77,7 @@ pub(super) fn status(input: Input<'_>) -> NodeStatus {
         }),
         node_info: Some(system_info(&input)),
         images: Some(images(input.images)),
-        runtime_handlers: input.runtime.ok().map(|runtime| handlers(runtime)),
+        runtime_handlers: input.runtime.ok().map(handlers),
         ..NodeStatus::default()
     }
 }

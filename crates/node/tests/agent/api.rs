@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("logs_are_read_and_strangers_are_refused", logs_are_read_and_strangers_are_refused),
         trial("exec_speaks_websocket", exec_speaks_websocket),
+        trial("ports_are_forwarded_by_channels", ports_are_forwarded_by_channels),
         trial("usage_is_told", usage_is_told),
     ]
 }
@@ -97,9 +98,12 @@ impl Host {
     }
 
     async fn exec(&self, query: &str, protocol: &str) -> WebSocketStream<TlsStream<TcpStream>> {
+        self.web_socket(&format!("/exec/default/web/c?{query}"), protocol).await
+    }
+
+    async fn web_socket(&self, path: &str, protocol: &str) -> WebSocketStream<TlsStream<TcpStream>> {
         let stream = self.connect(Some("system:masters")).await;
-        let mut request =
-            format!("wss://127.0.0.1/exec/default/web/c?{query}").into_client_request().unwrap();
+        let mut request = format!("wss://127.0.0.1{path}").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
@@ -170,6 +174,31 @@ async fn exec_speaks_websocket(host: Host) {
     let [_, stdout, _, error] = collect(socket).await;
     assert_eq!(stdout, b"hello");
     assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["status"], "Success");
+}
+
+async fn ports_are_forwarded_by_channels(host: Host) {
+    host.run_web("trap 'exit 0' TERM; while true; do nc -l -p 8080 -e cat; done").await;
+    let wait = async {
+        // Until the container listens there is an error on channel 1.
+        loop {
+            let path = "/portForward/default/web?port=8080";
+            let mut socket = host.web_socket(path, "v4.channel.k8s.io").await;
+            socket.send(Message::binary(b"\x00hello".to_vec())).await.unwrap();
+            let mut messages = Vec::new();
+            while messages.len() < 3 {
+                match socket.next().await {
+                    Some(Ok(Message::Binary(message))) => messages.push(message),
+                    _ => break,
+                }
+            }
+            let port = 8080_u16.to_le_bytes();
+            assert_eq!(messages[..2], [[0, port[0], port[1]].to_vec(), [1, port[0], port[1]].to_vec()]);
+            if messages.get(2).is_some_and(|message| message[0] == 0) {
+                return messages.swap_remove(2);
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(LIMIT, wait).await.unwrap(), &b"\x00hello"[..]);
 }
 
 async fn usage_is_told(host: Host) {

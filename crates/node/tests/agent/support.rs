@@ -28,8 +28,8 @@ use crate::api::Authority;
 /// No step of a test takes longer unless it hangs.
 pub const LIMIT: Duration = Duration::from_secs(40);
 
-const APPLETS: [&str; 12] =
-    ["cat", "echo", "env", "false", "hostname", "id", "ls", "mkdir", "sh", "sleep", "test", "touch"];
+const APPLETS: [&str; 13] =
+    ["cat", "echo", "env", "false", "hostname", "id", "ls", "mkdir", "nc", "sh", "sleep", "test", "touch"];
 
 /// Root filesystems with busybox alone, and an image store that has `busybox` and nothing else.
 pub struct Busybox(PathBuf);
