@@ -48,3 +48,4 @@ mod worker;
 pub use agent::{Agent, AgentError};
 pub use config::{KUBELET_VERSION, NodeConfig, ServingTls};
 pub use tls::TlsError;
+pub use volumes::{VolumeError, reset};

@@ -31,4 +31,4 @@ mod token;
 pub use error::VolumeError;
 pub use objects::{Handle, ObjectCache, ObjectId, ObjectKind, references};
 pub use ownership::FsGroup;
-pub use plugin::{Mounted, SetUp, VolumePlugin, Volumes};
+pub use plugin::{Mounted, SetUp, VolumePlugin, Volumes, reset};

@@ -145,6 +145,23 @@ impl Volumes {
     }
 }
 
+/// Unmounts and removes all volumes below `root`, of whatever pods: for a host that gives back everything. No agent
+/// may run. That there is nothing is fine.
+///
+/// # Errors
+/// [`VolumeError::Io`] for the first thing that could not be unmounted or removed.
+pub fn reset(root: &Path) -> Result<(), VolumeError> {
+    for pod in entries(&root.join("pods"))? {
+        crate::subpath::release_all(&pod)?;
+        for plugin in entries(&pod.join("volumes"))? {
+            for volume in entries(&plugin)? {
+                mount::unmount(&volume)?;
+            }
+        }
+    }
+    mount::remove_tree(&root.join("pods"))
+}
+
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     match std::fs::read_dir(directory) {
         Ok(entries) => entries

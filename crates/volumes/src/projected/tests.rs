@@ -120,6 +120,17 @@ async fn an_empty_dir_keeps_its_content_until_it_is_torn_down() {
 }
 
 #[tokio::test]
+async fn a_reset_leaves_nothing() {
+    let host = Host::new();
+    let memory = host.set_up(&pod(json!({"name": "m", "emptyDir": {"medium": "Memory"}}))).await.unwrap();
+    fs::write(memory.join("file"), "x").unwrap();
+    host.set_up(&pod(json!({"name": "d", "downwardAPI": {"items": []}}))).await.unwrap();
+    crate::reset(host.dir.path()).unwrap();
+    assert!(!host.dir.path().join("pods").exists());
+    crate::reset(host.dir.path()).unwrap();
+}
+
+#[tokio::test]
 async fn unsupported_volumes_are_refused() {
     let host = Host::new();
     let claim = pod(json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}));
