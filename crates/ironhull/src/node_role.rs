@@ -46,9 +46,10 @@ pub async fn start(
     let client = plane.client(User::new(format!("system:node:{}", config.node_name), &[GROUP_NODES]));
     let informers = Informers::new(client.clone());
     let agent_config = agent_config(config, plane)?;
-    let agent = Agent::start(agent_config, client, informers.clone(), Arc::new(engine), images, plane.clock.clone())
-        .await
-        .context("cannot start the node agent")?;
+    let agent =
+        Agent::start(agent_config, client, informers.clone(), Arc::new(engine), images, plane.clock.clone())
+            .await
+            .context("cannot start the node agent")?;
     let stop = stop.clone();
     tasks.spawn(async move {
         stop.cancelled().await;

@@ -60,17 +60,7 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
             }
             _ => nested(value, schema, 1, writer)?,
         },
-        FieldType::JsonSchemaOrBool(schema) => {
-            let allows = match value {
-                Value::Bool(allows) => *allows,
-                _ => {
-                    nested(value, schema, 2, writer)?;
-                    true
-                }
-            };
-            writer.put(&[u8::from(allows)]);
-            writer.tag(1, VARINT);
-        }
+        FieldType::JsonSchemaOrBool(schema) => schema_or_bool(value, schema, writer)?,
         FieldType::JsonSchemaOrStringArray(schema) => match value {
             Value::List(_) => strings(value, 2, writer)?,
             _ => nested(value, schema, 1, writer)?,
@@ -84,6 +74,19 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
         | FieldType::Message(_) => unreachable!("the encoder writes plain types itself"),
     }
     Ok(true)
+}
+
+fn schema_or_bool(value: &Value, schema: &TypeDef, writer: &mut Writer) -> Result<(), EncodeError> {
+    let allows = match value {
+        Value::Bool(allows) => *allows,
+        _ => {
+            nested(value, schema, 2, writer)?;
+            true
+        }
+    };
+    writer.put(&[u8::from(allows)]);
+    writer.tag(1, VARINT);
+    Ok(())
 }
 
 fn nested(value: &Value, ty: &TypeDef, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
