@@ -28,6 +28,7 @@ spec:
   template:
     metadata: {labels: {app: sample-web}}
     spec:
+      terminationGracePeriodSeconds: 2
       containers:
       - name: web
         image: docker.io/ironhull/sample-web:1
