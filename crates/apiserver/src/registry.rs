@@ -83,6 +83,14 @@ impl Endpoint {
         Status::conflict(&self.def.group, &self.def.plural, name, why)
     }
 
+    /// Stored versions as this endpoint serves them.
+    fn present_all(&self, versions: Vec<Versioned>) -> Vec<Versioned> {
+        match &self.conversion {
+            None => versions,
+            Some(_) => versions.iter().map(|version| self.present(version)).collect(),
+        }
+    }
+
     /// A stored version as this endpoint serves it.
     pub fn present(&self, version: &Versioned) -> Versioned {
         match &self.conversion {

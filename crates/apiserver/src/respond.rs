@@ -46,9 +46,7 @@ impl Writer {
                 return with_warnings(status_response(&status, self.format), &warnings);
             }
             AnswerBody::List(listing) if self.format == Format::default() => {
-                let text = ListText::new(endpoint, listing);
-                let length = text.len();
-                Ok(self.pieces(code, text, length))
+                Ok(self.pieces(code, ListText::new(endpoint, listing)))
             }
             AnswerBody::List(listing) => self.list(endpoint, listing).map(|bytes| self.whole(code, bytes)),
             AnswerBody::Version(version) => {
@@ -63,28 +61,37 @@ impl Writer {
     }
 
     fn whole(&self, code: u16, bytes: Bytes) -> Response<Body> {
-        let length = bytes.len();
-        self.pieces(code, std::iter::once(bytes), length)
+        self.pieces(code, std::iter::once(bytes))
     }
 
-    /// An answer of so many bytes that is sent, and compressed, piece by piece.
+    /// An answer that is made, compressed and sent piece by piece.
     fn pieces(
         &self,
         code: u16,
-        pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
-        length: usize,
+        mut pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
     ) -> Response<Body> {
+        // How long the answer is need not be known, but whether it is short.
+        let mut first: Vec<Bytes> = Vec::new();
+        let mut length = 0;
+        while length < COMPRESS_FROM
+            && let Some(piece) = pieces.next()
+        {
+            length += piece.len();
+            first.push(piece);
+        }
+        let is_short = length < COMPRESS_FROM;
+        let pieces = first.into_iter().chain(pieces);
         let mut response = Response::new(Body::default());
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.format.encoding.content_type()));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        if self.gzip && length >= COMPRESS_FROM {
+        if self.gzip && !is_short {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             *response.body_mut() = body::pieces(Gzip::new(pieces), None);
         } else {
-            *response.body_mut() = body::pieces(pieces, Some(length as u64));
+            *response.body_mut() = body::pieces(pieces, is_short.then_some(length as u64));
         }
         response
     }

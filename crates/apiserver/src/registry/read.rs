@@ -134,7 +134,7 @@ impl Registry {
         };
         let page = Page { filter: &filter, after: start, limit: query.limit };
         let (items, last) = page.take(&snapshot.objects);
-        let items = items.iter().map(|item| endpoint.present(item)).collect();
+        let items = endpoint.present_all(items);
         let mut listing =
             Listing { items, revision: snapshot.revision, continue_token: None, remaining: None };
         if let Some(last) = last {
