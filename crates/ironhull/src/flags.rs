@@ -187,9 +187,10 @@ mod tests {
     #[test]
     fn a_config_file_names_flags() {
         let text = b"https-listen-port: 7443\ndisable-agent: true\ntls-san: [a, b]\ntoken: \"0123\"\n";
+        // In the order of their names.
         let flags = flags_of(text, Path::new("f")).unwrap();
         let expected =
-            ["--https-listen-port=7443", "--disable-agent", "--tls-san=a", "--tls-san=b", "--token=0123"];
+            ["--disable-agent", "--https-listen-port=7443", "--tls-san=a", "--tls-san=b", "--token=0123"];
         assert_eq!(flags, expected);
         assert!(flags_of(b"node-ip: {a: b}", Path::new("f")).is_err());
     }
