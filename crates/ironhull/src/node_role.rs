@@ -32,7 +32,7 @@ pub async fn start(
     let images = Arc::new(open_store(&config.data_dir, plane.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
     let state = config.data_dir.join("network");
-    let network = Arc::new(NodeNetwork::new(state, config.cluster_cidr, config.service_cidr));
+    let network = Arc::new(NodeNetwork::new(state, config.cluster_cidr, config.service_cidr)?);
     let engine = Engine::open(
         EngineOptions::new(config.data_dir.join("engine")),
         Arc::clone(&images) as _,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::{IpNet, Ipv4Net};
-use network::{HostPort, LocalConfig, LocalNetwork, Protocol};
+use network::{HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, Protocol};
 use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ pub struct NodeNetwork {
     state_dir: PathBuf,
     cluster: Ipv4Net,
     services: Ipv4Net,
+    lock: Arc<HostLock>,
     network: watch::Sender<Option<Arc<LocalNetwork>>>,
     /// Held while the network is set up, so that it is set up once.
     setting_up: tokio::sync::Mutex<()>,
@@ -25,14 +26,22 @@ pub struct NodeNetwork {
 
 impl NodeNetwork {
     /// A network that waits for its subnet.
-    pub fn new(state_dir: PathBuf, cluster: Ipv4Net, services: Ipv4Net) -> NodeNetwork {
-        NodeNetwork {
+    ///
+    /// # Errors
+    /// Where another instance has the network of this host.
+    pub fn new(
+        state_dir: PathBuf,
+        cluster: Ipv4Net,
+        services: Ipv4Net,
+    ) -> Result<NodeNetwork, NetworkError> {
+        Ok(NodeNetwork {
             state_dir,
             cluster,
             services,
+            lock: Arc::new(HostLock::take()?),
             network: watch::Sender::new(None),
             setting_up: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     /// The network once it is set up.
@@ -89,7 +98,7 @@ impl PodNetwork for NodeNetwork {
             .map_err(|_| CriError::InvalidArgument(format!("the pod subnet {pod_cidr:?} is no network")))?;
         let mut config = LocalConfig::new(&self.state_dir, subnet, self.cluster.into());
         config.service_subnets = vec![self.services.into()];
-        let network = LocalNetwork::new(config)
+        let network = LocalNetwork::with_lock(config, Arc::clone(&self.lock))
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;
         self.network.send_replace(Some(Arc::new(network)));

@@ -33,5 +33,5 @@ mod preflight;
 pub use firewall::{HostPort, Protocol};
 pub use ipam::{IpamError, Lease};
 pub use link::LinkError;
-pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};
+pub use local::{HostLock, LocalConfig, LocalNetwork, NetworkError, reset};
 pub use preflight::{PreflightError, preflight};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hostnet::nft::{self, NftError};
 use hostnet::sysctl::Journal;
@@ -148,14 +149,21 @@ pub struct LocalNetwork {
     ipam: Mutex<Ipam>,
     /// Held while packet rules change, so that they change in the order of the leases.
     rules: tokio::sync::Mutex<()>,
-    _lock: UnixListener,
+    _lock: Arc<HostLock>,
 }
 
 impl LocalNetwork {
     /// Checks the host, then sets up the bridge, the rules and the kernel's settings, and adopts the leases of a
     /// former run. Must be called in the host's network namespace; the value lives on the calling runtime.
     pub async fn new(config: LocalConfig) -> Result<LocalNetwork, NetworkError> {
-        let lock = lock()?;
+        LocalNetwork::with_lock(config, Arc::new(HostLock::take()?)).await
+    }
+
+    /// As [`LocalNetwork::new`], for a caller that took the lock before it knew the configuration.
+    ///
+    /// # Errors
+    /// As of [`LocalNetwork::new`]; the lock stays with the caller, who may try again.
+    pub async fn with_lock(config: LocalConfig, lock: Arc<HostLock>) -> Result<LocalNetwork, NetworkError> {
         let netlink = Netlink::open()?;
         check_bridge(&netlink, &config).await?;
         preflight(&config).await?;
@@ -294,7 +302,7 @@ pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
     let path = created_path(state_dir);
     let created = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
     let Some(created) = created else { return Ok(()) };
-    let _lock = lock()?;
+    let _lock = HostLock::take()?;
     let netlink = Netlink::open()?;
     let leases_path = leases_path(state_dir);
     for sandbox in Ipam::open(&leases_path, &created.pod_subnets)?.leases().keys() {
@@ -320,13 +328,23 @@ fn link_name(sandbox: &str) -> String {
     digest.iter().take(5).fold("ihv".to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
-fn lock() -> Result<UnixListener, NetworkError> {
-    let bound =
-        SocketAddr::from_abstract_name(LOCK_NAME).and_then(|address| UnixListener::bind_addr(&address));
-    bound.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => NetworkError::InUse,
-        _ => NetworkError::Io { what: "cannot lock the host network", source },
-    })
+/// The right to set up the network of this host; only one process can hold it.
+#[derive(Debug)]
+pub struct HostLock(#[expect(dead_code, reason = "held, not used")] UnixListener);
+
+impl HostLock {
+    /// Takes the lock, which is held until it is dropped.
+    ///
+    /// # Errors
+    /// [`NetworkError::InUse`] while somebody else holds it.
+    pub fn take() -> Result<HostLock, NetworkError> {
+        let bound =
+            SocketAddr::from_abstract_name(LOCK_NAME).and_then(|address| UnixListener::bind_addr(&address));
+        bound.map(HostLock).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => NetworkError::InUse,
+            _ => NetworkError::Io { what: "cannot lock the host network", source },
+        })
+    }
 }
 
 async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {

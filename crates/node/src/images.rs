@@ -127,9 +127,7 @@ impl Images {
         );
         let (reason, message) = if invalid {
             let image = wanted.image;
-            let message = format!(
-                "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {error}"
-            );
+            let message = format!("Failed to apply default image tag {image:?}: {error}");
             ("InvalidImageName", message)
         } else {
             (

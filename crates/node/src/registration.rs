@@ -36,6 +36,15 @@ pub(crate) struct Registration {
     pub(crate) ready: watch::Sender<bool>,
 }
 
+/// What the engine said of the node's pod subnet.
+#[derive(Default)]
+struct PodCidr {
+    /// The one that it has.
+    accepted: String,
+    /// Why it does not take the newest.
+    refusal: String,
+}
+
 impl Registration {
     /// Runs until it is dropped.
     pub(crate) async fn run(self) {
@@ -46,7 +55,7 @@ impl Registration {
         self.event("Starting", "Starting kubelet.");
         let mut lease = lease::Heartbeat::default();
         let mut written: Option<(NodeStatus, Instant)> = None;
-        let mut pod_cidr = String::new();
+        let mut pod_cidr = PodCidr::default();
         let mut next_lease = Instant::now();
         loop {
             self.pass_on_pod_cidr(&mut pod_cidr).await;
@@ -104,7 +113,7 @@ impl Registration {
     }
 
     /// Tells the engine of the node's pod subnet as soon as it is known.
-    async fn pass_on_pod_cidr(&self, known: &mut String) {
+    async fn pass_on_pod_cidr(&self, known: &mut PodCidr) {
         let node = self.shared.node();
         let spec = node.spec.as_ref();
         let cidrs = spec.and_then(|spec| spec.pod_cidrs.clone()).unwrap_or_default();
@@ -113,13 +122,18 @@ impl Registration {
         } else {
             cidrs.join(",")
         };
-        if cidr.is_empty() || cidr == *known {
+        if cidr.is_empty() || cidr == known.accepted {
             return;
         }
         match self.shared.runtime.update_pod_cidr(&cidr).await {
-            Ok(()) => *known = cidr,
+            Ok(()) => *known = PodCidr { accepted: cidr, refusal: String::new() },
             Err(error) => {
-                tracing::warn!(cidr, error = error.full_message(), "the engine refuses the pod subnet")
+                let refusal = error.full_message();
+                // It is tried again and again, and told once.
+                if refusal != known.refusal {
+                    tracing::warn!(cidr, error = refusal, "the engine refuses the pod subnet");
+                    known.refusal = refusal;
+                }
             }
         }
     }

@@ -169,7 +169,11 @@ async fn failures_have_kinds_and_readable_texts() {
 
     let error = store.pull_image(&ImageSpec::from("BAD"), None, None).await.unwrap_err();
     assert!(matches!(error, CriError::ImagePull { kind: PullErrorKind::InvalidName, .. }), "{error}");
-    assert_eq!(store.image_status(&ImageSpec::from("absent")).await.unwrap(), None);
+    let error = store.image_status(&ImageSpec::from("BAD")).await.unwrap_err();
+    assert!(matches!(error, CriError::ImagePull { kind: PullErrorKind::InvalidName, .. }), "{error}");
+    for absent in ["absent", &"0".repeat(64)] {
+        assert_eq!(store.image_status(&ImageSpec::from(absent)).await.unwrap(), None);
+    }
     store.remove_image(&ImageSpec::from("absent")).await.unwrap();
     let filter = ImageFilter { image: Some(ImageSpec::from("absent")) };
     assert!(store.list_images(&filter).await.unwrap().is_empty());

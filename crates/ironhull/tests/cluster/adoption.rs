@@ -59,7 +59,7 @@ fn containers_outlive_the_server() {
     };
     let processes = || {
         let pids =
-            testbed::output(cluster.host().command("sh").args(["-c", "pidof nginx | xargs -n1 | sort"]));
+            testbed::output(cluster.host().command("sh").args(["-c", "pidof nginx | xargs -r -n1 | sort"]));
         pids.unwrap()
     };
     let (before, nginx) = (containers(), processes());

@@ -187,7 +187,7 @@ fn pods_that_are_refused(namespace: &Namespace) {
         ),
         (
             "spec: {restartPolicy: Sometimes, containers: [{name: c, image: $BUSYBOX}]}",
-            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         ),
         (
             "spec: {containers: [{name: c, image: $BUSYBOX, volumeMounts: [{name: v, mountPath: /v}]}]}",

@@ -54,7 +54,7 @@ fn get_and_describe(namespace: &Namespace) {
     assert_eq!((services[1][1].as_str(), services[1][3].as_str()), ("NodePort", "<none>"));
     let nodes = table(&namespace.run(&["get", "nodes", "-o", "wide"]));
     assert_eq!(nodes[1][..2], [namespace.cluster.host().name(), "Ready"]);
-    assert!(nodes[1][3].starts_with("v1.37"), "{nodes:?}");
+    assert!(nodes[1][4].starts_with("v1.37"), "{nodes:?}");
     assert!(nodes[1].contains(&testbed::HOST_ADDRESS.to_string()), "{nodes:?}");
 
     let described = namespace.run(&["describe", "deployment", "web"]);

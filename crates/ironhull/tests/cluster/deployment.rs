@@ -95,7 +95,7 @@ fn serves_pages_everywhere(namespace: &Namespace) {
     namespace.wait("pod/client", "condition=Ready");
     let full = format!("web.{}.svc.cluster.local", namespace.name);
     for name in ["web", &format!("web.{}", namespace.name), &full, &format!("{full}."), &address, &by_port] {
-        let page = namespace.exec("client", &format!("wget -q -T 10 -O - http://{name}/"));
+        let page = namespace.exec("client", &format!("timeout 10 wget -q -O - http://{name}/"));
         assert!(page.ends_with(" version 1\n"), "{name}: {page}");
     }
     let lookup = namespace.exec("client", &format!("nslookup {full}"));
@@ -104,7 +104,7 @@ fn serves_pages_everywhere(namespace: &Namespace) {
     assert!(missing.contains("NXDOMAIN"), "{missing}");
     for _ in 0..6 {
         // One of these goes back to the pod that asks.
-        namespace.exec(names[0], "wget -q -T 10 -O - http://web/");
+        namespace.exec(names[0], "timeout 10 wget -q -O - http://web/");
     }
 }
 
@@ -195,11 +195,7 @@ fn heals_and_scales(namespace: &Namespace) {
     namespace.run(&["scale", "deployment", "web", "--replicas=0"]);
     namespace.until("no pods", || if pods().is_empty() { Ok(()) } else { Err(format!("{:?}", pods())) });
     // Nobody is left to serve: refused at once, not left hanging.
-    let refused = namespace.until("a refusal", || match namespace.cluster.fetch(&address) {
-        Err(error) => Ok(error),
-        Ok(page) => Err(page),
-    });
-    assert!(refused.contains("Connection refused"), "{refused}");
+    namespace.until("a refusal", || namespace.cluster.is_refused(&address));
 }
 
 fn a_headless_service_names_its_pods(namespace: &Namespace) {
@@ -234,6 +230,6 @@ spec: {containers: [{name: c, image: $NGINX}]}
     let answer = lookup(&format!("first.{all}")).unwrap();
     assert!(answer.contains(&addresses[0]) && !answer.contains(&addresses[1]), "{answer}");
     assert_eq!(namespace.exec("one", "hostname; hostname -f"), format!("first\nfirst.{all}\n"));
-    let page = namespace.exec("two", "wget -q -T 10 -O - http://first.peers/");
+    let page = namespace.exec("two", "timeout 10 wget -q -O - http://first.peers/");
     assert!(page.starts_with("first version"), "{page}");
 }

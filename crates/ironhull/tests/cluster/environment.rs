@@ -295,7 +295,7 @@ spec: {containers: [{name: c, image: $NGINX, ports: [{containerPort: 80, hostPor
     for pod in ["pod", "on-host", "with-port"] {
         namespace.wait(&format!("pod/{pod}"), "condition=Ready");
     }
-    let fetch = format!("wget -q -T 5 -O - http://{OUTSIDE_ADDRESS}/");
+    let fetch = format!("timeout 5 wget -q -O - http://{OUTSIDE_ADDRESS}/");
     for pod in ["pod", "on-host"] {
         // The server outside may still be starting.
         let page = namespace.until("a page from outside", || {

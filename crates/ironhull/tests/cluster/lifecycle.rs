@@ -181,15 +181,14 @@ spec: {selector: {app: ready}, ports: [{port: 80}]}
     let address = namespace.field("service/ready", ".spec.clusterIP");
     // Running, but not ready: nobody is sent there.
     assert_eq!(namespace.field("pod/ready", &format!("{STATUS}.ready")), "false");
-    let refused = namespace.cluster.fetch(&address).unwrap_err();
-    assert!(refused.contains("Connection refused"), "{refused}");
+    namespace.cluster.is_refused(&address).unwrap();
     namespace.until_output(&["get", "events"], "Readiness probe failed");
     namespace.exec("ready", "touch /tmp/ready");
     namespace.wait("pod/ready", "condition=Ready");
     namespace.until("the page", || namespace.cluster.fetch(&address));
     namespace.exec("ready", "rm /tmp/ready");
     namespace.wait("pod/ready", "condition=Ready=false");
-    namespace.until("a refusal", || namespace.cluster.fetch(&address).map_or_else(Ok, Err));
+    namespace.until("a refusal", || namespace.cluster.is_refused(&address));
     assert_eq!(namespace.field("pod/ready", &format!("{STATUS}.restartCount")), "0");
 
     namespace.wait("pod/alive", "condition=Ready");

@@ -88,6 +88,15 @@ impl Cluster {
         output(curl.args(["-sS", "-f", "-m", "5", &format!("http://{path}")]))
             .map_err(|error| error.to_string())
     }
+
+    /// Whether connections are refused at once; the error tells what happens instead.
+    pub fn is_refused(&self, address: &str) -> Result<(), String> {
+        match self.fetch(address) {
+            // curl could not connect. Had nobody answered at all, it would say 28.
+            Err(error) if error.contains("exit status: 7\n") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    }
 }
 
 /// A namespace in a cluster. It is deleted at the end of its trial; if that fails, it shows what is in it first.

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use k8s_openapi::api::core::v1 as api;
 use jiff::{SignedDuration, Timestamp};
 use object::Status;
 use runtime::cri::{ContainerEventType, ContainerState, ContainerStatus};
@@ -18,6 +19,7 @@ use super::query::Query;
 use super::{Body, Server, text};
 use crate::logs::{self, LogOptions, Stream};
 use crate::pod::PodInfo;
+use crate::status::api_id;
 
 /// How many pieces of a log may wait for the client.
 const QUEUE_MAX: usize = 64;
@@ -71,7 +73,9 @@ impl Server {
         let observed = self.observe(&pod.uid).await?;
         let statuses = observed.containers.get(container).map(Vec::as_slice).unwrap_or_default();
         let chosen = match query.flag("previous") {
-            true => statuses.iter().skip(1).find(|status| status.state == ContainerState::Exited),
+            // What the API calls the last state: with a container that waits for its restart, the newest one.
+            true => last_terminated(&pod, container)
+                .and_then(|id| statuses.iter().find(|status| api_id(&status.id) == id)),
             false => statuses.iter().find(|status| status.state != ContainerState::Created),
         };
         let Some(status) = chosen else { return Err(no_log(&pod, container, query.flag("previous"))) };
@@ -115,6 +119,19 @@ impl Server {
     }
 }
 
+/// The id, as the API shows it, of the container that ran before.
+fn last_terminated<'a>(pod: &'a PodInfo, container: &str) -> Option<&'a str> {
+    let status = api_container_status(pod, container)?;
+    status.last_state.as_ref()?.terminated.as_ref()?.container_id.as_deref()
+}
+
+fn api_container_status<'a>(pod: &'a PodInfo, container: &str) -> Option<&'a api::ContainerStatus> {
+    let status = pod.api_status();
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    lists.into_iter().flatten().flatten().find(|status| status.name == container)
+}
+
 /// Why there is no log: the container waits, or there was none before it.
 fn no_log(pod: &PodInfo, container: &str, previous: bool) -> Status {
     let name = &pod.key.name;
@@ -123,10 +140,7 @@ fn no_log(pod: &PodInfo, container: &str, previous: bool) -> Status {
             "previous terminated container {container:?} in pod {name:?} not found"
         ));
     }
-    let api = pod.api_status();
-    let lists = [&api.container_statuses, &api.init_container_statuses, &api.ephemeral_container_statuses];
-    let mut known = lists.into_iter().flatten().flatten();
-    let status = known.find(|status| status.name == container);
+    let status = api_container_status(pod, container);
     let waiting = status.and_then(|status| status.state.as_ref()?.waiting.as_ref());
     let Some(waiting) = waiting else {
         return Status::bad_request(format!("container {container:?} in pod {name:?} is not available"));

@@ -139,10 +139,16 @@ fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerSta
             }),
             ..ContainerState::default()
         });
-    } else if input.terminated {
+    } else if input.terminated && may_have_run(input) {
         status.state = Some(lost("The container could not be located when the pod was terminated"));
     }
     status
+}
+
+/// Whether the regular containers had their turn: a pod whose init containers failed leaves them waiting.
+fn may_have_run(input: &Input<'_>) -> bool {
+    is_initialized(input.pod, input.observed)
+        || !input.pod.containers.iter().any(|container| container.kind.is_init())
 }
 
 fn lost(message: &str) -> ContainerState {

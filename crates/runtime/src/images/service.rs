@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::reference;
 use super::{ImageError, ImageStore, blocking};
 use crate::cri::{
     AuthConfig, CriError, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec,
@@ -19,7 +20,12 @@ impl ImageService for ImageStore {
     }
 
     async fn image_status(&self, image: &ImageSpec) -> Result<Option<Image>, CriError> {
-        Ok(self.status(&image.image)?)
+        let found = self.status(&image.image)?;
+        if found.is_none() && reference::as_id(&image.image).is_none() {
+            // A name that no image can have is an error, not the absence of an image.
+            reference::parse(&image.image)?;
+        }
+        Ok(found)
     }
 
     async fn pull_image(
