@@ -29,11 +29,7 @@ impl NodeNetwork {
     ///
     /// # Errors
     /// Where another instance has the network of this host.
-    pub fn new(
-        state_dir: PathBuf,
-        cluster: Ipv4Net,
-        services: Ipv4Net,
-    ) -> Result<NodeNetwork, NetworkError> {
+    pub fn new(state_dir: PathBuf, cluster: Ipv4Net, services: Ipv4Net) -> Result<NodeNetwork, NetworkError> {
         Ok(NodeNetwork {
             state_dir,
             cluster,

@@ -116,6 +116,10 @@ fn a_second_server_is_refused() {
     let status =
         second.wait(crate::support::PATIENCE).unwrap_or_else(|error| panic!("{error}\n{}", second.log()));
     assert_eq!(status.code(), Some(1), "{}", second.log());
-    assert!(second.log().contains("another instance of ironhull runs on this host network"), "{}", second.log());
+    assert!(
+        second.log().contains("another instance of ironhull runs on this host network"),
+        "{}",
+        second.log()
+    );
     testbed::output(&mut cluster.server.kubectl(&["get", "--raw", "/readyz"])).unwrap();
 }

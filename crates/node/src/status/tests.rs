@@ -168,7 +168,8 @@ fn init_containers_are_told_apart() {
 
 #[test]
 fn a_failed_init_container_leaves_the_others_waiting() {
-    let spec = json!({"restartPolicy": "Never", "containers": [{"name": "web"}], "initContainers": [{"name": "i"}]});
+    let spec =
+        json!({"restartPolicy": "Never", "containers": [{"name": "web"}], "initContainers": [{"name": "i"}]});
     let ended = observed(vec![sandbox(0, false)], vec![container("i", 0, 0, Exited, 4)]);
     let status = Case { terminated: true, ..Case::new(pod(spec), ended) }.status();
     assert_eq!(status.phase.as_deref(), Some("Failed"));
