@@ -60,7 +60,7 @@ const BAD: [Bad; 9] = [
     },
     Bad {
         name: "missing-configmap",
-        container: "image: $BUSYBOX, envFrom: [{configMapRef: {name: nowhere}}]",
+        container: "image: $BUSYBOX, command: [sleep, '1000'], envFrom: [{configMapRef: {name: nowhere}}]",
         status: "CreateContainerConfigError",
         event: "Error: configmap \"nowhere\" not found",
     },
@@ -109,7 +109,7 @@ fn containers_that_cannot_start(namespace: &Namespace) {
     assert!(message.contains("/no/such/program"), "{message}");
     // Where the cause goes away, the container starts.
     namespace.run(&["create", "configmap", "nowhere", "--from-literal=a=b"]);
-    namespace.until_output(&["get", "pod", "missing-configmap"], "Completed");
+    namespace.wait("pod/missing-configmap", "condition=Ready");
 }
 
 fn pods_that_fit_nowhere(namespace: &Namespace) {

@@ -67,7 +67,7 @@ fn get_and_describe(namespace: &Namespace) {
         assert!(described.contains(expected), "{expected:?} in\n{described}");
     }
     // The wait counts: events are written behind.
-    let described = namespace.until_output(&["describe", "pods", "-l", "app=web"], "Started container nginx");
+    let described = namespace.until_output(&["describe", "pod", &pods[1][0]], "Container started");
     for expected in [
         "Status:           Running",
         "Controlled By:  ReplicaSet/web-",

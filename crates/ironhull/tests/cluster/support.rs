@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hostnet::NetNs;
 use libtest_mimic::Trial;
-use serde_json::Value;
 use testbed::{Host, Process, Server, TestbedError, output, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -167,13 +166,6 @@ impl Namespace {
     /// A field by JSONPath, without the braces.
     pub fn field(&self, object: &str, path: &str) -> String {
         self.run(&["get", object, "-o", &format!("jsonpath={{{path}}}")])
-    }
-
-    /// An object, or a list.
-    pub fn json(&self, arguments: &[&str]) -> Value {
-        let mut all = vec!["get", "-o", "json"];
-        all.extend(arguments);
-        serde_json::from_str(&self.run(&all)).unwrap()
     }
 
     /// Runs a shell command in a pod's container.
