@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clock::Clock;
+
 use crate::TestbedError;
 
 /// How long to wait between two looks.
@@ -12,23 +14,22 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// For processes, files and pages. What the API tells is better waited for with `kubectl wait`.
 ///
 /// # Errors
-/// [`TestbedError::Late`] after `limit`, not counting the time that the looks themselves take.
+/// [`TestbedError::Late`] if the first look after `limit` still sees nothing.
 pub fn until<T>(
     what: &str,
     limit: Duration,
     mut look: impl FnMut() -> Result<T, String>,
 ) -> Result<T, TestbedError> {
-    let mut waited = Duration::ZERO;
+    let clock = Clock::system();
+    let start = clock.now();
     loop {
+        let is_last = clock.now().duration_since(start).unsigned_abs() >= limit;
         match look() {
             Ok(seen) => return Ok(seen),
-            Err(last) if waited >= limit => {
+            Err(last) if is_last => {
                 return Err(TestbedError::Late { what: what.to_owned(), limit, last });
             }
-            Err(_) => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
-            }
+            Err(_) => std::thread::sleep(PAUSE),
         }
     }
 }
