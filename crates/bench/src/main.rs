@@ -67,6 +67,7 @@ fn main() -> Result<()> {
             NAMES.join(", ")
         );
     }
+    warn_if_busy();
     let host = Arc::new(Host::new().context("cannot make a test host")?);
     // Before any other thread runs, so that all of them live in the host's network.
     let network = std::fs::File::open(host.network_namespace())?;
@@ -80,6 +81,15 @@ fn main() -> Result<()> {
     figures.print();
     figures.write_json(&flags.json).with_context(|| format!("cannot write {}", flags.json.display()))?;
     result
+}
+
+/// Says so where other programs will take part of what is measured; processor times and ratios hold even then.
+fn warn_if_busy() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    if load > 1.0 {
+        eprintln!("this machine is busy (load {load}): rates are lower and times longer than on an idle one");
+    }
 }
 
 impl Bench {
