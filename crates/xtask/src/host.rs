@@ -9,17 +9,16 @@ use anyhow::{Context, Result, ensure};
 use crate::command::{is_installed, output, run, target};
 
 /// Debian packages for building and running, each with a file that tells whether it is there.
-const FOR_UP: [(&str, &str); 6] = [
+const FOR_UP: [(&str, &str); 5] = [
     ("gcc", "/usr/bin/gcc"),
     ("pkg-config", "/usr/bin/pkg-config"),
-    ("libseccomp-dev", "/usr/include/seccomp.h"),
     ("nftables", "/usr/sbin/nft"),
     ("unzip", "/usr/bin/unzip"),
     ("python3-pip", ""),
 ];
 
 /// Debian packages for the tests.
-const FOR_TESTS: [(&str, &str); 8] = [
+const FOR_TESTS: [(&str, &str); 10] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("busybox-static", "/bin/busybox"),
     ("nginx-light", "/usr/sbin/nginx"),
@@ -28,6 +27,8 @@ const FOR_TESTS: [(&str, &str); 8] = [
     ("iproute2", "/usr/bin/ip"),
     ("conntrack", "/usr/sbin/conntrack"),
     ("curl", "/usr/bin/curl"),
+    ("procps", "/usr/bin/ps"),
+    ("hostname", "/usr/bin/hostname"),
 ];
 
 /// The package of PyPI that carries kubectl and helm.
