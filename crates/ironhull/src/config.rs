@@ -4,18 +4,34 @@ use std::net::{IpAddr, UdpSocket};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
-use crate::flags::ServerFlags;
+use crate::cluster::ClusterSettings;
+use crate::flags::{NodeFlags, ServerFlags};
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 4] = ["dns", "proxy", "scheduler", "controllers"];
 
+/// What a machine that runs pods needs to know.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Where state is kept.
+    pub data_dir: PathBuf,
+    /// The node's name.
+    pub node_name: String,
+    /// The node's addresses, at most one of each family; the first is the primary one.
+    pub node_ips: Vec<IpAddr>,
+    /// The port of the node's own API.
+    pub kubelet_port: u16,
+    /// What is left out.
+    pub disabled: Vec<String>,
+    /// What all machines of the cluster agree on.
+    pub cluster: ClusterSettings,
+}
+
 /// What `ironhull server` runs with.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where state is kept.
-    pub data_dir: PathBuf,
     /// Where the API listens.
     pub listen: std::net::SocketAddr,
     /// Where else the administrator's kubeconfig goes.
@@ -24,24 +40,10 @@ pub struct ServerConfig {
     pub token: Option<String>,
     /// Names and addresses for the server's certificate.
     pub tls_sans: Vec<String>,
-    /// The network of pods.
-    pub cluster_cidr: Ipv4Net,
-    /// The network of Services.
-    pub service_cidr: Ipv4Net,
-    /// The address of the cluster's DNS.
-    pub cluster_dns: IpAddr,
-    /// The cluster's DNS domain.
-    pub cluster_domain: String,
     /// Whether this machine runs pods.
     pub agent: bool,
-    /// What is left out.
-    pub disabled: Vec<String>,
-    /// The node's name.
-    pub node_name: String,
-    /// The node's address.
-    pub node_ip: IpAddr,
-    /// The port of the node's own API.
-    pub kubelet_port: u16,
+    /// What concerns this machine as a node, also where it runs no pods.
+    pub node: NodeSettings,
 }
 
 impl ServerConfig {
@@ -50,47 +52,63 @@ impl ServerConfig {
     /// # Errors
     /// What is wrong, and with which flag.
     pub fn validate(flags: ServerFlags) -> anyhow::Result<ServerConfig> {
-        let cluster_cidr = network("--cluster-cidr", &flags.cluster_cidr)?;
-        let service_cidr = network("--service-cidr", &flags.service_cidr)?;
-        ensure!(
-            !cluster_cidr.contains(&service_cidr.network())
-                && !service_cidr.contains(&cluster_cidr.network()),
-            "--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap: give pods and Services networks of their own"
-        );
-        ensure!(
-            IpNet::from(service_cidr).contains(&flags.cluster_dns),
-            "--cluster-dns {} is not within --service-cidr {service_cidr}",
-            flags.cluster_dns
-        );
+        let cluster = ClusterSettings {
+            cluster_cidrs: networks("--cluster-cidr", &flags.cluster_cidrs)?,
+            service_cidrs: networks("--service-cidr", &flags.service_cidrs)?,
+            cluster_dns: flags.cluster_dns,
+            cluster_domain: flags.cluster_domain,
+        };
+        check_networks(&cluster)?;
         for part in &flags.disable {
             ensure!(PARTS.contains(&part.as_str()), "--disable {part}: the parts are {}", PARTS.join(", "));
         }
+        Ok(ServerConfig {
+            listen: (flags.bind_address, flags.https_listen_port).into(),
+            kubeconfig: flags.write_kubeconfig,
+            token: flags.token,
+            tls_sans: flags.tls_sans,
+            agent: !flags.disable_agent,
+            node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,
+        })
+    }
+}
+
+impl NodeSettings {
+    /// Checks the flags of a node against this machine.
+    ///
+    /// # Errors
+    /// What is wrong, and with which flag.
+    pub fn validate(
+        data_dir: PathBuf,
+        flags: NodeFlags,
+        disabled: Vec<String>,
+        cluster: ClusterSettings,
+    ) -> anyhow::Result<NodeSettings> {
         let node_name = match flags.node_name {
             Some(name) => name,
             None => host_name()?,
         };
         let wrong = object::names::is_dns1123_subdomain(&node_name);
         ensure!(wrong.is_empty(), "--node-name {node_name:?}: {}", wrong.join("; "));
-        let node_ip = match flags.node_ip {
-            Some(ip) => ip,
-            None => default_address().context("cannot tell this machine's address: name it by --node-ip")?,
-        };
-        Ok(ServerConfig {
-            data_dir: flags.data_dir,
-            listen: (flags.bind_address, flags.https_listen_port).into(),
-            kubeconfig: flags.write_kubeconfig,
-            token: flags.token,
-            tls_sans: flags.tls_sans,
-            cluster_cidr,
-            service_cidr,
-            cluster_dns: flags.cluster_dns,
-            cluster_domain: flags.cluster_domain,
-            agent: !flags.disable_agent,
-            disabled: flags.disable,
+        let mut node_ips = flags.node_ips;
+        if node_ips.is_empty() {
+            node_ips
+                .push(default_address().context("cannot tell this machine's address: name it by --node-ip")?);
+        }
+        one_of_each_family("--node-ip", node_ips.iter().copied())?;
+        Ok(NodeSettings {
+            data_dir,
             node_name,
-            node_ip,
+            node_ips,
             kubelet_port: flags.kubelet_port,
+            disabled,
+            cluster,
         })
+    }
+
+    /// The node's primary address.
+    pub fn node_ip(&self) -> IpAddr {
+        self.node_ips[0]
     }
 
     /// Whether a part runs.
@@ -99,13 +117,55 @@ impl ServerConfig {
     }
 }
 
-fn network(flag: &str, text: &str) -> anyhow::Result<Ipv4Net> {
-    let network: Ipv4Net =
-        text.parse().with_context(|| format!("{flag} {text:?} is no IPv4 network such as 10.42.0.0/16"))?;
-    if network.prefix_len() > 28 || network.prefix_len() < 8 {
-        bail!("{flag} {text}: the prefix must be between /8 and /28");
+fn networks(flag: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
+    let networks = texts.iter().map(|text| network(flag, text)).collect::<anyhow::Result<Vec<IpNet>>>()?;
+    one_of_each_family(flag, networks.iter().map(IpNet::addr))?;
+    Ok(networks)
+}
+
+fn network(flag: &str, text: &str) -> anyhow::Result<IpNet> {
+    let network: IpNet =
+        text.parse().with_context(|| format!("{flag} {text:?} is no network such as 10.42.0.0/16"))?;
+    let (shortest, longest) = if network.addr().is_ipv4() { (8, 28) } else { (16, 120) };
+    if network.prefix_len() > longest || network.prefix_len() < shortest {
+        bail!("{flag} {text}: the prefix must be between /{shortest} and /{longest}");
     }
     Ok(network.trunc())
+}
+
+fn one_of_each_family(flag: &str, addresses: impl Iterator<Item = IpAddr>) -> anyhow::Result<()> {
+    let families: Vec<bool> = addresses.map(|address| address.is_ipv4()).collect();
+    let distinct = families.len() <= 2 && families.first() != families.get(1);
+    ensure!(!families.is_empty() && distinct, "{flag} takes one IPv4, one IPv6, or one of each");
+    Ok(())
+}
+
+/// Checks the networks of a cluster against each other.
+fn check_networks(cluster: &ClusterSettings) -> anyhow::Result<()> {
+    let families =
+        |networks: &[IpNet]| -> Vec<bool> { networks.iter().map(|n| n.addr().is_ipv4()).collect() };
+    ensure!(
+        families(&cluster.cluster_cidrs) == families(&cluster.service_cidrs),
+        "--cluster-cidr and --service-cidr must have the same address families in the same order"
+    );
+    for pods in &cluster.cluster_cidrs {
+        for services in &cluster.service_cidrs {
+            ensure!(
+                !pods.contains(services) && !services.contains(pods),
+                "--cluster-cidr {pods} and --service-cidr {services} overlap: give pods and Services networks of \
+                 their own"
+            );
+        }
+    }
+    one_of_each_family("--cluster-dns", cluster.cluster_dns.iter().copied())?;
+    for address in &cluster.cluster_dns {
+        ensure!(
+            cluster.service_cidrs.iter().any(|network| network.contains(address)),
+            "--cluster-dns {address} is not within --service-cidr {}",
+            cluster.service_cidrs.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",")
+        );
+    }
+    Ok(())
 }
 
 fn host_name() -> anyhow::Result<String> {
@@ -139,7 +199,7 @@ mod tests {
     #[test]
     fn defaults_are_good() {
         let config = validate(&[]).unwrap();
-        assert!(config.agent && config.runs("dns"));
+        assert!(config.agent && config.node.runs("dns"));
         assert_eq!(config.listen.port(), 6443);
     }
 
@@ -152,6 +212,8 @@ mod tests {
             (&["--disable=everything"], "--disable everything"),
             (&["--node-name=Big_Box"], "--node-name"),
             (&["--service-cidr=10.43.0.0/31", "--cluster-dns=10.43.0.1"], "--service-cidr"),
+            (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),
+            (&["--cluster-cidr=10.42.0.0/16,10.44.0.0/16"], "--cluster-cidr takes one IPv4"),
         ];
         for (flags, expected) in table {
             let error = validate(flags).unwrap_err().to_string();

@@ -68,15 +68,15 @@ pub struct ServerFlags {
     /// More names or addresses for which the server's certificate is good.
     #[arg(long = "tls-san", value_name = "NAME")]
     pub tls_sans: Vec<String>,
-    /// The network of pods.
-    #[arg(long, default_value = "10.42.0.0/16")]
-    pub cluster_cidr: String,
-    /// The network of Services.
-    #[arg(long, default_value = "10.43.0.0/16")]
-    pub service_cidr: String,
+    /// The network of pods; with IPv6 beside IPv4, both, separated by a comma.
+    #[arg(long = "cluster-cidr", value_delimiter = ',', default_value = "10.42.0.0/16")]
+    pub cluster_cidrs: Vec<String>,
+    /// The network of Services; with IPv6 beside IPv4, both, separated by a comma.
+    #[arg(long = "service-cidr", value_delimiter = ',', default_value = "10.43.0.0/16")]
+    pub service_cidrs: Vec<String>,
     /// The address of the cluster's DNS, within the network of Services.
-    #[arg(long, default_value = "10.43.0.10")]
-    pub cluster_dns: IpAddr,
+    #[arg(long, value_delimiter = ',', default_value = "10.43.0.10")]
+    pub cluster_dns: Vec<IpAddr>,
     /// The cluster's DNS domain.
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
@@ -86,12 +86,20 @@ pub struct ServerFlags {
     /// Parts to leave out: dns, proxy, scheduler, controllers.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
+    /// What concerns this machine as a node.
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+/// Flags of every machine that runs pods.
+#[derive(Clone, Debug, Args)]
+pub struct NodeFlags {
     /// The node's name; the host's by default.
     #[arg(long)]
     pub node_name: Option<String>,
-    /// The node's address; that of the default route's interface by default.
-    #[arg(long)]
-    pub node_ip: Option<IpAddr>,
+    /// The node's address, or one of each family; that of the default route's interface by default.
+    #[arg(long = "node-ip", value_name = "IP", value_delimiter = ',')]
+    pub node_ips: Vec<IpAddr>,
     /// The port of the node's own API.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `flags` | the command line and the config file, as people write them |
 //! | `config` | the same, validated once |
+//! | `cluster` | what all machines of a cluster agree on |
 //! | `server` | the control side: store, API server, controllers, scheduler |
 //! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
 //! | `local` | a component's connection to the API server of the same process |
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod cluster;
 mod cluster_dns;
 mod config;
 mod flags;

@@ -4,52 +4,66 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use apiserver::pki::Subject;
-use apiserver::server::{certificates, private_key};
-use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use client::{Client, Informers};
+use clock::Clock;
 use node::{Agent, NodeConfig, ServingTls};
 use runtime::engine::{Engine, EngineOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster_dns;
-use crate::config::ServerConfig;
+use crate::config::NodeSettings;
 use crate::image::open_store;
 use crate::pod_network::NodeNetwork;
-use crate::server::ControlPlane;
+
+/// A node's ways to the API server, in one process or across a network. Who makes it decides which.
+pub struct NodeAccess {
+    /// As the node itself (`system:node:<name>`).
+    pub node: Client,
+    /// As the node's network parts (proxy, DNS), which read what concerns all nodes.
+    pub network: Client,
+    /// What the network parts watch. In a server's process all components share them.
+    pub informers: Informers,
+    /// What the node API shows, and whom it believes.
+    pub serving: ServingTls,
+    /// Time and randomness.
+    pub clock: Clock,
+}
 
 /// Starts everything that a node runs. The node becomes ready by itself, when its network is.
 ///
 /// # Errors
 /// What this machine lacks or refuses.
 pub async fn start(
-    config: &ServerConfig,
-    plane: &ControlPlane,
+    settings: &NodeSettings,
+    access: NodeAccess,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    let images = Arc::new(open_store(&config.data_dir, plane.clock.clone())?);
+    let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
-    let state = config.data_dir.join("network");
-    let network = Arc::new(NodeNetwork::new(state, config.cluster_cidr, config.service_cidr)?);
+    let network = Arc::new(NodeNetwork::new(settings)?);
     let engine = Engine::open(
-        EngineOptions::new(config.data_dir.join("engine")),
+        EngineOptions::new(settings.data_dir.join("engine")),
         Arc::clone(&images) as _,
         Arc::clone(&network) as _,
-        plane.clock.clone(),
+        access.clock.clone(),
     )
     .await
     .context("cannot open the container engine")?;
-    start_proxy(config, plane, stop, tasks);
-    start_dns(config, plane, &network, stop, tasks);
-    let client = plane.client(User::new(format!("system:node:{}", config.node_name), &[GROUP_NODES]));
-    let informers = Informers::new(client.clone());
-    let agent_config = agent_config(config, plane)?;
-    let agent =
-        Agent::start(agent_config, client, informers.clone(), Arc::new(engine), images, plane.clock.clone())
-            .await
-            .context("cannot start the node agent")?;
+    start_proxy(settings, &access, stop, tasks);
+    start_dns(settings, &access, &network, stop, tasks);
+    let informers = Informers::new(access.node.clone());
+    let agent = Agent::start(
+        agent_config(settings, access.serving),
+        access.node,
+        informers.clone(),
+        Arc::new(engine),
+        images,
+        access.clock,
+    )
+    .await
+    .context("cannot start the node agent")?;
     let stop = stop.clone();
     tasks.spawn(async move {
         stop.cancelled().await;
@@ -60,41 +74,30 @@ pub async fn start(
     Ok(())
 }
 
-fn agent_config(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<NodeConfig> {
-    let pki = &plane.server.pki;
-    let subject = Subject {
-        common_name: format!("system:node:{}", config.node_name),
-        organizations: vec![GROUP_NODES.into()],
-        names: vec![config.node_name.clone()],
-        addresses: vec![config.node_ip],
-    };
-    let serving = pki.server_certificate("serving-kubelet", &subject)?;
-    let mut agent = NodeConfig::new(&config.node_name, config.node_ip, config.data_dir.join("pods"));
-    agent.log_dir = config.data_dir.join("logs");
-    agent.seccomp_dir = config.data_dir.join("seccomp");
+fn agent_config(settings: &NodeSettings, serving: ServingTls) -> NodeConfig {
+    let mut agent = NodeConfig::new(&settings.node_name, settings.node_ip(), settings.data_dir.join("pods"));
+    agent.node_ips.clone_from(&settings.node_ips);
+    agent.log_dir = settings.data_dir.join("logs");
+    agent.seccomp_dir = settings.data_dir.join("seccomp");
     agent.cgroup_root = "/ironhull".to_owned();
-    agent.port = config.kubelet_port;
-    agent.cluster_dns = vec![config.cluster_dns];
-    agent.cluster_domain.clone_from(&config.cluster_domain);
-    agent.tls = Some(ServingTls {
-        certificates: certificates(&serving.certificate)?,
-        key: private_key(&serving.key)?,
-        client_authorities: certificates(pki.client.certificate())?,
-    });
-    Ok(agent)
+    agent.port = settings.kubelet_port;
+    agent.cluster_dns.clone_from(&settings.cluster.cluster_dns);
+    agent.cluster_domain.clone_from(&settings.cluster.cluster_domain);
+    agent.tls = Some(serving);
+    agent
 }
 
 fn start_proxy(
-    config: &ServerConfig,
-    plane: &ControlPlane,
+    settings: &NodeSettings,
+    access: &NodeAccess,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    if !config.runs("proxy") {
+    if !settings.runs("proxy") {
         return;
     }
-    let options = proxy::ProxyConfig::new(&config.node_name, vec![config.cluster_cidr.into()]);
-    let (informers, stop) = (plane.informers.clone(), stop.clone());
+    let options = proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone());
+    let (informers, stop) = (access.informers.clone(), stop.clone());
     tasks.spawn(async move {
         tokio::select! {
             () = proxy::run(options, &informers) => {}
@@ -104,24 +107,23 @@ fn start_proxy(
 }
 
 fn start_dns(
-    config: &ServerConfig,
-    plane: &ControlPlane,
+    settings: &NodeSettings,
+    access: &NodeAccess,
     network: &Arc<NodeNetwork>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    if !config.runs("dns") {
+    if !settings.runs("dns") {
         return;
     }
-    let client = plane.client(User::new("system:dns-publisher", &[GROUP_MASTERS]));
-    let informers = plane.informers.clone();
-    let (config, network, clock, stop) =
-        (config.clone(), Arc::clone(network), plane.clock.clone(), stop.clone());
+    let (client, informers) = (access.network.clone(), access.informers.clone());
+    let (settings, network, clock, stop) =
+        (settings.clone(), Arc::clone(network), access.clock.clone(), stop.clone());
     tasks.spawn(async move {
         let serve = async {
             let network = network.ready().await;
             let gateways: Vec<IpAddr> = network.config().gateways().collect();
-            serve_dns(&config, &gateways, client, &informers, clock).await
+            serve_dns(&settings, &gateways, client, &informers, clock).await
         };
         tokio::select! {
             result = serve => if let Err(error) = result {
@@ -133,11 +135,11 @@ fn start_dns(
 }
 
 async fn serve_dns(
-    config: &ServerConfig,
+    settings: &NodeSettings,
     gateways: &[IpAddr],
     client: Client,
     informers: &Informers,
-    clock: clock::Clock,
+    clock: Clock,
 ) -> anyhow::Result<()> {
     let server = match dns::Server::bind(&at_port(gateways, 53)).await {
         Ok(server) => server,
@@ -145,12 +147,12 @@ async fn serve_dns(
         Err(_) => dns::Server::bind(&at_port(gateways, 0)).await.context("cannot listen for DNS queries")?,
     };
     let addresses = server.addresses()?;
-    let zone = dns::Zone::new(&config.cluster_domain, vec![config.cluster_dns])
-        .with_context(|| format!("--cluster-domain {:?} is no domain", config.cluster_domain))?;
-    let mut own: Vec<IpAddr> = gateways.to_vec();
-    own.push(config.cluster_dns);
+    let cluster = &settings.cluster;
+    let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
+        .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
+    let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
     let resolver = dns::follow(dns::DnsConfig::new(zone, own), informers, clock).await;
-    cluster_dns::publish(&client, config.cluster_dns, &config.node_name, &addresses)
+    cluster_dns::publish(&client, cluster.cluster_dns[0], &settings.node_name, &addresses)
         .await
         .context("cannot publish the DNS Service")?;
     server.run(Arc::new(resolver)).await;

@@ -7,17 +7,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use network::{HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, Protocol};
 use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
 
+use crate::cluster::ClusterSettings;
+use crate::config::NodeSettings;
+
 /// The pod network of this node.
 pub struct NodeNetwork {
     state_dir: PathBuf,
-    cluster: Ipv4Net,
-    services: Ipv4Net,
+    cluster: ClusterSettings,
     lock: Arc<HostLock>,
     network: watch::Sender<Option<Arc<LocalNetwork>>>,
     /// Held while the network is set up, so that it is set up once.
@@ -29,11 +31,10 @@ impl NodeNetwork {
     ///
     /// # Errors
     /// Where another instance has the network of this host.
-    pub fn new(state_dir: PathBuf, cluster: Ipv4Net, services: Ipv4Net) -> Result<NodeNetwork, NetworkError> {
+    pub fn new(settings: &NodeSettings) -> Result<NodeNetwork, NetworkError> {
         Ok(NodeNetwork {
-            state_dir,
-            cluster,
-            services,
+            state_dir: settings.data_dir.join("network"),
+            cluster: settings.cluster.clone(),
             lock: Arc::new(HostLock::take()?),
             network: watch::Sender::new(None),
             setting_up: tokio::sync::Mutex::default(),
@@ -89,11 +90,15 @@ impl PodNetwork for NodeNetwork {
         if self.network.borrow().is_some() {
             return Ok(());
         }
-        let subnet: IpNet = pod_cidr
-            .parse()
-            .map_err(|_| CriError::InvalidArgument(format!("the pod subnet {pod_cidr:?} is no network")))?;
-        let mut config = LocalConfig::new(&self.state_dir, subnet, self.cluster.into());
-        config.service_subnets = vec![self.services.into()];
+        let parse = |text: &str| -> Result<IpNet, CriError> {
+            let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is no network"));
+            text.trim().parse().map_err(wrong)
+        };
+        let pod_subnets = pod_cidr.split(',').map(parse).collect::<Result<Vec<IpNet>, CriError>>()?;
+        let config = LocalConfig {
+            service_subnets: self.cluster.service_cidrs.clone(),
+            ..LocalConfig::new(&self.state_dir, pod_subnets, self.cluster.cluster_cidrs.clone())
+        };
         let network = LocalNetwork::with_lock(config, Arc::clone(&self.lock))
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;

@@ -1,23 +1,27 @@
 //! The control side, and the node beside it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use apiserver::pki::{KeyedCertificate, Subject};
-use apiserver::user::{GROUP_MASTERS, User};
+use apiserver::server::{certificates, private_key};
+use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
 use client::{Client, Informers};
 use clock::Clock;
+use ipnet::IpNet;
+use node::ServingTls;
 use store::{Embedded, Options, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ServerConfig;
+use crate::config::{NodeSettings, ServerConfig};
 use crate::local::LocalConnection;
+use crate::node_role::NodeAccess;
 use crate::{kubeconfig, node_role};
 
 /// How often old history of the store is dropped, as upstream does.
@@ -58,10 +62,10 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}: is another server running?", config.listen))?;
-    let store = open_store(&config.data_dir, clock.clone()).await?;
+    let store = open_store(&config.node.data_dir, clock.clone()).await?;
     let api = api_config(&config);
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
-    let service_address = IpAddr::V4(Ipv4Addr::from_bits(config.service_cidr.network().to_bits() + 1));
+    let service_address = first_address(config.node.cluster.service_cidrs[0]);
     let certificate = server.serving_certificate(&api, service_address)?;
     let tls = apiserver::server::tls(&server.pki, &certificate)?;
     let plane = ControlPlane::new(server, clock);
@@ -76,7 +80,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     eprintln!("  export KUBECONFIG={}", kubeconfig.display());
     eprintln!("  kubectl get nodes");
     if config.agent {
-        node_role::start(&config, &plane, &stop, &mut tasks).await?;
+        node_role::start(&config.node, node_access(&config.node, &plane)?, &stop, &mut tasks).await?;
     }
     wait_for_signal().await?;
     tracing::info!("stopping; containers live on");
@@ -86,6 +90,38 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     })
     .await;
     Ok(())
+}
+
+/// The first address of a network that a Service can have: the API server's own.
+fn first_address(network: IpNet) -> IpAddr {
+    match network {
+        IpNet::V4(network) => Ipv4Addr::from_bits(network.network().to_bits() + 1).into(),
+        IpNet::V6(network) => Ipv6Addr::from_bits(network.network().to_bits() + 1).into(),
+    }
+}
+
+/// This machine's ways to the API server in this process.
+fn node_access(settings: &NodeSettings, plane: &ControlPlane) -> anyhow::Result<NodeAccess> {
+    let pki = &plane.server.pki;
+    let name = format!("system:node:{}", settings.node_name);
+    let subject = Subject {
+        common_name: name.clone(),
+        organizations: vec![GROUP_NODES.into()],
+        names: vec![settings.node_name.clone()],
+        addresses: settings.node_ips.clone(),
+    };
+    let serving = pki.server_certificate("serving-kubelet", &subject)?;
+    Ok(NodeAccess {
+        node: plane.client(User::new(name, &[GROUP_NODES])),
+        network: plane.client(User::new("system:dns-publisher", &[GROUP_MASTERS])),
+        informers: plane.informers.clone(),
+        serving: ServingTls {
+            certificates: certificates(&serving.certificate)?,
+            key: private_key(&serving.key)?,
+            client_authorities: certificates(pki.client.certificate())?,
+        },
+        clock: plane.clock.clone(),
+    })
 }
 
 async fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
@@ -99,12 +135,12 @@ async fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Sto
 fn api_config(config: &ServerConfig) -> Config {
     let admin = || User::new("kubernetes-admin", &[GROUP_MASTERS]);
     Config {
-        pki_directory: config.data_dir.join("tls"),
-        addresses: vec![config.node_ip],
+        pki_directory: config.node.data_dir.join("tls"),
+        addresses: config.node.node_ips.clone(),
         names: config.tls_sans.clone(),
         port: config.listen.port(),
-        service_cidr: config.service_cidr.to_string(),
-        cluster_domain: config.cluster_domain.clone(),
+        service_cidr: config.node.cluster.service_cidrs[0].to_string(),
+        cluster_domain: config.node.cluster.cluster_domain.clone(),
         tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
     }
 }
@@ -123,7 +159,7 @@ fn write_kubeconfig(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Resu
     };
     let url = format!("https://{}", std::net::SocketAddr::new(host, config.listen.port()));
     let text = kubeconfig::text(&url, plane.server.pki.server.certificate(), &admin);
-    let own = config.data_dir.join("kubeconfig");
+    let own = config.node.data_dir.join("kubeconfig");
     kubeconfig::write(&own, &text)?;
     match &config.kubeconfig {
         Some(path) => kubeconfig::write(path, &text).map(|()| path.clone()),
@@ -137,11 +173,11 @@ fn start_controllers(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    if !config.runs("controllers") {
+    if !config.node.runs("controllers") {
         return;
     }
     let options = controllers::Config {
-        cluster_cidr: Some(config.cluster_cidr.to_string()),
+        cluster_cidr: Some(config.node.cluster.cluster_cidrs[0].to_string()),
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
         ..controllers::Config::default()
     };
@@ -154,7 +190,7 @@ fn start_scheduler(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    if !config.runs("scheduler") {
+    if !config.node.runs("scheduler") {
         return;
     }
     let client = plane.client(User::new("system:kube-scheduler", &[]));

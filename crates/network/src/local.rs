@@ -49,11 +49,15 @@ pub struct LocalConfig {
 
 impl LocalConfig {
     /// A configuration with the names that `ironhull` uses.
-    pub fn new(state_dir: impl Into<PathBuf>, pod_subnet: IpNet, cluster_subnet: IpNet) -> LocalConfig {
+    pub fn new(
+        state_dir: impl Into<PathBuf>,
+        pod_subnets: Vec<IpNet>,
+        cluster_subnets: Vec<IpNet>,
+    ) -> LocalConfig {
         LocalConfig {
             state_dir: state_dir.into(),
-            pod_subnets: vec![pod_subnet],
-            cluster_subnets: vec![cluster_subnet],
+            pod_subnets,
+            cluster_subnets,
             service_subnets: Vec::new(),
             bridge: "ih0".to_owned(),
             table: "ironhull-pods".to_owned(),

@@ -72,7 +72,9 @@ async fn start_network(state: &Path) -> LocalNetwork {
         let _ = std::fs::write(format!("/proc/sys/net/{setting}"), value);
     }
     let subnet = |text: &str| text.parse().unwrap();
-    LocalNetwork::new(LocalConfig::new(state, subnet("10.42.0.0/24"), subnet("10.42.0.0/16"))).await.unwrap()
+    LocalNetwork::new(LocalConfig::new(state, vec![subnet("10.42.0.0/24")], vec![subnet("10.42.0.0/16")]))
+        .await
+        .unwrap()
 }
 
 /// Serves DNS on the gateway, and knows the Service `default/web`.

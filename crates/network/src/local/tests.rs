@@ -24,7 +24,8 @@ impl Host {
 
     fn config(&self) -> LocalConfig {
         let net = |text: &str| text.parse::<IpNet>().unwrap();
-        let mut config = LocalConfig::new(self.state.path(), net("10.42.0.0/24"), net("10.42.0.0/16"));
+        let mut config =
+            LocalConfig::new(self.state.path(), vec![net("10.42.0.0/24")], vec![net("10.42.0.0/16")]);
         config.pod_subnets.push(net("fd42::/64"));
         config.cluster_subnets.push(net("fd42::/56"));
         config.service_subnets = vec![net("10.43.0.0/16")];
