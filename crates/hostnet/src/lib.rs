@@ -1,5 +1,6 @@
 //! What the network crates need of the host, in one place.
 //!
+//! - [`elements`] knows what a change of plans changes in the kernel's sets and maps;
 //! - [`nft`] hands nftables transactions to the kernel;
 //! - [`NetNs`] is a network namespace, and runs code inside it without moving the caller's thread;
 //! - [`sysctl::Journal`] changes kernel settings so that they can be put back;
@@ -9,6 +10,7 @@
 //!
 //! It must not know Kubernetes, pods or services: `network` and `proxy` decide, this crate carries out.
 
+pub mod elements;
 mod netns;
 pub mod nft;
 pub mod state;

@@ -19,7 +19,6 @@
 //! Localhost node ports need the kernel setting `net.ipv4.conf.all.route_localnet`, which the pod network sets.
 
 mod conntrack;
-mod elements;
 mod endpoints;
 mod plan;
 mod proxier;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
+use hostnet::elements::{Delta, Elements};
 use hostnet::nft::{self, NftError};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::conntrack;
-use crate::elements::{Delta, Elements};
 use crate::endpoints::{Place, Target};
 use crate::plan::{Memory, Numbers, Plan, plan};
 use crate::rules::{self, Family, Front, Pick, Slot, Value};

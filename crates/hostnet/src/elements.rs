@@ -1,12 +1,16 @@
 //! What the kernel's sets and maps hold, and what a change of plans changes there.
+//!
+//! Whoever writes rules keeps its [`Elements`] here and hands the [`Delta`] over in a transaction, so that nothing
+//! needs to be listed back from the kernel.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Elements with their owners. Several services may want the same element (an external address in two of them, a
-/// pod behind both): the first that came has it, and the next takes over when that one lets go.
+/// Elements with their owners, which are numbers that the caller gives. Several owners may want the same element (an
+/// external address in two services, a pod behind both): the first that came has it, and the next takes over when
+/// that one lets go.
 #[derive(Debug)]
-pub(crate) struct Elements<K, V> {
+pub struct Elements<K, V> {
     slots: HashMap<K, Vec<(u32, V)>>,
     /// What the kernel has in slots that changed since the last [`Elements::commit`].
     touched: HashMap<K, Option<V>>,
@@ -14,9 +18,11 @@ pub(crate) struct Elements<K, V> {
 
 /// What brings the kernel to another state. Deletions come first: a slot with a new value is in both lists.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Delta<K, V> {
-    pub(crate) delete: Vec<(K, V)>,
-    pub(crate) add: Vec<(K, V)>,
+pub struct Delta<K, V> {
+    /// What the kernel has and should not have.
+    pub delete: Vec<(K, V)>,
+    /// What the kernel should have and has not.
+    pub add: Vec<(K, V)>,
 }
 
 impl<K, V> Default for Elements<K, V> {
@@ -27,34 +33,44 @@ impl<K, V> Default for Elements<K, V> {
 
 impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
     /// Replaces what `owner` wants, from `before` to `after` (keys are unique in each).
-    pub(crate) fn replace(&mut self, owner: u32, before: &[(K, V)], after: &[(K, V)]) {
+    pub fn replace(&mut self, owner: u32, before: &[(K, V)], after: &[(K, V)]) {
         let kept: HashMap<K, V> = after.iter().copied().collect();
         for (key, _) in before.iter().filter(|(key, _)| !kept.contains_key(key)) {
-            self.touch(*key);
-            if let Some(wants) = self.slots.get_mut(key) {
-                wants.retain(|(other, _)| *other != owner);
-                if wants.is_empty() {
-                    self.slots.remove(key);
-                }
-            }
+            self.take(owner, *key);
         }
         for (key, value) in after {
-            let wants = self.slots.get(key).map(Vec::as_slice).unwrap_or_default();
-            let position = wants.iter().position(|(other, _)| *other == owner);
-            if position.is_some_and(|p| wants[p].1 == *value) {
-                continue;
-            }
-            self.touch(*key);
-            let wants = self.slots.entry(*key).or_default();
-            match position {
-                Some(position) => wants[position].1 = *value,
-                None => wants.push((owner, *value)),
+            self.put(owner, *key, *value);
+        }
+    }
+
+    /// Notes that `owner` wants the element, with this value.
+    pub fn put(&mut self, owner: u32, key: K, value: V) {
+        let wants = self.slots.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let position = wants.iter().position(|(other, _)| *other == owner);
+        if position.is_some_and(|p| wants[p].1 == value) {
+            return;
+        }
+        self.touch(key);
+        let wants = self.slots.entry(key).or_default();
+        match position {
+            Some(position) => wants[position].1 = value,
+            None => wants.push((owner, value)),
+        }
+    }
+
+    /// Notes that `owner` wants the element no longer.
+    pub fn take(&mut self, owner: u32, key: K) {
+        self.touch(key);
+        if let Some(wants) = self.slots.get_mut(&key) {
+            wants.retain(|(other, _)| *other != owner);
+            if wants.is_empty() {
+                self.slots.remove(&key);
             }
         }
     }
 
     /// What brings the kernel to the present state, sorted.
-    pub(crate) fn delta(&self) -> Delta<K, V> {
+    pub fn delta(&self) -> Delta<K, V> {
         let (mut delete, mut add) = (Vec::new(), Vec::new());
         for (key, before) in &self.touched {
             let now = self.get(key);
@@ -69,14 +85,14 @@ impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
     }
 
     /// Everything that the kernel should hold, sorted.
-    pub(crate) fn all(&self) -> Vec<(K, V)> {
+    pub fn all(&self) -> Vec<(K, V)> {
         let mut all: Vec<(K, V)> = self.slots.keys().filter_map(|key| Some((*key, self.get(key)?))).collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }
 
     /// Notes that the kernel holds the present state.
-    pub(crate) fn commit(&mut self) {
+    pub fn commit(&mut self) {
         self.touched.clear();
     }
 
