@@ -17,6 +17,15 @@ pub enum TestbedError {
     /// The namespaces could not be set up (they take root).
     #[error("cannot set up a test host: {0}")]
     Setup(String),
+    /// All numbers of the network's hosts were given away.
+    #[error("the network has no address left for one more host")]
+    Full,
+    /// A network namespace could not be entered.
+    #[error(transparent)]
+    Namespace(#[from] hostnet::NetNsError),
+    /// The network's packet rules could not be changed.
+    #[error(transparent)]
+    Rules(#[from] hostnet::nft::NftError),
     /// A command failed.
     #[error("{command}: {status}\n{output}")]
     Failed {

@@ -1,140 +1,124 @@
-//! A machine of its own, made of namespaces.
+//! A machine of its own, made of namespaces and connected to a [`Network`].
 //!
-//! One process holds the namespaces: process 1 of the host's pid namespace. It ends when its standard input does,
-//! which is when the test ends in any way, and the kernel then kills every other process of the host; mounts and
-//! interfaces go with the last of them.
+//! While it is on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays when
+//! the host is turned off, and goes when the host is dropped.
 
 mod cgroups;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clock::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::error::cannot;
-use crate::process::{Process, only_child};
-use crate::{TestbedError, output};
+use crate::holder::{self, Holder};
+use crate::network::Port;
+use crate::process::Process;
+use crate::{Capture, Cut, Network, TestbedError, output};
 use cgroups::HostCgroups;
 
-/// The host's address on its uplink (of a network for documentation, RFC 5737).
+/// The address of the first host of a network (of a network for documentation, RFC 5737).
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-/// An address of the network outside, behind the host's default route.
-pub const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 /// What every host's `/etc/resolv.conf` says.
 const RESOLV_CONF: &str = "nameserver 203.0.113.1\nsearch outside.test\n";
-
-/// Enters the host's cgroups and new namespaces. Arguments: host, directory, mounts of cgroup hierarchies.
-const ENTER: &str = r#"set -e
-for mount in "$@"; do
-  case $mount in /sys/fs/cgroup*) echo $$ > "$mount/$1/cgroup.procs";; esac
-done
-exec unshare --net --mount --pid --uts --ipc --cgroup --fork --mount-proc sh -c "$SETUP" setup "$@"
-"#;
-
-/// Sets the namespaces up, from within, and holds them. What is mounted and linked here is seen here only.
-const SETUP: &str = r#"set -e
-host=$1 directory=$2
-shift 2
-for mount in "$@"; do
-  mount --bind "$mount/$host" "$mount"
-done
-hostname "$host"
-mount -t tmpfs run /run
-for place in etc opt var/lib var/log; do
-  mkdir -p "$directory/changes/$place" "$directory/work/$place"
-  layers="lowerdir=/$place,upperdir=$directory/changes/$place,workdir=$directory/work/$place"
-  mount -t overlay overlay -o "$layers" "/$place"
-done
-# A link here may lead to /run, which is new.
-resolv=$(readlink -m /etc/resolv.conf)
-mkdir -p "${resolv%/*}"
-[ -e "$resolv" ] || : > "$resolv"
-mount --bind "$directory/resolv.conf" "$resolv"
-ip link set lo up
-: > "$directory/outside"
-unshare --net="$directory/outside" true
-ip link add uplink type veth peer name uplink netns "$directory/outside"
-ip addr add 198.51.100.2/24 dev uplink
-ip link set uplink up
-nsenter --net="$directory/outside" sh -ec '
-  ip link set lo up
-  ip addr add 203.0.113.1/32 dev lo
-  ip addr add 198.51.100.1/24 dev uplink
-  ip link set uplink up'
-ip route add default via 198.51.100.1
-echo ready
-# Whoever is orphaned here is buried by the kernel.
-exec env --ignore-signal=CHLD cat > /dev/null
-"#;
+/// Process 1 of a host that is off: an id that the kernel never gives (it stops at 2^22), so that `nsenter` fails.
+const NO_PROCESS: i32 = i32::MAX;
+/// See there.
+const ENTER: &str = include_str!("host/enter.sh");
+/// See there.
+const SETUP: &str = include_str!("host/setup.sh");
 
 /// A test host. See the [crate's description](crate).
 #[derive(Debug)]
 pub struct Host {
+    /// Unique on this machine.
+    id: String,
     name: String,
-    holder: Child,
-    /// Process 1 of the host, as this machine counts.
-    init: Pid,
-    cgroups: HostCgroups,
+    network: Arc<Network>,
+    port: Port,
+    running: Mutex<Option<Running>>,
     // Last: what the others hold is in it.
     directory: TempDir,
 }
 
+/// What a host is while it is on.
+#[derive(Debug)]
+struct Running {
+    holder: Holder,
+    cgroups: HostCgroups,
+}
+
 impl Host {
-    /// Makes a host.
+    /// Makes a host in a network of its own. Its name is unique.
     ///
     /// # Errors
     /// Where the machine refuses, as it does anybody but root.
     pub fn new() -> Result<Host, TestbedError> {
+        Host::make(&Network::new()?, None)
+    }
+
+    /// Connects one more host to a network, and turns it on. Names are up to the caller; two networks may use the
+    /// same.
+    ///
+    /// # Errors
+    /// Where the machine refuses, or if the network is full.
+    pub fn on(network: &Arc<Network>, name: &str) -> Result<Host, TestbedError> {
+        Host::make(network, Some(name))
+    }
+
+    fn make(network: &Arc<Network>, name: Option<&str>) -> Result<Host, TestbedError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        cgroups::sweep();
-        let name =
-            format!("{}{}-{}", cgroups::PREFIX, std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        cgroups::sweep(network.directory());
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}{}-{count}", cgroups::PREFIX, std::process::id());
         let directory = tempfile::Builder::new()
-            .prefix(&format!("{name}."))
-            .tempdir()
+            .prefix(&format!("{id}."))
+            .tempdir_in(network.directory())
             .map_err(cannot("make a directory"))?;
         fs::create_dir(directory.path().join("logs")).map_err(cannot("make a directory"))?;
-        fs::write(directory.path().join("resolv.conf"), RESOLV_CONF).map_err(cannot("write resolv.conf"))?;
-        let cgroups = HostCgroups::create(&name)?;
-        let setup_log = directory.path().join("logs/setup");
-        let log = File::create(&setup_log).map_err(cannot("write a log"))?;
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", ENTER, "enter", &name])
-            .arg(directory.path())
-            .args(cgroups.mounts())
-            .env("SETUP", SETUP)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let mut holder = command.spawn().map_err(cannot("start a shell"))?;
-        let mut said = String::new();
-        let stdout = holder.stdout.take().map(BufReader::new);
-        let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_line(&mut said));
-        let init = only_child(holder.id());
-        let is_ready = read.is_ok() && said == "ready\n";
-        let (true, Ok(init)) = (is_ready, init) else {
-            drop(holder.stdin.take());
-            let _ = holder.wait();
-            cgroups.remove();
-            return Err(TestbedError::Setup(fs::read_to_string(&setup_log).unwrap_or_default()));
+        let write = |file: &str, text: &str| fs::write(directory.path().join(file), text);
+        write("resolv.conf", RESOLV_CONF).map_err(cannot("write resolv.conf"))?;
+        let machine = format!("{}\n", Clock::system().uuid().simple());
+        write("machine-id", &machine).map_err(cannot("write machine-id"))?;
+        let host = Host {
+            name: name.unwrap_or(&id).to_owned(),
+            id,
+            network: Arc::clone(network),
+            port: network.port()?,
+            running: Mutex::new(None),
+            directory,
         };
-        let host = Host { name, holder, init, cgroups, directory };
-        host.cgroups.settle(&[host.holder.id(), init.as_raw().unsigned_abs()])?;
+        host.power_on()?;
         Ok(host)
     }
 
-    /// The host's name: unique, also among tests that run at the same time.
+    /// The host's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The network that the host is connected to.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// The host's addresses on the network: IPv4, then IPv6.
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        self.port.addresses()
+    }
+
+    /// The host's IPv4 address on the network.
+    pub fn address(&self) -> IpAddr {
+        self.addresses()[0]
     }
 
     /// A directory that is removed with the host.
@@ -142,9 +126,9 @@ impl Host {
         self.directory.path()
     }
 
-    /// The host's network namespace, for sockets of the test itself.
+    /// The host's network namespace, for sockets of the test itself. Each start of the host has a new one.
     pub fn network_namespace(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/ns/net", self.init))
+        holder::network_namespace(self.init())
     }
 
     /// The files that programs on the host have made or changed in its `/etc`, `/opt`, `/var/lib`, `/var/log` and
@@ -159,35 +143,21 @@ impl Host {
         output(&mut find)
     }
 
-    /// The host's own directory below each cgroup hierarchy of this machine.
+    /// The host's own directory below each cgroup hierarchy of this machine; none while it is off.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        self.cgroups.directories()
+        self.running().as_ref().map(|running| running.cgroups.directories()).unwrap_or_default()
     }
 
-    /// A command that runs `program` on the host. Arguments, streams and environment are yet to be set.
+    /// A command that runs `program` on the host. Arguments, streams and environment are yet to be set. It fails
+    /// while the host is off.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args([
-                "--target",
-                &self.init.to_string(),
-                "--net",
-                "--mount",
-                "--pid",
-                "--uts",
-                "--ipc",
-                "--cgroup",
-            ])
-            .arg("--")
-            .arg(program);
-        command
+        let all = ["--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup"];
+        holder::enter(self.init(), &all, program)
     }
 
-    /// As [`Host::command`], in the network outside, as a neighbour of the host.
+    /// As [`Host::command`], on the network outside, as a neighbour of the host.
     pub fn command_outside(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = self.command("nsenter");
-        command.arg(format!("--net={}", self.directory().join("outside").display())).arg(program);
-        command
+        self.network.command(program)
     }
 
     /// Starts a program that runs until it is dropped. What it says goes to `logs/<name>` in the host's
@@ -202,13 +172,140 @@ impl Host {
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         Process::start(name, command, path)
     }
+
+    /// Whether the host is on.
+    pub fn is_on(&self) -> bool {
+        self.running().is_some()
+    }
+
+    /// Turns the host off, as by its plug: every process is killed, and what the kernel knew (mounts,
+    /// interfaces, routes, rules, cgroups, `/run`) is gone. The disk stays.
+    pub fn power_off(&self) {
+        if let Some(running) = self.running().take() {
+            // The kernel takes its time to end a network, which answers until then.
+            self.network.disconnect(&self.port);
+            drop(running);
+        }
+    }
+
+    /// Turns the host on, with nothing running on it. Faults of its connection stay as they were.
+    ///
+    /// # Errors
+    /// Where the machine refuses.
+    pub fn power_on(&self) -> Result<(), TestbedError> {
+        let mut slot = self.running();
+        if slot.is_some() {
+            return Ok(());
+        }
+        let boot = format!("{}\n", Clock::system().uuid());
+        fs::write(self.directory().join("boot_id"), boot).map_err(cannot("write boot_id"))?;
+        let cgroups = HostCgroups::create(&self.id)?;
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", ENTER, "enter", &self.id, &self.name])
+            .arg(self.directory())
+            .args(cgroups.mounts())
+            .env("SETUP", SETUP);
+        let holder = match Holder::start(command, &self.directory().join("logs/setup")) {
+            Ok(holder) => holder,
+            Err(error) => {
+                cgroups.remove();
+                return Err(error);
+            }
+        };
+        let running = slot.insert(Running { holder, cgroups });
+        running.cgroups.settle(&running.holder.processes())?;
+        self.network.connect(&self.port, &running.holder)
+    }
+
+    /// Kills every process that runs on the host (SIGKILL), as a machine without memory might. The host stays on.
+    ///
+    /// # Errors
+    /// If the host's processes cannot be listed.
+    pub fn kill_all(&self) -> Result<(), TestbedError> {
+        let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+        let init = self.init();
+        let own = namespace(&init.to_string());
+        let entries = fs::read_dir("/proc").map_err(cannot("list processes"))?;
+        for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+            if let Ok(process) = name.parse::<i32>()
+                && process != init
+                && own.is_some()
+                && namespace(&name) == own
+            {
+                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the host off: what it sends, what it should receive, or both is lost on the way. The link stays up.
+    ///
+    /// # Errors
+    /// If the network's rules cannot be changed.
+    pub fn cut(&self, cut: Cut) -> Result<(), TestbedError> {
+        self.network.change_faults(&self.port, |faults| faults.cut = Some(cut))
+    }
+
+    /// Pulls the host's cable: it is cut off, and its uplink has no carrier.
+    ///
+    /// # Errors
+    /// If the link cannot be changed.
+    pub fn unplug(&self) -> Result<(), TestbedError> {
+        self.network.set_carrier(&self.port, false)
+    }
+
+    /// Loses this share of all packets to and from the host, at random.
+    ///
+    /// # Errors
+    /// If the network's rules cannot be changed.
+    pub fn lose(&self, percent: u8) -> Result<(), TestbedError> {
+        self.network.change_faults(&self.port, |faults| faults.loss_percent = percent)
+    }
+
+    /// Undoes [`Host::cut`], [`Host::unplug`] and [`Host::lose`].
+    ///
+    /// # Errors
+    /// If the network's rules cannot be changed.
+    pub fn reconnect(&self) -> Result<(), TestbedError> {
+        self.network.change_faults(&self.port, |faults| *faults = Default::default())?;
+        self.network.set_carrier(&self.port, true)
+    }
+
+    /// Gives the host other addresses, which no host of the network has had; the old ones are gone at once.
+    ///
+    /// # Errors
+    /// If the host is off, or the network is full.
+    pub fn change_address(&self) -> Result<(), TestbedError> {
+        let slot = self.running();
+        self.port.renumber(self.network.next_number()?);
+        match slot.as_ref() {
+            Some(running) => self.network.address(&self.port, &running.holder),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees every packet between the host and the network from now on.
+    ///
+    /// # Errors
+    /// If the kernel gives no packet socket.
+    pub fn capture(&self) -> Result<Capture, TestbedError> {
+        self.network.capture(&self.port)
+    }
+
+    /// Process 1 of the host, as this machine counts.
+    fn init(&self) -> i32 {
+        self.running().as_ref().map_or(NO_PROCESS, |running| running.holder.init())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Host {
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = kill(self.init, Signal::SIGKILL);
-        // `unshare` ends with process 1, which ends after every other process of the host.
-        let _ = self.holder.wait();
+        self.holder.end();
         self.cgroups.remove();
     }
 }

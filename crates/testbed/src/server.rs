@@ -3,27 +3,23 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::error::cannot;
 use crate::process::last_words;
-use crate::{Host, Process, TestbedError, output, until};
+use crate::service::Service;
+use crate::{Host, TestbedError, output, until};
 
 /// How long a server may take until its node is ready: a debug build on a machine that runs other tests.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// How long a server may take to end.
-const END_WITHIN: Duration = Duration::from_secs(30);
 
-/// `ironhull server` on a test host. Containers live on when it ends, until the host is dropped.
+/// `ironhull server` on a test host. Containers live on when it ends, until the host is turned off.
 #[derive(Debug)]
 pub struct Server {
-    host: Arc<Host>,
-    program: PathBuf,
-    flags: Vec<String>,
-    process: Mutex<Option<Process>>,
+    service: Service,
 }
 
 impl Server {
@@ -37,12 +33,8 @@ impl Server {
         program: impl Into<PathBuf>,
         flags: &[&str],
     ) -> Result<Server, TestbedError> {
-        let server = Server {
-            host: Arc::clone(host),
-            program: program.into(),
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            process: Mutex::new(None),
-        };
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let server = Server { service: Service::new(host, program.into(), "server", flags) };
         server.start_again()?;
         server.wait_ready()?;
         Ok(server)
@@ -50,12 +42,12 @@ impl Server {
 
     /// The host.
     pub fn host(&self) -> &Arc<Host> {
-        &self.host
+        &self.service.host
     }
 
     /// Where the server keeps its state.
     pub fn data_dir(&self) -> PathBuf {
-        self.host.directory().join("data")
+        self.service.data_dir()
     }
 
     /// The administrator's kubeconfig.
@@ -63,16 +55,22 @@ impl Server {
         self.data_dir().join("kubeconfig")
     }
 
-    /// Starts the server after it was stopped or killed.
+    /// Where other hosts of the network find the server.
+    pub fn url(&self) -> String {
+        format!("https://{}:6443", self.host().address())
+    }
+
+    /// Starts the server after it was stopped or killed, or after its host was turned off and on.
     ///
     /// # Errors
     /// If the process cannot be started.
     pub fn start_again(&self) -> Result<(), TestbedError> {
-        let mut command = self.ironhull(&["server"]);
-        command.args(["--node-name", self.host.name()]).args(&self.flags);
-        let process = self.host.start("server", command)?;
-        *self.process() = Some(process);
-        Ok(())
+        self.service.start()
+    }
+
+    /// Takes other flags from the next start on.
+    pub fn set_flags(&self, flags: &[&str]) {
+        self.service.set_flags(flags);
     }
 
     /// Waits until the API server and the node say that they are ready.
@@ -80,11 +78,8 @@ impl Server {
     /// # Errors
     /// [`TestbedError::Ended`] or [`TestbedError::Late`], with the end of the log.
     pub fn wait_ready(&self) -> Result<(), TestbedError> {
-        let node = format!("node/{}", self.host.name());
         let ready = until("a server that is ready", READY_WITHIN, || {
-            if let Some(process) = self.process().as_mut()
-                && let Err(ended) = process.check()
-            {
+            if let Err(ended) = self.service.check() {
                 return Ok(Err(ended));
             }
             match output(&mut self.kubectl(&["get", "--raw", "/readyz"])) {
@@ -92,28 +87,36 @@ impl Server {
                 Err(error) => Err(error.to_string()),
             }
         });
-        let ready = ready.and_then(|ended| ended).and_then(|()| {
-            let limit = format!("--timeout={}s", READY_WITHIN.as_secs());
-            output(&mut self.kubectl(&["wait", "--for=create", &node, &limit]))?;
-            output(&mut self.kubectl(&["wait", "--for=condition=Ready", &node, &limit]))
-        });
-        match ready {
-            Ok(_) => Ok(()),
-            Err(TestbedError::Ended { program, words }) => Err(TestbedError::Ended { program, words }),
-            Err(error) => {
-                let words = format!("{error}\n{}", last_words(&self.log()));
-                Err(TestbedError::Late {
-                    what: "a node that is ready".to_owned(),
-                    limit: READY_WITHIN,
-                    last: words,
-                })
-            }
+        let ready = ready.and_then(|ended| ended).and_then(|()| self.wait_for(self.host().name()));
+        ready.map_err(|error| self.with_log(error, &self.log()))
+    }
+
+    /// Waits until a node is there and ready.
+    ///
+    /// # Errors
+    /// [`TestbedError::Late`] with the end of the server's log.
+    pub fn wait_node(&self, name: &str) -> Result<(), TestbedError> {
+        self.wait_for(name).map_err(|error| self.with_log(error, &self.log()))
+    }
+
+    fn wait_for(&self, node: &str) -> Result<(), TestbedError> {
+        let node = format!("node/{node}");
+        let limit = format!("--timeout={}s", READY_WITHIN.as_secs());
+        output(&mut self.kubectl(&["wait", "--for=create", &node, &limit]))?;
+        output(&mut self.kubectl(&["wait", "--for=condition=Ready", &node, &limit])).map(drop)
+    }
+
+    fn with_log(&self, error: TestbedError, log: &str) -> TestbedError {
+        if matches!(error, TestbedError::Ended { .. }) {
+            return error;
         }
+        let last = format!("{error}\n{}", last_words(log));
+        TestbedError::Late { what: "a node that is ready".to_owned(), limit: READY_WITHIN, last }
     }
 
     /// The server's process id, as this machine counts; none when it does not run.
     pub fn pid(&self) -> Option<i32> {
-        self.process().as_ref().map(Process::pid)
+        self.service.pid()
     }
 
     /// Kills the server, as a crash would (SIGKILL).
@@ -121,7 +124,7 @@ impl Server {
     /// # Errors
     /// If it does not end.
     pub fn kill(&self) -> Result<(), TestbedError> {
-        self.end(Signal::SIGKILL)
+        self.service.end(Signal::SIGKILL)
     }
 
     /// Asks the server to end (SIGTERM), and waits until it has.
@@ -129,13 +132,7 @@ impl Server {
     /// # Errors
     /// If it does not end.
     pub fn stop(&self) -> Result<(), TestbedError> {
-        self.end(Signal::SIGTERM)
-    }
-
-    fn end(&self, signal: Signal) -> Result<(), TestbedError> {
-        let Some(mut process) = self.process().take() else { return Ok(()) };
-        process.signal(signal);
-        process.wait(END_WITHIN).map(|_| ())
+        self.service.end(Signal::SIGTERM)
     }
 
     /// Runs `ironhull reset`. The server should have ended.
@@ -143,19 +140,20 @@ impl Server {
     /// # Errors
     /// What the command said, if it failed.
     pub fn reset(&self) -> Result<String, TestbedError> {
-        output(&mut self.ironhull(&["reset"]))
+        self.service.reset()
+    }
+
+    /// Takes images from an archive.
+    ///
+    /// # Errors
+    /// What the command said, if it failed.
+    pub fn import_image(&self, archive: &Path) -> Result<String, TestbedError> {
+        output(self.ironhull(&["image", "import"]).arg(archive))
     }
 
     /// The program under test with a subcommand that takes a data directory.
     pub fn ironhull(&self, subcommand: &[&str]) -> Command {
-        let mut command = self.host.command(&self.program);
-        command
-            .args(subcommand)
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            // This machine's own configuration is none of the test's.
-            .env("IRONHULL_CONFIG", self.host.directory().join("no-config"));
-        command
+        self.service.ironhull(subcommand)
     }
 
     /// A kubectl command as the administrator. kubectl is looked for where `IRONHULL_CLIENTS` says, or in `PATH`.
@@ -169,12 +167,12 @@ impl Server {
             Some(directory) => Path::new(&directory).join(program),
             None => PathBuf::from(program),
         };
-        let mut command = self.host.command(program);
+        let mut command = self.host().command(program);
         command
             .args(arguments)
             .env("KUBECONFIG", self.kubeconfig())
             // Where clients keep what they found out about a server.
-            .env("HOME", self.host.directory())
+            .env("HOME", self.host().directory())
             .stdin(Stdio::null());
         command
     }
@@ -195,11 +193,6 @@ impl Server {
 
     /// Everything that the server has written, over all its starts.
     pub fn log(&self) -> String {
-        let path = self.host.directory().join("logs/server");
-        std::fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
-    }
-
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.service.log()
     }
 }

@@ -104,15 +104,15 @@ fn remove_tree(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Removes what hosts of tests that were killed have left: their processes, mounts and interfaces went with them.
-pub(super) fn sweep() {
+/// Removes what hosts of tests that were killed have left, also in `directory`: their processes, mounts and
+/// interfaces went with them.
+pub(super) fn sweep(directory: &Path) {
     for mount in mounts().into_iter().flatten() {
         for name in left_over(&mount) {
             remove_tree(&mount.join(name));
         }
     }
-    let directory = std::env::temp_dir();
-    for name in left_over(&directory) {
+    for name in left_over(directory) {
         let _ = fs::remove_dir_all(directory.join(name));
     }
 }

@@ -27,9 +27,9 @@ fn hosts_are_apart_and_reach_outside() {
     assert!(!Path::new("/var/lib/of-the-test").exists());
     let mut page = first.command_outside("busybox");
     fs::write(first.directory().join("index.html"), "from outside").unwrap();
-    page.args(["httpd", "-f", "-p", &format!("{OUTSIDE_ADDRESS}:80"), "-h"]).arg(first.directory());
-    let _page = first.start("page", page).unwrap();
-    let url = format!("http://{OUTSIDE_ADDRESS}/index.html");
+    page.args(["httpd", "-f", "-p", &format!("{}:80", crate::OUTSIDE_ADDRESS), "-h"]).arg(first.directory());
+    let _page = first.network().start("page", page).unwrap();
+    let url = format!("http://{}/index.html", crate::OUTSIDE_ADDRESS);
     let seen = crate::until("the page", Duration::from_secs(20), || {
         output(first.command("curl").args(["-sSf", &url])).map_err(|error| error.to_string())
     });
@@ -56,7 +56,7 @@ fn a_dropped_host_leaves_nothing() {
     .unwrap();
     // Another orphan ends: it is buried, and the host lives on.
     shell(&host, "(true & echo $! > /run/ended); until [ ! -e /proc/$(cat /run/ended) ]; do :; done");
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.init)).unwrap();
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.init())).unwrap();
     assert_eq!(children.split_whitespace().count(), 1, "the orphan is with process 1");
     let all: Vec<String> =
         children.split_whitespace().map(str::to_owned).chain([sleeper.pid().to_string()]).collect();

@@ -1,0 +1,116 @@
+//! A machine that joined a cluster: `ironhull agent` on a test host.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use nix::sys::signal::Signal;
+
+use crate::service::Service;
+use crate::{Host, TestbedError, output};
+
+/// `ironhull agent` on a test host. Containers live on when it ends, until the host is turned off.
+#[derive(Debug)]
+pub struct Agent {
+    service: Service,
+}
+
+impl Agent {
+    /// Starts `program agent`, which joins the server at `url` (`https://ADDRESS:6443`) by a token.
+    ///
+    /// Whether its node becomes ready is the server's to tell: see [`Server::wait_node`](crate::Server::wait_node).
+    ///
+    /// # Errors
+    /// If the process cannot be started. That it ends at once is no error.
+    pub fn start(
+        host: &Arc<Host>,
+        program: impl Into<PathBuf>,
+        url: &str,
+        token: &str,
+        flags: &[&str],
+    ) -> Result<Agent, TestbedError> {
+        let joining = ["--server", url, "--token", token];
+        let all = joining.iter().chain(flags).map(|flag| (*flag).to_owned());
+        let agent = Agent { service: Service::new(host, program.into(), "agent", all.collect()) };
+        agent.start_again()?;
+        Ok(agent)
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.service.host
+    }
+
+    /// Where the agent keeps its state.
+    pub fn data_dir(&self) -> PathBuf {
+        self.service.data_dir()
+    }
+
+    /// Starts the agent after it was stopped or killed, or after its host was turned off and on.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
+    pub fn start_again(&self) -> Result<(), TestbedError> {
+        self.service.start()
+    }
+
+    /// Takes other flags from the next start on, in place of all: server and token too.
+    pub fn set_flags(&self, flags: &[&str]) {
+        self.service.set_flags(flags);
+    }
+
+    /// An error if the agent has ended by itself.
+    ///
+    /// # Errors
+    /// [`TestbedError::Ended`] with the end of its log.
+    pub fn check(&self) -> Result<(), TestbedError> {
+        self.service.check()
+    }
+
+    /// The agent's process id, as this machine counts; none when it does not run.
+    pub fn pid(&self) -> Option<i32> {
+        self.service.pid()
+    }
+
+    /// Kills the agent, as a crash would (SIGKILL).
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn kill(&self) -> Result<(), TestbedError> {
+        self.service.end(Signal::SIGKILL)
+    }
+
+    /// Asks the agent to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub fn stop(&self) -> Result<(), TestbedError> {
+        self.service.end(Signal::SIGTERM)
+    }
+
+    /// Runs `ironhull reset`. The agent should have ended.
+    ///
+    /// # Errors
+    /// What the command said, if it failed.
+    pub fn reset(&self) -> Result<String, TestbedError> {
+        self.service.reset()
+    }
+
+    /// Takes images from an archive.
+    ///
+    /// # Errors
+    /// What the command said, if it failed.
+    pub fn import_image(&self, archive: &std::path::Path) -> Result<String, TestbedError> {
+        output(self.ironhull(&["image", "import"]).arg(archive))
+    }
+
+    /// The program under test with a subcommand that takes a data directory.
+    pub fn ironhull(&self, subcommand: &[&str]) -> Command {
+        self.service.ironhull(subcommand)
+    }
+
+    /// Everything that the agent has written, over all its starts.
+    pub fn log(&self) -> String {
+        self.service.log()
+    }
+}
