@@ -185,8 +185,8 @@ impl Images {
         );
         let now = self.clock.now();
         self.backoff.lock().fail(&key, now, now);
+        // The engines that people know tell no registry that is out of reach from an image that is not there.
         let reason = match error {
-            CriError::ImagePull { kind: PullErrorKind::RegistryUnavailable, .. } => "RegistryUnavailable",
             CriError::ImagePull { kind: PullErrorKind::InvalidName, .. } => "InvalidImageName",
             _ => "ErrImagePull",
         };

@@ -38,7 +38,7 @@ const BAD: [Bad; 9] = [
         name: "missing-registry",
         container: "image: '127.0.0.1:5001/busybox:1'",
         status: "ImagePullBackOff",
-        event: "Failed to pull image \"127.0.0.1:5001/busybox:1\"",
+        event: "Error: ErrImagePull",
     },
     Bad {
         name: "invalid-image",

@@ -70,8 +70,7 @@ impl<'a> Starter<'a> {
                 | "ImagePullBackOff"
                 | "ErrImageNeverPull"
                 | "InvalidImageName"
-                | "ImageInspectError"
-                | "RegistryUnavailable" => format!("Error: {reason}"),
+                | "ImageInspectError" => format!("Error: {reason}"),
                 "PostStartHookError" => return result,
                 _ => format!("Error: {message}"),
             };

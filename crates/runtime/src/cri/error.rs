@@ -11,7 +11,7 @@ pub enum PullErrorKind {
     NotFound,
     /// The registry wants other credentials.
     Unauthorized,
-    /// The registry cannot be reached or fails (`RegistryUnavailable`).
+    /// The registry cannot be reached or fails.
     RegistryUnavailable,
     /// The registry asks to slow down.
     TooManyRequests,
