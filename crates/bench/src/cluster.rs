@@ -145,6 +145,15 @@ impl<'a> Cluster<'a> {
         }
     }
 
+    /// Waits until pods can be made in the namespace `default`.
+    ///
+    /// # Errors
+    /// As [`Cluster::wait_for`].
+    pub async fn wait_for_account(&self, connection: &Connection) -> Result<()> {
+        let path = "/api/v1/namespaces/default/serviceaccounts/default";
+        self.wait_for(connection, path, |account| account["kind"] == "ServiceAccount").await
+    }
+
     /// Takes the sample image in.
     ///
     /// # Errors

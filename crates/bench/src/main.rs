@@ -7,7 +7,8 @@
 //!
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and what the kernel says of its processes.
-//! - `writes`, `reads`, `startup`, `node`: the measurements.
+//! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
+//! - `writes`, `reads`, `startup`, `node`, `paths`: the measurements.
 //! - `figures`: the table.
 
 mod cluster;
@@ -16,10 +17,13 @@ mod etcd;
 mod figures;
 mod load;
 mod node;
+mod paths;
 mod pods;
 mod process;
 mod reads;
+mod sandboxes;
 mod startup;
+mod traffic;
 mod writes;
 
 use std::path::PathBuf;
@@ -33,7 +37,7 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 6] = ["size", "start", "writes", "reads", "pods", "services"];
+const NAMES: [&str; 7] = ["size", "start", "writes", "reads", "pods", "services", "paths"];
 
 /// Measures a release build of Ironhull.
 #[derive(Debug, Parser)]
@@ -105,6 +109,7 @@ impl Bench {
                 "writes" => writes::measure(self, figures).await,
                 "reads" => reads::measure(self, figures).await,
                 "pods" => node::pods(self, figures).await,
+                "paths" => paths::measure(self, figures).await,
                 _ => node::services(self, figures).await,
             };
             measured.with_context(|| format!("measuring {name}"))?;

@@ -56,15 +56,29 @@ pub fn memory(pid: i32) -> Result<Memory> {
     Ok(Memory { resident: bytes("Rss:")?, proportional: bytes("Pss:")? })
 }
 
-/// The processes that share the pid namespace of `pid` and run `ironhull` with this subcommand.
-pub fn running(pid: i32, subcommand: &str) -> Vec<i32> {
+/// The shims (processes that run `ironhull shim`) that share the pid namespace of `pid`.
+pub fn shims_of(pid: i32) -> Vec<i32> {
     let namespace = |pid: i32| -> Option<PathBuf> { fs::read_link(format!("/proc/{pid}/ns/pid")).ok() };
     let home = namespace(pid);
-    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let runs = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).nth(1) == Some(subcommand.as_bytes())
+        line.split(|byte| *byte == 0).nth(1) == Some(b"shim".as_slice())
     };
-    pids.filter(|pid| home.is_some() && namespace(*pid) == home).filter(runs).collect()
+    all().filter(|pid| home.is_some() && namespace(*pid) == home).filter(runs).collect()
+}
+
+/// The processes whose parent is `pid`.
+pub fn children(pid: i32) -> Vec<i32> {
+    all().filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold blanks; behind it are the state and the parent.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+fn all() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

@@ -40,7 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dashboard", &["client", "object"]),
     ("cli", &["client", "object"]),
     ("testbed", &["client", "object", "hostnet", "runtime"]),
-    ("bench", &["testbed"]),
+    ("bench", &["testbed", "hostnet"]),
     ("sample-web", &[]),
     ("xtask", &[]),
 ];
