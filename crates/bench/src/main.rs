@@ -8,7 +8,7 @@
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and what the kernel says of its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
-//! - `writes`, `reads`, `startup`, `node`, `paths`: the measurements.
+//! - `writes`, `reads`, `startup`, `node`, `paths`, `names`: the measurements.
 //! - `figures`: the table.
 
 mod cluster;
@@ -16,6 +16,7 @@ mod connection;
 mod etcd;
 mod figures;
 mod load;
+mod names;
 mod node;
 mod paths;
 mod pods;
@@ -37,7 +38,7 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 7] = ["size", "start", "writes", "reads", "pods", "services", "paths"];
+const NAMES: [&str; 8] = ["size", "start", "writes", "reads", "pods", "services", "paths", "names"];
 
 /// Measures a release build of Ironhull.
 #[derive(Debug, Parser)]
@@ -110,6 +111,7 @@ impl Bench {
                 "reads" => reads::measure(self, figures).await,
                 "pods" => node::pods(self, figures).await,
                 "paths" => paths::measure(self, figures).await,
+                "names" => names::measure(self, figures).await,
                 _ => node::services(self, figures).await,
             };
             measured.with_context(|| format!("measuring {name}"))?;

@@ -12,6 +12,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     host::require_root()?;
     host::install_for_up()?;
     host::install_for_tests()?;
+    host::install_for_bench()?;
     println!("building (the first time takes some minutes)");
     run_command(&mut cargo(&["build", "--release", "--package", "ironhull", "--package", "bench"]))?;
     let image = up::pack_sample()?;

@@ -17,6 +17,9 @@ const FOR_UP: [(&str, &str); 5] = [
     ("python3-pip", ""),
 ];
 
+/// Debian packages that `bench` measures beside ours.
+const FOR_BENCH: [(&str, &str); 1] = [("dnsmasq-base", "/usr/sbin/dnsmasq")];
+
 /// Debian packages for the tests.
 const FOR_TESTS: [(&str, &str); 10] = [
     ("docker-registry", "/usr/bin/docker-registry"),
@@ -49,6 +52,11 @@ pub(crate) fn install_for_up() -> Result<()> {
 /// Installs what the tests need besides.
 pub(crate) fn install_for_tests() -> Result<()> {
     install(&FOR_TESTS)
+}
+
+/// Installs what the measurements need besides.
+pub(crate) fn install_for_bench() -> Result<()> {
+    install(&FOR_BENCH)
 }
 
 fn install(packages: &[(&str, &str)]) -> Result<()> {
