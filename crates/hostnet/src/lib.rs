@@ -1,7 +1,8 @@
 //! What the network crates need of the host, in one place.
 //!
 //! - [`elements`] knows what a change of plans changes in the kernel's sets and maps;
-//! - [`nft`] hands nftables transactions to the kernel;
+//! - [`nft`] hands nftables transactions to the kernel, and tells when others change our tables;
+//! - [`netlink`] takes messages of the kernel apart;
 //! - [`NetNs`] is a network namespace, and runs code inside it without moving the caller's thread;
 //! - [`sysctl::Journal`] changes kernel settings so that they can be put back;
 //! - [`state`] keeps small records on disk, replaced atomically.
@@ -11,6 +12,7 @@
 //! It must not know Kubernetes, pods or services: `network` and `proxy` decide, this crate carries out.
 
 pub mod elements;
+pub mod netlink;
 mod netns;
 pub mod nft;
 pub mod state;

@@ -2,12 +2,19 @@
 //!
 //! A transaction is a text in nft's language, given on standard input. The kernel takes all of it or nothing.
 //! The program inherits the calling thread's network namespace.
+//!
+//! Tables can be changed by anybody who may change packet rules: firewall services flush what they do not know. A
+//! [`Watch`] tells whoever keeps a table that somebody else touched it.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+mod watch;
+
+pub use watch::{Change, Watch};
 
 /// Directories that are searched after those in `PATH`: a service manager often leaves them out.
 const SYSTEM_DIRECTORIES: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
@@ -56,13 +63,9 @@ pub async fn output(arguments: &[&str]) -> Result<String, NftError> {
 
 async fn run(arguments: &[&str], input: &str) -> Result<String, NftError> {
     let program = find_program("nft").ok_or(NftError::Missing)?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = watch::note_own(|| command.kill_on_drop(true).spawn())?;
     let mut stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin.take() {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use hostnet::netlink::{HEADER, NETFILTER_HEADER, aligned, attributes, messages};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
@@ -24,10 +25,6 @@ const FLAG_ACK: u16 = 4;
 const FLAGS_DUMP: u16 = 0x300;
 const MESSAGE_ERROR: u16 = 2;
 const MESSAGE_DONE: u16 = 3;
-/// Bytes of a netlink header, and of the netfilter header behind it.
-const HEADER: usize = 16;
-const NETFILTER_HEADER: usize = 4;
-const ATTRIBUTE_HEADER: usize = 4;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
@@ -134,30 +131,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// The attributes in `bytes`: type, the whole attribute, its body. Ends at the first that is damaged.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8], &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        // The upper two bits are flags (nested, byte order).
-        let kind = u16_at(bytes, 2)? & 0x3fff;
-        let whole = bytes.get(..length).filter(|_| length >= ATTRIBUTE_HEADER)?;
-        bytes = bytes.get(aligned(length)..).unwrap_or_default();
-        Some((kind, whole, &whole[ATTRIBUTE_HEADER..]))
-    })
-}
-
-fn aligned(length: usize) -> usize {
-    length.next_multiple_of(4)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
-    Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
 fn request(socket: &OwnedFd, kind: u16, flags: u16, family: u8, body: &[u8]) -> Result<(), Errno> {
     let length = HEADER + NETFILTER_HEADER + aligned(body.len());
     let mut message = Vec::with_capacity(length);
@@ -177,20 +150,18 @@ fn receive(socket: &OwnedFd, mut flow: impl FnMut(&[u8])) -> Result<(), Errno> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let mut rest = &buffer[..received];
-        while let Some(length) = i32_at(rest, 0).and_then(|l| usize::try_from(l).ok()) {
-            let message = rest.get(..length).filter(|_| length >= HEADER).ok_or(Errno::EBADMSG)?;
-            match u16_at(message, 4) {
-                Some(MESSAGE_DONE) => return Ok(()),
-                Some(MESSAGE_ERROR) => {
-                    return match i32_at(message, HEADER) {
+        for message in messages(&buffer[..received]) {
+            match message.kind() {
+                MESSAGE_DONE => return Ok(()),
+                MESSAGE_ERROR => {
+                    let code = message.body().get(..4).and_then(|bytes| bytes.try_into().ok());
+                    return match code.map(i32::from_ne_bytes) {
                         Some(0) => Ok(()),
                         error => Err(Errno::from_raw(error.unwrap_or_default().saturating_neg())),
                     };
                 }
-                _ => flow(message.get(HEADER + NETFILTER_HEADER..).unwrap_or_default()),
+                _ => flow(message.netfilter_attributes()),
             }
-            rest = rest.get(aligned(length)..).unwrap_or_default();
         }
     }
 }

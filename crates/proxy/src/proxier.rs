@@ -162,6 +162,16 @@ impl Proxier {
         }
     }
 
+    /// Notes that the kernel's rules may not be what was written: the next [`Proxier::sync`] writes all anew.
+    pub fn invalidate(&mut self) {
+        self.rebuild = true;
+    }
+
+    /// The tables that it keeps, each family and name in nft's words.
+    pub fn tables(&self) -> Vec<(&'static str, &str)> {
+        self.place.families.iter().map(|family| (family.nft(), self.table.as_str())).collect()
+    }
+
     /// Brings the kernel up to date, in one transaction, and ends UDP flows to endpoints that are gone.
     ///
     /// # Errors
@@ -287,11 +297,17 @@ impl Proxier {
         let pending = std::mem::take(&mut self.pending);
         if std::mem::take(&mut self.rebuild) {
             self.kernel = Kernel::default();
+            let mut stale = BTreeMap::new();
             for plan in self.services.values().map(|entry| &entry.plan) {
+                // While rules missed, or before the first, flows began that nothing translated.
+                stale.extend(plan.udp.iter().map(|(front, targets)| (*front, targets.clone())));
                 self.kernel.chains.extend(plan.chains.keys().cloned());
                 self.kernel.sets.extend(plan.sets.keys().cloned());
                 self.kernel.picks.extend(plan.picks.iter().copied());
             }
+            stale.extend(pending.stale);
+            self.elements.commit();
+            return stale;
         } else {
             mark(&mut self.kernel.chains, pending.chains);
             mark(&mut self.kernel.sets, pending.sets);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Informers, Selection};
+use hostnet::nft;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -44,26 +45,55 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
 }
 
 /// Runs a proxy until it is dropped. Nothing is written before all services and endpoints are known, so that a
-/// restart does not take rules away; changes that come while a transaction runs make up the next one.
+/// restart does not take rules away; changes that come while a transaction runs make up the next one. When another
+/// program touches the tables, they are written afresh.
 pub async fn run(config: ProxyConfig, informers: &Informers) {
     let mailbox = Arc::new(Mailbox::default());
     subscribe(&config, informers, &mailbox).await;
     let mut proxier = Proxier::new(&config);
+    let mut watch = open_watch(&proxier);
     let mut retry_after = RETRY_AFTER;
     loop {
         let inbox = std::mem::take(&mut *mailbox.inbox.lock());
         deliver(inbox, &mut proxier);
-        match proxier.sync().await {
-            Ok(()) => {
-                retry_after = RETRY_AFTER;
-                mailbox.changed.notified().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot write the service rules");
-                tokio::time::sleep(retry_after).await;
-                retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
+        if let Err(error) = proxier.sync().await {
+            tracing::error!(%error, "cannot write the service rules");
+            tokio::time::sleep(retry_after).await;
+            retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
+            continue;
+        }
+        retry_after = RETRY_AFTER;
+        tokio::select! {
+            () = mailbox.changed.notified() => {}
+            change = tampered(&mut watch) => match change {
+                Ok(change) => {
+                    tracing::warn!("{change} changed the service rules; they are written afresh");
+                    proxier.invalidate();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "lost sight of the service rules; looking again");
+                    watch = open_watch(&proxier);
+                    proxier.invalidate();
+                }
             }
         }
+    }
+}
+
+/// A watch over the proxy's tables; `None`, and a word about it, where the kernel grants none.
+fn open_watch(proxier: &Proxier) -> Option<nft::Watch> {
+    let watch = nft::Watch::open(&proxier.tables());
+    watch
+        .inspect_err(|error| {
+            tracing::warn!(%error, "nobody watches the service rules: if another program changes them, they stay so");
+        })
+        .ok()
+}
+
+async fn tampered(watch: &mut Option<nft::Watch>) -> std::io::Result<nft::Change> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -151,6 +181,11 @@ mod tests {
             nft::delete_tables(&[("ip", "wired")]).await.unwrap();
             server.put(&service(82));
             appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
+            for damage in ["delete element ip wired services { 10.43.0.5 . tcp . 82 }", "flush ruleset"] {
+                let status = std::process::Command::new("nft").args(damage.split(' ')).status().unwrap();
+                assert!(status.success());
+                appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
+            }
             proxy.abort();
         };
         NetNs::create().unwrap().block_on(run_all).unwrap();

@@ -1,0 +1,280 @@
+//! Tells when somebody else changes our tables.
+//!
+//! The kernel tells every listener of the group `NFNLGRP_NFTABLES` what each transaction changed, and at its end
+//! which process carried it out. A transaction is ours if [`super::apply`] of this process ran it: it is known by
+//! the netlink port of nft's socket, which is nft's process id as this process sees it, or by the process id
+//! that the kernel tells, which is the one of the initial PID namespace. Either suffices: the first differs
+//! when that port was taken, the second when this process runs in a PID namespace.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+use tokio::time::Instant;
+
+use crate::netlink::{self, Message};
+
+/// `NFNLGRP_NFTABLES` as a bit of a netlink address.
+const GROUP_NFTABLES: u32 = 1 << 6;
+/// `NFNL_SUBSYS_NFTABLES`.
+const SUBSYSTEM: u8 = 10;
+/// `NFT_MSG_NEWGEN`: the end of a transaction.
+const NEW_GENERATION: u8 = 15;
+/// `NFTA_GEN_PROC_PID` and `NFTA_GEN_PROC_NAME`.
+const GENERATION_PROCESS: u16 = 2;
+const GENERATION_PROGRAM: u16 = 3;
+/// The attribute that names the table in messages about tables, chains, rules, sets, elements, objects and
+/// flow tables: the same number in all of them.
+const TABLE_NAME: u16 = 1;
+/// Room for notifications that have not been read: those of a transaction with some hundred thousand elements,
+/// which the kernel sends all at once. It is a limit, not an allocation.
+const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
+/// So many of our own transactions are remembered, for so long: a listener is not as late as that, and process
+/// ids come back only after some thousand others.
+const OWN_MAX: usize = 256;
+const OWN_FOR: Duration = Duration::from_secs(120);
+
+/// How long a change waits to be told after another one: so much after the first, doubled for each further one up to the
+/// most, until nobody changed anything for a while. Two programs that undo each other's work do it slowly.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+const PEACE: Duration = Duration::from_secs(60);
+
+/// The nft processes that this process started, the youngest last, with the time of it.
+static OWN: parking_lot::Mutex<VecDeque<(u32, Instant)>> = parking_lot::Mutex::new(VecDeque::new());
+
+/// Notes the nft process that `spawn` starts as ours.
+///
+/// The lock is held over the start, so that nobody judges a transaction between the start and the note.
+pub(super) fn note_own(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    let mut own = OWN.lock();
+    let child = spawn()?;
+    own.extend(child.id().map(|id| (id, Instant::now())));
+    let excess = own.len().saturating_sub(OWN_MAX);
+    own.drain(..excess);
+    Ok(child)
+}
+
+fn is_own(processes: [u32; 2]) -> bool {
+    let mut own = OWN.lock();
+    own.retain(|(_, started)| started.elapsed() < OWN_FOR);
+    own.iter().any(|(id, _)| processes.contains(id))
+}
+
+/// A listener for changes that others make to some tables of the network namespace in which it was opened.
+///
+/// ```no_run
+/// # async fn heal() {}
+/// # async fn example() -> std::io::Result<()> {
+/// let mut watch = hostnet::nft::Watch::open(&[("ip", "mine"), ("ip6", "mine")])?;
+/// loop {
+///     let change = watch.changed().await?;
+///     tracing::warn!("{change} changed the table `mine`; writing it afresh");
+///     heal().await; // by nft::apply, which does not wake the watch
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    socket: AsyncFd<OwnedFd>,
+    reader: Reader,
+}
+
+#[derive(Debug)]
+struct Reader {
+    /// Families, as numbers, and names.
+    tables: Vec<(u8, String)>,
+    buffer: Vec<u8>,
+    state: State,
+    pacing: Pacing,
+}
+
+/// What was read of a transaction that has not ended.
+#[derive(Debug, Default)]
+struct State {
+    /// The socket port behind the transaction of which messages about our tables came; its end is still to come.
+    touched: Option<u32>,
+    /// Notifications were lost.
+    lost: bool,
+}
+
+/// When the next change may be told.
+#[derive(Debug, Default)]
+struct Pacing {
+    /// A change that was read but not told yet.
+    waiting: Option<Change>,
+    last: Option<Instant>,
+    pause: Duration,
+}
+
+/// Who changed a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The name of the program and its process id in the initial PID namespace; `None` if the notification was lost.
+    pub by: Option<(String, u32)>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            Some((program, process)) => write!(f, "the program {program:?} (process {process})"),
+            None => f.write_str("an unknown program"),
+        }
+    }
+}
+
+impl Watch {
+    /// Listens, from now on, for changes of `tables`, each `(family, name)` in nft's words. They need not exist.
+    ///
+    /// # Errors
+    /// What the kernel refuses: it takes CAP_NET_ADMIN. A family that nft does not know is `InvalidInput`.
+    pub fn open(tables: &[(&str, &str)]) -> io::Result<Watch> {
+        let numbered = |(family, name): &(&str, &str)| Ok((family_number(family)?, (*name).to_owned()));
+        let tables = tables.iter().map(numbered).collect::<io::Result<_>>()?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
+        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUP_NFTABLES))?;
+        // SAFETY: the `OwnedFd` owns its descriptor, which stays open and the same while the `AsyncFd` holds it.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE)? };
+        let (buffer, state, pacing) = (vec![0; 1 << 16], State::default(), Pacing::default());
+        Ok(Watch { socket, reader: Reader { tables, buffer, state, pacing } })
+    }
+
+    /// Waits until somebody else has changed one of the tables, in any way: deleted it, flushed it, added a rule
+    /// or removed an element. Many changes before the call are one, and one that comes soon after another is told
+    /// later, up to half a minute. Nothing is lost where the future is dropped.
+    ///
+    /// When notifications overflow their buffer in the wake of a transaction of our own, that transaction is
+    /// taken for the cause, so that writing a very large table does not look like a reason to write it again.
+    ///
+    /// # Errors
+    /// If the socket fails, which a new watch may cure.
+    pub async fn changed(&mut self) -> io::Result<Change> {
+        while self.reader.pacing.waiting.is_none() {
+            let mut ready = self.socket.readable().await?;
+            self.reader.read(self.socket.get_ref())?;
+            ready.clear_ready();
+        }
+        tokio::time::sleep_until(self.reader.pacing.next()).await;
+        // What came during the pause is healed with the rest.
+        self.reader.read(self.socket.get_ref())?;
+        let change = self.reader.pacing.waiting.take().unwrap_or(Change { by: None });
+        self.reader.pacing.told();
+        Ok(change)
+    }
+}
+
+impl Reader {
+    /// Reads all that is there, until nothing is left, without waiting.
+    fn read(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        loop {
+            match recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Ok(length) => {
+                    let change = self.state.take(&self.buffer[..length], &self.tables, is_own);
+                    self.pacing.waiting = change.or(self.pacing.waiting.take());
+                }
+                Err(Errno::ENOBUFS) => self.state.lost = true,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if std::mem::take(&mut self.state.lost) && OWN.lock().is_empty() {
+            self.pacing.waiting.get_or_insert(Change { by: None });
+        }
+        Ok(())
+    }
+}
+
+impl Pacing {
+    /// The time from which on a change may be told.
+    fn next(&self) -> Instant {
+        self.last.map_or_else(Instant::now, |last| last + self.pause)
+    }
+
+    fn told(&mut self) {
+        let at_peace = self.last.is_none_or(|last| last.elapsed() > PEACE + self.pause);
+        self.pause = if at_peace { PAUSE } else { (self.pause * 2).min(PAUSE_MAX) };
+        self.last = Some(Instant::now());
+    }
+}
+
+impl State {
+    /// Takes what one `recv` brought. A change that comes before the end of what it brought is reported in place of
+    /// all that follow there, as the answer to any of them is the same.
+    fn take(
+        &mut self,
+        received: &[u8],
+        tables: &[(u8, String)],
+        is_own: impl Fn([u32; 2]) -> bool,
+    ) -> Option<Change> {
+        let mut change = None;
+        for message in netlink::messages(received) {
+            let [subsystem, kind] = message.kind().to_be_bytes();
+            if subsystem != SUBSYSTEM {
+                continue;
+            }
+            if kind != NEW_GENERATION {
+                if concerns(message, tables) {
+                    self.touched = Some(message.port());
+                }
+            } else if let Some(port) = self.touched.take() {
+                let (process, program) = process_of(message);
+                if !is_own([port, process]) {
+                    change = Some(Change { by: Some((program, process)) });
+                }
+            }
+        }
+        change
+    }
+}
+
+/// Whether a message is about one of the tables.
+fn concerns(message: Message<'_>, tables: &[(u8, String)]) -> bool {
+    let mut attributes = netlink::attributes(message.netfilter_attributes());
+    let table = attributes.find(|(kind, ..)| *kind == TABLE_NAME).map(|(.., name)| name);
+    let Some(table) = table.and_then(|name| name.strip_suffix(b"\0")) else { return false };
+    tables.iter().any(|(family, name)| *family == message.netfilter_family() && name.as_bytes() == table)
+}
+
+/// The process and program behind a transaction, from the message about its end.
+fn process_of(message: Message<'_>) -> (u32, String) {
+    let (mut process, mut program) = (0, String::new());
+    for (kind, _, body) in netlink::attributes(message.netfilter_attributes()) {
+        match kind {
+            GENERATION_PROCESS => process = body.try_into().map_or(0, u32::from_be_bytes),
+            GENERATION_PROGRAM => {
+                program = String::from_utf8_lossy(body).trim_end_matches('\0').to_owned();
+            }
+            _ => {}
+        }
+    }
+    (process, program)
+}
+
+/// nft's word for a family as the kernel's number (`linux/netfilter.h`).
+fn family_number(family: &str) -> io::Result<u8> {
+    match family {
+        "inet" => Ok(1),
+        "ip" => Ok(2),
+        "arp" => Ok(3),
+        "netdev" => Ok(5),
+        "bridge" => Ok(7),
+        "ip6" => Ok(10),
+        other => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("nft knows no family {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
