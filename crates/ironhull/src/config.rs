@@ -1,13 +1,17 @@
 //! The flags, validated once.
 
 use std::net::{IpAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
 use crate::cluster::ClusterSettings;
 use crate::flags::{NodeFlags, ServerFlags};
+
+/// Where state is kept unless a flag says otherwise.
+pub const DATA_DIR: &str = "/var/lib/ironhull";
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 4] = ["dns", "proxy", "scheduler", "controllers"];
@@ -106,6 +110,17 @@ impl NodeSettings {
         })
     }
 
+    /// The cgroup of all pods. Instances on one machine, each on a host network of its own, have different data
+    /// directories, and by that no cgroup in common: one may be reset while the other runs.
+    pub fn cgroup_root(&self) -> String {
+        if self.data_dir == Path::new(DATA_DIR) {
+            return "/ironhull".to_owned();
+        }
+        let digest = Sha256::digest(self.data_dir.as_os_str().as_encoded_bytes());
+        let [a, b, c, d, ..] = <[u8; 32]>::from(digest);
+        format!("/ironhull-{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+
     /// The node's primary address.
     pub fn node_ip(&self) -> IpAddr {
         self.node_ips[0]
@@ -201,6 +216,14 @@ mod tests {
         let config = validate(&[]).unwrap();
         assert!(config.agent && config.node.runs("dns"));
         assert_eq!(config.listen.port(), 6443);
+    }
+
+    #[test]
+    fn instances_have_cgroups_of_their_own() {
+        let root = |flags: &[&str]| validate(flags).unwrap().node.cgroup_root();
+        assert_eq!(root(&[]), "/ironhull");
+        let (one, two) = (root(&["--data-dir=/srv/one"]), root(&["--data-dir=/srv/two"]));
+        assert!(one.starts_with("/ironhull-") && one != two, "{one} {two}");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub enum Command {
 #[command(args_override_self = true)]
 pub struct ServerFlags {
     /// Where state is kept.
-    #[arg(long, default_value = "/var/lib/ironhull")]
+    #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
     /// The address to listen at.
     #[arg(long, default_value = "0.0.0.0")]
@@ -109,7 +109,7 @@ pub struct NodeFlags {
 #[derive(Debug, Args)]
 pub struct ImageFlags {
     /// Where state is kept.
-    #[arg(long, global = true, default_value = "/var/lib/ironhull")]
+    #[arg(long, global = true, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -144,7 +144,7 @@ pub enum ImageCommand {
 #[derive(Debug, Args)]
 pub struct ResetFlags {
     /// Where state is kept.
-    #[arg(long, default_value = "/var/lib/ironhull")]
+    #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
 }
 

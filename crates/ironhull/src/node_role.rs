@@ -79,7 +79,7 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls) -> NodeConfig {
     agent.node_ips.clone_from(&settings.node_ips);
     agent.log_dir = settings.data_dir.join("logs");
     agent.seccomp_dir = settings.data_dir.join("seccomp");
-    agent.cgroup_root = "/ironhull".to_owned();
+    agent.cgroup_root = settings.cgroup_root();
     agent.port = settings.kubelet_port;
     agent.cluster_dns.clone_from(&settings.cluster.cluster_dns);
     agent.cluster_domain.clone_from(&settings.cluster.cluster_domain);

@@ -163,6 +163,9 @@ pub enum EngineError {
     /// The program for shims cannot be opened.
     #[error("prepare the shim's program: {0}")]
     ShimProgram(#[source] io::Error),
+    /// The machine's cgroup hierarchies are not mounted and cannot be.
+    #[error("find the machine's cgroups: {0}")]
+    Cgroups(#[source] io::Error),
     /// Something could not be removed.
     #[error("remove {what}: {message}")]
     Remove {
@@ -172,6 +175,9 @@ pub enum EngineError {
         message: String,
     },
 }
+
+/// Where hierarchies are mounted, below the engine's root, if the machine shows none.
+const CGROUPS: &str = "cgroups";
 
 /// The embedded container engine; cheap to clone.
 #[derive(Clone)]
@@ -201,6 +207,7 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let records = |source| EngineError::Records { path: options.root.clone(), source };
         let store = Store::open(&options.root).map_err(records)?;
+        crate::shim::cgroup::mount_missing(&options.root.join(CGROUPS)).map_err(EngineError::Cgroups)?;
         let shim_program = ShimProgram::open(&options.shim_program, options.shim_arguments)
             .map_err(EngineError::ShimProgram)?;
         let engine = Engine(Arc::new(Inner {
@@ -229,6 +236,7 @@ impl Engine {
         }
         self.remove_parent_cgroups();
         let root = self.0.store.root();
+        crate::shim::cgroup::unmount(&root.join(CGROUPS)).map_err(EngineError::Cgroups)?;
         match std::fs::remove_dir_all(root) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(EngineError::Records { path: root.to_owned(), source: error })

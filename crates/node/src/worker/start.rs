@@ -66,10 +66,7 @@ impl<'a> Starter<'a> {
         if let Err(failure) = &result {
             let Waiting { reason, message } = &failure.waiting;
             let text = match *reason {
-                "ErrImagePull"
-                | "ImagePullBackOff"
-                | "ErrImageNeverPull"
-                | "InvalidImageName"
+                "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
                 | "ImageInspectError" => format!("Error: {reason}"),
                 "PostStartHookError" => return result,
                 _ => format!("Error: {message}"),

@@ -9,11 +9,14 @@ mod v1;
 mod v2;
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{Pid, Signal};
 
 use super::protocol::Resources;
@@ -45,6 +48,46 @@ fn detect(mountinfo: &str) -> io::Result<Hierarchies> {
         .and_then(|line| line.split(' ').nth(4))
         .map(|mount_point| Hierarchies::V2(PathBuf::from(mount_point)))
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no cgroup hierarchy is mounted"))
+}
+
+/// Mounts the hierarchies below `directory` where this mount namespace shows none. That is so under
+/// `ip netns exec`, which lays a fresh `/sys` over the machine's.
+pub(crate) fn mount_missing(directory: &Path) -> io::Result<()> {
+    if hierarchies().is_ok() {
+        return Ok(());
+    }
+    for (name, kind, options) in missing_mounts(&fs::read_to_string("/proc/self/cgroup")?) {
+        let target = directory.join(name);
+        fs::create_dir_all(&target)?;
+        let options = CString::new(options)?;
+        rustix::mount::mount(kind, &target, kind, MountFlags::empty(), options.as_c_str())?;
+    }
+    hierarchies().map(drop)
+}
+
+/// Undoes [`mount_missing`]; the process should end afterwards.
+pub(crate) fn unmount(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        match rustix::mount::unmount(entry?.path(), UnmountFlags::DETACH) {
+            // Mounted in the former mount namespace only.
+            Err(Errno::INVAL) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// What to mount, from `/proc/self/cgroup`: name, file system and options of each hierarchy. The one without
+/// controllers, v2's, counts only where there is no other.
+fn missing_mounts(membership: &str) -> Vec<(&str, &'static str, &str)> {
+    let controllers = membership.lines().filter_map(|line| line.split(':').nth(1));
+    let v1 = controllers.filter(|names| !names.is_empty() && !names.starts_with("name="));
+    let v1: Vec<_> = v1.map(|names| (names, "cgroup", names)).collect();
+    if v1.is_empty() { vec![("unified", "cgroup2", "")] } else { v1 }
 }
 
 /// Counters of a cgroup. Bytes and nanoseconds.
@@ -219,6 +262,14 @@ mod tests {
                       31 29 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
         assert!(matches!(detect(hybrid).unwrap(), Hierarchies::V1(_)));
         assert!(detect("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n").is_err());
+    }
+
+    #[test]
+    fn hierarchies_that_are_not_mounted_are_known_from_membership() {
+        let hybrid = "4:memory:/a\n3:name=systemd:/\n2:cpu,cpuacct:/\n0::/\n";
+        let expected = [("memory", "cgroup", "memory"), ("cpu,cpuacct", "cgroup", "cpu,cpuacct")];
+        assert_eq!(missing_mounts(hybrid), expected);
+        assert_eq!(missing_mounts("0::/user.slice\n"), [("unified", "cgroup2", "")]);
     }
 
     /// Removed with what is in it, whatever happens.
