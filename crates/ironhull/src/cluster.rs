@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use network::overlay::BackendType;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a cluster. The server has them from its flags; every other node learns them from the server.
@@ -17,4 +18,7 @@ pub struct ClusterSettings {
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's DNS domain.
     pub cluster_domain: String,
+    /// How packets of pods travel between nodes.
+    #[serde(default)]
+    pub backend: BackendType,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::ClusterSettings;
@@ -27,6 +28,8 @@ pub struct NodeSettings {
     pub node_ips: Vec<IpAddr>,
     /// The port of the node's own API.
     pub kubelet_port: u16,
+    /// The MTU of pods' links, in bytes; `None` takes what there is.
+    pub mtu: Option<u32>,
     /// What is left out.
     pub disabled: Vec<String>,
     /// What all machines of the cluster agree on.
@@ -61,8 +64,13 @@ impl ServerConfig {
             service_cidrs: networks("--service-cidr", &flags.service_cidrs)?,
             cluster_dns: flags.cluster_dns,
             cluster_domain: flags.cluster_domain,
+            backend: flags.flannel_backend,
         };
         check_networks(&cluster)?;
+        ensure!(
+            cluster.backend != BackendType::Udp,
+            "--flannel-backend udp is not there yet: take vxlan or host-gw"
+        );
         for part in &flags.disable {
             ensure!(PARTS.contains(&part.as_str()), "--disable {part}: the parts are {}", PARTS.join(", "));
         }
@@ -105,6 +113,7 @@ impl NodeSettings {
             node_name,
             node_ips,
             kubelet_port: flags.kubelet_port,
+            mtu: flags.mtu,
             disabled,
             cluster,
         })

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use network::overlay::BackendType;
 
 /// Where the config file is unless `IRONHULL_CONFIG` says otherwise.
 const CONFIG_FILE: &str = "/etc/ironhull/config.yaml";
@@ -80,6 +81,9 @@ pub struct ServerFlags {
     /// The cluster's DNS domain.
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// How packets of pods travel between nodes: vxlan, host-gw, udp or none.
+    #[arg(long, default_value_t = BackendType::Vxlan)]
+    pub flannel_backend: BackendType,
     /// Run no pods on this machine.
     #[arg(long)]
     pub disable_agent: bool,
@@ -103,6 +107,9 @@ pub struct NodeFlags {
     /// The port of the node's own API.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+    /// The MTU of pods' links; what the uplink and the backend leave by default.
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u32>,
 }
 
 /// Flags of `ironhull image`.

@@ -25,6 +25,7 @@ mod image;
 mod kubeconfig;
 mod local;
 mod node_role;
+mod overlay;
 mod pod_network;
 mod reset;
 mod server;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster_dns;
 use crate::config::NodeSettings;
 use crate::image::open_store;
+use crate::overlay;
 use crate::pod_network::NodeNetwork;
 
 /// A node's ways to the API server, in one process or across a network. Who makes it decides which.
@@ -51,6 +52,7 @@ pub async fn start(
     )
     .await
     .context("cannot open the container engine")?;
+    overlay::start(settings, &access, &network, stop, tasks);
     start_proxy(settings, &access, stop, tasks);
     start_dns(settings, &access, &network, stop, tasks);
     let informers = Informers::new(access.node.clone());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use network::{HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, Protocol};
+use network::{HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, Protocol, overlay};
 use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
@@ -20,6 +20,8 @@ use crate::config::NodeSettings;
 pub struct NodeNetwork {
     state_dir: PathBuf,
     cluster: ClusterSettings,
+    node_ip: IpAddr,
+    mtu: Option<u32>,
     lock: Arc<HostLock>,
     network: watch::Sender<Option<Arc<LocalNetwork>>>,
     /// Held while the network is set up, so that it is set up once.
@@ -35,6 +37,8 @@ impl NodeNetwork {
         Ok(NodeNetwork {
             state_dir: settings.data_dir.join("network"),
             cluster: settings.cluster.clone(),
+            node_ip: settings.node_ip(),
+            mtu: settings.mtu,
             lock: Arc::new(HostLock::take()?),
             network: watch::Sender::new(None),
             setting_up: tokio::sync::Mutex::default(),
@@ -95,7 +99,11 @@ impl PodNetwork for NodeNetwork {
             text.trim().parse().map_err(wrong)
         };
         let pod_subnets = pod_cidr.split(',').map(parse).collect::<Result<Vec<IpNet>, CriError>>()?;
+        let mtu = overlay::pod_mtu(self.cluster.backend, self.node_ip, &pod_subnets, self.mtu)
+            .await
+            .map_err(|error| CriError::internal("set up the node's network", error))?;
         let config = LocalConfig {
+            mtu: Some(mtu),
             service_subnets: self.cluster.service_cidrs.clone(),
             ..LocalConfig::new(&self.state_dir, pod_subnets, self.cluster.cluster_cidrs.clone())
         };

@@ -1,10 +1,12 @@
 //! The packet rules of the pod network, as nftables text.
 //!
 //! One table of family `inet`:
-//! - pods reach what is outside of the cluster with the node's address (masquerade);
+//! - pods reach what is outside of the cluster with the node's address (masquerade), but other nodes with their own,
+//!   where the way back is known to lead to them (`nodes4`, `nodes6`);
 //! - host ports lead to pods, also from the node itself and from its loopback addresses;
 //! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -91,6 +93,22 @@ impl Rules<'_> {
         self.change("delete", addresses, ports)
     }
 
+    /// The transaction that makes `nodes` the addresses towards which pods keep theirs.
+    pub(crate) fn nodes(&self, nodes: &BTreeSet<IpAddr>) -> String {
+        let table = self.table;
+        let mut text = String::new();
+        for ipv4 in [true, false] {
+            let set = node_set(ipv4);
+            let of_family = nodes.iter().filter(|node| node.is_ipv4() == ipv4).map(IpAddr::to_string);
+            let elements = of_family.collect::<Vec<_>>().join(", ");
+            let _ = writeln!(text, "flush set inet {table} {set}");
+            if !elements.is_empty() {
+                let _ = writeln!(text, "add element inet {table} {set} {{ {elements} }}");
+            }
+        }
+        text
+    }
+
     fn change(&self, verb: &str, addresses: &[IpAddr], ports: &[HostPort]) -> String {
         // Only a pod with host ports can come back to itself by this table's doing.
         let addresses = if ports.is_empty() { &[] } else { addresses };
@@ -120,6 +138,8 @@ impl Rules<'_> {
             let mut cluster = of_family(self.cluster_subnets);
             cluster.push(multicast.to_owned());
             let (pods, cluster) = (pods.join(", "), cluster.join(", "));
+            let set = node_set(ip == "ip");
+            let _ = writeln!(text, "    {ip} saddr {{ {pods} }} {ip} daddr @{set} return");
             let _ = writeln!(
                 text,
                 "    {ip} saddr {{ {pods} }} {ip} daddr != {{ {cluster} }} masquerade fully-random"
@@ -127,6 +147,10 @@ impl Rules<'_> {
         }
         text
     }
+}
+
+fn node_set(ipv4: bool) -> &'static str {
+    if ipv4 { "nodes4" } else { "nodes6" }
 }
 
 fn family(address: IpAddr) -> usize {
@@ -155,6 +179,8 @@ table inet @TABLE@ {
   map hostports6 { type inet_proto . inet_service : ipv6_addr . inet_service; }
   map hostports_on4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   map hostports_on6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+  set nodes4 { type ipv4_addr; }
+  set nodes6 { type ipv6_addr; }
   set hairpin4 { type ipv4_addr . ipv4_addr; }
   set hairpin6 { type ipv6_addr . ipv6_addr; }
   chain guard {

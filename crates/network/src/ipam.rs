@@ -22,6 +22,9 @@ pub struct Lease {
     pub addresses: Vec<IpAddr>,
     /// The ports of the host that lead to the pod.
     pub host_ports: Vec<HostPort>,
+    /// Where the pod's network namespace is. Records of former versions lack it.
+    #[serde(default)]
+    pub namespace: Option<PathBuf>,
 }
 
 /// Why no lease was given or released.
@@ -105,11 +108,19 @@ impl Ipam {
         &self.record.leases
     }
 
-    /// Leases addresses and host ports to `sandbox`. If it has a lease, its addresses stay.
-    pub(crate) fn lease(&mut self, sandbox: &str, host_ports: &[HostPort]) -> Result<Lease, IpamError> {
+    /// Leases addresses and host ports to `sandbox`. If it has a lease, its addresses stay, and its namespace unless
+    /// another one is named.
+    pub(crate) fn lease(
+        &mut self,
+        sandbox: &str,
+        host_ports: &[HostPort],
+        namespace: Option<&Path>,
+    ) -> Result<Lease, IpamError> {
         self.check_host_ports(sandbox, host_ports)?;
         let mut next = self.record.clone();
-        let addresses = match next.leases.get(sandbox) {
+        let former = next.leases.get(sandbox);
+        let namespace = namespace.or_else(|| former?.namespace.as_deref()).map(Path::to_owned);
+        let addresses = match former {
             Some(lease) => lease.addresses.clone(),
             None => {
                 let taken: BTreeSet<IpAddr> =
@@ -122,7 +133,7 @@ impl Ipam {
                 free
             }
         };
-        let lease = Lease { addresses, host_ports: host_ports.to_vec() };
+        let lease = Lease { addresses, host_ports: host_ports.to_vec(), namespace };
         next.leases.insert(sandbox.to_owned(), lease.clone());
         self.commit(next)?;
         Ok(lease)

@@ -1,7 +1,8 @@
 //! The pod network of a node.
 //!
 //! [`LocalNetwork`] is the node's own part: it gives each pod sandbox its addresses and its link, and lets pods
-//! reach each other, their node, and the world. Traffic to other nodes' pods leaves by ordinary routes.
+//! reach each other, their node, and the world. Traffic to other nodes' pods leaves by ordinary routes, which
+//! [`overlay`] keeps.
 //!
 //! ```text
 //!   pod netns               host netns
@@ -28,10 +29,13 @@ mod foreign;
 mod ipam;
 mod link;
 mod local;
+mod lock;
+pub mod overlay;
 mod preflight;
 
 pub use firewall::{HostPort, Protocol};
 pub use ipam::{IpamError, Lease};
 pub use link::LinkError;
-pub use local::{HostLock, LocalConfig, LocalNetwork, NetworkError, reset};
+pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};
+pub use lock::HostLock;
 pub use preflight::{PreflightError, preflight};

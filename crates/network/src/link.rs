@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use futures::TryStreamExt;
 use hostnet::NetNs;
 use ipnet::IpNet;
-use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -30,12 +30,22 @@ pub struct LinkError {
 }
 
 impl LinkError {
-    fn new(action: impl Into<String>, error: rtnetlink::Error) -> LinkError {
+    pub(crate) fn new(action: impl Into<String>, error: rtnetlink::Error) -> LinkError {
         let source = match error {
             rtnetlink::Error::NetlinkError(message) => message.to_io(),
             other => io::Error::other(other.to_string()),
         };
         LinkError { action: action.into(), source }
+    }
+
+    /// A link that was there a moment ago.
+    pub(crate) fn vanished(name: &str) -> LinkError {
+        LinkError { action: format!("find {name}"), source: io::Error::from(io::ErrorKind::NotFound) }
+    }
+
+    /// True if the kernel has the thing already.
+    pub(crate) fn is_exists(&self) -> bool {
+        self.source.raw_os_error().map(nix::errno::Errno::from_raw) == Some(nix::errno::Errno::EEXIST)
     }
 
     /// True if the kernel knows no such link, address or route.
@@ -69,6 +79,11 @@ impl Netlink {
         Ok(Netlink(handle))
     }
 
+    /// The connection, for requests that only one caller makes.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.0
+    }
+
     /// The link called `name`, if there is one.
     pub(crate) async fn link(&self, name: &str) -> Result<Option<Link>> {
         let mut found = self.0.link().get().match_name(name).execute();
@@ -84,9 +99,7 @@ impl Netlink {
     pub(crate) async fn add_bridge(&self, name: &str, alias: &str) -> Result<()> {
         self.add(LinkBridge::new(name).build(), name).await?;
         // The kernel takes no alias at creation.
-        let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).alias(alias).build();
-        let done = self.0.link().set(message).execute().await;
-        done.map_err(|e| LinkError::new(format!("set the alias of {name}"), e))
+        self.set_alias(name, alias).await
     }
 
     /// Makes a pair of links: `host_name` here and `eth0` in the namespace `pod`.
@@ -127,6 +140,18 @@ impl Netlink {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Names the owner of a link.
+    pub(crate) async fn set_alias(&self, name: &str, alias: &str) -> Result<()> {
+        let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).alias(alias).build();
+        let done = self.0.link().set(message).execute().await;
+        done.map_err(|e| LinkError::new(format!("set the alias of {name}"), e))
+    }
+
+    pub(crate) async fn set_mtu(&self, index: u32, mtu: u32) -> Result<()> {
+        let done = self.0.link().set(LinkUnspec::new_with_index(index).mtu(mtu).build()).execute().await;
+        done.map_err(|e| LinkError::new(format!("set the MTU of a link to {mtu}"), e))
     }
 
     pub(crate) async fn set_up(&self, index: u32) -> Result<()> {
@@ -186,6 +211,28 @@ impl Netlink {
         Ok(self.all_routes().await?.iter().filter_map(destination).collect())
     }
 
+    /// The addresses of all links, each with the index of its link and the length of its prefix.
+    pub(crate) async fn addresses(&self) -> Result<Vec<(u32, IpNet)>> {
+        let found = self.0.address().get().execute().try_collect::<Vec<_>>().await;
+        let found = found.map_err(|e| LinkError::new("list the addresses", e))?;
+        Ok(found.iter().filter_map(address_of).collect())
+    }
+
+    /// The MTU of the link that has `address`.
+    pub(crate) async fn mtu_at(&self, address: IpAddr) -> Result<Option<u32>> {
+        let all = self.addresses().await?;
+        match all.iter().find(|(_, net)| net.addr() == address) {
+            Some((index, _)) => self.mtu(*index).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn mtu(&self, index: u32) -> Result<Option<u32>> {
+        let mut links = self.0.link().get().match_index(index).execute();
+        let found = links.try_next().await.map_err(|e| LinkError::new("look up an uplink", e))?;
+        Ok(found.and_then(|message| link_of(message).mtu))
+    }
+
     /// The smallest MTU of the links that carry default routes, which is what a pod's packets must fit.
     pub(crate) async fn uplink_mtu(&self) -> Result<Option<u32>> {
         let mut smallest = None;
@@ -195,15 +242,13 @@ impl Netlink {
                 continue;
             }
             let Some(index) = output_link(&route) else { continue };
-            let mut links = self.0.link().get().match_index(index).execute();
-            let found = links.try_next().await.map_err(|e| LinkError::new("look up an uplink", e))?;
-            let mtu = found.and_then(|message| link_of(message).mtu);
-            smallest = smallest.into_iter().chain(mtu).min();
+            smallest = smallest.into_iter().chain(self.mtu(index).await?).min();
         }
         Ok(smallest)
     }
 
-    async fn all_routes(&self) -> Result<Vec<RouteMessage>> {
+    /// The routes of both families, of all tables.
+    pub(crate) async fn all_routes(&self) -> Result<Vec<RouteMessage>> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut query = RouteMessage::default();
@@ -219,10 +264,10 @@ impl Netlink {
 pub(crate) async fn configure_pod(addresses: Vec<IpAddr>, gateways: Vec<IpAddr>) -> Result<()> {
     let netlink = Netlink::open()?;
     for name in ["lo", POD_LINK] {
-        let link = netlink.link(name).await?.ok_or_else(|| missing(name))?;
+        let link = netlink.link(name).await?.ok_or_else(|| LinkError::vanished(name))?;
         netlink.set_up(link.index).await?;
     }
-    let index = netlink.link(POD_LINK).await?.ok_or_else(|| missing(POD_LINK))?.index;
+    let index = netlink.link(POD_LINK).await?.ok_or_else(|| LinkError::vanished(POD_LINK))?.index;
     for address in addresses {
         netlink.add_address(index, address).await?;
     }
@@ -236,8 +281,11 @@ pub(crate) async fn configure_pod(addresses: Vec<IpAddr>, gateways: Vec<IpAddr>)
     Ok(())
 }
 
-fn missing(name: &str) -> LinkError {
-    LinkError { action: format!("find {name} in the pod"), source: io::Error::from(io::ErrorKind::NotFound) }
+/// Sets the MTU of the pod's end of its link, from inside the pod's namespace.
+pub(crate) async fn set_pod_mtu(mtu: u32) -> Result<()> {
+    let netlink = Netlink::open()?;
+    let link = netlink.link(POD_LINK).await?.ok_or_else(|| LinkError::vanished(POD_LINK))?;
+    netlink.set_mtu(link.index, mtu).await
 }
 
 /// The hardware address of a pod: locally administered, from its first address, so that it needs no record.
@@ -256,6 +304,19 @@ fn full_length(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
+/// An address and its prefix. On a link to one other machine, `Local` is ours and `Address` the other's.
+fn address_of(message: &AddressMessage) -> Option<(u32, IpNet)> {
+    let find = |local: bool| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) if local => Some(*address),
+            AddressAttribute::Address(address) if !local => Some(*address),
+            _ => None,
+        })
+    };
+    let address = find(true).or_else(|| find(false))?;
+    Some((message.header.index, IpNet::new(address, message.header.prefix_len).ok()?))
+}
+
 fn link_of(message: LinkMessage) -> Link {
     let mut link = Link { index: message.header.index, alias: None, mtu: None };
     for attribute in message.attributes {
@@ -268,7 +329,7 @@ fn link_of(message: LinkMessage) -> Link {
     link
 }
 
-fn route_to(destination: IpNet) -> RouteMessage {
+pub(crate) fn route_to(destination: IpNet) -> RouteMessage {
     let mut route = RouteMessage::default();
     route.header.address_family =
         if destination.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
@@ -287,7 +348,7 @@ fn unreachable(destination: IpNet) -> RouteMessage {
     route
 }
 
-fn output_link(route: &RouteMessage) -> Option<u32> {
+pub(crate) fn output_link(route: &RouteMessage) -> Option<u32> {
     route.attributes.iter().find_map(|a| if let RouteAttribute::Oif(index) = a { Some(*index) } else { None })
 }
 

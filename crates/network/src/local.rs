@@ -1,11 +1,11 @@
 //! The node's own part of the pod network.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hostnet::nft::{self, NftError};
 use hostnet::sysctl::Journal;
@@ -18,12 +18,13 @@ use sha2::{Digest, Sha256};
 use crate::firewall::{HostPort, Rules};
 use crate::foreign;
 use crate::ipam::{self, Ipam, IpamError, Lease};
-use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
+use crate::link::{LinkError, Netlink, configure_pod, pod_mac, set_pod_mtu};
+use crate::lock::HostLock;
+use crate::overlay;
 use crate::preflight::{PreflightError, preflight};
 
-/// The name of the abstract socket that the owner of a host network holds. Such names belong to the network
-/// namespace, and go with the process.
-const LOCK_NAME: &[u8] = b"ironhull-network";
+/// How the names of the host's ends of pods' links begin.
+pub(crate) const POD_LINK_PREFIX: &str = "ihv";
 
 /// The MTU where no uplink tells one: Ethernet's.
 const MTU_DEFAULT: u32 = 1500;
@@ -108,6 +109,9 @@ pub enum NetworkError {
     /// The packet rules could not be changed.
     #[error(transparent)]
     Nft(#[from] NftError),
+    /// The way to other nodes could not be removed.
+    #[error(transparent)]
+    Overlay(Box<overlay::OverlayError>),
     /// The pod's namespace could not be entered.
     #[error(transparent)]
     Namespace(#[from] NetNsError),
@@ -148,11 +152,13 @@ fn sysctl_path(state_dir: &Path) -> PathBuf {
 /// The pod network of this host. Only one can exist on a host network.
 pub struct LocalNetwork {
     config: LocalConfig,
-    mtu: u32,
+    /// Of pods' links, in bytes.
+    mtu: AtomicU32,
     netlink: Netlink,
     ipam: Mutex<Ipam>,
-    /// Held while packet rules change, so that they change in the order of the leases.
-    rules: tokio::sync::Mutex<()>,
+    /// The nodes that see pods' own addresses. Held while packet rules change, so that they change in the order of the
+    /// leases.
+    rules: tokio::sync::Mutex<BTreeSet<IpAddr>>,
     _lock: Arc<HostLock>,
 }
 
@@ -189,19 +195,71 @@ impl LocalNetwork {
             Some(mtu) => mtu,
             None => netlink.uplink_mtu().await?.unwrap_or(MTU_DEFAULT),
         };
-        Ok(LocalNetwork {
+        let network = LocalNetwork {
             config,
-            mtu,
+            mtu: AtomicU32::new(mtu),
             netlink,
             ipam: Mutex::new(ipam),
-            rules: tokio::sync::Mutex::new(()),
+            rules: tokio::sync::Mutex::default(),
             _lock: lock,
-        })
+        };
+        // Pods of a former run may have links of another MTU.
+        network.set_mtu(mtu).await?;
+        Ok(network)
     }
 
     /// The configuration in use.
     pub fn config(&self) -> &LocalConfig {
         &self.config
+    }
+
+    /// Sets the MTU, in bytes, of all pods' links, both ends, and of those to come. A pod that cannot be reached keeps
+    /// its own: that of a vanished one is of no matter.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a host's end; the other pods are done nevertheless.
+    pub async fn set_mtu(&self, mtu: u32) -> Result<(), NetworkError> {
+        self.mtu.store(mtu, Ordering::Release);
+        let leases = self.ipam.lock().leases().clone();
+        let mut failed = None;
+        for (sandbox, lease) in leases {
+            if let Err(error) = self.set_mtu_of(&sandbox, lease.namespace.as_deref(), mtu).await {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn set_mtu_of(
+        &self,
+        sandbox: &str,
+        namespace: Option<&Path>,
+        mtu: u32,
+    ) -> Result<(), NetworkError> {
+        let Some(link) = self.netlink.link(&link_name(sandbox)).await? else { return Ok(()) };
+        if link.mtu == Some(mtu) {
+            return Ok(());
+        }
+        // The pod's end first: the host's tells after a crash whether there is something left to do.
+        if let Some(Ok(namespace)) = namespace.map(NetNs::open)
+            && let Err(error) = namespace.run(move || set_pod_mtu(mtu)).await?
+        {
+            tracing::warn!(sandbox, %error, "cannot set the MTU inside a pod");
+        }
+        Ok(self.netlink.set_mtu(link.index, mtu).await?)
+    }
+
+    /// Makes pods keep their own addresses towards these nodes, and no others.
+    ///
+    /// # Errors
+    /// Where the packet rules cannot be changed.
+    pub async fn keep_source_towards(&self, nodes: BTreeSet<IpAddr>) -> Result<(), NetworkError> {
+        let mut current = self.rules.lock().await;
+        if *current != nodes {
+            self.apply(&self.config.rules().nodes(&nodes)).await?;
+            *current = nodes;
+        }
+        Ok(())
     }
 
     /// The addresses that `sandbox` holds, if it is set up.
@@ -226,7 +284,7 @@ impl LocalNetwork {
     ) -> Result<Vec<IpAddr>, NetworkError> {
         let namespace = NetNs::open(netns)?;
         self.teardown_rules(sandbox).await?;
-        let lease = self.ipam.lock().lease(sandbox, host_ports)?;
+        let lease = self.ipam.lock().lease(sandbox, host_ports, Some(netns))?;
         match self.connect(&namespace, sandbox, &lease).await {
             Ok(()) => Ok(lease.addresses),
             Err(error) => {
@@ -250,7 +308,8 @@ impl LocalNetwork {
         let gateways: Vec<IpAddr> = self.config.gateways().collect();
         let mac = pod_mac(lease.addresses[0]);
         self.netlink.delete(&name).await?;
-        self.netlink.add_veth(&name, namespace, mac, self.mtu).await?;
+        let mtu = self.mtu.load(Ordering::Acquire);
+        self.netlink.add_veth(&name, namespace, mac, mtu).await?;
         let link = self.netlink.link(&name).await?.ok_or(NetworkError::Io {
             what: "the pod's link vanished",
             source: io::Error::from(io::ErrorKind::NotFound),
@@ -265,13 +324,18 @@ impl LocalNetwork {
         }
         let addresses = lease.addresses.clone();
         namespace.run(move || configure_pod(addresses, gateways)).await??;
+        let current = self.mtu.load(Ordering::Acquire);
+        if current != mtu {
+            // It was changed meanwhile, and who changed it may have missed this link.
+            self.set_mtu_of(sandbox, lease.namespace.as_deref(), current).await?;
+        }
         let _order = self.rules.lock().await;
         self.apply(&self.config.rules().add(&lease.addresses, &lease.host_ports)).await
     }
 
     /// Removes the rules of the sandbox's lease, if it has one, and takes its host ports out of the lease.
     async fn teardown_rules(&self, sandbox: &str) -> Result<(), NetworkError> {
-        let _order = self.rules.lock().await;
+        let nodes = self.rules.lock().await;
         let lease = self.ipam.lock().leases().get(sandbox).cloned();
         let Some(lease) = lease else { return Ok(()) };
         if self.apply(&self.config.rules().delete(&lease.addresses, &lease.host_ports)).await.is_err() {
@@ -281,10 +345,10 @@ impl LocalNetwork {
                 let others = ipam.leases().iter().filter(|(id, _)| id.as_str() != sandbox);
                 self.config.rules().full(others.map(|(_, l)| (&l.addresses[..], &l.host_ports[..])))
             };
-            nft::apply(&text).await?;
+            nft::apply(&(text + &self.config.rules().nodes(&nodes))).await?;
         }
         if !lease.host_ports.is_empty() {
-            self.ipam.lock().lease(sandbox, &[])?;
+            self.ipam.lock().lease(sandbox, &[], None)?;
         }
         Ok(())
     }
@@ -313,6 +377,7 @@ pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
         netlink.delete(&link_name(sandbox)).await?;
     }
     nft::delete_tables(&[("inet", &created.table)]).await?;
+    overlay::reset(&netlink, state_dir).await.map_err(|error| NetworkError::Overlay(Box::new(error)))?;
     foreign::remove().await?;
     for subnet in &created.pod_subnets {
         netlink.delete_unreachable(*subnet).await?;
@@ -329,26 +394,7 @@ pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
 /// The name of the host's end of a sandbox's link: 15 bytes at most, so a digest stands for the sandbox.
 fn link_name(sandbox: &str) -> String {
     let digest = Sha256::digest(sandbox.as_bytes());
-    digest.iter().take(5).fold("ihv".to_owned(), |name, byte| format!("{name}{byte:02x}"))
-}
-
-/// The right to set up the network of this host; only one process can hold it.
-#[derive(Debug)]
-pub struct HostLock(#[expect(dead_code, reason = "held, not used")] UnixListener);
-
-impl HostLock {
-    /// Takes the lock, which is held until it is dropped.
-    ///
-    /// # Errors
-    /// [`NetworkError::InUse`] while somebody else holds it.
-    pub fn take() -> Result<HostLock, NetworkError> {
-        let bound =
-            SocketAddr::from_abstract_name(LOCK_NAME).and_then(|address| UnixListener::bind_addr(&address));
-        bound.map(HostLock).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => NetworkError::InUse,
-            _ => NetworkError::Io { what: "cannot lock the host network", source },
-        })
-    }
+    digest.iter().take(5).fold(POD_LINK_PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
 async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {

@@ -14,7 +14,7 @@ fn port(host_ip: Option<&str>, host_port: u16) -> HostPort {
 }
 
 fn first(ipam: &mut Ipam, sandbox: &str) -> String {
-    ipam.lease(sandbox, &[]).unwrap().addresses[0].to_string()
+    ipam.lease(sandbox, &[], None).unwrap().addresses[0].to_string()
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn released_addresses_come_last_and_leases_survive() {
     let path = directory.path().join("leases.json");
     let subnets = nets(&["10.42.0.0/29", "fd00::/64"]);
     let mut ipam = Ipam::open(&path, &subnets).unwrap();
-    let lease = ipam.lease("a", &[]).unwrap();
+    let lease = ipam.lease("a", &[], None).unwrap();
     assert_eq!(lease.addresses, ["10.42.0.2", "fd00::2"].map(|t| t.parse::<IpAddr>().unwrap()));
     assert_eq!(first(&mut ipam, "b"), "10.42.0.3");
     assert_eq!(first(&mut ipam, "a"), "10.42.0.2", "a second call changes nothing");
@@ -36,7 +36,7 @@ fn released_addresses_come_last_and_leases_survive() {
     for (sandbox, address) in [("d", "10.42.0.5"), ("e", "10.42.0.6"), ("f", "10.42.0.2")] {
         assert_eq!(first(&mut ipam, sandbox), address);
     }
-    assert!(matches!(ipam.lease("g", &[]), Err(IpamError::Exhausted { .. })));
+    assert!(matches!(ipam.lease("g", &[], None), Err(IpamError::Exhausted { .. })));
     ipam.release("c").unwrap();
     assert_eq!(first(&mut ipam, "g"), "10.42.0.4");
 }
@@ -51,7 +51,7 @@ fn no_address_is_given_twice() {
         if round % 7 == 0 {
             ipam = Ipam::open(&path, &subnets).unwrap();
         }
-        let _ = ipam.lease(&format!("s{round}"), &[]);
+        let _ = ipam.lease(&format!("s{round}"), &[], None);
         if round % 3 == 0 {
             ipam.release(&format!("s{}", round / 2)).unwrap();
         }
@@ -65,14 +65,17 @@ fn no_address_is_given_twice() {
 fn host_ports_conflict_unless_their_addresses_differ() {
     let directory = tempfile::tempdir().unwrap();
     let mut ipam = Ipam::open(&directory.path().join("l.json"), &nets(&["10.42.0.0/24"])).unwrap();
-    ipam.lease("a", &[port(Some("10.0.0.1"), 80)]).unwrap();
-    ipam.lease("b", &[port(Some("10.0.0.2"), 80)]).unwrap();
-    assert!(matches!(ipam.lease("c", &[port(None, 80)]), Err(IpamError::HostPortTaken { port: 80, .. })));
+    ipam.lease("a", &[port(Some("10.0.0.1"), 80)], None).unwrap();
+    ipam.lease("b", &[port(Some("10.0.0.2"), 80)], None).unwrap();
+    assert!(matches!(
+        ipam.lease("c", &[port(None, 80)], None),
+        Err(IpamError::HostPortTaken { port: 80, .. })
+    ));
     assert!(ipam.leases().get("c").is_none(), "a refused lease takes no address");
-    ipam.lease("a", &[port(Some("10.0.0.1"), 80)]).unwrap();
+    ipam.lease("a", &[port(Some("10.0.0.1"), 80)], None).unwrap();
     ipam.release("a").unwrap();
     ipam.release("b").unwrap();
-    ipam.lease("c", &[port(None, 80)]).unwrap();
+    ipam.lease("c", &[port(None, 80)], None).unwrap();
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn subnets_change_only_while_nobody_holds_an_address() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("leases.json");
     let mut ipam = Ipam::open(&path, &nets(&["10.42.0.0/24"])).unwrap();
-    ipam.lease("a", &[]).unwrap();
+    ipam.lease("a", &[], None).unwrap();
     assert!(matches!(Ipam::open(&path, &nets(&["10.42.1.0/24"])), Err(IpamError::SubnetsChanged { .. })));
     ipam.release("a").unwrap();
     let mut ipam = Ipam::open(&path, &nets(&["10.42.1.0/24"])).unwrap();

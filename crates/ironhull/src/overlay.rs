@@ -1,0 +1,68 @@
+//! The way to other nodes' pods: the cluster's settings and Node objects in, the node's overlay out.
+
+use std::sync::Arc;
+
+use client::{Informers, Selection};
+use k8s_openapi::api::core::v1::ConfigMap;
+use network::overlay::{self, BackendType, OverlayConfig};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::ClusterSettings;
+use crate::config::NodeSettings;
+use crate::node_role::NodeAccess;
+use crate::pod_network::NodeNetwork;
+
+/// Where the cluster's settings are published: namespace, name and key.
+const SETTINGS: (&str, &str, &str) = ("kube-system", "ironhull-cluster", "settings.json");
+
+/// Keeps the ways to other nodes until `stop`. What stands then stays, for the pods live on.
+pub fn start(
+    settings: &NodeSettings,
+    access: &NodeAccess,
+    network: &Arc<NodeNetwork>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let config = OverlayConfig {
+        node_name: settings.node_name.clone(),
+        node_ips: settings.node_ips.clone(),
+        mtu: settings.mtu,
+    };
+    let backend = follow_backend(settings.cluster.backend, &access.informers);
+    let (client, informers) = (access.node.clone(), access.informers.clone());
+    let (network, stop) = (Arc::clone(network), stop.clone());
+    tasks.spawn(async move {
+        let run = async { overlay::run(config, backend, network.ready().await, client, &informers).await };
+        tokio::select! {
+            () = run => {}
+            () = stop.cancelled() => {}
+        }
+    });
+}
+
+/// The cluster's backend as it is published now; `first` until that is known.
+fn follow_backend(first: BackendType, informers: &Informers) -> watch::Receiver<BackendType> {
+    let (sender, backend) = watch::channel(first);
+    let (namespace, name, key) = SETTINGS;
+    let selection = Selection {
+        namespace: namespace.to_owned(),
+        ..Selection::fields::<ConfigMap>(format!("metadata.name={name}"))
+    };
+    informers.select::<ConfigMap>(selection).subscribe(move |change| {
+        let text = change.new.as_ref().and_then(|map| map.data.as_ref()?.get(key));
+        let Some(text) = text else { return };
+        match serde_json::from_str::<ClusterSettings>(text) {
+            Ok(settings) => {
+                sender.send_if_modified(|current| {
+                    let changed = *current != settings.backend;
+                    *current = settings.backend;
+                    changed
+                });
+            }
+            Err(error) => tracing::error!(%error, "cannot read the cluster's settings in {namespace}/{name}"),
+        }
+    });
+    backend
+}

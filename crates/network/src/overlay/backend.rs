@@ -1,0 +1,260 @@
+//! The backends: each a pure planner behind one trait.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::BackendType;
+use super::mac::Mac;
+use super::peer::{BackendData, Peer};
+use super::plan::{Device, DeviceKind, Exit, Item, MAIN_TABLE, NODES_TABLE, Plan};
+use crate::ipam::gateway;
+
+/// The VXLAN device.
+pub(crate) const VXLAN_DEVICE: &str = "ih-vxlan";
+/// The VXLAN network's number, as flannel's.
+const VXLAN_VNI: u32 = 1;
+/// The UDP port of VXLAN, as flannel's: the kernel's own default, older than the registered 4789.
+pub(crate) const VXLAN_PORT: u16 = 8472;
+
+/// All devices that a backend may have made.
+pub(crate) const DEVICES: [&str; 1] = [VXLAN_DEVICE];
+
+/// The node for which is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// The node's addresses. The first one's family carries tunnels.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The subnets of its pods.
+    pub(crate) subnets: Vec<IpNet>,
+    /// The hardware address of its VXLAN device.
+    pub(crate) mac: Mac,
+    /// The MTU of its pods' links.
+    pub(crate) mtu: u32,
+    /// The networks of its own links, with its address on each.
+    pub(crate) links: Vec<IpNet>,
+}
+
+/// A way between nodes.
+pub(crate) trait Backend: Send + Sync {
+    /// How many bytes of headers it puts around a pod's packet, over an underlay of IPv4 or IPv6.
+    fn overhead(&self, ipv4: bool) -> u32;
+
+    /// What peers need to know of the node, whose hardware address on a tunnel is `own`.
+    fn data(&self, own: &Mac) -> BackendData;
+
+    /// What the kernel must hold.
+    fn plan(&self, own: &Own, peers: &[Peer]) -> Plan;
+}
+
+/// The planner of a backend.
+pub(crate) fn of(backend: BackendType) -> &'static dyn Backend {
+    match backend {
+        BackendType::Vxlan => &Vxlan,
+        BackendType::HostGw => &HostGw,
+        BackendType::Udp => &Udp,
+        BackendType::None => &Nothing,
+    }
+}
+
+/// The peers of which no subnet meets one of ours or of a peer before, with a problem for each other one.
+fn distinct<'p>(own: &Own, peers: &'p [Peer], plan: &mut Plan) -> Vec<&'p Peer> {
+    let mut taken: Vec<(IpNet, &str)> = own.subnets.iter().map(|subnet| (*subnet, "this node")).collect();
+    let mut kept = Vec::new();
+    for peer in peers {
+        let clash = peer.subnets.iter().find_map(|subnet| {
+            let meets = |(other, _): &&(IpNet, &str)| other.contains(subnet) || subnet.contains(other);
+            taken.iter().find(meets).map(|(_, owner)| (*subnet, *owner))
+        });
+        match clash {
+            Some((subnet, owner)) => {
+                plan.problems
+                    .push(format!("node {}: its subnet {subnet} is also that of {owner}", peer.name));
+            }
+            None => {
+                taken.extend(peer.subnets.iter().map(|subnet| (*subnet, peer.name.as_str())));
+                kept.push(peer);
+            }
+        }
+    }
+    kept
+}
+
+/// The rules and routes by which packets of this node's pods reach another *node* through the tunnel.
+fn add_ways_to_nodes(own: &Own, reachable: &[&Peer], gatewayed: bool, plan: &mut Plan) {
+    for subnet in &own.subnets {
+        plan.items.insert(Item::Rule { source: *subnet, table: NODES_TABLE });
+    }
+    for peer in reachable {
+        for address in &peer.addresses {
+            // The gateway is what stands for the peer on the device, in the same family.
+            let Some(subnet) = peer.subnet(address.is_ipv4()) else { continue };
+            if own.subnets.iter().all(|own| own.addr().is_ipv4() != address.is_ipv4()) {
+                continue;
+            }
+            plan.items.insert(Item::Route {
+                table: NODES_TABLE,
+                destination: IpNet::from(*address),
+                gateway: gatewayed.then(|| gateway(subnet)),
+                exit: Exit::Device,
+            });
+            plan.nodes.insert(*address);
+        }
+    }
+}
+
+/// The addresses of a backend's device: those of the node as its pods' gateway.
+fn device_addresses(own: &Own) -> Vec<IpAddr> {
+    own.subnets.iter().map(|subnet| gateway(*subnet)).collect()
+}
+
+fn family(ipv4: bool) -> &'static str {
+    if ipv4 { "IPv4" } else { "IPv6" }
+}
+
+/// Ethernet in VXLAN in UDP, by the kernel. Nothing is learnt and nothing is flooded: who is where stands in the
+/// forwarding database and among the neighbours, from the Node objects.
+struct Vxlan;
+
+impl Backend for Vxlan {
+    fn overhead(&self, ipv4: bool) -> u32 {
+        const ETHERNET: u32 = 14;
+        const VXLAN: u32 = 8;
+        const UDP: u32 = 8;
+        ETHERNET + VXLAN + UDP + ip_header(ipv4)
+    }
+
+    fn data(&self, own: &Mac) -> BackendData {
+        BackendData { vtep_mac: Some(own.to_string()) }
+    }
+
+    fn plan(&self, own: &Own, peers: &[Peer]) -> Plan {
+        let mut plan = Plan::default();
+        let Some(local) = own.addresses.first().copied() else { return plan };
+        plan.device = Some(Device {
+            name: VXLAN_DEVICE,
+            kind: DeviceKind::Vxlan { vni: VXLAN_VNI, port: VXLAN_PORT, local, mac: own.mac },
+            mtu: own.mtu,
+            addresses: device_addresses(own),
+        });
+        let mut reachable = Vec::new();
+        let mut macs = BTreeSet::from([own.mac]);
+        for peer in distinct(own, peers, &mut plan) {
+            let Some(remote) = peer.address(local.is_ipv4()) else {
+                let family = family(local.is_ipv4());
+                plan.problems.push(format!("node {} has no {family} address for VXLAN", peer.name));
+                continue;
+            };
+            let Some(mac) = peer.vtep_mac else {
+                plan.pending.extend(&peer.subnets);
+                continue;
+            };
+            if !macs.insert(mac) {
+                plan.problems
+                    .push(format!("node {}: another node has its hardware address {mac}", peer.name));
+                continue;
+            }
+            plan.items.insert(Item::Fdb { mac, remote });
+            for subnet in &peer.subnets {
+                let gateway = gateway(*subnet);
+                plan.items.insert(Item::Neighbour { address: gateway, mac });
+                plan.items.insert(Item::Route {
+                    table: MAIN_TABLE,
+                    destination: *subnet,
+                    gateway: Some(gateway),
+                    exit: Exit::Device,
+                });
+            }
+            reachable.push(peer);
+        }
+        add_ways_to_nodes(own, &reachable, true, &mut plan);
+        plan
+    }
+}
+
+fn ip_header(ipv4: bool) -> u32 {
+    if ipv4 { 20 } else { 40 }
+}
+
+/// Plain routes: each node is the gateway of its subnets.
+struct HostGw;
+
+impl Backend for HostGw {
+    fn overhead(&self, _ipv4: bool) -> u32 {
+        0
+    }
+
+    fn data(&self, _own: &Mac) -> BackendData {
+        BackendData::default()
+    }
+
+    fn plan(&self, own: &Own, peers: &[Peer]) -> Plan {
+        let mut plan = Plan::default();
+        for peer in distinct(own, peers, &mut plan) {
+            for subnet in &peer.subnets {
+                let ipv4 = subnet.addr().is_ipv4();
+                let Some(address) = peer.address(ipv4) else {
+                    let family = family(ipv4);
+                    plan.problems
+                        .push(format!("node {} has no {family} address to route {subnet} by", peer.name));
+                    continue;
+                };
+                if !own.links.iter().any(|link| link.contains(&address)) {
+                    plan.problems.push(format!(
+                        "node {} ({address}) is on no link of this node, which host-gw needs: choose \
+                         --flannel-backend vxlan",
+                        peer.name
+                    ));
+                    continue;
+                }
+                plan.items.insert(Item::Route {
+                    table: MAIN_TABLE,
+                    destination: *subnet,
+                    gateway: Some(address),
+                    exit: Exit::Uplink,
+                });
+                plan.nodes.insert(address);
+            }
+        }
+        plan
+    }
+}
+
+/// IP in UDP, by this process.
+struct Udp;
+
+impl Backend for Udp {
+    fn overhead(&self, ipv4: bool) -> u32 {
+        const UDP: u32 = 8;
+        UDP + ip_header(ipv4)
+    }
+
+    fn data(&self, _own: &Mac) -> BackendData {
+        BackendData::default()
+    }
+
+    fn plan(&self, _own: &Own, _peers: &[Peer]) -> Plan {
+        Plan::default()
+    }
+}
+
+/// Somebody else's affair.
+struct Nothing;
+
+impl Backend for Nothing {
+    fn overhead(&self, _ipv4: bool) -> u32 {
+        0
+    }
+
+    fn data(&self, _own: &Mac) -> BackendData {
+        BackendData::default()
+    }
+
+    fn plan(&self, _own: &Own, _peers: &[Peer]) -> Plan {
+        Plan::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Nodes as network namespaces on a common bridge, with pods, real packets and an API server in memory.
+
+mod env;
+mod vxlan;

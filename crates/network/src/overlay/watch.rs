@@ -1,0 +1,122 @@
+//! Notifications of the kernel: somebody changed a link, an address, a route, a rule or a neighbour.
+//!
+//! Most changes on a node are those of pods coming and going; they concern nobody here. What we change ourselves
+//! comes back, too: it causes one more look, which finds nothing to do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol};
+use rtnetlink::packet_route::rule::{RuleAttribute, RuleMessage};
+use tokio::sync::Notify;
+
+use super::plan::PROTOCOL;
+use crate::local::POD_LINK_PREFIX;
+
+const GROUPS: [MulticastGroup; 8] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+];
+
+/// Which notifications matter.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    /// The backend's device.
+    pub(super) device: Option<u32>,
+    /// The node's addresses.
+    pub(super) node_ips: Vec<IpAddr>,
+    /// The networks of all pods.
+    pub(super) cluster_subnets: Vec<IpNet>,
+}
+
+/// Tells `changed` of every notification that matters, until the connection ends; the caller opens another one, and
+/// takes for granted that it missed something.
+pub(super) async fn watch(interest: Arc<Mutex<Interest>>, changed: Arc<Notify>) -> std::io::Result<()> {
+    let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&GROUPS)?;
+    let listen = async {
+        // From here on nothing is missed; what was changed before may have been.
+        changed.notify_one();
+        while let Some((message, _)) = messages.next().await {
+            let matters = match &message.payload {
+                NetlinkPayload::InnerMessage(message) => matters(message, &interest.lock()),
+                // The kernel had more to tell than we took.
+                _ => true,
+            };
+            if matters {
+                changed.notify_one();
+            }
+        }
+    };
+    tokio::select! {
+        () = connection => {}
+        () = listen => {}
+    }
+    Ok(())
+}
+
+fn matters(message: &RouteNetlinkMessage, interest: &Interest) -> bool {
+    match message {
+        RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => !is_pod_link(link),
+        RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => {
+            interest.device == Some(address.header.index) || has_address(address, &interest.node_ips)
+        }
+        RouteNetlinkMessage::NewNeighbour(entry) | RouteNetlinkMessage::DelNeighbour(entry) => {
+            interest.device == Some(entry.header.ifindex)
+        }
+        RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
+            route.header.protocol == RouteProtocol::Other(PROTOCOL) || is_of_cluster(route, interest)
+        }
+        RouteNetlinkMessage::NewRule(rule) | RouteNetlinkMessage::DelRule(rule) => is_our_rule(rule),
+        _ => false,
+    }
+}
+
+fn is_pod_link(link: &LinkMessage) -> bool {
+    let name = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    });
+    name.is_some_and(|name| name.starts_with(POD_LINK_PREFIX))
+}
+
+fn has_address(message: &AddressMessage, wanted: &[IpAddr]) -> bool {
+    message.attributes.iter().any(|attribute| match attribute {
+        AddressAttribute::Address(address) | AddressAttribute::Local(address) => wanted.contains(address),
+        _ => false,
+    })
+}
+
+/// A route of somebody else to a subnet within the cluster's, which may have taken the place of ours. Routes to single
+/// addresses are those of pods.
+fn is_of_cluster(route: &RouteMessage, interest: &Interest) -> bool {
+    let destination = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    });
+    let length = route.header.destination_prefix_length;
+    let destination = destination.and_then(|address| IpNet::new(address, length).ok());
+    destination.is_some_and(|net| {
+        net.prefix_len() < net.max_prefix_len()
+            && interest.cluster_subnets.iter().any(|cluster| cluster.contains(&net))
+    })
+}
+
+fn is_our_rule(rule: &RuleMessage) -> bool {
+    let ours = RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL));
+    rule.attributes.contains(&ours)
+}
