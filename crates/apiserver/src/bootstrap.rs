@@ -3,11 +3,9 @@
 //! Everything is made where it is missing; roles and bindings that were made here before are brought up to
 //! date, unless their owner switched that off by an annotation, as upstream does.
 
-use std::net::Ipv4Addr;
-
 use object::{Status, Value, value};
 
-use crate::registry::Call;
+use crate::registry::{Call, first_service_address};
 use crate::user::{GROUP_MASTERS, User};
 use crate::{ApiServer, Config};
 
@@ -20,7 +18,7 @@ const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 ///
 /// # Errors
 /// What the registry says.
-pub async fn run(server: &ApiServer, config: &Config, network: Ipv4Addr) -> Result<(), Status> {
+pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
     let bootstrap = Bootstrap { server, user: User::new("system:apiserver", &[GROUP_MASTERS]) };
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         let namespace = value!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
@@ -36,10 +34,8 @@ pub async fn run(server: &ApiServer, config: &Config, network: Ipv4Addr) -> Resu
         });
         bootstrap.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
-    let cidr =
-        value!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [config.service_cidr.as_str()]}});
-    bootstrap.ensure("networking.k8s.io", "servicecidrs", "", cidr).await?;
-    bootstrap.kubernetes_service(config, network).await
+    bootstrap.service_cidr(config).await?;
+    bootstrap.kubernetes_service(config).await
 }
 
 /// The classes of what a cluster cannot do without.
@@ -123,9 +119,38 @@ impl Bootstrap<'_> {
         registry.update(endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
     }
 
-    /// The Service by which pods reach this server, and its endpoints.
-    async fn kubernetes_service(&self, config: &Config, network: Ipv4Addr) -> Result<(), Status> {
-        let address = Ipv4Addr::from_bits(network.to_bits() + 1).to_string();
+    /// The networks of Services, as an object. A cluster that gets a second family gets it there; that the first one
+    /// is another than before must not go unnoticed, as Services have their addresses of it.
+    async fn service_cidr(&self, config: &Config) -> Result<(), Status> {
+        let (group, plural, name) = ("networking.k8s.io", "servicecidrs", "kubernetes");
+        let texts: Vec<String> = config.service_cidrs.iter().map(ToString::to_string).collect();
+        let items: Vec<Value> = texts.iter().map(|text| Value::from(text.as_str())).collect();
+        let object = value!({"metadata": {"name": name}, "spec": {"cidrs": items}});
+        let registry = &self.server.registry;
+        let endpoint =
+            registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, ""))?;
+        let Some(present) = endpoint.stored("get")?.get("", name).map(|present| present.value()) else {
+            return self.ensure(group, plural, "", object).await;
+        };
+        let before: Vec<&str> = present.at("spec.cidrs").items().filter_map(Value::as_str).collect();
+        if before == texts {
+            return Ok(());
+        }
+        let mut changed = present.clone();
+        changed.entry("spec").set("cidrs", object.at("spec.cidrs").clone());
+        if let Err(status) = registry.update(endpoint, &self.call("", name), changed).await {
+            tracing::warn!(
+                before = before.join(","), now = texts.join(","), %status,
+                "the ServiceCIDR kubernetes does not follow --service-cidr"
+            );
+        }
+        Ok(())
+    }
+
+    /// The Service by which pods reach this server, and its endpoints. It has the primary family only, as upstream's.
+    async fn kubernetes_service(&self, config: &Config) -> Result<(), Status> {
+        let Some(primary) = config.service_cidrs.first().copied() else { return Ok(()) };
+        let address = first_service_address(primary).to_string();
         let service = value!({
             "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
             "spec": {
@@ -138,14 +163,15 @@ impl Bootstrap<'_> {
         let addresses: Vec<String> = config
             .addresses
             .iter()
-            .filter(|ip| ip.is_ipv4() && !ip.is_loopback())
+            .filter(|ip| ip.is_ipv4() == primary.addr().is_ipv4() && !ip.is_loopback())
             .map(ToString::to_string)
             .collect();
-        self.publish_endpoints(&addresses, config.port).await
+        let family = if primary.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        self.publish_endpoints(family, &addresses, config.port).await
     }
 
     /// Sets the addresses at which the server is reached, in both forms.
-    async fn publish_endpoints(&self, addresses: &[String], port: u16) -> Result<(), Status> {
+    async fn publish_endpoints(&self, family: &str, addresses: &[String], port: u16) -> Result<(), Status> {
         let registry = &self.server.registry;
         let subset_addresses: Vec<Value> = addresses.iter().map(|ip| value!({"ip": ip.as_str()})).collect();
         let mut endpoints = value!({
@@ -162,7 +188,7 @@ impl Bootstrap<'_> {
             .collect();
         let slice = value!({
             "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "addressType": "IPv4",
+            "addressType": family,
             "endpoints": slice_endpoints,
             "ports": [{"name": "https", "port": i64::from(port), "protocol": "TCP"}]
         });

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clock::Clock;
+use ipnet::IpNet;
 use store::Store;
 
 pub mod admission;
@@ -64,8 +65,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The port.
     pub port: u16,
-    /// The network of Services, an IPv4 CIDR.
-    pub service_cidr: String,
+    /// The networks of Services, at most one of each family; the first is the primary one.
+    pub service_cidrs: Vec<IpNet>,
     /// The cluster's DNS domain.
     pub cluster_domain: String,
     /// Tokens known from the start, with their users.
@@ -87,9 +88,9 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
-    /// The service network is no IPv4 CIDR.
-    #[error("--service-cidr {0:?} is no IPv4 network such as 10.43.0.0/16 (of at most /12 and at least /28)")]
-    ServiceCidr(String),
+    /// A network of Services is too large or too small.
+    #[error("--service-cidr {0}: the prefix must be between /12 and /28, that of IPv6 between /64 and /124")]
+    ServiceCidr(IpNet),
     /// The first objects cannot be made.
     #[error("cannot make the cluster's first objects: {0}")]
     Bootstrap(object::Status),
@@ -134,10 +135,11 @@ impl ApiServer {
             key.private.as_bytes(),
             key.public.as_bytes(),
         )?;
-        let (network, prefix_length) = parse_service_cidr(&config.service_cidr)?;
+        check_service_cidrs(&config.service_cidrs)?;
         let hub = Arc::new(Hub::new(store));
-        let mut registry =
-            Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, network, prefix_length);
+        let networks = config.service_cidrs.clone();
+        let mut registry = Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, networks)
+            .ok_or(StartError::Table("the networks and addresses of Services"))?;
         registry.admission = admission_chain(&registry)?;
         let registry = Arc::new(registry);
         hub.start().await?;
@@ -165,7 +167,7 @@ impl ApiServer {
             registry,
             clock,
         });
-        bootstrap::run(&server, config, network).await.map_err(StartError::Bootstrap)?;
+        bootstrap::run(&server, config).await.map_err(StartError::Bootstrap)?;
         Ok(server)
     }
 }
@@ -185,12 +187,10 @@ fn admission_chain(registry: &Registry) -> Result<Chain, StartError> {
     ]))
 }
 
-/// The first address and the prefix length of an IPv4 network.
-fn parse_service_cidr(cidr: &str) -> Result<(std::net::Ipv4Addr, u8), StartError> {
-    let invalid = || StartError::ServiceCidr(cidr.to_owned());
-    let (address, length) = cidr.split_once('/').ok_or_else(invalid)?;
-    let address: std::net::Ipv4Addr = address.parse().map_err(|_| invalid())?;
-    let length: u8 = length.parse().ok().filter(|length| (12..=28).contains(length)).ok_or_else(invalid)?;
-    let mask = u32::MAX << (32 - u32::from(length));
-    Ok((std::net::Ipv4Addr::from_bits(address.to_bits() & mask), length))
+fn check_service_cidrs(networks: &[IpNet]) -> Result<(), StartError> {
+    let wrong = networks.iter().find(|network| {
+        let lengths = if network.addr().is_ipv4() { 12..=28 } else { 64..=124 };
+        !lengths.contains(&network.prefix_len())
+    });
+    wrong.map_or(Ok(()), |network| Err(StartError::ServiceCidr(*network)))
 }

@@ -5,10 +5,10 @@
 //! in the strategy. Nothing here knows HTTP: requests come decoded, answers leave as [`Answer`].
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use clock::Clock;
+use ipnet::IpNet;
 use kinds::Strategy;
 use object::{Status, TypeMeta, Value, Versioned};
 use schema::{ResourceDef, Scope};
@@ -37,6 +37,7 @@ pub use decode::{Body, Expected};
 pub use patch::{Patch, PatchKind};
 pub use read::Listing;
 pub use reviews::Reviewer;
+pub use service::first_service_address;
 pub use subresource::Secrets;
 pub use watch::{WatchItem, WatchReply};
 
@@ -181,15 +182,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of the
-    /// network that starts at `network`.
+    /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of these
+    /// networks; `None` where the table lacks what that needs.
     pub fn new(
         hub: Arc<Hub>,
         clock: Clock,
         secrets: Secrets,
-        network: Ipv4Addr,
-        prefix_length: u8,
-    ) -> Registry {
+        service_networks: Vec<IpNet>,
+    ) -> Option<Registry> {
         let mut endpoints = HashMap::new();
         let mut collections: HashMap<&'static str, Arc<Collection>> = HashMap::new();
         for def in schema::resources() {
@@ -216,8 +216,11 @@ impl Registry {
             let endpoint = Endpoint { def, strategy, type_meta, collection, conversion };
             endpoints.insert((&*def.group, &*def.version, &*def.plural), Arc::new(endpoint));
         }
-        let services = service::Allocator::new(network, prefix_length, Arc::clone(&hub), clock.clone());
-        Registry {
+        let collection = |path| collections.get(path).cloned();
+        let (cidrs, addresses) = (collection("servicecidrs")?, collection("ipaddresses")?);
+        let services =
+            service::Allocator::new(service_networks, Arc::clone(&hub), cidrs, addresses, clock.clone());
+        Some(Registry {
             hub,
             clock,
             admission: admission::Chain::default(),
@@ -225,7 +228,7 @@ impl Registry {
             services,
             endpoints,
             collections,
-        }
+        })
     }
 
     /// The endpoint of a path.

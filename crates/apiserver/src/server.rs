@@ -1,6 +1,6 @@
 //! Listening: TLS with optional client certificates, HTTP/1.1 and HTTP/2.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authn::certificate_user;
 use crate::handler::Peer;
 use crate::pki::{KeyedCertificate, Pki, Subject};
+use crate::registry::first_service_address;
 use crate::{ApiServer, Config, StartError};
 
 /// How long a client may take for the TLS handshake.
@@ -76,16 +77,12 @@ impl ApiServer {
     ///
     /// # Errors
     /// [`StartError::Pki`]
-    pub fn serving_certificate(
-        &self,
-        config: &Config,
-        service_address: std::net::IpAddr,
-    ) -> Result<KeyedCertificate, StartError> {
+    pub fn serving_certificate(&self, config: &Config) -> Result<KeyedCertificate, StartError> {
         let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
         let mut subject = Subject {
             common_name: "kube-apiserver".into(),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
-            addresses: vec![service_address, [127, 0, 0, 1].into()],
+            addresses: vec![[127, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()],
             ..Subject::default()
         };
         subject.names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
@@ -96,6 +93,7 @@ impl ApiServer {
             .addresses
             .extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
         subject.addresses.extend(config.addresses.iter().copied());
+        subject.addresses.extend(config.service_cidrs.iter().map(|network| first_service_address(*network)));
         subject.addresses.sort();
         subject.addresses.dedup();
         Ok(self.pki.server_certificate("serving-kube-apiserver", &subject)?)

@@ -70,6 +70,11 @@ pub fn admin() -> User {
 impl TestServer {
     /// Starts one.
     pub async fn start() -> TestServer {
+        TestServer::with_services_in(&["10.43.0.0/16"]).await
+    }
+
+    /// Starts one whose Services have addresses of these networks.
+    pub async fn with_services_in(networks: &[&str]) -> TestServer {
         let keys = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Clock::system();
         let config = Config {
@@ -78,7 +83,10 @@ impl TestServer {
             addresses: vec![[192, 0, 2, 10].into()],
             names: Vec::new(),
             port: 6443,
-            service_cidr: "10.43.0.0/16".into(),
+            service_cidrs: networks
+                .iter()
+                .map(|text| text.parse().expect("the test names networks"))
+                .collect(),
             cluster_domain: "cluster.local".into(),
             tokens: Vec::new(),
         };
@@ -92,8 +100,7 @@ impl TestServer {
     /// # Errors
     /// Why it cannot.
     pub async fn listen(&self) -> Result<Listening, StartError> {
-        let certificate =
-            self.server.serving_certificate(&self.config, Ipv4Addr::new(10, 43, 0, 1).into())?;
+        let certificate = self.server.serving_certificate(&self.config)?;
         let tls = crate::server::tls(&self.server.pki, &certificate)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");

@@ -11,7 +11,8 @@
 //! | `garbage` | the end of objects whose owners are gone |
 //! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the end of their pods |
 //! | `podgc` | the end of pods that no node ends |
-//! | `nodeipam` | each node's range of pod addresses |
+//! | `nodeipam` | each node's ranges of pod addresses |
+//! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
 //! executor. `docs/add-a-controller.md` says how to add one; `deployment` is the example to copy.
@@ -19,13 +20,16 @@
 //! Controllers talk to the API server through `client` and know nothing of how it stores or of other
 //! controllers: they meet in the objects.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use client::{Candidate, Informers};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod clusterdns;
 mod daemonset;
 mod deployment;
 mod endpoints;
@@ -49,8 +53,11 @@ mod tolerations;
 /// The options of all controllers.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The range of all pods' addresses, such as `10.42.0.0/16`. Without it nodes get no pod addresses from here.
-    pub cluster_cidr: Option<String>,
+    /// The ranges of all pods' addresses, at most one of each family, such as `10.42.0.0/16`. Without any, nodes get no
+    /// pod addresses from here.
+    pub cluster_cidrs: Vec<IpNet>,
+    /// The addresses of the cluster's DNS, at most one of each family. Without any, there is no Service for it.
+    pub cluster_dns: Vec<IpAddr>,
     /// The PEM form of the authority that signs the API server's certificate. Without it none is published.
     pub root_ca: Option<String>,
     /// How long a node may be silent until it counts as unreachable.
@@ -63,7 +70,8 @@ impl Default for Config {
     /// Upstream's defaults.
     fn default() -> Config {
         Config {
-            cluster_cidr: None,
+            cluster_cidrs: Vec::new(),
+            cluster_dns: Vec::new(),
             root_ca: None,
             node_monitor_grace: SignedDuration::from_secs(50),
             leader_election: None,
@@ -99,6 +107,7 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         serviceaccount::ServiceAccountController,
         rootca::RootCaPublisher,
         nodeipam::NodeIpam,
+        clusterdns::ClusterDns,
         podgc::PodGc,
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,

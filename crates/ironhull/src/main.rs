@@ -18,8 +18,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod cluster;
-mod cluster_dns;
 mod config;
+mod dns_endpoints;
 mod flags;
 mod image;
 mod kubeconfig;

@@ -11,8 +11,8 @@ use runtime::engine::{Engine, EngineOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster_dns;
 use crate::config::NodeSettings;
+use crate::dns_endpoints;
 use crate::image::open_store;
 use crate::overlay;
 use crate::pod_network::NodeNetwork;
@@ -22,6 +22,7 @@ pub struct NodeAccess {
     /// As the node itself (`system:node:<name>`).
     pub node: Client,
     /// As the node's network parts (proxy, DNS), which read what concerns all nodes.
+    #[allow(dead_code, reason = "they read through the informers; this is for the events that they record")]
     pub network: Client,
     /// What the network parts watch. In a server's process all components share them.
     pub informers: Informers,
@@ -115,17 +116,19 @@ fn start_dns(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    if !settings.runs("dns") {
-        return;
-    }
-    let (client, informers) = (access.network.clone(), access.informers.clone());
+    let (node, informers) = (access.node.clone(), access.informers.clone());
     let (settings, network, clock, stop) =
         (settings.clone(), Arc::clone(network), access.clock.clone(), stop.clone());
     tasks.spawn(async move {
         let serve = async {
+            if !settings.runs("dns") {
+                // It may have run before.
+                dns_endpoints::advertise(&node, &informers, &settings.node_name, &[]).await;
+                return Ok(());
+            }
             let network = network.ready().await;
             let gateways: Vec<IpAddr> = network.config().gateways().collect();
-            serve_dns(&settings, &gateways, client, &informers, clock).await
+            serve_dns(&settings, &gateways, &node, &informers, clock).await
         };
         tokio::select! {
             result = serve => if let Err(error) = result {
@@ -139,7 +142,7 @@ fn start_dns(
 async fn serve_dns(
     settings: &NodeSettings,
     gateways: &[IpAddr],
-    client: Client,
+    node: &Client,
     informers: &Informers,
     clock: Clock,
 ) -> anyhow::Result<()> {
@@ -154,10 +157,10 @@ async fn serve_dns(
         .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
     let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
     let resolver = dns::follow(dns::DnsConfig::new(zone, own), informers, clock).await;
-    cluster_dns::publish(&client, cluster.cluster_dns[0], &settings.node_name, &addresses)
-        .await
-        .context("cannot publish the DNS Service")?;
-    server.run(Arc::new(resolver)).await;
+    tokio::select! {
+        () = server.run(Arc::new(resolver)) => {}
+        () = dns_endpoints::advertise(node, informers, &settings.node_name, &addresses) => {}
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The control side, and the node beside it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
 use client::{Client, Informers};
 use clock::Clock;
-use ipnet::IpNet;
 use node::ServingTls;
 use store::{Embedded, Options, Store};
 use tokio::net::TcpListener;
@@ -65,8 +64,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let store = open_store(&config.node.data_dir, clock.clone()).await?;
     let api = api_config(&config);
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
-    let service_address = first_address(config.node.cluster.service_cidrs[0]);
-    let certificate = server.serving_certificate(&api, service_address)?;
+    let certificate = server.serving_certificate(&api)?;
     let tls = apiserver::server::tls(&server.pki, &certificate)?;
     let plane = ControlPlane::new(server, clock);
     let kubeconfig = write_kubeconfig(&config, &plane)?;
@@ -90,14 +88,6 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     })
     .await;
     Ok(())
-}
-
-/// The first address of a network that a Service can have: the API server's own.
-fn first_address(network: IpNet) -> IpAddr {
-    match network {
-        IpNet::V4(network) => Ipv4Addr::from_bits(network.network().to_bits() + 1).into(),
-        IpNet::V6(network) => Ipv6Addr::from_bits(network.network().to_bits() + 1).into(),
-    }
 }
 
 /// This machine's ways to the API server in this process.
@@ -139,7 +129,7 @@ fn api_config(config: &ServerConfig) -> Config {
         addresses: config.node.node_ips.clone(),
         names: config.tls_sans.clone(),
         port: config.listen.port(),
-        service_cidr: config.node.cluster.service_cidrs[0].to_string(),
+        service_cidrs: config.node.cluster.service_cidrs.clone(),
         cluster_domain: config.node.cluster.cluster_domain.clone(),
         tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
     }
@@ -177,7 +167,12 @@ fn start_controllers(
         return;
     }
     let options = controllers::Config {
-        cluster_cidr: Some(config.node.cluster.cluster_cidrs[0].to_string()),
+        cluster_cidrs: config.node.cluster.cluster_cidrs.clone(),
+        cluster_dns: if config.node.runs("dns") {
+            config.node.cluster.cluster_dns.clone()
+        } else {
+            Vec::new()
+        },
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
         ..controllers::Config::default()
     };

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use object::Value;
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::strategy::NameRule;
 use crate::table::{AGE, Column, NAME, Table, age, cells, join, joined, name, or, selector};
+use crate::{defaults, validation};
 
 /// NetworkPolicy
 pub(crate) static NETWORK_POLICIES: Simple = Simple {
@@ -68,6 +68,8 @@ pub(crate) static INGRESS_CLASSES: Simple = Simple {
 pub(crate) static IP_ADDRESSES: Simple = Simple {
     name_rule: NameRule::Ip,
     selectable: &["spec.parentRef.group", "spec.parentRef.resource"],
+    validate: validation::validate_ip_address,
+    validate_update: Some(validation::validate_ip_address_update),
     table: Table {
         columns: &[NAME, Column::text("ParentRef", "The object that uses the address.")],
         row: |object, _| cells![name(object), parent(object.at("spec.parentRef"))],
@@ -79,6 +81,8 @@ pub(crate) static IP_ADDRESSES: Simple = Simple {
 pub(crate) static SERVICE_CIDRS: Simple = Simple {
     has_status: true,
     status_keeps_metadata: true,
+    validate: validation::validate_service_cidr,
+    validate_update: Some(validation::validate_service_cidr_update),
     table: Table {
         columns: &[NAME, Column::text("CIDRs", "The networks that Services get their addresses from."), AGE],
         row: |object, clock| cells![name(object), joined(object.at("spec.cidrs")), age(object, clock)],

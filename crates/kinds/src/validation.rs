@@ -10,6 +10,7 @@ mod endpoints;
 mod event;
 mod field;
 mod metadata;
+mod networking;
 mod pod;
 mod rbac;
 pub(crate) mod resources;
@@ -26,6 +27,9 @@ pub use config::{validate_config_map, validate_config_map_update, validate_secre
 pub use endpoints::{validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints};
 pub use event::{validate_event, validate_event_update};
 pub use metadata::{validate_metadata, validate_metadata_update};
+pub use networking::{
+    validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,
+};
 pub use pod::{
     validate_binding, validate_ephemeral_containers_update, validate_pod, validate_pod_resize,
     validate_pod_status_update, validate_pod_update,

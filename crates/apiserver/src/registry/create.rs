@@ -74,23 +74,36 @@ impl Registry {
         endpoint.strategy.prepare_create(&mut object);
         service::normalize(endpoint, &mut object, None);
         endpoint.strategy.set_times(&mut object, &Value::Null, &self.clock);
+        // Before validation, which wants to see what was given out.
+        let allocation = self.services.allocate(endpoint, &mut object, None, call.dry_run).await?;
+        let result = self.check_and_insert(endpoint, collection, &call, object).await;
+        if result.is_err() || call.dry_run {
+            self.services.release(allocation).await;
+        }
+        result
+    }
+
+    async fn check_and_insert(
+        &self,
+        endpoint: &Endpoint,
+        collection: &Collection,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<Answer, Status> {
         let mut errors = metadata::validate(endpoint, &object);
         errors.append(endpoint.strategy.validate(&object));
         if !errors.is_empty() {
-            return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, &name, &errors));
+            return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, call.name, &errors));
         }
+        let what = call.attributes(Operation::Create, endpoint);
         self.admission.validate(&what, &object, &Value::Null).await?;
         let warnings = endpoint.strategy.warnings(&object, None);
-        let allocation = self.services.allocate(endpoint, &mut object, None, call.dry_run).await?;
         let stored = match &endpoint.conversion {
             Some(conversion) => conversion.to_stored(object),
             None => object,
         };
-        let result = self.insert(endpoint, collection, &call, stored).await;
-        if result.is_err() || call.dry_run {
-            self.services.release(allocation).await;
-        }
-        Ok(Answer { warnings, ..Answer::created(result?) })
+        let body = self.insert(endpoint, collection, call, stored).await?;
+        Ok(Answer { warnings, ..Answer::created(body) })
     }
 
     async fn insert(

@@ -64,36 +64,38 @@ impl Registry {
             let old = endpoint.served_value(&current);
             let mut object = change(&old)?;
             let conditional = check_identity(endpoint, call, &object, &old)?;
-            let warnings = self.ready(endpoint, call, part, &mut object, &old).await?;
+            self.ready(endpoint, call, part, &mut object, &old).await?;
+            // Before validation, which wants to see what was given out.
             let allocation = match part {
                 Part::Main => self.services.allocate(endpoint, &mut object, Some(&old), call.dry_run).await?,
                 Part::Status | Part::Only(_) => Default::default(),
             };
-            let written = self.put(endpoint, collection, call, &current, object, &old).await;
+            let written = match self.check(endpoint, call, part, &object, &old).await {
+                Ok(warnings) => {
+                    let body = self.put(endpoint, collection, call, &current, object, &old).await;
+                    body.map(|body| body.map(|body| Answer { warnings, ..Answer::ok(body) }))
+                }
+                Err(status) => Err(status),
+            };
             match written {
-                Ok(Some(body)) => {
-                    if call.dry_run {
-                        self.services.release(allocation).await;
-                    } else {
-                        self.services.retire(allocation).await;
+                Ok(Some(answer)) if !call.dry_run => {
+                    self.services.retire(allocation).await;
+                    return Ok(answer);
+                }
+                written => {
+                    self.services.release(allocation).await;
+                    match written? {
+                        Some(answer) => return Ok(answer),
+                        None if conditional => break,
+                        None => {}
                     }
-                    return Ok(Answer { warnings, ..Answer::ok(body) });
-                }
-                Ok(None) if !conditional => self.services.release(allocation).await,
-                Ok(None) => {
-                    self.services.release(allocation).await;
-                    return Err(endpoint.conflict(call.name, object::MODIFIED));
-                }
-                Err(status) => {
-                    self.services.release(allocation).await;
-                    return Err(status);
                 }
             }
         }
         Err(endpoint.conflict(call.name, object::MODIFIED))
     }
 
-    /// Defaults, admits and validates a changed object; warnings come back.
+    /// Defaults and admits a changed object.
     async fn ready(
         &self,
         endpoint: &Endpoint,
@@ -101,7 +103,7 @@ impl Registry {
         part: Part,
         object: &mut Value,
         old: &Value,
-    ) -> Result<Vec<String>, Status> {
+    ) -> Result<(), Status> {
         let strategy = endpoint.strategy;
         let what = call.attributes(Operation::Update, endpoint);
         metadata::settle_namespace(endpoint, call, object)?;
@@ -121,6 +123,20 @@ impl Registry {
         if strategy.tracks_generation() {
             metadata::count_generation(object, old);
         }
+        Ok(())
+    }
+
+    /// Validates a changed object; warnings come back.
+    async fn check(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        part: Part,
+        object: &Value,
+        old: &Value,
+    ) -> Result<Vec<String>, Status> {
+        let strategy = endpoint.strategy;
+        let what = call.attributes(Operation::Update, endpoint);
         let mut errors = metadata::validate_update(endpoint, object, old);
         errors.append(match part {
             Part::Main => strategy.validate_update(object, old),

@@ -10,5 +10,6 @@ mod network;
 mod patch;
 mod protobuf;
 mod requests;
+mod services;
 mod support;
 mod watch;

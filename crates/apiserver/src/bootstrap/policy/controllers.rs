@@ -30,6 +30,12 @@ pub(super) static CONTROLLERS: &[(&str, &[Rule])] = &[
     ("clusterrole-aggregation-controller", &[
         on("escalate get list patch update watch", "rbac.authorization.k8s.io", "clusterroles"),
     ]),
+    ("clusterdns-controller", &[
+        on(READ, "core", "nodes services"),
+        on("create", "core", "services"),
+        on_named("delete update", "core", "services", "kube-dns"),
+        on("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
+    ]),
     ("cronjob-controller", &[
         on("get list update watch", "batch", "cronjobs"),
         on("create delete get list patch update watch", "batch", "jobs"),

@@ -1,0 +1,108 @@
+//! The cluster DNS controller: the Service by which pods reach cluster DNS, and its endpoints.
+//!
+//! Each node says on its own Node object where its DNS server listens ([`ENDPOINTS_ANNOTATION`]). From that this
+//! controller keeps the Service `kube-system/kube-dns`, which has no selector, and for each node and address family one
+//! EndpointSlice, which belongs to the Node and goes with it. A node can only speak for itself: addresses that are
+//! neither its own nor within its range of pods are left out.
+//!
+//! Queries go to the server of the pod's own node (hints for that node), and to those of other nodes where it has none
+//! that is ready. That is why the Service's internal traffic policy is `Cluster`: with `Local` a node without DNS would
+//! have no names at all.
+
+use std::sync::Arc;
+
+use client::{ClientError, Informer};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use object::ObjectKey;
+
+use crate::Config;
+use crate::framework::{Controller, Plan, Wiring, owner_key};
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use plan::{service, slices};
+
+const NAMESPACE: &str = "kube-system";
+const NAME: &str = "kube-dns";
+/// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
+const ENDPOINTS_ANNOTATION: &str = "ironhull.io/dns-endpoints";
+/// Who manages the slices, as their label says.
+const MANAGED_BY: &str = "clusterdns-controller.ironhull.io";
+
+pub(crate) struct ClusterDns {
+    nodes: Arc<Informer<Node>>,
+    services: Arc<Informer<Service>>,
+    slices: Arc<Informer<EndpointSlice>>,
+    config: Arc<Config>,
+}
+
+/// What a decision is made from: the Service's (its key is that of a Service), or one node's.
+#[derive(Debug)]
+pub(crate) enum Snapshot {
+    /// The Service as it is, and the addresses that it should have.
+    Service { present: Option<Arc<Service>>, addresses: Vec<std::net::IpAddr> },
+    /// A node and the slices that it has.
+    Node { node: Arc<Node>, present: Vec<Arc<EndpointSlice>> },
+}
+
+impl Controller for ClusterDns {
+    const NAME: &'static str = "clusterdns-controller";
+    const WORKERS: usize = 1;
+    type Key = ObjectKey;
+    type Snapshot = Snapshot;
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> ClusterDns {
+        let nodes = wiring.informer::<Node>();
+        let services = wiring.informer::<Service>();
+        let slices = wiring.informer::<EndpointSlice>();
+        wiring.wake_self(&nodes);
+        wiring.wake(&services, |change| {
+            (change.key.namespace() == NAMESPACE && &*change.key.name == NAME).then(|| change.key.clone())
+        });
+        wiring.wake(&slices, |change| {
+            let object = change.object();
+            is_ours(object)
+                .then(|| owner_key::<Node>(&object.metadata))
+                .flatten()
+                .map(|key| ObjectKey::cluster(&*key.name))
+        });
+        wiring.queue().add(ObjectKey::namespaced(NAMESPACE, NAME));
+        ClusterDns { nodes, services, slices, config: Arc::clone(wiring.config()) }
+    }
+
+    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+        let addresses = self.config.cluster_dns.clone();
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        if !key.namespace().is_empty() {
+            return Ok(Some(Snapshot::Service { present: self.services.get(key), addresses }));
+        }
+        let Some(node) = self.nodes.get(key) else { return Ok(None) };
+        let mut present = self.slices.in_namespace(NAMESPACE);
+        present.retain(|slice| {
+            is_ours(slice) && owner_key::<Node>(&slice.metadata).is_some_and(|owner| owner.name == key.name)
+        });
+        Ok(Some(Snapshot::Node { node, present }))
+    }
+
+    fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
+        match snapshot {
+            Snapshot::Service { present, addresses } => service(present.as_deref(), addresses),
+            Snapshot::Node { node, present } => slices(node, present),
+        }
+    }
+}
+
+fn is_ours(slice: &EndpointSlice) -> bool {
+    let manager = slice
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get("endpointslice.kubernetes.io/managed-by"));
+    manager.is_some_and(|manager| manager == MANAGED_BY)
+}
