@@ -1,6 +1,6 @@
 //! The flags, validated once.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -59,10 +59,15 @@ impl ServerConfig {
     /// # Errors
     /// What is wrong, and with which flag.
     pub fn validate(flags: ServerFlags) -> anyhow::Result<ServerConfig> {
+        let service_cidrs = networks("--service-cidr", &flags.service_cidrs)?;
+        let cluster_dns = match flags.cluster_dns {
+            none if none.is_empty() => service_cidrs.iter().map(|network| dns_address(*network)).collect(),
+            given => given,
+        };
         let cluster = ClusterSettings {
             cluster_cidrs: networks("--cluster-cidr", &flags.cluster_cidrs)?,
-            service_cidrs: networks("--service-cidr", &flags.service_cidrs)?,
-            cluster_dns: flags.cluster_dns,
+            service_cidrs,
+            cluster_dns,
             cluster_domain: flags.cluster_domain,
             backend: flags.flannel_backend,
         };
@@ -75,7 +80,7 @@ impl ServerConfig {
             ensure!(PARTS.contains(&part.as_str()), "--disable {part}: the parts are {}", PARTS.join(", "));
         }
         Ok(ServerConfig {
-            listen: (flags.bind_address, flags.https_listen_port).into(),
+            listen: (listening(flags.bind_address, &cluster), flags.https_listen_port).into(),
             kubeconfig: flags.write_kubeconfig,
             token: flags.token,
             tls_sans: flags.tls_sans,
@@ -104,8 +109,8 @@ impl NodeSettings {
         ensure!(wrong.is_empty(), "--node-name {node_name:?}: {}", wrong.join("; "));
         let mut node_ips = flags.node_ips;
         if node_ips.is_empty() {
-            node_ips
-                .push(default_address().context("cannot tell this machine's address: name it by --node-ip")?);
+            node_ips = default_addresses(&cluster)
+                .context("cannot tell this machine's address: name it by --node-ip")?;
         }
         one_of_each_family("--node-ip", node_ips.iter().copied())?;
         Ok(NodeSettings {
@@ -133,6 +138,14 @@ impl NodeSettings {
     /// The node's primary address.
     pub fn node_ip(&self) -> IpAddr {
         self.node_ips[0]
+    }
+
+    /// The address at which this machine's own servers listen: all, of both families where the node has both.
+    pub fn any_address(&self) -> IpAddr {
+        match self.node_ips.iter().any(IpAddr::is_ipv6) {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        }
     }
 
     /// Whether a part runs.
@@ -198,13 +211,43 @@ fn host_name() -> anyhow::Result<String> {
     Ok(name.trim().to_ascii_lowercase())
 }
 
-/// The address from which this machine would reach the world. No packet is sent: a datagram socket only looks
-/// its route up.
-fn default_address() -> std::io::Result<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
-    // An address for documentation (RFC 5737), which nobody has.
-    socket.connect("192.0.2.1:9")?;
+/// The addresses from which this machine would reach the world, of each family that the cluster has. It may lack one
+/// of the second family.
+fn default_addresses(cluster: &ClusterSettings) -> std::io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for network in &cluster.cluster_cidrs {
+        match default_address(network.addr().is_ipv4()) {
+            Ok(address) => addresses.push(address),
+            Err(error) if addresses.is_empty() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "this machine has no address of the cluster's second family")
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+/// No packet is sent: a datagram socket only looks its route up.
+fn default_address(is_v4: bool) -> std::io::Result<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
+    let (any, somewhere) = if is_v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(somewhere)?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// The tenth address of a network of Services, as everywhere with Kubernetes.
+fn dns_address(network: IpNet) -> IpAddr {
+    match network {
+        IpNet::V4(network) => Ipv4Addr::from_bits(network.network().to_bits() + 10).into(),
+        IpNet::V6(network) => Ipv6Addr::from_bits(network.network().to_bits() + 10).into(),
+    }
+}
+
+/// Pods of a cluster with IPv6 reach the API by IPv6.
+fn listening(address: IpAddr, cluster: &ClusterSettings) -> IpAddr {
+    let has_v6 = cluster.cluster_cidrs.iter().any(|network| network.addr().is_ipv6());
+    if address == Ipv4Addr::UNSPECIFIED && has_v6 { Ipv6Addr::UNSPECIFIED.into() } else { address }
 }
 
 #[cfg(test)]
@@ -224,6 +267,8 @@ mod tests {
     fn defaults_are_good() {
         let config = validate(&[]).unwrap();
         assert!(config.agent && config.node.runs("dns"));
+        assert_eq!(config.node.cluster.cluster_dns, ["10.43.0.10".parse::<IpAddr>().unwrap()]);
+        assert!(config.listen.is_ipv4());
         assert_eq!(config.listen.port(), 6443);
     }
 
@@ -233,6 +278,19 @@ mod tests {
         assert_eq!(root(&[]), "/ironhull");
         let (one, two) = (root(&["--data-dir=/srv/one"]), root(&["--data-dir=/srv/two"]));
         assert!(one.starts_with("/ironhull-") && one != two, "{one} {two}");
+    }
+
+    #[test]
+    fn a_cluster_may_have_both_families_or_ipv6_alone() {
+        let flags = ["--cluster-cidr=10.42.0.0/16,fd42::/56", "--service-cidr=10.43.0.0/16,fd43::/112"];
+        let config = validate(&flags).unwrap();
+        let dns: Vec<String> = config.node.cluster.cluster_dns.iter().map(IpAddr::to_string).collect();
+        assert_eq!(dns, ["10.43.0.10", "fd43::a"]);
+        assert_eq!(config.listen.to_string(), "[::]:6443");
+        let config = validate(&["--cluster-cidr=fd42::/56", "--service-cidr=fd43::/112"]).unwrap();
+        assert_eq!(config.node.cluster.cluster_dns, ["fd43::a".parse::<IpAddr>().unwrap()]);
+        let own = [flags[0], flags[1], "--bind-address=192.0.2.7"];
+        assert_eq!(validate(&own).unwrap().listen.to_string(), "192.0.2.7:6443");
     }
 
     #[test]

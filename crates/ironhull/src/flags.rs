@@ -54,7 +54,7 @@ pub struct ServerFlags {
     /// Where state is kept.
     #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
-    /// The address to listen at.
+    /// The address to listen at; 0.0.0.0 are all, also those of IPv6 where the cluster has it.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
     /// The port of the API.
@@ -75,8 +75,8 @@ pub struct ServerFlags {
     /// The network of Services; with IPv6 beside IPv4, both, separated by a comma.
     #[arg(long = "service-cidr", value_delimiter = ',', default_value = "10.43.0.0/16")]
     pub service_cidrs: Vec<String>,
-    /// The address of the cluster's DNS, within the network of Services.
-    #[arg(long, value_delimiter = ',', default_value = "10.43.0.10")]
+    /// The address of the cluster's DNS, within the network of Services, or one of each family; the tenth by default.
+    #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's DNS domain.
     #[arg(long, default_value = "cluster.local")]

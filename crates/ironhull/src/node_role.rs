@@ -84,6 +84,7 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls) -> NodeConfig {
     agent.seccomp_dir = settings.data_dir.join("seccomp");
     agent.cgroup_root = settings.cgroup_root();
     agent.port = settings.kubelet_port;
+    agent.bind_address = settings.any_address();
     agent.cluster_dns.clone_from(&settings.cluster.cluster_dns);
     agent.cluster_domain.clone_from(&settings.cluster.cluster_domain);
     agent.tls = Some(serving);

@@ -16,6 +16,10 @@ mod clean_up;
 mod commands;
 #[path = "cluster/deployment.rs"]
 mod deployment;
+#[path = "cluster/dns.rs"]
+mod dns;
+#[path = "cluster/dual_stack.rs"]
+mod dual_stack;
 #[path = "cluster/environment.rs"]
 mod environment;
 #[path = "cluster/images.rs"]
@@ -48,6 +52,8 @@ fn main() {
         redis::trials(&shared),
         kube_rs::trials(&shared),
         bad_pods::trials(&shared),
+        dns::trials(&shared),
+        dual_stack::trials(),
         clean_up::trials(),
     ]
     .into_iter()

@@ -170,10 +170,9 @@ impl Registration {
         if !due {
             return Ok(());
         }
-        let value =
-            serde_json::to_value(status).map_err(|error| ClientError::decode("the node's status", error))?;
-        let patch = Patch::Strategic(json!({"status": value}));
-        self.shared.client.patch::<Node>(&self.key(), "status", &patch).await?;
+        let patch =
+            node::status_patch(status).map_err(|error| ClientError::decode("the node's status", error))?;
+        self.shared.client.patch::<Node>(&self.key(), "status", &Patch::Strategic(patch)).await?;
         if node::is_ready(status) {
             self.ready.send_replace(true);
         }

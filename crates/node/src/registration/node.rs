@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use runtime::cri::{Image, RuntimeCondition, RuntimeStatus, VersionInfo};
+use serde_json::json;
 
 use crate::config::{KUBELET_VERSION, NodeConfig};
 use crate::host::Facts;
@@ -207,6 +208,16 @@ pub(super) fn is_ready(status: &NodeStatus) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// The strategic merge patch that writes a status. The list of addresses replaces the one there is: the API merges it by
+/// type, of which a node with both families has each twice (upstream: `fixupPatchForNodeStatusAddresses`).
+pub(super) fn status_patch(status: &NodeStatus) -> Result<serde_json::Value, serde_json::Error> {
+    let mut patch = json!({"status": serde_json::to_value(status)?});
+    if let Some(addresses) = patch.pointer_mut("/status/addresses").and_then(|list| list.as_array_mut()) {
+        addresses.insert(0, json!({"$patch": "replace"}));
+    }
+    Ok(patch)
+}
+
 /// Whether two statuses differ in more than the times of heartbeats.
 pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
     let timeless = |status: &NodeStatus| {
@@ -217,4 +228,25 @@ pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
         status
     };
     timeless(one) != timeless(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_replaced_as_a_whole() {
+        let address = |address: &str| NodeAddress { address: address.into(), type_: "InternalIP".into() };
+        let status = NodeStatus {
+            addresses: Some(vec![address("192.0.2.7"), address("2001:db8::7")]),
+            ..NodeStatus::default()
+        };
+        let addresses = status_patch(&status).unwrap()["status"]["addresses"].clone();
+        assert_eq!(addresses[0], json!({"$patch": "replace"}));
+        assert_eq!(
+            (&addresses[1]["address"], &addresses[2]["address"]),
+            (&json!("192.0.2.7"), &json!("2001:db8::7"))
+        );
+        assert_eq!(status_patch(&NodeStatus::default()).unwrap(), json!({"status": {}}));
+    }
 }

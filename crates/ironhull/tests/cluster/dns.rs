@@ -1,0 +1,242 @@
+//! Names, as pods see them: the `[sig-network] DNS` tests of the conformance suite, whose titles are above ours.
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+use testbed::OUTSIDE_ADDRESS;
+
+use crate::support::{Namespace, SharedCluster, trial};
+
+pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
+    let trial = |name, test| trial(shared, "dns", name, test);
+    vec![
+        trial("should_provide_dns_for_the_cluster", should_provide_dns_for_the_cluster),
+        trial("should_provide_dns_for_services", should_provide_dns_for_services),
+        trial("should_provide_dns_for_pods_by_host_name", should_provide_dns_for_pods_by_host_name),
+        trial("should_provide_dns_for_external_names", should_provide_dns_for_external_names),
+        trial("should_support_configurable_name_servers", should_support_configurable_name_servers),
+        trial("the_service_is_as_it_should_be", the_service_is_as_it_should_be),
+    ]
+}
+
+/// A pod to ask from.
+const CLIENT: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]}
+"#;
+
+/// Asks by `nslookup` in the pod `client` until the answer has all of `expected`.
+fn resolves(namespace: &Namespace, question: &str, expected: &[&str]) {
+    namespace.until(&format!("{expected:?} in the answer to {question}"), || {
+        let answer = namespace.exec("client", &format!("nslookup {question} 2>&1 || true"));
+        if expected.iter().all(|text| answer.contains(text)) { Ok(()) } else { Err(answer) }
+    });
+}
+
+/// "[sig-network] DNS should provide DNS for the cluster [Conformance]", and
+/// "[sig-network] DNS should provide /etc/hosts entries for the cluster [Conformance]"
+fn should_provide_dns_for_the_cluster(namespace: &Namespace) {
+    namespace.apply(CLIENT);
+    namespace.apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: on-host}
+spec:
+  hostNetwork: true
+  dnsPolicy: ClusterFirstWithHostNet
+  containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: named}
+spec:
+  hostname: dns-querier-1
+  subdomain: dns-test-service
+  hostAliases: [{ip: 192.0.2.44, hostnames: [friend, friend.example]}]
+  containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]
+"#,
+    );
+    namespace.wait("pod/client", "condition=Ready");
+    resolves(namespace, "kubernetes.default.svc.cluster.local", &["Address: 10.43.0.1\n"]);
+    resolves(namespace, "10.43.0.1", &["name = kubernetes.default.svc.cluster.local"]);
+    // By TCP and from a pod in the host's network, too.
+    namespace.wait("pod/on-host", "condition=Ready");
+    let said = namespace.exec("on-host", "ping -c 1 -W 1 kubernetes.default | head -1");
+    assert!(said.starts_with("PING kubernetes.default (10.43.0.1)"), "{said}");
+    namespace.wait("pod/named", "condition=Ready");
+    let place = &namespace.name;
+    let full = format!("dns-querier-1.dns-test-service.{place}.svc.cluster.local");
+    let hosts = namespace.exec("named", "cat /etc/hosts");
+    let ip = namespace.field("pod/named", ".status.podIP");
+    assert!(hosts.contains(&format!("{ip}\t{full}\tdns-querier-1\n")), "{hosts}");
+    assert!(hosts.contains("192.0.2.44\tfriend\tfriend.example\n"), "{hosts}");
+    assert_eq!(namespace.exec("named", "hostname -f").trim(), full);
+}
+
+/// "[sig-network] DNS should provide DNS for services [Conformance]", and "[sig-network] DNS should resolve DNS of
+/// partial qualified names for services [LinuxOnly] [Conformance]"
+fn should_provide_dns_for_services(namespace: &Namespace) {
+    namespace.apply(CLIENT);
+    namespace.apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: test-service}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80}]}
+"#,
+    );
+    namespace.wait("pod/client", "condition=Ready");
+    namespace.wait("pod/web", "condition=Ready");
+    let place = &namespace.name;
+    let address = namespace.field("service/test-service", ".spec.clusterIP");
+    let pod = namespace.field("pod/web", ".status.podIP");
+    let dashed = pod.replace('.', "-");
+    let (service, headless) = (format!("test-service.{place}.svc"), format!("headless.{place}.svc"));
+    resolves(namespace, &format!("{service}.cluster.local"), &[&format!("Address: {address}\n")]);
+    resolves(namespace, &format!("{headless}.cluster.local"), &[&format!("Address: {pod}\n")]);
+    // Partial names go through the search domains, by the resolver of the C library as well as by nslookup.
+    for name in ["test-service", &format!("test-service.{place}"), &*service] {
+        let said = namespace.exec("client", &format!("ping -c 1 -W 1 {name} | head -1"));
+        assert!(said.contains(&format!("({address})")), "{said}");
+    }
+    resolves(
+        namespace,
+        &format!("-type=srv _http._tcp.{service}.cluster.local"),
+        &[&format!("service = 0 100 80 {service}.cluster.local")],
+    );
+    resolves(
+        namespace,
+        &format!("-type=srv _http._tcp.{headless}.cluster.local"),
+        &[&format!("service = 0 100 80 {dashed}.{headless}.cluster.local")],
+    );
+    resolves(namespace, &address, &[&format!("name = {service}.cluster.local")]);
+    resolves(namespace, &pod, &[&format!("name = {dashed}.{headless}.cluster.local")]);
+    resolves(namespace, &format!("{dashed}.{place}.pod.cluster.local"), &[&format!("Address: {pod}\n")]);
+    // A Service that goes takes its name along.
+    namespace.run(&["delete", "service", "test-service"]);
+    resolves(namespace, &format!("{service}.cluster.local"), &["NXDOMAIN"]);
+}
+
+/// "[sig-network] DNS should provide DNS for pods for Hostname [Conformance]", and
+/// "[sig-network] DNS should provide DNS for pods for Subdomain [Conformance]"
+fn should_provide_dns_for_pods_by_host_name(namespace: &Namespace) {
+    namespace.apply(CLIENT);
+    namespace.apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  hostname: dns-querier-2
+  subdomain: dns-test-service-2
+  containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns-test-service-2}
+spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80}]}
+"#,
+    );
+    namespace.wait("pod/client", "condition=Ready");
+    namespace.wait("pod/web", "condition=Ready");
+    let place = &namespace.name;
+    let pod = namespace.field("pod/web", ".status.podIP");
+    let service = format!("dns-test-service-2.{place}.svc.cluster.local");
+    let name = format!("dns-querier-2.{service}");
+    resolves(namespace, &name, &[&format!("Address: {pod}\n")]);
+    resolves(namespace, &service, &[&format!("Address: {pod}\n")]);
+    resolves(namespace, &pod, &[&format!("name = {name}")]);
+    resolves(namespace, &format!("-type=srv _http._tcp.{service}"), &[&format!("0 100 80 {name}")]);
+}
+
+/// "[sig-network] DNS should provide DNS for ExternalName services [Conformance]"
+fn should_provide_dns_for_external_names(namespace: &Namespace) {
+    namespace.apply(CLIENT);
+    namespace.run(&["create", "service", "externalname", "away", "--external-name=foo.example.com"]);
+    namespace.wait("pod/client", "condition=Ready");
+    let place = &namespace.name;
+    let name = format!("away.{place}.svc.cluster.local");
+    resolves(namespace, &format!("-type=cname {name}"), &["canonical name = foo.example.com"]);
+    namespace.run(&["patch", "service", "away", "-p", r#"{"spec":{"externalName":"bar.example.com"}}"#]);
+    resolves(namespace, &format!("-type=cname {name}"), &["canonical name = bar.example.com"]);
+    // An alias to a name of the cluster is followed.
+    let target = r#"{"spec":{"externalName":"kubernetes.default.svc.cluster.local"}}"#;
+    namespace.run(&["patch", "service", "away", "-p", target]);
+    resolves(namespace, &name, &["Address: 10.43.0.1\n"]);
+    namespace.run(&[
+        "patch",
+        "service",
+        "away",
+        "-p",
+        r#"{"spec":{"type":"ClusterIP","externalName":null,"ports":[{"port":80,"protocol":"TCP"}]}}"#,
+    ]);
+    let address = namespace.field("service/away", ".spec.clusterIP");
+    resolves(namespace, &name, &[&format!("Address: {address}\n")]);
+}
+
+/// "[sig-network] DNS should support configurable pod DNS nameservers [Conformance]"
+fn should_support_configurable_name_servers(namespace: &Namespace) {
+    let server = OUTSIDE_ADDRESS.to_string();
+    namespace.apply(
+        &r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: own}
+spec:
+  dnsPolicy: None
+  dnsConfig: {nameservers: [$SERVER], searches: [resolv.conf.local], options: [{name: ndots, value: "3"}]}
+  containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]
+"#
+        .replace("$SERVER", &server),
+    );
+    namespace.wait("pod/own", "condition=Ready");
+    let config = namespace.exec("own", "cat /etc/resolv.conf");
+    for line in ["search resolv.conf.local\n", &format!("nameserver {server}\n"), "options ndots:3\n"] {
+        assert!(config.contains(line), "{config}");
+    }
+}
+
+/// The Service has the ports and addresses that clients rely on, and each node an endpoint of its own.
+fn the_service_is_as_it_should_be(namespace: &Namespace) {
+    let field = |object: &str, path: &str| {
+        let path = format!("jsonpath={{{path}}}");
+        namespace.run(&["-n", "kube-system", "get", object, "-o", &path])
+    };
+    namespace.until("the Service kube-dns", || match field("service/kube-dns", ".spec.clusterIP") {
+        ip if ip == "10.43.0.10" => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(field("service/kube-dns", ".spec.ports[*].name"), "dns dns-tcp");
+    assert_eq!(field("service/kube-dns", ".spec.trafficDistribution"), "PreferSameNode");
+    let node = namespace.cluster.host().name();
+    let slice = format!("endpointslice/kube-dns-ipv4-{node}");
+    assert_eq!(field(&slice, ".endpoints[0].nodeName"), node);
+    assert_eq!(field(&slice, ".metadata.ownerReferences[0].kind"), "Node");
+    assert_eq!(field(&slice, ".endpoints[0].conditions.ready"), "true");
+    // What somebody breaks is put right again.
+    namespace.run(&["-n", "kube-system", "delete", &slice]);
+    namespace.until("the slice again", || {
+        let mut get = namespace.kubectl(&["-n", "kube-system", "get", &slice]);
+        testbed::output(&mut get).map_err(|error| error.to_string())
+    });
+    let annotation = "ironhull.io/dns-endpoints";
+    namespace.run(&["annotate", "node", node, &format!("{annotation}=192.0.2.1:53"), "--overwrite"]);
+    namespace.until("the annotation again", || {
+        let text =
+            namespace.field(&format!("node/{node}"), r".metadata.annotations.ironhull\.io/dns-endpoints");
+        if text.starts_with("10.42.0.1:") { Ok(()) } else { Err(text) }
+    });
+}
