@@ -1,32 +1,35 @@
-//! Names that are none of the cluster's, asked of the host's own servers.
+//! Names that are none of the cluster's, asked of other servers: those of stub domains, of the cluster's configuration,
+//! or the host's own.
 //!
 //! Equal questions that are under way share one exchange. This is also the guard against loops: a question that comes
 //! back to us from an upstream server waits for itself and ends with the first one's time limit, instead of going round.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use clock::Clock;
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 mod cache;
+mod exchange;
+mod routes;
 
 use cache::Cache;
+use routes::Routes;
+
+use crate::custom::CustomServers;
+use crate::host_file;
 
 /// Upstream servers that are asked for one question, at most.
 const SERVERS_MAX: usize = 3;
-
-/// The payload that upstream servers may send by UDP, in bytes.
-const PAYLOAD: u16 = 1232;
 
 /// By what a question came, and goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +43,7 @@ pub(crate) enum Transport {
 pub enum Upstreams {
     /// These.
     Servers(Vec<SocketAddr>),
-    /// The `nameserver` lines of a file such as `/etc/resolv.conf`. It is read again after all its servers failed.
+    /// The `nameserver` lines of a file such as `/etc/resolv.conf`, which is followed.
     File(PathBuf),
 }
 
@@ -108,18 +111,88 @@ type Answer = Result<Arc<Message>, ForwardError>;
 pub(crate) struct Forwarder {
     config: ForwardConfig,
     clock: Clock,
-    servers: Mutex<Arc<[SocketAddr]>>,
+    /// What the routes are made of.
+    known: Mutex<Known>,
+    routes: ArcSwap<Routes>,
     cache: Mutex<Cache<Question>>,
     under_way: Mutex<HashMap<Question, Arc<OnceCell<Answer>>>>,
     exchanges: Semaphore,
 }
 
+/// The servers that are known.
+#[derive(Debug, Default)]
+struct Known {
+    /// The host's own.
+    host: Vec<SocketAddr>,
+    /// Those of the cluster's configuration.
+    custom: CustomServers,
+}
+
 impl Forwarder {
     pub(crate) fn new(config: ForwardConfig, clock: Clock) -> Forwarder {
-        let servers = Mutex::new(servers(&config));
+        let host = match &config.upstreams {
+            Upstreams::Servers(servers) => servers.clone(),
+            Upstreams::File(path) => host_file::servers(path),
+        };
         let cache = Mutex::new(Cache::new(config.cache_entries_max));
         let exchanges = Semaphore::new(config.exchanges_max);
-        Forwarder { config, clock, servers, cache, under_way: Mutex::default(), exchanges }
+        let known = Mutex::new(Known { host, custom: CustomServers::default() });
+        let forwarder = Forwarder {
+            config,
+            clock,
+            known,
+            routes: ArcSwap::default(),
+            cache,
+            under_way: Mutex::default(),
+            exchanges,
+        };
+        forwarder.reroute(&forwarder.known.lock());
+        forwarder
+    }
+
+    /// Takes other servers of the cluster's configuration from now on.
+    pub(crate) fn set_custom(&self, custom: CustomServers) {
+        let mut known = self.known.lock();
+        if known.custom != custom {
+            known.custom = custom;
+            self.reroute(&known);
+        }
+    }
+
+    /// Follows the host's file for as long as it can be followed; returns at once where the servers are fixed.
+    pub(crate) async fn follow_host(&self) {
+        let Upstreams::File(path) = &self.config.upstreams else { return };
+        let watch = match host_file::Watch::new(path) {
+            Ok(watch) => watch,
+            Err(error) => {
+                return tracing::warn!(path = %path.display(), %error, "cannot follow the host's DNS servers");
+            }
+        };
+        loop {
+            // It may have changed before the watch was there.
+            self.read_host(path);
+            if let Err(error) = watch.changed().await {
+                return tracing::warn!(path = %path.display(), %error, "cannot follow the host's DNS servers");
+            }
+        }
+    }
+
+    fn read_host(&self, path: &Path) {
+        let servers = host_file::servers(path);
+        let mut known = self.known.lock();
+        if known.host != servers {
+            tracing::info!(?servers, "the host's DNS servers changed");
+            known.host = servers;
+            self.reroute(&known);
+        }
+    }
+
+    /// What other servers said is forgotten: these may say otherwise.
+    fn reroute(&self, known: &Known) {
+        let others = if known.custom.upstreams.is_empty() { &known.host } else { &known.custom.upstreams };
+        let routes = Routes::new(&known.custom.stubs, others, &self.config.own_addresses);
+        self.routes.store(Arc::new(routes));
+        *self.cache.lock() = Cache::new(self.config.cache_entries_max);
     }
 
     /// Asks for `query`, of the cache or of the servers one after the other.
@@ -140,113 +213,50 @@ impl Forwarder {
 
     async fn exchange(&self, question: &Question) -> Answer {
         let Ok(_permit) = self.exchanges.try_acquire() else { return Err(ForwardError::Overloaded) };
-        let servers = Arc::clone(&self.servers.lock());
+        let routes = self.routes.load_full();
+        let group = routes.of(&question.name);
         let mut failure = ForwardError::NoServers;
-        for server in servers.iter().take(SERVERS_MAX) {
-            match timeout(self.config.server_timeout, self.ask_server(*server, question)).await {
-                Ok(Ok(answer)) => {
-                    self.cache.lock().put(question.clone(), &answer);
-                    return Ok(Arc::new(answer));
+        for server in group.in_order().into_iter().take(SERVERS_MAX) {
+            let mut id = [0; 2];
+            self.clock.fill_random(&mut id);
+            let exchange = exchange::ask(server.address, u16::from_be_bytes(id), question);
+            let why = match timeout(self.config.server_timeout, exchange).await {
+                Ok(Ok(answer)) => match answer.metadata.response_code {
+                    // Another server may do better.
+                    code @ (ResponseCode::ServFail | ResponseCode::Refused | ResponseCode::NotImp) => {
+                        format!("answered {code}")
+                    }
+                    _ => {
+                        server.succeeded();
+                        self.keep(question, &answer, &routes);
+                        return Ok(Arc::new(answer));
+                    }
+                },
+                Ok(Err(error)) => {
+                    server.failed();
+                    error.to_string()
                 }
-                Ok(Err(error)) => failure = ForwardError::NoAnswer(format!("{server}: {error}")),
-                Err(_) => failure = ForwardError::NoAnswer(format!("{server}: no answer in time")),
-            }
+                Err(_) => {
+                    server.failed();
+                    "no answer in time".to_owned()
+                }
+            };
+            failure = ForwardError::NoAnswer(format!("{}: {why}", server.address));
         }
-        *self.servers.lock() = self::servers(&self.config);
+        // Should the file be one that cannot be watched.
+        if let (Upstreams::File(path), ForwardError::NoAnswer(_)) = (&self.config.upstreams, &failure) {
+            self.read_host(path);
+        }
         Err(failure)
     }
 
-    async fn ask_server(&self, server: SocketAddr, question: &Question) -> std::io::Result<Message> {
-        let mut id = [0; 2];
-        self.clock.fill_random(&mut id);
-        let request = request(u16::from_be_bytes(id), question);
-        let bytes = request.to_vec().map_err(std::io::Error::other)?;
-        let answer = match question.transport {
-            Transport::Udp => ask_by_udp(server, &bytes, &request).await?,
-            Transport::Tcp => ask_by_tcp(server, &bytes, &request).await?,
-        };
-        match answer.metadata.response_code {
-            // Another server may do better.
-            ResponseCode::ServFail | ResponseCode::Refused | ResponseCode::NotImp => {
-                Err(std::io::Error::other(format!("answered {}", answer.metadata.response_code)))
-            }
-            _ => Ok(answer),
+    /// Keeps an answer, unless other servers are asked by now.
+    fn keep(&self, question: &Question, answer: &Message, routes: &Arc<Routes>) {
+        let mut cache = self.cache.lock();
+        if Arc::ptr_eq(&self.routes.load(), routes) {
+            cache.put(question.clone(), answer);
         }
     }
-}
-
-fn request(id: u16, question: &Question) -> Message {
-    let mut request = Message::new(id, MessageType::Query, OpCode::Query);
-    request.metadata.recursion_desired = true;
-    request.add_query(Query::query(question.name.clone(), question.kind));
-    let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD).set_dnssec_ok(question.dnssec_ok);
-    request.set_edns(edns);
-    request
-}
-
-/// Each question has a socket of its own: the random port makes forged answers unlikely (RFC 5452).
-async fn ask_by_udp(server: SocketAddr, bytes: &[u8], request: &Message) -> std::io::Result<Message> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(bytes).await?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    loop {
-        let length = socket.recv(&mut buffer).await?;
-        match Message::from_vec(&buffer[..length]) {
-            Ok(answer) if answers(&answer, request) => return Ok(answer),
-            // Not what was asked: the answer may still come.
-            _ => {}
-        }
-    }
-}
-
-async fn ask_by_tcp(server: SocketAddr, bytes: &[u8], request: &Message) -> std::io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(bytes.len()).map_err(std::io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), bytes].concat()).await?;
-    let length = stream.read_u16().await?;
-    let mut buffer = vec![0; usize::from(length)];
-    stream.read_exact(&mut buffer).await?;
-    let answer = Message::from_vec(&buffer).map_err(std::io::Error::other)?;
-    if answers(&answer, request) {
-        return Ok(answer);
-    }
-    Err(std::io::Error::other("the answer is for another question"))
-}
-
-fn answers(answer: &Message, request: &Message) -> bool {
-    answer.metadata.message_type == MessageType::Response
-        && answer.metadata.id == request.metadata.id
-        && answer.queries.first().map(|q| (&q.name, q.query_type))
-            == request.queries.first().map(|q| (&q.name, q.query_type))
-}
-
-/// The servers of the configuration, without ourselves.
-fn servers(config: &ForwardConfig) -> Arc<[SocketAddr]> {
-    let all = match &config.upstreams {
-        Upstreams::Servers(servers) => servers.clone(),
-        Upstreams::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) => name_servers(&text).map(|address| SocketAddr::new(address, 53)).collect(),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot read the upstream servers");
-                Vec::new()
-            }
-        },
-    };
-    all.into_iter().filter(|server| !config.own_addresses.contains(&server.ip())).collect()
-}
-
-/// The addresses of the `nameserver` lines of a resolv.conf(5).
-fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> {
-    text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
-        // A zone index (`fe80::1%eth0`) is for link-local addresses, which a plain socket address cannot say.
-        address.parse().ok()
-    })
 }
 
 #[cfg(test)]

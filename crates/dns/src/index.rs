@@ -27,36 +27,39 @@ impl ServiceKey {
     }
 }
 
-/// A named port. Ports without a name have no DNS name.
+/// A port of a Service or of its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NamedPort {
+pub(crate) struct Port {
+    /// Empty for the only port, which may be without a name; it has no DNS name of its own then.
     pub(crate) name: String,
     /// `tcp`, `udp` or `sctp`.
     pub(crate) protocol: String,
     pub(crate) port: u16,
 }
 
-/// An endpoint of a headless Service.
+/// An endpoint of a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
     /// The endpoint's host name, or its address with dashes.
     pub(crate) name: String,
     pub(crate) address: IpAddr,
-    pub(crate) ports: Arc<[NamedPort]>,
+    pub(crate) ports: Arc<[Port]>,
+    /// Whether the name was given, and is not made of the address.
+    pub(crate) is_named: bool,
 }
 
 /// What a Service's name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Records {
-    /// Addresses of its own.
-    ClusterIps { addresses: Vec<IpAddr>, ports: Vec<NamedPort> },
+    /// Addresses of its own; its endpoints have names, too, as upstream's cluster DNS gives them.
+    ClusterIps { addresses: Vec<IpAddr>, ports: Vec<Port>, hosts: Vec<Host> },
     /// Its endpoints' addresses.
     Headless { hosts: Vec<Host> },
     /// Another name.
     ExternalName(String),
 }
 
-/// Who has an address: a Service, or the named host of a headless one.
+/// Who has an address: a Service, or one of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) service: ServiceKey,
@@ -67,8 +70,8 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     services: imbl::HashMap<ServiceKey, Arc<Records>>,
-    /// How many services a namespace has.
-    namespaces: imbl::HashMap<Arc<str>, usize>,
+    /// The namespaces that there are.
+    namespaces: imbl::HashSet<Arc<str>>,
     owners: imbl::HashMap<IpAddr, Arc<Vec<Owner>>>,
 }
 
@@ -78,7 +81,7 @@ impl Snapshot {
     }
 
     pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
-        self.namespaces.contains_key(namespace)
+        self.namespaces.contains(namespace)
     }
 
     pub(crate) fn owners(&self, address: IpAddr) -> &[Owner] {
@@ -101,7 +104,6 @@ impl Snapshot {
             all.push(owner);
             self.owners.insert(address, Arc::new(all));
         }
-        self.count(&key.namespace, before.is_some(), records.is_some());
         match records {
             Some(records) => self.services.insert(key.clone(), Arc::new(records)),
             None => self.services.remove(key),
@@ -117,23 +119,18 @@ impl Snapshot {
             self.owners.insert(address, Arc::new(all));
         }
     }
-
-    fn count(&mut self, namespace: &Arc<str>, before: bool, after: bool) {
-        let count = self.namespaces.get(namespace).copied().unwrap_or_default();
-        let count = count + usize::from(after) - usize::from(before);
-        if count == 0 {
-            self.namespaces.remove(namespace);
-        } else {
-            self.namespaces.insert(Arc::clone(namespace), count);
-        }
-    }
 }
 
+/// Endpoints of a Service with an address own theirs only if they have a name: others' names lead there by accident.
 fn owners(key: &ServiceKey, records: &Records) -> Vec<(IpAddr, Owner)> {
     let owner = |host: Option<&str>| Owner { service: key.clone(), host: host.map(str::to_owned) };
+    let host = |host: &Host| (host.address, owner(Some(&host.name)));
     match records {
-        Records::ClusterIps { addresses, .. } => addresses.iter().map(|a| (*a, owner(None))).collect(),
-        Records::Headless { hosts } => hosts.iter().map(|h| (h.address, owner(Some(&h.name)))).collect(),
+        Records::ClusterIps { addresses, hosts, .. } => {
+            let own = addresses.iter().map(|address| (*address, owner(None)));
+            own.chain(hosts.iter().filter(|h| h.is_named).map(host)).collect()
+        }
+        Records::Headless { hosts } => hosts.iter().map(host).collect(),
         Records::ExternalName(_) => Vec::new(),
     }
 }
@@ -169,6 +166,15 @@ impl Index {
     /// Makes all changes so far visible.
     pub fn publish(&self) {
         self.published.store(Arc::new(self.next.clone()));
+    }
+
+    /// Notes whether there is a namespace.
+    pub fn namespace_changed(&mut self, name: &str, exists: bool) {
+        if exists {
+            self.next.namespaces.insert(name.into());
+        } else {
+            self.next.namespaces.remove(name);
+        }
     }
 
     /// Notes the new state of a Service; `None` if it is gone.
@@ -220,17 +226,17 @@ fn records(service: &Service, slices: &BTreeMap<String, Arc<EndpointSlice>>) -> 
             let texts = all.iter().map(String::as_str).chain(Some(single).filter(|_| all.is_empty()));
             let addresses = texts.filter_map(|text| text.parse().ok()).collect();
             let ports = spec.ports.iter().flatten().filter_map(|port| {
-                named_port(port.name.as_deref(), port.protocol.as_deref(), Some(port.port))
+                self::port(port.name.as_deref(), port.protocol.as_deref(), Some(port.port))
             });
-            Some(Records::ClusterIps { addresses, ports: ports.collect() })
+            Some(Records::ClusterIps { addresses, ports: ports.collect(), hosts: hosts(spec, slices) })
         }
     }
 }
 
-fn named_port(name: Option<&str>, protocol: Option<&str>, port: Option<i32>) -> Option<NamedPort> {
-    let name = name.filter(|name| !name.is_empty())?.to_ascii_lowercase();
+fn port(name: Option<&str>, protocol: Option<&str>, port: Option<i32>) -> Option<Port> {
+    let name = name.unwrap_or_default().to_ascii_lowercase();
     let protocol = protocol.unwrap_or("TCP").to_ascii_lowercase();
-    Some(NamedPort { name, protocol, port: u16::try_from(port?).ok()? })
+    Some(Port { name, protocol, port: u16::try_from(port?).ok()? })
 }
 
 fn hosts(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>) -> Vec<Host> {
@@ -238,8 +244,8 @@ fn hosts(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>) -> V
     let mut hosts: Vec<Host> = Vec::new();
     for slice in slices.values() {
         let ports = slice.ports.iter().flatten();
-        let ports = ports.filter_map(|p| named_port(p.name.as_deref(), p.protocol.as_deref(), p.port));
-        let ports: Arc<[NamedPort]> = ports.collect();
+        let ports = ports.filter_map(|p| port(p.name.as_deref(), p.protocol.as_deref(), p.port));
+        let ports: Arc<[Port]> = ports.collect();
         let endpoints = slice.endpoints.iter().flatten().filter(|e| unready_too || is_ready(e));
         hosts.extend(endpoints.flat_map(|endpoint| endpoint_hosts(endpoint, &ports)));
     }
@@ -253,12 +259,12 @@ fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
 }
 
-fn endpoint_hosts(endpoint: &Endpoint, ports: &Arc<[NamedPort]>) -> impl Iterator<Item = Host> {
+fn endpoint_hosts(endpoint: &Endpoint, ports: &Arc<[Port]>) -> impl Iterator<Item = Host> {
     let addresses = endpoint.addresses.iter().filter_map(|text| text.parse::<IpAddr>().ok());
     addresses.map(|address| {
         let given = endpoint.hostname.as_deref().filter(|name| !name.is_empty());
         let name = given.map_or_else(|| dashed(address), str::to_ascii_lowercase);
-        Host { name, address, ports: Arc::clone(ports) }
+        Host { name, address, ports: Arc::clone(ports), is_named: given.is_some() }
     })
 }
 

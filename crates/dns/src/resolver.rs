@@ -9,6 +9,7 @@ use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
+use crate::custom::CustomServers;
 use crate::forward::{Forwarder, Transport};
 use crate::index::Snapshot;
 use crate::zone::{Lookup, TTL_SECONDS, Zone};
@@ -53,6 +54,16 @@ impl Resolver {
     /// A resolver of the names in `zone`.
     pub(crate) fn new(zone: Zone, snapshots: Arc<ArcSwap<Snapshot>>, forwarder: Forwarder) -> Resolver {
         Resolver { zone, snapshots, forwarder, turn: AtomicUsize::new(0) }
+    }
+
+    /// Asks these servers from now on, where the cluster's configuration names any.
+    pub(crate) fn set_custom(&self, servers: CustomServers) {
+        self.forwarder.set_custom(servers);
+    }
+
+    /// Follows the host's own servers; returns where there is nothing to follow.
+    pub(crate) async fn follow_host(&self) {
+        self.forwarder.follow_host().await;
     }
 
     /// Answers what can be answered at once.
@@ -222,3 +233,6 @@ fn encode(response: &Message, limit: u16) -> Vec<u8> {
     // A message without questions and records has only a header, which cannot fail.
     failed.to_vec().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ const WAITING_MAX: usize = 1000;
 /// Connections by TCP at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 250;
 
+/// Requests of one connection that wait for upstream servers at once; further ones are read later.
+const PIPELINED_MAX: usize = 32;
+
 /// How long a connection may say nothing (RFC 7766 asks for some seconds).
 const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -54,6 +57,8 @@ impl Server {
         let waiting = Arc::new(Semaphore::new(WAITING_MAX));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut tasks = JoinSet::new();
+        let host = Arc::clone(&resolver);
+        tasks.spawn(async move { host.follow_host().await });
         for socket in self.udp {
             tasks.spawn(serve_udp(Arc::new(socket), Arc::clone(&resolver), Arc::clone(&waiting)));
         }
@@ -127,30 +132,53 @@ async fn serve_tcp(listener: TcpListener, resolver: Arc<Resolver>, connections: 
     }
 }
 
-/// Answers the requests of one connection, one after the other.
+/// Answers the requests of one connection. One that waits for an upstream server does not hold up those behind it
+/// (RFC 7766): answers may come in another order.
 async fn converse(
-    mut stream: TcpStream,
-    resolver: &Resolver,
+    stream: TcpStream,
+    resolver: &Arc<Resolver>,
     _permit: OwnedSemaphorePermit,
 ) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.into_split();
+    let mut waiting: JoinSet<Vec<u8>> = JoinSet::new();
+    let mut ended = false;
+    // A request that is half read goes on being read after an answer was written.
+    let mut reading = Box::pin(read_request(&mut reader));
     loop {
-        let request = match timeout(CONNECTION_IDLE_MAX, read_request(&mut stream)).await {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Ok(request) => request?,
-            Err(_) => return Ok(()),
+        let answer = tokio::select! {
+            request = timeout(CONNECTION_IDLE_MAX, reading.as_mut()), if !ended && waiting.len() < PIPELINED_MAX => {
+                drop(reading);
+                let request = match request {
+                    // No more requests; the answers to those that wait are still due.
+                    Err(_) => None,
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+                    Ok(request) => Some(request?),
+                };
+                reading = Box::pin(read_request(&mut reader));
+                match request.map(|request| resolver.begin(&request, Transport::Tcp)) {
+                    Some(Reply::Now(response)) => response,
+                    Some(Reply::Later(unfinished)) => {
+                        let resolver = Arc::clone(resolver);
+                        waiting.spawn(async move { resolver.finish(*unfinished).await });
+                        continue;
+                    }
+                    Some(Reply::Nothing) => return Ok(()),
+                    None => {
+                        ended = true;
+                        continue;
+                    }
+                }
+            }
+            Some(response) = waiting.join_next(), if !waiting.is_empty() => response.map_err(io::Error::other)?,
+            else => return Ok(()),
         };
-        let response = match resolver.begin(&request, Transport::Tcp) {
-            Reply::Now(response) => response,
-            Reply::Later(unfinished) => resolver.finish(*unfinished).await,
-            Reply::Nothing => return Ok(()),
-        };
-        let length = u16::try_from(response.len()).map_err(io::Error::other)?;
-        let framed = [&length.to_be_bytes(), response.as_slice()].concat();
-        timeout(CONNECTION_IDLE_MAX, stream.write_all(&framed)).await.map_err(io::Error::other)??;
+        let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+        let framed = [&length.to_be_bytes(), answer.as_slice()].concat();
+        timeout(CONNECTION_IDLE_MAX, writer.write_all(&framed)).await.map_err(io::Error::other)??;
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     let mut request = vec![0; usize::from(length)];
     stream.read_exact(&mut request).await?;

@@ -2,14 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use client::Informers;
+use client::{Change, EventType, Informers, Recorder, Selection, reference_to};
 use clock::Clock;
-use k8s_openapi::api::core::v1::Service;
+use hickory_proto::rr::Name;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
 
+use crate::custom::{self, CustomServers};
 use crate::forward::{ForwardConfig, Forwarder};
 use crate::index::{Index, ServiceKey};
 use crate::resolver::Resolver;
@@ -42,27 +45,71 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
     ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
-/// Keeps an index equal to the cluster's Services and EndpointSlices, and returns a resolver over it once the first
-/// lists are in. It follows for as long as the informers live.
-pub async fn follow(config: DnsConfig, informers: &Informers, clock: Clock) -> Resolver {
+/// How long names wait for the cluster's own configuration of DNS, which may not be there or not be readable.
+const CUSTOM_WITHIN: Duration = Duration::from_secs(3);
+
+/// Keeps an index equal to the cluster's Services, EndpointSlices and namespaces, and the forwarder's servers to what the
+/// ConfigMap `kube-system/kube-dns` says; returns a resolver over them once the first lists are in. It follows for as long
+/// as the informers live. With a recorder, what is wrong with the ConfigMap is told as an event, too.
+pub async fn follow(
+    config: DnsConfig,
+    informers: &Informers,
+    clock: Clock,
+    recorder: Option<Recorder>,
+) -> Arc<Resolver> {
     let index = Index::new();
-    let resolver = Resolver::over(config, &index, clock);
+    let cluster = config.zone.name().clone();
+    let resolver = Arc::new(Resolver::over(config, &index, clock));
     let index = Arc::new(Mutex::new(index));
-    let (services, slices) = (informers.get::<Service>(), informers.get::<EndpointSlice>());
+    let (services, slices, namespaces) =
+        (informers.get::<Service>(), informers.get::<EndpointSlice>(), informers.get::<Namespace>());
     let shared = Arc::clone(&index);
     services.subscribe(move |change| {
         let mut index = shared.lock();
         index.service_changed(&key(&change.object().metadata), change.new.clone());
         index.publish();
     });
+    let shared = Arc::clone(&index);
     slices.subscribe(move |change| {
-        let mut index = index.lock();
+        let mut index = shared.lock();
         index.endpoint_slice_changed(&key(&change.object().metadata), change.new.clone());
         index.publish();
     });
+    namespaces.subscribe(move |change| {
+        let mut index = index.lock();
+        index.namespace_changed(&change.key.name, change.new.is_some());
+        index.publish();
+    });
+    let custom = informers.select::<ConfigMap>(Selection {
+        namespace: custom::NAMESPACE.to_owned(),
+        ..Selection::fields::<ConfigMap>(format!("metadata.name={}", custom::NAME))
+    });
+    let asked = Arc::clone(&resolver);
+    custom.subscribe(move |change| configure(&asked, &cluster, recorder.as_ref(), change));
     services.synced().await;
     slices.synced().await;
+    namespaces.synced().await;
+    if tokio::time::timeout(CUSTOM_WITHIN, custom.synced()).await.is_err() {
+        tracing::warn!(
+            "the ConfigMap kube-system/kube-dns cannot be read yet: names are forwarded without it"
+        );
+    }
     resolver
+}
+
+/// Takes over what the ConfigMap says now. What is wrong changes nothing.
+fn configure(resolver: &Resolver, cluster: &Name, recorder: Option<&Recorder>, change: &Change<ConfigMap>) {
+    let data = change.new.as_ref().and_then(|config| config.data.clone()).unwrap_or_default();
+    match CustomServers::parse(&data, cluster) {
+        Ok(servers) => resolver.set_custom(servers),
+        Err(error) => {
+            tracing::warn!(%error, "the ConfigMap kube-system/kube-dns is wrong: what it said before stays");
+            if let (Some(recorder), Some(config)) = (recorder, &change.new) {
+                let message = format!("{error}; what it said before stays in force");
+                recorder.record(&reference_to(&**config), EventType::Warning, "InvalidDNSConfig", message);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The cluster's names: what a name means, by the Kubernetes DNS specification.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::index::{Host, NamedPort, Records, ServiceKey, Snapshot};
+use crate::index::{Host, Port, Records, ServiceKey, Snapshot};
 
 /// Seconds for which an answer may be kept, also one that says that there is nothing.
 pub(crate) const TTL_SECONDS: u32 = 5;
@@ -13,9 +14,9 @@ pub(crate) const TTL_SECONDS: u32 = 5;
 /// The version of the specification that the names follow.
 const SPECIFICATION_VERSION: &str = "1.1.0";
 
-/// What priority and weight every SRV record has; upstream's cluster DNS has the same.
+/// What priority every SRV record has, and what the weights of one answer make together; as upstream's cluster DNS.
 const SRV_PRIORITY: u16 = 0;
-const SRV_WEIGHT: u16 = 100;
+const SRV_WEIGHTS: usize = 100;
 
 /// The cluster's domain, and what it needs to describe itself.
 #[derive(Debug, Clone)]
@@ -57,6 +58,11 @@ impl Zone {
         Some(Zone { domain, name, servers })
     }
 
+    /// The domain.
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
+    }
+
     /// What `name` means for a query of `kind`.
     pub(crate) fn lookup(&self, snapshot: &Snapshot, name: &Name, kind: RecordType) -> Lookup {
         let name = name.to_lowercase();
@@ -70,10 +76,10 @@ impl Zone {
             ["dns-version"] => Lookup::found(only(kind, RecordType::TXT, || {
                 RData::TXT(TXT::new(vec![SPECIFICATION_VERSION.to_owned()]))
             })),
-            ["dns"] | ["svc"] | ["pod"] | [_, "pod"] => Lookup::NoData,
+            ["dns"] | ["svc"] | ["pod"] => Lookup::NoData,
             ["ns", "dns"] => addresses(self.servers.iter().copied(), kind),
-            [namespace, "svc"] if snapshot.has_namespace(namespace) => Lookup::NoData,
-            [address, _, "pod"] => {
+            [namespace, "svc" | "pod"] if snapshot.has_namespace(namespace) => Lookup::NoData,
+            [address, namespace, "pod"] if snapshot.has_namespace(namespace) => {
                 undashed(address).map_or(Lookup::NoName, |a| addresses([a].into_iter(), kind))
             }
             [rest @ .., service, namespace, "svc"] => {
@@ -116,32 +122,68 @@ impl Zone {
 
     /// A service's own name (`rest` empty), or one below it.
     fn service(&self, key: &ServiceKey, records: &Records, rest: &[&str], kind: RecordType) -> Lookup {
-        let own = self.child(&format!("{}.{}.svc", key.name, key.namespace));
         match (records, rest) {
-            (Records::ExternalName(target), []) => match Name::from_ascii(fully_qualified(target)) {
-                Ok(target) if kind == RecordType::CNAME => Lookup::found(vec![RData::CNAME(CNAME(target))]),
-                Ok(target) => Lookup::Alias(target),
-                Err(_) => Lookup::NoData,
-            },
+            (Records::ExternalName(target), []) => external(target, kind),
             (Records::ExternalName(_), _) => Lookup::NoName,
+            (_, []) if kind == RecordType::SRV => self.all_ports(key, records, None),
             (Records::ClusterIps { addresses: all, .. }, []) => addresses(all.iter().copied(), kind),
             (Records::Headless { hosts }, []) => addresses(hosts.iter().map(|host| host.address), kind),
-            (Records::Headless { hosts }, [name]) if !name.starts_with('_') => {
-                let named: Vec<IpAddr> =
-                    hosts.iter().filter(|h| h.name == *name).map(|h| h.address).collect();
-                if named.is_empty() { Lookup::NoName } else { addresses(named.into_iter(), kind) }
+            (Records::Headless { hosts } | Records::ClusterIps { hosts, .. }, [name])
+                if !name.starts_with('_') =>
+            {
+                let named = || hosts.iter().filter(|host| host.name == *name);
+                match named().next() {
+                    None => Lookup::NoName,
+                    Some(_) if kind == RecordType::SRV => self.all_ports(key, records, Some(name)),
+                    Some(_) => addresses(named().map(|host| host.address), kind),
+                }
             }
-            (Records::ClusterIps { addresses: all, ports }, names) => {
-                let targets = ports.iter().flat_map(|port| all.iter().map(move |a| (port, *a)));
-                srv(names, kind, targets.map(|(port, address)| (port, own.clone(), address)))
-            }
-            (Records::Headless { hosts }, names) => {
-                let target =
-                    |host: &Host| self.child(&format!("{}.{}.{}.svc", host.name, key.name, key.namespace));
-                let targets = hosts.iter().flat_map(|host| host.ports.iter().map(move |port| (host, port)));
-                srv(names, kind, targets.map(|(host, port)| (port, target(host), host.address)))
-            }
+            (_, names) => port_name(names, kind, || self.targets(key, records)),
         }
+    }
+
+    /// The ports of a service with the names and addresses where they are: its own, or those of its endpoints.
+    fn targets<'a>(&self, key: &ServiceKey, records: &'a Records) -> Vec<Target<'a>> {
+        match records {
+            Records::ClusterIps { addresses, ports, .. } => {
+                let own = self.child(&format!("{}.{}.svc", key.name, key.namespace));
+                let target = |port, address| Target { port, name: own.clone(), address, host: "" };
+                ports
+                    .iter()
+                    .flat_map(|port| addresses.iter().map(move |a| (port, *a)))
+                    .map(|(p, a)| target(p, a))
+                    .collect()
+            }
+            Records::Headless { hosts } => self.hosts_targets(key, hosts),
+            Records::ExternalName(_) => Vec::new(),
+        }
+    }
+
+    fn hosts_targets<'a>(&self, key: &ServiceKey, hosts: &'a [Host]) -> Vec<Target<'a>> {
+        let name = |host: &Host| self.child(&format!("{}.{}.{}.svc", host.name, key.name, key.namespace));
+        let of_host = |host: &'a Host| {
+            let name = name(host);
+            host.ports.iter().map(move |port| Target {
+                port,
+                name: name.clone(),
+                address: host.address,
+                host: &host.name,
+            })
+        };
+        hosts.iter().flat_map(of_host).collect()
+    }
+
+    /// All ports of a service, or of one of its hosts, also those without names.
+    fn all_ports(&self, key: &ServiceKey, records: &Records, host: Option<&str>) -> Lookup {
+        let targets = match (host, records) {
+            (Some(host), Records::ClusterIps { hosts, .. } | Records::Headless { hosts }) => {
+                let mut targets = self.hosts_targets(key, hosts);
+                targets.retain(|target| target.host == host);
+                targets
+            }
+            _ => self.targets(key, records),
+        };
+        srv(targets)
     }
 
     /// The names of an address, for `….in-addr.arpa` and `….ip6.arpa`.
@@ -185,42 +227,68 @@ fn addresses(all: impl Iterator<Item = IpAddr>, kind: RecordType) -> Lookup {
     Lookup::found(data)
 }
 
-/// The SRV records of `_port._protocol` (`names`) among the ports, each with its host's name and address. A name that is
-/// only a part of such a pair exists, too.
-fn srv<'a>(
-    names: &[&str],
-    kind: RecordType,
-    targets: impl Iterator<Item = (&'a NamedPort, Name, IpAddr)>,
-) -> Lookup {
+/// Another name, which answers a question for itself and stands for its target in all others.
+fn external(target: &str, kind: RecordType) -> Lookup {
+    // An address is no name, and nobody would find it as one.
+    if target.parse::<IpAddr>().is_ok() {
+        return Lookup::NoData;
+    }
+    match Name::from_ascii(fully_qualified(target)) {
+        Ok(target) if kind == RecordType::CNAME => Lookup::found(vec![RData::CNAME(CNAME(target))]),
+        Ok(target) => Lookup::Alias(target),
+        Err(_) => Lookup::NoData,
+    }
+}
+
+/// Where a port is.
+struct Target<'a> {
+    port: &'a Port,
+    name: Name,
+    address: IpAddr,
+    /// The name of the endpoint, if it is one.
+    host: &'a str,
+}
+
+/// What `_port._protocol` (`names`) means among the ports. A name that is only a part of such a pair exists, too.
+fn port_name<'a>(names: &[&str], kind: RecordType, targets: impl FnOnce() -> Vec<Target<'a>>) -> Lookup {
     let (port_name, protocol) = match names {
         [port, protocol] => (port.strip_prefix('_'), protocol.strip_prefix('_')),
         [protocol] => (None, protocol.strip_prefix('_')),
         _ => return Lookup::NoName,
     };
-    let Some(protocol) = protocol else { return Lookup::NoName };
-    if names.len() == 2 && port_name.is_none() {
+    let Some(protocol) = protocol.filter(|_| names.len() == 1 || port_name.is_some()) else {
         return Lookup::NoName;
+    };
+    let mut matching = targets();
+    matching.retain(|target| {
+        let port = target.port;
+        let is_named = !port.name.is_empty() && port_name.is_none_or(|name| port.name == name);
+        is_named && port.protocol == protocol
+    });
+    match matching.is_empty() {
+        true => Lookup::NoName,
+        false if port_name.is_none() || kind != RecordType::SRV => Lookup::NoData,
+        false => srv(matching),
     }
-    let matching = targets
-        .filter(|(port, ..)| port.protocol == protocol && port_name.is_none_or(|name| port.name == name));
-    let (mut answers, mut additionals) = (Vec::new(), Vec::new());
-    let mut exists = false;
-    for (port, target, address) in matching {
-        exists = true;
-        if port_name.is_none() || kind != RecordType::SRV {
-            continue;
+}
+
+/// SRV records to these targets, each once, with the addresses of their names.
+fn srv(targets: Vec<Target<'_>>) -> Lookup {
+    let mut places: Vec<(u16, Name)> = Vec::new();
+    let mut additionals: Vec<Record> = Vec::new();
+    let mut seen = HashSet::new();
+    for Target { port, name, address, .. } in targets {
+        if seen.insert((Some(port.port), None, name.clone())) {
+            places.push((port.port, name.clone()));
         }
-        let record = RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, port.port, target.clone()));
-        if !answers.contains(&record) {
-            answers.push(record);
+        if seen.insert((None, Some(address), name.clone())) {
+            additionals.push(Record::from_rdata(name, TTL_SECONDS, address_data(address)));
         }
-        additionals.push(Record::from_rdata(target, TTL_SECONDS, address_data(address)));
     }
-    match (exists, answers.is_empty()) {
-        (false, _) => Lookup::NoName,
-        (true, true) => Lookup::NoData,
-        (true, false) => Lookup::Found { answers, additionals },
-    }
+    let weight = u16::try_from(SRV_WEIGHTS / places.len().max(1)).unwrap_or_default().max(1);
+    let record = |(port, name)| RData::SRV(SRV::new(SRV_PRIORITY, weight, port, name));
+    let answers: Vec<RData> = places.into_iter().map(record).collect();
+    if answers.is_empty() { Lookup::NoData } else { Lookup::Found { answers, additionals } }
 }
 
 /// The address of a pod's label, where dashes stand for dots or colons.

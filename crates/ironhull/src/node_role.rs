@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use client::{Client, Informers};
+use client::{Client, Informers, Recorder};
 use clock::Clock;
 use node::{Agent, NodeConfig, ServingTls};
 use runtime::engine::{Engine, EngineOptions};
@@ -22,7 +22,6 @@ pub struct NodeAccess {
     /// As the node itself (`system:node:<name>`).
     pub node: Client,
     /// As the node's network parts (proxy, DNS), which read what concerns all nodes.
-    #[allow(dead_code, reason = "they read through the informers; this is for the events that they record")]
     pub network: Client,
     /// What the network parts watch. In a server's process all components share them.
     pub informers: Informers,
@@ -118,6 +117,7 @@ fn start_dns(
     tasks: &mut JoinSet<()>,
 ) {
     let (node, informers) = (access.node.clone(), access.informers.clone());
+    let recorder = Recorder::start(access.network.clone(), "dns", &settings.node_name);
     let (settings, network, clock, stop) =
         (settings.clone(), Arc::clone(network), access.clock.clone(), stop.clone());
     tasks.spawn(async move {
@@ -129,7 +129,7 @@ fn start_dns(
             }
             let network = network.ready().await;
             let gateways: Vec<IpAddr> = network.config().gateways().collect();
-            serve_dns(&settings, &gateways, &node, &informers, clock).await
+            serve_dns(&settings, &gateways, &node, &informers, recorder, clock).await
         };
         tokio::select! {
             result = serve => if let Err(error) = result {
@@ -145,6 +145,7 @@ async fn serve_dns(
     gateways: &[IpAddr],
     node: &Client,
     informers: &Informers,
+    recorder: Recorder,
     clock: Clock,
 ) -> anyhow::Result<()> {
     let server = match dns::Server::bind(&at_port(gateways, 53)).await {
@@ -157,9 +158,9 @@ async fn serve_dns(
     let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
         .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
     let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
-    let resolver = dns::follow(dns::DnsConfig::new(zone, own), informers, clock).await;
+    let resolver = dns::follow(dns::DnsConfig::new(zone, own), informers, clock, Some(recorder)).await;
     tokio::select! {
-        () = server.run(Arc::new(resolver)) => {}
+        () = server.run(resolver) => {}
         () = dns_endpoints::advertise(node, informers, &settings.node_name, &addresses) => {}
     }
     Ok(())

@@ -1,7 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hickory_proto::op::OpCode;
 use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{RData, Record};
+use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -157,16 +159,66 @@ async fn the_cache_is_bounded() {
     }
 }
 
-#[test]
-fn resolv_conf_is_read_without_ourselves() {
-    let text = "# nameserver 9.9.9.9\nsearch example.com\nnameserver 192.0.2.1\n nameserver\t2001:db8::1\n\
-                nameserver fe80::1%eth0\nnameserver\noptions ndots:1\nnameserver 127.0.0.53";
-    let path = std::env::temp_dir().join(format!("resolv-{}.conf", Clock::system().uid()));
-    std::fs::write(&path, text).unwrap();
+#[tokio::test]
+async fn the_cluster_may_name_other_servers() {
+    let (host, cluster, stub) =
+        (Upstream::start(found).await, Upstream::start(found).await, Upstream::start(found).await);
+    let forwarder = Forwarder::new(config(vec![host.address]), Clock::system());
+    ask(&forwarder, "a.corp.example.").await.unwrap();
+    assert_eq!(host.asked(), 1);
+    let custom = CustomServers {
+        upstreams: vec![cluster.address],
+        stubs: vec![(Name::from_ascii("corp.example.").unwrap(), vec![stub.address])],
+    };
+    forwarder.set_custom(custom.clone());
+    ask(&forwarder, "a.corp.example.").await.unwrap();
+    assert_eq!((host.asked(), stub.asked()), (1, 1), "what another server said is forgotten");
+    ask(&forwarder, "b.example.").await.unwrap();
+    assert_eq!(cluster.asked(), 1);
+    // The same again changes nothing.
+    forwarder.set_custom(custom);
+    ask(&forwarder, "a.corp.example.").await.unwrap();
+    assert_eq!(stub.asked(), 1);
+    forwarder.set_custom(CustomServers::default());
+    ask(&forwarder, "a.corp.example.").await.unwrap();
+    assert_eq!(host.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_failed_is_not_waited_for_each_time() {
+    let silent = Upstream::start(|_| None).await;
+    let good = Upstream::start(found).await;
+    let forwarder = Forwarder::new(config(vec![silent.address, good.address]), Clock::system());
+    for name in ["a.", "b.", "c."] {
+        ask(&forwarder, name).await.unwrap();
+    }
+    assert_eq!((silent.asked(), good.asked()), (1, 3));
+}
+
+#[tokio::test]
+async fn the_file_of_the_host_is_followed() {
+    let directory = std::env::temp_dir().join(format!("host-{}", Clock::system().uid()));
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("resolv.conf");
+    std::fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
     let mut config = ForwardConfig::new(vec!["127.0.0.53".parse().unwrap()]);
     config.upstreams = Upstreams::File(path.clone());
-    let found: Vec<String> = servers(&config).iter().map(SocketAddr::to_string).collect();
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(found, ["192.0.2.1:53", "[2001:db8::1]:53"]);
-    assert!(servers(&config).is_empty(), "a missing file has no servers");
+    let forwarder = Arc::new(Forwarder::new(config, Clock::system()));
+    let servers = |forwarder: &Forwarder| -> Vec<String> {
+        let group = forwarder.routes.load().of(&Name::root());
+        group.in_order().iter().map(|server| server.address.to_string()).collect()
+    };
+    assert_eq!(servers(&forwarder), ["192.0.2.1:53"]);
+    let follower = Arc::clone(&forwarder);
+    let task = tokio::spawn(async move { follower.follow_host().await });
+    std::fs::write(&path, "nameserver 127.0.0.53\nnameserver 192.0.2.2\n").unwrap();
+    let changed = async {
+        // Ourselves left out.
+        while servers(&forwarder) != ["192.0.2.2:53"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), changed).await.expect("the change is seen");
+    task.abort();
+    std::fs::remove_dir_all(&directory).unwrap();
 }

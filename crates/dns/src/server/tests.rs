@@ -195,6 +195,31 @@ async fn aliases_are_followed_inside_and_outside() {
 }
 
 #[tokio::test]
+async fn a_request_that_waits_does_not_hold_up_the_next() {
+    let silent = Upstream::start(|_| None).await;
+    let server = Running::start(vec![silent.address]).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut slow = request("example.com.");
+    slow.metadata.id = 1;
+    for request in [slow, request("web.shop.svc.cluster.local.")] {
+        let bytes = request.to_vec().unwrap();
+        let length = u16::try_from(bytes.len()).unwrap();
+        stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await.unwrap();
+    }
+    // What follows is half a request: it must not be lost by the answers in between.
+    let rest = request("old.shop.svc.cluster.local.").to_vec().unwrap();
+    let length = u16::try_from(rest.len()).unwrap();
+    stream.write_all(&[&length.to_be_bytes(), &rest[..7]].concat()).await.unwrap();
+    let first = Message::from_vec(&read_request(&mut stream).await.unwrap()).unwrap();
+    assert_eq!((first.metadata.id, data(&first)), (77, vec!["10.43.0.5".to_owned()]));
+    let second = Message::from_vec(&read_request(&mut stream).await.unwrap()).unwrap();
+    assert_eq!((second.metadata.id, second.metadata.response_code), (1, ResponseCode::ServFail));
+    stream.write_all(&rest[7..]).await.unwrap();
+    let third = Message::from_vec(&read_request(&mut stream).await.unwrap()).unwrap();
+    assert_eq!((third.metadata.id, third.metadata.response_code), (77, ResponseCode::NXDomain));
+}
+
+#[tokio::test]
 async fn a_loop_through_an_upstream_server_ends() {
     let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let own = server.addresses().unwrap();

@@ -35,7 +35,7 @@ async fn objects_of_the_server_become_names() {
     server.put(&slice);
     let informers = Informers::new(server.client());
     let zone = Zone::new("cluster.local", Vec::new()).unwrap();
-    let resolver = follow(DnsConfig::new(zone, Vec::new()), &informers, Clock::system()).await;
+    let resolver = follow(DnsConfig::new(zone, Vec::new()), &informers, Clock::system(), None).await;
     let name = "web.default.svc.cluster.local.";
     assert_eq!(answers(&resolver, name), ["10.42.0.9"], "known from the start");
     server.put(&service("10.43.0.5"));
@@ -45,4 +45,54 @@ async fn objects_of_the_server_become_names() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), changed).await.expect("the change becomes visible");
+}
+
+/// An upstream server that answers every name with 192.0.2.1.
+async fn forwarded(resolver: &Resolver, name: &str) -> bool {
+    let mut request = Message::new(1, MessageType::Query, OpCode::Query);
+    request.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+    let Reply::Later(unfinished) = resolver.begin(&request.to_vec().unwrap(), Transport::Udp) else {
+        panic!("{name} is the cluster's");
+    };
+    !Message::from_vec(&resolver.finish(*unfinished).await).unwrap().answers.is_empty()
+}
+
+#[tokio::test]
+async fn the_config_map_is_followed_and_a_wrong_one_changes_nothing() {
+    let upstream = crate::forward::tests::Upstream::start(crate::forward::tests::found).await;
+    let server = MemoryServer::new(Clock::system());
+    let informers = Informers::new(server.client());
+    let zone = Zone::new("cluster.local", Vec::new()).unwrap();
+    let config = DnsConfig { zone, forward: crate::forward::tests::config(Vec::new()) };
+    let recorder = Recorder::start(server.client(), "dns", "n");
+    let resolver = follow(config, &informers, Clock::system(), Some(recorder)).await;
+    assert!(!forwarded(&resolver, "a.corp.example.").await, "nobody is known to ask");
+    let put = |stubs: String| {
+        let config: ConfigMap = serde_json::from_value(json!({
+            "metadata": {"name": "kube-dns", "namespace": "kube-system"}, "data": {"stubDomains": stubs},
+        }))
+        .unwrap();
+        server.put(&config);
+    };
+    let within = |what| tokio::time::timeout(Duration::from_secs(20), what);
+    let good = json!({"corp.example": [upstream.address.to_string()]}).to_string();
+    put(good);
+    let known = async {
+        let mut n = 0;
+        while !forwarded(&resolver, &format!("a{n}.corp.example.")).await {
+            n += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    within(known).await.expect("the stub domain is known");
+    put("banana".to_owned());
+    let told = async {
+        let is_told =
+            |event: &k8s_openapi::api::core::v1::Event| event.reason.as_deref() == Some("InvalidDNSConfig");
+        while !server.list().iter().any(is_told) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("an event tells of it");
+    assert!(forwarded(&resolver, "b.corp.example.").await, "what it said before stays");
 }

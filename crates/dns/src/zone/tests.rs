@@ -58,7 +58,19 @@ fn cluster() -> Index {
         "db",
         json!({"addressType": "IPv4", "ports": ports, "endpoints": [endpoints[0]]}),
     );
+    let named = json!([
+        {"addresses": ["10.42.0.20"], "hostname": "web-0"}, {"addresses": ["10.42.0.21"]},
+    ]);
+    put_slice(
+        &mut index,
+        "web-1",
+        "web",
+        json!({"addressType": "IPv4", "ports": [{"name": "http", "port": 8080}], "endpoints": named}),
+    );
+    put(&mut index, "numbers", json!({"type": "ExternalName", "externalName": "192.0.2.1"}));
     put_slice(&mut index, "early-1", "early", json!({"addressType": "IPv4", "endpoints": [endpoints[2]]}));
+    index.namespace_changed("shop", true);
+    index.namespace_changed("bare", true);
     index.publish();
     index
 }
@@ -95,6 +107,10 @@ fn names_mean_what_the_specification_says() {
         ("svc.cluster.local.", A, "nodata"),
         ("shop.svc.cluster.local.", A, "nodata"),
         ("none.svc.cluster.local.", A, "nxdomain"),
+        ("bare.svc.cluster.local.", A, "nodata"),
+        ("bare.pod.cluster.local.", A, "nodata"),
+        ("none.pod.cluster.local.", A, "nxdomain"),
+        ("10-42-0-7.none.pod.cluster.local.", A, "nxdomain"),
         ("nothing.cluster.local.", A, "nxdomain"),
         // A Service with cluster IPs.
         ("web.shop.svc.cluster.local.", A, "10.43.0.5"),
@@ -117,6 +133,23 @@ fn names_mean_what_the_specification_says() {
         ("_sctp.web.shop.svc.cluster.local.", SRV, "nxdomain"),
         ("http._tcp.web.shop.svc.cluster.local.", SRV, "nxdomain"),
         ("any.web.shop.svc.cluster.local.", A, "nxdomain"),
+        // All its ports, also that without a name.
+        (
+            "web.shop.svc.cluster.local.",
+            SRV,
+            "0 33 80 web.shop.svc.cluster.local., 0 33 53 web.shop.svc.cluster.local., 0 33 9 \
+             web.shop.svc.cluster.local., +web.shop.svc.cluster.local. 10.43.0.5, +web.shop.svc.cluster.local. fd43::5",
+        ),
+        // Its endpoints.
+        ("web-0.web.shop.svc.cluster.local.", A, "10.42.0.20"),
+        ("10-42-0-21.web.shop.svc.cluster.local.", A, "10.42.0.21"),
+        (
+            "web-0.web.shop.svc.cluster.local.",
+            SRV,
+            "0 100 8080 web-0.web.shop.svc.cluster.local., +web-0.web.shop.svc.cluster.local. 10.42.0.20",
+        ),
+        ("20.0.42.10.in-addr.arpa.", PTR, "web-0.web.shop.svc.cluster.local."),
+        ("21.0.42.10.in-addr.arpa.", PTR, "elsewhere"),
         // Headless Services.
         ("db.shop.svc.cluster.local.", A, "10.42.0.7, 10.42.0.8"),
         ("db.shop.svc.cluster.local.", AAAA, "nodata"),
@@ -129,7 +162,7 @@ fn names_mean_what_the_specification_says() {
         (
             "_sql._tcp.db.shop.svc.cluster.local.",
             SRV,
-            "0 100 5432 db-0.db.shop.svc.cluster.local., 0 100 5432 10-42-0-8.db.shop.svc.cluster.local., \
+            "0 50 5432 db-0.db.shop.svc.cluster.local., 0 50 5432 10-42-0-8.db.shop.svc.cluster.local., \
              +db-0.db.shop.svc.cluster.local. 10.42.0.7, +10-42-0-8.db.shop.svc.cluster.local. 10.42.0.8",
         ),
         // Names that stand for others.
@@ -137,6 +170,7 @@ fn names_mean_what_the_specification_says() {
         ("out.shop.svc.cluster.local.", CNAME, "Shop.example.com."),
         ("inner.shop.svc.cluster.local.", A, "alias web.shop.svc.cluster.local."),
         ("x.out.shop.svc.cluster.local.", A, "nxdomain"),
+        ("numbers.shop.svc.cluster.local.", A, "nodata"),
         // Pods.
         ("10-42-0-7.shop.pod.cluster.local.", A, "10.42.0.7"),
         ("fd42--7.shop.pod.cluster.local.", AAAA, "fd42::7"),
@@ -181,12 +215,14 @@ fn changes_show_once_they_are_published_and_leave_nothing_behind() {
     index.endpoint_slice_changed(&ServiceKey::new("shop", "db-1"), None);
     index.publish();
     assert_eq!(ask("db.shop.svc.cluster.local.", RecordType::A), "10.42.0.7", "of the other slice");
-    for name in ["old", "pending", "out", "inner", "db", "empty", "early"] {
+    for name in ["old", "pending", "out", "inner", "db", "empty", "early", "numbers"] {
         index.service_changed(&ServiceKey::new("shop", name), None);
     }
-    for name in ["db-2", "early-1"] {
+    for name in ["db-2", "early-1", "web-1"] {
         index.endpoint_slice_changed(&ServiceKey::new("shop", name), None);
     }
+    index.namespace_changed("shop", false);
+    index.namespace_changed("bare", false);
     index.publish();
     assert_eq!(ask("shop.svc.cluster.local.", RecordType::A), "nxdomain");
     assert_eq!(format!("{:?}", snapshots.load()), format!("{:?}", Snapshot::default()));

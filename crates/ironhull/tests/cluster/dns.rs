@@ -16,6 +16,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("should_provide_dns_for_external_names", should_provide_dns_for_external_names),
         trial("should_support_configurable_name_servers", should_support_configurable_name_servers),
         trial("the_service_is_as_it_should_be", the_service_is_as_it_should_be),
+        trial("names_of_other_servers", names_of_other_servers),
     ]
 }
 
@@ -239,4 +240,48 @@ fn the_service_is_as_it_should_be(namespace: &Namespace) {
             namespace.field(&format!("node/{node}"), r".metadata.annotations.ironhull\.io/dns-endpoints");
         if text.starts_with("10.42.0.1:") { Ok(()) } else { Err(text) }
     });
+}
+
+/// The host's own servers, then such of the cluster's configuration; what is wrong in it is told and changes nothing.
+fn names_of_other_servers(namespace: &Namespace) {
+    let host = namespace.cluster.host();
+    let serve = |name: &str, port: &str, address: &str| {
+        let mut dnsmasq = host.command_outside("dnsmasq");
+        dnsmasq.args([
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--bind-interfaces",
+        ]);
+        dnsmasq.args([
+            &format!("--listen-address={OUTSIDE_ADDRESS}"),
+            &format!("--port={port}"),
+            "--pid-file=",
+        ]);
+        dnsmasq.args(["--user=root", &format!("--address=/test/{address}")]);
+        host.start(name, dnsmasq).unwrap()
+    };
+    let _own = serve("dns-own", "53", "192.0.2.10");
+    let _corp = serve("dns-corp", "5353", "192.0.2.20");
+    namespace.apply(CLIENT);
+    namespace.wait("pod/client", "condition=Ready");
+    resolves(namespace, "www.outside.test", &["Address: 192.0.2.10\n"]);
+    // By an alias of the cluster, too.
+    namespace.run(&["create", "service", "externalname", "away", "--external-name=far.outside.test"]);
+    let alias = format!("away.{}.svc.cluster.local", namespace.name);
+    resolves(namespace, &alias, &["canonical name = far.outside.test", "Address: 192.0.2.10\n"]);
+    let stubs = format!(r#"--from-literal=stubDomains={{"corp.test": ["{OUTSIDE_ADDRESS}:5353"]}}"#);
+    namespace.run(&["-n", "kube-system", "create", "configmap", "kube-dns", &stubs]);
+    resolves(namespace, "www.corp.test", &["Address: 192.0.2.20\n"]);
+    resolves(namespace, "mail.outside.test", &["Address: 192.0.2.10\n"]);
+    let wrong = r#"{"data":{"stubDomains":"{\"corp.test\": [\"banana\"]}"}}"#;
+    namespace.run(&["-n", "kube-system", "patch", "configmap", "kube-dns", "-p", wrong]);
+    namespace.until_output(
+        &["-n", "kube-system", "get", "events", "--field-selector=reason=InvalidDNSConfig"],
+        "stubDomains: corp.test: \"banana\" is no address",
+    );
+    resolves(namespace, "ftp.corp.test", &["Address: 192.0.2.20\n"]);
+    namespace.run(&["-n", "kube-system", "delete", "configmap", "kube-dns"]);
+    resolves(namespace, "gopher.corp.test", &["Address: 192.0.2.10\n"]);
 }

@@ -11,6 +11,7 @@ pub(super) static ROLES: &[Role] = &[
     // What those need who know Services and pods by name and address: the service proxy and the cluster's DNS.
     role("ironhull:network", &[
         on(READ, "core", "namespaces nodes pods services"),
+        on_named(READ, "core", "configmaps", "kube-dns"),
         on(READ, "discovery.k8s.io", "endpointslices"),
         on(READ, "networking.k8s.io", "networkpolicies"),
     ]),
