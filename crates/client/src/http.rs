@@ -1,15 +1,17 @@
 //! The connection across a network: HTTP/2 (or 1.1) over TLS, with kube-rs' authentication.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::Client as Transport;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -19,12 +21,19 @@ use tower::{BoxError, ServiceBuilder};
 use crate::{ByteStream, ClientError, Connection, ListPage, Request, Response, Verb, WatchStream};
 
 mod decode;
+mod identity;
 mod lines;
+mod servers;
+
+pub use identity::{Identity, certificates, client_tls};
+pub use servers::{SERVER_NAME, Servers};
 
 /// A ping asks after the server when nothing came for so long ...
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// ... and the connection counts as broken when the answer takes longer than this.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where there are other servers to turn to, and a node that must not seem dead meanwhile.
+const SERVERS_KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
 /// How long a TCP connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read into memory for an error's text.
@@ -55,6 +64,32 @@ impl HttpConnection {
             kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
         };
         HttpConnection::new(config.await.map_err(|error| ClientError::Config(error.into()))?, user_agent)
+    }
+
+    /// Connects to whichever of the servers lives, over this TLS and with this bearer token, if any. A dead server
+    /// is noticed within 20 seconds.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] where token or user agent cannot stand in a header.
+    pub fn to_servers(
+        servers: Arc<Servers>,
+        mut tls: rustls::ClientConfig,
+        token: Option<&str>,
+        user_agent: &str,
+    ) -> Result<HttpConnection, ClientError> {
+        let header =
+            |text: &str| HeaderValue::from_str(text).map_err(|error| ClientError::Config(error.into()));
+        let mut config = kube::Config::new(Uri::from_static("https://kubernetes"));
+        config.headers.push((USER_AGENT, header(user_agent)?));
+        if let Some(token) = token {
+            let mut value = header(&format!("Bearer {token}"))?;
+            value.set_sensitive(true);
+            config.headers.push((AUTHORIZATION, value));
+        }
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let dialer = servers::Dialer { servers, tls: Arc::new(tls) };
+        let client = stack(&config, dialer, SERVERS_KEEP_ALIVE);
+        Ok(HttpConnection { client: client.map_err(|error| ClientError::Config(error.into()))? })
     }
 
     /// Sends a request; an answer that is no success becomes its status.
@@ -151,11 +186,20 @@ fn build(config: &kube::Config) -> Result<kube::Client, kube::Error> {
         tls = tls.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
     }
     let connector = tls.enable_http1().enable_http2().wrap_connector(connector);
-    let transport = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+    stack(config, connector, (KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT))
+}
+
+/// kube-rs' layers over a transport with this connector, which pings at this interval and waits so long for answers.
+fn stack<C: Connect + Clone + Send + Sync + 'static>(
+    config: &kube::Config,
+    connector: C,
+    (interval, timeout): (Duration, Duration),
+) -> Result<kube::Client, kube::Error> {
+    let transport = Transport::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_keep_alive_interval(interval)
+        .http2_keep_alive_timeout(timeout)
         .http2_adaptive_window(true)
         .build(connector);
     let service = ServiceBuilder::new()

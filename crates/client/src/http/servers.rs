@@ -1,0 +1,236 @@
+//! The API servers of a cluster, and the way to one that lives.
+//!
+//! All clients of a process share one [`Servers`]. A connection goes to the server in use; when that one cannot be
+//! reached any more, the next connection tries the others in turn, and the first that answers is the one in use from
+//! then on. Which server answers is proven by its certificate, which must be the cluster's and good for the name
+//! [`SERVER_NAME`]: addresses prove nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// The name that the certificates of all API servers carry.
+pub const SERVER_NAME: &str = "kubernetes";
+/// How long a server may take to accept a connection, and as long again to prove who it is.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The addresses of a cluster's API servers, and which of them is in use.
+#[derive(Debug)]
+pub struct Servers {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `host:port`, never empty.
+    addresses: Vec<String>,
+    in_use: usize,
+    /// Ends the connections that stand.
+    cut: CancellationToken,
+}
+
+impl Servers {
+    /// Servers at these addresses (`host:port`), the first of which is tried first.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn new(addresses: Vec<String>) -> Arc<Servers> {
+        assert!(!addresses.is_empty(), "a cluster has a server");
+        Arc::new(Servers { state: Mutex::new(State { addresses, in_use: 0, cut: CancellationToken::new() }) })
+    }
+
+    /// The addresses, that of the server in use first.
+    pub fn addresses(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let (before, from) = state.addresses.split_at(state.in_use);
+        from.iter().chain(before).cloned().collect()
+    }
+
+    /// Takes these addresses from now on; no addresses change nothing. The server in use stays in use if it is among
+    /// them; otherwise its connections end.
+    pub fn replace(&self, addresses: Vec<String>) {
+        let mut state = self.state.lock();
+        if addresses.is_empty() || addresses == state.addresses {
+            return;
+        }
+        let in_use = &state.addresses[state.in_use];
+        match addresses.iter().position(|address| address == in_use) {
+            Some(position) => state.in_use = position,
+            None => {
+                state.in_use = 0;
+                std::mem::take(&mut state.cut).cancel();
+            }
+        }
+        state.addresses = addresses;
+    }
+
+    /// Ends all connections that stand; requests on them fail. The next ones show the identity as it is now.
+    pub fn cut(&self) {
+        std::mem::take(&mut self.state.lock().cut).cancel();
+    }
+
+    /// Connects to the server in use, or else to the next that answers.
+    async fn dial(&self, tls: &Arc<ClientConfig>) -> io::Result<ServerStream> {
+        let mut failures = Vec::new();
+        for address in self.addresses() {
+            match dial_one(&address, tls).await {
+                Ok(stream) => return Ok(self.chosen(&address, stream, !failures.is_empty())),
+                Err(error) => failures.push((address, error)),
+            }
+        }
+        let kind = failures.last().map_or(io::ErrorKind::NotConnected, |(_, error)| error.kind());
+        // The only failure keeps its source, by which callers tell what is wrong with a certificate.
+        if let [(address, _)] = failures.as_slice() {
+            let address = address.clone();
+            let source = failures.remove(0).1;
+            return Err(io::Error::new(kind, DialError { address, source }));
+        }
+        let texts: Vec<String> =
+            failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+        Err(io::Error::new(kind, format!("no API server can be reached: {}", texts.join("; "))))
+    }
+
+    fn chosen(&self, address: &str, stream: TlsStream<TcpStream>, moved: bool) -> ServerStream {
+        let mut state = self.state.lock();
+        if let Some(position) = state.addresses.iter().position(|known| known == address) {
+            state.in_use = position;
+        }
+        if moved {
+            tracing::warn!(server = address, "moved to another API server");
+        }
+        ServerStream { stream: Box::new(stream), cut: Box::pin(state.cut.clone().cancelled_owned()) }
+    }
+}
+
+/// Why one server cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {source}")]
+struct DialError {
+    address: String,
+    source: io::Error,
+}
+
+async fn dial_one(address: &str, tls: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let stream = within(TcpStream::connect(address)).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(SERVER_NAME).expect("the name is a DNS name");
+    within(TlsConnector::from(Arc::clone(tls)).connect(name, stream)).await
+}
+
+async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s");
+    tokio::time::timeout(STEP_TIMEOUT, step).await.map_err(late)?
+}
+
+/// Connects to [`Servers`], whatever host the URI names.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    pub(super) servers: Arc<Servers>,
+    pub(super) tls: Arc<ClientConfig>,
+}
+
+impl tower::Service<Uri> for Dialer {
+    type Response = TokioIo<ServerStream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<ServerStream>>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _uri: Uri) -> Self::Future {
+        let dialer = self.clone();
+        async move { dialer.servers.dial(&dialer.tls).await.map(TokioIo::new) }.boxed()
+    }
+}
+
+/// A connection to a server, until it is cut.
+pub(super) struct ServerStream {
+    stream: Box<TlsStream<TcpStream>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl ServerStream {
+    /// Fails once the connection is cut; until then the task is woken when it is.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.poll_unpin(cx) {
+            Poll::Ready(()) => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was cut"))
+            }
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl Connection for ServerStream {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new();
+        if self.stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            connected.negotiated_h2()
+        } else {
+            connected
+        }
+    }
+}
+
+impl AsyncRead for ServerStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ServerStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_server_in_use_stays_in_use_while_it_is_known() {
+        let servers = Servers::new(vec!["a:1".into(), "b:1".into(), "c:1".into()]);
+        servers.state.lock().in_use = 1;
+        assert_eq!(servers.addresses(), ["b:1", "c:1", "a:1"]);
+        let cut = servers.state.lock().cut.clone();
+        servers.replace(vec!["d:1".into(), "b:1".into()]);
+        assert_eq!(servers.addresses(), ["b:1", "d:1"]);
+        servers.replace(Vec::new());
+        assert_eq!(servers.addresses(), ["b:1", "d:1"]);
+        assert!(!cut.is_cancelled());
+        servers.replace(vec!["e:1".into()]);
+        assert!(cut.is_cancelled());
+        assert_eq!(servers.addresses(), ["e:1"]);
+    }
+}
