@@ -53,14 +53,14 @@ pub fn is_streaming(info: &RequestInfo) -> bool {
 }
 
 impl NodeProxy {
-    /// A proxy that shows nodes this certificate and trusts those of the cluster's own authority.
+    /// A proxy that shows nodes this certificate and trusts those with a certificate of the nodes' authority.
     ///
     /// # Errors
     /// [`rustls::Error`] where the certificates cannot be used.
     pub fn new(pki: &Pki, identity: &KeyedCertificate) -> Result<NodeProxy, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(pki.server.certificate())? {
+        for certificate in certificates(pki.kubelet_serving.certificate())? {
             roots.add(certificate)?;
         }
         let nodes = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -59,6 +59,7 @@ pub struct KeyedCertificate {
 /// A certificate authority.
 pub struct Authority {
     certificate: String,
+    key: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -70,6 +71,8 @@ pub struct Pki {
     pub server: Authority,
     /// Issues the certificates of clients.
     pub client: Authority,
+    /// Issues the certificates of node APIs. It is not the servers' own, so that no node can pass for a server.
+    pub kubelet_serving: Authority,
     /// Issues the certificate by which an aggregating proxy is known.
     pub front_proxy: Authority,
     /// Signs tokens of service accounts.
@@ -114,6 +117,7 @@ impl Pki {
         Ok(Pki {
             server: authority("server-ca")?,
             client: authority("client-ca")?,
+            kubelet_serving: authority("kubelet-serving-ca")?,
             front_proxy: authority("request-header-ca")?,
             service_account: ServiceAccountKey::open(&directory.join("service.key"))?,
             directory: directory.to_owned(),
@@ -127,6 +131,14 @@ impl Pki {
     /// Where a file cannot be read, written or understood.
     pub fn server_certificate(&self, file: &str, subject: &Subject) -> Result<KeyedCertificate, PkiError> {
         self.kept(file, &self.server, subject, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// The certificate of a node API under a file name, made anew when it nears its end or lacks a name.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, written or understood.
+    pub fn kubelet_certificate(&self, file: &str, subject: &Subject) -> Result<KeyedCertificate, PkiError> {
+        self.kept(file, &self.kubelet_serving, subject, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// The certificate of a client under a file name, made anew when it nears its end.
@@ -165,9 +177,10 @@ impl Authority {
             (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         if certificate.exists() && key.exists() {
             let certificate = read(&certificate)?;
-            let key = KeyPair::from_pem(&read(&key)?).map_err(fail)?;
-            let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(fail)?;
-            return Ok(Authority { certificate, issuer });
+            let key = read(&key)?;
+            let pair = KeyPair::from_pem(&key).map_err(fail)?;
+            let issuer = Issuer::from_ca_cert_pem(&certificate, pair).map_err(fail)?;
+            return Ok(Authority { certificate, key, issuer });
         }
         let pair = KeyPair::generate().map_err(fail)?;
         let mut params = CertificateParams::default();
@@ -181,15 +194,21 @@ impl Authority {
         ];
         set_validity(&mut params, clock, AUTHORITY_SECONDS);
         let made = params.self_signed(&pair).map_err(fail)?.pem();
-        write_secret(&key, pair.serialize_pem().as_bytes())?;
+        let pem = pair.serialize_pem();
+        write_secret(&key, pem.as_bytes())?;
         write_secret(&certificate, made.as_bytes())?;
         let issuer = Issuer::from_ca_cert_pem(&made, pair).map_err(fail)?;
-        Ok(Authority { certificate: made, issuer })
+        Ok(Authority { certificate: made, key: pem, issuer })
     }
 
     /// The authority's certificate, as PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// The authority's private key (PKCS#8 PEM), for the controller that signs; a secret.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Issues a certificate with a new key.

@@ -25,6 +25,10 @@ pub const GROUP_MASTERS: &str = "system:masters";
 pub const GROUP_SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 /// The group of all nodes.
 pub const GROUP_NODES: &str = "system:nodes";
+/// The group of the network parts of all nodes (`ironhull:network:<node>`): service proxy, DNS, network policy.
+pub const GROUP_NETWORKS: &str = "ironhull:networks";
+/// The group of all who show a bootstrap token.
+pub const GROUP_BOOTSTRAPPERS: &str = "system:bootstrappers";
 
 impl User {
     /// A user with groups, besides those that all authenticated users have.

@@ -90,6 +90,10 @@ enum Subject {
 const BINDINGS: &[(&str, &str, &[Subject])] = &[
     ("cluster-admin", "cluster-admin", &[Subject::Group("system:masters")]),
     ("ironhull:dns", "ironhull:network", &[Subject::User("system:coredns")]),
+    ("ironhull:networks", "ironhull:network", &[Subject::Group("ironhull:networks")]),
+    ("ironhull:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[Subject::Group("system:bootstrappers")]),
+    ("ironhull:node-autoapprove-rotation", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[Subject::Group("system:nodes")]),
+    ("ironhull:node-bootstrap", "system:node-bootstrapper", &[Subject::Group("system:bootstrappers")]),
     // Until an authorizer limits each node to what its pods need.
     ("ironhull:nodes", "system:node", &[Subject::Group("system:nodes")]),
     ("ironhull:proxy", "ironhull:network", &[Subject::User("system:kube-proxy")]),

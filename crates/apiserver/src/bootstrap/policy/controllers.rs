@@ -23,6 +23,9 @@ pub(super) static CONTROLLERS: &[(&str, &[Rule])] = &[
         on("delete get list watch", "certificates.k8s.io", "certificatesigningrequests"),
         on("update", "certificates.k8s.io", "certificatesigningrequests/approval certificatesigningrequests/status"),
         on_named("approve", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client-kubelet"),
+        // Besides upstream's: nodes' serving certificates and those of their network parts are approved here too.
+        on_named("approve", "certificates.k8s.io", "signers", "ironhull.io/network-client kubernetes.io/kubelet-serving"),
+        on_named("sign", "certificates.k8s.io", "signers", "ironhull.io/network-client"),
         on_named("sign", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown"),
         on("create", "authorization.k8s.io", "subjectaccessreviews"),
         EVENTS,

@@ -7,6 +7,8 @@ const SCHEDULER: Subject = Subject::User("system:kube-scheduler");
 /// Namespaces, names and rules.
 #[rustfmt::skip]
 pub(super) static NAMESPACE_ROLES: &[(&str, &str, &[Rule])] = &[
+    // What a machine must know before it can know whom it talks to.
+    ("kube-public", "ironhull:cluster-info", &[on_named("get", "core", "configmaps", "cluster-info")]),
     ("kube-public", "system:controller:bootstrap-signer", &[
         on(READ, "core", "configmaps"),
         on_named("update", "core", "configmaps", "cluster-info"),
@@ -15,6 +17,7 @@ pub(super) static NAMESPACE_ROLES: &[(&str, &str, &[Rule])] = &[
     ("kube-system", "extension-apiserver-authentication-reader", &[
         on_named(READ, "core", "configmaps", "extension-apiserver-authentication"),
     ]),
+    ("kube-system", "ironhull:cluster-settings", &[on_named(READ, "core", "configmaps", "ironhull-cluster")]),
     ("kube-system", "system::leader-locking-kube-controller-manager", &[
         on("watch", "core", "configmaps"),
         on_named("get update", "core", "configmaps", "kube-controller-manager"),
@@ -32,8 +35,10 @@ pub(super) static NAMESPACE_ROLES: &[(&str, &str, &[Rule])] = &[
 /// Namespaces, names, roles and subjects.
 #[rustfmt::skip]
 pub(super) static NAMESPACE_BINDINGS: &[(&str, &str, &str, &[Subject])] = &[
+    ("kube-public", "ironhull:cluster-info", "ironhull:cluster-info", &[Subject::User("system:anonymous")]),
     ("kube-public", "system:controller:bootstrap-signer", "system:controller:bootstrap-signer", &[Subject::ServiceAccount("bootstrap-signer"), CONTROLLER_MANAGER]),
     ("kube-system", "system::extension-apiserver-authentication-reader", "extension-apiserver-authentication-reader", &[CONTROLLER_MANAGER, SCHEDULER]),
+    ("kube-system", "ironhull:cluster-settings", "ironhull:cluster-settings", &[Subject::Group("ironhull:networks"), Subject::Group("system:nodes")]),
     ("kube-system", "system::leader-locking-kube-controller-manager", "system::leader-locking-kube-controller-manager", &[CONTROLLER_MANAGER, Subject::ServiceAccount("kube-controller-manager"), Subject::ServiceAccount("leader-election-controller")]),
     ("kube-system", "system::leader-locking-kube-scheduler", "system::leader-locking-kube-scheduler", &[SCHEDULER, Subject::ServiceAccount("kube-scheduler")]),
     ("kube-system", "system:controller:bootstrap-signer", "system:controller:bootstrap-signer", &[Subject::ServiceAccount("bootstrap-signer"), CONTROLLER_MANAGER]),

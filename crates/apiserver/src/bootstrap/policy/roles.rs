@@ -14,6 +14,7 @@ pub(super) static ROLES: &[Role] = &[
         on_named(READ, "core", "configmaps", "kube-dns"),
         on(READ, "discovery.k8s.io", "endpointslices"),
         on(READ, "networking.k8s.io", "networkpolicies"),
+        EVENTS,
     ]),
     role("system:aggregate-to-admin", &[
         on("create", "authorization.k8s.io", "localsubjectaccessreviews"),
