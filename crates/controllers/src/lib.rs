@@ -13,6 +13,7 @@
 //! | `podgc` | the end of pods that no node ends |
 //! | `nodeipam` | each node's ranges of pod addresses |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
+//! | `certificates` | approval, signature and end of certificate signing requests |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
 //! executor. `docs/add-a-controller.md` says how to add one; `deployment` is the example to copy.
@@ -29,6 +30,7 @@ use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod certificates;
 mod clusterdns;
 mod daemonset;
 mod deployment;
@@ -50,6 +52,8 @@ mod template;
 mod tests;
 mod tolerations;
 
+pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
+
 /// The options of all controllers.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -60,6 +64,8 @@ pub struct Config {
     pub cluster_dns: Vec<IpAddr>,
     /// The PEM form of the authority that signs the API server's certificate. Without it none is published.
     pub root_ca: Option<String>,
+    /// The authorities that sign certificates. Without them none are signed.
+    pub signers: Option<Signers>,
     /// How long a node may be silent until it counts as unreachable.
     pub node_monitor_grace: SignedDuration,
     /// Where several processes run controllers: how this one stands for election.
@@ -73,6 +79,7 @@ impl Default for Config {
             cluster_cidrs: Vec::new(),
             cluster_dns: Vec::new(),
             root_ca: None,
+            signers: None,
             node_monitor_grace: SignedDuration::from_secs(50),
             leader_election: None,
         }
@@ -112,6 +119,9 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,
         garbage::GarbageCollector,
+        certificates::CsrApproving,
+        certificates::CsrSigning,
+        certificates::CsrCleaner,
     );
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {

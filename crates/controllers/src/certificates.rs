@@ -1,0 +1,68 @@
+//! Certificates for those who ask by a CertificateSigningRequest (upstream: `pkg/controller/certificates`).
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `request` | what a request in PKCS#10 asks for |
+//! | `rules` | what each signer gives a certificate for |
+//! | `approving` | approves what nodes need, after asking whether they may |
+//! | `signing` | signs what is approved |
+//! | `signer`, `der` | the making of a certificate |
+//! | `cleaner` | removes requests that have served |
+
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
+};
+
+mod approving;
+mod cleaner;
+mod der;
+mod request;
+mod rules;
+mod signer;
+mod signing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use approving::CsrApproving;
+pub(crate) use cleaner::CsrCleaner;
+pub use signer::{Signer, SignerError, Signers};
+pub(crate) use signing::CsrSigning;
+
+/// The annotation of a Node with the digest of its key: SHA-256 of the public key (SubjectPublicKeyInfo, DER) in
+/// hexadecimal digits. A node that has joined can join again with this key alone.
+pub const NODE_KEY_ANNOTATION: &str = "ironhull.io/node-key";
+
+fn status(request: &CertificateSigningRequest) -> CertificateSigningRequestStatus {
+    request.status.clone().unwrap_or_default()
+}
+
+fn has_condition(request: &CertificateSigningRequest, kind: &str) -> bool {
+    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == kind)
+}
+
+fn is_issued(request: &CertificateSigningRequest) -> bool {
+    request
+        .status
+        .as_ref()
+        .and_then(|status| status.certificate.as_ref())
+        .is_some_and(|pem| !pem.0.is_empty())
+}
+
+/// The request with one more condition, which holds.
+fn with_condition(
+    request: &CertificateSigningRequest,
+    kind: &str,
+    reason: &str,
+    message: impl Into<String>,
+) -> CertificateSigningRequest {
+    let mut status = status(request);
+    status.conditions.get_or_insert_default().push(CertificateSigningRequestCondition {
+        type_: kind.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.into()),
+        ..CertificateSigningRequestCondition::default()
+    });
+    CertificateSigningRequest { status: Some(status), ..request.clone() }
+}

@@ -1,0 +1,191 @@
+//! Approves what nodes need, after asking the API server whether who asks may have it.
+//!
+//! A machine without an identity asks with a bootstrap token and gets one under a name that is free. A name that a
+//! Node has is given only to the machine with that Node's key: nobody who has a token becomes another node by
+//! naming it. A node then asks as itself: for its next certificate, for that of its own API, for its network parts.
+
+use std::sync::Arc;
+
+use client::{Client, ClientError, Informer};
+use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::Node;
+use object::ObjectKey;
+
+use super::request::Request;
+use super::rules::{SignerName, node_of, node_of_network};
+use super::{NODE_KEY_ANNOTATION, has_condition, is_issued, with_condition};
+use crate::framework::{Action, Body, Controller, Plan, Wiring};
+
+pub(crate) struct CsrApproving {
+    requests: Arc<Informer<CertificateSigningRequest>>,
+    nodes: Arc<Informer<Node>>,
+    client: Client,
+}
+
+/// What a request asks for, of what is approved here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// A first identity.
+    NodeClient,
+    /// The next one of the same node.
+    SelfNodeClient,
+    /// A certificate of the node's own API.
+    Serving,
+    /// One of its network parts.
+    Network,
+}
+
+/// What a decision about one request is made from.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(super) request: Arc<CertificateSigningRequest>,
+    pub(super) parsed: Request,
+    pub(super) wish: Wish,
+    /// Whether the API server lets who asks have it.
+    pub(super) is_allowed: bool,
+    /// The Node that the request names.
+    pub(super) node: Option<Arc<Node>>,
+    /// Another Node that has one of the request's addresses.
+    pub(super) address_of: Option<String>,
+}
+
+impl Controller for CsrApproving {
+    const NAME: &'static str = "csrapproving";
+    const WORKERS: usize = 1;
+    type Key = ObjectKey;
+    type Snapshot = Snapshot;
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> CsrApproving {
+        let requests = wiring.informer::<CertificateSigningRequest>();
+        let nodes = wiring.informer::<Node>();
+        wiring.wake_self(&requests);
+        CsrApproving { requests, nodes, client: wiring.informers().client().clone() }
+    }
+
+    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+        let Some(request) = self.requests.get(key).filter(|request| is_open(request)) else {
+            return Ok(None);
+        };
+        let Ok(parsed) = Request::parse(&request.spec.request.0) else { return Ok(None) };
+        let Some((wish, node)) = wish(&request, &parsed) else { return Ok(None) };
+        let is_allowed = match wish {
+            Wish::NodeClient => self.may(&request, "nodeclient").await?,
+            Wish::SelfNodeClient => self.may(&request, "selfnodeclient").await?,
+            // Who asks is the node itself, which `wish` has seen to.
+            Wish::Serving | Wish::Network => true,
+        };
+        let address_of = self.address_of(&node, &parsed);
+        let node = self.nodes.get(&ObjectKey::cluster(node.as_str()));
+        Ok(Some(Snapshot { request, parsed, wish, is_allowed, node, address_of }))
+    }
+
+    fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
+        let mut plan = Plan::default();
+        let Some((kind, reason, message)) = decide(snapshot) else { return plan };
+        let decided = with_condition(&snapshot.request, kind, reason, message);
+        plan.then(Action::Update { object: Body::new(decided), subresource: "approval" });
+        plan
+    }
+}
+
+impl CsrApproving {
+    /// Whether who made a request may have this kind of certificate.
+    async fn may(&self, request: &CertificateSigningRequest, subresource: &str) -> Result<bool, ClientError> {
+        let spec = &request.spec;
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: spec.username.clone(),
+                uid: spec.uid.clone(),
+                groups: spec.groups.clone(),
+                extra: spec.extra.clone(),
+                resource_attributes: Some(ResourceAttributes {
+                    group: Some("certificates.k8s.io".to_owned()),
+                    resource: Some("certificatesigningrequests".to_owned()),
+                    subresource: Some(subresource.to_owned()),
+                    verb: Some("create".to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let review = self.client.create(&review).await?;
+        Ok(review.status.is_some_and(|status| status.allowed))
+    }
+
+    /// Another Node that has one of the addresses.
+    fn address_of(&self, own: &str, parsed: &Request) -> Option<String> {
+        let wanted: Vec<String> = parsed.ip_addresses.iter().map(ToString::to_string).collect();
+        let mut found = None;
+        self.nodes.for_each(|node| {
+            let name = node.metadata.name.as_deref().unwrap_or_default();
+            let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+            if name != own && addresses.into_iter().any(|address| wanted.contains(&address.address)) {
+                found = Some(name.to_owned());
+            }
+        });
+        found
+    }
+}
+
+/// Whether nobody has decided yet.
+fn is_open(request: &CertificateSigningRequest) -> bool {
+    !is_issued(request) && !has_condition(request, "Approved") && !has_condition(request, "Denied")
+}
+
+/// What a request asks for and of which node, if that is approved here at all.
+pub(super) fn wish(request: &CertificateSigningRequest, parsed: &Request) -> Option<(Wish, String)> {
+    let signer = SignerName::of(&request.spec.signer_name)?;
+    signer.check(parsed, request.spec.usages.as_deref().unwrap_or_default()).ok()?;
+    let user = request.spec.username.as_deref().unwrap_or_default();
+    let is_own = user == parsed.common_name;
+    match signer {
+        SignerName::Kubelet => {
+            let wish = if is_own { Wish::SelfNodeClient } else { Wish::NodeClient };
+            Some((wish, node_of(&parsed.common_name)?.to_owned()))
+        }
+        SignerName::KubeletServing if is_own => {
+            let node = node_of(user)?;
+            parsed.dns_names.iter().all(|name| name == node).then(|| (Wish::Serving, node.to_owned()))
+        }
+        SignerName::Network => {
+            let node = node_of_network(&parsed.common_name)?;
+            (node_of(user) == Some(node)).then(|| (Wish::Network, node.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// The condition to add: type, reason and message. Without one, people decide.
+pub(super) fn decide(snapshot: &Snapshot) -> Option<(&'static str, &'static str, String)> {
+    let approve = |message: &str| Some(("Approved", "AutoApproved", message.to_owned()));
+    if !snapshot.is_allowed {
+        return None;
+    }
+    match snapshot.wish {
+        Wish::SelfNodeClient => {
+            approve("Auto approving self kubelet client certificate after SubjectAccessReview.")
+        }
+        Wish::NodeClient => match &snapshot.node {
+            Some(node) if !has_key(node, &snapshot.parsed) => {
+                let name = node.metadata.name.as_deref().unwrap_or_default();
+                let message = format!(
+                    "there is a node {name:?} already, and it has another key. Give this machine another name, or \
+                     delete that Node first if this machine takes its place."
+                );
+                Some(("Denied", "NodeNameTaken", message))
+            }
+            _ => approve("Auto approving kubelet client certificate after SubjectAccessReview."),
+        },
+        Wish::Serving if snapshot.address_of.is_some() => None,
+        Wish::Serving => approve("Auto approving the certificate of the node's own API."),
+        Wish::Network => approve("Auto approving the certificate of the node's own network parts."),
+    }
+}
+
+fn has_key(node: &Node, parsed: &Request) -> bool {
+    let annotations = node.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(NODE_KEY_ANNOTATION)).is_some_and(|key| *key == parsed.key_digest())
+}

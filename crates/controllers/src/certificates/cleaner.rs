@@ -1,0 +1,81 @@
+//! Removes requests that have served (upstream: `pkg/controller/certificates/cleaner`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{ClientError, Informer};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use object::ObjectKey;
+
+use super::is_issued;
+use crate::framework::{Action, Controller, Plan, Wiring};
+
+/// How long requests stay that are issued, or denied or failed.
+const DECIDED: SignedDuration = SignedDuration::from_hours(1);
+/// How long those stay that nobody decides.
+const OPEN: SignedDuration = SignedDuration::from_hours(24);
+
+pub(crate) struct CsrCleaner {
+    requests: Arc<Informer<CertificateSigningRequest>>,
+}
+
+impl Controller for CsrCleaner {
+    const NAME: &'static str = "csrcleaner";
+    const WORKERS: usize = 1;
+    type Key = ObjectKey;
+    type Snapshot = Arc<CertificateSigningRequest>;
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> CsrCleaner {
+        let requests = wiring.informer::<CertificateSigningRequest>();
+        wiring.wake_self(&requests);
+        CsrCleaner { requests }
+    }
+
+    async fn observe(&self, key: &ObjectKey) -> Result<Option<Self::Snapshot>, ClientError> {
+        Ok(self.requests.get(key))
+    }
+
+    fn plan(request: &Self::Snapshot, now: Timestamp) -> Plan {
+        let mut plan = Plan::default();
+        let Some(end) = end_of(request) else { return plan };
+        if now >= end {
+            plan.then(Action::delete(&**request));
+        } else {
+            // One second more than what is left, as times are cut to seconds.
+            let left = now.duration_until(end).as_secs().unsigned_abs() + 1;
+            plan.requeue_after(Duration::from_secs(left));
+        }
+        plan
+    }
+}
+
+/// When a request has served; `None` while that cannot be told.
+pub(super) fn end_of(request: &CertificateSigningRequest) -> Option<Timestamp> {
+    let conditions = request.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut ends: Vec<Timestamp> = Vec::new();
+    let mut is_decided = false;
+    for condition in conditions {
+        is_decided = true;
+        let counts = match condition.type_.as_str() {
+            "Approved" => is_issued(request),
+            "Denied" | "Failed" => true,
+            _ => false,
+        };
+        if counts && let Some(time) = &condition.last_update_time {
+            ends.push(time.0.saturating_add(DECIDED).unwrap_or(Timestamp::MAX));
+        }
+    }
+    if !is_decided && let Some(time) = &request.metadata.creation_timestamp {
+        ends.push(time.0.saturating_add(OPEN).unwrap_or(Timestamp::MAX));
+    }
+    ends.extend(certificate_end(request));
+    ends.into_iter().min()
+}
+
+/// When the certificate of a request ends.
+fn certificate_end(request: &CertificateSigningRequest) -> Option<Timestamp> {
+    let certificate = request.status.as_ref()?.certificate.as_ref()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&certificate.0).ok()?;
+    Timestamp::from_second(pem.parse_x509().ok()?.validity().not_after.timestamp()).ok()
+}
