@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use client::Identity;
 use k8s_openapi::api::core::v1::Taint;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 
 /// The version that the node reports: that of the kubelet it stands for.
 pub const KUBELET_VERSION: &str = "v1.37.0";
@@ -39,6 +41,11 @@ pub struct NodeConfig {
     pub tls: Option<ServingTls>,
     /// More labels of the Node object.
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the Node object.
+    pub annotations: BTreeMap<String, String>,
+    /// The annotation by which the machine is known: a Node of this name that has another value there, or none, is
+    /// another machine's and left alone.
+    pub machine_annotation: Option<String>,
     /// Taints that the node registers with.
     pub taints: Vec<Taint>,
     /// How many pods may run.
@@ -54,10 +61,8 @@ pub struct NodeConfig {
 /// What the node API shows, and whom it believes.
 #[derive(Debug)]
 pub struct ServingTls {
-    /// The certificate and those that lead to its authority.
-    pub certificates: Vec<CertificateDer<'static>>,
-    /// The certificate's key.
-    pub key: PrivateKeyDer<'static>,
+    /// The certificate and its key, which may be renewed.
+    pub identity: Arc<Identity>,
     /// The authorities of clients' certificates.
     pub client_authorities: Vec<CertificateDer<'static>>,
 }
@@ -79,6 +84,8 @@ impl NodeConfig {
             bind_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             tls: None,
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            machine_annotation: None,
             taints: Vec::new(),
             pods_max: 110,
             cgroup_root: "/kubepods".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use client::{ClientError, EventType, Patch};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, ObjectReference};
-use object::ObjectKey;
+use object::{ObjectKey, Status};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -105,8 +105,21 @@ impl Registration {
         match self.shared.client.create(&wanted).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_already_exists() => {
-                let patch = json!({"metadata": {"labels": wanted.metadata.labels}});
-                self.shared.client.patch::<Node>(&self.key(), "", &Patch::Merge(patch)).await.map(drop)
+                let existing = self.shared.client.get::<Node>(&self.key()).await?;
+                if !node::is_own(&self.shared.config, &existing) {
+                    let name = &self.shared.config.node_name;
+                    let why = "the node is another machine's: give this machine another name, or delete the node if \
+                               this machine takes its place";
+                    return Err(Status::conflict("", "nodes", name, why).into());
+                }
+                // Of that very Node: another one may have taken its place meanwhile.
+                let patch = Patch::Merge(json!({"metadata": {
+                    "uid": existing.metadata.uid,
+                    "labels": wanted.metadata.labels,
+                    // Null would take away what others have put there.
+                    "annotations": wanted.metadata.annotations.unwrap_or_default()
+                }}));
+                self.shared.client.patch::<Node>(&self.key(), "", &patch).await.map(drop)
             }
             Err(error) => Err(error),
         }

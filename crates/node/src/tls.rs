@@ -35,7 +35,7 @@ pub(crate) fn server(tls: &ServingTls) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(tls.certificates.clone(), tls.key.clone_key())?;
+        .with_cert_resolver(Arc::clone(&tls.identity) as _);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -51,6 +51,7 @@ pub(super) fn object(config: &NodeConfig, facts: &Facts) -> Node {
         metadata: ObjectMeta {
             name: Some(config.node_name.clone()),
             labels: Some(labels),
+            annotations: Some(config.annotations.clone()).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec {
@@ -59,6 +60,14 @@ pub(super) fn object(config: &NodeConfig, facts: &Facts) -> Node {
         }),
         ..Node::default()
     }
+}
+
+/// Whether a Node is that of this machine, as far as can be told.
+pub(super) fn is_own(config: &NodeConfig, node: &Node) -> bool {
+    config.machine_annotation.as_ref().is_none_or(|name| {
+        let annotations = node.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(name)) == config.annotations.get(name)
+    })
 }
 
 /// The node's status.

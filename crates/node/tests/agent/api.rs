@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use client::Identity;
 use futures::{SinkExt, StreamExt};
 use libtest_mimic::Trial;
 use node::ServingTls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,20 +48,25 @@ impl Authority {
     }
 
     fn issue(&self, organization: &str) -> Keyed {
+        let (certificate, key) = self.issue_pem(organization);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        (certificate, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+    }
+
+    fn issue_pem(&self, organization: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "test");
         params.distinguished_name.push(DnType::OrganizationName, organization);
         params.subject_alt_names = vec![SanType::IpAddress("127.0.0.1".parse().unwrap())];
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        (certificate, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
     }
 
     pub fn serving(&self) -> ServingTls {
-        let (certificate, key) = self.issue("node");
+        let (certificate, key) = self.issue_pem("node");
         ServingTls {
-            certificates: vec![certificate],
-            key,
+            identity: Identity::from_pem(&certificate, &key).unwrap(),
             client_authorities: vec![self.certificate.clone()],
         }
     }
