@@ -101,22 +101,10 @@ impl NodeSettings {
         disabled: Vec<String>,
         cluster: ClusterSettings,
     ) -> anyhow::Result<NodeSettings> {
-        let node_name = match flags.node_name {
-            Some(name) => name,
-            None => host_name()?,
-        };
-        let wrong = object::names::is_dns1123_subdomain(&node_name);
-        ensure!(wrong.is_empty(), "--node-name {node_name:?}: {}", wrong.join("; "));
-        let mut node_ips = flags.node_ips;
-        if node_ips.is_empty() {
-            node_ips = default_addresses(&cluster)
-                .context("cannot tell this machine's address: name it by --node-ip")?;
-        }
-        one_of_each_family("--node-ip", node_ips.iter().copied())?;
         Ok(NodeSettings {
             data_dir,
-            node_name,
-            node_ips,
+            node_name: node_name(&flags)?,
+            node_ips: node_ips(&flags, &cluster)?,
             kubelet_port: flags.kubelet_port,
             mtu: flags.mtu,
             disabled,
@@ -152,6 +140,34 @@ impl NodeSettings {
     pub fn runs(&self, part: &str) -> bool {
         !self.disabled.iter().any(|disabled| disabled == part)
     }
+}
+
+/// The name of this machine as a node.
+///
+/// # Errors
+/// Where the name cannot be one.
+pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
+    let name = match &flags.node_name {
+        Some(name) => name.clone(),
+        None => host_name()?,
+    };
+    let wrong = object::names::is_dns1123_subdomain(&name);
+    ensure!(wrong.is_empty(), "--node-name {name:?}: {}", wrong.join("; "));
+    Ok(name)
+}
+
+/// The addresses of this machine as a node.
+///
+/// # Errors
+/// Where they cannot be told, or there are two of one family.
+fn node_ips(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<Vec<IpAddr>> {
+    let mut ips = flags.node_ips.clone();
+    if ips.is_empty() {
+        ips =
+            default_addresses(cluster).context("cannot tell this machine's address: name it by --node-ip")?;
+    }
+    one_of_each_family("--node-ip", ips.iter().copied())?;
+    Ok(ips)
 }
 
 fn networks(flag: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {

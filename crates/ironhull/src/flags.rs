@@ -41,6 +41,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Run a cluster on this machine: control side and node.
     Server(Box<ServerFlags>),
+    /// Join a cluster: run its pods on this machine.
+    Agent(Box<AgentFlags>),
     /// Look after the images of this machine.
     Image(ImageFlags),
     /// End this machine's pods and remove everything that it got from Ironhull.
@@ -88,6 +90,34 @@ pub struct ServerFlags {
     #[arg(long)]
     pub disable_agent: bool,
     /// Parts to leave out: dns, proxy, scheduler, controllers.
+    #[arg(long, value_delimiter = ',')]
+    pub disable: Vec<String>,
+    /// What concerns this machine as a node.
+    #[command(flatten)]
+    pub node: NodeFlags,
+}
+
+/// Flags of `ironhull agent`.
+#[derive(Clone, Debug, Args)]
+#[command(args_override_self = true)]
+pub struct AgentFlags {
+    /// Where state is kept.
+    #[arg(long, default_value = "/var/lib/ironhull")]
+    pub data_dir: PathBuf,
+    /// A server of the cluster, `https://HOST:6443`; more than one where there are more.
+    #[arg(long = "server", value_name = "URL", required = true)]
+    pub servers: Vec<String>,
+    /// What lets this machine join: a bootstrap token (`ironhull token create`), the server's own, or either with the
+    /// digest of the cluster's CA in front, as in the server's file `agent-token`. A machine that has joined needs none.
+    #[arg(long, env = "IRONHULL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file that holds the token.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// What the cluster's CA must be: `sha256:` and the digest of its public key, as kubeadm prints it.
+    #[arg(long = "discovery-token-ca-cert-hash", value_name = "HASH")]
+    pub ca_cert_hashes: Vec<String>,
+    /// Parts to leave out: dns, proxy.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
     /// What concerns this machine as a node.
@@ -161,7 +191,7 @@ pub struct ResetFlags {
 /// Where the file cannot be read, or holds something that is no flag.
 pub fn with_config_file(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let place = arguments.iter().position(|argument| argument == "server");
+    let place = arguments.iter().position(|argument| argument == "server" || argument == "agent");
     let path = std::env::var_os("IRONHULL_CONFIG").map_or_else(|| PathBuf::from(CONFIG_FILE), PathBuf::from);
     if let Some(place) = place
         && path.exists()

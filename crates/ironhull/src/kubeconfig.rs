@@ -26,6 +26,18 @@ pub fn text(server: &str, authority: &str, user: &KeyedCertificate) -> String {
     object::yaml::to_string(&config)
 }
 
+/// A kubeconfig with one cluster and nobody to be there, as machines that join read it.
+pub fn without_user(server: &str, authority: &str) -> String {
+    let config: Value = value!({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"name": "", "cluster": {
+            "server": server, "certificate-authority-data": STANDARD.encode(authority)
+        }}],
+        "users": [], "contexts": [], "current-context": ""
+    });
+    object::yaml::to_string(&config)
+}
+
 /// Writes a kubeconfig, readable for its owner alone; directories on the way are made.
 ///
 /// # Errors

@@ -5,7 +5,9 @@
 //! | `flags` | the command line and the config file, as people write them |
 //! | `config` | the same, validated once |
 //! | `cluster` | what all machines of a cluster agree on |
+//! | `agent` | a node that joins a cluster |
 //! | `server` | the control side: store, API server, controllers, scheduler |
+//! | `join_info` | what the control side tells those who join |
 //! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
 //! | `local` | a component's connection to the API server of the same process |
 //! | `pod_network` | the pod network as the container engine calls it |
@@ -17,11 +19,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod agent;
 mod cluster;
 mod config;
 mod dns_endpoints;
 mod flags;
 mod image;
+mod join_info;
 mod kubeconfig;
 mod local;
 mod node_role;
@@ -55,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         match command {
             Command::Server(flags) => server::run(config::ServerConfig::validate(*flags)?).await,
+            Command::Agent(flags) => agent::run(*flags).await,
             Command::Image(flags) => image::run(flags).await,
             Command::Reset(flags) => reset::run(&flags.data_dir).await,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use client::{Client, Informers, Recorder};
 use clock::Clock;
+use controllers::NODE_KEY_ANNOTATION;
 use node::{Agent, NodeConfig, ServingTls};
 use runtime::engine::{Engine, EngineOptions};
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub struct NodeAccess {
     pub informers: Informers,
     /// What the node API shows, and whom it believes.
     pub serving: ServingTls,
+    /// Names the key by which this machine joined; none in the server's own process.
+    pub key_digest: Option<String>,
     /// Time and randomness.
     pub clock: Clock,
 }
@@ -57,7 +60,7 @@ pub async fn start(
     start_dns(settings, &access, &network, stop, tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
-        agent_config(settings, access.serving),
+        agent_config(settings, access.serving, access.key_digest),
         access.node,
         informers.clone(),
         Arc::new(engine),
@@ -76,7 +79,7 @@ pub async fn start(
     Ok(())
 }
 
-fn agent_config(settings: &NodeSettings, serving: ServingTls) -> NodeConfig {
+fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option<String>) -> NodeConfig {
     let mut agent = NodeConfig::new(&settings.node_name, settings.node_ip(), settings.data_dir.join("pods"));
     agent.node_ips.clone_from(&settings.node_ips);
     agent.log_dir = settings.data_dir.join("logs");
@@ -87,6 +90,10 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls) -> NodeConfig {
     agent.cluster_dns.clone_from(&settings.cluster.cluster_dns);
     agent.cluster_domain.clone_from(&settings.cluster.cluster_domain);
     agent.tls = Some(serving);
+    if let Some(digest) = key_digest {
+        agent.annotations.insert(NODE_KEY_ANNOTATION.to_owned(), digest);
+        agent.machine_annotation = Some(NODE_KEY_ANNOTATION.to_owned());
+    }
     agent
 }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use apiserver::pki::{KeyedCertificate, Subject};
-use apiserver::server::{certificates, private_key};
+use apiserver::pki::{Authority, KeyedCertificate, Pki, Subject};
+use apiserver::server::certificates;
 use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
-use client::{Client, Informers};
+use client::{Client, Identity, Informers};
 use clock::Clock;
+use controllers::{Signer, SignerError, Signers};
 use node::ServingTls;
 use store::{Embedded, Options, Store};
 use tokio::net::TcpListener;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{NodeSettings, ServerConfig};
 use crate::local::LocalConnection;
 use crate::node_role::NodeAccess;
-use crate::{kubeconfig, node_role};
+use crate::{join_info, kubeconfig, node_role};
 
 /// How often old history of the store is dropped, as upstream does.
 const COMPACT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
@@ -68,11 +69,12 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let tls = apiserver::server::tls(&server.pki, &certificate)?;
     let plane = ControlPlane::new(server, clock);
     let kubeconfig = write_kubeconfig(&config, &plane)?;
+    join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;
 
     let mut tasks = JoinSet::new();
     tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, stop.clone()));
     tasks.spawn(compact(Arc::clone(&store), stop.clone()));
-    start_controllers(&config, &plane, &stop, &mut tasks);
+    start_controllers(&config, &plane, &stop, &mut tasks)?;
     start_scheduler(&config, &plane, &stop, &mut tasks);
     eprintln!("Ironhull serves the Kubernetes API at https://{}", config.listen);
     eprintln!("  export KUBECONFIG={}", kubeconfig.display());
@@ -80,6 +82,14 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     if config.agent {
         node_role::start(&config.node, node_access(&config.node, &plane)?, &stop, &mut tasks).await?;
     }
+    run_until_signal(&stop, tasks).await
+}
+
+/// Waits for the signal to stop, and for the tasks' end after it.
+///
+/// # Errors
+/// Where signals cannot be listened for.
+pub async fn run_until_signal(stop: &CancellationToken, mut tasks: JoinSet<()>) -> anyhow::Result<()> {
     wait_for_signal().await?;
     tracing::info!("stopping; containers live on");
     stop.cancel();
@@ -100,16 +110,16 @@ fn node_access(settings: &NodeSettings, plane: &ControlPlane) -> anyhow::Result<
         names: vec![settings.node_name.clone()],
         addresses: settings.node_ips.clone(),
     };
-    let serving = pki.server_certificate("serving-kubelet", &subject)?;
+    let serving = pki.kubelet_certificate("serving-kubelet", &subject)?;
     Ok(NodeAccess {
         node: plane.client(User::new(name, &[GROUP_NODES])),
         network: plane.client(User::new("system:dns-publisher", &[GROUP_MASTERS])),
         informers: plane.informers.clone(),
         serving: ServingTls {
-            certificates: certificates(&serving.certificate)?,
-            key: private_key(&serving.key)?,
+            identity: Identity::from_pem(&serving.certificate, &serving.key)?,
             client_authorities: certificates(pki.client.certificate())?,
         },
+        key_digest: None,
         clock: plane.clock.clone(),
     })
 }
@@ -162,9 +172,9 @@ fn start_controllers(
     plane: &ControlPlane,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
-) {
+) -> anyhow::Result<()> {
     if !config.node.runs("controllers") {
-        return;
+        return Ok(());
     }
     let options = controllers::Config {
         cluster_cidrs: config.node.cluster.cluster_cidrs.clone(),
@@ -174,9 +184,17 @@ fn start_controllers(
             Vec::new()
         },
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
+        signers: Some(signers(&plane.server.pki)?),
         ..controllers::Config::default()
     };
     tasks.spawn(controllers::run(plane.informers.clone(), options, stop.clone()));
+    Ok(())
+}
+
+/// The authorities that sign for nodes and other clients.
+fn signers(pki: &Pki) -> Result<Signers, SignerError> {
+    let signer = |authority: &Authority| Signer::new(authority.certificate(), authority.key()).map(Arc::new);
+    Ok(Signers { client: signer(&pki.client)?, kubelet_serving: signer(&pki.kubelet_serving)? })
 }
 
 fn start_scheduler(

@@ -24,6 +24,8 @@ mod dual_stack;
 mod environment;
 #[path = "cluster/images.rs"]
 mod images;
+#[path = "cluster/joining.rs"]
+mod joining;
 #[path = "cluster/kube_rs.rs"]
 mod kube_rs;
 #[path = "cluster/lifecycle.rs"]
@@ -55,6 +57,7 @@ fn main() {
         dns::trials(&shared),
         dual_stack::trials(),
         clean_up::trials(),
+        joining::trials(),
     ]
     .into_iter()
     .flatten()

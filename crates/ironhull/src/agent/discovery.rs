@@ -1,0 +1,205 @@
+//! How a machine that knows nothing but a token finds out which CA is the cluster's.
+//!
+//! The ConfigMap `kube-public/cluster-info` has the CA, but whoever answers may be anybody. What it says is believed
+//! if the digest of the CA is the one that the token or a flag names, or if it is signed with the token. With neither
+//! (a token that only the server knows) it is believed at first use, and said so.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use client::{Client, ClientError, HttpConnection, Servers};
+use clock::Clock;
+use k8s_openapi::api::core::v1::ConfigMap;
+use object::ObjectKey;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use sha2::{Digest, Sha256};
+
+use super::token::{BootstrapToken, JoinToken, ca_digest, hex};
+use crate::join_info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
+
+/// What the entries with signatures start with; a token's ID follows.
+const SIGNATURE_PREFIX: &str = "jws-kubeconfig-";
+
+/// Why the cluster's CA cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// No server answers, or it answers with an error.
+    #[error("cannot ask the server for the cluster's CA")]
+    Api(#[from] ClientError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The server says nothing that can be read.
+    #[error(
+        "the server's ConfigMap kube-public/cluster-info holds no CA certificate: is it a server of a cluster?"
+    )]
+    NoAuthority,
+    /// The CA is another one than the token or the flag names.
+    #[error(
+        "the cluster's CA has the digest {found}, and {by} wants {wanted}: this is another cluster, or somebody stands \
+         between this machine and the server"
+    )]
+    Digest {
+        /// Of the certificate that the server showed.
+        found: String,
+        /// What wants another.
+        by: &'static str,
+        /// The digests that were wanted.
+        wanted: String,
+    },
+    /// The token's ID is not known.
+    #[error(
+        "the server knows no token {id}: it has expired, was deleted, or is another cluster's (`ironhull token create` \
+         on a server makes a new one)"
+    )]
+    UnknownToken {
+        /// The token's ID, which is no secret.
+        id: String,
+    },
+    /// The signature was made with another token.
+    #[error(
+        "the server's signature does not fit the secret of token {id}: the token is wrong, or somebody stands between \
+         this machine and the server"
+    )]
+    Signature {
+        /// The token's ID, which is no secret.
+        id: String,
+    },
+}
+
+/// The cluster's CA certificate (PEM), proven as well as can be.
+///
+/// # Errors
+/// [`DiscoveryError`]
+pub async fn authority(
+    servers: &Arc<Servers>,
+    token: &JoinToken,
+    key_hashes: &[String],
+    clock: &Clock,
+) -> Result<String, DiscoveryError> {
+    let connection = HttpConnection::to_servers(Arc::clone(servers), unverified()?, None, "ironhull-agent")?;
+    let client = Client::new(Arc::new(connection), clock.clone());
+    let (namespace, name) = CLUSTER_INFO;
+    let info: ConfigMap = client.get(&ObjectKey::namespaced(namespace, name)).await?;
+    let entries = info.data.unwrap_or_default();
+    let kubeconfig = entries.get(KUBECONFIG_ENTRY).ok_or(DiscoveryError::NoAuthority)?;
+    let authority = authority_of(kubeconfig).ok_or(DiscoveryError::NoAuthority)?;
+    if let Some(wanted) = &token.ca_digest {
+        check(std::slice::from_ref(wanted), ca_digest(&authority), "the token")?;
+    }
+    if !key_hashes.is_empty() {
+        check(key_hashes, key_hash(&authority)?, "--discovery-token-ca-cert-hash")?;
+    }
+    if token.ca_digest.is_none() && key_hashes.is_empty() {
+        match BootstrapToken::parse(&token.secret) {
+            Some(token) => {
+                let id = token.id.clone();
+                let signature = entries
+                    .get(&format!("{SIGNATURE_PREFIX}{id}"))
+                    .ok_or(DiscoveryError::UnknownToken { id: id.clone() })?;
+                if !is_signed(kubeconfig, signature, &token) {
+                    return Err(DiscoveryError::Signature { id });
+                }
+            }
+            None => tracing::warn!(
+                digest = ca_digest(&authority),
+                "the cluster's CA is believed because nobody says what it must be: a token with the CA's digest in \
+                 front, as in the server's file agent-token, would prove it"
+            ),
+        }
+    }
+    Ok(authority)
+}
+
+fn check(wanted: &[String], found: String, by: &'static str) -> Result<(), DiscoveryError> {
+    if wanted.contains(&found) {
+        return Ok(());
+    }
+    Err(DiscoveryError::Digest { found, by, wanted: wanted.join(" or ") })
+}
+
+/// The CA certificate of a kubeconfig's first cluster, if it is one.
+fn authority_of(kubeconfig: &str) -> Option<String> {
+    let config = object::yaml::parse(kubeconfig.as_bytes()).ok()?;
+    let cluster = config.get("clusters").items().next()?;
+    let pem = STANDARD.decode(cluster.at("cluster").str_at("certificate-authority-data")).ok()?;
+    let pem = String::from_utf8(pem).ok()?;
+    client::certificates(&pem).ok()?;
+    Some(pem)
+}
+
+/// The digest of a CA's public key, as kubeadm names it.
+fn key_hash(authority: &str) -> Result<String, DiscoveryError> {
+    let (_, pem) =
+        x509_parser::pem::parse_x509_pem(authority.as_bytes()).map_err(|_| DiscoveryError::NoAuthority)?;
+    let certificate = pem.parse_x509().map_err(|_| DiscoveryError::NoAuthority)?;
+    Ok(format!("sha256:{}", hex(&Sha256::digest(certificate.public_key().raw))))
+}
+
+/// Whether a detached JWS is one of the text by the token.
+fn is_signed(text: &str, signature: &str, token: &BootstrapToken) -> bool {
+    let Some((header, mac)) = signature.split_once("..") else { return false };
+    let says = |header: &str| -> Option<bool> {
+        let header = object::json::parse(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        Some(header.str_at("alg") == "HS256" && header.str_at("kid") == token.id)
+    };
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(text));
+    let key = jsonwebtoken::DecodingKey::from_secret(token.secret().as_bytes());
+    let verified =
+        jsonwebtoken::crypto::verify(mac, message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
+    says(header) == Some(true) && verified.unwrap_or(false)
+}
+
+/// TLS that believes everybody: what comes over it is proven by other means.
+fn unverified() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+        .with_no_client_auth())
+}
+
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let supported = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, supported)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let supported = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, supported)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
