@@ -12,6 +12,8 @@
 //! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the end of their pods |
 //! | `podgc` | the end of pods that no node ends |
 //! | `nodeipam` | each node's ranges of pod addresses |
+//! | `servicecidr` | the networks that Services get addresses of, ready and kept while they are used |
+//! | `ipaddress` | an object for each address of a Service, and none for others |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
 //! | `certificates` | approval, signature and end of certificate signing requests |
 //!
@@ -38,6 +40,7 @@ mod endpoints;
 mod endpointslice;
 mod framework;
 mod garbage;
+mod ipaddress;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -46,6 +49,7 @@ mod pods;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
+mod servicecidr;
 mod tainteviction;
 mod template;
 #[cfg(test)]
@@ -115,6 +119,8 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         rootca::RootCaPublisher,
         nodeipam::NodeIpam,
         clusterdns::ClusterDns,
+        servicecidr::ServiceCidrs,
+        ipaddress::AddressRepair,
         podgc::PodGc,
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,

@@ -32,6 +32,8 @@ mod kube_rs;
 mod lifecycle;
 #[path = "cluster/redis.rs"]
 mod redis;
+#[path = "cluster/service_networks.rs"]
+mod service_networks;
 #[path = "cluster/support.rs"]
 mod support;
 
@@ -56,6 +58,7 @@ fn main() {
         bad_pods::trials(&shared),
         dns::trials(&shared),
         dual_stack::trials(),
+        service_networks::trials(&shared),
         clean_up::trials(),
         joining::trials(),
     ]

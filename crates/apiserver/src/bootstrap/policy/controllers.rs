@@ -131,6 +131,11 @@ pub(super) static CONTROLLERS: &[(&str, &[Rule])] = &[
         on(READ, "external.metrics.k8s.io", "*"),
         EVENTS,
     ]),
+    ("ipallocator-repair-controller", &[
+        on("create delete get list watch", "networking.k8s.io", "ipaddresses"),
+        on(READ, "core", "services"),
+        EVENTS,
+    ]),
     ("job-controller", &[
         on("get list patch update watch", "batch", "jobs"),
         on("update", "batch", "jobs/status"),
