@@ -15,6 +15,7 @@
 //! | `servicecidr` | the networks that Services get addresses of, ready and kept while they are used |
 //! | `ipaddress` | an object for each address of a Service, and none for others |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
+//! | `bootstraptokens` | the end of tokens that machines join with, and their signatures |
 //! | `certificates` | approval, signature and end of certificate signing requests |
 //!
 //! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
@@ -32,6 +33,7 @@ use jiff::SignedDuration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod bootstraptokens;
 mod certificates;
 mod clusterdns;
 mod daemonset;
@@ -125,6 +127,8 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,
         garbage::GarbageCollector,
+        bootstraptokens::TokenCleaner,
+        bootstraptokens::BootstrapSigner,
         certificates::CsrApproving,
         certificates::CsrSigning,
         certificates::CsrCleaner,
