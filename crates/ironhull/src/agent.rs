@@ -25,7 +25,7 @@ use crate::node_role::{self, NodeAccess};
 use crate::server::run_until_signal;
 
 mod credential;
-mod discovery;
+pub mod discovery;
 pub mod token;
 
 use credential::{Credential, CredentialError, Kind, Machine, keep_renewed};

@@ -43,6 +43,8 @@ pub enum Command {
     Server(Box<ServerFlags>),
     /// Join a cluster: run its pods on this machine.
     Agent(Box<AgentFlags>),
+    /// Make, list and delete the tokens by which machines join.
+    Token(TokenFlags),
     /// Look after the images of this machine.
     Image(ImageFlags),
     /// End this machine's pods and remove everything that it got from Ironhull.
@@ -140,6 +142,53 @@ pub struct NodeFlags {
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+}
+
+/// Flags of `ironhull token`.
+#[derive(Debug, Args)]
+pub struct TokenFlags {
+    /// Where the server's state is kept: its `kubeconfig` is used.
+    #[arg(long, global = true, default_value = "/var/lib/ironhull")]
+    pub data_dir: PathBuf,
+    /// Another kubeconfig to use.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, with the digest of the cluster's CA in front.
+    Create {
+        /// How long it holds, such as 24h or 90m; 0 for ever.
+        #[arg(long, default_value = "24h")]
+        ttl: String,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        description: String,
+        /// What it may be used for: signing (proves the CA), authentication.
+        #[arg(long, value_delimiter = ',', default_value = "signing,authentication")]
+        usages: Vec<String>,
+        /// More groups of those who show it; they start with `system:bootstrappers:`.
+        #[arg(long, value_delimiter = ',')]
+        groups: Vec<String>,
+        /// Print the whole command that makes a machine join.
+        #[arg(long)]
+        print_join_command: bool,
+    },
+    /// List the tokens, without their secrets.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Delete tokens.
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// The tokens, or their IDs.
+        #[arg(required = true)]
+        tokens: Vec<String>,
+    },
 }
 
 /// Flags of `ironhull image`.

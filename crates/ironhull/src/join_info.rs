@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::ObjectKey;
 use serde_json::json;
 
-use crate::agent::token::{BootstrapToken, JoinToken, ca_digest};
+use crate::agent::token::{BootstrapToken, JoinToken, Terms, USAGES, ca_digest};
 use crate::config::ServerConfig;
 use crate::kubeconfig;
 use crate::server::ControlPlane;
@@ -37,6 +37,11 @@ pub fn token_file(data_dir: &Path) -> PathBuf {
     data_dir.join("agent-token")
 }
 
+/// Where other machines reach the server.
+pub fn url(config: &ServerConfig) -> String {
+    format!("https://{}", std::net::SocketAddr::new(config.node.node_ip(), config.listen.port()))
+}
+
 /// Brings all of it up to date.
 ///
 /// # Errors
@@ -44,8 +49,7 @@ pub fn token_file(data_dir: &Path) -> PathBuf {
 pub async fn publish(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
     let client = plane.client(User::new("system:apiserver", &[GROUP_MASTERS]));
     let pki = &plane.server.pki;
-    let address = std::net::SocketAddr::new(config.node.node_ip(), config.listen.port());
-    let info = kubeconfig::without_user(&format!("https://{address}"), pki.server.certificate());
+    let info = kubeconfig::without_user(&url(config), pki.server.certificate());
     set_entries(&client, CLUSTER_INFO, [(KUBECONFIG_ENTRY, info)].into()).await?;
     let settings = serde_json::to_string(&config.node.cluster)?;
     let entries = [(SETTINGS_ENTRY, settings), (CLIENT_CA_ENTRY, pki.client.certificate().to_owned())];
@@ -87,7 +91,12 @@ async fn keep_token(client: &Client, plane: &ControlPlane, path: &Path) -> anyho
         return Ok(());
     }
     let token = BootstrapToken::generate(&plane.clock);
-    client.create(&token.secret_object("The token of the server's file agent-token.", None)).await?;
+    let terms = Terms {
+        description: "The token of the server's file agent-token.".to_owned(),
+        usages: USAGES.map(str::to_owned).into(),
+        ..Terms::default()
+    };
+    client.create(&token.secret_object(&terms)).await?;
     let text = format!("{}\n", JoinToken { ca_digest: Some(digest), secret: token.text() }.text());
     write_secret(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

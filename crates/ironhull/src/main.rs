@@ -13,6 +13,7 @@
 //! | `pod_network` | the pod network as the container engine calls it |
 //! | `kubeconfig` | the files by which clients find the server |
 //! | `image` | `ironhull image ...` |
+//! | `token` | `ironhull token ...` |
 //! | `reset` | `ironhull reset` |
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ mod overlay;
 mod pod_network;
 mod reset;
 mod server;
+mod token;
 
 use flags::{Cli, Command};
 
@@ -60,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         match command {
             Command::Server(flags) => server::run(config::ServerConfig::validate(*flags)?).await,
             Command::Agent(flags) => agent::run(*flags).await,
+            Command::Token(flags) => token::run(flags).await,
             Command::Image(flags) => image::run(flags).await,
             Command::Reset(flags) => reset::run(&flags.data_dir).await,
         }

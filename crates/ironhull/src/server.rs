@@ -79,6 +79,9 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     eprintln!("Ironhull serves the Kubernetes API at https://{}", config.listen);
     eprintln!("  export KUBECONFIG={}", kubeconfig.display());
     eprintln!("  kubectl get nodes");
+    let token_file = join_info::token_file(&config.node.data_dir);
+    eprintln!("Another machine joins with the token in {}:", token_file.display());
+    eprintln!("  ironhull agent --server {} --token TOKEN", join_info::url(&config));
     if config.agent {
         node_role::start(&config.node, node_access(&config.node, &plane)?, &stop, &mut tasks).await?;
     }

@@ -122,8 +122,8 @@ fn check(wanted: &[String], found: String, by: &'static str) -> Result<(), Disco
     Err(DiscoveryError::Digest { found, by, wanted: wanted.join(" or ") })
 }
 
-/// The CA certificate of a kubeconfig's first cluster, if it is one.
-fn authority_of(kubeconfig: &str) -> Option<String> {
+/// The CA certificate (PEM) of a kubeconfig's first cluster, if it is one.
+pub fn authority_of(kubeconfig: &str) -> Option<String> {
     let config = object::yaml::parse(kubeconfig.as_bytes()).ok()?;
     let cluster = config.get("clusters").items().next()?;
     let pem = STANDARD.decode(cluster.at("cluster").str_at("certificate-authority-data")).ok()?;

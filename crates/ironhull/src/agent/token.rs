@@ -92,6 +92,24 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The usages of bootstrap tokens: to sign what says which CA is the cluster's, and to authenticate.
+pub const USAGES: [&str; 2] = ["signing", "authentication"];
+/// What entries start with that say for what a token may be used.
+pub const USAGE_PREFIX: &str = "usage-bootstrap-";
+
+/// On which terms a bootstrap token is given out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// For people.
+    pub description: String,
+    /// Of [`USAGES`].
+    pub usages: Vec<String>,
+    /// More groups of the bearer.
+    pub groups: Vec<String>,
+    /// When it ends; never, if nothing is said.
+    pub expires: Option<Timestamp>,
+}
+
 /// A bootstrap token: `ID.SECRET`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BootstrapToken {
@@ -132,22 +150,20 @@ impl BootstrapToken {
         ObjectKey::namespaced("kube-system", format!("bootstrap-token-{}", self.id))
     }
 
-    /// What the API server is to know of the token, good for all usages.
-    pub fn secret_object(&self, description: &str, expires: Option<Timestamp>) -> Secret {
-        let mut data: BTreeMap<String, String> = [
-            ("token-id", self.id.clone()),
-            ("token-secret", self.secret.clone()),
-            ("usage-bootstrap-authentication", "true".to_owned()),
-            ("usage-bootstrap-signing", "true".to_owned()),
-        ]
-        .map(|(name, text)| (name.to_owned(), text))
-        .into();
-        if !description.is_empty() {
-            data.insert("description".to_owned(), description.to_owned());
+    /// What the API server is to know of the token.
+    pub fn secret_object(&self, terms: &Terms) -> Secret {
+        let mut data: BTreeMap<String, String> =
+            [("token-id", &self.id), ("token-secret", &self.secret), ("description", &terms.description)]
+                .map(|(name, text)| (name.to_owned(), text.clone()))
+                .into();
+        for usage in &terms.usages {
+            data.insert(format!("{USAGE_PREFIX}{usage}"), "true".to_owned());
         }
-        if let Some(expires) = expires {
+        data.insert("auth-extra-groups".to_owned(), terms.groups.join(","));
+        if let Some(expires) = terms.expires {
             data.insert("expiration".to_owned(), expires.to_string());
         }
+        data.retain(|_, text| !text.is_empty());
         let key = self.secret_key();
         Secret {
             metadata: ObjectMeta {
@@ -204,9 +220,14 @@ mod tests {
     fn generated_tokens_are_read_again() {
         let token = BootstrapToken::generate(&Clock::system());
         assert_eq!(BootstrapToken::parse(&token.text()), Some(token.clone()));
-        let secret = token.secret_object("why", None);
+        let terms = Terms { usages: USAGES.map(str::to_owned).into(), ..Terms::default() };
+        let secret = token.secret_object(&terms);
         assert_eq!(secret.metadata.name.unwrap(), format!("bootstrap-token-{}", token.id));
-        assert_eq!(secret.data.unwrap()["token-secret"].0, token.secret().as_bytes());
+        let data = secret.data.unwrap();
+        assert_eq!(data["token-secret"].0, token.secret().as_bytes());
+        let names: Vec<&str> = data.keys().map(String::as_str).collect();
+        let usages = ["usage-bootstrap-authentication", "usage-bootstrap-signing"];
+        assert_eq!(names, [&["token-id", "token-secret"][..], &usages].concat());
         assert_eq!(BootstrapToken::parse("abcdef.short"), None);
     }
 }

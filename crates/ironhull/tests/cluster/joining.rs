@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libtest_mimic::Trial;
-use testbed::{Agent, Host, Network, Server, output, until};
+use testbed::{Agent, Host, Network, Server, TestbedError, output, until};
 
 use crate::support::{PATIENCE, PROGRAM};
 
@@ -14,7 +14,10 @@ pub fn trials() -> Vec<Trial> {
             Ok(())
         })
     };
-    vec![trial("a_machine_joins_and_is_known_again", a_machine_joins_and_is_known_again)]
+    vec![
+        trial("a_machine_joins_and_is_known_again", a_machine_joins_and_is_known_again),
+        trial("who_may_not_join_is_told_why", who_may_not_join_is_told_why),
+    ]
 }
 
 /// A server on one host, and another host beside it.
@@ -38,6 +41,24 @@ impl Pair {
 
     fn agent(&self, token: &str, flags: &[&str]) -> Agent {
         Agent::start(&self.other, PROGRAM, &self.server.url(), token, flags).unwrap()
+    }
+
+    /// What an agent says that cannot join.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = self.other.command(PROGRAM);
+        command
+            .args(["agent", "--data-dir"])
+            .arg(self.other.directory().join("data"))
+            .args(arguments)
+            .env("IRONHULL_CONFIG", self.other.directory().join("no-config"));
+        match output(&mut command) {
+            Err(TestbedError::Failed { output, .. }) => output,
+            other => panic!("{arguments:?} should fail: {other:?}"),
+        }
+    }
+
+    fn ironhull(&self, arguments: &[&str]) -> String {
+        output(&mut self.server.ironhull(arguments)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn run(&self, arguments: &[&str]) -> String {
@@ -80,4 +101,53 @@ fn a_machine_joins_and_is_known_again() {
     pair.wait_ready(&agent);
     pair.until(&node, ".metadata.uid", |now| now == uid);
     assert_eq!(pair.run(&["get", "csr"]).lines().count(), 4, "no further requests");
+}
+
+fn who_may_not_join_is_told_why() {
+    let pair = Pair::new(&["--token", "the-servers-own"]);
+    let url = pair.server.url();
+    let whole = pair.ironhull(&["token", "create", "--description", "for a test"]);
+    let (digest, bare) = whole.trim().split_once("::").unwrap();
+    let id = bare.split_once('.').unwrap().0;
+    let listed = pair.ironhull(&["token", "list"]);
+    assert!(listed.contains(id) && listed.contains("for a test") && !listed.contains(bare), "{listed}");
+    // The signature comes by its own way.
+    let signature = format!(".data.jws-kubeconfig-{id}");
+    pair.until(&["configmap", "cluster-info", "-n", "kube-public"], &signature, |text| !text.is_empty());
+    let wrong_digest = format!("K10{}::{bare}", "0".repeat(64));
+    let wrong_secret = format!("{id}.aaaaaaaaaaaaaaaa");
+    let wrong_both = format!("{digest}::{wrong_secret}");
+    let name = ["--node-name", pair.server.host().name()];
+    // Flags besides the server's, and what is said.
+    let table: [(&[&str], &str); 9] = [
+        (&["--token", &wrong_digest], "another cluster, or somebody stands between"),
+        (
+            &["--token", bare, "--discovery-token-ca-cert-hash", &format!("sha256:{}", "0".repeat(64))],
+            "another cluster",
+        ),
+        (&["--token", &wrong_secret], "does not fit the secret of token"),
+        (&["--token", &wrong_both], "the server refuses the token"),
+        (&["--token", "unknown"], "the server refuses the token"),
+        (&["--token", "aaaaaa.aaaaaaaaaaaaaaaa"], "the server knows no token aaaaaa"),
+        (&["--token", "K10abc"], "may be cut off"),
+        (&[], "this machine has not joined yet"),
+        (&["--token", bare, name[0], name[1]], "NodeNameTaken"),
+    ];
+    for (flags, expected) in table {
+        let said = pair.refused(&[&["--server", &url], flags].concat());
+        assert!(said.contains(expected), "{flags:?}: {said}");
+        assert!(!said.contains(bare.split_once('.').unwrap().1), "a secret is told: {said}");
+    }
+    let said = pair.refused(&["--server", "https://127.0.0.1:6443", "--token", bare]);
+    assert!(said.contains("127.0.0.1:6443: Connection refused"), "{said}");
+    assert!(!pair.other.directory().join("data").exists(), "something was left");
+
+    // Deleted tokens are good for nothing.
+    pair.ironhull(&["token", "delete", id]);
+    let said = pair.refused(&["--server", &url, "--token", whole.trim()]);
+    assert!(said.contains("the server refuses the token"), "{said}");
+    // The server's own token works as well, also without anything that proves the CA.
+    let agent = pair.agent("the-servers-own", &[]);
+    pair.wait_ready(&agent);
+    assert!(agent.log().contains("the cluster's CA is believed"), "{}", agent.log());
 }
