@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
-use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::ClusterSettings;
@@ -72,10 +71,6 @@ impl ServerConfig {
             backend: flags.flannel_backend,
         };
         check_networks(&cluster)?;
-        ensure!(
-            cluster.backend != BackendType::Udp,
-            "--flannel-backend udp is not there yet: take vxlan or host-gw"
-        );
         for part in &flags.disable {
             ensure!(PARTS.contains(&part.as_str()), "--disable {part}: the parts are {}", PARTS.join(", "));
         }

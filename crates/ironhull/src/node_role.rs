@@ -44,6 +44,7 @@ pub async fn start(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
+    overlay::check(settings).await?;
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
     let network = Arc::new(NodeNetwork::new(settings)?);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use client::{Informers, Selection};
 use k8s_openapi::api::core::v1::ConfigMap;
 use network::overlay::{self, BackendType, OverlayConfig};
@@ -11,11 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::ClusterSettings;
 use crate::config::NodeSettings;
+use crate::join_info::{CLUSTER_SETTINGS, SETTINGS_ENTRY};
 use crate::node_role::NodeAccess;
 use crate::pod_network::NodeNetwork;
 
-/// Where the cluster's settings are published: namespace, name and key.
-const SETTINGS: (&str, &str, &str) = ("kube-system", "ironhull-cluster", "settings.json");
+/// Checks that this machine can carry the cluster's backend, before anything is changed.
+///
+/// # Errors
+/// What is missing, or in the way.
+pub async fn check(settings: &NodeSettings) -> anyhow::Result<()> {
+    let cluster = &settings.cluster;
+    overlay::preflight(cluster.backend, settings.node_ip(), &cluster.cluster_cidrs, settings.mtu)
+        .await
+        .context("this machine cannot carry the pods' network between nodes")
+}
 
 /// Keeps the ways to other nodes until `stop`. What stands then stays, for the pods live on.
 pub fn start(
@@ -45,13 +55,13 @@ pub fn start(
 /// The cluster's backend as it is published now; `first` until that is known.
 fn follow_backend(first: BackendType, informers: &Informers) -> watch::Receiver<BackendType> {
     let (sender, backend) = watch::channel(first);
-    let (namespace, name, key) = SETTINGS;
+    let (namespace, name) = CLUSTER_SETTINGS;
     let selection = Selection {
         namespace: namespace.to_owned(),
         ..Selection::fields::<ConfigMap>(format!("metadata.name={name}"))
     };
     informers.select::<ConfigMap>(selection).subscribe(move |change| {
-        let text = change.new.as_ref().and_then(|map| map.data.as_ref()?.get(key));
+        let text = change.new.as_ref().and_then(|map| map.data.as_ref()?.get(SETTINGS_ENTRY));
         let Some(text) = text else { return };
         match serde_json::from_str::<ClusterSettings>(text) {
             Ok(settings) => {

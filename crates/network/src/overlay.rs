@@ -34,7 +34,10 @@ mod mac;
 mod mtu;
 mod peer;
 mod plan;
+mod preflight;
 mod record;
+mod tun;
+mod udp;
 mod watch;
 
 use std::fmt;
@@ -44,6 +47,7 @@ use serde::{Deserialize, Serialize};
 
 pub use follow::{OverlayConfig, run};
 pub use mtu::pod_mtu;
+pub use preflight::preflight;
 pub(crate) use record::reset;
 
 use crate::link::LinkError;
@@ -136,6 +140,35 @@ pub enum OverlayError {
         name: String,
         /// Its alias, which says whose it is.
         owner: String,
+    },
+    /// The kernel lacks what a backend needs.
+    #[error(
+        "the kernel has no part for the backend {backend} ({source}): load or install the module {module}, or choose \
+         another --flannel-backend"
+    )]
+    Missing {
+        /// The backend.
+        backend: BackendType,
+        /// The kernel's module.
+        module: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Another program has a backend's port.
+    #[error(
+        "UDP port {port} is in use on this machine, and the backend needs it: stop the program that has it"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// The tunnel of the backend `udp` cannot be made.
+    #[error("cannot {what}: {source}")]
+    Tunnel {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The kernel refused a change.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! The backends: each a pure planner behind one trait.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -9,17 +9,23 @@ use super::BackendType;
 use super::mac::Mac;
 use super::peer::{BackendData, Peer};
 use super::plan::{Device, DeviceKind, Exit, Item, MAIN_TABLE, NODES_TABLE, Plan};
+use super::udp::{TunnelPeer, TunnelPlan};
 use crate::ipam::gateway;
 
 /// The VXLAN device.
 pub(crate) const VXLAN_DEVICE: &str = "ih-vxlan";
 /// The VXLAN network's number, as flannel's.
-const VXLAN_VNI: u32 = 1;
+pub(crate) const VXLAN_VNI: u32 = 1;
 /// The UDP port of VXLAN, as flannel's: the kernel's own default, older than the registered 4789.
 pub(crate) const VXLAN_PORT: u16 = 8472;
 
+/// The device of the user-space tunnel.
+pub(crate) const UDP_DEVICE: &str = "ih-udp";
+/// Its UDP port, as flannel's.
+pub(crate) const UDP_PORT: u16 = 8285;
+
 /// All devices that a backend may have made.
-pub(crate) const DEVICES: [&str; 1] = [VXLAN_DEVICE];
+pub(crate) const DEVICES: [&str; 2] = [VXLAN_DEVICE, UDP_DEVICE];
 
 /// The node for which is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,9 +240,53 @@ impl Backend for Udp {
         BackendData::default()
     }
 
-    fn plan(&self, _own: &Own, _peers: &[Peer]) -> Plan {
-        Plan::default()
+    fn plan(&self, own: &Own, peers: &[Peer]) -> Plan {
+        let mut plan = Plan::default();
+        let Some(local) = own.addresses.first().copied() else { return plan };
+        plan.device = Some(Device {
+            name: UDP_DEVICE,
+            kind: DeviceKind::Tun,
+            mtu: own.mtu,
+            addresses: device_addresses(own),
+        });
+        let mut reachable = Vec::new();
+        let mut tunnel_peers = Vec::new();
+        for peer in distinct(own, peers, &mut plan) {
+            let Some(address) = peer.address(local.is_ipv4()) else {
+                let family = family(local.is_ipv4());
+                plan.problems.push(format!("node {} has no {family} address for the tunnel", peer.name));
+                continue;
+            };
+            if peer.backend != Some(BackendType::Udp) {
+                // Nobody listens there yet.
+                plan.pending.extend(&peer.subnets);
+                continue;
+            }
+            plan.items.extend(peer.subnets.iter().map(|subnet| Item::Route {
+                table: MAIN_TABLE,
+                destination: *subnet,
+                gateway: None,
+                exit: Exit::Device,
+            }));
+            tunnel_peers.push(TunnelPeer {
+                address: SocketAddr::new(address, UDP_PORT),
+                networks: networks(&peer.subnets, &peer.addresses),
+            });
+            reachable.push(peer);
+        }
+        plan.tunnel = Some(TunnelPlan {
+            local: SocketAddr::new(local, UDP_PORT),
+            networks: networks(&own.subnets, &own.addresses),
+            peers: tunnel_peers,
+        });
+        add_ways_to_nodes(own, &reachable, false, &mut plan);
+        plan
     }
+}
+
+/// Everything that speaks for a node: its pods, and itself.
+fn networks(subnets: &[IpNet], addresses: &[IpAddr]) -> Vec<IpNet> {
+    subnets.iter().copied().chain(addresses.iter().copied().map(IpNet::from)).collect()
 }
 
 /// Somebody else's affair.

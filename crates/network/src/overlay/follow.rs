@@ -18,6 +18,8 @@ use super::backend::{self, DEVICES, Own};
 use super::mac::Mac;
 use super::peer::{self, Peer};
 use super::plan::{Plan, steps};
+use super::record::Record;
+use super::udp::Tunnel;
 use super::watch::Interest;
 use super::{BackendType, OverlayError, kernel, mtu, record};
 use crate::link::Netlink;
@@ -127,6 +129,7 @@ struct Overlay {
     client: Client,
     nodes: Arc<Informer<Node>>,
     netlink: Option<Netlink>,
+    tunnel: Option<Tunnel>,
     last: Option<Round>,
     problems: Vec<String>,
     interest: Arc<Mutex<Interest>>,
@@ -151,6 +154,7 @@ impl Overlay {
             client,
             nodes,
             netlink: None,
+            tunnel: None,
             last: None,
             problems: Vec::new(),
             interest: Arc::new(Mutex::new(interest)),
@@ -196,6 +200,9 @@ impl Overlay {
                 failed = Some(error);
             }
         }
+        if plan.tunnel.is_none() {
+            self.close_tunnel().await;
+        }
         self.remove_former_devices(&netlink, &plan).await?;
         let local = |error| OverlayError::Local(Box::new(error));
         self.network.set_mtu(own.mtu).await.map_err(local)?;
@@ -205,6 +212,13 @@ impl Overlay {
             self.problems = plan.problems;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Waits until the former tunnel has given its socket back.
+    async fn close_tunnel(&mut self) {
+        if let Some(tunnel) = self.tunnel.take() {
+            tunnel.close().await;
+        }
     }
 
     async fn own(&self, netlink: &Netlink, backend: BackendType) -> Result<Own, OverlayError> {
@@ -222,15 +236,28 @@ impl Overlay {
         })
     }
 
-    async fn ensure_device(&self, netlink: &Netlink, plan: &Plan) -> Result<Option<u32>, OverlayError> {
-        let Some(device) = &plan.device else { return Ok(None) };
+    async fn ensure_device(&mut self, netlink: &Netlink, plan: &Plan) -> Result<Option<u32>, OverlayError> {
         let state_dir = &self.network.config().state_dir;
-        let mut record = record::load(state_dir)?.unwrap_or_default();
+        let former = record::load(state_dir)?;
+        if former.is_none() && *plan != Plan::default() {
+            // Routes are told by their protocol number, but `reset` looks for them only where there is a record.
+            record::save(state_dir, &Record::default())?;
+        }
+        let Some(device) = &plan.device else { return Ok(None) };
+        let mut record = former.unwrap_or_default();
         let recorded = !record.devices.insert(device.name.to_owned());
         if !recorded {
             record::save(state_dir, &record)?;
         }
         let alias = record::alias(state_dir);
+        if let Some(tunnel) = &plan.tunnel {
+            let is_there = kernel::is_there(netlink, device, &alias, recorded).await?;
+            if !is_there || !self.tunnel.as_mut().is_some_and(|current| current.follow(tunnel)) {
+                self.close_tunnel().await;
+                self.tunnel = Some(Tunnel::open(device.name, tunnel).await?);
+                netlink.set_alias(device.name, &alias).await?;
+            }
+        }
         Ok(Some(kernel::ensure_device(netlink, device, &alias, recorded).await?))
     }
 

@@ -37,7 +37,8 @@ struct Seen {
     kind: Option<DeviceKind>,
 }
 
-/// Makes the device, or changes what is there so that it is as it must be; its index comes back. `alias` says whose
+/// Makes the device, or changes what is there so that it is as it must be; its index comes back. A TUN device must be
+/// there already: whoever carries its packets makes it. `alias` says whose
 /// it is; with `recorded`, a nameless one is ours as well, of a run that ended before it named it.
 ///
 /// # Errors
@@ -48,20 +49,7 @@ pub(super) async fn ensure_device(
     alias: &str,
     recorded: bool,
 ) -> std::result::Result<u32, OverlayError> {
-    let seen = match see(netlink, device.name).await? {
-        Some(seen) if seen.alias.as_deref() != Some(alias) && !(seen.alias.is_none() && recorded) => {
-            let owner = seen.alias.unwrap_or_else(|| "somebody else".to_owned());
-            return Err(OverlayError::DeviceTaken { name: device.name.to_owned(), owner });
-        }
-        Some(seen) if seen.kind.as_ref() == Some(&device.kind) => Some(seen),
-        Some(_) => {
-            // Neither addresses nor the hardware address of an endpoint change while it stands.
-            netlink.delete(device.name).await?;
-            None
-        }
-        None => None,
-    };
-    let seen = match seen {
+    let seen = match adopt(netlink, device, alias, recorded).await? {
         Some(seen) => seen,
         None => {
             create(netlink, device).await?;
@@ -84,6 +72,41 @@ pub(super) async fn ensure_device(
         }
     }
     Ok(seen.index)
+}
+
+/// The device that is there and can be kept. One that is ours and of another make goes.
+async fn adopt(
+    netlink: &Netlink,
+    device: &Device,
+    alias: &str,
+    recorded: bool,
+) -> std::result::Result<Option<Seen>, OverlayError> {
+    match see(netlink, device.name).await? {
+        Some(seen) if seen.alias.as_deref() != Some(alias) && !(seen.alias.is_none() && recorded) => {
+            let owner = seen.alias.unwrap_or_else(|| "somebody else".to_owned());
+            Err(OverlayError::DeviceTaken { name: device.name.to_owned(), owner })
+        }
+        Some(seen) if seen.kind.as_ref() == Some(&device.kind) => Ok(Some(seen)),
+        Some(_) => {
+            // Neither addresses nor the hardware address of an endpoint change while it stands.
+            netlink.delete(device.name).await?;
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Whether a device is there that can be kept, without making one.
+///
+/// # Errors
+/// As of [`ensure_device`].
+pub(super) async fn is_there(
+    netlink: &Netlink,
+    device: &Device,
+    alias: &str,
+    recorded: bool,
+) -> std::result::Result<bool, OverlayError> {
+    Ok(adopt(netlink, device, alias, recorded).await?.is_some())
 }
 
 async fn create(netlink: &Netlink, device: &Device) -> Result<()> {
@@ -136,6 +159,16 @@ fn seen(message: &LinkMessage) -> Seen {
         _ => is_tun.then_some(DeviceKind::Tun),
     };
     seen
+}
+
+/// Name, network number and port of a link, if it is a VXLAN device.
+pub(super) fn vxlan_of(message: &LinkMessage) -> Option<(String, u32, u16)> {
+    let Some(DeviceKind::Vxlan { vni, port, .. }) = seen(message).kind else { return None };
+    let name = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    Some((name?, vni, port))
 }
 
 /// `None` for a VXLAN device that learns, or that no plan could have.

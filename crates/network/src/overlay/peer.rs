@@ -33,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) subnets: Vec<IpNet>,
     /// Its addresses, in its own order.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The backend that it runs now, if it says so.
+    pub(crate) backend: Option<BackendType>,
     /// The hardware address of its VXLAN device, if it has one.
     pub(crate) vtep_mac: Option<Mac>,
 }
@@ -73,6 +75,7 @@ fn peer_of(node: &Node) -> Option<Peer> {
     Some(Peer {
         name,
         subnets,
+        backend: annotation(BACKEND_TYPE).and_then(|text| text.parse().ok()),
         addresses: addresses.unwrap_or_else(|| internal_addresses(node)),
         vtep_mac: data.and_then(|data| data.vtep_mac?.parse().ok()),
     })

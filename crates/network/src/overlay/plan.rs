@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::mac::Mac;
+use super::udp::TunnelPlan;
 
 /// The number by which the kernel and `ip route` tell our routes and rules from others' (`rtm_protocol`).
 pub(crate) const PROTOCOL: u8 = 73;
@@ -128,6 +129,8 @@ impl fmt::Display for Item {
 pub(crate) struct Plan {
     pub(crate) device: Option<Device>,
     pub(crate) items: BTreeSet<Item>,
+    /// What the data path in this process needs to know, if the backend has one.
+    pub(crate) tunnel: Option<TunnelPlan>,
     /// Destinations whose node is not ready for this backend: a route of the former one is left to them.
     pub(crate) pending: BTreeSet<IpNet>,
     /// Addresses of nodes that see pods' own addresses: packets there are not masqueraded.

@@ -27,6 +27,7 @@ fn peer(number: u8) -> Peer {
         name: format!("node{number}"),
         subnets: vec![net(&format!("10.42.{number}.0/24")), net(&format!("fd42:0:0:{number}::/64"))],
         addresses: vec![ip(&format!("192.0.2.{number}")), ip(&format!("fd99::{number}"))],
+        backend: Some(BackendType::Udp),
         vtep_mac: Some(mac(number)),
     }
 }

@@ -31,6 +31,7 @@ fn nodes_become_peers() {
         })),
     ];
     let peer = |name: &str, subnets: &[&str], addresses: &[&str], mac: Option<&str>| Peer {
+        backend: mac.map(|_| BackendType::Vxlan),
         name: name.to_owned(),
         subnets: subnets.iter().map(|text| text.parse().unwrap()).collect(),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
