@@ -2,7 +2,7 @@
 //!
 //! It follows upstream's `pkg/controller/endpoint`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use client::{ClientError, Informer};
@@ -13,7 +13,8 @@ use k8s_openapi::api::core::v1::{
 use object::ObjectKey;
 
 use crate::endpointslice::endpoints::{self, families};
-use crate::endpointslice::{selected, wake_services};
+use crate::endpointslice::spread::TRIGGER_TIME;
+use crate::endpointslice::{selected, trigger, wake_services};
 use crate::framework::{Action, Controller, Plan, Wiring, labels::Labels};
 use crate::pods;
 
@@ -96,12 +97,33 @@ fn plan(snapshot: &Snapshot) -> Plan {
     }
     wanted.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
     wanted.subsets = Some(subsets).filter(|subsets| !subsets.is_empty());
-    match snapshot.present.as_deref() {
-        None => plan.then(Action::create(wanted)),
-        Some(present) if *present != wanted => plan.then(Action::update(wanted)),
-        Some(_) => {}
+    if snapshot.present.as_deref() == Some(&wanted) {
+        return plan;
     }
+    let annotations = wanted.metadata.annotations.get_or_insert_default();
+    annotations.remove(TRIGGER_TIME);
+    annotations.extend(trigger_time(snapshot, service).map(|time| (TRIGGER_TIME.to_owned(), time)));
+    wanted.metadata.annotations = wanted.metadata.annotations.filter(|annotations| !annotations.is_empty());
+    plan.then(if snapshot.present.is_some() { Action::update(wanted) } else { Action::create(wanted) });
     plan
+}
+
+/// The earliest of the changes that the present object does not show.
+fn trigger_time(snapshot: &Snapshot, service: &Service) -> Option<String> {
+    let mut reported: HashMap<&str, bool> = HashMap::new();
+    for subset in snapshot.present.iter().flat_map(|present| present.subsets.iter().flatten()) {
+        for (addresses, ready) in [(&subset.addresses, true), (&subset.not_ready_addresses, false)] {
+            let targets = addresses.iter().flatten().filter_map(|address| address.target_ref.as_ref());
+            reported.extend(targets.filter_map(|target| Some((target.uid.as_deref()?, ready))));
+        }
+    }
+    let family = families(service)[0];
+    let is_new = |pod: &&Pod| {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        !endpoints::addresses(pod, family).is_empty() && reported.get(uid) != Some(&pods::is_ready(pod))
+    };
+    let changed = snapshot.pods.iter().map(|pod| &**pod).filter(is_new);
+    trigger::earliest(snapshot.present.is_none().then_some(service), changed)
 }
 
 /// One address under one port.

@@ -1,7 +1,8 @@
 //! The EndpointSlice controller: tells which pods stand behind a Service, at most a hundred a slice.
 //!
-//! `endpoints` makes the endpoints of a Service from its pods, `plan` spreads them over slices with as few
-//! writes as possible. It follows upstream's `staging/src/k8s.io/endpointslice`, without topology hints.
+//! `endpoints` makes the endpoints of a Service from its pods, `plan` says which slices it should have, with hints
+//! for `spec.trafficDistribution`, and `spread` gets there with as few writes as possible. It follows upstream's
+//! `staging/src/k8s.io/endpointslice`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,14 +17,16 @@ use crate::framework::{Controller, Plan, Wiring};
 use crate::pods;
 
 pub(crate) mod endpoints;
-mod plan;
+pub(crate) mod plan;
+pub(crate) mod spread;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod trigger;
 
 /// Names a slice's Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The index of slices by `NAMESPACE/SERVICE`.
-const BY_SERVICE: &str = "service";
+pub(crate) const BY_SERVICE: &str = "service";
 
 pub(crate) struct EndpointSliceController {
     services: Arc<Informer<Service>>,
@@ -132,7 +135,7 @@ fn node_key(pod: &Pod) -> ObjectKey {
     ObjectKey::cluster(pods::node_name(pod))
 }
 
-fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
+pub(crate) fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
     let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
     Some(ObjectKey::namespaced(slice.metadata.namespace.as_deref().unwrap_or_default(), &**name))
 }

@@ -6,6 +6,8 @@
 //! | `replicaset` | the pods of a ReplicaSet |
 //! | `daemonset` | a pod on each node that fits |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
+//! | `endpointslicemirroring` | slices of Endpoints that people wrote |
+//! | `servicelb` | load balancers made of the nodes themselves |
 //! | `namespace` | the emptying of a namespace that is deleted |
 //! | `serviceaccount`, `rootca` | what every namespace must have |
 //! | `garbage` | the end of objects whose owners are gone |
@@ -40,6 +42,7 @@ mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod endpointslicemirroring;
 mod framework;
 mod garbage;
 mod ipaddress;
@@ -52,6 +55,7 @@ mod replicaset;
 mod rootca;
 mod serviceaccount;
 mod servicecidr;
+mod servicelb;
 mod tainteviction;
 mod template;
 #[cfg(test)]
@@ -74,6 +78,8 @@ pub struct Config {
     pub signers: Option<Signers>,
     /// How long a node may be silent until it counts as unreachable.
     pub node_monitor_grace: SignedDuration,
+    /// Whether Services of type LoadBalancer are served by the nodes; without, by nobody or a controller of the user's.
+    pub service_lb: bool,
     /// Where several processes run controllers: how this one stands for election.
     pub leader_election: Option<Candidate>,
 }
@@ -87,6 +93,7 @@ impl Default for Config {
             root_ca: None,
             signers: None,
             node_monitor_grace: SignedDuration::from_secs(50),
+            service_lb: true,
             leader_election: None,
         }
     }
@@ -116,6 +123,7 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         daemonset::DaemonSetController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
+        endpointslicemirroring::EndpointSliceMirroring,
         namespace::NamespaceController,
         serviceaccount::ServiceAccountController,
         rootca::RootCaPublisher,
@@ -133,6 +141,9 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         certificates::CsrSigning,
         certificates::CsrCleaner,
     );
+    if config.service_lb {
+        start!(servicelb::ServiceLoadBalancer);
+    }
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a controller ended");

@@ -186,6 +186,7 @@ fn start_controllers(
         } else {
             Vec::new()
         },
+        service_lb: config.node.runs("servicelb"),
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
         signers: Some(signers(&plane.server.pki)?),
         ..controllers::Config::default()

@@ -222,3 +222,50 @@ fn headless_services_may_have_no_ports_and_give_names() {
     assert!(slices[0].metadata.labels.as_ref().unwrap().contains_key("service.kubernetes.io/headless"));
     assert_eq!(slices[0].ports, Some(vec![]));
 }
+
+#[test]
+fn hints_follow_the_traffic_distribution() {
+    let hints = |distribution: Option<&str>, ready: bool| {
+        let (mut service, mut pod) = (service(), pod(1, 80));
+        service.spec.as_mut().unwrap().traffic_distribution = distribution.map(str::to_owned);
+        if !ready {
+            pod.status.as_mut().unwrap().conditions = None;
+        }
+        let slices = carry_out(&snapshot(service, vec![pod], vec![]));
+        let hints = slices[0].endpoints.as_ref().unwrap()[0].hints.clone()?;
+        let zones = hints.for_zones.iter().flatten().map(|zone| zone.name.clone());
+        let nodes = hints.for_nodes.iter().flatten().map(|node| node.name.clone());
+        Some(zones.chain(nodes).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(hints(None, true), None);
+    assert_eq!(hints(Some("PreferClose"), true).as_deref(), Some("z1"));
+    assert_eq!(hints(Some("PreferSameZone"), true).as_deref(), Some("z1"));
+    assert_eq!(hints(Some("PreferSameNode"), true).as_deref(), Some("z1 n1"));
+    assert_eq!(hints(Some("PreferSameNode"), false), None, "only ready endpoints are meant for anybody");
+}
+
+#[test]
+fn slices_tell_when_what_they_report_happened() {
+    let time = |text: &str| Time(text.parse().unwrap());
+    let ready_since = |mut pod: Pod, since: &str| {
+        let conditions = pod.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions[0].last_transition_time = Some(time(since));
+        pod
+    };
+    let told = |slices: &[EndpointSlice]| {
+        let annotations = slices[0].metadata.annotations.clone();
+        annotations.and_then(|annotations| annotations.get(spread::TRIGGER_TIME).cloned())
+    };
+    let mut service = service();
+    service.metadata.creation_timestamp = Some(time("2026-01-01T00:00:00Z"));
+    let first = ready_since(pod(1, 80), "2026-01-01T00:00:05Z");
+    let slices = carry_out(&snapshot(service.clone(), vec![first.clone()], vec![]));
+    assert_eq!(told(&slices).as_deref(), Some("2026-01-01T00:00:00Z"), "the Service is new");
+    let second = ready_since(pod(2, 80), "2026-01-01T00:00:09Z");
+    let slices = carry_out(&snapshot(service.clone(), vec![first.clone(), second.clone()], slices));
+    assert_eq!(told(&slices).as_deref(), Some("2026-01-01T00:00:09Z"), "of the pod that is new");
+    let again = snapshot(service.clone(), vec![first.clone(), second], slices.clone());
+    assert!(plan::plan(&again).is_empty());
+    let slices = carry_out(&snapshot(service, vec![first], slices));
+    assert_eq!(told(&slices), None, "nobody knows when a pod was found gone");
+}

@@ -1,0 +1,193 @@
+//! Spreads endpoints over the slices of one owner with as few writes as possible.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use super::endpoints::Family;
+use crate::framework::{Action, Plan, controller_of, labels::Labels};
+
+/// So many endpoints a slice.
+pub(crate) const ENDPOINTS_MAX: usize = 100;
+/// When the change happened that a slice reports, for those who measure how long that takes.
+pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/// Ports in an order of their own, and the endpoints that have just these.
+pub(crate) type ByPorts = BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)>;
+
+/// What all slices of one owner have in common.
+pub(crate) struct Template {
+    pub(crate) namespace: Option<String>,
+    /// The owner's name, with which the names of slices begin.
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    /// The annotations of slices; `None` leaves those that a slice has.
+    pub(crate) annotations: Option<Labels>,
+    pub(crate) owner: OwnerReference,
+    /// The value of [`TRIGGER_TIME`] of slices that are written.
+    pub(crate) trigger_time: Option<String>,
+}
+
+impl Template {
+    /// A slice's metadata as it should be; the trigger time is left as it is.
+    fn metadata(&self, present: &ObjectMeta) -> ObjectMeta {
+        let mut meta = present.clone();
+        meta.labels = Some(self.labels.clone());
+        if let Some(annotations) = &self.annotations {
+            let trigger_time =
+                meta.annotations.as_mut().and_then(|present| present.remove_entry(TRIGGER_TIME));
+            let wanted: Labels = annotations.clone().into_iter().chain(trigger_time).collect();
+            meta.annotations = Some(wanted).filter(|annotations| !annotations.is_empty());
+        }
+        if controller_of(&meta).is_none() {
+            meta.owner_references.get_or_insert_default().push(self.owner.clone());
+        }
+        meta
+    }
+
+    /// As [`Template::metadata`], of a slice that is about to be written.
+    fn written(&self, present: &ObjectMeta) -> ObjectMeta {
+        let mut meta = self.metadata(present);
+        let mut annotations = meta.annotations.take().unwrap_or_default();
+        annotations.remove(TRIGGER_TIME);
+        annotations.extend(self.trigger_time.iter().map(|time| (TRIGGER_TIME.to_owned(), time.clone())));
+        meta.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
+        meta
+    }
+
+    fn create(&self, family: Family, ports: &[EndpointPort], endpoints: Vec<Endpoint>) -> Action {
+        let meta = ObjectMeta {
+            generate_name: Some(format!("{}-", self.name)),
+            namespace: self.namespace.clone(),
+            ..ObjectMeta::default()
+        };
+        Action::create(EndpointSlice {
+            metadata: self.written(&meta),
+            address_type: family.as_str().to_owned(),
+            endpoints: Some(endpoints),
+            ports: Some(ports.to_vec()),
+        })
+    }
+}
+
+/// What is to be done with the slices of one owner.
+pub(crate) struct Changes<'a> {
+    template: &'a Template,
+    creates: Vec<Action>,
+    updates: Vec<Action>,
+    deletes: Vec<Action>,
+}
+
+/// A slice on its way from what it is to what it should be.
+struct Draft {
+    present: Arc<EndpointSlice>,
+    endpoints: Vec<Endpoint>,
+    changed: bool,
+}
+
+impl<'a> Changes<'a> {
+    pub(crate) fn new(template: &'a Template) -> Changes<'a> {
+        Changes { template, creates: Vec::new(), updates: Vec::new(), deletes: Vec::new() }
+    }
+
+    pub(crate) fn delete(&mut self, slice: &EndpointSlice) {
+        self.deletes.push(Action::delete(slice));
+    }
+
+    /// Adds the steps to a plan: new endpoints show before old ones go.
+    pub(crate) fn into_plan(self, plan: &mut Plan) {
+        plan.together(self.creates);
+        plan.together(self.updates);
+        plan.together(self.deletes);
+    }
+
+    /// Brings the slices of one family to what is wanted. Ports without endpoints keep one empty slice.
+    pub(crate) fn reconcile(&mut self, family: Family, wanted: ByPorts, slices: &[Arc<EndpointSlice>]) {
+        let mut present: BTreeMap<String, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
+        for slice in slices {
+            present
+                .entry(key(slice.ports.as_deref().unwrap_or_default()))
+                .or_default()
+                .push(Arc::clone(slice));
+        }
+        for (ports_key, (ports, endpoints)) in wanted {
+            let same_ports = present.remove(&ports_key).unwrap_or_default();
+            self.spread(family, ports, endpoints, same_ports);
+        }
+        for slice in present.into_values().flatten() {
+            self.deletes.push(Action::delete(&*slice));
+        }
+    }
+
+    /// Keeps each endpoint in the slice that it is in, fills up slices that change anyhow, then the fullest slice
+    /// that takes all the rest, and puts what is left into new ones.
+    fn spread(
+        &mut self,
+        family: Family,
+        ports: Vec<EndpointPort>,
+        endpoints: Vec<Endpoint>,
+        mut slices: Vec<Arc<EndpointSlice>>,
+    ) {
+        slices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        let placeholder = endpoints.is_empty();
+        let order: HashMap<String, usize> =
+            endpoints.iter().enumerate().map(|(index, endpoint)| (identity(endpoint), index)).collect();
+        let mut missing: Vec<Option<Endpoint>> = endpoints.into_iter().map(Some).collect();
+        let mut drafts: Vec<Draft> = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let kept = slice.endpoints.iter().flatten();
+            let kept = kept.filter_map(|endpoint| missing[*order.get(&identity(endpoint))?].take());
+            let endpoints: Vec<_> = kept.collect();
+            let same = endpoints[..] == slice.endpoints.as_deref().unwrap_or_default()[..];
+            let changed = !same || self.template.metadata(&slice.metadata) != slice.metadata;
+            drafts.push(Draft { present: slice, endpoints, changed });
+        }
+        let mut missing: Vec<Endpoint> = missing.into_iter().flatten().collect();
+        for draft in drafts.iter_mut().filter(|draft| draft.changed && !draft.endpoints.is_empty()) {
+            let room = ENDPOINTS_MAX.saturating_sub(draft.endpoints.len()).min(missing.len());
+            draft.endpoints.extend(missing.drain(..room));
+        }
+        let fits = |draft: &&mut Draft| draft.endpoints.len() + missing.len() <= ENDPOINTS_MAX;
+        if !missing.is_empty()
+            && let Some(draft) = drafts.iter_mut().filter(fits).max_by_key(|draft| draft.endpoints.len())
+        {
+            draft.changed = true;
+            draft.endpoints.append(&mut missing);
+        }
+        let mut kept_one = false;
+        for draft in drafts {
+            if draft.endpoints.is_empty() && (!placeholder || kept_one) {
+                self.deletes.push(Action::delete(&*draft.present));
+                continue;
+            }
+            kept_one = true;
+            if draft.changed {
+                let mut slice = (*draft.present).clone();
+                slice.metadata = self.template.written(&slice.metadata);
+                slice.endpoints = Some(draft.endpoints);
+                self.updates.push(Action::update(slice));
+            }
+        }
+        if placeholder && !kept_one {
+            self.creates.push(self.template.create(family, &ports, Vec::new()));
+        }
+        for chunk in missing.chunks(ENDPOINTS_MAX) {
+            self.creates.push(self.template.create(family, &ports, chunk.to_vec()));
+        }
+    }
+}
+
+/// What makes an endpoint the same one: the pod and its addresses.
+fn identity(endpoint: &Endpoint) -> String {
+    let pod = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref()).unwrap_or_default();
+    format!("{pod} {}", endpoint.addresses.join(" "))
+}
+
+/// Orders and tells apart lists of ports.
+pub(crate) fn key(ports: &[EndpointPort]) -> String {
+    let mut lines: Vec<String> = ports.iter().map(|port| format!("{port:?}")).collect();
+    lines.sort();
+    lines.concat()
+}
