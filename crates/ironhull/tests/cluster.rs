@@ -18,6 +18,8 @@ mod commands;
 mod deployment;
 #[path = "cluster/dns.rs"]
 mod dns;
+#[path = "cluster/dns_hosts.rs"]
+mod dns_hosts;
 #[path = "cluster/dual_stack.rs"]
 mod dual_stack;
 #[path = "cluster/environment.rs"]
@@ -57,6 +59,7 @@ fn main() {
         kube_rs::trials(&shared),
         bad_pods::trials(&shared),
         dns::trials(&shared),
+        dns_hosts::trials(),
         dual_stack::trials(),
         service_networks::trials(&shared),
         clean_up::trials(),

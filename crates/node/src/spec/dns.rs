@@ -7,6 +7,14 @@ use runtime::cri::DnsConfig;
 
 use crate::pod::PodInfo;
 
+/// So many name servers a resolver asks.
+const SERVERS_MAX: usize = 3;
+/// So many search domains, of so many characters together, a pod may have; upstream's limits (KEP-2595).
+const SEARCHES_MAX: usize = 32;
+const SEARCH_LINE_MAX: usize = 2048;
+/// The longest search domain: some resolvers abort for longer ones.
+const SEARCH_MAX: usize = 253;
+
 /// What the node's `resolv.conf` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostResolver(pub(crate) DnsConfig);
@@ -32,13 +40,23 @@ fn trim_dot(domain: &str) -> String {
     domain.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(domain).to_owned()
 }
 
-/// The resolver of a pod. The flag says that the pod wants the cluster's DNS, but the node knows none.
+/// The resolver of a pod.
+#[derive(Debug)]
+pub(crate) struct PodResolver {
+    pub(crate) config: DnsConfig,
+    /// The pod wants the cluster's DNS, but the node knows none.
+    pub(crate) lacks_cluster_dns: bool,
+    /// What was left out because it is too much, for people.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Makes the resolver of a pod of its policy, its own configuration, the node's and the cluster's.
 pub(crate) fn dns_config(
     pod: &PodInfo,
     host: &HostResolver,
     cluster_dns: &[IpAddr],
     cluster_domain: &str,
-) -> (DnsConfig, bool) {
+) -> PodResolver {
     let policy = pod.spec().dns_policy.as_deref().unwrap_or("ClusterFirst");
     let wants_cluster = match policy {
         "ClusterFirst" => !pod.host_network(),
@@ -65,7 +83,33 @@ pub(crate) fn dns_config(
     if let Some(own) = &pod.spec().dns_config {
         add(&mut config, own);
     }
-    (config, wants_cluster && cluster_dns.is_empty())
+    let left_out = limit(&mut config);
+    PodResolver { config, lacks_cluster_dns: wants_cluster && cluster_dns.is_empty(), left_out }
+}
+
+/// Leaves out what resolvers cannot take; a text for each kind of it comes back.
+fn limit(config: &mut DnsConfig) -> Vec<String> {
+    let mut left_out = Vec::new();
+    if config.servers.len() > SERVERS_MAX {
+        config.servers.truncate(SERVERS_MAX);
+        left_out.push(format!(
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {}",
+            config.servers.join(" ")
+        ));
+    }
+    let count = config.searches.len();
+    config.searches.truncate(SEARCHES_MAX);
+    config.searches.retain(|domain| domain.len() <= SEARCH_MAX);
+    while config.searches.join(" ").len() > SEARCH_LINE_MAX {
+        config.searches.pop();
+    }
+    if config.searches.len() < count {
+        left_out.push(format!(
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {}",
+            config.searches.join(" ")
+        ));
+    }
+    left_out
 }
 
 fn append_new(list: &mut Vec<String>, more: &[String]) {
@@ -128,10 +172,32 @@ mod tests {
             let pod =
                 serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "a"}, "spec": spec}))
                     .unwrap();
-            let (config, _) = dns_config(&PodInfo::new(Arc::new(pod)), &host, &cluster, "cluster.local");
+            let config = dns_config(&PodInfo::new(Arc::new(pod)), &host, &cluster, "cluster.local").config;
             assert_eq!(config.servers.join(" "), servers);
             assert_eq!(config.searches.join(" "), searches);
             assert_eq!(config.options.join(" "), options);
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_left_out_and_told() {
+        let list = |count: usize, make: &dyn Fn(usize) -> String| (0..count).map(make).collect::<Vec<_>>();
+        let servers = list(4, &|n| format!("192.0.2.{n}"));
+        let cases = [
+            (list(3, &|n| format!("d{n}")), 3),
+            (list(40, &|n| format!("d{n}")), 32),
+            // One that is too long, between others.
+            (vec!["a".into(), "x".repeat(254), "b".into()], 2),
+            // Ten domains of 203 characters and the spaces between them fit.
+            (list(20, &|n| format!("{n:02}.{}", "x".repeat(200))), 10),
+        ];
+        for (searches, kept) in cases {
+            let mut config =
+                DnsConfig { servers: servers.clone(), searches: searches.clone(), options: vec![] };
+            let left_out = limit(&mut config);
+            assert_eq!((config.servers.len(), config.searches.len()), (3, kept), "{searches:?}");
+            assert!(left_out[0].ends_with("the applied nameserver line is: 192.0.2.0 192.0.2.1 192.0.2.2"));
+            assert_eq!(left_out.len(), 1 + usize::from(kept < searches.len()), "{searches:?}");
         }
     }
 }

@@ -87,9 +87,12 @@ async fn replace_sandbox(context: &Context, attempt: u32) -> bool {
 
 fn configuration(context: &Context, attempt: u32) -> PodSandboxConfig {
     let Context { shared, pod, .. } = context;
-    let (dns, lacks_cluster_dns) =
+    let resolver =
         dns_config(pod, &shared.host_resolver(), &shared.config.cluster_dns, &shared.config.cluster_domain);
-    if lacks_cluster_dns {
+    for message in resolver.left_out {
+        shared.pod_event(pod, EventType::Warning, "DNSConfigForming", message);
+    }
+    if resolver.lacks_cluster_dns {
         let message = format!(
             "pod: {:?}. kubelet does not have ClusterDNS IP configured and cannot create Pod using \
              \"ClusterFirst\" policy. Falling back to \"Default\" policy.",
@@ -97,7 +100,7 @@ fn configuration(context: &Context, attempt: u32) -> PodSandboxConfig {
         );
         shared.pod_event(pod, EventType::Warning, "MissingClusterDNS", message);
     }
-    sandbox_config(pod, SandboxInput { config: &shared.config, attempt, dns })
+    sandbox_config(pod, SandboxInput { config: &shared.config, attempt, dns: resolver.config })
 }
 
 async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError> {
