@@ -18,6 +18,9 @@ use crate::image::open_store;
 use crate::overlay;
 use crate::pod_network::NodeNetwork;
 
+/// Where the proxy tells its health; upstream's.
+const PROXY_HEALTH_PORT: u16 = 10256;
+
 /// A node's ways to the API server, in one process or across a network. Who makes it decides which.
 pub struct NodeAccess {
     /// As the node itself (`system:node:<name>`).
@@ -107,7 +110,11 @@ fn start_proxy(
     if !settings.runs("proxy") {
         return;
     }
-    let options = proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone());
+    let options = proxy::ProxyConfig {
+        service_subnets: settings.cluster.service_cidrs.clone(),
+        health_port: Some(PROXY_HEALTH_PORT),
+        ..proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone())
+    };
     let (informers, stop) = (access.informers.clone(), stop.clone());
     tasks.spawn(async move {
         tokio::select! {

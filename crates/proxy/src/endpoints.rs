@@ -148,6 +148,21 @@ impl Hint {
     }
 }
 
+/// How many ready endpoints of a family this node has, whatever their ports.
+pub(crate) fn local_ready<'a>(
+    slices: impl Iterator<Item = &'a EndpointSlice>,
+    family: Family,
+    place: &Place,
+) -> usize {
+    let slices = slices.filter(|slice| slice.address_type == family.address_type());
+    let endpoints = slices.flat_map(|slice| slice.endpoints.iter().flatten());
+    let ready = endpoints.filter(|endpoint| {
+        let traits = Traits::of(endpoint, place);
+        traits.ready && traits.local
+    });
+    ready.filter_map(|endpoint| endpoint.addresses.first()).collect::<std::collections::HashSet<_>>().len()
+}
+
 /// Orders `wanted` so that as many as possible keep their position in `previous`: a position is a key in the
 /// kernel's map, and what keeps it costs nothing.
 pub(crate) fn keep_positions(previous: &[Target], wanted: &[Target]) -> Vec<Target> {

@@ -16,10 +16,13 @@
 //! endpoints, not for each service: it looks the endpoint up in one map by (address, port, random number below the
 //! count). Only services with session affinity have chains of their own.
 //!
+//! `health` answers balancers and probes over HTTP.
+//!
 //! Localhost node ports need the kernel setting `net.ipv4.conf.all.route_localnet`, which the pod network sets.
 
 mod conntrack;
 mod endpoints;
+mod health;
 mod plan;
 mod proxier;
 mod rules;

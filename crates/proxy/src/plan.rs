@@ -7,7 +7,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::endpoints::{Choice, Place, Target, choose, keep_positions};
+use crate::endpoints::{Choice, Place, Target, choose, keep_positions, local_ready};
+use crate::health::Check;
 use crate::rules::{Family, Front, OwnChain, OwnKind, Pick, Protocol, Slot, Value};
 
 /// Upstream's `DefaultClientIPServiceAffinitySeconds`.
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) picks: BTreeSet<(Family, Pick)>,
     /// The endpoints behind each UDP front: flows to others are stale.
     pub(crate) udp: BTreeMap<Front, BTreeSet<Target>>,
+    /// What balancers learn at the service's health check port.
+    pub(crate) check: Option<Check>,
 }
 
 /// A list of endpoints: of a port, in a family, on this node or anywhere.
@@ -66,6 +69,7 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let previous = std::mem::take(&mut memory.positions);
     let Some(spec) = service.spec.as_ref().filter(|spec| is_ours(service, spec)) else { return plan };
+    plan.check = check(spec, slices, place);
     for port in spec.ports.iter().flatten() {
         let Some(protocol) = Protocol::parse(port.protocol.as_deref()) else { continue };
         for family in place.families.iter().copied() {
@@ -82,6 +86,20 @@ pub(crate) fn plan(
     plan.elements.sort_unstable_by_key(|(slot, _)| *slot);
     plan.elements.dedup_by_key(|(slot, _)| *slot);
     plan
+}
+
+/// Balancers ask for a node's health where it matters which nodes have endpoints.
+fn check(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>, place: &Place) -> Option<Check> {
+    let is_local = spec.external_traffic_policy.as_deref() == Some("Local");
+    let port =
+        spec.health_check_node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)?;
+    if spec.type_.as_deref() != Some("LoadBalancer") || !is_local {
+        return None;
+    }
+    let of_family = |family| local_ready(slices.values().map(Arc::as_ref), family, place);
+    // A pod with addresses of both families is one endpoint.
+    let endpoints = place.families.iter().map(|family| of_family(*family)).max().unwrap_or_default();
+    Some(Check { port, endpoints })
 }
 
 /// Headless services are DNS's business alone, and external names too.

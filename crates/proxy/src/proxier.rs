@@ -12,8 +12,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::conntrack;
 use crate::endpoints::{Place, Target};
+use crate::health::Check;
 use crate::plan::{Memory, Numbers, Plan, plan};
-use crate::rules::{self, Family, Front, Pick, Slot, Value};
+use crate::rules::{self, Family, Front, Networks, Pick, Slot, Value};
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -30,12 +31,22 @@ pub struct ProxyConfig {
     pub node_name: String,
     /// The subnets of all pods: clients there reach cluster IPs with their own address.
     pub cluster_subnets: Vec<IpNet>,
+    /// The networks of Services: what is sent to addresses there that no Service has is refused.
+    pub service_subnets: Vec<IpNet>,
+    /// Where the proxy tells its health, on all addresses of the node. Upstream's is 10256; `None` for nowhere.
+    pub health_port: Option<u16>,
 }
 
 impl ProxyConfig {
     /// A configuration with the table name that `ironhull` uses.
     pub fn new(node_name: impl Into<String>, cluster_subnets: Vec<IpNet>) -> ProxyConfig {
-        ProxyConfig { table: "ironhull-services".to_owned(), node_name: node_name.into(), cluster_subnets }
+        ProxyConfig {
+            table: "ironhull-services".to_owned(),
+            node_name: node_name.into(),
+            cluster_subnets,
+            service_subnets: Vec::new(),
+            health_port: None,
+        }
     }
 
     fn families(&self) -> Vec<Family> {
@@ -95,7 +106,7 @@ struct Pending {
 #[derive(Debug)]
 pub struct Proxier {
     table: String,
-    cluster_subnets: Vec<IpNet>,
+    networks: Networks,
     place: Place,
     services: HashMap<ServiceKey, Entry>,
     /// The service of each slice.
@@ -104,6 +115,8 @@ pub struct Proxier {
     numbers: Numbers,
     elements: Elements<Slot, Value>,
     pending: Pending,
+    /// Health checks that are new, different or gone since they were last taken.
+    checks: BTreeMap<ServiceKey, Option<Check>>,
     kernel: Kernel,
     /// The kernel's state is unknown: write everything.
     rebuild: bool,
@@ -114,7 +127,10 @@ impl Proxier {
     pub fn new(config: &ProxyConfig) -> Proxier {
         Proxier {
             table: config.table.clone(),
-            cluster_subnets: config.cluster_subnets.clone(),
+            networks: Networks {
+                pods: config.cluster_subnets.clone(),
+                services: config.service_subnets.clone(),
+            },
             place: Place { node: config.node_name.clone(), zone: None, families: config.families() },
             services: HashMap::new(),
             slices: HashMap::new(),
@@ -122,6 +138,7 @@ impl Proxier {
             numbers: Numbers::default(),
             elements: Elements::default(),
             pending: Pending::default(),
+            checks: BTreeMap::new(),
             kernel: Kernel::default(),
             rebuild: true,
         }
@@ -160,6 +177,11 @@ impl Proxier {
             self.place.zone = zone;
             self.dirty.extend(self.services.keys().cloned());
         }
+    }
+
+    /// The health checks of Services that changed since the last call; `None` for a Service without one.
+    pub(crate) fn take_checks(&mut self) -> Vec<(ServiceKey, Option<Check>)> {
+        std::mem::take(&mut self.checks).into_iter().collect()
     }
 
     /// Notes that the kernel's rules may not be what was written: the next [`Proxier::sync`] writes all anew.
@@ -214,6 +236,9 @@ impl Proxier {
             };
             self.elements.replace(entry.id, &entry.plan.elements, &after.elements);
             self.pending.note(&entry.plan, &after);
+            if entry.plan.check != after.check {
+                self.checks.insert(key.clone(), after.check);
+            }
             entry.plan = after;
             if entry.service.is_none() && entry.slices.is_empty() {
                 self.services.remove(&key);
@@ -234,7 +259,7 @@ impl Proxier {
 
     fn write_everything(&self, text: &mut String) {
         for family in &self.place.families {
-            rules::write_table(text, &self.table, *family, &self.cluster_subnets);
+            rules::write_table(text, &self.table, *family, &self.networks);
         }
         let plans = || self.services.values().map(|entry| &entry.plan);
         let sets = plans().flat_map(|plan| plan.sets.iter().map(|(name, seconds)| (name, *seconds)));

@@ -290,11 +290,24 @@ pub(crate) fn write_chain(text: &mut String, table: &str, family: Family, name: 
     }
 }
 
-/// Writes the empty table of a family, replacing one that is there. `cluster` are the subnets of all pods.
-pub(crate) fn write_table(text: &mut String, table: &str, family: Family, cluster: &[IpNet]) {
+/// The networks of a cluster.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    pub(crate) pods: Vec<IpNet>,
+    pub(crate) services: Vec<IpNet>,
+}
+
+/// Writes the empty table of a family, replacing one that is there.
+pub(crate) fn write_table(text: &mut String, table: &str, family: Family, networks: &Networks) {
     let ip = family.nft();
-    let pods: Vec<String> =
-        cluster.iter().filter(|net| Family::of(net.addr()) == family).map(IpNet::to_string).collect();
+    let of_family = |networks: &[IpNet]| -> Vec<String> {
+        networks.iter().filter(|net| Family::of(net.addr()) == family).map(IpNet::to_string).collect()
+    };
+    let (pods, services) = (of_family(&networks.pods), of_family(&networks.services));
+    let unknown = match services.is_empty() {
+        true => String::new(),
+        false => format!("{ip} daddr {{ {} }} goto refuse", services.join(", ")),
+    };
     let (mut masquerade, mut inside) = (String::new(), String::new());
     if !pods.is_empty() {
         let pods = pods.join(", ");
@@ -317,6 +330,7 @@ pub(crate) fn write_table(text: &mut String, table: &str, family: Family, cluste
         .replace("@FROM_LOOPBACK@", from_loopback)
         .replace("@MASQUERADE_CLUSTER_IPS@", &masquerade)
         .replace("@INSIDE@", &inside)
+        .replace("@UNKNOWN_SERVICES@", &unknown)
         .replace("@ADDRESS@", if family == Family::V4 { "ipv4_addr" } else { "ipv6_addr" })
         .replace("@MARK@", MASQUERADE_MARK)
         .replace("@IP@", ip);
@@ -390,6 +404,7 @@ const TABLE: &str = "  map services { type @ADDRESS@ . inet_proto . inet_service
     @IP@ daddr . meta l4proto . th dport vmap @refused_services
     fib daddr type local meta l4proto . th dport vmap @refused_ports
     @IP@ daddr @cluster_ips goto refuse
+    @UNKNOWN_SERVICES@
   }
   chain before_translation {
     type filter hook prerouting priority -110; policy accept;

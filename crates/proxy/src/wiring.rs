@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Informers, Selection};
+use client::{Informers, Recorder, Selection};
 use hostnet::nft;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::health::{self, Checks, Health, Serving};
 use crate::proxier::{Proxier, ProxyConfig, ServiceKey};
 
 /// How long to wait after a transaction failed; doubled for each further failure, up to the last value.
@@ -49,20 +50,29 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
 /// program touches the tables, they are written afresh.
 pub async fn run(config: ProxyConfig, informers: &Informers) {
     let mailbox = Arc::new(Mailbox::default());
+    let health = Arc::new(Health::new(informers.client().clock().clone()));
+    health.queued();
+    let _serving = serve_health(&config, &health).await;
+    let recorder = Recorder::start(informers.client().clone(), "kube-proxy", &config.node_name);
+    let mut checks = Checks::new(Arc::clone(&health), recorder, &config.node_name);
     subscribe(&config, informers, &mailbox).await;
     let mut proxier = Proxier::new(&config);
     let mut watch = open_watch(&proxier);
     let mut retry_after = RETRY_AFTER;
     loop {
         let inbox = std::mem::take(&mut *mailbox.inbox.lock());
-        deliver(inbox, &mut proxier);
-        if let Err(error) = proxier.sync().await {
+        health.queued();
+        deliver(inbox, &mut proxier, &health);
+        let synced = proxier.sync().await;
+        checks.change(proxier.take_checks()).await;
+        if let Err(error) = synced {
             tracing::error!(%error, "cannot write the service rules");
             tokio::time::sleep(retry_after).await;
             retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
             continue;
         }
         retry_after = RETRY_AFTER;
+        health.written();
         tokio::select! {
             () = mailbox.changed.notified() => {}
             change = tampered(&mut watch) => match change {
@@ -78,6 +88,13 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
             }
         }
     }
+}
+
+/// Serves the proxy's health while the handle lives. Without the port the proxy still works.
+async fn serve_health(config: &ProxyConfig, health: &Arc<Health>) -> Option<Serving> {
+    let port = config.health_port?;
+    let serving = health::serve_proxy_health(Arc::clone(health), port).await;
+    serving.inspect_err(|error| tracing::warn!(%error, port, "nobody can ask for the proxy's health")).ok()
 }
 
 /// A watch over the proxy's tables; `None`, and a word about it, where the kernel grants none.
@@ -117,8 +134,9 @@ async fn subscribe(config: &ProxyConfig, informers: &Informers, mailbox: &Arc<Ma
     nodes.synced().await;
 }
 
-fn deliver(inbox: Inbox, proxier: &mut Proxier) {
+fn deliver(inbox: Inbox, proxier: &mut Proxier, health: &Health) {
     if let Some(node) = inbox.node {
+        health.node_changed(node.as_deref());
         proxier.node_changed(node.as_deref());
     }
     for (key, service) in inbox.services {

@@ -198,3 +198,33 @@ fn changes_of_udp_endpoints_name_the_flows_to_end() {
         assert_eq!(stale(&mut proxier), expected, "{count} endpoints");
     }
 }
+
+#[test]
+fn balancers_are_told_of_ready_endpoints_of_this_node_once_each() {
+    let mut proxier = started();
+    let spec = |policy: &str| {
+        service(json!({
+            "type": "LoadBalancer", "externalTrafficPolicy": policy, "healthCheckNodePort": 31000,
+            "ports": [{"name": "", "port": 80, "nodePort": 30080}, {"name": "b", "port": 81, "nodePort": 30081}],
+        }))
+    };
+    let told = |proxier: &mut Proxier| {
+        proxier.replan();
+        proxier
+            .take_checks()
+            .into_iter()
+            .map(|(_, check)| check.map(|check| check.endpoints))
+            .collect::<Vec<_>>()
+    };
+    let all =
+        [("10.42.0.2", "here", "ready"), ("10.42.0.3", "here", "serving"), ("10.42.1.2", "there", "ready")];
+    proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &all));
+    proxier.service_changed(&web(), spec("Local"));
+    assert_eq!(told(&mut proxier), [Some(1)]);
+    proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &all[..1]));
+    assert_eq!(told(&mut proxier), [], "nothing changed for this node");
+    proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &all[1..]));
+    assert_eq!(told(&mut proxier), [Some(0)]);
+    proxier.service_changed(&web(), spec("Cluster"));
+    assert_eq!(told(&mut proxier), [None]);
+}

@@ -305,3 +305,18 @@ fn after_a_failed_transaction_all_is_written_anew() {
         })
         .unwrap();
 }
+
+#[test]
+fn addresses_of_the_service_network_that_nobody_has_are_refused() {
+    let cluster = Cluster::new();
+    let mut config = config();
+    config.service_subnets.push("10.43.0.0/16".parse().unwrap());
+    let mut proxier = Proxier::new(&config);
+    proxier.service_changed(&web(), service(json!({})));
+    proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &ALL));
+    cluster.apply(&mut proxier);
+    for client in [&cluster.node, &cluster.pods[0], &cluster.outside] {
+        assert_eq!(ask(client, "10.43.77.1:80"), Err(io::ErrorKind::ConnectionRefused));
+        assert!(ask(client, "10.43.0.5:80").is_ok());
+    }
+}

@@ -1,0 +1,100 @@
+use client::testing::MemoryServer;
+use hostnet::NetNs;
+use k8s_openapi::api::core::v1::Event;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+/// The status line's code, and the body.
+async fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    Ok((code, answer.split_once("\r\n\r\n").unwrap().1.to_owned()))
+}
+
+fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+    let namespace = NetNs::create().unwrap();
+    hostnet::testing::ip(&namespace, "link set lo up");
+    namespace.block_on(test).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_proxy_is_sick_when_a_change_waits_too_long() {
+    let health = Health::new(Clock::system());
+    let code = |path| health.answer(path).map(|(status, _)| status.as_u16());
+    assert_eq!([code("/healthz"), code("/livez"), code("/else")], [Some(200), Some(200), None]);
+    health.queued();
+    tokio::time::advance(LATE_AFTER / 2).await;
+    health.queued();
+    assert_eq!(code("/healthz"), Some(200));
+    tokio::time::advance(LATE_AFTER / 2).await;
+    assert_eq!([code("/healthz"), code("/livez")], [Some(503), Some(503)], "since the first of them");
+    health.written();
+    assert_eq!(code("/healthz"), Some(200));
+    let taint = json!({"metadata": {"name": "n"}, "spec": {"taints": [{"key": TO_BE_DELETED, "effect": "NoSchedule"}]}});
+    health.node_changed(Some(&serde_json::from_value(taint).unwrap()));
+    assert_eq!(
+        [code("/healthz"), code("/livez")],
+        [Some(503), Some(200)],
+        "the node leaves, the proxy is well"
+    );
+    assert!(health.answer("/healthz").unwrap().1.contains(r#""nodeEligible":false"#));
+    health.node_changed(Some(&Node::default()));
+    assert_eq!(code("/healthz"), Some(200));
+}
+
+#[test]
+fn balancers_learn_whether_a_node_has_endpoints() {
+    in_namespace(|| async {
+        let server = MemoryServer::new(Clock::system());
+        let health = Arc::new(Health::new(Clock::system()));
+        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let mut checks = Checks::new(health, recorder, "here");
+        let [web, other] = ["web", "other"].map(|name| ServiceKey::new("default", name));
+        let check = |port, endpoints| Some(Check { port, endpoints });
+        checks.change(vec![(web.clone(), check(31000, 2))]).await;
+        let (code, body) = get(31000, "/").await.unwrap();
+        assert_eq!(code, 200);
+        let expected = json!({
+            "service": {"namespace": "default", "name": "web"}, "localEndpoints": 2, "serviceProxyHealthy": true,
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
+        checks.change(vec![(web.clone(), check(31000, 0))]).await;
+        assert_eq!(get(31000, "/anything").await.unwrap().0, 503);
+        // One port can go from one Service to another in one step.
+        let all = vec![(other.clone(), check(31000, 1)), (web.clone(), check(31001, 1))];
+        checks.change(all).await;
+        assert!(get(31001, "/").await.unwrap().1.contains("\"web\""));
+        checks.change(vec![(web, None)]).await;
+        assert!(get(31001, "/").await.is_err());
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    in_namespace(|| async {
+        let server = MemoryServer::new(Clock::system());
+        let health = Arc::new(Health::new(Clock::system()));
+        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let _taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 31000)).await.unwrap();
+        let mut checks = Checks::new(health, recorder, "here");
+        checks
+            .change(vec![(ServiceKey::new("default", "web"), Some(Check { port: 31000, endpoints: 1 }))])
+            .await;
+        let told = async {
+            loop {
+                if let Some(event) = server.list::<Event>().pop() {
+                    return event;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let event = tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+        assert_eq!(event.reason.as_deref(), Some("FailedToStartServiceHealthcheck"));
+        assert_eq!(event.involved_object.name.as_deref(), Some("web"));
+    });
+}
