@@ -203,12 +203,8 @@ impl Forwarder {
             return Ok(Arc::new(known));
         }
         let cell = Arc::clone(self.under_way.lock().entry(question.clone()).or_default());
-        let answer = cell.get_or_init(|| self.exchange(&question)).await.clone();
-        let mut under_way = self.under_way.lock();
-        if under_way.get(&question).is_some_and(|current| Arc::ptr_eq(current, &cell)) {
-            under_way.remove(&question);
-        }
-        answer
+        let exchange = Shared { forwarder: self, question: &question, cell };
+        exchange.cell.get_or_init(|| self.exchange(&question)).await.clone()
     }
 
     async fn exchange(&self, question: &Question) -> Answer {
@@ -255,6 +251,26 @@ impl Forwarder {
         let mut cache = self.cache.lock();
         if Arc::ptr_eq(&self.routes.load(), routes) {
             cache.put(question.clone(), answer);
+        }
+    }
+}
+
+/// Somebody's part in an exchange that is under way. It may be given up, as when a client is gone; the exchange is
+/// forgotten when it has its answer, or when nobody waits for it any more.
+struct Shared<'a> {
+    forwarder: &'a Forwarder,
+    question: &'a Question,
+    cell: Arc<OnceCell<Answer>>,
+}
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.forwarder.under_way.lock();
+        let is_current = under_way.get(self.question).is_some_and(|current| Arc::ptr_eq(current, &self.cell));
+        // One reference is the map's and one is ours; new ones come only under the lock.
+        let is_last = Arc::strong_count(&self.cell) <= 2;
+        if is_current && (is_last || self.cell.initialized()) {
+            under_way.remove(self.question);
         }
     }
 }

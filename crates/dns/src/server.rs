@@ -1,13 +1,15 @@
 //! The sockets.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -19,6 +21,9 @@ const WAITING_MAX: usize = 1000;
 
 /// Connections by TCP at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 250;
+
+/// Connections of one client at once; further ones are closed, so that one client cannot keep all others out.
+const CONNECTIONS_OF_CLIENT_MAX: usize = 50;
 
 /// Requests of one connection that wait for upstream servers at once; further ones are read later.
 const PIPELINED_MAX: usize = 32;
@@ -56,6 +61,7 @@ impl Server {
     pub async fn run(self, resolver: Arc<Resolver>) {
         let waiting = Arc::new(Semaphore::new(WAITING_MAX));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let clients = Arc::new(Clients::default());
         let mut tasks = JoinSet::new();
         let host = Arc::clone(&resolver);
         tasks.spawn(async move { host.follow_host().await });
@@ -63,7 +69,12 @@ impl Server {
             tasks.spawn(serve_udp(Arc::new(socket), Arc::clone(&resolver), Arc::clone(&waiting)));
         }
         for listener in self.tcp {
-            tasks.spawn(serve_tcp(listener, Arc::clone(&resolver), Arc::clone(&connections)));
+            tasks.spawn(serve_tcp(
+                listener,
+                Arc::clone(&resolver),
+                Arc::clone(&connections),
+                Arc::clone(&clients),
+            ));
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -109,7 +120,12 @@ async fn send(socket: &UdpSocket, response: &[u8], client: SocketAddr) {
     }
 }
 
-async fn serve_tcp(listener: TcpListener, resolver: Arc<Resolver>, connections: Arc<Semaphore>) {
+async fn serve_tcp(
+    listener: TcpListener,
+    resolver: Arc<Resolver>,
+    connections: Arc<Semaphore>,
+    clients: Arc<Clients>,
+) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
@@ -117,11 +133,13 @@ async fn serve_tcp(listener: TcpListener, resolver: Arc<Resolver>, connections: 
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, client)) => {
+                let Some(place) = Clients::enter(&clients, client.ip()) else { continue };
                 let resolver = Arc::clone(&resolver);
                 tasks.spawn(async move {
-                    if let Err(error) = converse(stream, &resolver, permit).await {
+                    if let Err(error) = converse(stream, &resolver).await {
                         tracing::debug!(%client, %error, "a connection ended");
                     }
+                    drop((place, permit));
                 });
             }
             Err(error) => {
@@ -132,13 +150,44 @@ async fn serve_tcp(listener: TcpListener, resolver: Arc<Resolver>, connections: 
     }
 }
 
+/// How many connections each client has.
+#[derive(Default)]
+struct Clients(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of a client's connections.
+struct Place {
+    clients: Arc<Clients>,
+    client: IpAddr,
+}
+
+impl Clients {
+    /// Counts one more connection; `None` if the client has enough.
+    fn enter(clients: &Arc<Clients>, client: IpAddr) -> Option<Place> {
+        let mut counts = clients.0.lock();
+        let count = counts.entry(client).or_default();
+        if *count >= CONNECTIONS_OF_CLIENT_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Place { clients: Arc::clone(clients), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.clients.0.lock();
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
+    }
+}
+
 /// Answers the requests of one connection. One that waits for an upstream server does not hold up those behind it
 /// (RFC 7766): answers may come in another order.
-async fn converse(
-    stream: TcpStream,
-    resolver: &Arc<Resolver>,
-    _permit: OwnedSemaphorePermit,
-) -> io::Result<()> {
+async fn converse(stream: TcpStream, resolver: &Arc<Resolver>) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let mut waiting: JoinSet<Vec<u8>> = JoinSet::new();
     let mut ended = false;

@@ -148,6 +148,25 @@ async fn equal_questions_share_an_exchange_and_all_are_bounded() {
 }
 
 #[tokio::test]
+async fn an_exchange_that_everybody_gave_up_is_forgotten() {
+    let upstream = Upstream::start(|_| None).await;
+    let forwarder = Forwarder::new(config(vec![upstream.address]), Clock::system());
+    {
+        let (mut one, mut two) =
+            (Box::pin(ask(&forwarder, "a.example.")), Box::pin(ask(&forwarder, "a.example.")));
+        for waiting in [&mut one, &mut two] {
+            assert!(timeout(Duration::from_millis(20), waiting.as_mut()).await.is_err());
+        }
+        drop(one);
+        assert_eq!(forwarder.under_way.lock().len(), 1, "the other one still waits");
+        assert!(matches!(two.await, Err(ForwardError::NoAnswer(_))));
+        let mut three = Box::pin(ask(&forwarder, "b.example."));
+        assert!(timeout(Duration::from_millis(20), three.as_mut()).await.is_err());
+    }
+    assert!(forwarder.under_way.lock().is_empty());
+}
+
+#[tokio::test]
 async fn the_cache_is_bounded() {
     let upstream = Upstream::start(found).await;
     let mut config = config(vec![upstream.address]);

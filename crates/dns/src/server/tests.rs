@@ -220,6 +220,35 @@ async fn a_request_that_waits_does_not_hold_up_the_next() {
 }
 
 #[tokio::test]
+async fn one_client_cannot_take_all_connections() {
+    let server = Running::start(Vec::new()).await;
+    let ask = request("web.shop.svc.cluster.local.");
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS_OF_CLIENT_MAX {
+        open.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    // All of them are served by now, in the order in which they came.
+    let bytes = ask.to_vec().unwrap();
+    let framed = [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes.as_slice()].concat();
+    let last = open.last_mut().unwrap();
+    last.write_all(&framed).await.unwrap();
+    read_request(last).await.unwrap();
+    let mut further = TcpStream::connect(server.address).await.unwrap();
+    let ended = timeout(Duration::from_secs(10), read_request(&mut further)).await.expect("it is closed");
+    assert!(ended.is_err());
+    open.clear();
+    let answered = async {
+        loop {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            if stream.write_all(&framed).await.is_ok() && read_request(&mut stream).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(10), answered).await.expect("there is room again");
+}
+
+#[tokio::test]
 async fn a_loop_through_an_upstream_server_ends() {
     let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let own = server.addresses().unwrap();
