@@ -9,12 +9,23 @@ use std::time::Duration;
 
 use client::{Client, Informer, Informers, Patch};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
 use serde_json::json;
 use tokio::sync::Notify;
 
 /// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
 const ANNOTATION: &str = "ironhull.io/dns-endpoints";
+
+/// The Service of cluster DNS.
+const NAMESPACE: &str = "kube-system";
+const SERVICE: &str = "kube-dns";
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// How long a node that stops waits for its queries to go elsewhere.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
+/// In this time the proxy has written a change that everybody knows.
+const RULES_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long to wait after the server refused.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -42,6 +53,53 @@ pub async fn advertise(node: &Client, informers: &Informers, name: &str, address
         }
         changed.notified().await;
     }
+}
+
+/// Takes the annotation away before the node's server stops, and waits until the proxy leads queries to other nodes' servers.
+/// It does nothing where there are none, and gives up after a short time.
+pub async fn hand_over(node: &Client, informers: &Informers, name: &str) {
+    let slices = informers.get::<EndpointSlice>();
+    let mut others = false;
+    slices.for_each(|slice| others |= serves(slice, |node| node != name));
+    if !others {
+        return;
+    }
+    let gone = async {
+        let changed = Arc::new(Notify::new());
+        let wake = Arc::clone(&changed);
+        slices.subscribe(move |_| wake.notify_one());
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION: null}}}));
+        if let Err(error) = node.patch::<Node>(&ObjectKey::cluster(name), "", &patch).await {
+            return tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that DNS stops");
+        }
+        let is_own_there = || {
+            let mut there = false;
+            slices.for_each(|slice| there |= serves(slice, |node| node == name));
+            there
+        };
+        while is_own_there() {
+            changed.notified().await;
+        }
+        // The proxy sees the same change, and nobody tells when its rules are written.
+        tokio::time::sleep(RULES_WITHIN).await;
+    };
+    if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() {
+        tracing::warn!("DNS stops before queries are led to other nodes");
+    }
+}
+
+/// Whether a slice holds a ready DNS server of a node that fits.
+fn serves(slice: &EndpointSlice, fits: impl Fn(&str) -> bool) -> bool {
+    let labels = slice.metadata.labels.as_ref();
+    let is_dns = slice.metadata.namespace.as_deref() == Some(NAMESPACE)
+        && labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)).is_some_and(|service| service == SERVICE);
+    let mut endpoints = slice.endpoints.iter().flatten();
+    is_dns
+        && endpoints.any(|endpoint| {
+            let is_ready =
+                endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false);
+            is_ready && endpoint.node_name.as_deref().is_some_and(&fits)
+        })
 }
 
 fn text(addresses: &[SocketAddr]) -> Option<String> {
@@ -79,5 +137,23 @@ mod tests {
         ] {
             assert_eq!(change(&node(present), wanted).is_some(), changes, "{present:?} {wanted:?}");
         }
+    }
+
+    #[test]
+    fn slices_tell_who_serves() {
+        let slice = |service: &str, ready: bool| -> EndpointSlice {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "s", "namespace": "kube-system", "labels": {"kubernetes.io/service-name": service},
+                },
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.42.0.1"], "nodeName": "a", "conditions": {"ready": ready}}],
+            }))
+            .unwrap()
+        };
+        assert!(serves(&slice("kube-dns", true), |node| node == "a"));
+        assert!(!serves(&slice("kube-dns", true), |node| node != "a"));
+        assert!(!serves(&slice("kube-dns", false), |node| node == "a"));
+        assert!(!serves(&slice("web", true), |node| node == "a"));
     }
 }

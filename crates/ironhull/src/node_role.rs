@@ -60,8 +60,10 @@ pub async fn start(
     .await
     .context("cannot open the container engine")?;
     overlay::start(settings, &access, &network, stop, tasks);
-    start_proxy(settings, &access, stop, tasks);
-    start_dns(settings, &access, &network, stop, tasks);
+    // The proxy works until queries are led to another node's DNS.
+    let handed_over = CancellationToken::new();
+    start_proxy(settings, &access, &handed_over, tasks);
+    start_dns(settings, &access, &network, (stop, handed_over), tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
         agent_config(settings, access.serving, access.key_digest),
@@ -124,61 +126,85 @@ fn start_proxy(
     });
 }
 
+/// Starts the node's DNS. When it stops, `handed_over` is cancelled.
 fn start_dns(
     settings: &NodeSettings,
     access: &NodeAccess,
     network: &Arc<NodeNetwork>,
-    stop: &CancellationToken,
+    (stop, handed_over): (&CancellationToken, CancellationToken),
     tasks: &mut JoinSet<()>,
 ) {
-    let (node, informers) = (access.node.clone(), access.informers.clone());
-    let recorder = Recorder::start(access.network.clone(), "dns", &settings.node_name);
-    let (settings, network, clock, stop) =
-        (settings.clone(), Arc::clone(network), access.clock.clone(), stop.clone());
+    let dns = NodeDns {
+        settings: settings.clone(),
+        node: access.node.clone(),
+        informers: access.informers.clone(),
+        recorder: Recorder::start(access.network.clone(), "dns", &settings.node_name),
+        clock: access.clock.clone(),
+        // A server's own controllers, which would lead queries elsewhere, stop with it.
+        hands_over: access.key_digest.is_some(),
+        stop: stop.clone(),
+    };
+    let (network, handed_over) = (Arc::clone(network), handed_over.drop_guard());
     tasks.spawn(async move {
-        let serve = async {
-            if !settings.runs("dns") {
-                // It may have run before.
-                dns_endpoints::advertise(&node, &informers, &settings.node_name, &[]).await;
-                return Ok(());
-            }
-            let network = network.ready().await;
-            let gateways: Vec<IpAddr> = network.config().gateways().collect();
-            serve_dns(&settings, &gateways, &node, &informers, recorder, clock).await
-        };
-        tokio::select! {
-            result = serve => if let Err(error) = result {
-                tracing::error!(error = format!("{error:#}"), "cluster DNS does not run");
-            },
-            () = stop.cancelled() => {}
+        if let Err(error) = dns.run(&network).await {
+            tracing::error!(error = format!("{error:#}"), "cluster DNS does not run");
+            dns.stop.cancelled().await;
         }
+        drop(handed_over);
     });
 }
 
-async fn serve_dns(
-    settings: &NodeSettings,
-    gateways: &[IpAddr],
-    node: &Client,
-    informers: &Informers,
+/// What the node's DNS runs with.
+struct NodeDns {
+    settings: NodeSettings,
+    node: Client,
+    informers: Informers,
     recorder: Recorder,
     clock: Clock,
-) -> anyhow::Result<()> {
-    let server = match dns::Server::bind(&at_port(gateways, 53)).await {
-        Ok(server) => server,
-        // Another program of the host listens on all addresses: the Service leads to any port.
-        Err(_) => dns::Server::bind(&at_port(gateways, 0)).await.context("cannot listen for DNS queries")?,
-    };
-    let addresses = server.addresses()?;
-    let cluster = &settings.cluster;
-    let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
-        .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
-    let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
-    let resolver = dns::follow(dns::DnsConfig::new(zone, own), informers, clock, Some(recorder)).await;
-    tokio::select! {
-        () = server.run(resolver) => {}
-        () = dns_endpoints::advertise(node, informers, &settings.node_name, &addresses) => {}
+    hands_over: bool,
+    stop: CancellationToken,
+}
+
+impl NodeDns {
+    async fn run(&self, network: &NodeNetwork) -> anyhow::Result<()> {
+        if !self.settings.runs("dns") {
+            // It may have run before.
+            self.advertise(&[]).await;
+            return Ok(());
+        }
+        let Some(network) = self.stop.run_until_cancelled(network.ready()).await else { return Ok(()) };
+        let gateways: Vec<IpAddr> = network.config().gateways().collect();
+        let server = match dns::Server::bind(&at_port(&gateways, 53)).await {
+            Ok(server) => server,
+            // Another program of the host listens on all addresses: the Service leads to any port.
+            Err(_) => {
+                dns::Server::bind(&at_port(&gateways, 0)).await.context("cannot listen for DNS queries")?
+            }
+        };
+        let addresses = server.addresses()?;
+        let cluster = &self.settings.cluster;
+        let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
+            .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
+        let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
+        let config = dns::DnsConfig::new(zone, own);
+        let following = dns::follow(config, &self.informers, self.clock.clone(), Some(self.recorder.clone()));
+        let Some(resolver) = self.stop.run_until_cancelled(following).await else { return Ok(()) };
+        tokio::select! {
+            () = server.run(resolver) => {}
+            () = self.advertise(&addresses) => {}
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Says where DNS listens until it is to stop, and then that it does not any more.
+    async fn advertise(&self, addresses: &[SocketAddr]) {
+        let name = &self.settings.node_name;
+        let saying = dns_endpoints::advertise(&self.node, &self.informers, name, addresses);
+        self.stop.run_until_cancelled(saying).await;
+        if self.hands_over && !addresses.is_empty() {
+            dns_endpoints::hand_over(&self.node, &self.informers, name).await;
+        }
+    }
 }
 
 fn at_port(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {

@@ -61,8 +61,15 @@ fn a_host_without_dns_asks_another() {
         }
     }
 
-    // Without a server of its own, a host's questions go to another's.
+    // Before an agent stops, it sees to it that its host's questions go to another's server.
     agent.stop().unwrap();
+    for address in ["10.43.0.10", "fd43::a"] {
+        let mut ask = second.command("busybox");
+        let answer = output(ask.args(["nslookup", "kubernetes.default.svc.cluster.local", address])).unwrap();
+        assert!(answer.contains("Address: 10.43.0.1\n"), "{answer}");
+    }
+
+    // So it is while a host has no server of its own.
     agent.set_flags(&["--server", &server.url(), "--disable", "dns"]);
     agent.start_again().unwrap();
     slices(&server, &[all[0], all[2]]);
