@@ -36,6 +36,8 @@ mod lifecycle;
 mod redis;
 #[path = "cluster/service_networks.rs"]
 mod service_networks;
+#[path = "cluster/services.rs"]
+mod services;
 #[path = "cluster/support.rs"]
 mod support;
 
@@ -56,6 +58,7 @@ fn main() {
         environment::trials(&shared),
         commands::trials(&shared),
         redis::trials(&shared),
+        services::trials(&shared),
         kube_rs::trials(&shared),
         bad_pods::trials(&shared),
         dns::trials(&shared),

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ask_udp, ask_udp_from, ip, link};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, setsockopt, socket,
+    sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde_json::json;
 use tokio::net::UdpSocket;
 
@@ -319,4 +325,88 @@ fn addresses_of_the_service_network_that_nobody_has_are_refused() {
         assert_eq!(ask(client, "10.43.77.1:80"), Err(io::ErrorKind::ConnectionRefused));
         assert!(ask(client, "10.43.0.5:80").is_ok());
     }
+}
+
+#[test]
+fn one_port_serves_tcp_and_udp() {
+    let cluster = Cluster::new();
+    let mut proxier = Proxier::new(&config());
+    let both = json!([{"name": "t", "port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]);
+    proxier.service_changed(&web(), service(json!({"ports": both})));
+    let mut of_both = EndpointSlice::clone(&slice("TCP", &ALL[..1]).unwrap());
+    let ports = json!([{"name": "t", "port": 80}, {"name": "u", "port": 80, "protocol": "UDP"}]);
+    of_both.ports = serde_json::from_value(ports).unwrap();
+    proxier.endpoint_slice_changed(&web_slice(), Some(Arc::new(of_both)));
+    cluster.apply(&mut proxier);
+    let udp = |client: &NetNs| {
+        client
+            .block_on(|| async { ask_udp("10.43.0.5:80".parse().unwrap()).await.map_err(|e| e.kind()) })
+            .unwrap()
+    };
+    for client in [&cluster.node, &cluster.pods[2]] {
+        assert!(ask(client, "10.43.0.5:80").unwrap().starts_with("0 "));
+        assert!(udp(client).unwrap().starts_with("0 "));
+    }
+    proxier
+        .service_changed(&web(), service(json!({"ports": [{"name": "u", "port": 80, "protocol": "UDP"}]})));
+    cluster.apply(&mut proxier);
+    assert_eq!(ask(&cluster.pods[2], "10.43.0.5:80"), Err(io::ErrorKind::ConnectionRefused));
+    assert!(udp(&cluster.pods[2]).unwrap().starts_with("0 "));
+}
+
+/// Kernels may lack SCTP sockets, while packet rules and connection tracking know SCTP: the client sends the first
+/// packet of an association by a raw socket, and the server looks at what comes in.
+#[test]
+fn sctp_is_translated() {
+    let cluster = Cluster::new();
+    let mut proxier = Proxier::new(&config());
+    let spec = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080, "protocol": "SCTP"}]});
+    proxier.service_changed(&web(), service(spec));
+    let mut of_pod = EndpointSlice::clone(&slice("SCTP", &ALL[1..2]).unwrap());
+    of_pod.ports.as_mut().unwrap()[0].port = Some(3868);
+    proxier.endpoint_slice_changed(&web_slice(), Some(Arc::new(of_pod)));
+    cluster.apply(&mut proxier);
+    for (client, to, port, source) in [
+        (&cluster.pods[2], "10.43.0.5", 80, "10.42.2.2"),
+        (&cluster.outside, "192.0.2.1", 30080, "10.42.1.1"),
+    ] {
+        let server = cluster.pods[1].block_on(|| async { raw_sctp() }).unwrap();
+        client.block_on(|| async { send_init(&raw_sctp(), to, port) }).unwrap();
+        let packet = receive(&server);
+        assert_eq!(packet[12..16], source.parse::<std::net::Ipv4Addr>().unwrap().octets(), "to {to}");
+        assert_eq!(packet[16..20], [10, 42, 1, 2]);
+        assert_eq!(u16::from_be_bytes([packet[22], packet[23]]), 3868);
+    }
+}
+
+fn raw_sctp() -> OwnedFd {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Sctp).unwrap();
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(10)).unwrap();
+    socket
+}
+
+/// Sends the first packet of an association (RFC 9260, sections 3.1 and 3.3.2).
+fn send_init(socket: &OwnedFd, to: &str, port: u16) {
+    let mut packet = Vec::from(5000u16.to_be_bytes());
+    packet.extend(port.to_be_bytes());
+    // Tag and checksum; chunk INIT of 20 bytes; its tag, window, streams out and in, and first number.
+    packet.extend([0; 8]);
+    packet.extend([1, 0, 0, 20, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1]);
+    let checksum = crc32c(&packet).to_le_bytes();
+    packet[8..12].copy_from_slice(&checksum);
+    let to = SockaddrIn::from(SocketAddrV4::new(to.parse().unwrap(), 0));
+    sendto(socket.as_raw_fd(), &packet, &to, MsgFlags::empty()).unwrap();
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+/// The next packet, from its IPv4 header on.
+fn receive(socket: &OwnedFd) -> Vec<u8> {
+    let mut buffer = [0; 256];
+    let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("a packet comes");
+    buffer[..length].to_vec()
 }
