@@ -22,7 +22,9 @@
 //! address while there are no pods (the `dummy` device, the usual holder, is missing from some kernels) and shows
 //! who owns the network.
 //!
-//! This crate must not know Services or pods: the node agent tells it sandboxes and host ports.
+//! [`Policies`] enforces the cluster's NetworkPolicies on the pods of this node.
+//!
+//! The pod network itself knows no pods: the node agent tells it sandboxes and host ports. Nothing here knows Services.
 
 mod firewall;
 mod foreign;
@@ -31,6 +33,7 @@ mod link;
 mod local;
 mod lock;
 pub mod overlay;
+mod policy;
 mod preflight;
 
 pub use firewall::{HostPort, Protocol};
@@ -38,4 +41,5 @@ pub use ipam::{IpamError, Lease};
 pub use link::LinkError;
 pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};
 pub use lock::HostLock;
+pub use policy::{PodIdentity, Policies, PolicyConfig, PolicyError, reset as reset_policies};
 pub use preflight::{PreflightError, preflight};

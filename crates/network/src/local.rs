@@ -272,6 +272,28 @@ impl LocalNetwork {
         self.ipam.lock().leases().keys().cloned().collect()
     }
 
+    /// What each sandbox holds: the addresses of its lease.
+    pub fn leases(&self) -> Vec<(String, Vec<IpAddr>)> {
+        let ipam = self.ipam.lock();
+        ipam.leases().iter().map(|(sandbox, lease)| (sandbox.clone(), lease.addresses.clone())).collect()
+    }
+
+    /// Leases the addresses that [`LocalNetwork::setup`] will give to `sandbox`, so that what must stand before its
+    /// first packet can be made. Taken back by [`LocalNetwork::teardown`].
+    pub fn reserve(&self, sandbox: &str) -> Result<Vec<IpAddr>, NetworkError> {
+        if let Some(addresses) = self.addresses(sandbox) {
+            return Ok(addresses);
+        }
+        Ok(self.ipam.lock().lease(sandbox, &[])?.addresses)
+    }
+
+    /// Cuts `sandbox` off, without freeing its addresses; does nothing if it has no link.
+    pub async fn disconnect(&self, sandbox: &str) -> Result<(), NetworkError> {
+        self.teardown_rules(sandbox).await?;
+        self.netlink.delete(&link_name(sandbox)).await?;
+        Ok(())
+    }
+
     /// Connects the namespace at `netns` to the pod network and answers its addresses, one for each pod subnet.
     ///
     /// A repeated call for the same sandbox keeps its addresses and makes its link afresh. After an error nothing of

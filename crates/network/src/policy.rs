@@ -1,0 +1,207 @@
+//! NetworkPolicy (`networking.k8s.io/v1`) for the pods of this node.
+//!
+//! ```text
+//! Pod, Namespace, NetworkPolicy ──▶ Index ──▶ chains, sets, elements ──▶ delta text ──▶ nft, one transaction
+//! sandboxes (attach, detach)    ──▶   │           (what the kernel has)
+//!                              compile: one policy, pure
+//! ```
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `compile` | one policy read, and turned into chains |
+//! | `index` | which policies and scopes concern which pods, change by change |
+//! | `rules` | the types of rules, and their words in nftables |
+//! | `kernel` | the transactions |
+//! | `task` | informers and sandboxes in, transactions out |
+//!
+//! A packet's cost does not grow with the number of pods: one map from its address leads to a chain that asks only
+//! the policies of that pod, and peers are looked up in sets, one for each distinct pair of selectors. Only the first
+//! packet of a connection is looked at.
+//!
+//! A sandbox gets its link after [`Policies::attach`] answered, when its rules stand; so they hold from its first
+//! packet. A restart replaces all rules in one transaction, and until then those of the former run stay.
+//!
+//! What upstream leaves open is decided so:
+//! - a connection that was allowed when it began goes on when policies change;
+//! - blocks of addresses see the source that a connection has when it reaches this node, before the node puts its own
+//!   in (what comes through a node port of this node is judged by the client's address), and the destination behind
+//!   a Service;
+//! - pods in the host's network are the node: no policy selects them, and as peers only blocks of addresses do;
+//! - ICMP follows isolation: rules without ports allow it, errors about allowed connections pass.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Client, Informer, Informers, ListOptions};
+use hostnet::nft::{self, NftError};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+mod compile;
+mod index;
+mod kernel;
+mod pods;
+mod rules;
+mod shared;
+mod task;
+#[cfg(test)]
+mod testing;
+mod tracked;
+
+use task::{Mailbox, Request};
+
+/// How long a sandbox waits for its rules. The agent tries again.
+const ATTACH_WITHIN: Duration = Duration::from_secs(10);
+/// How long the policies of the pod's namespace may take to be known.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
+
+/// What network policy depends on.
+#[derive(Debug, Clone)]
+pub struct PolicyConfig {
+    /// The nftables table (family `inet`).
+    pub table: String,
+    /// Where it is recorded which sandbox is which pod's.
+    pub state_dir: PathBuf,
+    /// This node's name, which tells its pods from others.
+    pub node_name: String,
+}
+
+impl PolicyConfig {
+    /// A configuration with the table name that `ironhull` uses.
+    pub fn new(node_name: impl Into<String>, state_dir: impl Into<PathBuf>) -> PolicyConfig {
+        PolicyConfig {
+            table: "ironhull-policy".to_owned(),
+            state_dir: state_dir.into(),
+            node_name: node_name.into(),
+        }
+    }
+}
+
+/// Which pod a sandbox is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodIdentity {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// The pod's UID.
+    pub uid: String,
+}
+
+/// Why a sandbox got no rules.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The pod, its policies, or the kernel's answer did not come in time.
+    #[error(
+        "the network policies of pod {namespace}/{name} are not in force after {} s: {reason}",
+        ATTACH_WITHIN.as_secs()
+    )]
+    Late {
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod's name.
+        name: String,
+        /// What was waited for.
+        reason: &'static str,
+    },
+}
+
+/// Keeps the kernel's rules equal to the cluster's policies. [`Policies::run`] does the work.
+pub struct Policies {
+    config: PolicyConfig,
+    client: Client,
+    informers: Informers,
+    policies: Arc<Informer<NetworkPolicy>>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Policies {
+    /// Network policy over these informers. Must be called inside a tokio runtime.
+    pub fn new(config: PolicyConfig, informers: &Informers) -> Policies {
+        Policies {
+            config,
+            client: informers.client().clone(),
+            policies: informers.get::<NetworkPolicy>(),
+            informers: informers.clone(),
+            mailbox: Arc::default(),
+        }
+    }
+
+    /// Enforces policies until it is dropped; must be called once, in the host's network namespace. `leases` are the
+    /// sandboxes that are connected already, with their addresses. Rules of a former run stay until the pods and
+    /// policies of the cluster are known.
+    pub async fn run(&self, leases: Vec<(String, Vec<IpAddr>)>) {
+        task::run(&self.config, &self.informers, &self.mailbox, leases).await;
+    }
+
+    /// Puts the policies of a pod in force for its sandbox, which has these addresses but no link yet. Answers once
+    /// the rules stand.
+    ///
+    /// # Errors
+    /// [`PolicyError::Late`]; [`Policies::detach`] then takes back what there may be.
+    pub async fn attach(
+        &self,
+        sandbox: &str,
+        pod: &PodIdentity,
+        addresses: &[IpAddr],
+    ) -> Result<(), PolicyError> {
+        let late =
+            |reason| PolicyError::Late { namespace: pod.namespace.clone(), name: pod.name.clone(), reason };
+        let deadline = tokio::time::Instant::now() + ATTACH_WITHIN;
+        self.catch_up(&pod.namespace).await;
+        let (done, stands) = oneshot::channel();
+        self.mailbox.request(Request::Attach {
+            sandbox: sandbox.to_owned(),
+            pod: pod.clone(),
+            addresses: addresses.to_vec(),
+            done,
+        });
+        match tokio::time::timeout_at(deadline, stands).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(late("network policy has ended on this node")),
+            Err(_) if !self.policies.is_synced() => Err(late("the API server has not told the policies yet")),
+            Err(_) => Err(late("the API server has not told of the pod, or the rules could not be written")),
+        }
+    }
+
+    /// Takes the rules of a sandbox back. Its link is expected to be gone.
+    pub fn detach(&self, sandbox: &str) {
+        self.mailbox.request(Request::Detach { sandbox: sandbox.to_owned() });
+    }
+
+    /// Writes everything afresh: somebody else changed the rules.
+    pub fn rebuild(&self) {
+        self.mailbox.request(Request::Rebuild);
+    }
+
+    /// Waits until the informer knows the policies that the namespace has now. Without that, a policy older than the
+    /// pod could come after the pod's first packet: each kind has a watch of its own.
+    async fn catch_up(&self, namespace: &str) {
+        let known = async {
+            let list = self.client.list::<NetworkPolicy>(namespace, &ListOptions::default()).await?;
+            let versions =
+                list.items.iter().filter_map(|p| p.metadata.resource_version.as_ref()?.parse().ok());
+            self.policies.caught_up(versions.max().unwrap_or(0)).await;
+            Ok::<(), client::ClientError>(())
+        };
+        match tokio::time::timeout(CATCH_UP_WITHIN, known).await {
+            Ok(Ok(())) => {}
+            // A sandbox of a pod that is known must start while the server is away: what was told last counts.
+            Ok(Err(error)) => {
+                tracing::warn!(namespace, %error, "cannot ask for policies; those known already count");
+            }
+            Err(_) => tracing::warn!(namespace, "the policies come late; those known already count"),
+        }
+    }
+}
+
+/// Removes the rules of network policy from this host.
+///
+/// # Errors
+/// As of a transaction.
+pub async fn reset(table: &str) -> Result<(), NftError> {
+    nft::delete_tables(&[("inet", table)]).await
+}

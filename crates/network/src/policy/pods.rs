@@ -1,0 +1,70 @@
+//! What network policy needs to know of pods.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{ContainerPort, Pod};
+use serde::{Deserialize, Serialize};
+
+use crate::firewall::Protocol;
+
+/// Labels of an object.
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// What selectors and rules ask of a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// Its labels.
+    pub(crate) labels: Labels,
+    /// The ports that it gives names, by protocol and name.
+    pub(crate) ports: Vec<((Protocol, String), u16)>,
+}
+
+impl Facts {
+    /// What the object says.
+    pub(crate) fn of(pod: &Pod) -> Facts {
+        let spec = pod.spec.as_ref();
+        let containers = spec.into_iter().flat_map(|spec| &spec.containers);
+        let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+        let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        let ports = containers.chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+        Facts {
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            ports: ports.filter_map(named_port).collect(),
+        }
+    }
+}
+
+fn named_port(port: &ContainerPort) -> Option<((Protocol, String), u16)> {
+    let protocol = match port.protocol.as_deref() {
+        None | Some("" | "TCP") => Protocol::Tcp,
+        Some("UDP") => Protocol::Udp,
+        Some("SCTP") => Protocol::Sctp,
+        Some(_) => return None,
+    };
+    Some(((protocol, port.name.clone()?), u16::try_from(port.container_port).ok()?))
+}
+
+/// The addresses by which a pod of another node is a peer. There are none for pods in the host's network, which
+/// policies do not know as pods; for pods that have ended, whose addresses may be others' by now; and for pods of
+/// `node` itself, whose sandboxes are known better than their objects.
+pub(crate) fn peer_addresses(pod: &Pod, node: &str) -> Vec<IpAddr> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    if spec.host_network == Some(true) || spec.node_name.as_deref() == Some(node) {
+        return Vec::new();
+    }
+    status_addresses(pod)
+}
+
+/// The addresses in a pod's status; none once it has ended.
+pub(crate) fn status_addresses(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return Vec::new();
+    }
+    let mut texts: Vec<&str> = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();
+    if texts.is_empty() {
+        texts.extend(status.pod_ip.as_deref());
+    }
+    texts.into_iter().filter_map(|text| text.parse().ok()).collect()
+}
