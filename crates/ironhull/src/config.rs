@@ -14,7 +14,7 @@ use crate::flags::{NodeFlags, ServerFlags};
 pub const DATA_DIR: &str = "/var/lib/ironhull";
 
 /// The parts that `--disable` knows.
-const PARTS: [&str; 5] = ["dns", "proxy", "servicelb", "scheduler", "controllers"];
+const PARTS: [&str; 6] = ["dns", "proxy", "network-policy", "servicelb", "scheduler", "controllers"];
 
 /// What a machine that runs pods needs to know.
 #[derive(Clone, Debug)]

@@ -91,7 +91,7 @@ pub struct ServerFlags {
     /// Run no pods on this machine.
     #[arg(long)]
     pub disable_agent: bool,
-    /// Parts to leave out: dns, proxy, servicelb, scheduler, controllers.
+    /// Parts to leave out: dns, proxy, network-policy, servicelb, scheduler, controllers.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
     /// What concerns this machine as a node.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use client::{Client, Informers, Recorder};
 use clock::Clock;
 use controllers::NODE_KEY_ANNOTATION;
+use network::{Policies, PolicyConfig};
 use node::{Agent, NodeConfig, ServingTls};
 use runtime::engine::{Engine, EngineOptions};
 use tokio::task::JoinSet;
@@ -50,7 +51,8 @@ pub async fn start(
     overlay::check(settings).await?;
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
-    let network = Arc::new(NodeNetwork::new(settings)?);
+    let policies = policies(settings, &access).await;
+    let network = Arc::new(NodeNetwork::new(settings, policies.clone())?);
     let engine = Engine::open(
         EngineOptions::new(settings.data_dir.join("engine")),
         Arc::clone(&images) as _,
@@ -60,6 +62,7 @@ pub async fn start(
     .await
     .context("cannot open the container engine")?;
     overlay::start(settings, &access, &network, stop, tasks);
+    start_policies(policies, &network, stop, tasks);
     // The proxy works until queries are led to another node's DNS.
     let handed_over = CancellationToken::new();
     start_proxy(settings, &access, &handed_over, tasks);
@@ -101,6 +104,38 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option
         agent.machine_annotation = Some(NODE_KEY_ANNOTATION.to_owned());
     }
     agent
+}
+
+/// Network policy; `None` where it is left out. What a former run with it left behind is removed then.
+async fn policies(settings: &NodeSettings, access: &NodeAccess) -> Option<Arc<Policies>> {
+    let config = PolicyConfig::new(&settings.node_name, settings.data_dir.join("network"));
+    if settings.runs("network-policy") {
+        return Some(Arc::new(Policies::new(config, &access.informers)));
+    }
+    if let Err(error) = network::reset_policies(&config.table).await {
+        tracing::warn!(%error, "cannot remove the rules of network policies");
+    }
+    None
+}
+
+fn start_policies(
+    policies: Option<Arc<Policies>>,
+    network: &Arc<NodeNetwork>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let Some(policies) = policies else { return };
+    let (network, stop) = (Arc::clone(network), stop.clone());
+    let enforce = async move {
+        let leases = network.ready().await.leases();
+        policies.run(leases).await;
+    };
+    tasks.spawn(async move {
+        tokio::select! {
+            () = enforce => {}
+            () = stop.cancelled() => {}
+        }
+    });
 }
 
 fn start_proxy(

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use network::{HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, Protocol, overlay};
+use network::{
+    HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, PodIdentity, Policies, Protocol, overlay,
+};
 use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
@@ -23,23 +25,29 @@ pub struct NodeNetwork {
     node_ip: IpAddr,
     mtu: Option<u32>,
     lock: Arc<HostLock>,
+    /// `None` where network policy is left out.
+    policies: Option<Arc<Policies>>,
     network: watch::Sender<Option<Arc<LocalNetwork>>>,
     /// Held while the network is set up, so that it is set up once.
     setting_up: tokio::sync::Mutex<()>,
 }
 
 impl NodeNetwork {
-    /// A network that waits for its subnet.
+    /// A network that waits for its subnet. Pods get their links after `policies` has put their rules in force.
     ///
     /// # Errors
     /// Where another instance has the network of this host.
-    pub fn new(settings: &NodeSettings) -> Result<NodeNetwork, NetworkError> {
+    pub fn new(
+        settings: &NodeSettings,
+        policies: Option<Arc<Policies>>,
+    ) -> Result<NodeNetwork, NetworkError> {
         Ok(NodeNetwork {
             state_dir: settings.data_dir.join("network"),
             cluster: settings.cluster.clone(),
             node_ip: settings.node_ip(),
             mtu: settings.mtu,
             lock: Arc::new(HostLock::take()?),
+            policies,
             network: watch::Sender::new(None),
             setting_up: tokio::sync::Mutex::default(),
         })
@@ -59,6 +67,33 @@ impl NodeNetwork {
         }
     }
 
+    /// Puts the pod's policies in force for the sandbox, before it has a link.
+    async fn protect(&self, network: &LocalNetwork, request: &NetworkRequest) -> Result<(), CriError> {
+        let Some(policies) = &self.policies else { return Ok(()) };
+        let sandbox = &request.sandbox_id;
+        let addresses =
+            network.reserve(sandbox).map_err(|error| CriError::internal("lease an address", error))?;
+        let pod = PodIdentity {
+            namespace: request.pod.namespace.clone(),
+            name: request.pod.name.clone(),
+            uid: request.pod.uid.clone(),
+        };
+        policies
+            .attach(sandbox, &pod, &addresses)
+            .await
+            .map_err(|error| CriError::internal("put network policies in force", error))
+    }
+
+    /// Takes back what there is of a sandbox. Its rules stand as long as its link, and are gone before somebody else
+    /// gets its addresses.
+    async fn take_back(&self, network: &LocalNetwork, sandbox: &str) -> Result<(), NetworkError> {
+        network.disconnect(sandbox).await?;
+        if let Some(policies) = &self.policies {
+            policies.detach(sandbox);
+        }
+        network.teardown(sandbox).await
+    }
+
     fn current(&self) -> Result<Arc<LocalNetwork>, CriError> {
         let network = self.network.borrow().clone();
         network
@@ -71,18 +106,26 @@ impl PodNetwork for NodeNetwork {
     async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
         let ports: Vec<HostPort> = request.port_mappings.iter().filter_map(host_port).collect();
         let network = self.current()?;
-        let addresses = network.setup(&request.namespace, &request.sandbox_id, &ports).await;
-        addresses.map_err(|error| CriError::internal("set up the pod network", error))
+        let connect = async {
+            self.protect(&network, request).await?;
+            let addresses = network.setup(&request.namespace, &request.sandbox_id, &ports).await;
+            addresses.map_err(|error| CriError::internal("set up the pod network", error))
+        };
+        let connected = connect.await;
+        if connected.is_err()
+            && let Err(error) = self.take_back(&network, &request.sandbox_id).await
+        {
+            tracing::warn!(sandbox = request.sandbox_id, %error, "cannot clean up after a failed set-up");
+        }
+        connected
     }
 
     async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError> {
         // Right after a restart the network is not there yet, and the sandbox's lease would be forgotten: the caller
         // tries again.
         let network = self.current()?;
-        network
-            .teardown(&request.sandbox_id)
-            .await
-            .map_err(|error| CriError::internal("take back the pod network", error))
+        let taken_back = self.take_back(&network, &request.sandbox_id).await;
+        taken_back.map_err(|error| CriError::internal("take back the pod network", error))
     }
 
     fn problem(&self) -> Option<String> {

@@ -28,6 +28,8 @@ pub async fn run(data_dir: &Path) -> anyhow::Result<()> {
     }
     drop(images);
     network::reset(&data_dir.join("network")).await.context("cannot take the pod network back")?;
+    let table = network::PolicyConfig::new("", data_dir).table;
+    network::reset_policies(&table).await.context("cannot remove the rules of network policies")?;
     let table = proxy::ProxyConfig::new("", Vec::new()).table;
     proxy::reset(&table).await.context("cannot remove the rules of Services")?;
     unmount_below(data_dir).context("cannot unmount the pods' volumes")?;

@@ -284,7 +284,7 @@ impl LocalNetwork {
         if let Some(addresses) = self.addresses(sandbox) {
             return Ok(addresses);
         }
-        Ok(self.ipam.lock().lease(sandbox, &[])?.addresses)
+        Ok(self.ipam.lock().lease(sandbox, &[], None)?.addresses)
     }
 
     /// Cuts `sandbox` off, without freeing its addresses; does nothing if it has no link.

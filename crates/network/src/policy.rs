@@ -132,7 +132,7 @@ impl Policies {
 
     /// Enforces policies until it is dropped; must be called once, in the host's network namespace. `leases` are the
     /// sandboxes that are connected already, with their addresses. Rules of a former run stay until the pods and
-    /// policies of the cluster are known.
+    /// policies of the cluster are known. When another program touches the table, it is written afresh.
     pub async fn run(&self, leases: Vec<(String, Vec<IpAddr>)>) {
         task::run(&self.config, &self.informers, &self.mailbox, leases).await;
     }
@@ -170,11 +170,6 @@ impl Policies {
     /// Takes the rules of a sandbox back. Its link is expected to be gone.
     pub fn detach(&self, sandbox: &str) {
         self.mailbox.request(Request::Detach { sandbox: sandbox.to_owned() });
-    }
-
-    /// Writes everything afresh: somebody else changed the rules.
-    pub fn rebuild(&self) {
-        self.mailbox.request(Request::Rebuild);
     }
 
     /// Waits until the informer knows the policies that the namespace has now. Without that, a policy older than the

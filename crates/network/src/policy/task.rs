@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Informers;
-use hostnet::state;
+use hostnet::{nft, state};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use object::ObjectKey;
@@ -31,8 +31,6 @@ pub(crate) enum Request {
     Attach { sandbox: String, pod: PodIdentity, addresses: Vec<IpAddr>, done: oneshot::Sender<()> },
     /// A sandbox is gone.
     Detach { sandbox: String },
-    /// Somebody else changed the rules.
-    Rebuild,
 }
 
 /// What changed since the task last looked: for each object its newest state.
@@ -75,12 +73,13 @@ pub(crate) async fn run(
     let inbox = std::mem::take(&mut *mailbox.inbox.lock());
     enforcer.learn(inbox);
     enforcer.adopt(leases, &config.node_name);
+    let mut watch = open_watch(&config.table);
     let mut retry_after = RETRY_AFTER;
     loop {
         match enforcer.sync().await {
             Ok(()) => {
                 retry_after = RETRY_AFTER;
-                mailbox.changed.notified().await;
+                wait(mailbox, &mut watch, &config.table, &mut enforcer.kernel).await;
             }
             Err(error) => {
                 tracing::error!(error = &*error, "cannot put network policies in force");
@@ -91,6 +90,36 @@ pub(crate) async fn run(
         let inbox = std::mem::take(&mut *mailbox.inbox.lock());
         enforcer.learn(inbox);
     }
+}
+
+/// Waits until there is something to do: news, or a table that another program changed.
+async fn wait(mailbox: &Mailbox, watch: &mut Option<nft::Watch>, table: &str, kernel: &mut Kernel) {
+    let tampered = async {
+        match watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    let change = tokio::select! {
+        () = mailbox.changed.notified() => return,
+        change = tampered => change,
+    };
+    kernel.rebuild();
+    match change {
+        Ok(change) => tracing::warn!("{change} changed the policy rules; they are written afresh"),
+        Err(error) => {
+            tracing::warn!(%error, "lost sight of the policy rules; they are written afresh");
+            *watch = open_watch(table);
+        }
+    }
+}
+
+/// A watch over the table; `None`, and a word about it, where the kernel grants none.
+fn open_watch(table: &str) -> Option<nft::Watch> {
+    let watch = nft::Watch::open(&[("inet", table)]);
+    let unwatched =
+        |error: &io::Error| tracing::warn!(%error, "nobody watches whether others change the policy rules");
+    watch.inspect_err(unwatched).ok()
 }
 
 async fn subscribe(informers: &Informers, mailbox: &Arc<Mailbox>) {
@@ -216,7 +245,6 @@ impl Enforcer {
                     !matches!(request, Request::Attach { sandbox: waiting, .. } if *waiting == sandbox)
                 });
             }
-            Request::Rebuild => self.kernel.rebuild(),
         }
     }
 
