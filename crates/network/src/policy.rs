@@ -53,7 +53,7 @@ mod tracked;
 
 use task::{Mailbox, Request};
 
-/// How long a sandbox waits for its rules. The agent tries again.
+/// How long a sandbox waits for its rules by default. The agent tries again.
 const ATTACH_WITHIN: Duration = Duration::from_secs(10);
 /// How long the policies of the pod's namespace may take to be known.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
@@ -67,6 +67,8 @@ pub struct PolicyConfig {
     pub state_dir: PathBuf,
     /// This node's name, which tells its pods from others.
     pub node_name: String,
+    /// How long a sandbox may wait for its rules.
+    pub attach_within: Duration,
 }
 
 impl PolicyConfig {
@@ -76,6 +78,7 @@ impl PolicyConfig {
             table: "ironhull-policy".to_owned(),
             state_dir: state_dir.into(),
             node_name: node_name.into(),
+            attach_within: ATTACH_WITHIN,
         }
     }
 }
@@ -95,15 +98,14 @@ pub struct PodIdentity {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The pod, its policies, or the kernel's answer did not come in time.
-    #[error(
-        "the network policies of pod {namespace}/{name} are not in force after {} s: {reason}",
-        ATTACH_WITHIN.as_secs()
-    )]
+    #[error("the network policies of pod {namespace}/{name} are not in force after {within:?}: {reason}")]
     Late {
         /// The pod's namespace.
         namespace: String,
         /// The pod's name.
         name: String,
+        /// How long was waited.
+        within: Duration,
         /// What was waited for.
         reason: &'static str,
     },
@@ -148,9 +150,12 @@ impl Policies {
         pod: &PodIdentity,
         addresses: &[IpAddr],
     ) -> Result<(), PolicyError> {
-        let late =
-            |reason| PolicyError::Late { namespace: pod.namespace.clone(), name: pod.name.clone(), reason };
-        let deadline = tokio::time::Instant::now() + ATTACH_WITHIN;
+        let within = self.config.attach_within;
+        let late = |reason| {
+            let PodIdentity { namespace, name, .. } = pod.clone();
+            PolicyError::Late { namespace, name, within, reason }
+        };
+        let deadline = tokio::time::Instant::now() + within;
         self.catch_up(&pod.namespace).await;
         let (done, stands) = oneshot::channel();
         self.mailbox.request(Request::Attach {

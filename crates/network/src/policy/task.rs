@@ -70,9 +70,12 @@ pub(crate) async fn run(
 ) {
     subscribe(informers, mailbox).await;
     let mut enforcer = Enforcer::new(config);
-    let inbox = std::mem::take(&mut *mailbox.inbox.lock());
+    let mut inbox = std::mem::take(&mut *mailbox.inbox.lock());
+    let requests = std::mem::take(&mut inbox.requests);
     enforcer.learn(inbox);
+    // Sandboxes that came meanwhile are not among the leases.
     enforcer.adopt(leases, &config.node_name);
+    requests.into_iter().for_each(|request| enforcer.serve(request));
     let mut watch = open_watch(&config.table);
     let mut retry_after = RETRY_AFTER;
     loop {
