@@ -12,6 +12,7 @@ use crate::registry::Endpoint;
 use crate::user::User;
 
 mod namespace_lifecycle;
+mod node_restriction;
 mod pod_priority;
 mod service_account;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 mod toleration_seconds;
 
 pub use namespace_lifecycle::NamespaceLifecycle;
+pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;
 pub use service_account::ServiceAccountAdmission;
 pub use toleration_seconds::DefaultTolerationSeconds;

@@ -1,4 +1,4 @@
-//! Who may do what: role-based access control, always on.
+//! Who may do what: always on. Nodes are judged by what their pods need ([`node`]), and everybody by roles.
 //!
 //! Roles and bindings are read from the watch cache and compiled into an index by subject, which is made anew
 //! when one of them has changed; a decision then looks at the rules of the user and of the user's groups only.
@@ -17,10 +17,12 @@ use crate::cache::{Collection, Hub};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
 
+pub mod node;
 mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use node::{NodeAuthorizer, NodeCollections};
 pub use rules::{allows_path, allows_resource, covers};
 
 /// What somebody wants to do.
@@ -30,6 +32,15 @@ pub struct Attributes<'a> {
     pub verb: &'a str,
     /// The target.
     pub target: Target<'a>,
+    /// The field selector of a collection; empty for none.
+    pub field_selector: &'a str,
+}
+
+impl<'a> Attributes<'a> {
+    /// A verb on a target.
+    pub fn new(verb: &'a str, target: Target<'a>) -> Attributes<'a> {
+        Attributes { verb, target, field_selector: "" }
+    }
 }
 
 /// What a verb is about.
@@ -65,7 +76,7 @@ impl<'a> From<&'a RequestInfo> for Attributes<'a> {
         } else {
             Target::Path(&info.path)
         };
-        Attributes { verb: &info.verb, target }
+        Attributes { field_selector: &info.field_selector, ..Attributes::new(&info.verb, target) }
     }
 }
 
@@ -74,14 +85,34 @@ impl<'a> From<&'a RequestInfo> for Attributes<'a> {
 pub enum Decision {
     /// Yes, because of this.
     Allowed(String),
-    /// No rule says yes.
-    NoOpinion,
+    /// No rule says yes; why, where there is something to say.
+    NoOpinion(String),
 }
 
 impl Decision {
     /// Whether it is a yes.
     pub fn is_allowed(&self) -> bool {
         matches!(self, Decision::Allowed(_))
+    }
+}
+
+/// Decides: for nodes by what their pods need, then for everybody by roles.
+pub struct Authorizer {
+    /// Decides for nodes.
+    pub node: NodeAuthorizer,
+    /// Decides by roles.
+    pub rbac: Rbac,
+}
+
+impl Authorizer {
+    /// Whether the user may.
+    pub fn authorize(&self, user: &User, what: &Attributes<'_>) -> Decision {
+        let by_node = self.node.authorize(user, what);
+        let Decision::NoOpinion(why) = by_node else { return by_node };
+        match self.rbac.authorize(user, what) {
+            Decision::NoOpinion(other) if other.is_empty() => Decision::NoOpinion(why),
+            by_roles => by_roles,
+        }
     }
 }
 
@@ -151,7 +182,7 @@ impl Rbac {
             .find(|grant| grant.rules.iter().any(|rule| allows(rule, what, grant.namespace.is_some())));
         match granted {
             Some(grant) => Decision::Allowed(format!("RBAC: allowed by {}", grant.binding)),
-            None => Decision::NoOpinion,
+            None => Decision::NoOpinion(String::new()),
         }
     }
 

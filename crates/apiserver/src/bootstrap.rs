@@ -11,8 +11,13 @@ use crate::{ApiServer, Config};
 
 mod policy;
 
+pub use policy::node_rules;
+
 /// Marks what the server keeps up to date.
 const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+
+/// Gave every node what any needs, before there was an authorizer of nodes; older clusters have it.
+const OUTDATED_BINDING: &str = "ironhull:nodes";
 
 /// Makes what is missing.
 ///
@@ -27,6 +32,7 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
     // All at once, so that the store syncs them in few batches.
     let roles = policy::objects().into_iter().map(|(plural, role)| bootstrap.reconcile(plural, role));
     futures::future::try_join_all(roles).await?;
+    bootstrap.remove("rbac.authorization.k8s.io", "clusterrolebindings", OUTDATED_BINDING).await?;
     for (name, number, description) in PRIORITY_CLASSES {
         let class = value!({
             "metadata": {"name": name}, "value": number, "description": description,
@@ -77,6 +83,18 @@ impl Bootstrap<'_> {
             Err(status) if status.code != 409 => Err(status),
             _ => Ok(()),
         }
+    }
+
+    /// Removes an object of the cluster, if it is there.
+    async fn remove(&self, group: &str, plural: &str, name: &str) -> Result<(), Status> {
+        let registry = &self.server.registry;
+        let endpoint =
+            registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, name))?;
+        if endpoint.stored("delete")?.get("", name).is_none() {
+            return Ok(());
+        }
+        let options = crate::options::DeleteOptions::default();
+        registry.delete(endpoint, &self.call("", name), &options).await.map(drop)
     }
 
     /// Makes a role or binding, or adds to it what it lacks.

@@ -9,7 +9,7 @@ use object::Status;
 
 use crate::ApiServer;
 use crate::authn::impersonated;
-use crate::authz::{Attributes, Target};
+use crate::authz::{Attributes, Decision, Target};
 use crate::body::{self, Body};
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
 use crate::options::{DeleteOptions, Query};
@@ -89,7 +89,7 @@ impl ApiServer {
         let Some(other) = impersonated(headers)? else { return Ok(user) };
         let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
             let target = Target::Resource { group, resource, subresource, namespace, name };
-            if self.authorizer.authorize(&user, &Attributes { verb: "impersonate", target }).is_allowed() {
+            if self.authorizer.authorize(&user, &Attributes::new("impersonate", target)).is_allowed() {
                 return Ok(());
             }
             let why = format!(
@@ -123,9 +123,10 @@ impl ApiServer {
     /// # Errors
     /// 403 in upstream's words.
     pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
-        if self.authorizer.authorize(user, &Attributes::from(info)).is_allowed() {
-            return Ok(());
-        }
+        let reason = match self.authorizer.authorize(user, &Attributes::from(info)) {
+            Decision::Allowed(_) => return Ok(()),
+            Decision::NoOpinion(reason) => reason,
+        };
         if !info.is_resource {
             let message = format!("User {:?} cannot {} path {:?}", user.name, info.verb, info.path);
             return Err(Status::forbidden("", "", "", &message));
@@ -134,13 +135,17 @@ impl ApiServer {
             ("", _) | (_, "namespaces") => "at the cluster scope".to_owned(),
             (namespace, _) => format!("in the namespace {namespace:?}"),
         };
-        let why = format!(
+        let mut why = format!(
             "User {:?} cannot {} resource {:?} in API group {:?} {scope}",
             user.name,
             info.verb,
             info.resource_path(),
             info.group
         );
+        if !reason.is_empty() {
+            why.push_str(": ");
+            why.push_str(&reason);
+        }
         // The object that is named is the resource's, also where a part of it was asked for.
         Err(Status::forbidden(&info.group, &info.resource, &info.name, &why))
     }

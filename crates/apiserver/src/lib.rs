@@ -39,9 +39,12 @@ pub mod testing;
 pub mod tokens;
 pub mod user;
 
-use admission::{Chain, DefaultTolerationSeconds, NamespaceLifecycle, PodPriority, ServiceAccountAdmission};
+use admission::{
+    Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, PodPriority,
+    ServiceAccountAdmission,
+};
 use authn::Authenticator;
-use authz::Rbac;
+use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError, Subject};
@@ -106,7 +109,7 @@ pub struct ApiServer {
     /// Tells who asks.
     pub authenticator: Authenticator,
     /// Tells who may.
-    pub authorizer: Rbac,
+    pub authorizer: Authorizer,
     /// The certificate authorities.
     pub pki: Arc<Pki>,
     /// The way to nodes and pods.
@@ -144,13 +147,21 @@ impl ApiServer {
         let registry = Arc::new(registry);
         hub.start().await?;
         let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
-        let authorizer = Rbac::new(
+        let rbac = Rbac::new(
             Arc::clone(&hub),
             collection("roles")?,
             collection("clusterroles")?,
             collection("rolebindings")?,
             collection("clusterrolebindings")?,
         );
+        let of_nodes = NodeCollections {
+            pods: collection("pods")?,
+            volumes: collection("persistentvolumes")?,
+            attachments: collection("volumeattachments")?,
+            slices: collection("resourceslices")?,
+        };
+        let node = NodeAuthorizer::new(of_nodes, bootstrap::node_rules());
+        let authorizer = Authorizer { node, rbac };
         let kubelet_client = Subject {
             common_name: "kube-apiserver-kubelet-client".into(),
             organizations: vec![user::GROUP_MASTERS.into()],
@@ -182,6 +193,7 @@ fn admission_chain(registry: &Registry) -> Result<Chain, StartError> {
             accounts: collection("serviceaccounts")?,
             clock: registry.clock.clone(),
         }),
+        Arc::new(NodeRestriction { pods: collection("pods")?, nodes: collection("minions")? }),
         Arc::new(PodPriority { hub: hub(), classes: collection("priorityclasses")? }),
         Arc::new(DefaultTolerationSeconds),
     ]))

@@ -142,7 +142,7 @@ impl ApiServer {
                 namespace: &info.namespace,
                 name: &info.name,
             };
-            if !self.authorizer.authorize(user, &Attributes { verb: "create", target }).is_allowed() {
+            if !self.authorizer.authorize(user, &Attributes::new("create", target)).is_allowed() {
                 return Err(self
                     .authorize(user, &RequestInfo { verb: "create".into(), ..info.clone() })
                     .err()

@@ -303,6 +303,19 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
+/// The common name that a signing request (PEM) asks for; `None` where the text is no request.
+pub fn request_common_name(pem: &[u8]) -> Option<String> {
+    use x509_parser::prelude::FromDer;
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+    if block.label != "CERTIFICATE REQUEST" {
+        return None;
+    }
+    let (_, request) =
+        x509_parser::certification_request::X509CertificationRequest::from_der(&block.contents).ok()?;
+    let name = request.certification_request_info.subject.iter_common_name().last();
+    Some(name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+}
+
 fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);

@@ -28,6 +28,8 @@ pub struct RequestInfo {
     pub name: String,
     /// What follows the subresource (for proxies), without a leading slash.
     pub rest: String,
+    /// The field selector of a collection; empty for none.
+    pub field_selector: String,
 }
 
 impl RequestInfo {
@@ -73,6 +75,10 @@ impl RequestInfo {
             info.verb = Cow::Borrowed("watch");
         }
         info.place(parts);
+        if info.name.is_empty() {
+            let selector = query_pairs(query).find(|(key, _)| key == "fieldSelector");
+            info.field_selector = selector.map(|(_, selector)| selector.into_owned()).unwrap_or_default();
+        }
         info.settle_verb(method, query, by_prefix);
         info
     }

@@ -5,6 +5,7 @@
 //! a controller is bound to the user `system:kube-controller-manager` too, as whom all controllers of this
 //! process run.
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::{Value, value};
 
 use self::controllers::CONTROLLERS;
@@ -94,8 +95,6 @@ const BINDINGS: &[(&str, &str, &[Subject])] = &[
     ("ironhull:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[Subject::Group("system:bootstrappers")]),
     ("ironhull:node-autoapprove-rotation", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[Subject::Group("system:nodes")]),
     ("ironhull:node-bootstrap", "system:node-bootstrapper", &[Subject::Group("system:bootstrappers")]),
-    // Until an authorizer limits each node to what its pods need.
-    ("ironhull:nodes", "system:node", &[Subject::Group("system:nodes")]),
     ("ironhull:proxy", "ironhull:network", &[Subject::User("system:kube-proxy")]),
     ("system:basic-user", "system:basic-user", &[Subject::Group("system:authenticated")]),
     ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery", &[Subject::Group("system:serviceaccounts")]),
@@ -110,6 +109,23 @@ const BINDINGS: &[(&str, &str, &[Subject])] = &[
     ("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", &[Subject::Group("system:serviceaccounts")]),
     ("system:volume-scheduler", "system:volume-scheduler", &[Subject::User("system:kube-scheduler")]),
 ];
+
+/// What every node may, as far as that does not depend on its pods.
+pub fn node_rules() -> Vec<PolicyRule> {
+    let strings = |text: &'static str| -> Vec<String> {
+        text.split_whitespace().map(|word| if word == "core" { "" } else { word }.to_owned()).collect()
+    };
+    let rule = |rule: &Rule| match rule {
+        Rule::On { verbs, groups, resources, .. } => Some(PolicyRule {
+            verbs: strings(verbs),
+            api_groups: Some(strings(groups)),
+            resources: Some(strings(resources)),
+            ..PolicyRule::default()
+        }),
+        Rule::Paths(_) | Rule::AllPaths => None,
+    };
+    roles::NODE.iter().filter_map(rule).collect()
+}
 
 /// The roles and bindings, each with its resource.
 pub(super) fn objects() -> Vec<(&'static str, Value)> {

@@ -164,8 +164,14 @@ impl Collection {
         (snapshot, Watcher::new(Arc::clone(self), next, self.changed.subscribe()))
     }
 
+    /// All objects, and the position in the log of the first change after them.
+    pub(crate) fn start(&self) -> (OrdMap<Arc<str>, Versioned>, u64) {
+        let state = self.state.read();
+        (state.objects.clone(), state.log_start + state.log.len() as u64)
+    }
+
     /// The changes from a position in the log, some at a time; `None` where the log has moved past it.
-    pub(super) fn changes_from(&self, position: u64, max: usize) -> Option<Vec<Arc<Change>>> {
+    pub(crate) fn changes_from(&self, position: u64, max: usize) -> Option<Vec<Arc<Change>>> {
         let state = self.state.read();
         let skipped = usize::try_from(position.checked_sub(state.log_start)?).ok()?;
         Some(state.log.iter().skip(skipped).take(max).cloned().collect())

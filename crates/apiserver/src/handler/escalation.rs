@@ -33,7 +33,7 @@ impl ApiServer {
             }
             _ => {
                 let reference: RoleRef = object::from_value(object.get("roleRef")).map_err(malformed)?;
-                let rules = self.authorizer.rules_of_role(&reference, call.namespace);
+                let rules = self.authorizer.rbac.rules_of_role(&reference, call.namespace);
                 let plural = if reference.kind == "ClusterRole" { "clusterroles" } else { "roles" };
                 if self.may(call, "bind", plural, &reference.name) {
                     return Ok(());
@@ -45,7 +45,7 @@ impl ApiServer {
         if verb == "escalate" && self.may(call, verb, &def.plural, object.str_at("metadata.name")) {
             return Ok(());
         }
-        let owned = self.authorizer.rules_of(call.user, call.namespace);
+        let owned = self.authorizer.rbac.rules_of(call.user, call.namespace);
         let missing: Vec<&PolicyRule> = wanted.iter().filter(|rule| !covers(&owned, rule)).collect();
         if missing.is_empty() {
             return Ok(());
@@ -63,7 +63,7 @@ impl ApiServer {
     fn may(&self, call: &Call<'_>, verb: &str, resource: &str, name: &str) -> bool {
         let group = "rbac.authorization.k8s.io";
         let target = Target::Resource { group, resource, subresource: "", namespace: call.namespace, name };
-        self.authorizer.authorize(call.user, &Attributes { verb, target }).is_allowed()
+        self.authorizer.authorize(call.user, &Attributes::new(verb, target)).is_allowed()
     }
 }
 

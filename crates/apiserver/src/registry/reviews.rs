@@ -5,13 +5,13 @@ use object::{Status, Value, value};
 
 use super::{Answer, AnswerBody, Call, Endpoint};
 use crate::authn::Authenticator;
-use crate::authz::{Attributes, Decision, Rbac, Target};
+use crate::authz::{Attributes, Authorizer, Decision, Target};
 use crate::user::User;
 
 /// What reviews are answered with.
 pub struct Reviewer<'a> {
     /// Decides.
-    pub authorizer: &'a Rbac,
+    pub authorizer: &'a Authorizer,
     /// Knows tokens.
     pub authenticator: &'a Authenticator,
 }
@@ -47,7 +47,7 @@ impl Reviewer<'_> {
                 if namespace.is_empty() {
                     return Err(Status::bad_request("no namespace on request"));
                 }
-                rules(&self.authorizer.rules_of(call.user, namespace))
+                rules(&self.authorizer.rbac.rules_of(call.user, namespace))
             }
             other => return Err(Status::method_not_supported(&endpoint.def.group, other, "create")),
         };
@@ -92,12 +92,33 @@ impl Reviewer<'_> {
                 ));
             }
         };
-        Ok(match self.authorizer.authorize(user, &Attributes { verb, target }) {
+        let field_selector = selector(resource.get("fieldSelector"));
+        let what = Attributes { field_selector: &field_selector, ..Attributes::new(verb, target) };
+        Ok(match self.authorizer.authorize(user, &what) {
             Decision::Allowed(reason) if reason.is_empty() => value!({"allowed": true}),
             Decision::Allowed(reason) => value!({"allowed": true, "reason": reason}),
-            Decision::NoOpinion => value!({"allowed": false}),
+            Decision::NoOpinion(reason) if reason.is_empty() => value!({"allowed": false}),
+            Decision::NoOpinion(reason) => value!({"allowed": false, "reason": reason}),
         })
     }
+}
+
+/// The field selector of a question, as a request would have it.
+fn selector(selector: &Value) -> String {
+    let raw = selector.str_at("rawSelector");
+    if !raw.is_empty() {
+        return raw.to_owned();
+    }
+    let terms = selector.get("requirements").items().filter_map(|requirement| {
+        let mut values = requirement.get("values").items();
+        match (requirement.str_at("operator"), values.next(), values.next()) {
+            ("In", Some(value), None) => {
+                Some(format!("{}={}", requirement.str_at("key"), value.as_str().unwrap_or_default()))
+            }
+            _ => None,
+        }
+    });
+    terms.collect::<Vec<_>>().join(",")
 }
 
 fn subject(spec: &Value) -> Result<User, Status> {

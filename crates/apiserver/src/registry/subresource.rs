@@ -5,6 +5,7 @@ use object::{Status, Value, field, value};
 
 use super::update::Part;
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
+use crate::admission::Operation;
 use crate::options::DeleteOptions;
 use crate::tokens::{Bound, TokenRequest, TokenSigner};
 
@@ -110,6 +111,7 @@ impl Registry {
         if !name.is_empty() && name != call.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
+        self.admission.validate(&call.attributes(Operation::Create, pods), eviction, &Value::Null).await?;
         let body = eviction.get("deleteOptions");
         let query = crate::options::Query { dry_run: call.dry_run, ..Default::default() };
         let options = DeleteOptions::read(&query, (!body.is_null()).then_some(body))?;
@@ -213,6 +215,7 @@ impl Registry {
                 field::Error::invalid(&path, seconds, "may not specify a duration larger than 2^32 seconds");
             return Err(invalid(error.into()));
         }
+        self.admission.validate(&call.attributes(Operation::Create, endpoint), request, &Value::Null).await?;
         let bound = self.bound_object(call, request.at("spec.boundObjectRef")).await?;
         let audiences = request.at("spec.audiences").items().filter_map(Value::as_str).map(str::to_owned);
         let token = TokenRequest {

@@ -174,7 +174,7 @@ pub(super) static ROLES: &[Role] = &[
 
 /// What a node's agent does.
 #[rustfmt::skip]
-const NODE: &[Rule] = &[
+pub(super) const NODE: &[Rule] = &[
     on("create", "authentication.k8s.io", "tokenreviews"),
     on("create", "authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews"),
     on(READ, "core", "services"),
