@@ -38,6 +38,8 @@ mod redis;
 mod service_networks;
 #[path = "cluster/services.rs"]
 mod services;
+#[path = "cluster/services_hosts.rs"]
+mod services_hosts;
 #[path = "cluster/support.rs"]
 mod support;
 
@@ -59,6 +61,7 @@ fn main() {
         commands::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
+        services_hosts::trials(),
         kube_rs::trials(&shared),
         bad_pods::trials(&shared),
         dns::trials(&shared),

@@ -1,7 +1,8 @@
 //! Measures the proxy with many services, in a network namespace of its own (needs root).
 //!
-//! `cargo run --release -p proxy --example scale -- [SERVICES]`: 10,000 services with three endpoints each if no number is
-//! given. Prints the time to load them all, and of single endpoint changes.
+//! `cargo run --release -p proxy --example scale -- [SERVICES]...`: 100, 1,000 and 10,000 services with three endpoints
+//! each if no numbers are given. Prints the time to load them all, to write them afresh, and of single endpoint
+//! changes, which must not grow with the number, and what the process holds in memory.
 
 use std::sync::Arc;
 
@@ -47,7 +48,11 @@ async fn measure(services: usize) -> Result<(), hostnet::nft::NftError> {
     }
     let start = Instant::now();
     proxier.sync().await?;
-    println!("load {services} services: {:.0?}", start.elapsed());
+    println!("{services} services: loaded in {:.0?}", start.elapsed());
+    proxier.invalidate();
+    let start = Instant::now();
+    proxier.sync().await?;
+    println!("  written afresh in {:.0?}; resident memory {}", start.elapsed(), resident());
     for (name, endpoints) in [("add", 4), ("remove", 3), ("remove all", 0), ("add all", 3)] {
         let mut times = Vec::new();
         for round in 0..10 {
@@ -57,12 +62,26 @@ async fn measure(services: usize) -> Result<(), hostnet::nft::NftError> {
             times.push(start.elapsed());
         }
         times.sort_unstable();
-        println!("endpoint change, {name}: median {:.1?}, worst {:.1?}", times[5], times[9]);
+        println!("  endpoint change, {name}: median {:.1?}, worst {:.1?}", times[5], times[9]);
     }
     Ok(())
 }
 
+/// The resident memory of this process, as the kernel writes it.
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.map_or("unknown".to_owned(), |line| line.trim().to_owned())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let services = std::env::args().nth(1).map_or(Ok(10_000), |text| text.parse())?;
-    Ok(NetNs::create()?.block_on(|| measure(services))??)
+    let numbers = std::env::args().skip(1).map(|text| text.parse());
+    let mut services = numbers.collect::<Result<Vec<usize>, _>>()?;
+    if services.is_empty() {
+        services = vec![100, 1_000, 10_000];
+    }
+    for services in services {
+        NetNs::create()?.block_on(|| measure(services))??;
+    }
+    Ok(())
 }

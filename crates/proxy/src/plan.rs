@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::endpoints::{Choice, Place, Target, choose, keep_positions, local_ready};
 use crate::health::Check;
@@ -14,8 +15,15 @@ use crate::rules::{Family, Front, OwnChain, OwnKind, Pick, Protocol, Slot, Value
 /// Upstream's `DefaultClientIPServiceAffinitySeconds`.
 const AFFINITY_SECONDS_DEFAULT: i32 = 10_800;
 
-/// The label that gives a Service to another proxy (KEP-2447).
-const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// Labels that take a Service or a slice out of this proxy's hands: it is another proxy's (KEP-2447), or has no
+/// address.
+const FOREIGN_LABELS: [&str; 2] =
+    ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
+/// Whether an object with these labels is none of this proxy's business, whatever else it says.
+pub(crate) fn is_foreign(meta: &ObjectMeta) -> bool {
+    meta.labels.as_ref().is_some_and(|labels| FOREIGN_LABELS.iter().any(|label| labels.contains_key(*label)))
+}
 
 /// What the kernel needs for one Service.
 #[derive(Debug, Default)]
@@ -104,10 +112,10 @@ fn check(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>, plac
 
 /// Headless services are DNS's business alone, and external names too.
 fn is_ours(service: &Service, spec: &ServiceSpec) -> bool {
-    let labelled =
-        service.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(PROXY_NAME_LABEL));
     let address = spec.cluster_ip.as_deref().unwrap_or_default();
-    !labelled && spec.type_.as_deref() != Some("ExternalName") && !matches!(address, "" | "None")
+    !is_foreign(&service.metadata)
+        && spec.type_.as_deref() != Some("ExternalName")
+        && !matches!(address, "" | "None")
 }
 
 /// The addresses in `texts` of one family; others are passed over.

@@ -13,7 +13,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use crate::conntrack;
 use crate::endpoints::{Place, Target};
 use crate::health::Check;
-use crate::plan::{Memory, Numbers, Plan, plan};
+use crate::plan::{Memory, Numbers, Plan, is_foreign, plan};
 use crate::rules::{self, Family, Front, Networks, Pick, Slot, Value};
 
 /// The label of an EndpointSlice that names its Service.
@@ -152,6 +152,7 @@ impl Proxier {
 
     /// Notes the new state of an EndpointSlice; `None` if it is gone.
     pub fn endpoint_slice_changed(&mut self, key: &ServiceKey, slice: Option<Arc<EndpointSlice>>) {
+        let slice = slice.filter(|slice| !is_foreign(&slice.metadata));
         let labels = slice.as_ref().and_then(|slice| slice.metadata.labels.as_ref());
         let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL));
         let now = service.map(|name| ServiceKey::new(&key.namespace, name));

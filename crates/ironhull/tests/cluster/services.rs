@@ -256,7 +256,8 @@ fn should_mirror_custom_endpoints(namespace: &Namespace) {
 }
 
 /// "[sig-network] EndpointSlice should support a Service with multiple endpoint IPs specified in multiple
-/// EndpointSlices [Conformance]", and "... with multiple ports specified in multiple EndpointSlices [Conformance]".
+/// EndpointSlices [Conformance]", "... with multiple ports specified in multiple EndpointSlices [Conformance]", and
+/// "[sig-network] EndpointSlice should support creating EndpointSlice API operations [Conformance]".
 fn should_support_hand_made_slices(namespace: &Namespace) {
     start_pods(namespace);
     namespace.apply(
@@ -273,6 +274,14 @@ fn should_support_hand_made_slices(namespace: &Namespace) {
     }
     assert_eq!(answered(namespace, "made", "81"), "one");
     assert_eq!(answered(namespace, "made", "82"), "two");
+    namespace.run(&["label", "endpointslices", "--all", "of=made"]);
+    let patch = r#"{"endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": false}}]}"#;
+    namespace.run(&["patch", "endpointslice", "made-b", "-p", patch]);
+    assert_eq!(namespace.field("endpointslice/made-b", ".endpoints[0].conditions.ready"), "false");
+    let all = namespace.run(&["get", "endpointslices", "-A", "-l", "of=made", "-o", "name"]);
+    assert_eq!(all.lines().count(), 2, "{all}");
+    namespace.run(&["delete", "endpointslices", "-l", "of=made"]);
+    until_endpoints(namespace, "made", &[]);
 }
 
 /// "[sig-network] Proxy version v1 A set of valid responses are returned for both pod and service Proxy
@@ -295,6 +304,12 @@ fn should_proxy_through_the_api_server(namespace: &Namespace) {
         let text = namespace.run(&["get", "--raw", &format!("{base}/{path}")]);
         assert!(text.contains("version 1"), "{path}: {text}");
     }
+    for verb in ["create", "replace"] {
+        let path = format!("{base}/services/http:web:80/proxy/some/path");
+        let raw = namespace.cluster.server.kubectl_with_input(&[verb, "--raw", &path, "-f", "-"], "{}");
+        assert!(raw.as_ref().is_ok_and(|text| text.contains("version 1")), "{verb}: {raw:?}");
+    }
+    namespace.run(&["delete", "--raw", &format!("{base}/pods/one/proxy/some/path")]);
 }
 
 /// "[sig-network] Service endpoints latency should not be very high [Conformance]": twenty seconds for a hundred

@@ -228,3 +228,29 @@ fn balancers_are_told_of_ready_endpoints_of_this_node_once_each() {
     proxier.service_changed(&web(), spec("Cluster"));
     assert_eq!(told(&mut proxier), [None]);
 }
+
+#[test]
+fn what_is_labelled_as_another_proxys_is_left_alone() {
+    for label in ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"] {
+        let mut proxier = started();
+        let labelled = |service: &Arc<Service>| {
+            let mut labelled = Service::clone(service);
+            labelled.metadata.labels = Some([(label.to_owned(), String::new())].into());
+            Some(Arc::new(labelled))
+        };
+        let plain = service(json!({})).unwrap();
+        proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &[("10.42.0.2", "here", "ready")]));
+        proxier.service_changed(&web(), labelled(&plain));
+        assert_eq!(step(&mut proxier), "");
+        proxier.service_changed(&web(), Some(Arc::clone(&plain)));
+        assert!(step(&mut proxier).contains("add element ip ironhull-services services"));
+        proxier.service_changed(&web(), labelled(&plain));
+        assert!(step(&mut proxier).contains("delete element ip ironhull-services services"));
+        // Of a Service of ours, slices of others do not count.
+        proxier.service_changed(&web(), Some(plain));
+        let mut foreign = EndpointSlice::clone(&slice("TCP", &[("10.42.0.3", "here", "ready")]).unwrap());
+        foreign.metadata.labels.as_mut().unwrap().insert(label.to_owned(), String::new());
+        proxier.endpoint_slice_changed(&web_slice(), Some(Arc::new(foreign)));
+        assert!(step(&mut proxier).contains("add element ip ironhull-services refused_services"));
+    }
+}
