@@ -5,7 +5,7 @@
 //! - Each Service of type LoadBalancer with `externalTrafficPolicy: Local` has a port of its own, where balancers learn
 //!   whether this node has endpoints of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -133,16 +133,32 @@ pub(crate) struct Checks {
     recorder: Recorder,
     node_name: String,
     serving: HashMap<ServiceKey, (u16, Arc<AtomicUsize>, Serving)>,
+    /// Checks whose port somebody else had.
+    failed: BTreeMap<ServiceKey, Check>,
 }
 
 impl Checks {
     pub(crate) fn new(health: Arc<Health>, recorder: Recorder, node_name: &str) -> Checks {
-        Checks { health, recorder, node_name: node_name.to_owned(), serving: HashMap::new() }
+        Checks {
+            health,
+            recorder,
+            node_name: node_name.to_owned(),
+            serving: HashMap::new(),
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a port was taken, and [`Checks::change`] should be called again, also without changes.
+    pub(crate) fn should_retry(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     /// Follows changes, with `None` for Services without a check. Ports are let go before others are taken, as a port
     /// may go from one Service to another.
     pub(crate) async fn change(&mut self, changes: Vec<(ServiceKey, Option<Check>)>) {
+        let failed = std::mem::take(&mut self.failed).into_iter().map(|(key, check)| (key, Some(check)));
+        // What is new about a Service counts.
+        let changes: BTreeMap<ServiceKey, Option<Check>> = failed.chain(changes).collect();
         for (key, check) in &changes {
             let port = check.map(|check| check.port);
             if self.serving.get(key).is_some_and(|(present, ..)| Some(*present) != port) {
@@ -161,7 +177,10 @@ impl Checks {
                 serve(port, move |_| Some(answer(&service, asked.load(Ordering::Relaxed), &health))).await;
             match serving {
                 Ok(serving) => drop(self.serving.insert(key, (port, count, serving))),
-                Err(error) => self.tell(&key, port, &error),
+                Err(error) => {
+                    self.tell(&key, port, &error);
+                    self.failed.insert(key, Check { port, endpoints });
+                }
             }
         }
     }

@@ -75,6 +75,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
         health.written();
         tokio::select! {
             () = mailbox.changed.notified() => {}
+            () = tokio::time::sleep(RETRY_AFTER_MAX), if checks.should_retry() => {}
             change = tampered(&mut watch) => match change {
                 Ok(change) => {
                     tracing::warn!("{change} changed the service rules; they are written afresh");

@@ -80,7 +80,7 @@ fn a_port_that_is_taken_is_told() {
         let server = MemoryServer::new(Clock::system());
         let health = Arc::new(Health::new(Clock::system()));
         let recorder = Recorder::start(server.client(), "kube-proxy", "here");
-        let _taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 31000)).await.unwrap();
+        let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 31000)).await.unwrap();
         let mut checks = Checks::new(health, recorder, "here");
         checks
             .change(vec![(ServiceKey::new("default", "web"), Some(Check { port: 31000, endpoints: 1 }))])
@@ -96,5 +96,10 @@ fn a_port_that_is_taken_is_told() {
         let event = tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
         assert_eq!(event.reason.as_deref(), Some("FailedToStartServiceHealthcheck"));
         assert_eq!(event.involved_object.name.as_deref(), Some("web"));
+        drop(taken);
+        assert!(checks.should_retry());
+        checks.change(Vec::new()).await;
+        assert!(!checks.should_retry());
+        assert_eq!(get(31000, "/").await.unwrap().0, 200);
     });
 }
