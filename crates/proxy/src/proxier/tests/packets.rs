@@ -410,3 +410,50 @@ fn receive(socket: &OwnedFd) -> Vec<u8> {
     let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("a packet comes");
     buffer[..length].to_vec()
 }
+
+#[test]
+fn a_service_may_have_hundreds_of_ports() {
+    let cluster = Cluster::new();
+    let mut proxier = Proxier::new(&config());
+    let port = |number: u16| json!({"name": format!("p{number}"), "port": 1000 + number, "nodePort": 30000 + number});
+    let ports: Vec<_> = (0..250).map(port).collect();
+    proxier.service_changed(&web(), service(json!({"type": "NodePort", "ports": ports})));
+    let mut of_all = EndpointSlice::clone(&slice("TCP", &ALL).unwrap());
+    let ports: Vec<_> = (0..250).map(|number| json!({"name": format!("p{number}"), "port": 80})).collect();
+    of_all.ports = serde_json::from_value(json!(ports)).unwrap();
+    proxier.endpoint_slice_changed(&web_slice(), Some(Arc::new(of_all)));
+    cluster.apply(&mut proxier);
+    for address in ["10.43.0.5:1000", "10.43.0.5:1249", "192.0.2.1:30000", "192.0.2.1:30249"] {
+        assert!(ask(&cluster.outside, address).is_ok(), "{address}");
+    }
+    assert_eq!(ask(&cluster.pods[0], "10.43.0.5:1250"), Err(io::ErrorKind::ConnectionRefused));
+    proxier.service_changed(&web(), None);
+    cluster.apply(&mut proxier);
+    assert!(proxier.elements.all().is_empty());
+}
+
+/// A UDP client that began before the Service had an endpoint is led to the first that comes.
+#[test]
+fn udp_flows_from_before_an_endpoint_find_it() {
+    let cluster = Cluster::new();
+    let spec = json!({
+        "ports": [{"port": 80, "protocol": "UDP"}], "externalIPs": ["198.51.100.1"],
+    });
+    let mut proxier = Proxier::new(&config());
+    cluster.apply(&mut proxier);
+    let address: SocketAddr = "198.51.100.1:80".parse().unwrap();
+    let send = || async {
+        let socket = UdpSocket::bind("0.0.0.0:5555").await.unwrap();
+        assert!(ask_udp_from(&socket, address).await.is_err(), "nobody serves yet");
+        socket.into_std().unwrap()
+    };
+    let socket = cluster.pods[2].block_on(send).unwrap();
+    proxier.service_changed(&web(), service(spec));
+    proxier.endpoint_slice_changed(&web_slice(), slice("UDP", &ALL[..1]));
+    cluster.apply(&mut proxier);
+    let again = || async {
+        let socket = UdpSocket::from_std(socket).unwrap();
+        ask_udp_from(&socket, address).await.unwrap()
+    };
+    assert!(cluster.pods[2].block_on(again).unwrap().starts_with("0 "));
+}
