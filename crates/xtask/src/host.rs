@@ -21,7 +21,7 @@ const FOR_UP: [(&str, &str); 5] = [
 const FOR_BENCH: [(&str, &str); 1] = [("dnsmasq-base", "/usr/sbin/dnsmasq")];
 
 /// Debian packages for the tests.
-const FOR_TESTS: [(&str, &str); 11] = [
+const FOR_TESTS: [(&str, &str); 12] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("busybox-static", "/bin/busybox"),
     ("nginx-light", "/usr/sbin/nginx"),
@@ -33,6 +33,7 @@ const FOR_TESTS: [(&str, &str); 11] = [
     ("procps", "/usr/bin/ps"),
     ("hostname", "/usr/bin/hostname"),
     ("dnsmasq-base", "/usr/sbin/dnsmasq"),
+    ("bind9-dnsutils", "/usr/bin/dig"),
 ];
 
 /// The package of PyPI that carries kubectl and helm.

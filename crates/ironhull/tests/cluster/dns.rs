@@ -17,6 +17,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("should_support_configurable_name_servers", should_support_configurable_name_servers),
         trial("the_service_is_as_it_should_be", the_service_is_as_it_should_be),
         trial("names_of_other_servers", names_of_other_servers),
+        trial("dig_gets_what_it_asks_for", dig_gets_what_it_asks_for),
     ]
 }
 
@@ -284,4 +285,68 @@ fn names_of_other_servers(namespace: &Namespace) {
     resolves(namespace, "ftp.corp.test", &["Address: 192.0.2.20\n"]);
     namespace.run(&["-n", "kube-system", "delete", "configmap", "kube-dns"]);
     resolves(namespace, "gopher.corp.test", &["Address: 192.0.2.10\n"]);
+}
+
+/// The protocol as the common tool speaks it: transports, sizes, types, classes and what is not served.
+fn dig_gets_what_it_asks_for(namespace: &Namespace) {
+    let host = namespace.cluster.host();
+    let dig = |arguments: &str| {
+        let mut dig = host.command("dig");
+        dig.args(["@10.43.0.10", "+tries=1", "+time=5"]).args(arguments.split(' '));
+        // It fails for transfers that are refused, and says so.
+        let output = dig.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let name = "kubernetes.default.svc.cluster.local";
+    namespace.until("the first answer", || match dig(&format!("+short {name}")) {
+        answer if answer == "10.43.0.1\n" => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(dig(&format!("+tcp +short {name}")), "10.43.0.1\n");
+    assert_eq!(dig("+short -x 10.43.0.1"), format!("{name}.\n"));
+    assert_eq!(dig(&format!("+short {name} SRV")), format!("0 100 443 {name}.\n"));
+    assert_eq!(dig("+short dns-version.cluster.local TXT"), "\"1.1.0\"\n");
+    // Each question of a connection, one after the other.
+    let two = dig(&format!("+tcp +keepopen +short {name} dns-version.cluster.local TXT"));
+    assert_eq!(two, "10.43.0.1\n\"1.1.0\"\n");
+    for (arguments, expected) in [
+        // The spelling of the question, and flags.
+        (
+            "+noall +answer KUBERNETES.Default.svc.cluster.LOCAL",
+            "KUBERNETES.Default.svc.cluster.LOCAL. 5 IN A",
+        ),
+        (name, "flags: qr aa rd ra; QUERY: 1, ANSWER: 1"),
+        (&format!("{name} AAAA"), "status: NOERROR"),
+        (&format!("{name} AAAA"), "hostmaster.cluster.local."),
+        (&format!("{name} ANY"), "status: NOERROR"),
+        (&format!("{name} TYPE65400"), "status: NOERROR"),
+        ("no.such.name.cluster.local", "status: NXDOMAIN"),
+        ("cluster.local SOA", "ns.dns.cluster.local. hostmaster.cluster.local."),
+        (&format!("+dnssec {name}"), "flags: do; udp: 1232"),
+        (&format!("+ednsopt=65001:abcd +bufsize=900 {name}"), "udp: 1232"),
+        (&format!("+edns=1 +noednsnegotiation {name}"), "status: BADVERS"),
+        ("version.bind CH TXT", "status: REFUSED"),
+        (&format!("+opcode=notify {name}"), "status: NOTIMP"),
+        (&format!("+opcode=update {name}"), "status: NOTIMP"),
+        ("cluster.local AXFR", "; Transfer failed."),
+    ] {
+        let answer = dig(arguments);
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&answer).contains(expected), "dig {arguments}: {answer}");
+    }
+    // More than a datagram holds.
+    let addresses: Vec<String> = (1..=100).map(|n| format!("{{addresses: [198.18.0.{n}]}}")).collect();
+    namespace.apply(&format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: many}}\nspec: {{clusterIP: None, ports: [{{port: 80}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nports: [{{port: 80}}]\n\
+         metadata: {{name: many-1, labels: {{kubernetes.io/service-name: many}}}}\nendpoints: [{}]\n",
+        addresses.join(", ")
+    ));
+    let many = format!("many.{}.svc.cluster.local", namespace.name);
+    namespace.until("all addresses, by TCP after a cut answer", || {
+        let answer = dig(&format!("+short {many}"));
+        if answer.lines().count() == 100 { Ok(()) } else { Err(answer) }
+    });
+    let cut = dig(&format!("+ignore +bufsize=512 {many}"));
+    assert!(cut.contains("flags: qr aa tc rd ra;"), "{cut}");
 }
