@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::ClusterSettings;
@@ -27,6 +28,8 @@ pub struct NodeSettings {
     pub node_ips: Vec<IpAddr>,
     /// The port of the node's own API.
     pub kubelet_port: u16,
+    /// Where networks of other programs are configured and their plugins are, if such a network is used.
+    pub cni: Option<(PathBuf, Vec<PathBuf>)>,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
     /// What is left out.
@@ -96,11 +99,18 @@ impl NodeSettings {
         disabled: Vec<String>,
         cluster: ClusterSettings,
     ) -> anyhow::Result<NodeSettings> {
+        ensure!(
+            flags.cni_conf_dir.is_none() || cluster.backend == BackendType::None,
+            "--cni-conf-dir goes with --flannel-backend none, and the cluster has {}: a CNI network routes between nodes \
+             itself",
+            cluster.backend
+        );
         Ok(NodeSettings {
             data_dir,
             node_name: node_name(&flags)?,
             node_ips: node_ips(&flags, &cluster)?,
             kubelet_port: flags.kubelet_port,
+            cni: flags.cni_conf_dir.map(|directory| (directory, flags.cni_bin_dirs)),
             mtu: flags.mtu,
             disabled,
             cluster,

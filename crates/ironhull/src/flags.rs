@@ -139,6 +139,17 @@ pub struct NodeFlags {
     /// The port of the node's own API.
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
+    /// Use the CNI network that is configured in this directory (with --flannel-backend none).
+    #[arg(long, value_name = "DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Where CNI plugins are.
+    #[arg(
+        long = "cni-bin-dir",
+        value_name = "DIR",
+        value_delimiter = ',',
+        default_value = "/opt/cni/bin,/usr/lib/cni"
+    )]
+    pub cni_bin_dirs: Vec<PathBuf>,
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,

@@ -22,6 +22,7 @@ use clap::Parser;
 
 mod agent;
 mod cluster;
+mod cni_network;
 mod config;
 mod dns_endpoints;
 mod flags;

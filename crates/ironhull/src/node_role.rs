@@ -9,10 +9,11 @@ use clock::Clock;
 use controllers::NODE_KEY_ANNOTATION;
 use network::{Policies, PolicyConfig};
 use node::{Agent, NodeConfig, ServingTls};
-use runtime::engine::{Engine, EngineOptions};
+use runtime::engine::{Engine, EngineOptions, PodNetwork};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cni_network::CniNetwork;
 use crate::config::NodeSettings;
 use crate::dns_endpoints;
 use crate::image::open_store;
@@ -51,22 +52,23 @@ pub async fn start(
     overlay::check(settings).await?;
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
-    let policies = policies(settings, &access).await;
-    let network = Arc::new(NodeNetwork::new(settings, policies.clone())?);
+    let networks = Networks::new(settings, &access).await?;
     let engine = Engine::open(
         EngineOptions::new(settings.data_dir.join("engine")),
         Arc::clone(&images) as _,
-        Arc::clone(&network) as _,
+        networks.engine,
         access.clock.clone(),
     )
     .await
     .context("cannot open the container engine")?;
-    overlay::start(settings, &access, &network, stop, tasks);
-    start_policies(policies, &network, stop, tasks);
+    if let Some(network) = &networks.own {
+        overlay::start(settings, &access, network, stop, tasks);
+        start_policies(networks.policies, network, stop, tasks);
+    }
     // The proxy works until queries are led to another node's DNS.
     let handed_over = CancellationToken::new();
     start_proxy(settings, &access, &handed_over, tasks);
-    start_dns(settings, &access, &network, (stop, handed_over), tasks);
+    start_dns(settings, &access, networks.own, (stop, handed_over), tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
         agent_config(settings, access.serving, access.key_digest),
@@ -86,6 +88,28 @@ pub async fn start(
         drop(informers);
     });
     Ok(())
+}
+
+/// The pod network of a node.
+struct Networks {
+    /// As the engine calls it.
+    engine: Arc<dyn PodNetwork>,
+    /// As we know it, unless it is another program's.
+    own: Option<Arc<NodeNetwork>>,
+    /// The network policies of its pods. In another program's network they are that program's affair.
+    policies: Option<Arc<Policies>>,
+}
+
+impl Networks {
+    async fn new(settings: &NodeSettings, access: &NodeAccess) -> anyhow::Result<Networks> {
+        if let Some((conf_dir, bin_dirs)) = settings.cni.clone() {
+            let engine = Arc::new(CniNetwork::new(&settings.data_dir, conf_dir, bin_dirs)?);
+            return Ok(Networks { engine, own: None, policies: None });
+        }
+        let policies = policies(settings, access).await;
+        let own = Arc::new(NodeNetwork::new(settings, policies.clone())?);
+        Ok(Networks { engine: Arc::clone(&own) as _, own: Some(own), policies })
+    }
 }
 
 fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option<String>) -> NodeConfig {
@@ -165,7 +189,7 @@ fn start_proxy(
 fn start_dns(
     settings: &NodeSettings,
     access: &NodeAccess,
-    network: &Arc<NodeNetwork>,
+    network: Option<Arc<NodeNetwork>>,
     (stop, handed_over): (&CancellationToken, CancellationToken),
     tasks: &mut JoinSet<()>,
 ) {
@@ -179,9 +203,9 @@ fn start_dns(
         hands_over: access.key_digest.is_some(),
         stop: stop.clone(),
     };
-    let (network, handed_over) = (Arc::clone(network), handed_over.drop_guard());
+    let handed_over = handed_over.drop_guard();
     tasks.spawn(async move {
-        if let Err(error) = dns.run(&network).await {
+        if let Err(error) = dns.run(network.as_deref()).await {
             tracing::error!(error = format!("{error:#}"), "cluster DNS does not run");
             dns.stop.cancelled().await;
         }
@@ -201,14 +225,20 @@ struct NodeDns {
 }
 
 impl NodeDns {
-    async fn run(&self, network: &NodeNetwork) -> anyhow::Result<()> {
+    async fn run(&self, network: Option<&NodeNetwork>) -> anyhow::Result<()> {
         if !self.settings.runs("dns") {
             // It may have run before.
             self.advertise(&[]).await;
             return Ok(());
         }
-        let Some(network) = self.stop.run_until_cancelled(network.ready()).await else { return Ok(()) };
-        let gateways: Vec<IpAddr> = network.config().gateways().collect();
+        let gateways = async {
+            match network {
+                Some(network) => network.ready().await.config().gateways().collect(),
+                // Of another program's network only the node's own addresses are known.
+                None => self.settings.node_ips.clone(),
+            }
+        };
+        let Some(gateways) = self.stop.run_until_cancelled(gateways).await else { return Ok(()) };
         let server = match dns::Server::bind(&at_port(&gateways, 53)).await {
             Ok(server) => server,
             // Another program of the host listens on all addresses: the Service leads to any port.

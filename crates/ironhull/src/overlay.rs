@@ -44,9 +44,20 @@ pub fn start(
     let (client, informers) = (access.node.clone(), access.informers.clone());
     let (network, stop) = (Arc::clone(network), stop.clone());
     tasks.spawn(async move {
-        let run = async { overlay::run(config, backend, network.ready().await, client, &informers).await };
+        let network = tokio::select! {
+            network = network.ready() => network,
+            () = stop.cancelled() => return,
+        };
+        let keep = async {
+            // Without notifications the rules stand as they are.
+            if let Err(error) = network.keep_rules().await {
+                tracing::warn!(%error, "changes of the pod network's rules by others are not noticed");
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            () = run => {}
+            () = overlay::run(config, backend, Arc::clone(&network), client, &informers) => {}
+            () = keep => {}
             () = stop.cancelled() => {}
         }
     });

@@ -158,7 +158,8 @@ impl PodNetwork for NodeNetwork {
     }
 }
 
-fn host_port(mapping: &PortMapping) -> Option<HostPort> {
+/// The port of the host that a container asks for; `None` if it asks for none.
+pub fn host_port(mapping: &PortMapping) -> Option<HostPort> {
     let protocol = match mapping.protocol {
         runtime::cri::Protocol::Tcp => Protocol::Tcp,
         runtime::cri::Protocol::Udp => Protocol::Udp,

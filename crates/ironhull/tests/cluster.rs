@@ -32,6 +32,8 @@ mod joining;
 mod kube_rs;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
+#[path = "cluster/overlay.rs"]
+mod overlay;
 #[path = "cluster/redis.rs"]
 mod redis;
 #[path = "cluster/service_networks.rs"]
@@ -70,6 +72,7 @@ fn main() {
         service_networks::trials(&shared),
         clean_up::trials(),
         joining::trials(),
+        overlay::trials(),
     ]
     .into_iter()
     .flatten()

@@ -26,6 +26,7 @@
 //!
 //! The pod network itself knows no pods: the node agent tells it sandboxes and host ports. Nothing here knows Services.
 
+pub mod cni;
 mod firewall;
 mod foreign;
 mod ipam;

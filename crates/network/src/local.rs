@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hostnet::nft::{self, NftError};
-use hostnet::sysctl::Journal;
 use hostnet::{NetNs, NetNsError, state};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cni;
 use crate::firewall::{HostPort, Rules};
 use crate::foreign;
 use crate::ipam::{self, Ipam, IpamError, Lease};
@@ -22,6 +22,9 @@ use crate::link::{LinkError, Netlink, configure_pod, pod_mac, set_pod_mtu};
 use crate::lock::HostLock;
 use crate::overlay;
 use crate::preflight::{PreflightError, preflight};
+
+mod settings;
+use settings::{restore_sysctls, set_sysctls};
 
 /// How the names of the host's ends of pods' links begin.
 pub(crate) const POD_LINK_PREFIX: &str = "ihv";
@@ -112,6 +115,9 @@ pub enum NetworkError {
     /// The way to other nodes could not be removed.
     #[error(transparent)]
     Overlay(Box<overlay::OverlayError>),
+    /// Plugins of a CNI network did not take pods back.
+    #[error(transparent)]
+    Cni(Box<cni::CniError>),
     /// The pod's namespace could not be entered.
     #[error(transparent)]
     Namespace(#[from] NetNsError),
@@ -187,7 +193,8 @@ impl LocalNetwork {
         state::save(&created_path(&config.state_dir), &created)
             .map_err(io_error("cannot record the network"))?;
         set_up_bridge(&netlink, &config).await?;
-        set_sysctls(&config).map_err(io_error("cannot change a kernel setting"))?;
+        set_sysctls(&sysctl_path(&config.state_dir), &config.pod_subnets)
+            .map_err(io_error("cannot change a kernel setting"))?;
         let pods = ipam.leases().values().map(|lease| (&lease.addresses[..], &lease.host_ports[..]));
         nft::apply(&config.rules().full(pods)).await?;
         foreign::accept_forwarding(&config.cluster_subnets).await?;
@@ -260,6 +267,30 @@ impl LocalNetwork {
             *current = nodes;
         }
         Ok(())
+    }
+
+    /// Writes the packet rules afresh whenever somebody else has changed them, until the kernel no longer tells.
+    ///
+    /// # Errors
+    /// Where the kernel's notifications cannot be had.
+    pub async fn keep_rules(&self) -> io::Result<()> {
+        let mut watch = nft::Watch::open(&[("inet", &self.config.table)])?;
+        loop {
+            watch.changed().await?;
+            tracing::warn!(
+                table = self.config.table,
+                "somebody changed the pod network's rules: they are written afresh"
+            );
+            let nodes = self.rules.lock().await;
+            let text = {
+                let ipam = self.ipam.lock();
+                let pods = ipam.leases().values().map(|lease| (&lease.addresses[..], &lease.host_ports[..]));
+                self.config.rules().full(pods) + &self.config.rules().nodes(&nodes)
+            };
+            if let Err(error) = nft::apply(&text).await {
+                tracing::error!(%error, "cannot write the pod network's rules");
+            }
+        }
     }
 
     /// The addresses that `sandbox` holds, if it is set up.
@@ -389,6 +420,10 @@ impl LocalNetwork {
 /// # Errors
 /// [`NetworkError::InUse`] while an instance runs. After another error it can be called again.
 pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
+    if state_dir.join(cni::DIRECTORY).exists() {
+        let _lock = HostLock::take()?;
+        cni::reset(state_dir).await.map_err(|error| NetworkError::Cni(Box::new(error)))?;
+    }
     let path = created_path(state_dir);
     let created = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
     let Some(created) = created else { return Ok(()) };
@@ -405,9 +440,7 @@ pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
         netlink.delete_unreachable(*subnet).await?;
     }
     netlink.delete(&created.bridge).await?;
-    let journal =
-        Journal::open(&sysctl_path(state_dir)).map_err(io_error("cannot read the record of settings"))?;
-    journal.restore().map_err(io_error("cannot put a kernel setting back"))?;
+    restore_sysctls(&sysctl_path(state_dir)).map_err(io_error("cannot put a kernel setting back"))?;
     state::remove(&leases_path)
         .and_then(|()| state::remove(&path))
         .map_err(io_error("cannot remove a record"))
@@ -458,30 +491,6 @@ async fn set_up_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), Ne
     }
     for subnet in &config.pod_subnets {
         netlink.add_unreachable(*subnet).await?;
-    }
-    Ok(())
-}
-
-fn set_sysctls(config: &LocalConfig) -> io::Result<()> {
-    let mut journal = Journal::open(&sysctl_path(&config.state_dir))?;
-    journal.set("net/ipv4/ip_forward", "1")?;
-    // Host ports answer on loopback addresses, too; the rules keep such addresses out of other links.
-    journal.set("net/ipv4/conf/all/route_localnet", "1")?;
-    if config.pod_subnets.iter().any(|subnet| subnet.addr().is_ipv6()) {
-        keep_router_advertisements(&mut journal)?;
-        journal.set("net/ipv6/conf/all/forwarding", "1")?;
-    }
-    Ok(())
-}
-
-/// A host that forwards IPv6 stops taking its own address and routes from router advertisements, unless each link
-/// is told to go on (`accept_ra` 2).
-fn keep_router_advertisements(journal: &mut Journal) -> io::Result<()> {
-    for entry in std::fs::read_dir("/proc/sys/net/ipv6/conf")? {
-        let name = format!("net/ipv6/conf/{}/accept_ra", entry?.file_name().to_string_lossy());
-        if hostnet::sysctl::read(&name).is_ok_and(|value| value == "1") {
-            journal.set(&name, "2")?;
-        }
     }
     Ok(())
 }

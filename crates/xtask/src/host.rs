@@ -29,6 +29,7 @@ const FOR_TESTS: [(&str, &str); 12] = [
     ("etcd-server", "/usr/bin/etcd"),
     ("iproute2", "/usr/bin/ip"),
     ("conntrack", "/usr/sbin/conntrack"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     ("curl", "/usr/bin/curl"),
     ("procps", "/usr/bin/ps"),
     ("hostname", "/usr/bin/hostname"),

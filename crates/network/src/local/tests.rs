@@ -220,3 +220,46 @@ fn many_pods_are_set_up_at_once_and_vanished_namespaces_are_torn_down() {
         })
         .unwrap();
 }
+
+#[test]
+fn rules_that_somebody_deletes_come_back() {
+    let env = Host::new();
+    let pod = NetNs::create().unwrap();
+    env.host
+        .block_on(|| async {
+            let network = LocalNetwork::new(env.config()).await.unwrap();
+            network.setup(&pod.path(), "pod", &[port(8080, Protocol::Tcp)]).await.unwrap();
+            network.keep_source_towards([[192, 0, 2, 2].into()].into()).await.unwrap();
+            let before = nft::output(&["list", "table", "inet", "ironhull-pods"]).await.unwrap();
+            let harms = async {
+                for harm in [
+                    "delete table inet ironhull-pods",
+                    "flush chain inet ironhull-pods postrouting",
+                    "flush map inet ironhull-pods hostports4",
+                    "flush set inet ironhull-pods nodes4",
+                ] {
+                    // Not by our own means, or it is taken for our own doing.
+                    let nft = nft::find_program("nft").unwrap();
+                    let done = tokio::process::Command::new(nft).args(harm.split(' ')).status().await;
+                    assert!(done.unwrap().success(), "{harm}");
+                    let wait = async {
+                        while nft::output(&["list", "table", "inet", "ironhull-pods"]).await.ok().as_ref()
+                            != Some(&before)
+                        {
+                            tokio::task::yield_now().await;
+                        }
+                    };
+                    let back = tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.is_ok();
+                    let now = nft::output(&["list", "table", "inet", "ironhull-pods"]).await;
+                    assert!(back, "{harm}: {before}\nis now\n{now:?}");
+                }
+            };
+            tokio::select! {
+                // It listens before the first harm is done.
+                biased;
+                kept = network.keep_rules() => panic!("{kept:?}"),
+                () = harms => {}
+            }
+        })
+        .unwrap();
+}
