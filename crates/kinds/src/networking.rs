@@ -12,6 +12,8 @@ use crate::{defaults, validation};
 /// NetworkPolicy
 pub(crate) static NETWORK_POLICIES: Simple = Simple {
     default: defaults::default_network_policy,
+    validate: validation::validate_network_policy,
+    validate_update: Some(validation::validate_network_policy_update),
     table: Table {
         columns: &[NAME, Column::text("Pod-Selector", "The pods that the policy is for."), AGE],
         row: |object, clock| {
@@ -23,6 +25,9 @@ pub(crate) static NETWORK_POLICIES: Simple = Simple {
 
 /// Ingress
 pub(crate) static INGRESSES: Simple = Simple {
+    validate: validation::validate_ingress,
+    validate_update: Some(validation::validate_ingress_update),
+    validate_status_update: validation::validate_ingress_status_update,
     table: Table {
         columns: &[
             NAME,
@@ -49,6 +54,8 @@ pub(crate) static INGRESSES: Simple = Simple {
 /// IngressClass
 pub(crate) static INGRESS_CLASSES: Simple = Simple {
     default: defaults::default_ingress_class,
+    validate: validation::validate_ingress_class,
+    validate_update: Some(validation::validate_ingress_class_update),
     table: Table {
         columns: &[
             NAME,

@@ -28,6 +28,7 @@ pub(crate) struct Simple {
     pub(crate) validate: fn(&Value) -> Errors,
     /// `None` validates the new object alone.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
+    pub(crate) validate_status_update: fn(&Value, &Value) -> Errors,
 }
 
 impl Simple {
@@ -45,6 +46,7 @@ impl Simple {
         default: |_| (),
         validate: |_| Errors::new(),
         validate_update: None,
+        validate_status_update: |_, _| Errors::new(),
     };
 
     /// A kind whose generation counts changes.
@@ -75,6 +77,10 @@ impl Strategy for Simple {
             Some(validate) => validate(object, old),
             None => (self.validate)(object),
         }
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        (self.validate_status_update)(object, old)
     }
 
     fn name_rule(&self) -> NameRule {

@@ -9,14 +9,16 @@ mod config;
 mod endpoints;
 mod event;
 mod field;
+mod ingress;
 mod metadata;
+mod network_policy;
 mod networking;
 mod pod;
 mod rbac;
 pub(crate) mod resources;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod workload;
 
 pub use cluster::{
@@ -26,7 +28,12 @@ pub use cluster::{
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
 pub use endpoints::{validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints};
 pub use event::{validate_event, validate_event_update};
+pub use ingress::{
+    validate_ingress, validate_ingress_class, validate_ingress_class_update, validate_ingress_status_update,
+    validate_ingress_update,
+};
 pub use metadata::{validate_metadata, validate_metadata_update};
+pub use network_policy::{validate_network_policy, validate_network_policy_update};
 pub use networking::{
     validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,
 };

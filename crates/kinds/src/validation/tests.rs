@@ -8,7 +8,7 @@ mod kinds;
 mod pods;
 
 /// What is wrong, a line each.
-pub(super) fn lines(errors: Errors) -> Vec<String> {
+pub(crate) fn lines(errors: Errors) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
