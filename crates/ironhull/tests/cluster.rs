@@ -12,6 +12,8 @@ mod adoption;
 mod bad_pods;
 #[path = "cluster/clean_up.rs"]
 mod clean_up;
+#[path = "cluster/cni.rs"]
+mod cni;
 #[path = "cluster/commands.rs"]
 mod commands;
 #[path = "cluster/deployment.rs"]
@@ -73,6 +75,7 @@ fn main() {
         clean_up::trials(),
         joining::trials(),
         overlay::trials(),
+        cni::trials(),
     ]
     .into_iter()
     .flatten()
