@@ -21,7 +21,7 @@ const FOR_UP: [(&str, &str); 5] = [
 const FOR_BENCH: [(&str, &str); 1] = [("dnsmasq-base", "/usr/sbin/dnsmasq")];
 
 /// Debian packages for the tests.
-const FOR_TESTS: [(&str, &str); 12] = [
+const FOR_TESTS: &[(&str, &str)] = &[
     ("docker-registry", "/usr/bin/docker-registry"),
     ("busybox-static", "/bin/busybox"),
     ("nginx-light", "/usr/sbin/nginx"),
@@ -54,7 +54,7 @@ pub(crate) fn install_for_up() -> Result<()> {
 
 /// Installs what the tests need besides.
 pub(crate) fn install_for_tests() -> Result<()> {
-    install(&FOR_TESTS)
+    install(FOR_TESTS)
 }
 
 /// Installs what the measurements need besides.
