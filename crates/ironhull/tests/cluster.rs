@@ -34,6 +34,8 @@ mod joining;
 mod kube_rs;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
+#[path = "cluster/network_policy.rs"]
+mod network_policy;
 #[path = "cluster/overlay.rs"]
 mod overlay;
 #[path = "cluster/redis.rs"]
@@ -72,6 +74,7 @@ fn main() {
         dns_hosts::trials(),
         dual_stack::trials(),
         service_networks::trials(&shared),
+        network_policy::trials(&shared),
         clean_up::trials(),
         joining::trials(),
         overlay::trials(),

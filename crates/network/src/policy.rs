@@ -21,7 +21,7 @@
 //! A sandbox gets its link after [`Policies::attach`] answered, when its rules stand; so they hold from its first
 //! packet. A restart replaces all rules in one transaction, and until then those of the former run stay.
 //!
-//! What upstream leaves open is decided so:
+//! What upstream leaves open is decided so (`docs/decisions/network-policy.md`):
 //! - a connection that was allowed when it began goes on when policies change;
 //! - blocks of addresses see the source that a connection has when it reaches this node, before the node puts its own
 //!   in (what comes through a node port of this node is judged by the client's address), and the destination behind
@@ -45,6 +45,8 @@ mod index;
 mod kernel;
 mod pods;
 mod rules;
+#[cfg(test)]
+mod scale;
 mod shared;
 mod task;
 #[cfg(test)]
