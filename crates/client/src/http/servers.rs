@@ -216,7 +216,91 @@ impl AsyncWrite for ServerStream {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
+    use crate::http::{Identity, client_tls};
+    use crate::{Connection as _, HttpConnection};
+
+    /// The certificate of all servers of a cluster, and its key.
+    fn certificate() -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A server that answers everything with its name; its connections end with it.
+    async fn server(name: &'static str, (certificate, key): &(String, String)) -> (String, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let config =
+            rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_cert_resolver(Identity::from_pem(certificate, key).unwrap());
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let serving = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                connections.spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut request = Vec::new();
+                    while let Ok(byte) = stream.read_u8().await {
+                        request.push(byte);
+                        if request.ends_with(b"\r\n\r\n") {
+                            request.clear();
+                            let answer =
+                                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+                            if stream.write_all(answer.as_bytes()).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        (address, serving)
+    }
+
+    /// Who answers; the first request after a server's death may fail, as whether it took effect is unknown.
+    async fn who(connection: &HttpConnection) -> String {
+        for _ in 0..2 {
+            if let Ok(answer) = connection.get_path("/version", "*/*").await {
+                return String::from_utf8(answer.body.to_vec()).unwrap();
+            }
+        }
+        panic!("nobody answers");
+    }
+
+    #[tokio::test]
+    async fn clients_move_to_a_server_that_lives_and_is_the_clusters() {
+        let (ours, foreign) = (certificate(), certificate());
+        let ((one, first), (two, _second), (liar, _third)) =
+            (server("one", &ours).await, server("two", &ours).await, server("liar", &foreign).await);
+        let servers = Servers::new(vec![one.clone(), liar, two.clone()]);
+        let tls = client_tls(&ours.0, None).unwrap();
+        let connect = || HttpConnection::to_servers(Arc::clone(&servers), tls.clone(), None, "test").unwrap();
+        let (node, network) = (connect(), connect());
+        assert_eq!(who(&node).await, "one");
+        first.abort();
+        let _ = first.await;
+        // Not to the one in between, which shows another cluster's certificate.
+        assert_eq!(who(&node).await, "two");
+        assert_eq!(servers.addresses()[0], two);
+        // All clients of the process move.
+        assert_eq!(who(&network).await, "two");
+        // A cut connection is made anew, to the same server.
+        servers.cut();
+        assert_eq!(who(&node).await, "two");
+    }
 
     #[tokio::test]
     async fn the_server_in_use_stays_in_use_while_it_is_known() {
