@@ -26,13 +26,15 @@ use crate::server::run_until_signal;
 
 mod credential;
 pub mod discovery;
+mod servers;
 pub mod token;
 
 use credential::{Credential, CredentialError, Kind, Machine, keep_renewed};
+use servers::ServersFile;
 use token::JoinToken;
 
 /// The parts that `--disable` knows.
-const PARTS: [&str; 2] = ["dns", "proxy"];
+const PARTS: [&str; 3] = ["dns", "proxy", "network-policy"];
 /// The port of a server whose URL names none.
 const SERVER_PORT: u16 = 6443;
 /// Whom the node's clients say they are.
@@ -62,7 +64,14 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     joined.machine.node_ips.clone_from(&settings.node_ips);
+    let servers = Arc::clone(&joined.servers);
     let access = joined.access(&client_ca, &clock, &stop, &mut tasks).await?;
+    let file = ServersFile::new(&config.machine.directory);
+    let following = servers::follow(servers, config.servers.clone(), file, access.informers.clone());
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        stopped.run_until_cancelled(following).await;
+    });
     eprintln!(
         "Ironhull runs the node {} of the cluster at https://{}",
         settings.node_name, config.servers[0]
@@ -149,7 +158,8 @@ struct Joined {
 impl Joined {
     async fn new(config: &AgentConfig, clock: &Clock) -> anyhow::Result<Joined> {
         let machine = &config.machine;
-        let servers = Servers::new(config.servers.clone());
+        let file = ServersFile::new(&machine.directory);
+        let servers = Servers::new(servers::joined(&config.servers, file.read()));
         let kept = std::fs::read_to_string(config.authority_file()).ok();
         let kept = kept.zip(machine.load(Kind::Node, clock.now()));
         let (authority, node) = match kept {

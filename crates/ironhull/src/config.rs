@@ -1,15 +1,18 @@
 //! The flags, validated once.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use k8s_openapi::api::core::v1::Taint;
 use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
 
 use crate::cluster::ClusterSettings;
 use crate::flags::{NodeFlags, ServerFlags};
+use crate::registration;
 
 /// Where state is kept unless a flag says otherwise.
 pub const DATA_DIR: &str = "/var/lib/ironhull";
@@ -30,6 +33,10 @@ pub struct NodeSettings {
     pub kubelet_port: u16,
     /// Where networks of other programs are configured and their plugins are, if such a network is used.
     pub cni: Option<(PathBuf, Vec<PathBuf>)>,
+    /// Labels that the node registers with.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that the node registers with.
+    pub taints: Vec<Taint>,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
     /// What is left out.
@@ -111,6 +118,8 @@ impl NodeSettings {
             node_ips: node_ips(&flags, &cluster)?,
             kubelet_port: flags.kubelet_port,
             cni: flags.cni_conf_dir.map(|directory| (directory, flags.cni_bin_dirs)),
+            labels: registration::labels(&flags.node_labels)?,
+            taints: registration::taints(&flags.node_taints)?,
             mtu: flags.mtu,
             disabled,
             cluster,

@@ -119,7 +119,7 @@ pub struct AgentFlags {
     /// What the cluster's CA must be: `sha256:` and the digest of its public key, as kubeadm prints it.
     #[arg(long = "discovery-token-ca-cert-hash", value_name = "HASH")]
     pub ca_cert_hashes: Vec<String>,
-    /// Parts to leave out: dns, proxy.
+    /// Parts to leave out: dns, proxy, network-policy.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
     /// What concerns this machine as a node.
@@ -150,6 +150,12 @@ pub struct NodeFlags {
         default_value = "/opt/cni/bin,/usr/lib/cni"
     )]
     pub cni_bin_dirs: Vec<PathBuf>,
+    /// A label that the node registers with.
+    #[arg(long = "node-label", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub node_labels: Vec<String>,
+    /// A taint that the node registers with; a node that there is already keeps its taints.
+    #[arg(long = "node-taint", value_name = "KEY=VALUE:EFFECT", value_delimiter = ',')]
+    pub node_taints: Vec<String>,
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,

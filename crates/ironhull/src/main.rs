@@ -14,6 +14,7 @@
 //! | `kubeconfig` | the files by which clients find the server |
 //! | `image` | `ironhull image ...` |
 //! | `token` | `ironhull token ...` |
+//! | `registration` | labels and taints of a new node |
 //! | `reset` | `ironhull reset` |
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ mod local;
 mod node_role;
 mod overlay;
 mod pod_network;
+mod registration;
 mod reset;
 mod server;
 mod token;

@@ -123,6 +123,8 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option
     agent.cluster_dns.clone_from(&settings.cluster.cluster_dns);
     agent.cluster_domain.clone_from(&settings.cluster.cluster_domain);
     agent.tls = Some(serving);
+    agent.labels.clone_from(&settings.labels);
+    agent.taints.clone_from(&settings.taints);
     if let Some(digest) = key_digest {
         agent.annotations.insert(NODE_KEY_ANNOTATION.to_owned(), digest);
         agent.machine_annotation = Some(NODE_KEY_ANNOTATION.to_owned());

@@ -376,3 +376,81 @@ async fn sleep_until(clock: &Clock, end: Timestamp) {
         tokio::time::sleep(left.min(SLEEP_MAX)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    /// A certificate of its own for a key, from `now` on.
+    fn issue(key: &KeyPair, now: Timestamp, seconds: i64) -> Credential {
+        let at = |second| time::OffsetDateTime::from_unix_timestamp(second).unwrap();
+        let mut params = CertificateParams::default();
+        params.not_before = at(now.as_second());
+        params.not_after = at(now.as_second() + seconds);
+        let certificate = params.self_signed(key).unwrap().pem();
+        Credential::new(certificate, key.serialize_pem()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificates_are_renewed_in_the_last_third_of_their_lives() {
+        let clock = Clock::seeded(1, "2026-01-01T00:00:00Z".parse().unwrap());
+        let key = KeyPair::generate().unwrap();
+        let first = issue(&key, clock.now(), 600);
+        let identity = first.identity().unwrap();
+        let newest = RefCell::new(first.clone());
+        let (renewals, failures) = (Cell::new(0), Cell::new(0));
+        let renew = || {
+            let age = clock.now().duration_since(newest.borrow().not_before).as_secs();
+            // Certificates begin at whole seconds, and a try that fails is made again.
+            assert!((419..=551).contains(&age), "renewed at the age of {age} s");
+            // Every other try fails.
+            failures.set(failures.get() + 1);
+            let result = if failures.get() % 2 == 1 {
+                Err(CredentialError::Late { name: "r".to_owned() })
+            } else {
+                *newest.borrow_mut() = issue(&key, clock.now(), 600);
+                Ok(newest.borrow().clone())
+            };
+            async { result }
+        };
+        let renewed = || renewals.set(renewals.get() + 1);
+        let renewing = keep_renewed(&clock, Kind::Node, first, &identity, renew, renewed);
+        assert!(tokio::time::timeout(Duration::from_secs(3600), renewing).await.is_err());
+        assert!((6..=8).contains(&renewals.get()), "{} renewals in an hour", renewals.get());
+        assert_eq!(failures.get() / 2, renewals.get());
+    }
+
+    #[test]
+    fn a_certificate_serves_its_own_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let machine = |name: &str| Machine {
+            node_name: name.to_owned(),
+            node_ips: Vec::new(),
+            directory: directory.path().join("agent"),
+        };
+        let key = machine("a").key(Kind::Node).unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "system:node:a");
+        params.not_before = time::OffsetDateTime::from_unix_timestamp(now.as_second()).unwrap();
+        params.not_after = time::OffsetDateTime::from_unix_timestamp(now.as_second() + 600).unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let credential = Credential::new(certificate.clone(), key.serialize_pem()).unwrap();
+        machine("a").save(Kind::Node, &credential).unwrap();
+        assert!(machine("a").load(Kind::Node, now).is_some());
+        assert!(machine("b").load(Kind::Node, now).is_none());
+        let later = now.saturating_add(SignedDuration::from_secs(600)).unwrap();
+        assert!(machine("a").load(Kind::Node, later).is_none());
+        // The key stays the machine's, with or without a certificate that holds.
+        let kept = machine("a").key(Kind::Node).unwrap();
+        assert_eq!(kept.serialize_pem(), key.serialize_pem());
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        assert!(Credential::new(certificate, other).is_none());
+        use std::os::unix::fs::PermissionsExt;
+        for entry in fs::read_dir(directory.path().join("agent")).unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o077, 0);
+        }
+    }
+}

@@ -84,11 +84,15 @@ impl Pair {
 
 fn a_machine_joins_and_is_known_again() {
     let pair = Pair::new(&[]);
-    let agent = pair.agent(&pair.token(), &[]);
+    let flags =
+        ["--node-label", "color=blue,node.kubernetes.io/disk=ssd", "--node-taint", "gpu=yes:NoSchedule"];
+    let agent = pair.agent(&pair.token(), &flags);
     pair.wait_ready(&agent);
+    let node = ["node", pair.other.name()];
+    pair.until(&node, ".metadata.labels.color", |label| label == "blue");
+    pair.until(&node, ".spec.taints[?(@.key==\"gpu\")].effect", |effect| effect == "NoSchedule");
     let requests = pair.run(&["get", "csr"]);
     assert_eq!(requests.matches("Approved,Issued").count(), 3, "{requests}");
-    let node = ["node", pair.other.name()];
     let uid = pair.until(&node, ".metadata.uid", |uid| !uid.is_empty());
 
     // The machine has its certificate and needs no token any more.
