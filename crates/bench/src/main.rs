@@ -8,7 +8,8 @@
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and what the kernel says of its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
-//! - `writes`, `reads`, `startup`, `node`, `paths`, `names`: the measurements.
+//! - `writes`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
+//!   `overlay`: the measurements.
 //! - `figures`: the table.
 
 mod cluster;
@@ -18,8 +19,10 @@ mod figures;
 mod load;
 mod names;
 mod node;
+mod overlay;
 mod paths;
 mod pods;
+mod policies;
 mod process;
 mod reads;
 mod sandboxes;
@@ -38,7 +41,8 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 8] = ["size", "start", "writes", "reads", "pods", "services", "paths", "names"];
+const NAMES: [&str; 10] =
+    ["size", "start", "writes", "reads", "pods", "services", "paths", "names", "policies", "overlay"];
 
 /// Measures a release build of Ironhull.
 #[derive(Debug, Parser)]
@@ -112,6 +116,8 @@ impl Bench {
                 "pods" => node::pods(self, figures).await,
                 "paths" => paths::measure(self, figures).await,
                 "names" => names::measure(self, figures).await,
+                "policies" => policies::measure(self, figures).await,
+                "overlay" => overlay::measure(self, figures).await,
                 _ => node::services(self, figures).await,
             };
             measured.with_context(|| format!("measuring {name}"))?;
