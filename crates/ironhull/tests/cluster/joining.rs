@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server, TestbedError, output, until};
 
-use crate::support::{PATIENCE, PROGRAM};
+use crate::support::{LIMIT, PATIENCE, PROGRAM};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
@@ -93,6 +93,9 @@ fn a_machine_joins_and_is_known_again() {
     pair.until(&node, ".spec.taints[?(@.key==\"gpu\")].effect", |effect| effect == "NoSchedule");
     let requests = pair.run(&["get", "csr"]);
     assert_eq!(requests.matches("Approved,Issued").count(), 3, "{requests}");
+    // The API server believes the node's API by its certificate, and the node the API server.
+    let healthz = format!("/api/v1/nodes/{}/proxy/healthz", pair.other.name());
+    assert_eq!(pair.run(&["get", "--raw", &healthz]), "ok");
     let uid = pair.until(&node, ".metadata.uid", |uid| !uid.is_empty());
 
     // The machine has its certificate and needs no token any more.
@@ -105,6 +108,12 @@ fn a_machine_joins_and_is_known_again() {
     pair.wait_ready(&agent);
     pair.until(&node, ".metadata.uid", |now| now == uid);
     assert_eq!(pair.run(&["get", "csr"]).lines().count(), 4, "no further requests");
+
+    // What is left of a node that is deleted goes with it, and the name is free.
+    pair.run(&["drain", pair.other.name(), "--ignore-daemonsets", "--delete-emptydir-data"]);
+    agent.stop().unwrap();
+    pair.run(&["delete", "node", pair.other.name()]);
+    pair.run(&["wait", "--for=delete", &lease[..2].join("/"), lease[2], lease[3], LIMIT]);
 }
 
 fn who_may_not_join_is_told_why() {
