@@ -11,6 +11,7 @@ use object::{Status, Value};
 use crate::registry::Endpoint;
 use crate::user::User;
 
+mod certificates;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_priority;
@@ -19,6 +20,7 @@ mod service_account;
 mod tests;
 mod toleration_seconds;
 
+pub use certificates::Certificates;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;

@@ -40,7 +40,7 @@ pub mod tokens;
 pub mod user;
 
 use admission::{
-    Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, PodPriority,
+    Certificates, Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, PodPriority,
     ServiceAccountAdmission,
 };
 use authn::Authenticator;
@@ -109,7 +109,7 @@ pub struct ApiServer {
     /// Tells who asks.
     pub authenticator: Authenticator,
     /// Tells who may.
-    pub authorizer: Authorizer,
+    pub authorizer: Arc<Authorizer>,
     /// The certificate authorities.
     pub pki: Arc<Pki>,
     /// The way to nodes and pods.
@@ -143,25 +143,10 @@ impl ApiServer {
         let networks = config.service_cidrs.clone();
         let mut registry = Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, networks)
             .ok_or(StartError::Table("the networks and addresses of Services"))?;
-        registry.admission = admission_chain(&registry)?;
+        let authorizer = Arc::new(authorizer(&registry)?);
+        registry.admission = admission_chain(&registry, &authorizer)?;
         let registry = Arc::new(registry);
         hub.start().await?;
-        let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
-        let rbac = Rbac::new(
-            Arc::clone(&hub),
-            collection("roles")?,
-            collection("clusterroles")?,
-            collection("rolebindings")?,
-            collection("clusterrolebindings")?,
-        );
-        let of_nodes = NodeCollections {
-            pods: collection("pods")?,
-            volumes: collection("persistentvolumes")?,
-            attachments: collection("volumeattachments")?,
-            slices: collection("resourceslices")?,
-        };
-        let node = NodeAuthorizer::new(of_nodes, bootstrap::node_rules());
-        let authorizer = Authorizer { node, rbac };
         let kubelet_client = Subject {
             common_name: "kube-apiserver-kubelet-client".into(),
             organizations: vec![user::GROUP_MASTERS.into()],
@@ -183,7 +168,27 @@ impl ApiServer {
     }
 }
 
-fn admission_chain(registry: &Registry) -> Result<Chain, StartError> {
+/// Who may do what, over the registry's collections.
+fn authorizer(registry: &Registry) -> Result<Authorizer, StartError> {
+    let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
+    let rbac = Rbac::new(
+        Arc::clone(&registry.hub),
+        collection("roles")?,
+        collection("clusterroles")?,
+        collection("rolebindings")?,
+        collection("clusterrolebindings")?,
+    );
+    let of_nodes = NodeCollections {
+        pods: collection("pods")?,
+        volumes: collection("persistentvolumes")?,
+        attachments: collection("volumeattachments")?,
+        slices: collection("resourceslices")?,
+    };
+    let node = NodeAuthorizer::new(of_nodes, bootstrap::node_rules());
+    Ok(Authorizer { node, rbac })
+}
+
+fn admission_chain(registry: &Registry, authorizer: &Arc<Authorizer>) -> Result<Chain, StartError> {
     let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
     let hub = || Arc::clone(&registry.hub);
     Ok(Chain::new(vec![
@@ -196,6 +201,7 @@ fn admission_chain(registry: &Registry) -> Result<Chain, StartError> {
         Arc::new(NodeRestriction { pods: collection("pods")?, nodes: collection("minions")? }),
         Arc::new(PodPriority { hub: hub(), classes: collection("priorityclasses")? }),
         Arc::new(DefaultTolerationSeconds),
+        Arc::new(Certificates { authorizer: Arc::clone(authorizer) }),
     ]))
 }
 

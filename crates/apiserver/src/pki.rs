@@ -305,6 +305,20 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 /// The common name that a signing request (PEM) asks for; `None` where the text is no request.
 pub fn request_common_name(pem: &[u8]) -> Option<String> {
+    of_request(pem, |subject| {
+        let name = subject.iter_common_name().last();
+        name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
+    })
+}
+
+/// The organizations that a signing request (PEM) asks for; `None` where the text is no request.
+pub fn request_organizations(pem: &[u8]) -> Option<Vec<String>> {
+    of_request(pem, |subject| {
+        subject.iter_organization().filter_map(|group| Some(group.as_str().ok()?.to_owned())).collect()
+    })
+}
+
+fn of_request<T>(pem: &[u8], read: impl FnOnce(&x509_parser::x509::X509Name<'_>) -> T) -> Option<T> {
     use x509_parser::prelude::FromDer;
     let (_, block) = x509_parser::pem::parse_x509_pem(pem).ok()?;
     if block.label != "CERTIFICATE REQUEST" {
@@ -312,8 +326,7 @@ pub fn request_common_name(pem: &[u8]) -> Option<String> {
     }
     let (_, request) =
         x509_parser::certification_request::X509CertificationRequest::from_der(&block.contents).ok()?;
-    let name = request.certification_request_info.subject.iter_common_name().last();
-    Some(name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+    Some(read(&request.certification_request_info.subject))
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -1,0 +1,55 @@
+//! Signing requests: who may approve and sign.
+
+use apiserver::testing::TestServer;
+use apiserver::user::User;
+use base64::Engine;
+use object::{Value, value};
+
+fn request(name: &str, organization: &str) -> Value {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "jane");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, organization);
+    let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+    value!({"metadata": {"name": name}, "spec": {
+        "request": base64::engine::general_purpose::STANDARD.encode(pem),
+        "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]
+    }})
+}
+
+#[tokio::test]
+async fn approval_and_signature_are_the_signers_to_allow() {
+    let server = TestServer::start().await;
+    let (group, plural) = ("certificates.k8s.io", "certificatesigningrequests");
+    let refused = server.create(group, plural, "", request("root", "system:masters")).await.unwrap_err();
+    let expected =
+        "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed";
+    assert!(refused.code == 403 && refused.message.ends_with(expected), "{}", refused.message);
+    server.create(group, plural, "", request("jane", "dev")).await.unwrap();
+    // May write approvals, but not for this signer.
+    let rules = value!([{"apiGroups": [group], "resources": ["certificatesigningrequests/approval", "certificatesigningrequests/status"], "verbs": ["patch"]}]);
+    let role = value!({"metadata": {"name": "half"}, "rules": rules});
+    server.create("rbac.authorization.k8s.io", "clusterroles", "", role).await.unwrap();
+    let binding = value!({"metadata": {"name": "half"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "half"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "half"}]});
+    server.create("rbac.authorization.k8s.io", "clusterrolebindings", "", binding).await.unwrap();
+    server.registry.hub.catch_up().await.unwrap();
+    let table = [
+        ("approval", r#"{"status":{"conditions":[{"type":"Approved","status":"True"}]}}"#, "approve"),
+        ("status", r#"{"status":{"certificate":"eA=="}}"#, "sign"),
+    ];
+    for (part, patch, verb) in table {
+        let path = format!("/apis/{group}/v1/{plural}/jane/{part}");
+        let send = |user: User| {
+            let (server, path) = (&server, &path);
+            async move { server.request(&user, "PATCH", path, "application/merge-patch+json", patch).await }
+        };
+        let refused = send(User::new("half", &[])).await.unwrap_err();
+        let expected = format!(
+            "user not permitted to {verb} requests with signerName \"kubernetes.io/kube-apiserver-client\""
+        );
+        assert!(refused.message.ends_with(&expected), "{}", refused.message);
+        send(apiserver::testing::admin()).await.unwrap();
+    }
+}
