@@ -120,6 +120,12 @@ pub fn certificate_user(der: &[u8]) -> Option<User> {
     Some(User::new(name, &groups))
 }
 
+/// When a certificate ends.
+pub fn certificate_end(der: &[u8]) -> Option<jiff::Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
 /// The token of an `Authorization` header, or of the subprotocol by which browsers send one.
 fn bearer_token(headers: &http::HeaderMap) -> Option<String> {
     if let Some(value) = headers.get(http::header::AUTHORIZATION) {

@@ -27,6 +27,8 @@ mod paths;
 pub struct Peer {
     /// The user that its client certificate names.
     pub user: Option<User>,
+    /// When that certificate ends. Connections outlive it, the identity does not.
+    pub user_until: Option<jiff::Timestamp>,
     /// Its address.
     pub address: Option<std::net::SocketAddr>,
 }
@@ -85,6 +87,9 @@ impl ApiServer {
 
     /// Who asks, after impersonation.
     fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
+        if peer.user_until.is_some_and(|end| end < self.clock.now()) {
+            return Err(Status::unauthorized("Unauthorized"));
+        }
         let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
         let Some(other) = impersonated(headers)? else { return Ok(user) };
         let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {

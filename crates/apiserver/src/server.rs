@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::authn::certificate_user;
+use crate::authn::{certificate_end, certificate_user};
 use crate::handler::Peer;
 use crate::pki::{KeyedCertificate, Pki, Subject};
 use crate::registry::first_service_address;
@@ -149,7 +149,10 @@ pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAccept
 
 fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: SocketAddr) -> Peer {
     let certificates = stream.get_ref().1.peer_certificates();
-    let user =
-        certificates.and_then(|chain| chain.first()).and_then(|certificate| certificate_user(certificate));
-    Peer { user, address: Some(address) }
+    let certificate = certificates.and_then(|chain| chain.first());
+    Peer {
+        user: certificate.and_then(|certificate| certificate_user(certificate)),
+        user_until: certificate.and_then(|certificate| certificate_end(certificate)),
+        address: Some(address),
+    }
 }

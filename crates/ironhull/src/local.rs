@@ -82,7 +82,7 @@ impl Connection for LocalConnection {
             .header(http::header::ACCEPT, accept)
             .body(Full::new(Bytes::new()))
             .map_err(|error| ClientError::transport("make the request", error))?;
-        let peer = Peer { user: Some(self.user.clone()), address: None };
+        let peer = Peer { user: Some(self.user.clone()), ..Peer::default() };
         let response = Arc::clone(&self.server).handle(request, peer).await;
         let code = response.status().as_u16();
         let collected = response.into_body().collect().await;

@@ -1,5 +1,6 @@
 //! Signing requests: who may approve and sign.
 
+use apiserver::handler::Peer;
 use apiserver::testing::TestServer;
 use apiserver::user::User;
 use base64::Engine;
@@ -51,5 +52,19 @@ async fn approval_and_signature_are_the_signers_to_allow() {
         );
         assert!(refused.message.ends_with(&expected), "{}", refused.message);
         send(apiserver::testing::admin()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_opens_nothing_on_an_old_connection() {
+    let server = TestServer::start().await;
+    let now = server.registry.clock.now();
+    for (seconds, code) in [(60, 200), (-1, 401)] {
+        let end = now.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        let peer = Peer { user: Some(apiserver::testing::admin()), user_until: Some(end), address: None };
+        let body = http_body_util::Full::new(bytes::Bytes::new());
+        let request = http::Request::get("/api/v1/nodes").body(body).unwrap();
+        let answer = std::sync::Arc::clone(&server).handle(request, peer).await;
+        assert_eq!(answer.status(), code, "{seconds}");
     }
 }

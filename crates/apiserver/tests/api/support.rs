@@ -63,7 +63,7 @@ pub async fn open(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body.into())).unwrap();
-    Arc::clone(server).handle(request, Peer { user: user.cloned(), address: None }).await
+    Arc::clone(server).handle(request, Peer { user: user.cloned(), ..Peer::default() }).await
 }
 
 /// Sends a request and reads the whole answer.
