@@ -49,6 +49,8 @@ pub enum Command {
     Image(ImageFlags),
     /// End this machine's pods and remove everything that it got from Ironhull.
     Reset(ResetFlags),
+    /// Run clusters of many nodes on this machine, to see what Kubernetes does.
+    Dev(crate::dev::flags::DevFlags),
 }
 
 /// Flags of `ironhull server`.

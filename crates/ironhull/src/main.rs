@@ -16,6 +16,7 @@
 //! | `token` | `ironhull token ...` |
 //! | `registration` | labels and taints of a new node |
 //! | `reset` | `ironhull reset` |
+//! | `dev` | `ironhull dev ...` |
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ mod agent;
 mod cluster;
 mod cni_network;
 mod config;
+mod dev;
 mod dns_endpoints;
 mod flags;
 mod image;
@@ -68,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Token(flags) => token::run(flags).await,
             Command::Image(flags) => image::run(flags).await,
             Command::Reset(flags) => reset::run(&flags.data_dir).await,
+            Command::Dev(flags) => dev::run(flags).await,
         }
     });
     // Watches and informers have no end of their own.

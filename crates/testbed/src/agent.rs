@@ -1,13 +1,17 @@
 //! A machine that joined a cluster: `ironhull agent` on a test host.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 
+use crate::error::cannot;
 use crate::service::Service;
-use crate::{Host, TestbedError, output};
+use crate::{Host, TestbedError};
 
 /// `ironhull agent` on a test host. Containers live on when it ends, until the host is turned off.
 #[derive(Debug)]
@@ -29,9 +33,14 @@ impl Agent {
         token: &str,
         flags: &[&str],
     ) -> Result<Agent, TestbedError> {
-        let joining = ["--server", url, "--token", token];
-        let all = joining.iter().chain(flags).map(|flag| (*flag).to_owned());
-        let agent = Agent { service: Service::new(host, program.into(), "agent", all.collect()) };
+        // In a file: everybody sees the arguments of processes.
+        let file = host.directory().join("token");
+        let written = File::options().create(true).write(true).truncate(true).mode(0o600).open(&file);
+        written.and_then(|mut to| to.write_all(token.as_bytes())).map_err(cannot("write a token"))?;
+        let mut all: Vec<String> = ["--server", url, "--token-file"].map(str::to_owned).into();
+        all.push(file.display().to_string());
+        all.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let agent = Agent { service: Service::new(host, program.into(), "agent", all) };
         agent.start_again()?;
         Ok(agent)
     }
@@ -59,7 +68,7 @@ impl Agent {
         self.service.set_flags(flags);
     }
 
-    /// An error if the agent has ended by itself.
+    /// An error if the agent does not run.
     ///
     /// # Errors
     /// [`TestbedError::Ended`] with the end of its log.
@@ -101,7 +110,7 @@ impl Agent {
     /// # Errors
     /// What the command said, if it failed.
     pub fn import_image(&self, archive: &std::path::Path) -> Result<String, TestbedError> {
-        output(self.ironhull(&["image", "import"]).arg(archive))
+        self.service.import_image(archive)
     }
 
     /// The program under test with a subcommand that takes a data directory.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Agent, Host, Network, Server, TestbedError, output};
+use crate::error::cannot;
+use crate::{Agent, Host, Network, Server, TestbedError};
 
 /// What a [`Cluster`] is made of.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +36,27 @@ impl Cluster {
         program: impl Into<PathBuf>,
         options: &ClusterOptions,
     ) -> Result<Cluster, TestbedError> {
+        Cluster::start_reporting(network, program, options, &mut |_| true)
+    }
+
+    /// As [`Cluster::start`], for somebody who waits: `report` hears what has been done, and says whether to go on.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`], and [`TestbedError::Stopped`] if `report` has said so.
+    pub fn start_reporting(
+        network: &Arc<Network>,
+        program: impl Into<PathBuf>,
+        options: &ClusterOptions,
+        report: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Cluster, TestbedError> {
         let program = program.into();
+        let mut step = |done: &str| if report(done) { Ok(()) } else { Err(TestbedError::Stopped) };
         let host = |number: usize| Host::on(network, &format!("node-{number}")).map(Arc::new);
-        let server = Server::start(&host(1)?, &program, &borrowed(&options.server_flags))?;
+        let first = host(1)?;
+        step("the network is there; the server starts on node-1")?;
+        let server = Server::start(&first, &program, &borrowed(&options.server_flags))?;
         let mut cluster = Cluster { server, agents: Vec::new() };
+        step("node-1 is ready")?;
         if options.agents == 0 {
             return Ok(cluster);
         }
@@ -53,17 +71,21 @@ impl Cluster {
                 &borrowed(&options.agent_flags),
             )?);
         }
-        cluster.wait_ready()?;
+        for agent in &cluster.agents {
+            cluster.wait_agent(agent)?;
+            step(&format!("{} is ready", agent.host().name()))?;
+        }
         Ok(cluster)
     }
 
-    /// Makes a token by which an agent may join.
+    /// The token by which an agent joins, as the server keeps it for its administrator.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// If there is none.
     pub fn token(&self) -> Result<String, TestbedError> {
-        let said = output(&mut self.server.ironhull(&["token", "create"]))?;
-        Ok(said.trim().to_owned())
+        let path = self.server.data_dir().join("agent-token");
+        let text = std::fs::read_to_string(&path).map_err(cannot(format!("read {}", path.display())))?;
+        Ok(text.trim().to_owned())
     }
 
     /// Waits until every node is ready.
@@ -71,12 +93,14 @@ impl Cluster {
     /// # Errors
     /// [`TestbedError::Ended`] or [`TestbedError::Late`], with the end of a log.
     pub fn wait_ready(&self) -> Result<(), TestbedError> {
-        for agent in &self.agents {
-            let ready = self.server.wait_node(agent.host().name());
-            // That the agent ended tells more than that its node is not ready.
-            ready.or_else(|error| agent.check().and(Err(error)))?;
-        }
-        Ok(())
+        self.server.wait_ready()?;
+        self.agents.iter().try_for_each(|agent| self.wait_agent(agent))
+    }
+
+    fn wait_agent(&self, agent: &Agent) -> Result<(), TestbedError> {
+        let ready = self.server.wait_node(agent.host().name());
+        // That the agent ended tells more than that its node is not ready.
+        ready.or_else(|error| agent.check().and(Err(error)))
     }
 
     /// The hosts, in the order of their names.
@@ -94,13 +118,61 @@ impl Cluster {
         self.agents.iter().find(|agent| agent.host().name() == name)
     }
 
+    /// Turns a node's host off; see [`Host::power_off`].
+    ///
+    /// # Errors
+    /// [`TestbedError::NoHost`] if there is no such node.
+    pub fn stop_node(&self, name: &str) -> Result<(), TestbedError> {
+        self.known_host(name)?.power_off();
+        Ok(())
+    }
+
+    /// Makes a node whole: its host is on and connected, and the program runs. Nothing is done twice.
+    ///
+    /// # Errors
+    /// [`TestbedError::NoHost`] if there is no such node; else where the machine refuses.
+    pub fn start_node(&self, name: &str) -> Result<(), TestbedError> {
+        let host = self.known_host(name)?;
+        host.power_on()?;
+        host.reconnect()?;
+        if self.is_running(name) {
+            return Ok(());
+        }
+        self.agent(name).map_or_else(|| self.server.start_again(), Agent::start_again)
+    }
+
+    /// Whether the program runs on a node.
+    pub fn is_running(&self, name: &str) -> bool {
+        self.agent(name).map_or_else(|| self.server.check(), Agent::check).is_ok()
+    }
+
+    /// As [`Cluster::host`], with the names that there are in the error.
+    ///
+    /// # Errors
+    /// [`TestbedError::NoHost`].
+    pub fn known_host(&self, name: &str) -> Result<&Arc<Host>, TestbedError> {
+        self.host(name).ok_or_else(|| TestbedError::NoHost {
+            name: name.to_owned(),
+            known: self.hosts().map(|host| host.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
     /// Takes images from an archive, on every host.
     ///
     /// # Errors
     /// What the command said, if it failed.
     pub fn import_image(&self, archive: &Path) -> Result<(), TestbedError> {
-        self.server.import_image(archive)?;
-        self.agents.iter().try_for_each(|agent| agent.import_image(archive).map(drop))
+        self.hosts().try_for_each(|host| self.import_image_on(host.name(), archive).map(drop))
+    }
+
+    /// Takes images from an archive, on one host.
+    ///
+    /// # Errors
+    /// What the command said, if it failed; else it is returned.
+    pub fn import_image_on(&self, name: &str, archive: &Path) -> Result<String, TestbedError> {
+        self.known_host(name)?;
+        self.agent(name)
+            .map_or_else(|| self.server.import_image(archive), |agent| agent.import_image(archive))
     }
 }
 

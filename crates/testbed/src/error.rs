@@ -20,6 +20,17 @@ pub enum TestbedError {
     /// All numbers of the network's hosts were given away.
     #[error("the network has no address left for one more host")]
     Full,
+    /// There is no host of this name.
+    #[error("there is no node {name}: the nodes are {known}")]
+    NoHost {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// Whoever waited for a cluster does not want it any more.
+    #[error("stopped before the cluster was ready")]
+    Stopped,
     /// A network namespace could not be entered.
     #[error(transparent)]
     Namespace(#[from] hostnet::NetNsError),

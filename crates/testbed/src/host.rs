@@ -3,7 +3,7 @@
 //! While it is on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays when
 //! the host is turned off, and goes when the host is dropped.
 
-mod cgroups;
+pub(crate) mod cgroups;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use crate::error::cannot;
 use crate::holder::{self, Holder};
 use crate::network::Port;
 use crate::process::Process;
-use crate::{Capture, Cut, Network, TestbedError, output};
+use crate::{Capture, Cut, Network, TestbedError, left_over, output};
 use cgroups::HostCgroups;
 
 /// The address of the first host of a network (of a network for documentation, RFC 5737).
@@ -77,9 +77,9 @@ impl Host {
 
     fn make(network: &Arc<Network>, name: Option<&str>) -> Result<Host, TestbedError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        cgroups::sweep(network.directory());
+        left_over::sweep(network.directory());
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}{}-{count}", cgroups::PREFIX, std::process::id());
+        let id = format!("{}{}-{count}", left_over::PREFIX, std::process::id());
         let directory = tempfile::Builder::new()
             .prefix(&format!("{id}."))
             .tempdir_in(network.directory())

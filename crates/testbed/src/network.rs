@@ -24,6 +24,7 @@ pub(crate) use faults::Faults;
 
 use crate::error::cannot;
 use crate::holder::{self, Holder};
+use crate::left_over::PREFIX;
 use crate::process::Process;
 use crate::{TestbedError, output};
 
@@ -107,7 +108,7 @@ impl Network {
     /// Where the machine refuses, as it does anybody but root.
     pub fn with_directory(parent: &Path) -> Result<Arc<Network>, TestbedError> {
         let directory = tempfile::Builder::new()
-            .prefix("ironhull-network.")
+            .prefix(&format!("{PREFIX}{}-network.", std::process::id()))
             .tempdir_in(parent)
             .map_err(cannot("make a directory"))?;
         let mut command = Command::new("unshare");

@@ -114,6 +114,14 @@ impl Server {
         TestbedError::Late { what: "a node that is ready".to_owned(), limit: READY_WITHIN, last }
     }
 
+    /// An error if the server does not run.
+    ///
+    /// # Errors
+    /// [`TestbedError::Ended`] with the end of its log.
+    pub fn check(&self) -> Result<(), TestbedError> {
+        self.service.check()
+    }
+
     /// The server's process id, as this machine counts; none when it does not run.
     pub fn pid(&self) -> Option<i32> {
         self.service.pid()
@@ -148,7 +156,7 @@ impl Server {
     /// # Errors
     /// What the command said, if it failed.
     pub fn import_image(&self, archive: &Path) -> Result<String, TestbedError> {
-        output(self.ironhull(&["image", "import"]).arg(archive))
+        self.service.import_image(archive)
     }
 
     /// The program under test with a subcommand that takes a data directory.

@@ -1,12 +1,14 @@
 //! The program under test, as it runs on a host for long.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::error::cannot;
 use crate::{Host, Process, TestbedError, output};
 
 /// How long a service may take to end.
@@ -60,9 +62,10 @@ impl Service {
         *self.flags() = flags.iter().map(|flag| (*flag).to_owned()).collect();
     }
 
-    /// An error if it should run and has ended.
+    /// An error if it does not run.
     pub(crate) fn check(&self) -> Result<(), TestbedError> {
-        self.process().as_mut().map_or(Ok(()), Process::check)
+        let stopped = TestbedError::Ended { program: self.role.to_owned(), words: String::new() };
+        self.process().as_mut().map_or(Err(stopped), Process::check)
     }
 
     /// Its process id, as this machine counts; none when it does not run.
@@ -80,6 +83,13 @@ impl Service {
     /// Runs `ironhull reset`.
     pub(crate) fn reset(&self) -> Result<String, TestbedError> {
         output(&mut self.ironhull(&["reset"]))
+    }
+
+    /// Runs `ironhull image import`.
+    pub(crate) fn import_image(&self, archive: &Path) -> Result<String, TestbedError> {
+        // Opened here: the host may have something else at that path.
+        let file = File::open(archive).map_err(cannot(format!("read {}", archive.display())))?;
+        output(self.ironhull(&["image", "import", "/dev/stdin"]).stdin(file))
     }
 
     /// Everything that it has written, over all its starts.

@@ -8,24 +8,25 @@ use std::time::Duration;
 use crate::error::cannot;
 use crate::{TestbedError, until};
 
-/// How names of test hosts begin; the id of the test's process follows.
-pub(super) const PREFIX: &str = "ironhull-test-";
-
 /// How long the kernel may take to let go of a cgroup whose processes have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A cgroup of the host's name in every hierarchy.
 #[derive(Debug)]
-pub(super) struct HostCgroups {
+pub(crate) struct HostCgroups {
     mounts: BTreeSet<PathBuf>,
     name: String,
 }
 
 impl HostCgroups {
+    /// Those of a host, whether or not they exist.
+    pub(crate) fn of(name: &str) -> Result<HostCgroups, TestbedError> {
+        Ok(HostCgroups { mounts: mounts()?, name: name.to_owned() })
+    }
+
     /// Makes the cgroups.
     pub(super) fn create(name: &str) -> Result<HostCgroups, TestbedError> {
-        let mounts = mounts()?;
-        let cgroups = HostCgroups { mounts, name: name.to_owned() };
+        let cgroups = HostCgroups::of(name)?;
         for mount in &cgroups.mounts {
             delegate(mount);
             let directory = mount.join(name);
@@ -66,7 +67,7 @@ impl HostCgroups {
     }
 
     /// Removes the cgroups with all below, of which no process is left.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         for directory in self.directories() {
             let _ = until("the end of a cgroup", PATIENCE, || {
                 remove_tree(&directory);
@@ -84,7 +85,8 @@ fn delegate(mount: &Path) {
     }
 }
 
-fn mounts() -> Result<BTreeSet<PathBuf>, TestbedError> {
+/// Where hierarchies are mounted.
+pub(crate) fn mounts() -> Result<BTreeSet<PathBuf>, TestbedError> {
     let mounts = fs::read_to_string("/proc/mounts").map_err(cannot("read /proc/mounts"))?;
     let found = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -95,35 +97,11 @@ fn mounts() -> Result<BTreeSet<PathBuf>, TestbedError> {
 }
 
 /// Removes a cgroup and those below, as far as they have no processes.
-fn remove_tree(directory: &Path) {
+pub(crate) fn remove_tree(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_tree(&entry.path());
         }
     }
     let _ = fs::remove_dir(directory);
-}
-
-/// Removes what hosts of tests that were killed have left, also in `directory`: their processes, mounts and
-/// interfaces went with them.
-pub(super) fn sweep(directory: &Path) {
-    for mount in mounts().into_iter().flatten() {
-        for name in left_over(&mount) {
-            remove_tree(&mount.join(name));
-        }
-    }
-    for name in left_over(directory) {
-        let _ = fs::remove_dir_all(directory.join(name));
-    }
-}
-
-/// The entries of hosts whose test does not run any more.
-fn left_over(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let is_over = |name: &String| {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
-    };
-    names.filter(is_over).collect()
 }

@@ -1,0 +1,104 @@
+//! Commands for a cluster that runs, and its end.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+use super::flags::{DevImageCommand, DevNodeCommand};
+use super::preflight::{check_name, require_root};
+use super::protocol::{NodeAction, Request, Status, ask};
+use super::state::StateDir;
+
+/// Ends a cluster. Afterwards nothing of it is left, also if its supervisor had ended before.
+///
+/// # Errors
+/// If something cannot be removed.
+pub async fn down(state: &StateDir) -> anyhow::Result<()> {
+    require_root()?;
+    if !state.exists() {
+        println!("there is no cluster {:?}", state.name);
+        return Ok(());
+    }
+    if state.is_running()? {
+        request(state, Request::Down).await?;
+    } else {
+        state.remove()?;
+    }
+    println!("the cluster {:?} is gone", state.name);
+    Ok(())
+}
+
+/// Shows a cluster.
+///
+/// # Errors
+/// If it does not run.
+pub async fn status(state: &StateDir) -> anyhow::Result<()> {
+    require_root()?;
+    show(&request(state, Request::Status).await?);
+    Ok(())
+}
+
+/// Shows all clusters.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub async fn list(parent: &Path) -> anyhow::Result<()> {
+    require_root()?;
+    let mut names: Vec<String> = match std::fs::read_dir(parent) {
+        Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", parent.display())),
+    };
+    names.retain(|name| check_name(name).is_ok());
+    names.sort_unstable();
+    println!("{:<20} {:>5}  KUBECONFIG", "NAME", "NODES");
+    for name in names {
+        let state = StateDir::new(parent, &name);
+        match request(&state, Request::Status).await {
+            Ok(status) => println!("{name:<20} {:>5}  {}", status.nodes.len(), status.kubeconfig.display()),
+            Err(_) => println!("{name:<20} {:>5}  (does not run: `ironhull dev down --name {name}`)", "-"),
+        }
+    }
+    Ok(())
+}
+
+/// Carries out `ironhull dev image ...`.
+///
+/// # Errors
+/// Why a node did not take the images.
+pub async fn image(state: &StateDir, command: &DevImageCommand) -> anyhow::Result<()> {
+    require_root()?;
+    let DevImageCommand::Import { file } = command;
+    let path: PathBuf = file.canonicalize().with_context(|| format!("cannot read {}", file.display()))?;
+    ensure!(path.is_file(), "{} is no file", path.display());
+    request(state, Request::ImportImage(path)).await.map(drop)
+}
+
+/// Carries out `ironhull dev node ...`.
+///
+/// # Errors
+/// If there is no such node, or the machine refuses.
+pub async fn node(state: &StateDir, command: &DevNodeCommand) -> anyhow::Result<()> {
+    require_root()?;
+    let (name, action) = match command {
+        DevNodeCommand::Stop { node } => (node, NodeAction::Stop),
+        DevNodeCommand::Cut { node } => (node, NodeAction::Cut),
+        DevNodeCommand::Start { node } => (node, NodeAction::Start),
+    };
+    show(&request(state, Request::Node { name: name.clone(), action }).await?);
+    Ok(())
+}
+
+async fn request(state: &StateDir, request: Request) -> anyhow::Result<Status> {
+    let state = state.clone();
+    tokio::task::spawn_blocking(move || ask(&state, &request, |step| println!("{step}"))).await?
+}
+
+fn show(status: &Status) {
+    println!("cluster {:?}, owned by process {}", status.name, status.supervisor);
+    println!("API https://{}, kubeconfig {}\n", status.api, status.kubeconfig.display());
+    println!("{:<10} {:<10} ADDRESSES", "NODE", "STATE");
+    for node in &status.nodes {
+        println!("{:<10} {:<10} {}", node.name, node.state, node.addresses);
+    }
+}
