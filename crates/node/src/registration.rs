@@ -24,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const REPORT: Duration = Duration::from_secs(300);
 /// How often the engine is asked while it is not ready: nothing tells when it becomes so.
 const UNREADY_HEARTBEAT: Duration = Duration::from_millis(200);
+/// How long a written status may take until it is seen here.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// The pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,7 @@ impl Registration {
         let mut next_lease = Instant::now();
         loop {
             self.pass_on_pod_cidr(&mut pod_cidr).await;
+            written = written.filter(|(status, at)| !self.is_overwritten(status, *at));
             let status = self.status(written.as_ref().map(|(status, _)| status)).await;
             if let Err(error) = self.report(&status, &mut written).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the node's status");
@@ -168,6 +171,12 @@ impl Registration {
             old: &old,
             now: shared.clock.now(),
         })
+    }
+
+    /// Whether somebody else changed what was written here: who does not hear of a node for long takes it for dead.
+    fn is_overwritten(&self, written: &NodeStatus, at: Instant) -> bool {
+        let node = self.shared.node();
+        at.elapsed() >= SEEN_WITHIN && node.status.as_ref().is_some_and(|seen| node::is_overwritten(written, seen))
     }
 
     /// Writes the status if it changed, or was not written for long.

@@ -239,9 +239,39 @@ pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
     timeless(one) != timeless(other)
 }
 
+/// Whether a condition is seen otherwise than it was written. Conditions of others are none of the node's business.
+pub(super) fn is_overwritten(written: &NodeStatus, seen: &NodeStatus) -> bool {
+    let seen = |type_: &str| seen.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+    let differs = |condition: &NodeCondition| {
+        seen(&condition.type_).is_none_or(|seen| seen.status != condition.status)
+    };
+    written.conditions.iter().flatten().any(differs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_takes_the_node_for_dead_overwrites_its_status() {
+        let status = |conditions: &[(&str, &str)]| NodeStatus {
+            conditions: Some(
+                conditions
+                    .iter()
+                    .map(|(type_, status)| NodeCondition {
+                        type_: (*type_).into(),
+                        status: (*status).into(),
+                        ..NodeCondition::default()
+                    })
+                    .collect(),
+            ),
+            ..NodeStatus::default()
+        };
+        let written = status(&[("Ready", "True")]);
+        assert!(!is_overwritten(&written, &status(&[("Other", "True"), ("Ready", "True")])));
+        assert!(is_overwritten(&written, &status(&[("Ready", "Unknown")])));
+        assert!(is_overwritten(&written, &NodeStatus::default()));
+    }
 
     #[test]
     fn addresses_are_replaced_as_a_whole() {
