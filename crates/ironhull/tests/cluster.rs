@@ -26,6 +26,10 @@ mod dns_hosts;
 mod dual_stack;
 #[path = "cluster/environment.rs"]
 mod environment;
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "cluster/hosts.rs"]
+mod hosts;
 #[path = "cluster/images.rs"]
 mod images;
 #[path = "cluster/joining.rs"]
@@ -59,6 +63,7 @@ const TRIALS_AT_ONCE: usize = 4;
 
 fn main() {
     let shared = Arc::new(SharedCluster::default());
+    let hosts = Arc::new(SharedCluster::with_agents(2));
     let trials: Vec<Trial> = [
         deployment::trials(&shared),
         adoption::trials(),
@@ -76,6 +81,8 @@ fn main() {
         service_networks::trials(&shared),
         network_policy::trials(&shared),
         clean_up::trials(),
+        hosts::trials(&hosts),
+        faults::trials(),
         joining::trials(),
         overlay::trials(),
         cni::trials(),
@@ -91,5 +98,6 @@ fn main() {
     }
     // `exit` runs no destructors, and the cluster has one.
     drop(shared);
+    drop(hosts);
     conclusion.exit();
 }

@@ -176,7 +176,8 @@ impl Registration {
     /// Whether somebody else changed what was written here: who does not hear of a node for long takes it for dead.
     fn is_overwritten(&self, written: &NodeStatus, at: Instant) -> bool {
         let node = self.shared.node();
-        at.elapsed() >= SEEN_WITHIN && node.status.as_ref().is_some_and(|seen| node::is_overwritten(written, seen))
+        at.elapsed() >= SEEN_WITHIN
+            && node.status.as_ref().is_some_and(|seen| node::is_overwritten(written, seen))
     }
 
     /// Writes the status if it changed, or was not written for long.

@@ -23,11 +23,25 @@ const GROUP: &str = "root:x:0:\nwww-data:x:33:\napp:x:1000:\n";
 
 /// Starts a registry on the host and fills it. It runs until it is dropped.
 pub fn start_registry(host: &Host) -> Process {
-    let directory = host.directory().join("registry");
+    let registry = serve(host, host.directory());
+    let images = [(BUSYBOX, busybox().build()), (NGINX_1, nginx(1)), (NGINX_2, nginx(2)), (REDIS, redis())];
+    let namespace = NetNs::open(&host.network_namespace()).unwrap();
+    let push = || async {
+        for (name, image) in &images {
+            // Compression costs time, and saves none on the loopback interface.
+            image.push(name, None, &[], Compression::None, false).await.unwrap();
+        }
+    };
+    namespace.block_on(push).unwrap();
+    registry
+}
+
+/// Starts a registry on the host, with the images that one in `directory` has or will have.
+pub fn serve(host: &Host, directory: &Path) -> Process {
     let config = format!(
         "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
          storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:5000\"}}\n",
-        directory.display(),
+        directory.join("registry").display(),
     );
     let path = host.directory().join("registry.yml");
     std::fs::write(&path, config).unwrap();
@@ -39,15 +53,6 @@ pub fn start_registry(host: &Host) -> Process {
             .map_err(|error| error.to_string())
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", registry.log()));
-    let images = [(BUSYBOX, busybox().build()), (NGINX_1, nginx(1)), (NGINX_2, nginx(2)), (REDIS, redis())];
-    let namespace = NetNs::open(&host.network_namespace()).unwrap();
-    let push = || async {
-        for (name, image) in &images {
-            // Compression costs time, and saves none on the loopback interface.
-            image.push(name, None, &[], Compression::None, false).await.unwrap();
-        }
-    };
-    namespace.block_on(push).unwrap();
     registry
 }
 

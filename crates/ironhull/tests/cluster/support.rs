@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hostnet::NetNs;
 use libtest_mimic::Trial;
-use testbed::{Host, Process, Server, TestbedError, output, until};
+use testbed::{Agent, ClusterOptions, Host, Network, Process, Server, TestbedError, output, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::images;
@@ -30,18 +30,29 @@ pub fn trial(shared: &Arc<SharedCluster>, group: &str, name: &'static str, test:
     })
 }
 
-/// The cluster of most trials, from its first use on.
+/// A cluster that trials share, from its first use on.
 #[derive(Default)]
-pub struct SharedCluster(OnceLock<Arc<Cluster>>);
+pub struct SharedCluster {
+    cluster: OnceLock<Arc<Cluster>>,
+    /// How many hosts joined the server's.
+    agents: usize,
+}
 
 impl SharedCluster {
+    /// One with this many hosts besides the server's.
+    pub fn with_agents(agents: usize) -> SharedCluster {
+        SharedCluster { cluster: OnceLock::new(), agents }
+    }
+
     fn get(&self) -> &Arc<Cluster> {
-        self.0.get_or_init(|| Arc::new(Cluster::start()))
+        self.cluster.get_or_init(|| {
+            Arc::new(if self.agents == 0 { Cluster::start() } else { Cluster::of_hosts(self.agents) })
+        })
     }
 
     /// Keeps the server's log, for whoever wants to know why a trial failed.
     pub fn keep_log(&self) {
-        if let Some(cluster) = self.0.get() {
+        if let Some(cluster) = self.cluster.get() {
             let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster.log");
             if std::fs::write(&path, cluster.server.log()).is_ok() {
                 println!("the server's log: {}", path.display());
@@ -50,11 +61,12 @@ impl SharedCluster {
     }
 }
 
-/// A server on a host of its own, with a registry beside it.
+/// A server on a host of its own, with a registry beside it, and hosts that joined it.
 pub struct Cluster {
     pub server: Server,
-    /// Ends before the host.
-    _registry: Option<Process>,
+    pub agents: Vec<Agent>,
+    /// They end before the hosts.
+    _registries: Vec<Process>,
 }
 
 impl Cluster {
@@ -67,18 +79,34 @@ impl Cluster {
 
     /// Of parts that run.
     pub fn of(server: Server, registry: Process) -> Cluster {
-        Cluster { server, _registry: Some(registry) }
+        Cluster { server, agents: Vec::new(), _registries: vec![registry] }
     }
 
     /// Without a registry.
     pub fn without_images() -> Cluster {
         let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
         let server = Server::start(&host, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
-        Cluster { server, _registry: None }
+        Cluster { server, agents: Vec::new(), _registries: Vec::new() }
+    }
+
+    /// With hosts besides the server's, each with the registry at its own loopback interface.
+    pub fn of_hosts(agents: usize) -> Cluster {
+        let network = Network::new().unwrap_or_else(|error| panic!("{error}"));
+        let options = ClusterOptions { agents, ..ClusterOptions::default() };
+        let cluster = testbed::Cluster::start(&network, PROGRAM, &options);
+        let testbed::Cluster { server, agents } = cluster.unwrap_or_else(|error| panic!("{error}"));
+        let mut registries = vec![images::start_registry(server.host())];
+        registries.extend(agents.iter().map(|agent| images::serve(agent.host(), server.host().directory())));
+        Cluster { server, agents, _registries: registries }
     }
 
     pub fn host(&self) -> &Arc<Host> {
         self.server.host()
+    }
+
+    /// All hosts, in the order of their names.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        std::iter::once(self.host()).chain(self.agents.iter().map(Agent::host))
     }
 
     /// Fetches a page from the host; `path` has the address in front. The error tells what curl said.
@@ -204,6 +232,12 @@ impl Drop for Namespace {
             ] {
                 let text = output(&mut self.kubectl(arguments)).unwrap_or_else(|error| error.to_string());
                 println!("--- {}: kubectl {}\n{text}", self.name, arguments.join(" "));
+            }
+            for agent in &self.cluster.agents {
+                let log = agent.log();
+                let lines: Vec<&str> = log.lines().rev().take(40).collect();
+                let tail: Vec<&str> = lines.into_iter().rev().collect();
+                println!("--- the agent of {}\n{}", agent.host().name(), tail.join("\n"));
             }
         }
         // The server ends soon, and nothing waits for this.

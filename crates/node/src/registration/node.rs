@@ -242,9 +242,8 @@ pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
 /// Whether a condition is seen otherwise than it was written. Conditions of others are none of the node's business.
 pub(super) fn is_overwritten(written: &NodeStatus, seen: &NodeStatus) -> bool {
     let seen = |type_: &str| seen.conditions.iter().flatten().find(|condition| condition.type_ == type_);
-    let differs = |condition: &NodeCondition| {
-        seen(&condition.type_).is_none_or(|seen| seen.status != condition.status)
-    };
+    let differs =
+        |condition: &NodeCondition| seen(&condition.type_).is_none_or(|seen| seen.status != condition.status);
     written.conditions.iter().flatten().any(differs)
 }
 
