@@ -134,8 +134,10 @@ fn pods_of_a_host_that_is_cut_off_for_long_are_replaced(namespace: &Namespace) {
     let old = identities(namespace);
     other(namespace).cut(Cut::Both).unwrap();
     namespace.wait("node/node-2", "condition=Ready=Unknown");
-    let taints = namespace.field("node/node-2", ".spec.taints[*].key");
-    assert!(taints.contains("node.kubernetes.io/unreachable"), "{taints}");
+    namespace.until("the taint", || {
+        let taints = namespace.field("node/node-2", ".spec.taints[*].key");
+        if taints.contains("node.kubernetes.io/unreachable") { Ok(()) } else { Err(taints) }
+    });
     namespace.until("two pods in place of those", || {
         let path = r#"jsonpath={range .items[?(@.spec.nodeName=="node-1")]}{.status.phase} {end}"#;
         let phases = namespace.run(&["get", "pods", "-o", path]);
