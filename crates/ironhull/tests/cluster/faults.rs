@@ -257,7 +257,8 @@ fn counts(host: &Host) -> String {
 
 fn waves_of_pods_leave_nothing(namespace: &Namespace) {
     let address = deploy(namespace, 300);
-    let before: Vec<String> = namespace.cluster.hosts().map(|host| counts(host)).collect();
+    let before: Vec<(String, String)> =
+        namespace.cluster.hosts().map(|host| (counts(host), rules(host))).collect();
     let load = Load::start(namespace.cluster.host(), &format!("{address}:80"));
     let wave = r#"
 apiVersion: apps/v1
@@ -290,12 +291,24 @@ spec: {selector: {app: wave}, ports: [{port: 80}]}
     }
     let (pages, failures) = load.stop();
     assert_eq!(failures, Vec::<String>::new(), "besides {} pages", pages.len());
-    for (host, before) in namespace.cluster.hosts().zip(&before) {
+    for (host, (before, rules)) in namespace.cluster.hosts().zip(&before) {
         namespace.until(&format!("{} as before:\n{before}", host.name()), || {
             let now = counts(host);
-            if now == *before { Ok(()) } else { Err(now) }
+            if now == *before { Ok(()) } else { Err(now + &new_rules(host, rules)) }
         });
     }
+}
+
+/// All packet rules of a host.
+fn rules(host: &Host) -> String {
+    output(host.command("nft").args(["list", "ruleset"])).unwrap()
+}
+
+/// Rules that were not there before.
+fn new_rules(host: &Host, before: &str) -> String {
+    let now = rules(host);
+    let is_new = |line: &&str| !before.lines().any(|old| old == *line);
+    now.lines().filter(is_new).take(60).map(|line| format!("{line}\n")).collect()
 }
 
 fn a_drained_node_is_empty_and_can_be_deleted(namespace: &Namespace) {
