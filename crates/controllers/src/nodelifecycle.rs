@@ -105,8 +105,7 @@ impl Controller for NodeLifecycle {
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
-        health::plan(snapshot, &mut plan, now);
-        if plan.is_empty() {
+        if !health::plan(snapshot, &mut plan, now) {
             // The taints follow what the status says; after a change of it, the next plan sets them.
             taints::plan(snapshot, &mut plan, now);
         }

@@ -16,7 +16,8 @@ const STARTUP_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// The conditions that only the node can know.
 const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
-pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
+/// Whether the node's status changes comes back.
+pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) -> bool {
     let grace = if condition(&snapshot.node, "Ready").is_some() { snapshot.grace } else { STARTUP_GRACE };
     let silent_for = now.duration_since(snapshot.alive_at);
     if silent_for <= grace {
@@ -25,6 +26,7 @@ pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
     } else {
         silence(snapshot, plan, now);
     }
+    let changes = !plan.is_empty();
     // Also later: a pod may have come to the node, or an earlier try failed.
     let ready = condition(&snapshot.node, "Ready");
     let unknown = ready.is_some_and(|ready| ready.status == "Unknown");
@@ -41,6 +43,7 @@ pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
             });
         }
     }
+    changes
 }
 
 /// The node's own conditions become unknown.

@@ -243,13 +243,14 @@ fn a_killed_agent_and_flushed_rules_are_healed(namespace: &Namespace) {
     });
 }
 
-/// What a host has for its pods and for others', counted.
+/// What a host has for its pods and for others', counted. Chains that choose one of so many endpoints are kept, one of each
+/// number, for the next Service that has as many.
 fn counts(host: &Host) -> String {
     let script = "echo links $(ip -o link | wc -l)
         echo routes $(ip route show table all | wc -l) $(ip -6 route show table all | grep -vc ' fe80\\|^fe80\\|multicast')
         echo fdb $(bridge fdb | wc -l)
         echo permanent neighbours $(ip neigh show nud permanent | wc -l)
-        echo rules $(nft list ruleset | grep -vc counter)
+        echo rules $(nft list ruleset | grep -v counter | grep -v numgen | grep -v 'chain service_' | grep -c '[a-z]')
         echo namespaces $(grep -c ' nsfs ' /proc/1/mountinfo)
         echo shims $(grep -al 'ironhull.shim' /proc/[0-9]*/cmdline | wc -l)";
     output(host.command("sh").args(["-c", script])).unwrap()
