@@ -85,11 +85,18 @@ pub(super) fn traits(node: &Node) -> (bool, Vec<IpAddr>, Option<i32>) {
     (takes_part, unique, kubelet)
 }
 
+fn has_addresses(service: &Service) -> bool {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    balancer.and_then(|balancer| balancer.ingress.as_ref()).is_some_and(|ingress| !ingress.is_empty())
+}
+
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let mut nodes = snapshot.nodes.clone();
     nodes.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     let mut services = snapshot.services.clone();
     sort_by_age(&mut services);
+    // Ages are in seconds: of two as old, the one that has the port keeps it.
+    services.sort_by_key(|service| (service.metadata.creation_timestamp.clone(), !has_addresses(service)));
     let mut taken = taken(snapshot);
     let mut plan = Plan::default();
     let (mut writes, mut notes) = (Vec::new(), Vec::new());

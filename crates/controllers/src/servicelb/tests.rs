@@ -132,6 +132,14 @@ fn of_two_services_with_one_port_the_older_has_it() {
 }
 
 #[test]
+fn of_two_services_of_one_second_the_one_that_has_the_port_keeps_it() {
+    let (mut both, _) = carry_out(&snapshot(vec![service("web", 1, json!({}))]));
+    both.services.push(Arc::new(service("a-late-one", 1, json!({}))));
+    let (after, _) = carry_out(&both);
+    assert_eq!([0, 1].map(|index| addresses(&after, index).len()), [3, 0]);
+}
+
+#[test]
 fn the_ports_of_the_nodes_themselves_are_taken() {
     for (port, owner) in
         [(6443, "the API server"), (10250, "the nodes' own API"), (30080, "the node port of default/np")]

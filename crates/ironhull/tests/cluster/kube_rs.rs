@@ -115,7 +115,12 @@ fn a_controller_runs(namespace: &Namespace) {
         let controller = Controller::new(maps.clone(), watcher::Config::default().labels("of=kube-rs"))
             .owns(maps.clone(), watcher::Config::default())
             .run(reconcile, |_, error, _| panic!("{error}"), Arc::new(Context { maps: maps.clone() }));
-        let controller = tokio::spawn(controller.for_each(async |result| drop(result.unwrap())));
+        let watched = controller.for_each(async |result| match result {
+            // Woken by the end of the copy, after that of its owner.
+            Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+            result => drop(result.unwrap()),
+        });
+        let controller = tokio::spawn(watched);
         let until_upper = async |expected: &str| {
             let only = watcher::Config::default().fields("metadata.name=one-upper");
             let mut copies = watcher(maps.clone(), only).applied_objects().boxed();

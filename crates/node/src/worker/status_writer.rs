@@ -130,15 +130,30 @@ fn difference(old: &PodStatus, new: &PodStatus) -> Result<Map<String, Value>, se
     Ok(changes)
 }
 
-/// The server merges lists of addresses; an old address must not stay.
+/// The server merges some lists. An old address must not stay, and of a condition not the reason that it had before;
+/// but conditions of others, such as those of readiness gates, must.
 fn replacing(name: &str, value: &Value, old: Option<&Value>) -> Value {
-    let merged = matches!(name, "podIPs" | "hostIPs");
-    match (value, old) {
-        (Value::Array(items), Some(_)) if merged => {
+    match (name, value, old) {
+        ("podIPs" | "hostIPs", Value::Array(items), Some(_)) => {
             Value::Array(std::iter::once(json!({"$patch": "replace"})).chain(items.iter().cloned()).collect())
+        }
+        ("conditions", Value::Array(items), Some(Value::Array(old))) => {
+            Value::Array(items.iter().map(|item| without_old_fields(item, old)).collect())
         }
         _ => value.clone(),
     }
+}
+
+/// A condition with null for each field that it has no more.
+fn without_old_fields(condition: &Value, old: &[Value]) -> Value {
+    let before = old.iter().find(|before| before["type"] == condition["type"]).and_then(Value::as_object);
+    let mut condition = condition.clone();
+    if let (Some(before), Some(fields)) = (before, condition.as_object_mut()) {
+        for name in before.keys() {
+            fields.entry(name.clone()).or_insert(Value::Null);
+        }
+    }
+    condition
 }
 
 #[cfg(test)]
@@ -157,5 +172,20 @@ mod tests {
             json!({"phase": "Running", "reason": null, "podIPs": [{"$patch": "replace"}, {"ip": "2"}]});
         assert_eq!(changes, expected);
         assert!(difference(&new, &new).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_condition_loses_the_reason_that_it_had() {
+        let parse = |conditions: Value| -> PodStatus {
+            serde_json::from_value(json!({"conditions": conditions})).unwrap()
+        };
+        let old = parse(json!([
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "c"},
+            {"type": "example.com/gate", "status": "False", "reason": "Closed"},
+        ]));
+        let new = parse(json!([{"type": "Ready", "status": "True"}]));
+        let changes = Value::Object(difference(&old, &new).unwrap());
+        let expected = json!({"type": "Ready", "status": "True", "reason": null, "message": null});
+        assert_eq!(changes["conditions"], json!([expected]));
     }
 }
