@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if std::env::var_os("IRONHULL_FIXTURES").is_none() {
         println!("IRONHULL_FIXTURES is not set: encodings are not compared with upstream's");
     }
-    let mut tests = cargo(&["test", "--workspace", "--quiet"]);
+    let mut tests = cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
     tests.args(arguments).env("IRONHULL_CLIENTS", clients);
     run_command(&mut tests)
 }
