@@ -259,6 +259,9 @@ fn dispatch(
         && let Some(worker) = workers.get_mut(&uid(old))
     {
         worker.update(Arc::clone(old));
+        // It counts for nobody else any more, so it must not here, though its containers may live on for a while: the
+        // scheduler gives what it had to the next pod at once.
+        shared.admitted.release(&uid(old));
         worker.removed();
     }
     if let Some(new) = &change.new {

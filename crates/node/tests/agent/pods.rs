@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("probes_decide_readiness_and_life", probes_decide_readiness_and_life),
         trial("a_new_agent_takes_over_what_runs", a_new_agent_takes_over_what_runs),
         trial("orphans_are_removed", orphans_are_removed),
+        trial("a_pod_that_is_gone_by_force_takes_nothing", a_pod_that_is_gone_by_force_takes_nothing),
     ]
 }
 
@@ -239,4 +240,16 @@ async fn orphans_are_removed(mut host: Host) {
     };
     tokio::time::timeout(crate::support::LIMIT, gone).await.unwrap();
     assert!(host.engine.list_containers(&ContainerFilter::default()).await.unwrap().is_empty());
+}
+
+/// The first pod is deaf to signals and lives on after its object is gone. What it took is the second one's.
+async fn a_pod_that_is_gone_by_force_takes_nothing(host: Host) {
+    let mut container = shell("c", "trap '' TERM; while true; do sleep 0.1; done");
+    container["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
+    let spec = json!({"terminationGracePeriodSeconds": 5, "containers": [container]});
+    host.create("first", spec.clone());
+    host.until_ready("first").await;
+    host.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("default", "first"));
+    host.create("second", spec);
+    host.until_ready("second").await;
 }

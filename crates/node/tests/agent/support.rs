@@ -135,10 +135,11 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
             let server = MemoryServer::new(Clock::system());
             let engine = open_engine(&path).await;
             let authority = Authority::new();
-            let mut host = Host { server, engine, dir: path.clone(), agent: None, authority };
+            let mut host = Host { server, engine: engine.clone(), dir: path.clone(), agent: None, authority };
             host.start_agent().await;
             let result = tokio::spawn(test(host)).await;
-            let removed = open_engine(&path).await.destroy_all().await;
+            // The same engine: what the agent began may still be under way in it.
+            let removed = engine.destroy_all().await;
             result.map_err(|error| Failed::from(error.to_string()))?;
             removed.map_err(Failed::from)
         });

@@ -229,8 +229,9 @@ impl Engine {
 
     async fn signal(&self, container: &Container, signal: i32) -> Result<(), CriError> {
         let record = container.snapshot();
-        let shim = self.sandbox(&record.sandbox_id)?.shim.clone();
-        match shim.call(Request::Signal { container: record.id, signal }).await {
+        // A sandbox that is gone has taken its containers along.
+        let Ok(sandbox) = self.sandbox(&record.sandbox_id) else { return Ok(()) };
+        match sandbox.shim.call(Request::Signal { container: record.id, signal }).await {
             Ok(_) => Ok(()),
             // It has just ended, or will be found lost.
             Err(ShimError::Refused { .. }) | Err(ShimError::Unreachable(_)) => Ok(()),
@@ -242,6 +243,10 @@ impl Engine {
         let Ok(container) = self.container(id) else { return Ok(()) };
         self.stop(id, Duration::ZERO).await?;
         let _operation = container.operation.lock().await;
+        // Somebody else may have removed it meanwhile.
+        if self.container(id).is_err() {
+            return Ok(());
+        }
         let record = container.snapshot();
         self.remove_cgroup(&record).await?;
         self.remove_files(&record).await?;

@@ -180,6 +180,10 @@ impl Engine {
     pub(super) async fn stop_sandbox(&self, id: &str) -> Result<(), CriError> {
         let Ok(sandbox) = self.sandbox(id) else { return Ok(()) };
         let _operation = sandbox.operation.lock().await;
+        // Somebody else may have removed it meanwhile.
+        if self.sandbox(id).is_err() {
+            return Ok(());
+        }
         let was_ready = sandbox.is_ready();
         self.stop_parts(&sandbox).await?;
         let record = {
@@ -227,8 +231,10 @@ impl Engine {
             self.remove(&container_id).await?;
         }
         let _operation = sandbox.operation.lock().await;
-        self.forget_sandbox(&sandbox)?;
-        self.emit_removed(id);
+        if self.sandbox(id).is_ok() {
+            self.forget_sandbox(&sandbox)?;
+            self.emit_removed(id);
+        }
         Ok(())
     }
 

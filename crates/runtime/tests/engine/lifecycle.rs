@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("resources_change_while_it_runs", resources_change_while_it_runs),
         trial("logs_can_be_rotated", logs_can_be_rotated),
         trial("removal_is_idempotent", removal_is_idempotent),
+        trial("removals_do_not_meet", removals_do_not_meet),
         trial("images_run", images_run),
         trial("starts_fast", starts_fast),
     ]
@@ -169,6 +170,23 @@ async fn removal_is_idempotent(host: Host) {
     host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
     host.engine.remove_pod_sandbox(&sandbox).await.unwrap();
     assert!(host.engine.container_status(&id).await.unwrap_err().is_not_found());
+}
+
+/// As when a node is reset while its agent ends a pod.
+async fn removals_do_not_meet(host: Host) {
+    for round in 0..5 {
+        let sandbox = host.sandbox(&host.pod(&format!("remove-{round}"))).await;
+        let id = host.start(&sandbox, &command("main", &["sleep", "1000"])).await;
+        let engine = &host.engine;
+        let results = tokio::join!(
+            engine.remove_pod_sandbox(&sandbox),
+            engine.stop_pod_sandbox(&sandbox),
+            engine.remove_container(&id),
+            engine.remove_pod_sandbox(&sandbox),
+        );
+        assert!(matches!(results, (Ok(()), Ok(()), Ok(()), Ok(()))), "{results:?}");
+        assert!(engine.pod_sandbox_status(&sandbox).await.unwrap_err().is_not_found());
+    }
 }
 
 async fn images_run(host: Host) {
