@@ -266,7 +266,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: wave}
 spec:
-  replicas: 20
+  replicas: 200
   selector: {matchLabels: {app: wave}}
   template:
     metadata: {labels: {app: wave}}

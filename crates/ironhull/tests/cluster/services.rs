@@ -76,9 +76,12 @@ fn answered(namespace: &Namespace, address: &str, port: &str) -> String {
 /// The addresses behind a Service, by its slices.
 fn endpoints(namespace: &Namespace, service: &str) -> BTreeSet<String> {
     let selector = format!("kubernetes.io/service-name={service}");
-    let path = "jsonpath={range .items[*].endpoints[*]}{.addresses[0]} {end}";
-    let text = namespace.run(&["get", "endpointslices", "-l", &selector, "-o", path]);
-    text.split_whitespace().map(str::to_owned).collect()
+    // Not by JSONPath, where kubectl ends a range over the lists of many objects at the first empty one.
+    let text = namespace.run(&["get", "endpointslices", "-l", &selector, "-o", "json"]);
+    let slices: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let endpoints = slices["items"].as_array().unwrap().iter();
+    let endpoints = endpoints.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+    endpoints.map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned()).collect()
 }
 
 fn until_endpoints(namespace: &Namespace, service: &str, expected: &[&str]) {
