@@ -26,6 +26,8 @@ mod dns_hosts;
 mod dual_stack;
 #[path = "cluster/environment.rs"]
 mod environment;
+#[path = "cluster/failover.rs"]
+mod failover;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "cluster/hosts.rs"]
@@ -82,6 +84,7 @@ fn main() {
         network_policy::trials(&shared),
         clean_up::trials(),
         hosts::trials(&hosts),
+        failover::trials(),
         faults::trials(),
         joining::trials(),
         overlay::trials(),
