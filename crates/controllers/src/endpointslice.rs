@@ -1,10 +1,10 @@
 //! The EndpointSlice controller: tells which pods stand behind a Service, at most a hundred a slice.
 //!
 //! `endpoints` makes the endpoints of a Service from its pods, `plan` says which slices it should have, with hints
-//! for `spec.trafficDistribution`, and `spread` gets there with as few writes as possible. It follows upstream's
-//! `staging/src/k8s.io/endpointslice`.
+//! for `spec.trafficDistribution`, `topology` gives those for topology aware routing, and `spread` gets there with as few
+//! writes as possible. It follows upstream's `staging/src/k8s.io/endpointslice`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use client::{ClientError, Informer, key_of};
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::{ObjectKey, Selector};
+use parking_lot::Mutex;
 
 use crate::framework::{Controller, Plan, Wiring};
 use crate::pods;
@@ -21,6 +22,7 @@ pub(crate) mod plan;
 pub(crate) mod spread;
 #[cfg(test)]
 pub(crate) mod tests;
+mod topology;
 pub(crate) mod trigger;
 
 /// Names a slice's Service.
@@ -33,6 +35,8 @@ pub(crate) struct EndpointSliceController {
     pods: Arc<Informer<Pod>>,
     nodes: Arc<Informer<Node>>,
     slices: Arc<Informer<EndpointSlice>>,
+    /// The Services that ask for topology aware routing, as they were seen last. Only events depend on it.
+    asking: Mutex<HashSet<ObjectKey>>,
 }
 
 /// What a decision about one Service is made from.
@@ -45,6 +49,17 @@ pub(crate) struct Snapshot {
     nodes: HashMap<String, Arc<Node>>,
     /// All slices that name the Service.
     slices: Vec<Arc<EndpointSlice>>,
+    topology: Topology,
+}
+
+/// Whether a Service asks for topology aware routing.
+#[derive(Clone, Debug, Default)]
+struct Topology {
+    is_asked: bool,
+    /// Whether it did when it was looked at before.
+    was_asked: bool,
+    /// What each zone gets, if it is asked for.
+    shares: topology::Shares,
 }
 
 impl Controller for EndpointSliceController {
@@ -64,22 +79,52 @@ impl Controller for EndpointSliceController {
         wiring.wake(&slices, |change| {
             change.states().filter_map(|slice| service_of(slice)).collect::<Vec<_>>()
         });
-        EndpointSliceController { services, pods, nodes, slices }
+        wake_asking(wiring, &services, &nodes);
+        EndpointSliceController { services, pods, nodes, slices, asking: Mutex::default() }
     }
 
     async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
         // The slices of a Service that is gone are collected as its dependents.
-        let Some(service) = self.services.get(key) else { return Ok(None) };
+        let Some(service) = self.services.get(key) else {
+            self.asking.lock().remove(key);
+            return Ok(None);
+        };
         let pods = selected(&service, &self.pods);
         let node = |pod: &Arc<Pod>| Some((pods::node_name(pod).to_owned(), self.nodes.get(&node_key(pod))?));
         let nodes = pods.iter().filter_map(node).collect();
         let slices = self.slices.indexed(BY_SERVICE, &key.to_string());
-        Ok(Some(Snapshot { service, pods, nodes, slices }))
+        let topology = self.topology(key, &service);
+        Ok(Some(Snapshot { service, pods, nodes, slices, topology }))
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
         plan::plan(snapshot)
     }
+}
+
+impl EndpointSliceController {
+    fn topology(&self, key: &ObjectKey, service: &Service) -> Topology {
+        let mut asking = self.asking.lock();
+        if topology::is_asked(service) {
+            let was_asked = !asking.insert(key.clone());
+            drop(asking);
+            let nodes = self.nodes.list();
+            let shares = topology::shares(nodes.iter().map(|node| &**node));
+            return Topology { is_asked: true, was_asked, shares };
+        }
+        Topology { was_asked: asking.remove(key), ..Topology::default() }
+    }
+}
+
+/// Wakes the Services that ask for topology aware routing when a node's share of the CPU may have changed.
+fn wake_asking(wiring: &Wiring<ObjectKey>, services: &Arc<Informer<Service>>, nodes: &Arc<Informer<Node>>) {
+    let services = Arc::clone(services);
+    wiring.wake(nodes, move |change| {
+        let [old, new] = [&change.old, &change.new].map(|node| node.as_deref().and_then(topology::capacity));
+        let all = if old == new { Vec::new() } else { services.list() };
+        let asking = all.into_iter().filter(|service| topology::is_asked(service));
+        asking.map(|service| key_of(&*service)).collect::<Vec<_>>()
+    });
 }
 
 /// Wakes Services when they change, when a pod changes that they select or selected, and when the node of such a

@@ -1,14 +1,18 @@
 //! What slices a Service should have.
 
+use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
+use client::{EventType, reference_to};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForNode, ForZone};
 
 use super::endpoints::{self, Family};
-use super::spread::{ByPorts, Changes, Template, key};
+use super::spread::{ByPorts, Changes, Template, identity, key};
+use super::topology::{self, Refusal};
 use super::{SERVICE_NAME, Snapshot, selector, trigger};
-use crate::framework::{Plan, controller_of, controller_reference, labels::Labels};
+use crate::framework::{Note, Plan, controller_of, controller_reference, labels::Labels};
 use crate::pods;
 
 /// Says who keeps a slice.
@@ -34,11 +38,18 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
         .partition(|slice| controller_of(&slice.metadata).is_none_or(|owner| Some(&owner.uid) == uid));
     let template = template(snapshot, &mine);
     let mut changes = Changes::new(&template);
+    let mut notes = Notes::new(snapshot, &mine);
     let families = endpoints::families(&snapshot.service);
     for family in &families {
         let of_family = mine.iter().filter(|slice| slice.address_type == family.as_str());
         let of_family: Vec<_> = of_family.map(|slice| (**slice).clone()).collect();
-        changes.reconcile(*family, wanted(snapshot, *family), &of_family);
+        changes.reconcile(*family, wanted(snapshot, *family, &of_family), &of_family);
+        if snapshot.topology.is_asked {
+            let given = topology::hint(&mut changes.of_family(*family), &snapshot.topology.shares);
+            notes.answer(*family, given);
+        } else {
+            notes.no_longer_asked(*family);
+        }
     }
     for slice in mine {
         if families.iter().all(|family| family.as_str() != slice.address_type) {
@@ -47,7 +58,60 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
     }
     strangers.into_iter().for_each(|slice| changes.delete(slice));
     changes.into_plan(&mut plan);
+    notes.into_plan(&mut plan);
     plan
+}
+
+/// What is told about hints by topology.
+struct Notes<'a> {
+    snapshot: &'a Snapshot,
+    /// Whether there were such hints before.
+    hinted: bool,
+    /// Told at once.
+    news: Vec<Note>,
+    /// Told along with a change, not at every look.
+    refusals: Vec<Note>,
+}
+
+impl<'a> Notes<'a> {
+    fn new(snapshot: &'a Snapshot, slices: &[&Arc<EndpointSlice>]) -> Notes<'a> {
+        let hinted = slices.iter().any(|slice| topology::is_hinted(slice));
+        Notes { snapshot, hinted, news: Vec::new(), refusals: Vec::new() }
+    }
+
+    fn note(&self, kind: EventType, reason: &'static str, family: Family, text: impl Display) -> Note {
+        let message = format!("{text}, addressType: {}", family.as_str());
+        Note { about: reference_to(&*self.snapshot.service), kind, reason, message }
+    }
+
+    /// The Service asks for hints, and this is the answer for a family.
+    fn answer(&mut self, family: Family, given: Result<(), Refusal>) {
+        match given {
+            Ok(()) if self.hinted => {}
+            Ok(()) => {
+                self.hinted = true;
+                let text = "Topology Aware Hints has been enabled";
+                self.news.push(self.note(EventType::Normal, "TopologyAwareHintsEnabled", family, text));
+            }
+            Err(refusal) => {
+                let note = self.note(EventType::Warning, "TopologyAwareHintsDisabled", family, refusal);
+                self.refusals.push(note);
+            }
+        }
+    }
+
+    fn no_longer_asked(&mut self, family: Family) {
+        if std::mem::take(&mut self.hinted) && self.snapshot.topology.was_asked {
+            let text = "Topology Aware Hints has been disabled";
+            self.news.push(self.note(EventType::Warning, "TopologyAwareHintsDisabled", family, text));
+        }
+    }
+
+    fn into_plan(self, plan: &mut Plan) {
+        let asks_now = self.snapshot.topology.is_asked && !self.snapshot.topology.was_asked;
+        let refusals = if asks_now || !plan.is_empty() { self.refusals } else { Vec::new() };
+        self.news.into_iter().chain(refusals).for_each(|note| plan.record(note));
+    }
 }
 
 fn template(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> Template {
@@ -69,9 +133,14 @@ fn template(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> Template {
     }
 }
 
-/// The endpoints of a family by their ports.
-fn wanted(snapshot: &Snapshot, family: Family) -> ByPorts {
+/// The endpoints of a family by their ports. Hints by topology are still those that the endpoints have.
+fn wanted(snapshot: &Snapshot, family: Family, slices: &[Arc<EndpointSlice>]) -> ByPorts {
     let mut wanted = ByPorts::new();
+    let present = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    let present: HashMap<String, &Endpoint> = match snapshot.topology.is_asked {
+        true => present.map(|endpoint| (identity(endpoint), endpoint)).collect(),
+        false => HashMap::new(),
+    };
     let spec = snapshot.service.spec.as_ref();
     let distribution = spec.and_then(|spec| spec.traffic_distribution.as_deref());
     for pod in &snapshot.pods {
@@ -80,7 +149,12 @@ fn wanted(snapshot: &Snapshot, family: Family) -> ByPorts {
             continue;
         }
         if let Some(mut endpoint) = endpoints::endpoint(&snapshot.service, pod, node, family) {
-            endpoint.hints = hints(distribution, &endpoint);
+            endpoint.hints = match snapshot.topology.is_asked {
+                true => {
+                    present.get(&identity(&endpoint)).and_then(|present| topology::keep(present, &endpoint))
+                }
+                false => hints(distribution, &endpoint),
+            };
             let ports = endpoints::ports(&snapshot.service, pod);
             wanted.entry(key(&ports)).or_insert_with(|| (ports, Vec::new())).1.push(endpoint);
         }

@@ -57,7 +57,7 @@ impl Template {
         meta
     }
 
-    fn create(&self, family: Family, ports: &[EndpointPort], endpoints: Vec<Endpoint>) -> Action {
+    fn create(&self, family: Family, ports: Vec<EndpointPort>, endpoints: Vec<Endpoint>) -> Action {
         let meta = ObjectMeta {
             generate_name: Some(format!("{}-", self.name)),
             namespace: self.namespace.clone(),
@@ -67,7 +67,7 @@ impl Template {
             metadata: self.written(&meta),
             address_type: family.as_str().to_owned(),
             endpoints: Some(endpoints),
-            ports: Some(ports.to_vec()),
+            ports: Some(ports),
         })
     }
 }
@@ -75,31 +75,69 @@ impl Template {
 /// What is to be done with the slices of one owner.
 pub(crate) struct Changes<'a> {
     template: &'a Template,
-    creates: Vec<Action>,
-    updates: Vec<Action>,
+    drafts: Vec<Draft>,
     deletes: Vec<Action>,
 }
 
-/// A slice on its way from what it is to what it should be.
-struct Draft {
-    present: Arc<EndpointSlice>,
+/// A slice on its way from what it is, if it is there, to what it should be.
+pub(crate) struct Draft {
+    family: Family,
+    present: Option<Arc<EndpointSlice>>,
+    /// The ports of a slice that is not there yet.
+    ports: Vec<EndpointPort>,
     endpoints: Vec<Endpoint>,
     changed: bool,
 }
 
+impl Draft {
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Whether the slice is to be written.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Changes the endpoints in their places.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut [Endpoint])) {
+        let before = self.endpoints.clone();
+        change(&mut self.endpoints);
+        self.changed |= self.endpoints != before;
+    }
+
+    fn action(self, template: &Template) -> Action {
+        let Some(present) = self.present else {
+            return template.create(self.family, self.ports, self.endpoints);
+        };
+        let mut slice = (*present).clone();
+        slice.metadata = template.written(&slice.metadata);
+        slice.endpoints = Some(self.endpoints);
+        Action::update(slice)
+    }
+}
+
 impl<'a> Changes<'a> {
     pub(crate) fn new(template: &'a Template) -> Changes<'a> {
-        Changes { template, creates: Vec::new(), updates: Vec::new(), deletes: Vec::new() }
+        Changes { template, drafts: Vec::new(), deletes: Vec::new() }
     }
 
     pub(crate) fn delete(&mut self, slice: &EndpointSlice) {
         self.deletes.push(Action::delete(slice));
     }
 
+    /// The slices of a family that stay or come.
+    pub(super) fn of_family(&mut self, family: Family) -> Vec<&mut Draft> {
+        self.drafts.iter_mut().filter(|draft| draft.family == family).collect()
+    }
+
     /// Adds the steps to a plan: new endpoints show before old ones go.
     pub(crate) fn into_plan(self, plan: &mut Plan) {
-        plan.together(self.creates);
-        plan.together(self.updates);
+        let written = self.drafts.into_iter().filter(|draft| draft.changed);
+        let (updates, creates): (Vec<_>, Vec<_>) = written.partition(|draft| draft.present.is_some());
+        for drafts in [creates, updates] {
+            plan.together(drafts.into_iter().map(|draft| draft.action(self.template)).collect());
+        }
         plan.together(self.deletes);
     }
 
@@ -142,7 +180,7 @@ impl<'a> Changes<'a> {
             let endpoints: Vec<_> = kept.collect();
             let same = endpoints[..] == slice.endpoints.as_deref().unwrap_or_default()[..];
             let changed = !same || self.template.metadata(&slice.metadata) != slice.metadata;
-            drafts.push(Draft { present: slice, endpoints, changed });
+            drafts.push(Draft { family, present: Some(slice), ports: Vec::new(), endpoints, changed });
         }
         let mut missing: Vec<Endpoint> = missing.into_iter().flatten().collect();
         for draft in drafts.iter_mut().filter(|draft| draft.changed && !draft.endpoints.is_empty()) {
@@ -159,28 +197,22 @@ impl<'a> Changes<'a> {
         let mut kept_one = false;
         for draft in drafts {
             if draft.endpoints.is_empty() && (!placeholder || kept_one) {
-                self.deletes.push(Action::delete(&*draft.present));
+                self.deletes.extend(draft.present.as_deref().map(Action::delete));
                 continue;
             }
             kept_one = true;
-            if draft.changed {
-                let mut slice = (*draft.present).clone();
-                slice.metadata = self.template.written(&slice.metadata);
-                slice.endpoints = Some(draft.endpoints);
-                self.updates.push(Action::update(slice));
-            }
+            self.drafts.push(draft);
         }
-        if placeholder && !kept_one {
-            self.creates.push(self.template.create(family, &ports, Vec::new()));
-        }
-        for chunk in missing.chunks(ENDPOINTS_MAX) {
-            self.creates.push(self.template.create(family, &ports, chunk.to_vec()));
+        let empty = (placeholder && !kept_one).then(Vec::new);
+        for endpoints in empty.into_iter().chain(missing.chunks(ENDPOINTS_MAX).map(<[Endpoint]>::to_vec)) {
+            let ports = ports.clone();
+            self.drafts.push(Draft { family, present: None, ports, endpoints, changed: true });
         }
     }
 }
 
 /// What makes an endpoint the same one: the pod and its addresses.
-fn identity(endpoint: &Endpoint) -> String {
+pub(super) fn identity(endpoint: &Endpoint) -> String {
     let pod = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref()).unwrap_or_default();
     format!("{pod} {}", endpoint.addresses.join(" "))
 }

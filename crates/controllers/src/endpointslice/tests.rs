@@ -53,7 +53,7 @@ pub(crate) fn pod(index: usize, port: i32) -> Pod {
     pod
 }
 
-fn snapshot(service: Service, pods: Vec<Pod>, slices: Vec<EndpointSlice>) -> Snapshot {
+pub(super) fn snapshot(service: Service, pods: Vec<Pod>, slices: Vec<EndpointSlice>) -> Snapshot {
     let mut node = Node::default();
     node.metadata.labels = Some([("topology.kubernetes.io/zone".to_owned(), "z1".to_owned())].into());
     Snapshot {
@@ -61,11 +61,12 @@ fn snapshot(service: Service, pods: Vec<Pod>, slices: Vec<EndpointSlice>) -> Sna
         pods: pods.into_iter().map(Arc::new).collect(),
         nodes: [("n1".to_owned(), Arc::new(node))].into(),
         slices: slices.into_iter().map(Arc::new).collect(),
+        topology: Topology::default(),
     }
 }
 
 /// The slices after a plan is carried out.
-fn carry_out(snapshot: &Snapshot) -> Vec<EndpointSlice> {
+pub(super) fn carry_out(snapshot: &Snapshot) -> Vec<EndpointSlice> {
     let mut slices: Vec<EndpointSlice> = snapshot.slices.iter().map(|slice| (**slice).clone()).collect();
     for action in plan::plan(snapshot).actions() {
         match action {
@@ -87,6 +88,7 @@ fn carry_out(snapshot: &Snapshot) -> Vec<EndpointSlice> {
             Action::Delete { key, .. } => {
                 slices.retain(|slice| slice.metadata.name.as_deref() != Some(&*key.name))
             }
+            Action::Record(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -40,6 +40,11 @@ spec: {selector: {app: web}, trafficDistribution: PreferSameNode, ports: [{port:
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: zoned, annotations: {service.kubernetes.io/topology-mode: Auto}}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: any}
 spec: {type: NodePort, selector: {only: second}, ports: [{port: 80}]}
 ---
@@ -60,6 +65,20 @@ fn is_answered_by(host: &Host, address: &str, name: &str) {
     until(&format!("{name} at {address} from {}", host.name()), PATIENCE, || {
         let page = fetch(host, address)?;
         if page.starts_with(&format!("{name} ")) { Ok(()) } else { Err(page) }
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Asks until ten answers in a row come from the pod `name`.
+fn is_answered_only_by(host: &Host, address: &str, name: &str) {
+    until(&format!("only {name} at {address} from {}", host.name()), PATIENCE, || {
+        for _ in 0..10 {
+            let page = fetch(host, address)?;
+            if !page.starts_with(&format!("{name} ")) {
+                return Err(page);
+            }
+        }
+        Ok(())
     })
     .unwrap_or_else(|error| panic!("{error}"));
 }
@@ -86,10 +105,19 @@ fn policies_choose_the_host() {
     // Each host's clients stay on it, as long as it has an endpoint.
     let near = namespace.field("service/near", ".spec.clusterIP");
     for (host, name) in [(&first, "first"), (&second, "second")] {
-        is_answered_by(host, &near, name);
-        for _ in 0..10 {
-            assert!(fetch(host, &near).unwrap().starts_with(&format!("{name} ")));
-        }
+        is_answered_only_by(host, &near, name);
+    }
+
+    // Where each host is a zone of its own, its clients stay in it.
+    let zoned = namespace.field("service/zoned", ".spec.clusterIP");
+    for zone in ["1", "2"] {
+        let label = format!("topology.kubernetes.io/zone=zone-{zone}");
+        namespace.run(&["label", "node", &format!("node-{zone}"), &label]);
+    }
+    let told = "TopologyAwareHintsEnabled";
+    namespace.until_output(&["get", "events", "--field-selector", &format!("reason={told}")], told);
+    for (host, name) in [(&first, "first"), (&second, "second")] {
+        is_answered_only_by(host, &zoned, name);
     }
 
     // A node port leads on from every host to wherever the pod is.

@@ -87,6 +87,64 @@ fn states_hints_and_nodes_decide() {
 }
 
 #[test]
+fn hints_are_followed_only_where_they_help() {
+    let place = |zone: Option<&str>| Place {
+        node: "here".into(),
+        zone: zone.map(str::to_owned),
+        families: vec![Family::V4],
+    };
+    // An endpoint that is meant for the nodes and zones named, each after its initial.
+    let hinted = |last: u8, state: &str, hints: &[&str]| {
+        let named = |initial: char| -> Vec<Json> {
+            let names = hints.iter().filter_map(|hint| hint.strip_prefix(initial));
+            names.map(|name| json!({"name": name})).collect()
+        };
+        let mut endpoint = endpoint(last, "somewhere", state, None);
+        endpoint["hints"] = json!({"forNodes": named('n'), "forZones": named('z')});
+        endpoint
+    };
+    type Case = (&'static str, Option<&'static str>, Vec<Json>, Vec<u8>);
+    let cases: Vec<Case> = vec![
+        ("a node without zone", None, vec![hinted(1, READY, &["za"]), hinted(2, READY, &["zb"])], vec![1, 2]),
+        (
+            "a zone with several",
+            Some("a"),
+            vec![hinted(1, READY, &["za"]), hinted(2, READY, &["zb", "za"]), hinted(3, READY, &["zb"])],
+            vec![1, 2],
+        ),
+        (
+            "one that is not ready needs no hint, and its hint is none",
+            Some("a"),
+            vec![hinted(1, READY, &["zb"]), hinted(2, "serving terminating", &["za"]), hinted(3, "", &[])],
+            vec![1],
+        ),
+        (
+            "the node before the zone",
+            Some("a"),
+            vec![hinted(1, READY, &["nthere", "za"]), hinted(2, READY, &["nhere", "zb"])],
+            vec![2],
+        ),
+        (
+            "the zone where the node has none",
+            Some("a"),
+            vec![hinted(1, READY, &["nthere", "za"]), hinted(2, READY, &["nelsewhere", "zb"])],
+            vec![1],
+        ),
+        (
+            "the zone where not all say the node",
+            Some("a"),
+            vec![hinted(1, READY, &["nhere", "zb"]), hinted(2, READY, &["za"])],
+            vec![2],
+        ),
+    ];
+    for (name, zone, endpoints, wanted) in cases {
+        let slice = slice(endpoints);
+        let chosen = choose([&slice].into_iter(), Family::V4, "web", Protocol::Tcp, &place(zone));
+        assert_eq!(last_octets(&chosen.cluster), wanted, "{name}");
+    }
+}
+
+#[test]
 fn ports_go_by_name_and_protocol() {
     let slice = slice(vec![endpoint(1, "n", READY, None)]);
     let place = Place::default();
