@@ -11,8 +11,8 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use object::Status;
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+use tls::Identity;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -22,7 +22,6 @@ use crate::authz::{Attributes, Target as AuthTarget};
 use crate::body::{self, Body, BodyError};
 use crate::pki::{KeyedCertificate, Pki};
 use crate::request::RequestInfo;
-use crate::server::{certificates, private_key};
 use crate::user::User;
 
 mod resolve;
@@ -58,21 +57,10 @@ impl NodeProxy {
     /// # Errors
     /// [`rustls::Error`] where the certificates cannot be used.
     pub fn new(pki: &Pki, identity: &KeyedCertificate) -> Result<NodeProxy, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(pki.kubelet_serving.certificate())? {
-            roots.add(certificate)?;
-        }
-        let nodes = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(&identity.certificate)?, private_key(&identity.key)?)?;
+        let identity = Identity::from_pem(&identity.certificate, &identity.key)?;
+        let nodes = tls::client(pki.kubelet_serving.certificate(), Some(identity))?;
         // Pods' and services' own certificates are nobody's here: upstream's proxy does not verify them either.
-        let anything = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(resolve::Unverified(provider)))
-            .with_no_client_auth();
+        let anything = tls::unverified_client();
         Ok(NodeProxy { nodes: Arc::new(nodes).into(), anything: Arc::new(anything).into() })
     }
 

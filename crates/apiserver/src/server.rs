@@ -10,10 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use tls::{Identity, certificates};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -31,45 +28,14 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How many requests one connection may have open at once, as upstream allows.
 const STREAMS_MAX: u32 = 250;
 
-/// The TLS side of a server with this certificate.
+/// The TLS side of a server that shows this identity.
 ///
 /// # Errors
-/// [`StartError::Tls`] where the certificate cannot be used.
-pub fn tls(pki: &Pki, certificate: &KeyedCertificate) -> Result<TlsAcceptor, StartError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pki.client.certificate())? {
-        roots.add(certificate)?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&certificate.certificate)?, private_key(&certificate.key)?)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+/// [`StartError::Tls`] where the clients' authority cannot be used.
+pub fn acceptor(pki: &Pki, identity: Arc<Identity>) -> Result<TlsAcceptor, StartError> {
+    let authorities = certificates(pki.client.certificate())?;
+    let config = tls::server(identity, &authorities, &[b"h2", b"http/1.1"])?;
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// The certificates of a PEM text.
-///
-/// # Errors
-/// [`rustls::Error`] where the text holds none or is damaged.
-pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, rustls::Error> {
-    CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| rustls::Error::General(format!("certificate: {error}")))
-}
-
-/// The private key of a PEM text.
-///
-/// # Errors
-/// [`rustls::Error`] where the text holds none.
-pub fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, rustls::Error> {
-    PrivateKeyDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| rustls::Error::General(format!("private key: {error}")))
 }
 
 impl ApiServer {

@@ -101,7 +101,8 @@ impl TestServer {
     /// Why it cannot.
     pub async fn listen(&self) -> Result<Listening, StartError> {
         let certificate = self.server.serving_certificate(&self.config)?;
-        let tls = crate::server::tls(&self.server.pki, &certificate)?;
+        let identity = tls::Identity::from_pem(&certificate.certificate, &certificate.key)?;
+        let tls = crate::server::acceptor(&self.server.pki, identity)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let stop = CancellationToken::new();

@@ -21,11 +21,9 @@ use tower::{BoxError, ServiceBuilder};
 use crate::{ByteStream, ClientError, Connection, ListPage, Request, Response, Verb, WatchStream};
 
 mod decode;
-mod identity;
 mod lines;
 mod servers;
 
-pub use identity::{Identity, certificates, client_tls};
 pub use servers::{SERVER_NAME, Servers};
 
 /// A ping asks after the server when nothing came for so long ...

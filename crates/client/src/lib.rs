@@ -27,7 +27,7 @@ mod request;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use self::http::{HttpConnection, Identity, SERVER_NAME, Servers, certificates, client_tls};
+pub use self::http::{HttpConnection, SERVER_NAME, Servers};
 pub use api::{Client, List, Object, key_of, meta_key};
 pub use connection::{ByteStream, Connection, WatchStream};
 pub use discovery::{Discovered, ServedResource};

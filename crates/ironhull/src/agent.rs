@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use client::{Client, HttpConnection, Identity, Informers, Servers, client_tls};
+use client::{Client, HttpConnection, Informers, Servers};
 use clock::Clock;
 use k8s_openapi::api::core::v1::ConfigMap;
 use node::ServingTls;
 use object::ObjectKey;
+use tls::Identity;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -168,7 +169,7 @@ impl Joined {
         };
         let connect = |credential: &Credential| -> anyhow::Result<(Client, Arc<Identity>)> {
             let identity = credential.identity()?;
-            let tls = client_tls(&authority, Some(Arc::clone(&identity)))?;
+            let tls = tls::client(&authority, Some(Arc::clone(&identity)))?;
             let connection = HttpConnection::to_servers(Arc::clone(&servers), tls, None, USER_AGENT)?;
             Ok((Client::new(Arc::new(connection), clock.clone()), identity))
         };
@@ -235,7 +236,7 @@ impl Joined {
             network: network.0,
             serving: ServingTls {
                 identity: serving_identity,
-                client_authorities: client::certificates(client_ca)?,
+                client_authorities: tls::certificates(client_ca)?,
             },
             key_digest: Some(key_digest),
             clock: clock.clone(),
@@ -257,7 +258,7 @@ async fn first_time(
 ) -> anyhow::Result<(String, Credential)> {
     let token = config.token()?;
     let authority = discovery::authority(servers, token, &config.key_hashes, clock).await?;
-    let tls = client_tls(&authority, None)?;
+    let tls = tls::client(&authority, None)?;
     let connection = HttpConnection::to_servers(Arc::clone(servers), tls, Some(&token.secret), USER_AGENT)?;
     let client = Client::new(Arc::new(connection), clock.clone());
     let node = match config.machine.request(&client, Kind::Node).await {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use apiserver::pki::{Authority, KeyedCertificate, Pki, Subject};
-use apiserver::server::certificates;
 use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
-use client::{Client, Identity, Informers};
+use client::{Client, Informers};
 use clock::Clock;
 use controllers::{Signer, SignerError, Signers};
 use node::ServingTls;
 use store::{Embedded, Options, Store};
+use tls::{Identity, certificates};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -66,7 +66,8 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let api = api_config(&config);
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
     let certificate = server.serving_certificate(&api)?;
-    let tls = apiserver::server::tls(&server.pki, &certificate)?;
+    let identity = Identity::from_pem(&certificate.certificate, &certificate.key)?;
+    let tls = apiserver::server::acceptor(&server.pki, identity)?;
     let plane = ControlPlane::new(server, clock);
     let kubeconfig = write_kubeconfig(&config, &plane)?;
     join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;

@@ -24,7 +24,6 @@ use crate::probe::Prober;
 use crate::registration::Registration;
 use crate::server::Server;
 use crate::shared::Shared;
-use crate::tls::TlsError;
 use crate::worker::{WorkerHandle, remove_orphan};
 
 /// The pause before the engine's events are subscribed to anew.
@@ -37,8 +36,8 @@ pub enum AgentError {
     #[error("prepare the node agent's directories")]
     Directories(#[source] io::Error),
     /// The node API's TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    #[error("the certificates of the node API, or the authorities of its clients")]
+    Tls(#[from] rustls::Error),
     /// The node API cannot listen.
     #[error("listen for the node API on {address}")]
     Listen {
@@ -156,7 +155,7 @@ impl Agent {
     /// Starts the node API, if there are certificates for it.
     async fn listen(&mut self) -> Result<(), AgentError> {
         let Some(tls) = &self.shared.config.tls else { return Ok(()) };
-        let tls = crate::tls::server(tls)?;
+        let tls = tls::server(Arc::clone(&tls.identity), &tls.client_authorities, &[b"http/1.1"])?;
         let address = self.shared.config.listen_address();
         let failed = |source| AgentError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;

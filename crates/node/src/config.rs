@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use client::Identity;
 use k8s_openapi::api::core::v1::Taint;
 use rustls::pki_types::CertificateDer;
+use tls::Identity;
 
 /// The version that the node reports: that of the kubelet it stands for.
 pub const KUBELET_VERSION: &str = "v1.37.0";

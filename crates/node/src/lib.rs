@@ -41,11 +41,9 @@ mod streaming;
 #[cfg(test)]
 mod testing;
 mod text;
-mod tls;
 mod waiting;
 mod worker;
 
 pub use agent::{Agent, AgentError};
 pub use config::{KUBELET_VERSION, NodeConfig, ServingTls};
-pub use tls::TlsError;
 pub use volumes::{VolumeError, reset};

@@ -19,14 +19,14 @@ type Stream = tokio_rustls::client::TlsStream<TcpStream>;
 async fn connect(listening: &Listening, protocol: &str, with_certificate: bool) -> std::io::Result<Stream> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in apiserver::server::certificates(&listening.authority).unwrap() {
+    for certificate in tls::certificates(&listening.authority).unwrap() {
         roots.add(certificate).unwrap();
     }
     let config = rustls::ClientConfig::builder_with_provider(provider);
     let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let mut config = if with_certificate {
-        let chain = apiserver::server::certificates(&listening.admin.certificate).unwrap();
-        let key = apiserver::server::private_key(&listening.admin.key).unwrap();
+        let chain = tls::certificates(&listening.admin.certificate).unwrap();
+        let key = tls::private_key(&listening.admin.key).unwrap();
         config.with_client_auth_cert(chain, key).unwrap()
     } else {
         config.with_no_client_auth()

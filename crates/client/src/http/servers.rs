@@ -223,7 +223,6 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::http::{Identity, client_tls};
     use crate::{Connection as _, HttpConnection};
 
     /// The certificate of all servers of a cluster, and its key.
@@ -243,7 +242,7 @@ mod tests {
                 .with_safe_default_protocol_versions()
                 .unwrap()
                 .with_no_client_auth()
-                .with_cert_resolver(Identity::from_pem(certificate, key).unwrap());
+                .with_cert_resolver(tls::Identity::from_pem(certificate, key).unwrap());
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let serving = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -286,7 +285,7 @@ mod tests {
         let ((one, first), (two, _second), (liar, _third)) =
             (server("one", &ours).await, server("two", &ours).await, server("liar", &foreign).await);
         let servers = Servers::new(vec![one.clone(), liar, two.clone()]);
-        let tls = client_tls(&ours.0, None).unwrap();
+        let tls = tls::client(&ours.0, None).unwrap();
         let connect = || HttpConnection::to_servers(Arc::clone(&servers), tls.clone(), None, "test").unwrap();
         let (node, network) = (connect(), connect());
         assert_eq!(who(&node).await, "one");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::pki::write_secret;
-use client::{Client, ClientError, Identity, ResourceType, WatchEvent, WatchOptions, key_of};
+use client::{Client, ClientError, ResourceType, WatchEvent, WatchOptions, key_of};
 use clock::Clock;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,7 @@ use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateS
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData, SanType};
 use sha2::{Digest, Sha256};
+use tls::Identity;
 
 use super::token::hex;
 
@@ -85,6 +86,9 @@ pub enum CredentialError {
     /// A key or a request cannot be made.
     #[error("cannot make a key or a signing request")]
     Key(#[from] rcgen::Error),
+    /// TLS cannot use the certificate.
+    #[error("cannot show a certificate")]
+    Tls(#[from] rustls::Error),
     /// A file cannot be written.
     #[error("cannot keep a certificate")]
     File(#[from] apiserver::pki::PkiError),
@@ -318,7 +322,7 @@ impl Credential {
     ///
     /// # Errors
     /// Where TLS cannot use it.
-    pub fn identity(&self) -> Result<Arc<Identity>, ClientError> {
+    pub fn identity(&self) -> Result<Arc<Identity>, rustls::Error> {
         Identity::from_pem(&self.certificate, &self.key)
     }
 

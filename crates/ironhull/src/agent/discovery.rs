@@ -12,10 +12,6 @@ use client::{Client, ClientError, HttpConnection, Servers};
 use clock::Clock;
 use k8s_openapi::api::core::v1::ConfigMap;
 use object::ObjectKey;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 use super::token::{BootstrapToken, JoinToken, ca_digest, hex};
@@ -30,9 +26,6 @@ pub enum DiscoveryError {
     /// No server answers, or it answers with an error.
     #[error("cannot ask the server for the cluster's CA")]
     Api(#[from] ClientError),
-    /// TLS cannot be set up.
-    #[error("cannot set up TLS")]
-    Tls(#[from] rustls::Error),
     /// The server says nothing that can be read.
     #[error(
         "the server's ConfigMap kube-public/cluster-info holds no CA certificate: is it a server of a cluster?"
@@ -81,7 +74,8 @@ pub async fn authority(
     key_hashes: &[String],
     clock: &Clock,
 ) -> Result<String, DiscoveryError> {
-    let connection = HttpConnection::to_servers(Arc::clone(servers), unverified()?, None, "ironhull-agent")?;
+    let connection =
+        HttpConnection::to_servers(Arc::clone(servers), tls::unverified_client(), None, "ironhull-agent")?;
     let client = Client::new(Arc::new(connection), clock.clone());
     let (namespace, name) = CLUSTER_INFO;
     let info: ConfigMap = client.get(&ObjectKey::namespaced(namespace, name)).await?;
@@ -128,7 +122,7 @@ pub fn authority_of(kubeconfig: &str) -> Option<String> {
     let cluster = config.get("clusters").items().next()?;
     let pem = STANDARD.decode(cluster.at("cluster").str_at("certificate-authority-data")).ok()?;
     let pem = String::from_utf8(pem).ok()?;
-    client::certificates(&pem).ok()?;
+    tls::certificates(&pem).ok()?;
     Some(pem)
 }
 
@@ -152,54 +146,4 @@ fn is_signed(text: &str, signature: &str, token: &BootstrapToken) -> bool {
     let verified =
         jsonwebtoken::crypto::verify(mac, message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
     says(header) == Some(true) && verified.unwrap_or(false)
-}
-
-/// TLS that believes everybody: what comes over it is proven by other means.
-fn unverified() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-        .with_no_client_auth())
-}
-
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let supported = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, supported)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let supported = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

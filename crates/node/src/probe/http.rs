@@ -137,7 +137,7 @@ pub(crate) async fn get(target: &HttpTarget) -> Result<Answer, HttpError> {
     }
     let name =
         ServerName::try_from(target.host.clone()).map_err(|error| HttpError::Exchange(error.to_string()))?;
-    let connector = TlsConnector::from(Arc::new(crate::tls::unverified_client()));
+    let connector = TlsConnector::from(Arc::new(tls::unverified_client()));
     let stream =
         connector.connect(name, stream).await.map_err(|error| HttpError::Exchange(error.to_string()))?;
     exchange(stream, request).await

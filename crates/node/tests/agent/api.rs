@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use client::Identity;
 use futures::{SinkExt, StreamExt};
 use libtest_mimic::Trial;
 use node::ServingTls;
@@ -11,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tls::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

@@ -1,0 +1,90 @@
+//! TLS as the parts of a cluster use it: who is shown to peers, and whom they believe.
+//!
+//! - [`Identity`]: a certificate that is renewed while connections' owners live;
+//! - [`server`], [`client`]: the two ends between the cluster's own parts;
+//! - [`unverified_client`]: towards whoever proves nothing.
+//!
+//! It must not know what is spoken over a connection, nor where certificates come from.
+
+mod identity;
+mod unverified;
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
+
+pub use identity::Identity;
+pub use unverified::unverified_client;
+
+/// The certificates of a PEM text, of which there must be one at least.
+///
+/// # Errors
+/// Where there is none, or one is damaged.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let certificates = certificates.map_err(|error| Error::General(format!("certificate: {error}")))?;
+    if certificates.is_empty() {
+        return Err(Error::General("there is no certificate in the text".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// The private key of a PEM text.
+///
+/// # Errors
+/// Where the text holds none.
+pub fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| Error::General(format!("private key: {error}")))
+}
+
+/// A server that shows this identity. Clients may come without a certificate (and then get little), but one that they show
+/// must be of these authorities.
+///
+/// # Errors
+/// Where an authority cannot be used, or there is none.
+pub fn server(
+    identity: Arc<Identity>,
+    client_authorities: &[CertificateDer<'static>],
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = Arc::new(roots(client_authorities.to_vec())?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| Error::General(format!("the authorities of clients: {error}")))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(config)
+}
+
+/// A client that believes servers with a certificate of this authority (PEM) and shows its own identity, if it has one.
+///
+/// # Errors
+/// Where the authority cannot be used.
+pub fn client(authority: &str, identity: Option<Arc<Identity>>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(certificates(authority)?)?);
+    Ok(match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity),
+        None => builder.with_no_client_auth(),
+    })
+}
+
+fn roots(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    authorities.into_iter().try_for_each(|authority| roots.add(authority))?;
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests;
