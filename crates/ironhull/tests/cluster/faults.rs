@@ -279,16 +279,12 @@ kind: Service
 metadata: {name: wave}
 spec: {selector: {app: wave}, ports: [{port: 80}]}
 "#;
+    // A thousand pods, as many at once as two nodes take.
+    let limit = "--timeout=300s";
     for _ in 0..5 {
         namespace.apply(wave);
-        namespace.run(&["rollout", "status", "deployment/wave", crate::support::LIMIT]);
-        namespace.run(&[
-            "delete",
-            "deployment/wave",
-            "service/wave",
-            "--cascade=foreground",
-            crate::support::LIMIT,
-        ]);
+        namespace.run(&["rollout", "status", "deployment/wave", limit]);
+        namespace.run(&["delete", "deployment/wave", "service/wave", "--cascade=foreground", limit]);
     }
     let (pages, failures) = load.stop();
     assert_eq!(failures, Vec::<String>::new(), "besides {} pages", pages.len());
