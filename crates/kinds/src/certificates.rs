@@ -1,11 +1,12 @@
 //! The kinds of `certificates.k8s.io`.
 
 use clock::Clock;
-use object::Value;
+use object::{Value, field};
 
 use crate::simple::Simple;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec, restore};
 use crate::table::{AGE, Column, NAME, Table, age, cells, human_duration, name, or};
+use crate::validation;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,23 @@ impl Strategy for CertificateSigningRequests {
         for condition in conditions_mut(object) {
             condition.set_default("lastUpdateTime", now.as_str());
         }
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_certificate_signing_request(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_certificate_signing_request_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_certificate_signing_request_status_update(object, old)
+    }
+
+    /// `approval` is the only other part.
+    fn validate_part_update(&self, _subresource: &str, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_certificate_signing_request_approval(object, old)
     }
 
     fn name_rule(&self) -> NameRule {

@@ -4,6 +4,7 @@
 //! filled in ([`defaults`](crate::defaults)), and leaves its metadata to [`validate_metadata`], which is the same
 //! for every kind.
 
+mod certificates;
 mod cluster;
 mod config;
 mod endpoints;
@@ -13,6 +14,7 @@ mod ingress;
 mod metadata;
 mod network_policy;
 mod networking;
+mod pem;
 mod pod;
 mod rbac;
 pub(crate) mod resources;
@@ -21,6 +23,10 @@ mod service;
 pub(crate) mod tests;
 mod workload;
 
+pub use certificates::{
+    validate_certificate_signing_request, validate_certificate_signing_request_approval,
+    validate_certificate_signing_request_status_update, validate_certificate_signing_request_update,
+};
 pub use cluster::{
     validate_core_finalizers, validate_lease, validate_namespace, validate_namespace_finalize,
     validate_namespace_status_update, validate_node, validate_node_update,

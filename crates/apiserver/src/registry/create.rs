@@ -62,16 +62,16 @@ impl Registry {
         }
         let name = object.str_at("metadata.name").to_owned();
         let call = Call { name: &name, ..*call };
-        if endpoint.def.group == "certificates.k8s.io" && endpoint.def.plural == "certificatesigningrequests"
-        {
-            record_requester(&mut object, call.user);
-        }
         let what = call.attributes(Operation::Create, endpoint);
         metadata::stamp(&mut object, &self.clock, endpoint.strategy.tracks_generation());
         endpoint.strategy.default(&mut object);
         self.admission.admit(&what, &mut object).await?;
         endpoint.strategy.default(&mut object);
         endpoint.strategy.prepare_create(&mut object);
+        if endpoint.def.group == "certificates.k8s.io" && endpoint.def.plural == "certificatesigningrequests"
+        {
+            record_requester(&mut object, call.user);
+        }
         service::normalize(endpoint, &mut object, None);
         endpoint.strategy.set_times(&mut object, &Value::Null, &self.clock);
         // Before validation, which wants to see what was given out.

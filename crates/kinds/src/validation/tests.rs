@@ -4,6 +4,7 @@ use object::field::Errors;
 use object::patch::merge_patch;
 use object::{Value, json, value};
 
+mod certificates;
 mod kinds;
 mod pods;
 
@@ -87,6 +88,10 @@ fn rules_name_fields_of_the_schema() {
             &[|b| super::validate_cluster_role_binding_update(b, b)],
         ),
         ("discovery.k8s.io.v1.EndpointSlice", &[|slice| super::validate_endpoint_slice_update(slice, slice)]),
+        (
+            "certificates.k8s.io.v1.CertificateSigningRequest",
+            &[|request| super::validate_certificate_signing_request_update(request, request)],
+        ),
         ("coordination.k8s.io.v1.Lease", &[super::validate_lease]),
     ];
     for (kind, rules) in rules {

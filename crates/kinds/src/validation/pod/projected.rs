@@ -7,6 +7,7 @@ use object::names;
 
 use super::paths::{file_mode, local_path};
 use super::volumes::{validate_downward_file, validate_key_to_path};
+use crate::validation::certificates::validate_signer_name;
 use crate::validation::field::Field;
 
 const TOKEN_SECONDS_MIN: i64 = 10 * 60;
@@ -122,7 +123,7 @@ fn validate_trust_bundle(
             if signer.is_empty() {
                 signer.required(errors, "must be a valid signer name");
             }
-            validate_signer(errors, &signer);
+            validate_signer_name(errors, &signer);
             errors.append(selector.selector().validate(&selector.path, false));
         }
         (false, false) => bundle.required(errors, "either name or signerName must be specified"),
@@ -141,7 +142,7 @@ fn validate_certificate(
     certificate: &Field<'_, '_>,
     paths: &mut HashSet<String>,
 ) {
-    validate_signer(errors, &certificate.child("signerName"));
+    validate_signer_name(errors, &certificate.child("signerName"));
     certificate.child("keyType").check_one_of(errors, &KEY_TYPES);
     let seconds = certificate.child("maxExpirationSeconds");
     seconds.check_number(errors, |n| names::is_in_range(n, CERTIFICATE_SECONDS_MIN, CERTIFICATE_SECONDS_MAX));
@@ -157,24 +158,5 @@ fn validate_certificate(
     if files == 0 {
         let why = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
         certificate.required(errors, why);
-    }
-}
-
-fn validate_signer(errors: &mut Errors, signer: &Field<'_, '_>) {
-    let Some((domain, path)) = signer.text().split_once('/').filter(|(_, path)| !path.contains('/')) else {
-        if signer.is_empty() {
-            return signer.required(errors, "");
-        }
-        let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-        return signer.invalid(errors, why);
-    };
-    for message in names::is_dns1123_subdomain(domain) {
-        signer.invalid(errors, format!("validating label {}: {message}", object::quote(domain)));
-    }
-    if !domain.contains('.') {
-        signer.invalid(errors, "should be a domain with at least two segments separated by dots");
-    }
-    for message in names::is_dns1123_subdomain(path) {
-        signer.invalid(errors, format!("validating label {}: {message}", object::quote(path)));
     }
 }
