@@ -9,8 +9,13 @@ use async_trait::async_trait;
 use object::{Status, Value};
 
 use super::{Attributes, Operation, Plugin};
+use crate::authz::Authorizer;
 use crate::authz::node::node_of;
 use crate::cache::Collection;
+
+mod audience;
+#[cfg(test)]
+mod tests;
 
 /// Static pods have this annotation.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -42,6 +47,14 @@ pub struct NodeRestriction {
     pub pods: Arc<Collection>,
     /// The nodes.
     pub nodes: Arc<Collection>,
+    /// The PersistentVolumeClaims.
+    pub claims: Arc<Collection>,
+    /// The PersistentVolumes.
+    pub volumes: Arc<Collection>,
+    /// The CSIDrivers.
+    pub drivers: Arc<Collection>,
+    /// Tells what roles allow a node besides.
+    pub authorizer: Arc<Authorizer>,
 }
 
 #[async_trait]
@@ -173,9 +186,11 @@ impl NodeRestriction {
                  have been deleted and then recreated"
             )
         })?;
-        need(pod.value().str_at("spec.nodeName") == node, || {
+        let pod = pod.value();
+        need(pod.str_at("spec.nodeName") == node, || {
             "node requested token bound to a pod scheduled on a different node".to_owned()
-        })
+        })?;
+        self.check_audience(what, request, &pod)
     }
 }
 

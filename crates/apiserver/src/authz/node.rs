@@ -16,7 +16,7 @@ use crate::user::{GROUP_NODES, User};
 mod graph;
 mod references;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use graph::Graph;
 use references::{Kind, Reference};

@@ -3,7 +3,7 @@ use object::{Status, Value, value};
 use crate::testing::{TestServer, value_of};
 use crate::user::{GROUP_NODES, User};
 
-fn node(name: &str) -> User {
+pub(crate) fn node(name: &str) -> User {
     User::new(format!("system:node:{name}"), &[GROUP_NODES])
 }
 
@@ -49,7 +49,7 @@ fn pod(name: &str, node: &str, is_needy: bool) -> Value {
                     "envFrom": [{"configMapRef": {"name": "all"}}]}],
                 "volumes": [
                     {"name": "one", "secret": {"secretName": "mounted"}},
-                    {"name": "two", "projected": {"sources": [{"configMap": {"name": "projected"}}]}},
+                    {"name": "two", "projected": {"sources": [{"configMap": {"name": "projected"}}, {"serviceAccountToken": {"path": "token"}}]}},
                     {"name": "three", "persistentVolumeClaim": {"claimName": "data"}}
                 ]
             }),
@@ -71,7 +71,14 @@ async fn ask(
 }
 
 /// Asserts that a request gets through to the object, be it there or not, or what it is refused with.
-async fn check(server: &TestServer, name: &str, method: &str, path: &str, body: &Value, expected: &str) {
+pub(crate) async fn check(
+    server: &TestServer,
+    name: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+    expected: &str,
+) {
     let answer = ask(server, &node(name), method, path, body).await;
     let message = match answer {
         Err(status) if status.code == 403 => status.message,

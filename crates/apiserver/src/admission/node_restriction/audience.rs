@@ -1,0 +1,123 @@
+//! For whom a node may have tokens of its pods' service accounts: for those whom a pod's volumes name.
+
+use object::{Value, quote};
+
+use super::{NodeRestriction, need};
+use crate::admission::Attributes;
+use crate::authz::{self, Target};
+
+/// The verb on an audience, taken for a resource, with which a role allows more.
+const VERB: &str = "request-serviceaccounts-token-audience";
+
+/// The CSI drivers that took over volumes which the kubelet once mounted itself.
+const SUCCESSORS: [(&str, &str); 7] = [
+    ("awsElasticBlockStore", "ebs.csi.aws.com"),
+    ("azureDisk", "disk.csi.azure.com"),
+    ("azureFile", "file.csi.azure.com"),
+    ("cinder", "cinder.csi.openstack.org"),
+    ("gcePersistentDisk", "pd.csi.storage.gke.io"),
+    ("portworxVolume", "pxd.portworx.com"),
+    ("vsphereVolume", "csi.vsphere.vmware.com"),
+];
+
+impl NodeRestriction {
+    /// Whether the node may request a token of this pod's account for these audiences; none stands for the API server.
+    pub(super) fn check_audience(
+        &self,
+        what: &Attributes<'_>,
+        request: &Value,
+        pod: &Value,
+    ) -> Result<(), String> {
+        let audiences: Vec<&str> = request.at("spec.audiences").items().filter_map(Value::as_str).collect();
+        need(audiences.len() <= 1, || "node may only request 0 or 1 audiences".to_owned())?;
+        let audience = audiences.first().copied().unwrap_or_default();
+        let is_referenced = self
+            .references_audience(what.namespace, pod, audience)
+            .map_err(|why| format!("error validating audience {}: {why}", quote(audience)))?;
+        let target = Target::Resource {
+            group: "",
+            resource: audience,
+            subresource: "",
+            namespace: what.namespace,
+            name: what.name,
+        };
+        let may = || self.authorizer.authorize(what.user, &authz::Attributes::new(VERB, target)).is_allowed();
+        need(is_referenced || may(), || {
+            format!(
+                "audience {} not found in pod spec volume, {} is not authorized to request tokens for this audience",
+                quote(audience),
+                what.user.name
+            )
+        })
+    }
+
+    /// Whether a volume of the pod needs tokens for the audience, itself or by its CSI driver. A volume whose driver
+    /// cannot be told matters only where no other one needs them.
+    fn references_audience(&self, namespace: &str, pod: &Value, audience: &str) -> Result<bool, String> {
+        let mut unknown = Vec::new();
+        for volume in pod.at("spec.volumes").items() {
+            let mut tokens =
+                volume.at("projected.sources").items().map(|source| source.get("serviceAccountToken"));
+            if tokens.any(|token| !token.is_null() && token.str_at("audience") == audience) {
+                return Ok(true);
+            }
+            let driver = self.driver_of_volume(namespace, pod, volume);
+            match driver.and_then(|driver| self.driver_requests(driver.as_deref(), audience)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(why) => unknown.push(why),
+            }
+        }
+        match unknown.as_slice() {
+            [] => Ok(false),
+            [why] => Err(why.clone()),
+            _ => Err(format!("[{}]", unknown.join(", "))),
+        }
+    }
+
+    /// The name of the CSI driver that a pod's volume has, be it by a claim.
+    fn driver_of_volume(
+        &self,
+        namespace: &str,
+        pod: &Value,
+        volume: &Value,
+    ) -> Result<Option<String>, String> {
+        if !volume.at("ephemeral.volumeClaimTemplate").is_null() {
+            let claim = format!("{}-{}", pod.str_at("metadata.name"), volume.str_at("name"));
+            return self.driver_of_claim(namespace, &claim);
+        }
+        let claim = volume.get("persistentVolumeClaim");
+        if !claim.is_null() {
+            return self.driver_of_claim(namespace, claim.str_at("claimName"));
+        }
+        Ok(driver(volume))
+    }
+
+    fn driver_of_claim(&self, namespace: &str, name: &str) -> Result<Option<String>, String> {
+        let claim = self.claims.get(namespace, name);
+        let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {} not found", quote(name)))?;
+        let claim = claim.value();
+        let name = claim.str_at("spec.volumeName");
+        let volume = Some(name).filter(|name| !name.is_empty()).and_then(|name| self.volumes.get("", name));
+        let volume = volume.ok_or_else(|| format!("persistentvolume {} not found", quote(name)))?;
+        Ok(driver(volume.value().get("spec")))
+    }
+
+    fn driver_requests(&self, name: Option<&str>, audience: &str) -> Result<bool, String> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(false) };
+        let driver = self.drivers.get("", name);
+        let driver = driver.ok_or_else(|| format!("csidriver.storage.k8s.io {} not found", quote(name)))?;
+        let driver = driver.value();
+        Ok(driver.at("spec.tokenRequests").items().any(|request| request.str_at("audience") == audience))
+    }
+}
+
+/// The CSI driver of a source of volumes, or the one that took over from it.
+fn driver(source: &Value) -> Option<String> {
+    let csi = source.get("csi");
+    if !csi.is_null() {
+        return Some(csi.str_at("driver").to_owned());
+    }
+    let (_, driver) = SUCCESSORS.iter().find(|(member, _)| !source.get(member).is_null())?;
+    Some((*driver).to_owned())
+}
