@@ -8,6 +8,7 @@ mod delete;
 mod kinds;
 mod kube_rs;
 mod network;
+mod operations;
 mod patch;
 mod protobuf;
 mod requests;
