@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use network::cni::{Cni, CniConfig, Sandbox};
@@ -10,15 +11,18 @@ use object::Quantity;
 use runtime::cri::CriError;
 use runtime::engine::{NetworkRequest, PodNetwork};
 
-use crate::pod_network::host_port;
+use crate::pod_network::{host_port, pod_subnets};
 
 /// The annotations of pods that limit their traffic, in bits a second.
 const INGRESS_BANDWIDTH: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS_BANDWIDTH: &str = "kubernetes.io/egress-bandwidth";
+/// What such a limit can be, in bits a second.
+const RATE_MIN: i64 = 1_000;
+const RATE_MAX: i64 = 1_000_000_000_000_000;
 
 /// The pod network of this node, where it is not ours.
 pub struct CniNetwork {
-    cni: Cni,
+    cni: Arc<Cni>,
     _lock: HostLock,
 }
 
@@ -33,7 +37,26 @@ impl CniNetwork {
         bin_dirs: Vec<PathBuf>,
     ) -> Result<CniNetwork, NetworkError> {
         let config = CniConfig { conf_dir, bin_dirs, state_dir: data_dir.join("network") };
-        Ok(CniNetwork { cni: Cni::new(config), _lock: HostLock::take()? })
+        Ok(CniNetwork { cni: Arc::new(Cni::new(config)), _lock: HostLock::take()? })
+    }
+
+    /// What has to be done beside single sandboxes, until it is dropped.
+    pub fn keep(&self) -> impl Future<Output = ()> + Send + use<> {
+        let cni = Arc::clone(&self.cni);
+        async move { cni.keep().await }
+    }
+}
+
+/// The limit of traffic that a pod asks for. The API server has not checked it; upstream's runtimes take what is between
+/// a thousand and 10^15 bits a second.
+fn rate(request: &NetworkRequest, annotation: &str) -> Result<Option<i64>, CriError> {
+    let Some(text) = request.annotations.get(annotation) else { return Ok(None) };
+    let rate = Quantity::parse(text).ok().map(|quantity| quantity.value());
+    match rate.filter(|rate| (RATE_MIN..=RATE_MAX).contains(rate)) {
+        None => Err(CriError::InvalidArgument(format!(
+            "the pod's annotation {annotation}: {text:?} is no rate between 1k and 1P (bits a second)"
+        ))),
+        rate => Ok(rate),
     }
 }
 
@@ -42,18 +65,17 @@ impl PodNetwork for CniNetwork {
     async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
         let failed = |error| CriError::internal("set up the pod network", error);
         let ports: Vec<_> = request.port_mappings.iter().filter_map(host_port).collect();
-        let rate = |annotation: &str| -> Option<i64> {
-            let text = request.annotations.get(annotation)?;
-            // The API server has checked nothing here; what is no quantity is no limit.
-            Quantity::parse(text).ok().map(|quantity| quantity.value()).filter(|rate| *rate > 0)
-        };
+        let dns = request.dns.as_ref();
         let sandbox = Sandbox {
             id: &request.sandbox_id,
             namespace: &request.namespace,
             pod: [&request.pod.namespace, &request.pod.name, &request.pod.uid],
             host_ports: &ports,
-            ingress_rate: rate(INGRESS_BANDWIDTH),
-            egress_rate: rate(EGRESS_BANDWIDTH),
+            ingress_rate: rate(request, INGRESS_BANDWIDTH)?,
+            egress_rate: rate(request, EGRESS_BANDWIDTH)?,
+            dns: dns.map(|dns| [&dns.servers[..], &dns.searches[..], &dns.options[..]]),
+            cgroup: &request.cgroup,
+            annotations: &request.annotations,
         };
         // What an attempt that was cut off left.
         self.cni.delete(&request.sandbox_id).await.map_err(failed)?;
@@ -65,7 +87,16 @@ impl PodNetwork for CniNetwork {
         done.map_err(|error| CriError::internal("take back the pod network", error))
     }
 
-    fn problem(&self) -> Option<String> {
-        self.cni.problem()
+    async fn problem(&self) -> Option<String> {
+        self.cni.problem().await
+    }
+
+    async fn changed(&self) {
+        self.cni.changed().await;
+    }
+
+    async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<(), CriError> {
+        self.cni.set_pod_subnets(pod_subnets(pod_cidr)?);
+        Ok(())
     }
 }

@@ -108,8 +108,8 @@ impl NodeSettings {
     ) -> anyhow::Result<NodeSettings> {
         ensure!(
             flags.cni_conf_dir.is_none() || cluster.backend == BackendType::None,
-            "--cni-conf-dir goes with --flannel-backend none, and the cluster has {}: a CNI network routes between nodes \
-             itself",
+            "--cni-conf-dir does not fit the cluster, whose --flannel-backend is {}: a CNI network routes between nodes \
+             itself. Start all servers with --flannel-backend none, or this machine without --cni-conf-dir",
             cluster.backend
         );
         Ok(NodeSettings {
@@ -334,6 +334,7 @@ mod tests {
             (&["--service-cidr=10.43.0.0/31", "--cluster-dns=10.43.0.1"], "--service-cidr"),
             (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),
             (&["--cluster-cidr=10.42.0.0/16,10.44.0.0/16"], "--cluster-cidr takes one IPv4"),
+            (&["--cni-conf-dir=/etc/cni/net.d"], "whose --flannel-backend is vxlan"),
         ];
         for (flags, expected) in table {
             let error = validate(flags).unwrap_err().to_string();

@@ -52,7 +52,7 @@ pub async fn start(
     overlay::check(settings).await?;
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
-    let networks = Networks::new(settings, &access).await?;
+    let networks = Networks::new(settings, &access, stop, tasks).await?;
     let engine = Engine::open(
         EngineOptions::new(settings.data_dir.join("engine")),
         Arc::clone(&images) as _,
@@ -101,9 +101,18 @@ struct Networks {
 }
 
 impl Networks {
-    async fn new(settings: &NodeSettings, access: &NodeAccess) -> anyhow::Result<Networks> {
+    async fn new(
+        settings: &NodeSettings,
+        access: &NodeAccess,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) -> anyhow::Result<Networks> {
         if let Some((conf_dir, bin_dirs)) = settings.cni.clone() {
             let engine = Arc::new(CniNetwork::new(&settings.data_dir, conf_dir, bin_dirs)?);
+            let (keep, stop) = (engine.keep(), stop.clone());
+            tasks.spawn(async move {
+                stop.run_until_cancelled(keep).await;
+            });
             return Ok(Networks { engine, own: None, policies: None });
         }
         let policies = policies(settings, access).await;

@@ -128,7 +128,7 @@ impl PodNetwork for NodeNetwork {
         taken_back.map_err(|error| CriError::internal("take back the pod network", error))
     }
 
-    fn problem(&self) -> Option<String> {
+    async fn problem(&self) -> Option<String> {
         self.current().err().map(|error| error.to_string())
     }
 
@@ -137,11 +137,7 @@ impl PodNetwork for NodeNetwork {
         if self.network.borrow().is_some() {
             return Ok(());
         }
-        let parse = |text: &str| -> Result<IpNet, CriError> {
-            let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is no network"));
-            text.trim().parse().map_err(wrong)
-        };
-        let pod_subnets = pod_cidr.split(',').map(parse).collect::<Result<Vec<IpNet>, CriError>>()?;
+        let pod_subnets = pod_subnets(pod_cidr)?;
         let mtu = overlay::pod_mtu(self.cluster.backend, self.node_ip, &pod_subnets, self.mtu)
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;
@@ -156,6 +152,15 @@ impl PodNetwork for NodeNetwork {
         self.network.send_replace(Some(Arc::new(network)));
         Ok(())
     }
+}
+
+/// The subnets in what CRI calls a pod CIDR: one, or one of each family.
+pub fn pod_subnets(pod_cidr: &str) -> Result<Vec<IpNet>, CriError> {
+    let parse = |text: &str| -> Result<IpNet, CriError> {
+        let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is no network"));
+        text.trim().parse().map_err(wrong)
+    };
+    pod_cidr.split(',').map(parse).collect()
 }
 
 /// The port of the host that a container asks for; `None` if it asks for none.

@@ -6,23 +6,39 @@
 //!                             attachment: what DEL will need, on disk before the first plugin runs
 //! ```
 //!
-//! The first configuration in the order of names counts. A pod is disconnected with the configuration with which it
-//! was connected, whatever is in the directory by then.
+//! The first configuration in the order of names counts, in the newest version that it and all of its plugins speak
+//! (`versions`). A pod is disconnected with the configuration with which it was connected, whatever is in the directory
+//! by then.
+//!
+//! While [`Cni::keep`] runs, changes of the configuration are told at once (`watch`), and plugins that know GC hear which
+//! pods there still are.
 //!
 //! This module must not know the overlay: where it is used, somebody else routes between nodes.
 
 mod attachment;
+mod capabilities;
 mod config;
 mod exec;
+mod versions;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio::sync::{Notify, RwLock};
+use tokio::time::{Instant, timeout};
 
 use attachment::Attachment;
 pub use config::ConfigError;
+use config::ConfigList;
 pub use exec::PluginError;
+use versions::Versions;
+use watch::Watch;
 
 use crate::firewall::HostPort;
 
@@ -30,8 +46,14 @@ use crate::firewall::HostPort;
 const INTERFACE: &str = "eth0";
 /// Where attachments are recorded, below the state directory.
 pub(crate) const DIRECTORY: &str = "cni";
-/// "No limit" of a bucket's size, in bits, as upstream's runtimes say it.
-const BURST_UNLIMITED: i64 = i32::MAX as i64;
+/// How long what plugins say to STATUS counts: nothing tells when it changes. Upstream's kubelet asks as often.
+const STATUS_HOLDS: Duration = Duration::from_secs(5);
+/// The same while one says that it is not available.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
+/// How long nothing must have been disconnected before garbage is collected.
+const GC_QUIET: Duration = Duration::from_secs(10);
+/// How long garbage may lie where something is always being disconnected.
+const GC_WITHIN: Duration = Duration::from_secs(600);
 
 /// Where networks are configured, and their plugins are.
 #[derive(Debug, Clone)]
@@ -45,7 +67,7 @@ pub struct CniConfig {
 }
 
 /// What a sandbox wants of its network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Sandbox<'s> {
     /// The sandbox's id.
     pub id: &'s str,
@@ -59,6 +81,12 @@ pub struct Sandbox<'s> {
     pub ingress_rate: Option<i64>,
     /// The most bits a second out of the pod, if limited.
     pub egress_rate: Option<i64>,
+    /// How it resolves names, unless as its host does: servers, search domains, options.
+    pub dns: Option<[&'s [String]; 3]>,
+    /// The pod's cgroup; empty if it has none.
+    pub cgroup: &'s str,
+    /// The pod's annotations.
+    pub annotations: &'s BTreeMap<String, String>,
 }
 
 /// Why a sandbox could not be connected or disconnected.
@@ -85,28 +113,162 @@ pub enum CniError {
 #[derive(Debug)]
 pub struct Cni {
     config: CniConfig,
+    versions: Versions,
+    /// The node's pod subnets, for plugins that want them.
+    pod_subnets: Mutex<Vec<IpNet>>,
+    status: Mutex<Option<Answer>>,
+    /// Told when [`Cni::problem`] may answer otherwise.
+    changed: Notify,
+    /// Told when something was disconnected, or another network configured.
+    garbage: Notify,
+    /// Held for writing while garbage is collected: a plugin would take an attachment for stale that is just being made.
+    collecting: RwLock<()>,
+}
+
+/// What plugins said to STATUS.
+#[derive(Debug)]
+struct Answer {
+    list: ConfigList,
+    at: Instant,
+    failure: Option<String>,
+}
+
+impl Answer {
+    /// Whether it still tells how `list` is.
+    fn counts_for(&self, list: &ConfigList) -> bool {
+        let holds = if self.failure.is_some() { FAILURE_HOLDS } else { STATUS_HOLDS };
+        self.list == *list && self.at.elapsed() < holds
+    }
 }
 
 impl Cni {
     /// A runtime that looks for its configuration when it needs it.
     pub fn new(config: CniConfig) -> Cni {
-        Cni { config }
+        Cni {
+            config,
+            versions: Versions::default(),
+            pod_subnets: Mutex::default(),
+            status: Mutex::default(),
+            changed: Notify::new(),
+            garbage: Notify::new(),
+            collecting: RwLock::default(),
+        }
     }
 
-    /// Why pods cannot be connected at present, in upstream's words where it has some; `None` if they can.
-    pub fn problem(&self) -> Option<String> {
-        let checked = config::load(&self.config.conf_dir).and_then(|list| {
-            let missing =
-                list.plugins.iter().find_map(|plugin| exec::find(&self.config.bin_dirs, plugin.kind()).err());
-            missing.map_or(Ok(()), |error| Err(ConfigError::Plugin(error)))
-        });
-        match checked {
-            Ok(()) => None,
-            Err(ConfigError::None { .. }) => {
-                Some("Network plugin returns error: cni plugin not initialized".to_owned())
-            }
-            Err(error) => Some(format!("Network plugin returns error: {error}")),
+    /// Hears of the node's pod subnets.
+    pub fn set_pod_subnets(&self, subnets: Vec<IpNet>) {
+        *self.pod_subnets.lock() = subnets;
+        self.changed.notify_one();
+    }
+
+    /// Why pods cannot be connected at present, in upstream's words where it has some; `None` if they can. Plugins that
+    /// know STATUS are asked every few seconds at most.
+    pub async fn problem(&self) -> Option<String> {
+        let failure = match self.network().await {
+            Ok(list) if list.has_status() => self.status(list).await?,
+            Ok(_) => return None,
+            Err(ConfigError::None { .. }) => "cni plugin not initialized".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Some(format!("Network plugin returns error: {failure}"))
+    }
+
+    /// Waits until [`Cni::problem`] may answer otherwise, as far as that is known while [`Cni::keep`] runs. For one
+    /// caller, who misses nothing between two calls.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The network to connect to, in the version that its plugins speak.
+    async fn network(&self) -> Result<ConfigList, ConfigError> {
+        let mut list = config::load(&self.config.conf_dir)?;
+        self.versions.settle(&mut list, &self.config.bin_dirs).await?;
+        match list.declares(capabilities::IP_RANGES) && self.pod_subnets.lock().is_empty() {
+            true => Err(ConfigError::NoRanges { network: list.name }),
+            false => Ok(list),
         }
+    }
+
+    /// What the first plugin says that cannot connect pods at present.
+    async fn status(&self, list: ConfigList) -> Option<String> {
+        if let Some(answer) = self.status.lock().as_ref().filter(|answer| answer.counts_for(&list)) {
+            return answer.failure.clone();
+        }
+        let mut failure = None;
+        for plugin in &list.plugins {
+            if let Err(error) = exec::ask("STATUS", &list, plugin, &self.config.bin_dirs, Map::new()).await {
+                failure = Some(error.to_string());
+                break;
+            }
+        }
+        *self.status.lock() = Some(Answer { list, at: Instant::now(), failure: failure.clone() });
+        failure
+    }
+
+    /// Notices changes of the configuration, and has garbage collected: once at the beginning, and whenever something
+    /// was disconnected. Never returns.
+    pub async fn keep(&self) {
+        tokio::join!(self.watch(), self.collect());
+    }
+
+    async fn watch(&self) {
+        let directories = std::iter::once(&self.config.conf_dir).chain(&self.config.bin_dirs).cloned();
+        let follow = async {
+            let watch = Watch::new(directories.collect())?;
+            loop {
+                watch.changed().await?;
+                self.changed.notify_one();
+                self.garbage.notify_one();
+            }
+        };
+        let ended: std::io::Result<()> = follow.await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "changes of the CNI configuration are not noticed at once");
+        }
+    }
+
+    async fn collect(&self) {
+        loop {
+            if let Err(error) = self.collect_garbage().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "CNI plugins do not collect garbage"
+                );
+            }
+            self.garbage.notified().await;
+            let quiet = async { while timeout(GC_QUIET, self.garbage.notified()).await.is_ok() {} };
+            let _ = timeout(GC_WITHIN, quiet).await;
+        }
+    }
+
+    /// Tells the plugins which attachments there are, so that they give back what others have left. Does nothing where
+    /// there is no network, its version has no GC, or it forbids it.
+    ///
+    /// # Errors
+    /// Of the first plugin that failed; the others have been asked nevertheless.
+    pub async fn collect_garbage(&self) -> Result<(), CniError> {
+        let _alone = self.collecting.write().await;
+        let list = match self.network().await {
+            Ok(list) if list.can_collect_garbage() => list,
+            // What is wrong with it, the node's status says.
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        let mut valid = Vec::new();
+        for id in Attachment::all(&self.config.state_dir)? {
+            let attachment = Attachment::load(&self.config.state_dir, &id)?;
+            if attachment.is_some_and(|attachment| attachment.list.name == list.name) {
+                valid.push(json!({"containerID": id, "ifname": INTERFACE}));
+            }
+        }
+        // The first name is the specification's, the second that of its first edition.
+        let names = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+        let more = Map::from_iter(names.map(|name| (name.to_owned(), json!(valid))));
+        let mut failed = None;
+        for plugin in &list.plugins {
+            let asked = exec::ask("GC", &list, plugin, &self.config.bin_dirs, more.clone()).await;
+            failed = failed.or(asked.err());
+        }
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Connects a sandbox and answers its addresses, the primary one first.
@@ -114,16 +276,14 @@ impl Cni {
     /// # Errors
     /// Of the first plugin that failed; what the others had done is taken back.
     pub async fn add(&self, sandbox: &Sandbox<'_>) -> Result<Vec<IpAddr>, CniError> {
-        let list = config::load(&self.config.conf_dir)?;
-        for plugin in &list.plugins {
-            // Before the first one runs: without the others, it could not be taken back.
-            exec::find(&self.config.bin_dirs, plugin.kind())?;
-        }
+        let _not_garbage = self.collecting.read().await;
+        // All plugins are there and speak its version, before the first one runs.
+        let list = self.network().await?;
         let mut attachment = Attachment {
             id: sandbox.id.to_owned(),
             namespace: sandbox.namespace.to_owned(),
             arguments: arguments(sandbox),
-            capabilities: capabilities(sandbox),
+            capabilities: capabilities::of(sandbox, &self.pod_subnets.lock()),
             bin_dirs: self.config.bin_dirs.clone(),
             list,
             result: None,
@@ -160,9 +320,12 @@ impl Cni {
     /// # Errors
     /// Of the first plugin that failed; the call can be repeated.
     pub async fn delete(&self, sandbox: &str) -> Result<(), CniError> {
+        let _not_garbage = self.collecting.read().await;
         let Some(attachment) = Attachment::load(&self.config.state_dir, sandbox)? else { return Ok(()) };
         self.delete_all(&attachment).await?;
-        Ok(Attachment::remove(&self.config.state_dir, sandbox)?)
+        Attachment::remove(&self.config.state_dir, sandbox)?;
+        self.garbage.notify_one();
+        Ok(())
     }
 
     async fn delete_all(&self, attachment: &Attachment) -> Result<(), CniError> {
@@ -207,33 +370,6 @@ fn arguments(sandbox: &Sandbox<'_>) -> String {
          K8S_POD_UID={uid}",
         sandbox.id
     )
-}
-
-/// What a plugin gets that declares the capability.
-fn capabilities(sandbox: &Sandbox<'_>) -> Value {
-    let mut capabilities = json!({});
-    if !sandbox.host_ports.is_empty() {
-        let ports = sandbox.host_ports.iter().map(|port| {
-            let protocol = json!(port.protocol).as_str().unwrap_or_default().to_lowercase();
-            let host_ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
-            json!({
-                "hostPort": port.host_port, "containerPort": port.container_port,
-                "protocol": protocol, "hostIP": host_ip,
-            })
-        });
-        capabilities["portMappings"] = ports.collect();
-    }
-    let mut bandwidth = json!({});
-    for (direction, rate) in [("ingress", sandbox.ingress_rate), ("egress", sandbox.egress_rate)] {
-        if let Some(rate) = rate {
-            bandwidth[format!("{direction}Rate")] = json!(rate);
-            bandwidth[format!("{direction}Burst")] = json!(BURST_UNLIMITED);
-        }
-    }
-    if bandwidth != json!({}) {
-        capabilities["bandwidth"] = bandwidth;
-    }
-    capabilities
 }
 
 /// The pod's addresses in a result: those on links inside of it, and those on none.

@@ -83,6 +83,7 @@ impl Registration {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
                 () = self.node_changed.notified() => {}
+                () = self.shared.runtime.status_changed() => {}
             }
         }
     }

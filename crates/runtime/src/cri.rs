@@ -151,6 +151,12 @@ pub trait RuntimeService: Send + Sync {
     /// Conditions of the engine.
     async fn status(&self) -> Result<RuntimeStatus, CriError>;
 
+    /// Waits until [`status`](Self::status) may answer otherwise, where the engine can tell; it is asked from time to time
+    /// in any case. A change while nobody waits is told to the next one who does.
+    async fn status_changed(&self) {
+        std::future::pending().await
+    }
+
     /// The engine's cgroup driver (CRI's `RuntimeConfig`).
     async fn cgroup_driver(&self) -> Result<CgroupDriver, CriError>;
 

@@ -35,7 +35,9 @@ use clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use crate::cri::{ContainerEvent, CriError, ImageSpec, PodSandboxMetadata, PortMapping, StringMap};
+use crate::cri::{
+    ContainerEvent, CriError, DnsConfig, ImageSpec, PodSandboxMetadata, PortMapping, StringMap,
+};
 use crate::snapshot::Usage;
 use container::Container;
 pub use record::ImageDefaults;
@@ -59,6 +61,10 @@ pub struct NetworkRequest {
     pub annotations: StringMap,
     /// Ports of the host that shall lead into the sandbox.
     pub port_mappings: Vec<PortMapping>,
+    /// How names are resolved in it; absent if as on the host.
+    pub dns: Option<DnsConfig>,
+    /// The pod's cgroup; empty if it has none.
+    pub cgroup: String,
 }
 
 /// Connects sandboxes to the pod network.
@@ -72,8 +78,14 @@ pub trait PodNetwork: Send + Sync {
     async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError>;
 
     /// Why sandboxes cannot be connected at present; `None` if they can.
-    fn problem(&self) -> Option<String> {
+    async fn problem(&self) -> Option<String> {
         None
+    }
+
+    /// Waits until [`problem`](Self::problem) may answer otherwise, where the network knows. A change while nobody waits
+    /// is told to the next one who does.
+    async fn changed(&self) {
+        std::future::pending().await
     }
 
     /// Hears of the node's pod subnets (CRI's `UpdateRuntimeConfig`).

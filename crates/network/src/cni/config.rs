@@ -1,5 +1,6 @@
 //! Configurations of networks, as files.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -37,9 +38,33 @@ pub enum ConfigError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A plugin of it is not installed.
+    /// A plugin of it is not installed, or does not say which versions it speaks.
     #[error(transparent)]
-    Plugin(PluginError),
+    Plugin(#[from] PluginError),
+    /// A plugin of it speaks none of its versions.
+    #[error(
+        "the network {network} is configured for CNI {}, and its plugin {plugin} speaks {}: update the plugin, or add one of \
+         its versions to the configuration (\"cniVersions\")", offered.join(", "), spoken.join(", ")
+    )]
+    Version {
+        /// The network's name.
+        network: String,
+        /// The plugin.
+        plugin: String,
+        /// The versions of the configuration that this runtime speaks too.
+        offered: Vec<String>,
+        /// Those of the plugin.
+        spoken: Vec<String>,
+    },
+    /// It wants ranges of addresses that are not known.
+    #[error(
+        "the network {network} asks for the node's pod subnets (capability \"ipRanges\"), and the node has none yet \
+         (spec.podCIDR)"
+    )]
+    NoRanges {
+        /// The network's name.
+        network: String,
+    },
 }
 
 /// A plugin's part of a configuration: an object with `type`.
@@ -53,28 +78,44 @@ impl Plugin {
         self.0.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// What goes to its standard input: its part, with the network's name and version, the result of the plugin before,
-    /// and of `capabilities` those that it declares.
-    pub(super) fn input(&self, list: &ConfigList, previous: Option<&Value>, capabilities: &Value) -> Value {
+    /// Whether it declares a capability.
+    fn declares(&self, capability: &str) -> bool {
+        self.0.get("capabilities").is_some_and(|all| all[capability] == json!(true))
+    }
+
+    /// What goes to its standard input: its part, with the network's name and version, and `more`.
+    pub(super) fn input(&self, list: &ConfigList, more: Map<String, Value>) -> Map<String, Value> {
         let mut input = self.0.clone();
+        input.remove("capabilities");
         input.insert("name".to_owned(), json!(list.name));
         input.insert("cniVersion".to_owned(), json!(list.version));
+        input.extend(more);
+        input
+    }
+
+    /// As [`Plugin::input`], about one sandbox: the result of the plugin before, and of `capabilities` those that it
+    /// declares.
+    pub(super) fn input_about(
+        &self,
+        list: &ConfigList,
+        previous: Option<&Value>,
+        capabilities: &Value,
+    ) -> Map<String, Value> {
+        let mut more = Map::new();
         if let Some(previous) = previous {
-            input.insert("prevResult".to_owned(), previous.clone());
+            more.insert("prevResult".to_owned(), previous.clone());
         }
-        let declared = input.remove("capabilities");
-        let declares = |name: &str| declared.as_ref().is_some_and(|all| all[name] == json!(true));
         let given: Map<String, Value> = capabilities
             .as_object()
             .into_iter()
             .flatten()
-            .filter(|(name, _)| declares(name))
+            .filter(|(name, _)| self.declares(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if !given.is_empty() {
-            input.insert("runtimeConfig".to_owned(), Value::Object(given));
+            more.insert("runtimeConfig".to_owned(), Value::Object(given));
         }
-        Value::Object(input)
+        self.input(list, more)
     }
 }
 
@@ -82,8 +123,14 @@ impl Plugin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConfigList {
     pub(super) name: String,
+    /// The version in use: the newest of those that the configuration offers, until its plugins were asked.
     pub(super) version: String,
+    /// The versions that the configuration offers and this runtime speaks, the newest first.
+    #[serde(skip)]
+    pub(super) offered: Vec<String>,
     pub(super) disable_check: bool,
+    #[serde(default)]
+    pub(super) disable_gc: bool,
     pub(super) plugins: Vec<Plugin>,
 }
 
@@ -91,6 +138,21 @@ impl ConfigList {
     /// Whether the version has CHECK, and the network allows it.
     pub(super) fn can_check(&self) -> bool {
         !self.disable_check && self.passes_results_to_delete()
+    }
+
+    /// Whether the version has GC, and the network allows it.
+    pub(super) fn can_collect_garbage(&self) -> bool {
+        !self.disable_gc && self.has_status()
+    }
+
+    /// Whether the version has STATUS.
+    pub(super) fn has_status(&self) -> bool {
+        self.version == "1.1.0"
+    }
+
+    /// Whether a plugin declares a capability.
+    pub(super) fn declares(&self, capability: &str) -> bool {
+        self.plugins.iter().any(|plugin| plugin.declares(capability))
     }
 
     /// Whether DEL gets the result of ADD.
@@ -101,63 +163,113 @@ impl ConfigList {
 
 /// The first configuration in `dir`, in the order of names.
 pub(super) fn load(dir: &Path) -> Result<ConfigList, ConfigError> {
-    let none = || ConfigError::None { dir: dir.to_owned() };
-    let read = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ConfigError::Read { path, source }
-    };
+    let paths = files(dir, &["conflist", "conf", "json"])?;
+    let path = paths.into_iter().min().ok_or_else(|| ConfigError::None { dir: dir.to_owned() })?;
+    let invalid = |reason: String| ConfigError::Invalid { path: path.clone(), reason };
+    let all = read(&path)?;
+    let only_inlined = flag(&all, "loadOnlyInlinedPlugins").map_err(invalid)?;
+    let is_list = all.contains_key("plugins") || !all.contains_key("type");
+    let mut list = parse(all).map_err(invalid)?;
+    if is_list && !only_inlined {
+        // Others may add plugins to the chain, without a change of the list itself.
+        let mut paths = files(&dir.join(&list.name), &["conf"])?;
+        paths.sort();
+        for path in paths {
+            let plugin = Plugin(read(&path)?);
+            check(&plugin).map_err(|reason| ConfigError::Invalid { path, reason })?;
+            list.plugins.push(plugin);
+        }
+    }
+    match list.plugins.is_empty() {
+        true if is_list => Err(invalid(format!(
+            "\"plugins\" is empty, and no plugin (.conf) is in {}",
+            dir.join(&list.name).display()
+        ))),
+        _ => Ok(list),
+    }
+}
+
+/// The files in `dir` with one of the extensions; none where there is no such directory.
+fn files(dir: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ConfigError> {
+    let failed = |source| ConfigError::Read { path: dir.to_owned(), source };
     let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(none()),
-        entries => entries.map_err(read(dir))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
     };
-    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(read(dir))?.path();
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if matches!(extension, "conflist" | "conf" | "json") {
+        if extensions.contains(&extension) && !entry.file_type().map_err(failed)?.is_dir() {
             paths.push(path);
         }
     }
-    let path = paths.into_iter().min().ok_or_else(none)?;
-    let invalid = |reason: String| ConfigError::Invalid { path: path.clone(), reason };
-    if std::fs::metadata(&path).map_err(read(&path))?.len() > FILE_MAX {
-        return Err(invalid(format!("it has more than {FILE_MAX} bytes")));
-    }
-    let text = std::fs::read(&path).map_err(read(&path))?;
-    parse(&text).map_err(invalid)
+    Ok(paths)
 }
 
-/// Reads a list of plugins, or a single one, which is a list of itself.
-fn parse(text: &[u8]) -> Result<ConfigList, String> {
-    let mut all: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let invalid = |reason| ConfigError::Invalid { path: path.to_owned(), reason };
+    if std::fs::metadata(path).map_err(failed)?.len() > FILE_MAX {
+        return Err(invalid(format!("it has more than {FILE_MAX} bytes")));
+    }
+    let text = std::fs::read(path).map_err(failed)?;
+    serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
+}
+
+/// Reads a list of plugins, or a single one, which is a list of itself. Plugins of other files are not in it.
+fn parse(mut all: Map<String, Value>) -> Result<ConfigList, String> {
     let name = all.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_good) {
         return Err(format!("\"name\": {name:?} is no name of a network"));
     }
-    let version = version(&all)?;
-    let disable_check = matches!(all.get("disableCheck"), Some(Value::Bool(true)))
-        || all.get("disableCheck").and_then(Value::as_str) == Some("true");
+    let offered = versions(&all)?;
+    let disable_check = flag(&all, "disableCheck")?;
+    let disable_gc = flag(&all, "disableGC")?;
     let plugins = match all.remove("plugins") {
         Some(plugins) => serde_json::from_value::<Vec<Plugin>>(plugins).map_err(|error| error.to_string())?,
-        None => vec![Plugin(all)],
+        None if all.contains_key("type") => vec![Plugin(all)],
+        None => Vec::new(),
     };
-    if plugins.is_empty() {
-        return Err("\"plugins\" is empty".to_owned());
-    }
-    let is_program = |kind: &str| !kind.is_empty() && !kind.contains('/') && !kind.starts_with('.');
-    match plugins.iter().find(|plugin| !is_program(plugin.kind())) {
-        Some(plugin) => Err(format!("\"type\": {:?} is no name of a plugin", plugin.kind())),
-        None => Ok(ConfigList { name, version, disable_check, plugins }),
+    plugins.iter().try_for_each(check)?;
+    let version = offered.first().cloned().unwrap_or_default();
+    Ok(ConfigList { name, version, offered, disable_check, disable_gc, plugins })
+}
+
+/// Whether a plugin's part names a program.
+fn check(plugin: &Plugin) -> Result<(), String> {
+    let kind = plugin.kind();
+    match !kind.is_empty() && !kind.contains('/') && !kind.starts_with('.') {
+        true => Ok(()),
+        false => Err(format!("\"type\": {kind:?} is no name of a plugin")),
     }
 }
 
-/// The newest version that the network and this runtime speak.
-fn version(all: &Map<String, Value>) -> Result<String, String> {
+/// What is true or false; also as a text, as upstream takes it.
+fn flag(all: &Map<String, Value>, name: &str) -> Result<bool, String> {
+    match all.get(name) {
+        None => Ok(false),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(other) => Err(format!("{name:?}: {other} is neither true nor false")),
+    }
+}
+
+/// The versions that the network and this runtime speak, the newest first; at least one.
+fn versions(all: &Map<String, Value>) -> Result<Vec<String>, String> {
     let offered = all.get("cniVersions").and_then(Value::as_array).into_iter().flatten();
     let offered: Vec<&str> = offered.chain(all.get("cniVersion")).filter_map(Value::as_str).collect();
-    let spoken = VERSIONS.iter().rev().find(|version| offered.contains(version));
-    spoken
+    let spoken: Vec<String> = VERSIONS
+        .iter()
+        .rev()
+        .filter(|version| offered.contains(version))
         .map(|version| (*version).to_owned())
-        .ok_or_else(|| format!("\"cniVersion\": {} is not among {}", offered.join(", "), VERSIONS.join(", ")))
+        .collect();
+    match spoken.is_empty() {
+        true => Err(format!("\"cniVersion\": {} is not among {}", offered.join(", "), VERSIONS.join(", "))),
+        false => Ok(spoken),
+    }
 }

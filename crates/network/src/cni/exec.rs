@@ -1,21 +1,30 @@
 //! Runs plugins: programs that get a request in their environment and on standard input, and answer on standard output.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::INTERFACE;
 use super::attachment::Attachment;
+use super::config::{ConfigList, Plugin};
 
 /// What a plugin may write, in bytes.
 const OUTPUT_MAX: u64 = 1 << 20;
 /// How long a plugin may take. Upstream's runtimes give a sandbox four minutes for all of them.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long a plugin may take to say something of itself: the node's status waits for it.
+const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+/// The pause until a program that is being written is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// Error codes of STATUS: nothing can be connected, and what is connected may be cut off, too.
+const NOT_AVAILABLE: u64 = 50;
+const NOT_AVAILABLE_AND_CUT_OFF: u64 = 51;
 
 /// Why a plugin did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +46,7 @@ pub enum PluginError {
         /// The plugin.
         plugin: String,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It took too long, and was ended.
     #[error("the CNI plugin {plugin} did not answer {command} within {limit:?}")]
@@ -56,6 +65,19 @@ pub enum PluginError {
         plugin: String,
         /// What it was asked.
         command: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// It says that it cannot connect pods at present.
+    #[error(
+        "the CNI plugin {plugin} is not available{}: {message}",
+        if *cut_off { ", and pods that run may be cut off" } else { "" }
+    )]
+    NotAvailable {
+        /// The plugin.
+        plugin: String,
+        /// Whether what is connected may be cut off, too.
+        cut_off: bool,
         /// What it said.
         message: String,
     },
@@ -85,68 +107,145 @@ pub(super) async fn run(
     position: usize,
 ) -> Result<Option<Value>, PluginError> {
     let plugin = &attachment.list.plugins[position];
-    let path = find(&attachment.bin_dirs, plugin.kind())?;
     let previous = match command {
         "DEL" if !attachment.list.passes_results_to_delete() => None,
         _ => attachment.result.as_ref(),
     };
-    let input = plugin.input(&attachment.list, previous, &attachment.capabilities).to_string();
-    let work = talk(command, attachment, plugin.kind(), &path, &input);
-    match tokio::time::timeout(LIMIT, work).await {
-        Ok(answer) => answer,
-        Err(_) => Err(PluginError::Late { plugin: plugin.kind().to_owned(), command, limit: LIMIT }),
+    // A namespace that is gone has no path; plugins then clean up what is outside of it.
+    let namespace =
+        if is_namespace(&attachment.namespace) { attachment.namespace.as_path() } else { Path::new("") };
+    let call = Call {
+        command,
+        plugin: plugin.kind(),
+        bin_dirs: &attachment.bin_dirs,
+        input: plugin.input_about(&attachment.list, previous, &attachment.capabilities),
+        sandbox: Some((&attachment.id, namespace, &attachment.arguments)),
+        limit: LIMIT,
+    };
+    let answer = call.answer().await?;
+    if command != "ADD" || answer.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    call.parse(&answer).map(Some)
+}
+
+/// Asks a plugin of a network something that is about no single sandbox.
+pub(super) async fn ask(
+    command: &'static str,
+    list: &ConfigList,
+    plugin: &Plugin,
+    bin_dirs: &[PathBuf],
+    more: Map<String, Value>,
+) -> Result<(), PluginError> {
+    let limit = if command == "STATUS" { QUESTION_LIMIT } else { LIMIT };
+    let input = plugin.input(list, more);
+    let call = Call { command, plugin: plugin.kind(), bin_dirs, input, sandbox: None, limit };
+    call.answer().await.map(drop)
+}
+
+/// The versions that a plugin speaks.
+pub(super) async fn versions(
+    plugin: &str,
+    bin_dirs: &[PathBuf],
+    wanted: &str,
+) -> Result<Vec<String>, PluginError> {
+    let input = Map::from_iter([("cniVersion".to_owned(), json!(wanted))]);
+    let call = Call { command: "VERSION", plugin, bin_dirs, input, sandbox: None, limit: QUESTION_LIMIT };
+    let answer = call.parse(&call.answer().await?)?;
+    let versions = answer.get("supportedVersions").and_then(Value::as_array).into_iter().flatten();
+    let versions: Vec<String> = versions.filter_map(Value::as_str).map(str::to_owned).collect();
+    match versions.is_empty() {
+        true => Err(call.no_result("\"supportedVersions\" is missing".to_owned())),
+        false => Ok(versions),
     }
 }
 
-async fn talk(
+/// One call of a plugin.
+struct Call<'c> {
     command: &'static str,
-    attachment: &Attachment,
-    plugin: &str,
-    path: &Path,
-    input: &str,
-) -> Result<Option<Value>, PluginError> {
-    let failed = |source| PluginError::Run { plugin: plugin.to_owned(), source };
-    let bin_dirs = std::env::join_paths(&attachment.bin_dirs).unwrap_or_default();
-    // A namespace that is gone has no path; plugins then clean up what is outside of it.
-    let namespace =
-        if is_namespace(&attachment.namespace) { attachment.namespace.as_os_str() } else { "".as_ref() };
-    let mut child = Command::new(path)
-        .env("CNI_COMMAND", command)
-        .env("CNI_CONTAINERID", &attachment.id)
-        .env("CNI_NETNS", namespace)
-        .env("CNI_IFNAME", INTERFACE)
-        .env("CNI_ARGS", &attachment.arguments)
-        .env("CNI_PATH", bin_dirs)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let feed = async {
-        if let Some(mut stdin) = stdin {
-            // A plugin that does not read tells why in its answer.
-            let _ = stdin.write_all(input.as_bytes()).await;
+    plugin: &'c str,
+    bin_dirs: &'c [PathBuf],
+    input: Map<String, Value>,
+    /// The sandbox that it is about: its id, its namespace, and `CNI_ARGS`.
+    sandbox: Option<(&'c str, &'c Path, &'c str)>,
+    limit: Duration,
+}
+
+impl Call<'_> {
+    /// What the plugin writes to its standard output.
+    async fn answer(&self) -> Result<Vec<u8>, PluginError> {
+        let path = find(self.bin_dirs, self.plugin)?;
+        match tokio::time::timeout(self.limit, self.talk(&path)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(PluginError::Late {
+                plugin: self.plugin.to_owned(),
+                command: self.command,
+                limit: self.limit,
+            }),
         }
-    };
-    let ((), stdout, stderr) = tokio::join!(feed, read(stdout), read(stderr));
-    let status = child.wait().await.map_err(failed)?;
-    if !status.success() {
-        return Err(PluginError::Failed {
-            plugin: plugin.to_owned(),
-            command,
-            message: message(&stdout, &stderr).unwrap_or_else(|| status.to_string()),
-        });
     }
-    let answer = |reason: String| PluginError::Answer { plugin: plugin.to_owned(), command, reason };
-    if stdout.len() as u64 > OUTPUT_MAX {
-        return Err(answer(format!("it is longer than {OUTPUT_MAX} bytes")));
+
+    async fn talk(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
+        let failed = |source| PluginError::Run { plugin: self.plugin.to_owned(), source };
+        let (id, namespace, arguments) = self.sandbox.unwrap_or(("", Path::new(""), ""));
+        let mut command = Command::new(path);
+        command
+            .env("CNI_COMMAND", self.command)
+            .env("CNI_CONTAINERID", id)
+            .env("CNI_NETNS", namespace)
+            .env("CNI_IFNAME", if self.sandbox.is_some() { INTERFACE } else { "" })
+            .env("CNI_ARGS", arguments)
+            .env("CNI_PATH", std::env::join_paths(self.bin_dirs).unwrap_or_default())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = loop {
+            match command.spawn() {
+                // Somebody is just writing it; the call has its limit.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                child => break child.map_err(failed)?,
+            }
+        };
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let input = serde_json::to_vec(&self.input).map_err(|error| failed(error.into()))?;
+        let feed = async {
+            if let Some(mut stdin) = stdin {
+                // A plugin that does not read tells why in its answer.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        let ((), stdout, stderr) = tokio::join!(feed, read(stdout), read(stderr));
+        let status = child.wait().await.map_err(failed)?;
+        if !status.success() {
+            let (code, message) = said(&stdout, &stderr);
+            return Err(self.failure(code, message.unwrap_or_else(|| status.to_string())));
+        }
+        if stdout.len() as u64 > OUTPUT_MAX {
+            return Err(self.no_result(format!("it is longer than {OUTPUT_MAX} bytes")));
+        }
+        Ok(stdout)
     }
-    if command != "ADD" || stdout.trim_ascii().is_empty() {
-        return Ok(None);
+
+    fn failure(&self, code: Option<u64>, message: String) -> PluginError {
+        let (plugin, command) = (self.plugin.to_owned(), self.command);
+        match code {
+            Some(code @ (NOT_AVAILABLE | NOT_AVAILABLE_AND_CUT_OFF)) if command == "STATUS" => {
+                PluginError::NotAvailable { plugin, cut_off: code == NOT_AVAILABLE_AND_CUT_OFF, message }
+            }
+            _ => PluginError::Failed { plugin, command, message },
+        }
     }
-    serde_json::from_slice(&stdout).map(Some).map_err(|error| answer(error.to_string()))
+
+    fn parse(&self, answer: &[u8]) -> Result<Value, PluginError> {
+        serde_json::from_slice(answer).map_err(|error| self.no_result(error.to_string()))
+    }
+
+    fn no_result(&self, reason: String) -> PluginError {
+        PluginError::Answer { plugin: self.plugin.to_owned(), command: self.command, reason }
+    }
 }
 
 /// Whether a namespace is there. After a restart of the machine, the file on which one was mounted is an empty one.
@@ -164,14 +263,17 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     kept
 }
 
-/// What a plugin says of its failure: the error object of the specification, or the beginning of whatever it wrote.
-fn message(stdout: &[u8], stderr: &[u8]) -> Option<String> {
+/// What a plugin says of its failure: code and message of the specification's error object, or the beginning of whatever
+/// it wrote.
+fn said(stdout: &[u8], stderr: &[u8]) -> (Option<u64>, Option<String>) {
     if let Ok(error) = serde_json::from_slice::<Value>(stdout)
         && let Some(message) = error.get("msg").and_then(Value::as_str)
     {
+        let code = error.get("code").and_then(Value::as_u64);
         let details = error.get("details").and_then(Value::as_str).filter(|details| !details.is_empty());
-        return Some(details.map_or_else(|| message.to_owned(), |details| format!("{message}: {details}")));
+        let message = details.map_or_else(|| message.to_owned(), |details| format!("{message}: {details}"));
+        return (code, Some(message));
     }
     let text = String::from_utf8_lossy(if stderr.is_empty() { stdout } else { stderr }).trim().to_owned();
-    (!text.is_empty()).then(|| text.chars().take(500).collect())
+    (None, (!text.is_empty()).then(|| text.chars().take(500).collect()))
 }

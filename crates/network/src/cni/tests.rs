@@ -42,19 +42,39 @@ impl Env {
 
     /// A plugin that notes each call, and runs `script`.
     fn plugin(&self, name: &str, script: &str) {
+        self.plugin_of(name, &["0.3.1", "0.4.0", "1.0.0", "1.1.0"], script);
+    }
+
+    /// As [`Env::plugin`], with the versions that it says it speaks.
+    fn plugin_of(&self, name: &str, versions: &[&str], script: &str) {
         let path = self.path("bin").join(name);
         let log = self.path("log");
+        let versions = json!({"cniVersion": "1.0.0", "supportedVersions": versions});
         let note = format!(
-            "#!/bin/sh\ninput=$(cat)\necho \"{name} $CNI_COMMAND $CNI_IFNAME $CNI_ARGS $input\" >> {}\n{script}\n",
+            "#!/bin/sh\ninput=$(cat)\n[ $CNI_COMMAND = VERSION ] && echo '{versions}' && exit 0\necho \"{name} $CNI_COMMAND $CNI_IFNAME $CNI_ARGS $input\" >> {}\n{script}\n",
             log.display()
         );
-        std::fs::write(&path, note).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // In one step: who is asked while its program is written cannot be run.
+        let new = self.path("new");
+        std::fs::write(&new, note).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&new, &path).unwrap();
     }
 
     fn calls(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
         text.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// What a plugin got the last time that it was asked `command`.
+    fn last_input(&self, command: &str) -> Value {
+        let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        let line = text.lines().rfind(|line| line.split(' ').nth(1) == Some(command)).unwrap();
+        serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap()
+    }
+
+    fn forget_calls(&self) {
+        let _ = std::fs::remove_file(self.path("log"));
     }
 
     fn records(&self) -> usize {
@@ -75,9 +95,32 @@ impl Env {
 }
 
 fn sandbox<'s>(id: &'s str, namespace: &'s Path) -> Sandbox<'s> {
-    let pod = ["default", "web", "uid-1"];
-    Sandbox { id, namespace, pod, host_ports: &[], ingress_rate: None, egress_rate: None }
+    static ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
+    Sandbox {
+        id,
+        namespace,
+        pod: ["default", "web", "uid-1"],
+        host_ports: &[],
+        ingress_rate: None,
+        egress_rate: None,
+        dns: None,
+        cgroup: "",
+        annotations: &ANNOTATIONS,
+    }
 }
+
+/// Polls until `holds`.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), waiting).await.unwrap_or_else(|_| panic!("{what}: never"));
+}
+
+/// The script of a plugin that connects.
+const CONNECTS: &str = r#"[ $CNI_COMMAND = ADD ] && echo '{"ips":[{"address":"10.9.0.5/24"}]}'; exit 0"#;
 
 #[test]
 fn debians_plugins_connect_pods_and_let_them_go() {
@@ -88,7 +131,7 @@ fn debians_plugins_connect_pods_and_let_them_go() {
     env.host
         .block_on(|| async {
             let cni = env.cni();
-            assert_eq!(cni.problem(), None);
+            assert_eq!(cni.problem().await, None);
             let before = links();
             let addresses = cni.add(&sandbox("one", &one.path())).await.unwrap();
             assert_eq!(addresses.len(), 2);
@@ -193,7 +236,7 @@ fn what_fails_is_told_and_taken_back() {
     env.host
         .block_on(|| async {
             let cni = env.cni();
-            assert_eq!(cni.problem().unwrap(), "Network plugin returns error: cni plugin not initialized");
+            assert_eq!(cni.problem().await.unwrap(), "Network plugin returns error: cni plugin not initialized");
             for (plugins, expected) in [
                 (json!([{"type": "good"}, {"type": "bad"}]), "bad failed ADD: no room: all taken"),
                 (json!([{"type": "loud"}]), "longer than 1048576 bytes"),
@@ -201,7 +244,7 @@ fn what_fails_is_told_and_taken_back() {
                 (json!([{"type": "empty"}]), "gave the pod no address"),
                 (json!([{"type": "nowhere"}]), "/usr/lib/cni: install it"),
                 (json!([{"type": "../evil"}]), "is no name of a plugin"),
-                (json!([]), "\"plugins\" is empty"),
+                (json!([]), "\"plugins\" is empty, and no plugin (.conf) is in"),
             ] {
                 configure(plugins);
                 let error = cni.add(&sandbox("s", Path::new("/nonexistent"))).await.unwrap_err().to_string();
@@ -212,18 +255,326 @@ fn what_fails_is_told_and_taken_back() {
             let error = cni.add(&sandbox("s", Path::new("/nonexistent"))).await.unwrap_err().to_string();
             assert!(error.contains("mute failed ADD: exit status: 3"), "{error}");
             configure(json!([{"type": "nobody"}]));
-            assert!(cni.problem().unwrap().contains("\"nobody\" is in none of"));
+            assert!(cni.problem().await.unwrap().contains("\"nobody\" is in none of"));
             env.configure("net.conflist", &json!({"cniVersion": "0.2.0", "name": "n", "type": "good"}));
-            assert!(cni.problem().unwrap().contains("0.2.0 is not among"));
+            assert!(cni.problem().await.unwrap().contains("0.2.0 is not among"));
             // A single plugin, and a choice of versions.
             env.configure(
                 "net.conflist",
                 &json!({"cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"], "name": "n", "type": "good"}),
             );
-            assert_eq!(cni.problem(), None);
+            assert_eq!(cni.problem().await, None);
             cni.add(&sandbox("t", Path::new("/nonexistent"))).await.unwrap();
             assert!(std::fs::read_to_string(env.path("log")).unwrap().contains(r#""cniVersion":"1.1.0""#));
         })
         .unwrap();
     assert!(env.calls().starts_with(&["good ADD", "bad ADD", "bad DEL", "good DEL"].map(str::to_owned)));
+}
+
+const NOWHERE: &str = "/nonexistent";
+
+#[test]
+fn the_newest_version_that_all_speak_is_used_or_nothing_is_done() {
+    let env = Env::new();
+    let configure = |versions: &[&str]| {
+        let plugins = json!([{"type": "main"}, {"type": "meta"}]);
+        let network =
+            json!({"cniVersion": versions[0], "cniVersions": versions, "name": "n", "plugins": plugins});
+        env.configure("net.conflist", &network);
+    };
+    env.plugin_of("main", &["0.4.0", "1.0.0"], CONNECTS);
+    env.plugin_of("meta", &["0.3.1", "1.0.0", "1.1.0"], "exit 0");
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            let wanted = sandbox("s", Path::new(NOWHERE));
+            configure(&["1.1.0", "1.0.0", "0.4.0", "7.0.0"]);
+            cni.add(&wanted).await.unwrap();
+            assert_eq!(env.last_input("ADD")["cniVersion"], "1.0.0");
+            // It goes as it came, whatever is configured by then.
+            configure(&["0.4.0"]);
+            cni.delete("s").await.unwrap();
+            assert_eq!(env.last_input("DEL")["cniVersion"], "1.0.0");
+            env.forget_calls();
+            for (versions, expected) in [
+                (
+                    ["1.1.0"],
+                    "configured for CNI 1.1.0, and its plugin main speaks 0.4.0, 1.0.0: update the plugin",
+                ),
+                (["0.4.0"], "configured for CNI 0.4.0, and its plugin meta speaks 0.3.1, 1.0.0, 1.1.0"),
+            ] {
+                configure(&versions);
+                let error = cni.add(&wanted).await.unwrap_err().to_string();
+                assert!(error.contains(expected), "{error}");
+                assert!(cni.problem().await.unwrap().contains(expected));
+            }
+            assert_eq!((env.calls().len(), env.records()), (0, 0));
+            // Another program in its place is asked anew.
+            env.plugin_of("main", &["1.1.0"], CONNECTS);
+            configure(&["1.1.0"]);
+            cni.add(&wanted).await.unwrap();
+            assert_eq!(env.last_input("ADD")["cniVersion"], "1.1.0");
+            std::fs::write(env.path("bin/main"), "#!/bin/sh\necho '{}'\n").unwrap();
+            let said = cni.problem().await.unwrap();
+            assert!(said.contains("main answered VERSION with what is no result"), "{said}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_plugin_that_is_not_available_makes_the_network_fail_with_its_words() {
+    let env = Env::new();
+    let plugins = json!([{"type": "main"}, {"type": "meta"}]);
+    let network = |version: &str| json!({"cniVersion": version, "name": "n", "plugins": plugins});
+    env.configure("net.conflist", &network("1.1.0"));
+    env.plugin("main", "exit 0");
+    let answer = env.path("answer");
+    env.plugin("meta", &format!("[ -e {0} ] && cat {0} && exit 1; exit 0", answer.display()));
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            assert_eq!(cni.problem().await, None);
+            assert_eq!(env.calls(), ["main STATUS", "meta STATUS"]);
+            assert_eq!((&env.last_input("STATUS")["name"], env.last_input("STATUS").get("prevResult")), (&json!("n"), None));
+            assert_eq!(cni.problem().await, None);
+            assert_eq!(env.calls().len(), 2, "what was just said counts for a while");
+            for (code, expected) in [
+                (50, "the CNI plugin meta is not available: no daemon: it sleeps"),
+                (51, "the CNI plugin meta is not available, and pods that run may be cut off: no daemon: it sleeps"),
+                (11, "the CNI plugin meta failed STATUS: no daemon: it sleeps"),
+            ] {
+                std::fs::write(&answer, json!({"code": code, "msg": "no daemon", "details": "it sleeps"}).to_string()).unwrap();
+                let expected = format!("Network plugin returns error: {expected}");
+                until(&expected, async || cni.problem().await.as_ref() == Some(&expected)).await;
+            }
+            // It says what it can, and is asked nevertheless.
+            std::fs::remove_file(&answer).unwrap();
+            until("available again", async || cni.problem().await.is_none()).await;
+            env.forget_calls();
+            env.configure("net.conflist", &network("1.0.0"));
+            assert_eq!(cni.problem().await, None);
+            assert!(env.calls().is_empty(), "the version has no STATUS");
+        })
+        .unwrap();
+}
+
+#[test]
+fn plugins_hear_which_attachments_there_are() {
+    let env = Env::new();
+    let configure = |name: &str, more: Value| {
+        let mut network =
+            json!({"cniVersion": "1.1.0", "name": name, "plugins": [{"type": "main"}, {"type": "meta"}]});
+        network.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        env.configure("net.conflist", &network);
+    };
+    env.plugin("main", &format!("[ $CNI_COMMAND = GC ] && exit 1; {CONNECTS}"));
+    env.plugin("meta", "exit 0");
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            cni.collect_garbage().await.unwrap();
+            configure("other", json!({}));
+            cni.add(&sandbox("of-another", Path::new(NOWHERE))).await.unwrap();
+            configure("n", json!({"disableGC": "True"}));
+            for id in ["stays", "goes"] {
+                cni.add(&sandbox(id, Path::new(NOWHERE))).await.unwrap();
+            }
+            env.forget_calls();
+            cni.collect_garbage().await.unwrap();
+            assert!(env.calls().is_empty(), "the network forbids it");
+            configure("n", json!({"disableGC": false}));
+            // At the start, and after something was disconnected.
+            let keep = cni.keep();
+            let work = async {
+                until("garbage is collected", async || env.calls() == ["main GC", "meta GC"]).await;
+                cni.delete("goes").await.unwrap();
+                until("and again", async || {
+                    env.calls().iter().filter(|call| *call == "meta GC").count() == 2
+                })
+                .await;
+            };
+            tokio::select! { () = keep => {}, () = work => {} }
+            let valid = json!([{"containerID": "stays", "ifname": "eth0"}]);
+            let input = env.last_input("GC");
+            assert_eq!(
+                (&input["cni.dev/valid-attachments"], &input["cni.dev/attachments"]),
+                (&valid, &valid)
+            );
+            // The first plugin failed, and the second was asked nevertheless.
+            assert!(cni.collect_garbage().await.unwrap_err().to_string().contains("main failed GC"));
+            env.forget_calls();
+            configure("n", json!({"cniVersion": "1.0.0"}));
+            cni.collect_garbage().await.unwrap();
+            assert!(env.calls().is_empty(), "the version has no GC");
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_configured_or_installed_is_noticed_at_once() {
+    let env = Env::new();
+    std::fs::remove_dir(env.path("conf")).unwrap();
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            let work = async {
+                let says = async |expected: &str| {
+                    loop {
+                        let said = cni.problem().await.unwrap_or_default();
+                        if said.contains(expected) && said.is_empty() == expected.is_empty() {
+                            return;
+                        }
+                        timeout(Duration::from_secs(120), cni.changed()).await.expect(expected);
+                    }
+                };
+                says("not initialized").await;
+                // Let the watch begin: what changes before, the first question finds.
+                tokio::task::yield_now().await;
+                std::fs::create_dir(env.path("conf")).unwrap();
+                env.configure("net.conflist", &json!({"cniVersion": "1.0.0", "name": "n", "type": "main"}));
+                says("\"main\" is in none of").await;
+                env.plugin("main", "exit 0");
+                says("").await;
+                env.configure("net.conflist", &json!({"cniVersion": "1.0.0", "name": "n"}));
+                says("is empty, and no plugin (.conf) is in").await;
+                std::fs::create_dir(env.path("conf/n")).unwrap();
+                env.configure("n/10-main.conf", &json!({"type": "main"}));
+                says("").await;
+                std::fs::remove_file(env.path("conf/n/10-main.conf")).unwrap();
+                says("is empty").await;
+                std::fs::remove_dir_all(env.path("conf")).unwrap();
+                says("not initialized").await;
+            };
+            tokio::select! { () = cni.keep() => {}, () = work => {} }
+        })
+        .unwrap();
+}
+
+#[test]
+fn others_add_plugins_to_the_chain_unless_the_network_forbids_it() {
+    let env = Env::new();
+    std::fs::create_dir(env.path("conf/n")).unwrap();
+    // Not a configuration, whatever its name is.
+    std::fs::create_dir(env.path("conf/00.conf")).unwrap();
+    for name in ["main", "first", "second"] {
+        env.plugin(name, if name == "main" { CONNECTS } else { "exit 0" });
+    }
+    env.configure("n/20-second.conf", &json!({"type": "second"}));
+    env.configure("n/10-first.conf", &json!({"type": "first"}));
+    env.configure("n/00-no.conflist", &json!({}));
+    let configure = |more: Value| {
+        let mut network = json!({"cniVersion": "1.0.0", "name": "n"});
+        network.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        env.configure("net.conflist", &network);
+    };
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            let main = json!([{"type": "main"}]);
+            let added = async |more: Value| {
+                env.forget_calls();
+                configure(more);
+                cni.add(&sandbox("s", Path::new(NOWHERE))).await.unwrap();
+                let calls = env.calls();
+                cni.delete("s").await.unwrap();
+                calls
+            };
+            assert_eq!(added(json!({"plugins": main})).await, ["main ADD", "first ADD", "second ADD"]);
+            assert_eq!(added(json!({"plugins": main, "loadOnlyInlinedPlugins": true})).await, ["main ADD"]);
+            assert_eq!(added(json!({"type": "main"})).await, ["main ADD"]);
+            env.configure("n/20-second.conf", &json!({"type": "main"}));
+            env.configure("n/10-first.conf", &json!({"type": "main"}));
+            assert_eq!(added(json!({})).await, ["main ADD", "main ADD"]);
+            for (more, expected) in [
+                (json!({"loadOnlyInlinedPlugins": true}), "\"plugins\" is empty"),
+                (json!({"disableGC": 1, "plugins": main}), "\"disableGC\": 1 is neither true nor false"),
+                (json!({"disableCheck": "no", "plugins": main}), "\"disableCheck\": \"no\" is neither"),
+            ] {
+                configure(more);
+                assert!(cni.problem().await.unwrap().contains(expected), "{:?}", cni.problem().await);
+            }
+            env.configure("n/10-first.conf", &json!({"type": "../x"}));
+            configure(json!({"plugins": main}));
+            let said = cni.problem().await.unwrap();
+            assert!(said.contains("n/10-first.conf is wrong: \"type\": \"../x\""), "{said}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn plugins_get_the_capabilities_that_they_declare() {
+    let env = Env::new();
+    let all = [
+        "portMappings",
+        "bandwidth",
+        "dns",
+        "cgroupPath",
+        "ipRanges",
+        "io.kubernetes.cri.pod-annotations",
+        "mac",
+    ];
+    let declared: Map<String, Value> = all.iter().map(|name| ((*name).to_owned(), json!(true))).collect();
+    env.configure(
+        "net.conflist",
+        &json!({"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "main", "capabilities": declared}]}),
+    );
+    env.plugin("main", CONNECTS);
+    let annotations = BTreeMap::from([("a/b".to_owned(), "c".to_owned())]);
+    let [servers, searches, options] =
+        [["10.43.0.10"], ["default.svc.cluster.local"], ["ndots:5"]].map(|list| list.map(str::to_owned));
+    let ports = [HostPort { host_ip: None, host_port: 8080, container_port: 80, protocol: Protocol::Tcp }];
+    let wanted = Sandbox {
+        host_ports: &ports,
+        ingress_rate: Some(1_000_000),
+        dns: Some([&servers, &searches, &options]),
+        cgroup: "/kubepods/pod1",
+        annotations: &annotations,
+        ..sandbox("s", Path::new(NOWHERE))
+    };
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            assert!(cni.problem().await.unwrap().contains("the node has none yet (spec.podCIDR)"));
+            assert!(cni.add(&wanted).await.unwrap_err().to_string().contains("\"ipRanges\""));
+            cni.set_pod_subnets(vec!["10.42.3.0/24".parse().unwrap(), "fd42:3::/64".parse().unwrap()]);
+            assert_eq!(cni.problem().await, None);
+            cni.add(&wanted).await.unwrap();
+            let given = json!({
+                "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": ""}],
+                "bandwidth": {"ingressRate": 1_000_000, "ingressBurst": i32::MAX},
+                "dns": {"servers": servers, "searches": searches, "options": options},
+                "cgroupPath": "/kubepods/pod1",
+                "ipRanges": [[{"subnet": "10.42.3.0/24"}], [{"subnet": "fd42:3::/64"}]],
+                "io.kubernetes.cri.pod-annotations": {"a/b": "c"},
+            });
+            assert_eq!(env.last_input("ADD")["runtimeConfig"], given);
+            cni.delete("s").await.unwrap();
+            assert_eq!(env.last_input("DEL")["runtimeConfig"], given);
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_nodes_subnets_are_ranges_of_debians_plugins() {
+    let env = Env::new();
+    let pod = NetNs::create().unwrap();
+    let ipam = json!({"type": "host-local", "dataDir": env.path("leases")});
+    env.configure(
+        "net.conflist",
+        &json!({"cniVersion": "1.0.0", "cniVersions": ["1.1.0", "1.0.0"], "name": "debian", "plugins": [
+            {"type": "bridge", "bridge": "cni0", "capabilities": {"ipRanges": true}, "ipam": ipam},
+        ]}),
+    );
+    env.host
+        .block_on(|| async {
+            let cni = env.cni();
+            cni.set_pod_subnets(vec!["10.42.3.0/24".parse().unwrap(), "fd42:3::/64".parse().unwrap()]);
+            let addresses = cni.add(&sandbox("s", &pod.path())).await.unwrap();
+            assert_eq!(
+                addresses,
+                ["10.42.3.2", "fd42:3::2"].map(|address| address.parse::<IpAddr>().unwrap())
+            );
+            cni.delete("s").await.unwrap();
+        })
+        .unwrap();
 }

@@ -59,6 +59,8 @@ fn network_request(record: &SandboxRecord, directory: &Path) -> NetworkRequest {
         namespace: namespaces::network_path(directory),
         annotations: record.config.annotations.clone(),
         port_mappings: record.config.port_mappings.clone(),
+        dns: record.config.dns_config.clone(),
+        cgroup: record.config.linux.cgroup_parent.clone(),
     }
 }
 

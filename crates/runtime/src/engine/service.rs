@@ -28,7 +28,7 @@ impl RuntimeService for Engine {
     }
 
     async fn status(&self) -> Result<RuntimeStatus, CriError> {
-        let problem = self.0.network.problem();
+        let problem = self.0.network.problem().await;
         let condition = |kind: &str, problem: Option<String>| RuntimeCondition {
             kind: kind.to_owned(),
             status: problem.is_none(),
@@ -47,6 +47,10 @@ impl RuntimeService for Engine {
             }],
             supplemental_groups_policy: true,
         })
+    }
+
+    async fn status_changed(&self) {
+        self.0.network.changed().await;
     }
 
     async fn cgroup_driver(&self) -> Result<CgroupDriver, CriError> {
