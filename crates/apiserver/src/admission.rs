@@ -40,6 +40,18 @@ pub enum Operation {
     Connect,
 }
 
+impl Operation {
+    /// The name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+}
+
 /// What a plugin is told of a write.
 pub struct Attributes<'a> {
     /// What it does.

@@ -183,6 +183,7 @@ fn authorizer(registry: &Registry) -> Result<Authorizer, StartError> {
         volumes: collection("persistentvolumes")?,
         attachments: collection("volumeattachments")?,
         slices: collection("resourceslices")?,
+        requests: collection("podcertificaterequests")?,
     };
     let node = NodeAuthorizer::new(of_nodes, bootstrap::node_rules());
     Ok(Authorizer { node, rbac })
@@ -203,6 +204,7 @@ fn admission_chain(registry: &Registry, authorizer: &Arc<Authorizer>) -> Result<
             nodes: collection("minions")?,
             claims: collection("persistentvolumeclaims")?,
             volumes: collection("persistentvolumes")?,
+            accounts: collection("serviceaccounts")?,
             drivers: collection("csidrivers")?,
             authorizer: Arc::clone(authorizer),
         }),

@@ -14,11 +14,11 @@ use crate::authz::node::node_of;
 use crate::cache::Collection;
 
 mod audience;
+mod certificates;
+mod mirror;
 #[cfg(test)]
 mod tests;
 
-/// Static pods have this annotation.
-const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// Where nodes keep their leases.
 const LEASES: &str = "kube-node-lease";
 /// Labels of these namespaces, and of those below them, are the administrators' to isolate nodes with.
@@ -51,6 +51,8 @@ pub struct NodeRestriction {
     pub claims: Arc<Collection>,
     /// The PersistentVolumes.
     pub volumes: Arc<Collection>,
+    /// The ServiceAccounts.
+    pub accounts: Arc<Collection>,
     /// The CSIDrivers.
     pub drivers: Arc<Collection>,
     /// Tells what roles allow a node besides.
@@ -65,17 +67,50 @@ impl Plugin for NodeRestriction {
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
         let Some(node) = node_of(what.user) else { return Ok(()) };
-        self.check(node, what, object, old).map_err(|why| {
-            Status::forbidden(&what.endpoint.def.group, &what.endpoint.def.plural, what.name, &why)
+        if what.operation == Operation::Connect {
+            return Ok(());
+        }
+        let def = what.endpoint.def;
+        self.check(node, what, object, old).map_err(|refusal| match refusal {
+            Refusal::Forbidden(why) => Status::forbidden(&def.group, &def.plural, what.name, &why),
+            Refusal::NotYet(why) => Status::internal_error(why),
         })
     }
 }
 
+/// Why a node may not.
+enum Refusal {
+    /// It never may.
+    Forbidden(String),
+    /// It may be that the cache is behind.
+    NotYet(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Refusal {
+        Refusal::Forbidden(why)
+    }
+}
+
 impl NodeRestriction {
-    fn check(&self, node: &str, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), String> {
+    fn check(&self, node: &str, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Refusal> {
         if node.is_empty() {
-            return Err(format!("could not determine node from user {:?}", what.user.name));
+            return Err(format!("could not determine node from user {:?}", what.user.name).into());
         }
+        let def = what.endpoint.def;
+        if (&*def.group, &*def.plural) == ("certificates.k8s.io", "podcertificaterequests") {
+            return self.check_pod_certificate(node, what, object);
+        }
+        Ok(self.check_others(node, what, object, old)?)
+    }
+
+    fn check_others(
+        &self,
+        node: &str,
+        what: &Attributes<'_>,
+        object: &Value,
+        old: &Value,
+    ) -> Result<(), String> {
         let is_create = what.operation == Operation::Create;
         match (&*what.endpoint.def.group, &*what.endpoint.def.plural, what.subresource) {
             ("", "pods", "") => self.check_pod(node, what, object, old),
@@ -104,16 +139,18 @@ impl NodeRestriction {
                 "can only access CSINode with the same name as the requesting node".to_owned()
             }),
             ("resource.k8s.io", "resourceslices", _) => {
-                let slice = if is_create { object } else { old };
+                // Of changes, the authorizer has seen whose slice it is; its node never changes.
+                let (verb, slice) = match what.operation {
+                    Operation::Create => ("create", object),
+                    Operation::Delete => ("delete", old),
+                    Operation::Update | Operation::Connect => return Ok(()),
+                };
                 need(slice.str_at("spec.nodeName") == node, || {
-                    format!(
-                        "can only {} ResourceSlice with the same NodeName as the requesting node",
-                        if is_create { "create" } else { "access" }
-                    )
+                    format!("can only {verb} ResourceSlice with the same NodeName as the requesting node")
                 })
             }
             ("certificates.k8s.io", "certificatesigningrequests", "") if is_create => {
-                check_signing_request(what, object)
+                certificates::check_signing_request(what, object)
             }
             _ => Ok(()),
         }
@@ -132,42 +169,10 @@ impl NodeRestriction {
                 format!("node {node:?} can only delete pods with spec.nodeName set to itself")
             }),
             Operation::Update | Operation::Connect => Err(format!(
-                "unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods"
+                "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+                what.operation.name()
             )),
         }
-    }
-
-    /// The pods that a node makes are pictures of those that it has from elsewhere than the API.
-    fn check_mirror_pod(&self, node: &str, pod: &Value) -> Result<(), String> {
-        let is_mirror = !pod.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null();
-        need(is_mirror, || {
-            format!(
-                "pod does not have {MIRROR_ANNOTATION:?} annotation, node {node:?} can only create mirror pods"
-            )
-        })?;
-        need(pod.str_at("spec.nodeName") == node, || {
-            format!("node {node:?} can only create pods with spec.nodeName set to itself")
-        })?;
-        let owners = pod.at("metadata.ownerReferences").as_list().unwrap_or_default();
-        need(owners.len() <= 1, || {
-            format!("node {node:?} can only create pods with a single owner reference set to itself")
-        })?;
-        let itself = || format!("node {node:?} can only create pods with an owner reference set to itself");
-        let owner = owners.first().ok_or_else(itself)?;
-        let is_itself =
-            ["apiVersion", "kind", "name"].map(|member| owner.str_at(member)) == ["v1", "Node", node];
-        need(is_itself, itself)?;
-        need(owner.get("controller").as_bool() == Some(true), || {
-            format!("node {node:?} can only create pods with a controller owner reference set to itself")
-        })?;
-        need(owner.get("blockOwnerDeletion").as_bool() != Some(true), || {
-            format!("node {node:?} must not set blockOwnerDeletion on an owner reference")
-        })?;
-        let uid = self.nodes.get("", node).map(|node| node.uid().as_str().to_owned()).unwrap_or_default();
-        need(owner.str_at("uid") == uid, || {
-            format!("node {node} UID mismatch: expected {} got {uid}", owner.str_at("uid"))
-        })?;
-        refuse_references(node, pod.get("spec"))
     }
 
     fn check_token(&self, node: &str, what: &Attributes<'_>, request: &Value) -> Result<(), String> {
@@ -198,61 +203,6 @@ fn need(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
-/// Refuses a pod of a node's own making that would open other objects to the node.
-fn refuse_references(node: &str, spec: &Value) -> Result<(), String> {
-    let refuse = |what: &str| Err(format!("node {node:?} can not create pods that reference {what}"));
-    if !spec.str_at("serviceAccountName").is_empty() {
-        return refuse("a service account");
-    }
-    let volumes = || spec.get("volumes").items();
-    let sources = || volumes().flat_map(|volume| volume.at("projected.sources").items());
-    let containers = || {
-        ["initContainers", "containers", "ephemeralContainers"]
-            .into_iter()
-            .flat_map(|list| spec.get(list).items())
-    };
-    let in_environment = |reference: &str, key_reference: &str| {
-        containers().any(|container| {
-            let mut from = container.get("envFrom").items();
-            let mut variables = container.get("env").items();
-            from.any(|source| !source.get(reference).is_null())
-                || variables.any(|variable| !variable.get("valueFrom").get(key_reference).is_null())
-        })
-    };
-    // Of all sources of volumes that take a secret the field has a name of this form.
-    let takes_secret = |volume: &Value| {
-        volume.entries().any(|(kind, source)| {
-            (kind == "secret" && !source.is_null())
-                || ["secretRef", "nodePublishSecretRef", "secretName"]
-                    .iter()
-                    .any(|member| !source.get(member).is_empty())
-        })
-    };
-    if !spec.get("imagePullSecrets").is_empty()
-        || in_environment("secretRef", "secretKeyRef")
-        || volumes().any(takes_secret)
-        || sources().any(|source| !source.get("secret").is_null())
-    {
-        return refuse("secrets");
-    }
-    if in_environment("configMapRef", "configMapKeyRef")
-        || volumes().any(|volume| !volume.get("configMap").is_null())
-        || sources().any(|source| !source.get("configMap").is_null())
-    {
-        return refuse("configmaps");
-    }
-    if sources().any(|source| !source.get("clusterTrustBundle").is_null()) {
-        return refuse("clustertrustbundles");
-    }
-    if volumes().any(|volume| !volume.get("persistentVolumeClaim").is_null()) {
-        return refuse("persistentvolumeclaims");
-    }
-    if !spec.get("resourceClaims").is_empty() {
-        return refuse("resourceclaims");
-    }
-    Ok(())
-}
-
 fn check_pod_status(node: &str, object: &Value, old: &Value) -> Result<(), String> {
     need(old.str_at("spec.nodeName") == node, || {
         format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself")
@@ -261,7 +211,11 @@ fn check_pod_status(node: &str, object: &Value, old: &Value) -> Result<(), Strin
         format!("node {node:?} cannot update labels through pod status")
     })?;
     let claims = |pod: &Value| pod.at("status.resourceClaimStatuses").as_list().unwrap_or_default().to_vec();
-    need(claims(object) == claims(old), || format!("node {node:?} cannot update resource claim statues"))
+    need(claims(object) == claims(old), || format!("node {node:?} cannot update resource claim statues"))?;
+    let extended = |pod: &Value| pod.at("status.extendedResourceClaimStatus").clone();
+    need(extended(object) == extended(old), || {
+        format!("node {node:?} cannot update extended resource claim status")
+    })
 }
 
 fn check_node(node: &str, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), String> {
@@ -283,6 +237,11 @@ fn check_node(node: &str, what: &Attributes<'_>, object: &Value, old: &Value) ->
             })?;
             let taints = |node: &Value| node.at("spec.taints").as_list().unwrap_or_default().to_vec();
             need(taints(object) == taints(old), || format!("node {node:?} is not allowed to modify taints"))?;
+            let owners =
+                |node: &Value| node.at("metadata.ownerReferences").as_list().unwrap_or_default().to_vec();
+            need(owners(object) == owners(old), || {
+                format!("node {node:?} is not allowed to modify ownerReferences")
+            })?;
             let forbidden = forbidden_labels(&differing(object, old));
             need(forbidden.is_empty(), || format!("is not allowed to modify labels: {forbidden}"))
         }
@@ -303,22 +262,9 @@ fn check_claim_status(node: &str, object: &Value, old: &Value) -> Result<(), Str
     };
     need(rest(object) == rest(old), || {
         format!(
-            "node {node:?} is not allowed to update fields other than status.capacity and status.conditions"
+            "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
         )
     })
-}
-
-/// A node asks for certificates of nodes under its own name alone.
-fn check_signing_request(what: &Attributes<'_>, object: &Value) -> Result<(), String> {
-    use base64::Engine;
-    let signers = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
-    if !signers.contains(&object.str_at("spec.signerName")) {
-        return Ok(());
-    }
-    let pem = base64::engine::general_purpose::STANDARD.decode(object.str_at("spec.request"));
-    let name = pem.ok().and_then(|pem| crate::pki::request_common_name(&pem));
-    let name = name.ok_or("unable to parse csr: PEM block type must be CERTIFICATE REQUEST")?;
-    need(name == what.user.name, || format!("can only create a node CSR with CN={}", what.user.name))
 }
 
 /// The keys of the labels in which two objects differ, in order.

@@ -37,6 +37,7 @@ pub struct NodeAuthorizer {
     graph: Graph,
     attachments: Arc<Collection>,
     slices: Arc<Collection>,
+    requests: Arc<Collection>,
     /// What every node may.
     rules: Vec<PolicyRule>,
 }
@@ -51,6 +52,8 @@ pub struct NodeCollections {
     pub attachments: Arc<Collection>,
     /// ResourceSlices.
     pub slices: Arc<Collection>,
+    /// PodCertificateRequests.
+    pub requests: Arc<Collection>,
 }
 
 /// A request about a resource.
@@ -69,8 +72,8 @@ type Answer = Result<(), String>;
 impl NodeAuthorizer {
     /// An authorizer by these collections, with the rules that hold for every node.
     pub fn new(collections: NodeCollections, rules: Vec<PolicyRule>) -> NodeAuthorizer {
-        let NodeCollections { pods, volumes, attachments, slices } = collections;
-        NodeAuthorizer { graph: Graph::new(pods, volumes), attachments, slices, rules }
+        let NodeCollections { pods, volumes, attachments, slices, requests } = collections;
+        NodeAuthorizer { graph: Graph::new(pods, volumes), attachments, slices, requests, rules }
     }
 
     /// Whether a node may.
@@ -112,6 +115,7 @@ impl NodeAuthorizer {
             ("coordination.k8s.io", "leases") => lease(node, asked),
             ("storage.k8s.io", "csinodes") => csi_node(node, asked),
             ("resource.k8s.io", "resourceslices") => self.slice(node, asked),
+            ("certificates.k8s.io", "podcertificaterequests") => self.certificate_request(node, asked),
             ("", "nodes") => own_node(node, asked),
             ("", "pods") => self.pod(node, asked),
             _ => {
@@ -153,11 +157,13 @@ impl NodeAuthorizer {
             return refuse("No Object name found");
         }
         let is_of = |collection: &Collection, path: &str| {
-            collection.get("", asked.name).is_some_and(|object| object.value().str_at(path) == node)
+            let namespace = if kind == Kind::CertificateRequest { asked.namespace } else { "" };
+            collection.get(namespace, asked.name).is_some_and(|object| object.value().str_at(path) == node)
         };
         let is_related = match kind {
             Kind::Attachment => is_of(&self.attachments, "spec.nodeName"),
             Kind::Slice => is_of(&self.slices, "spec.nodeName"),
+            Kind::CertificateRequest => is_of(&self.requests, "spec.nodeName"),
             _ => self.graph.leads_to(node, &Reference::new(kind, asked.namespace, asked.name)),
         };
         if is_related {
@@ -196,6 +202,22 @@ impl NodeAuthorizer {
                 "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, \
                  delete, deletecollection",
             ),
+        }
+    }
+
+    fn certificate_request(&self, node: &str, asked: Asked<'_>) -> Answer {
+        if !asked.subresource.is_empty() {
+            return refuse("nodes may not access the status subresource of PodCertificateRequests");
+        }
+        match asked.verb {
+            // For which pod, NodeRestriction sees.
+            "create" => Ok(()),
+            "get" => self.related(node, Kind::CertificateRequest, asked),
+            "list" | "watch" if selects(asked, "spec.nodeName", node) => Ok(()),
+            "list" | "watch" => {
+                refuse("can only list/watch podcertificaterequests with nodeName field selector")
+            }
+            other => Err(format!("nodes may not {other} podcertificaterequests")),
         }
     }
 

@@ -5,6 +5,7 @@ use object::{Status, Value, value};
 
 use super::{Answer, AnswerBody, Call, Endpoint};
 use crate::authn::Authenticator;
+use crate::authz::node::node_of;
 use crate::authz::{Attributes, Authorizer, Decision, Target};
 use crate::user::User;
 
@@ -47,7 +48,13 @@ impl Reviewer<'_> {
                 if namespace.is_empty() {
                     return Err(Status::bad_request("no namespace on request"));
                 }
-                rules(&self.authorizer.rbac.rules_of(call.user, namespace))
+                let mut status = rules(&self.authorizer.rbac.rules_of(call.user, namespace));
+                if node_of(call.user).is_some() {
+                    // What a node may depends on its pods.
+                    status.set("incomplete", true);
+                    status.set("evaluationError", "node authorizer does not support user rule resolution");
+                }
+                status
             }
             other => return Err(Status::method_not_supported(&endpoint.def.group, other, "create")),
         };

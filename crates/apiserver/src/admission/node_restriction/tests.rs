@@ -37,6 +37,7 @@ async fn cluster() -> TestServer {
         }});
         server.create("", "persistentvolumeclaims", "default", claim).await.unwrap();
     }
+    server.registry.hub.catch_up().await.unwrap();
     server
 }
 
@@ -128,4 +129,145 @@ async fn a_role_allows_a_node_more_audiences() {
     server.registry.hub.catch_up().await.unwrap();
     check(&server, "a", "POST", TOKEN, &ask, "").await;
     check(&server, "a", "POST", TOKEN, &request("p", &uid, &["other"]), &missing("other")).await;
+}
+
+#[tokio::test]
+async fn mirror_pods_refer_to_nothing() {
+    let server = cluster().await;
+    let uid = server.get("", "nodes", "", "a").await.unwrap().str_at("metadata.uid").to_owned();
+    let container = |part: &str, content: Value| {
+        let mut container = value!({"name": "c", "image": "i"});
+        container.set(part.to_owned(), content);
+        value!({"containers": [container]})
+    };
+    let volume = |source: &str, content: Value| {
+        let mut volume = value!({"name": "v"});
+        volume.set(source.to_owned(), content);
+        value!({"volumes": [volume]})
+    };
+    let projected = |source: &str, content: Value| {
+        let mut projection = Value::map();
+        projection.set(source.to_owned(), content);
+        volume("projected", value!({"sources": [projection]}))
+    };
+    let claim = value!({"volumeClaimTemplate": {"spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}
+    }}});
+    let downward = value!({"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]});
+    // Secrets in volumes, accounts and their tokens are refused by the plugin ServiceAccount before.
+    #[rustfmt::skip]
+    let table = [
+        (value!({"imagePullSecrets": [{"name": "s"}]}), "secrets"),
+        (container("envFrom", value!([{"secretRef": {"name": "s"}}])), "secrets"),
+        (container("env", value!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}])), "configmaps"),
+        (value!({"resourceClaims": [{"name": "r", "resourceClaimName": "c"}]}), "resourceclaims"),
+        (volume("azureFile", value!({"secretName": "s", "shareName": "s"})), "secrets"),
+        (volume("csi", value!({"driver": "csi.example.com"})), "csidrivers (via CSI volumes)"),
+        (volume("glusterfs", value!({"endpoints": "e", "path": "p"})), "endpoints (via glusterFS volumes)"),
+        (volume("ephemeral", claim), "persistentvolumeclaims (via ephemeral volumes)"),
+        (projected("configMap", value!({"name": "m"})), "configmaps"),
+        (projected("clusterTrustBundle", value!({"name": "b", "path": "b"})), "clustertrustbundles"),
+        (projected("downwardAPI", downward.clone()), ""),
+        (volume("hostPath", value!({"path": "/"})), ""),
+    ];
+    for (patch, what) in table {
+        let mut spec = value!({"nodeName": "a", "containers": [{"name": "c", "image": "i"}]});
+        for (member, content) in patch.entries() {
+            spec.set(member.to_owned(), content.clone());
+        }
+        let owner = value!({"apiVersion": "v1", "kind": "Node", "name": "a", "uid": (uid.as_str()), "controller": true});
+        let pod = value!({
+            "metadata": {
+                "generateName": "static-", "annotations": {"kubernetes.io/config.mirror": "x"},
+                "ownerReferences": [owner]
+            },
+            "spec": spec
+        });
+        let wrong = match what {
+            "" => String::new(),
+            _ => format!("node \"a\" can not create pods that reference {what}"),
+        };
+        check(&server, "a", "POST", "/api/v1/namespaces/default/pods", &pod, &wrong).await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_of_pods_are_for_pods_of_the_node() {
+    let server = cluster().await;
+    server.create("", "nodes", "", value!({"metadata": {"name": "b"}})).await.unwrap();
+    let certificate = value!({"name": "v", "projected": {"sources": [{"podCertificate": {
+        "signerName": "example.com/signer", "keyType": "ED25519", "credentialBundlePath": "c"
+    }}]}});
+    let pod_uid = pod(&server, "web", &[certificate]).await;
+    let uid = |object: Value| object.str_at("metadata.uid").to_owned();
+    let node_uid = uid(server.get("", "nodes", "", "a").await.unwrap());
+    let account_uid = uid(server.get("", "serviceaccounts", "default", "default").await.unwrap());
+    let other_uid = uid(server.get("", "nodes", "", "b").await.unwrap());
+    let good = value!({
+        "signerName": "example.com/signer", "podName": "web", "podUID": (pod_uid.as_str()),
+        "serviceAccountName": "default", "serviceAccountUID": (account_uid.as_str()),
+        "nodeName": "a", "nodeUID": (node_uid.as_str()),
+        "pkixPublicKey": "eA==", "proofOfPossession": "eA=="
+    });
+    let of_pod = "PodCertificateRequest for pod \"default/web\"";
+    #[rustfmt::skip]
+    let table: Vec<(&str, Value, String)> = vec![
+        ("a", value!({}), String::new()),
+        ("a", value!({"nodeName": "b"}), "PodCertificateRequest.Spec.NodeName=\"b\", which is not the requesting node \"a\"".into()),
+        ("a", value!({"nodeUID": "x"}), format!("{of_pod} names node UID \"x\", inconsistent with the running node (\"{node_uid}\")")),
+        ("a", value!({"podName": "none"}), "while retrieving pod \"default/none\" named in the PodCertificateRequest: pod \"none\" not found".into()),
+        ("a", value!({"podUID": "x"}), format!("{of_pod} contains pod UID (\"x\") which differs from running pod \"{pod_uid}\"")),
+        ("b", value!({"nodeName": "b", "nodeUID": (other_uid.as_str())}), "pod \"default/web\" is not running on node \"b\" named in the PodCertificateRequest".into()),
+        ("a", value!({"serviceAccountName": "x"}), format!("{of_pod} contains serviceAccountName (\"x\") that differs from running pod (\"default\")")),
+        ("a", value!({"serviceAccountUID": "x"}), format!("{of_pod} names service account UID \"x\", which differs from the running service account (\"{account_uid}\")")),
+        ("a", value!({"signerName": "example.com/other"}), "signer \"example.com/other\" not found in pod spec volume, system:node:a is not authorized to request certificates from this signer".into()),
+    ];
+    let requests = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests";
+    for (index, (node, patch, wrong)) in table.into_iter().enumerate() {
+        let mut spec = good.clone();
+        for (member, content) in patch.entries() {
+            spec.set(member.to_owned(), content.clone());
+        }
+        let request = value!({"metadata": {"name": (format!("r{index}"))}, "spec": spec});
+        check(&server, node, "POST", requests, &request, &wrong).await;
+    }
+    server.registry.hub.catch_up().await.unwrap();
+    let merge = value!({"metadata": {"labels": {"a": "b"}}});
+    #[rustfmt::skip]
+    let table = [
+        ("a", "GET", format!("{requests}/r0"), Value::Null, ""),
+        ("b", "GET", format!("{requests}/r0"), Value::Null, "no relationship found between node 'b' and this object"),
+        ("a", "GET", requests.to_owned(), Value::Null, "can only list/watch podcertificaterequests with nodeName field selector"),
+        ("a", "GET", format!("{requests}?fieldSelector=spec.nodeName%3Da"), Value::Null, ""),
+        ("a", "GET", format!("{requests}?fieldSelector=spec.nodeName%3Db"), Value::Null, "can only list/watch podcertificaterequests with nodeName field selector"),
+        ("a", "PATCH", format!("{requests}/r0"), merge.clone(), "nodes may not patch podcertificaterequests"),
+        ("a", "PATCH", format!("{requests}/r0/status"), merge, "nodes may not access the status subresource of PodCertificateRequests"),
+    ];
+    for (node, method, path, body, wrong) in table {
+        check(&server, node, method, &path, &body, wrong).await;
+    }
+}
+
+#[tokio::test]
+async fn slices_of_devices_are_of_the_node() {
+    let server = cluster().await;
+    let slice = |name: &str, node: &str| {
+        value!({"metadata": {"name": name}, "spec": {
+            "driver": "example.com", "nodeName": node,
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}
+        }})
+    };
+    let slices = "/apis/resource.k8s.io/v1/resourceslices";
+    server.create("resource.k8s.io", "resourceslices", "", slice("theirs", "b")).await.unwrap();
+    server.registry.hub.catch_up().await.unwrap();
+    let stranger = "no relationship found between node 'a' and this object";
+    let label = value!({"metadata": {"labels": {"a": "b"}}});
+    let wrong = "can only create ResourceSlice with the same NodeName as the requesting node";
+    check(&server, "a", "POST", slices, &slice("ours", "a"), "").await;
+    check(&server, "a", "POST", slices, &slice("odd", "b"), wrong).await;
+    server.registry.hub.catch_up().await.unwrap();
+    for (method, body) in [("GET", Value::Null), ("PATCH", label), ("DELETE", Value::Null)] {
+        check(&server, "a", method, &format!("{slices}/ours"), &body, "").await;
+        check(&server, "a", method, &format!("{slices}/theirs"), &body, stranger).await;
+    }
 }

@@ -17,6 +17,7 @@ pub(super) enum Kind {
     ServiceAccount,
     Attachment,
     Slice,
+    CertificateRequest,
 }
 
 /// One object.
@@ -99,9 +100,11 @@ fn of_volume(volume: &Value, pod: &str, add: &mut impl FnMut(Kind, &str)) {
 fn of_claims(pod: &Value, add: &mut impl FnMut(Kind, &str)) {
     for claim in pod.at("spec.resourceClaims").items() {
         add(Kind::ResourceClaim, claim.str_at("resourceClaimName"));
-    }
-    for claim in pod.at("status.resourceClaimStatuses").items() {
-        add(Kind::ResourceClaim, claim.str_at("resourceClaimName"));
+        if !claim.str_at("resourceClaimTemplateName").is_empty() {
+            let mut made = pod.at("status.resourceClaimStatuses").items();
+            let made = made.find(|status| status.str_at("name") == claim.str_at("name"));
+            made.into_iter().for_each(|status| add(Kind::ResourceClaim, status.str_at("resourceClaimName")));
+        }
     }
     add(Kind::ResourceClaim, pod.at("status.extendedResourceClaimStatus").str_at("resourceClaimName"));
 }
