@@ -92,6 +92,8 @@ struct WaitingState {
     events: VecDeque<Event>,
     /// Makes names unique when several events are recorded at one moment.
     recorded: i128,
+    /// How many were dropped since the queue was empty.
+    dropped: usize,
     closed: bool,
 }
 
@@ -103,7 +105,8 @@ impl Recorder {
         let host = Some(host.to_owned()).filter(|host| !host.is_empty());
         let source = EventSource { component: Some(component.to_owned()), host };
         let clock = client.clock().clone();
-        tokio::spawn(Writer { client, correlator: Correlator::default() }.run(Arc::clone(&waiting)));
+        let writer = Writer { client, correlator: Correlator::default(), component: component.to_owned() };
+        tokio::spawn(writer.run(Arc::clone(&waiting)));
         Recorder { queue: Arc::new(Queue { source, clock, waiting }) }
     }
 
@@ -133,10 +136,12 @@ impl Recorder {
         event.metadata.namespace = Some(namespace.unwrap_or_else(|| "default".to_owned()));
         if state.events.len() == QUEUE_MAX {
             state.events.pop_front();
-            tracing::warn!(
-                component = source.component,
-                "too many events wait to be written; one was dropped"
-            );
+            state.dropped += 1;
+            // Once for a burst: what is too much for the server is too much for the log.
+            if state.dropped == 1 {
+                let component = source.component.as_deref();
+                tracing::warn!(component, "too many events wait to be written; the oldest are dropped");
+            }
         }
         state.events.push_back(event);
         drop(state);
@@ -153,13 +158,17 @@ impl Drop for Queue {
 
 impl Waiting {
     /// The next event; `None` when no recorder is left to bring one.
-    async fn next(&self) -> Option<Event> {
+    async fn next(&self, component: &str) -> Option<Event> {
         loop {
             let changed = self.changed.notified();
             {
                 let mut state = self.state.lock();
                 if let Some(event) = state.events.pop_front() {
                     return Some(event);
+                }
+                let dropped = std::mem::take(&mut state.dropped);
+                if dropped > 0 {
+                    tracing::warn!(component, dropped, "events were dropped; those that waited are written");
                 }
                 if state.closed {
                     return None;
@@ -173,11 +182,12 @@ impl Waiting {
 struct Writer {
     client: Client,
     correlator: Correlator,
+    component: String,
 }
 
 impl Writer {
     async fn run(mut self, waiting: Arc<Waiting>) {
-        while let Some(event) = waiting.next().await {
+        while let Some(event) = waiting.next(&self.component).await {
             let clock = self.client.clock().clone();
             let Some(correlated) = self.correlator.correlate(event, clock.now()) else { continue };
             for attempt in 1..=TRIES_MAX {
