@@ -47,7 +47,7 @@ use authn::Authenticator;
 use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
 use node_proxy::NodeProxy;
-use pki::{Pki, PkiError, Subject};
+use pki::{Pki, PkiError};
 use registry::{Registry, Secrets};
 use tokens::{TokenError, TokenSigner};
 use user::User;
@@ -147,12 +147,7 @@ impl ApiServer {
         registry.admission = admission_chain(&registry, &authorizer)?;
         let registry = Arc::new(registry);
         hub.start().await?;
-        let kubelet_client = Subject {
-            common_name: "kube-apiserver-kubelet-client".into(),
-            organizations: vec![user::GROUP_MASTERS.into()],
-            ..Subject::default()
-        };
-        let nodes = NodeProxy::new(&pki, &pki.client_certificate("client-kube-apiserver", &kubelet_client)?)?;
+        let nodes = NodeProxy::new(&pki, &pki.kept(&node_proxy::client_certificate())?)?;
         let server = Arc::new(ApiServer {
             authenticator: Authenticator::new(Arc::clone(&registry), clock.clone(), config.tokens.clone()),
             authorizer,

@@ -20,9 +20,9 @@ use tokio_rustls::TlsConnector;
 use crate::ApiServer;
 use crate::authz::{Attributes, Target as AuthTarget};
 use crate::body::{self, Body, BodyError};
-use crate::pki::{KeyedCertificate, Pki};
+use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::request::RequestInfo;
-use crate::user::User;
+use crate::user::{GROUP_MASTERS, User};
 
 mod resolve;
 
@@ -35,8 +35,20 @@ const NOT_PASSED_ON: [HeaderName; 2] = [AUTHORIZATION, HOST];
 
 /// Dials nodes with the server's own client certificate, and pods without one.
 pub struct NodeProxy {
+    /// What nodes are shown.
+    pub identity: Arc<Identity>,
     nodes: TlsConnector,
     anything: TlsConnector,
+}
+
+/// The certificate that a server shows nodes.
+pub fn client_certificate() -> Wanted {
+    let subject = Subject {
+        common_name: "kube-apiserver-kubelet-client".into(),
+        organizations: vec![GROUP_MASTERS.into()],
+        ..Subject::default()
+    };
+    Wanted::new("client-kube-apiserver", Usage::Client, subject)
 }
 
 /// Whether a request is for a node or a pod and not for the store.
@@ -58,10 +70,10 @@ impl NodeProxy {
     /// [`rustls::Error`] where the certificates cannot be used.
     pub fn new(pki: &Pki, identity: &KeyedCertificate) -> Result<NodeProxy, rustls::Error> {
         let identity = Identity::from_pem(&identity.certificate, &identity.key)?;
-        let nodes = tls::client(pki.kubelet_serving.certificate(), Some(identity))?;
+        let nodes = tls::client(pki.kubelet_serving.certificate(), Some(Arc::clone(&identity)))?;
         // Pods' and services' own certificates are nobody's here: upstream's proxy does not verify them either.
         let anything = tls::unverified_client();
-        Ok(NodeProxy { nodes: Arc::new(nodes).into(), anything: Arc::new(anything).into() })
+        Ok(NodeProxy { identity, nodes: Arc::new(nodes).into(), anything: Arc::new(anything).into() })
     }
 
     /// Sends a request to a target and passes the answer back; an upgrade joins the two connections.

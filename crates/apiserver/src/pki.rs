@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clock::Clock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, SerialNumber,
@@ -19,10 +19,8 @@ use sha2::{Digest, Sha256};
 
 /// How long an authority's certificate holds, in seconds: ten years.
 const AUTHORITY_SECONDS: i64 = 10 * 365 * 86_400;
-/// How long other certificates hold, in seconds: a year.
-const LEAF_SECONDS: i64 = 365 * 86_400;
-/// A certificate with less than this left is made anew at the next start, in seconds: ninety days.
-const RENEW_BEFORE_SECONDS: i64 = 90 * 86_400;
+/// How long other certificates hold unless something else is said: a year.
+pub const LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// Certificates begin a little in the past, for peers whose clocks are behind.
 const BACKDATE_SECONDS: i64 = 300;
 
@@ -102,6 +100,37 @@ pub struct Subject {
     pub addresses: Vec<IpAddr>,
 }
 
+/// For what a certificate is good, and by that, which authority issues it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// An API server's own.
+    Server,
+    /// A node API's own.
+    NodeServer,
+    /// A client of one of them.
+    Client,
+}
+
+/// A certificate of one of the cluster's own parts.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The name of its files, without an extension.
+    pub file: &'static str,
+    /// For what it is good.
+    pub usage: Usage,
+    /// Whose it is.
+    pub subject: Subject,
+    /// How long it holds.
+    pub lifetime: SignedDuration,
+}
+
+impl Wanted {
+    /// One that holds for a [year](LIFETIME).
+    pub fn new(file: &'static str, usage: Usage, subject: Subject) -> Wanted {
+        Wanted { file, usage, subject, lifetime: LIFETIME }
+    }
+}
+
 impl Pki {
     /// Opens the directory; makes it and what is missing in it.
     ///
@@ -125,48 +154,43 @@ impl Pki {
         })
     }
 
-    /// The certificate of a server under a file name, made anew when it nears its end or lacks a name.
+    /// The certificate of the files, or a new one where that nears its end or lacks a name.
     ///
     /// # Errors
     /// Where a file cannot be read, written or understood.
-    pub fn server_certificate(&self, file: &str, subject: &Subject) -> Result<KeyedCertificate, PkiError> {
-        self.kept(file, &self.server, subject, ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    /// The certificate of a node API under a file name, made anew when it nears its end or lacks a name.
-    ///
-    /// # Errors
-    /// Where a file cannot be read, written or understood.
-    pub fn kubelet_certificate(&self, file: &str, subject: &Subject) -> Result<KeyedCertificate, PkiError> {
-        self.kept(file, &self.kubelet_serving, subject, ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    /// The certificate of a client under a file name, made anew when it nears its end.
-    ///
-    /// # Errors
-    /// Where a file cannot be read, written or understood.
-    pub fn client_certificate(&self, file: &str, subject: &Subject) -> Result<KeyedCertificate, PkiError> {
-        self.kept(file, &self.client, subject, ExtendedKeyUsagePurpose::ClientAuth)
-    }
-
-    fn kept(
-        &self,
-        file: &str,
-        authority: &Authority,
-        subject: &Subject,
-        usage: ExtendedKeyUsagePurpose,
-    ) -> Result<KeyedCertificate, PkiError> {
-        let (certificate, key) =
-            (self.directory.join(format!("{file}.crt")), self.directory.join(format!("{file}.key")));
+    pub fn kept(&self, wanted: &Wanted) -> Result<KeyedCertificate, PkiError> {
+        let (certificate, key) = self.paths(wanted);
         if let (Ok(certificate), Ok(key)) = (fs::read_to_string(&certificate), fs::read_to_string(&key))
-            && still_good(&certificate, authority, subject, self.clock.now())
+            && still_good(&certificate, self.authority(wanted.usage), &wanted.subject, self.clock.now())
         {
             return Ok(KeyedCertificate { certificate, key });
         }
-        let made = authority.issue(subject, usage, &self.clock)?;
+        self.renewed(wanted)
+    }
+
+    /// A new certificate, which the files hold from now on.
+    ///
+    /// # Errors
+    /// Where a file cannot be written, or the subject cannot stand in a certificate.
+    pub fn renewed(&self, wanted: &Wanted) -> Result<KeyedCertificate, PkiError> {
+        let (certificate, key) = self.paths(wanted);
+        let made = self.authority(wanted.usage).issue(wanted, &self.clock)?;
         write_secret(&key, made.key.as_bytes())?;
         write_secret(&certificate, made.certificate.as_bytes())?;
         Ok(made)
+    }
+
+    fn paths(&self, wanted: &Wanted) -> (PathBuf, PathBuf) {
+        let path = |extension| self.directory.join(format!("{}.{extension}", wanted.file));
+        (path("crt"), path("key"))
+    }
+
+    fn authority(&self, usage: Usage) -> &Authority {
+        match usage {
+            Usage::Server => &self.server,
+            Usage::NodeServer => &self.kubelet_serving,
+            Usage::Client => &self.client,
+        }
     }
 }
 
@@ -212,15 +236,8 @@ impl Authority {
     }
 
     /// Issues a certificate with a new key.
-    ///
-    /// # Errors
-    /// [`PkiError::Certificate`] for names that cannot stand in one.
-    pub fn issue(
-        &self,
-        subject: &Subject,
-        usage: ExtendedKeyUsagePurpose,
-        clock: &Clock,
-    ) -> Result<KeyedCertificate, PkiError> {
+    fn issue(&self, wanted: &Wanted, clock: &Clock) -> Result<KeyedCertificate, PkiError> {
+        let subject = &wanted.subject;
         let fail = |source| PkiError::Certificate { what: subject.common_name.clone(), source };
         let pair = KeyPair::generate().map_err(fail)?;
         let mut params = CertificateParams::default();
@@ -230,13 +247,16 @@ impl Authority {
         }
         params.distinguished_name = name;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        let is_server = usage == ExtendedKeyUsagePurpose::ServerAuth;
-        params.extended_key_usages = vec![usage];
+        let is_server = wanted.usage != Usage::Client;
+        params.extended_key_usages = vec![match is_server {
+            true => ExtendedKeyUsagePurpose::ServerAuth,
+            false => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
         for name in &subject.names {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().map_err(fail)?));
         }
         params.subject_alt_names.extend(subject.addresses.iter().copied().map(SanType::IpAddress));
-        set_validity(&mut params, clock, LEAF_SECONDS);
+        set_validity(&mut params, clock, wanted.lifetime.as_secs());
         let mut serial = [0; 16];
         clock.fill_random(&mut serial);
         serial[0] &= 0x7f;
@@ -273,9 +293,10 @@ fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestam
         return false;
     };
     let Ok(issuer) = issuer.parse_x509() else { return false };
-    if certificate.issuer() != issuer.subject()
-        || certificate.validity().not_after.timestamp() - now.as_second() < RENEW_BEFORE_SECONDS
-    {
+    // A quarter of its life is left, of a year about ninety days.
+    let (begin, end) =
+        (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
+    if certificate.issuer() != issuer.subject() || end - now.as_second() < (end - begin) / 4 {
         return false;
     }
     let sans = certificate.subject_alternative_name().ok().flatten();
@@ -382,11 +403,17 @@ mod tests {
             addresses: vec!["10.43.0.1".parse().unwrap()],
             ..Subject::default()
         };
-        let first = Pki::open(dir.path(), &clock).unwrap().server_certificate("serving", &subject).unwrap();
+        let wanted = Wanted::new("serving", Usage::Server, subject.clone());
+        let first = Pki::open(dir.path(), &clock).unwrap().kept(&wanted).unwrap();
         let again = Pki::open(dir.path(), &clock).unwrap();
-        assert_eq!(again.server_certificate("serving", &subject).unwrap().certificate, first.certificate);
-        let more = Subject { names: vec!["other".into()], ..subject };
-        assert_ne!(again.server_certificate("serving", &more).unwrap().certificate, first.certificate);
+        assert_eq!(again.kept(&wanted).unwrap().certificate, first.certificate);
+        let more = Wanted { subject: Subject { names: vec!["other".into()], ..subject }, ..wanted.clone() };
+        assert_ne!(again.kept(&more).unwrap().certificate, first.certificate);
+        let renewed = again.renewed(&more).unwrap().certificate;
+        assert_eq!(again.kept(&more).unwrap().certificate, renewed);
+        // What has not long to live is not taken up again.
+        let short = Wanted { file: "short", lifetime: SignedDuration::from_secs(60), ..more };
+        assert_ne!(again.kept(&short).unwrap().certificate, again.kept(&short).unwrap().certificate);
         for entry in fs::read_dir(dir.path()).unwrap() {
             let entry = entry.unwrap();
             assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());

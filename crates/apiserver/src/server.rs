@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authn::{certificate_end, certificate_user};
 use crate::handler::Peer;
-use crate::pki::{KeyedCertificate, Pki, Subject};
+use crate::pki::{Pki, Subject, Usage, Wanted};
 use crate::registry::first_service_address;
 use crate::{ApiServer, Config, StartError};
 
@@ -38,32 +38,25 @@ pub fn acceptor(pki: &Pki, identity: Arc<Identity>) -> Result<TlsAcceptor, Start
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-impl ApiServer {
-    /// The certificate that this server shows.
-    ///
-    /// # Errors
-    /// [`StartError::Pki`]
-    pub fn serving_certificate(&self, config: &Config) -> Result<KeyedCertificate, StartError> {
-        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
-        let mut subject = Subject {
-            common_name: "kube-apiserver".into(),
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            addresses: vec![[127, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()],
-            ..Subject::default()
-        };
-        subject.names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
-        subject
-            .names
-            .extend(config.names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err()).cloned());
-        subject
-            .addresses
-            .extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
-        subject.addresses.extend(config.addresses.iter().copied());
-        subject.addresses.extend(config.service_cidrs.iter().map(|network| first_service_address(*network)));
-        subject.addresses.sort();
-        subject.addresses.dedup();
-        Ok(self.pki.server_certificate("serving-kube-apiserver", &subject)?)
-    }
+/// The certificate that a server of this configuration shows.
+pub fn serving_certificate(config: &Config) -> Wanted {
+    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
+    let mut subject = Subject {
+        common_name: "kube-apiserver".into(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        addresses: vec![[127, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()],
+        ..Subject::default()
+    };
+    subject.names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
+    subject
+        .names
+        .extend(config.names.iter().filter(|name| name.parse::<std::net::IpAddr>().is_err()).cloned());
+    subject.addresses.extend(config.names.iter().filter_map(|name| name.parse::<std::net::IpAddr>().ok()));
+    subject.addresses.extend(config.addresses.iter().copied());
+    subject.addresses.extend(config.service_cidrs.iter().map(|network| first_service_address(*network)));
+    subject.addresses.sort();
+    subject.addresses.dedup();
+    Wanted::new("serving-kube-apiserver", Usage::Server, subject)
 }
 
 /// Serves until `stop`; open requests get a moment to end.

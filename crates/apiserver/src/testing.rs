@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::handler::Operation;
-use crate::pki::{KeyedCertificate, Subject};
+use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
 use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
@@ -100,7 +100,7 @@ impl TestServer {
     /// # Errors
     /// Why it cannot.
     pub async fn listen(&self) -> Result<Listening, StartError> {
-        let certificate = self.server.serving_certificate(&self.config)?;
+        let certificate = self.server.pki.kept(&crate::server::serving_certificate(&self.config))?;
         let identity = tls::Identity::from_pem(&certificate.certificate, &certificate.key)?;
         let tls = crate::server::acceptor(&self.server.pki, identity)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
@@ -115,7 +115,7 @@ impl TestServer {
         Ok(Listening {
             address,
             authority: self.server.pki.server.certificate().to_owned(),
-            admin: self.server.pki.client_certificate("client-admin", &subject)?,
+            admin: self.server.pki.kept(&Wanted::new("client-admin", Usage::Client, subject))?,
             _stop: stop.drop_guard(),
         })
     }

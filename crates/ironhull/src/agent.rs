@@ -25,7 +25,7 @@ use crate::join_info::{CLIENT_CA_ENTRY, CLUSTER_SETTINGS, SETTINGS_ENTRY};
 use crate::node_role::{self, NodeAccess};
 use crate::server::run_until_signal;
 
-mod credential;
+pub mod credential;
 pub mod discovery;
 mod servers;
 pub mod token;
@@ -221,12 +221,12 @@ impl Joined {
             tasks.spawn(async move {
                 let renew = || renew(&machine, &client, kind);
                 // Connections that stand go on with the certificate with which they were made, until it ends.
-                let renewed = || {
+                let renewed = |_: &Credential| {
                     if kind != Kind::Serving {
                         servers.cut()
                     }
                 };
-                let renewing = keep_renewed(&clock, kind, credential, &identity, renew, renewed);
+                let renewing = keep_renewed(&clock, kind.file(), credential, &identity, renew, renewed);
                 stop.run_until_cancelled(renewing).await;
             });
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
@@ -56,6 +57,8 @@ pub struct ServerConfig {
     pub token: Option<String>,
     /// Names and addresses for the server's certificate.
     pub tls_sans: Vec<String>,
+    /// How long certificates hold that the cluster signs.
+    pub signing_duration: SignedDuration,
     /// Whether this machine runs pods.
     pub agent: bool,
     /// What concerns this machine as a node, also where it runs no pods.
@@ -89,6 +92,7 @@ impl ServerConfig {
             kubeconfig: flags.write_kubeconfig,
             token: flags.token,
             tls_sans: flags.tls_sans,
+            signing_duration: signing_duration(&flags.cluster_signing_duration)?,
             agent: !flags.disable_agent,
             node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,
         })
@@ -182,6 +186,13 @@ fn node_ips(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<Vec<
     }
     one_of_each_family("--node-ip", ips.iter().copied())?;
     Ok(ips)
+}
+
+fn signing_duration(text: &str) -> anyhow::Result<SignedDuration> {
+    let wrong = || format!("--cluster-signing-duration {text:?} is no time such as 8760h or 90m");
+    let duration: SignedDuration = text.parse().with_context(wrong)?;
+    ensure!(duration >= SignedDuration::from_secs(1), wrong());
+    Ok(duration)
 }
 
 fn networks(flag: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
@@ -300,6 +311,10 @@ mod tests {
         assert_eq!(config.node.cluster.cluster_dns, ["10.43.0.10".parse::<IpAddr>().unwrap()]);
         assert!(config.listen.is_ipv4());
         assert_eq!(config.listen.port(), 6443);
+        assert_eq!(config.signing_duration, SignedDuration::from_hours(365 * 24));
+        let duration = |text: &str| validate(&[text]).unwrap().signing_duration.as_secs();
+        assert_eq!(duration("--cluster-signing-duration=1m30s"), 90);
+        assert_eq!(duration("--cluster-signing-duration=8760h0m0s"), 8760 * 3600);
     }
 
     #[test]
@@ -330,6 +345,9 @@ mod tests {
             (&["--cluster-cidr=10.43.0.0/16"], "overlap"),
             (&["--cluster-dns=10.99.0.10"], "--cluster-dns"),
             (&["--disable=everything"], "--disable everything"),
+            (&["--cluster-signing-duration=soon"], "--cluster-signing-duration"),
+            (&["--cluster-signing-duration=0s"], "--cluster-signing-duration"),
+            (&["--cluster-signing-duration=-1h"], "--cluster-signing-duration"),
             (&["--node-name=Big_Box"], "--node-name"),
             (&["--service-cidr=10.43.0.0/31", "--cluster-dns=10.43.0.1"], "--service-cidr"),
             (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),

@@ -90,6 +90,10 @@ pub struct ServerFlags {
     /// How packets of pods travel between nodes: vxlan, host-gw, udp or none.
     #[arg(long, default_value_t = BackendType::Vxlan)]
     pub flannel_backend: BackendType,
+    /// How long certificates hold that the cluster signs for nodes and other clients, where a request does not ask for
+    /// less. Nodes renew theirs before they end.
+    #[arg(long, value_name = "DURATION", default_value = "8760h")]
+    pub cluster_signing_duration: String,
     /// Run no pods on this machine.
     #[arg(long)]
     pub disable_agent: bool,

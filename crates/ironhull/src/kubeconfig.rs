@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context;
-use apiserver::pki::{KeyedCertificate, write_secret};
+use apiserver::pki::write_secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use object::{Value, value};
 
-/// A kubeconfig with one cluster and one user. The text is a secret.
-pub fn text(server: &str, authority: &str, user: &KeyedCertificate) -> String {
+/// A kubeconfig with one cluster and one user, by certificate and key (PEM). The text is a secret.
+pub fn text(server: &str, authority: &str, certificate: &str, key: &str) -> String {
     let name = "default";
     let config: Value = value!({
         "apiVersion": "v1", "kind": "Config",
@@ -17,8 +17,8 @@ pub fn text(server: &str, authority: &str, user: &KeyedCertificate) -> String {
             "server": server, "certificate-authority-data": STANDARD.encode(authority)
         }}],
         "users": [{"name": name, "user": {
-            "client-certificate-data": STANDARD.encode(&user.certificate),
-            "client-key-data": STANDARD.encode(&user.key)
+            "client-certificate-data": STANDARD.encode(certificate),
+            "client-key-data": STANDARD.encode(key)
         }}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name

@@ -35,6 +35,7 @@ mod kubeconfig;
 mod local;
 mod node_role;
 mod overlay;
+mod own_certificates;
 mod pod_network;
 mod registration;
 mod reset;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use apiserver::pki::{Authority, KeyedCertificate, Pki, Subject};
+use apiserver::pki::{Authority, Pki, Subject, Usage, Wanted};
 use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
 use client::{Client, Informers};
 use clock::Clock;
 use controllers::{Signer, SignerError, Signers};
+use jiff::SignedDuration;
 use node::ServingTls;
 use store::{Embedded, Options, Store};
 use tls::{Identity, certificates};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{NodeSettings, ServerConfig};
 use crate::local::LocalConnection;
 use crate::node_role::NodeAccess;
+use crate::own_certificates::OwnCertificates;
 use crate::{join_info, kubeconfig, node_role};
 
 /// How often old history of the store is dropped, as upstream does.
@@ -65,14 +67,20 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let store = open_store(&config.node.data_dir, clock.clone()).await?;
     let api = api_config(&config);
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
-    let certificate = server.serving_certificate(&api)?;
-    let identity = Identity::from_pem(&certificate.certificate, &certificate.key)?;
-    let tls = apiserver::server::acceptor(&server.pki, identity)?;
     let plane = ControlPlane::new(server, clock);
-    let kubeconfig = write_kubeconfig(&config, &plane)?;
+    let mut tasks = JoinSet::new();
+    let mut certificates =
+        OwnCertificates { pki: &plane.server.pki, clock: &plane.clock, stop: &stop, tasks: &mut tasks };
+    let identity = certificates.show(apiserver::server::serving_certificate(&api))?;
+    let tls = apiserver::server::acceptor(&plane.server.pki, identity)?;
+    let proxy_identity = Arc::clone(&plane.server.nodes.identity);
+    let proxy = apiserver::node_proxy::client_certificate();
+    let kept = plane.server.pki.kept(&proxy)?;
+    certificates.keep(proxy, kept, proxy_identity, |_| ())?;
+    let kubeconfig = keep_kubeconfig(&config, &mut certificates)?;
+    let node_identity = certificates.show(node_certificate(&config))?;
     join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;
 
-    let mut tasks = JoinSet::new();
     tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, stop.clone()));
     tasks.spawn(compact(Arc::clone(&store), stop.clone()));
     start_controllers(&config, &plane, &stop, &mut tasks)?;
@@ -84,7 +92,8 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     eprintln!("Another machine joins with the token in {}:", token_file.display());
     eprintln!("  ironhull agent --server {} --token TOKEN", join_info::url(&config));
     if config.agent {
-        node_role::start(&config.node, node_access(&config.node, &plane)?, &stop, &mut tasks).await?;
+        node_role::start(&config.node, node_access(&config.node, &plane, node_identity)?, &stop, &mut tasks)
+            .await?;
     }
     run_until_signal(&stop, tasks).await
 }
@@ -105,27 +114,39 @@ pub async fn run_until_signal(stop: &CancellationToken, mut tasks: JoinSet<()>) 
 }
 
 /// This machine's ways to the API server in this process.
-fn node_access(settings: &NodeSettings, plane: &ControlPlane) -> anyhow::Result<NodeAccess> {
-    let pki = &plane.server.pki;
-    let name = format!("system:node:{}", settings.node_name);
-    let subject = Subject {
-        common_name: name.clone(),
-        organizations: vec![GROUP_NODES.into()],
-        names: vec![settings.node_name.clone()],
-        addresses: settings.node_ips.clone(),
-    };
-    let serving = pki.kubelet_certificate("serving-kubelet", &subject)?;
+fn node_access(
+    settings: &NodeSettings,
+    plane: &ControlPlane,
+    identity: Arc<Identity>,
+) -> anyhow::Result<NodeAccess> {
     Ok(NodeAccess {
-        node: plane.client(User::new(name, &[GROUP_NODES])),
+        node: plane.client(User::new(user_of(settings), &[GROUP_NODES])),
         network: plane.client(User::new("system:dns-publisher", &[GROUP_MASTERS])),
         informers: plane.informers.clone(),
         serving: ServingTls {
-            identity: Identity::from_pem(&serving.certificate, &serving.key)?,
-            client_authorities: certificates(pki.client.certificate())?,
+            identity,
+            client_authorities: certificates(plane.server.pki.client.certificate())?,
         },
         key_digest: None,
         clock: plane.clock.clone(),
     })
+}
+
+/// The node of this machine as a user.
+fn user_of(settings: &NodeSettings) -> String {
+    format!("system:node:{}", settings.node_name)
+}
+
+/// The certificate of this machine's own node API, which holds as long as those of other nodes.
+fn node_certificate(config: &ServerConfig) -> Wanted {
+    let subject = Subject {
+        common_name: user_of(&config.node),
+        organizations: vec![GROUP_NODES.into()],
+        names: vec![config.node.node_name.clone()],
+        addresses: config.node.node_ips.clone(),
+    };
+    let wanted = Wanted::new("serving-kubelet", Usage::NodeServer, subject);
+    Wanted { lifetime: config.signing_duration, ..wanted }
 }
 
 async fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
@@ -149,26 +170,38 @@ fn api_config(config: &ServerConfig) -> Config {
     }
 }
 
-/// Writes the administrator's kubeconfig; the path to show comes back.
-fn write_kubeconfig(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<std::path::PathBuf> {
+/// Writes the administrator's kubeconfig, and again whenever its certificate is renewed; the path to show comes back.
+fn keep_kubeconfig(
+    config: &ServerConfig,
+    certificates: &mut OwnCertificates<'_>,
+) -> anyhow::Result<std::path::PathBuf> {
     let subject = Subject {
         common_name: "kubernetes-admin".into(),
         organizations: vec![GROUP_MASTERS.into()],
         ..Subject::default()
     };
-    let admin: KeyedCertificate = plane.server.pki.client_certificate("client-admin", &subject)?;
+    let wanted = Wanted::new("client-admin", Usage::Client, subject);
+    let admin = certificates.pki.kept(&wanted)?;
     let host = match config.listen.ip() {
         ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     let url = format!("https://{}", std::net::SocketAddr::new(host, config.listen.port()));
-    let text = kubeconfig::text(&url, plane.server.pki.server.certificate(), &admin);
+    let authority = certificates.pki.server.certificate().to_owned();
     let own = config.node.data_dir.join("kubeconfig");
-    kubeconfig::write(&own, &text)?;
-    match &config.kubeconfig {
-        Some(path) => kubeconfig::write(path, &text).map(|()| path.clone()),
-        None => Ok(own),
-    }
+    let paths: Vec<_> = std::iter::once(own.clone()).chain(config.kubeconfig.clone()).collect();
+    let write = move |certificate: &str, key: &str| {
+        let text = kubeconfig::text(&url, &authority, certificate, key);
+        paths.iter().try_for_each(|path| kubeconfig::write(path, &text))
+    };
+    write(&admin.certificate, &admin.key)?;
+    let identity = Identity::from_pem(&admin.certificate, &admin.key)?;
+    certificates.keep(wanted, admin, identity, move |renewed| {
+        if let Err(error) = write(&renewed.certificate, &renewed.key) {
+            tracing::warn!(error = format!("{error:#}"), "cannot write the administrator's kubeconfig");
+        }
+    })?;
+    Ok(config.kubeconfig.clone().unwrap_or(own))
 }
 
 fn start_controllers(
@@ -189,7 +222,7 @@ fn start_controllers(
         },
         service_lb: config.node.runs("servicelb"),
         root_ca: Some(plane.server.pki.server.certificate().to_owned()),
-        signers: Some(signers(&plane.server.pki)?),
+        signers: Some(signers(&plane.server.pki, config.signing_duration)?),
         ..controllers::Config::default()
     };
     tasks.spawn(controllers::run(plane.informers.clone(), options, stop.clone()));
@@ -197,8 +230,9 @@ fn start_controllers(
 }
 
 /// The authorities that sign for nodes and other clients.
-fn signers(pki: &Pki) -> Result<Signers, SignerError> {
-    let signer = |authority: &Authority| Signer::new(authority.certificate(), authority.key()).map(Arc::new);
+fn signers(pki: &Pki, lifetime: SignedDuration) -> Result<Signers, SignerError> {
+    let signer =
+        |authority: &Authority| Signer::new(authority.certificate(), authority.key(), lifetime).map(Arc::new);
     Ok(Signers { client: signer(&pki.client)?, kubelet_serving: signer(&pki.kubelet_serving)? })
 }
 

@@ -46,6 +46,8 @@ mod network_policy;
 mod overlay;
 #[path = "cluster/redis.rs"]
 mod redis;
+#[path = "cluster/renewal.rs"]
+mod renewal;
 #[path = "cluster/service_networks.rs"]
 mod service_networks;
 #[path = "cluster/services.rs"]
@@ -87,6 +89,7 @@ fn main() {
         failover::trials(),
         faults::trials(),
         joining::trials(),
+        renewal::trials(),
         overlay::trials(),
         cni::trials(),
     ]

@@ -11,6 +11,7 @@ mod unverified;
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -75,7 +76,12 @@ pub fn client(authority: &str, identity: Option<Arc<Identity>>) -> Result<Client
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(certificates(authority)?)?);
     Ok(match identity {
-        Some(identity) => builder.with_client_cert_resolver(identity),
+        Some(identity) => {
+            let mut config = builder.with_client_cert_resolver(identity);
+            // A session that is taken up again shows the certificate with which it began, which may have ended.
+            config.resumption = Resumption::disabled();
+            config
+        }
         None => builder.with_no_client_auth(),
     })
 }

@@ -17,6 +17,14 @@ fn certificate() -> (String, String) {
 
 /// Whether a client comes to speak with a server, and how many certificates it has shown; else why not.
 fn talk(server: &Arc<ServerConfig>, client: ClientConfig) -> Result<usize, String> {
+    Ok(shown(server, &Arc::new(client))?.len())
+}
+
+/// The certificates that a client has shown.
+fn shown(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = Arc::clone(server);
@@ -26,16 +34,16 @@ fn talk(server: &Arc<ServerConfig>, client: ClientConfig) -> Result<usize, Strin
         let mut tls = Stream::new(&mut connection, &mut stream);
         let mut byte = [0];
         tls.read_exact(&mut byte).and_then(|()| tls.write_all(&byte)).map_err(|error| error.to_string())?;
-        Ok(connection.peer_certificates().map_or(0, <[_]>::len))
+        Ok(connection.peer_certificates().unwrap_or_default().to_vec())
     });
     let name = ServerName::try_from("localhost").unwrap();
-    let mut connection = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut connection = ClientConnection::new(Arc::clone(client), name).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let mut tls = Stream::new(&mut connection, &mut stream);
     let mut byte = [7];
     let spoken = tls.write_all(&byte).and_then(|()| tls.read_exact(&mut byte));
     drop(stream);
-    let served: Result<usize, String> = serving.join().unwrap();
+    let served: Result<Vec<_>, String> = serving.join().unwrap();
     spoken.map_err(|error| error.to_string())?;
     served
 }
@@ -57,6 +65,19 @@ fn each_end_believes_its_authority() {
     assert_eq!(talk(&server, client(&foreign, None).unwrap()), Ok(0));
     assert!(identity.replace(&own, &foreign_key).is_err());
     assert_eq!(talk(&server, client(&foreign, None).unwrap()), Ok(0));
+}
+
+#[test]
+fn a_client_shows_what_is_renewed_on_its_next_connection() {
+    let ((first, first_key), (second, second_key)) = (certificate(), certificate());
+    let [first_der, second_der] = [&first, &second].map(|pem| certificates(pem).unwrap().remove(0));
+    let of_server = Identity::from_pem(&first, &first_key).unwrap();
+    let server = server(of_server, &[first_der.clone(), second_der.clone()], &[]).unwrap();
+    let identity = Identity::from_pem(&first, &first_key).unwrap();
+    let (server, client) = (Arc::new(server), Arc::new(client(&first, Some(Arc::clone(&identity))).unwrap()));
+    assert_eq!(shown(&server, &client).unwrap(), [first_der]);
+    identity.replace(&second, &second_key).unwrap();
+    assert_eq!(shown(&server, &client).unwrap(), [second_der]);
 }
 
 #[test]

@@ -17,10 +17,8 @@ use super::rules::SignerName;
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 /// Shorter lifetimes are counted from now, longer ones from the backdated begin, as upstream does.
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
-/// The shortest lifetime that is given.
-const SECONDS_MIN: i64 = 600;
-/// The longest lifetime, and the one of requests that name none: a year.
-const SECONDS_MAX: i64 = 365 * 86_400;
+/// The shortest lifetime that can be asked for; the signer's own may be shorter, as upstream's may.
+const LIFETIME_MIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The bits of usages of a key (RFC 5280, section 4.2.1.3).
 const KEY_USAGES: [(&str, u8); 10] = [
@@ -79,6 +77,8 @@ pub struct Signer {
     /// Names its key in what it signs; empty where its certificate does not name it.
     key_id: Vec<u8>,
     not_after: Timestamp,
+    /// The longest lifetime, and the one of requests that name none.
+    lifetime: SignedDuration,
 }
 
 /// The authorities of all signers.
@@ -100,11 +100,12 @@ impl Signers {
 }
 
 impl Signer {
-    /// An authority by its certificate and its key (PEM).
+    /// An authority by its certificate and its key (PEM). What it signs lives for `lifetime` (upstream:
+    /// `--cluster-signing-duration`), or shorter where a request says so.
     ///
     /// # Errors
     /// [`SignerError`] where they cannot be used.
-    pub fn new(certificate: &str, key: &str) -> Result<Signer, SignerError> {
+    pub fn new(certificate: &str, key: &str, lifetime: SignedDuration) -> Result<Signer, SignerError> {
         let key = KeyPair::from_pem(key)?;
         // What the key signs says by which algorithm: the certificates are to say the same.
         let probe = CertificateParams::default().serialize_request(&key)?;
@@ -124,6 +125,7 @@ impl Signer {
             issuer: certificate.subject().as_raw().to_vec(),
             key_id: key_id.unwrap_or_default(),
             not_after: not_after.map_err(|_| SignerError::Certificate)?,
+            lifetime,
         })
     }
 
@@ -157,9 +159,10 @@ impl Signer {
         if now >= self.not_after {
             return Err(SignerError::Expired(self.not_after));
         }
-        let seconds =
-            seconds.map_or(SECONDS_MAX, |seconds| i64::from(seconds).clamp(SECONDS_MIN, SECONDS_MAX));
-        let lifetime = SignedDuration::from_secs(seconds);
+        let lifetime = match seconds.map(|seconds| SignedDuration::from_secs(seconds.into())) {
+            Some(asked) if asked <= self.lifetime => asked.max(LIFETIME_MIN),
+            _ => self.lifetime,
+        };
         let not_before = now.saturating_sub(BACKDATE).unwrap_or(now);
         let start = if lifetime < SHORT { now } else { not_before };
         let not_after = start.saturating_add(lifetime).unwrap_or(self.not_after);

@@ -52,14 +52,21 @@ fn request(signer: &str, user: &str, pem: &str, usages: &[&str]) -> CertificateS
     }
 }
 
+/// A year.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(8760);
+
 fn authority() -> (Signer, Vec<u8>) {
+    authority_for(LIFETIME)
+}
+
+fn authority_for(lifetime: SignedDuration) -> (Signer, Vec<u8>) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "authority");
     params.not_after = rcgen::date_time_ymd(2035, 1, 1);
     let certificate = params.self_signed(&key).unwrap();
-    (Signer::new(&certificate.pem(), &key.serialize_pem()).unwrap(), certificate.der().to_vec())
+    (Signer::new(&certificate.pem(), &key.serialize_pem(), lifetime).unwrap(), certificate.der().to_vec())
 }
 
 type Case =
@@ -142,21 +149,33 @@ fn a_certificate_says_what_was_asked_for() {
 
 #[test]
 fn lifetimes_are_bounded() {
-    let (signer, _) = authority();
     let (pem, _) = pkcs10("jane", "dev", &[]);
     let parsed = Request::parse(pem.as_bytes()).unwrap();
-    let year = 365 * 86_400;
+    let (year, hour, minute) = (LIFETIME, SignedDuration::from_hours(1), SignedDuration::from_mins(1));
+    let rest = LIFETIME.as_secs() - 300;
     // Those of eight hours and more begin in the past.
-    for (seconds, lifetime) in
-        [(None, year - 300), (Some(1), 600), (Some(86_400), 86_100), (Some(i32::MAX), year - 300)]
-    {
+    for (signers, seconds, lifetime) in [
+        (year, None, rest),
+        (year, Some(1), 600),
+        (year, Some(86_400), 86_100),
+        (year, Some(i32::MAX), rest),
+        (hour, None, 3600),
+        (hour, Some(86_400), 3600),
+        (hour, Some(1800), 1800),
+        (minute, None, 60),
+        (minute, Some(3600), 60),
+        // Upstream's own: the least that can be asked for is more than there is.
+        (minute, Some(30), 600),
+    ] {
+        let (signer, _) = authority_for(signers);
         let mut wanted = request("kubernetes.io/kube-apiserver-client", "admin", &pem, &CLIENT_USAGES);
         wanted.spec.expiration_seconds = seconds;
         let signed = signer.sign(&parsed, &wanted.spec, &[1; 16], now()).unwrap();
         let (_, block) = x509_parser::pem::parse_x509_pem(signed.as_bytes()).unwrap();
         let end = block.parse_x509().unwrap().validity().not_after.timestamp();
-        assert_eq!(end - now().as_second(), lifetime, "{seconds:?}");
+        assert_eq!(end - now().as_second(), lifetime, "{signers} {seconds:?}");
     }
+    let (signer, _) = authority();
     let wanted = request("kubernetes.io/kube-apiserver-client", "admin", &pem, &["witchcraft"]);
     assert!(matches!(signer.sign(&parsed, &wanted.spec, &[1; 16], now()), Err(SignerError::Usage(_))));
     let late = "2036-01-01T00:00:00Z".parse().unwrap();

@@ -107,12 +107,15 @@ pub struct Credential {
     pub certificate: String,
     /// The key; a secret.
     pub key: String,
-    not_before: Timestamp,
+    /// When its life began: when it was issued, as far as that is known. Certificates themselves begin a little earlier,
+    /// those of short lives too.
+    begin: Timestamp,
     not_after: Timestamp,
 }
 
 impl Kind {
-    fn file(self) -> &'static str {
+    /// The name of its files, without an extension.
+    pub fn file(self) -> &'static str {
         match self {
             Kind::Node => "client-kubelet",
             Kind::Network => "client-network",
@@ -205,7 +208,7 @@ impl Machine {
         let name = made.metadata.name.clone().unwrap_or_default();
         let certificate = tokio::time::timeout(ISSUED_WITHIN, issued(client, made));
         let certificate = certificate.await.map_err(|_| CredentialError::Late { name })??;
-        Credential::new(certificate, key.serialize_pem()).ok_or(CredentialError::Unfit)
+        Credential::issued(certificate, key.serialize_pem(), client.clock()).ok_or(CredentialError::Unfit)
     }
 
     /// The certificate of the file, or else a new one, which is written.
@@ -272,7 +275,7 @@ fn decided(request: &CertificateSigningRequest) -> Option<Result<String, Credent
 
 impl Credential {
     /// Reads a certificate; `None` where it cannot be used with the key.
-    fn new(certificate: String, key: String) -> Option<Credential> {
+    pub fn new(certificate: String, key: String) -> Option<Credential> {
         let pair = KeyPair::from_pem(&key).ok()?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).ok()?;
         let parsed = pem.parse_x509().ok()?;
@@ -280,8 +283,15 @@ impl Credential {
             return None;
         }
         let at = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
-        let (not_before, not_after) = (at(parsed.validity().not_before)?, at(parsed.validity().not_after)?);
-        Some(Credential { certificate, key, not_before, not_after })
+        let (begin, not_after) = (at(parsed.validity().not_before)?, at(parsed.validity().not_after)?);
+        Some(Credential { certificate, key, begin, not_after })
+    }
+
+    /// As [`Credential::new`], of one that was issued just now.
+    pub fn issued(certificate: String, key: String, clock: &Clock) -> Option<Credential> {
+        let credential = Credential::new(certificate, key)?;
+        let begin = clock.now().clamp(credential.begin, credential.not_after);
+        Some(Credential { begin, ..credential })
     }
 
     /// Whether the certificate is of this machine: its name and, where it serves, its addresses.
@@ -312,10 +322,10 @@ impl Credential {
 
     /// When the certificate is to be renewed: after 70 % of its life, and so many thousandths of it later.
     fn end_of_use(&self, thousandths: u64) -> Timestamp {
-        let life = self.not_after.duration_since(self.not_before).as_secs();
+        let life = self.not_after.duration_since(self.begin).as_secs();
         let share = 700 + i64::try_from(thousandths).unwrap_or(200).min(200);
         let used = SignedDuration::from_secs(life / 1000 * share + life % 1000 * share / 1000);
-        self.not_before.saturating_add(used).unwrap_or(self.not_after)
+        self.begin.saturating_add(used).unwrap_or(self.not_after)
     }
 
     /// What is shown to peers.
@@ -336,14 +346,14 @@ impl Credential {
 }
 
 /// Renews a certificate again and again, each time between 70 and 90 % of its life (upstream's jitter), and shows the
-/// new one. `renew` asks for it; `renewed` is told after each renewal.
+/// new one. `renew` asks for it; `renewed` is told after each renewal. `name` is for the log.
 pub async fn keep_renewed<R, F>(
     clock: &Clock,
-    kind: Kind,
+    name: &str,
     mut credential: Credential,
     identity: &Identity,
     mut renew: R,
-    renewed: impl Fn(),
+    renewed: impl Fn(&Credential),
 ) where
     R: FnMut() -> F,
     F: Future<Output = Result<Credential, CredentialError>>,
@@ -360,14 +370,16 @@ pub async fn keep_renewed<R, F>(
                 Ok(new) => break new,
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(?kind, error, ends = %credential.not_after, "cannot renew a certificate yet");
+                    tracing::warn!(name, error, ends = %credential.not_after, "cannot renew a certificate yet");
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY.1);
         };
-        tracing::info!(?kind, ends = %credential.not_after, "a certificate was renewed");
-        renewed();
+        tracing::info!(name, ends = %credential.not_after, "a certificate was renewed");
+        renewed(&credential);
+        // Also where certificates hardly live: nobody is to be asked without a pause.
+        tokio::time::sleep(RETRY.0).await;
     }
 }
 
@@ -406,7 +418,7 @@ mod tests {
         let newest = RefCell::new(first.clone());
         let (renewals, failures) = (Cell::new(0), Cell::new(0));
         let renew = || {
-            let age = clock.now().duration_since(newest.borrow().not_before).as_secs();
+            let age = clock.now().duration_since(newest.borrow().begin).as_secs();
             // Certificates begin at whole seconds, and a try that fails is made again.
             assert!((419..=551).contains(&age), "renewed at the age of {age} s");
             // Every other try fails.
@@ -419,8 +431,8 @@ mod tests {
             };
             async { result }
         };
-        let renewed = || renewals.set(renewals.get() + 1);
-        let renewing = keep_renewed(&clock, Kind::Node, first, &identity, renew, renewed);
+        let renewed = |_: &Credential| renewals.set(renewals.get() + 1);
+        let renewing = keep_renewed(&clock, "test", first, &identity, renew, renewed);
         assert!(tokio::time::timeout(Duration::from_secs(3600), renewing).await.is_err());
         assert!((6..=8).contains(&renewals.get()), "{} renewals in an hour", renewals.get());
         assert_eq!(failures.get() / 2, renewals.get());

@@ -91,9 +91,13 @@ impl Cluster {
 
     /// With hosts besides the server's, each with the registry at its own loopback interface.
     pub fn of_hosts(agents: usize) -> Cluster {
+        Cluster::with_options(&ClusterOptions { agents, ..ClusterOptions::default() })
+    }
+
+    /// As [`Cluster::of_hosts`], with flags.
+    pub fn with_options(options: &ClusterOptions) -> Cluster {
         let network = Network::new().unwrap_or_else(|error| panic!("{error}"));
-        let options = ClusterOptions { agents, ..ClusterOptions::default() };
-        let cluster = testbed::Cluster::start(&network, PROGRAM, &options);
+        let cluster = testbed::Cluster::start(&network, PROGRAM, options);
         let testbed::Cluster { server, agents } = cluster.unwrap_or_else(|error| panic!("{error}"));
         let mut registries = vec![images::start_registry(server.host())];
         registries.extend(agents.iter().map(|agent| images::serve(agent.host(), server.host().directory())));
