@@ -27,8 +27,11 @@ pub struct Process {
 impl Process {
     /// Starts `command`, which enters namespaces through one child of its own.
     pub(crate) fn start(name: &str, mut command: Command, log: PathBuf) -> Result<Process, TestbedError> {
-        let entry = command.spawn().map_err(cannot(format!("start {name}")))?;
-        let pid = only_child(entry.id())?;
+        let mut entry = command.spawn().map_err(cannot(format!("start {name}")))?;
+        let id = entry.id();
+        let pid = child_unless(id, || matches!(entry.try_wait(), Ok(Some(_))))?;
+        // One that has ended before it could be seen is sent no signals: any number will do.
+        let pid = pid.unwrap_or(Pid::from_raw(i32::MAX));
         Ok(Process { name: name.to_owned(), entry, pid, log })
     }
 
@@ -83,12 +86,19 @@ impl Drop for Process {
 
 /// The child of a process that has one, as soon as it has.
 pub(crate) fn only_child(parent: u32) -> Result<Pid, TestbedError> {
+    let child = child_unless(parent, || false)?;
+    child.ok_or_else(|| TestbedError::Setup(format!("process {parent} has no child")))
+}
+
+/// As [`only_child`]; none if the parent has ended.
+fn child_unless(parent: u32, mut has_ended: impl FnMut() -> bool) -> Result<Option<Pid>, TestbedError> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let first = || -> Option<i32> { fs::read_to_string(&path).ok()?.split_whitespace().next()?.parse().ok() };
-    let pid = until(&format!("the child of process {parent}"), PATIENCE, || {
-        first().ok_or_else(|| format!("{path} is empty"))
-    })?;
-    Ok(Pid::from_raw(pid))
+    until(&format!("the child of process {parent}"), PATIENCE, || match first() {
+        Some(pid) => Ok(Some(Pid::from_raw(pid))),
+        None if has_ended() => Ok(None),
+        None => Err(format!("{path} is empty")),
+    })
 }
 
 /// Runs a command to its end and returns what it wrote to its standard output.

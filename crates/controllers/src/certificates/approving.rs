@@ -2,26 +2,34 @@
 //!
 //! A machine without an identity asks with a bootstrap token and gets one under a name that is free. A name that a
 //! Node has is given only to the machine with that Node's key: nobody who has a token becomes another node by
-//! naming it. A node then asks as itself: for its next certificate, for that of its own API, for its network parts.
+//! naming it. Of machines that ask for one free name at the same time the first gets it; until its Node is there, its
+//! request stands for it. A node then asks as itself: for its next certificate, for that of its own API, for its network parts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Client, ClientError, Informer};
-use jiff::Timestamp;
+use client::{Client, ClientError, Informer, ListOptions};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
+use parking_lot::Mutex;
 
 use super::request::Request;
 use super::rules::{SignerName, node_of, node_of_network};
 use super::{NODE_KEY_ANNOTATION, has_condition, is_issued, with_condition};
 use crate::framework::{Action, Body, Controller, Plan, Wiring};
 
+/// How long a name is kept for the machine whose request was approved: as long as it may take to become a Node.
+const RESERVED: SignedDuration = SignedDuration::from_mins(2);
+
 pub(crate) struct CsrApproving {
     requests: Arc<Informer<CertificateSigningRequest>>,
     nodes: Arc<Informer<Node>>,
     client: Client,
+    /// The requests of late whose Node has come and gone, and when it went. They keep no names.
+    served: Arc<Mutex<HashMap<String, Timestamp>>>,
 }
 
 /// What a request asks for, of what is approved here.
@@ -47,6 +55,8 @@ pub(crate) struct Snapshot {
     pub(super) is_allowed: bool,
     /// The Node that the request names.
     pub(super) node: Option<Arc<Node>>,
+    /// The request of another machine that is about to become this Node.
+    pub(super) rival: Option<String>,
     /// Another Node that has one of the request's addresses.
     pub(super) address_of: Option<String>,
 }
@@ -61,7 +71,22 @@ impl Controller for CsrApproving {
         let requests = wiring.informer::<CertificateSigningRequest>();
         let nodes = wiring.informer::<Node>();
         wiring.wake_self(&requests);
-        CsrApproving { requests, nodes, client: wiring.informers().client().clone() }
+        let client = wiring.informers().client().clone();
+        let served = Arc::<Mutex<HashMap<String, Timestamp>>>::default();
+        let (noted, of_nodes, clock) = (Arc::clone(&served), Arc::clone(&requests), client.clock().clone());
+        nodes.subscribe(move |change| {
+            if change.new.is_some() {
+                return;
+            }
+            let (mut noted, now) = (noted.lock(), clock.now());
+            noted.retain(|_, at| now.duration_since(*at) < RESERVED);
+            of_nodes.for_each(|request| {
+                if has_condition(request, "Approved") && key_of_node(request, &change.key.name).is_some() {
+                    noted.insert(request.metadata.name.clone().unwrap_or_default(), now);
+                }
+            });
+        });
+        CsrApproving { requests, nodes, client, served }
     }
 
     async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
@@ -76,9 +101,13 @@ impl Controller for CsrApproving {
             // Who asks is the node itself, which `wish` has seen to.
             Wish::Serving | Wish::Network => true,
         };
+        let rival = match wish {
+            Wish::NodeClient => self.rival(&node, &parsed).await?,
+            _ => None,
+        };
         let address_of = self.address_of(&node, &parsed);
         let node = self.nodes.get(&ObjectKey::cluster(node.as_str()));
-        Ok(Some(Snapshot { request, parsed, wish, is_allowed, node, address_of }))
+        Ok(Some(Snapshot { request, parsed, wish, is_allowed, node, rival, address_of }))
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
@@ -115,6 +144,19 @@ impl CsrApproving {
         Ok(review.status.is_some_and(|status| status.allowed))
     }
 
+    /// The request of another machine that got the node's name and may not have become a Node yet. It is read from the
+    /// API server: what was approved a moment ago counts.
+    async fn rival(&self, node: &str, parsed: &Request) -> Result<Option<String>, ClientError> {
+        let now = self.client.clock().now();
+        let since = now.saturating_sub(RESERVED).unwrap_or(now);
+        let field_selector = "spec.signerName=kubernetes.io/kube-apiserver-client-kubelet".to_owned();
+        let options = ListOptions { field_selector, ..ListOptions::default() };
+        let requests = self.client.list::<CertificateSigningRequest>("", &options).await?;
+        let served = self.served.lock();
+        let mut names = requests.items.iter().filter(|request| is_rival(request, node, parsed, since));
+        Ok(names.find_map(|request| request.metadata.name.clone().filter(|name| !served.contains_key(name))))
+    }
+
     /// Another Node that has one of the addresses.
     fn address_of(&self, own: &str, parsed: &Request) -> Option<String> {
         let wanted: Vec<String> = parsed.ip_addresses.iter().map(ToString::to_string).collect();
@@ -133,6 +175,31 @@ impl CsrApproving {
 /// Whether nobody has decided yet.
 fn is_open(request: &CertificateSigningRequest) -> bool {
     !is_issued(request) && !has_condition(request, "Approved") && !has_condition(request, "Denied")
+}
+
+/// Whether a request was approved since then for the node's name, and with another key than this one.
+pub(super) fn is_rival(
+    request: &CertificateSigningRequest,
+    node: &str,
+    parsed: &Request,
+    since: Timestamp,
+) -> bool {
+    let mut conditions = request.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let approved = conditions.find(|condition| condition.type_ == "Approved");
+    // Times are cut to seconds.
+    let is_recent = approved.is_some_and(|condition| {
+        condition.last_update_time.as_ref().is_none_or(|time| time.0.as_second() >= since.as_second())
+    });
+    if !is_recent || has_condition(request, "Denied") || has_condition(request, "Failed") {
+        return false;
+    }
+    key_of_node(request, node).is_some_and(|key| key != parsed.key_digest())
+}
+
+/// The key of a request for this node's name.
+fn key_of_node(request: &CertificateSigningRequest, node: &str) -> Option<String> {
+    let parsed = Request::parse(&request.spec.request.0).ok()?;
+    (node_of(&parsed.common_name) == Some(node)).then(|| parsed.key_digest())
 }
 
 /// What a request asks for and of which node, if that is approved here at all.
@@ -174,6 +241,15 @@ pub(super) fn decide(snapshot: &Snapshot) -> Option<(&'static str, &'static str,
                 let message = format!(
                     "there is a node {name:?} already, and it has another key. Give this machine another name, or \
                      delete that Node first if this machine takes its place."
+                );
+                Some(("Denied", "NodeNameTaken", message))
+            }
+            None if snapshot.rival.is_some() => {
+                let rival = snapshot.rival.as_deref().unwrap_or_default();
+                let message = format!(
+                    "another machine is joining as node {:?} right now (request {rival}). Give this machine another \
+                     name. If that machine is gone, delete its request and try again.",
+                    node_of(&snapshot.parsed.common_name).unwrap_or_default()
                 );
                 Some(("Denied", "NodeNameTaken", message))
             }

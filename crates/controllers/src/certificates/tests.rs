@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType};
 use x509_parser::prelude::FromDer;
 
-use super::approving::{Snapshot, Wish, decide, wish};
+use super::approving::{Snapshot, Wish, decide, is_rival, wish};
 use super::cleaner::end_of;
 use super::request::{Request, RequestError};
 use super::rules::SignerName;
@@ -267,6 +267,7 @@ fn a_name_that_is_taken_is_given_to_its_key_alone() {
         wish,
         is_allowed,
         node,
+        rival: None,
         address_of: None,
     };
     let kind = |snapshot: &Snapshot| decide(snapshot).map(|(kind, reason, _)| (kind, reason));
@@ -278,10 +279,37 @@ fn a_name_that_is_taken_is_given_to_its_key_alone() {
     assert_eq!(kind(&snapshot(Wish::NodeClient, true, Some(node(Some("other"))))), taken);
     assert_eq!(kind(&snapshot(Wish::NodeClient, true, Some(node(None)))), taken);
     assert_eq!(kind(&snapshot(Wish::SelfNodeClient, true, Some(node(Some("other"))))), approved);
+    let rivalled = |node| Snapshot { rival: Some("r".into()), ..snapshot(Wish::NodeClient, true, node) };
+    assert_eq!(kind(&rivalled(None)), taken);
+    assert_eq!(kind(&rivalled(Some(node(Some(&digest))))), approved);
     let mut stolen = snapshot(Wish::Serving, true, None);
     assert_eq!(kind(&stolen), approved);
     stolen.address_of = Some("m".into());
     assert_eq!(kind(&stolen), None);
+}
+
+#[test]
+fn a_name_is_kept_for_the_machine_that_was_first() {
+    let (pem, _) = pkcs10("system:node:n", "system:nodes", &[]);
+    let own = Request::parse(pem.as_bytes()).unwrap();
+    let approved = |name: &str, seconds: i64, pem: Option<&str>| {
+        let pem = pem.map_or_else(|| pkcs10(name, "system:nodes", &[]).0, str::to_owned);
+        let open = request("kubernetes.io/kube-apiserver-client-kubelet", "u", &pem, &CLIENT_USAGES);
+        let mut approved = with_condition(&open, "Approved", "", "");
+        let time = now().saturating_add(SignedDuration::from_secs(seconds)).unwrap();
+        let conditions = approved.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions[0].last_update_time = Some(Time(time));
+        approved
+    };
+    let is_rival = |request: &CertificateSigningRequest| is_rival(request, "n", &own, now());
+    assert!(is_rival(&approved("system:node:n", 0, None)));
+    // Its own of before, one of long ago, another node's, one that was taken back, one that nobody has approved.
+    assert!(!is_rival(&approved("system:node:n", 0, Some(&pem))));
+    assert!(!is_rival(&approved("system:node:n", -1, None)));
+    assert!(!is_rival(&approved("system:node:m", 0, None)));
+    assert!(!is_rival(&with_condition(&approved("system:node:n", 0, None), "Failed", "", "")));
+    let open = request("s", "u", &pkcs10("system:node:n", "system:nodes", &[]).0, &CLIENT_USAGES);
+    assert!(!is_rival(&open));
 }
 
 #[test]

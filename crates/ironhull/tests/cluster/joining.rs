@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("a_machine_joins_and_is_known_again", a_machine_joins_and_is_known_again),
         trial("who_may_not_join_is_told_why", who_may_not_join_is_told_why),
+        trial("of_two_machines_with_one_name_one_joins", of_two_machines_with_one_name_one_joins),
     ]
 }
 
@@ -163,4 +164,57 @@ fn who_may_not_join_is_told_why() {
     let agent = pair.agent("the-servers-own", &[]);
     pair.wait_ready(&agent);
     assert!(agent.log().contains("the cluster's CA is believed"), "{}", agent.log());
+}
+
+fn of_two_machines_with_one_name_one_joins() {
+    let pair = Pair::new(&[]);
+    let third = Arc::new(Host::on(pair.server.host().network(), "three").unwrap());
+    let token = pair.token();
+    // Which comes first is chance: each name is another try.
+    for name in ["twin-a", "twin-b", "twin-c", "twin-d"] {
+        let flags = ["--node-name", name];
+        let agents = std::thread::scope(|scope| {
+            let starting = [&pair.other, &third].map(|host| {
+                scope.spawn(|| Agent::start(host, PROGRAM, &pair.server.url(), &token, &flags).unwrap())
+            });
+            starting.map(|thread| thread.join().unwrap())
+        });
+        let loser = until("the end of one of them", PATIENCE, || {
+            let ended: Vec<usize> = (0..2).filter(|number| agents[*number].check().is_err()).collect();
+            match ended[..] {
+                [only] => Ok(only),
+                [] => Err("both run".to_owned()),
+                _ => panic!("{}\n---\n{}", agents[0].log(), agents[1].log()),
+            }
+        });
+        let loser =
+            loser.unwrap_or_else(|error| panic!("{error}\n{}\n---\n{}", agents[0].log(), agents[1].log()));
+        let (winner, loser) = (&agents[1 - loser], &agents[loser]);
+        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", winner.log()));
+        winner.check().unwrap_or_else(|error| panic!("{error}"));
+        let address =
+            pair.until(&["node", name], ".status.addresses[?(@.type==\"InternalIP\")].address", |_| true);
+        assert_eq!(address, winner.host().address().to_string());
+
+        // The other one knows why, and has changed nothing.
+        let log = loser.log();
+        assert!(log.contains("NodeNameTaken") && log.contains("another name"), "{log}");
+        assert!(!log.contains(token.split_once('.').unwrap().1), "a secret is told: {log}");
+        let left = loser.data_dir().join("agent");
+        assert!(!left.exists(), "{} is there", left.display());
+        assert!(!loser.data_dir().join("engine").exists());
+
+        // Once the name is free, it is the other one's at once.
+        winner.stop().unwrap();
+        winner.reset().unwrap();
+        pair.run(&["delete", "node", name]);
+        loser.start_again().unwrap();
+        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", loser.log()));
+        let address =
+            pair.until(&["node", name], ".status.addresses[?(@.type==\"InternalIP\")].address", |_| true);
+        assert_eq!(address, loser.host().address().to_string());
+        loser.stop().unwrap();
+        loser.reset().unwrap();
+        pair.run(&["delete", "node", name]);
+    }
 }
