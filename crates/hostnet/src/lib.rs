@@ -1,5 +1,6 @@
 //! What the network crates need of the host, in one place.
 //!
+//! - [`conntrack`] ends flows that connection tracking still knows;
 //! - [`elements`] knows what a change of plans changes in the kernel's sets and maps;
 //! - [`nft`] hands nftables transactions to the kernel, and tells when others change our tables;
 //! - [`netlink`] takes messages of the kernel apart;
@@ -11,6 +12,7 @@
 //!
 //! It must not know Kubernetes, pods or services: `network` and `proxy` decide, this crate carries out.
 
+pub mod conntrack;
 pub mod elements;
 pub mod netlink;
 mod netns;

@@ -18,12 +18,15 @@ use crate::cni;
 use crate::firewall::{HostPort, Rules};
 use crate::foreign;
 use crate::ipam::{self, Ipam, IpamError, Lease};
-use crate::link::{LinkError, Netlink, configure_pod, pod_mac, set_pod_mtu};
+use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
 use crate::lock::HostLock;
 use crate::overlay;
 use crate::preflight::{PreflightError, preflight};
 
+mod flows;
+mod mtu;
 mod settings;
+use flows::Flows;
 use settings::{restore_sysctls, set_sysctls};
 
 /// How the names of the host's ends of pods' links begin.
@@ -165,6 +168,7 @@ pub struct LocalNetwork {
     /// The nodes that see pods' own addresses. Held while packet rules change, so that they change in the order of the
     /// leases.
     rules: tokio::sync::Mutex<BTreeSet<IpAddr>>,
+    flows: Flows,
     _lock: Arc<HostLock>,
 }
 
@@ -208,6 +212,7 @@ impl LocalNetwork {
             netlink,
             ipam: Mutex::new(ipam),
             rules: tokio::sync::Mutex::default(),
+            flows: Flows::default(),
             _lock: lock,
         };
         // Pods of a former run may have links of another MTU.
@@ -218,42 +223,6 @@ impl LocalNetwork {
     /// The configuration in use.
     pub fn config(&self) -> &LocalConfig {
         &self.config
-    }
-
-    /// Sets the MTU, in bytes, of all pods' links, both ends, and of those to come. A pod that cannot be reached keeps
-    /// its own: that of a vanished one is of no matter.
-    ///
-    /// # Errors
-    /// Where the kernel refuses a host's end; the other pods are done nevertheless.
-    pub async fn set_mtu(&self, mtu: u32) -> Result<(), NetworkError> {
-        self.mtu.store(mtu, Ordering::Release);
-        let leases = self.ipam.lock().leases().clone();
-        let mut failed = None;
-        for (sandbox, lease) in leases {
-            if let Err(error) = self.set_mtu_of(&sandbox, lease.namespace.as_deref(), mtu).await {
-                failed = Some(error);
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
-    async fn set_mtu_of(
-        &self,
-        sandbox: &str,
-        namespace: Option<&Path>,
-        mtu: u32,
-    ) -> Result<(), NetworkError> {
-        let Some(link) = self.netlink.link(&link_name(sandbox)).await? else { return Ok(()) };
-        if link.mtu == Some(mtu) {
-            return Ok(());
-        }
-        // The pod's end first: the host's tells after a crash whether there is something left to do.
-        if let Some(Ok(namespace)) = namespace.map(NetNs::open)
-            && let Err(error) = namespace.run(move || set_pod_mtu(mtu)).await?
-        {
-            tracing::warn!(sandbox, %error, "cannot set the MTU inside a pod");
-        }
-        Ok(self.netlink.set_mtu(link.index, mtu).await?)
     }
 
     /// Makes pods keep their own addresses towards these nodes, and no others.
@@ -353,6 +322,10 @@ impl LocalNetwork {
     pub async fn teardown(&self, sandbox: &str) -> Result<(), NetworkError> {
         self.teardown_rules(sandbox).await?;
         self.netlink.delete(&link_name(sandbox)).await?;
+        if let Some(addresses) = self.addresses(sandbox) {
+            // Before somebody else gets them.
+            self.flows.end(addresses).await;
+        }
         Ok(self.ipam.lock().release(sandbox)?)
     }
 
