@@ -36,6 +36,7 @@ mod local;
 mod node_role;
 mod overlay;
 mod own_certificates;
+mod own_node;
 mod pod_network;
 mod registration;
 mod reset;

@@ -24,12 +24,13 @@ use crate::config::{NodeSettings, ServerConfig};
 use crate::local::LocalConnection;
 use crate::node_role::NodeAccess;
 use crate::own_certificates::OwnCertificates;
-use crate::{join_info, kubeconfig, node_role};
+use crate::{join_info, kubeconfig, node_role, own_node};
 
 /// How often old history of the store is dropped, as upstream does.
 const COMPACT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A control side that runs.
+#[derive(Clone)]
 pub struct ControlPlane {
     /// The API server.
     pub server: Arc<ApiServer>,
@@ -92,6 +93,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     eprintln!("Another machine joins with the token in {}:", token_file.display());
     eprintln!("  ironhull agent --server {} --token TOKEN", join_info::url(&config));
     if config.agent {
+        start_label(&config, &plane, &stop, &mut tasks);
         node_role::start(&config.node, node_access(&config.node, &plane, node_identity)?, &stop, &mut tasks)
             .await?;
     }
@@ -249,6 +251,19 @@ fn start_scheduler(
     let (informers, stop) = (plane.informers.clone(), stop.clone());
     tasks.spawn(async move {
         scheduler::run(client, informers, scheduler::Config::default(), stop).await;
+    });
+}
+
+/// Shows people which node has the control side.
+fn start_label(
+    config: &ServerConfig,
+    plane: &ControlPlane,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let (plane, name, stop) = (plane.clone(), config.node.node_name.clone(), stop.clone());
+    tasks.spawn(async move {
+        stop.run_until_cancelled(own_node::label(&plane, &name)).await;
     });
 }
 

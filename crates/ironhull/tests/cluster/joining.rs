@@ -92,6 +92,21 @@ fn a_machine_joins_and_is_known_again() {
     let node = ["node", pair.other.name()];
     pair.until(&node, ".metadata.labels.color", |label| label == "blue");
     pair.until(&node, ".spec.taints[?(@.key==\"gpu\")].effect", |effect| effect == "NoSchedule");
+    // The server's own node shows its role.
+    let role = |line: &str| -> (String, String) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields[0].to_owned(), fields[2].to_owned())
+    };
+    until("the nodes' roles", PATIENCE, || {
+        let nodes = output(&mut pair.server.kubectl(&["get", "nodes", "--no-headers"]))
+            .map_err(|error| error.to_string())?;
+        let mut roles: Vec<(String, String)> = nodes.lines().map(role).collect();
+        roles.sort();
+        let expected =
+            [("one".to_owned(), "control-plane".to_owned()), ("two".to_owned(), "<none>".to_owned())];
+        if roles == expected { Ok(()) } else { Err(nodes) }
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     let requests = pair.run(&["get", "csr"]);
     assert_eq!(requests.matches("Approved,Issued").count(), 3, "{requests}");
     // The API server believes the node's API by its certificate, and the node the API server.

@@ -1,0 +1,52 @@
+//! What the control side says of its own machine's node.
+
+use std::sync::Arc;
+
+use apiserver::user::{GROUP_MASTERS, User};
+use client::{Client, Patch};
+use k8s_openapi::api::core::v1::Node;
+use object::ObjectKey;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::server::ControlPlane;
+
+/// The label by which people see that a node has the control side. Nodes may not set it on themselves.
+const ROLE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
+/// Gives the node the label of its role, each time that it registers anew, until it is dropped. Who takes the label away
+/// keeps it away until the next start.
+pub async fn label(plane: &ControlPlane, node_name: &str) {
+    let client = plane.client(User::new("system:apiserver", &[GROUP_MASTERS]));
+    let nodes = plane.informers.get::<Node>();
+    let key = ObjectKey::cluster(node_name);
+    let changed = Arc::new(Notify::new());
+    let (notify, own) = (Arc::clone(&changed), key.clone());
+    nodes.subscribe(move |change| {
+        if change.key == own {
+            notify.notify_one();
+        }
+    });
+    nodes.synced().await;
+    let mut labelled = None;
+    loop {
+        let uid = nodes.get(&key).and_then(|node| node.metadata.uid.clone());
+        if uid.is_some() && uid != labelled {
+            match set(&client, &key, uid.as_deref()).await {
+                Ok(()) => labelled = uid,
+                // It is another one already, which a change tells.
+                Err(error) if error.is_conflict() || error.is_not_found() => {}
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, node = node_name, "cannot set the node's role");
+                }
+            }
+        }
+        changed.notified().await;
+    }
+}
+
+async fn set(client: &Client, key: &ObjectKey, uid: Option<&str>) -> Result<(), client::ClientError> {
+    let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": {ROLE_LABEL: ""}}}));
+    client.patch::<Node>(key, "", &patch).await.map(drop)
+}
