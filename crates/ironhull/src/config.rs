@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use network::overlay::BackendType;
@@ -17,6 +17,9 @@ use crate::registration;
 
 /// Where state is kept unless a flag says otherwise.
 pub const DATA_DIR: &str = "/var/lib/ironhull";
+
+/// The addresses at which a machine reaches itself.
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 6] = ["dns", "proxy", "network-policy", "servicelb", "scheduler", "controllers"];
@@ -38,6 +41,8 @@ pub struct NodeSettings {
     pub labels: BTreeMap<String, String>,
     /// Taints that the node registers with.
     pub taints: Vec<Taint>,
+    /// The networks whose addresses of this machine answer node ports; all of a family of which there is none.
+    pub node_port_addresses: Vec<IpNet>,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
     /// What is left out.
@@ -116,10 +121,12 @@ impl NodeSettings {
              itself. Start all servers with --flannel-backend none, or this machine without --cni-conf-dir",
             cluster.backend
         );
+        let node_ips = node_ips(&flags, &cluster)?;
         Ok(NodeSettings {
             data_dir,
             node_name: node_name(&flags)?,
-            node_ips: node_ips(&flags, &cluster)?,
+            node_port_addresses: node_port_addresses(&flags.nodeport_addresses, &node_ips)?,
+            node_ips,
             kubelet_port: flags.kubelet_port,
             cni: flags.cni_conf_dir.map(|directory| (directory, flags.cni_bin_dirs)),
             labels: registration::labels(&flags.node_labels)?,
@@ -172,6 +179,29 @@ pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
     let wrong = object::names::is_dns1123_subdomain(&name);
     ensure!(wrong.is_empty(), "--node-name {name:?}: {}", wrong.join("; "));
     Ok(name)
+}
+
+/// What `--nodeport-addresses` names. By default it is as upstream's `primary`, with the loopback addresses beside: only
+/// this machine itself reaches those.
+///
+/// # Errors
+/// Where it names something else.
+fn node_port_addresses(texts: &[String], node_ips: &[IpAddr]) -> anyhow::Result<Vec<IpNet>> {
+    let primary = node_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| IpNet::from(*ip));
+    match texts {
+        [] => Ok(primary.chain([LOOPBACK.into()]).collect()),
+        [word] if word == "primary" => Ok(primary.collect()),
+        networks => networks
+            .iter()
+            .map(|text| {
+                text.parse().with_context(|| {
+                    format!(
+                        "--nodeport-addresses {text:?} is no network such as 192.0.2.0/24; `primary` stands alone"
+                    )
+                })
+            })
+            .collect(),
+    }
 }
 
 /// The addresses of this machine as a node.
@@ -339,6 +369,18 @@ mod tests {
     }
 
     #[test]
+    fn node_ports_are_at_the_nodes_own_addresses_unless_told_otherwise() {
+        let named = |flags: &[&str]| -> Vec<String> {
+            validate(flags).unwrap().node.node_port_addresses.iter().map(IpNet::to_string).collect()
+        };
+        assert_eq!(named(&[]), ["192.0.2.7/32", "127.0.0.0/8"]);
+        assert_eq!(named(&["--nodeport-addresses=primary"]), ["192.0.2.7/32"]);
+        let networks = ["10.0.0.0/8", "fd00::/8"];
+        assert_eq!(named(&["--nodeport-addresses=10.0.0.0/8,fd00::/8"]), networks);
+        assert_eq!(named(&["--nodeport-addresses=10.0.0.0/8", "--nodeport-addresses=fd00::/8"]), networks);
+    }
+
+    #[test]
     fn wrong_flags_are_named() {
         let table = [
             (["--cluster-cidr=banana"].as_slice(), "--cluster-cidr"),
@@ -352,6 +394,8 @@ mod tests {
             (&["--service-cidr=10.43.0.0/31", "--cluster-dns=10.43.0.1"], "--service-cidr"),
             (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),
             (&["--cluster-cidr=10.42.0.0/16,10.44.0.0/16"], "--cluster-cidr takes one IPv4"),
+            (&["--nodeport-addresses=primary,10.0.0.0/8"], "--nodeport-addresses \"primary\" is no network"),
+            (&["--nodeport-addresses=192.0.2.7"], "--nodeport-addresses \"192.0.2.7\""),
             (&["--cni-conf-dir=/etc/cni/net.d"], "whose --flannel-backend is vxlan"),
         ];
         for (flags, expected) in table {

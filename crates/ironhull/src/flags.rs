@@ -162,6 +162,10 @@ pub struct NodeFlags {
     /// A taint that the node registers with; a node that there is already keeps its taints.
     #[arg(long = "node-taint", value_name = "KEY=VALUE:EFFECT", value_delimiter = ',')]
     pub node_taints: Vec<String>,
+    /// Networks whose addresses of this machine answer node ports, or `primary` for the node's own; those and the loopback
+    /// addresses by default.
+    #[arg(long = "nodeport-addresses", value_name = "CIDR", value_delimiter = ',')]
+    pub nodeport_addresses: Vec<String>,
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,

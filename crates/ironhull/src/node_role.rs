@@ -184,6 +184,7 @@ fn start_proxy(
     }
     let options = proxy::ProxyConfig {
         service_subnets: settings.cluster.service_cidrs.clone(),
+        node_port_addresses: settings.node_port_addresses.clone(),
         health_port: Some(PROXY_HEALTH_PORT),
         ..proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone())
     };

@@ -30,7 +30,8 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::proxier::ServiceKey;
+use crate::proxier::{ProxyConfig, ServiceKey};
+use crate::rules::NodePorts;
 
 /// How long a change may wait for its transaction until the proxy counts as sick; upstream's, twice its sync period.
 const LATE_AFTER: Duration = Duration::from_secs(60);
@@ -116,7 +117,7 @@ fn status(is_well: bool) -> StatusCode {
 /// # Errors
 /// If the port is taken.
 pub(crate) async fn serve_proxy_health(health: Arc<Health>, port: u16) -> io::Result<Serving> {
-    serve(port, move |path| health.answer(path)).await
+    serve(port, NodePorts::default(), move |path| health.answer(path)).await
 }
 
 /// What is asked for at the health check port of one Service.
@@ -132,17 +133,19 @@ pub(crate) struct Checks {
     health: Arc<Health>,
     recorder: Recorder,
     node_name: String,
+    addresses: NodePorts,
     serving: HashMap<ServiceKey, (u16, Arc<AtomicUsize>, Serving)>,
     /// Checks whose port somebody else had.
     failed: BTreeMap<ServiceKey, Check>,
 }
 
 impl Checks {
-    pub(crate) fn new(health: Arc<Health>, recorder: Recorder, node_name: &str) -> Checks {
+    pub(crate) fn new(health: Arc<Health>, recorder: Recorder, config: &ProxyConfig) -> Checks {
         Checks {
             health,
             recorder,
-            node_name: node_name.to_owned(),
+            node_name: config.node_name.clone(),
+            addresses: NodePorts::new(&config.node_port_addresses),
             serving: HashMap::new(),
             failed: BTreeMap::new(),
         }
@@ -173,9 +176,8 @@ impl Checks {
             }
             let count = Arc::new(AtomicUsize::new(endpoints));
             let (health, asked, service) = (Arc::clone(&self.health), Arc::clone(&count), key.clone());
-            let serving =
-                serve(port, move |_| Some(answer(&service, asked.load(Ordering::Relaxed), &health))).await;
-            match serving {
+            let tell = move |_: &str| Some(answer(&service, asked.load(Ordering::Relaxed), &health));
+            match serve(port, self.addresses.clone(), tell).await {
                 Ok(serving) => drop(self.serving.insert(key, (port, count, serving))),
                 Err(error) => {
                     self.tell(&key, port, &error);
@@ -220,7 +222,8 @@ impl Drop for Serving {
     }
 }
 
-async fn serve<F>(port: u16, answer: F) -> io::Result<Serving>
+/// Serves at `port` of the addresses of the node in `at`.
+async fn serve<F>(port: u16, at: NodePorts, answer: F) -> io::Result<Serving>
 where
     F: Fn(&str) -> Option<(StatusCode, String)> + Send + Sync + 'static,
 {
@@ -240,6 +243,10 @@ where
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            // Addresses come and go, so the server listens at all of them.
+            if !stream.local_addr().is_ok_and(|address| at.contains(address.ip().to_canonical())) {
+                continue;
+            }
             let answer = Arc::clone(&answer);
             tokio::spawn(async move {
                 // What becomes of a client is its own affair.

@@ -14,7 +14,7 @@ use crate::conntrack;
 use crate::endpoints::{Place, Target};
 use crate::health::Check;
 use crate::plan::{Memory, Numbers, Plan, is_foreign, plan};
-use crate::rules::{self, Family, Front, Networks, Pick, Slot, Value};
+use crate::rules::{self, Family, Front, Networks, NodePorts, Pick, Slot, Value};
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -33,6 +33,9 @@ pub struct ProxyConfig {
     pub cluster_subnets: Vec<IpNet>,
     /// The networks of Services: what is sent to addresses there that no Service has is refused.
     pub service_subnets: Vec<IpNet>,
+    /// The networks whose addresses of this node answer node ports (`--nodeport-addresses`), with their health checks; all
+    /// of a family of which there is none.
+    pub node_port_addresses: Vec<IpNet>,
     /// Where the proxy tells its health, on all addresses of the node. Upstream's is 10256; `None` for nowhere.
     pub health_port: Option<u16>,
 }
@@ -45,6 +48,7 @@ impl ProxyConfig {
             node_name: node_name.into(),
             cluster_subnets,
             service_subnets: Vec::new(),
+            node_port_addresses: Vec::new(),
             health_port: None,
         }
     }
@@ -130,6 +134,7 @@ impl Proxier {
             networks: Networks {
                 pods: config.cluster_subnets.clone(),
                 services: config.service_subnets.clone(),
+                node_ports: NodePorts::new(&config.node_port_addresses),
             },
             place: Place { node: config.node_name.clone(), zone: None, families: config.families() },
             services: HashMap::new(),

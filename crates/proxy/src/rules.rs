@@ -295,6 +295,38 @@ pub(crate) fn write_chain(text: &mut String, table: &str, family: Family, name: 
 pub(crate) struct Networks {
     pub(crate) pods: Vec<IpNet>,
     pub(crate) services: Vec<IpNet>,
+    pub(crate) node_ports: NodePorts,
+}
+
+/// The addresses of the node that answer node ports: those in networks that are named, and all of a family of which none
+/// is named.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NodePorts(Vec<IpNet>);
+
+impl NodePorts {
+    pub(crate) fn new(networks: &[IpNet]) -> NodePorts {
+        // Rules take no networks that overlap.
+        NodePorts(IpNet::aggregate(&networks.to_vec()))
+    }
+
+    fn of(&self, family: Family) -> impl Iterator<Item = &IpNet> {
+        self.0.iter().filter(move |network| Family::of(network.addr()) == family)
+    }
+
+    /// Whether an address of the node answers.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let mut named = self.of(Family::of(address)).peekable();
+        named.peek().is_none() || named.any(|network| network.contains(&address))
+    }
+
+    /// The words that match packets to such an address.
+    fn rule(&self, family: Family) -> String {
+        let named: Vec<String> = self.of(family).map(IpNet::to_string).collect();
+        match named.is_empty() {
+            true => "fib daddr type local".to_owned(),
+            false => format!("{} daddr {{ {} }} fib daddr type local", family.nft(), named.join(", ")),
+        }
+    }
 }
 
 /// Writes the empty table of a family, replacing one that is there.
@@ -331,6 +363,7 @@ pub(crate) fn write_table(text: &mut String, table: &str, family: Family, networ
         .replace("@MASQUERADE_CLUSTER_IPS@", &masquerade)
         .replace("@INSIDE@", &inside)
         .replace("@UNKNOWN_SERVICES@", &unknown)
+        .replace("@NODE_PORT@", &networks.node_ports.rule(family))
         .replace("@ADDRESS@", if family == Family::V4 { "ipv4_addr" } else { "ipv6_addr" })
         .replace("@MARK@", MASQUERADE_MARK)
         .replace("@IP@", ip);
@@ -371,14 +404,14 @@ const TABLE: &str = "  map services { type @ADDRESS@ . inet_proto . inet_service
   }
   chain inside {
     @IP@ daddr . meta l4proto . th dport vmap @services_inside
-    fib daddr type local meta l4proto . th dport vmap @ports_inside
+    @NODE_PORT@ meta l4proto . th dport vmap @ports_inside
   }
   chain serve {
     @MASQUERADE_CLUSTER_IPS@
     @INSIDE@
     fib saddr type local jump inside
     @IP@ daddr . meta l4proto . th dport vmap @services
-    fib daddr type local meta l4proto . th dport vmap @ports
+    @NODE_PORT@ meta l4proto . th dport vmap @ports
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -402,7 +435,7 @@ const TABLE: &str = "  map services { type @ADDRESS@ . inet_proto . inet_service
   }
   chain unserved {
     @IP@ daddr . meta l4proto . th dport vmap @refused_services
-    fib daddr type local meta l4proto . th dport vmap @refused_ports
+    @NODE_PORT@ meta l4proto . th dport vmap @refused_ports
     @IP@ daddr @cluster_ips goto refuse
     @UNKNOWN_SERVICES@
   }

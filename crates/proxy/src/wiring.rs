@@ -54,7 +54,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
     health.queued();
     let _serving = serve_health(&config, &health).await;
     let recorder = Recorder::start(informers.client().clone(), "kube-proxy", &config.node_name);
-    let mut checks = Checks::new(Arc::clone(&health), recorder, &config.node_name);
+    let mut checks = Checks::new(Arc::clone(&health), recorder, &config);
     subscribe(&config, informers, &mailbox).await;
     let mut proxier = Proxier::new(&config);
     let mut watch = open_watch(&proxier);

@@ -53,7 +53,7 @@ fn balancers_learn_whether_a_node_has_endpoints() {
         let server = MemoryServer::new(Clock::system());
         let health = Arc::new(Health::new(Clock::system()));
         let recorder = Recorder::start(server.client(), "kube-proxy", "here");
-        let mut checks = Checks::new(health, recorder, "here");
+        let mut checks = Checks::new(health, recorder, &ProxyConfig::new("here", Vec::new()));
         let [web, other] = ["web", "other"].map(|name| ServiceKey::new("default", name));
         let check = |port, endpoints| Some(Check { port, endpoints });
         checks.change(vec![(web.clone(), check(31000, 2))]).await;
@@ -81,7 +81,7 @@ fn a_port_that_is_taken_is_told() {
         let health = Arc::new(Health::new(Clock::system()));
         let recorder = Recorder::start(server.client(), "kube-proxy", "here");
         let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 31000)).await.unwrap();
-        let mut checks = Checks::new(health, recorder, "here");
+        let mut checks = Checks::new(health, recorder, &ProxyConfig::new("here", Vec::new()));
         checks
             .change(vec![(ServiceKey::new("default", "web"), Some(Check { port: 31000, endpoints: 1 }))])
             .await;
@@ -101,5 +101,27 @@ fn a_port_that_is_taken_is_told() {
         checks.change(Vec::new()).await;
         assert!(!checks.should_retry());
         assert_eq!(get(31000, "/").await.unwrap().0, 200);
+    });
+}
+
+#[test]
+fn health_check_ports_answer_where_node_ports_do() {
+    in_namespace(|| async {
+        let server = MemoryServer::new(Clock::system());
+        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let config = ProxyConfig {
+            node_port_addresses: vec!["127.0.0.1/32".parse().unwrap()],
+            ..ProxyConfig::new("here", Vec::new())
+        };
+        let mut checks = Checks::new(Arc::new(Health::new(Clock::system())), recorder, &config);
+        checks
+            .change(vec![(ServiceKey::new("default", "web"), Some(Check { port: 31000, endpoints: 1 }))])
+            .await;
+        assert_eq!(get(31000, "/").await.unwrap().0, 200);
+        let mut stream = TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), 31000)).await.unwrap();
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n").await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
     });
 }

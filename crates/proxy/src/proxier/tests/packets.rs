@@ -457,3 +457,50 @@ fn udp_flows_from_before_an_endpoint_find_it() {
     };
     assert!(cluster.pods[2].block_on(again).unwrap().starts_with("0 "));
 }
+
+#[test]
+fn node_ports_are_at_the_addresses_that_are_named() {
+    let cluster = Cluster::new();
+    ip(&cluster.node, "addr add 203.0.113.1/32 dev up0\n addr add fd99::5/64 dev up0 nodad");
+    ip(&cluster.outside, "route add 203.0.113.1 via 192.0.2.1");
+    let spec = json!({
+        "clusterIP": "10.43.0.5", "clusterIPs": ["10.43.0.5", "fd43::5"], "type": "NodePort",
+        "ports": [{"port": 80, "nodePort": 30080}],
+    });
+    let answering = |named: &[&str]| -> Vec<&str> {
+        let mut config = config();
+        config.cluster_subnets.push("fd42::/56".parse().unwrap());
+        config.node_port_addresses = named.iter().map(|network| network.parse().unwrap()).collect();
+        let mut proxier = Proxier::new(&config);
+        proxier.service_changed(&web(), service(spec.clone()));
+        for (name, address) in [("web-4", "10.42.0.2"), ("web-6", "fd42::2")] {
+            let slice = slice("TCP", &[(address, "here", "ready")]);
+            proxier.endpoint_slice_changed(&ServiceKey::new("default", name), slice);
+        }
+        cluster.apply(&mut proxier);
+        let outside = ["192.0.2.1", "203.0.113.1", "[fd99::1]", "[fd99::5]"];
+        let mut found: Vec<&str> = Vec::new();
+        for address in outside {
+            let answer = ask(&cluster.outside, &format!("{address}:30080"));
+            match answer {
+                Ok(_) => found.push(address),
+                Err(error) => assert_eq!(error, io::ErrorKind::ConnectionRefused, "{address}"),
+            }
+        }
+        // Of the host itself, and from a pod.
+        found.extend(ask(&cluster.node, "127.0.0.1:30080").ok().map(|_| "loopback"));
+        found.extend(ask(&cluster.pods[1], "203.0.113.1:30080").ok().map(|_| "from a pod"));
+        found
+    };
+    let all = ["192.0.2.1", "203.0.113.1", "[fd99::1]", "[fd99::5]", "loopback", "from a pod"];
+    assert_eq!(answering(&[]), all);
+    assert_eq!(answering(&["0.0.0.0/0", "192.0.2.0/24", "::/0"]), all);
+    // Of a family that is not named, all.
+    assert_eq!(answering(&["192.0.2.1/32"]), ["192.0.2.1", "[fd99::1]", "[fd99::5]"]);
+    assert_eq!(
+        answering(&["192.0.2.1/32", "127.0.0.0/8", "fd99::1/128"]),
+        ["192.0.2.1", "[fd99::1]", "loopback"]
+    );
+    assert_eq!(answering(&["203.0.113.0/24", "fd99::5/128"]), ["203.0.113.1", "[fd99::5]", "from a pod"]);
+    assert_eq!(answering(&["198.51.100.0/24", "fd00:1::/64"]), [""; 0]);
+}
