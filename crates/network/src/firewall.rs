@@ -4,7 +4,9 @@
 //! - pods reach what is outside of the cluster with the node's address (masquerade), but other nodes with their own,
 //!   where the way back is known to lead to them (`nodes4`, `nodes6`);
 //! - host ports lead to pods, also from the node itself and from its loopback addresses;
-//! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly.
+//! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly;
+//! - the gateway never says that nobody listens at its DNS port: a query that meets no server, while the program
+//!   restarts or after it was killed, is lost like any other packet, and resolvers ask again instead of failing.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -77,8 +79,14 @@ impl Rules<'_> {
     pub(crate) fn full<'p>(&self, pods: impl Iterator<Item = (&'p [IpAddr], &'p [HostPort])>) -> String {
         let table = self.table;
         let mut text = format!("add table inet {table}\ndelete table inet {table}\n");
-        let _ =
-            write!(text, "{}", TABLE.replace("@TABLE@", table).replace("@MASQUERADE@", &self.masquerade()));
+        let _ = write!(
+            text,
+            "{}",
+            TABLE
+                .replace("@TABLE@", table)
+                .replace("@SILENCE@", &self.silence())
+                .replace("@MASQUERADE@", &self.masquerade())
+        );
         pods.for_each(|(addresses, ports)| text.push_str(&self.add(addresses, ports)));
         text
     }
@@ -122,6 +130,24 @@ impl Rules<'_> {
             let _ = writeln!(text, "{verb} element inet {} {set} {{ {element} }}", self.table);
         }
         text
+    }
+
+    /// The last two bytes that are looked at are the destination port of the UDP packet that an unreachable message
+    /// quotes behind its own eight bytes and an IP header without options.
+    fn silence(&self) -> String {
+        let rule = |subnet: &IpNet| match subnet {
+            IpNet::V4(subnet) => {
+                format!(
+                    "    ip saddr {subnet} icmp type destination-unreachable icmp code port-unreachable @th,240,16 53 drop\n"
+                )
+            }
+            IpNet::V6(subnet) => {
+                format!(
+                    "    ip6 saddr {subnet} icmpv6 type destination-unreachable icmpv6 code port-unreachable @th,400,16 53 drop\n"
+                )
+            }
+        };
+        self.pod_subnets.iter().map(rule).collect()
     }
 
     fn masquerade(&self) -> String {
@@ -188,6 +214,9 @@ table inet @TABLE@ {
     iifname != \"lo\" ip daddr 127.0.0.0/8 drop
     iifname != \"lo\" ip saddr 127.0.0.0/8 drop
   }
+  chain silence {
+    type filter hook output priority filter; policy accept;
+@SILENCE@  }
   chain hostports {
     dnat ip to ip daddr . meta l4proto . th dport map @hostports_on4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @hostports_on6

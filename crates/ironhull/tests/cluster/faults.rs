@@ -213,6 +213,30 @@ fn a_killed_host_returns_also_with_another_address(namespace: &Namespace) {
 fn a_killed_agent_and_flushed_rules_are_healed(namespace: &Namespace) {
     let address = deploy(namespace, 300);
     let agent = &namespace.cluster.agents[0];
+    // A program on the host of the agent that looks a name up each time. It speaks another protocol than the server that it
+    // finds, but complains in other words where it finds none.
+    namespace.apply(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: asking}
+spec:
+  nodeName: node-2
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: $REDIS
+    command:
+    - sh
+    - -c
+    - |
+      while true; do
+        said=$(redis-cli -h web -p 80 ping 2>&1)
+        case $said in *'Could not connect'*) echo "bad: $said";; *) echo good; sleep 0.01;; esac
+      done
+"#,
+    );
+    namespace.until_output(&["logs", "asking"], "good");
     let before = identities(namespace);
     let load = Load::start(namespace.cluster.host(), &format!("{address}:80"));
     agent.kill().unwrap();
@@ -231,7 +255,10 @@ fn a_killed_agent_and_flushed_rules_are_healed(namespace: &Namespace) {
     namespace.wait("pod/new", "condition=Ready");
     let (pages, failures) = load.stop();
     assert_eq!(failures, Vec::<String>::new(), "besides {} pages", pages.len());
-    assert_eq!(identities(namespace).lines().filter(|line| before.contains(line)).count(), 2);
+    assert_eq!(identities(namespace).lines().filter(|line| before.contains(line)).count(), 3);
+    let said = namespace.run(&["logs", "asking"]);
+    assert!(!said.contains("bad"), "{said}");
+    namespace.run(&["delete", "pod", "asking"]);
     for host in namespace.cluster.hosts() {
         output(host.command("nft").args(["flush", "ruleset"])).unwrap();
     }

@@ -1,7 +1,9 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hostnet::sysctl;
 use hostnet::testing::{Greeter, ask_tcp, ask_udp, ip, link};
+use tokio::net::UdpSocket;
 
 use super::*;
 use crate::firewall::Protocol;
@@ -110,6 +112,43 @@ fn host_ports_lead_to_pods_from_everywhere() {
             assert_eq!(ask_tcp(target).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
             network.setup(&other.path(), "other", &ports).await.unwrap();
             drop((tcp, udp));
+        })
+        .unwrap();
+}
+
+#[test]
+fn queries_that_meet_no_dns_server_are_lost_rather_than_refused() {
+    let env = Host::new();
+    let pod = NetNs::create().unwrap();
+    env.host
+        .block_on(|| async {
+            let network = LocalNetwork::new(env.config()).await.unwrap();
+            network.setup(&pod.path(), "pod", &[]).await.unwrap();
+            for gateway in ["10.42.0.1", "fd42::1"] {
+                let gateway: IpAddr = gateway.parse().unwrap();
+                let own = if gateway.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let ask = async move |port: u16| {
+                    let socket = UdpSocket::bind(own).await?;
+                    socket.connect((gateway, port)).await?;
+                    socket.send(b"?").await?;
+                    io::Result::Ok(socket)
+                };
+                // What the kernel says to a query it says before it hears the next one. It does not always say it: then
+                // both are asked again.
+                let said = pod.run(async move || {
+                    loop {
+                        let (dns, other) = (ask(53).await?, ask(54).await?);
+                        let mut buffer = [0; 9];
+                        let answer = tokio::time::timeout(Duration::from_secs(1), other.recv(&mut buffer));
+                        if let Ok(other) = answer.await {
+                            let dns = dns.take_error()?.map(|error| error.kind());
+                            return io::Result::Ok((other.map_err(|error| error.kind()), dns));
+                        }
+                    }
+                });
+                let said = said.await.unwrap().unwrap();
+                assert_eq!(said, (Err(io::ErrorKind::ConnectionRefused), None), "{gateway}");
+            }
         })
         .unwrap();
 }
