@@ -95,6 +95,7 @@ pub(crate) static ENDPOINTS: Simple = Simple {
     creates_on_update: true,
     default: defaults::default_endpoints,
     validate: validation::validate_endpoints,
+    validate_update: Some(validation::validate_endpoints_update),
     table: Table {
         columns: &[NAME, Column::text("Endpoints", "The addresses and ports that are ready."), AGE],
         row: |object, clock| cells![name(object), endpoints(object), age(object, clock)],

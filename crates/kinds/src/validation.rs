@@ -32,7 +32,9 @@ pub use cluster::{
     validate_namespace_status_update, validate_node, validate_node_update,
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
-pub use endpoints::{validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints};
+pub use endpoints::{
+    validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints, validate_endpoints_update,
+};
 pub use event::{validate_event, validate_event_update};
 pub use ingress::{
     validate_ingress, validate_ingress_class, validate_ingress_class_update, validate_ingress_status_update,

@@ -20,28 +20,31 @@ const TOPOLOGY_LABELS_MAX: usize = 16;
 
 /// Checks a new EndpointSlice, its metadata aside.
 pub fn validate_endpoint_slice(slice: &Value) -> Errors {
-    validate_slice(slice, &["FQDN", "IPv4", "IPv6"])
+    validate_slice(slice, &["FQDN", "IPv4", "IPv6"], &[])
 }
 
-/// Checks a change of an EndpointSlice, its metadata aside.
+/// Checks a change of an EndpointSlice, its metadata aside. Addresses that stand in the old one are let pass.
 pub fn validate_endpoint_slice_update(slice: &Value, old: &Value) -> Errors {
-    let mut errors = validate_slice(slice, &["FQDN", "IP", "IPv4", "IPv6"]);
+    let endpoints = old.get("endpoints").items();
+    let addresses: Vec<&str> =
+        endpoints.flat_map(|endpoint| endpoint.get("addresses").items()).filter_map(Value::as_str).collect();
+    let mut errors = validate_slice(slice, &["FQDN", "IP", "IPv4", "IPv6"], &addresses);
     let root = Field::root(slice, SLICE);
     root.child("addressType").check_immutable(&mut errors, old.get("addressType"));
     errors
 }
 
-fn validate_slice(slice: &Value, types: &[&str]) -> Errors {
+fn validate_slice(slice: &Value, types: &[&str], known: &[&str]) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(slice, SLICE);
     let kind = root.child("addressType");
     kind.check_one_of(&mut errors, types);
-    validate_slice_endpoints(&mut errors, &root.child("endpoints"), kind.text());
+    validate_slice_endpoints(&mut errors, &root.child("endpoints"), kind.text(), known);
     validate_slice_ports(&mut errors, &root.child("ports"));
     errors
 }
 
-fn validate_slice_endpoints(errors: &mut Errors, endpoints: &Field<'_, '_>, kind: &str) {
+fn validate_slice_endpoints(errors: &mut Errors, endpoints: &Field<'_, '_>, kind: &str, known: &[&str]) {
     if endpoints.len() > ENDPOINTS_MAX {
         return errors.push(Error::too_many(&endpoints.path, endpoints.len(), ENDPOINTS_MAX));
     }
@@ -52,12 +55,12 @@ fn validate_slice_endpoints(errors: &mut Errors, endpoints: &Field<'_, '_>, kind
         } else if addresses.len() > ADDRESSES_MAX {
             errors.push(Error::too_many(&addresses.path, addresses.len(), ADDRESSES_MAX));
         }
-        addresses.items().for_each(|address| validate_address(errors, &address, kind));
-        validate_topology(errors, &endpoint);
+        addresses.items().for_each(|address| validate_address(errors, &address, kind, known));
         let node = endpoint.child("nodeName");
         if node.is_set() {
             node.check(errors, names::is_dns1123_subdomain);
         }
+        validate_topology(errors, &endpoint);
         let name = endpoint.child("hostname");
         if name.is_set() {
             name.check(errors, names::is_dns1123_label);
@@ -79,11 +82,11 @@ fn validate_topology(errors: &mut Errors, endpoint: &Field<'_, '_>) {
     }
 }
 
-fn validate_address(errors: &mut Errors, address: &Field<'_, '_>, kind: &str) {
+fn validate_address(errors: &mut Errors, address: &Field<'_, '_>, kind: &str, known: &[&str]) {
     let text = address.text();
     match kind {
         "IPv4" | "IPv6" => {
-            let wrong = names::is_valid_ip_for_legacy_field(&address.path, text, &[]);
+            let wrong = names::is_valid_ip_for_legacy_field(&address.path, text, known);
             let is_v4 = matches!(names::parse_ip_sloppy(text), Some(IpAddr::V4(_)));
             if wrong.is_empty() && is_v4 != (kind == "IPv4") {
                 address.invalid(errors, format!("must be an {kind} address"));
@@ -94,7 +97,7 @@ fn validate_address(errors: &mut Errors, address: &Field<'_, '_>, kind: &str) {
                 validate_public_ip(errors, address);
             }
         }
-        "IP" => errors.append(names::is_valid_ip_for_legacy_field(&address.path, text, &[])),
+        "IP" => errors.append(names::is_valid_ip_for_legacy_field(&address.path, text, known)),
         "FQDN" => validate_domain(errors, address),
         _ => {}
     }
@@ -166,8 +169,17 @@ fn validate_slice_ports(errors: &mut Errors, ports: &Field<'_, '_>) {
     }
 }
 
-/// Checks Endpoints, their metadata aside.
+/// Checks new Endpoints, their metadata aside.
 pub fn validate_endpoints(endpoints: &Value) -> Errors {
+    validate_endpoints_update(endpoints, &Value::Null)
+}
+
+/// Checks a change of Endpoints, their metadata aside. Addresses that stand in the old ones are let pass.
+pub fn validate_endpoints_update(endpoints: &Value, old: &Value) -> Errors {
+    let subsets = old.get("subsets").items();
+    let addresses = subsets
+        .flat_map(|subset| subset.get("addresses").items().chain(subset.get("notReadyAddresses").items()));
+    let known: Vec<&str> = addresses.filter_map(|address| address.get("ip").as_str()).collect();
     let mut errors = Errors::new();
     let root = Field::root(endpoints, ENDPOINTS);
     for subset in root.child("subsets").items() {
@@ -177,7 +189,7 @@ pub fn validate_endpoints(endpoints: &Value) -> Errors {
         }
         for address in ready.items().chain(others.items()) {
             let ip = address.child("ip");
-            errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &[]));
+            errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &known));
             address.child("hostname").check_set(&mut errors, names::is_dns1123_label);
             let node = address.child("nodeName");
             if node.is_set() {

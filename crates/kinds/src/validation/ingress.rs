@@ -44,7 +44,22 @@ pub fn validate_ingress_update(ingress: &Value, old: &Value) -> Errors {
     if backend.is_set() {
         validate_backend(&mut errors, &backend);
     }
-    rules.items().for_each(|rule| validate_rule(&mut errors, &rule));
+    // What was wrong below a host with a wildcard was not always looked at.
+    let before = Field::root(old, INGRESS);
+    let before = before.child("spec");
+    let wildcards_wrong_before = before.child("rules").items().any(|rule| {
+        let mut wrong = Errors::new();
+        validate_paths(&mut wrong, &rule);
+        is_wildcard(&rule) && !wrong.is_empty()
+    });
+    for rule in rules.items() {
+        let host = rule.child("host");
+        refuse_address(&mut errors, &host);
+        host.check_set(&mut errors, host_name);
+        if !(wildcards_wrong_before && is_wildcard(&rule)) {
+            validate_paths(&mut errors, &rule);
+        }
+    }
     let wrong_before = old.at("spec.tls").items().any(|tls| {
         let name = tls.str_at("secretName");
         !name.is_empty() && !names::is_dns1123_subdomain(name).is_empty()
@@ -96,10 +111,11 @@ fn refuse_address(errors: &mut Errors, name: &Field<'_, '_>) {
     }
 }
 
-fn validate_rule(errors: &mut Errors, rule: &Field<'_, '_>) {
-    let host = rule.child("host");
-    refuse_address(errors, &host);
-    host.check_set(errors, host_name);
+fn is_wildcard(rule: &Field<'_, '_>) -> bool {
+    rule.child("host").text().contains('*')
+}
+
+fn validate_paths(errors: &mut Errors, rule: &Field<'_, '_>) {
     let http = rule.child("http");
     if http.is_set() {
         let paths = http.child("paths");
@@ -164,8 +180,12 @@ fn validate_reference(errors: &mut Errors, reference: &Field<'_, '_>) {
     if group.is_set() {
         group.check(errors, names::is_dns1123_subdomain);
     }
-    for name in ["kind", "name"] {
-        reference.child(name).check_required(errors, names::is_path_segment_name);
+    for (name, missing) in [("kind", "kind is required"), ("name", "name is required")] {
+        let field = reference.child(name);
+        match field.is_empty() {
+            true => field.required(errors, missing),
+            false => field.check(errors, names::is_path_segment_name),
+        }
     }
 }
 
@@ -290,6 +310,34 @@ mod tests {
         assert_eq!(
             backend(value!({"service": {"name": "web", "port": {"number": 80, "name": "http"}}})),
             ["spec.defaultBackend: Invalid value: \"\": cannot set both port name & port number"]
+        );
+    }
+
+    #[test]
+    fn references_and_what_was_wrong_before() {
+        assert_eq!(
+            backend(value!({"resource": {"apiGroup": "g.io"}})),
+            [
+                "spec.defaultBackend.resource.kind: Required value: kind is required",
+                "spec.defaultBackend.resource.name: Required value: name is required"
+            ]
+        );
+        assert_eq!(
+            backend(value!({"service": {"name": "a.b", "port": {"number": 70000}}})),
+            [
+                "spec.defaultBackend.service.name: Invalid value: \"a.b\": must not contain dots",
+                "spec.defaultBackend.service.port.number: Invalid value: 70000: must be between 1 and 65535, inclusive"
+            ]
+        );
+        let ingress = |host: &str, paths: Value| value!({"spec": {"rules": [{"host": host, "http": {"paths": paths}}], "tls": [{"secretName": "A"}]}});
+        let wrong = ingress("*.example", value!([]));
+        assert_eq!(lines(validate_ingress(&wrong)).len(), 2);
+        assert!(lines(validate_ingress_update(&wrong, &wrong)).is_empty());
+        // Only below wildcards.
+        let plain = ingress("a.example", value!([]));
+        assert_eq!(
+            lines(validate_ingress_update(&plain, &plain)),
+            ["spec.rules[0].http.paths: Required value"]
         );
     }
 

@@ -70,7 +70,8 @@ fn validate_port(errors: &mut Errors, port: &Field<'_, '_>) {
         Value::Int(number) => {
             first.check_number(errors, names::is_valid_port_num);
             if last.is_set() && last.number() < *number {
-                last.invalid(errors, "must be greater than or equal to `port`");
+                // Upstream shows the first port here.
+                errors.invalid(&last.path, *number, "must be greater than or equal to `port`");
             }
             last.check_number(errors, names::is_valid_port_num);
         }
@@ -175,7 +176,7 @@ mod tests {
         let at = "spec.ingress[0].ports[0]";
         assert_eq!(
             port(value!({"port": 90, "endPort": 80})),
-            [format!("{at}.endPort: Invalid value: 80: must be greater than or equal to `port`")]
+            [format!("{at}.endPort: Invalid value: 90: must be greater than or equal to `port`")]
         );
         assert_eq!(
             port(value!({"endPort": 80})),

@@ -26,6 +26,11 @@ const AFFINITY_SECONDS_MAX: i64 = 86_400;
 
 /// Checks a new Service, its metadata aside.
 pub fn validate_service(service: &Value) -> Errors {
+    validate(service, &Value::Null)
+}
+
+/// Addresses and networks of the old Service are let pass, however they are written.
+fn validate(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(service, SERVICE);
     let spec = root.child("spec");
@@ -42,9 +47,10 @@ pub fn validate_service(service: &Value) -> Errors {
     let selector = spec.child("selector");
     validate_labels(selector.value, &selector.path, &mut errors);
     validate_affinity(&mut errors, &spec);
-    errors.append(validate_cluster_ips(service));
+    errors.append(addresses::validate_cluster_ips_update(service, old));
+    let known = texts(old.at("spec.externalIPs"));
     for ip in spec.child("externalIPs").items() {
-        let wrong = names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &[]);
+        let wrong = names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &known);
         match wrong.is_empty() {
             true => validate_public_ip(&mut errors, &ip),
             false => errors.append(wrong),
@@ -52,7 +58,7 @@ pub fn validate_service(service: &Value) -> Errors {
     }
     spec.child("type").check_one_of(&mut errors, &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
     validate_port_uniqueness(&mut errors, &spec);
-    validate_source_ranges(&mut errors, &spec, annotations, &notes);
+    validate_source_ranges(&mut errors, &spec, annotations, &notes, old);
     let allocates = spec.child("allocateLoadBalancerNodePorts");
     match (is_load_balancer(spec.value), allocates.is_set()) {
         (false, true) => allocates.forbidden(&mut errors, ONLY_LOAD_BALANCER),
@@ -86,13 +92,19 @@ pub fn validate_service_update(service: &Value, old: &Value) -> Errors {
     {
         port.forbidden(&mut errors, "field is immutable");
     }
-    errors.append(validate_service(service));
+    errors.append(validate(service, old));
     errors
 }
 
+fn texts(list: &Value) -> Vec<&str> {
+    list.items().filter_map(Value::as_str).collect()
+}
+
 /// Checks a change of a Service's status, its metadata aside.
-pub fn validate_service_status_update(service: &Value, _old: &Value) -> Errors {
+pub fn validate_service_status_update(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
+    let known: Vec<&str> =
+        old.at("status.loadBalancer.ingress").items().filter_map(|point| point.get("ip").as_str()).collect();
     let root = Field::root(service, SERVICE);
     let status = root.child("status");
     let balancer = status.child("loadBalancer");
@@ -104,7 +116,7 @@ pub fn validate_service_status_update(service: &Value, _old: &Value) -> Errors {
     for ingress in ingresses.items() {
         let (ip, mode, name) = (ingress.child("ip"), ingress.child("ipMode"), ingress.child("hostname"));
         if !ip.is_empty() {
-            errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &[]));
+            errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &known));
         }
         match (ip.is_empty(), mode.is_set()) {
             (false, false) => mode.required(&mut errors, "must be specified when `ip` is set"),
@@ -275,7 +287,13 @@ pub(super) fn validate_public_ip(errors: &mut Errors, ip: &Field<'_, '_>) {
     }
 }
 
-fn validate_source_ranges(errors: &mut Errors, spec: &Field<'_, '_>, annotations: &Value, notes: &Path<'_>) {
+fn validate_source_ranges(
+    errors: &mut Errors,
+    spec: &Field<'_, '_>,
+    annotations: &Value,
+    notes: &Path<'_>,
+    old: &Value,
+) {
     let ranges = spec.child("loadBalancerSourceRanges");
     // The path is upstream's.
     let ranges = ranges.named(spec.path.child("LoadBalancerSourceRanges"));
@@ -284,8 +302,10 @@ fn validate_source_ranges(errors: &mut Errors, spec: &Field<'_, '_>, annotations
         if !applies {
             ranges.forbidden(errors, ONLY_LOAD_BALANCER);
         }
+        let known: Vec<&str> =
+            texts(old.at("spec.loadBalancerSourceRanges")).into_iter().map(str::trim).collect();
         for range in ranges.items() {
-            errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text().trim(), &[]));
+            errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text().trim(), &known));
         }
         return;
     }
@@ -295,8 +315,10 @@ fn validate_source_ranges(errors: &mut Errors, spec: &Field<'_, '_>, annotations
         errors.forbidden(&path, ONLY_LOAD_BALANCER);
     }
     if !annotation.trim().is_empty() {
+        let known = old.get("metadata").get("annotations").get(SOURCE_RANGES).as_str();
+        let known: Vec<&str> = known.into_iter().flat_map(|known| known.split(',')).map(str::trim).collect();
         for range in annotation.split(',') {
-            errors.append(names::is_valid_cidr_for_legacy_field(&path, range.trim(), &[]));
+            errors.append(names::is_valid_cidr_for_legacy_field(&path, range.trim(), &known));
         }
     }
 }

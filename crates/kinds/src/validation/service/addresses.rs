@@ -12,6 +12,11 @@ const FIXED: &str = "may not change once set";
 
 /// Checks `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` of a Service; also for the allocation of addresses.
 pub fn validate_cluster_ips(service: &Value) -> Errors {
+    validate_cluster_ips_update(service, &Value::Null)
+}
+
+/// As [`validate_cluster_ips`], for a change: addresses of the old Service are let pass.
+pub(super) fn validate_cluster_ips_update(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(service, SERVICE);
     let spec = root.child("spec");
@@ -38,14 +43,14 @@ pub fn validate_cluster_ips(service: &Value) -> Errors {
     }
     let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
     spec.child("ipFamilyPolicy").check_known(&mut errors, &policies);
-    if validate_ips(&mut errors, &ips) {
+    if validate_ips(&mut errors, &ips, &super::texts(old.at("spec.clusterIPs"))) {
         validate_stacks(&mut errors, &ips, &families, is_headless(spec.value));
     }
     errors
 }
 
 /// Checks each address for itself; whether all are good comes back.
-fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>) -> bool {
+fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>, known: &[&str]) -> bool {
     let mut valid = true;
     for (i, ip) in ips.items().enumerate() {
         if i == 0 && ip.text() == "None" {
@@ -55,7 +60,7 @@ fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>) -> bool {
             }
             continue;
         }
-        let wrong = names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &[]);
+        let wrong = names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), known);
         valid &= wrong.is_empty();
         errors.append(wrong);
     }
@@ -71,7 +76,7 @@ fn validate_stacks(errors: &mut Errors, ips: &Field<'_, '_>, families: &Field<'_
     if ips.len() > 1 && present.len() < 2 {
         ips.invalid(errors, "may specify no more than one IP for each IP family");
     }
-    if headless {
+    if headless || !errors.is_empty() {
         return;
     }
     for (i, (ip, expected)) in ips.items().zip(families.items()).enumerate() {

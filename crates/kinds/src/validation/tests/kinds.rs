@@ -115,6 +115,122 @@ fn service_updates() {
     );
 }
 
+/// Addresses that no new object may have, as old ones may go on having them.
+#[test]
+fn what_older_versions_took_may_stay() {
+    let zeros = "must not have leading 0s";
+    let old = service(value!({
+        "type": "LoadBalancer", "externalIPs": ["001.2.3.4"], "loadBalancerSourceRanges": [" 010.0.0.0/8 "],
+        "clusterIP": "010.43.0.1", "clusterIPs": ["010.43.0.1"], "ipFamilies": ["IPv4"]
+    }));
+    let wrong = lines(validate_service(&old));
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
+    assert!(wrong.iter().all(|line| line.contains(zeros)), "{wrong:?}");
+    assert_eq!(lines(validate_service_update(&old, &old)), NONE);
+    let new = patched(&old, &value!({"spec": {"externalIPs": ["001.2.3.4", "001.2.3.5"]}}), default_service);
+    let wrong = lines(validate_service_update(&new, &old));
+    assert!(wrong.len() == 1 && wrong[0].starts_with("spec.externalIPs[1]"), "{wrong:?}");
+
+    let annotated = |ranges: &str| {
+        let annotations = value!({"service.beta.kubernetes.io/load-balancer-source-ranges": ranges});
+        patched(
+            &service(value!({"type": "LoadBalancer"})),
+            &value!({"metadata": {"annotations": annotations}}),
+            default_service,
+        )
+    };
+    let old = annotated("010.0.0.0/8, 10.0.0.1/8");
+    assert_eq!(lines(validate_service(&old)).len(), 2);
+    assert_eq!(lines(validate_service_update(&old, &old)), NONE);
+    assert_eq!(lines(validate_service_update(&annotated("10.0.0.0/8,"), &old)).len(), 1);
+
+    let status = |ip: &str| {
+        let ingress = value!([{"ip": ip, "ipMode": "VIP"}]);
+        value!({"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": ingress}}})
+    };
+    assert_eq!(lines(validate_service_status_update(&status("001.2.3.4"), &status("1.2.3.4"))).len(), 1);
+    assert_eq!(lines(validate_service_status_update(&status("001.2.3.4"), &status("001.2.3.4"))), NONE);
+
+    let subset = |ip: &str| value!({"subsets": [{"notReadyAddresses": [{"ip": ip}]}]});
+    assert_eq!(lines(validate_endpoints(&subset("001.2.3.4"))).len(), 1);
+    assert_eq!(lines(validate_endpoints_update(&subset("001.2.3.4"), &subset("001.2.3.4"))), NONE);
+    assert_eq!(lines(validate_endpoints_update(&subset("127.0.0.1"), &subset("127.0.0.1"))).len(), 1);
+
+    let slice = |address: &str| value!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}]});
+    assert_eq!(lines(validate_endpoint_slice(&slice("001.2.3.4"))).len(), 1);
+    assert_eq!(lines(validate_endpoint_slice_update(&slice("001.2.3.4"), &slice("001.2.3.4"))), NONE);
+    assert_eq!(
+        lines(validate_endpoint_slice_update(&slice("1.2.3.4"), &value!({"addressType": "FQDN"}))),
+        [r#"addressType: Invalid value: "IPv4": field is immutable"#]
+    );
+}
+
+#[test]
+fn families_are_compared_only_where_all_else_is_right() {
+    let wrong = |spec: Value| lines(validate_cluster_ips(&service(spec)));
+    let mixed = r#"spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by `ipFamilies[0]`"#;
+    assert_eq!(
+        wrong(value!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"], "ipFamilies": ["IPv4"]})),
+        [mixed]
+    );
+    assert_eq!(
+        wrong(value!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"], "ipFamilies": ["IPv4", "IPv4"]})),
+        [r#"spec.ipFamilies[1]: Duplicate value: "IPv4""#]
+    );
+    assert_eq!(
+        wrong(value!({"clusterIP": "None", "clusterIPs": ["None", "10.0.0.1"]})),
+        [r#"spec.clusterIPs: Invalid value: ["None","10.0.0.1"]: 'None' must be the first and only value"#]
+    );
+}
+
+#[test]
+fn endpoint_slices() {
+    let wrong = |patch: Value| {
+        let slice = value!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": []});
+        lines(validate_endpoint_slice(&merge_patch(slice, patch).unwrap()))
+    };
+    let hints = |list: &str, names: &[&str]| {
+        let places: Vec<Value> = names.iter().map(|name| value!({"name": (*name)})).collect();
+        let mut hints = Value::map();
+        hints.set(list.to_owned(), places);
+        value!({"endpoints": [{"addresses": ["10.0.0.1"], "hints": hints}]})
+    };
+    let many: Vec<String> = (0..9).map(|index| format!("z{index}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(wrong(hints("forZones", &["a", "b"])), NONE);
+    assert_eq!(
+        wrong(hints("forZones", &["a", "a"])),
+        [r#"endpoints[0].hints.forZones[1].name: Duplicate value: "a""#]
+    );
+    assert_eq!(
+        wrong(hints("forNodes", &many)),
+        ["endpoints[0].hints.forNodes: Too many: 9: must have at most 8 items"]
+    );
+    let port = |name: &str, protocol: &str| value!({"name": name, "protocol": protocol, "port": 1});
+    assert_eq!(
+        wrong(value!({"ports": [(port("a", "TCP")), (port("a", "ICMP"))]})),
+        [
+            r#"ports[1].name: Duplicate value: "a""#,
+            r#"ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP""#
+        ]
+    );
+    for (address, why) in [
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.0.1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        let told = format!(r#"endpoints[0].addresses[0]: Invalid value: "{address}": {why}"#);
+        assert_eq!(wrong(value!({"endpoints": [{"addresses": [address]}]})), [told]);
+    }
+    assert_eq!(
+        wrong(value!({"addressType": "FQDN", "endpoints": [{"addresses": ["web"]}]})),
+        [
+            r#"endpoints[0].addresses[0]: Invalid value: "web": should be a domain with at least two segments separated by dots"#
+        ]
+    );
+}
+
 fn deployment(spec: Value) -> Value {
     let base = value!({"spec": {
         "selector": {"matchLabels": {"a": "b"}},
