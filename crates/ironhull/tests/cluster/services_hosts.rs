@@ -112,7 +112,9 @@ fn policies_choose_the_host() {
     let zoned = namespace.field("service/zoned", ".spec.clusterIP");
     for zone in ["1", "2"] {
         let label = format!("topology.kubernetes.io/zone=zone-{zone}");
-        namespace.run(&["label", "node", &format!("node-{zone}"), &label]);
+        // The CPU of nodes with the role of the control plane does not count.
+        let no_role = "node-role.kubernetes.io/control-plane-";
+        namespace.run(&["label", "node", &format!("node-{zone}"), &label, no_role]);
     }
     let told = "TopologyAwareHintsEnabled";
     namespace.until_output(&["get", "events", "--field-selector", &format!("reason={told}")], told);
