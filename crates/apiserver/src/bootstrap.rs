@@ -58,6 +58,15 @@ const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
     ),
 ];
 
+/// Says where the server is found, after that has changed.
+///
+/// # Errors
+/// What the server itself answers.
+pub async fn publish_addresses(server: &ApiServer, config: &Config) -> Result<(), Status> {
+    let bootstrap = Bootstrap { server, user: User::new("system:apiserver", &[GROUP_MASTERS]) };
+    bootstrap.kubernetes_service(config).await
+}
+
 struct Bootstrap<'a> {
     server: &'a ApiServer,
     user: User,

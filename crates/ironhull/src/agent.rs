@@ -18,6 +18,7 @@ use tls::Identity;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::NodeAddresses;
 use crate::cluster::ClusterSettings;
 use crate::config::{NodeSettings, node_name};
 use crate::flags::AgentFlags;
@@ -59,14 +60,13 @@ struct AgentConfig {
 pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let clock = Clock::system();
     let config = AgentConfig::validate(&flags)?;
-    let mut joined = Joined::new(&config, &clock).await.context("cannot join the cluster")?;
+    let joined = Joined::new(&config, &clock).await.context("cannot join the cluster")?;
     let (cluster, client_ca) = joined.settings().await.context("cannot read the cluster's settings")?;
     let settings = NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    joined.machine.node_ips.clone_from(&settings.node_ips);
     let servers = Arc::clone(&joined.servers);
-    let access = joined.access(&client_ca, &clock, &stop, &mut tasks).await?;
+    let access = joined.access(&client_ca, &settings.addresses, &stop, &mut tasks).await?;
     let file = ServersFile::new(&config.machine.directory);
     let following = servers::follow(servers, config.servers.clone(), file, access.informers.clone());
     let stopped = stop.clone();
@@ -201,11 +201,14 @@ impl Joined {
     async fn access(
         self,
         client_ca: &str,
-        clock: &Clock,
+        addresses: &NodeAddresses,
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<NodeAccess> {
-        let Joined { machine, servers, node, network } = self;
+        let Joined { mut machine, servers, node, network } = self;
+        let clock = node.0.clock().clone();
+        let changes = addresses.subscribe();
+        machine.node_ips = addresses.get();
         let serving = machine.obtain(&node.0, Kind::Serving, clock.now()).await;
         let serving = serving.context("cannot get the certificate of the node API")?;
         let key_digest = node.2.key_digest()?;
@@ -218,18 +221,34 @@ impl Joined {
         for (kind, identity, credential) in renewals {
             let (machine, client, identity) = (machine.clone(), node.0.clone(), Arc::clone(identity));
             let (servers, clock, stop) = (Arc::clone(&servers), clock.clone(), stop.clone());
+            let addresses = addresses.clone();
+            let changes = (kind == Kind::Serving).then(|| changes.clone());
             tasks.spawn(async move {
-                let renew = || renew(&machine, &client, kind);
+                let renew = || {
+                    let machine = Machine { node_ips: addresses.get(), ..machine.clone() };
+                    renew(machine, &client, kind)
+                };
                 // Connections that stand go on with the certificate with which they were made, until it ends.
                 let renewed = |_: &Credential| {
                     if kind != Kind::Serving {
                         servers.cut()
                     }
                 };
-                let renewing = keep_renewed(&clock, kind.file(), credential, &identity, renew, renewed);
+                let renewing =
+                    keep_renewed(&clock, kind.file(), credential, &identity, changes, renew, renewed);
                 stop.run_until_cancelled(renewing).await;
             });
         }
+        // What was begun from an address that is gone is never answered.
+        let (mut changes, stop) = (changes, stop.clone());
+        tasks.spawn(async move {
+            let cut = async {
+                while changes.changed().await.is_ok() {
+                    servers.cut();
+                }
+            };
+            stop.run_until_cancelled(cut).await;
+        });
         Ok(NodeAccess {
             node: node.0,
             informers: Informers::new(network.0.clone()),
@@ -239,12 +258,12 @@ impl Joined {
                 client_authorities: tls::certificates(client_ca)?,
             },
             key_digest: Some(key_digest),
-            clock: clock.clone(),
+            clock,
         })
     }
 }
 
-async fn renew(machine: &Machine, client: &Client, kind: Kind) -> Result<Credential, CredentialError> {
+async fn renew(machine: Machine, client: &Client, kind: Kind) -> Result<Credential, CredentialError> {
     let credential = machine.request(client, kind).await?;
     machine.save(kind, &credential)?;
     Ok(credential)

@@ -1,25 +1,23 @@
 //! The flags, validated once.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use network::overlay::BackendType;
 use sha2::{Digest, Sha256};
 
+use crate::addresses::{NodeAddresses, NodePortAddresses};
 use crate::cluster::ClusterSettings;
 use crate::flags::{NodeFlags, ServerFlags};
 use crate::registration;
 
 /// Where state is kept unless a flag says otherwise.
 pub const DATA_DIR: &str = "/var/lib/ironhull";
-
-/// The addresses at which a machine reaches itself.
-const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 6] = ["dns", "proxy", "network-policy", "servicelb", "scheduler", "controllers"];
@@ -31,8 +29,8 @@ pub struct NodeSettings {
     pub data_dir: PathBuf,
     /// The node's name.
     pub node_name: String,
-    /// The node's addresses, at most one of each family; the first is the primary one.
-    pub node_ips: Vec<IpAddr>,
+    /// The node's addresses.
+    pub addresses: NodeAddresses,
     /// The port of the node's own API.
     pub kubelet_port: u16,
     /// Where networks of other programs are configured and their plugins are, if such a network is used.
@@ -41,8 +39,8 @@ pub struct NodeSettings {
     pub labels: BTreeMap<String, String>,
     /// Taints that the node registers with.
     pub taints: Vec<Taint>,
-    /// The networks whose addresses of this machine answer node ports; all of a family of which there is none.
-    pub node_port_addresses: Vec<IpNet>,
+    /// Which addresses of this machine answer node ports.
+    pub node_ports: NodePortAddresses,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
     /// What is left out.
@@ -121,12 +119,11 @@ impl NodeSettings {
              itself. Start all servers with --flannel-backend none, or this machine without --cni-conf-dir",
             cluster.backend
         );
-        let node_ips = node_ips(&flags, &cluster)?;
         Ok(NodeSettings {
             data_dir,
             node_name: node_name(&flags)?,
-            node_port_addresses: node_port_addresses(&flags.nodeport_addresses, &node_ips)?,
-            node_ips,
+            node_ports: NodePortAddresses::parse(&flags.nodeport_addresses)?,
+            addresses: node_addresses(&flags, &cluster)?,
             kubelet_port: flags.kubelet_port,
             cni: flags.cni_conf_dir.map(|directory| (directory, flags.cni_bin_dirs)),
             labels: registration::labels(&flags.node_labels)?,
@@ -148,14 +145,9 @@ impl NodeSettings {
         format!("/ironhull-{a:02x}{b:02x}{c:02x}{d:02x}")
     }
 
-    /// The node's primary address.
-    pub fn node_ip(&self) -> IpAddr {
-        self.node_ips[0]
-    }
-
     /// The address at which this machine's own servers listen: all, of both families where the node has both.
     pub fn any_address(&self) -> IpAddr {
-        match self.node_ips.iter().any(IpAddr::is_ipv6) {
+        match self.addresses.get().iter().any(IpAddr::is_ipv6) {
             true => Ipv6Addr::UNSPECIFIED.into(),
             false => Ipv4Addr::UNSPECIFIED.into(),
         }
@@ -181,41 +173,17 @@ pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// What `--nodeport-addresses` names. By default it is as upstream's `primary`, with the loopback addresses beside: only
-/// this machine itself reaches those.
-///
-/// # Errors
-/// Where it names something else.
-fn node_port_addresses(texts: &[String], node_ips: &[IpAddr]) -> anyhow::Result<Vec<IpNet>> {
-    let primary = node_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| IpNet::from(*ip));
-    match texts {
-        [] => Ok(primary.chain([LOOPBACK.into()]).collect()),
-        [word] if word == "primary" => Ok(primary.collect()),
-        networks => networks
-            .iter()
-            .map(|text| {
-                text.parse().with_context(|| {
-                    format!(
-                        "--nodeport-addresses {text:?} is no network such as 192.0.2.0/24; `primary` stands alone"
-                    )
-                })
-            })
-            .collect(),
-    }
-}
-
 /// The addresses of this machine as a node.
 ///
 /// # Errors
 /// Where they cannot be told, or there are two of one family.
-fn node_ips(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<Vec<IpAddr>> {
-    let mut ips = flags.node_ips.clone();
-    if ips.is_empty() {
-        ips =
-            default_addresses(cluster).context("cannot tell this machine's address: name it by --node-ip")?;
+fn node_addresses(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<NodeAddresses> {
+    if flags.node_ips.is_empty() {
+        let own = NodeAddresses::of_machine(cluster);
+        return own.context("cannot tell this machine's address: name it by --node-ip");
     }
-    one_of_each_family("--node-ip", ips.iter().copied())?;
-    Ok(ips)
+    one_of_each_family("--node-ip", flags.node_ips.iter().copied())?;
+    Ok(NodeAddresses::fixed(flags.node_ips.clone()))
 }
 
 fn signing_duration(text: &str) -> anyhow::Result<SignedDuration> {
@@ -282,31 +250,6 @@ fn host_name() -> anyhow::Result<String> {
     Ok(name.trim().to_ascii_lowercase())
 }
 
-/// The addresses from which this machine would reach the world, of each family that the cluster has. It may lack one
-/// of the second family.
-fn default_addresses(cluster: &ClusterSettings) -> std::io::Result<Vec<IpAddr>> {
-    let mut addresses = Vec::new();
-    for network in &cluster.cluster_cidrs {
-        match default_address(network.addr().is_ipv4()) {
-            Ok(address) => addresses.push(address),
-            Err(error) if addresses.is_empty() => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "this machine has no address of the cluster's second family")
-            }
-        }
-    }
-    Ok(addresses)
-}
-
-/// No packet is sent: a datagram socket only looks its route up.
-fn default_address(is_v4: bool) -> std::io::Result<IpAddr> {
-    // Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
-    let (any, somewhere) = if is_v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(somewhere)?;
-    Ok(socket.local_addr()?.ip())
-}
-
 /// The tenth address of a network of Services, as everywhere with Kubernetes.
 fn dns_address(network: IpNet) -> IpAddr {
     match network {
@@ -371,7 +314,8 @@ mod tests {
     #[test]
     fn node_ports_are_at_the_nodes_own_addresses_unless_told_otherwise() {
         let named = |flags: &[&str]| -> Vec<String> {
-            validate(flags).unwrap().node.node_port_addresses.iter().map(IpNet::to_string).collect()
+            let node = validate(flags).unwrap().node;
+            node.node_ports.of(&node.addresses.get()).iter().map(IpNet::to_string).collect()
         };
         assert_eq!(named(&[]), ["192.0.2.7/32", "127.0.0.0/8"]);
         assert_eq!(named(&["--nodeport-addresses=primary"]), ["192.0.2.7/32"]);

@@ -139,7 +139,8 @@ pub struct NodeFlags {
     /// The node's name; the host's by default.
     #[arg(long)]
     pub node_name: Option<String>,
-    /// The node's address, or one of each family; that of the default route's interface by default.
+    /// The node's address, or one of each family; by default that of the default route's interface, whatever it is at a
+    /// time.
     #[arg(long = "node-ip", value_name = "IP", value_delimiter = ',')]
     pub node_ips: Vec<IpAddr>,
     /// The port of the node's own API.

@@ -39,7 +39,7 @@ pub fn token_file(data_dir: &Path) -> PathBuf {
 
 /// Where other machines reach the server.
 pub fn url(config: &ServerConfig) -> String {
-    format!("https://{}", std::net::SocketAddr::new(config.node.node_ip(), config.listen.port()))
+    format!("https://{}", std::net::SocketAddr::new(config.node.addresses.primary(), config.listen.port()))
 }
 
 /// Brings all of it up to date.

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod addresses;
 mod agent;
 mod cluster;
 mod cni_network;

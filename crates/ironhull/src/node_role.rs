@@ -10,6 +10,7 @@ use controllers::NODE_KEY_ANNOTATION;
 use network::{Policies, PolicyConfig};
 use node::{Agent, NodeConfig, ServingTls};
 use runtime::engine::{Engine, EngineOptions, PodNetwork};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,7 @@ pub async fn start(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     overlay::check(settings).await?;
+    follow_addresses(settings, stop, tasks);
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
     let networks = Networks::new(settings, &access, stop, tasks).await?;
@@ -90,6 +92,15 @@ pub async fn start(
     Ok(())
 }
 
+/// Keeps the node's addresses those of the machine.
+fn follow_addresses(settings: &NodeSettings, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let (addresses, cluster) = (settings.addresses.clone(), settings.cluster.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        stop.run_until_cancelled(addresses.follow(&cluster)).await;
+    });
+}
+
 /// The pod network of a node.
 struct Networks {
     /// As the engine calls it.
@@ -122,8 +133,9 @@ impl Networks {
 }
 
 fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option<String>) -> NodeConfig {
-    let mut agent = NodeConfig::new(&settings.node_name, settings.node_ip(), settings.data_dir.join("pods"));
-    agent.node_ips.clone_from(&settings.node_ips);
+    let (name, address) = (&settings.node_name, settings.addresses.primary());
+    let mut agent = NodeConfig::new(name, address, settings.data_dir.join("pods"));
+    agent.node_ips = settings.addresses.subscribe();
     agent.log_dir = settings.data_dir.join("logs");
     agent.seccomp_dir = settings.data_dir.join("seccomp");
     agent.cgroup_root = settings.cgroup_root();
@@ -182,16 +194,32 @@ fn start_proxy(
     if !settings.runs("proxy") {
         return;
     }
+    let mut changes = settings.addresses.subscribe();
+    let networks = watch::Sender::new(settings.node_ports.of(&changes.borrow_and_update()));
     let options = proxy::ProxyConfig {
         service_subnets: settings.cluster.service_cidrs.clone(),
-        node_port_addresses: settings.node_port_addresses.clone(),
+        node_port_addresses: networks.subscribe(),
         health_port: Some(PROXY_HEALTH_PORT),
         ..proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone())
+    };
+    let node_ports = settings.node_ports.clone();
+    let follow = async move {
+        while changes.changed().await.is_ok() {
+            let now = node_ports.of(&changes.borrow_and_update());
+            networks.send_if_modified(|current| {
+                *current != now && {
+                    *current = now;
+                    true
+                }
+            });
+        }
+        std::future::pending::<()>().await;
     };
     let (informers, stop) = (access.informers.clone(), stop.clone());
     tasks.spawn(async move {
         tokio::select! {
             () = proxy::run(options, &informers) => {}
+            () = follow => {}
             () = stop.cancelled() => {}
         }
     });
@@ -243,14 +271,26 @@ impl NodeDns {
             self.advertise(&[]).await;
             return Ok(());
         }
-        let gateways = async {
-            match network {
-                Some(network) => network.ready().await.config().gateways().collect(),
-                // Of another program's network only the node's own addresses are known.
-                None => self.settings.node_ips.clone(),
+        let Some(network) = network else {
+            // Of another program's network only the node's own addresses are known.
+            let mut node_ips = self.settings.addresses.subscribe();
+            loop {
+                let current = node_ips.borrow_and_update().clone();
+                tokio::select! {
+                    ended = self.serve(current) => return ended,
+                    Ok(()) = node_ips.changed() => {}
+                }
             }
         };
-        let Some(gateways) = self.stop.run_until_cancelled(gateways).await else { return Ok(()) };
+        let gateways = async { network.ready().await.config().gateways().collect() };
+        match self.stop.run_until_cancelled(gateways).await {
+            Some(gateways) => self.serve(gateways).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Answers at these addresses until it is to stop.
+    async fn serve(&self, gateways: Vec<IpAddr>) -> anyhow::Result<()> {
         let server = match dns::Server::bind(&at_port(&gateways, 53)).await {
             Ok(server) => server,
             // Another program of the host listens on all addresses: the Service leads to any port.

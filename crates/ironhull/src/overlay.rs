@@ -22,7 +22,7 @@ use crate::pod_network::NodeNetwork;
 /// What is missing, or in the way.
 pub async fn check(settings: &NodeSettings) -> anyhow::Result<()> {
     let cluster = &settings.cluster;
-    overlay::preflight(cluster.backend, settings.node_ip(), &cluster.cluster_cidrs, settings.mtu)
+    overlay::preflight(cluster.backend, settings.addresses.primary(), &cluster.cluster_cidrs, settings.mtu)
         .await
         .context("this machine cannot carry the pods' network between nodes")
 }
@@ -37,7 +37,7 @@ pub fn start(
 ) {
     let config = OverlayConfig {
         node_name: settings.node_name.clone(),
-        node_ips: settings.node_ips.clone(),
+        node_ips: settings.addresses.subscribe(),
         mtu: settings.mtu,
     };
     let backend = follow_backend(settings.cluster.backend, &access.informers);

@@ -15,6 +15,7 @@ use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
 
+use crate::addresses::NodeAddresses;
 use crate::cluster::ClusterSettings;
 use crate::config::NodeSettings;
 
@@ -22,7 +23,7 @@ use crate::config::NodeSettings;
 pub struct NodeNetwork {
     state_dir: PathBuf,
     cluster: ClusterSettings,
-    node_ip: IpAddr,
+    addresses: NodeAddresses,
     mtu: Option<u32>,
     lock: Arc<HostLock>,
     /// `None` where network policy is left out.
@@ -44,7 +45,7 @@ impl NodeNetwork {
         Ok(NodeNetwork {
             state_dir: settings.data_dir.join("network"),
             cluster: settings.cluster.clone(),
-            node_ip: settings.node_ip(),
+            addresses: settings.addresses.clone(),
             mtu: settings.mtu,
             lock: Arc::new(HostLock::take()?),
             policies,
@@ -138,7 +139,7 @@ impl PodNetwork for NodeNetwork {
             return Ok(());
         }
         let pod_subnets = pod_subnets(pod_cidr)?;
-        let mtu = overlay::pod_mtu(self.cluster.backend, self.node_ip, &pod_subnets, self.mtu)
+        let mtu = overlay::pod_mtu(self.cluster.backend, self.addresses.primary(), &pod_subnets, self.mtu)
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;
         let config = LocalConfig {

@@ -29,6 +29,9 @@ use crate::{join_info, kubeconfig, node_role, own_node};
 /// How often old history of the store is dropped, as upstream does.
 const COMPACT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
 
+/// The pause after an attempt that failed.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A control side that runs.
 #[derive(Clone)]
 pub struct ControlPlane {
@@ -70,16 +73,24 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
     let plane = ControlPlane::new(server, clock);
     let mut tasks = JoinSet::new();
-    let mut certificates =
-        OwnCertificates { pki: &plane.server.pki, clock: &plane.clock, stop: &stop, tasks: &mut tasks };
-    let identity = certificates.show(apiserver::server::serving_certificate(&api))?;
+    let mut certificates = OwnCertificates {
+        pki: &plane.server.pki,
+        addresses: &config.node.addresses,
+        clock: &plane.clock,
+        stop: &stop,
+        tasks: &mut tasks,
+    };
+    let own = config.clone();
+    let identity = certificates.show(move || apiserver::server::serving_certificate(&api_config(&own)))?;
     let tls = apiserver::server::acceptor(&plane.server.pki, identity)?;
     let proxy_identity = Arc::clone(&plane.server.nodes.identity);
     let proxy = apiserver::node_proxy::client_certificate();
     let kept = plane.server.pki.kept(&proxy)?;
     certificates.keep(proxy, kept, proxy_identity, |_| ())?;
     let kubeconfig = keep_kubeconfig(&config, &mut certificates)?;
-    let node_identity = certificates.show(node_certificate(&config))?;
+    let own = config.clone();
+    let node_identity = certificates.show(move || node_certificate(&own))?;
+    follow_addresses(&config, &plane, &stop, &mut tasks);
     join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;
 
     tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, stop.clone()));
@@ -145,7 +156,7 @@ fn node_certificate(config: &ServerConfig) -> Wanted {
         common_name: user_of(&config.node),
         organizations: vec![GROUP_NODES.into()],
         names: vec![config.node.node_name.clone()],
-        addresses: config.node.node_ips.clone(),
+        addresses: config.node.addresses.get(),
     };
     let wanted = Wanted::new("serving-kubelet", Usage::NodeServer, subject);
     Wanted { lifetime: config.signing_duration, ..wanted }
@@ -163,7 +174,7 @@ fn api_config(config: &ServerConfig) -> Config {
     let admin = || User::new("kubernetes-admin", &[GROUP_MASTERS]);
     Config {
         pki_directory: config.node.data_dir.join("tls"),
-        addresses: config.node.node_ips.clone(),
+        addresses: config.node.addresses.get(),
         names: config.tls_sans.clone(),
         port: config.listen.port(),
         service_cidrs: config.node.cluster.service_cidrs.clone(),
@@ -252,6 +263,34 @@ fn start_scheduler(
     tasks.spawn(async move {
         scheduler::run(client, informers, scheduler::Config::default(), stop).await;
     });
+}
+
+/// Publishes where the server is found whenever its machine's address changes.
+fn follow_addresses(
+    config: &ServerConfig,
+    plane: &ControlPlane,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let (config, plane, stop) = (config.clone(), plane.clone(), stop.clone());
+    let mut changes = config.node.addresses.subscribe();
+    tasks.spawn(async move {
+        let publish = async {
+            while changes.changed().await.is_ok() {
+                while let Err(error) = publish_addresses(&config, &plane).await {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "cannot publish the server's address yet");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(publish).await;
+    });
+}
+
+async fn publish_addresses(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
+    apiserver::bootstrap::publish_addresses(&plane.server, &api_config(config)).await?;
+    join_info::publish(config, plane).await
 }
 
 /// Shows people which node has the control side.

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
+#[path = "cluster/addresses.rs"]
+mod addresses;
 #[path = "cluster/adoption.rs"]
 mod adoption;
 #[path = "cluster/bad_pods.rs"]
@@ -70,6 +72,7 @@ fn main() {
     let hosts = Arc::new(SharedCluster::with_agents(2));
     let trials: Vec<Trial> = [
         deployment::trials(&shared),
+        addresses::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
         environment::trials(&shared),

@@ -26,6 +26,7 @@
 //!
 //! The pod network itself knows no pods: the node agent tells it sandboxes and host ports. Nothing here knows Services.
 
+mod addresses;
 pub mod cni;
 mod firewall;
 mod foreign;
@@ -37,6 +38,7 @@ pub mod overlay;
 mod policy;
 mod preflight;
 
+pub use addresses::watch_addresses;
 pub use firewall::{HostPort, Protocol};
 pub use ipam::{IpamError, Lease};
 pub use link::LinkError;

@@ -148,6 +148,7 @@ impl Agent {
         agent.keep_registered(ready_sender);
         agent.follow_pods(informer);
         agent.follow_engine();
+        agent.follow_addresses();
         agent.tasks.spawn(crate::logs::rotate::run(Arc::clone(&agent.shared)));
         Ok(agent)
     }
@@ -216,6 +217,17 @@ impl Agent {
                 }
             };
             tokio::join!(orphans, reap);
+        });
+    }
+
+    /// Pods tell the addresses of their node.
+    fn follow_addresses(&mut self) {
+        let mut node_ips = self.shared.config.node_ips.clone();
+        let pods = Arc::clone(&self.pods);
+        self.tasks.spawn(async move {
+            while node_ips.changed().await.is_ok() {
+                pods.wake_all();
+            }
         });
     }
 

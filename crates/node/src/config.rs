@@ -8,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Taint;
 use rustls::pki_types::CertificateDer;
 use tls::Identity;
+use tokio::sync::watch;
 
 /// The version that the node reports: that of the kubelet it stands for.
 pub const KUBELET_VERSION: &str = "v1.37.0";
@@ -17,8 +18,8 @@ pub const KUBELET_VERSION: &str = "v1.37.0";
 pub struct NodeConfig {
     /// The name of the Node object.
     pub node_name: String,
-    /// The node's addresses; the first is its primary one.
-    pub node_ips: Vec<IpAddr>,
+    /// The node's addresses; the first is its primary one. They may change at any time.
+    pub node_ips: watch::Receiver<Vec<IpAddr>>,
     /// Where the agent keeps the pods' volumes; made if missing.
     pub root_dir: PathBuf,
     /// Where containers' logs are: `<log_dir>/<namespace>_<pod>_<uid>/<container>/<n>.log`.
@@ -72,7 +73,7 @@ impl NodeConfig {
     pub fn new(node_name: impl Into<String>, node_ip: IpAddr, root_dir: impl Into<PathBuf>) -> NodeConfig {
         NodeConfig {
             node_name: node_name.into(),
-            node_ips: vec![node_ip],
+            node_ips: watch::Sender::new(vec![node_ip]).subscribe(),
             root_dir: root_dir.into(),
             log_dir: "/var/log/pods".into(),
             log_links_dir: None,

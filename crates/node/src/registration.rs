@@ -59,6 +59,7 @@ impl Registration {
         let mut written: Option<(NodeStatus, Instant)> = None;
         let mut pod_cidr = PodCidr::default();
         let mut next_lease = Instant::now();
+        let mut node_ips = self.shared.config.node_ips.clone();
         loop {
             self.pass_on_pod_cidr(&mut pod_cidr).await;
             written = written.filter(|(status, at)| !self.is_overwritten(status, *at));
@@ -83,6 +84,7 @@ impl Registration {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
                 () = self.node_changed.notified() => {}
+                Ok(()) = node_ips.changed() => {}
                 () = self.shared.runtime.status_changed() => {}
             }
         }

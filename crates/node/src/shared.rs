@@ -45,7 +45,7 @@ impl Shared {
 
     /// The node's addresses as text.
     pub(crate) fn host_ips(&self) -> Vec<String> {
-        self.config.node_ips.iter().map(ToString::to_string).collect()
+        self.config.node_ips.borrow().iter().map(ToString::to_string).collect()
     }
 
     /// The node's own name resolution, as it is now.

@@ -21,12 +21,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -117,7 +118,7 @@ fn status(is_well: bool) -> StatusCode {
 /// # Errors
 /// If the port is taken.
 pub(crate) async fn serve_proxy_health(health: Arc<Health>, port: u16) -> io::Result<Serving> {
-    serve(port, NodePorts::default(), move |path| health.answer(path)).await
+    serve(port, watch::Sender::new(Vec::new()).subscribe(), move |path| health.answer(path)).await
 }
 
 /// What is asked for at the health check port of one Service.
@@ -133,7 +134,8 @@ pub(crate) struct Checks {
     health: Arc<Health>,
     recorder: Recorder,
     node_name: String,
-    addresses: NodePorts,
+    /// The networks whose addresses of the node answer.
+    addresses: watch::Receiver<Vec<IpNet>>,
     serving: HashMap<ServiceKey, (u16, Arc<AtomicUsize>, Serving)>,
     /// Checks whose port somebody else had.
     failed: BTreeMap<ServiceKey, Check>,
@@ -145,7 +147,7 @@ impl Checks {
             health,
             recorder,
             node_name: config.node_name.clone(),
-            addresses: NodePorts::new(&config.node_port_addresses),
+            addresses: config.node_port_addresses.clone(),
             serving: HashMap::new(),
             failed: BTreeMap::new(),
         }
@@ -222,8 +224,8 @@ impl Drop for Serving {
     }
 }
 
-/// Serves at `port` of the addresses of the node in `at`.
-async fn serve<F>(port: u16, at: NodePorts, answer: F) -> io::Result<Serving>
+/// Serves at `port` of the addresses of the node in the networks `at`, as they are at a time.
+async fn serve<F>(port: u16, at: watch::Receiver<Vec<IpNet>>, answer: F) -> io::Result<Serving>
 where
     F: Fn(&str) -> Option<(StatusCode, String)> + Send + Sync + 'static,
 {
@@ -244,7 +246,8 @@ where
                 continue;
             };
             // Addresses come and go, so the server listens at all of them.
-            if !stream.local_addr().is_ok_and(|address| at.contains(address.ip().to_canonical())) {
+            let own = stream.local_addr().map(|address| address.ip().to_canonical());
+            if !own.is_ok_and(|address| NodePorts::new(&at.borrow()).contains(address)) {
                 continue;
             }
             let answer = Arc::clone(&answer);

@@ -9,6 +9,7 @@ use hostnet::nft::{self, NftError};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use tokio::sync::watch;
 
 use crate::conntrack;
 use crate::endpoints::{Place, Target};
@@ -34,8 +35,8 @@ pub struct ProxyConfig {
     /// The networks of Services: what is sent to addresses there that no Service has is refused.
     pub service_subnets: Vec<IpNet>,
     /// The networks whose addresses of this node answer node ports (`--nodeport-addresses`), with their health checks; all
-    /// of a family of which there is none.
-    pub node_port_addresses: Vec<IpNet>,
+    /// of a family of which there is none. They may change at any time.
+    pub node_port_addresses: watch::Receiver<Vec<IpNet>>,
     /// Where the proxy tells its health, on all addresses of the node. Upstream's is 10256; `None` for nowhere.
     pub health_port: Option<u16>,
 }
@@ -48,7 +49,7 @@ impl ProxyConfig {
             node_name: node_name.into(),
             cluster_subnets,
             service_subnets: Vec::new(),
-            node_port_addresses: Vec::new(),
+            node_port_addresses: watch::Sender::new(Vec::new()).subscribe(),
             health_port: None,
         }
     }
@@ -134,7 +135,7 @@ impl Proxier {
             networks: Networks {
                 pods: config.cluster_subnets.clone(),
                 services: config.service_subnets.clone(),
-                node_ports: NodePorts::new(&config.node_port_addresses),
+                node_ports: NodePorts::new(&config.node_port_addresses.borrow()),
             },
             place: Place { node: config.node_name.clone(), zone: None, families: config.families() },
             services: HashMap::new(),
@@ -183,6 +184,12 @@ impl Proxier {
             self.place.zone = zone;
             self.dirty.extend(self.services.keys().cloned());
         }
+    }
+
+    /// Notes which networks answer node ports from now on; all rules are written anew for it.
+    pub(crate) fn node_ports_changed(&mut self, networks: &[IpNet]) {
+        self.networks.node_ports = NodePorts::new(networks);
+        self.invalidate();
     }
 
     /// The health checks of Services that changed since the last call; `None` for a Service without one.

@@ -57,6 +57,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
     let mut checks = Checks::new(Arc::clone(&health), recorder, &config);
     subscribe(&config, informers, &mailbox).await;
     let mut proxier = Proxier::new(&config);
+    let mut node_ports = config.node_port_addresses.clone();
     let mut watch = open_watch(&proxier);
     let mut retry_after = RETRY_AFTER;
     loop {
@@ -75,6 +76,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
         health.written();
         tokio::select! {
             () = mailbox.changed.notified() => {}
+            Ok(()) = node_ports.changed() => proxier.node_ports_changed(&node_ports.borrow_and_update()),
             () = tokio::time::sleep(RETRY_AFTER_MAX), if checks.should_retry() => {}
             change = tampered(&mut watch) => match change {
                 Ok(change) => {

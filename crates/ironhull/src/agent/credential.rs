@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData, SanType};
 use sha2::{Digest, Sha256};
 use tls::Identity;
+use tokio::sync::watch;
 
 use super::token::hex;
 
@@ -346,12 +347,14 @@ impl Credential {
 }
 
 /// Renews a certificate again and again, each time between 70 and 90 % of its life (upstream's jitter), and shows the
-/// new one. `renew` asks for it; `renewed` is told after each renewal. `name` is for the log.
+/// new one; at once, where what it is good for changes (`addresses`). `renew` asks for it; `renewed` is told after each
+/// renewal. `name` is for the log.
 pub async fn keep_renewed<R, F>(
     clock: &Clock,
     name: &str,
     mut credential: Credential,
     identity: &Identity,
+    mut addresses: Option<watch::Receiver<Vec<IpAddr>>>,
     mut renew: R,
     renewed: impl Fn(&Credential),
 ) where
@@ -359,7 +362,10 @@ pub async fn keep_renewed<R, F>(
     F: Future<Output = Result<Credential, CredentialError>>,
 {
     loop {
-        sleep_until(clock, credential.end_of_use(clock.random_below(200))).await;
+        tokio::select! {
+            () = sleep_until(clock, credential.end_of_use(clock.random_below(200))) => {}
+            () = changed(&mut addresses) => {}
+        }
         let mut pause = RETRY.0;
         credential = loop {
             let result = match renew().await {
@@ -373,14 +379,26 @@ pub async fn keep_renewed<R, F>(
                     tracing::warn!(name, error, ends = %credential.not_after, "cannot renew a certificate yet");
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY.1),
+                () = changed(&mut addresses) => pause = RETRY.0,
+            }
         };
         tracing::info!(name, ends = %credential.not_after, "a certificate was renewed");
         renewed(&credential);
         // Also where certificates hardly live: nobody is to be asked without a pause.
         tokio::time::sleep(RETRY.0).await;
     }
+}
+
+/// Waits for a change, for ever where there is none to come.
+async fn changed(addresses: &mut Option<watch::Receiver<Vec<IpAddr>>>) {
+    if let Some(addresses) = addresses
+        && addresses.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(clock: &Clock, end: Timestamp) {
@@ -432,7 +450,7 @@ mod tests {
             async { result }
         };
         let renewed = |_: &Credential| renewals.set(renewals.get() + 1);
-        let renewing = keep_renewed(&clock, "test", first, &identity, renew, renewed);
+        let renewing = keep_renewed(&clock, "test", first, &identity, None, renew, renewed);
         assert!(tokio::time::timeout(Duration::from_secs(3600), renewing).await.is_err());
         assert!((6..=8).contains(&renewals.get()), "{} renewals in an hour", renewals.get());
         assert_eq!(failures.get() / 2, renewals.get());

@@ -36,8 +36,9 @@ const GATHER: Duration = Duration::from_millis(20);
 pub struct OverlayConfig {
     /// The node's name.
     pub node_name: String,
-    /// The node's addresses, at most one of each family. The first one's family carries tunnels.
-    pub node_ips: Vec<IpAddr>,
+    /// The node's addresses, at most one of each family and one at least. The first one's family carries tunnels. They may
+    /// change at any time.
+    pub node_ips: watch::Receiver<Vec<IpAddr>>,
     /// The MTU of pods' links, in bytes; `None` takes what the uplink leaves.
     pub mtu: Option<u32>,
 }
@@ -60,6 +61,7 @@ pub async fn run(
     let told = Arc::clone(&changed);
     nodes.subscribe(move |_| told.notify_one());
     nodes.synced().await;
+    let mut node_ips = config.node_ips.clone();
     let mut overlay = Overlay::new(config, network, client, nodes);
     let tampered = Arc::clone(&overlay.tampered);
     let interest = Arc::clone(&overlay.interest);
@@ -68,6 +70,7 @@ pub async fn run(
         let mut retry_after = RETRY_AFTER;
         loop {
             let wanted = *backend.borrow_and_update();
+            overlay.move_to(node_ips.borrow_and_update().clone());
             let wait = match overlay.converge(wanted).await {
                 Ok(()) => {
                     retry_after = RETRY_AFTER;
@@ -84,6 +87,7 @@ pub async fn run(
             tokio::select! {
                 () = changed.notified() => {}
                 Ok(()) = backend.changed() => {}
+                Ok(()) = node_ips.changed() => {}
                 () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
             }
         }
@@ -120,11 +124,14 @@ async fn keep_watching(interest: Arc<Mutex<Interest>>, tampered: Arc<AtomicBool>
 #[derive(PartialEq)]
 struct Round {
     backend: BackendType,
+    node_ips: Vec<IpAddr>,
     peers: Vec<Peer>,
 }
 
 struct Overlay {
     config: OverlayConfig,
+    /// The node's addresses now.
+    node_ips: Vec<IpAddr>,
     network: Arc<LocalNetwork>,
     client: Client,
     nodes: Arc<Informer<Node>>,
@@ -143,13 +150,15 @@ impl Overlay {
         client: Client,
         nodes: Arc<Informer<Node>>,
     ) -> Overlay {
+        let node_ips = config.node_ips.borrow().clone();
         let interest = Interest {
             device: None,
-            node_ips: config.node_ips.clone(),
+            node_ips: node_ips.clone(),
             cluster_subnets: network.config().cluster_subnets.clone(),
         };
         Overlay {
             config,
+            node_ips,
             network,
             client,
             nodes,
@@ -162,6 +171,14 @@ impl Overlay {
         }
     }
 
+    /// Takes these addresses for the node's own.
+    fn move_to(&mut self, node_ips: Vec<IpAddr>) {
+        if self.node_ips != node_ips {
+            self.interest.lock().node_ips.clone_from(&node_ips);
+            self.node_ips = node_ips;
+        }
+    }
+
     /// Makes the next round look at everything.
     fn forget(&mut self) {
         self.last = None;
@@ -171,7 +188,7 @@ impl Overlay {
     async fn converge(&mut self, wanted: BackendType) -> Result<(), OverlayError> {
         let nodes = self.nodes.list();
         let peers = peer::peers_of(&self.config.node_name, nodes.iter().map(AsRef::as_ref));
-        let round = Round { backend: wanted, peers };
+        let round = Round { backend: wanted, node_ips: self.node_ips.clone(), peers };
         let tampered = self.tampered.swap(false, Ordering::AcqRel);
         if tampered || self.last.as_ref() != Some(&round) {
             self.last = None;
@@ -224,11 +241,11 @@ impl Overlay {
     async fn own(&self, netlink: &Netlink, backend: BackendType) -> Result<Own, OverlayError> {
         let config = &self.config;
         let subnets = self.network.config().pod_subnets.clone();
-        let mtu = mtu::pod_mtu(backend, config.node_ips[0], &subnets, config.mtu).await?;
+        let mtu = mtu::pod_mtu(backend, self.node_ips[0], &subnets, config.mtu).await?;
         let links = netlink.addresses().await?;
         let is_link = |net: &IpNet| net.prefix_len() < net.max_prefix_len() && !net.addr().is_loopback();
         Ok(Own {
-            addresses: config.node_ips.clone(),
+            addresses: self.node_ips.clone(),
             subnets,
             mac: Mac::of_node(&config.node_name),
             mtu,
@@ -282,7 +299,7 @@ impl Overlay {
         let key = ObjectKey::cluster(self.config.node_name.as_str());
         let Some(node) = self.nodes.get(&key) else { return Ok(()) };
         let data = backend::of(wanted).data(&Mac::of_node(&self.config.node_name));
-        let annotations = peer::annotations(wanted, &data, &self.config.node_ips);
+        let annotations = peer::annotations(wanted, &data, &self.node_ips);
         let missing: BTreeMap<_, _> = peer::missing(&node, &annotations);
         if missing.is_empty() {
             return Ok(());

@@ -73,7 +73,8 @@ pub(super) fn is_own(config: &NodeConfig, node: &Node) -> bool {
 /// The node's status.
 pub(super) fn status(input: Input<'_>) -> NodeStatus {
     let Input { config, facts, .. } = input;
-    let internal = config.node_ips.iter().map(|ip| ("InternalIP", ip.to_string()));
+    let node_ips = config.node_ips.borrow();
+    let internal = node_ips.iter().map(|ip| ("InternalIP", ip.to_string()));
     let addresses = internal.chain([("Hostname", config.node_name.clone())]);
     NodeStatus {
         addresses: Some(

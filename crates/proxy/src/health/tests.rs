@@ -110,7 +110,7 @@ fn health_check_ports_answer_where_node_ports_do() {
         let server = MemoryServer::new(Clock::system());
         let recorder = Recorder::start(server.client(), "kube-proxy", "here");
         let config = ProxyConfig {
-            node_port_addresses: vec!["127.0.0.1/32".parse().unwrap()],
+            node_port_addresses: watch::Sender::new(vec!["127.0.0.1/32".parse().unwrap()]).subscribe(),
             ..ProxyConfig::new("here", Vec::new())
         };
         let mut checks = Checks::new(Arc::new(Health::new(Clock::system())), recorder, &config);

@@ -156,6 +156,7 @@ impl TestNode {
         if cluster.over_ipv6 {
             node_ips.reverse();
         }
+        let node_ips = watch::Sender::new(node_ips).subscribe();
         let overlay = OverlayConfig { node_name: self.name.clone(), node_ips, mtu: None };
         let (config, client, backend) = (self.config(), cluster.server.client(), cluster.backend.subscribe());
         let stopped = stop.clone();

@@ -1,0 +1,205 @@
+//! The addresses of this machine as a node: as the flags say, or those by which it reaches the world, also when these
+//! change.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ipnet::{IpNet, Ipv4Net};
+use tokio::sync::{Notify, watch};
+
+use crate::cluster::ClusterSettings;
+
+/// How long notifications gather: somebody who changes an address does it in several steps.
+const GATHER: Duration = Duration::from_millis(300);
+
+/// The addresses at which a machine reaches itself.
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+
+/// A node's addresses, at most one of each family; the first is the primary one. Clones are of the same node.
+#[derive(Clone, Debug)]
+pub struct NodeAddresses {
+    current: Arc<watch::Sender<Vec<IpAddr>>>,
+    /// Whether they are the machine's own, whatever these are.
+    follows: bool,
+}
+
+impl NodeAddresses {
+    /// Addresses that stay.
+    pub fn fixed(addresses: Vec<IpAddr>) -> NodeAddresses {
+        NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: false }
+    }
+
+    /// The addresses from which this machine reaches the world.
+    ///
+    /// # Errors
+    /// Where it has none of the cluster's first family.
+    pub fn of_machine(cluster: &ClusterSettings) -> io::Result<NodeAddresses> {
+        let addresses = default_addresses(cluster)?;
+        if addresses.len() < cluster.cluster_cidrs.len() {
+            tracing::warn!("this machine has no address of the cluster's second family");
+        }
+        Ok(NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: true })
+    }
+
+    /// The addresses now; there is one at least.
+    pub fn get(&self) -> Vec<IpAddr> {
+        self.current.borrow().clone()
+    }
+
+    /// The primary address now.
+    pub fn primary(&self) -> IpAddr {
+        self.current.borrow()[0]
+    }
+
+    /// Tells of changes from now on.
+    pub fn subscribe(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.current.subscribe()
+    }
+
+    /// Follows the machine's own addresses, for ever. While it has none, the last ones stay.
+    pub async fn follow(&self, cluster: &ClusterSettings) {
+        if !self.follows {
+            return std::future::pending().await;
+        }
+        let changed = Arc::new(Notify::new());
+        let look = async {
+            loop {
+                changed.notified().await;
+                tokio::time::sleep(GATHER).await;
+                if let Ok(now) = default_addresses(cluster) {
+                    self.set(now);
+                }
+            }
+        };
+        tokio::select! {
+            () = network::watch_addresses(Arc::clone(&changed)) => {}
+            () = look => {}
+        }
+    }
+
+    fn set(&self, now: Vec<IpAddr>) {
+        self.current.send_if_modified(|current| {
+            let is_other = *current != now;
+            if is_other {
+                tracing::warn!(before = ?current, ?now, "this machine's address has changed, and the node's with it");
+                *current = now;
+            }
+            is_other
+        });
+    }
+}
+
+/// Which addresses of a machine answer node ports.
+#[derive(Clone, Debug)]
+pub enum NodePortAddresses {
+    /// The node's own; with `loopback`, those as well at which the machine reaches itself.
+    Own {
+        /// See there.
+        loopback: bool,
+    },
+    /// Those in these networks; all of a family of which there is none.
+    In(Vec<IpNet>),
+}
+
+impl NodePortAddresses {
+    /// What `--nodeport-addresses` names. By default it is as upstream's `primary`, with the loopback addresses beside:
+    /// only this machine itself reaches those.
+    ///
+    /// # Errors
+    /// Where it names something else.
+    pub fn parse(texts: &[String]) -> anyhow::Result<NodePortAddresses> {
+        let network = |text: &String| -> anyhow::Result<IpNet> {
+            text.parse().with_context(|| {
+                format!(
+                    "--nodeport-addresses {text:?} is no network such as 192.0.2.0/24; `primary` stands alone"
+                )
+            })
+        };
+        Ok(match texts {
+            [] => NodePortAddresses::Own { loopback: true },
+            [word] if word == "primary" => NodePortAddresses::Own { loopback: false },
+            networks => NodePortAddresses::In(networks.iter().map(network).collect::<anyhow::Result<_>>()?),
+        })
+    }
+
+    /// The networks of those addresses on a node that has `node_ips`.
+    pub fn of(&self, node_ips: &[IpAddr]) -> Vec<IpNet> {
+        match self {
+            NodePortAddresses::In(networks) => networks.clone(),
+            NodePortAddresses::Own { loopback } => {
+                let own = node_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| IpNet::from(*ip));
+                own.chain(loopback.then_some(LOOPBACK.into())).collect()
+            }
+        }
+    }
+}
+
+/// The addresses from which this machine would reach the world, of each family that the cluster has. It may lack one
+/// of the second family.
+fn default_addresses(cluster: &ClusterSettings) -> io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for network in &cluster.cluster_cidrs {
+        match default_address(network.addr().is_ipv4()).and_then(|address| usable(address, cluster)) {
+            Ok(address) => addresses.push(address),
+            Err(error) if addresses.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(addresses)
+}
+
+/// No packet is sent: a datagram socket only looks its route up.
+fn default_address(is_v4: bool) -> io::Result<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
+    let (any, somewhere) = if is_v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(somewhere)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// A machine whose uplink has lost its address would speak by whatever else it has: its pods' gateway.
+fn usable(address: IpAddr, cluster: &ClusterSettings) -> io::Result<IpAddr> {
+    let is_of_pods = cluster.cluster_cidrs.iter().any(|network| network.contains(&address));
+    if is_of_pods || address.is_loopback() || address.is_unspecified() {
+        let why = format!("{address} is no address by which other machines find this one");
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use network::overlay::BackendType;
+
+    use super::*;
+
+    #[test]
+    fn changes_are_told_and_nothing_else() {
+        let ips = |text: &str| vec![text.parse::<IpAddr>().unwrap()];
+        let addresses = NodeAddresses::fixed(ips("192.0.2.7"));
+        let mut told = addresses.subscribe();
+        addresses.set(ips("192.0.2.7"));
+        assert!(!told.has_changed().unwrap());
+        addresses.set(ips("192.0.2.8"));
+        assert!(told.has_changed().unwrap());
+        assert_eq!(*told.borrow_and_update(), ips("192.0.2.8"));
+        assert_eq!((addresses.get(), addresses.primary()), (ips("192.0.2.8"), ips("192.0.2.8")[0]));
+    }
+
+    #[test]
+    fn addresses_of_pods_are_no_nodes() {
+        let cluster = ClusterSettings {
+            cluster_cidrs: vec!["10.42.0.0/16".parse().unwrap()],
+            service_cidrs: Vec::new(),
+            cluster_dns: Vec::new(),
+            cluster_domain: String::new(),
+            backend: BackendType::Vxlan,
+        };
+        let is_usable = |text: &str| usable(text.parse().unwrap(), &cluster).is_ok();
+        assert!(is_usable("192.0.2.7"));
+        assert!(!is_usable("10.42.3.1") && !is_usable("127.0.0.1") && !is_usable("0.0.0.0"));
+    }
+}
