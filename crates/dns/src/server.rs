@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::forward::Transport;
 use crate::resolver::{Reply, Resolver};
@@ -59,14 +60,21 @@ impl Server {
 
     /// Serves until it is dropped.
     pub async fn run(self, resolver: Arc<Resolver>) {
+        self.run_until(resolver, CancellationToken::new()).await;
+    }
+
+    /// Serves until `stop` is cancelled, and then answers what has come so far: those who wait for upstream servers have
+    /// their answers when this returns.
+    pub async fn run_until(self, resolver: Arc<Resolver>, stop: CancellationToken) {
         let waiting = Arc::new(Semaphore::new(WAITING_MAX));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let clients = Arc::new(Clients::default());
-        let mut tasks = JoinSet::new();
+        let (mut following, mut tasks) = (JoinSet::new(), JoinSet::new());
         let host = Arc::clone(&resolver);
-        tasks.spawn(async move { host.follow_host().await });
+        following.spawn(async move { host.follow_host().await });
         for socket in self.udp {
-            tasks.spawn(serve_udp(Arc::new(socket), Arc::clone(&resolver), Arc::clone(&waiting)));
+            let socket = Arc::new(socket);
+            tasks.spawn(serve_udp(socket, Arc::clone(&resolver), Arc::clone(&waiting), stop.clone()));
         }
         for listener in self.tcp {
             tasks.spawn(serve_tcp(
@@ -74,20 +82,34 @@ impl Server {
                 Arc::clone(&resolver),
                 Arc::clone(&connections),
                 Arc::clone(&clients),
+                stop.clone(),
             ));
         }
         while tasks.join_next().await.is_some() {}
     }
 }
 
-async fn serve_udp(socket: Arc<UdpSocket>, resolver: Arc<Resolver>, waiting: Arc<Semaphore>) {
+async fn serve_udp(
+    socket: Arc<UdpSocket>,
+    resolver: Arc<Resolver>,
+    waiting: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
     let mut buffer = vec![0; usize::from(u16::MAX)];
     // Ends the tasks with the server.
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        let (length, client) = match socket.recv_from(&mut buffer).await {
+        let received = match stop.run_until_cancelled(socket.readable()).await {
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) | None => socket.try_recv_from(&mut buffer),
+        };
+        let (length, client) = match received {
             Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match stop.is_cancelled() {
+                true => break,
+                false => continue,
+            },
             Err(error) => {
                 tracing::debug!(%error, "cannot receive a request");
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
@@ -112,6 +134,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, resolver: Arc<Resolver>, waiting: Arc
         };
         send(&socket, &response, client).await;
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn send(socket: &UdpSocket, response: &[u8], client: SocketAddr) {
@@ -125,18 +148,23 @@ async fn serve_tcp(
     resolver: Arc<Resolver>,
     connections: Arc<Semaphore>,
     clients: Arc<Clients>,
+    stop: CancellationToken,
 ) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, client)) => {
+        let next = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&connections).acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((permit, listener.accept().await?))
+        };
+        let Some(next) = stop.run_until_cancelled(next).await else { break };
+        match next {
+            Ok((permit, (stream, client))) => {
                 let Some(place) = Clients::enter(&clients, client.ip()) else { continue };
-                let resolver = Arc::clone(&resolver);
+                let (resolver, stop) = (Arc::clone(&resolver), stop.clone());
                 tasks.spawn(async move {
-                    if let Err(error) = converse(stream, &resolver).await {
+                    if let Err(error) = converse(stream, &resolver, &stop).await {
                         tracing::debug!(%client, %error, "a connection ended");
                     }
                     drop((place, permit));
@@ -148,6 +176,7 @@ async fn serve_tcp(
             }
         }
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 /// How many connections each client has.
@@ -186,8 +215,8 @@ impl Drop for Place {
 }
 
 /// Answers the requests of one connection. One that waits for an upstream server does not hold up those behind it
-/// (RFC 7766): answers may come in another order.
-async fn converse(stream: TcpStream, resolver: &Arc<Resolver>) -> io::Result<()> {
+/// (RFC 7766): answers may come in another order. After `stop` no more requests are read.
+async fn converse(stream: TcpStream, resolver: &Arc<Resolver>, stop: &CancellationToken) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let mut waiting: JoinSet<Vec<u8>> = JoinSet::new();
     let mut ended = false;
@@ -217,6 +246,10 @@ async fn converse(stream: TcpStream, resolver: &Arc<Resolver>) -> io::Result<()>
                         continue;
                     }
                 }
+            }
+            () = stop.cancelled(), if !ended => {
+                ended = true;
+                continue;
             }
             Some(response) = waiting.join_next(), if !waiting.is_empty() => response.map_err(io::Error::other)?,
             else => return Ok(()),

@@ -3,6 +3,7 @@
 //! The control side makes endpoints of the cluster DNS Service of it (the controller `clusterdns`); a node writes
 //! nothing but its own object.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use client::{Client, Informer, Informers, Patch};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
+use proxy::Release;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -24,8 +26,6 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// How long a node that stops waits for its queries to go elsewhere.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
-/// In this time the proxy has written a change that everybody knows.
-const RULES_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long to wait after the server refused.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,8 +56,15 @@ pub async fn advertise(node: &Client, informers: &Informers, name: &str, address
 }
 
 /// Takes the annotation away before the node's server stops, and waits until the proxy leads queries to other nodes' servers.
-/// It does nothing where there are none, and gives up after a short time.
-pub async fn hand_over(node: &Client, informers: &Informers, name: &str) {
+/// It does nothing where there are none, and gives up after a short time. Of another program's proxy nobody knows when it
+/// has followed: it has all of that time (`release` is `None`).
+pub async fn hand_over(
+    node: &Client,
+    informers: &Informers,
+    name: &str,
+    addresses: &[SocketAddr],
+    release: Option<&Release>,
+) {
     let slices = informers.get::<EndpointSlice>();
     let mut others = false;
     slices.for_each(|slice| others |= serves(slice, |node| node != name));
@@ -80,10 +87,12 @@ pub async fn hand_over(node: &Client, informers: &Informers, name: &str) {
         while is_own_there() {
             changed.notified().await;
         }
-        // The proxy sees the same change, and nobody tells when its rules are written.
-        tokio::time::sleep(RULES_WITHIN).await;
+        match release {
+            Some(release) => release.of(BTreeSet::from_iter(addresses.iter().copied())).await,
+            None => std::future::pending().await,
+        }
     };
-    if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() {
+    if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() && release.is_some() {
         tracing::warn!("DNS stops before queries are led to other nodes");
     }
 }

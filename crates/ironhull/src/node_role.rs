@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use client::{Client, Informers, Recorder};
@@ -9,6 +10,7 @@ use clock::Clock;
 use controllers::NODE_KEY_ANNOTATION;
 use network::{Policies, PolicyConfig};
 use node::{Agent, NodeConfig, ServingTls};
+use proxy::Release;
 use runtime::engine::{Engine, EngineOptions, PodNetwork};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,6 +23,8 @@ use crate::image::open_store;
 use crate::overlay;
 use crate::pod_network::NodeNetwork;
 
+/// How long a DNS server that stops waits for the answers of other servers.
+const DNS_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// Where the proxy tells its health; upstream's.
 const PROXY_HEALTH_PORT: u16 = 10256;
 
@@ -69,8 +73,8 @@ pub async fn start(
     }
     // The proxy works until queries are led to another node's DNS.
     let handed_over = CancellationToken::new();
-    start_proxy(settings, &access, &handed_over, tasks);
-    start_dns(settings, &access, networks.own, (stop, handed_over), tasks);
+    let release = start_proxy(settings, &access, &handed_over, tasks);
+    start_dns(settings, &access, networks.own, release, (stop, handed_over), tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
         agent_config(settings, access.serving, access.key_digest),
@@ -185,14 +189,15 @@ fn start_policies(
     });
 }
 
+/// Starts the node's proxy, if it is ours; what tells when it leads nothing to an endpoint any more.
 fn start_proxy(
     settings: &NodeSettings,
     access: &NodeAccess,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
-) {
+) -> Option<Release> {
     if !settings.runs("proxy") {
-        return;
+        return None;
     }
     let mut changes = settings.addresses.subscribe();
     let networks = watch::Sender::new(settings.node_ports.of(&changes.borrow_and_update()));
@@ -215,14 +220,16 @@ fn start_proxy(
         }
         std::future::pending::<()>().await;
     };
-    let (informers, stop) = (access.informers.clone(), stop.clone());
+    let release = Release::default();
+    let (informers, stop, asked) = (access.informers.clone(), stop.clone(), release.clone());
     tasks.spawn(async move {
         tokio::select! {
-            () = proxy::run(options, &informers) => {}
+            () = proxy::run(options, &informers, &asked) => {}
             () = follow => {}
             () = stop.cancelled() => {}
         }
     });
+    Some(release)
 }
 
 /// Starts the node's DNS. When it stops, `handed_over` is cancelled.
@@ -230,6 +237,7 @@ fn start_dns(
     settings: &NodeSettings,
     access: &NodeAccess,
     network: Option<Arc<NodeNetwork>>,
+    release: Option<Release>,
     (stop, handed_over): (&CancellationToken, CancellationToken),
     tasks: &mut JoinSet<()>,
 ) {
@@ -241,6 +249,7 @@ fn start_dns(
         clock: access.clock.clone(),
         // A server's own controllers, which would lead queries elsewhere, stop with it.
         hands_over: access.key_digest.is_some(),
+        release,
         stop: stop.clone(),
     };
     let handed_over = handed_over.drop_guard();
@@ -261,6 +270,7 @@ struct NodeDns {
     recorder: Recorder,
     clock: Clock,
     hands_over: bool,
+    release: Option<Release>,
     stop: CancellationToken,
 }
 
@@ -306,9 +316,16 @@ impl NodeDns {
         let config = dns::DnsConfig::new(zone, own);
         let following = dns::follow(config, &self.informers, self.clock.clone(), Some(self.recorder.clone()));
         let Some(resolver) = self.stop.run_until_cancelled(following).await else { return Ok(()) };
+        let released = CancellationToken::new();
+        let serving = server.run_until(resolver, released.clone());
+        let late = async {
+            self.advertise(&addresses).await;
+            released.cancel();
+            tokio::time::sleep(DNS_ANSWERS_WITHIN).await;
+        };
         tokio::select! {
-            () = server.run(resolver) => {}
-            () = self.advertise(&addresses) => {}
+            () = serving => {}
+            () = late => tracing::warn!("DNS stops before upstream servers have answered"),
         }
         Ok(())
     }
@@ -319,7 +336,8 @@ impl NodeDns {
         let saying = dns_endpoints::advertise(&self.node, &self.informers, name, addresses);
         self.stop.run_until_cancelled(saying).await;
         if self.hands_over && !addresses.is_empty() {
-            dns_endpoints::hand_over(&self.node, &self.informers, name).await;
+            let release = self.release.as_ref();
+            dns_endpoints::hand_over(&self.node, &self.informers, name, addresses, release).await;
         }
     }
 }

@@ -16,7 +16,8 @@
 //! endpoints, not for each service: it looks the endpoint up in one map by (address, port, random number below the
 //! count). Only services with session affinity have chains of their own.
 //!
-//! `health` answers balancers and probes over HTTP.
+//! `health` answers balancers and probes over HTTP. [`Release`] tells an endpoint of this node that wants to stop when it
+//! may.
 //!
 //! Localhost node ports need the kernel setting `net.ipv4.conf.all.route_localnet`, which the pod network sets.
 
@@ -25,8 +26,10 @@ mod endpoints;
 mod health;
 mod plan;
 mod proxier;
+mod release;
 mod rules;
 mod wiring;
 
 pub use proxier::{Proxier, ProxyConfig, ServiceKey, reset};
+pub use release::Release;
 pub use wiring::run;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hostnet::elements::{Delta, Elements};
@@ -200,6 +201,13 @@ impl Proxier {
     /// Notes that the kernel's rules may not be what was written: the next [`Proxier::sync`] writes all anew.
     pub fn invalidate(&mut self) {
         self.rebuild = true;
+    }
+
+    /// Whether what the kernel has since the last [`Proxier::sync`] leads to one of these endpoints.
+    pub(crate) fn leads_to(&self, endpoints: &BTreeSet<SocketAddr>) -> bool {
+        let served = self.services.values().filter(|entry| entry.service.is_some());
+        let mut targets = served.flat_map(|entry| entry.memory.positions.values()).flatten();
+        targets.any(|target| endpoints.contains(&SocketAddr::new(target.address, target.port)))
     }
 
     /// The tables that it keeps, each family and name in nft's words.

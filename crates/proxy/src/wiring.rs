@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::health::{self, Checks, Health, Serving};
 use crate::proxier::{Proxier, ProxyConfig, ServiceKey};
+use crate::release::Release;
 
 /// How long to wait after a transaction failed; doubled for each further failure, up to the last value.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -47,8 +48,8 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
 
 /// Runs a proxy until it is dropped. Nothing is written before all services and endpoints are known, so that a
 /// restart does not take rules away; changes that come while a transaction runs make up the next one. When another
-/// program touches the tables, they are written afresh.
-pub async fn run(config: ProxyConfig, informers: &Informers) {
+/// program touches the tables, they are written afresh. `release` gets its answers from it.
+pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) {
     let mailbox = Arc::new(Mailbox::default());
     let health = Arc::new(Health::new(informers.client().clock().clone()));
     health.queued();
@@ -74,7 +75,9 @@ pub async fn run(config: ProxyConfig, informers: &Informers) {
         }
         retry_after = RETRY_AFTER;
         health.written();
+        release.answer(|endpoints| proxier.leads_to(endpoints));
         tokio::select! {
+            () = release.asked() => {}
             () = mailbox.changed.notified() => {}
             Ok(()) = node_ports.changed() => proxier.node_ports_changed(&node_ports.borrow_and_update()),
             () = tokio::time::sleep(RETRY_AFTER_MAX), if checks.should_retry() => {}
@@ -152,6 +155,8 @@ fn deliver(inbox: Inbox, proxier: &mut Proxier, health: &Health) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use client::testing::MemoryServer;
     use clock::Clock;
     use hostnet::{NetNs, nft};
@@ -195,7 +200,9 @@ mod tests {
             server.put(&slice);
             let informers = Informers::new(server.client());
             let config = ProxyConfig { table: "wired".to_owned(), ..ProxyConfig::new("here", Vec::new()) };
-            let proxy = tokio::spawn(async move { run(config, &informers).await });
+            let release = Release::default();
+            let asked = release.clone();
+            let proxy = tokio::spawn(async move { run(config, &informers, &asked).await });
             appears("endpoints_tcp", "10.43.0.5 . 80 . 0 : 10.42.0.9 . 8080").await;
             server.put(&service(81));
             appears("endpoints_tcp", "10.43.0.5 . 81 . 0 : 10.42.0.9 . 8080").await;
@@ -207,6 +214,21 @@ mod tests {
                 assert!(status.success());
                 appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
             }
+            // Who serves hears when nothing leads to him any more; a stranger hears it at once.
+            let limit = Duration::from_secs(20);
+            let endpoint = |text: &str| BTreeSet::from([text.parse().unwrap()]);
+            tokio::time::timeout(limit, release.of(endpoint("10.42.0.9:9999"))).await.unwrap();
+            let mut released = Box::pin(release.of(endpoint("10.42.0.9:8080")));
+            assert!(futures::poll!(&mut released).is_pending());
+            server.put(&service(83));
+            appears("services", "10.43.0.5 . tcp . 83 : goto service_tcp_1").await;
+            assert!(futures::poll!(&mut released).is_pending());
+            let mut gone = slice.clone();
+            gone.endpoints = None;
+            server.put(&gone);
+            tokio::time::timeout(limit, released).await.unwrap();
+            let rules = nft::output(&["list", "table", "ip", "wired"]).await.unwrap();
+            assert!(!rules.contains("10.42.0.9"), "{rules}");
             proxy.abort();
         };
         NetNs::create().unwrap().block_on(run_all).unwrap();

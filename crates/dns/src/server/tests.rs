@@ -249,6 +249,53 @@ async fn one_client_cannot_take_all_connections() {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_answers_what_it_was_asked() {
+    // An upstream server that tells when it was asked, and answers when it may.
+    let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    let upstream_tcp = TcpListener::bind(address).await.unwrap();
+    let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let own = server.addresses().unwrap()[0];
+    let config =
+        DnsConfig { zone: Zone::new("cluster.local", Vec::new()).unwrap(), forward: config(vec![address]) };
+    let resolver = Arc::new(Resolver::over(config, &Index::new(), Clock::system()));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(server.run_until(resolver, stop.clone()));
+    let (client, idle) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), TcpStream::connect(own).await.unwrap());
+    let mut stream = TcpStream::connect(own).await.unwrap();
+    client.connect(own).await.unwrap();
+    client.send(&request("one.example.").to_vec().unwrap()).await.unwrap();
+    let by_tcp = request("two.example.").to_vec().unwrap();
+    stream.write_all(&[&(by_tcp.len() as u16).to_be_bytes(), &by_tcp[..]].concat()).await.unwrap();
+    // Each is passed on as it came.
+    let limit = Duration::from_secs(30);
+    let mut buffer = [0; 512];
+    let (length, from) = timeout(limit, upstream.recv_from(&mut buffer)).await.expect("asked").unwrap();
+    let (mut far, _) = timeout(limit, upstream_tcp.accept()).await.expect("asked by TCP").unwrap();
+    let by_tcp = timeout(limit, read_request(&mut far)).await.expect("asked by TCP").unwrap();
+    stop.cancel();
+    let response = |request: &[u8]| {
+        let mut message = Message::from_vec(request).unwrap();
+        message.metadata.message_type = MessageType::Response;
+        message.to_vec().unwrap()
+    };
+    upstream.send_to(&response(&buffer[..length]), from).await.unwrap();
+    let by_tcp = response(&by_tcp);
+    far.write_all(&[&(by_tcp.len() as u16).to_be_bytes(), &by_tcp[..]].concat()).await.unwrap();
+    let mut buffer = [0; 512];
+    let length =
+        timeout(Duration::from_secs(30), client.recv(&mut buffer)).await.expect("an answer").unwrap();
+    assert_eq!(Message::from_vec(&buffer[..length]).unwrap().metadata.response_code, ResponseCode::NoError);
+    // The connection ends after its answer, and that of a client that says nothing at once.
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.expect("the end").unwrap();
+    assert!(Message::from_vec(&answer[2..]).is_ok());
+    timeout(Duration::from_secs(30), running).await.expect("the server has ended").unwrap();
+    drop(idle);
+}
+
+#[tokio::test]
 async fn a_loop_through_an_upstream_server_ends() {
     let server = Server::bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
     let own = server.addresses().unwrap();
