@@ -34,6 +34,8 @@ pub(crate) struct Own {
     pub(crate) addresses: Vec<IpAddr>,
     /// The subnets of its pods.
     pub(crate) subnets: Vec<IpNet>,
+    /// Those of all pods.
+    pub(crate) cluster_subnets: Vec<IpNet>,
     /// The hardware address of its VXLAN device.
     pub(crate) mac: Mac,
     /// The MTU of its pods' links.
@@ -110,6 +112,27 @@ fn add_ways_to_nodes(own: &Own, reachable: &[&Peer], gatewayed: bool, plan: &mut
     }
 }
 
+/// What ends the pods' networks: an address that is no node's must not leave by the host's default route. The routes to
+/// nodes' subnets are longer.
+fn add_ends(own: &Own, plan: &mut Plan) {
+    // A subnet that is all of its network has an end of its own, or is another node's.
+    let is_routed = |network: &IpNet| {
+        let routed = plan
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Route { destination, .. } if destination == network));
+        routed || own.subnets.contains(network)
+    };
+    let wider: Vec<IpNet> =
+        own.cluster_subnets.iter().copied().filter(|network| !is_routed(network)).collect();
+    plan.items.extend(wider.into_iter().map(|network| Item::Route {
+        table: MAIN_TABLE,
+        destination: network,
+        gateway: None,
+        exit: Exit::Nowhere,
+    }));
+}
+
 /// The addresses of a backend's device: those of the node as its pods' gateway.
 fn device_addresses(own: &Own) -> Vec<IpAddr> {
     own.subnets.iter().map(|subnet| gateway(*subnet)).collect()
@@ -175,6 +198,7 @@ impl Backend for Vxlan {
             reachable.push(peer);
         }
         add_ways_to_nodes(own, &reachable, true, &mut plan);
+        add_ends(own, &mut plan);
         plan
     }
 }
@@ -223,6 +247,7 @@ impl Backend for HostGw {
                 plan.nodes.insert(address);
             }
         }
+        add_ends(own, &mut plan);
         plan
     }
 }
@@ -280,6 +305,7 @@ impl Backend for Udp {
             peers: tunnel_peers,
         });
         add_ways_to_nodes(own, &reachable, false, &mut plan);
+        add_ends(own, &mut plan);
         plan
     }
 }

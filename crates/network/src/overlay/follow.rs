@@ -247,6 +247,7 @@ impl Overlay {
         Ok(Own {
             addresses: self.node_ips.clone(),
             subnets,
+            cluster_subnets: self.network.config().cluster_subnets.clone(),
             mac: Mac::of_node(&config.node_name),
             mtu,
             links: links.into_iter().map(|(_, net)| net).filter(is_link).collect(),

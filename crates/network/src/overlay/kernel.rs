@@ -13,7 +13,7 @@ use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Error, IpVersion, LinkVxlan};
@@ -27,6 +27,9 @@ type Result<T> = std::result::Result<T, LinkError>;
 
 /// Before the kernel's rule for the main table (32766), so that it is asked first.
 const RULE_PRIORITY: u32 = 7373;
+
+/// The metric of the routes that end the pods' networks: whoever has a route of his own to such a network comes first.
+const END_METRIC: u32 = 1_000_000;
 
 /// A device of ours as it is.
 struct Seen {
@@ -215,15 +218,21 @@ fn found_route(route: &RouteMessage, device: Option<u32>) -> Option<Found> {
         return None;
     }
     let (mut table, mut destination, mut gateway) = (u32::from(header.table), None, None);
+    let mut metric = 0;
     for attribute in &route.attributes {
         match attribute {
             RouteAttribute::Table(id) => table = *id,
             RouteAttribute::Destination(address) => destination = ip(address),
             RouteAttribute::Gateway(address) => gateway = ip(address),
+            RouteAttribute::Priority(number) => metric = *number,
             _ => {}
         }
     }
     let destination = IpNet::new(destination?, header.destination_prefix_length).ok()?;
+    if header.kind == RouteType::Unreachable {
+        let item = Item::Route { table, destination, gateway: None, exit: Exit::Nowhere };
+        return Some(Found { item, genuine: metric == END_METRIC });
+    }
     let on_device = device.is_some() && output_link(route) == device;
     let is_onlink = header.flags.contains(RouteFlags::Onlink);
     let dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);
@@ -329,8 +338,11 @@ async fn change(
             handle.neighbours().del(std::mem::take(request.message_mut())).execute().await
         }
         Item::Route { table, destination, gateway, exit } => {
-            let message =
-                route(*table, *destination, *gateway, (*exit == Exit::Device).then_some(index), put);
+            let message = match exit {
+                Exit::Nowhere => end(*table, *destination),
+                Exit::Device => route(*table, *destination, *gateway, Some(index), put),
+                Exit::Uplink => route(*table, *destination, *gateway, None, put),
+            };
             match put {
                 true => handle.route().add(message).replace().execute().await,
                 false => handle.route().del(message).execute().await,
@@ -348,13 +360,8 @@ async fn change(
     }
 }
 
-fn route(
-    table: u32,
-    destination: IpNet,
-    gateway: Option<IpAddr>,
-    link: Option<u32>,
-    put: bool,
-) -> RouteMessage {
+/// A route of ours in a table.
+fn in_table(table: u32, destination: IpNet) -> RouteMessage {
     let mut route = route_to(destination);
     route.header.protocol = RouteProtocol::Other(PROTOCOL);
     match u8::try_from(table) {
@@ -364,6 +371,25 @@ fn route(
             route.attributes.push(RouteAttribute::Table(table));
         }
     }
+    route
+}
+
+/// The route that leads nowhere.
+fn end(table: u32, destination: IpNet) -> RouteMessage {
+    let mut route = in_table(table, destination);
+    route.header.kind = RouteType::Unreachable;
+    route.attributes.push(RouteAttribute::Priority(END_METRIC));
+    route
+}
+
+fn route(
+    table: u32,
+    destination: IpNet,
+    gateway: Option<IpAddr>,
+    link: Option<u32>,
+    put: bool,
+) -> RouteMessage {
+    let mut route = in_table(table, destination);
     if !put {
         // Whichever way it leads.
         route.header.scope = RouteScope::NoWhere;

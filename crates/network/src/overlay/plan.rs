@@ -51,6 +51,8 @@ pub(crate) enum Exit {
     Device,
     /// Whichever link reaches the gateway.
     Uplink,
+    /// Nowhere: the sender is told that the destination is unreachable. Routes of others to it come first.
+    Nowhere,
 }
 
 /// One entry of the kernel's tables. The order is that in which entries are made: a route comes after what it needs.
@@ -117,6 +119,9 @@ impl fmt::Display for Item {
             Item::Neighbour { address, mac } => write!(f, "the neighbour {address} at {mac}"),
             Item::Route { destination, gateway: Some(gateway), .. } => {
                 write!(f, "the route to {destination} by {gateway}")
+            }
+            Item::Route { destination, exit: Exit::Nowhere, .. } => {
+                write!(f, "the unreachable route to {destination}")
             }
             Item::Route { destination, .. } => write!(f, "the route to {destination}"),
             Item::Rule { source, table } => write!(f, "the rule for {source} with table {table}"),

@@ -16,6 +16,7 @@ fn own(addresses: &[&str]) -> Own {
     Own {
         addresses: addresses.iter().map(|text| ip(text)).collect(),
         subnets: vec![net("10.42.0.0/24"), net("fd42::/64")],
+        cluster_subnets: vec![net("10.42.0.0/16"), net("fd42::/48")],
         mac: mac(1),
         mtu: 1450,
         links: vec![net("192.0.2.1/24"), net("fd99::1/64")],
@@ -45,7 +46,9 @@ fn vxlan_has_an_entry_of_each_sort_for_each_peer() {
             "the forwarding entry 06:00:00:00:00:02 to 192.0.2.2",
             "the neighbour 10.42.2.1 at 06:00:00:00:00:02",
             "the neighbour fd42:0:0:2::1 at 06:00:00:00:00:02",
+            "the unreachable route to 10.42.0.0/16",
             "the route to 10.42.2.0/24 by 10.42.2.1",
+            "the unreachable route to fd42::/48",
             "the route to fd42:0:0:2::/64 by fd42:0:0:2::1",
             "the route to 192.0.2.2/32 by 10.42.2.1",
             "the route to fd99::2/128 by fd42:0:0:2::1",
@@ -86,7 +89,7 @@ fn peers_that_do_not_fit_are_told_and_the_others_served() {
     );
     assert_eq!(plan.pending, [net("10.42.7.0/24"), net("fd42:0:0:7::/64")].into());
     assert_eq!(texts(&plan)[0], "the forwarding entry 06:00:00:00:00:02 to 192.0.2.2");
-    assert_eq!(plan.items.len(), 9, "one peer and the rules: {:?}", texts(&plan));
+    assert_eq!(plan.items.len(), 11, "one peer, the ends and the rules: {:?}", texts(&plan));
 }
 
 #[test]
@@ -97,7 +100,9 @@ fn host_gw_wants_peers_on_a_link() {
     assert_eq!(
         texts(&plan),
         [
+            "the unreachable route to 10.42.0.0/16",
             "the route to 10.42.2.0/24 by 192.0.2.2",
+            "the unreachable route to fd42::/48",
             "the route to fd42:0:0:2::/64 by fd99::2",
             "the route to fd42:0:0:3::/64 by fd99::3",
         ]
@@ -108,4 +113,22 @@ fn host_gw_wants_peers_on_a_link() {
         "{:?}",
         plan.problems
     );
+}
+
+#[test]
+fn networks_of_pods_end_where_nothing_leads_on() {
+    let ends = |backend, own: &Own, peers: &[Peer]| -> Vec<String> {
+        texts(&of(backend).plan(own, peers)).into_iter().filter(|text| text.contains("unreachable")).collect()
+    };
+    let mut own = own(&["192.0.2.1", "fd99::1"]);
+    let both = ["the unreachable route to 10.42.0.0/16", "the unreachable route to fd42::/48"];
+    for backend in [BackendType::Vxlan, BackendType::HostGw, BackendType::Udp] {
+        assert_eq!(ends(backend, &own, &[]), both);
+    }
+    assert_eq!(ends(BackendType::None, &own, &[]), [""; 0], "somebody else knows the ways");
+    // One node has all of a network.
+    own.cluster_subnets[0] = net("10.42.0.0/24");
+    assert_eq!(ends(BackendType::Vxlan, &own, &[]), both[1..]);
+    own.cluster_subnets[0] = net("10.42.2.0/24");
+    assert_eq!(ends(BackendType::Vxlan, &own, &[peer(2)]), both[1..]);
 }

@@ -85,6 +85,7 @@ fn what_somebody_deletes_comes_back() {
             "rule del priority 7373",
             "neigh flush dev DEVICE nud permanent",
             "route flush table 7373",
+            "route del unreachable 10.42.0.0/16 metric 1000000",
             "link set DEVICE down",
             "link del DEVICE",
             "link set DEVICE mtu 1300",

@@ -43,8 +43,8 @@ impl Capture {
     }
 }
 
-/// The parts of an IPv4 packet that the tests look at.
-struct Ipv4<'p> {
+/// The parts of an IP packet that the tests look at.
+struct Ip<'p> {
     source: IpAddr,
     destination: IpAddr,
     protocol: u8,
@@ -52,25 +52,36 @@ struct Ipv4<'p> {
     payload: &'p [u8],
 }
 
-fn ipv4(packet: &[u8]) -> Option<Ipv4<'_>> {
-    let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
-    (packet.len() >= 20 && packet[0] >> 4 == 4).then(|| Ipv4 {
-        source: address(12),
-        destination: address(16),
-        protocol: packet[9],
-        is_fragment: u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0,
-        payload: &packet[usize::from(packet[0] & 15) * 4..],
-    })
+fn ip_packet(packet: &[u8]) -> Option<Ip<'_>> {
+    let v4 = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
+    let v6 = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).unwrap());
+    match packet.first()? >> 4 {
+        4 if packet.len() >= 20 => Some(Ip {
+            source: v4(12),
+            destination: v4(16),
+            protocol: packet[9],
+            is_fragment: u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0,
+            payload: &packet[usize::from(packet[0] & 15) * 4..],
+        }),
+        6 if packet.len() >= 40 => Some(Ip {
+            source: v6(8),
+            destination: v6(24),
+            protocol: packet[6],
+            is_fragment: packet[6] == 44,
+            payload: &packet[40..],
+        }),
+        _ => None,
+    }
 }
 
-/// Destination, source and content of an Ethernet frame that carries IPv4.
+/// Destination, source and content of an Ethernet frame that carries IP.
 fn ethernet(frame: &[u8]) -> Option<(Mac, Mac, &[u8])> {
-    let is_ipv4 = frame.get(12..14)? == [8, 0];
-    is_ipv4.then_some((Mac::from_bytes(&frame[..6])?, Mac::from_bytes(&frame[6..12])?, &frame[14..]))
+    let is_ip = matches!(frame.get(12..14)?, [8, 0] | [0x86, 0xdd]);
+    is_ip.then_some((Mac::from_bytes(&frame[..6])?, Mac::from_bytes(&frame[6..12])?, &frame[14..]))
 }
 
 /// The content of a UDP datagram to `port`.
-fn datagram<'p>(packet: &Ipv4<'p>, port: u16) -> Option<&'p [u8]> {
+fn datagram<'p>(packet: &Ip<'p>, port: u16) -> Option<&'p [u8]> {
     let to_port = packet.protocol == 17 && packet.payload.get(2..4)? == port.to_be_bytes();
     to_port.then(|| &packet.payload[8..])
 }
@@ -84,10 +95,16 @@ struct OnWire {
     frame_length: usize,
 }
 
-/// The packet from pod 1 to pod 2, unwrapped as the backend's wrapping is specified.
-fn unwrap(backend: BackendType, frame: &[u8]) -> Option<OnWire> {
+/// The packet from pod 1 to pod 2, unwrapped as the backend's wrapping is specified. `over` and `pods` are the ends of the
+/// outer and the inner packet.
+fn unwrap(
+    backend: BackendType,
+    frame: &[u8],
+    over: (IpAddr, IpAddr),
+    pods: (IpAddr, IpAddr),
+) -> Option<OnWire> {
     let (destination, source, packet) = ethernet(frame)?;
-    let outer = ipv4(packet)?;
+    let outer = ip_packet(packet)?;
     let (inner, inner_macs) = match backend {
         BackendType::HostGw => (packet, None),
         BackendType::Udp => (datagram(&outer, 8285)?, None),
@@ -99,13 +116,14 @@ fn unwrap(backend: BackendType, frame: &[u8]) -> Option<OnWire> {
             (packet, Some((destination, source)))
         }
     };
-    let pods = ipv4(inner)?;
-    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-    if backend != BackendType::HostGw {
-        assert_eq!((outer.source, outer.destination), (ip("192.0.2.1"), ip("192.0.2.2")));
+    let inner = ip_packet(inner)?;
+    if (inner.source, inner.destination) != pods {
+        return None;
     }
-    let is_ours = (pods.source, pods.destination) == (ip("10.42.1.2"), ip("10.42.2.2"));
-    is_ours.then_some(OnWire { macs: (destination, source), inner_macs, frame_length: frame.len() })
+    if backend != BackendType::HostGw {
+        assert_eq!((outer.source, outer.destination), over);
+    }
+    Some(OnWire { macs: (destination, source), inner_macs, frame_length: frame.len() })
 }
 
 fn mac_of(node: &super::env::TestNode, device: &str) -> Mac {
@@ -116,34 +134,105 @@ fn mac_of(node: &super::env::TestNode, device: &str) -> Mac {
 /// Sends a datagram of one size from a pod.
 fn send(pod: &NetNs, to: IpAddr, payload: usize) -> std::io::Result<usize> {
     let work = || async move {
-        let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+        let any = if to.is_ipv4() { "0.0.0.0" } else { "::" };
+        let socket = UdpSocket::bind((any, 0))?;
         socket.send_to(&vec![7; payload], SocketAddr::new(to, 9))
     };
     pod.block_on(work).unwrap()
 }
 
 #[test]
-fn each_backend_wraps_packets_as_it_says() {
-    for (backend, mtu) in [(BackendType::Vxlan, 1450), (BackendType::Udp, 1472), (BackendType::HostGw, 1500)]
-    {
-        let cluster = Cluster::new(backend, 2);
+fn each_backend_wraps_packets_of_both_families_as_it_says() {
+    for (backend, over_ipv6, mtu) in [
+        (BackendType::Vxlan, false, 1450),
+        (BackendType::Vxlan, true, 1430),
+        (BackendType::Udp, false, 1472),
+        (BackendType::Udp, true, 1452),
+        (BackendType::HostGw, false, 1500),
+    ] {
+        let cluster = Cluster::over(backend, 2, over_ipv6);
         let [one, two] = &cluster.nodes[..] else { panic!("two nodes") };
-        cluster.seen(0, 1, true);
         let link = format!("mtu {mtu} ");
-        eventually("the pod's MTU", || {
-            let text = output(&one.pods[0], "ip", "link show eth0");
-            if text.contains(&link) { Ok(()) } else { Err(text) }
-        });
-        let capture = Capture::open(&cluster.underlay);
-        // The largest packet that a pod may send fills the wire's MTU to the last byte.
-        send(&one.pods[0], two.pod_ip(true), mtu - 28).unwrap();
-        let found = capture.find(&backend.to_string(), |frame| unwrap(backend, frame));
-        assert_eq!(found.frame_length, 14 + 1500, "{backend}");
-        assert_eq!(found.macs, (mac_of(two, "up0"), mac_of(one, "up0")), "{backend}");
-        let inner =
-            (backend == BackendType::Vxlan).then(|| (mac_of(two, "ih-vxlan"), mac_of(one, "ih-vxlan")));
-        assert_eq!(found.inner_macs, inner, "{backend}");
+        let nodes = if over_ipv6 { ["fd99::1", "fd99::2"] } else { ["192.0.2.1", "192.0.2.2"] };
+        let [from, to] = nodes.map(|address| address.parse::<IpAddr>().unwrap());
+        for (ipv4, headers) in [(true, 28), (false, 48)] {
+            cluster.seen(0, 1, ipv4);
+            eventually("the pod's MTU", || {
+                let text = output(&one.pods[0], "ip", "link show eth0");
+                if text.contains(&link) { Ok(()) } else { Err(text) }
+            });
+            let capture = Capture::open(&cluster.underlay);
+            let pods = (one.pod_ip(ipv4), two.pod_ip(ipv4));
+            // The largest packet that a pod may send fills the wire's MTU to the last byte.
+            send(&one.pods[0], pods.1, mtu - headers).unwrap();
+            let what = format!("{backend} over IPv6 {over_ipv6}, pods of IPv4 {ipv4}");
+            // What came before is smaller: the test's own question whether the way stands.
+            let found = capture.find(&what, |frame| {
+                unwrap(backend, frame, (from, to), pods).filter(|found| found.frame_length >= 14 + 1500)
+            });
+            assert_eq!(found.frame_length, 14 + 1500, "{what}");
+            assert_eq!(found.macs, (mac_of(two, "up0"), mac_of(one, "up0")), "{what}");
+            let inner =
+                (backend == BackendType::Vxlan).then(|| (mac_of(two, "ih-vxlan"), mac_of(one, "ih-vxlan")));
+            assert_eq!(found.inner_macs, inner, "{what}");
+        }
     }
+}
+
+#[test]
+fn addresses_that_no_node_has_do_not_leave_the_host() {
+    let strangers = ["10.42.200.9", "fd42:0:0:200::9"].map(|address| address.parse::<IpAddr>().unwrap());
+    let cluster = Cluster::new(BackendType::Vxlan, 2);
+    let [one, two] = &cluster.nodes[..] else { panic!("two nodes") };
+    // Two limits share one account, and together let nothing through to a sender that asks again every second.
+    let no_second_limit = || async { std::fs::write("/proc/sys/net/ipv4/icmp_ratemask", "0") };
+    one.host.block_on(no_second_limit).unwrap().unwrap();
+    let routes = |host: &NetNs| ["route show", "-6 route show"].map(|what| output(host, "ip", what)).concat();
+    let ends = ["unreachable 10.42.0.0/16", "unreachable fd42::/48"];
+    for backend in [BackendType::Vxlan, BackendType::HostGw, BackendType::Udp] {
+        cluster.backend.send_replace(backend);
+        cluster.seen(0, 1, true);
+        for node in [one, two] {
+            eventually("the ends of the pods' networks", || {
+                let text = routes(&node.host);
+                if ends.iter().all(|end| text.contains(end)) { Ok(()) } else { Err(text) }
+            });
+        }
+        let capture = Capture::open(&cluster.underlay);
+        for (place, address) in [&one.pods[0], &one.host].into_iter().flat_map(|p| strangers.map(|a| (p, a)))
+        {
+            // The kernel tells it to one sender once a second at most; IPv6 has another word for it.
+            let refused = [std::io::ErrorKind::HostUnreachable, std::io::ErrorKind::NetworkUnreachable];
+            eventually(&format!("{backend}: {address} is unreachable"), || {
+                let ask = || async move { hostnet::testing::ask_tcp(SocketAddr::new(address, 80)).await };
+                match place.block_on(ask).unwrap() {
+                    Err(error) if refused.contains(&error.kind()) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            });
+        }
+        // What was sent later has passed; nothing was sent to the strangers, wrapped or not.
+        send(&one.pods[0], two.pod_ip(true), 1000).unwrap();
+        let addresses = strangers.map(|address| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        });
+        capture.find("the last packet", |frame| {
+            let leaks = addresses.iter().any(|wanted| frame.windows(wanted.len()).any(|part| part == wanted));
+            assert!(!leaks, "{backend}: {frame:?}");
+            (frame.len() > 1000).then_some(())
+        });
+    }
+    // A route that somebody else has to the network comes first.
+    hostnet::testing::ip(&one.host, "route add 10.42.0.0/16 via 192.0.2.254");
+    assert!(output(&one.host, "ip", "route get 10.42.200.9").contains("via 192.0.2.254"));
+    hostnet::testing::ip(&one.host, "route del 10.42.0.0/16 via 192.0.2.254");
+    // Where somebody else routes between nodes, nothing ends here.
+    cluster.backend.send_replace(BackendType::None);
+    eventually("no ends", || {
+        let text = routes(&one.host);
+        if ends.iter().any(|end| text.contains(end)) { Err(text) } else { Ok(()) }
+    });
 }
 
 #[test]
@@ -158,7 +247,7 @@ fn a_stream_of_full_segments_is_not_fragmented() {
         let mut frames = 0;
         let fragment = capture.next(|frame| {
             frames += 1;
-            let packet = ipv4(ethernet(frame)?.2)?;
+            let packet = ip_packet(ethernet(frame)?.2)?;
             // Neither pieces, nor complaints about packets that were too large.
             let too_large = packet.protocol == 1 && packet.payload.first() == Some(&3);
             (packet.is_fragment || too_large).then(|| format!("{} to {}", packet.source, packet.destination))
@@ -189,7 +278,7 @@ fn packets_of_strangers_do_not_come_in() {
     // A packet of a peer that was sent later has come; the stranger's has not.
     cluster.seen(0, 1, true);
     let forged = capture.next(|frame| {
-        let packet = ipv4(ethernet(frame)?.2)?;
+        let packet = ip_packet(ethernet(frame)?.2)?;
         (packet.protocol == 17 && packet.payload[..2] == [0, 7]).then_some(())
     });
     assert_eq!(forged, None);
