@@ -62,3 +62,51 @@ fn matters(message: &RouteNetlinkMessage) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hostnet::NetNs;
+    use hostnet::testing::ip;
+    use rtnetlink::packet_route::route::RouteMessage;
+
+    use super::*;
+
+    #[test]
+    fn addresses_and_default_routes_are_told() {
+        let namespace = NetNs::create().unwrap();
+        ip(&namespace, "link set lo up");
+        let work = || async {
+            let changed = Arc::new(Notify::new());
+            let watching = tokio::spawn(watch_addresses(Arc::clone(&changed)));
+            let told = |what: &'static str| {
+                let changed = Arc::clone(&changed);
+                async move {
+                    let told = tokio::time::timeout(Duration::from_secs(20), changed.notified()).await;
+                    assert!(told.is_ok(), "{what} is not told");
+                }
+            };
+            // From here on it listens.
+            told("the begin").await;
+            for change in [
+                "addr add 192.0.2.7/32 dev lo",
+                "route add default dev lo",
+                "route del default dev lo",
+                "addr del 192.0.2.7/32 dev lo",
+            ] {
+                ip(&namespace, change);
+                told(change).await;
+            }
+            watching.abort();
+        };
+        namespace.block_on(work).unwrap();
+    }
+
+    #[test]
+    fn routes_to_pods_are_no_matter() {
+        let mut route = RouteMessage::default();
+        assert!(matters(&RouteNetlinkMessage::DelRoute(route.clone())));
+        route.header.destination_prefix_length = 32;
+        assert!(!matters(&RouteNetlinkMessage::NewRoute(route.clone())));
+        assert!(!matters(&RouteNetlinkMessage::NewRule(Default::default())));
+    }
+}
