@@ -101,7 +101,11 @@ async fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> Result<Action,
     match context.maps.create(&PostParams::default(), &copy).await {
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             let patch = Patch::Merge(serde_json::json!({"data": copy.data}));
-            context.maps.patch(&copy.name_any(), &PatchParams::default(), &patch).await?;
+            match context.maps.patch(&copy.name_any(), &PatchParams::default(), &patch).await {
+                // It was collected meanwhile, after its owner.
+                Err(kube::Error::Api(status)) if status.reason == "NotFound" => {}
+                result => drop(result?),
+            }
         }
         result => drop(result?),
     }
