@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use tokio::sync::Notify;
+
+use crate::notifications;
 
 const GROUPS: [MulticastGroup; 4] = [
     MulticastGroup::Ipv4Ifaddr,
@@ -22,34 +22,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// host's network namespace.
 pub async fn watch_addresses(changed: Arc<Notify>) {
     loop {
-        if let Err(error) = listen(&changed).await {
+        if let Err(error) = notifications::listen(&GROUPS, &changed, matters).await {
             tracing::warn!(%error, "cannot listen to the kernel's notifications of addresses");
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }
-}
-
-async fn listen(changed: &Notify) -> std::io::Result<()> {
-    let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&GROUPS)?;
-    let listen = async {
-        // What was changed before may have been missed.
-        changed.notify_one();
-        while let Some((message, _)) = messages.next().await {
-            let matters = match &message.payload {
-                NetlinkPayload::InnerMessage(message) => matters(message),
-                // The kernel had more to tell than we took.
-                _ => true,
-            };
-            if matters {
-                changed.notify_one();
-            }
-        }
-    };
-    tokio::select! {
-        () = connection => {}
-        () = listen => {}
-    }
-    Ok(())
 }
 
 fn matters(message: &RouteNetlinkMessage) -> bool {

@@ -34,6 +34,7 @@ mod ipam;
 mod link;
 mod local;
 mod lock;
+mod notifications;
 pub mod overlay;
 mod policy;
 mod preflight;

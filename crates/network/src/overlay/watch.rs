@@ -6,11 +6,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures::StreamExt;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
@@ -20,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::plan::PROTOCOL;
 use crate::local::POD_LINK_PREFIX;
+use crate::notifications;
 
 const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Link,
@@ -46,26 +45,7 @@ pub(super) struct Interest {
 /// Tells `changed` of every notification that matters, until the connection ends; the caller opens another one, and
 /// takes for granted that it missed something.
 pub(super) async fn watch(interest: Arc<Mutex<Interest>>, changed: Arc<Notify>) -> std::io::Result<()> {
-    let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&GROUPS)?;
-    let listen = async {
-        // From here on nothing is missed; what was changed before may have been.
-        changed.notify_one();
-        while let Some((message, _)) = messages.next().await {
-            let matters = match &message.payload {
-                NetlinkPayload::InnerMessage(message) => matters(message, &interest.lock()),
-                // The kernel had more to tell than we took.
-                _ => true,
-            };
-            if matters {
-                changed.notify_one();
-            }
-        }
-    };
-    tokio::select! {
-        () = connection => {}
-        () = listen => {}
-    }
-    Ok(())
+    notifications::listen(&GROUPS, &changed, |message| matters(message, &interest.lock())).await
 }
 
 fn matters(message: &RouteNetlinkMessage, interest: &Interest) -> bool {
