@@ -1,7 +1,7 @@
 //! Network policy over informers, with real links: pods are namespaces on a node's pod network.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use client::testing::MemoryServer;
 use clock::Clock;
@@ -242,7 +242,7 @@ fn egress_is_enforced_behind_services_and_blocks() {
     drop(world);
 }
 
-/// Sends datagrams from `pod` while it gets its link, and answers how many of those that left came through.
+/// Sends datagrams from a new pod while it gets its link and a while longer, and answers how many came through.
 async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, port: u16) -> usize {
     let received = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&received);
@@ -263,16 +263,23 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
     node.put_pod("x", name);
     let netns = NetNs::create().unwrap();
     let target = SocketAddr::new(to.addresses[0], port);
+    let connected = Arc::new(AtomicBool::new(false));
+    let stands = Arc::clone(&connected);
     let sender = netns.run(move || async move {
         let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
-        let mut sent = 0;
-        while sent < 300 {
+        let mut left = 300;
+        while left > 0 {
             // There is no way out until the link stands.
-            sent += usize::from(socket.send_to(b"?", target).await.is_ok());
+            let is_sent = socket.send_to(b"?", target).await.is_ok();
+            left -= usize::from(is_sent && stands.load(Ordering::SeqCst));
             tokio::task::yield_now().await;
         }
     });
-    let (sent, _) = tokio::join!(sender, running.connect("x", name, &netns, &[]));
+    let connect = async {
+        running.connect("x", name, &netns, &[]).await;
+        connected.store(true, Ordering::SeqCst);
+    };
+    let (sent, ()) = tokio::join!(sender, connect);
     sent.unwrap();
     // What was sent last has arrived once an answer to something later has.
     let probe = to.at(80);
