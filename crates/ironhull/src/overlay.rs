@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use client::{Informers, Selection};
-use k8s_openapi::api::core::v1::ConfigMap;
+use client::{EventType, Informers, Recorder, Selection};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use network::Obstacle;
 use network::overlay::{self, BackendType, OverlayConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -43,6 +44,9 @@ pub fn start(
     let backend = follow_backend(settings.cluster.backend, &access.informers);
     let (client, informers) = (access.node.clone(), access.informers.clone());
     let (network, stop) = (Arc::clone(network), stop.clone());
+    let (node_ip, firewalls) = (settings.addresses.primary(), backend.clone());
+    let recorder = Recorder::start(access.network.clone(), "network", &settings.node_name);
+    let tell = tell_of(recorder, &settings.node_name);
     tasks.spawn(async move {
         let network = tokio::select! {
             network = network.ready() => network,
@@ -55,12 +59,33 @@ pub fn start(
             }
             std::future::pending::<()>().await;
         };
+        let look = async {
+            if let Err(error) = network.watch_firewalls(node_ip, firewalls, tell).await {
+                tracing::warn!(%error, "changes of this host's firewalls are not noticed");
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = look => {}
             () = overlay::run(config, backend, Arc::clone(&network), client, &informers) => {}
             () = keep => {}
             () = stop.cancelled() => {}
         }
     });
+}
+
+/// Tells people of firewalls that may keep pods from each other: in the log, and in an event about the node.
+fn tell_of(recorder: Recorder, node_name: &str) -> impl Fn(&Obstacle) + use<> {
+    let node = ObjectReference {
+        kind: Some("Node".to_owned()),
+        uid: Some(node_name.to_owned()),
+        name: Some(node_name.to_owned()),
+        ..ObjectReference::default()
+    };
+    move |obstacle| {
+        tracing::warn!("{obstacle}");
+        recorder.record(&node, EventType::Warning, "FirewallDropsPods", obstacle.to_string());
+    }
 }
 
 /// The cluster's backend as it is published now; `first` until that is known.

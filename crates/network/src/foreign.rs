@@ -2,12 +2,21 @@
 //!
 //! Docker and ufw set the policy of iptables' `FORWARD` chain to drop. A verdict "accept" of our own table does not
 //! help there: each table decides for itself. So one rule a subnet and direction is put at the head of that chain,
-//! marked by a comment, and taken out again at `reset`.
+//! marked by a comment, and taken out again at `reset`. What stands elsewhere is told ([`Obstacle`]).
+
+mod obstacles;
 
 use std::fmt::Write;
 
 use hostnet::nft::{self, NftError};
 use ipnet::IpNet;
+
+pub use obstacles::Obstacle;
+pub(crate) use obstacles::{Wanted, find as find_obstacles};
+
+/// Tables in which firewalls usually stand: iptables', the example of nftables, firewalld's.
+pub(crate) const USUAL_TABLES: [(&str, &str); 4] =
+    [("ip", "filter"), ("ip6", "filter"), ("inet", "filter"), ("inet", "firewalld")];
 
 const COMMENT: &str = "ironhull pods";
 

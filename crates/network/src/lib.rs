@@ -41,6 +41,7 @@ mod preflight;
 
 pub use addresses::watch_addresses;
 pub use firewall::{HostPort, Protocol};
+pub use foreign::Obstacle;
 pub use ipam::{IpamError, Lease};
 pub use link::LinkError;
 pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};

@@ -23,6 +23,7 @@ use crate::lock::HostLock;
 use crate::overlay;
 use crate::preflight::{PreflightError, preflight};
 
+mod firewalls;
 mod flows;
 mod mtu;
 mod settings;

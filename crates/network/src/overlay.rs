@@ -72,6 +72,15 @@ impl BackendType {
     pub const ALL: [BackendType; 4] =
         [BackendType::Vxlan, BackendType::HostGw, BackendType::Udp, BackendType::None];
 
+    /// The UDP port that nodes must reach at each other, if there is one.
+    pub fn port(self) -> Option<u16> {
+        match self {
+            BackendType::Vxlan => Some(backend::VXLAN_PORT),
+            BackendType::Udp => Some(backend::UDP_PORT),
+            BackendType::HostGw | BackendType::None => None,
+        }
+    }
+
     /// The name in flags and annotations.
     pub fn as_str(self) -> &'static str {
         match self {

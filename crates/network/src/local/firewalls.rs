@@ -1,0 +1,51 @@
+//! Firewalls of others on the node.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+
+use hostnet::nft;
+use tokio::sync::watch;
+
+use super::LocalNetwork;
+use crate::foreign;
+use crate::overlay::BackendType;
+
+impl LocalNetwork {
+    /// Looks at the firewalls of others, now and whenever one of the usual ones changes: lets pods through where that is
+    /// possible, and calls `tell` of each that may keep them from each other. Never returns.
+    ///
+    /// `node_ip` carries the backend's tunnel.
+    ///
+    /// # Errors
+    /// Where the kernel's notifications cannot be had.
+    pub async fn watch_firewalls(
+        &self,
+        node_ip: IpAddr,
+        mut backend: watch::Receiver<BackendType>,
+        tell: impl Fn(&foreign::Obstacle),
+    ) -> io::Result<()> {
+        let mut changes = nft::Watch::open(&foreign::USUAL_TABLES)?;
+        let mut known = BTreeSet::new();
+        loop {
+            let pods = &self.config.cluster_subnets;
+            let port = backend.borrow_and_update().port();
+            let wanted = foreign::Wanted { pods, tunnel: port.map(|port| (node_ip, port)) };
+            let looked = async {
+                foreign::accept_forwarding(pods).await?;
+                foreign::find_obstacles(&wanted).await
+            };
+            match looked.await {
+                Ok(found) => {
+                    found.difference(&known).for_each(&tell);
+                    known = found;
+                }
+                Err(error) => tracing::warn!(%error, "cannot look at the firewalls of this host"),
+            }
+            tokio::select! {
+                change = changes.changed() => drop(change?),
+                Ok(()) = backend.changed() => {}
+            }
+        }
+    }
+}
