@@ -139,6 +139,13 @@ impl PodNetwork for NodeNetwork {
             return Ok(());
         }
         let pod_subnets = pod_subnets(pod_cidr)?;
+        if let Some(family) = missing_family(&self.cluster.cluster_cidrs, &pod_subnets) {
+            tracing::warn!(
+                pod_cidr,
+                "this node has no {family} range, as it was there before the cluster had one, and its pods have no {family} \
+                 addresses: what a node has is never changed; drain it, delete the Node and start it again"
+            );
+        }
         let mtu = overlay::pod_mtu(self.cluster.backend, self.addresses.primary(), &pod_subnets, self.mtu)
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;
@@ -162,6 +169,13 @@ pub fn pod_subnets(pod_cidr: &str) -> Result<Vec<IpNet>, CriError> {
         text.trim().parse().map_err(wrong)
     };
     pod_cidr.split(',').map(parse).collect()
+}
+
+/// The family of which the cluster has a network and the node no range.
+fn missing_family(cluster: &[IpNet], node: &[IpNet]) -> Option<&'static str> {
+    let has = |networks: &[IpNet], ipv4: bool| networks.iter().any(|net| net.addr().is_ipv4() == ipv4);
+    let lacks = |ipv4: bool| has(cluster, ipv4) && !has(node, ipv4);
+    [(true, "IPv4"), (false, "IPv6")].into_iter().find(|(ipv4, _)| lacks(*ipv4)).map(|(_, family)| family)
 }
 
 /// The port of the host that a container asks for; `None` if it asks for none.
@@ -190,5 +204,20 @@ impl PodNetwork for ResetNetwork {
 
     async fn teardown(&self, _request: &NetworkRequest) -> Result<(), CriError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_one_family_in_a_cluster_of_both_is_noticed() {
+        let of = |texts: &str| pod_subnets(texts).unwrap();
+        let both = of("10.42.0.0/16,fd42::/56");
+        assert_eq!(missing_family(&both, &of("10.42.1.0/24,fd42::/64")), None);
+        assert_eq!(missing_family(&both, &of("10.42.1.0/24")), Some("IPv6"));
+        assert_eq!(missing_family(&both, &of("fd42::/64")), Some("IPv4"));
+        assert_eq!(missing_family(&of("10.42.0.0/16"), &of("10.42.1.0/24")), None);
     }
 }
