@@ -134,16 +134,11 @@ impl Recorder {
         let moment = now.as_nanosecond() + state.recorded;
         event.metadata.name = Some(format!("{}.{moment:x}", about.name.as_deref().unwrap_or_default()));
         event.metadata.namespace = Some(namespace.unwrap_or_else(|| "default".to_owned()));
-        if state.events.len() == QUEUE_MAX {
-            state.events.pop_front();
-            state.dropped += 1;
+        if state.push(event) == 1 {
             // Once for a burst: what is too much for the server is too much for the log.
-            if state.dropped == 1 {
-                let component = source.component.as_deref();
-                tracing::warn!(component, "too many events wait to be written; the oldest are dropped");
-            }
+            let component = source.component.as_deref();
+            tracing::warn!(component, "too many events wait to be written; the oldest are dropped");
         }
-        state.events.push_back(event);
         drop(state);
         waiting.changed.notify_one();
     }
@@ -156,6 +151,25 @@ impl Drop for Queue {
     }
 }
 
+impl WaitingState {
+    /// Adds an event in place of the oldest where there is no room. It answers which of the burst's drops that was, from 1 on;
+    /// 0 if nothing was dropped.
+    fn push(&mut self, event: Event) -> usize {
+        let is_full = self.events.len() == QUEUE_MAX;
+        if is_full {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+        self.events.push_back(event);
+        if is_full { self.dropped } else { 0 }
+    }
+
+    /// The next event, or how many were dropped since there was none the last time.
+    fn pop(&mut self) -> Result<Event, usize> {
+        self.events.pop_front().ok_or_else(|| std::mem::take(&mut self.dropped))
+    }
+}
+
 impl Waiting {
     /// The next event; `None` when no recorder is left to bring one.
     async fn next(&self, component: &str) -> Option<Event> {
@@ -163,12 +177,16 @@ impl Waiting {
             let changed = self.changed.notified();
             {
                 let mut state = self.state.lock();
-                if let Some(event) = state.events.pop_front() {
-                    return Some(event);
-                }
-                let dropped = std::mem::take(&mut state.dropped);
-                if dropped > 0 {
-                    tracing::warn!(component, dropped, "events were dropped; those that waited are written");
+                match state.pop() {
+                    Ok(event) => return Some(event),
+                    Err(0) => {}
+                    Err(dropped) => {
+                        tracing::warn!(
+                            component,
+                            dropped,
+                            "events were dropped; those that waited are written"
+                        );
+                    }
                 }
                 if state.closed {
                     return None;

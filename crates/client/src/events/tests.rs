@@ -141,42 +141,16 @@ async fn what_waits_is_written_after_the_last_recorder() {
     assert_eq!(stored(&server).len(), 1);
 }
 
-/// Collects the log of this thread while the guard lives.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().extend_from_slice(text);
-            Ok(text.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Arc::<Mutex<Vec<u8>>>::default();
-    let written = Arc::clone(&log);
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || Log(Arc::clone(&written))).finish();
-    (log, tracing::subscriber::set_default(subscriber))
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_burst_that_is_too_much_is_told_once_and_counted() {
-    let server = server();
-    let (log, _guard) = log();
-    let recorder = Recorder::start(server.client(), "kubelet", "");
-    for burst in 0..2 {
-        for index in 0..QUEUE_MAX + 5 {
-            recorder.record(&pod(&format!("p{burst}-{index}")), EventType::Normal, "A", "m");
-        }
-        settle().await;
-    }
-    let log = String::from_utf8(log.lock().clone()).unwrap();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("dropped")).collect();
-    assert_eq!(lines.len(), 4, "{lines:?}");
-    for (index, line) in lines.iter().enumerate() {
-        assert!(line.contains("kubelet"), "{line}");
-        assert_eq!(line.contains("dropped=5"), index % 2 == 1, "{line}");
+#[test]
+fn a_burst_that_is_too_much_is_told_once_and_counted() {
+    let mut waiting = WaitingState::default();
+    for _ in 0..2 {
+        let pushes = (0..QUEUE_MAX + 5).map(|_| waiting.push(Event::default()));
+        let told: Vec<usize> = pushes.filter(|drops| *drops > 0).collect();
+        assert_eq!(told, [1, 2, 3, 4, 5]);
+        assert_eq!((0..QUEUE_MAX).filter(|_| waiting.pop().is_ok()).count(), QUEUE_MAX);
+        assert_eq!(waiting.pop(), Err(5));
+        assert_eq!(waiting.pop(), Err(0));
     }
 }
 
