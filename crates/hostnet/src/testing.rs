@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,9 +16,19 @@ use crate::NetNs;
 /// How long a client waits for an answer. Refusals come at once; only lost packets take this long.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 
-/// A server that tells each client its name and the client's address, until it is dropped.
+/// A server that tells each client its name and the client's address, until it is dropped; then its address is free.
 pub struct Greeter {
-    _stop: oneshot::Sender<()>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Drop for Greeter {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            // What the server panicked of its test has seen.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Greeter {
@@ -53,14 +64,14 @@ impl Greeter {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let namespace = NetNs::open(&namespace.path()).expect("the namespace is open");
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let work = || async {
                 tokio::select! { () = serve(ready) => {}, _ = stopped => {} }
             };
             namespace.block_on(work).expect("the namespace can be entered");
         });
         is_ready.recv().expect("the server started");
-        Greeter { _stop: stop }
+        Greeter { running: Some((stop, thread)) }
     }
 }
 
