@@ -46,16 +46,6 @@ pub enum IpamError {
         /// Who has it.
         sandbox: String,
     },
-    /// The subnets changed although pods hold addresses of the former ones.
-    #[error(
-        "the pod subnets changed from {recorded:?} to {wanted:?}, but pods still hold addresses: remove them first"
-    )]
-    SubnetsChanged {
-        /// The subnets of the existing leases.
-        recorded: Vec<IpNet>,
-        /// The subnets asked for now.
-        wanted: Vec<IpNet>,
-    },
     /// A subnet is too small for a gateway and one pod.
     #[error("the pod subnet {subnet} is too small")]
     TooSmall {
@@ -84,7 +74,8 @@ pub(crate) struct Ipam {
 }
 
 impl Ipam {
-    /// Opens the record at `path`, adopting the leases in it.
+    /// Opens the record at `path`, adopting the leases in it. Those of other subnets, which the node had before, stay until
+    /// they are released; whoever is connected anew gets an address of the present ones.
     pub(crate) fn open(path: &Path, subnets: &[IpNet]) -> Result<Ipam, IpamError> {
         if let Some(&subnet) = subnets.iter().find(|s| offsets(**s).is_none()) {
             return Err(IpamError::TooSmall { subnet });
@@ -96,10 +87,20 @@ impl Ipam {
         };
         let record = match state::load::<Record>(path)? {
             Some(record) if record.subnets == subnets => record,
-            Some(record) if !record.leases.is_empty() => {
-                return Err(IpamError::SubnetsChanged { recorded: record.subnets, wanted: subnets.to_vec() });
+            Some(record) => {
+                let pods = record.leases.len();
+                if pods > 0 {
+                    tracing::warn!(
+                        former = ?record.subnets,
+                        now = ?subnets,
+                        pods,
+                        "the node's pod subnets changed: pods keep their former addresses, which other nodes do not reach, \
+                         until they are made anew; delete them"
+                    );
+                }
+                Record { leases: record.leases, ..fresh() }
             }
-            _ => fresh(),
+            None => fresh(),
         };
         Ok(Ipam { path: path.to_owned(), record })
     }
@@ -120,7 +121,11 @@ impl Ipam {
         let mut next = self.record.clone();
         let former = next.leases.get(sandbox);
         let namespace = namespace.or_else(|| former?.namespace.as_deref()).map(Path::to_owned);
-        let addresses = match former {
+        let is_of_subnets = |lease: &&Lease| {
+            let mut both = lease.addresses.iter().zip(&next.subnets);
+            lease.addresses.len() == next.subnets.len() && both.all(|(address, net)| net.contains(address))
+        };
+        let addresses = match former.filter(is_of_subnets) {
             Some(lease) => lease.addresses.clone(),
             None => {
                 let taken: BTreeSet<IpAddr> =

@@ -79,15 +79,32 @@ fn host_ports_conflict_unless_their_addresses_differ() {
 }
 
 #[test]
-fn subnets_change_only_while_nobody_holds_an_address() {
+fn addresses_of_former_subnets_stay_until_they_are_released() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("leases.json");
     let mut ipam = Ipam::open(&path, &nets(&["10.42.0.0/24"])).unwrap();
-    ipam.lease("a", &[], None).unwrap();
-    assert!(matches!(Ipam::open(&path, &nets(&["10.42.1.0/24"])), Err(IpamError::SubnetsChanged { .. })));
-    ipam.release("a").unwrap();
+    for sandbox in ["a", "b"] {
+        ipam.lease(sandbox, &[], None).unwrap();
+    }
+    let both = nets(&["10.42.0.0/24", "fd42::/64"]);
+    for now in [nets(&["10.42.1.0/24"]), both] {
+        let mut ipam = Ipam::open(&path, &now).unwrap();
+        assert_eq!(ipam.leases()["a"].addresses, ["10.42.0.2".parse::<IpAddr>().unwrap()]);
+        let new = ipam.lease("c", &[], None).unwrap().addresses;
+        assert!(new.len() == now.len() && new.iter().zip(&now).all(|(address, net)| net.contains(address)));
+        assert_ne!(new[0], "10.42.0.2".parse::<IpAddr>().unwrap());
+        ipam.release("c").unwrap();
+    }
     let mut ipam = Ipam::open(&path, &nets(&["10.42.1.0/24"])).unwrap();
-    assert_eq!(first(&mut ipam, "a"), "10.42.1.2");
+    ipam.release("a").unwrap();
+    assert!(ipam.leases().get("a").is_none());
+    // Connected anew.
+    assert_eq!(first(&mut ipam, "b"), "10.42.1.2");
+}
+
+#[test]
+fn small_subnets_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
     for small in ["10.42.0.0/31", "10.42.0.0/32", "fd00::/127", "fd00::/128"] {
         let path = directory.path().join("small.json");
         assert!(matches!(Ipam::open(&path, &nets(&[small])), Err(IpamError::TooSmall { .. })), "{small}");

@@ -117,6 +117,30 @@ fn host_ports_lead_to_pods_from_everywhere() {
 }
 
 #[test]
+fn pods_of_former_subnets_can_go() {
+    let env = Host::new();
+    let (old, new) = (NetNs::create().unwrap(), NetNs::create().unwrap());
+    env.host
+        .block_on(|| async {
+            let mut config = env.config();
+            let network = LocalNetwork::new(config.clone()).await.unwrap();
+            network.setup(&old.path(), "old", &[port(8080, Protocol::Tcp)]).await.unwrap();
+            drop(network);
+            // The Node was deleted and made anew, and another node had got its range.
+            config.pod_subnets = vec!["10.42.7.0/24".parse().unwrap()];
+            let network = LocalNetwork::new(config).await.unwrap();
+            assert_eq!(
+                network.setup(&new.path(), "new", &[]).await.unwrap(),
+                ["10.42.7.2".parse::<IpAddr>().unwrap()]
+            );
+            network.teardown("old").await.unwrap();
+            assert_eq!(network.sandboxes(), ["new"]);
+            network.setup(&old.path(), "another", &[port(8080, Protocol::Tcp)]).await.unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
 fn queries_that_meet_no_dns_server_are_lost_rather_than_refused() {
     let env = Host::new();
     let pod = NetNs::create().unwrap();
