@@ -73,7 +73,14 @@ pub struct Attributes<'a> {
 impl Attributes<'_> {
     /// Whether this is about objects of a resource themselves (not a subresource).
     pub fn is(&self, group: &str, plural: &str) -> bool {
-        self.subresource.is_empty() && self.endpoint.def.group == group && self.endpoint.def.plural == plural
+        self.is_part(group, plural, "")
+    }
+
+    /// Whether this is about this subresource of a resource.
+    pub fn is_part(&self, group: &str, plural: &str, subresource: &str) -> bool {
+        self.subresource == subresource
+            && self.endpoint.def.group == group
+            && self.endpoint.def.plural == plural
     }
 }
 

@@ -10,6 +10,10 @@ use super::{Attributes, Operation, Plugin};
 use crate::cache::{Collection, Hub};
 use crate::errors::from_cache;
 
+mod secrets;
+#[cfg(test)]
+mod tests;
+
 /// Where programs in pods look for their credentials.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How long a token of a pod is asked to hold, in seconds: an hour, and seven seconds by which such tokens are
@@ -38,8 +42,8 @@ impl Plugin for ServiceAccountAdmission {
         if !what.is("", "pods") || what.operation != Operation::Create {
             return Ok(());
         }
-        if !object.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null() {
-            return refuse_mirror_secrets(what, object);
+        if is_mirror(object) {
+            return Ok(());
         }
         if object.str_at("spec.serviceAccountName").is_empty() {
             object.entry("spec").set("serviceAccountName", "default");
@@ -56,6 +60,28 @@ impl Plugin for ServiceAccountAdmission {
         }
         Ok(())
     }
+
+    async fn validate(&self, what: &Attributes<'_>, object: &Value, _old: &Value) -> Result<(), Status> {
+        let refuse = |why: String| Status::forbidden("", "pods", what.name, &why);
+        let name = object.str_at("spec.serviceAccountName");
+        if what.is_part("", "pods", "ephemeralcontainers") && what.operation == Operation::Update {
+            let account = self.account(what, name).await?;
+            return secrets::check_ephemeral(&account, object).map_err(refuse);
+        }
+        if !what.is("", "pods") || what.operation != Operation::Create {
+            return Ok(());
+        }
+        if is_mirror(object) {
+            return secrets::check_mirror(object).map_err(refuse);
+        }
+        let account = self.account(what, name).await?;
+        secrets::check_pod(&account, object).map_err(refuse)
+    }
+}
+
+/// Whether a pod is the picture of one that a node has from elsewhere than the API.
+fn is_mirror(pod: &Value) -> bool {
+    !pod.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null()
 }
 
 impl ServiceAccountAdmission {
@@ -131,20 +157,4 @@ fn token_volume(name: &str) -> Value {
 fn wants_token(pod: &Value, account: &Value) -> bool {
     let pod = pod.at("spec.automountServiceAccountToken").as_bool();
     pod.or(account.get("automountServiceAccountToken").as_bool()).unwrap_or(true)
-}
-
-fn refuse_mirror_secrets(what: &Attributes<'_>, object: &Value) -> Result<(), Status> {
-    let refuse = |why: &str| Err(Status::forbidden("", "pods", what.name, why));
-    if !object.str_at("spec.serviceAccountName").is_empty() {
-        return refuse("a mirror pod may not reference service accounts");
-    }
-    for volume in object.at("spec.volumes").items() {
-        if !volume.get("secret").is_null() {
-            return refuse("a mirror pod may not reference secrets");
-        }
-        if volume.at("projected.sources").items().any(|source| !source.get("serviceAccountToken").is_null()) {
-            return refuse("a mirror pod may not use ServiceAccountToken volume projections");
-        }
-    }
-    Ok(())
 }

@@ -19,6 +19,7 @@ mod references;
 pub(crate) mod tests;
 
 use graph::Graph;
+pub(crate) use references::names_secret;
 use references::{Kind, Reference};
 
 /// What the users' names of nodes start with.

@@ -45,26 +45,38 @@ pub(super) fn of_pod(pod: &Versioned) -> Option<(String, Vec<Reference>)> {
     let namespace = pod.namespace();
     let mut references = vec![Reference::new(Kind::Pod, namespace, pod.name())];
     if value.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null() {
-        let mut add = |kind: Kind, name: &str| {
+        visit(&value, pod.name(), &mut |kind: Kind, name: &str| {
             if !name.is_empty() {
                 references.push(Reference::new(kind, namespace, name));
             }
-        };
-        add(Kind::ServiceAccount, spec.str_at("serviceAccountName"));
-        spec.get("imagePullSecrets").items().for_each(|secret| add(Kind::Secret, secret.str_at("name")));
-        for list in ["initContainers", "containers", "ephemeralContainers"] {
-            spec.get(list).items().for_each(|container| of_container(container, &mut add));
-        }
-        for volume in spec.get("volumes").items() {
-            of_volume(volume, pod.name(), &mut add);
-        }
-        of_claims(&value, &mut add);
+        });
     }
     references.sort_by(|one, other| {
         (one.kind as u8, &one.namespace, &one.name).cmp(&(other.kind as u8, &other.namespace, &other.name))
     });
     references.dedup();
     Some((node.to_owned(), references))
+}
+
+/// Whether a pod names a secret, wherever pods can.
+pub(crate) fn names_secret(pod: &Value) -> bool {
+    let mut found = false;
+    visit(pod, "", &mut |kind: Kind, name: &str| found |= kind == Kind::Secret && !name.is_empty());
+    found
+}
+
+/// Shows `add` every object that a pod of this name needs. Names that are left out are shown as empty ones.
+fn visit(pod: &Value, name: &str, add: &mut impl FnMut(Kind, &str)) {
+    let spec = pod.get("spec");
+    add(Kind::ServiceAccount, spec.str_at("serviceAccountName"));
+    spec.get("imagePullSecrets").items().for_each(|secret| add(Kind::Secret, secret.str_at("name")));
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        spec.get(list).items().for_each(|container| of_container(container, add));
+    }
+    for volume in spec.get("volumes").items() {
+        of_volume(volume, name, add);
+    }
+    of_claims(pod, add);
 }
 
 fn of_container(container: &Value, add: &mut impl FnMut(Kind, &str)) {
