@@ -9,9 +9,12 @@ use object::Status;
 use sha2::{Digest, Sha256};
 
 use crate::registry::Registry;
-use crate::user::{GROUP_AUTHENTICATED, User};
+use crate::user::User;
 
 mod bootstrap_token;
+mod impersonation;
+
+pub use impersonation::Impersonation;
 
 /// How a request may be authenticated.
 pub struct Authenticator {
@@ -141,45 +144,10 @@ fn bearer_token(headers: &http::HeaderMap) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whom a request wants to act as (`Impersonate-*` headers); `None` where it wants nobody else.
-///
-/// # Errors
-/// 400 where groups or extras are named without a user.
-pub fn impersonated(headers: &http::HeaderMap) -> Result<Option<User>, Status> {
-    let texts = |name: &str| -> Vec<String> {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect()
-    };
-    let mut user = User { groups: texts("impersonate-group"), ..User::default() };
-    user.uid = texts("impersonate-uid").pop().unwrap_or_default();
-    for name in headers.keys() {
-        if let Some(key) = name.as_str().strip_prefix("impersonate-extra-") {
-            let values = texts(name.as_str());
-            let (_, key) = crate::request::query_pairs(Some(&format!("k={key}")))
-                .next()
-                .map(|(k, v)| (k.into_owned(), v.into_owned()))
-                .unwrap_or_default();
-            user.extra.insert(key, values);
-        }
-    }
-    user.name = texts("impersonate-user").pop().unwrap_or_default();
-    if user.name.is_empty() {
-        if user.groups.is_empty() && user.extra.is_empty() && user.uid.is_empty() {
-            return Ok(None);
-        }
-        return Err(Status::bad_request("requested impersonation without impersonating a user"));
-    }
-    if user.groups.is_empty()
-        && let Some((namespace, _)) = service_account_name(&user.name)
-    {
-        user.groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
-    }
-    if user.name != "system:anonymous" && !user.in_group(GROUP_AUTHENTICATED) {
-        user.groups.push(GROUP_AUTHENTICATED.into());
-    }
-    Ok(Some(user))
-}
-
-/// Namespace and name of a service account's user name.
+/// Namespace and name of a service account's user name; `None` for other users, also such as only begin like one.
 pub fn service_account_name(user: &str) -> Option<(&str, &str)> {
-    user.strip_prefix("system:serviceaccount:")?.split_once(':')
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let is_valid = object::names::is_dns1123_label(namespace).is_empty()
+        && object::names::is_dns1123_subdomain(name).is_empty();
+    is_valid.then_some((namespace, name))
 }

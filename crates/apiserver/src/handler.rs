@@ -8,8 +8,8 @@ use http::{HeaderMap, Method, Request, Response};
 use object::Status;
 
 use crate::ApiServer;
-use crate::authn::impersonated;
-use crate::authz::{Attributes, Decision, Target};
+use crate::authn::Impersonation;
+use crate::authz::Attributes;
 use crate::body::{self, Body};
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
 use crate::options::{DeleteOptions, Query};
@@ -19,7 +19,6 @@ use crate::respond::{Writer, status_response};
 use crate::user::User;
 
 mod component_status;
-mod escalation;
 mod paths;
 
 /// What the connection knows of its peer.
@@ -91,36 +90,10 @@ impl ApiServer {
             return Err(Status::unauthorized("Unauthorized"));
         }
         let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
-        let Some(other) = impersonated(headers)? else { return Ok(user) };
-        let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-            let target = Target::Resource { group, resource, subresource, namespace, name };
-            if self.authorizer.authorize(&user, &Attributes::new("impersonate", target)).is_allowed() {
-                return Ok(());
-            }
-            let why = format!(
-                "User {:?} cannot impersonate resource {resource:?} in API group {group:?} at the cluster scope",
-                user.name
-            );
-            Err(Status::forbidden(group, resource, name, &why))
-        };
-        match crate::authn::service_account_name(&other.name) {
-            Some((namespace, name)) => may("", "serviceaccounts", "", namespace, name)?,
-            None => may("", "users", "", "", &other.name)?,
+        match Impersonation::read(headers)? {
+            None => Ok(user),
+            Some(wanted) => wanted.grant(&user, &self.authorizer),
         }
-        for group in other.groups.iter().filter(|group| {
-            !group.starts_with("system:serviceaccounts") && *group != crate::user::GROUP_AUTHENTICATED
-        }) {
-            may("", "groups", "", "", group)?;
-        }
-        for (key, values) in &other.extra {
-            for value in values {
-                may("authentication.k8s.io", "userextras", key, "", value)?;
-            }
-        }
-        if !other.uid.is_empty() {
-            may("authentication.k8s.io", "uids", "", "", &other.uid)?;
-        }
-        Ok(other)
     }
 
     /// Refuses what no rule allows.
@@ -128,31 +101,7 @@ impl ApiServer {
     /// # Errors
     /// 403 in upstream's words.
     pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
-        let reason = match self.authorizer.authorize(user, &Attributes::from(info)) {
-            Decision::Allowed(_) => return Ok(()),
-            Decision::NoOpinion(reason) => reason,
-        };
-        if !info.is_resource {
-            let message = format!("User {:?} cannot {} path {:?}", user.name, info.verb, info.path);
-            return Err(Status::forbidden("", "", "", &message));
-        }
-        let scope = match (info.namespace.as_str(), info.resource.as_str()) {
-            ("", _) | (_, "namespaces") => "at the cluster scope".to_owned(),
-            (namespace, _) => format!("in the namespace {namespace:?}"),
-        };
-        let mut why = format!(
-            "User {:?} cannot {} resource {:?} in API group {:?} {scope}",
-            user.name,
-            info.verb,
-            info.resource_path(),
-            info.group
-        );
-        if !reason.is_empty() {
-            why.push_str(": ");
-            why.push_str(&reason);
-        }
-        // The object that is named is the resource's, also where a part of it was asked for.
-        Err(Status::forbidden(&info.group, &info.resource, &info.name, &why))
+        self.authorizer.demand(user, &Attributes::from(info))
     }
 
     async fn resource<B>(
@@ -291,10 +240,7 @@ impl ApiServer {
                 let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
                 reviewer.review(endpoint, call, body.value)?
             }
-            (_, "") => {
-                self.check_escalation(endpoint, call, &body.value)?;
-                registry.create(endpoint, call, body.value).await?
-            }
+            (_, "") => registry.create(endpoint, call, body.value).await?,
             (plural, subresource) => {
                 let resource = format!("{plural}/{subresource}");
                 return Err(Status::method_not_supported(&endpoint.def.group, &resource, "create"));
@@ -313,10 +259,7 @@ impl ApiServer {
     ) -> Result<Answer, Status> {
         let body = self.decode(endpoint, call, operation, query)?;
         let mut answer = match call.subresource {
-            "" | "status" => {
-                self.check_escalation(endpoint, call, &body.value)?;
-                self.registry.update(endpoint, call, body.value).await?
-            }
+            "" | "status" => self.registry.update(endpoint, call, body.value).await?,
             "scale" => self.registry.update_scale(endpoint, call, |_| Ok(body.value.clone())).await?,
             _ => self.registry.update_part(endpoint, call, |_| Ok(body.value.clone())).await?,
         };

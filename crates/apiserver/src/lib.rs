@@ -48,7 +48,7 @@ use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
-use registry::{Registry, Secrets};
+use registry::{Guards, Registry, Secrets};
 use tokens::{TokenError, TokenSigner};
 use user::User;
 
@@ -144,6 +144,7 @@ impl ApiServer {
         let mut registry = Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, networks)
             .ok_or(StartError::Table("the networks and addresses of Services"))?;
         let authorizer = Arc::new(authorizer(&registry)?);
+        registry.guards = Guards::new(Arc::clone(&authorizer), Arc::clone(&hub));
         registry.admission = admission_chain(&registry, &authorizer)?;
         let registry = Arc::new(registry);
         hub.start().await?;

@@ -22,6 +22,7 @@ mod convert;
 mod create;
 mod decode;
 mod delete;
+mod guards;
 mod metadata;
 mod patch;
 mod read;
@@ -34,6 +35,7 @@ mod watch;
 
 pub use convert::Conversion;
 pub use decode::{Body, Expected};
+pub use guards::Guards;
 pub use patch::{Patch, PatchKind};
 pub use read::Listing;
 pub use reviews::Reviewer;
@@ -172,6 +174,8 @@ pub struct Registry {
     pub hub: Arc<Hub>,
     /// Time and identity.
     pub clock: Clock,
+    /// What must hold for the user of a write.
+    pub guards: Guards,
     /// The admission plugins.
     pub admission: admission::Chain,
     /// Signs what the registry gives out (service account tokens).
@@ -223,6 +227,7 @@ impl Registry {
         Some(Registry {
             hub,
             clock,
+            guards: Guards::default(),
             admission: admission::Chain::default(),
             secrets,
             services,

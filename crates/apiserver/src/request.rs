@@ -155,6 +155,22 @@ pub fn query_pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, C
     })
 }
 
+/// Undoes the percent encoding of a part of a path; `None` where it is malformed.
+pub(crate) fn decode_path(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let (high, low) = (bytes.next().and_then(hex)?, bytes.next().and_then(hex)?);
+                out.push(high << 4 | low);
+            }
+            other => out.push(other),
+        }
+    }
+    Some(String::from_utf8_lossy(&out).into_owned())
+}
+
 fn decode_segment(segment: &str) -> String {
     percent_decode(segment, false).into_owned()
 }

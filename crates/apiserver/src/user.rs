@@ -15,6 +15,8 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// Who brings no credentials.
+pub const NAME_ANONYMOUS: &str = "system:anonymous";
 /// Every authenticated user's group.
 pub const GROUP_AUTHENTICATED: &str = "system:authenticated";
 /// The anonymous user's group.
@@ -39,11 +41,7 @@ impl User {
 
     /// Who brings no credentials.
     pub fn anonymous() -> User {
-        User {
-            name: "system:anonymous".into(),
-            groups: vec![GROUP_UNAUTHENTICATED.into()],
-            ..User::default()
-        }
+        User { name: NAME_ANONYMOUS.into(), groups: vec![GROUP_UNAUTHENTICATED.into()], ..User::default() }
     }
 
     /// A service account.

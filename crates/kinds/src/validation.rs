@@ -36,6 +36,7 @@ pub use endpoints::{
     validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints, validate_endpoints_update,
 };
 pub use event::{validate_event, validate_event_update};
+pub use field::same;
 pub use ingress::{
     validate_ingress, validate_ingress_class, validate_ingress_class_update, validate_ingress_status_update,
     validate_ingress_update,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine;
 use object::{Status, Value};
+use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
-use crate::authz::{self, Authorizer, Target};
+use crate::authz::Authorizer;
 use crate::user::GROUP_MASTERS;
 
 /// The signer of clients of the API server.
@@ -29,7 +30,7 @@ impl Plugin for Certificates {
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
         let def = what.endpoint.def;
-        if def.group != "certificates.k8s.io" || def.plural != "certificatesigningrequests" {
+        if def.group_resource() != GroupResource::CERTIFICATE_SIGNING_REQUESTS {
             return Ok(());
         }
         let result = match (what.operation, what.subresource) {
@@ -46,13 +47,7 @@ impl Certificates {
     /// Whether the user may do this for the signer itself, or for all of the signer's domain.
     fn check_signer(&self, what: &Attributes<'_>, verb: &str, request: &Value) -> Result<(), String> {
         let signer = request.str_at("spec.signerName");
-        let domain = format!("{}/*", signer.split('/').next().unwrap_or_default());
-        let may = |name: &str| {
-            let (group, resource) = ("certificates.k8s.io", "signers");
-            let target = Target::Resource { group, resource, subresource: "", namespace: "", name };
-            self.authorizer.authorize(what.user, &authz::Attributes::new(verb, target)).is_allowed()
-        };
-        if may(signer) || may(&domain) {
+        if self.authorizer.may_for_signer(what.user, verb, signer) {
             return Ok(());
         }
         Err(format!("user not permitted to {verb} requests with signerName {signer:?}"))

@@ -47,18 +47,54 @@ fn paths_match_whole_or_by_prefix() {
 
 #[test]
 fn nobody_gives_away_more_than_he_has() {
-    let owned = [rule(&["get", "list"], &[""], &["pods"], &[]), rule(&["get"], &["apps"], &["*"], &["x"])];
+    let paths = |verbs: &[&str], urls: &[&str]| PolicyRule {
+        non_resource_urls: Some(urls.iter().map(|url| (*url).to_owned()).collect()),
+        ..rule(verbs, &[], &[], &[])
+    };
+    let owned = [
+        rule(&["get", "list"], &[""], &["pods"], &[]),
+        rule(&["get"], &["apps"], &["*"], &["x"]),
+        rule(&["update"], &[""], &["*/status", "pods/log"], &[]),
+        paths(&["get"], &["/healthz/*", "/version"]),
+    ];
     let table = [
         (rule(&["get"], &[""], &["pods"], &["a"]), true),
         (rule(&["get", "list"], &[""], &["pods"], &[]), true),
         (rule(&["get", "watch"], &[""], &["pods"], &[]), false),
         (rule(&["*"], &[""], &["pods"], &[]), false),
+        (rule(&["get"], &["*"], &["pods"], &[]), false),
         (rule(&["get"], &["apps"], &["deployments"], &["x"]), true),
+        (rule(&["get"], &["apps"], &["deployments"], &["x", "y"]), false),
         (rule(&["get"], &["apps"], &["deployments"], &[]), false),
         (rule(&["get"], &["", "apps"], &["pods"], &["x"]), true),
         (rule(&["get"], &["", "apps"], &["pods"], &[]), false),
+        (rule(&["update"], &[""], &["nodes/status", "pods/log", "*/status"], &[]), true),
+        (rule(&["update"], &[""], &["nodes/log"], &[]), false),
+        (rule(&["update"], &[""], &["pods/*"], &[]), false),
+        (rule(&["update"], &[""], &["*"], &[]), false),
+        (paths(&["get"], &["/healthz/etcd", "/version", "/healthz/*"]), true),
+        (paths(&["get"], &["/healthz"]), false),
+        (paths(&["get"], &["*"]), false),
+        (paths(&["get", "post"], &["/version"]), false),
     ];
     for (wanted, expected) in table {
-        assert_eq!(covers(&owned, &wanted), expected, "{wanted:?}");
+        let missing = missing(&owned, std::slice::from_ref(&wanted)).unwrap();
+        assert_eq!(missing.is_empty(), expected, "{wanted:?}: {}", describe(&missing));
     }
+}
+
+#[test]
+fn lists_that_multiply_without_measure_are_not_compared() {
+    let list: Vec<String> = (0..1000).map(|i| format!("x{i}")).collect();
+    let large = PolicyRule {
+        verbs: list.clone(),
+        api_groups: Some(list.clone()),
+        resources: Some(list.clone()),
+        resource_names: Some(list.clone()),
+        non_resource_urls: None,
+    };
+    assert_eq!(missing(&[], std::slice::from_ref(&large)), Err(TooLarge));
+    let everything = rule(&["*"], &["*"], &["*"], &[]);
+    assert_eq!(missing(&[everything], std::slice::from_ref(&large)), Ok(Vec::new()));
+    assert_eq!(missing(std::slice::from_ref(&large), std::slice::from_ref(&large)), Ok(Vec::new()));
 }

@@ -1,8 +1,10 @@
 //! Creating objects.
 
 use object::{Reason, Status, Value, Versioned};
+use schema::GroupResource;
 use store::Expect;
 
+use super::guards::WriteRequest;
 use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
@@ -11,6 +13,17 @@ use crate::user::User;
 
 /// How often a generated name is drawn anew when it is taken.
 const NAME_TRIES: usize = 8;
+
+/// By which request an object is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A creation.
+    Create,
+    /// A creation that leaves the end of the name to the server.
+    CreateWithNewName,
+    /// An update of what does not exist.
+    Update,
+}
 
 impl Registry {
     /// Makes an object.
@@ -26,12 +39,12 @@ impl Registry {
         let generates =
             object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
         if !generates {
-            return self.create_once(endpoint, call, object, false).await;
+            return self.create_once(endpoint, call, object, Origin::Create).await;
         }
         let mut tries = NAME_TRIES;
         loop {
             tries -= 1;
-            let result = self.create_once(endpoint, call, object.clone(), true).await;
+            let result = self.create_once(endpoint, call, object.clone(), Origin::CreateWithNewName).await;
             match result {
                 Err(status) if status.reason == Reason::AlreadyExists => {
                     if tries == 0 {
@@ -45,22 +58,36 @@ impl Registry {
         }
     }
 
+    /// Makes the object that an update found missing.
+    ///
+    /// # Errors
+    /// As [`Registry::create`]; 403 also where the user may update but not create it.
+    pub(super) async fn create_by_update(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<Answer, Status> {
+        self.create_once(endpoint, call, object, Origin::Update).await
+    }
+
     async fn create_once(
         &self,
         endpoint: &Endpoint,
         call: &Call<'_>,
         mut object: Value,
-        generates: bool,
+        origin: Origin,
     ) -> Result<Answer, Status> {
         let collection = endpoint.stored("create")?;
         if !object.str_at("metadata.resourceVersion").is_empty() {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         metadata::settle_namespace(endpoint, call, &mut object)?;
-        if generates {
+        if origin == Origin::CreateWithNewName {
             metadata::generate_name(&mut object, &self.clock);
         }
         let name = object.str_at("metadata.name").to_owned();
+        let asked = call;
         let call = Call { name: &name, ..*call };
         let what = call.attributes(Operation::Create, endpoint);
         metadata::stamp(&mut object, &self.clock, endpoint.strategy.tracks_generation());
@@ -68,12 +95,19 @@ impl Registry {
         self.admission.admit(&what, &mut object).await?;
         endpoint.strategy.default(&mut object);
         endpoint.strategy.prepare_create(&mut object);
-        if endpoint.def.group == "certificates.k8s.io" && endpoint.def.plural == "certificatesigningrequests"
-        {
+        if endpoint.def.group_resource() == GroupResource::CERTIFICATE_SIGNING_REQUESTS {
             record_requester(&mut object, call.user);
         }
         service::normalize(endpoint, &mut object, None);
         endpoint.strategy.set_times(&mut object, &Value::Null, &self.clock);
+        let write = WriteRequest {
+            endpoint,
+            call: asked,
+            object: &object,
+            old: None,
+            creates_by_update: origin == Origin::Update,
+        };
+        self.guards.check(&write).await?;
         // Before validation, which wants to see what was given out.
         let allocation = self.services.allocate(endpoint, &mut object, None, call.dry_run).await?;
         let result = self.check_and_insert(endpoint, collection, &call, object).await;

@@ -3,6 +3,7 @@
 use object::{Status, Value, Versioned, field};
 use store::{Expect, Write, WriteOutcome};
 
+use super::guards::WriteRequest;
 use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
@@ -44,7 +45,7 @@ impl Registry {
                     && endpoint.strategy.creates_on_update()
                     && call.subresource.is_empty() =>
             {
-                self.create(endpoint, call, object).await
+                self.create_by_update(endpoint, call, object).await
             }
             result => result,
         }
@@ -65,6 +66,9 @@ impl Registry {
             let mut object = change(&old)?;
             let conditional = check_identity(endpoint, call, &object, &old)?;
             self.ready(endpoint, call, part, &mut object, &old).await?;
+            let write =
+                WriteRequest { endpoint, call, object: &object, old: Some(&old), creates_by_update: false };
+            self.guards.check(&write).await?;
             // Before validation, which wants to see what was given out.
             let allocation = match part {
                 Part::Main => self.services.allocate(endpoint, &mut object, Some(&old), call.dry_run).await?,

@@ -12,6 +12,7 @@ mod operations;
 mod patch;
 mod protobuf;
 mod requests;
+mod rights;
 mod services;
 mod support;
 mod watch;

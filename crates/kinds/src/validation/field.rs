@@ -242,7 +242,7 @@ pub(crate) const NEGATIVE: &str = "must be greater than or equal to 0";
 pub(crate) const NOT_POSITIVE: &str = "must be greater than zero";
 
 /// Whether two values mean the same: nothing, an empty list and an empty map do.
-pub(crate) fn same(a: &Value, b: &Value) -> bool {
+pub fn same(a: &Value, b: &Value) -> bool {
     let hollow = |value: &Value| match value {
         Value::Null => true,
         Value::List(list) => list.is_empty(),

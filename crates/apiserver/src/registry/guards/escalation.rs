@@ -1,0 +1,118 @@
+//! Nobody grants what they do not have, by a role or by a binding, unless a rule lets them `escalate` or `bind`
+//! (upstream: `pkg/registry/rbac/*/policybased`).
+
+use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
+use object::{Status, Value};
+use schema::GroupResource;
+
+use super::{Guards, WriteRequest};
+use crate::authz::{self, Attributes, Authorizer, Target};
+use crate::errors::from_cache;
+use crate::user::GROUP_MASTERS;
+
+impl Guards {
+    /// Refuses a role or binding that would give more than its author has.
+    pub(super) async fn check_escalation(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        if write.call.user.in_group(GROUP_MASTERS) || write.changes_ownership_only() {
+            return Ok(());
+        }
+        let authorizer = self.authorizer()?;
+        let refused = match check(authorizer, write) {
+            Ok(()) => return Ok(()),
+            Err(refused) => refused,
+        };
+        // The role or the author's own rights may have been made a moment ago.
+        let Some((_, hub)) = &self.parts else { return Err(refused) };
+        hub.catch_up().await.map_err(from_cache)?;
+        check(authorizer, write)
+    }
+}
+
+fn check(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+    match write.resource() {
+        GroupResource::ROLES | GroupResource::CLUSTER_ROLES => check_role(authorizer, write),
+        _ => check_binding(authorizer, write),
+    }
+}
+
+fn check_role(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+    let def = write.endpoint.def;
+    if may(authorizer, write, "escalate", def.group_resource(), write.call.name) {
+        return Ok(());
+    }
+    let rules = write.object.get("rules");
+    let wanted: Vec<PolicyRule> =
+        if rules.is_null() { Vec::new() } else { object::from_value(rules).map_err(malformed)? };
+    check_rules(authorizer, write, &wanted)?;
+    let gathers = |role: &Value| !role.at("aggregationRule.clusterRoleSelectors").is_empty();
+    if !gathers(write.object) && !write.old.is_some_and(gathers) {
+        return Ok(());
+    }
+    // What is gathered may be anything, and a role that no longer gathers keeps what it has.
+    check_rules(authorizer, write, &everything())
+        .map_err(|_| write.forbidden("must have cluster-admin privileges to use the aggregationRule"))
+}
+
+fn check_binding(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+    let reference: RoleRef = object::from_value(write.object.get("roleRef")).map_err(malformed)?;
+    let role = match reference.kind.as_str() {
+        "ClusterRole" => "clusterroles",
+        "Role" => "roles",
+        other => return Err(Status::bad_request(format!("unsupported role reference kind: {other:?}"))),
+    };
+    let role = GroupResource::new(reference.api_group.as_deref().unwrap_or_default(), role);
+    if may(authorizer, write, "bind", role, &reference.name) {
+        return Ok(());
+    }
+    let rules = authorizer.rbac.rules_of_role(&reference, write.call.namespace);
+    let rules =
+        rules.ok_or_else(|| Status::not_found(&write.endpoint.def.group, role.plural, &reference.name))?;
+    check_rules(authorizer, write, &rules)
+}
+
+/// Refuses rules that the user does not hold where the object is.
+fn check_rules(
+    authorizer: &Authorizer,
+    write: &WriteRequest<'_>,
+    wanted: &[PolicyRule],
+) -> Result<(), Status> {
+    let user = write.call.user;
+    let owned = authorizer.rbac.rules_of(user, write.call.namespace);
+    let missing = authz::missing(&owned, wanted).map_err(|authz::TooLarge| {
+        write.forbidden("a rule stands for too many permissions to compare them with those of its author")
+    })?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(write.forbidden(&format!(
+        "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
+        object::quote(&user.name),
+        authz::quote_all(&user.groups),
+        authz::describe(&missing)
+    )))
+}
+
+fn may(
+    authorizer: &Authorizer,
+    write: &WriteRequest<'_>,
+    verb: &str,
+    resource: GroupResource<'_>,
+    name: &str,
+) -> bool {
+    let GroupResource { group, plural } = resource;
+    let namespace = write.call.namespace;
+    let target = Target::Resource { group, resource: plural, subresource: "", namespace, name };
+    authorizer.authorize(write.call.user, &Attributes::new(verb, target)).is_allowed()
+}
+
+/// Everything on all resources and paths.
+fn everything() -> [PolicyRule; 2] {
+    let all = || vec!["*".to_owned()];
+    let resources =
+        PolicyRule { verbs: all(), api_groups: Some(all()), resources: Some(all()), ..PolicyRule::default() };
+    [resources, PolicyRule { verbs: all(), non_resource_urls: Some(all()), ..PolicyRule::default() }]
+}
+
+fn malformed(error: object::TypedError) -> Status {
+    Status::bad_request(error.to_string())
+}
