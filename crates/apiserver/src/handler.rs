@@ -149,25 +149,30 @@ impl ApiServer {
         self.perform(user, &endpoint, operation, &query).await
     }
 
-    /// The endpoint of a path.
+    /// The endpoint of a path, whatever is to be done there.
+    ///
+    /// # Errors
+    /// 404 where nothing is at such a path.
+    pub(crate) fn placed(&self, info: &RequestInfo) -> Result<&Arc<Endpoint>, Status> {
+        let endpoint = self.registry.endpoint(&info.group, &info.version, &info.resource);
+        let endpoint = endpoint.filter(|endpoint| {
+            let known = info.subresource.is_empty() || endpoint.def.subresource(&info.subresource).is_some();
+            known && !is_misplaced(endpoint, info)
+        });
+        endpoint.ok_or_else(|| {
+            Status::failure(object::Reason::NotFound, "the server could not find the requested resource")
+        })
+    }
+
+    /// The endpoint of a request.
     fn endpoint(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
-        let not_found =
-            || Status::failure(object::Reason::NotFound, "the server could not find the requested resource");
-        let endpoint =
-            self.registry.endpoint(&info.group, &info.version, &info.resource).ok_or_else(not_found)?;
-        let known = info.subresource.is_empty() || endpoint.def.subresource(&info.subresource).is_some();
-        // Objects of a namespace are not found without one, and those of the cluster not in one.
-        let misplaced = !info.name.is_empty()
-            && info.verb != "list"
-            && info.verb != "watch"
-            && (endpoint.namespaced() == info.namespace.is_empty())
-            && info.resource != "namespaces";
-        if !known || misplaced {
-            return Err(not_found());
-        }
+        let endpoint = self.placed(info)?;
         let verbs =
             endpoint.def.subresource(&info.subresource).map_or(&endpoint.def.verbs, |part| &part.verbs);
-        if !verbs.iter().any(|verb| verb.as_str() == info.verb) {
+        // In all namespaces at once, objects are only read.
+        let everywhere = endpoint.namespaced() && info.namespace.is_empty();
+        let reads = matches!(&*info.verb, "list" | "watch");
+        if !verbs.iter().any(|verb| verb.as_str() == info.verb) || (everywhere && !reads) {
             return Err(Status::method_not_supported(&info.group, &info.resource_path(), &info.verb));
         }
         Ok(Arc::clone(endpoint))
@@ -290,6 +295,21 @@ impl ApiServer {
         let expected = Expected { api_version: &api_version, kind: &subresource.kind, ty };
         expected.decode(&operation.body, encoding, query.field_validation)
     }
+}
+
+/// Whether objects of this resource are never found at this path: those of the cluster below a namespace (where the
+/// rights in that namespace would count, as in CVE-2019-11247), those of a namespace by name without one.
+fn is_misplaced(endpoint: &Endpoint, info: &RequestInfo) -> bool {
+    let is_namespace = endpoint.def.group.is_empty() && endpoint.def.plural == "namespaces";
+    if is_namespace {
+        // A namespace's own path names it twice over: as where, and as what.
+        return !info.namespace.is_empty() && info.namespace != info.name;
+    }
+    if endpoint.namespaced() {
+        let by_name = !info.name.is_empty() && !matches!(&*info.verb, "list" | "watch");
+        return by_name && info.namespace.is_empty();
+    }
+    !info.namespace.is_empty()
 }
 
 /// The options of a deletion, from its query and its body.

@@ -132,6 +132,7 @@ impl ApiServer {
         B::Error: Into<BodyError>,
     {
         self.authorize(user, info)?;
+        self.placed(info)?;
         // A WebSocket opens with GET; what it does is a creation all the same.
         let opens = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
         if opens && request.method() == Method::GET {

@@ -13,6 +13,7 @@ mod patch;
 mod protobuf;
 mod requests;
 mod rights;
+mod scopes;
 mod services;
 mod support;
 mod watch;

@@ -154,7 +154,7 @@ async fn mirror_pods_refer_to_nothing() {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}
     }}});
     let downward = value!({"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]});
-    // Secrets in volumes, accounts and their tokens are refused by the plugin ServiceAccount before.
+    // Secrets, accounts and their tokens are refused by the plugin ServiceAccount before.
     #[rustfmt::skip]
     let table = [
         (value!({"imagePullSecrets": [{"name": "s"}]}), "secrets"),
@@ -185,6 +185,7 @@ async fn mirror_pods_refer_to_nothing() {
         });
         let wrong = match what {
             "" => String::new(),
+            "secrets" => "a mirror pod may not reference secrets".to_owned(),
             _ => format!("node \"a\" can not create pods that reference {what}"),
         };
         check(&server, "a", "POST", "/api/v1/namespaces/default/pods", &pod, &wrong).await;
