@@ -67,6 +67,7 @@ impl ApiServer {
         let result = match identity {
             Err(status) => Err(status),
             Ok(user) => {
+                crate::server::known(&request, &user);
                 tracing::debug!(user = user.name, verb = %info.verb, path = info.path, "request");
                 if !info.is_resource {
                     self.path(&user, &info, &request).await

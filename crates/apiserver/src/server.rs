@@ -2,31 +2,31 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use rustls::pki_types::CertificateDer;
+use serve::{Limits, Port, Rank};
 use tls::{Identity, certificates};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::{certificate_end, certificate_user};
+use crate::body::Body;
 use crate::handler::Peer;
 use crate::pki::{Pki, Subject, Usage, Wanted};
 use crate::registry::first_service_address;
+use crate::user::{GROUP_AUTHENTICATED, GROUP_MASTERS, User};
 use crate::{ApiServer, Config, StartError};
 
-/// How long a client may take for the TLS handshake.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long open requests may go on when the server ends; watches are cut.
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
-/// How many requests one connection may have open at once, as upstream allows.
-const STREAMS_MAX: u32 = 250;
+/// The API server may have one half of the process's descriptors for its connections.
+const DESCRIPTORS_PART: usize = 2;
+
+/// What clients of the API server may take, by this process's descriptors.
+pub fn limits() -> Limits {
+    Limits::of_descriptors(DESCRIPTORS_PART)
+}
 
 /// The TLS side of a server that shows this identity.
 ///
@@ -60,58 +60,48 @@ pub fn serving_certificate(config: &Config) -> Wanted {
 }
 
 /// Serves until `stop`; open requests get a moment to end.
-pub async fn serve(server: Arc<ApiServer>, listener: TcpListener, tls: TlsAcceptor, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
-    // What has not ended when the time to drain is over, watches mostly, is cut.
-    let cut = CancellationToken::new();
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http2().max_concurrent_streams(STREAMS_MAX);
-    let http = Arc::new(http);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of files, mostly: wait for connections to end instead of spinning.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (server, tls, http, watcher, cut) =
-            (Arc::clone(&server), tls.clone(), Arc::clone(&http), graceful.watcher(), cut.clone());
-        tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await else {
-                return;
-            };
-            let peer = peer(&stream, address);
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (server, peer) = (Arc::clone(&server), peer.clone());
-                async move { Ok::<_, std::convert::Infallible>(server.handle(request, peer).await) }
-            });
-            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            tokio::select! {
-                ended = watcher.watch(connection) => if let Err(error) = ended {
-                    tracing::debug!(error, %address, "a connection ended badly");
-                },
-                () = cut.cancelled() => {}
-            }
-        });
-    }
-    let _ = tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await;
-    cut.cancel();
+pub async fn serve(
+    server: Arc<ApiServer>,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    serve::run(Port { listener, tls: Some(tls), limits }, server, stop).await;
 }
 
-fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: SocketAddr) -> Peer {
-    let certificates = stream.get_ref().1.peer_certificates();
-    let certificate = certificates.and_then(|chain| chain.first());
-    Peer {
-        user: certificate.and_then(|certificate| certificate_user(certificate)),
-        user_until: certificate.and_then(|certificate| certificate_end(certificate)),
-        address: Some(address),
+impl serve::Service for ApiServer {
+    type Peer = Peer;
+    type Body = Body;
+
+    fn peer(&self, certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> (Peer, Rank) {
+        let user = certificate.and_then(|certificate| certificate_user(certificate));
+        let user_until = certificate.and_then(|certificate| certificate_end(certificate));
+        let rank = rank(user.as_ref());
+        (Peer { user, user_until, address: Some(address) }, rank)
+    }
+
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Body>> + Send {
+        self.handle(request, peer)
+    }
+}
+
+/// Tells a request's connection who is behind it, as a token may have shown.
+pub(crate) fn known<B>(request: &Request<B>, user: &User) {
+    if let Some(connection) = request.extensions().get::<serve::Connection>() {
+        connection.raise(rank(Some(user)));
+    }
+}
+
+/// What a user's connections are worth while there are too many.
+fn rank(user: Option<&User>) -> Rank {
+    match user {
+        Some(user) if user.groups.iter().any(|group| group == GROUP_MASTERS) => Rank::Administrator,
+        Some(user) if user.groups.iter().any(|group| group == GROUP_AUTHENTICATED) => Rank::Known,
+        _ => Rank::Anonymous,
     }
 }

@@ -100,13 +100,21 @@ impl TestServer {
     /// # Errors
     /// Why it cannot.
     pub async fn listen(&self) -> Result<Listening, StartError> {
+        self.listen_within(crate::server::limits()).await
+    }
+
+    /// Serves over TLS on a free loopback port, with these limits for its clients.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn listen_within(&self, limits: serve::Limits) -> Result<Listening, StartError> {
         let certificate = self.server.pki.kept(&crate::server::serving_certificate(&self.config))?;
         let identity = tls::Identity::from_pem(&certificate.certificate, &certificate.key)?;
         let tls = crate::server::acceptor(&self.server.pki, identity)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let stop = CancellationToken::new();
-        tokio::spawn(crate::server::serve(Arc::clone(&self.server), listener, tls, stop.clone()));
+        tokio::spawn(crate::server::serve(Arc::clone(&self.server), listener, tls, limits, stop.clone()));
         let subject = Subject {
             common_name: "kubernetes-admin".into(),
             organizations: vec![GROUP_MASTERS.into()],

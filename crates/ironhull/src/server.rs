@@ -93,7 +93,8 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     follow_addresses(&config, &plane, &stop, &mut tasks);
     join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;
 
-    tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, stop.clone()));
+    let limits = apiserver::server::limits();
+    tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, limits, stop.clone()));
     tasks.spawn(compact(Arc::clone(&store), stop.clone()));
     start_controllers(&config, &plane, &stop, &mut tasks)?;
     start_scheduler(&config, &plane, &stop, &mut tasks);

@@ -4,6 +4,7 @@
 //! (`auth`). HTTP/1.1 only: connections that are upgraded for exec, attach and port-forward need it.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,12 +12,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use object::Status;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use rustls::pki_types::CertificateDer;
+use serve::{Limits, Port, Rank};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::Pods;
 use crate::shared::Shared;
@@ -35,8 +36,9 @@ use query::Query;
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The pause after a connection could not be accepted: the process may be out of descriptors.
-const ACCEPT_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
+/// The node API may have one part in so many of the process's descriptors for its connections: its clients are the API
+/// servers, and who scrapes metrics.
+const DESCRIPTORS_PART: usize = 8;
 
 /// The node API.
 pub(crate) struct Server {
@@ -53,49 +55,14 @@ impl Server {
 
     /// Serves connections until it is dropped.
     pub(crate) async fn run(self, listener: TcpListener, tls: rustls::ServerConfig) {
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let server = Arc::new(self);
-        let mut connections = JoinSet::new();
-        loop {
-            while connections.try_join_next().is_some() {}
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let (server, acceptor) = (Arc::clone(&server), acceptor.clone());
-                    connections.spawn(async move {
-                        if let Err(error) = server.connection(stream, acceptor).await {
-                            tracing::debug!(%peer, %error, "a connection to the node API ended badly");
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection to the node API");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
+        let mut limits = Limits::of_descriptors(DESCRIPTORS_PART);
+        // What nodes answer is read by people as it comes: logs, terminals, ports.
+        limits.stall_max = limits.stream_stall_max;
+        let port = Port { listener, tls: Some(TlsAcceptor::from(Arc::new(tls))), limits };
+        serve::run(port, Arc::new(self), CancellationToken::new()).await;
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        acceptor: TlsAcceptor,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        stream.set_nodelay(true)?;
-        let stream = acceptor.accept(stream).await?;
-        let certificates = stream.get_ref().1.peer_certificates();
-        let user = certificates.and_then(|certificates| User::of_certificate(certificates.first()?));
-        let service = service_fn(move |request| {
-            let (server, user) = (Arc::clone(&self), user.clone());
-            async move { Ok::<_, Infallible>(server.answer(user, request).await) }
-        });
-        hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-            .await?;
-        Ok(())
-    }
-
-    async fn answer(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
         let result = match user {
             None => Err(Status::unauthorized("Unauthorized")),
             Some(user) => match self.authorizer.check(&user, request.method(), request.uri().path()).await {
@@ -140,6 +107,25 @@ impl Server {
         serde_json::json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
             .to_string()
             .into_bytes()
+    }
+}
+
+impl serve::Service for Server {
+    type Peer = Option<User>;
+    type Body = Body;
+
+    fn peer(&self, certificate: Option<&CertificateDer<'_>>, _: SocketAddr) -> (Option<User>, Rank) {
+        let user = certificate.and_then(User::of_certificate);
+        let rank = match &user {
+            None => Rank::Anonymous,
+            Some(user) if user.is_master() => Rank::Administrator,
+            Some(_) => Rank::Known,
+        };
+        (user, rank)
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, user: Option<User>) -> Response<Body> {
+        self.respond(user, request).await
     }
 }
 

@@ -118,3 +118,27 @@ async fn an_ended_client_leaves_no_watch_behind_and_the_server_stops() {
     tokio::time::timeout(WITHIN, refused).await.unwrap();
     running.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_connections_keeps_no_administrator_out() {
+    let server = TestServer::start().await;
+    let listening = server.listen_within(serve::Limits::new(16)).await.unwrap();
+    let host = listening.address.to_string();
+    // Each is let in, also after the table is full.
+    let mut flood = Vec::new();
+    for _ in 0..50 {
+        flood.push(connect(&listening, "h2", false).await.unwrap());
+    }
+    let stream = connect(&listening, "h2", true).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let running = tokio::spawn(connection);
+    let watch = client.send_request(request(&format!("{CONFIG_MAPS}?watch=true"), &host)).await.unwrap();
+    assert_eq!(watch.status(), StatusCode::OK);
+    for _ in 0..50 {
+        flood.push(connect(&listening, "h2", false).await.unwrap());
+    }
+    let answer = client.send_request(request("/api/v1/namespaces", &host)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    running.abort();
+}

@@ -21,7 +21,7 @@ const ANSWERS_MAX: usize = 1024;
 
 /// Who asks: the certificate's common name, and its organizations as groups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct User {
+pub(crate) struct User {
     name: String,
     groups: Vec<String>,
 }
@@ -34,6 +34,11 @@ impl User {
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let groups = subject.iter_organization().filter_map(|group| Some(group.as_str().ok()?.to_owned()));
         Some(User { name, groups: groups.collect() })
+    }
+
+    /// Whether it may do everything.
+    pub(super) fn is_master(&self) -> bool {
+        self.groups.iter().any(|group| group == MASTERS)
     }
 }
 
@@ -58,7 +63,7 @@ impl Authorizer {
 
     /// Refuses what the user may not do.
     pub(super) async fn check(&self, user: &User, method: &Method, path: &str) -> Result<(), Status> {
-        if user.groups.iter().any(|group| group == MASTERS) {
+        if user.is_master() {
             return Ok(());
         }
         let verb = verb(method);
