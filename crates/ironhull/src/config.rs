@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use network::overlay::BackendType;
+use node::SysctlAllowlist;
 use sha2::{Digest, Sha256};
 
 use crate::addresses::{NodeAddresses, NodePortAddresses};
@@ -41,6 +42,8 @@ pub struct NodeSettings {
     pub taints: Vec<Taint>,
     /// Which addresses of this machine answer node ports.
     pub node_ports: NodePortAddresses,
+    /// The kernel parameters that pods may set.
+    pub sysctls: SysctlAllowlist,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
     /// What is left out.
@@ -128,6 +131,8 @@ impl NodeSettings {
             cni: flags.cni_conf_dir.map(|directory| (directory, flags.cni_bin_dirs)),
             labels: registration::labels(&flags.node_labels)?,
             taints: registration::taints(&flags.node_taints)?,
+            sysctls: SysctlAllowlist::with_unsafe(&flags.allowed_unsafe_sysctls)
+                .context("--allowed-unsafe-sysctls")?,
             mtu: flags.mtu,
             disabled,
             cluster,
@@ -338,6 +343,7 @@ mod tests {
             (&["--service-cidr=10.43.0.0/31", "--cluster-dns=10.43.0.1"], "--service-cidr"),
             (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),
             (&["--cluster-cidr=10.42.0.0/16,10.44.0.0/16"], "--cluster-cidr takes one IPv4"),
+            (&["--allowed-unsafe-sysctls=net.core.somaxconn,vm.swappiness"], "--allowed-unsafe-sysctls"),
             (&["--nodeport-addresses=primary,10.0.0.0/8"], "--nodeport-addresses \"primary\" is no network"),
             (&["--nodeport-addresses=192.0.2.7"], "--nodeport-addresses \"192.0.2.7\""),
             (&["--cni-conf-dir=/etc/cni/net.d"], "whose --flannel-backend is vxlan"),

@@ -167,6 +167,10 @@ pub struct NodeFlags {
     /// addresses by default.
     #[arg(long = "nodeport-addresses", value_name = "CIDR", value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
+    /// Kernel parameters beyond the safe ones that pods may set, such as `net.core.somaxconn`, or beginnings of their
+    /// names, such as `kernel.msg*`; only those of a pod's own namespaces.
+    #[arg(long = "allowed-unsafe-sysctls", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,

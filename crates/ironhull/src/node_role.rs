@@ -142,6 +142,7 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option
     agent.node_ips = settings.addresses.subscribe();
     agent.log_dir = settings.data_dir.join("logs");
     agent.seccomp_dir = settings.data_dir.join("seccomp");
+    agent.sysctls.clone_from(&settings.sysctls);
     agent.cgroup_root = settings.cgroup_root();
     agent.port = settings.kubelet_port;
     agent.bind_address = settings.any_address();

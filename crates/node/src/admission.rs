@@ -10,8 +10,11 @@ use parking_lot::Mutex;
 
 use crate::pod::{ContainerKind, PodInfo};
 
+mod sysctl;
 #[cfg(test)]
 mod tests;
+
+pub use sysctl::{SysctlAllowlist, SysctlPatternError};
 
 /// Why a pod is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,8 @@ use rustls::pki_types::CertificateDer;
 use tls::Identity;
 use tokio::sync::watch;
 
+use crate::admission::SysctlAllowlist;
+
 /// The version that the node reports: that of the kubelet it stands for.
 pub const KUBELET_VERSION: &str = "v1.37.0";
 
@@ -28,6 +30,8 @@ pub struct NodeConfig {
     pub log_links_dir: Option<PathBuf>,
     /// The directory of seccomp profiles that pods may name.
     pub seccomp_dir: PathBuf,
+    /// The kernel parameters that pods may set.
+    pub sysctls: SysctlAllowlist,
     /// The name servers of pods with `dnsPolicy: ClusterFirst`.
     pub cluster_dns: Vec<IpAddr>,
     /// The domain of the cluster, without dots at its ends.
@@ -78,6 +82,7 @@ impl NodeConfig {
             log_dir: "/var/log/pods".into(),
             log_links_dir: None,
             seccomp_dir: "/var/lib/kubelet/seccomp".into(),
+            sysctls: SysctlAllowlist::default(),
             cluster_dns: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
             resolv_conf: "/etc/resolv.conf".into(),

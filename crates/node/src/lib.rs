@@ -44,6 +44,7 @@ mod text;
 mod waiting;
 mod worker;
 
+pub use admission::{SysctlAllowlist, SysctlPatternError};
 pub use agent::{Agent, AgentError};
 pub use config::{KUBELET_VERSION, NodeConfig, ServingTls};
 pub use volumes::{VolumeError, reset};

@@ -252,7 +252,10 @@ impl Worker {
         }
         self.admitted = true;
         let known = !self.observed.sandboxes.is_empty() || self.status.start_time.is_some();
-        if let Err(rejection) = self.shared.admitted.admit(&self.pod, &self.shared.node(), known) {
+        let allowed = if known { Ok(()) } else { self.shared.config.sysctls.check(self.pod.spec()) };
+        let admitted =
+            allowed.and_then(|()| self.shared.admitted.admit(&self.pod, &self.shared.node(), known));
+        if let Err(rejection) = admitted {
             self.shared.pod_event(&self.pod, EventType::Warning, rejection.reason, rejection.message.clone());
             self.failure =
                 Some((rejection.reason.to_owned(), format!("Pod was rejected: {}", rejection.message)));

@@ -11,6 +11,7 @@
 
 mod grammar;
 mod ip;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use ip::{
     is_valid_cidr, is_valid_cidr_for_legacy_field, is_valid_ip, is_valid_ip_for_legacy_field,
     parse_cidr_sloppy, parse_ip_sloppy,
 };
+pub use sysctl::{SysctlNamespace, normalize_sysctl, sysctl_namespace};
 
 /// The messages of what is wrong with a text.
 pub type Messages = Vec<String>;

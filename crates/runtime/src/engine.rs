@@ -22,6 +22,7 @@ mod service;
 mod shim_client;
 mod status;
 mod streams;
+mod sysctl;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -18,7 +18,9 @@ mod container;
 mod credentials;
 mod error;
 mod init;
+mod limits;
 mod log;
+pub(crate) mod procfs;
 pub(crate) mod protocol;
 mod requests;
 mod rootfs;
@@ -52,6 +54,8 @@ const OOM_SCORE_ADJ: &str = "-999";
 /// [`ARGUMENT`], before it starts any thread. The calling process returns as soon as the shim listens, which
 /// goes on in a process of its own.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
+    // What the starter had open is no business of the shim's, nor of any container's.
+    sys::close_from(3);
     let mut args = args.into_iter();
     let (Some(directory), None) = (args.next(), args.next()) else {
         eprintln!("usage: {ARGUMENT} STATE-DIRECTORY");
@@ -74,6 +78,7 @@ fn detach(directory: &Path) -> io::Result<Option<server::Server>> {
         return Ok(None);
     }
     rustix::process::setsid()?;
+    sys::new_session_keyring()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"ironhull-shim")?;

@@ -7,6 +7,8 @@
 
 #[path = "engine/adoption.rs"]
 mod adoption;
+#[path = "engine/hostile.rs"]
+mod hostile;
 #[path = "engine/isolation.rs"]
 mod isolation;
 #[path = "engine/lifecycle.rs"]
@@ -25,9 +27,11 @@ fn main() {
         Some(mode) if mode == adoption::AGENT_ARGUMENT => adoption::agent(args),
         _ => {}
     }
-    let all: [(&str, Vec<Trial>); 4] = [
+    hostile::become_careless();
+    let all: [(&str, Vec<Trial>); 5] = [
         ("lifecycle", lifecycle::trials()),
         ("isolation", isolation::trials()),
+        ("hostile", hostile::trials()),
         ("streams", streams::trials()),
         ("adoption", adoption::trials()),
     ];

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use object::names::normalize_sysctl;
 use runtime::cri::{
     DnsConfig, LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping, Protocol, StringMap,
 };
@@ -57,7 +58,7 @@ pub(crate) fn sandbox_config(pod: &PodInfo, input: SandboxInput<'_>) -> PodSandb
         linux: LinuxPodSandboxConfig {
             cgroup_parent: cgroup_parent(pod, &input.config.cgroup_root),
             security_context: security::of_sandbox(pod, &input.config.seccomp_dir),
-            sysctls: sysctls.map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value.clone())).collect(),
+            sysctls: sysctls.map(|sysctl| (normalize_sysctl(&sysctl.name), sysctl.value.clone())).collect(),
             overhead: None,
             resources: Some(pod_resources(pod)),
         },

@@ -10,8 +10,6 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use crate::cri::StringMap;
-
 /// Which namespaces a sandbox has of its own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
@@ -19,8 +17,6 @@ pub(super) struct Wanted {
     pub(super) ipc: bool,
     /// With this host name.
     pub(super) hostname: Option<String>,
-    /// Kernel parameters, set inside of them.
-    pub(super) sysctls: StringMap,
 }
 
 /// The file in a sandbox's directory that its network namespace is mounted on.
@@ -51,9 +47,6 @@ pub(super) fn create(directory: &Path, wanted: &Wanted) -> io::Result<()> {
         }
         if wanted.network {
             loopback_up()?;
-        }
-        for (name, value) in &wanted.sysctls {
-            set_sysctl(name, value)?;
         }
         let pins = [
             (wanted.network, network_path(directory)),
@@ -98,7 +91,7 @@ pub(super) fn in_network<T: Send>(path: &Path, run: impl FnOnce() -> io::Result<
 }
 
 /// A thread that changes its namespaces can do nothing else afterwards: it ends with its work.
-fn in_own_thread<T: Send>(run: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+pub(super) fn in_own_thread<T: Send>(run: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, run)?;
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the namespace thread panicked")))
@@ -109,37 +102,4 @@ fn in_own_thread<T: Send>(run: impl FnOnce() -> io::Result<T> + Send) -> io::Res
 fn loopback_up() -> io::Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
     crate::shim::sys::set_interface_up(socket.as_raw_fd(), "lo")
-}
-
-fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
-    let path = sysctl_path(name).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("invalid sysctl name {name:?}"))
-    })?;
-    std::fs::write(&path, value)
-        .map_err(|error| io::Error::new(error.kind(), format!("set sysctl {name} to {value:?}: {error}")))
-}
-
-/// A name's parts are separated by dots, or by slashes if some part has a dot in it.
-fn sysctl_path(name: &str) -> Option<PathBuf> {
-    let parts: Vec<_> =
-        if name.contains('/') { name.split('/').collect() } else { name.split('.').collect() };
-    let plain = parts.iter().all(|part| !part.is_empty() && *part != "." && *part != "..");
-    plain.then(|| Path::new("/proc/sys").join(parts.join("/")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sysctl_names_become_paths() {
-        let path = |name| sysctl_path(name).map(|path| path.display().to_string());
-        assert_eq!(path("net.core.somaxconn").as_deref(), Some("/proc/sys/net/core/somaxconn"));
-        assert_eq!(
-            path("net/ipv4/conf/eth0.1/forwarding").as_deref(),
-            Some("/proc/sys/net/ipv4/conf/eth0.1/forwarding")
-        );
-        assert_eq!(path("net/../kernel/hostname"), None);
-        assert_eq!(path("net..core"), None);
-    }
 }

@@ -12,7 +12,7 @@ use super::launch::{cgroup_parent, hostname};
 use super::namespaces::{self, Wanted};
 use super::record::SandboxRecord;
 use super::shim_client::{ShimClient, ShimError};
-use super::{Engine, NetworkRequest};
+use super::{Engine, NetworkRequest, sysctl};
 use crate::cri::{ContainerEventType, CriError, DnsConfig, NamespaceMode, PodSandboxConfig, PodSandboxState};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::protocol::Request;
@@ -79,6 +79,7 @@ impl Engine {
                 "no runtime for {runtime_handler:?} is configured"
             )));
         }
+        sysctl::check(config)?;
         let record = SandboxRecord {
             id: self.new_id(),
             config: config.clone(),
@@ -164,7 +165,6 @@ impl Engine {
             network: own_network,
             ipc: options.ipc != NamespaceMode::Node,
             hostname: own_network.then(|| hostname(record)),
-            sysctls: record.config.linux.sysctls.clone(),
         };
         let (shared, path) = (record.clone(), directory.to_owned());
         let make = move || {
@@ -172,10 +172,14 @@ impl Engine {
             make_shared_files(&path, &shared, wanted.ipc)
         };
         blocking("create the pod's namespaces", make).await?;
-        match own_network {
-            true => self.0.network.setup(&network_request(record, directory)).await,
-            false => Ok(Vec::new()),
-        }
+        let ips = match own_network {
+            true => self.0.network.setup(&network_request(record, directory)).await?,
+            false => Vec::new(),
+        };
+        // Parameters may be those of a device that only the network brought.
+        let (config, path) = (record.config.clone(), directory.to_owned());
+        blocking("set the pod's kernel parameters", move || sysctl::apply(&path, &config)).await?;
+        Ok(ips)
     }
 
     /// Ends everything in the sandbox. What it shares stays until it is removed.

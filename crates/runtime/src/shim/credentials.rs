@@ -1,11 +1,14 @@
 //! Who a process is: user, groups, capabilities.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid};
+use rustix::fs::OFlags;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::error::{Context, StartError};
+use super::procfs::{self, Procfs};
 use super::protocol::{Identity, Process, User};
 use super::sys;
 use crate::images::user::resolve_user;
@@ -32,9 +35,35 @@ pub(super) fn resolve(user: &User) -> Result<Resolved> {
     Ok(Resolved { identity: Identity { uid: found.uid, gid, groups }, home: found.home })
 }
 
+/// The file of procfs that tells AppArmor what comes with the next `execve`. It is opened before the process enters a
+/// container, where `/proc` may be anything.
+#[derive(Default)]
+pub(super) struct ExecLabel(Option<OwnedFd>);
+
+impl ExecLabel {
+    /// Opens the file if the process shall have a profile.
+    pub(super) fn open(process: &Process) -> Result<ExecLabel> {
+        if process.apparmor.is_none() {
+            return Ok(ExecLabel(None));
+        }
+        let open = || {
+            let pid = rustix::process::getpid().as_raw_nonzero();
+            Procfs::new()?.open(&format!("{pid}/attr/apparmor/exec"), OFlags::WRONLY)
+        };
+        open().map(|file| ExecLabel(Some(file))).step(|| "prepare the AppArmor profile".into())
+    }
+
+    fn write(&self, profile: &str) -> Result<()> {
+        let step = || format!("apply the AppArmor profile {profile}");
+        let missing = || StartError::Invalid("no way to apply an AppArmor profile".to_owned());
+        let file = self.0.as_ref().ok_or_else(missing)?;
+        procfs::write_whole(file, &format!("exec {profile}")).step(step)
+    }
+}
+
 /// Takes on the identity, with the process's capabilities and seccomp filter. Nothing privileged works
 /// afterwards.
-pub(super) fn assume(identity: &Identity, process: &Process) -> Result<()> {
+pub(super) fn assume(identity: &Identity, process: &Process, label: &ExecLabel) -> Result<()> {
     own_streams(identity, process.tty).step(|| "hand over the standard streams".into())?;
     let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     nix::unistd::setgroups(&groups).step(|| "set groups".into())?;
@@ -42,8 +71,7 @@ pub(super) fn assume(identity: &Identity, process: &Process) -> Result<()> {
     nix::unistd::setresgid(gid, gid, gid).step(|| "set group".into())?;
 
     if let Some(profile) = &process.apparmor {
-        std::fs::write("/proc/self/attr/apparmor/exec", format!("exec {profile}"))
-            .step(|| format!("apply the AppArmor profile {profile}"))?;
+        label.write(profile)?;
     }
     // Without `no_new_privs` installing a filter needs CAP_SYS_ADMIN, so that it cannot wait for the end.
     let filter = process.seccomp.as_deref();

@@ -26,6 +26,12 @@ pub(super) enum StartError {
     /// The user or group cannot be resolved.
     #[error(transparent)]
     User(#[from] UserError),
+    /// A mount would lie below the container's `/proc`. The wording is the one that users of other engines know.
+    #[error("{0:?} cannot be mounted because it is inside /proc")]
+    InsideProc(String),
+    /// A mount would take the place of the container's `/proc`.
+    #[error("{0:?} cannot be mounted because it is not of type proc")]
+    OverProc(String),
     /// The configuration makes no sense.
     #[error("{0}")]
     Invalid(String),

@@ -9,24 +9,33 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::DumpableBehavior;
-use rustix::pty::OpenptFlags;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroup;
+use super::credentials::{self, ExecLabel};
 use super::error::{Context, StartError};
+use super::procfs::Procfs;
 use super::protocol::{Identity, Launch, Namespaces, Process};
-use super::{credentials, rootfs, sys};
+use super::rootfs::{self, Entered, Terminal};
+use super::{limits, sys};
 
 type Result<T> = std::result::Result<T, StartError>;
 
 /// Where programs are looked for when the environment does not say.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What files that containers make may not be open to, unless they say otherwise.
+const UMASK: u32 = 0o022;
+
+/// The user and group of the process that keeps a shared process id namespace.
+const NOBODY: u32 = 65535;
 
 /// What the child tells the shim.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,16 +65,12 @@ pub(super) struct Place<'a> {
 /// Becomes a container's first process.
 pub(super) fn container(launch: &Launch, cgroup: &Cgroup, streams: &Streams, socket: OwnedFd) -> ! {
     report_failure(&socket, || {
-        begin(&Place { cgroup, oom_score_adj: launch.oom_score_adj })?;
+        let place = Place { cgroup, oom_score_adj: launch.oom_score_adj };
+        let label = begin(&place, &launch.process)?;
         join_pinned(&launch.namespaces)?;
-        rootfs::enter(launch)?;
-        let terminal = launch.process.tty.then(|| open_terminal(&socket)).transpose()?;
-        if let Some(terminal) = &terminal {
-            rootfs::mount_console(terminal)?;
-        }
-        connect(streams, terminal)?;
-        rootfs::restrict(launch)?;
-        execute(&launch.process, &socket)
+        let Entered { null, terminal } = rootfs::enter(launch)?;
+        connect(streams, &null, terminal, &socket)?;
+        execute(&launch.process, &label, &socket)
     })
 }
 
@@ -79,26 +84,36 @@ pub(super) fn additional(
     socket: OwnedFd,
 ) -> ! {
     report_failure(&socket, || {
-        begin(place)?;
+        let label = begin(place, process)?;
+        // Nothing in the container's `/dev` is opened but a terminal that is one.
+        let null = rootfs::null()?;
         let all = CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWCGROUP
             | CloneFlags::CLONE_NEWNET
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWUTS;
         setns(init, all).step(|| "enter the container".into())?;
-        let terminal = process.tty.then(|| open_terminal(&socket)).transpose()?;
-        connect(streams, terminal)?;
-        execute(process, &socket)
+        let terminal = process.tty.then(Terminal::in_container).transpose()?;
+        connect(streams, &null, terminal, &socket)?;
+        execute(process, &label, &socket)
     })
 }
 
-/// Becomes the first process of a process id namespace that containers share: it only reaps.
-pub(super) fn hold_namespace() -> ! {
-    let prepare = || -> nix::Result<()> {
-        sys::reset_signals()?;
-        sys::ignore_children()?;
-        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(errno)?;
-        rustix::thread::set_name(c"pause").map_err(errno)?;
+/// Becomes the first process of a process id namespace that containers share: it only reaps. To them it is an
+/// ordinary process, into which one with CAP_SYS_PTRACE can look, so that it keeps nothing of the host: it is in the
+/// pod's namespaces, nobody, and in a root where nothing is. `place` is a directory.
+pub(super) fn hold_namespace(namespaces: &Namespaces, place: &Path) -> ! {
+    let prepare = || -> Result<()> {
+        shed()?;
+        sys::ignore_children().step(|| "ignore children".into())?;
+        rustix::thread::set_name(c"pause").step(|| "set the name".into())?;
+        join_pinned(namespaces)?;
+        rootfs::enter_nothing(place)?;
+        let nobody = Identity { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
+        let process = Process { no_new_privileges: true, ..Process::default() };
+        credentials::assume(&nobody, &process, &ExecLabel::default())?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .step(|| "protect the process".into())?;
         sys::close_from(0);
         Ok(())
     };
@@ -137,19 +152,35 @@ fn send(socket: &OwnedFd, report: &Report, descriptors: &[BorrowedFd<'_>]) -> io
     Ok(())
 }
 
-/// Sheds what the process has from the shim, and enters its cgroup.
-fn begin(place: &Place<'_>) -> Result<()> {
+/// Sheds what the process has from the shim, and from who started that.
+fn shed() -> Result<()> {
     // Until `execve` this is our own program inside somebody's container: nobody there may look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .step(|| "protect the process".into())?;
     sys::reset_signals().step(|| "reset signals".into())?;
+    sys::new_session_keyring().step(|| "start a session keyring".into())?;
+    sys::reset_personality().step(|| "reset the personality".into())?;
+    rustix::process::set_parent_process_death_signal(None).step(|| "outlive the parent".into())?;
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
+    limits::apply().step(|| "set resource limits".into())
+}
+
+/// Becomes a process of its own, in its cgroup.
+fn begin(place: &Place<'_>, process: &Process) -> Result<ExecLabel> {
+    shed()?;
     place.cgroup.enter().step(|| "enter the cgroup".into())?;
-    match std::fs::write("/proc/self/oom_score_adj", place.oom_score_adj.to_string()) {
+    match set_oom_score_adj(place.oom_score_adj) {
         // Without CAP_SYS_RESOURCE it cannot be lowered, and stays as the shim has it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         result => result.step(|| "set oom_score_adj".into())?,
     }
-    rustix::process::setsid().map(drop).step(|| "start a session".into())
+    rustix::process::setsid().map(drop).step(|| "start a session".into())?;
+    ExecLabel::open(process)
+}
+
+fn set_oom_score_adj(value: i32) -> io::Result<()> {
+    let pid = rustix::process::getpid().as_raw_nonzero();
+    Procfs::new()?.write(&format!("{pid}/oom_score_adj"), &value.to_string())
 }
 
 fn join_pinned(namespaces: &Namespaces) -> Result<()> {
@@ -168,40 +199,27 @@ fn join_pinned(namespaces: &Namespaces) -> Result<()> {
     Ok(())
 }
 
-/// Opens a terminal of the container's own, sends its master side to the shim and gives the other one.
-fn open_terminal(socket: &OwnedFd) -> Result<OwnedFd> {
-    let step = || "open a terminal".to_owned();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let master = rustix::fs::open("/dev/pts/ptmx", flags, Mode::empty()).step(step)?;
-    rustix::pty::unlockpt(&master).step(step)?;
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).step(step)?;
-    rustix::process::ioctl_tiocsctty(&terminal).step(step)?;
-    send(socket, &Report::Terminal, &[master.as_fd()]).step(step)?;
-    Ok(terminal)
-}
-
-fn connect(streams: &Streams, terminal: Option<OwnedFd>) -> Result<()> {
-    let step = || "connect the standard streams".to_owned();
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+/// Connects the standard streams. The shim gets the terminal's master side.
+fn connect(streams: &Streams, null: &OwnedFd, terminal: Option<Terminal>, socket: &OwnedFd) -> Result<()> {
+    if let Some(terminal) = &terminal {
+        let step = || "take the terminal".to_owned();
+        rustix::process::ioctl_tiocsctty(&terminal.terminal).step(step)?;
+        send(socket, &Report::Terminal, &[terminal.master.as_fd()]).step(step)?;
+    }
+    let terminal = terminal.as_ref().map(|terminal| &terminal.terminal);
     for (number, stream) in [(0, &streams.stdin), (1, &streams.stdout), (2, &streams.stderr)] {
-        let stream = terminal.as_ref().or(stream.as_ref()).unwrap_or(&null);
-        sys::duplicate_to(stream, number).step(step)?;
+        let stream = terminal.or(stream.as_ref()).unwrap_or(null);
+        sys::duplicate_to(stream, number).step(|| "connect the standard streams".into())?;
     }
     Ok(())
 }
 
 /// Takes on the process's user and replaces the program.
-fn execute(process: &Process, socket: &OwnedFd) -> Result<Infallible> {
+fn execute(process: &Process, label: &ExecLabel, socket: &OwnedFd) -> Result<Infallible> {
     let resolved = credentials::resolve(&process.user)?;
     let cwd = if process.cwd.is_empty() { "/" } else { &process.cwd };
-    rustix::process::chdir(cwd).step(|| format!("change to the working directory {cwd:?}"))?;
-    // A directory outside the root would show as "(unreachable)".
-    let reached = rustix::process::getcwd(Vec::new()).step(|| "find the working directory".into())?;
-    if !reached.as_bytes().starts_with(b"/") {
-        return Err(StartError::Invalid(format!("the working directory {cwd:?} is outside the container")));
-    }
-    credentials::assume(&resolved.identity, process)?;
+    enter_directory(cwd)?;
+    credentials::assume(&resolved.identity, process, label)?;
 
     let mut env = process.env.clone();
     if !env.iter().any(|variable| variable.starts_with("HOME=")) {
@@ -210,9 +228,28 @@ fn execute(process: &Process, socket: &OwnedFd) -> Result<Infallible> {
     let program = find_program(&process.args, &env)?;
     let strings = |list: &[String]| list.iter().map(|text| c_string(text)).collect::<Result<Vec<_>>>();
     let (path, args, env) = (c_string(&program)?, strings(&process.args)?, strings(&env)?);
+    // The streams are all that the program gets.
+    sys::close_on_exec_from(3).step(|| "close descriptors".into())?;
     send(socket, &Report::Ready(resolved.identity), &[]).step(|| "report to the shim".into())?;
     let Err(error) = nix::unistd::execve(&path, &args, &env);
     Err(StartError::Program { program, reason: error.desc().to_lowercase() })
+}
+
+/// Changes to the working directory: not by way of an open file of some process, and not out of the root
+/// (CVE-2024-21626).
+fn enter_directory(cwd: &str) -> Result<()> {
+    let step = || format!("change to the working directory {cwd:?}");
+    let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", path, Mode::empty()).step(step)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let directory = rustix::fs::openat2(&root, cwd, path, Mode::empty(), resolve).step(step)?;
+    rustix::process::fchdir(&directory).step(step)?;
+    // A directory outside the root would show as "(unreachable)".
+    let reached = rustix::process::getcwd(Vec::new()).step(|| "find the working directory".into())?;
+    match reached.as_bytes().starts_with(b"/") {
+        true => Ok(()),
+        false => Err(StartError::Invalid(format!("the working directory {cwd:?} is outside the container"))),
+    }
 }
 
 fn c_string(text: &str) -> Result<CString> {

@@ -137,7 +137,8 @@ impl Server {
             return Err(Failure::Started { id: launch.id });
         }
         if launch.namespaces.pid == PidNamespace::Pod && self.holder.is_none() {
-            self.holder = Some(spawn::namespace_holder().map_err(system("create a process id namespace"))?);
+            self.holder =
+                Some(spawn::namespace_holder(&launch).map_err(system("create a process id namespace"))?);
         }
         let log = launch.log_path.as_deref().map(|path| Log::open(path, self.clock.clone())).transpose();
         let log = log.map_err(system("open the log"))?;

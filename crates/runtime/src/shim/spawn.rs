@@ -115,10 +115,10 @@ pub(super) fn additional(
 }
 
 /// Forks the process that keeps a shared process id namespace alive.
-pub(super) fn namespace_holder() -> io::Result<(Pid, OwnedFd)> {
+pub(super) fn namespace_holder(launch: &Launch) -> io::Result<(Pid, OwnedFd)> {
     match fork_into(&BirthNamespace::New)? {
         Some(pid) => Ok((pid, open_pidfd(pid)?)),
-        None => init::hold_namespace(),
+        None => init::hold_namespace(&launch.namespaces, &launch.rootfs),
     }
 }
 

@@ -84,12 +84,27 @@ pub(super) fn duplicate_to(from: impl AsFd, to: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Sets every signal to its default action and unblocks all, as a program expects them.
+/// Sets every signal to its default action and unblocks all, as a program expects them. What the starter ignores
+/// would stay ignored over `execve`, real-time signals included.
 pub(super) fn reset_signals() -> nix::Result<()> {
-    use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
-    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
-        // SAFETY: the default action is no handler that could run.
-        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+    const SIGNALS: i32 = 64;
+    // The kernel's own `struct sigaction`, all zero: the default action, no flags, an empty mask.
+    let default = [0u64; 4];
+    for signal in (1..=SIGNALS).filter(|signal| !matches!(*signal, libc::SIGKILL | libc::SIGSTOP)) {
+        // SAFETY: the array is at least as large as the struct on every architecture and the mask's size is the one
+        // that the kernel wants; the default action is no handler that could run. The C library's function would
+        // refuse the signals that it keeps for itself.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+        nix::errno::Errno::result(result)?;
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
@@ -105,6 +120,37 @@ pub(super) fn ignore_children() -> nix::Result<()> {
 pub(super) fn close_from(first: u32) {
     // SAFETY: only for a child that uses none of its owned descriptors afterwards.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// Lets `execve` close every descriptor from `first` up.
+pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: no descriptor is closed as long as this program runs.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Starts a session keyring that is empty. The one of whoever started this program may hold keys.
+pub(super) fn new_session_keyring() -> io::Result<()> {
+    // SAFETY: without a name the call takes no pointer that is read.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
+    if result >= 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // A kernel without keys.
+        error if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// Takes back what the starter may have changed of how the kernel executes programs.
+pub(super) fn reset_personality() -> io::Result<()> {
+    const PER_LINUX: libc::c_ulong = 0;
+    // SAFETY: it takes no pointers.
+    let result = unsafe { libc::personality(PER_LINUX) };
+    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// One of the standard streams.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use object::field::{Error, Errors};
+use object::names::SysctlNamespace;
 use object::{Value, names};
 
 use super::paths::descending_path;
@@ -132,11 +133,11 @@ fn validate_sysctls(errors: &mut Errors, sysctls: &Field<'_, '_>, spec: &Field<'
         } else if seen.contains(text) {
             name.duplicate(errors);
         }
-        match sysctl_namespace(text) {
-            Some("net") if spec.child("hostNetwork").is_true() => {
+        match names::sysctl_namespace(&names::normalize_sysctl(text)) {
+            Some(SysctlNamespace::Network) if spec.child("hostNetwork").is_true() => {
                 name.invalid(errors, "may not be specified when 'hostNetwork' is true");
             }
-            Some("ipc") if spec.child("hostIPC").is_true() => {
+            Some(SysctlNamespace::Ipc) if spec.child("hostIPC").is_true() => {
                 name.invalid(errors, "may not be specified when 'hostIPC' is true");
             }
             _ => {}
@@ -154,33 +155,6 @@ fn is_sysctl_name(name: &str) -> bool {
         [] => false,
     };
     name.len() <= SYSCTL_NAME_MAX && name.split(['.', '/']).all(segment)
-}
-
-/// The kernel namespace that a parameter belongs to. Names with slashes may stand for those with dots.
-fn sysctl_namespace(name: &str) -> Option<&'static str> {
-    let slashes_first = name.find(['.', '/']).is_some_and(|at| name.as_bytes()[at] == b'/');
-    let dotted: String = match slashes_first {
-        true => name
-            .chars()
-            .map(|c| {
-                if c == '/' {
-                    '.'
-                } else if c == '.' {
-                    '/'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        false => name.to_owned(),
-    };
-    let is_ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| dotted.starts_with(prefix));
-    match dotted.as_str() {
-        name if name.starts_with("net.") => Some("net"),
-        "kernel.sem" => Some("ipc"),
-        _ if is_ipc => Some("ipc"),
-        _ => None,
-    }
 }
 
 /// Pods with users of their own cannot share other namespaces with the host.
