@@ -505,3 +505,29 @@ fn node_ports_are_at_the_addresses_that_are_named() {
     assert_eq!(answering(&["203.0.113.0/24", "fd99::5/128"]), ["203.0.113.1", "[fd99::5]", "from a pod"]);
     assert_eq!(answering(&["198.51.100.0/24", "fd00:1::/64"]), [""; 0]);
 }
+
+/// With `route_localnet`, which node ports at loopback need, the kernel itself would take such packets (CVE-2020-8558).
+#[test]
+fn loopback_addresses_of_the_node_are_out_of_reach_for_others() {
+    let cluster = Cluster::new();
+    let _own = Greeter::tcp(&cluster.node, "127.0.0.5:7000".parse().unwrap(), "own");
+    let node_port = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]});
+    let _proxier = cluster.proxier(node_port, "TCP", &ALL[1..]);
+    for others in [&cluster.outside, &cluster.pods[0]] {
+        others
+            .block_on(|| async { std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1") })
+            .unwrap()
+            .unwrap();
+        // Whoever gives up loopback addresses of his own may send packets to them wherever he likes.
+        ip(others, "addr del 127.0.0.1/8 dev lo");
+    }
+    ip(&cluster.outside, "route add 127.0.0.0/8 via 192.0.2.1");
+    ip(&cluster.pods[0], "route add 127.0.0.0/8 via 10.42.0.1");
+    for others in [&cluster.outside, &cluster.pods[0]] {
+        for address in ["127.0.0.5:7000", "127.0.0.1:30080"] {
+            assert_eq!(ask(others, address), Err(io::ErrorKind::TimedOut), "{address}");
+        }
+    }
+    assert!(ask(&cluster.node, "127.0.0.5:7000").unwrap().starts_with("own"));
+    assert!(ask(&cluster.node, "127.0.0.1:30080").is_ok());
+}
