@@ -16,6 +16,9 @@ mod impersonation;
 
 pub use impersonation::Impersonation;
 
+/// What the subprotocol starts with by which browsers send a bearer token: they cannot set headers.
+pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
 /// How a request may be authenticated.
 pub struct Authenticator {
     registry: Arc<Registry>,
@@ -45,7 +48,11 @@ impl Authenticator {
         if let Some(user) = certificate_user {
             return Ok(user.clone());
         }
-        if let Some(token) = bearer_token(headers) {
+        let token = bearer_token(headers).map_err(|why| {
+            tracing::debug!(why, "a bearer token was refused");
+            Status::unauthorized("Unauthorized")
+        })?;
+        if let Some(token) = token {
             return self.authenticate_token(&token, &[]).map(|(user, _)| user);
         }
         if self.anonymous { Ok(User::anonymous()) } else { Err(Status::unauthorized("Unauthorized")) }
@@ -130,18 +137,49 @@ pub fn certificate_end(der: &[u8]) -> Option<jiff::Timestamp> {
 }
 
 /// The token of an `Authorization` header, or of the subprotocol by which browsers send one.
-fn bearer_token(headers: &http::HeaderMap) -> Option<String> {
-    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
-        let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
-        let token = token.trim();
-        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned());
+///
+/// # Errors
+/// Why the subprotocol is no token; the client is told nothing of it.
+fn bearer_token(headers: &http::HeaderMap) -> Result<Option<String>, &'static str> {
+    let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some((scheme, token)) = header.and_then(|value| value.trim().split_once(' '))
+        && scheme.eq_ignore_ascii_case("bearer")
+        && !token.trim().is_empty()
+    {
+        return Ok(Some(token.trim().to_owned()));
     }
-    let protocols = headers.get(http::header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    let encoded = protocols
-        .split(',')
-        .find_map(|protocol| protocol.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded).ok()?;
-    String::from_utf8(bytes).ok()
+    if is_websocket(headers) { protocol_token(headers) } else { Ok(None) }
+}
+
+fn is_websocket(headers: &http::HeaderMap) -> bool {
+    let has = |name, wanted: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
+    };
+    has(http::header::CONNECTION, "upgrade") && has(http::header::UPGRADE, "websocket")
+}
+
+/// The token among the subprotocols that are offered. There must be another one, for the server to choose.
+fn protocol_token(headers: &http::HeaderMap) -> Result<Option<String>, &'static str> {
+    let offered = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let (mut token, mut others) = (None, 0);
+    for protocol in offered.map(str::trim) {
+        let Some(encoded) = protocol.strip_prefix(BEARER_PROTOCOL) else {
+            others += 1;
+            continue;
+        };
+        if token.is_some() {
+            return Err("multiple base64.bearer.authorization tokens specified");
+        }
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded);
+        let bytes = bytes.map_err(|_| "invalid base64.bearer.authorization token encoding")?;
+        token = Some(String::from_utf8(bytes).map_err(|_| "invalid base64.bearer.authorization token")?);
+    }
+    match token.filter(|token| !token.is_empty()) {
+        Some(_) if others == 0 => Err("missing additional subprotocol"),
+        token => Ok(token),
+    }
 }
 
 /// Namespace and name of a service account's user name; `None` for other users, also such as only begin like one.

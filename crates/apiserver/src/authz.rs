@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
-use object::{Status, Versioned, quote};
+use object::{FieldSelector, Status, Versioned, quote};
 use parking_lot::Mutex;
 
 use crate::cache::{Collection, Hub};
@@ -34,14 +34,14 @@ pub struct Attributes<'a> {
     pub verb: &'a str,
     /// The target.
     pub target: Target<'a>,
-    /// The field selector of a collection; empty for none.
-    pub field_selector: &'a str,
+    /// Which objects of a collection are asked for: the very selector that the collection obeys.
+    pub fields: Option<&'a FieldSelector>,
 }
 
 impl<'a> Attributes<'a> {
     /// A verb on a target.
     pub fn new(verb: &'a str, target: Target<'a>) -> Attributes<'a> {
-        Attributes { verb, target, field_selector: "" }
+        Attributes { verb, target, fields: None }
     }
 }
 
@@ -78,7 +78,7 @@ impl<'a> From<&'a RequestInfo> for Attributes<'a> {
         } else {
             Target::Path(&info.path)
         };
-        Attributes { field_selector: &info.field_selector, ..Attributes::new(&info.verb, target) }
+        Attributes { fields: info.authorized_fields(), ..Attributes::new(&info.verb, target) }
     }
 }
 

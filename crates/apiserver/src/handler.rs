@@ -35,10 +35,8 @@ pub struct Peer {
 /// A request behind TLS and authentication, as [`ApiServer::operate`] takes it.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// What the path asks for.
+    /// What method, path and query ask for.
     pub info: RequestInfo,
-    /// The query, percent-encoded.
-    pub query: Option<String>,
     /// The `Content-Type` of the body.
     pub content_type: Option<String>,
     /// The body.
@@ -72,7 +70,7 @@ impl ApiServer {
                 if !info.is_resource {
                     self.path(&user, &info, &request).await
                 } else if crate::node_proxy::is_streaming(&info) {
-                    self.stream(&user, &info, request).await
+                    self.stream(&user, &info, request, peer.address.map(|a| a.ip())).await
                 } else {
                     self.resource(&user, info, request, accept.as_deref()).await
                 }
@@ -121,7 +119,7 @@ impl ApiServer {
         let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
         let mut format = negotiate(accept, Offers { protobuf: true, views, discovery: false })?;
         let (parts, incoming) = request.into_parts();
-        let query = Query::parse(parts.uri.query())?;
+        let query = Query::read(&info)?;
         format.pretty |= query.pretty;
         let writer = Writer {
             format,
@@ -130,7 +128,6 @@ impl ApiServer {
             clock: self.clock.clone(),
         };
         let operation = Operation {
-            query: parts.uri.query().map(str::to_owned),
             content_type: text(&parts.headers, CONTENT_TYPE).map(str::to_owned),
             body: body::read(incoming).await?,
             info,
@@ -146,7 +143,7 @@ impl ApiServer {
     pub async fn operate(&self, user: &User, operation: &Operation) -> Result<Answer, Status> {
         self.authorize(user, &operation.info)?;
         let endpoint = self.endpoint(&operation.info)?;
-        let query = Query::parse(operation.query.as_deref())?;
+        let query = Query::read(&operation.info)?;
         self.perform(user, &endpoint, operation, &query).await
     }
 
@@ -166,7 +163,7 @@ impl ApiServer {
     }
 
     /// The endpoint of a request.
-    fn endpoint(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
+    pub(crate) fn endpoint(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
         let endpoint = self.placed(info)?;
         let verbs =
             endpoint.def.subresource(&info.subresource).map_or(&endpoint.def.verbs, |part| &part.verbs);

@@ -3,42 +3,46 @@
 //! The server resolves whom a request is for, dials it and then passes bytes on; upgraded connections
 //! (WebSocket, SPDY) are spoken end to end by the client and the node.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use object::Status;
 use rustls::pki_types::ServerName;
+use schema::GroupResource;
 use tls::Identity;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::ApiServer;
-use crate::authz::{Attributes, Target as AuthTarget};
 use crate::body::{self, Body, BodyError};
 use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
 
+mod dial;
+mod headers;
+mod options;
 mod resolve;
+mod service;
+mod targets;
 
+pub use dial::{Dial, Stream};
 use resolve::{Scheme, Target};
 
 /// How long dialing a node or a pod may take.
 const DIAL_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// Headers that end at each hop, or that carry the client's own credentials.
-const NOT_PASSED_ON: [HeaderName; 2] = [AUTHORIZATION, HOST];
-
 /// Dials nodes with the server's own client certificate, and pods without one.
 pub struct NodeProxy {
     /// What nodes are shown.
     pub identity: Arc<Identity>,
     nodes: TlsConnector,
     anything: TlsConnector,
+    dialer: Box<dyn Dial>,
 }
 
 /// The certificate that a server shows nodes.
@@ -53,14 +57,13 @@ pub fn client_certificate() -> Wanted {
 
 /// Whether a request is for a node or a pod and not for the store.
 pub fn is_streaming(info: &RequestInfo) -> bool {
-    info.group.is_empty()
-        && match info.resource.as_str() {
-            "pods" => {
-                matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
-            }
-            "services" | "nodes" => info.subresource == "proxy",
-            _ => false,
+    match info.group_resource() {
+        GroupResource::PODS => {
+            matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
         }
+        GroupResource::SERVICES | GroupResource::NODES => info.subresource == "proxy",
+        _ => false,
+    }
 }
 
 impl NodeProxy {
@@ -73,11 +76,22 @@ impl NodeProxy {
         let nodes = tls::client(pki.kubelet_serving.certificate(), Some(Arc::clone(&identity)))?;
         // Pods' and services' own certificates are nobody's here: upstream's proxy does not verify them either.
         let anything = tls::unverified_client();
-        Ok(NodeProxy { identity, nodes: Arc::new(nodes).into(), anything: Arc::new(anything).into() })
+        let (nodes, anything) = (Arc::new(nodes).into(), Arc::new(anything).into());
+        Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(dial::Tcp) })
+    }
+
+    /// Reaches others in this way from now on.
+    pub fn dial_by(&mut self, dialer: impl Dial) {
+        self.dialer = Box::new(dialer);
     }
 
     /// Sends a request to a target and passes the answer back; an upgrade joins the two connections.
-    async fn pass<B>(&self, target: &Target, mut request: Request<B>) -> Result<Response<Body>, Status>
+    async fn pass<B>(
+        &self,
+        target: &Target,
+        mut request: Request<B>,
+        client: Option<IpAddr>,
+    ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -88,16 +102,16 @@ impl NodeProxy {
                 format!("error trying to reach service: dial tcp {}: {error}", target.address),
             )
         };
-        let dialed = tokio::time::timeout(DIAL_WITHIN, TcpStream::connect(target.address)).await;
+        let dialed = tokio::time::timeout(DIAL_WITHIN, self.dialer.dial(target.address)).await;
         let stream = dialed.map_err(|_| unreachable(&"i/o timeout"))?.map_err(|error| unreachable(&error))?;
-        let _ = stream.set_nodelay(true);
         let connector = match target.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(&self.anything),
             Scheme::Node => Some(&self.nodes),
         };
-        let client_side = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-        let outgoing = rewrite(target, request)?;
+        let upgrades = headers::upgrade_of(request.headers()).is_some();
+        let client_side = upgrades.then(|| hyper::upgrade::on(&mut request));
+        let outgoing = rewrite(target, request, client)?;
         let response = match connector {
             None => send(stream, outgoing).await,
             Some(connector) => {
@@ -107,9 +121,10 @@ impl NodeProxy {
             }
         };
         let mut response = response.map_err(|error| unreachable(&error))?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(client_side) = client_side
-        {
+        let status = response.status();
+        headers::of_response(response.headers_mut(), status);
+        check_answer(target, &response, upgrades)?;
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(client_side)) = (status, client_side) {
             let node_side = hyper::upgrade::on(&mut response);
             tokio::spawn(join(client_side, node_side));
             let (parts, _) = response.into_parts();
@@ -119,6 +134,24 @@ impl NodeProxy {
     }
 }
 
+/// Refuses answers that would have the client, or this server, take the connection for another than it is.
+fn check_answer<B>(target: &Target, response: &Response<B>, upgrades: bool) -> Result<(), Status> {
+    let status = response.status();
+    let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
+    if is_switch != upgrades && (is_switch || status.as_u16() < 400) {
+        return Err(Status::internal_error(format!(
+            "invalid upgrade response: status code {}",
+            status.as_u16()
+        )));
+    }
+    if status.is_redirection() && !target.may_redirect && response.headers().contains_key(LOCATION) {
+        return Err(Status::internal_error(
+            "the backend attempted to redirect this request, which is not permitted",
+        ));
+    }
+    Ok(())
+}
+
 impl ApiServer {
     /// Answers a request for a node or a pod.
     pub(crate) async fn stream<B>(
@@ -126,6 +159,7 @@ impl ApiServer {
         user: &User,
         info: &RequestInfo,
         request: Request<B>,
+        client: Option<IpAddr>,
     ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -133,30 +167,21 @@ impl ApiServer {
     {
         self.authorize(user, info)?;
         self.placed(info)?;
+        // A proxy takes every method of HTTP, the others only those of which discovery tells.
+        if info.subresource != "proxy" {
+            self.endpoint(info)?;
+        }
         // A WebSocket opens with GET; what it does is a creation all the same.
         let opens = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
         if opens && request.method() == Method::GET {
-            let target = AuthTarget::Resource {
-                group: "",
-                resource: &info.resource,
-                subresource: &info.subresource,
-                namespace: &info.namespace,
-                name: &info.name,
-            };
-            if !self.authorizer.authorize(user, &Attributes::new("create", target)).is_allowed() {
-                return Err(self
-                    .authorize(user, &RequestInfo { verb: "create".into(), ..info.clone() })
-                    .err()
-                    .unwrap_or_else(|| {
-                        Status::forbidden("", &info.resource_path(), &info.name, "create is not allowed")
-                    }));
-            }
+            let create = RequestInfo { verb: "create".into(), ..info.clone() };
+            self.authorize(user, &create)?;
         }
-        if opens && !request.headers().contains_key(UPGRADE) {
+        if opens && headers::upgrade_of(request.headers()).is_none() {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        match resolve::resolve(self, info, request.uri().query()).await? {
-            Some(target) => self.nodes.pass(&target, request).await,
+        match resolve::resolve(self, info)? {
+            Some(target) => self.nodes.pass(&target, request, client).await,
             // A pod that is on no node yet has said nothing.
             None => Ok(Response::new(body::empty())),
         }
@@ -164,7 +189,7 @@ impl ApiServer {
 }
 
 /// The request as the target sees it.
-fn rewrite<B>(target: &Target, request: Request<B>) -> Result<Request<Body>, Status>
+fn rewrite<B>(target: &Target, request: Request<B>, client: Option<IpAddr>) -> Result<Request<Body>, Status>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
@@ -175,15 +200,9 @@ where
         .parse::<Uri>()
         .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
     parts.version = http::Version::HTTP_11;
-    for name in NOT_PASSED_ON {
-        parts.headers.remove(name);
-    }
-    if !parts.headers.contains_key(UPGRADE) {
-        parts.headers.remove(CONNECTION);
-    }
     let host = HeaderValue::from_str(&target.address.to_string())
         .map_err(|error| Status::internal_error(format!("host header: {error}")))?;
-    parts.headers.insert(HOST, host);
+    headers::of_request(&mut parts.headers, host, client);
     Ok(Request::from_parts(parts, incoming.map_err(Into::into).boxed_unsync()))
 }
 

@@ -118,14 +118,14 @@ impl Documents {
         Documents { resources, v2: OnceLock::new(), v3: OnceLock::new() }
     }
 
-    /// The document at a path.
+    /// The document at a path; `hash` is that of the document which the client expects there.
     ///
     /// # Errors
     /// 406 where the client accepts none of its forms.
     pub fn answer(
         &self,
         path: &str,
-        query: Option<&str>,
+        hash: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Option<Response<Body>>, Status> {
         let accept = text(headers, ACCEPT);
@@ -145,10 +145,9 @@ impl Documents {
             return v3.index.answer(JSON, headers).map(Some);
         }
         let Some(document) = v3.documents.get(rest.trim_start_matches('/')) else { return Ok(None) };
-        let hash = crate::request::query_pairs(query).find(|(key, _)| key == "hash");
         match hash {
             // The address of another state of the document: the client is sent to the present one.
-            Some((_, hash)) if hash != document.hash => Ok(Some(redirect(path, &document.hash))),
+            Some(hash) if hash != document.hash => Ok(Some(redirect(path, &document.hash))),
             hash => {
                 let mut response = document.answer(JSON, headers)?;
                 if hash.is_some() {

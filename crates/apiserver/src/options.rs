@@ -1,8 +1,8 @@
 //! The options that requests carry in their query or body.
 
-use object::{FieldSelector, Selector, Status, Value, field};
+use object::{FieldSelector, Selector, SelectorError, Status, Value, field};
 
-use crate::request::query_pairs;
+use crate::request::RequestInfo;
 
 /// Which version a read wants (`resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,68 +92,39 @@ pub enum IncludeObject {
 }
 
 impl Query {
-    /// Reads a query.
+    /// Reads the query of a request.
     ///
     /// # Errors
     /// 400 for text that a parameter cannot hold, 422 for a value that it must not have.
-    pub fn parse(query: Option<&str>) -> Result<Query, Status> {
-        let mut out = Query::default();
-        for (key, value) in query_pairs(query) {
-            out.take(&key, &value)?;
-        }
-        Ok(out)
-    }
-
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Status> {
-        let invalid = |error: &dyn std::fmt::Display| {
-            Status::bad_request(format!("unable to parse requirement: {error}"))
-        };
-        match key {
-            "labelSelector" if !value.is_empty() => {
-                self.labels = Some(Selector::parse(value).map_err(|e| invalid(&e))?);
-            }
-            "fieldSelector" if !value.is_empty() => {
-                self.fields =
-                    Some(FieldSelector::parse(value).map_err(|e| Status::bad_request(e.to_string()))?);
-            }
-            "resourceVersion" if !value.is_empty() => self.resource_version = Some(version(value)?),
-            "resourceVersionMatch" if !value.is_empty() => self.version_match = Some(version_match(value)?),
-            "limit" if !value.is_empty() => {
-                let limit: i64 = number(key, value)?;
-                self.limit = usize::try_from(limit).unwrap_or(0);
-            }
-            "continue" if !value.is_empty() => self.continue_token = Some(value.to_owned()),
-            "timeoutSeconds" if !value.is_empty() => {
-                self.timeout_seconds = u64::try_from(number(key, value)?).ok().filter(|t| *t > 0);
-            }
-            "watch" => self.watch = truth(value),
-            "allowWatchBookmarks" => self.bookmarks = truth(value),
-            "sendInitialEvents" => self.initial_events = Some(truth(value)),
-            "dryRun" => self.dry_run = dry_run(&[value])?,
-            "fieldValidation" if !value.is_empty() => self.field_validation = field_validation(value)?,
-            "fieldManager" => self.field_manager = value.to_owned(),
-            "force" => self.force = truth(value),
-            "pretty" => self.pretty = truth(value),
-            "gracePeriodSeconds" if !value.is_empty() => {
-                self.grace_period_seconds = Some(number(key, value)?);
-            }
-            "propagationPolicy" if !value.is_empty() => self.propagation = Some(propagation(value)?),
-            "orphanDependents" if !value.is_empty() => self.orphan_dependents = Some(truth(value)),
-            "includeObject" => {
-                self.include_object = match value {
-                    "" | "Metadata" => IncludeObject::Metadata,
-                    "None" => IncludeObject::None,
-                    "Object" => IncludeObject::Object,
-                    other => {
-                        return Err(Status::bad_request(format!(
-                            "unrecognized includeObject value: {other:?}"
-                        )));
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+    pub fn read(info: &RequestInfo) -> Result<Query, Status> {
+        let parameters = &info.parameters;
+        let text = |name: &'static str| parameters.get(name).filter(|value| !value.is_empty());
+        let whole = |name| text(name).map(|value| number(name, value)).transpose();
+        let switch = |name| parameters.get(name).map(|_| parameters.is_true(name));
+        let invalid =
+            |error: SelectorError| Status::bad_request(format!("unable to parse requirement: {error}"));
+        let unreadable = |error: SelectorError| Status::bad_request(error.to_string());
+        Ok(Query {
+            labels: info.selectors.labels.clone().transpose().map_err(invalid)?,
+            fields: info.selectors.fields.clone().transpose().map_err(unreadable)?,
+            resource_version: text("resourceVersion").map(version).transpose()?,
+            version_match: text("resourceVersionMatch").map(version_match).transpose()?,
+            limit: whole("limit")?.map_or(0, |limit| usize::try_from(limit).unwrap_or(0)),
+            continue_token: text("continue").map(str::to_owned),
+            timeout_seconds: whole("timeoutSeconds")?.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+            watch: parameters.is_true("watch"),
+            bookmarks: parameters.is_true("allowWatchBookmarks"),
+            initial_events: switch("sendInitialEvents"),
+            dry_run: dry_run(&parameters.all("dryRun").collect::<Vec<_>>())?,
+            field_validation: text("fieldValidation").map(field_validation).transpose()?.unwrap_or_default(),
+            field_manager: parameters.get("fieldManager").unwrap_or_default().to_owned(),
+            force: parameters.is_true("force"),
+            pretty: parameters.is_true("pretty"),
+            grace_period_seconds: whole("gracePeriodSeconds")?,
+            propagation: text("propagationPolicy").map(propagation).transpose()?,
+            orphan_dependents: text("orphanDependents").and_then(|_| switch("orphanDependents")),
+            include_object: text("includeObject").map(include_object).transpose()?.unwrap_or_default(),
+        })
     }
 
     /// Checks the parameters of a list or a watch against each other (upstream: `ValidateListOptions`).
@@ -286,8 +257,13 @@ fn invalid_delete(error: field::Error) -> Status {
     Status::invalid("meta.k8s.io", "DeleteOptions", "", &field::Errors::from(error))
 }
 
-fn truth(value: &str) -> bool {
-    !matches!(value, "false" | "0")
+fn include_object(value: &str) -> Result<IncludeObject, Status> {
+    match value {
+        "Metadata" => Ok(IncludeObject::Metadata),
+        "None" => Ok(IncludeObject::None),
+        "Object" => Ok(IncludeObject::Object),
+        other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+    }
 }
 
 fn number(key: &str, value: &str) -> Result<i64, Status> {
@@ -363,7 +339,7 @@ fn field_validation(value: &str) -> Result<FieldValidation, Status> {
 
 fn dry_run(values: &[&str]) -> Result<bool, Status> {
     match values {
-        [] | [""] => Ok(false),
+        [] => Ok(false),
         values if values.iter().all(|value| *value == "All") => Ok(true),
         values => Err(Status::invalid(
             "meta.k8s.io",

@@ -1,15 +1,26 @@
-//! What a request asks for, read from its method, path and query (upstream: `RequestInfoFactory`).
+//! What a request asks for, read once from its method, path and query (upstream: `RequestInfoFactory`).
+//!
+//! Authorization, routing and the registry share this one value. Whatever looks at a request's text again could see
+//! another request than the one that was authorized.
 
 use std::borrow::Cow;
 
 use http::Method;
+use object::{FieldSelector, Selector, SelectorError, names};
+use schema::GroupResource;
 
-/// What a request asks for, as authorization, audit and routing see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+mod parameters;
+mod percent;
+
+pub use parameters::Parameters;
+pub(crate) use percent::{decode_path, encode_path};
+
+/// What a request asks for, as authorization, audit, routing and the registry see it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestInfo {
     /// Whether the path names a resource (under `/api` or `/apis`, with a version).
     pub is_resource: bool,
-    /// The whole path.
+    /// The whole path, decoded.
     pub path: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; the lower-case method
     /// for other paths.
@@ -24,12 +35,36 @@ pub struct RequestInfo {
     pub resource: String,
     /// What follows the object's name.
     pub subresource: String,
-    /// The object's name.
+    /// The object's name, be it by a field selector that picks just one.
     pub name: String,
-    /// What follows the subresource (for proxies), without a leading slash.
+    /// What follows the subresource (for proxies), percent-encoded, without its leading slash.
     pub rest: String,
-    /// The field selector of a collection; empty for none.
-    pub field_selector: String,
+    /// The query.
+    pub parameters: Parameters,
+    /// Which objects of a collection are meant.
+    pub selectors: Selectors,
+    /// Whether the selectors decide who may: not with the deprecated `/watch/` prefix.
+    pub selectors_count: bool,
+}
+
+/// The selectors of a request. One that cannot be read selects nothing for authorization, and is refused where the
+/// collection is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selectors {
+    /// `fieldSelector`
+    pub fields: Option<Result<FieldSelector, SelectorError>>,
+    /// `labelSelector`
+    pub labels: Option<Result<Selector, SelectorError>>,
+}
+
+impl Selectors {
+    fn read(parameters: &Parameters) -> Selectors {
+        let text = |name: &str| parameters.get(name).filter(|text| !text.is_empty());
+        Selectors {
+            fields: text("fieldSelector").map(FieldSelector::parse),
+            labels: text("labelSelector").map(Selector::parse),
+        }
+    }
 }
 
 impl RequestInfo {
@@ -41,25 +76,27 @@ impl RequestInfo {
     /// assert_eq!((info.verb.as_ref(), info.resource.as_str(), info.subresource.as_str()), ("get", "deployments", "scale"));
     /// ```
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> RequestInfo {
+        let decoded = percent::decode(path, false);
         let mut info = RequestInfo {
-            path: path.to_owned(),
+            path: String::from_utf8_lossy(&decoded).into_owned(),
             verb: Cow::Owned(method.as_str().to_ascii_lowercase()),
+            parameters: Parameters::parse(query),
             ..RequestInfo::default()
         };
-        let mut parts = path.split('/').filter(|part| !part.is_empty()).map(decode_segment);
-        let (group, version) = match parts.next().as_deref() {
-            Some("api") => (Some(String::new()), parts.next()),
-            Some("apis") => (parts.next(), parts.next()),
+        let segments = Segments::of(&decoded);
+        let behind_version = match segments.text(0).as_deref() {
+            Some("api") => 2,
+            Some("apis") => 3,
             _ => return info,
         };
-        let (Some(group), Some(version)) = (group, version) else { return info };
-        let mut parts: Vec<String> = parts.collect();
-        if parts.is_empty() {
+        if segments.len() <= behind_version {
             return info;
         }
         info.is_resource = true;
-        info.group = group;
-        info.version = version;
+        if behind_version == 3 {
+            info.group = segments.text(1).unwrap_or_default();
+        }
+        info.version = segments.text(behind_version - 1).unwrap_or_default();
         info.verb = Cow::Borrowed(match *method {
             Method::POST => "create",
             Method::GET | Method::HEAD => "get",
@@ -69,62 +106,63 @@ impl RequestInfo {
             _ => "",
         });
         // The deprecated `/watch/` prefix asks for a watch by its path.
-        let by_prefix = parts[0] == "watch" && parts.len() > 1;
+        let by_prefix = segments.is(behind_version, "watch") && segments.len() > behind_version + 1;
         if by_prefix {
-            parts.remove(0);
             info.verb = Cow::Borrowed("watch");
         }
-        info.place(parts);
-        if info.name.is_empty() {
-            let selector = query_pairs(query).find(|(key, _)| key == "fieldSelector");
-            info.field_selector = selector.map(|(_, selector)| selector.into_owned()).unwrap_or_default();
+        info.place(&segments, behind_version + usize::from(by_prefix));
+        info.selectors = Selectors::read(&info.parameters);
+        info.selectors_count = !by_prefix;
+        if !by_prefix && info.name.is_empty() {
+            info.settle_verb();
         }
-        info.settle_verb(method, query, by_prefix);
         info
     }
 
     /// Sorts the segments behind the version into namespace, resource, name and so on.
-    fn place(&mut self, parts: Vec<String>) {
-        let parts = if parts[0] == "namespaces" && parts.len() > 1 {
-            self.namespace = parts[1].clone();
+    fn place(&mut self, segments: &Segments<'_>, start: usize) {
+        let mut start = start;
+        if segments.is(start, "namespaces") && segments.len() > start + 1 {
+            self.namespace = segments.text(start + 1).unwrap_or_default();
             // `status` and `finalize` belong to the namespace itself.
-            if parts.len() > 2 && !matches!(parts[2].as_str(), "status" | "finalize") {
-                parts[2..].to_vec()
-            } else {
-                parts
+            let is_part = segments.is(start + 2, "status") || segments.is(start + 2, "finalize");
+            if segments.len() > start + 2 && !is_part {
+                start += 2;
             }
-        } else {
-            parts
-        };
-        let mut parts = parts.into_iter();
-        self.resource = parts.next().unwrap_or_default();
-        self.name = parts.next().unwrap_or_default();
-        self.subresource = parts.next().unwrap_or_default();
-        self.rest = parts.collect::<Vec<_>>().join("/");
+        }
+        self.resource = segments.text(start).unwrap_or_default();
+        self.name = segments.text(start + 1).unwrap_or_default();
+        self.subresource = segments.text(start + 2).unwrap_or_default();
+        self.rest = encode_path(segments.behind(start + 2));
     }
 
     /// A `get` without a name is a list or a watch, a `delete` without one deletes a collection.
-    fn settle_verb(&mut self, method: &Method, query: Option<&str>, by_prefix: bool) {
-        if !self.name.is_empty() || by_prefix {
-            if by_prefix {
-                return;
-            }
-            // A watch of one name through the collection is told by its field selector, not by its path.
-            return;
-        }
-        match *method {
-            Method::GET | Method::HEAD => {
-                let watch = query_pairs(query)
-                    .any(|(key, value)| key == "watch" && !matches!(value.as_ref(), "false" | "0"));
+    fn settle_verb(&mut self) {
+        match &*self.verb {
+            "get" => {
+                let watch = self.parameters.is_true("watch");
                 self.verb = Cow::Borrowed(if watch { "watch" } else { "list" });
-                // A list of a single name is authorized as such (`metadata.name=x`).
-                if let Some(name) = single_name(query) {
-                    self.name = name;
-                }
+                // A list of a single name is authorized as such.
+                let fields = self.selectors.fields.as_ref().and_then(|fields| fields.as_ref().ok());
+                let name = fields.and_then(|fields| fields.exact("metadata.name"));
+                let name = name.filter(|name| names::is_path_segment_name(name).is_empty());
+                self.name = name.unwrap_or_default().to_owned();
             }
-            Method::DELETE => self.verb = Cow::Borrowed("deletecollection"),
+            "delete" => self.verb = Cow::Borrowed("deletecollection"),
             _ => {}
         }
+    }
+
+    /// The field selector by which authorization may decide, where the verb is one of collections.
+    pub fn authorized_fields(&self) -> Option<&FieldSelector> {
+        let reads_many = matches!(&*self.verb, "list" | "watch" | "deletecollection");
+        let fields = self.selectors.fields.as_ref().filter(|_| reads_many && self.selectors_count);
+        fields.and_then(|fields| fields.as_ref().ok())
+    }
+
+    /// The resource, whatever its version.
+    pub fn group_resource(&self) -> GroupResource<'_> {
+        GroupResource::new(&self.group, &self.resource)
     }
 
     /// The resource with its subresource, as in RBAC rules: `pods/log`.
@@ -137,76 +175,51 @@ impl RequestInfo {
     }
 }
 
-/// The name in a field selector that picks just one object.
-fn single_name(query: Option<&str>) -> Option<String> {
-    let (_, selector) = query_pairs(query).find(|(key, _)| key == "fieldSelector")?;
-    selector.split(',').find_map(|term| {
-        let name = term.strip_prefix("metadata.name=")?;
-        let name = name.strip_prefix('=').unwrap_or(name);
-        (!name.is_empty()).then(|| name.to_owned())
-    })
+/// The parts of a decoded path between its slashes; empty ones do not count.
+struct Segments<'a> {
+    path: &'a [u8],
+    /// Where each begins and ends.
+    places: Vec<(usize, usize)>,
 }
 
-/// The parameters of a query, decoded.
-pub fn query_pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode_query(key), decode_query(value))
-    })
-}
+impl<'a> Segments<'a> {
+    /// No more are told apart: prefix, group, version, `watch`, `namespaces`, namespace, resource, name, subresource.
+    const MAX: usize = 9;
 
-/// Undoes the percent encoding of a part of a path; `None` where it is malformed.
-pub(crate) fn decode_path(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let (high, low) = (bytes.next().and_then(hex)?, bytes.next().and_then(hex)?);
-                out.push(high << 4 | low);
+    fn of(path: &'a [u8]) -> Segments<'a> {
+        let mut places = Vec::with_capacity(Self::MAX);
+        let mut start = 0;
+        while start < path.len() && places.len() < Self::MAX {
+            let end = path[start..].iter().position(|byte| *byte == b'/').map_or(path.len(), |at| start + at);
+            if end > start {
+                places.push((start, end));
             }
-            other => out.push(other),
+            start = end + 1;
         }
+        Segments { path, places }
     }
-    Some(String::from_utf8_lossy(&out).into_owned())
-}
 
-fn decode_segment(segment: &str) -> String {
-    percent_decode(segment, false).into_owned()
-}
-
-fn decode_query(text: &str) -> Cow<'_, str> {
-    percent_decode(text, true)
-}
-
-/// Undoes percent encoding; text that is no UTF-8 afterwards keeps its replacement characters.
-fn percent_decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
-    if !text.bytes().any(|b| b == b'%' || (plus_is_space && b == b'+')) {
-        return Cow::Borrowed(text);
+    fn len(&self) -> usize {
+        self.places.len()
     }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' if plus_is_space => out.push(b' '),
-            b'%' => {
-                let mut ahead = bytes.clone();
-                let digits = (ahead.next().and_then(hex), ahead.next().and_then(hex));
-                if let (Some(high), Some(low)) = digits {
-                    out.push(high << 4 | low);
-                    bytes = ahead;
-                } else {
-                    out.push(b'%');
-                }
-            }
-            other => out.push(other),
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
-}
 
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
+    fn bytes(&self, index: usize) -> Option<&'a [u8]> {
+        self.places.get(index).map(|(start, end)| &self.path[*start..*end])
+    }
+
+    fn is(&self, index: usize, text: &str) -> bool {
+        self.bytes(index) == Some(text.as_bytes())
+    }
+
+    fn text(&self, index: usize) -> Option<String> {
+        self.bytes(index).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// What follows a segment and its slash.
+    fn behind(&self, index: usize) -> &'a [u8] {
+        let end = self.places.get(index).map_or(self.path.len(), |(_, end)| *end + 1);
+        self.path.get(end..).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +243,18 @@ mod tests {
             ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d", "patch|apps|a|deployments|d|"),
             ("GET", "/api/v1/nodes/n/proxy/stats/summary", "get|||nodes|n|proxy"),
             ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dx", "list|||pods|x|"),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3D%3Dx,status.phase%3Da", "list|||pods|x|"),
+            ("GET", "/api/v1/pods?fieldSelector=status.phase%21%3Da%5C,metadata.name%3Dx", "list|||pods||"),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Da%2Fb", "list|||pods||"),
+            ("GET", "/api/v1/pods?fieldSelector=x&fieldSelector=metadata.name%3Dx", "list|||pods||"),
+            ("DELETE", "/api/v1/pods?fieldSelector=metadata.name%3Dx", "deletecollection|||pods||"),
+            ("GET", "/api/v1/pods?watch=0&watch=1", "list|||pods||"),
+            ("GET", "/api/v1/pods?watch=False", "list|||pods||"),
+            ("GET", "/api/v1/pods?watch=&watch=0", "watch|||pods||"),
+            ("GET", "/api/v1/watch/pods?watch=0", "watch|||pods||"),
+            // An encoded slash is a slash for everybody.
+            ("GET", "/api/v1/namespaces/a%2Fpods%2Fp", "get||a|pods|p|"),
+            ("GET", "/api/v1//namespaces/a/pods/", "list||a|pods||"),
         ];
         for (method, url, expected) in table {
             let (path, query) = url.split_once('?').map_or((url, None), |(p, q)| (p, Some(q)));
@@ -253,9 +278,35 @@ mod tests {
     }
 
     #[test]
-    fn percent_encoding_survives_bad_input() {
-        let pairs: Vec<_> = query_pairs(Some("a=%zz&b=1+2&c=%41&d")).collect();
-        let pairs: Vec<_> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        assert_eq!(pairs, ["a=%zz", "b=1 2", "c=A", "d="]);
+    fn what_follows_a_subresource_is_passed_on_as_it_is() {
+        let table = [
+            ("/api/v1/nodes/n/proxy", ""),
+            ("/api/v1/nodes/n/proxy/", ""),
+            ("/api/v1/nodes/n/proxy/a//b/", "a//b/"),
+            ("/api/v1/nodes/n/proxy/a%3Fb%23c%20d", "a%3Fb%23c%20d"),
+            ("/api/v1/nodes/n/proxy/%FF%2f..", "%FF/.."),
+            ("/api/v1/nodes/n/proxy/100%25", "100%25"),
+        ];
+        for (path, rest) in table {
+            assert_eq!(RequestInfo::parse(&Method::GET, path, None).rest, rest, "{path}");
+        }
+    }
+
+    #[test]
+    fn selectors_decide_who_may_where_the_collection_obeys_them() {
+        let fields = |method: &Method, path: &str| {
+            let query = "fieldSelector=spec.nodeName%3Da&fieldSelector=spec.nodeName%3Db";
+            let info = RequestInfo::parse(method, path, Some(query));
+            info.authorized_fields().and_then(|fields| fields.exact("spec.nodeName").map(str::to_owned))
+        };
+        assert_eq!(fields(&Method::GET, "/api/v1/pods").as_deref(), Some("a"));
+        assert_eq!(fields(&Method::DELETE, "/api/v1/namespaces/d/pods").as_deref(), Some("a"));
+        for (method, path) in [
+            (Method::GET, "/api/v1/watch/pods"),
+            (Method::GET, "/api/v1/namespaces/d/pods/p"),
+            (Method::POST, "/api/v1/namespaces/d/pods"),
+        ] {
+            assert_eq!(fields(&method, path), None, "{path}");
+        }
     }
 }

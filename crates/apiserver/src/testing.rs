@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::handler::Operation;
+use crate::node_proxy::Dial;
 use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
 use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;
@@ -95,6 +96,13 @@ impl TestServer {
         TestServer { server, config, _keys: keys }
     }
 
+    /// Starts one that reaches nodes and pods in another way than over the network.
+    pub async fn dialing(dialer: impl Dial) -> TestServer {
+        let mut server = TestServer::start().await;
+        Arc::get_mut(&mut server.server).expect("nothing shares a server just made").nodes.dial_by(dialer);
+        server
+    }
+
     /// Serves over TLS on a free loopback port.
     ///
     /// # Errors
@@ -144,7 +152,6 @@ impl TestServer {
         let method = method.parse().expect("tests name methods of HTTP");
         let operation = Operation {
             info: RequestInfo::parse(&method, path, query),
-            query: query.map(str::to_owned),
             content_type: Some(content_type.to_owned()),
             body: body.into(),
         };

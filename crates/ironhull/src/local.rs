@@ -32,12 +32,11 @@ impl LocalConnection {
     async fn perform(&self, request: Request) -> Result<Answer, ClientError> {
         let path_and_query = request.path_and_query();
         let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query.to_owned())),
+            Some((path, query)) => (path, Some(query)),
             None => (path_and_query.as_str(), None),
         };
         let operation = Operation {
-            info: RequestInfo::parse(&request.verb.method(), path, query.as_deref()),
-            query,
+            info: RequestInfo::parse(&request.verb.method(), path, query),
             content_type: Some(request.content_type.as_str().to_owned()),
             body: request.body,
         };

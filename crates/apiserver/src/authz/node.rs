@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use object::FieldSelector;
 
 use super::rules::allows_resource;
 use super::{Attributes, Decision, Target, allows_path};
@@ -64,7 +65,7 @@ struct Asked<'a> {
     subresource: &'a str,
     namespace: &'a str,
     name: &'a str,
-    field_selector: &'a str,
+    fields: Option<&'a FieldSelector>,
 }
 
 /// Yes, or why not.
@@ -97,8 +98,8 @@ impl NodeAuthorizer {
                 return is_allowed.then_some(()).ok_or_default();
             }
             Target::Resource { group, resource, subresource, namespace, name } => {
-                let field_selector = what.field_selector;
-                (group, resource, Asked { verb, subresource, namespace, name, field_selector })
+                let fields = what.fields;
+                (group, resource, Asked { verb, subresource, namespace, name, fields })
             }
         };
         match (group, resource) {
@@ -286,10 +287,7 @@ fn refuse(why: &str) -> Answer {
 
 /// Whether only objects are asked for that have this value in a field.
 fn selects(asked: Asked<'_>, field: &str, value: &str) -> bool {
-    asked.field_selector.split(',').any(|term| {
-        let rest = term.strip_prefix(field).and_then(|rest| rest.strip_prefix('='));
-        rest.is_some_and(|rest| rest.strip_prefix('=').unwrap_or(rest) == value)
-    })
+    asked.fields.and_then(|fields| fields.exact(field)) == Some(value)
 }
 
 /// A refusal without words.

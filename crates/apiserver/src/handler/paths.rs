@@ -26,7 +26,7 @@ impl ApiServer {
             "" => Ok(json(&self.path_list())),
             "/version" => Ok(json(&version())),
             "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-                Ok(self.health(request.uri().query()).await)
+                Ok(self.health(info.parameters.get("verbose").is_some()).await)
             }
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
@@ -42,9 +42,10 @@ impl ApiServer {
             {
                 self.discovery.answer(path, request.headers())?.ok_or_else(not_found)
             }
-            path if path.starts_with("/openapi/") => {
-                self.openapi.answer(path, request.uri().query(), request.headers())?.ok_or_else(not_found)
-            }
+            path if path.starts_with("/openapi/") => self
+                .openapi
+                .answer(path, info.parameters.get("hash"), request.headers())?
+                .ok_or_else(not_found),
             _ => Err(not_found()),
         }
     }
@@ -60,13 +61,12 @@ impl ApiServer {
 
     /// `ok` where the store answers and the cache follows it; each check by name for those who ask verbosely or
     /// where one fails.
-    async fn health(&self, query: Option<&str>) -> Response<Body> {
+    async fn health(&self, verbose: bool) -> Response<Body> {
         let hub = &self.registry.hub;
         let store = hub.store().current_revision().await;
         let cache = hub.catch_up().await;
         let checks = [("ping", true), ("etcd", store.is_ok()), ("informer-sync", cache.is_ok())];
         let is_healthy = checks.iter().all(|(_, passed)| *passed);
-        let verbose = crate::request::query_pairs(query).any(|(key, _)| key == "verbose");
         let mut text = String::new();
         if verbose || !is_healthy {
             for (name, passed) in checks {

@@ -3,9 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use object::{Status, Value};
+use schema::GroupResource;
 
+use super::targets::{check_pod_address, is_proxyable};
+use super::{options, service};
 use crate::ApiServer;
-use crate::request::{RequestInfo, query_pairs};
+use crate::request::RequestInfo;
 
 /// The port of a node that says none.
 const NODE_PORT: u16 = 10250;
@@ -25,41 +28,70 @@ pub(super) struct Target {
     pub(super) scheme: Scheme,
     pub(super) address: SocketAddr,
     pub(super) path_and_query: String,
+    /// Whether an answer may send the client elsewhere: not where the server chose the path itself.
+    pub(super) may_redirect: bool,
 }
 
-/// The target of a request; `None` for the log of a pod that is on no node.
-pub(super) async fn resolve(
-    server: &ApiServer,
-    info: &RequestInfo,
-    query: Option<&str>,
-) -> Result<Option<Target>, Status> {
-    match (info.resource.as_str(), info.subresource.as_str()) {
-        ("nodes", _) => {
-            let (_, name, _) = split_name(&info.name);
-            let address = node_address(server, name)?;
-            let path_and_query = join_path(&info.rest, query);
-            Ok(Some(Target { scheme: Scheme::Node, address, path_and_query }))
-        }
-        ("services", _) => service(server, info, query).map(Some),
-        ("pods", "proxy") => {
-            let (scheme, name, port) = split_name(&info.name);
-            let pod = object(server, "pods", &info.namespace, name)?;
-            let address = SocketAddr::new(pod_ip(&pod)?, pod_port(&pod, port)?);
-            Ok(Some(Target { scheme, address, path_and_query: join_path(&info.rest, query) }))
-        }
-        _ => node_call(server, info, query),
+impl Target {
+    /// The target that gets the rest of the path.
+    pub(super) fn of_rest(scheme: Scheme, address: SocketAddr, info: &RequestInfo) -> Target {
+        let path_and_query = match info.parameters.raw() {
+            Some(query) => format!("/{}?{query}", info.rest),
+            None => format!("/{}", info.rest),
+        };
+        Target { scheme, address, path_and_query, may_redirect: true }
     }
 }
 
+/// The target of a request; `None` for the log of a pod that is on no node.
+pub(super) fn resolve(server: &ApiServer, info: &RequestInfo) -> Result<Option<Target>, Status> {
+    match (info.group_resource(), info.subresource.as_str()) {
+        (GroupResource::NODES, "proxy") => node(server, info).map(Some),
+        (GroupResource::SERVICES, "proxy") => service::target(server, info).map(Some),
+        (GroupResource::PODS, "proxy") => pod(server, info).map(Some),
+        (GroupResource::PODS, _) => node_call(server, info),
+        _ => Err(Status::internal_error(format!("{} is not passed on to anything", info.resource_path()))),
+    }
+}
+
+/// A node's own server, or another port of the node.
+fn node(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
+    let invalid = || Status::bad_request(format!("invalid node request {:?}", info.name));
+    let place = Place::read(&info.name).ok_or_else(invalid)?;
+    let own = node_address(server, place.name)?;
+    let port = match place.port {
+        "" => own.port(),
+        text => text.parse().ok().filter(|port| *port != 0).ok_or_else(invalid)?,
+    };
+    if port == own.port() {
+        return Ok(Target::of_rest(Scheme::Node, own, info));
+    }
+    // What listens there is not the node's own server: it sees no certificate of this one.
+    if !is_proxyable(own.ip()) {
+        return Err(Status::bad_request("address not allowed"));
+    }
+    Ok(Target::of_rest(place.scheme, SocketAddr::new(own.ip(), port), info))
+}
+
+fn pod(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
+    let place = Place::read(&info.name)
+        .ok_or_else(|| Status::bad_request(format!("invalid pod request {:?}", info.name)))?;
+    let pod = object(server, "pods", &info.namespace, place.name)?;
+    let ip: IpAddr =
+        pod.str_at("status.podIP").parse().map_err(|_| Status::bad_request("address not allowed"))?;
+    check_pod_address(server, &pod, ip)?;
+    Ok(Target::of_rest(place.scheme, SocketAddr::new(ip, pod_port(&pod, place.port)?), info))
+}
+
 /// Logs, exec, attach and port-forward are the node's.
-fn node_call(server: &ApiServer, info: &RequestInfo, query: Option<&str>) -> Result<Option<Target>, Status> {
+fn node_call(server: &ApiServer, info: &RequestInfo) -> Result<Option<Target>, Status> {
     let pod = object(server, "pods", &info.namespace, &info.name)?;
     let node = pod.str_at("spec.nodeName");
     let prefix = format!("{}/{}", info.namespace, info.name);
     let path = match info.subresource.as_str() {
         "portforward" => format!("/portForward/{prefix}"),
         subresource => {
-            let container = container(&pod, query, subresource)?;
+            let container = container(&pod, info.parameters.get("container"), subresource)?;
             if node.is_empty() && subresource == "log" {
                 return Ok(None);
             }
@@ -70,42 +102,21 @@ fn node_call(server: &ApiServer, info: &RequestInfo, query: Option<&str>) -> Res
     if node.is_empty() {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", info.name)));
     }
-    let query = if info.subresource == "log" { query.map(str::to_owned) } else { query.map(node_query) };
-    let path_and_query = match query {
-        Some(query) if !query.is_empty() => format!("{path}?{query}"),
-        _ => path,
-    };
-    Ok(Some(Target { scheme: Scheme::Node, address: node_address(server, node)?, path_and_query }))
-}
-
-/// The node calls the streams by other names than the API does.
-fn node_query(query: &str) -> String {
-    let rename = |pair: &str| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let on = matches!(value, "true" | "1");
-        match key {
-            "stdin" | "stdout" | "stderr" | "tty" if !on => None,
-            "stdin" => Some("input=1".to_owned()),
-            "stdout" => Some("output=1".to_owned()),
-            "stderr" => Some("error=1".to_owned()),
-            "tty" => Some("tty=1".to_owned()),
-            "container" => None,
-            _ => Some(pair.to_owned()),
-        }
-    };
-    query.split('&').filter_map(rename).collect::<Vec<_>>().join("&")
+    let query = options::of_node(&info.subresource, &info.parameters);
+    let path_and_query = if query.is_empty() { path } else { format!("{path}?{query}") };
+    let address = node_address(server, node)?;
+    Ok(Some(Target { scheme: Scheme::Node, address, path_and_query, may_redirect: false }))
 }
 
 /// The container that a request names or means.
-fn container(pod: &Value, query: Option<&str>, subresource: &str) -> Result<String, Status> {
+fn container(pod: &Value, asked: Option<&str>, subresource: &str) -> Result<String, Status> {
     let lists = ["containers", "initContainers", "ephemeralContainers"];
     let names = |list: &str| -> Vec<&str> {
         pod.get("spec").get(list).items().map(|container| container.str_at("name")).collect()
     };
     let pod_name = pod.str_at("metadata.name");
-    let asked = query_pairs(query).find(|(key, _)| key == "container").map(|(_, value)| value.into_owned());
     match asked.filter(|name| !name.is_empty()) {
-        Some(name) if lists.iter().any(|list| names(list).contains(&name.as_str())) => Ok(name),
+        Some(name) if lists.iter().any(|list| names(list).contains(&name)) => Ok(name.to_owned()),
         Some(name) => Err(Status::bad_request(format!("container {name} is not valid for pod {pod_name}"))),
         None => {
             let main = names("containers");
@@ -132,50 +143,12 @@ fn container(pod: &Value, query: Option<&str>, subresource: &str) -> Result<Stri
     }
 }
 
-fn service(server: &ApiServer, info: &RequestInfo, query: Option<&str>) -> Result<Target, Status> {
-    let (scheme, name, port) = split_name(&info.name);
-    let service = object(server, "services/specs", &info.namespace, name)?;
-    let unavailable =
-        || Status::service_unavailable(format!("no endpoints available for service {:?}", info.name));
-    let ports = service.at("spec.ports");
-    let port = ports
-        .items()
-        .find(|p| {
-            port.is_none_or(|wanted| {
-                p.str_at("name") == wanted || number(p.get("port")) == wanted.parse().ok()
-            })
-        })
-        .ok_or_else(|| {
-            Status::service_unavailable(format!(
-                "no service port {:?} found for service {name:?}",
-                port.unwrap_or_default()
-            ))
-        })?;
-    let slices = server.registry.collection("endpointslices").ok_or_else(unavailable)?;
-    let slices = slices.snapshot(&server.registry.hub).objects;
-    let of_service = slices.values().filter(|slice| {
-        slice.namespace() == info.namespace && slice.label("kubernetes.io/service-name") == Some(name)
-    });
-    let mut addresses = Vec::new();
-    for slice in of_service.map(object::Versioned::value) {
-        let number = slice.get("ports").items().find(|p| p.str_at("name") == port.str_at("name"));
-        let Some(number) = number.and_then(|p| number_of(p.get("port"))) else { continue };
-        for endpoint in slice.get("endpoints").items() {
-            if endpoint.at("conditions.ready").as_bool() == Some(false) {
-                continue;
-            }
-            let ips = endpoint.get("addresses").items().filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok());
-            addresses.extend(ips.map(|ip| SocketAddr::new(ip, number)));
-        }
-    }
-    if addresses.is_empty() {
-        return Err(unavailable());
-    }
-    let chosen = server.registry.clock.random_below(addresses.len() as u64) as usize;
-    Ok(Target { scheme, address: addresses[chosen], path_and_query: join_path(&info.rest, query) })
-}
-
-fn object(server: &ApiServer, path: &'static str, namespace: &str, name: &str) -> Result<Value, Status> {
+pub(super) fn object(
+    server: &ApiServer,
+    path: &'static str,
+    namespace: &str,
+    name: &str,
+) -> Result<Value, Status> {
     let plural = path.split('/').next().unwrap_or(path);
     let found = server.registry.collection(path).and_then(|collection| collection.get(namespace, name));
     found.map(|object| object.value()).ok_or_else(|| Status::not_found("", plural, name))
@@ -196,52 +169,70 @@ fn node_address(server: &ApiServer, name: &str) -> Result<SocketAddr, Status> {
     Ok(SocketAddr::new(ip, port))
 }
 
-fn pod_ip(pod: &Value) -> Result<IpAddr, Status> {
-    let ip = pod.str_at("status.podIP");
-    ip.parse().map_err(|_| {
-        Status::bad_request(format!("address not allowed: pod {} has no IP", pod.str_at("metadata.name")))
-    })
-}
-
 /// The port of a pod, by number or by name; the first declared one if none is named, else 80.
-fn pod_port(pod: &Value, wanted: Option<&str>) -> Result<u16, Status> {
+fn pod_port(pod: &Value, wanted: &str) -> Result<u16, Status> {
     let declared = || pod.at("spec.containers").items().flat_map(|container| container.get("ports").items());
-    match wanted {
-        None => Ok(declared().find_map(|port| number_of(port.get("containerPort"))).unwrap_or(80)),
-        Some(text) => text
-            .parse()
-            .ok()
-            .or_else(|| {
-                declared().find(|p| p.str_at("name") == text).and_then(|p| number_of(p.get("containerPort")))
-            })
-            .ok_or_else(|| Status::bad_request(format!("invalid port {text:?}"))),
+    if wanted.is_empty() {
+        return Ok(declared().find_map(|port| number_of(port.get("containerPort"))).unwrap_or(80));
+    }
+    let by_name =
+        || declared().find(|p| p.str_at("name") == wanted).and_then(|p| number_of(p.get("containerPort")));
+    let by_number = wanted.parse().ok().filter(|port| *port != 0);
+    by_number.or_else(by_name).ok_or_else(|| Status::bad_request(format!("invalid port {wanted:?}")))
+}
+
+/// What `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT` says. The port may be a name, and empty for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    pub(super) scheme: Scheme,
+    pub(super) name: &'a str,
+    pub(super) port: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Reads the name of a request (upstream: `SplitSchemeNamePort`).
+    pub(super) fn read(text: &'a str) -> Option<Place<'a>> {
+        let mut parts = text.split(':');
+        let (scheme, name, port) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, ..) => ("", name, ""),
+            (Some(name), Some(port), None, _) => ("", name, port),
+            (Some(scheme), Some(name), Some(port), None) => (scheme, name, port),
+            _ => return None,
+        };
+        let scheme = match scheme {
+            "" | "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return None,
+        };
+        (!name.is_empty()).then_some(Place { scheme, name, port })
     }
 }
 
-/// `[SCHEME:]NAME[:PORT]`
-fn split_name(text: &str) -> (Scheme, &str, Option<&str>) {
-    let (scheme, rest) = match text.split_once(':') {
-        Some(("http", rest)) => (Scheme::Http, rest),
-        Some(("https", rest)) => (Scheme::Https, rest),
-        _ => (Scheme::Http, text),
-    };
-    match rest.split_once(':') {
-        Some((name, port)) => (scheme, name, Some(port).filter(|port| !port.is_empty())),
-        None => (scheme, rest, None),
-    }
-}
-
-fn join_path(rest: &str, query: Option<&str>) -> String {
-    match query {
-        Some(query) => format!("/{rest}?{query}"),
-        None => format!("/{rest}"),
-    }
-}
-
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64()
-}
-
-fn number_of(value: &Value) -> Option<u16> {
+pub(super) fn number_of(value: &Value) -> Option<u16> {
     value.as_i64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_carry_scheme_and_port() {
+        let table = [
+            ("web", Some((Scheme::Http, "web", ""))),
+            ("web:80", Some((Scheme::Http, "web", "80"))),
+            ("http:web", Some((Scheme::Http, "http", "web"))),
+            ("https:web:", Some((Scheme::Https, "web", ""))),
+            ("https:web:tls", Some((Scheme::Https, "web", "tls"))),
+            ("ftp:web:21", None),
+            (":80", None),
+            ("", None),
+            ("https::80", None),
+            ("http:web:80:1", None),
+        ];
+        for (text, expected) in table {
+            let place = Place::read(text).map(|place| (place.scheme, place.name, place.port));
+            assert_eq!(place, expected, "{text}");
+        }
+    }
 }

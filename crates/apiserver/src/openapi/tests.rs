@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::request::Parameters;
 
 fn documents() -> Documents {
     Documents::new(schema::resources())
@@ -13,7 +14,7 @@ fn get(documents: &Documents, path: &str, headers: &[(HeaderName, &str)]) -> (u1
         map.insert(name, HeaderValue::from_str(value).unwrap());
     }
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let response = match documents.answer(path, query, &map) {
+    let response = match documents.answer(path, Parameters::parse(query).get("hash"), &map) {
         Ok(response) => response.expect("the path is served"),
         Err(status) => return (status.code, HeaderMap::new(), Vec::new()),
     };

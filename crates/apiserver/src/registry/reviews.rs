@@ -1,7 +1,7 @@
 //! Questions in the form of objects: who am I, may I, is this token good.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use object::{Status, Value, value};
+use object::{FieldSelector, Status, Value, value};
 
 use super::{Answer, AnswerBody, Call, Endpoint};
 use crate::authn::Authenticator;
@@ -99,8 +99,8 @@ impl Reviewer<'_> {
                 ));
             }
         };
-        let field_selector = selector(resource.get("fieldSelector"));
-        let what = Attributes { field_selector: &field_selector, ..Attributes::new(verb, target) };
+        let fields = selector(resource.get("fieldSelector"));
+        let what = Attributes { fields: fields.as_ref(), ..Attributes::new(verb, target) };
         Ok(match self.authorizer.authorize(user, &what) {
             Decision::Allowed(reason) if reason.is_empty() => value!({"allowed": true}),
             Decision::Allowed(reason) => value!({"allowed": true, "reason": reason}),
@@ -110,22 +110,20 @@ impl Reviewer<'_> {
     }
 }
 
-/// The field selector of a question, as a request would have it.
-fn selector(selector: &Value) -> String {
+/// The field selector of a question, as a request would have it; `None` for one that cannot be read, with which nothing
+/// more is allowed than without.
+fn selector(selector: &Value) -> Option<FieldSelector> {
     let raw = selector.str_at("rawSelector");
     if !raw.is_empty() {
-        return raw.to_owned();
+        return FieldSelector::parse(raw).ok();
     }
-    let terms = selector.get("requirements").items().filter_map(|requirement| {
+    selector.get("requirements").items().find_map(|requirement| {
         let mut values = requirement.get("values").items();
-        match (requirement.str_at("operator"), values.next(), values.next()) {
-            ("In", Some(value), None) => {
-                Some(format!("{}={}", requirement.str_at("key"), value.as_str().unwrap_or_default()))
-            }
+        match (requirement.str_at("operator"), values.next().and_then(Value::as_str), values.next()) {
+            ("In", Some(value), None) => Some(FieldSelector::equal(requirement.str_at("key"), value)),
             _ => None,
         }
-    });
-    terms.collect::<Vec<_>>().join(",")
+    })
 }
 
 fn subject(spec: &Value) -> Result<User, Status> {

@@ -8,6 +8,8 @@ use crate::support::*;
 
 mod escalation;
 mod impersonation;
+mod parameters;
+mod proxy;
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";

@@ -1,0 +1,35 @@
+//! How nodes, pods and endpoints of Services are reached.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A connection.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// The way to an address.
+#[async_trait]
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to an address.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    async fn dial(&self, address: SocketAddr) -> std::io::Result<Box<dyn Stream>>;
+}
+
+/// The network of this host.
+pub(super) struct Tcp;
+
+#[async_trait]
+impl Dial for Tcp {
+    async fn dial(&self, address: SocketAddr) -> std::io::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect(address).await?;
+        // A stream that waits to fill its packets is slow, and nothing worse.
+        let _ = stream.set_nodelay(true);
+        Ok(Box::new(stream))
+    }
+}
