@@ -112,7 +112,7 @@ fn units(resource: &str, quantity: Option<&ApiQuantity>) -> Option<i64> {
 
 /// What a pod requests: its containers together, or more where an init container needs more before them
 /// (`pkg/api/v1/resource`).
-fn requests(pod: &PodInfo) -> BTreeMap<String, i64> {
+pub(crate) fn requests(pod: &PodInfo) -> BTreeMap<String, i64> {
     let of = |list: Option<&BTreeMap<String, ApiQuantity>>| -> BTreeMap<String, i64> {
         let amounts = list.into_iter().flatten();
         amounts.filter_map(|(name, quantity)| Some((name.clone(), units(name, Some(quantity))?))).collect()

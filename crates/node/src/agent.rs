@@ -8,6 +8,7 @@ use std::time::Duration;
 use client::{Change, Client, Informer, Informers, Recorder, Selection};
 use clock::Clock;
 use futures::StreamExt;
+use hostfs::Lane;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use parking_lot::Mutex;
 use runtime::cri::{ContainerEvent, CriError, ImageService, PodSandboxFilter, RuntimeService};
@@ -28,6 +29,10 @@ use crate::worker::{WorkerHandle, remove_orphan};
 
 /// The pause before the engine's events are subscribed to anew.
 const EVENTS_RETRY: Duration = Duration::from_millis(100);
+
+/// How many files of containers are read at once, and how many trees of files are worked on. What hangs keeps its place.
+const FILES_WIDTH: usize = 16;
+const TREES_WIDTH: usize = 8;
 
 /// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +133,8 @@ impl Agent {
             volumes: Volumes::new(&config.root_dir, client.clone(), Arc::clone(&objects)),
             images: Images::new(images, Arc::clone(&objects), recorder.clone(), clock.clone()),
             prober: Prober::new(Arc::clone(&runtime)),
+            files: Lane::new(FILES_WIDTH),
+            trees: Lane::new(TREES_WIDTH),
             admitted: Default::default(),
             nodes: informers.select::<Node>(Selection::fields::<Node>(of_node("metadata.name"))),
             services: informers.get(),

@@ -1,7 +1,11 @@
 //! Containers' logs, in the CRI format.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 mod line;
 mod read;
@@ -12,13 +16,21 @@ pub(crate) use read::{LogOptions, read};
 
 use line::Line;
 
-/// The last lines of a log, at most so many and so many bytes, as one text.
+/// How many bytes of a file are looked at beyond the text that is wanted: one line as long as engines write them, and
+/// the times and tags of all.
+const SLACK_BYTES: usize = (16 << 10) + 256;
+const LINE_HEAD_BYTES: usize = 64;
+
+/// The last lines of a log, at most so many and so many bytes, as one text. A message is worth little without its end:
+/// what is longer is cut at its beginning. Blocks, though not for long.
 pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> String {
-    // A message is worth little without its end: what is longer is cut at its beginning.
-    let Ok(content) = fs::read(path) else { return String::new() };
+    let wanted = bytes_max + lines_max * LINE_HEAD_BYTES + SLACK_BYTES;
+    let read = || -> io::Result<Vec<u8>> { hostfs::tail_of(&mut open(path)?, wanted as u64) };
+    let Ok(content) = read() else { return String::new() };
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
     let first = lines.len().saturating_sub(lines_max);
     let mut text = Vec::new();
+    // Of a longer file the first line is half a line, which does not parse.
     for line in lines[first..].iter().filter_map(|line| Line::parse(line)) {
         text.extend_from_slice(line.text);
         if line.is_full {
@@ -27,6 +39,30 @@ pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> Stri
     }
     let start = text.len().saturating_sub(bytes_max);
     String::from_utf8_lossy(&text[start..]).into_owned()
+}
+
+/// Opens a log, which lies three levels below a directory that is trusted: a pod's, a container's, a file. A pod that may
+/// write to the logs' directory of its host may have put anything in the place of these.
+pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
+    let (root, name) = place(path).ok_or(io::ErrorKind::InvalidInput)?;
+    hostfs::open_regular(root, name, OFlags::RDONLY)
+}
+
+/// The directory of a log, held open, and the log's path by it: whatever becomes of the names on the way, work on the log
+/// stays in there.
+pub(crate) fn directory(path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+    let (root, below) = place(path).ok_or(io::ErrorKind::InvalidInput)?;
+    let (Some(parent), Some(name)) = (below.parent(), below.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = hostfs::open_subdirectory(root, parent)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+    Ok((directory, path))
+}
+
+fn place(path: &Path) -> Option<(&Path, &Path)> {
+    let root = path.ancestors().nth(3)?;
+    Some((root, path.strip_prefix(root).ok()?))
 }
 
 /// The rotated files of a log, the oldest first.
@@ -42,9 +78,10 @@ pub(crate) fn rotated(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Removes a log and its rotated files.
+/// Removes a log and its rotated files. Blocks.
 pub(crate) fn remove_all(path: &Path) {
-    for file in rotated(path).into_iter().chain([path.to_owned()]) {
+    let Ok((_directory, path)) = directory(path) else { return };
+    for file in rotated(&path).into_iter().chain([path]) {
         // It may be gone already.
         let _ = fs::remove_file(file);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use client::{Client, EventType, Informer, Recorder};
 use clock::Clock;
+use hostfs::Lane;
 use k8s_openapi::api::core::v1::{Node, Service};
 use object::ObjectKey;
 use parking_lot::RwLock;
@@ -30,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) volumes: Volumes,
     pub(crate) recorder: Recorder,
     pub(crate) prober: Prober,
+    /// For small files that containers control.
+    pub(crate) files: Lane,
+    /// For what takes its time with many files.
+    pub(crate) trees: Lane,
     pub(crate) admitted: Admitted,
     pub(crate) nodes: Arc<Informer<Node>>,
     pub(crate) services: Arc<Informer<Service>>,

@@ -184,7 +184,8 @@ impl Worker {
         }
         self.admit();
         self.check_deadline();
-        self.messages = messages::collect(&self.observed, std::mem::take(&mut self.messages));
+        let known = std::mem::take(&mut self.messages);
+        self.messages = messages::collect(&self.observed, known, &self.shared.files).await;
         let now = self.shared.clock.now();
         let ending = self.must_end();
         if ending {

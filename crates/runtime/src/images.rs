@@ -35,6 +35,7 @@ use std::sync::Arc;
 use clock::Clock;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use hostfs::Usages;
 use oci_client::Reference;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
@@ -66,6 +67,8 @@ pub struct ImageStoreConfig {
 pub struct ImageStore {
     store: Arc<Store>,
     pulls: Arc<Mutex<Vec<RunningPull>>>,
+    /// What containers have written.
+    usages: Usages,
 }
 
 type PullFuture = BoxFuture<'static, Result<Digest, PullFailure>>;
@@ -115,7 +118,7 @@ impl ImageStore {
         }
         // A change that failed has given the lock up, too.
         store.open.change(FlockOperation::LockShared)?;
-        Ok(ImageStore { store: Arc::new(store), pulls: Arc::default() })
+        Ok(ImageStore { store: Arc::new(store), pulls: Arc::default(), usages: Usages::default() })
     }
 
     /// Pulls an image by tag or digest and gives its id. Callers that want the same image with the same
@@ -251,10 +254,11 @@ impl ImageStore {
         Ok(self.store.snapshots.rootfs_ids()?)
     }
 
-    /// What a container has written, on disk.
+    /// What a container has written, on disk; as far as it is known, since a container may have written more files than
+    /// can be counted now and then.
     pub async fn rootfs_usage(&self, id: &str) -> Result<Usage, ImageError> {
-        let (store, id) = (self.store.clone(), id.to_owned());
-        blocking(move || Ok(store.snapshots.rootfs_usage(&id)?)).await
+        let upper = self.store.snapshots.upper_path(id)?;
+        Ok(self.usages.get(&upper).await.map(|measured| measured.usage).unwrap_or_default())
     }
 }
 

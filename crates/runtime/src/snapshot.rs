@@ -20,7 +20,6 @@ mod tar;
 #[cfg(test)]
 mod tests;
 mod unpack;
-mod usage;
 
 use std::fs;
 use std::io::{self, Read};
@@ -31,13 +30,16 @@ use crate::images::digest::{Digest, HashingReader};
 use overlay::Overlay;
 use unpack::ApplyError;
 
+pub use hostfs::Usage;
 pub(crate) use inside::{clean, open_root, read_file};
 pub use overlay::OverlayError;
 pub(crate) use tar::{EntryKind, TarReader};
-pub use usage::Usage;
 
 /// Overlayfs stacks at most so many lower directories (`OVL_MAX_STACK`).
 pub const LAYERS_MAX: usize = 500;
+/// A layer is bounded by what it may unpack to, and is measured whole.
+const LAYER_LIMITS: hostfs::Limits =
+    hostfs::Limits { time: std::time::Duration::MAX, waiting_max: usize::MAX };
 const TEMPORARY_PREFIX: &str = ".tmp-";
 const LAYERS_FILE: &str = "layers.json";
 
@@ -174,7 +176,7 @@ impl Snapshots {
         if found != *diff_id {
             return Err(SnapshotError::DiffIdMismatch { expected: diff_id.clone(), found });
         }
-        let usage = usage::measure(&layer).map_err(io_error("measure", &layer))?;
+        let usage = hostfs::measure(&layer, LAYER_LIMITS).map_err(io_error("measure", &layer))?.usage;
         let chain_id = Digest::chain(parents.last(), diff_id);
         let place = self.layer_path(&chain_id);
         // What stands there is of a run that ended before it was recorded.
@@ -323,13 +325,9 @@ impl Snapshots {
         Ok(layers)
     }
 
-    /// What the writable directory of a root file system takes on disk.
-    pub fn rootfs_usage(&self, id: &str) -> Result<Usage, SnapshotError> {
-        let upper = self.rootfs_directory(id)?.join("upper");
-        match usage::measure(&upper) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Usage::default()),
-            result => result.map_err(io_error("measure", &upper)),
-        }
+    /// The directory of a root file system that changes go to; it may not exist.
+    pub fn upper_path(&self, id: &str) -> Result<PathBuf, SnapshotError> {
+        Ok(self.rootfs_directory(id)?.join("upper"))
     }
 
     /// Mounts an overlay with `upper`, its work directory in `base`.
@@ -414,10 +412,7 @@ fn create_directory(path: &Path) -> Result<(), SnapshotError> {
 }
 
 fn remove_tree(path: &Path) -> Result<(), SnapshotError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
-        _ => Ok(()),
-    }
+    hostfs::remove_tree(path).map_err(io_error("remove", path))
 }
 
 /// An error with what was being done to which path.

@@ -9,12 +9,15 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
 use crate::VolumeError;
 use crate::payload::Payload;
@@ -31,11 +34,7 @@ pub(crate) fn write(
     finish: impl FnOnce(&Path) -> Result<(), VolumeError>,
 ) -> Result<(), VolumeError> {
     let failed = || VolumeError::io("write files to", directory);
-    let old = match fs::read_link(directory.join(DATA)) {
-        Ok(link) => Some(link),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed()(error)),
-    };
+    let old = old_state(directory).map_err(failed())?;
     if let Some(old) = &old
         && shows(&directory.join(old), payload).map_err(failed())?
     {
@@ -47,16 +46,31 @@ pub(crate) fn write(
     finish(&fresh)?;
     let replace = || -> io::Result<()> {
         let link = directory.join(DATA_NEW);
-        if link.symlink_metadata().is_ok() {
-            fs::remove_file(&link)?;
-        }
+        hostfs::remove_tree(&link)?;
         symlink(&name, &link)?;
         fs::rename(&link, directory.join(DATA))?;
         link_names(directory, payload)?;
         unlink_others(directory, payload)?;
-        old.map_or(Ok(()), |old| fs::remove_dir_all(directory.join(old)))
+        old.map_or(Ok(()), |old| hostfs::remove_tree(&directory.join(old)))
     };
     replace().map_err(failed())
+}
+
+/// The directory that is shown now. A container with enough rights may have put anything in its place: what the writer
+/// cannot have written does not count.
+fn old_state(directory: &Path) -> io::Result<Option<OsString>> {
+    let link = match fs::read_link(directory.join(DATA)) {
+        Ok(link) => link.into_os_string(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Not a link.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            hostfs::remove_tree(&directory.join(DATA))?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let own = link.len() > 2 && link.as_bytes().starts_with(b"..") && !link.as_bytes().contains(&b'/');
+    Ok(own.then_some(link))
 }
 
 /// Makes the directory of a new state; the time may have been used by a state just before.
@@ -96,15 +110,19 @@ fn write_files(directory: &Path, payload: &Payload) -> io::Result<()> {
 /// Whether a state has exactly the payload's files.
 fn shows(directory: &Path, payload: &Payload) -> io::Result<bool> {
     let mut paths = BTreeSet::new();
-    collect(directory, "", &mut paths)?;
-    if !paths.iter().eq(payload.keys()) {
+    if collect(directory, "", &mut paths).is_err() || !paths.iter().eq(payload.keys()) {
         return Ok(false);
     }
     for (path, file) in payload {
-        let path = directory.join(path);
+        // Something else in a file's place, or more of it, is not what was written.
+        let Ok(found) = hostfs::open_regular(directory, Path::new(path), OFlags::RDONLY) else {
+            return Ok(false);
+        };
         // The group's rights come from fsGroup, after the mode.
-        let mode = fs::metadata(&path)?.permissions().mode() & 0o707;
-        if mode != file.mode & 0o707 || fs::read(&path)? != file.data {
+        let mode = found.metadata()?.permissions().mode() & 0o707;
+        let mut data = Vec::with_capacity(file.data.len() + 1);
+        found.take(file.data.len() as u64 + 1).read_to_end(&mut data)?;
+        if mode != file.mode & 0o707 || data != file.data {
             return Ok(false);
         }
     }
@@ -148,7 +166,7 @@ fn unlink_others(directory: &Path, payload: &Payload) -> io::Result<()> {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
         if !name.starts_with("..") && !wanted.contains(&*name) {
-            fs::remove_file(directory.join(&*name))?;
+            hostfs::remove_tree(&directory.join(&*name))?;
         }
     }
     Ok(())
@@ -189,6 +207,48 @@ mod tests {
         put(path, &[]);
         let left: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    /// A privileged container can write to its volumes, read-only or not.
+    #[test]
+    fn what_a_container_put_in_the_writers_place_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (volume, victim) = (dir.path().join("volume"), dir.path().join("victim"));
+        fs::create_dir_all(&volume).unwrap();
+        fs::create_dir_all(&victim).unwrap();
+        fs::write(victim.join("a"), "1").unwrap();
+        // A state that leads elsewhere is neither believed nor removed.
+        for target in ["../victim", "..", ".", "/etc"] {
+            let _ = fs::remove_file(volume.join(DATA));
+            symlink(target, volume.join(DATA)).unwrap();
+            put(&volume, &[("a", "1")]);
+            assert!(victim.join("a").exists(), "{target}");
+        }
+        // A FIFO, a link or a directory in a file's place is replaced.
+        for number in 0..3 {
+            let state = put(&volume, &[("a", "1")]);
+            let file = volume.join(&state).join("a");
+            fs::remove_file(&file).unwrap();
+            match number {
+                0 => rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    &file,
+                    rustix::fs::FileType::Fifo,
+                    rustix::fs::Mode::RUSR,
+                    0,
+                )
+                .unwrap(),
+                1 => symlink(victim.join("a"), &file).unwrap(),
+                _ => fs::create_dir_all(file.join("b")).unwrap(),
+            }
+            assert_ne!(put(&volume, &[("a", "1")]), state);
+            assert!(fs::symlink_metadata(volume.join(DATA).join("a")).unwrap().is_file());
+        }
+        fs::remove_file(volume.join(DATA)).unwrap();
+        fs::create_dir_all(volume.join(DATA).join("x")).unwrap();
+        fs::create_dir_all(volume.join(DATA_NEW).join("x")).unwrap();
+        put(&volume, &[("a", "2")]);
+        assert_eq!(fs::read_to_string(volume.join("a")).unwrap(), "2");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Volume;
 use object::Quantity;
 
-use crate::plugin::{Mounted, SetUp, VolumePlugin};
+use crate::ownership::FsGroup;
+use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
 use crate::{VolumeError, mount, ownership};
 
 /// The mode of the directory: everybody may write.
@@ -29,35 +30,61 @@ impl VolumePlugin for EmptyDir {
 
     async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
         let Some(source) = &request.volume.empty_dir else { return Err(VolumeError::NoPlugin) };
-        let path = request.directory;
-        let made = !path.exists();
-        fs::create_dir_all(path).map_err(VolumeError::io("make", path))?;
         let in_memory = match source.medium.as_deref().unwrap_or_default() {
             "" => false,
             "Memory" => true,
             other => return Err(VolumeError::Invalid(format!("unknown storage medium {other:?}"))),
         };
-        if in_memory && !mount::is_mount_point(path).map_err(VolumeError::io("look at", path))? {
-            mount::mount_tmpfs(path, size_limit(&request)?)?;
-        } else if !made {
-            return Ok(Mounted::at(path));
+        let wanted = Wanted {
+            path: request.directory.to_owned(),
+            tmpfs: in_memory.then(|| size_limit(&request)).transpose()?,
+            mode: source.mode.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(MODE),
+            fs_group: request.fs_group,
+        };
+        blocking(move || wanted.make()).await
+    }
+
+    async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
+        let directory = directory.to_owned();
+        blocking(move || {
+            mount::unmount(&directory)?;
+            mount::remove_tree(&directory)
+        })
+        .await
+    }
+}
+
+/// A volume to make.
+struct Wanted {
+    path: PathBuf,
+    /// In memory, of this size if there is a limit.
+    tmpfs: Option<Option<i64>>,
+    mode: u32,
+    fs_group: Option<FsGroup>,
+}
+
+impl Wanted {
+    fn make(self) -> Result<Mounted, VolumeError> {
+        let path = self.path.as_path();
+        let made = !path.exists();
+        fs::create_dir_all(path).map_err(VolumeError::io("make", path))?;
+        match self.tmpfs {
+            Some(size) if !mount::is_mount_point(path).map_err(VolumeError::io("look at", path))? => {
+                mount::mount_tmpfs(path, size)?
+            }
+            _ if !made => return Ok(Mounted::at(path)),
+            _ => {}
         }
-        let mode = source.mode.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(MODE);
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
             .map_err(VolumeError::io("set the mode of", path))?;
-        if let Some(group) = request.fs_group {
+        if let Some(group) = self.fs_group {
             ownership::give_to(path, group, false)?;
         }
         Ok(Mounted::at(path))
     }
-
-    async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
-        mount::unmount(directory)?;
-        mount::remove_tree(directory)
-    }
 }
 
-/// The limit of the volume, or of the pod's memory if that is lower: a tmpfs counts as memory.
+/// The limit of the volume, or of the pod's memory or else the node's if that is lower: a tmpfs counts as memory.
 fn size_limit(request: &SetUp<'_>) -> Result<Option<i64>, VolumeError> {
     let parse = |text: &str| {
         let quantity = Quantity::parse(text);
@@ -74,5 +101,8 @@ fn size_limit(request: &SetUp<'_>) -> Result<Option<i64>, VolumeError> {
         of_pod = of_pod.zip(memory).map(|(sum, bytes)| sum + bytes);
     }
     let of_pod = of_pod.filter(|bytes| *bytes > 0);
-    Ok(of_volume.into_iter().chain(of_pod).min())
+    let allocatable = request.node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+    let of_node =
+        allocatable.and_then(|list| list.get("memory")).map(|memory| parse(&memory.0)).transpose()?;
+    Ok(of_volume.into_iter().chain(of_pod.or(of_node)).min())
 }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Volume;
 
 use crate::VolumeError;
-use crate::plugin::{Mounted, SetUp, VolumePlugin};
+use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
 
 /// The plugin.
 pub(crate) struct HostPath;
@@ -26,8 +26,13 @@ impl VolumePlugin for HostPath {
 
     async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
         let Some(source) = &request.volume.host_path else { return Err(VolumeError::NoPlugin) };
-        check(Path::new(&source.path), source.type_.as_deref().unwrap_or_default())?;
-        Ok(Mounted::at(&source.path))
+        let (path, kind) = (PathBuf::from(&source.path), source.type_.clone().unwrap_or_default());
+        // The path may lie on a file system that does not answer.
+        blocking(move || {
+            check(&path, &kind)?;
+            Ok(Mounted::at(path))
+        })
+        .await
     }
 }
 
@@ -48,7 +53,7 @@ fn check(path: &Path, kind: &str) -> Result<(), VolumeError> {
             made.map_err(VolumeError::io("make", path))
         }
         "FileOrCreate" if found.is_none() => {
-            let made = fs::OpenOptions::new().create(true).append(true).mode(0o644).open(path);
+            let made = fs::OpenOptions::new().create_new(true).write(true).mode(0o644).open(path);
             made.map(drop).map_err(VolumeError::io("make", path))
         }
         "Directory" | "DirectoryOrCreate" => expect(found.map(|kind| kind.is_dir()), "a directory"),

@@ -39,23 +39,5 @@ pub(crate) fn unmount(path: &Path) -> Result<(), VolumeError> {
 
 /// Removes a directory with all in it, but refuses to go into another file system. That it is gone is fine.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), VolumeError> {
-    let meta = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(VolumeError::io("look at", path))?,
-    };
-    remove_on_device(path, meta.dev()).map_err(VolumeError::io("remove", path))
-}
-
-fn remove_on_device(path: &Path, device: u64) -> io::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if meta.dev() != device {
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{} is a mount", path.display())));
-    }
-    if !meta.is_dir() {
-        return fs::remove_file(path);
-    }
-    for entry in fs::read_dir(path)? {
-        remove_on_device(&entry?.path(), device)?;
-    }
-    fs::remove_dir(path)
+    hostfs::remove_tree(path).map_err(VolumeError::io("remove", path))
 }

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use client::Client;
+use hostfs::Lane;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Volume};
 
@@ -63,8 +64,22 @@ pub trait VolumePlugin: Send + Sync {
 
     /// Removes what [`set_up`](Self::set_up) made. Idempotent.
     async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
-        mount::remove_tree(directory)
+        let directory = directory.to_owned();
+        blocking(move || mount::remove_tree(&directory)).await
     }
+}
+
+/// How much may be under way in file systems at once: containers decide how many files there are to remove, and some
+/// file systems do not answer at all.
+const LANE_WIDTH: usize = 8;
+
+static LANE: LazyLock<Lane> = LazyLock::new(|| Lane::new(LANE_WIDTH));
+
+/// Runs what may block on a thread for that, a few at a time.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VolumeError> + Send + 'static,
+) -> Result<T, VolumeError> {
+    LANE.run(work).await.map_err(VolumeError::io("work on", "a volume"))?
 }
 
 /// The volumes of the pods of a node.
@@ -134,8 +149,9 @@ impl Volumes {
 
     /// Removes a pod's directory. Its volumes must be torn down: a mount in there is an error, and nothing on
     /// another file system is touched.
-    pub fn remove_pod_directory(&self, uid: &str) -> Result<(), VolumeError> {
-        mount::remove_tree(&self.pod_directory(uid))
+    pub async fn remove_pod_directory(&self, uid: &str) -> Result<(), VolumeError> {
+        let directory = self.pod_directory(uid);
+        blocking(move || mount::remove_tree(&directory)).await
     }
 
     /// The UIDs of the pods that have a directory.

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::payload::{self, File, Payload};
-use crate::plugin::{Mounted, SetUp, VolumePlugin};
+use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
 use crate::token::Tokens;
 use crate::{ObjectCache, VolumeError, atomic_writer, downward, mount, ownership};
 
@@ -232,18 +232,26 @@ impl VolumePlugin for Projected {
     async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
         let sources = (self.sources)(request.volume).ok_or(VolumeError::NoPlugin)?;
         let (files, refresh_at) = self.collect(&request, &sources).await?;
-        let path = request.directory;
-        make_directory(path)?;
-        atomic_writer::write(path, &files, self.client.clock().now(), |fresh| match request.fs_group {
-            Some(group) => ownership::give_to(fresh, group, true),
-            None => Ok(()),
-        })?;
-        Ok(Mounted { path: path.to_owned(), read_only: true, refresh_at })
+        let (path, now, fs_group) =
+            (request.directory.to_owned(), self.client.clock().now(), request.fs_group);
+        blocking(move || {
+            make_directory(&path)?;
+            atomic_writer::write(&path, &files, now, |fresh| match fs_group {
+                Some(group) => ownership::give_to(fresh, group, true),
+                None => Ok(()),
+            })?;
+            Ok(Mounted { path, read_only: true, refresh_at })
+        })
+        .await
     }
 
     async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
-        mount::unmount(directory)?;
-        mount::remove_tree(directory)
+        let directory = directory.to_owned();
+        blocking(move || {
+            mount::unmount(&directory)?;
+            mount::remove_tree(&directory)
+        })
+        .await
     }
 }
 

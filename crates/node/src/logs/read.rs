@@ -4,6 +4,7 @@ use std::io::{self, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,12 +12,20 @@ use rustix::fs::inotify;
 use tokio::fs::File;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::line::{Line, Stream};
 
 /// How much of a file is read at once to find its last lines.
 const BLOCK_BYTES: u64 = 64 << 10;
+
+/// How much of a line is kept in memory. Engines write at most 16 KiB of text in a line.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// How many readers that follow a log are told of changes by the kernel.
+const WATCHES_MAX: usize = 32;
+static WATCHES: Semaphore = Semaphore::const_new(WATCHES_MAX);
+/// How often the others look.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What of a log is wanted, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +42,13 @@ pub(crate) struct LogOptions {
     pub(crate) stream: Option<Stream>,
 }
 
+/// What becomes of the rest of a line that is longer than what is read at once.
+#[derive(Clone, Copy)]
+enum Rest {
+    Unwanted,
+    Wanted { is_full: bool },
+}
+
 /// Gives parsed lines the form that was asked for, within the limit.
 struct Output {
     options: LogOptions,
@@ -40,28 +56,47 @@ struct Output {
     to: mpsc::Sender<Bytes>,
     /// The last line had no end yet.
     partial: bool,
+    /// A line was too long to be read at once, and goes on.
+    rest: Option<Rest>,
 }
 
 impl Output {
-    /// Sends one line; `false` if nothing more is wanted.
-    async fn line(&mut self, raw: &[u8]) -> bool {
-        let Some(line) = Line::parse(raw) else { return true };
-        let is_wanted = self.options.stream.is_none_or(|stream| stream == line.stream);
-        let is_new =
-            self.options.since.is_none_or(|since| line.timestamp().is_some_and(|time| time >= since));
-        if !is_wanted || !is_new {
-            return true;
+    /// Sends a line, or a piece of one that is very long; `false` if nothing more is wanted.
+    async fn piece(&mut self, raw: &[u8]) -> bool {
+        let ends = raw.ends_with(b"\n");
+        if let Some(rest) = self.rest {
+            if ends {
+                self.rest = None;
+            }
+            let Rest::Wanted { is_full } = rest else { return true };
+            let text = raw.strip_suffix(b"\n").unwrap_or(raw);
+            let end: &[u8] = if ends && is_full { b"\n" } else { b"" };
+            return self.send([text, end].concat()).await;
         }
+        let line = Line::parse(raw).filter(|line| self.wants(line));
+        if !ends {
+            self.rest = Some(line.map_or(Rest::Unwanted, |line| Rest::Wanted { is_full: line.is_full }));
+        }
+        let Some(line) = line else { return true };
         let mut text = Vec::with_capacity(line.text.len() + line.time.len() + 2);
         if self.options.timestamps && !self.partial {
             text.extend_from_slice(line.time.as_bytes());
             text.push(b' ');
         }
         text.extend_from_slice(line.text);
-        if line.is_full {
+        if line.is_full && ends {
             text.push(b'\n');
         }
         self.partial = !line.is_full;
+        self.send(text).await
+    }
+
+    fn wants(&self, line: &Line<'_>) -> bool {
+        self.options.stream.is_none_or(|stream| stream == line.stream)
+            && self.options.since.is_none_or(|since| line.timestamp().is_some_and(|time| time >= since))
+    }
+
+    async fn send(&mut self, mut text: Vec<u8>) -> bool {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX).min(self.bytes_left);
         text.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         self.bytes_left -= length;
@@ -79,14 +114,14 @@ pub(crate) async fn read(
 ) -> io::Result<()> {
     let follow = options.follow;
     // Before the file is read, so that nothing written meanwhile is missed.
-    let watch = if follow { Some(Watch::new(path)?) } else { None };
-    let mut file = File::open(path).await?;
+    let watch = follow.then(|| Watch::new(path));
+    let mut file = open(path).await?;
     if let Some(lines) = options.tail_lines {
         let start = tail_start(&mut file, lines).await?;
         file.seek(SeekFrom::Start(start)).await?;
     }
     let bytes_left = options.bytes_max.unwrap_or(u64::MAX);
-    let mut output = Output { options, bytes_left, to, partial: false };
+    let mut output = Output { options, bytes_left, to, partial: false, rest: None };
     if output.bytes_left == 0 {
         return Ok(());
     }
@@ -96,16 +131,18 @@ pub(crate) async fn read(
     tokio::pin!(ended);
     loop {
         // A line that is being written comes in pieces: they gather in `line`.
-        if reader.read_until(b'\n', &mut line).await? > 0 && line.ends_with(b"\n") {
-            if !output.line(&line).await {
+        let room = (LINE_BYTES_MAX - line.len()) as u64;
+        let count = (&mut reader).take(room).read_until(b'\n', &mut line).await?;
+        if count > 0 && (line.ends_with(b"\n") || line.len() == LINE_BYTES_MAX) {
+            if !output.piece(&line).await {
                 return Ok(());
             }
             line.clear();
             continue;
         }
         if is_replaced(&reader, path).await {
-            reader = BufReader::new(File::open(path).await?);
-            line.clear();
+            reader = BufReader::new(open(path).await?);
+            (output.rest, line) = (None, Vec::new());
             continue;
         }
         let Some(watch) = watch.as_ref().filter(|_| !over) else { return Ok(()) };
@@ -117,9 +154,17 @@ pub(crate) async fn read(
     }
 }
 
+/// Opens a log, if it is one.
+async fn open(path: &Path) -> io::Result<File> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || super::open(&path)).await;
+    opened.map_err(io::Error::other).flatten().map(File::from_std)
+}
+
 /// Whether the path has become another file: the log was rotated.
 async fn is_replaced(reader: &BufReader<File>, path: &Path) -> bool {
-    let (Ok(own), Ok(there)) = (reader.get_ref().metadata().await, tokio::fs::metadata(path).await) else {
+    let there = tokio::fs::symlink_metadata(path).await;
+    let (Ok(own), Ok(there)) = (reader.get_ref().metadata().await, there) else {
         return false;
     };
     own.ino() != there.ino()
@@ -152,25 +197,45 @@ async fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Tells of changes in a log's directory.
-struct Watch(AsyncFd<OwnedFd>);
+/// Tells of changes in a log's directory. The kernel tells only so many readers, since all programs of the host share
+/// what it has for that; the others look from time to time.
+enum Watch {
+    Told {
+        watch: AsyncFd<OwnedFd>,
+        /// Given back with the watch.
+        _permit: SemaphorePermit<'static>,
+    },
+    Looking,
+}
 
 impl Watch {
-    fn new(path: &Path) -> io::Result<Watch> {
+    fn new(path: &Path) -> Watch {
+        let Ok(permit) = WATCHES.try_acquire() else { return Watch::Looking };
+        match Watch::inotify(path) {
+            Ok(watch) => Watch::Told { watch, _permit: permit },
+            Err(_) => Watch::Looking,
+        }
+    }
+
+    fn inotify(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let watch = inotify::init(flags)?;
         let events =
             inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&watch, path.parent().unwrap_or(path), events)?;
         // SAFETY: the `OwnedFd` owns its descriptor, which stays open and the same while the `AsyncFd` holds it.
-        Ok(Watch(unsafe { AsyncFd::register(watch)? }))
+        Ok(unsafe { AsyncFd::register(watch)? })
     }
 
-    /// Waits until something has changed.
+    /// Waits until something may have changed.
     async fn changed(&self) -> io::Result<()> {
+        let Watch::Told { watch, .. } = self else {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            return Ok(());
+        };
         let mut buffer = [0; 4096];
         loop {
-            let mut guard = self.0.readable().await?;
+            let mut guard = watch.readable().await?;
             match guard.try_io(|watch| Ok(rustix::io::read(watch.get_ref(), &mut buffer)?)) {
                 Ok(result) => return result.map(drop),
                 Err(_would_block) => {}
@@ -183,7 +248,6 @@ impl Watch {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::time::Duration;
 
     const LOG: &str = "2026-07-01T12:00:00Z stdout F one\n2026-07-01T12:00:01Z stderr F two\n\
                        2026-07-01T12:00:02Z stdout P thr\n2026-07-01T12:00:02Z stdout F ee\n";
@@ -221,6 +285,44 @@ mod tests {
         ];
         for (options, text) in cases {
             assert_eq!(all(&path, options.clone()).await, text, "{options:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_comes_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let long = "x".repeat(LINE_BYTES_MAX * 5 / 2);
+        let text = format!(
+            "2026-07-01T12:00:00Z stderr F {long}\n2026-07-01T12:00:00Z stdout F {long}\n\
+             2026-07-01T12:00:00Z stdout F end\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let options = LogOptions { stream: Some(Stream::Stdout), ..Default::default() };
+        let (to, mut from) = mpsc::channel(64);
+        read(&path, options, to, std::future::pending()).await.unwrap();
+        let mut all = Vec::new();
+        while let Some(piece) = from.recv().await {
+            assert!(piece.len() <= LINE_BYTES_MAX);
+            all.extend_from_slice(&piece);
+        }
+        assert!(all == format!("{long}\nend\n").into_bytes());
+    }
+
+    #[tokio::test]
+    async fn only_a_file_is_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, path) = (dir.path().join("secret"), dir.path().join("0.log"));
+        std::fs::write(&secret, LOG).unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        for _ in 0..2 {
+            let (to, mut from) = mpsc::channel(64);
+            let read = read(&path, LogOptions::default(), to, std::future::pending());
+            tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap_err();
+            assert!(from.recv().await.is_none());
+            std::fs::remove_file(&path).unwrap();
+            let fifo = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         }
     }
 

@@ -13,8 +13,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use runtime::cri::{ContainerFilter, ContainerState, CriError};
+use rustix::fs::OFlags;
 
 use super::rotated;
+use crate::config::NodeConfig;
 use crate::shared::Shared;
 
 /// How often the sizes are looked at.
@@ -35,48 +37,92 @@ async fn rotate_all(shared: &Shared) -> Result<(), CriError> {
     let filter = ContainerFilter { state: Some(ContainerState::Running), ..ContainerFilter::default() };
     for container in shared.runtime.list_containers(&filter).await? {
         let Ok(status) = shared.runtime.container_status(&container.id).await else { continue };
-        let path = PathBuf::from(status.log_path);
-        if !fs::metadata(&path).is_ok_and(|meta| meta.len() >= shared.config.log_bytes_max) {
+        if status.log_path.is_empty() {
             continue;
         }
-        let (files_max, now) = (shared.config.log_files_max, shared.clock.now());
+        let path = PathBuf::from(status.log_path);
+        let (limits, now) = (Limits::of(&shared.config), shared.clock.now());
         let file = path.clone();
-        let rotated = tokio::task::spawn_blocking(move || rotate(&file, files_max, now)).await;
-        match rotated.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(()) => shared.runtime.reopen_container_log(&container.id).await?,
+        match shared.trees.run(move || look_after(&file, limits, now)).await.flatten() {
+            Ok(true) => shared.runtime.reopen_container_log(&container.id).await?,
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(log = %path.display(), %error, "cannot rotate a log"),
         }
     }
     Ok(())
 }
 
+/// How large a log may be.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    bytes_max: u64,
+    files_max: usize,
+}
+
+impl Limits {
+    fn of(config: &NodeConfig) -> Limits {
+        Limits { bytes_max: config.log_bytes_max, files_max: config.log_files_max }
+    }
+}
+
+/// Rotates a log if it is too long, and compresses what was rotated before, by the engine for example. Says whether the
+/// engine must open the log anew. Blocks.
+fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<bool> {
+    let (_directory, path) = super::directory(path)?;
+    let is_long = fs::symlink_metadata(&path)?.len() >= limits.bytes_max;
+    match is_long {
+        true => rotate(&path, limits.files_max, now).map(|()| true),
+        false => tidy_up(&path, limits.files_max, 1).map(|()| false),
+    }
+}
+
 /// Makes room for a new file at `path`: of the old ones `files_max - 1` stay.
 fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<()> {
-    let old = rotated(path);
-    let keep = files_max.saturating_sub(2);
-    for surplus in &old[..old.len().saturating_sub(keep)] {
-        fs::remove_file(surplus)?;
-    }
-    for file in &old[old.len().saturating_sub(keep)..] {
-        if file.extension().is_none_or(|extension| extension != COMPRESSED) {
-            compress(file)?;
-        }
-    }
+    tidy_up(path, files_max.saturating_sub(1), 0)?;
     let mut name = path.as_os_str().to_owned();
     name.push(now.strftime(".%Y%m%d-%H%M%S").to_string());
     fs::rename(path, name)
 }
 
+/// Removes old files but `files_max - 1`, and compresses them all but the newest `plain` ones, which somebody may still be
+/// reading. The engine may rotate at the same time: what is gone is gone.
+fn tidy_up(path: &Path, files_max: usize, plain: usize) -> io::Result<()> {
+    let old = rotated(path);
+    let surplus = old.len().saturating_sub(files_max.saturating_sub(1));
+    for file in &old[..surplus] {
+        hostfs::remove_tree(file)?;
+    }
+    let kept = &old[surplus..];
+    for file in &kept[..kept.len().saturating_sub(plain)] {
+        if file.extension().is_none_or(|extension| extension != COMPRESSED) {
+            match compress(file) {
+                // What is not a file is not a log, and must not keep logs from being rotated.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => hostfs::remove_tree(file)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
+
 fn compress(file: &Path) -> io::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".tmp");
-    let unfinished = PathBuf::from(name);
-    let mut encoder = GzEncoder::new(fs::File::create(&unfinished)?, Compression::default());
-    io::copy(&mut fs::File::open(file)?, &mut encoder)?;
+    let (Some(directory), Some(name)) = (file.parent(), file.file_name()) else { return Ok(()) };
+    let mut source = hostfs::open_regular(directory, Path::new(name), OFlags::RDONLY)?;
+    let with = |extension: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    let unfinished = with(".tmp");
+    hostfs::remove_tree(&unfinished)?;
+    // Made here and nowhere else: a link in its place would lead away.
+    let target = fs::File::create_new(&unfinished)?;
+    let mut encoder = GzEncoder::new(target, Compression::default());
+    io::copy(&mut source, &mut encoder)?;
     encoder.finish()?.sync_all()?;
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{COMPRESSED}"));
-    fs::rename(&unfinished, name)?;
+    fs::rename(&unfinished, with(&format!(".{COMPRESSED}")))?;
     fs::remove_file(file)
 }
 
@@ -99,5 +145,43 @@ mod tests {
         let expected = ["0.log.20270115-080003.gz", "0.log.20270115-080004.gz", "0.log.20270115-080005"];
         assert_eq!(names, expected);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_lies_in_a_logs_place_is_not_read_or_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("pod/container");
+        fs::create_dir_all(&logs).unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let limits = Limits { bytes_max: 4, files_max: 3 };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let path = logs.join("0.log");
+        // The engine rotated; a link waits where the compressed file will be made, and a FIFO pretends to be a log.
+        fs::write(&path, "").unwrap();
+        fs::write(logs.join("0.log.20270101-000000"), "text").unwrap();
+        std::os::unix::fs::symlink(&victim, logs.join("0.log.20270101-000000.tmp")).unwrap();
+        fs::write(logs.join("0.log.20270102-000000"), "text").unwrap();
+        for _ in 0..2 {
+            // The link counts as a rotated file and goes first.
+            look_after(&path, limits, now).unwrap();
+        }
+        let names: Vec<_> = rotated(&path).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert!(names.len() <= 2, "{names:?}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            logs.join("0.log.20270101-000000"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        look_after(&path, Limits { bytes_max: 4, files_max: 9 }, now).unwrap();
+        assert!(!logs.join("0.log.20270101-000000").exists(), "it was not a log");
+        // A directory that was swapped for a link is not entered.
+        fs::rename(&logs, dir.path().join("pod/moved")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("pod/moved"), &logs).unwrap();
+        assert!(look_after(&path, limits, now).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{Request, Version};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
@@ -13,6 +13,9 @@ use super::http::{connect_error, join_host_port};
 
 /// `HealthCheckResponse.ServingStatus`.
 const STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+/// How much of an answer is read: the status is a message of a few bytes.
+const BODY_BYTES_MAX: usize = 10 << 10;
+const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// gRPC's code for methods that do not exist.
 const UNIMPLEMENTED: &str = "12";
 
@@ -41,10 +44,11 @@ async fn call(host: &str, port: u16, service: &str) -> Result<usize, String> {
         format!("error: failed to connect service {address:?}: {}", connect_error(&error))
     })?;
     let failed = |error: hyper::Error| format!("error: health rpc probe failed: {error}");
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
     let connection = tokio::spawn(connection);
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .version(Version::HTTP_2)
@@ -56,7 +60,9 @@ async fn call(host: &str, port: u16, service: &str) -> Result<usize, String> {
     let result = async {
         let response = sender.send_request(request).await.map_err(failed)?;
         let early = response.headers().clone();
-        let collected = response.into_body().collect().await.map_err(failed)?;
+        // A server that never ends its answer is not healthy.
+        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+        let collected = body.map_err(|error| format!("error: health rpc probe failed: {error}"))?;
         let code = collected.trailers().and_then(|trailers| trailers.get("grpc-status"));
         let code = code
             .or_else(|| early.get("grpc-status"))
@@ -107,6 +113,29 @@ fn serving_status(frame: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An answer that never ends took memory as long as the probe's time allowed.
+    #[tokio::test]
+    async fn an_endless_answer_fails() {
+        use futures::StreamExt;
+        use http_body::Frame;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper::service::service_fn(|_| async {
+                let chunks = futures::stream::repeat(Bytes::from_static(&[0; 4096]));
+                let frames = chunks.map(|chunk| Ok::<_, std::convert::Infallible>(Frame::data(chunk)));
+                Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::StreamBody::new(
+                    frames,
+                )))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+        let outcome = probe("127.0.0.1", port, "", Duration::from_secs(600)).await;
+        assert_eq!(outcome, Outcome::Failure("error: health rpc probe failed: length limit exceeded".into()));
+    }
 
     #[test]
     fn messages_have_their_wire_form() {

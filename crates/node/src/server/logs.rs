@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -23,6 +24,9 @@ use crate::status::api_id;
 
 /// How many pieces of a log may wait for the client.
 const QUEUE_MAX: usize = 64;
+
+/// How long a log's file may take to be opened.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads the options of a request.
 fn options(query: &Query, now: Timestamp) -> Result<LogOptions, Status> {
@@ -80,7 +84,8 @@ impl Server {
         };
         let Some(status) = chosen else { return Err(no_log(&pod, container, query.flag("previous"))) };
         let path = PathBuf::from(&status.log_path);
-        if !path.exists() {
+        let log = path.clone();
+        if self.shared.files.run_within(OPEN_WITHIN, move || logs::open(&log)).await.flatten().is_err() {
             let message = format!("unable to retrieve container logs for ironhull://{}", status.id);
             return Ok(text(StatusCode::OK, message));
         }

@@ -17,6 +17,9 @@ const ID_SCHEME: &str = "ironhull://";
 /// The exit code of a container whose end nobody saw: that of SIGKILL.
 const LOST_EXIT_CODE: i32 = 137;
 
+/// How much the containers of a pod may say together when they end.
+const MESSAGES_BYTES_MAX: usize = 12 << 10;
+
 /// A container's id as the API shows it.
 pub(crate) fn api_id(id: &str) -> String {
     format!("{ID_SCHEME}{id}")
@@ -184,7 +187,7 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
         terminated: Some(ContainerStateTerminated {
             exit_code: if unknown { LOST_EXIT_CODE } else { status.exit_code },
             reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
-            message: Some(message.join(": ")).filter(|message| !message.is_empty()),
+            message: Some(cut(message.join(": "), input)).filter(|message| !message.is_empty()),
             started_at: status.started_at.map(|at| Time(whole_seconds(at))),
             finished_at: status.finished_at.map(|at| Time(whole_seconds(at))),
             container_id: Some(api_id(&status.id)),
@@ -192,6 +195,13 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
         }),
         ..ContainerState::default()
     }
+}
+
+/// All messages of a pod together are bounded: each container has its share.
+fn cut(mut message: String, input: &Input<'_>) -> String {
+    let share = MESSAGES_BYTES_MAX / input.pod.containers.len().max(1);
+    message.truncate(message.floor_char_boundary(share));
+    message
 }
 
 fn user(user: &cri::ContainerUser) -> ContainerUser {

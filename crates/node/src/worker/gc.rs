@@ -1,10 +1,12 @@
 //! Dead containers and sandboxes that nobody needs any more.
 
-use runtime::cri::{ContainerState, PodSandboxState};
+use std::path::Path;
+
+use runtime::cri::{ContainerState, ContainerStatus, PodSandboxState};
 
 use super::operation::Context;
 use super::remove::unlink_log;
-use crate::observed::Observed;
+use crate::observed::{Observed, label};
 
 /// How many dead containers of each name stay, for their logs.
 const DEAD_PER_NAME: usize = 1;
@@ -12,8 +14,8 @@ const DEAD_PER_NAME: usize = 1;
 /// What can be removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Surplus {
-    /// Ids, with the paths of their logs.
-    containers: Vec<(String, String)>,
+    /// Ids, with the paths of their logs and of the files for their messages.
+    containers: Vec<(String, String, Option<String>)>,
     sandboxes: Vec<String>,
 }
 
@@ -26,7 +28,7 @@ fn surplus(observed: &Observed) -> Surplus {
             let is_dead = matches!(status.state, ContainerState::Exited | ContainerState::Unknown);
             dead += usize::from(is_dead);
             if is_dead && dead > DEAD_PER_NAME {
-                surplus.containers.push((status.id.clone(), status.log_path.clone()));
+                surplus.containers.push((status.id.clone(), status.log_path.clone(), message_file(status)));
             } else {
                 used.push(status.pod_sandbox_id.as_str());
             }
@@ -38,16 +40,31 @@ fn surplus(observed: &Observed) -> Surplus {
     surplus
 }
 
+/// The file that a container's message is in, wherever it is.
+fn message_file(status: &ContainerStatus) -> Option<String> {
+    let path = status.annotations.get(label::MESSAGE_PATH)?;
+    let mount = status.mounts.iter().find(|mount| mount.container_path == *path)?;
+    Some(mount.host_path.clone())
+}
+
 /// Removes what can be removed of the pod's dead containers.
 pub(super) async fn collect(context: &Context) {
     let shared = &context.shared;
     let Ok(observed) = Observed::ask(&*shared.runtime, &context.pod.uid).await else { return };
     let surplus = surplus(&observed);
-    for (id, log) in surplus.containers {
+    let own_files = shared.volumes.pod_directory(&context.pod.uid).join("containers");
+    for (id, log, message) in surplus.containers {
         match shared.runtime.remove_container(&id).await {
             Ok(()) => {
                 unlink_log(shared, &id);
-                crate::logs::remove_all(log.as_ref());
+                let message = message.filter(|path| Path::new(path).starts_with(&own_files));
+                let removal = move || {
+                    crate::logs::remove_all(log.as_ref());
+                    message.map_or(Ok(()), |path| hostfs::remove_tree(path.as_ref()))
+                };
+                if let Err(error) = shared.trees.run(removal).await.flatten() {
+                    tracing::warn!(pod = %context.pod.key, container = id, %error, "cannot remove a container's files");
+                }
             }
             Err(error) => {
                 tracing::warn!(pod = %context.pod.key, container = id, error = error.full_message(), "cannot remove a container");

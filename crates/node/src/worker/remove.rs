@@ -14,12 +14,15 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
 /// Tears the volumes of an ended pod down. Says whether all of it worked.
 pub(super) async fn clean_up(shared: &Shared, uid: &str) -> bool {
-    let result = match subpath::release_all(&shared.volumes.pod_directory(uid)) {
-        Ok(()) => shared.volumes.tear_down_all(uid).await,
-        Err(error) => Err(error),
+    let directory = shared.volumes.pod_directory(uid);
+    let released = shared.trees.run(move || subpath::release_all(&directory)).await;
+    let result = match released {
+        Ok(Ok(())) => shared.volumes.tear_down_all(uid).await.map_err(|error| error.full_message()),
+        Ok(Err(error)) => Err(error.full_message()),
+        Err(error) => Err(error.to_string()),
     };
     if let Err(error) = &result {
-        tracing::warn!(uid, error = error.full_message(), "cannot tear the volumes of a pod down");
+        tracing::warn!(uid, error, "cannot tear the volumes of a pod down");
     }
     result.is_ok()
 }
@@ -49,15 +52,13 @@ pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> b
         }
     }
     for directory in log_directories {
-        match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(uid, directory = %directory.display(), %error, "cannot remove the logs of a pod");
-                removed = false;
-            }
-            _ => {}
+        let path = directory.clone();
+        if let Err(error) = shared.trees.run(move || hostfs::remove_tree(&path)).await.flatten() {
+            tracing::warn!(uid, directory = %directory.display(), %error, "cannot remove the logs of a pod");
+            removed = false;
         }
     }
-    if let Err(error) = shared.volumes.remove_pod_directory(uid) {
+    if let Err(error) = shared.volumes.remove_pod_directory(uid).await {
         tracing::warn!(uid, error = error.full_message(), "cannot remove the directory of a pod");
         removed = false;
     }

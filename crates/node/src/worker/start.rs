@@ -129,14 +129,15 @@ impl<'a> Starter<'a> {
             spec::mounts(&self.pod, &container.spec, &self.available, &environment, &message_file)?;
         for place in sub_paths {
             let mount = &mut mounts[place.index];
-            let bound = subpath::bind(
-                &shared.volumes.pod_directory(&self.pod.uid),
-                &place.volume,
-                mount.host_path.as_ref(),
-                container.name(),
-                place.index,
-                &place.path,
-            )?;
+            let (directory, name) =
+                (shared.volumes.pod_directory(&self.pod.uid), container.name().to_owned());
+            let volume = mount.host_path.clone();
+            let bind = move || {
+                subpath::bind(&directory, &place.volume, volume.as_ref(), &name, place.index, &place.path)
+            };
+            let failed =
+                |source| SpecError::File { path: "the place of a volume's subPath".to_owned(), source };
+            let bound = shared.trees.run(bind).await.map_err(failed)??;
             mount.host_path = bound.to_string_lossy().into_owned();
         }
         let input = ContainerInput {

@@ -93,8 +93,8 @@ impl std::fmt::Debug for StreamingSession {
     }
 }
 
-/// The result of a command that was waited for. Output beyond 16 MiB a stream is cut off, as upstream's
-/// message size limit does.
+/// The result of a command that was waited for. An engine cuts long output off: the embedded one at 64 KiB a stream,
+/// others at 16 MiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecSyncResult {
     /// Standard output.

@@ -1,7 +1,9 @@
 //! Exec, attach and port-forward.
 
 use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,16 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use rustix::termios::Winsize;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::container::{Container, START_TIMEOUT};
-use super::sandbox::{Sandbox, blocking};
+use super::sandbox::Sandbox;
 use super::shim_client::{Replies, ShimError};
 use super::{Engine, launch, namespaces};
 use crate::cri::{
@@ -28,8 +32,12 @@ use crate::cri::{
 use crate::shim::protocol::{Reply, Request, Stdio};
 use crate::shim::sys;
 
-/// What a stream of [`Engine::exec_and_wait`] keeps of its output: the limit of upstream's message size.
-const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// What a stream of [`Engine::exec_and_wait`] keeps of its output. Upstream's limit is 16 MiB, of which probes and hooks
+/// show 10 KiB; as many probes may run at once as there are containers.
+const OUTPUT_BYTES_MAX: u64 = 64 << 10;
+
+/// How long a port of a sandbox may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many changes of a terminal's size may wait.
 const RESIZES_MAX: usize = 8;
@@ -165,23 +173,41 @@ impl Engine {
         let options = &sandbox.snapshot().config.linux.security_context.namespace_options;
         let own_network = options.network != NamespaceMode::Node;
         let path = namespaces::network_path(&sandbox.directory);
-        let connect = move || {
-            // A server may listen on one family's loopback address only.
-            let connect = || {
-                std::net::TcpStream::connect(("127.0.0.1", port))
-                    .or_else(|_| std::net::TcpStream::connect(("::1", port)))
-            };
-            let stream = if own_network { namespaces::in_network(&path, connect)? } else { connect()? };
-            stream.set_nonblocking(true)?;
-            Ok(stream)
-        };
+        // A server may listen on one family's loopback address only.
+        let mut failure = None;
+        for address in
+            [SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
+        {
+            match connect_in(own_network.then(|| path.clone()), address).await {
+                Ok(stream) => return Ok(Box::pin(stream)),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let error = failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into());
         let context =
             format!("failed to connect to localhost:{port} inside namespace of sandbox {sandbox_id}");
-        let stream = blocking(&context, connect).await?;
-        let stream =
-            tokio::net::TcpStream::from_std(stream).map_err(|error| CriError::internal(context, error))?;
-        Ok(Box::pin(stream))
+        Err(CriError::internal(context, error))
     }
+}
+
+/// Connects inside a network namespace, or the host's own. The socket is made there, which does not block; the pod may
+/// leave the connection unanswered, which takes no thread and not for ever.
+async fn connect_in(namespace: Option<PathBuf>, address: SocketAddr) -> io::Result<TcpStream> {
+    let make = move || {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let make = || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+        };
+        match namespace {
+            Some(path) => namespaces::in_network(&path, make),
+            None => make(),
+        }
+    };
+    let socket: OwnedFd = tokio::task::spawn_blocking(make).await.map_err(io::Error::other).flatten()?;
+    let connect = TcpSocket::from_std_stream(socket.into()).connect(address);
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(late).flatten()
 }
 
 /// Kills a command that took too long, and says so.

@@ -43,18 +43,18 @@ impl ImageService for ImageStore {
 
     async fn image_fs_info(&self) -> Result<ImageFsInfo, CriError> {
         let store = self.store.clone();
-        let (images, containers) = blocking(move || {
+        let (images, roots) = blocking(move || {
             let mut images = Usage::default();
             for usage in store.index.load()?.layers.values() {
                 images += *usage;
             }
-            let mut containers = Usage::default();
-            for id in store.snapshots.rootfs_ids()? {
-                containers += store.snapshots.rootfs_usage(&id)?;
-            }
-            Ok::<_, ImageError>((images, containers))
+            Ok::<_, ImageError>((images, store.snapshots.rootfs_ids()?))
         })
         .await?;
+        let mut containers = Usage::default();
+        for usage in futures::future::join_all(roots.iter().map(|id| self.rootfs_usage(id))).await {
+            containers += usage?;
+        }
         let snapshots = &self.store.snapshots;
         let usage = |path: &std::path::Path, usage: Usage| FilesystemUsage {
             timestamp: self.store.clock.now(),

@@ -299,7 +299,9 @@ fn root_file_systems_outlive_the_store_that_made_them() {
     let fixture = Fixture::new();
     let root = fixture.mount([Layer::new().file("a", "image")]);
     fs::write(root.join("b"), "container").unwrap();
-    let usage = fixture.snapshots.rootfs_usage("view").unwrap();
+    let usage = hostfs::measure(&fixture.snapshots.upper_path("view").unwrap(), hostfs::Limits::default())
+        .unwrap()
+        .usage;
     assert!(usage.inodes == 2 && usage.bytes > 0, "{usage:?}");
     let again = Snapshots::open(&fixture.directory.path().join("data"), UnpackLimits::default()).unwrap();
     let chain = again.used_layers().unwrap();

@@ -82,7 +82,7 @@ async fn a_config_map_appears_and_follows_its_changes() {
     host.set_up(&pod).await.unwrap();
     assert_eq!(fs::read_to_string(path.join("key")).unwrap(), "2");
     host.volumes.tear_down_all("u").await.unwrap();
-    host.volumes.remove_pod_directory("u").unwrap();
+    host.volumes.remove_pod_directory("u").await.unwrap();
     assert!(!host.dir.path().join("pods/u").exists());
 }
 

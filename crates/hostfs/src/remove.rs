@@ -1,0 +1,167 @@
+//! Removes trees whatever is in them.
+//!
+//! A container may nest directories deeper than a path may be long, than a process may have descriptors, or than a
+//! thread's stack would last. So there is no recursion: directories that are not empty are moved up to the tree's
+//! root, one level after the other, and emptied there.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::open::open_root;
+
+/// Removes a file, or a directory with all in it; that it is gone is fine. Nothing on another file system is touched.
+/// The directory that `path` is in is trusted. Blocks.
+///
+/// # Errors
+/// What the kernel says; `EBUSY` or `EXDEV` where something is mounted in the tree.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let parent = match open_root(parent) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    if remove_file(parent.as_fd(), name)? {
+        return Ok(());
+    }
+    match open_child(parent.as_fd(), name) {
+        Err(Errno::NOENT) => return Ok(()),
+        top => Emptier { top: top?, moved: 0 }.empty()?,
+    }
+    match rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Unlinks what is not a directory. False if it is one.
+fn remove_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> Result<bool, Errno> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_child<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat2(directory, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
+}
+
+struct Emptier {
+    top: OwnedFd,
+    /// How many directories were moved up: part of their names.
+    moved: u64,
+}
+
+impl Emptier {
+    /// Empties the root. What is moved up while its entries are read may be missed: they are read until there are none.
+    fn empty(&mut self) -> Result<(), Errno> {
+        loop {
+            let mut any = false;
+            for entry in Dir::read_from(&self.top)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                any = true;
+                if !remove_file(self.top.as_fd(), name)? && !remove_empty(self.top.as_fd(), name)? {
+                    self.empty_child(name)?;
+                    remove_empty(self.top.as_fd(), name)?;
+                }
+            }
+            if !any {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Empties a directory of the root, moving up what is in its own directories.
+    fn empty_child(&mut self, name: &std::ffi::CStr) -> Result<(), Errno> {
+        let child = open_child(self.top.as_fd(), name)?;
+        for entry in Dir::read_from(&child)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") || remove_file(child.as_fd(), name)? {
+                continue;
+            }
+            if !remove_empty(child.as_fd(), name)? {
+                self.move_up(child.as_fd(), name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_up(&mut self, from: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<(), Errno> {
+        loop {
+            let to = format!(".removed-{}", self.moved);
+            self.moved += 1;
+            match rustix::fs::renameat_with(from, name, &self.top, to.as_str(), RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Removes a directory if it is empty. False if it is not.
+fn remove_empty(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<bool, Errno> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rustix::fs::mkdirat;
+
+    /// Makes directories in each other, by descriptors, since no path would be that long.
+    pub(crate) fn nest(root: &Path, levels: usize, bottom: impl FnOnce(&OwnedFd)) {
+        let mut place = open_root(root).unwrap();
+        for _ in 0..levels {
+            mkdirat(&place, "d", Mode::from_raw_mode(0o755)).unwrap();
+            place = open_child(place.as_fd(), "d").unwrap();
+        }
+        bottom(&place);
+    }
+
+    #[test]
+    fn deep_trees_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("tree");
+        std::fs::create_dir(&root).unwrap();
+        nest(&root, 6_000, |bottom| {
+            crate::append_regular(bottom, b"file", 0o600).unwrap();
+        });
+        // Names that stand in the way.
+        std::fs::create_dir_all(root.join(".removed-0/x/y")).unwrap();
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
+        remove_tree(&root).unwrap();
+    }
+
+    #[test]
+    fn links_are_removed_and_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (kept, tree) = (directory.path().join("kept"), directory.path().join("tree"));
+        std::fs::create_dir_all(&kept).unwrap();
+        std::fs::write(kept.join("file"), "").unwrap();
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::os::unix::fs::symlink(&kept, tree.join("a/b/link")).unwrap();
+        std::os::unix::fs::symlink(&kept, tree.join("link")).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && kept.join("file").exists());
+        std::os::unix::fs::symlink(&kept, &tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(tree.symlink_metadata().is_err() && kept.join("file").exists());
+    }
+}
