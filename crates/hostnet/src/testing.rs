@@ -36,7 +36,7 @@ impl Greeter {
     pub fn tcp(namespace: &NetNs, address: SocketAddr, name: &str) -> Greeter {
         let name = name.to_owned();
         Greeter::start(namespace, move |ready| async move {
-            let listener = TcpListener::bind(address).await.expect("the test's address is free");
+            let listener = until_free(|| TcpListener::bind(address)).await;
             let _ = ready.send(());
             while let Ok((mut stream, peer)) = listener.accept().await {
                 let _ = stream.write_all(format!("{name} {}", peer.ip()).as_bytes()).await;
@@ -48,7 +48,7 @@ impl Greeter {
     pub fn udp(namespace: &NetNs, address: SocketAddr, name: &str) -> Greeter {
         let name = name.to_owned();
         Greeter::start(namespace, move |ready| async move {
-            let socket = UdpSocket::bind(address).await.expect("the test's address is free");
+            let socket = until_free(|| UdpSocket::bind(address)).await;
             let _ = ready.send(());
             while let Ok((_, peer)) = socket.recv_from(&mut [0; 64]).await {
                 let _ = socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer).await;
@@ -73,6 +73,20 @@ impl Greeter {
         is_ready.recv().expect("the server started");
         Greeter { running: Some((stop, thread)) }
     }
+}
+
+/// Binds as soon as the address is free: a process that another test starts right now holds all sockets until it has its own
+/// program.
+async fn until_free<T, Fut: Future<Output = io::Result<T>>>(bind: impl Fn() -> Fut) -> T {
+    let free = async {
+        loop {
+            match bind().await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                bound => return bound.expect("the test's address is one of the namespace"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), free).await.expect("the test's address is free")
 }
 
 /// Connects by TCP from the calling thread's namespace and returns what the server says.

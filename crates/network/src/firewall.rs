@@ -5,6 +5,7 @@
 //!   where the way back is known to lead to them (`nodes4`, `nodes6`);
 //! - host ports lead to pods, also from the node itself and from its loopback addresses;
 //! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly;
+//! - nobody speaks for somebody else ([`crate::guard`]);
 //! - the gateway never says that nobody listens at its DNS port: a query that meets no server, while the program
 //!   restarts or after it was killed, is lost like any other packet, and resolvers ask again instead of failing.
 
@@ -14,6 +15,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use crate::guard::{self, OtherNodes};
 
 /// A transport protocol of a host port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,8 +78,12 @@ pub(crate) struct Rules<'a> {
 type Element = (&'static str, String);
 
 impl Rules<'_> {
-    /// The transaction that makes the table afresh, with everything that `pods` need.
-    pub(crate) fn full<'p>(&self, pods: impl Iterator<Item = (&'p [IpAddr], &'p [HostPort])>) -> String {
+    /// The transaction that makes the table afresh, with everything that `pods` need and what is known of other nodes.
+    pub(crate) fn full<'p>(
+        &self,
+        pods: impl Iterator<Item = (&'p [IpAddr], &'p [HostPort])>,
+        others: &OtherNodes,
+    ) -> String {
         let table = self.table;
         let mut text = format!("add table inet {table}\ndelete table inet {table}\n");
         let _ = write!(
@@ -84,10 +91,13 @@ impl Rules<'_> {
             "{}",
             TABLE
                 .replace("@TABLE@", table)
+                .replace("@GUARD@", &guard::rules(self.cluster_subnets))
                 .replace("@SILENCE@", &self.silence())
                 .replace("@MASQUERADE@", &self.masquerade())
         );
         pods.for_each(|(addresses, ports)| text.push_str(&self.add(addresses, ports)));
+        let others = others.elements(self.pod_subnets, self.cluster_subnets);
+        text.push_str(&guard::change(table, &BTreeSet::new(), &others));
         text
     }
 
@@ -101,20 +111,10 @@ impl Rules<'_> {
         self.change("delete", addresses, ports)
     }
 
-    /// The transaction that makes `nodes` the addresses towards which pods keep theirs.
-    pub(crate) fn nodes(&self, nodes: &BTreeSet<IpAddr>) -> String {
-        let table = self.table;
-        let mut text = String::new();
-        for ipv4 in [true, false] {
-            let set = node_set(ipv4);
-            let of_family = nodes.iter().filter(|node| node.is_ipv4() == ipv4).map(IpAddr::to_string);
-            let elements = of_family.collect::<Vec<_>>().join(", ");
-            let _ = writeln!(text, "flush set inet {table} {set}");
-            if !elements.is_empty() {
-                let _ = writeln!(text, "add element inet {table} {set} {{ {elements} }}");
-            }
-        }
-        text
+    /// The transaction from one knowledge of other nodes to another.
+    pub(crate) fn others(&self, before: &OtherNodes, after: &OtherNodes) -> String {
+        let [before, after] = [before, after].map(|o| o.elements(self.pod_subnets, self.cluster_subnets));
+        guard::change(self.table, &before, &after)
     }
 
     fn change(&self, verb: &str, addresses: &[IpAddr], ports: &[HostPort]) -> String {
@@ -164,7 +164,7 @@ impl Rules<'_> {
             let mut cluster = of_family(self.cluster_subnets);
             cluster.push(multicast.to_owned());
             let (pods, cluster) = (pods.join(", "), cluster.join(", "));
-            let set = node_set(ip == "ip");
+            let set = if ip == "ip" { "nodes4" } else { "nodes6" };
             let _ = writeln!(text, "    {ip} saddr {{ {pods} }} {ip} daddr @{set} return");
             let _ = writeln!(
                 text,
@@ -173,10 +173,6 @@ impl Rules<'_> {
         }
         text
     }
-}
-
-fn node_set(ipv4: bool) -> &'static str {
-    if ipv4 { "nodes4" } else { "nodes6" }
 }
 
 fn family(address: IpAddr) -> usize {
@@ -197,8 +193,6 @@ fn host_port(pod: IpAddr, port: &HostPort) -> Option<Element> {
     }
 }
 
-/// The table. With `route_localnet` the kernel no longer drops packets from outside that claim loopback
-/// addresses (CVE-2020-8558): the chain `guard` does.
 const TABLE: &str = "\
 table inet @TABLE@ {
   map hostports4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -209,12 +203,7 @@ table inet @TABLE@ {
   set nodes6 { type ipv6_addr; }
   set hairpin4 { type ipv4_addr . ipv4_addr; }
   set hairpin6 { type ipv6_addr . ipv6_addr; }
-  chain guard {
-    type filter hook prerouting priority raw; policy accept;
-    iifname != \"lo\" ip daddr 127.0.0.0/8 drop
-    iifname != \"lo\" ip saddr 127.0.0.0/8 drop
-  }
-  chain silence {
+@GUARD@  chain silence {
     type filter hook output priority filter; policy accept;
 @SILENCE@  }
   chain hostports {

@@ -30,6 +30,7 @@ mod addresses;
 pub mod cni;
 mod firewall;
 mod foreign;
+mod guard;
 mod ipam;
 mod link;
 mod local;
@@ -38,6 +39,8 @@ mod notifications;
 pub mod overlay;
 mod policy;
 mod preflight;
+#[cfg(test)]
+mod testing;
 
 pub use addresses::watch_addresses;
 pub use firewall::{HostPort, Protocol};

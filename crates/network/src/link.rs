@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use hostnet::NetNs;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -64,6 +64,8 @@ pub(crate) struct Link {
     /// The alias, a free text that says here who made the link.
     pub(crate) alias: Option<String>,
     pub(crate) mtu: Option<u32>,
+    /// Whether ARP is asked and answered on it.
+    pub(crate) has_arp: bool,
 }
 
 /// A netlink connection to the namespace in which it was opened.
@@ -102,7 +104,8 @@ impl Netlink {
         self.set_alias(name, alias).await
     }
 
-    /// Makes a pair of links: `host_name` here and `eth0` in the namespace `pod`.
+    /// Makes a pair of links: `host_name` here and `eth0` in the namespace `pod`. The host's end neither asks nor answers by
+    /// ARP or neighbour discovery: both ends get permanent neighbour entries, and a pod could fill the host's table.
     pub(crate) async fn add_veth(&self, host_name: &str, pod: &NetNs, mac: [u8; 6], mtu: u32) -> Result<()> {
         let peer = LinkMessageBuilder::<LinkUnspec>::new()
             .name(POD_LINK)
@@ -110,12 +113,13 @@ impl Netlink {
             .mtu(mtu)
             .setns_by_fd(pod.raw_fd())
             .build();
-        let pair = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+        let mut pair = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
             .name(host_name)
             .address(HOST_MAC.to_vec())
             .mtu(mtu)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
+        set_noarp(&mut pair);
         self.add(pair, host_name).await
     }
 
@@ -147,6 +151,14 @@ impl Netlink {
         let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).alias(alias).build();
         let done = self.0.link().set(message).execute().await;
         done.map_err(|e| LinkError::new(format!("set the alias of {name}"), e))
+    }
+
+    /// Makes a link that is there do without ARP.
+    pub(crate) async fn set_arp_off(&self, index: u32) -> Result<()> {
+        let mut message = LinkUnspec::new_with_index(index).build();
+        set_noarp(&mut message);
+        let done = self.0.link().set(message).execute().await;
+        done.map_err(|e| LinkError::new("switch ARP off on a link", e))
     }
 
     pub(crate) async fn set_mtu(&self, index: u32, mtu: u32) -> Result<()> {
@@ -260,6 +272,11 @@ impl Netlink {
     }
 }
 
+fn set_noarp(message: &mut LinkMessage) {
+    message.header.flags |= LinkFlags::Noarp;
+    message.header.change_mask |= LinkFlags::Noarp;
+}
+
 /// Sets the pod's end of its link up, from inside the pod's namespace.
 pub(crate) async fn configure_pod(addresses: Vec<IpAddr>, gateways: Vec<IpAddr>) -> Result<()> {
     let netlink = Netlink::open()?;
@@ -318,7 +335,8 @@ fn address_of(message: &AddressMessage) -> Option<(u32, IpNet)> {
 }
 
 fn link_of(message: LinkMessage) -> Link {
-    let mut link = Link { index: message.header.index, alias: None, mtu: None };
+    let has_arp = !message.header.flags.contains(LinkFlags::Noarp);
+    let mut link = Link { index: message.header.index, alias: None, mtu: None, has_arp };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfAlias(text) => link.alias = Some(text),

@@ -1,6 +1,5 @@
 //! The node's own part of the pod network.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::cni;
 use crate::firewall::{HostPort, Rules};
 use crate::foreign;
+use crate::guard::OtherNodes;
 use crate::ipam::{self, Ipam, IpamError, Lease};
 use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
 use crate::lock::HostLock;
@@ -26,6 +26,7 @@ use crate::preflight::{PreflightError, preflight};
 mod firewalls;
 mod flows;
 mod mtu;
+mod rules;
 mod settings;
 use flows::Flows;
 use settings::{restore_sysctls, set_sysctls};
@@ -151,6 +152,10 @@ fn created_path(state_dir: &Path) -> PathBuf {
     state_dir.join("network.json")
 }
 
+fn nodes_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("nodes.json")
+}
+
 fn leases_path(state_dir: &Path) -> PathBuf {
     state_dir.join("leases.json")
 }
@@ -166,9 +171,9 @@ pub struct LocalNetwork {
     mtu: AtomicU32,
     netlink: Netlink,
     ipam: Mutex<Ipam>,
-    /// The nodes that see pods' own addresses. Held while packet rules change, so that they change in the order of the
+    /// What the packet rules know of other nodes. Held while the rules change, so that they change in the order of the
     /// leases.
-    rules: tokio::sync::Mutex<BTreeSet<IpAddr>>,
+    rules: tokio::sync::Mutex<OtherNodes>,
     flows: Flows,
     _lock: Arc<HostLock>,
 }
@@ -200,8 +205,11 @@ impl LocalNetwork {
         set_up_bridge(&netlink, &config).await?;
         set_sysctls(&sysctl_path(&config.state_dir), &config.pod_subnets)
             .map_err(io_error("cannot change a kernel setting"))?;
+        let others = state::load::<OtherNodes>(&nodes_path(&config.state_dir))
+            .map_err(io_error("cannot read the record of other nodes"))?
+            .unwrap_or_default();
         let pods = ipam.leases().values().map(|lease| (&lease.addresses[..], &lease.host_ports[..]));
-        nft::apply(&config.rules().full(pods)).await?;
+        nft::apply(&config.rules().full(pods, &others)).await?;
         foreign::accept_forwarding(&config.cluster_subnets).await?;
         let mtu = match config.mtu {
             Some(mtu) => mtu,
@@ -212,55 +220,21 @@ impl LocalNetwork {
             mtu: AtomicU32::new(mtu),
             netlink,
             ipam: Mutex::new(ipam),
-            rules: tokio::sync::Mutex::default(),
+            rules: tokio::sync::Mutex::new(others),
             flows: Flows::default(),
             _lock: lock,
         };
-        // Pods of a former run may have links of another MTU.
+        // Pods of a former run may have links of another MTU, and former versions left their links as they came.
         network.set_mtu(mtu).await?;
+        for sandbox in network.sandboxes() {
+            network.harden(&link_name(&sandbox)).await?;
+        }
         Ok(network)
     }
 
     /// The configuration in use.
     pub fn config(&self) -> &LocalConfig {
         &self.config
-    }
-
-    /// Makes pods keep their own addresses towards these nodes, and no others.
-    ///
-    /// # Errors
-    /// Where the packet rules cannot be changed.
-    pub async fn keep_source_towards(&self, nodes: BTreeSet<IpAddr>) -> Result<(), NetworkError> {
-        let mut current = self.rules.lock().await;
-        if *current != nodes {
-            self.apply(&self.config.rules().nodes(&nodes)).await?;
-            *current = nodes;
-        }
-        Ok(())
-    }
-
-    /// Writes the packet rules afresh whenever somebody else has changed them, until the kernel no longer tells.
-    ///
-    /// # Errors
-    /// Where the kernel's notifications cannot be had.
-    pub async fn keep_rules(&self) -> io::Result<()> {
-        let mut watch = nft::Watch::open(&[("inet", &self.config.table)])?;
-        loop {
-            watch.changed().await?;
-            tracing::warn!(
-                table = self.config.table,
-                "somebody changed the pod network's rules: they are written afresh"
-            );
-            let nodes = self.rules.lock().await;
-            let text = {
-                let ipam = self.ipam.lock();
-                let pods = ipam.leases().values().map(|lease| (&lease.addresses[..], &lease.host_ports[..]));
-                self.config.rules().full(pods) + &self.config.rules().nodes(&nodes)
-            };
-            if let Err(error) = nft::apply(&text).await {
-                tracing::error!(%error, "cannot write the pod network's rules");
-            }
-        }
     }
 
     /// The addresses that `sandbox` holds, if it is set up.
@@ -344,6 +318,7 @@ impl LocalNetwork {
         for gateway in &gateways {
             self.netlink.add_address(link.index, *gateway).await?;
         }
+        self.harden(&name).await?;
         self.netlink.set_up(link.index).await?;
         for address in &lease.addresses {
             self.netlink.add_neighbour(link.index, *address, mac).await?;
@@ -362,17 +337,12 @@ impl LocalNetwork {
 
     /// Removes the rules of the sandbox's lease, if it has one, and takes its host ports out of the lease.
     async fn teardown_rules(&self, sandbox: &str) -> Result<(), NetworkError> {
-        let nodes = self.rules.lock().await;
+        let others = self.rules.lock().await;
         let lease = self.ipam.lock().leases().get(sandbox).cloned();
         let Some(lease) = lease else { return Ok(()) };
         if self.apply(&self.config.rules().delete(&lease.addresses, &lease.host_ports)).await.is_err() {
             // The rules are not what the leases say, as after a set-up that failed half-way: write them anew.
-            let text = {
-                let ipam = self.ipam.lock();
-                let others = ipam.leases().iter().filter(|(id, _)| id.as_str() != sandbox);
-                self.config.rules().full(others.map(|(_, l)| (&l.addresses[..], &l.host_ports[..])))
-            };
-            nft::apply(&(text + &self.config.rules().nodes(&nodes))).await?;
+            nft::apply(&self.all_rules(&others, Some(sandbox))).await?;
         }
         if !lease.host_ports.is_empty() {
             self.ipam.lock().lease(sandbox, &[], None)?;
@@ -416,6 +386,7 @@ pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
     netlink.delete(&created.bridge).await?;
     restore_sysctls(&sysctl_path(state_dir)).map_err(io_error("cannot put a kernel setting back"))?;
     state::remove(&leases_path)
+        .and_then(|()| state::remove(&nodes_path(state_dir)))
         .and_then(|()| state::remove(&path))
         .map_err(io_error("cannot remove a record"))
 }

@@ -45,7 +45,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use backend::{UDP_PORT, VXLAN_PORT, VXLAN_VNI};
 pub use follow::{OverlayConfig, run};
+#[cfg(test)]
+pub(crate) use mac::Mac;
 pub use mtu::pod_mtu;
 pub use preflight::preflight;
 pub(crate) use record::reset;

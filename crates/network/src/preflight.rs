@@ -5,6 +5,7 @@ use hostnet::{NetNs, NetNsError};
 use ipnet::IpNet;
 
 use crate::firewall::Rules;
+use crate::guard::OtherNodes;
 use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
 use crate::local::LocalConfig;
 
@@ -65,7 +66,7 @@ pub async fn preflight(config: &LocalConfig) -> Result<(), PreflightError> {
         pod_subnets: &config.pod_subnets,
         cluster_subnets: &config.cluster_subnets,
     };
-    let text = rules.full(std::iter::empty());
+    let text = rules.full(std::iter::empty(), &OtherNodes::default());
     let gateways: Vec<_> = config.gateways().collect();
     host.run(move || async move {
         nft::apply(&text).await.map_err(PreflightError::Nftables)?;

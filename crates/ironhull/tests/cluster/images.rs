@@ -86,6 +86,8 @@ fn nginx(version: u32) -> BuiltImage {
     let mut image = busybox();
     image.next_layer();
     add_program(&mut image, "/usr/sbin/nginx");
+    // For what a shell cannot send; every Debian has it.
+    add_program(&mut image, "/usr/bin/perl");
     image
         .add_host_dir("/usr/share/nginx/html", "/usr/share/nginx/html")
         .expect("nginx-light is installed")

@@ -225,6 +225,7 @@ fn holds_between_hosts() {
     namespace.apply(ALLOW_FRIENDS);
     until_sees(&namespace, "stranger", service, "lost");
     assert!(sees(&namespace, "friend", service).starts_with("reached"));
+    forged_packets_do_not_pass(&namespace);
     // The agent enforces what is for its own pods.
     namespace.apply(DENY_EGRESS);
     until_sees(
@@ -233,4 +234,95 @@ fn holds_between_hosts() {
         &format!("http://{}/", namespace.field("pod/web", ".status.podIP")),
         "lost",
     );
+}
+
+/// A server on the one host that only friends may reach, and on the other host one of these and somebody without any
+/// capability.
+const VAULT: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: vault, labels: {app: vault}}
+spec: {nodeName: node-1, containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: confidant, labels: {role: friend}}
+spec: {nodeName: node-2, containers: [{name: c, image: $NGINX, command: [sleep, '1000']}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: forger}
+spec:
+  nodeName: node-2
+  containers:
+  - name: c
+    image: $NGINX
+    command: [sleep, '1000']
+    securityContext: {runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: vault}
+spec:
+  podSelector: {matchLabels: {app: vault}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {role: friend}}}]
+    ports: [{port: 9, protocol: UDP}]
+"#;
+
+/// Packets of a friend's address, which a pod wraps as nodes do and sends to nodes' ports for that.
+fn forged_packets_do_not_pass(namespace: &Namespace) {
+    namespace.apply(VAULT);
+    namespace.run(&["wait", "pod", "vault", "confidant", "forger", "--for=condition=Ready", LIMIT]);
+    let address = |pod: &str| -> Vec<u8> {
+        let text = namespace.field(&format!("pod/{pod}"), ".status.podIP");
+        text.split('.').map(|part| part.parse().unwrap()).collect()
+    };
+    let (friend, vault) = (address("confidant"), address("vault"));
+    // Nobody listens: the kernel counts what came in.
+    let came = || -> u32 {
+        let counts = namespace.exec("vault", "grep Udp: /proc/net/snmp | tail -n 1");
+        counts.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    let send = |pod: &str, to: &str, port: u16, bytes: &[u8]| {
+        let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let to = to.replace('.', ",");
+        namespace.exec(
+            pod,
+            &format!(
+                "perl -e 'socket(S, 2, 2, 17) or die; \
+                 send(S, pack(\"H*\", \"{bytes}\"), 0, pack(\"SnC4x8\", 2, {port}, {to})) or die $!'"
+            ),
+        );
+    };
+    let ask = |pod: &str| send(pod, &namespace.field("pod/vault", ".status.podIP"), 9, b"hello");
+    namespace.until("the friend is let in", || {
+        let before = came();
+        ask("confidant");
+        if came() > before { Ok(()) } else { Err("nothing came".to_owned()) }
+    });
+    let before = came();
+    ask("forger");
+    assert_eq!(came(), before, "the policy keeps the forger out");
+    for node in ["node-1", "node-2"] {
+        let address = namespace.field(&format!("node/{node}"), ".status.addresses[0].address");
+        let data =
+            namespace.field(&format!("node/{node}"), r".metadata.annotations.ironhull\.io/backend-data");
+        let mac = data.split('"').find(|text| text.len() == 17).unwrap();
+        let mac: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let udp = [0x30, 0x39, 0, 9, 0, 8, 0, 0];
+        let ip = [&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0][..], &friend, &vault].concat();
+        let sum: u32 = ip.chunks(2).map(|word| u32::from(word[0]) * 256 + u32::from(word[1])).sum();
+        let sum = !((sum & 0xffff) + (sum >> 16));
+        let mut frame = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &mac, &[6, 0, 0, 0, 0, 1, 8, 0], &ip, &udp].concat();
+        let place = frame.len() - 8 - 10;
+        frame[place..place + 2].copy_from_slice(&sum.to_be_bytes()[2..]);
+        (0..3).for_each(|_| send("forger", &address, 8472, &frame));
+    }
+    ask("confidant");
+    namespace.until("the friend's datagram", || {
+        let now = came();
+        if now > before { Ok(()) } else { Err(now.to_string()) }
+    });
+    assert_eq!(came(), before + 1, "nothing but the friend's own datagram came");
 }

@@ -42,18 +42,19 @@ fn the_kernel_takes_the_rules_again_and_again() {
     let rules = Rules { table: "pods", pod_subnets: &subnets, cluster_subnets: &cluster };
     let pod = [ip("10.42.0.2"), ip("fd00::2")];
     let ports = [port(None, 8080, Protocol::Tcp), port(Some("10.0.0.1"), 53, Protocol::Udp)];
+    let others = OtherNodes::default();
     NetNs::create()
         .unwrap()
         .block_on(|| async {
             let pods = [(&pod[..], &ports[..])];
-            nft::apply(&rules.full(pods.into_iter())).await.unwrap();
+            nft::apply(&rules.full(pods.into_iter(), &others)).await.unwrap();
             let listed = nft::output(&["list", "table", "inet", "pods"]).await.unwrap();
             assert!(listed.contains("10.0.0.1 . udp . 53 : 10.42.0.2 . 80"), "{listed}");
             assert!(
                 listed.contains("ip saddr 10.42.0.0/24 ip daddr != { 10.42.0.0/16, 224.0.0.0/4 }"),
                 "{listed}"
             );
-            nft::apply(&rules.full(pods.into_iter())).await.unwrap();
+            nft::apply(&rules.full(pods.into_iter(), &others)).await.unwrap();
             nft::apply(&rules.delete(&pod, &ports)).await.unwrap();
             nft::apply(&rules.add(&pod, &ports)).await.unwrap();
         })

@@ -31,6 +31,25 @@ fn keep_router_advertisements(journal: &mut Journal) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the host's end of a pod's link believe nothing that the pod says of itself or of ways: its own addresses alone may
+/// be sources, also while there are no packet rules, and neither routers' advertisements (CVE-2020-10749) nor redirects
+/// count. These settings go with the link.
+pub(super) fn harden_link(name: &str) -> io::Result<()> {
+    for (family, setting, value) in [
+        ("ipv4", "rp_filter", "1"),
+        ("ipv4", "accept_redirects", "0"),
+        ("ipv6", "accept_redirects", "0"),
+        ("ipv6", "accept_ra", "0"),
+    ] {
+        match std::fs::write(format!("/proc/sys/net/{family}/conf/{name}/{setting}"), value) {
+            // A kernel without IPv6, or a link that went meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
 /// Puts the settings back that the record at `journal` names.
 pub(super) fn restore_sysctls(journal: &Path) -> io::Result<()> {
     Journal::open(journal)?.restore()

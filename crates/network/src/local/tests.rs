@@ -8,6 +8,8 @@ use tokio::net::UdpSocket;
 use super::*;
 use crate::firewall::Protocol;
 
+mod spoofing;
+
 /// A host with an uplink to an outside host at 192.0.2.9 and fd99::9, which knows no route back to pods.
 struct Host {
     host: NetNs,

@@ -175,6 +175,9 @@ impl Backend for Vxlan {
                 plan.problems.push(format!("node {} has no {family} address for VXLAN", peer.name));
                 continue;
             };
+            // Also of those of which no hardware address is known yet: they may send first.
+            plan.senders
+                .extend(networks(&peer.subnets, &peer.addresses).into_iter().map(|net| (remote, net)));
             let Some(mac) = peer.vtep_mac else {
                 plan.pending.extend(&peer.subnets);
                 continue;
@@ -282,6 +285,8 @@ impl Backend for Udp {
                 plan.problems.push(format!("node {} has no {family} address for the tunnel", peer.name));
                 continue;
             };
+            plan.senders
+                .extend(networks(&peer.subnets, &peer.addresses).into_iter().map(|net| (address, net)));
             if peer.backend != Some(BackendType::Udp) {
                 // Nobody listens there yet.
                 plan.pending.extend(&peer.subnets);

@@ -204,7 +204,15 @@ impl Overlay {
             None => self.netlink.insert(Netlink::open()?).clone(),
         };
         let own = self.own(&netlink, round.backend).await?;
-        let plan = backend::of(round.backend).plan(&own, &round.peers);
+        let mut plan = backend::of(round.backend).plan(&own, &round.peers);
+        let local = |error| OverlayError::Local(Box::new(error));
+        let tunnel = crate::guard::Tunnel {
+            ways_known: round.backend != BackendType::None,
+            port: round.backend.port(),
+            senders: std::mem::take(&mut plan.senders),
+        };
+        // Before this node sends to a new one, which answers at once.
+        self.network.expect(tunnel).await.map_err(local)?;
         let device = self.ensure_device(&netlink, &plan).await?;
         self.interest.lock().device = device;
         let found = kernel::found(&netlink, device).await?;
@@ -221,7 +229,6 @@ impl Overlay {
             self.close_tunnel().await;
         }
         self.remove_former_devices(&netlink, &plan).await?;
-        let local = |error| OverlayError::Local(Box::new(error));
         self.network.set_mtu(own.mtu).await.map_err(local)?;
         self.network.keep_source_towards(plan.nodes).await.map_err(local)?;
         if plan.problems != self.problems {

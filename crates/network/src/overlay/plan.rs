@@ -138,6 +138,8 @@ pub(crate) struct Plan {
     pub(crate) tunnel: Option<TunnelPlan>,
     /// Destinations whose node is not ready for this backend: a route of the former one is left to them.
     pub(crate) pending: BTreeSet<IpNet>,
+    /// Who may send to the tunnel, each with a network that may speak inside.
+    pub(crate) senders: BTreeSet<(IpAddr, IpNet)>,
     /// Addresses of nodes that see pods' own addresses: packets there are not masqueraded.
     pub(crate) nodes: BTreeSet<IpAddr>,
     /// Why some nodes' pods cannot be reached, for people; in the order of the nodes.

@@ -2,5 +2,6 @@
 
 mod backends;
 mod env;
+mod forgery;
 mod vxlan;
 mod wire;

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use client::Informers;
 use client::testing::MemoryServer;
@@ -16,10 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::overlay::{BackendType, OverlayConfig, run};
+pub(super) use crate::testing::eventually;
 use crate::{LocalConfig, LocalNetwork};
-
-/// How long a condition may take to come about on a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// Nodes on a common link. Node `n` has 192.0.2.`n` and fd99::`n`, and pods of 10.42.`n`.0/24 and fd42:0:0:`n`::/64.
 pub(super) struct Cluster {
@@ -206,18 +203,6 @@ pub(super) fn output(namespace: &NetNs, program: &str, arguments: &str) -> Strin
         String::from_utf8(output.expect("iproute2 is installed").stdout).unwrap()
     };
     namespace.block_on(run).unwrap()
-}
-
-/// Waits for a condition.
-pub(super) fn eventually<T>(what: &str, attempt: impl Fn() -> Result<T, String>) -> T {
-    let start = tokio::time::Instant::now();
-    loop {
-        match attempt() {
-            Ok(value) => return value,
-            Err(last) => assert!(start.elapsed() < LIMIT, "{what}: {last}"),
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
 }
 
 /// Asks until there is an answer; the client's address as the server saw it.

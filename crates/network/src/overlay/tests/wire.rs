@@ -1,90 +1,14 @@
 //! What is seen on the wire between nodes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use hostnet::NetNs;
 use ipnet::IpNet;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
-};
 
 use super::env::{Cluster, eventually, output};
 use crate::overlay::BackendType;
 use crate::overlay::mac::Mac;
-
-/// All frames on the links of a namespace.
-struct Capture(OwnedFd);
-
-impl Capture {
-    fn open(namespace: &NetNs) -> Capture {
-        let open = || async {
-            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-            let all = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll).unwrap();
-            setsockopt(&all, sockopt::RcvBufForce, &(64 << 20)).unwrap();
-            all
-        };
-        Capture(namespace.block_on(open).unwrap())
-    }
-
-    /// What came since the last call, until `wanted` finds what it looks for.
-    fn find<T>(&self, what: &str, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
-        eventually(what, || self.next(&wanted).ok_or_else(|| "no such frame".to_owned()))
-    }
-
-    fn next<T>(&self, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
-        let mut buffer = vec![0; 1 << 17];
-        while let Ok(length) = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-            if let Some(found) = wanted(&buffer[..length]) {
-                return Some(found);
-            }
-        }
-        None
-    }
-}
-
-/// The parts of an IP packet that the tests look at.
-struct Ip<'p> {
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: u8,
-    is_fragment: bool,
-    payload: &'p [u8],
-}
-
-fn ip_packet(packet: &[u8]) -> Option<Ip<'_>> {
-    let v4 = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
-    let v6 = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&packet[at..at + 16]).unwrap());
-    match packet.first()? >> 4 {
-        4 if packet.len() >= 20 => Some(Ip {
-            source: v4(12),
-            destination: v4(16),
-            protocol: packet[9],
-            is_fragment: u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0,
-            payload: &packet[usize::from(packet[0] & 15) * 4..],
-        }),
-        6 if packet.len() >= 40 => Some(Ip {
-            source: v6(8),
-            destination: v6(24),
-            protocol: packet[6],
-            is_fragment: packet[6] == 44,
-            payload: &packet[40..],
-        }),
-        _ => None,
-    }
-}
-
-/// Destination, source and content of an Ethernet frame that carries IP.
-fn ethernet(frame: &[u8]) -> Option<(Mac, Mac, &[u8])> {
-    let is_ip = matches!(frame.get(12..14)?, [8, 0] | [0x86, 0xdd]);
-    is_ip.then_some((Mac::from_bytes(&frame[..6])?, Mac::from_bytes(&frame[6..12])?, &frame[14..]))
-}
-
-/// The content of a UDP datagram to `port`.
-fn datagram<'p>(packet: &Ip<'p>, port: u16) -> Option<&'p [u8]> {
-    let to_port = packet.protocol == 17 && packet.payload.get(2..4)? == port.to_be_bytes();
-    to_port.then(|| &packet.payload[8..])
-}
+use crate::testing::{Capture, datagram, ethernet, ip_packet};
 
 /// A packet between pods, as it was found on the wire.
 struct OnWire {
