@@ -5,6 +5,10 @@ use store::StoreError;
 
 use crate::cache::CacheError;
 
+/// When to try again on a full disk. Clients that follow `Retry-After` do so ten times, so that a person does not wait
+/// long for the message.
+const FULL_RETRY_SECONDS: i32 = 1;
+
 /// What a client is told of an error of the cache.
 pub fn from_cache(error: CacheError) -> Status {
     match error {
@@ -26,6 +30,7 @@ pub fn from_store(error: StoreError) -> Status {
         StoreError::FutureRevision { requested, current } => {
             Status::resource_version_too_large(requested.0, current.0)
         }
+        StoreError::Full => Status::insufficient_storage(error.to_string(), FULL_RETRY_SECONDS),
         StoreError::Closed => Status::service_unavailable("the server is shutting down"),
         error => internal(&error),
     }

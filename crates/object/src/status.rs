@@ -246,6 +246,15 @@ impl Status {
         Status::with(Reason::TooManyRequests, message.into(), details)
     }
 
+    /// 507: there is no space to store anything, which passes when somebody makes some. Upstream has no reason for it.
+    pub fn insufficient_storage(message: impl Into<String>, retry_after_seconds: i32) -> Status {
+        let details = Details { retry_after_seconds, ..Details::default() };
+        Status {
+            code: 507,
+            ..Status::with(Reason::Other("InsufficientStorage".into()), message.into(), details)
+        }
+    }
+
     /// 500: the server is broken.
     pub fn internal_error(why: impl fmt::Display) -> Status {
         let why = why.to_string();

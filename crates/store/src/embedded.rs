@@ -9,11 +9,14 @@
 //! History is kept in memory up to [`Options::history_bytes`]; what falls out of it is compacted, and its
 //! records are removed from the database in small pieces between batches.
 
-mod backup;
+mod copy;
 mod directory;
 mod engine;
 mod lease;
+mod loaded;
+mod open;
 mod shared;
+mod space;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,14 +31,18 @@ use async_trait::async_trait;
 use clock::Clock;
 use tokio::task::JoinHandle;
 
-pub use backup::restore;
+pub use copy::restore;
 
 use self::directory::Directory;
 use self::engine::{Command, Engine};
 use self::lease::Deadlines;
+use self::loaded::Loaded;
+use self::open::Opened;
 use self::shared::Shared;
+use self::space::Space;
 use self::writer::Writer;
-use crate::log::{DiscardLog, LogError, SqliteLog};
+use crate::damage::Damage;
+use crate::log::{DiscardLog, LogError};
 use crate::{
     LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream, Write,
     WriteOutcome,
@@ -53,21 +60,40 @@ pub struct Options {
     pub history_bytes: usize,
     /// What to do when the log fails: log it and abort the process, unless a test wants to look.
     pub on_fatal: FatalAction,
-    /// Where lease ids come from.
+    /// Where the high-water mark is: what tells, apart from the database, how far that must reach. In the directory unless
+    /// it is said; elsewhere it also tells that the whole directory was replaced by an older copy.
+    pub mark: Option<PathBuf>,
+    /// Why there must be a store already, if so: "there are keys of a cluster in ...". Then none is made.
+    pub must_exist: Option<String>,
+    /// The damage whose loss is accepted, by its [`Damage::token`].
+    pub accept_loss: Option<String>,
+    /// How much of the disk to keep free for deletions on a full one, in bytes.
+    pub reserve_bytes: u64,
+    /// Where lease ids and the time of deadlines come from.
     pub clock: Clock,
 }
 
 impl Options {
-    /// The default options: 64 MiB of history, abort when the log fails.
+    /// The default options: 64 MiB of history, a reserve of 32 MiB, abort when the log fails.
     pub fn new(directory: impl Into<PathBuf>, clock: Clock) -> Options {
         Options {
             directory: directory.into(),
             history_bytes: HISTORY_BYTES,
             on_fatal: Arc::new(abort),
+            mark: None,
+            must_exist: None,
+            accept_loss: None,
+            reserve_bytes: RESERVE_BYTES,
             clock,
         }
     }
+
+    fn mark_path(&self) -> PathBuf {
+        self.mark.clone().unwrap_or_else(|| self.directory.join("high-water-mark"))
+    }
 }
+
+const RESERVE_BYTES: u64 = 32 << 20;
 
 const HISTORY_BYTES: usize = 64 << 20;
 
@@ -96,11 +122,13 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// There is a store already where a backup should be restored.
-    #[error("{path} holds a store already")]
-    Exists {
-        /// The store's directory.
+    /// Something is damaged, or acknowledged writes are missing. Nothing was changed.
+    #[error("the cluster's state in {path} is damaged or not whole: {damage}")]
+    Damaged {
+        /// The store's directory, or the backup.
         path: PathBuf,
+        /// What is wrong.
+        damage: Box<Damage>,
     },
     /// The database cannot be read.
     #[error("cannot read the database {path}")]
@@ -133,6 +161,7 @@ pub struct Embedded {
     shared: Arc<Shared>,
     deadlines: Arc<Deadlines>,
     clock: Clock,
+    cluster: u128,
     /// None only while dropping.
     writer: Option<Writer>,
     expiry: JoinHandle<()>,
@@ -147,39 +176,41 @@ impl Embedded {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: Options) -> Result<Embedded, OpenError> {
-        let Options { directory, history_bytes, on_fatal, clock } = options;
-        let load = move || {
-            let directory = Directory::lock(&directory)?;
-            let path = directory.database();
-            let engine = SqliteLog::open(&path)
-                .and_then(|log| Engine::load(Box::new(log), history_bytes))
-                .map_err(|source| OpenError::Log { path, source })?;
-            Ok((directory, engine))
-        };
-        let (directory, engine) = match tokio::task::spawn_blocking(load).await {
-            Ok(loaded) => loaded?,
+        let (on_fatal, clock) = (options.on_fatal.clone(), options.clock.clone());
+        let opened = tokio::task::spawn_blocking(move || open::open(&options)).await;
+        let Opened { directory, engine, cluster } = match opened {
+            Ok(opened) => opened?,
             Err(stopped) => return Err(OpenError::Thread(stopped.into())),
         };
         let shared = engine.shared().clone();
         let writer = Writer::spawn(engine, on_fatal).map_err(OpenError::Thread)?;
-        Ok(Embedded::start(shared, writer, clock, Some(directory)))
+        Ok(Embedded::start(shared, writer, clock, cluster, Some(directory)))
     }
 
     /// A store that keeps nothing on disk, for tests and simulations. Must be called on a tokio runtime.
     pub fn in_memory(clock: Clock) -> Embedded {
-        let engine =
-            Engine::load(Box::new(DiscardLog), HISTORY_BYTES).expect("an empty log that cannot fail loads");
+        let (loaded, _) = Loaded::read(&mut DiscardLog).expect("an empty log that cannot fail loads");
+        let engine = Engine::new(Box::new(DiscardLog), loaded, Space::unlimited(), HISTORY_BYTES);
         let shared = engine.shared().clone();
-        Embedded::start(shared, Writer::in_place(engine), clock, None)
+        let cluster = clock.uuid().as_u128();
+        Embedded::start(shared, Writer::in_place(engine), clock, cluster, None)
     }
 
-    fn start(shared: Arc<Shared>, writer: Writer, clock: Clock, directory: Option<Directory>) -> Embedded {
+    fn start(
+        shared: Arc<Shared>,
+        writer: Writer,
+        clock: Clock,
+        cluster: u128,
+        directory: Option<Directory>,
+    ) -> Embedded {
         let deadlines = Arc::new(Deadlines::default());
+        let now = clock.now().as_second();
         for (id, lease) in &shared.view().leases {
-            deadlines.add(*id, lease.ttl);
+            let left = lease.deadline.map(|deadline| u64::try_from(deadline - now).unwrap_or(0));
+            deadlines.resume(*id, lease.ttl, left.map(Duration::from_secs));
         }
         let expiry = tokio::spawn(lease::expire(deadlines.clone(), writer.downgrade()));
-        Embedded { shared, deadlines, clock, writer: Some(writer), expiry, _directory: directory }
+        Embedded { shared, deadlines, clock, cluster, writer: Some(writer), expiry, _directory: directory }
     }
 
     async fn submit(&self, command: Command) -> Result<WriteOutcome, StoreError> {
@@ -236,13 +267,20 @@ impl Store for Embedded {
         let lease = LeaseId((self.clock.random_u64() >> 1).max(1).cast_signed());
         // The deadline first: if the caller goes away meanwhile, the lease still expires.
         self.deadlines.add(lease, ttl);
-        self.submit(Command::GrantLease { lease, ttl }).await?;
-        Ok(lease)
+        let deadline = self.clock.now().as_second().saturating_add_unsigned(ttl.as_secs());
+        let granted = self.submit(Command::GrantLease { lease, ttl, deadline }).await;
+        if granted.is_err() {
+            self.deadlines.remove(lease);
+        }
+        granted.map(|_| lease)
     }
 
     async fn keep_lease_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
         self.shared.check_open()?;
-        self.deadlines.renew(lease)
+        if self.deadlines.renew(lease)? {
+            self.submit(Command::KeepLease(lease)).await?;
+        }
+        Ok(())
     }
 
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
@@ -251,10 +289,14 @@ impl Store for Embedded {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
     async fn backup(&self, path: &Path) -> Result<(), StoreError> {
         self.shared.check_open()?;
-        let (view, path) = (self.shared.view(), path.to_owned());
-        let written = tokio::task::spawn_blocking(move || backup::write(&view, &path)).await;
+        let (view, cluster, path) = (self.shared.view(), self.cluster, path.to_owned());
+        let written = tokio::task::spawn_blocking(move || copy::write(&view, cluster, &path)).await;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(StoreError::Backup(Box::new(error))),

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The lease does not exist: it was never granted, it expired or it was revoked.
     #[error("lease {0} not found")]
     LeaseNotFound(LeaseId),
+    /// The disk is full, and the write does not make space; nothing was changed.
+    #[error("there is no space left on the disk of the cluster's state")]
+    Full,
     /// The store is shut down, or stopped after a failed sync; whether a write that was under way took
     /// effect is unknown.
     #[error("the store is closed")]

@@ -9,9 +9,11 @@
 //!
 //! Keys and values are opaque bytes here: this crate must not know objects, kinds or HTTP.
 
+mod damage;
 pub mod embedded;
 mod error;
 mod log;
+mod mark;
 mod request;
 #[cfg(feature = "suite")]
 pub mod suite;
@@ -24,7 +26,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use bytes::Bytes;
-pub use embedded::{Embedded, OpenError, Options};
+pub use damage::{Damage, DamagedRecord};
+pub use embedded::{Embedded, OpenError, Options, restore};
 pub use error::StoreError;
 pub use log::LogError;
 pub use request::{
@@ -56,7 +59,8 @@ pub trait Store: Send + Sync + 'static {
     /// precondition allows it) changes nothing and makes no revision.
     ///
     /// # Errors
-    /// [`StoreError::LeaseNotFound`] if the named lease does not exist.
+    /// [`StoreError::LeaseNotFound`] if the named lease does not exist; [`StoreError::Full`] where there is no space, and
+    /// the write is no deletion and does not lead to one ([`Write::makes_space`]).
     async fn write(&self, write: Write) -> Result<WriteOutcome, StoreError>;
 
     /// Watches a range of keys; see [`WatchStream`].
@@ -94,6 +98,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::LeaseNotFound`] if it expired or was revoked.
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError>;
+
+    /// Whether the store has no space left and takes nothing but what makes space.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// Writes a consistent copy of the current keyspace to `path`, which must not exist, while the store
     /// goes on serving.

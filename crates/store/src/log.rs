@@ -17,8 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use discard::DiscardLog;
-pub(crate) use sqlite::SqliteLog;
+pub(crate) use sqlite::{Found, SqliteLog, version1, wal};
 
+use crate::damage::Damage;
 use crate::{Event, KeyValue, LeaseId, Revision};
 
 /// One durable fact.
@@ -28,8 +29,9 @@ pub(crate) enum Record {
     Put(Arc<KeyValue>),
     /// A key was deleted.
     Delete { key: Bytes, revision: Revision },
-    /// A lease was granted.
-    GrantLease { lease: LeaseId, ttl: Duration },
+    /// A lease was granted, or what is known of it changed. Without a deadline (seconds since 1970) it has its full time
+    /// again after a restart, because somebody keeps it alive.
+    GrantLease { lease: LeaseId, ttl: Duration, deadline: Option<i64> },
     /// A lease ended; its keys' deletions are records of their own.
     RevokeLease { lease: LeaseId },
 }
@@ -48,14 +50,15 @@ pub(crate) type Sink<'a> = dyn FnMut(Record) -> Result<(), LogError> + 'a;
 
 /// A durable, ordered log of records.
 pub(crate) trait Log: Send {
-    /// Makes all records durable, or none.
+    /// Makes all records durable, or none. After [`LogError::Full`] it is as before; after other errors nothing is known.
     fn append_batch(&mut self, records: &[Record]) -> Result<(), LogError>;
 
     /// The revision given to the last [`Log::compact`]: what came before it may be incomplete.
     fn compacted(&mut self) -> Result<Revision, LogError>;
 
-    /// Passes every record to `sink`: leases first, then puts and deletions by revision.
-    fn scan(&mut self, sink: &mut Sink<'_>) -> Result<(), LogError>;
+    /// Passes every whole record to `sink`: leases first, then puts and deletions by revision. What is damaged or missing
+    /// is told, and left out.
+    fn scan(&mut self, sink: &mut Sink<'_>) -> Result<Damage, LogError>;
 
     /// Notes that history up to `compacted` is dropped, and removes the puts and deletions with these
     /// revisions; a record must not be removed before those of its key that it superseded. Whether there is
@@ -64,6 +67,11 @@ pub(crate) trait Log: Send {
 
     /// Housekeeping after a batch that nobody waits for.
     fn tidy(&mut self) -> Result<(), LogError>;
+
+    /// Gives back what space can be done without, as the disk is full.
+    fn shrink(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 /// Makes the name of a file or directory survive a crash of the machine.
@@ -79,14 +87,20 @@ pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
+    /// There is no space left; nothing was written.
+    #[error("there is no space left on the disk")]
+    Full(#[source] Box<dyn Error + Send + Sync>),
     /// The operating system refused.
     #[error("input or output failed")]
     Io(#[from] io::Error),
     /// The database engine refused.
     #[error("the database failed")]
     Database(#[source] Box<dyn Error + Send + Sync>),
-    /// The file is no store's database, or one of a newer program.
-    #[error("not a store of this program: {0}")]
+    /// A newer program wrote the database.
+    #[error("it is of version {0}, which a newer program wrote")]
+    Newer(i64),
+    /// The file is no store's database.
+    #[error("not a database of this program's store: {0}")]
     Foreign(String),
     /// Records are missing or contradict each other.
     #[error("the log is damaged at revision {revision}: {reason}")]

@@ -183,17 +183,25 @@ pub struct Write {
     pub expect: Expect,
     /// The lease the key goes with from now on; a put without one detaches the key.
     pub lease: Option<LeaseId>,
+    /// Whether the write leads to a deletion, so that it is taken on a full disk too. Deletions always are.
+    pub makes_space: bool,
 }
 
 impl Write {
     /// A put.
     pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>, expect: Expect) -> Write {
-        Write { key: key.into(), op: WriteOp::Put(value.into()), expect, lease: None }
+        Write { key: key.into(), op: WriteOp::Put(value.into()), expect, lease: None, makes_space: false }
     }
 
     /// A deletion.
     pub fn delete(key: impl Into<Bytes>, expect: Expect) -> Write {
-        Write { key: key.into(), op: WriteOp::Delete, expect, lease: None }
+        Write { key: key.into(), op: WriteOp::Delete, expect, lease: None, makes_space: false }
+    }
+
+    /// The same as a step on the way to a deletion.
+    #[must_use]
+    pub fn making_space(self) -> Write {
+        Write { makes_space: true, ..self }
     }
 
     /// The same under a lease.

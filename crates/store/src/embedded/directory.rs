@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use super::space::is_of_space;
 use crate::log::sync_name;
 
 /// A directory that no other process has open as a store. The lock goes with the value, or the process.
@@ -35,8 +36,17 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        note_process(&lock).map_err(failed)?;
+        match note_process(&lock) {
+            // It is for a message alone.
+            Err(error) if is_of_space(&error) => {}
+            noted => noted.map_err(failed)?,
+        }
         Ok(Directory { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the database is.

@@ -11,24 +11,43 @@ use bytes::Bytes;
 use imbl::OrdSet;
 use tokio::sync::oneshot;
 
+use super::loaded::Loaded;
 use super::shared::Shared;
+use super::space::Space;
 use super::view::{Lease, View};
 use crate::log::{Log, LogError, Record};
 use crate::{Event, Expect, KeyValue, LeaseId, Revision, StoreError, Write, WriteOp, WriteOutcome};
 
 /// Superseded records that are removed from the log in one transaction.
 const COMPACTION_CHUNK: usize = 2048;
+/// Keys of an expired lease that are deleted in one go, so that other writes come between.
+const EXPIRY_KEYS: usize = 128;
 
 /// A change that callers ask the writer for.
 pub(super) enum Command {
     /// Put or delete a key.
     Write(Write),
-    /// Make a lease.
-    GrantLease { lease: LeaseId, ttl: Duration },
+    /// Make a lease, which ends at the deadline (seconds since 1970) unless somebody keeps it alive.
+    GrantLease { lease: LeaseId, ttl: Duration, deadline: i64 },
+    /// Note that somebody keeps a lease alive.
+    KeepLease(LeaseId),
     /// End a lease and delete its keys.
     RevokeLease(LeaseId),
+    /// Delete some keys of a lease that expired, and end it with the last.
+    ExpireLease(LeaseId),
     /// Drop history before a revision.
     Compact(Revision),
+}
+
+impl Command {
+    /// Whether it is carried out on a full disk too.
+    fn makes_space(&self) -> bool {
+        match self {
+            Command::Write(write) => write.makes_space || write.op == WriteOp::Delete,
+            Command::GrantLease { .. } | Command::KeepLease(_) => false,
+            Command::RevokeLease(_) | Command::ExpireLease(_) | Command::Compact(_) => true,
+        }
+    }
 }
 
 /// The answer to a command; all but writes answer with a committed outcome without previous value.
@@ -45,6 +64,7 @@ pub(super) struct Engine {
     log: Box<dyn Log>,
     view: View,
     shared: Arc<Shared>,
+    space: Space,
     /// Bytes of history to keep at most.
     history_bytes_max: usize,
     /// Records of the log that no kept revision needs, each after those of its key that it superseded.
@@ -52,20 +72,22 @@ pub(super) struct Engine {
     /// Whether a compaction was asked for, which removes even the last few superseded records and gives
     /// space back to the file system.
     compacting: bool,
+    /// Whether the last piece of housekeeping found the disk full; the next batch clears it.
+    stuck: bool,
 }
 
 impl Engine {
-    /// Reads the log into memory.
-    pub(super) fn load(mut log: Box<dyn Log>, history_bytes_max: usize) -> Result<Engine, LogError> {
-        let compacted = log.compacted()?;
-        let mut view = View::new(compacted);
-        let mut superseded = VecDeque::new();
-        log.scan(&mut |record| load_record(&mut view, &mut superseded, record))?;
+    /// Goes on with what was read from `log`.
+    pub(super) fn new(log: Box<dyn Log>, loaded: Loaded, space: Space, history_bytes_max: usize) -> Engine {
+        let Loaded { view, superseded, .. } = loaded;
         let shared = Arc::new(Shared::new(view.clone()));
-        let mut engine = Engine { log, view, shared, history_bytes_max, superseded, compacting: false };
+        shared.set_full(space.is_full());
+        let (compacting, stuck) = (false, false);
+        let mut engine =
+            Engine { log, view, shared, space, history_bytes_max, superseded, compacting, stuck };
         engine.limit_history();
         engine.shared.publish(&engine.view, &[]);
-        Ok(engine)
+        engine
     }
 
     /// What readers see.
@@ -76,49 +98,115 @@ impl Engine {
     /// Carries out a batch and answers each request once its change is durable.
     ///
     /// After an error nobody was answered and the engine must not be used again.
-    pub(super) fn commit(&mut self, batch: impl Iterator<Item = Request>) -> Result<(), LogError> {
-        let mut changes = Changes::default();
-        let answers: Vec<_> =
-            batch.map(|request| (request.reply, self.execute(request.command, &mut changes))).collect();
-        if !changes.records.is_empty() {
-            self.log.append_batch(&changes.records)?;
+    pub(super) fn commit(&mut self, batch: Vec<Request>) -> Result<(), LogError> {
+        self.stuck = false;
+        if self.space.is_full() && batch.iter().any(|request| !request.command.makes_space()) {
+            self.space.recover();
         }
+        let (changes, answers) = loop {
+            match self.try_commit(&batch) {
+                Err(LogError::Full(_)) if self.space.release() => self.shrink()?,
+                Err(LogError::Full(_)) => {
+                    break (Changes::default(), batch.iter().map(|_| Err(StoreError::Full)).collect());
+                }
+                done => break done?,
+            }
+        };
+        self.shared.set_full(self.space.is_full());
         self.limit_history();
         self.shared.publish(&self.view, &changes.events);
-        for (reply, answer) in answers {
+        for (request, answer) in batch.into_iter().zip(answers) {
             // A caller that went away does not want its answer.
-            let _ = reply.send(answer);
+            let _ = request.reply.send(answer);
         }
         Ok(())
     }
 
+    /// Changes the view and the log, or neither.
+    fn try_commit(&mut self, batch: &[Request]) -> Result<(Changes, Vec<Reply>), LogError> {
+        let (before, superseded) = (self.view.clone(), self.superseded.len());
+        let mut changes = Changes::default();
+        let answers: Vec<_> = batch
+            .iter()
+            .map(|request| match self.space.is_full() && !request.command.makes_space() {
+                true => Err(StoreError::Full),
+                false => self.execute(&request.command, &mut changes),
+            })
+            .collect();
+        if !changes.records.is_empty()
+            && let Err(error) = self.log.append_batch(&changes.records)
+        {
+            self.view = before;
+            self.superseded.truncate(superseded);
+            return Err(error);
+        }
+        Ok((changes, answers))
+    }
+
     /// Whether [`Engine::keep_house`] has a compaction to go on with.
     pub(super) fn is_compacting(&self) -> bool {
-        self.compacting || self.superseded.len() >= COMPACTION_CHUNK
+        !self.stuck && (self.compacting || self.superseded.len() >= COMPACTION_CHUNK)
     }
 
     /// Does one bounded piece of housekeeping.
     pub(super) fn keep_house(&mut self) -> Result<(), LogError> {
+        match self.try_to_keep_house() {
+            Err(LogError::Full(_)) => {
+                // With the reserve's space it goes on at once, without it after the next batch.
+                self.stuck = !self.space.release();
+                self.shared.set_full(true);
+                if self.stuck { Ok(()) } else { self.shrink() }
+            }
+            done => done,
+        }
+    }
+
+    /// Gives back the log's own space, as far as there is space to do so.
+    fn shrink(&mut self) -> Result<(), LogError> {
+        match self.log.shrink() {
+            Err(LogError::Full(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn try_to_keep_house(&mut self) -> Result<(), LogError> {
         if self.is_compacting() {
             let count = self.superseded.len().min(COMPACTION_CHUNK);
-            let chunk: Vec<_> = self.superseded.drain(..count).collect();
+            let chunk: Vec<_> = self.superseded.range(..count).copied().collect();
             let more = self.log.compact(self.view.compacted, &chunk)?;
+            self.superseded.drain(..count);
             self.compacting = self.compacting && (more || !self.superseded.is_empty());
         }
         self.log.tidy()
     }
 
-    fn execute(&mut self, command: Command, changes: &mut Changes) -> Reply {
+    fn execute(&mut self, command: &Command, changes: &mut Changes) -> Reply {
         match command {
-            Command::Write(write) => self.write(write, changes),
-            Command::GrantLease { lease, ttl } => {
-                self.view.leases.insert(lease, Lease { ttl, keys: OrdSet::new() });
-                changes.records.push(Record::GrantLease { lease, ttl });
-                Ok(self.done())
+            Command::Write(write) => self.write(write.clone(), changes),
+            Command::GrantLease { lease, ttl, deadline } => {
+                Ok(self.set_lease(*lease, *ttl, Some(*deadline), OrdSet::new(), changes))
             }
-            Command::RevokeLease(lease) => self.revoke(lease, changes),
-            Command::Compact(revision) => self.compact(revision),
+            Command::KeepLease(lease) => match self.view.leases.get(lease).cloned() {
+                Some(Lease { ttl, keys, .. }) => Ok(self.set_lease(*lease, ttl, None, keys, changes)),
+                None => Err(StoreError::LeaseNotFound(*lease)),
+            },
+            Command::RevokeLease(lease) => self.revoke(*lease, usize::MAX, changes),
+            Command::ExpireLease(lease) => self.revoke(*lease, EXPIRY_KEYS, changes),
+            Command::Compact(revision) => self.compact(*revision),
         }
+    }
+
+    fn set_lease(
+        &mut self,
+        lease: LeaseId,
+        ttl: Duration,
+        deadline: Option<i64>,
+        keys: OrdSet<Bytes>,
+        changes: &mut Changes,
+    ) -> WriteOutcome {
+        self.view.leases.insert(lease, Lease { ttl, deadline, keys });
+        changes.records.push(Record::GrantLease { lease, ttl, deadline });
+        self.done()
     }
 
     fn write(&mut self, write: Write, changes: &mut Changes) -> Reply {
@@ -150,17 +238,21 @@ impl Engine {
         Ok(WriteOutcome::Committed { revision, previous })
     }
 
-    fn revoke(&mut self, lease: LeaseId, changes: &mut Changes) -> Reply {
-        let Some(Lease { keys, .. }) = self.view.leases.remove(&lease) else {
+    /// Deletes the keys of a lease, at most so many, and the lease with the last.
+    fn revoke(&mut self, lease: LeaseId, keys_max: usize, changes: &mut Changes) -> Reply {
+        let Some(Lease { keys, .. }) = self.view.leases.get(&lease).cloned() else {
             return Err(StoreError::LeaseNotFound(lease));
         };
-        for key in keys {
-            if let Some(prev) = self.view.get(&key).cloned() {
+        for key in keys.iter().take(keys_max) {
+            if let Some(prev) = self.view.get(key).cloned() {
                 let revision = self.view.revision.next();
                 self.apply(Event::Delete { prev, revision }, changes);
             }
         }
-        changes.records.push(Record::RevokeLease { lease });
+        if keys.len() <= keys_max {
+            self.view.leases.remove(&lease);
+            changes.records.push(Record::RevokeLease { lease });
+        }
         Ok(self.done())
     }
 
@@ -225,39 +317,4 @@ fn successor(
         version: prev.map_or(1, |prev| prev.version + 1),
         lease,
     }
-}
-
-/// Applies a record from the log: what is compacted to the keyspace alone, the rest with its history.
-fn load_record(view: &mut View, superseded: &mut VecDeque<Revision>, record: Record) -> Result<(), LogError> {
-    let (revision, event) = match record {
-        Record::GrantLease { lease, ttl } => {
-            view.leases.insert(lease, Lease { ttl, keys: OrdSet::new() });
-            return Ok(());
-        }
-        Record::RevokeLease { lease } => {
-            view.leases.remove(&lease);
-            return Ok(());
-        }
-        Record::Put(kv) if kv.mod_revision <= view.compacted => {
-            superseded.extend(view.load(kv).map(|old| old.mod_revision));
-            return Ok(());
-        }
-        Record::Delete { key, revision } if revision <= view.compacted => {
-            superseded.extend(view.unload(&key).map(|old| old.mod_revision));
-            superseded.push_back(revision);
-            return Ok(());
-        }
-        Record::Put(kv) => {
-            let prev = view.get(&kv.key).cloned();
-            (kv.mod_revision, Some(Event::Put { kv, prev }))
-        }
-        Record::Delete { key, revision } => {
-            (revision, view.get(&key).cloned().map(|prev| Event::Delete { prev, revision }))
-        }
-    };
-    if revision != view.revision.next() {
-        return Err(LogError::Damaged { revision, reason: "the revision before it is missing" });
-    }
-    view.apply(event.ok_or(LogError::Damaged { revision, reason: "it deletes a key that is not there" })?);
-    Ok(())
 }

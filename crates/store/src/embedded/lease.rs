@@ -1,7 +1,7 @@
 //! When leases expire.
 //!
-//! Deadlines are kept here, not in the log: after a restart every lease has its full time again, since
-//! nobody could keep it alive in between.
+//! A lease that nobody keeps alive ends when it was going to, restarts or not: the log knows its deadline. One that is
+//! kept alive has its full time again after a restart, since nobody could keep it alive in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::engine::{Command, Request};
 use super::writer::WeakWriter;
 use crate::{LeaseId, StoreError};
 
-/// How long an expiry waits when the writer's queue is full.
+/// How long an expiry waits when the writer's queue or the disk is full.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// The deadlines of all leases.
@@ -29,21 +29,33 @@ pub(super) struct Deadlines {
 struct Deadline {
     ttl: Duration,
     at: Instant,
+    /// Whether it was kept alive before.
+    is_kept: bool,
 }
 
 impl Deadlines {
     /// Starts a lease's time.
     pub(super) fn add(&self, lease: LeaseId, ttl: Duration) {
-        self.leases.lock().insert(lease, Deadline { ttl, at: Instant::now() + ttl });
+        self.insert(lease, Deadline { ttl, at: Instant::now() + ttl, is_kept: false });
+    }
+
+    /// Goes on with a lease of before a restart; `left` is what is left of its time, nothing where it is kept alive.
+    pub(super) fn resume(&self, lease: LeaseId, ttl: Duration, left: Option<Duration>) {
+        let at = Instant::now() + left.map_or(ttl, |left| left.min(ttl));
+        self.insert(lease, Deadline { ttl, at, is_kept: left.is_none() });
+    }
+
+    fn insert(&self, lease: LeaseId, deadline: Deadline) {
+        self.leases.lock().insert(lease, deadline);
         self.added.notify_one();
     }
 
-    /// Starts a lease's time again.
-    pub(super) fn renew(&self, lease: LeaseId) -> Result<(), StoreError> {
+    /// Starts a lease's time again; whether that is the first time.
+    pub(super) fn renew(&self, lease: LeaseId) -> Result<bool, StoreError> {
         let mut leases = self.leases.lock();
         let deadline = leases.get_mut(&lease).ok_or(StoreError::LeaseNotFound(lease))?;
         deadline.at = Instant::now() + deadline.ttl;
-        Ok(())
+        Ok(!std::mem::replace(&mut deadline.is_kept, true))
     }
 
     /// Forgets a lease.
@@ -60,23 +72,23 @@ impl Deadlines {
     }
 }
 
-/// Revokes leases as they expire, until the writer is gone.
+/// Ends leases as they expire, until the writer is gone. Each goes in pieces, so that other writes come between.
 pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
     let mut expired = Vec::new();
     loop {
         let (due, mut next) = deadlines.take_due();
         expired.extend(due);
-        while let Some(lease) = expired.pop() {
-            let (reply, _) = oneshot::channel();
-            match writer.try_submit(Request { command: Command::RevokeLease(lease), reply }) {
-                Ok(true) => {}
-                Ok(false) => {
-                    expired.push(lease);
+        while let Some(&lease) = expired.last() {
+            match expire_piece(&writer, lease).await {
+                Ok(()) => {}
+                // The last piece is done, or somebody revoked it.
+                Err(StoreError::LeaseNotFound(_)) => drop(expired.pop()),
+                // Closed, or stopped by a failure that was reported: nothing expires any more.
+                Err(StoreError::Closed | StoreError::Backend(_)) => return,
+                Err(_) => {
                     next = Some(Instant::now() + RETRY);
                     break;
                 }
-                // Closed, or stopped by a failure that was reported: nothing expires any more.
-                Err(_) => return,
             }
         }
         match next {
@@ -87,4 +99,15 @@ pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
             None => deadlines.added.notified().await,
         }
     }
+}
+
+/// Has a piece of a lease carried out; [`StoreError::LeaseNotFound`] after the last.
+async fn expire_piece(writer: &WeakWriter, lease: LeaseId) -> Result<(), StoreError> {
+    let (reply, answer) = oneshot::channel();
+    if !writer.try_submit(Request { command: Command::ExpireLease(lease), reply })? {
+        // The queue is full.
+        tokio::time::sleep(RETRY).await;
+        return Ok(());
+    }
+    answer.await.unwrap_or(Err(StoreError::Closed)).map(drop)
 }

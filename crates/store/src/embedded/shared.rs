@@ -23,6 +23,7 @@ pub(super) struct Shared {
     view: ArcSwap<View>,
     watchers: Mutex<Vec<Arc<Watcher>>>,
     closed: AtomicBool,
+    full: AtomicBool,
 }
 
 impl Shared {
@@ -31,6 +32,7 @@ impl Shared {
             view: ArcSwap::from_pointee(view),
             watchers: Mutex::new(Vec::new()),
             closed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +66,16 @@ impl Shared {
         for watcher in self.watchers.lock().iter() {
             watcher.wake.notify_one();
         }
+    }
+
+    /// Notes whether the disk is full.
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+
+    /// Whether the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
     }
 
     /// Fails once the store is closed.

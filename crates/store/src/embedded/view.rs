@@ -26,6 +26,8 @@ type Keyspace = OrdMap<Bytes, Arc<KeyValue>>;
 #[derive(Clone)]
 pub(super) struct Lease {
     pub(super) ttl: Duration,
+    /// When it ends whatever happens, in seconds since 1970; none where somebody keeps it alive.
+    pub(super) deadline: Option<i64>,
     pub(super) keys: OrdSet<Bytes>,
 }
 

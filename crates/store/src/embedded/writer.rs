@@ -104,7 +104,7 @@ impl WeakWriter {
 fn commit_in_place(engine: &Mutex<Engine>, request: Request) -> Result<(), StoreError> {
     let mut engine = engine.lock();
     engine.shared().check_open()?;
-    let done = engine.commit(std::iter::once(request)).and_then(|()| engine.keep_house());
+    let done = engine.commit(vec![request]).and_then(|()| engine.keep_house());
     done.map_err(|error| {
         engine.shared().close();
         StoreError::Backend(Box::new(error))
@@ -124,7 +124,7 @@ fn run(mut engine: Engine, mut queue: mpsc::Receiver<Request>, on_fatal: &FatalA
 
 /// Serves batches until all senders are gone.
 fn serve(engine: &mut Engine, queue: &mut mpsc::Receiver<Request>) -> Result<(), LogError> {
-    let mut batch = Vec::with_capacity(BATCH_REQUESTS);
+    let mut batch = Vec::new();
     loop {
         if engine.is_compacting() {
             // Whatever has queued up; a batch and a piece of the compaction take turns.
@@ -141,7 +141,7 @@ fn serve(engine: &mut Engine, queue: &mut mpsc::Receiver<Request>) -> Result<(),
             return Ok(());
         }
         if !batch.is_empty() {
-            engine.commit(batch.drain(..))?;
+            engine.commit(std::mem::take(&mut batch))?;
         }
         engine.keep_house()?;
     }

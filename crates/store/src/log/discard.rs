@@ -2,6 +2,7 @@
 
 use super::{Log, LogError, Record, Sink};
 use crate::Revision;
+use crate::damage::Damage;
 
 /// Accepts everything and forgets it.
 pub(crate) struct DiscardLog;
@@ -15,8 +16,8 @@ impl Log for DiscardLog {
         Ok(Revision::EMPTY)
     }
 
-    fn scan(&mut self, _sink: &mut Sink<'_>) -> Result<(), LogError> {
-        Ok(())
+    fn scan(&mut self, _sink: &mut Sink<'_>) -> Result<Damage, LogError> {
+        Ok(Damage::default())
     }
 
     fn compact(&mut self, _compacted: Revision, _superseded: &[Revision]) -> Result<bool, LogError> {
