@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use object::Status;
+use schema::GroupResource;
 
 use crate::ApiServer;
 use crate::authn::Impersonation;
@@ -20,6 +21,8 @@ use crate::user::User;
 
 mod component_status;
 mod paths;
+#[cfg(test)]
+mod tests;
 
 /// What the connection knows of its peer.
 #[derive(Clone, Debug, Default)]
@@ -184,7 +187,8 @@ impl ApiServer {
         query: &Query,
     ) -> Result<Answer, Status> {
         let info = &operation.info;
-        let namespace = if info.resource == "namespaces" { "" } else { info.namespace.as_str() };
+        // The path of a namespace names it as a place too, and it is in none.
+        let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
         let call = Call {
             user,
             namespace,
@@ -193,11 +197,11 @@ impl ApiServer {
             dry_run: query.dry_run,
         };
         let registry = &self.registry;
-        if info.resource == "componentstatuses" {
+        if endpoint.def.group_resource() == GroupResource::COMPONENT_STATUSES {
             return self.component_statuses(endpoint, &call).await;
         }
         match &*info.verb {
-            "get" if info.subresource == "scale" => registry.get_scale(endpoint, &call).await,
+            "get" if endpoint.is_scale(&info.subresource) => registry.get_scale(endpoint, &call).await,
             "get" => registry.get(endpoint, &call, query).await,
             "list" => registry.list(endpoint, &call, query).await,
             "watch" => registry.watch(endpoint, &call, query).await,
@@ -229,22 +233,22 @@ impl ApiServer {
             return Err(Status::method_not_supported(&endpoint.def.group, &endpoint.def.plural, "create"));
         }
         let body = self.decode(endpoint, call, operation, query)?;
-        let mut answer = match (&*endpoint.def.plural, call.subresource) {
-            ("pods", "binding") => registry.bind(endpoint, call, &body.value).await?,
-            ("bindings", "") => {
+        let mut answer = match (endpoint.def.group_resource(), call.subresource) {
+            (GroupResource::PODS, "binding") => registry.bind(endpoint, call, &body.value).await?,
+            (GroupResource::BINDINGS, "") => {
                 let pods =
                     registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
                 let name = body.value.str_at("metadata.name").to_owned();
                 registry.bind(pods, &Call { name: &name, ..*call }, &body.value).await?
             }
-            ("pods", "eviction") => registry.evict(endpoint, call, &body.value).await?,
-            ("serviceaccounts", "token") => registry.token(endpoint, call, &body.value).await?,
+            (GroupResource::PODS, "eviction") => registry.evict(endpoint, call, &body.value).await?,
+            (GroupResource::SERVICE_ACCOUNTS, "token") => registry.token(endpoint, call, &body.value).await?,
             (_, "") if Reviewer::answers(endpoint) => {
                 let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
                 reviewer.review(endpoint, call, body.value)?
             }
             (_, "") => registry.create(endpoint, call, body.value).await?,
-            (plural, subresource) => {
+            (GroupResource { plural, .. }, subresource) => {
                 let resource = format!("{plural}/{subresource}");
                 return Err(Status::method_not_supported(&endpoint.def.group, &resource, "create"));
             }
@@ -262,8 +266,10 @@ impl ApiServer {
     ) -> Result<Answer, Status> {
         let body = self.decode(endpoint, call, operation, query)?;
         let mut answer = match call.subresource {
+            part if endpoint.is_scale(part) => {
+                self.registry.update_scale(endpoint, call, |_| Ok(body.value.clone())).await?
+            }
             "" | "status" => self.registry.update(endpoint, call, body.value).await?,
-            "scale" => self.registry.update_scale(endpoint, call, |_| Ok(body.value.clone())).await?,
             _ => self.registry.update_part(endpoint, call, |_| Ok(body.value.clone())).await?,
         };
         answer.warnings.extend(body.warnings);
@@ -298,8 +304,7 @@ impl ApiServer {
 /// Whether objects of this resource are never found at this path: those of the cluster below a namespace (where the
 /// rights in that namespace would count, as in CVE-2019-11247), those of a namespace by name without one.
 fn is_misplaced(endpoint: &Endpoint, info: &RequestInfo) -> bool {
-    let is_namespace = endpoint.def.group.is_empty() && endpoint.def.plural == "namespaces";
-    if is_namespace {
+    if endpoint.def.group_resource() == GroupResource::NAMESPACES {
         // A namespace's own path names it twice over: as where, and as what.
         return !info.namespace.is_empty() && info.namespace != info.name;
     }

@@ -24,6 +24,7 @@ mod decode;
 mod delete;
 mod guards;
 mod metadata;
+mod part;
 mod patch;
 mod read;
 mod reviews;
@@ -66,6 +67,12 @@ impl Endpoint {
     /// Whether objects live in namespaces.
     pub fn namespaced(&self) -> bool {
         self.def.scope == Scope::Namespaced
+    }
+
+    /// Whether a subresource is the scale that autoscalers know, in place of the object.
+    pub fn is_scale(&self, subresource: &str) -> bool {
+        let part = self.def.subresource(subresource).filter(|part| part.name == "scale");
+        part.is_some_and(|part| part.group == "autoscaling" && part.kind == "Scale")
     }
 
     /// The collection of a stored resource.

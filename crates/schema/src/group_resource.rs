@@ -39,6 +39,8 @@ known! {
     SERVICE_ACCOUNTS = "" "serviceaccounts";
     /// Services
     SERVICES = "" "services";
+    /// Questions about rights in a namespace
+    LOCAL_SUBJECT_ACCESS_REVIEWS = "authorization.k8s.io" "localsubjectaccessreviews";
     /// Requests for certificates
     CERTIFICATE_SIGNING_REQUESTS = "certificates.k8s.io" "certificatesigningrequests";
     /// Certificates that signers are trusted by
@@ -85,6 +87,7 @@ mod tests {
             GroupResource::PODS,
             GroupResource::SERVICE_ACCOUNTS,
             GroupResource::SERVICES,
+            GroupResource::LOCAL_SUBJECT_ACCESS_REVIEWS,
             GroupResource::CERTIFICATE_SIGNING_REQUESTS,
             GroupResource::CLUSTER_TRUST_BUNDLES,
             GroupResource::POD_CERTIFICATE_REQUESTS,

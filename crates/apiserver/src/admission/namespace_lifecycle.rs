@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use object::{Cause, Status, Value};
+use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
 use crate::cache::{Collection, Hub};
@@ -39,7 +40,7 @@ impl Plugin for NamespaceLifecycle {
             }
             return Ok(());
         }
-        let is_review = def.group == "authorization.k8s.io";
+        let is_review = def.group_resource() == GroupResource::LOCAL_SUBJECT_ACCESS_REVIEWS;
         if what.namespace.is_empty() || what.operation != Operation::Create || is_review {
             return Ok(());
         }

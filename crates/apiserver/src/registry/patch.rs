@@ -107,7 +107,7 @@ impl Registry {
     /// As [`Registry::update`]; 415 for a kind of patch that the resource does not take.
     pub async fn patch(&self, endpoint: &Endpoint, call: &Call<'_>, patch: &Patch) -> Result<Answer, Status> {
         let mut warnings = Vec::new();
-        let mut answer = if call.subresource == "scale" {
+        let mut answer = if endpoint.is_scale(call.subresource) {
             let ty = schema::type_by_gvk("autoscaling", "v1", "Scale")
                 .ok_or_else(|| endpoint.not_found("scale"))?;
             let expected = Expected { api_version: "autoscaling/v1", kind: "Scale", ty: &ty };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use object::field::Errors;
 use object::{Status, Value, field};
+use schema::GroupResource;
 use store::{Expect, Write, WriteOutcome};
 
 use self::addresses::{addresses, record_key};
@@ -77,7 +78,7 @@ impl Allocator {
         dry_run: bool,
     ) -> Result<Allocation, Status> {
         let mut allocation = Allocation::default();
-        if !endpoint.def.group.is_empty() || endpoint.def.plural != "services" {
+        if endpoint.def.group_resource() != GroupResource::SERVICES {
             return Ok(allocation);
         }
         let result = async {
@@ -121,7 +122,7 @@ impl Allocator {
 
     /// Gives back everything that a deleted Service had.
     pub(super) async fn deleted(&self, endpoint: &Endpoint, service: &Value) {
-        if !endpoint.def.group.is_empty() || endpoint.def.plural != "services" {
+        if endpoint.def.group_resource() != GroupResource::SERVICES {
             return;
         }
         let ports = node_ports(service).into_iter().map(|port| format!("{PORT_PREFIX}{port}"));
@@ -142,7 +143,7 @@ impl Allocator {
 /// Fills in what a client leaves out because it does not know it: of a new Service the list form of its address,
 /// of a changed one the address and ports that it has (upstream: `normalizeClusterIPs`, `patchAllocatedValues`).
 pub(super) fn normalize(endpoint: &Endpoint, service: &mut Value, old: Option<&Value>) {
-    if !endpoint.def.group.is_empty() || endpoint.def.plural != "services" {
+    if endpoint.def.group_resource() != GroupResource::SERVICES {
         return;
     }
     let has_address = |service: &Value| service.str_at("spec.type") != "ExternalName";

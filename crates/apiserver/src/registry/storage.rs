@@ -29,11 +29,33 @@ pub fn storage_of(def: &'static ResourceDef) -> Option<Storage> {
         ("events.k8s.io", "events") => Storage { group: "", version: "v1", ..own },
         ("autoscaling", "horizontalpodautoscalers") => Storage { version: "v2", ..own },
         ("networking.k8s.io", "ingresses") => Storage { path: "ingress", ..own },
-        ("apiextensions.k8s.io", _) => {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
             Storage { path: "apiextensions.k8s.io/customresourcedefinitions", ..own }
         }
-        ("apiregistration.k8s.io", _) => Storage { path: "apiregistration.k8s.io/apiservices", ..own },
+        ("apiregistration.k8s.io", "apiservices") => {
+            Storage { path: "apiregistration.k8s.io/apiservices", ..own }
+        }
         _ => own,
     };
     stored.then_some(storage)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_share_a_place() {
+        let mut seen: HashMap<&str, Storage> = HashMap::new();
+        for def in schema::resources() {
+            let Some(storage) = storage_of(def) else { continue };
+            let first = *seen.entry(storage.path).or_insert(storage);
+            assert_eq!(first, storage, "{}/{}", def.group, def.plural);
+            // Whoever lists one place must not find what lies behind another.
+            let is_below = |other: &&str| other.starts_with(&format!("{}/", storage.path));
+            assert_eq!(seen.keys().find(|other| is_below(other)), None, "{}", storage.path);
+        }
+    }
 }

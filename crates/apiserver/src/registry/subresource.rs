@@ -3,7 +3,7 @@
 use object::field::Errors;
 use object::{Status, Value, field, value};
 
-use super::update::Part;
+use super::part::Part;
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use crate::admission::Operation;
 use crate::options::DeleteOptions;
@@ -295,66 +295,9 @@ impl Registry {
         call: &Call<'_>,
         change: impl FnMut(&Value) -> Result<Value, Status>,
     ) -> Result<Answer, Status> {
-        let part = match call.subresource {
-            "status" => Part::Status,
-            "finalize" => Part::Only(|object, old| keep_all_but(object, old, "spec")),
-            "approval" => Part::Only(keep_all_but_conditions),
-            "ephemeralcontainers" => {
-                Part::Only(|object, old| keep_spec_but(object, old, "ephemeralContainers"))
-            }
-            "resize" => Part::Only(keep_all_but_resources),
-            "" => Part::Main,
-            other => {
-                let resource = format!("{}/{other}", endpoint.def.plural);
-                return Err(Status::method_not_supported(&endpoint.def.group, &resource, "update"));
-            }
-        };
+        let part = Part::of(endpoint, call.subresource)?;
         self.modify(endpoint, call, part, change).await
     }
-}
-
-fn keep_all_but(object: &mut Value, old: &Value, member: &'static str) {
-    let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
-    kept.set(member, object.get(member).clone());
-    *object = kept;
-}
-
-/// An approval changes the conditions alone: the certificate is the signer's.
-fn keep_all_but_conditions(object: &mut Value, old: &Value) {
-    let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
-    kept.entry("status").set("conditions", object.at("status.conditions").clone());
-    *object = kept;
-}
-
-fn keep_spec_but(object: &mut Value, old: &Value, member: &'static str) {
-    let changed = object.get("spec").get(member).clone();
-    let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
-    kept.entry("spec").set(member, changed);
-    *object = kept;
-}
-
-/// A resize changes the resources and the resize policies of containers, by their names.
-fn keep_all_but_resources(object: &mut Value, old: &Value) {
-    let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
-    for list in ["containers", "initContainers"] {
-        let Some(containers) = kept.entry("spec").get_mut(list) else { continue };
-        for container in containers.items_mut() {
-            let name = container.str_at("name").to_owned();
-            let changed = object.get("spec").get(list).items().find(|c| c.str_at("name") == name);
-            let Some(changed) = changed else { continue };
-            for member in ["resources", "resizePolicy"] {
-                match changed.get(member) {
-                    Value::Null => drop(container.remove(member)),
-                    value => container.set(member, value.clone()),
-                }
-            }
-        }
-    }
-    *object = kept;
 }
 
 /// The scale of a workload, as `autoscaling/v1` shows it.

@@ -4,6 +4,7 @@ use object::{Status, Value, Versioned, field};
 use store::{Expect, Write, WriteOutcome};
 
 use super::guards::WriteRequest;
+use super::part::Part;
 use super::{Answer, AnswerBody, Call, Endpoint, Registry, metadata, service};
 use crate::admission::Operation;
 use crate::cache::Collection;
@@ -12,17 +13,6 @@ use crate::errors::from_store;
 /// How often a change is made anew when another one came between, for clients that did not say on which
 /// version it rests.
 const TRIES: usize = 16;
-
-/// Which part of an object an endpoint may change.
-#[derive(Clone, Copy)]
-pub(super) enum Part {
-    /// All but `status`.
-    Main,
-    /// `status` and metadata.
-    Status,
-    /// What this says: it restores in the new object what may not change from the old one.
-    Only(fn(&mut Value, &Value)),
-}
 
 impl Registry {
     /// Replaces an object (or its status).
@@ -35,7 +25,7 @@ impl Registry {
         call: &Call<'_>,
         object: Value,
     ) -> Result<Answer, Status> {
-        let part = part_of(call.subresource);
+        let part = Part::of(endpoint, call.subresource)?;
         check_name(call, &object)?;
         let replace = |_: &Value| check_version(endpoint, call, &object).map(|()| object.clone());
         let result = self.modify(endpoint, call, part, replace).await;
@@ -192,11 +182,6 @@ impl Registry {
         let written = collection.write(self.hub.store().as_ref(), key, stored, expect).await;
         Ok(written.map_err(from_store)?.map(|version| AnswerBody::Version(endpoint.present(&version))))
     }
-}
-
-/// The part that a path changes.
-pub(super) fn part_of(subresource: &str) -> Part {
-    if subresource == "status" { Part::Status } else { Part::Main }
 }
 
 /// Whether the change lets a deletion that waits come to its end.
