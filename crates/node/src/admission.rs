@@ -10,10 +10,12 @@ use parking_lot::Mutex;
 
 use crate::pod::{ContainerKind, PodInfo};
 
+mod security;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use security::check_security;
 pub use sysctl::{SysctlAllowlist, SysctlPatternError};
 
 /// Why a pod is refused.

@@ -21,6 +21,24 @@ pub(crate) struct Facts {
     pub(crate) boot_id: String,
     /// The host has cgroup v2 alone.
     pub(crate) unified_cgroups: bool,
+    /// What of the kernel's access control is on.
+    pub(crate) security: HostSecurity,
+}
+
+/// Which of the kernel's systems of access control are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostSecurity {
+    pub(crate) apparmor: bool,
+    pub(crate) selinux: bool,
+}
+
+impl HostSecurity {
+    fn gather() -> HostSecurity {
+        HostSecurity {
+            apparmor: first_line("/sys/module/apparmor/parameters/enabled") == "Y",
+            selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        }
+    }
 }
 
 impl Facts {
@@ -43,6 +61,7 @@ impl Facts {
             system_uuid: first_line("/sys/class/dmi/id/product_uuid"),
             boot_id: first_line("/proc/sys/kernel/random/boot_id"),
             unified_cgroups: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            security: HostSecurity::gather(),
         })
     }
 }

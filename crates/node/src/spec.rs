@@ -24,7 +24,7 @@ pub(crate) use hosts::hosts_file;
 pub(crate) use mounts::{PodMounts, mounts};
 pub(crate) use resources::{cgroup_parent, pod_resources};
 pub(crate) use sandbox::{SandboxInput, sandbox_config};
-pub(crate) use security::check_non_root;
+pub(crate) use security::{apparmor_profile, check_container, check_non_root, check_sandbox, warning};
 pub(crate) use service_env::service_environment;
 
 /// Why a configuration cannot be made. The texts are shown with `CreateContainerConfigError`.
@@ -45,6 +45,16 @@ pub(crate) enum SpecError {
          (pod: {pod:?}, container: {container})"
     )]
     ImageUserIsName { user: String, pod: String, container: String },
+    #[error("can't set `spec.hostUsers: false`, runtime does not support user namespaces")]
+    NoUserNamespaces,
+    #[error("can't set `spec.hostUsers: false`, RuntimeClass handler {0:?} does not support user namespaces")]
+    NoUserNamespacesOfClass(String),
+    #[error(
+        "procMount Unmasked needs users of the pod's own (`spec.hostUsers: false`), which this node does not have"
+    )]
+    Unmasked,
+    #[error("{field} cannot be applied: {why} (pod: {pod:?}, container: {container})")]
+    CannotApply { field: &'static str, why: &'static str, pod: String, container: String },
     #[error("no volume {volume:?} for the mount at {path}")]
     NoVolume { volume: String, path: String },
     #[error("failed to expand subPathExpr {0:?}")]

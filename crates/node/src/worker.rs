@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use volumes::Handle;
 
+use crate::admission::{Rejection, check_security};
 use crate::backoff::Backoff;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, backoff_key};
@@ -253,7 +254,7 @@ impl Worker {
         }
         self.admitted = true;
         let known = !self.observed.sandboxes.is_empty() || self.status.start_time.is_some();
-        let allowed = if known { Ok(()) } else { self.shared.config.sysctls.check(self.pod.spec()) };
+        let allowed = if known { Ok(()) } else { self.check_security() };
         let admitted =
             allowed.and_then(|()| self.shared.admitted.admit(&self.pod, &self.shared.node(), known));
         if let Err(rejection) = admitted {
@@ -261,6 +262,11 @@ impl Worker {
             self.failure =
                 Some((rejection.reason.to_owned(), format!("Pod was rejected: {}", rejection.message)));
         }
+    }
+
+    fn check_security(&self) -> Result<(), Rejection> {
+        self.shared.config.sysctls.check(self.pod.spec())?;
+        check_security(&self.pod, self.shared.facts.security)
     }
 
     fn deadline(&self) -> Option<Timestamp> {

@@ -31,7 +31,7 @@ use overlay::Overlay;
 use unpack::ApplyError;
 
 pub use hostfs::Usage;
-pub(crate) use inside::{clean, open_root, read_file};
+pub(crate) use inside::{clean, open as open_inside, open_root, read_file};
 pub use overlay::OverlayError;
 pub(crate) use tar::{EntryKind, TarReader};
 

@@ -7,11 +7,19 @@ use k8s_openapi::api::core::v1::{
 };
 use runtime::cri::{
     Capability, Image, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
-    NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy,
+    NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy, UserNamespace,
+    UserNamespaceMode,
 };
 
 use super::SpecError;
+use crate::host::HostSecurity;
 use crate::pod::{PodContainer, PodInfo};
+
+#[cfg(test)]
+mod tests;
+
+/// Beginning of the annotations by which older clients name AppArmor profiles.
+const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Paths of `/proc` and `/sys` that containers do not see.
 const MASKED_PATHS: [&str; 12] = [
@@ -56,6 +64,27 @@ fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> Option<Securit
     })
 }
 
+/// The AppArmor profile of a container: its own, that of an annotation, or the pod's.
+pub(crate) fn apparmor_profile(pod: &PodInfo, container: &Container) -> Option<AppArmorProfile> {
+    let own = container.security_context.as_ref().and_then(|context| context.app_armor_profile.clone());
+    own.or_else(|| annotated_profile(pod, &container.name)).or_else(|| pod_context(pod).app_armor_profile)
+}
+
+fn annotated_profile(pod: &PodInfo, container: &str) -> Option<AppArmorProfile> {
+    let annotations = pod.pod.metadata.annotations.as_ref()?;
+    let text = annotations.get(&format!("{APP_ARMOR_ANNOTATION}{container}"))?;
+    let of = |kind: &str, name: Option<&str>| AppArmorProfile {
+        type_: kind.to_owned(),
+        localhost_profile: name.map(str::to_owned),
+    };
+    match text.as_str() {
+        "" => None,
+        "runtime/default" => Some(of("RuntimeDefault", None)),
+        "unconfined" => Some(of("Unconfined", None)),
+        text => Some(of("Localhost", Some(text.strip_prefix("localhost/").unwrap_or(text)))),
+    }
+}
+
 fn apparmor(profile: Option<&AppArmorProfile>) -> Option<SecurityProfile> {
     let profile = profile?;
     Some(match profile.type_.as_str() {
@@ -71,7 +100,7 @@ fn apparmor(profile: Option<&AppArmorProfile>) -> Option<SecurityProfile> {
 }
 
 fn selinux(options: Option<&SELinuxOptions>) -> Option<SeLinuxOption> {
-    let options = options?;
+    let options = options.filter(|options| **options != SELinuxOptions::default())?;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     Some(SeLinuxOption {
         user: text(&options.user),
@@ -95,6 +124,9 @@ fn namespaces(pod: &PodInfo) -> NamespaceOption {
         network: of_node(spec.host_network),
         ipc: of_node(spec.host_ipc),
         pid,
+        // The engine refuses what it cannot do; without it the pod's users would be the host's.
+        userns: (spec.host_users == Some(false))
+            .then(|| UserNamespace { mode: UserNamespaceMode::Pod, ..UserNamespace::default() }),
         ..NamespaceOption::default()
     }
 }
@@ -143,9 +175,11 @@ pub(super) fn of_container(
         namespace_options.target_id = target;
     }
     let privileged = own.privileged == Some(true);
-    let masks = !privileged && own.proc_mount.as_deref() != Some("Unmasked");
-    let paths =
-        |list: &[&str]| if masks { list.iter().map(|path| (*path).to_owned()).collect() } else { Vec::new() };
+    // `procMount: Unmasked` is refused while pods have no users of their own.
+    let paths = |list: &[&str]| {
+        let hidden = list.iter().filter(|_| !privileged);
+        hidden.map(|path| (*path).to_owned()).collect()
+    };
     let user = own.run_as_user.or(of_pod.run_as_user);
     let capabilities = own.capabilities.unwrap_or_default();
     LinuxContainerSecurityContext {
@@ -175,8 +209,59 @@ pub(super) fn of_container(
             true => None,
             false => seccomp(own.seccomp_profile.as_ref().or(of_pod.seccomp_profile.as_ref()), seccomp_dir),
         },
-        apparmor: apparmor(own.app_armor_profile.as_ref().or(of_pod.app_armor_profile.as_ref())),
+        apparmor: apparmor(apparmor_profile(pod, container).as_ref()),
     }
+}
+
+/// Refuses a pod whose sandbox would lack what it asks for.
+pub(crate) fn check_sandbox(pod: &PodInfo) -> Result<(), SpecError> {
+    if pod.spec().host_users != Some(false) {
+        return Ok(());
+    }
+    let class = pod.spec().runtime_class_name.clone().filter(|name| !name.is_empty());
+    Err(class.map_or(SpecError::NoUserNamespaces, SpecError::NoUserNamespacesOfClass))
+}
+
+/// Refuses a container that would lack what it asks for.
+pub(crate) fn check_container(
+    pod: &PodInfo,
+    container: &Container,
+    host: HostSecurity,
+) -> Result<(), SpecError> {
+    let (of_pod, own) = (pod_context(pod), context(container));
+    let refused = |field, why| {
+        Err(SpecError::CannotApply { field, why, pod: pod.display(), container: container.name.clone() })
+    };
+    let windows = [own.windows_options, of_pod.windows_options].into_iter().flatten();
+    if windows.into_iter().any(|options| options != Default::default()) {
+        return refused("windowsOptions", "the node runs Linux");
+    }
+    if own.proc_mount.as_deref() == Some("Unmasked") {
+        return Err(SpecError::Unmasked);
+    }
+    match labels(pod, container) {
+        Some(field) if host.selinux => {
+            refused(field, "SELinux is enabled on the node, and the engine does not label containers")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The field by which a container asks for SELinux labels.
+fn labels(pod: &PodInfo, container: &Container) -> Option<&'static str> {
+    let (of_pod, own) = (pod_context(pod), context(container));
+    let mut options = [own.se_linux_options, of_pod.se_linux_options].into_iter().flatten();
+    if options.any(|options| options != Default::default()) {
+        return Some("seLinuxOptions");
+    }
+    of_pod.se_linux_change_policy.map(|_| "seLinuxChangePolicy")
+}
+
+/// What people should know of a pod that runs otherwise than it says: where the kernel has nothing that could be asked
+/// for.
+pub(crate) fn warning(pod: &PodInfo, host: HostSecurity) -> Option<String> {
+    let field = pod.containers.iter().find_map(|container| labels(pod, &container.spec))?;
+    (!host.selinux).then(|| format!("{field} has no effect: SELinux is not enabled on the node"))
 }
 
 /// Refuses a container that must not run as root but would, or might.
@@ -193,43 +278,5 @@ pub(crate) fn check_non_root(pod: &PodInfo, container: &Container, image: &Image
         (None, Some(_)) => Ok(()),
         (None, None) if image.username.is_empty() => Err(SpecError::ImageIsRoot { pod, container }),
         (None, None) => Err(SpecError::ImageUserIsName { user: image.username.clone(), pod, container }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use std::sync::Arc;
-
-    #[test]
-    fn root_is_refused_where_it_must_not_be() {
-        let root = Image::default();
-        let numeric = Image { uid: Some(1000), ..Image::default() };
-        let named = Image { username: "app".into(), ..Image::default() };
-        let cases = [
-            (json!({}), json!({}), &root, None),
-            (json!({"runAsNonRoot": true}), json!({}), &root, Some("image will run as root")),
-            (json!({"runAsNonRoot": true}), json!({"runAsUser": 5}), &root, None),
-            (
-                json!({"runAsNonRoot": true}),
-                json!({"runAsUser": 0}),
-                &root,
-                Some("runAsUser breaks non-root policy"),
-            ),
-            (json!({"runAsNonRoot": true}), json!({"runAsNonRoot": false}), &root, None),
-            (json!({}), json!({"runAsNonRoot": true}), &numeric, None),
-            (json!({}), json!({"runAsNonRoot": true}), &named, Some("non-numeric user (app)")),
-        ];
-        for (of_pod, own, image, message) in cases {
-            let pod = json!({"metadata": {"name": "p", "namespace": "a", "uid": "u"},
-                "spec": {"securityContext": of_pod, "containers": [{"name": "c", "securityContext": own}]}});
-            let pod = PodInfo::new(Arc::new(serde_json::from_value(pod).unwrap()));
-            let result = check_non_root(&pod, &pod.containers[0].spec, image);
-            match message {
-                None => assert!(result.is_ok()),
-                Some(part) => assert!(result.unwrap_err().to_string().contains(part)),
-            }
-        }
     }
 }

@@ -120,6 +120,7 @@ impl<'a> Starter<'a> {
         ready: &Ready,
     ) -> Result<ContainerConfig, SpecError> {
         let Context { shared, .. } = self.context;
+        spec::check_container(&self.pod, &container.spec, shared.facts.security)?;
         spec::check_non_root(&self.pod, &container.spec, &ready.image)?;
         let node = shared.node();
         let environment =

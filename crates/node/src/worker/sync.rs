@@ -7,7 +7,7 @@ use super::operation::{Context, Report};
 use super::{gc, mounts, start, terminate};
 use crate::observed::Observed;
 use crate::plan::{KillReason, Plan, SandboxPlan};
-use crate::spec::{PodMounts, SandboxInput, dns_config, sandbox_config};
+use crate::spec::{PodMounts, SandboxInput, check_sandbox, dns_config, sandbox_config, warning};
 
 /// Carries a plan out, as far as it goes.
 pub(super) async fn sync(context: &Context, plan: &Plan) -> Report {
@@ -105,6 +105,10 @@ fn configuration(context: &Context, attempt: u32) -> PodSandboxConfig {
 
 async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError> {
     let Context { shared, pod, .. } = context;
+    check_sandbox(pod).map_err(|error| CriError::InvalidArgument(error.to_string()))?;
+    if let Some(warning) = warning(pod, shared.facts.security) {
+        shared.pod_event(pod, EventType::Warning, "SELinuxNotEnabled", warning);
+    }
     let config = configuration(context, attempt);
     std::fs::create_dir_all(&config.log_directory)
         .map_err(|error| CriError::internal(format!("make {}", config.log_directory), error))?;

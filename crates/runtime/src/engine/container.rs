@@ -1,10 +1,13 @@
 //! Containers: creating, starting, stopping and removing them.
 
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 use tokio::sync::watch;
 
 use super::Engine;
@@ -15,6 +18,7 @@ use super::shim_client::ShimError;
 use crate::cri::{ContainerConfig, ContainerEventType, CriError, LinuxContainerResources};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::protocol::{ContainerState, Exit, Reply, Request};
+use crate::snapshot::{open_inside, open_root};
 
 const SIGKILL: i32 = nix::libc::SIGKILL;
 
@@ -137,11 +141,10 @@ impl Engine {
             let Some(image) = record.config.mounts[index].image.clone() else { continue };
             let volume = self.0.roots.prepare_volume(&volume_id(&record.id, index), &image).await?;
             let mount = &mut record.config.mounts[index];
-            let sub_path = std::path::Path::new(mount.image_sub_path.trim_start_matches('/'));
-            if sub_path.components().any(|part| part == std::path::Component::ParentDir) {
-                return Err(CriError::InvalidArgument("the image's sub path leaves the image".to_owned()));
-            }
-            mount.host_path = volume.join(sub_path).to_string_lossy().into_owned();
+            let sub_path = mount.image_sub_path.clone();
+            let found =
+                blocking("find the sub path in the image", move || place_in(&volume, &sub_path)).await?;
+            mount.host_path = found.to_string_lossy().into_owned();
             mount.readonly = true;
         }
         Ok(())
@@ -359,6 +362,22 @@ fn require_ready(sandbox: &Sandbox, id: &str) -> Result<(), CriError> {
     match sandbox.is_ready() {
         true => Ok(()),
         false => Err(CriError::FailedPrecondition(format!("sandbox {id} is not ready"))),
+    }
+}
+
+/// A place in a mounted image, to which links may lead, but not out of the image. The image cannot be written, so that
+/// the path stays what it is.
+fn place_in(image: &Path, sub_path: &str) -> io::Result<PathBuf> {
+    if Path::new(sub_path).components().any(|part| part == std::path::Component::ParentDir) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the sub path leaves the image"));
+    }
+    let root = open_root(image)?;
+    let place = open_inside(&root, sub_path.trim_start_matches('/').as_bytes(), OFlags::PATH)?;
+    let path_of = |file: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let (root, place) = (path_of(&root)?, path_of(&place)?);
+    match place.starts_with(&root) {
+        true => Ok(place),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "the sub path leaves the image")),
     }
 }
 

@@ -44,6 +44,9 @@ pub(super) fn launch(
 ) -> Result<Launch, CriError> {
     let config = &container.config;
     let security = &config.linux.security_context;
+    if security.selinux_options.is_some() && Path::new("/sys/fs/selinux/enforce").exists() {
+        return Err(CriError::InvalidArgument("SELinux labels are not supported".to_owned()));
+    }
     let (devices, rules) = devices(&config.devices, security.privileged)?;
     let mut resources = resources(&container.resources);
     resources.devices = rules;
@@ -205,17 +208,25 @@ fn seccomp_filter(
     seccomp::compile(&profile).map(Some)
 }
 
-/// Only a named profile is applied: the engine brings no default one.
+/// The AppArmor profile by name. The engine brings no default one.
 fn apparmor_profile(security: &LinuxContainerSecurityContext) -> Result<Option<String>, CriError> {
     let Some(profile) = security.apparmor.as_ref().filter(|_| !security.privileged) else { return Ok(None) };
-    if profile.profile_type != ProfileType::Localhost {
-        return Ok(None);
+    let is_enabled = || {
+        let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+        enabled.is_ok_and(|text| text.trim() == "Y")
+    };
+    // Whoever is confined starts others under the same profile.
+    let is_confined = || {
+        let current = fs::read_to_string("/proc/self/attr/apparmor/current");
+        current.is_ok_and(|text| text.trim() != "unconfined")
+    };
+    let refused = |why: &str| Err(CriError::InvalidArgument(why.to_owned()));
+    match profile.profile_type {
+        ProfileType::Unconfined => Ok((is_enabled() && is_confined()).then(|| "unconfined".to_owned())),
+        _ if !is_enabled() => refused("apparmor is not supported by this machine"),
+        ProfileType::RuntimeDefault => refused("there is no default AppArmor profile"),
+        ProfileType::Localhost => Ok(Some(profile.localhost_ref.trim_start_matches("localhost/").to_owned())),
     }
-    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
-    if !enabled.is_ok_and(|text| text.trim() == "Y") {
-        return Err(CriError::InvalidArgument("apparmor is not supported by this machine".to_owned()));
-    }
-    Ok(Some(profile.localhost_ref.trim_start_matches("localhost/").to_owned()))
 }
 
 fn namespaces(

@@ -13,7 +13,10 @@ use super::namespaces::{self, Wanted};
 use super::record::SandboxRecord;
 use super::shim_client::{ShimClient, ShimError};
 use super::{Engine, NetworkRequest, sysctl};
-use crate::cri::{ContainerEventType, CriError, DnsConfig, NamespaceMode, PodSandboxConfig, PodSandboxState};
+use crate::cri::{
+    ContainerEventType, CriError, DnsConfig, NamespaceMode, PodSandboxConfig, PodSandboxState,
+    UserNamespaceMode,
+};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::protocol::Request;
 
@@ -80,6 +83,10 @@ impl Engine {
             )));
         }
         sysctl::check(config)?;
+        let users = config.linux.security_context.namespace_options.userns.as_ref();
+        if users.is_some_and(|users| users.mode == UserNamespaceMode::Pod) {
+            return Err(CriError::InvalidArgument("user namespaces are not supported".to_owned()));
+        }
         let record = SandboxRecord {
             id: self.new_id(),
             config: config.clone(),

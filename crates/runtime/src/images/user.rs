@@ -56,11 +56,12 @@ pub fn resolve_user(rootfs: &Path, user: &str) -> Result<ResolvedUser, UserError
     let passwd = read_accounts(rootfs, "/etc/passwd")?;
     let groups = read_accounts(rootfs, "/etc/group")?;
 
+    // A number is never a name: the image must not decide which user somebody's number stands for (CVE-2016-3697).
     let number = parse_id(user)?;
-    // A name of digits is a name first, as `chown` has it.
-    let account = accounts(&passwd)
-        .find(|account| account.name == user)
-        .or_else(|| accounts(&passwd).find(|account| number.is_some() && account.id == number));
+    let account = accounts(&passwd).find(|account| match number {
+        Some(_) => account.id == number,
+        None => account.name == user,
+    });
     let mut resolved = match (&account, number) {
         (Some(account), _) => ResolvedUser {
             uid: account.id.ok_or_else(|| UserError::UnknownUser(user.to_owned()))?,
@@ -76,10 +77,9 @@ pub fn resolve_user(rootfs: &Path, user: &str) -> Result<ResolvedUser, UserError
         "/".clone_into(&mut resolved.home);
     }
     if !group.is_empty() {
-        resolved.gid = match accounts(&groups).find(|entry| entry.name == group) {
-            Some(entry) => entry.id.ok_or_else(|| UserError::UnknownGroup(group.to_owned()))?,
-            None => parse_id(group)?.ok_or_else(|| UserError::UnknownGroup(group.to_owned()))?,
-        };
+        let named = || accounts(&groups).find(|entry| entry.name == group).and_then(|entry| entry.id);
+        let gid = parse_id(group)?.or_else(named);
+        resolved.gid = gid.ok_or_else(|| UserError::UnknownGroup(group.to_owned()))?;
     }
     if !resolved.name.is_empty() {
         resolved.supplemental_gids = accounts(&groups)
@@ -116,6 +116,10 @@ fn parse_id(text: &str) -> Result<Option<u32>, UserError> {
             Ok(id) if id <= ID_MAX => Ok(Some(id)),
             _ => Err(UserError::OutOfRange(text.to_owned())),
         },
+        // Too large for any number.
+        Err(_) if text.trim_start_matches(['+', '-']).bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(UserError::OutOfRange(text.to_owned()))
+        }
         Err(_) => Ok(None),
     }
 }
@@ -140,8 +144,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("etc")).unwrap();
         let passwd = "# comment\nroot:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n\
-                      1234:x:77:78::/:\nbroken\nhuge:x:4294967294:1::/:\n";
-        let group = "root:x:0:\nstaff:x:50:other,app\napp:x:1001:app\nwheel:x:10:root,app\n";
+                      1234:x:0:0::/:\nbroken\nhuge:x:4294967294:1::/:\n";
+        let group = "root:x:0:\nstaff:x:50:other,app\napp:x:1001:app\nwheel:x:10:root,app\n6000:x:0:\n";
         std::fs::write(directory.path().join("etc/passwd"), passwd).unwrap();
         std::fs::write(directory.path().join("etc/group"), group).unwrap();
         directory
@@ -160,7 +164,7 @@ mod tests {
             ("5000", 5000, 0, &[], "/"),
             ("5000:6000", 5000, 6000, &[], "/"),
             ("5000:wheel", 5000, 10, &[], "/"),
-            ("1234", 77, 78, &[], "/"),
+            ("1234", 1234, 0, &[], "/"),
         ];
         for (text, uid, gid, more, home) in cases {
             let user = resolve_user(image.path(), text).unwrap();
@@ -175,6 +179,7 @@ mod tests {
         for (text, expected) in [
             ("nobody", "unable to find user nobody: no matching entries in passwd file"),
             ("app:nogroup", "unable to find group nogroup: no matching entries in group file"),
+            ("99999999999999999999", "uids and gids must be in range 0-2147483647: 99999999999999999999"),
             ("-1", "uids and gids must be in range 0-2147483647: -1"),
             ("4294967296", "uids and gids must be in range 0-2147483647: 4294967296"),
             ("huge", "unable to find user huge: no matching entries in passwd file"),

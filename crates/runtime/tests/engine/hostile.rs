@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use nix::libc;
-use runtime::cri::{ContainerConfig, Mount, NamespaceMode, RuntimeService};
+use runtime::cri::{ContainerConfig, ImageSpec, Mount, NamespaceMode, RuntimeService};
 
 use crate::lifecycle::words;
 use crate::support::{Host, command, log_lines, shell, trial};
@@ -27,6 +27,9 @@ pub fn trials() -> Vec<Trial> {
         trial("nothing_of_the_starter_reaches_a_container", nothing_of_the_starter_reaches_a_container),
         trial("the_holder_of_a_shared_namespace_has_nothing", the_holder_of_a_shared_namespace_has_nothing),
         trial("a_working_directory_does_not_lead_out", a_working_directory_does_not_lead_out),
+        trial("a_sub_path_does_not_lead_out_of_its_image", a_sub_path_does_not_lead_out_of_its_image),
+        trial("a_users_number_is_not_a_name", a_users_number_is_not_a_name),
+        trial("the_shims_socket_is_for_root_alone", the_shims_socket_is_for_root_alone),
     ]
 }
 
@@ -374,4 +377,49 @@ async fn a_working_directory_does_not_lead_out(host: Host) {
         let error = host.engine.exec_sync(&id, &words(&["pwd"]), Duration::ZERO).await.unwrap_err();
         assert!(error.full_message().contains("working directory"), "{error}");
     }
+}
+
+/// Links in an image that is a volume lead to places in that image.
+async fn a_sub_path_does_not_lead_out_of_its_image(host: Host) {
+    let volume = |sub_path: &str| Mount {
+        container_path: "/image".to_owned(),
+        image: Some(ImageSpec { image: "other".to_owned(), ..Default::default() }),
+        image_sub_path: sub_path.to_owned(),
+        ..Default::default()
+    };
+    let mut config = command("main", &["cat", "/image/content"]);
+    config.mounts = vec![volume("to-root")];
+    assert_eq!(host.run(&config).await.1, ["stdout P of the image"]);
+    let sandbox = host.sandbox(&host.pod("sub-path")).await;
+    for sub_path in ["to-root/etc", "../x", "to-root/../.."] {
+        let mut config = command("bad", &["true"]);
+        config.mounts = vec![volume(sub_path)];
+        let unused = Default::default();
+        let error = host.engine.create_container(&sandbox, &config, &unused).await.unwrap_err();
+        assert!(error.full_message().contains("sub path"), "{sub_path}: {error:?}");
+    }
+}
+
+/// An image's accounts do not turn a number into another one (CVE-2016-3697).
+async fn a_users_number_is_not_a_name(host: Host) {
+    let sandbox = host.sandbox(&host.pod("number")).await;
+    let mut config = command("main", &["id", "-u"]);
+    config.linux.security_context.run_as_user = Some(1234);
+    let id = host.create(&sandbox, &config).await;
+    let passwd = host.dir.join("roots").join(&id).join("etc/passwd");
+    std::fs::write(passwd, "1234:x:0:0::/:\nroot:x:0:0::/root:\n").unwrap();
+    host.engine.start_container(&id).await.unwrap();
+    assert_eq!(log_lines(&host.exited(&id).await), ["stdout F 1234"]);
+}
+
+/// Nobody but root reaches a shim, from no namespace (CVE-2020-15257).
+async fn the_shims_socket_is_for_root_alone(host: Host) {
+    use std::os::unix::fs::MetadataExt;
+    let sandbox = host.sandbox(&host.pod("socket")).await;
+    let root = host.dir.join("engine");
+    let socket = root.join("sandboxes").join(&sandbox).join("shim.sock");
+    assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o177, 0);
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    assert!(!sockets.lines().any(|line| line.contains('@') && line.contains(&sandbox)), "{sockets}");
 }

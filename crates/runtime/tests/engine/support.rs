@@ -57,6 +57,8 @@ impl RootFilesystems for Busybox {
         fs::create_dir_all(&path).map_err(|error| CriError::internal("make a volume", error))?;
         fs::write(path.join("content"), "of the image")
             .map_err(|error| CriError::internal("fill a volume", error))?;
+        // An image may hold any link.
+        symlink("/", path.join("to-root")).map_err(|error| CriError::internal("fill a volume", error))?;
         Ok(path)
     }
 
