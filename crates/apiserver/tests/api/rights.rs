@@ -10,6 +10,7 @@ mod escalation;
 mod impersonation;
 mod parameters;
 mod proxy;
+mod tokens;
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
@@ -94,6 +95,30 @@ async fn a_put_that_creates_takes_the_right_to_create() {
         // What is there is jane's to change.
         assert_ne!(send_as(&server, &jane, "PUT", path, object).await.code, 403, "{path}");
     }
+}
+
+#[tokio::test]
+async fn every_kind_that_an_update_makes_asks_for_the_right_to_create_it() {
+    let server = TestServer::start().await;
+    grant(&server, "jane", vec![rule(&["update"], &["*"], &["*"])]).await;
+    let jane = User::new("jane", &[]);
+    let mut kinds = 0;
+    let made_by_update = |endpoint: &&std::sync::Arc<apiserver::registry::Endpoint>| {
+        endpoint.strategy.creates_on_update() && endpoint.collection.is_some()
+    };
+    for endpoint in server.registry.endpoints().filter(made_by_update) {
+        let def = endpoint.def;
+        let namespace = if endpoint.namespaced() { "default" } else { "" };
+        let prefix = if def.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", def.group) };
+        let place = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+        let path = format!("{prefix}/{}{place}/{}/new", def.version, def.plural);
+        let reply = send_as(&server, &jane, "PUT", &path, &value!({"metadata": {"name": "new"}})).await;
+        let (code, _, message) = reply.status();
+        assert_eq!(code, 403, "{path}: {message}");
+        assert!(message.contains("User \"jane\" cannot create resource"), "{path}: {message}");
+        kinds += 1;
+    }
+    assert!(kinds > 5, "{kinds} kinds are made by an update");
 }
 
 #[tokio::test]

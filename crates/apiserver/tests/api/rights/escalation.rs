@@ -260,4 +260,28 @@ async fn signers_are_spoken_for_by_those_who_may() {
     }
     let finalizers = value!({"metadata": {"finalizers": ["example.com/f"]}});
     assert_eq!(send_as(&server, &jane, "PATCH", &path, &finalizers).await.code, 200);
+    // A pod's request is answered by its signer.
+    let requests =
+        apiserver::testing::collection_path("certificates.k8s.io", "podcertificaterequests", "default");
+    let mut sign = rule(&["sign"], &["certificates.k8s.io"], &["signers"]);
+    sign.set("resourceNames", value!(["example.com/s"]));
+    grant(&server, "answerer", vec![certificates(), sign]).await;
+    let request =
+        value!({"metadata": {"name": "r"}, "spec": {"signerName": "example.com/s", "podName": "p"}});
+    call(&server, "POST", &requests, &request).await.success();
+    let path = format!("{requests}/r/status");
+    let denied = value!({"status": {"conditions": [
+        {"type": "Denied", "status": "True", "reason": "No", "message": "no", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    ]}});
+    for user in [&jane, &signer] {
+        let (code, _, message) = send_as(&server, user, "PATCH", &path, &denied).await.status();
+        assert_eq!(code, 422, "{message}");
+        let expected = format!(
+            "spec.signerName: Forbidden: User {:?} is not permitted to \"sign\" for signer \"example.com/s\"",
+            user.name
+        );
+        assert!(message.ends_with(&expected), "{message}");
+    }
+    let done = send_as(&server, &User::new("answerer", &[]), "PATCH", &path, &denied).await;
+    assert_eq!(done.code, 200, "{:?}", done.bytes);
 }
