@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::addresses::{NodeAddresses, NodePortAddresses};
 use crate::cluster::ClusterSettings;
-use crate::flags::{NodeFlags, ServerFlags};
+use crate::flags::{LimitFlags, NodeFlags, ServerFlags};
 use crate::registration;
 
 /// Where state is kept unless a flag says otherwise.
@@ -46,6 +46,8 @@ pub struct NodeSettings {
     pub sysctls: SysctlAllowlist,
     /// The MTU of pods' links, in bytes; `None` takes what there is.
     pub mtu: Option<u32>,
+    /// When the node ends pods, and what it keeps.
+    pub limits: NodeLimits,
     /// What is left out.
     pub disabled: Vec<String>,
     /// What all machines of the cluster agree on.
@@ -105,6 +107,45 @@ impl ServerConfig {
     }
 }
 
+/// When a node ends pods, and what it keeps of logs and images.
+#[derive(Clone, Debug)]
+pub struct NodeLimits {
+    /// When pods are evicted.
+    pub eviction: node::EvictionConfig,
+    /// How full the disk of images may be, in percent, before unused ones go, and after.
+    pub image_gc_percent: (u8, u8),
+    /// The size of a log file at which a new one begins, in bytes.
+    pub log_bytes_max: u64,
+    /// How many log files a container keeps.
+    pub log_files_max: usize,
+}
+
+impl NodeLimits {
+    fn parse(flags: &LimitFlags) -> anyhow::Result<NodeLimits> {
+        let eviction = node::EvictionConfig::parse(&node::EvictionFlags {
+            hard: flags.eviction_hard.as_deref(),
+            soft: &flags.eviction_soft,
+            soft_grace: &flags.eviction_soft_grace_period,
+            minimum_reclaim: &flags.eviction_minimum_reclaim,
+            pod_grace_seconds_max: flags.eviction_max_pod_grace_period.into(),
+            pressure_transition: &flags.eviction_pressure_transition_period,
+        });
+        let (high, low) = (flags.image_gc_high_threshold, flags.image_gc_low_threshold);
+        ensure!(low < high, "--image-gc-low-threshold {low} must be below --image-gc-high-threshold {high}");
+        let size = object::Quantity::parse(&flags.container_log_max_size).ok();
+        let size = size.and_then(|size| u64::try_from(size.value()).ok()).filter(|bytes| *bytes > 0);
+        Ok(NodeLimits {
+            eviction: eviction.context("--eviction-hard, --eviction-soft or what belongs to them")?,
+            image_gc_percent: (high, low),
+            log_bytes_max: size.with_context(|| {
+                let text = &flags.container_log_max_size;
+                format!("--container-log-max-size {text:?} is not a size such as 10Mi")
+            })?,
+            log_files_max: flags.container_log_max_files.into(),
+        })
+    }
+}
+
 impl NodeSettings {
     /// Checks the flags of a node against this machine.
     ///
@@ -134,6 +175,7 @@ impl NodeSettings {
             sysctls: SysctlAllowlist::with_unsafe(&flags.allowed_unsafe_sysctls)
                 .context("--allowed-unsafe-sysctls")?,
             mtu: flags.mtu,
+            limits: NodeLimits::parse(&flags.limits)?,
             disabled,
             cluster,
         })

@@ -171,9 +171,50 @@ pub struct NodeFlags {
     /// names, such as `kernel.msg*`; only those of a pod's own namespaces.
     #[arg(long = "allowed-unsafe-sysctls", value_name = "NAME", value_delimiter = ',')]
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// What the node runs short of, and which pods it ends then.
+    #[command(flatten)]
+    pub limits: LimitFlags,
     /// The MTU of pods' links; what the uplink and the backend leave by default.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+}
+
+/// When a node runs short, and how much it keeps of logs and images. Names and defaults are the kubelet's.
+#[derive(Clone, Debug, Args)]
+pub struct LimitFlags {
+    /// Evict pods at once while less than this is left of a signal: memory.available, nodefs.available, nodefs.inodesFree,
+    /// imagefs.available, imagefs.inodesFree or pid.available. By default
+    /// memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%;
+    /// one that is given replaces all of these.
+    #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
+    pub eviction_hard: Option<Vec<String>>,
+    /// Evict pods when less than this has been left for a grace period.
+    #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
+    pub eviction_soft: Vec<String>,
+    /// The grace periods of soft thresholds.
+    #[arg(long, value_name = "SIGNAL=DURATION", value_delimiter = ',')]
+    pub eviction_soft_grace_period: Vec<String>,
+    /// How much more than a threshold is reclaimed once something must be.
+    #[arg(long, value_name = "SIGNAL=AMOUNT", value_delimiter = ',')]
+    pub eviction_minimum_reclaim: Vec<String>,
+    /// The longest time in seconds that a pod has to end when a soft threshold is crossed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub eviction_max_pod_grace_period: u32,
+    /// How long a node says that it is short of something after it was last so.
+    #[arg(long, value_name = "DURATION", default_value = "5m0s")]
+    pub eviction_pressure_transition_period: String,
+    /// Remove images that nothing uses once their disk is so full; 100 for never.
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_high_threshold: u8,
+    /// How full the disk may be after that.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_low_threshold: u8,
+    /// The size of a container's log file at which a new one begins.
+    #[arg(long, value_name = "BYTES", default_value = "10Mi")]
+    pub container_log_max_size: String,
+    /// How many log files a container keeps.
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
+    pub container_log_max_files: u16,
 }
 
 /// Flags of `ironhull token`.

@@ -60,7 +60,11 @@ pub async fn start(
     images.probe().await.context("containers need overlay file systems in the data directory")?;
     let networks = Networks::new(settings, &access, stop, tasks).await?;
     let engine = Engine::open(
-        EngineOptions::new(settings.data_dir.join("engine")),
+        EngineOptions {
+            log_bytes_max: settings.limits.log_bytes_max,
+            log_files_max: settings.limits.log_files_max,
+            ..EngineOptions::new(settings.data_dir.join("engine"))
+        },
         Arc::clone(&images) as _,
         networks.engine,
         access.clock.clone(),
@@ -151,6 +155,10 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option
     agent.tls = Some(serving);
     agent.labels.clone_from(&settings.labels);
     agent.taints.clone_from(&settings.taints);
+    let limits = &settings.limits;
+    agent.eviction = limits.eviction.clone();
+    (agent.image_gc_high_percent, agent.image_gc_low_percent) = limits.image_gc_percent;
+    (agent.log_bytes_max, agent.log_files_max) = (limits.log_bytes_max, limits.log_files_max);
     if let Some(digest) = key_digest {
         agent.annotations.insert(NODE_KEY_ANNOTATION.to_owned(), digest);
         agent.machine_annotation = Some(NODE_KEY_ANNOTATION.to_owned());

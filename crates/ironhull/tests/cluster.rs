@@ -12,6 +12,8 @@ mod addresses;
 mod adoption;
 #[path = "cluster/bad_pods.rs"]
 mod bad_pods;
+#[path = "cluster/bounds.rs"]
+mod bounds;
 #[path = "cluster/clean_up.rs"]
 mod clean_up;
 #[path = "cluster/cni.rs"]
@@ -82,6 +84,7 @@ fn main() {
         services_hosts::trials(),
         kube_rs::trials(&shared),
         bad_pods::trials(&shared),
+        bounds::trials(&shared),
         dns::trials(&shared),
         dns_hosts::trials(),
         dual_stack::trials(),

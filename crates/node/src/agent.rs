@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
 
 use crate::config::NodeConfig;
+use crate::eviction;
 use crate::host::Facts;
 use crate::images::Images;
 use crate::observed::label;
@@ -25,7 +26,7 @@ use crate::probe::Prober;
 use crate::registration::Registration;
 use crate::server::Server;
 use crate::shared::Shared;
-use crate::worker::{WorkerHandle, remove_orphan};
+use crate::worker::{Eviction, WorkerHandle, remove_orphan};
 
 /// The pause before the engine's events are subscribed to anew.
 const EVENTS_RETRY: Duration = Duration::from_millis(100);
@@ -72,6 +73,16 @@ impl Pods {
             pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
         });
         same.max_by_key(|pod| pod.metadata.creation_timestamp.clone())
+    }
+
+    /// Tells a pod's worker to end it. False if there is none, or if it was told already.
+    pub(crate) fn evict(&self, uid: &str, eviction: Eviction) -> bool {
+        self.workers.lock().get(uid).is_some_and(|worker| worker.evict(eviction))
+    }
+
+    /// Whether nothing of a pod runs or will, and what it used is given back.
+    pub(crate) fn is_cleaned_up(&self, uid: &str) -> bool {
+        self.workers.lock().get(uid).is_none_or(WorkerHandle::is_cleaned_up)
     }
 
     fn object_changed(&self, id: &ObjectId) {
@@ -136,6 +147,8 @@ impl Agent {
             files: Lane::new(FILES_WIDTH),
             trees: Lane::new(TREES_WIDTH),
             admitted: Default::default(),
+            pressures: watch::Sender::default(),
+            usages: Default::default(),
             nodes: informers.select::<Node>(Selection::fields::<Node>(of_node("metadata.name"))),
             services: informers.get(),
             port: parking_lot::RwLock::new(config.port),
@@ -157,6 +170,7 @@ impl Agent {
         agent.follow_engine();
         agent.follow_addresses();
         agent.tasks.spawn(crate::logs::rotate::run(Arc::clone(&agent.shared)));
+        agent.tasks.spawn(eviction::Manager::new(Arc::clone(&agent.shared), Arc::clone(&agent.pods)).run());
         Ok(agent)
     }
 

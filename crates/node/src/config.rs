@@ -10,6 +10,8 @@ use rustls::pki_types::CertificateDer;
 use tls::Identity;
 use tokio::sync::watch;
 
+use crate::eviction::EvictionConfig;
+
 use crate::admission::SysctlAllowlist;
 
 /// The version that the node reports: that of the kubelet it stands for.
@@ -61,6 +63,13 @@ pub struct NodeConfig {
     pub log_bytes_max: u64,
     /// How many log files a container keeps.
     pub log_files_max: usize,
+    /// When pods are evicted.
+    pub eviction: EvictionConfig,
+    /// How full the disk of images may be, in percent, before images that nothing uses are removed, and to what. 100 never
+    /// removes any for that.
+    pub image_gc_high_percent: u8,
+    /// See [`image_gc_high_percent`](Self::image_gc_high_percent).
+    pub image_gc_low_percent: u8,
 }
 
 /// What the node API shows, and whom it believes.
@@ -97,6 +106,9 @@ impl NodeConfig {
             cgroup_root: "/kubepods".to_owned(),
             log_bytes_max: 10 << 20,
             log_files_max: 5,
+            eviction: EvictionConfig::default(),
+            image_gc_high_percent: 85,
+            image_gc_low_percent: 80,
         }
     }
 

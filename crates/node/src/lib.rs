@@ -11,6 +11,7 @@
 //! | `status` | *pure*: the pod's status |
 //! | `spec` | *pure* but for environments: the engine's configurations from pods |
 //! | `admission` | *pure*: whether a pod fits on the node |
+//! | `eviction` | ends pods that take more of the disk than they may, or when the node runs short |
 //! | `images` | whether and how to pull |
 //! | `probe` | liveness, readiness and startup probes |
 //! | `registration` | the Node object, its status and its lease |
@@ -25,6 +26,7 @@ mod agent;
 mod backoff;
 mod cgroups;
 mod config;
+mod eviction;
 mod host;
 mod images;
 mod logs;
@@ -47,4 +49,5 @@ mod worker;
 pub use admission::{SysctlAllowlist, SysctlPatternError};
 pub use agent::{Agent, AgentError};
 pub use config::{KUBELET_VERSION, NodeConfig, ServingTls};
+pub use eviction::{EvictionConfig, EvictionFlags, ThresholdError};
 pub use volumes::{VolumeError, reset};

@@ -60,6 +60,7 @@ impl Registration {
         let mut pod_cidr = PodCidr::default();
         let mut next_lease = Instant::now();
         let mut node_ips = self.shared.config.node_ips.clone();
+        let mut pressures = self.shared.pressures.subscribe();
         loop {
             self.pass_on_pod_cidr(&mut pod_cidr).await;
             written = written.filter(|(status, at)| !self.is_overwritten(status, *at));
@@ -85,6 +86,7 @@ impl Registration {
                 () = tokio::time::sleep_until(next) => {}
                 () = self.node_changed.notified() => {}
                 Ok(()) = node_ips.changed() => {}
+                Ok(()) = pressures.changed() => {}
                 () = self.shared.runtime.status_changed() => {}
             }
         }
@@ -172,6 +174,7 @@ impl Registration {
             images: &images,
             port: *shared.port.read(),
             old: &old,
+            pressures: &shared.pressures.borrow().clone(),
             now: shared.clock.now(),
         })
     }

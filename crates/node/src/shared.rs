@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use client::{Client, EventType, Informer, Recorder};
 use clock::Clock;
-use hostfs::Lane;
+use hostfs::{Lane, Usages};
 use k8s_openapi::api::core::v1::{Node, Service};
 use object::ObjectKey;
 use parking_lot::RwLock;
 use runtime::cri::RuntimeService;
+use tokio::sync::watch;
 use volumes::{ObjectCache, Volumes};
 
 use crate::admission::Admitted;
 use crate::config::NodeConfig;
+use crate::eviction::Pressures;
 use crate::host::Facts;
 use crate::images::Images;
 use crate::pod::{PodContainer, PodInfo};
@@ -36,6 +38,10 @@ pub(crate) struct Shared {
     /// For what takes its time with many files.
     pub(crate) trees: Lane,
     pub(crate) admitted: Admitted,
+    /// What the node runs short of.
+    pub(crate) pressures: watch::Sender<Pressures>,
+    /// What trees take on the node's disk.
+    pub(crate) usages: Usages,
     pub(crate) nodes: Arc<Informer<Node>>,
     pub(crate) services: Arc<Informer<Service>>,
     /// The port that the node API listens on; 0 before it does.

@@ -38,6 +38,8 @@ pub(crate) struct Input<'a> {
     pub(crate) terminated: bool,
     /// A reason that the agent ended the pod for, with a message.
     pub(crate) failure: Option<(&'a str, &'a str)>,
+    /// What the agent says of a pod that it ends for the node's sake.
+    pub(crate) disruption: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
 

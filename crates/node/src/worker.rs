@@ -23,6 +23,7 @@ use volumes::Handle;
 
 use crate::admission::{Rejection, check_security};
 use crate::backoff::Backoff;
+use crate::eviction;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, backoff_key};
 use crate::pod::PodInfo;
@@ -44,7 +45,7 @@ mod sync;
 mod terminate;
 
 use handle::Inbox;
-pub(crate) use handle::WorkerHandle;
+pub(crate) use handle::{Eviction, WorkerHandle};
 use operation::{Operation, Outcome};
 pub(crate) use remove::remove_orphan;
 use status_writer::StatusWriter;
@@ -90,6 +91,7 @@ struct Worker {
     refresh: bool,
     /// Why the agent ends the pod.
     failure: Option<(String, String)>,
+    eviction: Option<Eviction>,
     admitted: bool,
     removed: bool,
     cleaned_up: bool,
@@ -122,6 +124,7 @@ impl Worker {
             // An earlier agent's volumes may be out of date, or end soon.
             refresh: true,
             failure: None,
+            eviction: None,
             admitted: false,
             removed: false,
             cleaned_up: false,
@@ -198,6 +201,7 @@ impl Worker {
         // While something is under way a plan would be made from half of it.
         let plan = (!ending && self.running.is_none()).then(|| self.make_plan(now));
         self.publish_status(ending, now);
+        self.inbox.state.lock().cleaned_up = self.is_terminated() && self.cleaned_up;
         if self.must_end() {
             self.end();
         } else if let Some(plan) = &plan {
@@ -212,9 +216,15 @@ impl Worker {
         let (pod, removed) = {
             let mut state = self.inbox.state.lock();
             self.refresh |= std::mem::take(&mut state.refresh);
+            if self.eviction.is_none() && state.eviction.is_some() && !self.is_over() {
+                self.eviction.clone_from(&state.eviction);
+            }
             (Arc::clone(&state.pod), state.removed)
         };
         self.removed |= removed;
+        if let (None, Some(eviction)) = (&self.failure, &self.eviction) {
+            self.failure = Some((eviction::REASON.to_owned(), eviction.message.clone()));
+        }
         if self.refresh {
             // What was missing may be there now.
             self.retry_at.clear();
@@ -234,13 +244,13 @@ impl Worker {
         self.followed = ids.iter().map(|id| self.shared.objects.follow(id)).collect();
     }
 
+    fn is_over(&self) -> bool {
+        Phase::parse(self.status.phase.as_deref()).is_some_and(Phase::is_terminal)
+    }
+
     /// Whether the pod shall not run, or not any more.
     fn must_end(&self) -> bool {
-        let phase = Phase::parse(self.status.phase.as_deref());
-        self.removed
-            || self.pod.is_deleting()
-            || self.failure.is_some()
-            || phase.is_some_and(Phase::is_terminal)
+        self.removed || self.pod.is_deleting() || self.failure.is_some() || self.is_over()
     }
 
     fn is_terminated(&self) -> bool {
@@ -254,7 +264,7 @@ impl Worker {
         }
         self.admitted = true;
         let known = !self.observed.sandboxes.is_empty() || self.status.start_time.is_some();
-        let allowed = if known { Ok(()) } else { self.check_security() };
+        let allowed = if known { Ok(()) } else { self.may_come() };
         let admitted =
             allowed.and_then(|()| self.shared.admitted.admit(&self.pod, &self.shared.node(), known));
         if let Err(rejection) = admitted {
@@ -264,7 +274,11 @@ impl Worker {
         }
     }
 
-    fn check_security(&self) -> Result<(), Rejection> {
+    /// Whether the node takes pods of this kind in at all, whatever they need.
+    fn may_come(&self) -> Result<(), Rejection> {
+        if let Some(rejection) = eviction::refusal(&self.pod, &self.shared.pressures.borrow()) {
+            return Err(rejection);
+        }
         self.shared.config.sysctls.check(self.pod.spec())?;
         check_security(&self.pod, self.shared.facts.security)
     }
@@ -339,6 +353,11 @@ impl Worker {
             host_ips: &self.shared.host_ips(),
             terminated,
             failure: self.failure.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str())),
+            disruption: self
+                .eviction
+                .as_ref()
+                .filter(|eviction| eviction.is_disruption)
+                .map(|eviction| eviction.message.as_str()),
             now,
         };
         status::status(input, &self.status)
@@ -368,7 +387,10 @@ impl Worker {
     /// Ends the pod a step further.
     fn end(&mut self) {
         let now = self.shared.clock.now();
-        let grace_seconds = self.pod.grace_period_seconds();
+        let mut grace_seconds = self.pod.grace_period_seconds();
+        if let Some(eviction) = &self.eviction {
+            grace_seconds = grace_seconds.min(eviction.grace_seconds);
+        }
         if let Some(running) = &self.running {
             // What starts containers stops; what ends them hurries if there is less time now.
             if running.grace_seconds.is_none_or(|given| grace_seconds < given) {

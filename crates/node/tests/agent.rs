@@ -7,6 +7,8 @@
 
 #[path = "agent/api.rs"]
 mod api;
+#[path = "agent/bounds.rs"]
+mod bounds;
 #[path = "agent/pods.rs"]
 mod pods;
 #[path = "agent/support.rs"]
@@ -19,6 +21,6 @@ fn main() {
     if args.next().is_some_and(|mode| mode == runtime::shim::ARGUMENT) {
         std::process::exit(runtime::shim::main(args));
     }
-    let trials = pods::trials().into_iter().chain(api::trials()).collect();
+    let trials = pods::trials().into_iter().chain(api::trials()).chain(bounds::trials()).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

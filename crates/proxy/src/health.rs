@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -38,8 +38,9 @@ use crate::rules::NodePorts;
 const LATE_AFTER: Duration = Duration::from_secs(60);
 /// How long a client may take to ask, and to read.
 const CLIENT_WITHIN: Duration = Duration::from_secs(10);
-/// So many clients at once at one port.
+/// So many clients at once at one port, and of one address: who keeps connections open must not keep balancers out.
 const CLIENTS_MAX: usize = 64;
+const CLIENTS_OF_ADDRESS_MAX: usize = 8;
 /// The taint that the cluster autoscaler sets before it removes a node.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
@@ -237,10 +238,11 @@ where
     };
     let answer = Arc::new(answer);
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let seats = Seats::default();
     let accept = async move {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, client)) = listener.accept().await else {
                 // Out of descriptors, mostly: others may free some.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -250,15 +252,47 @@ where
             if !own.is_ok_and(|address| NodePorts::new(&at.borrow()).contains(address)) {
                 continue;
             }
+            let Some(seat) = seats.take(client.ip()) else { continue };
             let answer = Arc::clone(&answer);
             tokio::spawn(async move {
                 // What becomes of a client is its own affair.
                 let _ = tokio::time::timeout(CLIENT_WITHIN, attend(stream, &*answer)).await;
-                drop(place);
+                drop((place, seat));
             });
         }
     };
     Ok(Serving(tokio::spawn(accept).abort_handle()))
+}
+
+/// How many clients there are of each address.
+#[derive(Clone, Default)]
+struct Seats(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// Given back when it is dropped.
+struct Seat(Seats, IpAddr);
+
+impl Seats {
+    fn take(&self, address: IpAddr) -> Option<Seat> {
+        let mut taken = self.0.lock();
+        let count = taken.entry(address).or_default();
+        if *count >= CLIENTS_OF_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Seat(self.clone(), address))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.0.0.lock();
+        if let Some(count) = taken.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.1);
+            }
+        }
+    }
 }
 
 /// Answers the requests of one client.

@@ -39,6 +39,7 @@ use tokio::sync::broadcast;
 use crate::cri::{
     ContainerEvent, CriError, DnsConfig, ImageSpec, PodSandboxMetadata, PortMapping, StringMap,
 };
+use crate::shim::protocol::LogLimits;
 use crate::snapshot::Usage;
 use container::Container;
 pub use record::ImageDefaults;
@@ -148,6 +149,10 @@ pub struct EngineOptions {
     pub shim_program: PathBuf,
     /// The arguments by which it does. The sandbox's directory comes behind them.
     pub shim_arguments: Vec<OsString>,
+    /// The size of a container's log file at which another one begins, in bytes.
+    pub log_bytes_max: u64,
+    /// How many log files a container keeps.
+    pub log_files_max: usize,
 }
 
 impl EngineOptions {
@@ -158,6 +163,8 @@ impl EngineOptions {
             root: root.into(),
             shim_program: "/proc/self/exe".into(),
             shim_arguments: vec![crate::shim::ARGUMENT.into()],
+            log_bytes_max: LogLimits::default().bytes_max,
+            log_files_max: LogLimits::default().files_max,
         }
     }
 }
@@ -202,6 +209,7 @@ struct Inner {
     roots: Arc<dyn RootFilesystems>,
     network: Arc<dyn PodNetwork>,
     shim_program: ShimProgram,
+    log_limits: LogLimits,
     sandboxes: Mutex<BTreeMap<String, Arc<Sandbox>>>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
     /// Guards the record of parent cgroups.
@@ -229,6 +237,7 @@ impl Engine {
             roots,
             network,
             shim_program,
+            log_limits: LogLimits { bytes_max: options.log_bytes_max, files_max: options.log_files_max },
             sandboxes: Mutex::default(),
             containers: Mutex::default(),
             cgroups: Mutex::new(()),

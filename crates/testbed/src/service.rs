@@ -25,6 +25,10 @@ pub(crate) struct Service {
     process: Mutex<Option<Process>>,
 }
 
+/// Test hosts share this machine's disk and memory, of which others may have taken most: pods are evicted, and images
+/// removed, only where a test asks for it.
+const SHARED_DISK: [&str; 2] = ["--eviction-hard=memory.available<1Mi", "--image-gc-high-threshold=100"];
+
 impl Service {
     /// One that does not run yet.
     pub(crate) fn new(host: &Arc<Host>, program: PathBuf, role: &'static str, flags: Vec<String>) -> Service {
@@ -51,7 +55,7 @@ impl Service {
     /// Starts it, for the first time or again.
     pub(crate) fn start(&self) -> Result<(), TestbedError> {
         let mut command = self.ironhull(&[self.role]);
-        command.args(["--node-name", self.host.name()]).args(&*self.flags());
+        command.args(["--node-name", self.host.name()]).args(SHARED_DISK).args(&*self.flags());
         let process = self.host.start(self.role, command)?;
         *self.process() = Some(process);
         Ok(())

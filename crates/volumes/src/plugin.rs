@@ -107,6 +107,11 @@ impl Volumes {
         self.root.join("pods").join(uid)
     }
 
+    /// Where an `emptyDir` volume of a pod is.
+    pub fn empty_dir_path(&self, uid: &str, volume: &str) -> PathBuf {
+        self.pod_directory(uid).join("volumes").join(EmptyDir.directory()).join(volume)
+    }
+
     /// Sets up one volume of a pod, or brings it up to date. `None` for volumes that the container engine
     /// makes itself (images).
     ///

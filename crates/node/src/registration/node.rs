@@ -13,11 +13,10 @@ use runtime::cri::{Image, RuntimeCondition, RuntimeStatus, VersionInfo};
 use serde_json::json;
 
 use crate::config::{KUBELET_VERSION, NodeConfig};
+use crate::eviction::{Pressure, Pressures, Signal};
 use crate::host::Facts;
 use crate::status::whole_seconds;
 
-/// Memory that pods do not get: below that upstream evicts.
-const MEMORY_RESERVED_BYTES: i64 = 100 << 20;
 /// How many images the status lists, and how many names of each.
 const IMAGES_MAX: usize = 50;
 const IMAGE_NAMES_MAX: usize = 5;
@@ -32,6 +31,8 @@ pub(super) struct Input<'a> {
     pub(super) images: &'a [Image],
     pub(super) port: u16,
     pub(super) old: &'a NodeStatus,
+    /// What the node runs short of.
+    pub(super) pressures: &'a Pressures,
     pub(super) now: Timestamp,
 }
 
@@ -81,7 +82,12 @@ pub(super) fn status(input: Input<'_>) -> NodeStatus {
             addresses.map(|(kind, address)| NodeAddress { type_: kind.to_owned(), address }).collect(),
         ),
         capacity: Some(resources(config, facts, 0, 0)),
-        allocatable: Some(resources(config, facts, MEMORY_RESERVED_BYTES, facts.storage_bytes / 10)),
+        allocatable: Some(resources(
+            config,
+            facts,
+            config.eviction.reserved(Signal::MemoryAvailable, facts.memory_bytes),
+            config.eviction.reserved(Signal::NodeFsAvailable, facts.storage_bytes),
+        )),
         conditions: Some(conditions(&input)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(input.port) }),
@@ -159,13 +165,14 @@ fn images(all: &[Image]) -> Vec<ContainerImage> {
 
 fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
     let problem = problem(input.runtime);
-    let fine = [
-        ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-    ];
-    let mut conditions: Vec<NodeCondition> =
-        fine.iter().map(|(kind, reason, message)| condition(input, kind, false, reason, message)).collect();
+    let mut conditions: Vec<NodeCondition> = Pressure::ALL
+        .into_iter()
+        .map(|pressure| {
+            let holds = input.pressures.contains(&pressure);
+            let (reason, message) = pressure.explain(holds);
+            condition(input, pressure.as_str(), holds, reason, message)
+        })
+        .collect();
     conditions.push(match problem {
         None => condition(input, "Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Some(problem) => condition(input, "Ready", false, "KubeletNotReady", &problem),

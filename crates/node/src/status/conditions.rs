@@ -43,13 +43,19 @@ pub(super) fn conditions(
         true => Verdict::holds("PodReadyToStartContainers"),
         false => Verdict::fails("PodReadyToStartContainers", "", String::new()),
     };
-    let own = [
+    let mut own = vec![
         sandbox,
         initialized(input.pod, status, phase),
         ready,
         containers_ready,
         Verdict::holds("PodScheduled"),
     ];
+    own.extend(input.disruption.map(|message| Verdict {
+        kind: "DisruptionTarget",
+        holds: true,
+        reason: "TerminationByKubelet",
+        message: message.to_owned(),
+    }));
     let others = input.pod.api_status().conditions.iter().flatten();
     let others =
         others.filter(|condition| own.iter().all(|verdict| verdict.kind != condition.type_)).cloned();

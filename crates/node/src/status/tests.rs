@@ -37,6 +37,7 @@ impl Case {
             messages: &BTreeMap::new(),
             host_ips: &["192.168.0.1".to_owned()],
             terminated: self.terminated,
+            disruption: None,
             failure: self.failure,
             now: at(200),
         };

@@ -22,6 +22,21 @@ pub(super) struct InboxState {
     pub(super) pod: Arc<Pod>,
     pub(super) removed: bool,
     pub(super) refresh: bool,
+    /// The node wants the pod to end.
+    pub(super) eviction: Option<Eviction>,
+    /// What the worker says: nothing of the pod runs any more, and what it used is given back.
+    pub(super) cleaned_up: bool,
+}
+
+/// Why a pod must leave its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Eviction {
+    /// For people.
+    pub(crate) message: String,
+    /// The time that its containers have to end, in seconds; less if the pod itself gives them less.
+    pub(crate) grace_seconds: i64,
+    /// It could not help it: the node runs short.
+    pub(crate) is_disruption: bool,
 }
 
 /// A pod's worker, from outside.
@@ -39,7 +54,13 @@ impl WorkerHandle {
         finished: mpsc::UnboundedSender<String>,
     ) -> WorkerHandle {
         let references = volumes::references(&pod);
-        let state = InboxState { pod: Arc::clone(&pod), removed: false, refresh: false };
+        let state = InboxState {
+            pod: Arc::clone(&pod),
+            removed: false,
+            refresh: false,
+            eviction: None,
+            cleaned_up: false,
+        };
         let inbox = Arc::new(Inbox { state: Mutex::new(state), wake: Arc::default() });
         let worker = Worker::new(shared, pod, Arc::clone(&inbox));
         let task = tokio::spawn(async move {
@@ -70,6 +91,23 @@ impl WorkerHandle {
             self.inbox.state.lock().refresh = true;
             self.wake();
         }
+    }
+
+    /// Tells the worker to end its pod for the node's sake. False if it was told already.
+    pub(crate) fn evict(&self, eviction: Eviction) -> bool {
+        let mut state = self.inbox.state.lock();
+        if state.eviction.is_some() {
+            return false;
+        }
+        state.eviction = Some(eviction);
+        drop(state);
+        self.wake();
+        true
+    }
+
+    /// Whether nothing of the pod runs any more, and what it used is given back.
+    pub(crate) fn is_cleaned_up(&self) -> bool {
+        self.inbox.state.lock().cleaned_up
     }
 
     /// Lets the worker look again.

@@ -94,7 +94,7 @@ impl Host {
     }
 
     /// The whole answer to a GET request, head and body.
-    async fn get(&self, group: Option<&str>, path: &str) -> String {
+    pub async fn get(&self, group: Option<&str>, path: &str) -> String {
         let mut stream = self.connect(group).await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();

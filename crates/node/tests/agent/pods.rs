@@ -29,12 +29,12 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-fn shell(name: &str, script: &str) -> Value {
+pub fn shell(name: &str, script: &str) -> Value {
     json!({"name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", script]})
 }
 
 /// A container that runs until it is told to stop.
-fn server(name: &str) -> Value {
+pub fn server(name: &str) -> Value {
     shell(name, "trap 'exit 0' TERM; echo up; while true; do sleep 0.1; done")
 }
 

@@ -13,7 +13,7 @@ use client::testing::MemoryServer;
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use libtest_mimic::{Failed, Trial};
-use node::{Agent, NodeConfig};
+use node::{Agent, EvictionConfig, EvictionFlags, NodeConfig};
 use object::ObjectKey;
 use runtime::cri::{
     AuthConfig, CriError, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec, PodSandboxConfig,
@@ -110,6 +110,8 @@ pub struct Host {
     pub dir: PathBuf,
     pub agent: Option<Agent>,
     pub authority: Authority,
+    /// When the next agent evicts pods. This machine's disk may be as full as it likes.
+    pub eviction: EvictionConfig,
 }
 
 async fn open_engine(dir: &Path) -> Engine {
@@ -135,7 +137,14 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
             let server = MemoryServer::new(Clock::system());
             let engine = open_engine(&path).await;
             let authority = Authority::new();
-            let mut host = Host { server, engine: engine.clone(), dir: path.clone(), agent: None, authority };
+            let mut host = Host {
+                server,
+                engine: engine.clone(),
+                dir: path.clone(),
+                agent: None,
+                authority,
+                eviction: eviction(&["memory.available<1Mi"]),
+            };
             host.start_agent().await;
             let result = tokio::spawn(test(host)).await;
             // The same engine: what the agent began may still be under way in it.
@@ -159,6 +168,13 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
+/// Settings with these hard thresholds.
+pub fn eviction(hard: &[&str]) -> EvictionConfig {
+    let hard: Vec<String> = hard.iter().map(|text| (*text).to_owned()).collect();
+    let flags = EvictionFlags { hard: Some(&hard), pressure_transition: "5m", ..EvictionFlags::default() };
+    EvictionConfig::parse(&flags).unwrap()
+}
+
 impl Host {
     pub async fn start_agent(&mut self) {
         let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), self.dir.join("node"));
@@ -166,6 +182,8 @@ impl Host {
         config.cgroup_root = cgroup_of(&self.dir);
         config.bind_address = "127.0.0.1".parse().unwrap();
         config.port = 0;
+        config.eviction = self.eviction.clone();
+        config.image_gc_high_percent = 100;
         config.tls = Some(self.authority.serving());
         config.cluster_dns = vec!["10.43.0.10".parse().unwrap()];
         let client = self.server.client();

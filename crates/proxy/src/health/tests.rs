@@ -125,3 +125,21 @@ fn health_check_ports_answer_where_node_ports_do() {
         assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
     });
 }
+
+/// One client that keeps connections open took every place for as long as it wished.
+#[test]
+fn idle_clients_of_one_address_keep_nobody_out() {
+    in_namespace(|| async {
+        let health = Arc::new(Health::new(Clock::system()));
+        let _serving = serve_proxy_health(health, 31000).await.unwrap();
+        let mut idle = Vec::new();
+        for _ in 0..CLIENTS_MAX {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+            idle.push(socket.connect("127.0.0.1:31000".parse().unwrap()).await.unwrap());
+        }
+        let answer = tokio::time::timeout(CLIENT_WITHIN / 2, get(31000, "/healthz")).await;
+        assert_eq!(answer.expect("the places are taken").unwrap().0, 200);
+        drop(idle);
+    });
+}

@@ -191,9 +191,10 @@ impl Engine {
         let (directory, state_directory) = (sandbox.directory.clone(), self.0.store.container(&record.id));
         let (of_sandbox, of_container) = (sandbox.snapshot(), record.clone());
         let prepare = move || launch::launch(&of_sandbox, &directory, &of_container, state_directory);
-        let launch = tokio::task::spawn_blocking(prepare)
+        let mut launch = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|error| CriError::internal("prepare the container", error))??;
+        launch.log_limits = self.0.log_limits;
         let request = Request::Start { launch: Box::new(launch) };
         let failed = |error| CriError::internal("failed to start container process", error);
         match tokio::time::timeout(START_TIMEOUT, sandbox.shim.call(request)).await {

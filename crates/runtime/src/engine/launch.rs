@@ -66,6 +66,7 @@ pub(super) fn launch(
         oom_score_adj: container.resources.oom_score_adj.clamp(-1000, 1000) as i32,
         process: process(sandbox, config, &container.image)?,
         log_path: log_path(sandbox, config),
+        log_limits: Default::default(),
         stdin: config.stdin,
         stdin_once: config.stdin_once,
     })

@@ -18,6 +18,9 @@ use super::spawn::Starting;
 /// How much is read from a stream at once, which is what a pipe holds.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// How often an output is read after the container's end: a pipe holds at most 1 MiB.
+const DRAINS_MAX: usize = 64;
+
 /// Whether a container's program runs.
 pub(super) enum Phase {
     /// The child has not reported yet; the connection waits for the answer.
@@ -206,7 +209,12 @@ impl Container {
             // The namespace does not end with the first process: its other processes must.
             self.cgroup.kill();
         }
-        while !self.outputs.is_empty() && self.drain_once() {}
+        // What others still write to it, from where no signal reaches them at once, is not waited for.
+        for _ in 0..DRAINS_MAX {
+            if self.outputs.is_empty() || !self.drain_once() {
+                break;
+            }
+        }
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.end_stream(stream);
         }

@@ -6,10 +6,18 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clock::Clock;
+use rustix::fs::{AtFlags, OFlags};
+use rustix::io::Errno;
+
+use super::protocol::LogLimits;
+
+/// The rights of a log file.
+const MODE: u32 = 0o640;
 
 /// The longest text in one line of the log.
 const PART_BYTES_MAX: usize = 16 * 1024;
@@ -32,24 +40,85 @@ impl Stream {
     }
 }
 
-/// The log of one container.
+/// The log of one container. When the file has its size another one is begun, so that what a container writes takes no
+/// more of the disk than it may, however fast it writes and whether an agent runs or not.
 pub(super) struct Log {
-    path: PathBuf,
+    /// The directory of the log, held open: whoever may write to the host's logs must not lead this elsewhere.
+    directory: OwnedFd,
+    name: Vec<u8>,
+    limits: LogLimits,
     file: File,
+    /// The file's size.
+    length: u64,
     clock: Clock,
     /// The beginnings of lines whose end has not arrived, of stdout and stderr.
     pending: [Vec<u8>; 2],
 }
 
 impl Log {
-    /// Opens the log for appending, making it if needed.
-    pub(super) fn open(path: &Path, clock: Clock) -> io::Result<Log> {
-        Ok(Log { path: path.to_owned(), file: open_file(path)?, clock, pending: Default::default() })
+    /// Opens the log for appending, making it if needed. What is there and not a regular file is an error. The directories
+    /// of pods' logs are trusted, those of a pod and of a container in it are not.
+    pub(super) fn open(path: &Path, limits: LogLimits, clock: Clock) -> io::Result<Log> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+        let root = path.ancestors().nth(3).ok_or_else(invalid)?;
+        let below = path.parent().and_then(|parent| parent.strip_prefix(root).ok()).ok_or_else(invalid)?;
+        let directory = hostfs::open_subdirectory(root, below)?;
+        let name = path.file_name().ok_or_else(invalid)?.as_bytes().to_vec();
+        let file = hostfs::append_regular(&directory, &name, MODE)?;
+        let length = file.metadata()?.len();
+        Ok(Log { directory, name, limits, file, length, clock, pending: Default::default() })
     }
 
     /// Opens the file anew, after it was renamed.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        self.file = open_file(&self.path)?;
+        self.file = hostfs::append_regular(&self.directory, &self.name, MODE)?;
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    fn write(&mut self, out: &[u8]) -> io::Result<()> {
+        let more = out.len() as u64;
+        if self.length > 0 && self.length + more > self.limits.bytes_max {
+            self.rotate()?;
+        }
+        self.length += more;
+        self.file.write_all(out)
+    }
+
+    /// Begins another file, and removes the oldest of those that there are too many of. The agent compresses old ones.
+    fn rotate(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        let stamp = format!(".{}.{:09}", now.strftime("%Y%m%d-%H%M%S"), now.subsec_nanosecond());
+        let old = [self.name.as_slice(), stamp.as_bytes()].concat();
+        match rustix::fs::renameat(&self.directory, self.name.as_slice(), &self.directory, old) {
+            // Somebody else took it away.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.reopen()?;
+        self.remove_surplus()
+    }
+
+    fn remove_surplus(&self) -> io::Result<()> {
+        let prefix = [self.name.as_slice(), b"."].concat();
+        let mut old = Vec::new();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listed = rustix::fs::openat(&self.directory, ".", flags, rustix::fs::Mode::empty())?;
+        for entry in rustix::fs::Dir::read_from(&listed)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name.starts_with(&prefix) {
+                old.push(name);
+            }
+        }
+        old.sort();
+        let kept = self.limits.files_max.saturating_sub(1);
+        for name in &old[..old.len().saturating_sub(kept)] {
+            match rustix::fs::unlinkat(&self.directory, name.as_slice(), AtFlags::empty()) {
+                // The agent removes old files too; a directory is nothing that was made here.
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
@@ -81,7 +150,7 @@ impl Log {
                 }
             }
         }
-        if out.is_empty() { Ok(()) } else { self.file.write_all(&out) }
+        if out.is_empty() { Ok(()) } else { self.write(&out) }
     }
 
     /// Writes what a stream that ended left without newline.
@@ -93,7 +162,7 @@ impl Log {
         }
         let mut out = Vec::with_capacity(rest.len() + 64);
         push_line(&mut out, &time, stream, 'P', &rest);
-        self.file.write_all(&out)
+        self.write(&out)
     }
 
     fn timestamp(&self) -> String {
@@ -115,10 +184,6 @@ fn push_line(out: &mut Vec<u8>, time: &str, stream: Stream, tag: char, text: &[u
     out.push(b'\n');
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).mode(0o640).open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +191,7 @@ mod tests {
     fn lines(chunks: &[&[u8]]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut log = Log::open(&path, Clock::system()).unwrap();
+        let mut log = Log::open(&path, LogLimits::default(), Clock::system()).unwrap();
         for chunk in chunks {
             log.append(Stream::Stdout, chunk).unwrap();
         }
@@ -170,12 +235,57 @@ mod tests {
     fn streams_do_not_mix() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
-        let mut log = Log::open(&path, Clock::system()).unwrap();
+        let mut log = Log::open(&path, LogLimits::default(), Clock::system()).unwrap();
         log.append(Stream::Stdout, b"out").unwrap();
         log.append(Stream::Stderr, b"err\n").unwrap();
         log.append(Stream::Stdout, b"put\n").unwrap();
         let text = std::fs::read_to_string(path).unwrap();
         let rests: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(rests, ["stderr F err", "stdout F output"]);
+    }
+
+    /// A container that floods its log filled the disk between two looks of the agent.
+    #[test]
+    fn a_flood_takes_no_more_than_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let limits = LogLimits { bytes_max: 100_000, files_max: 3 };
+        let mut log = Log::open(&path, limits, Clock::system()).unwrap();
+        let chunk = [vec![b'x'; 1023], b"\n".to_vec()].concat().repeat(64);
+        for number in 0..200 {
+            log.append(Stream::Stdout, &chunk).unwrap();
+            if number == 100 {
+                log.append(Stream::Stdout, b"in the middle\n").unwrap();
+            }
+            let sizes: Vec<u64> = std::fs::read_dir(dir.path())
+                .unwrap()
+                .map(|e| e.unwrap().metadata().unwrap().len())
+                .collect();
+            assert!(sizes.len() <= 3 && sizes.iter().all(|size| *size <= 100_000), "{sizes:?}");
+        }
+        log.append(Stream::Stdout, b"the end\n").unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("stdout F the end\n"));
+    }
+
+    #[test]
+    fn only_a_file_becomes_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("pod/container");
+        std::fs::create_dir_all(&logs).unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let path = logs.join("0.log");
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let open = || Log::open(&path, LogLimits::default(), Clock::system());
+        assert!(open().is_err());
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        assert!(open().is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&logs, dir.path().join("pod/moved")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), &logs).unwrap();
+        assert!(open().is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

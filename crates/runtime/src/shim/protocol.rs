@@ -209,10 +209,28 @@ pub(crate) struct Launch {
     pub(crate) process: Process,
     /// The log file in the CRI format; `None` drops the output.
     pub(crate) log_path: Option<PathBuf>,
+    /// How large the log may be.
+    pub(crate) log_limits: LogLimits,
     /// Give the process a standard input that attached clients can write to.
     pub(crate) stdin: bool,
     /// Close that input when the first attached client that brought one leaves.
     pub(crate) stdin_once: bool,
+}
+
+/// How large a log may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogLimits {
+    /// The size of a file at which another one begins, in bytes.
+    pub(crate) bytes_max: u64,
+    /// How many files there are, the one that is written included.
+    pub(crate) files_max: usize,
+}
+
+impl Default for LogLimits {
+    /// Upstream's `containerLogMaxSize` and `containerLogMaxFiles`.
+    fn default() -> LogLimits {
+        LogLimits { bytes_max: 10 << 20, files_max: 5 }
+    }
 }
 
 /// The namespaces of a container. The mount and cgroup namespaces are always its own.

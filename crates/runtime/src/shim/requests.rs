@@ -140,7 +140,11 @@ impl Server {
             self.holder =
                 Some(spawn::namespace_holder(&launch).map_err(system("create a process id namespace"))?);
         }
-        let log = launch.log_path.as_deref().map(|path| Log::open(path, self.clock.clone())).transpose();
+        let log = launch
+            .log_path
+            .as_deref()
+            .map(|path| Log::open(path, launch.log_limits, self.clock.clone()))
+            .transpose();
         let log = log.map_err(system("open the log"))?;
         let (streams, outputs, stdin) = streams(&launch).map_err(system("make pipes"))?;
         let cgroup = Cgroup::new(&launch.cgroup).map_err(system("find the cgroup"))?;

@@ -1,0 +1,88 @@
+//! Which pods a node that runs short takes in, and which it never evicts.
+
+use k8s_openapi::api::core::v1::Toleration;
+
+use super::decide::Pressure;
+use super::{Pressures, REASON};
+use crate::admission::Rejection;
+use crate::pod::{PodInfo, QosClass, qos_class};
+use crate::text::go_list;
+
+/// The priority from which on the cluster cannot do without a pod (`system-cluster-critical`).
+const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+const MEMORY_TAINT: &str = "node.kubernetes.io/memory-pressure";
+/// The annotation that tells where a pod comes from; those of the API server are told by `api`.
+const SOURCE: &str = "kubernetes.io/config.source";
+
+/// Whether the cluster cannot do without a pod.
+pub(super) fn is_critical(pod: &PodInfo) -> bool {
+    let annotations = pod.pod.metadata.annotations.as_ref();
+    let source = annotations.and_then(|all| all.get(SOURCE)).map(String::as_str);
+    let is_static = source.is_some_and(|source| source != "api")
+        || annotations.is_some_and(|all| all.contains_key("kubernetes.io/config.mirror"));
+    is_static || pod.spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY)
+}
+
+/// Why a node with these conditions does not take a pod in.
+pub(crate) fn refusal(pod: &PodInfo, pressures: &Pressures) -> Option<Rejection> {
+    if pressures.is_empty() || is_critical(pod) {
+        return None;
+    }
+    let only_memory = pressures.len() == 1 && pressures.contains(&Pressure::Memory);
+    let best_effort = qos_class(pod.spec()) == QosClass::BestEffort;
+    let mut tolerations = pod.spec().tolerations.iter().flatten();
+    if only_memory && (!best_effort || tolerations.any(tolerates_memory_pressure)) {
+        return None;
+    }
+    let names: Vec<&str> = pressures.iter().map(|pressure| pressure.as_str()).collect();
+    Some(Rejection { reason: REASON, message: format!("The node had condition: {}. ", go_list(&names)) })
+}
+
+fn tolerates_memory_pressure(toleration: &Toleration) -> bool {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (key, effect) = (text(&toleration.key), text(&toleration.effect));
+    let is_right = |value: &str, wanted: &str| value.is_empty() || value == wanted;
+    // The taint has no value.
+    let exists = toleration.operator.as_deref() == Some("Exists") || text(&toleration.value).is_empty();
+    let key_matches =
+        key == MEMORY_TAINT || (key.is_empty() && toleration.operator.as_deref() == Some("Exists"));
+    key_matches && is_right(&effect, "NoSchedule") && exists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pod;
+    use serde_json::json;
+
+    #[test]
+    fn a_node_that_runs_short_is_choosy() {
+        let container = json!([{"name": "c"}]);
+        let best_effort = pod(json!({"containers": container}));
+        let burstable =
+            pod(json!({"containers": [{"name": "c", "resources": {"requests": {"memory": "1Mi"}}}]}));
+        let critical = pod(json!({"containers": container, "priority": 2_000_000_000}));
+        let tolerant = |toleration| pod(json!({"containers": container, "tolerations": [toleration]}));
+        let memory = tolerant(json!({"key": MEMORY_TAINT, "operator": "Exists", "effect": "NoSchedule"}));
+        let all = tolerant(json!({"operator": "Exists"}));
+        let disk = tolerant(json!({"key": "node.kubernetes.io/disk-pressure", "operator": "Exists"}));
+        let refused = |pod: &PodInfo, pressures: &[Pressure]| {
+            refusal(pod, &pressures.iter().copied().collect()).map(|rejection| rejection.message)
+        };
+        let message = |names: &str| Some(format!("The node had condition: [{names}]. "));
+        use Pressure::{Disk, Memory};
+        for pod in [&best_effort, &burstable, &critical, &memory, &all, &disk] {
+            assert_eq!(refused(pod, &[]), None);
+        }
+        assert_eq!(refused(&best_effort, &[Memory]), message("MemoryPressure"));
+        assert_eq!(refused(&disk, &[Memory]), message("MemoryPressure"));
+        for pod in [&burstable, &critical, &memory, &all] {
+            assert_eq!(refused(pod, &[Memory]), None);
+        }
+        for pod in [&best_effort, &burstable, &memory, &all] {
+            assert_eq!(refused(pod, &[Disk]), message("DiskPressure"));
+            assert_eq!(refused(pod, &[Memory, Disk]), message("MemoryPressure DiskPressure"));
+        }
+        assert_eq!(refused(&critical, &[Memory, Disk]), None);
+    }
+}

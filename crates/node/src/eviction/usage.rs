@@ -1,0 +1,109 @@
+//! What pods use. Trees are measured on threads of their own and remembered ([`hostfs::Usages`]).
+
+use std::collections::BTreeMap;
+
+use hostfs::Usage;
+use runtime::cri::{ContainerStats, ContainerStatsFilter, StringMap};
+
+use crate::observed::label;
+use crate::pod::PodInfo;
+use crate::shared::Shared;
+
+/// What one container uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ContainerUsage {
+    pub(super) name: String,
+    /// Bytes that cannot be taken back at once.
+    pub(super) memory: i64,
+    /// What it has written into its root file system.
+    pub(super) root: Usage,
+    pub(super) logs: Usage,
+}
+
+/// What a pod uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PodUsage {
+    pub(super) containers: Vec<ContainerUsage>,
+    /// Its volumes on the node's disk, by name.
+    pub(super) volumes: BTreeMap<String, Usage>,
+    /// Files that the agent keeps for it, which containers may write to: their messages.
+    pub(super) own: Usage,
+}
+
+impl PodUsage {
+    pub(super) fn memory(&self) -> i64 {
+        self.containers.iter().map(|container| container.memory).sum()
+    }
+
+    pub(super) fn roots(&self) -> Usage {
+        sum(self.containers.iter().map(|container| container.root))
+    }
+
+    /// What lies on the node's disk beside root file systems.
+    pub(super) fn local(&self) -> Usage {
+        sum(self.containers.iter().map(|c| c.logs).chain(self.volumes.values().copied()).chain([self.own]))
+    }
+
+    pub(super) fn disk(&self) -> Usage {
+        sum([self.roots(), self.local()].into_iter())
+    }
+}
+
+fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
+    usages.fold(Usage::default(), |mut sum, usage| {
+        sum += usage;
+        sum
+    })
+}
+
+/// What a pod uses now; `None` if the engine does not say.
+pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
+    let filter = ContainerStatsFilter {
+        label_selector: StringMap::from([(label::POD_UID.to_owned(), pod.uid.clone())]),
+        ..ContainerStatsFilter::default()
+    };
+    let stats = match shared.runtime.list_container_stats(&filter).await {
+        Ok(stats) => stats,
+        Err(error) => {
+            tracing::debug!(pod = %pod.key, error = error.full_message(), "cannot ask for a pod's usage");
+            return None;
+        }
+    };
+    let logs = shared.config.log_dir.join(format!("{}_{}_{}", pod.key.namespace(), pod.key.name, pod.uid));
+    let tree = async |path: std::path::PathBuf| {
+        shared.usages.get(&path).await.map(|measured| measured.usage).unwrap_or_default()
+    };
+    let containers = stats.iter().map(|stats| async {
+        let logs = tree(logs.join(&stats.metadata.name)).await;
+        container(stats, logs)
+    });
+    let on_disk = pod.spec().volumes.iter().flatten().filter(|volume| {
+        volume
+            .empty_dir
+            .as_ref()
+            .is_some_and(|source| source.medium.as_deref().unwrap_or_default().is_empty())
+    });
+    let volumes = on_disk.map(|volume| async {
+        let path = shared.volumes.empty_dir_path(&pod.uid, &volume.name);
+        (volume.name.clone(), tree(path).await)
+    });
+    let own = tree(shared.volumes.pod_directory(&pod.uid).join("containers"));
+    let (containers, volumes, own) =
+        tokio::join!(futures::future::join_all(containers), futures::future::join_all(volumes), own);
+    Some(PodUsage { containers, volumes: volumes.into_iter().collect(), own })
+}
+
+fn container(stats: &ContainerStats, logs: Usage) -> ContainerUsage {
+    let memory = stats.memory.as_ref().map_or(0, |memory| memory.working_set_bytes);
+    let root = stats
+        .writable_layer
+        .as_ref()
+        .map(|layer| Usage { bytes: layer.used_bytes, inodes: layer.inodes_used })
+        .unwrap_or_default();
+    ContainerUsage {
+        name: stats.metadata.name.clone(),
+        memory: i64::try_from(memory).unwrap_or(i64::MAX),
+        root,
+        logs,
+    }
+}
