@@ -32,9 +32,7 @@ impl Part {
                 Part::Only(|object, old| keep_all_but(object, old, "spec"))
             }
             (GroupResource::CERTIFICATE_SIGNING_REQUESTS, "approval") => Part::Only(keep_all_but_conditions),
-            (GroupResource::PODS, "ephemeralcontainers") => {
-                Part::Only(|object, old| keep_spec_but(object, old, "ephemeralContainers"))
-            }
+            (GroupResource::PODS, "ephemeralcontainers") => Part::Only(keep_all_but_ephemeral_containers),
             (GroupResource::PODS, "resize") => Part::Only(keep_all_but_resources),
             (GroupResource { group, plural }, other) => {
                 return Err(Status::method_not_supported(group, &format!("{plural}/{other}"), "update"));
@@ -58,18 +56,17 @@ fn keep_all_but_conditions(object: &mut Value, old: &Value) {
     *object = kept;
 }
 
-fn keep_spec_but(object: &mut Value, old: &Value, member: &'static str) {
-    let changed = object.get("spec").get(member).clone();
-    let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
-    kept.entry("spec").set(member, changed);
-    *object = kept;
+/// Ephemeral containers are all that changes. Labels do not: they choose Services and policies, and are not for those who
+/// may only debug.
+fn keep_all_but_ephemeral_containers(object: &mut Value, old: &Value) {
+    let changed = object.at("spec.ephemeralContainers").clone();
+    *object = old.clone();
+    object.entry("spec").set("ephemeralContainers", changed);
 }
 
-/// A resize changes the resources and the resize policies of containers, by their names.
+/// A resize changes the resources and the resize policies of containers, by their names, and no metadata.
 fn keep_all_but_resources(object: &mut Value, old: &Value) {
     let mut kept = old.clone();
-    kept.set("metadata", object.get("metadata").clone());
     for list in ["containers", "initContainers"] {
         let Some(containers) = kept.entry("spec").get_mut(list) else { continue };
         for container in containers.items_mut() {

@@ -349,9 +349,13 @@ fn check_scale(call: &Call<'_>, scale: &Value, old: &Value) -> Result<(), Status
 fn bound(old: &Value, binding: &Value, node: &str, now: &str) -> Value {
     let mut pod = old.clone();
     pod.entry("spec").set("nodeName", node);
-    for member in ["annotations", "labels"] {
-        for (key, value) in binding.get("metadata").get(member).entries() {
-            pod.entry("metadata").entry(member).set(key.to_owned(), value.clone());
+    for (key, value) in binding.at("metadata.annotations").entries() {
+        pod.entry("metadata").entry("annotations").set(key.to_owned(), value.clone());
+    }
+    // Who may place a pod may not make it another's: labels that it has stay.
+    for (key, value) in binding.at("metadata.labels").entries() {
+        if old.at("metadata.labels").get(key).is_null() {
+            pod.entry("metadata").entry("labels").set(key.to_owned(), value.clone());
         }
     }
     let condition = value!({"type": "PodScheduled", "status": "True", "lastTransitionTime": now});

@@ -9,6 +9,7 @@ use crate::support::*;
 mod escalation;
 mod impersonation;
 mod parameters;
+mod parts;
 mod proxy;
 mod tokens;
 
