@@ -1,11 +1,9 @@
 //! Kinds of the core group that differ in data only.
 
-use std::borrow::Cow;
-
 use object::Value;
 
 use crate::simple::Simple;
-use crate::table::{AGE, Column, NAME, Table, age, cells, containers, first_three, labels, name};
+use crate::table::{AGE, Column, NAME, Table, age, cells, containers, labels, name};
 use crate::{defaults, validation};
 
 /// Binding, which is answered and not stored
@@ -109,22 +107,36 @@ fn endpoints(object: &Value) -> String {
     if subsets.is_empty() {
         return "<none>".to_owned();
     }
-    let mut points: Vec<Cow<'_, str>> = Vec::new();
+    let mut shown: Vec<String> = Vec::new();
+    let mut count = 0;
     for subset in subsets.items() {
-        let addresses = || subset.get("addresses").items().map(|address| address.str_at("ip"));
-        if subset.get("ports").is_empty() {
-            points.extend(addresses().map(Cow::Borrowed));
-        }
-        for port in subset.get("ports").items() {
-            let port = port.get("port").as_i64().unwrap_or(0);
-            points.extend(addresses().map(|ip| match ip.contains(':') {
-                true => Cow::Owned(format!("[{ip}]:{port}")),
-                false => Cow::Owned(format!("{ip}:{port}")),
-            }));
+        let (addresses, ports) = (subset.get("addresses").items(), subset.get("ports").items());
+        count += addresses.len() * ports.len().max(1);
+        let ports: Vec<Option<i64>> = match ports.len() {
+            0 => vec![None],
+            _ => ports.take(SHOWN_MAX).map(|port| port.get("port").as_i64().or(Some(0))).collect(),
+        };
+        for port in ports {
+            let left = SHOWN_MAX - shown.len();
+            shown.extend(addresses.clone().take(left).map(|address| point(address.str_at("ip"), port)));
         }
     }
-    first_three(points.into_iter())
+    match count - shown.len() {
+        0 => shown.join(","),
+        more => format!("{} + {more} more...", shown.join(",")),
+    }
 }
+
+fn point(ip: &str, port: Option<i64>) -> String {
+    match port {
+        None => ip.to_owned(),
+        Some(port) if ip.contains(':') => format!("[{ip}]:{port}"),
+        Some(port) => format!("{ip}:{port}"),
+    }
+}
+
+/// How many addresses of Endpoints are shown.
+const SHOWN_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,8 @@
 //! Pod
 
 use clock::Clock;
+use std::collections::{HashMap, VecDeque};
+
 use object::{Value, field, value};
 
 use crate::strategy::{Strategy, keep_spec, restore};
@@ -168,10 +170,14 @@ impl Strategy for Pods {
 /// An agent that does not know of observed generations must not erase them. Conditions of one type are paired
 /// in their order.
 fn keep_observed_generations(status: &mut Value, old: &Value) {
-    let mut before: Vec<&Value> = old.get("conditions").items().collect();
+    let mut before: HashMap<&str, VecDeque<&Value>> = HashMap::new();
+    for old in old.get("conditions").items() {
+        before.entry(old.str_at("type")).or_default().push_back(old);
+    }
     for condition in status.get_mut("conditions").into_iter().flat_map(Value::items_mut) {
-        let place = before.iter().position(|old| old.get("type") == condition.get("type"));
-        let Some(old) = place.map(|place| before.remove(place)) else { continue };
+        let Some(old) = before.get_mut(condition.str_at("type")).and_then(VecDeque::pop_front) else {
+            continue;
+        };
         if condition.get("observedGeneration").is_null() && !old.get("observedGeneration").is_null() {
             condition.set("observedGeneration", old.get("observedGeneration").clone());
         }

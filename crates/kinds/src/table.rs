@@ -187,10 +187,11 @@ pub(crate) fn containers(list: &Value) -> (String, String) {
 
 /// Up to three texts, and how many there are beyond.
 pub(crate) fn first_three<'a>(texts: impl Iterator<Item = std::borrow::Cow<'a, str>>) -> String {
-    let texts: Vec<_> = texts.collect();
-    match texts.len() {
-        0..=3 => texts.join(","),
-        more => format!("{} + {} more...", texts[..3].join(","), more - 3),
+    let mut texts = texts;
+    let shown: Vec<_> = texts.by_ref().take(3).collect();
+    match texts.count() {
+        0 => shown.join(","),
+        more => format!("{} + {more} more...", shown.join(",")),
     }
 }
 

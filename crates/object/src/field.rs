@@ -16,6 +16,7 @@
 //! );
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::text::quote;
@@ -26,6 +27,11 @@ mod path;
 mod tests;
 
 pub use path::Path;
+
+/// How many errors are told; of further ones only how many there are.
+pub const ERRORS_MAX: usize = 100;
+/// How long a path, a value or a detail may be that is told, in bytes.
+const TOLD_BYTES_MAX: usize = 4 << 10;
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +125,8 @@ impl Error {
         value: impl Into<Value>,
         detail: impl Into<String>,
     ) -> Error {
-        Error { kind, path: path.to_string(), bad_value: Some(value.into()), detail: detail.into() }
+        let (path, detail) = (shortened(path.to_string()), shortened(detail.into()));
+        Error { kind, path, bad_value: Some(value.into()), detail }
     }
 
     /// A malformed value.
@@ -213,10 +220,10 @@ impl Error {
         let mut text = String::from(self.kind.words());
         if let Some(value) = self.bad_value.as_ref().filter(|_| self.kind.shows_value()) {
             text.push_str(": ");
-            match value {
-                Value::String(s) => text.push_str(&quote(s)),
-                other => text.push_str(&String::from_utf8_lossy(&json::to_vec(other))),
-            }
+            text.push_str(&shortened(match value {
+                Value::String(s) => quote(s),
+                other => String::from_utf8_lossy(&json::to_vec(other)).into_owned(),
+            }));
         }
         if !self.detail.is_empty() {
             text.push_str(": ");
@@ -224,6 +231,16 @@ impl Error {
         }
         text
     }
+}
+
+/// A text that a client has made long, cut.
+fn shortened(mut text: String) -> String {
+    if text.len() > TOLD_BYTES_MAX {
+        let len = text.len();
+        text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
+        text.push_str(&format!("... ({len} bytes)"));
+    }
+    text
 }
 
 fn count(items: usize) -> Value {
@@ -242,10 +259,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The field errors of one object, in the order in which they were found.
+/// The field errors of one object, in the order in which they were found: [`ERRORS_MAX`] of them, and how many more there
+/// are. Whoever adds one by a method that names its kind makes no text for one that is only counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
-pub struct Errors(Vec<Error>);
+pub struct Errors {
+    list: Vec<Error>,
+    /// How many more there are.
+    omitted: usize,
+}
 
 impl Errors {
     /// None.
@@ -255,32 +277,46 @@ impl Errors {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
-    /// How many there are, duplicates included.
+    /// How many there are, duplicates and those that are only counted included.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len() + self.omitted
     }
 
-    /// Each of them.
+    /// How many are only counted.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Each of those that are told.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// Adds one.
     pub fn push(&mut self, error: Error) {
-        self.0.push(error);
+        self.push_with(|| error);
+    }
+
+    /// Adds one, which is made only if it is told.
+    pub fn push_with(&mut self, error: impl FnOnce() -> Error) {
+        match self.list.len() < ERRORS_MAX {
+            true => self.list.push(error()),
+            false => self.omitted += 1,
+        }
     }
 
     /// Adds those of another list.
     pub fn append(&mut self, other: Errors) {
-        self.0.extend(other.0);
+        self.extend(other.list);
+        self.omitted += other.omitted;
     }
 
     /// Adds [`Error::invalid`].
     pub fn invalid(&mut self, path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) {
-        self.push(Error::invalid(path, value, detail));
+        self.push_with(|| Error::invalid(path, value, detail));
     }
 
     /// Adds one [`Error::invalid`] for each message, as the checks of [`names`](crate::names) give them.
@@ -292,28 +328,28 @@ impl Errors {
     ) {
         let value = value.into();
         for message in messages {
-            self.push(Error::invalid(path, value.clone(), message));
+            self.push_with(|| Error::invalid(path, value.clone(), message));
         }
     }
 
     /// Adds [`Error::required`].
     pub fn required(&mut self, path: &Path<'_>, detail: impl Into<String>) {
-        self.push(Error::required(path, detail));
+        self.push_with(|| Error::required(path, detail));
     }
 
     /// Adds [`Error::forbidden`].
     pub fn forbidden(&mut self, path: &Path<'_>, detail: impl Into<String>) {
-        self.push(Error::forbidden(path, detail));
+        self.push_with(|| Error::forbidden(path, detail));
     }
 
     /// Adds [`Error::duplicate`].
     pub fn duplicate(&mut self, path: &Path<'_>, value: impl Into<Value>) {
-        self.push(Error::duplicate(path, value));
+        self.push_with(|| Error::duplicate(path, value));
     }
 
     /// Adds [`Error::not_supported`].
     pub fn not_supported(&mut self, path: &Path<'_>, value: impl Into<Value>, supported: &[&str]) {
-        self.push(Error::not_supported(path, value, supported));
+        self.push_with(|| Error::not_supported(path, value, supported));
     }
 
     /// Nothing, or all of them as an error.
@@ -325,16 +361,13 @@ impl Errors {
     }
 }
 
-/// One error stands alone; several stand in brackets; equal messages are told once.
+/// One error stands alone; several stand in brackets; equal messages are told once; last stands how many more there are.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut messages: Vec<String> = Vec::with_capacity(self.0.len());
-        for error in &self.0 {
-            let message = error.to_string();
-            if !messages.contains(&message) {
-                messages.push(message);
-            }
-        }
+        let mut seen = HashSet::with_capacity(self.list.len());
+        let mut messages: Vec<String> =
+            self.list.iter().map(Error::to_string).filter(|message| seen.insert(message.clone())).collect();
+        messages.extend(omitted_text(self.omitted));
         match messages.as_slice() {
             [one] => f.write_str(one),
             many => write!(f, "[{}]", many.join(", ")),
@@ -342,23 +375,30 @@ impl fmt::Display for Errors {
     }
 }
 
+/// What stands for errors that are only counted.
+pub(crate) fn omitted_text(count: usize) -> Option<String> {
+    (count > 0).then(|| format!("{} omitted", counted(count, "more error")))
+}
+
 impl std::error::Error for Errors {}
 
 impl From<Error> for Errors {
     fn from(error: Error) -> Errors {
-        Errors(vec![error])
+        Errors { list: vec![error], omitted: 0 }
     }
 }
 
 impl FromIterator<Error> for Errors {
     fn from_iter<I: IntoIterator<Item = Error>>(iter: I) -> Errors {
-        Errors(iter.into_iter().collect())
+        let mut errors = Errors::new();
+        errors.extend(iter);
+        errors
     }
 }
 
 impl Extend<Error> for Errors {
     fn extend<I: IntoIterator<Item = Error>>(&mut self, iter: I) {
-        self.0.extend(iter);
+        iter.into_iter().for_each(|error| self.push(error));
     }
 }
 
@@ -366,7 +406,7 @@ impl IntoIterator for Errors {
     type Item = Error;
     type IntoIter = std::vec::IntoIter<Error>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
     }
 }
 
@@ -374,6 +414,6 @@ impl<'a> IntoIterator for &'a Errors {
     type Item = &'a Error;
     type IntoIter = std::slice::Iter<'a, Error>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.list.iter()
     }
 }

@@ -26,6 +26,10 @@ pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 /// How many bytes of JSON text the `copy` operations of a JSON patch may add.
 pub const JSON_PATCH_COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// How many members and items the operations of a JSON patch may search and move in all, so that many operations on large
+/// lists and objects end in time.
+pub const JSON_PATCH_STEPS_MAX: usize = 50_000_000;
+
 /// Why a patch cannot be applied. The texts are part of the API.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -38,6 +42,11 @@ pub enum Error {
     /// A JSON patch has more than [`JSON_PATCH_OPERATIONS_MAX`] operations (413).
     #[error("The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {0}")]
     TooManyOperations(usize),
+    /// The operations of a JSON patch search and move more than [`JSON_PATCH_STEPS_MAX`] members and items (413).
+    #[error(
+        "the JSON patch is too expensive: it searches and moves more than {JSON_PATCH_STEPS_MAX} members and items; replace whole lists and objects instead"
+    )]
+    TooExpensive,
     /// A strategic merge patch contradicts the schema (500, as upstream answers).
     #[error("{0}")]
     Schema(String),
@@ -47,7 +56,9 @@ impl From<Error> for Status {
     fn from(error: Error) -> Status {
         match error {
             Error::Malformed(message) => Status::bad_request(message),
-            Error::TooManyOperations(_) => Status::request_entity_too_large(&error.to_string()),
+            Error::TooManyOperations(_) | Error::TooExpensive => {
+                Status::request_entity_too_large(&error.to_string())
+            }
             Error::Schema(message) => Status::failure(Reason::Unknown, message),
             Error::DoesNotApply(message) => Status::generic_server_response(&Response {
                 code: 422,

@@ -146,8 +146,13 @@ impl Status {
             message: error.body(),
             field: error.path.clone(),
         };
-        let details =
-            Details { causes: errors.iter().map(cause).collect(), ..Status::about(group, kind, name) };
+        let omitted = crate::field::omitted_text(errors.omitted()).map(|message| Cause {
+            reason: Reason::Invalid.as_str().into(),
+            message,
+            ..Cause::default()
+        });
+        let causes = errors.iter().map(cause).chain(omitted).collect();
+        let details = Details { causes, ..Status::about(group, kind, name) };
         Status::with(Reason::Invalid, message, details)
     }
 

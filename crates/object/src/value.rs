@@ -17,9 +17,11 @@ use std::fmt;
 
 use thin_vec::ThinVec;
 
+mod editor;
 mod key;
 mod macros;
 
+pub(crate) use editor::MapEditor;
 pub use key::Key;
 
 /// What stands where nothing is.
@@ -455,10 +457,8 @@ impl PartialEq for Map {
 
 impl<K: Into<Key>> FromIterator<(K, Value)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(iter: I) -> Map {
-        let mut map = Map::new();
-        for (key, value) in iter {
-            map.insert(key, value);
-        }
+        let mut map = Map { entries: iter.into_iter().map(|(key, value)| (key.into(), value)).collect() };
+        map.drop_duplicates();
         map
     }
 }

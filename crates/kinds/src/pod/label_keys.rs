@@ -1,11 +1,20 @@
 //! Label keys in affinity terms and spread constraints: the pod's own values of them become part of the
 //! selectors beside them when the pod is created (KEP-3633, KEP-3243).
 
+use std::collections::HashMap;
+
 use object::{Value, value};
+
+/// How long the value of a label may be.
+const LABEL_BYTES_MAX: usize = 63;
 
 /// Merges the keys of all terms and constraints of a pod into their selectors.
 pub(super) fn merge(pod: &mut Value) {
     let labels = pod.at("metadata.labels").clone();
+    // Values that no label may have are not copied into every term: validation refuses them where they stand.
+    let is_label = |value: &&str| value.len() <= LABEL_BYTES_MAX;
+    let labels = labels.entries().filter_map(|(key, value)| Some((key, value.as_str().filter(is_label)?)));
+    let labels: HashMap<&str, &str> = labels.collect();
     for affinity in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = pod.at_mut("spec.affinity").and_then(|all| all.get_mut(affinity)) else {
             continue;
@@ -29,14 +38,14 @@ fn items_of<'a>(object: &'a mut Value, member: &str) -> impl Iterator<Item = &'a
 }
 
 /// A term without a selector selects nothing, whatever its keys.
-fn merge_into(term: &mut Value, labels: &Value) {
+fn merge_into(term: &mut Value, labels: &HashMap<&str, &str>) {
     if term.get("labelSelector").is_null() {
         return;
     }
     let mut added = Vec::new();
     for (member, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
         for key in term.get(member).items().filter_map(Value::as_str) {
-            if let Some(own) = labels.get(key).as_str() {
+            if let Some(&own) = labels.get(key) {
                 added.push(value!({"key": key, "operator": operator, "values": [own]}));
             }
         }

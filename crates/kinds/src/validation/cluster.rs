@@ -22,7 +22,7 @@ pub fn validate_node(node: &Value) -> Errors {
     validate_amounts(&mut errors, &root);
     let ranges = spec.child("podCIDRs");
     for range in ranges.items() {
-        errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text(), &[]));
+        errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text(), &HashSet::new()));
     }
     if ranges.len() > 1 {
         let families: HashSet<bool> =
@@ -61,12 +61,11 @@ pub fn validate_node_update(node: &Value, old: &Value) -> Errors {
     let root = Field::root(node, NODE);
     let (spec, status) = (root.child("spec"), root.child("status"));
     validate_amounts(&mut errors, &root);
-    let mut seen: Vec<&Value> = Vec::new();
+    let mut seen = HashSet::new();
     for address in status.child("addresses").items() {
-        if seen.contains(&address.value) {
+        if !seen.insert((address.value.str_at("type"), address.value.str_at("address"))) {
             address.duplicate(&mut errors);
         }
-        seen.push(address.value);
     }
     let before: Vec<&Value> = old.at("spec.podCIDRs").items().collect();
     let ranges = spec.child("podCIDRs");

@@ -20,13 +20,13 @@ const TOPOLOGY_LABELS_MAX: usize = 16;
 
 /// Checks a new EndpointSlice, its metadata aside.
 pub fn validate_endpoint_slice(slice: &Value) -> Errors {
-    validate_slice(slice, &["FQDN", "IPv4", "IPv6"], &[])
+    validate_slice(slice, &["FQDN", "IPv4", "IPv6"], &HashSet::new())
 }
 
 /// Checks a change of an EndpointSlice, its metadata aside. Addresses that stand in the old one are let pass.
 pub fn validate_endpoint_slice_update(slice: &Value, old: &Value) -> Errors {
     let endpoints = old.get("endpoints").items();
-    let addresses: Vec<&str> =
+    let addresses: HashSet<&str> =
         endpoints.flat_map(|endpoint| endpoint.get("addresses").items()).filter_map(Value::as_str).collect();
     let mut errors = validate_slice(slice, &["FQDN", "IP", "IPv4", "IPv6"], &addresses);
     let root = Field::root(slice, SLICE);
@@ -34,7 +34,7 @@ pub fn validate_endpoint_slice_update(slice: &Value, old: &Value) -> Errors {
     errors
 }
 
-fn validate_slice(slice: &Value, types: &[&str], known: &[&str]) -> Errors {
+fn validate_slice(slice: &Value, types: &[&str], known: &HashSet<&str>) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(slice, SLICE);
     let kind = root.child("addressType");
@@ -44,7 +44,12 @@ fn validate_slice(slice: &Value, types: &[&str], known: &[&str]) -> Errors {
     errors
 }
 
-fn validate_slice_endpoints(errors: &mut Errors, endpoints: &Field<'_, '_>, kind: &str, known: &[&str]) {
+fn validate_slice_endpoints(
+    errors: &mut Errors,
+    endpoints: &Field<'_, '_>,
+    kind: &str,
+    known: &HashSet<&str>,
+) {
     if endpoints.len() > ENDPOINTS_MAX {
         return errors.push(Error::too_many(&endpoints.path, endpoints.len(), ENDPOINTS_MAX));
     }
@@ -82,7 +87,7 @@ fn validate_topology(errors: &mut Errors, endpoint: &Field<'_, '_>) {
     }
 }
 
-fn validate_address(errors: &mut Errors, address: &Field<'_, '_>, kind: &str, known: &[&str]) {
+fn validate_address(errors: &mut Errors, address: &Field<'_, '_>, kind: &str, known: &HashSet<&str>) {
     let text = address.text();
     match kind {
         "IPv4" | "IPv6" => {
@@ -179,7 +184,7 @@ pub fn validate_endpoints_update(endpoints: &Value, old: &Value) -> Errors {
     let subsets = old.get("subsets").items();
     let addresses = subsets
         .flat_map(|subset| subset.get("addresses").items().chain(subset.get("notReadyAddresses").items()));
-    let known: Vec<&str> = addresses.filter_map(|address| address.get("ip").as_str()).collect();
+    let known: HashSet<&str> = addresses.filter_map(|address| address.get("ip").as_str()).collect();
     let mut errors = Errors::new();
     let root = Field::root(endpoints, ENDPOINTS);
     for subset in root.child("subsets").items() {

@@ -1,7 +1,9 @@
 //! A field under validation: its value together with its path.
 
+use std::collections::{HashMap, HashSet};
+
 use object::field::{Error, Errors, Path};
-use object::{LabelSelector, Quantity, Value};
+use object::{LabelSelector, Map, Quantity, Value};
 
 /// A field of an object: looking a member up and naming it in an error is one step, so that the two cannot
 /// differ. In builds with debug assertions it also knows its type and panics for members that the schema does
@@ -73,6 +75,11 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
+    /// The texts that a member has in the items of this list.
+    pub(crate) fn texts(&self, member: &str) -> HashSet<&'v str> {
+        self.value.items().map(|item| item.str_at(member)).collect()
+    }
+
     /// The items of a list; none for anything else.
     pub(crate) fn items<'c>(&'c self) -> impl Iterator<Item = Field<'v, 'c>> {
         self.value.items().enumerate().map(|(i, value)| self.inner(value, self.path.index(i)))
@@ -137,7 +144,7 @@ impl<'v, 'p> Field<'v, 'p> {
 
     /// Adds: the value is wrong.
     pub(crate) fn invalid(&self, errors: &mut Errors, why: impl Into<String>) {
-        errors.invalid(&self.path, self.value.clone(), why);
+        errors.push_with(|| Error::invalid(&self.path, self.value.clone(), why));
     }
 
     /// Adds: the value must be there.
@@ -152,12 +159,12 @@ impl<'v, 'p> Field<'v, 'p> {
 
     /// Adds: the value is there twice.
     pub(crate) fn duplicate(&self, errors: &mut Errors) {
-        errors.duplicate(&self.path, self.value.clone());
+        errors.push_with(|| Error::duplicate(&self.path, self.value.clone()));
     }
 
     /// Adds: the value refers to nothing.
     pub(crate) fn not_found(&self, errors: &mut Errors) {
-        errors.push(Error::not_found(&self.path, self.value.clone()));
+        errors.push_with(|| Error::not_found(&self.path, self.value.clone()));
     }
 
     /// Adds: the value is none of these.
@@ -251,10 +258,21 @@ pub fn same(a: &Value, b: &Value) -> bool {
     };
     match (a, b) {
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Map(x), Value::Map(y)) => x.keys().chain(y.keys()).all(|key| same(a.get(key), b.get(key))),
+        (Value::Map(a), Value::Map(b)) => same_maps(a, b),
         (a, b) if hollow(a) && hollow(b) => true,
         (a, b) => a == b,
     }
+}
+
+fn same_maps(a: &Map, b: &Map) -> bool {
+    if a.keys().eq(b.keys()) {
+        return a.iter().zip(b.iter()).all(|((_, a), (_, b))| same(a, b));
+    }
+    let null = Value::Null;
+    let others: HashMap<&str, &Value> = b.iter().collect();
+    let own: HashSet<&str> = a.keys().collect();
+    a.iter().all(|(key, value)| same(value, others.get(key).copied().unwrap_or(&null)))
+        && b.iter().filter(|(key, _)| !own.contains(key)).all(|(_, value)| same(&null, value))
 }
 
 /// The quantity that a value is; zero where it is none.

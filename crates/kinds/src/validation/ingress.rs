@@ -1,5 +1,7 @@
 //! Ingresses and IngressClasses (`pkg/apis/networking/validation/validation.go`).
 
+use std::collections::HashSet;
+
 use object::field::{Error, Errors};
 use object::{Value, names};
 
@@ -82,7 +84,7 @@ pub fn validate_ingress_update(ingress: &Value, old: &Value) -> Errors {
 /// Checks a change of an Ingress' status.
 pub fn validate_ingress_status_update(ingress: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
-    let before: Vec<&str> =
+    let before: HashSet<&str> =
         old.at("status.loadBalancer.ingress").items().filter_map(|point| point.get("ip").as_str()).collect();
     let root = Field::root(ingress, INGRESS);
     let status = root.child("status");

@@ -1,6 +1,8 @@
 //! The rules of `metadata`, which are the same for every kind
 //! (`k8s.io/apimachinery/pkg/api/validation/objectmeta.go`).
 
+use std::collections::HashSet;
+
 use object::field::{Error, Errors, Path};
 use object::{Value, names, quote};
 
@@ -83,11 +85,11 @@ fn validate_generation(metadata: &Value, path: &Path<'_>, errors: &mut Errors) {
 }
 
 fn no_new_finalizers(metadata: &Value, old: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let before: Vec<&Value> = old.get("finalizers").items().collect();
+    let before: HashSet<Option<&str>> = old.get("finalizers").items().map(Value::as_str).collect();
     let mut extra: Vec<String> = metadata
         .get("finalizers")
         .items()
-        .filter(|finalizer| !before.contains(finalizer))
+        .filter(|finalizer| !before.contains(&finalizer.as_str()))
         .filter_map(|finalizer| finalizer.as_str().map(quote))
         .collect();
     extra.sort();
@@ -148,13 +150,12 @@ fn validate_owners(owners: &Value, path: &Path<'_>, errors: &mut Errors) {
         let controller = format!("{}/{}", owner.str_at("kind"), owner.str_at("name"));
         match &first_controller {
             None => first_controller = Some(controller),
-            Some(first) => errors.invalid(
-                path,
-                owners.clone(),
-                format!(
+            Some(first) => errors.push_with(|| {
+                let why = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {controller}"
-                ),
-            ),
+                );
+                Error::invalid(path, owners.clone(), why)
+            }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! NetworkPolicies (`pkg/apis/networking/validation/validation.go`).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use object::field::Errors;
@@ -15,7 +16,13 @@ const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 #[derive(Default)]
 struct Lenience<'v> {
     label_values: bool,
-    cidrs: Vec<&'v str>,
+    cidrs: HashSet<&'v str>,
+}
+
+impl Lenience<'_> {
+    fn check(&self, cidr: &Field<'_, '_>) -> Errors {
+        names::is_valid_cidr_for_legacy_field(&cidr.path, cidr.text(), &self.cidrs)
+    }
 }
 
 /// Checks a new NetworkPolicy, its metadata aside.
@@ -28,7 +35,7 @@ pub fn validate_network_policy_update(policy: &Value, old: &Value) -> Errors {
     let root = Field::root(old, POLICY);
     let spec = root.child("spec");
     let pods = spec.child("podSelector");
-    let mut cidrs = Vec::new();
+    let mut cidrs = HashSet::new();
     for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
         let rules = old.get("spec").get(rules).items();
         for block in rules.flat_map(|rule| rule.get(peers).items()).map(|peer| peer.get("ipBlock")) {
@@ -113,10 +120,10 @@ fn validate_block(errors: &mut Errors, block: &Field<'_, '_>, lenience: &Lenienc
     if cidr.is_empty() {
         return cidr.required(errors, "");
     }
-    errors.append(names::is_valid_cidr_for_legacy_field(&cidr.path, cidr.text(), &lenience.cidrs));
+    errors.append(lenience.check(&cidr));
     let Some((network, length)) = names::parse_cidr_sloppy(cidr.text()) else { return };
     for except in block.child("except").items() {
-        errors.append(names::is_valid_cidr_for_legacy_field(&except.path, except.text(), &lenience.cidrs));
+        errors.append(lenience.check(&except));
         let Some((inner, inner_length)) = names::parse_cidr_sloppy(except.text()) else { continue };
         if !contains(network, length, inner) || length >= inner_length {
             except.invalid(errors, "must be a strict subset of `cidr`");

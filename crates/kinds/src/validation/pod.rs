@@ -2,6 +2,8 @@
 //!
 //! The spec is the same in pods and in the templates of workloads, but for a few rules that hold for pods only.
 
+use std::collections::BTreeSet;
+
 use object::Value;
 use object::field::{Errors, Path};
 use object::names;
@@ -43,7 +45,7 @@ struct Context<'a> {
     /// The valid volumes.
     volumes: mounts::Volumes<'a>,
     /// The names of the resource claims.
-    claims: Vec<&'a str>,
+    claims: BTreeSet<&'a str>,
     restart_policy: &'a str,
     /// How long the containers get to end; `None` where the pod does not say.
     grace_seconds: Option<i64>,

@@ -1,6 +1,6 @@
 //! Resources of containers and pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use object::field::{Error, Errors};
 use object::{Quantity, Value, names};
@@ -204,7 +204,7 @@ pub(super) fn validate_resources(
     errors: &mut Errors,
     resources: &Field<'_, '_>,
     owner: Owner,
-    claims: &[&str],
+    claims: &BTreeSet<&str>,
 ) {
     let (limits, requests) = (resources.child("limits"), resources.child("requests"));
     for (name, amount) in limits.entries() {
@@ -255,8 +255,9 @@ fn validate_request(
 }
 
 /// Claims of a container must be the pod's, and none may stand twice, as a whole or by request.
-fn validate_claims(errors: &mut Errors, claims: &Field<'_, '_>, known: &[&str]) {
-    let mut seen: Vec<String> = Vec::new();
+fn validate_claims(errors: &mut Errors, claims: &Field<'_, '_>, known: &BTreeSet<&str>) {
+    // The claims as a whole or by request, and how many requests of each.
+    let (mut seen, mut requests) = (HashSet::new(), HashMap::<&str, usize>::new());
     for claim in claims.items() {
         let (name, request) = (claim.child("name"), claim.child("request"));
         let name = name.text();
@@ -264,7 +265,7 @@ fn validate_claims(errors: &mut Errors, claims: &Field<'_, '_>, known: &[&str]) 
             claim.required(errors, "");
             continue;
         }
-        if seen.iter().any(|key| key == name) {
+        if seen.contains(&(name, "")) {
             errors.duplicate(&claim.path, name);
         } else {
             request.check_set(errors, names::is_dns1123_label);
@@ -272,32 +273,35 @@ fn validate_claims(errors: &mut Errors, claims: &Field<'_, '_>, known: &[&str]) 
                 "" => name.to_owned(),
                 request => format!("{name}/{request}"),
             };
-            if seen.contains(&key) {
+            let parts = requests.get(name).copied().unwrap_or_default();
+            if seen.contains(&(name, request.text())) {
                 errors.duplicate(&claim.path, key.as_str());
             } else if request.text().is_empty() {
-                let parts =
-                    seen.iter().filter(|key| key.split_once('/').is_some_and(|(claim, _)| claim == name));
-                for _ in parts {
-                    errors.duplicate(&claim.path, name);
-                }
+                (0..parts).for_each(|_| errors.duplicate(&claim.path, name));
             }
-            seen.push(key);
+            seen.insert((name, request.text()));
+            if !request.is_empty() {
+                *requests.entry(name).or_default() += 1;
+            }
         }
-        if !known.contains(&name) {
-            let mut error = Error::not_found(&claim.path, name);
-            let mut sorted = known.to_vec();
-            sorted.sort_unstable();
-            error.detail = match known {
-                [] => "must be one of the names in pod.spec.resourceClaims which is empty".into(),
-                _ => format!("must be one of the names in pod.spec.resourceClaims: {}", sorted.join(", ")),
-            };
-            errors.push(error);
+        if !known.contains(name) {
+            errors.push_with(|| unknown_claim(&claim, known));
         }
     }
 }
 
+fn unknown_claim(claim: &Field<'_, '_>, known: &BTreeSet<&str>) -> Error {
+    let mut error = Error::not_found(&claim.path, claim.child("name").text());
+    let sorted: Vec<&str> = known.iter().copied().collect();
+    error.detail = match sorted.as_slice() {
+        [] => "must be one of the names in pod.spec.resourceClaims which is empty".into(),
+        sorted => format!("must be one of the names in pod.spec.resourceClaims: {}", sorted.join(", ")),
+    };
+    error
+}
+
 /// Checks the resources of a pod as a whole against those of its containers.
-pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, claims: &[&str]) {
+pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, claims: &BTreeSet<&str>) {
     let resources = spec.child("resources");
     if !resources.is_set() {
         return;

@@ -96,14 +96,14 @@ pub fn validate_service_update(service: &Value, old: &Value) -> Errors {
     errors
 }
 
-fn texts(list: &Value) -> Vec<&str> {
+fn texts(list: &Value) -> HashSet<&str> {
     list.items().filter_map(Value::as_str).collect()
 }
 
 /// Checks a change of a Service's status, its metadata aside.
 pub fn validate_service_status_update(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
-    let known: Vec<&str> =
+    let known: HashSet<&str> =
         old.at("status.loadBalancer.ingress").items().filter_map(|point| point.get("ip").as_str()).collect();
     let root = Field::root(service, SERVICE);
     let status = root.child("status");
@@ -302,7 +302,7 @@ fn validate_source_ranges(
         if !applies {
             ranges.forbidden(errors, ONLY_LOAD_BALANCER);
         }
-        let known: Vec<&str> =
+        let known: HashSet<&str> =
             texts(old.at("spec.loadBalancerSourceRanges")).into_iter().map(str::trim).collect();
         for range in ranges.items() {
             errors.append(names::is_valid_cidr_for_legacy_field(&range.path, range.text().trim(), &known));
@@ -316,7 +316,8 @@ fn validate_source_ranges(
     }
     if !annotation.trim().is_empty() {
         let known = old.get("metadata").get("annotations").get(SOURCE_RANGES).as_str();
-        let known: Vec<&str> = known.into_iter().flat_map(|known| known.split(',')).map(str::trim).collect();
+        let known: HashSet<&str> =
+            known.into_iter().flat_map(|known| known.split(',')).map(str::trim).collect();
         for range in annotation.split(',') {
             errors.append(names::is_valid_cidr_for_legacy_field(&path, range.trim(), &known));
         }

@@ -66,3 +66,32 @@ fn lists_print_as_upstreams_aggregate() {
     assert!(Errors::new().into_result().is_ok());
     assert!(errors.into_result().is_err());
 }
+
+#[test]
+fn of_many_errors_some_are_told() {
+    let spec = Path::root("spec");
+    let mut errors = Errors::new();
+    for index in 0..ERRORS_MAX + 7 {
+        errors.required(&spec.index(index), "");
+    }
+    assert_eq!((errors.len(), errors.iter().count(), errors.omitted()), (ERRORS_MAX + 7, ERRORS_MAX, 7));
+    assert!(errors.to_string().ends_with("spec[99]: Required value, 7 more errors omitted]"));
+    let mut all = Errors::new();
+    all.required(&spec, "");
+    all.append(errors);
+    assert_eq!((all.len(), all.omitted()), (ERRORS_MAX + 8, 8));
+    let status = crate::Status::invalid("", "Pod", "web", &all);
+    let causes = status.details.unwrap().causes;
+    assert_eq!((causes.len(), &*causes[ERRORS_MAX].message), (ERRORS_MAX + 1, "8 more errors omitted"));
+    // One that is not told is not made.
+    all.push_with(|| unreachable!("there are enough"));
+    assert_eq!(all.len(), ERRORS_MAX + 9);
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let long = "\u{e4}".repeat(3 << 20);
+    let error = Error::invalid(&Path::root("data").key(&long), long.as_str(), long.clone());
+    let told = error.to_string();
+    assert!(told.len() < 20_000 && told.contains("... (6291456 bytes)"), "{}", told.len());
+}

@@ -3,6 +3,7 @@
 //! Old fields accept any form of an address that means one thing only; since Kubernetes 1.36 they refuse
 //! leading zeros and IPv4 inside IPv6 (KEP-4858). New fields accept the canonical form only.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::field::{Errors, Path};
@@ -98,11 +99,8 @@ fn canonical(path: &Path<'_>, value: &str, canonical: &str) -> Errors {
 }
 
 /// Checks an address in a field that is older than the canonical form; values of the old object stay valid.
-pub fn is_valid_ip_for_legacy_field(path: &Path<'_>, value: &str, old_values: &[&str]) -> Errors {
-    if old_values.contains(&value) {
-        return Errors::new();
-    }
-    parse_strict(path, value).err().unwrap_or_default()
+pub fn is_valid_ip_for_legacy_field(path: &Path<'_>, value: &str, old_values: &HashSet<&str>) -> Errors {
+    parse_strict(path, value).err().filter(|_| !old_values.contains(value)).unwrap_or_default()
 }
 
 fn parse_cidr_strict(path: &Path<'_>, value: &str) -> Result<(IpAddr, u8), Errors> {
@@ -131,9 +129,6 @@ pub fn is_valid_cidr(path: &Path<'_>, value: &str) -> Errors {
 }
 
 /// Checks a network in a field that is older than the canonical form; values of the old object stay valid.
-pub fn is_valid_cidr_for_legacy_field(path: &Path<'_>, value: &str, old_values: &[&str]) -> Errors {
-    if old_values.contains(&value) {
-        return Errors::new();
-    }
-    parse_cidr_strict(path, value).err().unwrap_or_default()
+pub fn is_valid_cidr_for_legacy_field(path: &Path<'_>, value: &str, old_values: &HashSet<&str>) -> Errors {
+    parse_cidr_strict(path, value).err().filter(|_| !old_values.contains(value)).unwrap_or_default()
 }

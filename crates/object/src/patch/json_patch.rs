@@ -1,7 +1,7 @@
 //! JSON patch (RFC 6902), with the dialect of upstream's library: negative indices count from the end, and
 //! `replace` of a missing member adds it.
 
-use super::{Error, JSON_PATCH_COPY_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX};
+use super::{Error, JSON_PATCH_COPY_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX, JSON_PATCH_STEPS_MAX};
 use crate::{Map, Value, json};
 
 #[cfg(test)]
@@ -37,9 +37,12 @@ pub fn json_patch(target: Value, patch: &Value) -> Result<Value, Error> {
     if operations.len() > JSON_PATCH_OPERATIONS_MAX {
         return Err(Error::TooManyOperations(operations.len()));
     }
-    let mut document = Document { root: target, copied_bytes: 0 };
+    let mut document = Document { root: target, copied_bytes: 0, steps: 0 };
     for operation in operations {
         document.apply(operation).map_err(Error::DoesNotApply)?;
+        if document.steps > JSON_PATCH_STEPS_MAX {
+            return Err(Error::TooExpensive);
+        }
     }
     Ok(document.root)
 }
@@ -58,6 +61,8 @@ fn json_type(value: &Value) -> &'static str {
 struct Document {
     root: Value,
     copied_bytes: usize,
+    /// Members and items that were searched and moved, at most.
+    steps: usize,
 }
 
 impl Document {
@@ -173,13 +178,21 @@ impl Document {
         let mut steps: Vec<String> = steps.split('/').map(decode).collect();
         let last = steps.pop()?;
         let parent = steps.iter().try_fold(&mut self.root, |value, step| match value {
-            Value::Map(map) => map.get_mut(step),
+            Value::Map(map) => {
+                self.steps += map.len();
+                map.get_mut(step)
+            }
             Value::List(list) => {
                 let index = index(step, list.len(), false).ok()?;
                 list.get_mut(index)
             }
             _ => None,
         })?;
+        self.steps += match &*parent {
+            Value::Map(map) => map.len(),
+            Value::List(list) => list.len(),
+            _ => 0,
+        };
         match parent {
             Value::Map(map) => Some((Container::Map(map), last)),
             Value::List(list) => Some((Container::List(list), last)),

@@ -1,6 +1,7 @@
 //! Merge patch (RFC 7386).
 
 use super::Error;
+use crate::value::MapEditor;
 use crate::{Map, Value};
 
 #[cfg(test)]
@@ -26,10 +27,7 @@ pub fn merge_patch(target: Value, patch: Value) -> Result<Value, Error> {
 
 fn merge(target: Value, patch: Value) -> Value {
     match (target, patch) {
-        (Value::Map(mut target), Value::Map(patch)) => {
-            merge_maps(&mut target, patch);
-            Value::Map(target)
-        }
+        (Value::Map(target), Value::Map(patch)) => Value::Map(merge_maps(target, patch)),
         (Value::Map(_), other) => other,
         (_, mut other) => {
             remove_nulls(&mut other);
@@ -38,15 +36,19 @@ fn merge(target: Value, patch: Value) -> Value {
     }
 }
 
-fn merge_maps(target: &mut Map, patch: Map) {
+fn merge_maps(target: Map, patch: Map) -> Map {
+    let mut target = MapEditor::new(target, patch.len());
     for (key, value) in patch {
         if value.is_null() {
             target.remove(key.as_str());
-        } else {
-            let entry = target.entry(key);
-            *entry = merge(entry.take(), value);
+            continue;
+        }
+        match target.get_mut(key.as_str()) {
+            Some(old) => *old = merge(old.take(), value),
+            None => target.insert(key, merge(Value::Null, value)),
         }
     }
+    target.finish()
 }
 
 /// A patch that meets nothing to merge with: its nulls remove nothing, and must not stay.

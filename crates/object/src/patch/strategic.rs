@@ -19,7 +19,8 @@ use std::collections::HashSet;
 
 use super::Error;
 use crate::text::{print, quote};
-use crate::{Map, Value};
+use crate::value::MapEditor;
+use crate::{Key, Map, Value};
 
 mod list;
 mod schema;
@@ -68,6 +69,7 @@ fn merge_maps(mut target: Map, mut patch: Map, node: Node<'_>) -> Result<Map, Er
         };
     }
     retain_keys(&mut target, &mut patch)?;
+    let mut target = MapEditor::new(target, patch.len());
     merge_ordered_lists(&mut target, &mut patch, node)?;
     for (key, value) in patch {
         let name = key.as_str();
@@ -95,13 +97,13 @@ fn merge_maps(mut target: Map, mut patch: Map, node: Node<'_>) -> Result<Map, Er
             (_, mut value) => {
                 remove_nulls(&mut value);
                 match remove_directives(value) {
-                    Some(value) => drop(target.insert(name.to_owned(), value)),
+                    Some(value) => target.insert(Key::from(name.to_owned()), value),
                     None => drop(target.remove(name)),
                 }
             }
         }
     }
-    Ok(target)
+    Ok(target.finish())
 }
 
 /// `f` of `$directive/f`.
@@ -132,7 +134,7 @@ fn retain_keys(target: &mut Map, patch: &mut Map) -> Result<(), Error> {
 }
 
 /// Merges the lists for which the patch states an order, and takes them out of the patch.
-fn merge_ordered_lists(target: &mut Map, patch: &mut Map, node: Node<'_>) -> Result<(), Error> {
+fn merge_ordered_lists(target: &mut MapEditor, patch: &mut Map, node: Node<'_>) -> Result<(), Error> {
     let keys: Vec<String> =
         patch.keys().filter(|key| key.starts_with(SET_ORDER)).map(str::to_owned).collect();
     for key in keys {
@@ -145,7 +147,7 @@ fn merge_ordered_lists(target: &mut Map, patch: &mut Map, node: Node<'_>) -> Res
         }
         let merge = ListMerge::of(node.list(name)?);
         let merged = merge.merge_ordered(old, new, &order)?;
-        target.insert(name.to_owned(), Value::List(merged));
+        target.insert(Key::from(name.to_owned()), Value::List(merged));
     }
     Ok(())
 }

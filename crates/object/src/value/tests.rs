@@ -55,3 +55,24 @@ fn paths_are_made_and_found() {
     assert!(object.at("spec.replicas").is_null());
     assert_eq!(object.remove("kind"), Some(Value::from("Deployment")));
 }
+
+#[test]
+fn an_edited_map_is_what_it_would_be() {
+    for size in [3i64, 200] {
+        let map: Map = (0..size).map(|i| (format!("k{i}"), Value::from(i))).collect();
+        let mut plain = map.clone();
+        let mut editor = MapEditor::new(map, size as usize);
+        for i in (0..size).step_by(2) {
+            assert_eq!(editor.remove(&format!("k{i}")), plain.remove(&format!("k{i}")));
+        }
+        for (i, key) in ["k0", "k1", "new"].into_iter().enumerate() {
+            plain.insert(key, Value::from(i as i64 + 1000));
+            editor.insert(Key::from(key), Value::from(i as i64 + 1000));
+        }
+        assert_eq!((editor.remove("none"), editor.get_mut("k2")), (None, None));
+        *editor.get_mut("new").unwrap() = Value::Null;
+        plain.insert("new", Value::Null);
+        let edited = editor.finish();
+        assert!(edited.iter().eq(plain.iter()));
+    }
+}

@@ -6,6 +6,7 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrI
 
 use super::scalar::{Plain, resolve};
 use super::{DuplicateKeys, YamlError};
+use crate::decode::STRICT_ERRORS_MAX;
 use crate::json::DEPTH_MAX;
 use crate::{Key, Map, Value};
 
@@ -145,17 +146,23 @@ impl<'t> Reader<'t> {
             let value = self.value(event, value_span)?;
             match key {
                 Some(key) if members.contains_key(&key) => {
-                    self.duplicates.keys.push((span.start.line(), key.clone()));
+                    if self.duplicates.keys.len() < STRICT_ERRORS_MAX {
+                        self.duplicates.keys.push((span.start.line(), key.clone()));
+                    }
                     members.insert(key, value);
                 }
                 Some(key) => drop(members.insert(key, value)),
-                None => match value {
-                    Value::List(maps) => merged.extend(maps),
-                    map => merged.push(map),
-                },
-            }
-            if merged.iter().any(|value| value.as_map().is_none()) {
-                return Err(syntax(value_span, "map merge requires map or sequence of maps as the value"));
+                None => {
+                    let maps = match value {
+                        Value::List(maps) => maps,
+                        map => vec![map],
+                    };
+                    if maps.iter().any(|value| value.as_map().is_none()) {
+                        let problem = "map merge requires map or sequence of maps as the value";
+                        return Err(syntax(value_span, problem));
+                    }
+                    merged.extend(maps);
+                }
             }
         }
         for (key, value) in merged

@@ -1,7 +1,9 @@
 //! Affinity to nodes and to other pods.
 
+use std::collections::{HashMap, HashSet};
+
 use object::field::Errors;
-use object::names;
+use object::{Value, names};
 
 use crate::validation::field::Field;
 
@@ -113,17 +115,21 @@ fn validate_label_keys(errors: &mut Errors, term: &Field<'_, '_>, selector: &Fie
     }
     // The server has added an expression for each key: a key that is there twice was there before.
     let selector = selector.selector();
-    let mut seen: Vec<&str> = selector.match_labels.iter().map(|(key, _)| key.as_str()).collect();
+    let mut seen: HashSet<&str> = selector.match_labels.iter().map(|(key, _)| key.as_str()).collect();
+    let mut places = HashMap::new();
+    for (place, key) in matching.value.items().enumerate() {
+        places.entry(key.as_str().unwrap_or_default()).or_insert(place);
+    }
     for expression in &selector.match_expressions {
         let key = expression.key.as_str();
-        let index = matching.value.items().position(|item| item.as_str() == Some(key));
-        if let Some(index) = index.filter(|_| seen.contains(&key)) {
+        if let Some(&index) = places.get(key).filter(|_| seen.contains(&key)) {
             errors.invalid(&term.path.index(index), key, "exists in both matchLabelKeys and labelSelector");
         }
-        seen.push(key);
+        seen.insert(key);
     }
+    let others: HashSet<Option<&str>> = differing.value.items().map(Value::as_str).collect();
     for key in matching.items() {
-        if differing.value.items().any(|other| other == key.value) {
+        if others.contains(&key.value.as_str()) {
             key.invalid(errors, "exists in both matchLabelKeys and mismatchLabelKeys");
         }
     }

@@ -1,5 +1,7 @@
 //! Annotations that mean something to pods.
 
+use std::collections::{HashMap, HashSet};
+
 use object::Value;
 use object::field::Errors;
 use object::quote;
@@ -12,8 +14,8 @@ use crate::validation::field::Field;
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 pub(super) const APP_ARMOR_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-const SECCOMP_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
+pub(super) const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+pub(super) const SECCOMP_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
 /// Checks the annotations of a pod or of a template.
 pub(super) fn validate_pod_annotations(
@@ -21,6 +23,7 @@ pub(super) fn validate_pod_annotations(
     annotations: &Field<'_, '_>,
     spec: &Field<'_, '_>,
 ) {
+    let mut containers = None;
     for (key, annotation) in annotations.entries() {
         let text = annotation.text();
         match key {
@@ -34,9 +37,8 @@ pub(super) fn validate_pod_annotations(
             validate_seccomp_profile(errors, &annotation.named(annotations.path.child(key)));
         }
         if let Some(container) = key.strip_prefix(APP_ARMOR_PREFIX) {
-            let mut found = false;
-            each_container(spec, |other| found |= other.child("name").text() == container);
-            if !found {
+            let containers = containers.get_or_insert_with(|| container_names(spec.value));
+            if !containers.contains(container) {
                 errors.invalid(&annotation.path, container, "container not found");
             }
             let known =
@@ -46,6 +48,18 @@ pub(super) fn validate_pod_annotations(
             }
         }
     }
+}
+
+/// The names of all containers of a pod spec.
+fn container_names(spec: &Value) -> HashSet<&str> {
+    let lists = ["initContainers", "containers", "ephemeralContainers"];
+    lists.iter().flat_map(|list| spec.get(list).items()).map(|container| container.str_at("name")).collect()
+}
+
+/// The annotations that have a prefix before a container's name, by these names.
+pub(super) fn of_containers<'a>(annotations: &'a Value, prefix: &str) -> HashMap<&'a str, &'a str> {
+    let entries = annotations.entries();
+    entries.filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str()?))).collect()
 }
 
 /// A number as Go writes it: neither a plus nor leading zeros.
@@ -72,9 +86,9 @@ pub(super) fn validate_app_armor_matches(errors: &mut Errors, annotations: &Valu
         return;
     }
     let of_pod = spec.value.at("securityContext.appArmorProfile");
+    let profiles = of_containers(annotations, APP_ARMOR_PREFIX);
     each_container(spec, |container| {
-        let key = format!("{APP_ARMOR_PREFIX}{}", container.child("name").text());
-        let Some(annotation) = annotations.get(&key).as_str() else { return };
+        let Some(&annotation) = profiles.get(container.child("name").text()) else { return };
         let context = container.child("securityContext");
         let field = context.child("appArmorProfile");
         let profile = if field.is_set() { field.value } else { of_pod };

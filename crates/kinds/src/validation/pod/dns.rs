@@ -1,5 +1,7 @@
 //! Host names of pods, and how they resolve others.
 
+use std::collections::HashSet;
+
 use object::field::{Error, Errors};
 use object::names;
 
@@ -27,7 +29,7 @@ pub(super) fn validate_dns_config(errors: &mut Errors, spec: &Field<'_, '_>) {
         servers.invalid(errors, format!("must not have more than {NAMESERVERS_MAX} nameservers"));
     }
     for server in servers.items() {
-        errors.append(names::is_valid_ip_for_legacy_field(&server.path, server.text(), &[]));
+        errors.append(names::is_valid_ip_for_legacy_field(&server.path, server.text(), &HashSet::new()));
     }
     if searches.len() > SEARCHES_MAX {
         searches.invalid(errors, format!("must not have more than {SEARCHES_MAX} search paths"));
@@ -53,7 +55,7 @@ pub(super) fn validate_dns_config(errors: &mut Errors, spec: &Field<'_, '_>) {
 pub(super) fn validate_host_aliases(errors: &mut Errors, aliases: &Field<'_, '_>) {
     for alias in aliases.items() {
         let ip = alias.child("ip");
-        errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &[]));
+        errors.append(names::is_valid_ip_for_legacy_field(&ip.path, ip.text(), &HashSet::new()));
         alias.child("hostnames").items().for_each(|name| name.check(errors, names::is_dns1123_subdomain));
     }
 }

@@ -11,13 +11,10 @@ use crate::validation::field::Field;
 /// The valid volumes of a pod, by name.
 pub(super) type Volumes<'a> = HashMap<&'a str, &'a Value>;
 
-fn has(list: &Field<'_, '_>, member: &str, value: &str) -> bool {
-    list.value.items().any(|item| item.str_at(member) == value)
-}
-
 /// Checks the `volumeMounts` of a container.
 pub(super) fn validate_mounts(errors: &mut Errors, container: &Field<'_, '_>, volumes: &Volumes<'_>) {
     let (mounts, devices) = (container.child("volumeMounts"), container.child("volumeDevices"));
+    let (device_names, device_paths) = (devices.texts("name"), devices.texts("devicePath"));
     let mut points = HashSet::new();
     for mount in mounts.items() {
         let (name, point) = (mount.child("name"), mount.child("mountPath"));
@@ -29,10 +26,10 @@ pub(super) fn validate_mounts(errors: &mut Errors, container: &Field<'_, '_>, vo
         if !points.insert(point.text()) {
             point.invalid(errors, "must be unique");
         }
-        if has(&devices, "name", name.text()) {
+        if device_names.contains(name.text()) {
             name.invalid(errors, "must not already exist in volumeDevices");
         }
-        if has(&devices, "devicePath", point.text()) {
+        if device_paths.contains(point.text()) {
             point.invalid(errors, "must not already exist as a path in volumeDevices");
         }
         let (sub_path, expression) = (mount.child("subPath"), mount.child("subPathExpr"));
@@ -77,6 +74,7 @@ fn validate_recursion(errors: &mut Errors, mount: &Field<'_, '_>, mounts: &Field
 /// Checks the `volumeDevices` of a container.
 pub(super) fn validate_devices(errors: &mut Errors, container: &Field<'_, '_>, volumes: &Volumes<'_>) {
     let (mounts, devices) = (container.child("volumeMounts"), container.child("volumeDevices"));
+    let (mount_names, mount_paths) = (mounts.texts("name"), mounts.texts("mountPath"));
     let (mut names, mut paths) = (HashSet::new(), HashSet::new());
     for device in devices.items() {
         let (name, path) = (device.child("name"), device.child("devicePath"));
@@ -104,10 +102,10 @@ pub(super) fn validate_devices(errors: &mut Errors, container: &Field<'_, '_>, v
         } else {
             paths.insert(path.text());
         }
-        if has(&mounts, "name", name.text()) {
+        if mount_names.contains(name.text()) {
             name.invalid(errors, "must not already exist in volumeMounts");
         }
-        if has(&mounts, "mountPath", path.text()) {
+        if mount_paths.contains(path.text()) {
             path.invalid(errors, "must not already exist as a path in volumeMounts");
         }
         if !name.is_empty() {

@@ -1,9 +1,9 @@
 //! Tolerations, taints, topology and scheduling gates.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use object::field::{Error, Errors};
-use object::names;
+use object::{Value, names};
 
 use crate::validation::field::{Field, NOT_POSITIVE};
 
@@ -83,7 +83,13 @@ pub(super) fn validate_gates(errors: &mut Errors, gates: &Field<'_, '_>) {
 }
 
 pub(super) fn validate_topology(errors: &mut Errors, constraints: &Field<'_, '_>) {
-    for (i, constraint) in constraints.items().enumerate() {
+    let pair = |constraint: &Value| {
+        [constraint.str_at("topologyKey"), constraint.str_at("whenUnsatisfiable")].map(str::to_owned)
+    };
+    // How many of each pair are still to come.
+    let mut later: HashMap<[String; 2], usize> = HashMap::new();
+    constraints.value.items().for_each(|constraint| *later.entry(pair(constraint)).or_default() += 1);
+    for constraint in constraints.items() {
         let skew = constraint.child("maxSkew");
         if skew.number() <= 0 {
             errors.invalid(&skew.path, skew.number(), NOT_POSITIVE);
@@ -95,10 +101,9 @@ pub(super) fn validate_topology(errors: &mut Errors, constraints: &Field<'_, '_>
         if !matches!(action.text(), "DoNotSchedule" | "ScheduleAnyway") {
             action.not_supported(errors, &["DoNotSchedule", "ScheduleAnyway"]);
         }
-        let is_same = |other: &object::Value| {
-            other.str_at("topologyKey") == key.text() && other.str_at("whenUnsatisfiable") == action.text()
-        };
-        if constraints.value.items().skip(i + 1).any(is_same) {
+        let left = later.entry(pair(constraint.value)).or_default();
+        *left -= 1;
+        if *left > 0 {
             let path = constraint.path.child("{topologyKey, whenUnsatisfiable}");
             errors.duplicate(&path, format!("{{{}, {}}}", key.text(), action.text()));
         }

@@ -6,6 +6,7 @@ use object::field::{Error, Errors};
 use object::names::SysctlNamespace;
 use object::{Value, names};
 
+use super::annotations::{SECCOMP_POD, SECCOMP_PREFIX, of_containers};
 use super::paths::descending_path;
 use super::windows::validate_windows_options;
 use crate::validation::field::Field;
@@ -181,8 +182,8 @@ pub(super) fn each_container(spec: &Field<'_, '_>, mut visit: impl FnMut(&Field<
 
 /// Checks that seccomp annotations, which older clients set, say what the fields say.
 pub(super) fn validate_seccomp_annotations(errors: &mut Errors, annotations: &Value, spec: &Field<'_, '_>) {
-    let check = |errors: &mut Errors, key: &str, profile: &Field<'_, '_>| {
-        let Some(annotation) = annotations.get(key).as_str().filter(|_| profile.is_set()) else { return };
+    let check = |errors: &mut Errors, annotation: Option<&str>, profile: &Field<'_, '_>| {
+        let Some(annotation) = annotation.filter(|_| profile.is_set()) else { return };
         let (kind, local) = (profile.child("type"), profile.child("localhostProfile"));
         let matches = match kind.text() {
             "Unconfined" => annotation == "unconfined",
@@ -197,11 +198,11 @@ pub(super) fn validate_seccomp_annotations(errors: &mut Errors, annotations: &Va
         }
     };
     let context = spec.child("securityContext");
-    check(errors, "seccomp.security.alpha.kubernetes.io/pod", &context.child("seccompProfile"));
+    check(errors, annotations.get(SECCOMP_POD).as_str(), &context.child("seccompProfile"));
+    let of_containers = of_containers(annotations, SECCOMP_PREFIX);
     each_container(spec, |container| {
-        let key =
-            format!("container.seccomp.security.alpha.kubernetes.io/{}", container.child("name").text());
+        let annotation = of_containers.get(container.child("name").text()).copied();
         let context = container.child("securityContext");
-        check(errors, &key, &context.child("seccompProfile"));
+        check(errors, annotation, &context.child("seccompProfile"));
     });
 }

@@ -1,6 +1,6 @@
 //! Changes of a pod's status.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use object::field::{Errors, Path};
 use object::{Value, names};
@@ -60,6 +60,7 @@ fn validate_conditions(errors: &mut Errors, conditions: &Field<'_, '_>) {
 fn validate_transitions(errors: &mut Errors, status: &Field<'_, '_>, old: &Value) {
     let spec = old.get("spec");
     let policy = spec.str_at("restartPolicy");
+    let restarting = restarting(spec);
     for (name, policy) in [
         ("containerStatuses", policy),
         ("initContainerStatuses", policy),
@@ -69,37 +70,42 @@ fn validate_transitions(errors: &mut Errors, status: &Field<'_, '_>, old: &Value
             continue;
         }
         let statuses = status.child(name);
+        let mut running: HashMap<&str, usize> = HashMap::new();
+        for now in statuses.value.items().filter(|now| now.at("state.terminated").is_null()) {
+            *running.entry(now.str_at("name")).or_default() += 1;
+        }
         for (i, before) in old.get("status").get(name).items().enumerate() {
             let ended = before.at("state.terminated");
             let failed = ended.get("exitCode").as_i64().unwrap_or_default() != 0;
             let container = before.str_at("name");
-            if ended.is_null() || failed && policy == "OnFailure" || restarts_itself(spec, container) {
+            if ended.is_null() || failed && policy == "OnFailure" || restarting.contains(container) {
                 continue;
             }
-            for now in statuses.value.items().filter(|now| now.str_at("name") == container) {
-                if now.at("state.terminated").is_null() {
-                    let why = "may not be transitioned to non-terminated state";
-                    errors.forbidden(&statuses.path.index(i).child("state"), why);
-                }
+            for _ in 0..running.get(container).copied().unwrap_or_default() {
+                let why = "may not be transitioned to non-terminated state";
+                errors.forbidden(&statuses.path.index(i).child("state"), why);
             }
         }
     }
 }
 
-/// Whether a container has a policy of its own by which it may start again.
-fn restarts_itself(spec: &Value, name: &str) -> bool {
-    let mut containers = spec.get("initContainers").items().chain(spec.get("containers").items());
-    containers.any(|container| {
+/// The containers that have a policy of their own by which they may start again.
+fn restarting(spec: &Value) -> HashSet<&str> {
+    let containers = spec.get("initContainers").items().chain(spec.get("containers").items());
+    let restarts = containers.filter(|container| {
         let own = matches!(container.str_at("restartPolicy"), "Always" | "OnFailure");
-        container.str_at("name") == name && (own || !container.get("restartPolicyRules").is_empty())
-    })
+        own || !container.get("restartPolicyRules").is_empty()
+    });
+    restarts.map(|container| container.str_at("name")).collect()
 }
 
 fn validate_claim_statuses(errors: &mut Errors, status: &Field<'_, '_>, pod: &Value) {
     let mut seen = HashSet::new();
+    let known: HashSet<&str> =
+        pod.at("spec.resourceClaims").items().map(|claim| claim.str_at("name")).collect();
     for claim in status.child("resourceClaimStatuses").items() {
         let name = claim.child("name");
-        if !pod.at("spec.resourceClaims").items().any(|known| known.str_at("name") == name.text()) {
+        if !known.contains(name.text()) {
             name.invalid(errors, "must match the name of an entry in `spec.resourceClaims`");
         }
         if !seen.insert(name.text()) {
@@ -116,7 +122,7 @@ fn validate_claim_statuses(errors: &mut Errors, status: &Field<'_, '_>, pod: &Va
 fn validate_addresses(errors: &mut Errors, addresses: &Field<'_, '_>) {
     let ips: Vec<&str> = addresses.value.items().map(|address| address.str_at("ip")).collect();
     for (address, ip) in addresses.items().zip(&ips) {
-        errors.append(names::is_valid_ip_for_legacy_field(&address.path, ip, &[]));
+        errors.append(names::is_valid_ip_for_legacy_field(&address.path, ip, &HashSet::new()));
     }
     if ips.len() < 2 {
         return;
@@ -159,12 +165,16 @@ fn validate_users(errors: &mut Errors, status: &Field<'_, '_>, pod: &Value) {
 /// The health of devices that containers use.
 fn validate_health(errors: &mut Errors, status: &Field<'_, '_>, pod: &Value) {
     for (name, list) in [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")] {
+        let mut specs: HashMap<&str, &Value> = HashMap::new();
+        for spec in pod.get("spec").get(list).items() {
+            specs.entry(spec.str_at("name")).or_insert(spec);
+        }
         for container in status.child(name).items() {
-            let spec = pod.get("spec").get(list).items();
-            let spec = spec.into_iter().find(|spec| spec.str_at("name") == container.value.str_at("name"));
+            let spec = specs.get(container.value.str_at("name")).copied();
+            let known = spec.map(|spec| Allocatable::of(spec.get("resources")));
             for resource in container.child("allocatedResourcesStatus").items() {
-                if let Some(spec) = spec {
-                    validate_allocated(errors, &resource.child("name"), spec);
+                if let Some(known) = &known {
+                    known.check(errors, &resource.child("name"));
                 }
                 let mut seen = HashSet::new();
                 for device in resource.child("resources").items() {
@@ -187,24 +197,40 @@ fn validate_health(errors: &mut Errors, status: &Field<'_, '_>, pod: &Value) {
     }
 }
 
-fn validate_allocated(errors: &mut Errors, name: &Field<'_, '_>, container: &Value) {
-    let resources = container.get("resources");
-    let (found, why) = match name.text().strip_prefix("claim:") {
-        Some(wanted) => {
-            let is_it = |claim: &Value| match claim.str_at("request") {
-                "" => claim.str_at("name") == wanted,
-                request => wanted.split_once('/') == Some((claim.str_at("name"), request)),
-            };
-            let why = "must match one of the container's resource claims in a format \
-                       'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty";
-            (resources.get("claims").items().any(is_it), why)
+/// What of a container's resources may have a health.
+struct Allocatable<'a> {
+    /// Claims with their requests; the request is empty where the claim is meant as a whole.
+    claims: HashSet<(&'a str, &'a str)>,
+    requests: HashSet<&'a str>,
+}
+
+impl<'a> Allocatable<'a> {
+    fn of(resources: &'a Value) -> Allocatable<'a> {
+        let claims = resources.get("claims").items();
+        let requests = resources.get("requests").entries().filter(|(_, amount)| !amount.is_null());
+        Allocatable {
+            claims: claims.map(|claim| (claim.str_at("name"), claim.str_at("request"))).collect(),
+            requests: requests.map(|(name, _)| name).collect(),
         }
-        None => {
-            let found = !resources.get("requests").get(name.text()).is_null();
-            (found, "must match one of the container's resource requests")
+    }
+
+    fn check(&self, errors: &mut Errors, name: &Field<'_, '_>) {
+        let (found, why) = match name.text().strip_prefix("claim:") {
+            Some(wanted) => {
+                let by_request = wanted.split_once('/').filter(|(_, request)| !request.is_empty());
+                let found = self.claims.contains(&(wanted, ""))
+                    || by_request.is_some_and(|request| self.claims.contains(&request));
+                let why = "must match one of the container's resource claims in a format \
+                           'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty";
+                (found, why)
+            }
+            None => {
+                let found = self.requests.contains(name.text());
+                (found, "must match one of the container's resource requests")
+            }
+        };
+        if !found {
+            name.invalid(errors, why);
         }
-    };
-    if !found {
-        name.invalid(errors, why);
     }
 }

@@ -1,5 +1,7 @@
 //! Changes of pods.
 
+use std::collections::{HashMap, HashSet};
+
 use object::field::{Error, Errors, Path};
 use object::{Value, names, quote};
 
@@ -54,7 +56,12 @@ pub(super) fn validate_annotation_changes(errors: &mut Errors, pod: &Field<'_, '
     let metadata = pod.child("metadata");
     let annotations = metadata.child("annotations");
     let before = old.at("metadata.annotations");
-    for (key, _) in before.entries().filter(|(key, value)| annotations.value.get(key) != *value) {
+    let watched = |key: &str| key == MIRROR || key.starts_with(APP_ARMOR_PREFIX);
+    let (was, now): (HashMap<_, _>, HashMap<_, _>) = (
+        before.entries().filter(|(key, _)| watched(key)).collect(),
+        annotations.value.entries().filter(|(key, _)| watched(key)).collect(),
+    );
+    for (key, _) in before.entries().filter(|(key, value)| watched(key) && now.get(key) != Some(value)) {
         let path = annotations.path.key(key);
         if key.starts_with(APP_ARMOR_PREFIX) {
             errors.forbidden(&path, "may not remove or update AppArmor annotations");
@@ -63,7 +70,7 @@ pub(super) fn validate_annotation_changes(errors: &mut Errors, pod: &Field<'_, '
             errors.forbidden(&path, "may not remove or update mirror pod annotation");
         }
     }
-    for (key, added) in annotations.entries().filter(|(key, _)| before.get(key).is_null()) {
+    for (key, added) in annotations.entries().filter(|(key, _)| watched(key) && !was.contains_key(key)) {
         if key.starts_with(APP_ARMOR_PREFIX) {
             added.forbidden(errors, "may not add AppArmor annotations");
         }
@@ -101,9 +108,17 @@ fn validate_added_tolerations(errors: &mut Errors, tolerations: &Field<'_, '_>, 
         toleration.remove("tolerationSeconds");
         toleration
     };
+    let text = |toleration: &Value| {
+        let mut toleration = without_seconds(toleration);
+        if let Some(map) = toleration.as_map_mut() {
+            map.retain(|_, member| !member.is_empty());
+            map.sort();
+        }
+        object::json::to_vec(&toleration)
+    };
+    let now: HashSet<Vec<u8>> = tolerations.value.items().map(text).collect();
     for before in old.items() {
-        let before = without_seconds(before);
-        if !tolerations.value.items().any(|toleration| same(&without_seconds(toleration), &before)) {
+        if !now.contains(&text(before)) {
             let why = "existing toleration can not be modified except its tolerationSeconds";
             return tolerations.forbidden(errors, why);
         }
@@ -112,9 +127,10 @@ fn validate_added_tolerations(errors: &mut Errors, tolerations: &Field<'_, '_>, 
 }
 
 fn validate_removed_gates(errors: &mut Errors, gates: &Field<'_, '_>, old: &Value) {
+    let before: HashSet<&str> = old.items().map(|before| before.str_at("name")).collect();
     for gate in gates.items() {
         let name = gate.child("name");
-        if !old.items().any(|before| before.str_at("name") == name.text()) {
+        if !before.contains(name.text()) {
             let why = format!("only deletion is allowed, but found new scheduling gate '{}'", name.text());
             name.forbidden(errors, why);
         }
@@ -213,9 +229,13 @@ pub fn validate_ephemeral_containers_update(pod: &Value, old: &Value) -> Errors 
     validate_annotation_changes(&mut errors, &root, old);
     let spec = root.child("spec");
     let containers = spec.child("ephemeralContainers");
+    let mut by_name: HashMap<&str, &Value> = HashMap::new();
+    for container in containers.value.items() {
+        by_name.entry(container.str_at("name")).or_insert(container);
+    }
     for before in old.at("spec.ephemeralContainers").items() {
         let name = before.str_at("name");
-        let now = containers.value.items().find(|container| container.str_at("name") == name);
+        let now = by_name.get(name).copied();
         let what = match now {
             None => "removed\n".to_owned(),
             Some(now) if same(now, before) => continue,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use object::field::Errors;
+use object::field::{Error, Errors};
 use object::{Value, names};
 
 use super::{SERVICE, is_external_name, is_headless};
@@ -50,7 +50,7 @@ pub(super) fn validate_cluster_ips_update(service: &Value, old: &Value) -> Error
 }
 
 /// Checks each address for itself; whether all are good comes back.
-fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>, known: &[&str]) -> bool {
+fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>, known: &HashSet<&str>) -> bool {
     let mut valid = true;
     for (i, ip) in ips.items().enumerate() {
         if i == 0 && ip.text() == "None" {
@@ -97,7 +97,9 @@ pub(super) fn validate_address_changes(errors: &mut Errors, spec: &Field<'_, '_>
     let ips = spec.child("clusterIPs");
     let now: Vec<&Value> = ips.value.items().collect();
     let before: Vec<&Value> = old.get("clusterIPs").items().collect();
-    let wrong = |errors: &mut Errors, i, why| errors.invalid(&ips.path.index(i), ips.value.clone(), why);
+    let wrong = |errors: &mut Errors, i, why| {
+        errors.push_with(|| Error::invalid(&ips.path.index(i), ips.value.clone(), why));
+    };
     if now.len() == before.len() {
         for i in (0..now.len()).filter(|&i| now[i] != before[i]) {
             wrong(errors, i, FIXED);

@@ -155,3 +155,14 @@ fn copies_are_bounded() {
         "{error}"
     );
 }
+
+#[test]
+fn operations_on_large_lists_are_bounded() {
+    let target = || value!({"list": (Value::from(vec![Value::from(1i64); 100_000]))});
+    let insertions =
+        |count: usize| Value::from(vec![value!({"op": "add", "path": "/list/0", "value": 1}); count]);
+    assert!(json_patch(target(), &insertions(100)).is_ok());
+    assert_eq!(json_patch(target(), &insertions(10_000)), Err(Error::TooExpensive));
+    let status = crate::Status::from(Error::TooExpensive);
+    assert_eq!(status.code(), 413);
+}

@@ -1,5 +1,7 @@
 //! Lists in strategic merge patches.
 
+use std::collections::{HashMap, HashSet};
+
 use super::schema::{Member, Node};
 use super::{DIRECTIVE, Error, go_type, merge_maps, no_merge_key, remove_directives, unknown_directive};
 use crate::Value;
@@ -30,8 +32,7 @@ impl<'a> ListMerge<'a> {
             return Ok(old);
         }
         if !holds_objects(&old, &new)? {
-            let order = self.keys(&new);
-            let old_order = self.keys(&old);
+            let (order, old_order) = (self.places(&new), self.places(&old));
             let mut merged = old;
             merged.extend(new);
             return Ok(self.arrange(without_duplicates(merged), &order, &old_order));
@@ -40,7 +41,7 @@ impl<'a> ListMerge<'a> {
             return Err(Error::Schema("cannot merge lists without merge key for struct".into()));
         }
         let (old, new) = self.apply_directives(old, new)?;
-        let (order, old_order) = (self.keys(&new), self.keys(&old));
+        let (order, old_order) = (self.places(&new), self.places(&old));
         let merged = self.merge_objects(old, new)?;
         self.check_keys(&merged)?;
         Ok(self.arrange(merged, &order, &old_order))
@@ -54,7 +55,7 @@ impl<'a> ListMerge<'a> {
         order: &[Value],
     ) -> Result<Vec<Value>, Error> {
         self.check_order(new.as_deref().unwrap_or_default(), order)?;
-        let old_order = self.keys(old.as_deref().unwrap_or_default());
+        let old_order = self.places(old.as_deref().unwrap_or_default());
         holds_objects(old.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default())?;
         let merged = match (old, new) {
             (Some(old), Some(new)) => self.merge(old, new)?,
@@ -63,7 +64,7 @@ impl<'a> ListMerge<'a> {
         };
         self.check_keys(&merged)?;
         self.check_keys(order)?;
-        Ok(self.arrange(merged, &self.keys(order), &old_order))
+        Ok(self.arrange(merged, &self.places(order), &old_order))
     }
 
     /// What makes an item the same as another: its merge key, or itself.
@@ -71,8 +72,13 @@ impl<'a> ListMerge<'a> {
         self.key.map_or(item, |key| item.get(key))
     }
 
-    fn keys(&self, items: &[Value]) -> Vec<Value> {
-        items.iter().map(|item| self.key_of(item).clone()).collect()
+    /// Where items with a key stand first in a list.
+    fn places(&self, items: &[Value]) -> Places {
+        let mut places = Places::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            places.entry(identity(self.key_of(item))).or_insert(place);
+        }
+        places
     }
 
     fn check_keys(&self, items: &[Value]) -> Result<(), Error> {
@@ -119,7 +125,7 @@ impl<'a> ListMerge<'a> {
     ) -> Result<(Vec<Value>, Vec<Value>), Error> {
         let key = self.key.unwrap_or_default();
         let mut plain = Vec::with_capacity(new.len());
-        let mut replaces = false;
+        let (mut replaces, mut deleted) = (false, HashSet::new());
         for item in new {
             match item.get(DIRECTIVE) {
                 Value::Null if item.as_map().is_some_and(|map| !map.contains_key(DIRECTIVE)) => {
@@ -127,7 +133,7 @@ impl<'a> ListMerge<'a> {
                 }
                 directive => match directive.as_str() {
                     Some("delete") if item.as_map().is_some_and(|map| map.contains_key(key)) => {
-                        old.retain(|other| other.get(key) != item.get(key));
+                        deleted.insert(identity(item.get(key)));
                     }
                     Some("delete") => return Err(no_merge_key(&item, key)),
                     Some("replace") => replaces = true,
@@ -142,17 +148,25 @@ impl<'a> ListMerge<'a> {
                 },
             }
         }
+        if !deleted.is_empty() {
+            old.retain(|other| !deleted.contains(&identity(other.get(key))));
+        }
         Ok(if replaces { (plain, Vec::new()) } else { (old, plain) })
     }
 
     fn merge_objects(&self, mut old: Vec<Value>, new: Vec<Value>) -> Result<Vec<Value>, Error> {
         let key = self.key.unwrap_or_default();
+        let mut places = Places::with_capacity(old.len() + new.len());
+        for (place, item) in old.iter().enumerate() {
+            if item.as_map().is_some_and(|map| map.contains_key(key)) {
+                places.entry(identity(item.get(key))).or_insert(place);
+            }
+        }
         for item in new {
             self.check_keys(std::slice::from_ref(&item))?;
-            let same = old.iter_mut().find(|other| {
-                other.as_map().is_some_and(|map| map.get(key).is_some_and(|value| value == item.get(key)))
-            });
-            match (same, item) {
+            let end = old.len();
+            let place = *places.entry(identity(item.get(key))).or_insert(end);
+            match (old.get_mut(place), item) {
                 (Some(Value::Map(other)), Value::Map(item)) => {
                     *other = merge_maps(std::mem::take(other), item, self.node)?;
                 }
@@ -164,25 +178,50 @@ impl<'a> ListMerge<'a> {
 
     /// Puts the items of the patch into the patch's order, and the others between them, each before the
     /// first that it stood before in the old list.
-    fn arrange(&self, merged: Vec<Value>, order: &[Value], old_order: &[Value]) -> Vec<Value> {
-        let place = |list: &[Value], item: &Value| list.iter().position(|key| key == self.key_of(item));
-        let (mut patched, mut others): (Vec<Value>, Vec<Value>) =
-            merged.into_iter().partition(|item| place(order, item).is_some());
-        patched.sort_by_key(|item| place(order, item));
-        others.sort_by_key(|item| place(old_order, item));
+    fn arrange(&self, merged: Vec<Value>, order: &Places, old_order: &Places) -> Vec<Value> {
+        let places = |item: Value| {
+            let identity = identity(self.key_of(&item));
+            (order.get(&identity).copied(), old_order.get(&identity).copied(), item)
+        };
+        let (mut patched, mut others): (Vec<_>, Vec<_>) =
+            merged.into_iter().map(places).partition(|(place, ..)| place.is_some());
+        patched.sort_by_key(|(place, ..)| *place);
+        others.sort_by_key(|(_, old_place, _)| *old_place);
         let mut arranged = Vec::with_capacity(patched.len() + others.len());
         let mut others = others.into_iter().peekable();
-        for item in patched {
-            let at = place(old_order, &item);
-            let before =
-                |other: &Value| at.zip(place(old_order, other)).is_some_and(|(at, other)| other < at);
-            while let Some(other) = others.next_if(before) {
+        for (_, at, item) in patched {
+            let before = |other: &(Option<usize>, Option<usize>, Value)| {
+                at.zip(other.1).is_some_and(|(at, other)| other < at)
+            };
+            while let Some((.., other)) = others.next_if(before) {
                 arranged.push(other);
             }
             arranged.push(item);
         }
-        arranged.extend(others);
+        arranged.extend(others.map(|(.., other)| other));
         arranged
+    }
+}
+
+/// Where items with an identity stand.
+type Places = HashMap<Identity, usize>;
+
+/// What makes a value the same as another: the text of its JSON, in which equal numbers are equal.
+type Identity = Box<[u8]>;
+
+fn identity(value: &Value) -> Identity {
+    match value {
+        // `1` and `1.0` are the same.
+        Value::Float(_) => match value.as_i64() {
+            Some(whole) => identity(&Value::Int(whole)),
+            None => crate::json::to_vec(value).into(),
+        },
+        Value::Map(map) => {
+            let mut sorted = map.clone();
+            sorted.sort();
+            crate::json::to_vec(&Value::Map(sorted)).into()
+        }
+        other => crate::json::to_vec(other).into(),
     }
 }
 
@@ -191,7 +230,8 @@ pub(super) fn delete_scalars(old: Vec<Value>, deleted: &[Value]) -> Result<Vec<V
     if !old.is_empty() || !deleted.is_empty() {
         holds_objects(&old, deleted)?;
     }
-    Ok(old.into_iter().filter(|item| !deleted.contains(item)).collect())
+    let deleted: HashSet<Identity> = deleted.iter().map(identity).collect();
+    Ok(old.into_iter().filter(|item| !deleted.contains(&identity(item))).collect())
 }
 
 /// Whether the items are objects; they must all be of one type, and none may be a list.
@@ -211,11 +251,6 @@ fn holds_objects(old: &[Value], new: &[Value]) -> Result<bool, Error> {
 }
 
 fn without_duplicates(items: Vec<Value>) -> Vec<Value> {
-    let mut unique: Vec<Value> = Vec::with_capacity(items.len());
-    for item in items {
-        if !unique.contains(&item) {
-            unique.push(item);
-        }
-    }
-    unique
+    let mut seen = HashSet::with_capacity(items.len());
+    items.into_iter().filter(|item| seen.insert(identity(item))).collect()
 }

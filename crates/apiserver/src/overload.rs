@@ -1,0 +1,159 @@
+//! What requests may take at one moment: bytes of bodies, processors, time.
+//!
+//! Work on a large body is done off the threads that accept and answer, some requests at a time; the others wait, and small
+//! requests pass them. Components in this process are not counted: there are few of them, and their work is ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use object::{Reason, Status};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::body::{BodyError, REQUEST_BYTES_MAX};
+use crate::request::RequestInfo;
+
+/// Bytes of bodies that are read or worked on at one moment.
+const BODY_BYTES_MAX: usize = 128 << 20;
+/// The bytes that one permit of them stands for.
+const UNIT_BYTES: usize = 1 << 10;
+/// From this size on work on a body is heavy, in bytes.
+const HEAVY_FROM: usize = 64 << 10;
+/// From this number of objects on it is heavy to make an answer of them that is not sent as it is kept.
+const HEAVY_OBJECTS: usize = 500;
+/// When a client that was refused should try again, in seconds (upstream's).
+const RETRY_AFTER_SECONDS: i32 = 1;
+/// How long a request may take that is not a watch, unless it says `timeout` (upstream's `--request-timeout`).
+const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+
+/// What requests take at the moment.
+pub(crate) struct Overload {
+    bytes: Arc<Semaphore>,
+    heavy: Semaphore,
+}
+
+/// A body that was read; its bytes are counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// The body.
+    pub(crate) bytes: Bytes,
+    _permits: Option<OwnedSemaphorePermit>,
+}
+
+fn too_many_requests() -> Status {
+    Status::too_many_requests("Too many requests, please try again later.", RETRY_AFTER_SECONDS)
+}
+
+impl Overload {
+    pub(crate) fn new() -> Overload {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        Overload {
+            bytes: Arc::new(Semaphore::new(BODY_BYTES_MAX / UNIT_BYTES)),
+            heavy: Semaphore::new((processors / 2).max(2)),
+        }
+    }
+
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 413 where it is too large, 400 where it breaks off, 429 where there are too many.
+    pub(crate) async fn read<B>(&self, body: B) -> Result<Counted, Status>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BodyError>,
+    {
+        let mut body = std::pin::pin!(body);
+        let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+        let mut permits: Option<OwnedSemaphorePermit> = None;
+        let (mut length, mut counted) = (0, 0);
+        while let Some(frame) = body.frame().await {
+            let broken = |error: B::Error| {
+                Status::bad_request(format!("the request's body broke off: {}", error.into()))
+            };
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            length += piece.len();
+            if length > REQUEST_BYTES_MAX {
+                return Err(Status::request_entity_too_large(&format!("limit is {REQUEST_BYTES_MAX}")));
+            }
+            let wanted = length.div_ceil(UNIT_BYTES);
+            let more = u32::try_from(wanted - counted).unwrap_or(u32::MAX);
+            let more = Arc::clone(&self.bytes).try_acquire_many_owned(more);
+            let more = more.map_err(|_| too_many_requests())?;
+            counted = wanted;
+            match &mut permits {
+                Some(permits) => permits.merge(more),
+                None => permits = Some(more),
+            }
+            // Most bodies come in one piece, which need not be copied.
+            if first.is_empty() && all.is_empty() {
+                first = piece;
+                continue;
+            }
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&piece);
+        }
+        let bytes = if all.is_empty() { first } else { all.freeze() };
+        Ok(Counted { bytes, _permits: permits })
+    }
+
+    /// Works on a body of so many bytes.
+    pub(crate) async fn work<F: Future>(&self, bytes: usize, work: F) -> F::Output {
+        self.heavy(bytes >= HEAVY_FROM, work).await
+    }
+
+    /// Makes an answer of so many objects; `as_kept` where they are sent as they are kept.
+    pub(crate) async fn answer<T>(&self, objects: usize, as_kept: bool, make: impl FnOnce() -> T) -> T {
+        self.heavy(!as_kept && objects >= HEAVY_OBJECTS, async { make() }).await
+    }
+
+    async fn heavy<F: Future>(&self, is_heavy: bool, work: F) -> F::Output {
+        if !is_heavy {
+            return work.await;
+        }
+        // The semaphore is never closed.
+        let _permit = self.heavy.acquire().await;
+        match Handle::current().runtime_flavor() {
+            // This thread leaves its other tasks to another one.
+            RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(|| Handle::current().block_on(work))
+            }
+            _ => work.await,
+        }
+    }
+}
+
+/// How long a request may take: what its `timeout` says, 60 s at most.
+///
+/// # Errors
+/// 400 where that is not a duration.
+pub(crate) fn allowed(info: &RequestInfo) -> Result<Option<Duration>, Status> {
+    let Some(text) = info.parameters.get("timeout").filter(|text| !text.is_empty()) else {
+        return Ok((info.verb != "watch").then_some(REQUEST_WITHIN));
+    };
+    let asked = object::duration::parse(text).map_err(|error| {
+        Status::bad_request(format!("invalid timeout specified in the request URL - {error}"))
+    })?;
+    let asked = Duration::from_nanos(u64::try_from(asked).unwrap_or(0));
+    let asked = if asked.is_zero() { REQUEST_WITHIN } else { asked.min(REQUEST_WITHIN) };
+    Ok((info.verb != "watch").then_some(asked))
+}
+
+/// Waits for a request's answer as long as it may take.
+///
+/// # Errors
+/// Those of the request; 504 after that time.
+pub(crate) async fn within<T>(
+    allowed: Option<Duration>,
+    request: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(allowed) = allowed else { return request.await };
+    tokio::time::timeout(allowed, request).await.unwrap_or_else(|_| {
+        let message = "Timeout: request did not complete within the allotted timeout";
+        Err(Status::failure(Reason::Timeout, message))
+    })
+}
+
+#[cfg(test)]
+mod tests;
