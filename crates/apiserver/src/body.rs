@@ -8,8 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use object::Status;
+use http_body_util::{BodyExt, Full, StreamBody};
 
 /// Why a streamed body ended early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -65,23 +64,5 @@ impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Pieces<I> {
 
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-/// Reads a request's body.
-///
-/// # Errors
-/// 413 where it is too large, 400 where it breaks off.
-pub async fn read<B>(body: B) -> Result<Bytes, Status>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BodyError>,
-{
-    match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Status::request_entity_too_large(&format!("limit is {REQUEST_BYTES_MAX}")))
-        }
-        Err(error) => Err(Status::bad_request(format!("the request's body broke off: {error}"))),
     }
 }

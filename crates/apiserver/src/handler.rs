@@ -14,6 +14,7 @@ use crate::authz::Attributes;
 use crate::body::{self, Body};
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
 use crate::options::{DeleteOptions, Query};
+use crate::overload;
 use crate::registry::{Answer, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer};
 use crate::request::RequestInfo;
 use crate::respond::{Writer, status_response};
@@ -73,7 +74,8 @@ impl ApiServer {
                 if !info.is_resource {
                     self.path(&user, &info, &request).await
                 } else if crate::node_proxy::is_streaming(&info) {
-                    self.stream(&user, &info, request, peer.address.map(|a| a.ip())).await
+                    let response = self.stream(&user, &info, request, peer.address.map(|a| a.ip())).await;
+                    response.map(at_leisure)
                 } else {
                     self.resource(&user, info, request, accept.as_deref()).await
                 }
@@ -130,13 +132,16 @@ impl ApiServer {
             gzip: text(&parts.headers, ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip")),
             clock: self.clock.clone(),
         };
-        let operation = Operation {
-            content_type: text(&parts.headers, CONTENT_TYPE).map(str::to_owned),
-            body: body::read(incoming).await?,
-            info,
-        };
-        let answer = self.perform(user, &endpoint, &operation, &query).await?;
-        Ok(writer.write(&endpoint, answer))
+        let content_type = text(&parts.headers, CONTENT_TYPE).map(str::to_owned);
+        overload::within(overload::allowed(&info)?, async {
+            let body = self.overload.read(incoming).await?;
+            let operation = Operation { content_type, body: body.bytes.clone(), info };
+            let work = self.perform(user, &endpoint, &operation, &query);
+            let answer = self.overload.work(body.bytes.len(), work).await?;
+            let (objects, as_kept) = (answer.body.objects(), format == Format::default());
+            Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
+        })
+        .await
     }
 
     /// Answers a component in the same process, under its own identity: authorization and admission apply.
@@ -340,6 +345,12 @@ fn delete_options(operation: &Operation, query: &Query) -> Result<DeleteOptions,
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// An answer that somebody reads as it comes, such as a log.
+fn at_leisure(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(serve::Streaming);
+    response
 }
 
 /// Whether a method only reads.

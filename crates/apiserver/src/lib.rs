@@ -28,6 +28,7 @@ pub mod negotiate;
 pub mod node_proxy;
 pub mod openapi;
 pub mod options;
+mod overload;
 pub mod pki;
 pub mod registry;
 pub mod request;
@@ -116,6 +117,7 @@ pub struct ApiServer {
     pub nodes: NodeProxy,
     discovery: discovery::Documents,
     openapi: openapi::Documents,
+    overload: overload::Overload,
     clock: Clock,
 }
 
@@ -156,6 +158,7 @@ impl ApiServer {
             nodes,
             discovery: discovery::Documents::new(schema::resources()),
             openapi: openapi::Documents::new(schema::resources()),
+            overload: overload::Overload::new(),
             registry,
             clock,
         });

@@ -116,9 +116,7 @@ impl Overload {
         let _permit = self.heavy.acquire().await;
         match Handle::current().runtime_flavor() {
             // This thread leaves its other tasks to another one.
-            RuntimeFlavor::MultiThread => {
-                tokio::task::block_in_place(|| Handle::current().block_on(work))
-            }
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| Handle::current().block_on(work)),
             _ => work.await,
         }
     }

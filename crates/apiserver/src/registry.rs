@@ -165,6 +165,16 @@ pub enum AnswerBody {
     Status(Box<Status>),
 }
 
+impl AnswerBody {
+    /// How many objects there are in it.
+    pub(crate) fn objects(&self) -> usize {
+        match self {
+            AnswerBody::List(listing) => listing.items.len(),
+            _ => 1,
+        }
+    }
+}
+
 impl Answer {
     fn ok(body: AnswerBody) -> Answer {
         Answer { code: 200, body, warnings: Vec::new() }

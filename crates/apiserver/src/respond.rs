@@ -23,6 +23,10 @@ use pieces::{Gzip, ListText};
 /// From which size on answers are compressed for clients that accept it, in bytes (upstream: 128 KiB).
 const COMPRESS_FROM: usize = 128 << 10;
 
+/// How many characters all warnings of an answer may have (upstream's), and each of them where they have more.
+const WARNINGS_MAX: usize = 4096;
+const WARNING_MAX: usize = 256;
+
 /// How an answer is to be written.
 #[derive(Clone)]
 pub struct Writer {
@@ -342,13 +346,30 @@ pub fn status_response(status: &Status, format: Format) -> Response<Body> {
 }
 
 fn with_warnings(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
-    for warning in warnings {
-        let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
+    for text in shortened(warnings) {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(header) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             response.headers_mut().append(WARNING, header);
         }
     }
     response
+}
+
+/// Warnings as they fit into headers: where there are too many, their beginnings, and those that come first.
+fn shortened(warnings: &[String]) -> Vec<String> {
+    let length = |text: &str| text.chars().count();
+    if warnings.iter().map(|text| length(text)).sum::<usize>() <= WARNINGS_MAX {
+        return warnings.to_vec();
+    }
+    let mut left = WARNINGS_MAX;
+    let short = warnings.iter().map(|text| text.chars().take(WARNING_MAX).collect::<String>());
+    short
+        .take_while(|text| {
+            let fits = length(text) <= left;
+            left = left.saturating_sub(length(text));
+            fits
+        })
+        .collect()
 }
 
 /// Indented JSON, for people.

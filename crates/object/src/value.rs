@@ -200,6 +200,15 @@ impl Value {
         self.as_map_mut().and_then(|m| m.remove(key))
     }
 
+    /// How many objects there are in this, itself included.
+    pub fn parts(&self) -> usize {
+        match self {
+            Value::List(items) => items.iter().map(Value::parts).sum(),
+            Value::Map(map) => 1 + map.iter().map(|(_, value)| value.parts()).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
     /// Of members with the same key keeps the last, everywhere below.
     pub(crate) fn drop_duplicates(&mut self) {
         match self {

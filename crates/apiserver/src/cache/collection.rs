@@ -170,11 +170,28 @@ impl Collection {
         (state.objects.clone(), state.log_start + state.log.len() as u64)
     }
 
-    /// The changes from a position in the log, some at a time; `None` where the log has moved past it.
-    pub(crate) fn changes_from(&self, position: u64, max: usize) -> Option<Vec<Arc<Change>>> {
+    /// The changes from a position in the log, some at a time and at most about so many bytes of them; `None` where the
+    /// log has moved past it.
+    pub(crate) fn changes_from(
+        &self,
+        position: u64,
+        max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<Arc<Change>>> {
         let state = self.state.read();
         let skipped = usize::try_from(position.checked_sub(state.log_start)?).ok()?;
-        Some(state.log.iter().skip(skipped).take(max).cloned().collect())
+        let mut bytes = 0;
+        let fits = |change: &&Arc<Change>| {
+            let fits = bytes < bytes_max;
+            bytes += change.bytes();
+            fits
+        };
+        Some(state.log.iter().skip(skipped).take(max).take_while(fits).cloned().collect())
+    }
+
+    /// How many watchers follow the collection.
+    pub fn watchers(&self) -> usize {
+        self.changed.receiver_count()
     }
 
     /// The oldest revision that a watch can start from.

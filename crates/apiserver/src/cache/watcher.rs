@@ -9,6 +9,9 @@ use super::{CacheError, Collection};
 
 /// How many changes a watcher takes from the log at a time.
 const BATCH_MAX: usize = 256;
+/// How many bytes of objects a watcher takes at a time, but for the last one: a watcher whose client reads slowly keeps
+/// these versions alive.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Watcher {
 
     /// Whether there is nothing to read at this moment.
     pub fn is_waiting(&self) -> bool {
-        self.collection.changes_from(self.position, 1).is_some_and(|changes| changes.is_empty())
+        self.collection.changes_from(self.position, 1, 1).is_some_and(|changes| changes.is_empty())
     }
 
     /// The next changes, at least one; waits until there are some.
@@ -66,9 +69,10 @@ impl Watcher {
         loop {
             // Seen before the log is read, so that a change in between wakes the wait below.
             let revision = *self.changed.borrow_and_update();
-            let changes = self.collection.changes_from(self.position, BATCH_MAX).ok_or_else(|| {
-                CacheError::TooOld { requested: revision, oldest: self.collection.oldest() }
-            })?;
+            let changes =
+                self.collection.changes_from(self.position, BATCH_MAX, BATCH_BYTES_MAX).ok_or_else(|| {
+                    CacheError::TooOld { requested: revision, oldest: self.collection.oldest() }
+                })?;
             if !changes.is_empty() {
                 self.position += changes.len() as u64;
                 return Ok(changes);

@@ -27,6 +27,19 @@ pub struct Body {
     pub warnings: Vec<String>,
 }
 
+/// How many objects may be inside of one. Defaults make each of them larger, so that a small body of many empty ones would
+/// become a large object; what fits into the store has fewer.
+const PARTS_MAX: usize = 100_000;
+
+fn check_parts(object: &Value) -> Result<(), Status> {
+    let parts = object.parts();
+    if parts > PARTS_MAX {
+        let what = format!("limit is {PARTS_MAX} objects inside of one, got {parts}");
+        return Err(Status::request_entity_too_large(&what));
+    }
+    Ok(())
+}
+
 impl Expected<'_> {
     /// Decodes a body.
     ///
@@ -60,6 +73,7 @@ impl Expected<'_> {
             |error: &dyn std::fmt::Display| Status::bad_request(format!("{}: {error}", self.prefix()));
         let lookup = |_: &str, _: &str| Some(self.ty.clone());
         let decoded = object::protobuf::decode(bytes, &lookup).map_err(|error| refuse(&error))?;
+        check_parts(&decoded.value)?;
         let mut body = Body { value: decoded.value, warnings: Vec::new() };
         self.check_kind(&mut body.value)?;
         Ok(body)
@@ -74,6 +88,7 @@ impl Expected<'_> {
         if value.as_map().is_none() {
             return Err(Status::bad_request(format!("{}: the body is no object", self.prefix())));
         }
+        check_parts(&value)?;
         self.check_kind(&mut value)?;
         let findings = strict_errors.iter().map(StrictError::to_string);
         let warnings = match validation {

@@ -5,6 +5,7 @@
 mod bad_input;
 mod certificates;
 mod delete;
+mod heavy;
 mod kinds;
 mod kube_rs;
 mod network;

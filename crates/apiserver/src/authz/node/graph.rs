@@ -157,7 +157,7 @@ fn changes(collection: &Collection, position: &mut Option<u64>) -> Option<Vec<Ar
     let mut at = (*position)?;
     let mut all = Vec::new();
     loop {
-        let some = collection.changes_from(at, BATCH)?;
+        let some = collection.changes_from(at, BATCH, usize::MAX)?;
         if some.is_empty() {
             *position = Some(at);
             return Some(all);
