@@ -173,11 +173,14 @@ impl ApiServer {
         }
         // A WebSocket opens with GET; what it does is a creation all the same.
         let opens = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
-        if opens && request.method() == Method::GET {
+        let upgrades = headers::upgrade_of(request.headers()).is_some();
+        // So does one to a node's own server, which runs commands in every pod there. Upstream lets `get` do for it.
+        let opens_on_node = upgrades && info.group_resource() == GroupResource::NODES;
+        if (opens || opens_on_node) && request.method() == Method::GET {
             let create = RequestInfo { verb: "create".into(), ..info.clone() };
             self.authorize(user, &create)?;
         }
-        if opens && headers::upgrade_of(request.headers()).is_none() {
+        if opens && !upgrades {
             return Err(Status::bad_request("Upgrade request required"));
         }
         match resolve::resolve(self, info)? {

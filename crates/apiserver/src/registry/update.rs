@@ -30,8 +30,9 @@ impl Registry {
         let replace = |_: &Value| check_version(endpoint, call, &object).map(|()| object.clone());
         let result = self.modify(endpoint, call, part, replace).await;
         match result {
+            // Something else that is missing, such as the role of a binding, is not what the update makes.
             Err(status)
-                if status.code == 404
+                if status == endpoint.not_found(call.name)
                     && endpoint.strategy.creates_on_update()
                     && call.subresource.is_empty() =>
             {

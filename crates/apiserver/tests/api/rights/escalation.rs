@@ -182,6 +182,18 @@ async fn bindings_bind_what_is_held_or_may_be_bound() {
         assert_eq!(send_as(&server, &author, "PATCH", &path, &subjects).await.code, 200, "{what}");
         call(&server, "DELETE", &path, &Value::Null).await.success();
     }
+    // The role of a binding may be gone; that is what is missing, and not the binding.
+    call(&server, "POST", ROLE_BINDINGS, &binding("Role", "missing")).await.success();
+    grant(&server, "changer", vec![rule(&["update"], &["rbac.authorization.k8s.io"], &["*"])]).await;
+    let path = format!("{ROLE_BINDINGS}/b");
+    let reply = send_as(&server, &User::new("changer", &[]), "PUT", &path, &binding("Role", "missing")).await;
+    assert_eq!(reply.code, 200, "nothing changes: {:?}", reply.bytes);
+    let mut changed = binding("Role", "missing");
+    changed.set("subjects", value!([]));
+    let (code, _, message) =
+        send_as(&server, &User::new("changer", &[]), "PUT", &path, &changed).await.status();
+    assert_eq!((code, message.as_str()), (404, "roles.rbac.authorization.k8s.io \"missing\" not found"));
+    call(&server, "DELETE", &path, &Value::Null).await.success();
     let mut bind = rule(&["bind"], &["rbac.authorization.k8s.io"], &["clusterroles", "roles"]);
     bind.set("resourceNames", value!(["strong"]));
     let rbac = rule(&["create", "patch"], &["rbac.authorization.k8s.io"], &["*"]);

@@ -345,4 +345,14 @@ async fn methods_that_a_stream_does_not_have_are_refused() {
         send(&server, Some(&User::new("reader", &[])), "GET", &path, &headers, "").await.status();
     assert_eq!(code, 403);
     assert!(message.contains("cannot create resource \"pods/exec\""), "{message}");
+    // Also by way of the node, where reading what it says is no more than reading.
+    grant(&server, "monitor", vec![rule(&["get"], &[""], &["nodes/proxy"])]).await;
+    let monitor = User::new("monitor", &[]);
+    let path = "/api/v1/nodes/n/proxy/exec/default/p/main?command=id";
+    let (code, _, message) = send(&server, Some(&monitor), "GET", path, &headers, "").await.status();
+    assert_eq!(code, 403);
+    assert!(message.contains("cannot create resource \"nodes/proxy\""), "{message}");
+    assert!(backend.take().is_empty());
+    send_as(&server, &monitor, "GET", "/api/v1/nodes/n/proxy/metrics", &Value::Null).await;
+    assert_eq!(backend.take().len(), 1);
 }
