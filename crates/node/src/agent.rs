@@ -19,7 +19,7 @@ use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
 
 use crate::config::NodeConfig;
 use crate::eviction;
-use crate::host::Facts;
+use crate::host::{self, Facts};
 use crate::images::Images;
 use crate::observed::label;
 use crate::probe::Prober;
@@ -127,9 +127,8 @@ impl Agent {
         images: Arc<dyn ImageService>,
         clock: Clock,
     ) -> Result<Agent, AgentError> {
-        for directory in [&config.root_dir, &config.log_dir] {
-            std::fs::create_dir_all(directory).map_err(AgentError::Directories)?;
-        }
+        host::make_private(&config.root_dir).map_err(AgentError::Directories)?;
+        std::fs::create_dir_all(&config.log_dir).map_err(AgentError::Directories)?;
         let facts = Facts::gather(&config.root_dir).map_err(AgentError::Directories)?;
         let pods = Arc::<Pods>::default();
         let changed: Weak<Pods> = Arc::downgrade(&pods);

@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// The mode of directories that are for root, as upstream's.
+const PRIVATE_MODE: u32 = 0o750;
 
 /// What the node tells about its machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,13 @@ impl Facts {
     }
 }
 
+/// Makes a directory that other users of the host cannot look into, or makes one so. In pods' volumes are tokens that
+/// every user of the pod may read, and programs that change their user.
+pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(PRIVATE_MODE))
+}
+
 /// The architecture by Go's name.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
@@ -114,6 +125,16 @@ fn hugepages() -> Vec<(String, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_are_out_of_reach_for_users_of_the_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let pods = directory.path().join("state/pods");
+        fs::create_dir_all(&pods).unwrap();
+        fs::set_permissions(&pods, fs::Permissions::from_mode(0o755)).unwrap();
+        make_private(&pods).unwrap();
+        assert_eq!(fs::metadata(&pods).unwrap().permissions().mode() & 0o777, 0o750);
+    }
 
     #[test]
     fn files_of_the_kernel_are_read() {

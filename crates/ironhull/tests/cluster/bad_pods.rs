@@ -12,6 +12,10 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("containers_that_cannot_start", containers_that_cannot_start),
         trial("pods_that_fit_nowhere", pods_that_fit_nowhere),
         trial("pods_that_are_refused", pods_that_are_refused),
+        trial(
+            "pods_that_ask_for_more_isolation_than_there_is",
+            pods_that_ask_for_more_isolation_than_there_is,
+        ),
         trial("volumes_that_are_missing", volumes_that_are_missing),
     ]
 }
@@ -201,6 +205,51 @@ fn pods_that_are_refused(namespace: &Namespace) {
         assert!(said.contains(expected), "{spec}: {said}");
     }
     assert_eq!(namespace.run(&["get", "pods"]), "");
+}
+
+/// What a node cannot do, or must not, is said where people look.
+fn pods_that_ask_for_more_isolation_than_there_is(namespace: &Namespace) {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("the host's parameter");
+    let before = host();
+    let apply = |name: &str, spec: &str| {
+        namespace
+            .apply(&format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{{spec}}}}}"));
+    };
+    let sysctls = "containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]";
+    apply(
+        "parameter",
+        &format!("securityContext: {{sysctls: [{{name: kernel.core_pattern, value: x}}]}}, {sysctls}"),
+    );
+    apply(
+        "by-slash",
+        &format!("securityContext: {{sysctls: [{{name: vm/swappiness, value: '1'}}]}}, {sysctls}"),
+    );
+    apply("users", &format!("hostUsers: false, {sysctls}"));
+    let over = "containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000'], \
+                volumeMounts: [{name: v, mountPath: /proc/sys}]}], volumes: [{name: v, emptyDir: {}}]";
+    apply("over-proc", over);
+    let event = |name: &str, reason: &str, message: &str| {
+        let selector = format!("involvedObject.name={name},reason={reason}");
+        let output = "jsonpath={.items[*].message}";
+        namespace.until_output(&["get", "events", "--field-selector", &selector, "-o", output], message);
+    };
+    event("parameter", "SysctlForbidden", "forbidden sysctl: \"kernel.core_pattern\" not allowlisted");
+    event("by-slash", "SysctlForbidden", "forbidden sysctl: \"vm.swappiness\" not allowlisted");
+    event(
+        "users",
+        "FailedCreatePodSandBox",
+        "can't set `spec.hostUsers: false`, runtime does not support user namespaces",
+    );
+    event("over-proc", "Failed", "\"/proc/sys\" cannot be mounted because it is inside /proc");
+    for (name, path, expected) in [
+        ("parameter", "{.status.phase} {.status.reason}", "Failed SysctlForbidden"),
+        ("by-slash", "{.status.phase} {.status.reason}", "Failed SysctlForbidden"),
+        ("users", "{.status.phase}", "Pending"),
+    ] {
+        let status = namespace.run(&["get", "pod", name, "-o", &format!("jsonpath={path}")]);
+        assert_eq!(status, expected, "{name}");
+    }
+    assert_eq!(host(), before);
 }
 
 fn volumes_that_are_missing(namespace: &Namespace) {

@@ -291,14 +291,19 @@ fn mounts(
         ("/etc/hostname", directory.join("hostname"), security.readonly_rootfs),
         ("/etc/resolv.conf", directory.join("resolv.conf"), security.readonly_rootfs),
     ];
-    mounts.extend(shared.into_iter().map(|(destination, source, readonly)| Mount {
-        destination: destination.to_owned(),
-        source: MountSource::Bind(source),
-        readonly,
-        recursive_readonly: false,
-        propagation: Propagation::Private,
-        restricted: destination == "/dev/shm",
-    }));
+    for (destination, source, readonly) in shared {
+        // As with volumes: the shim follows no links.
+        let source = fs::canonicalize(&source)
+            .map_err(|error| CriError::internal(format!("find {}", source.display()), error))?;
+        mounts.push(Mount {
+            destination: destination.to_owned(),
+            source: MountSource::Bind(source),
+            readonly,
+            recursive_readonly: false,
+            propagation: Propagation::Private,
+            restricted: destination == "/dev/shm",
+        });
+    }
     // A volume takes the place of what would be there, and what is below the host's own /dev is the host's:
     // mount points would be made in it.
     let covered = |path: &str| taken.contains(path) || (taken.contains("/dev") && path.starts_with("/dev/"));

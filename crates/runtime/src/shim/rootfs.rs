@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
@@ -54,7 +54,7 @@ struct Assembly<'a> {
 
 /// Moves the process into a new mount namespace whose root is the container's.
 pub(super) fn enter(launch: &Launch) -> Result<Entered> {
-    let root = clone_tree(&launch.rootfs, false)?;
+    let root = clone_root(&launch.rootfs)?;
     sys::mount_setattr(&root, false, 0, mount_attr::PROPAGATE_PRIVATE)
         .step(|| "detach the root filesystem".into())?;
     let sources = launch.mounts.iter().map(bind_source).collect::<Result<Vec<_>>>()?;
@@ -76,7 +76,12 @@ pub(super) fn enter(launch: &Launch) -> Result<Entered> {
     }
     let terminal = launch.process.tty.then(|| assembly.terminal()).transpose()?;
     let cwd = if launch.process.cwd.is_empty() { "/" } else { &launch.process.cwd };
-    target::make(assembly.root.as_fd(), cwd, true, INSIDE)?;
+    target::make(assembly.root.as_fd(), cwd, true, INSIDE).map_err(|error| match error {
+        StartError::InsideProc(_) => {
+            StartError::Invalid(format!("the working directory {cwd:?} does not exist"))
+        }
+        error => error,
+    })?;
     restrict::restrict(&assembly.root, launch, &null)?;
     pivot(assembly.root.as_fd())?;
     Ok(Entered { null: null.stream()?, terminal })
@@ -152,15 +157,27 @@ fn in_mount(mount: &Mount, error: StartError) -> StartError {
     StartError::Invalid(format!("mount {what} to {}: {error}", mount.destination))
 }
 
-fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+fn clone_root(path: &Path) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, path, flags).step(|| format!("open {}", path.display()))
+}
+
+/// A copy of the mount at a path that was found to have no links: it must not have got any since.
+fn clone_source(path: &Path) -> Result<OwnedFd> {
+    let step = || format!("open {}", path.display());
+    let plain = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let source =
+        rustix::fs::openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), plain).step(step)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(&source, "", flags).step(step)
 }
 
 fn bind_source(mount: &Mount) -> Result<Option<OwnedFd>> {
     let MountSource::Bind(path) = &mount.source else { return Ok(None) };
-    let source = clone_tree(path, true)?;
+    let source = clone_source(path)?;
     let propagation = match mount.propagation {
         Propagation::Private => mount_attr::PROPAGATE_PRIVATE,
         Propagation::HostToContainer => mount_attr::PROPAGATE_SLAVE,

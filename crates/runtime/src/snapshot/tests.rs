@@ -324,6 +324,17 @@ fn root_file_systems_outlive_the_store_that_made_them() {
     }
 }
 
+/// Programs of images are not for users of the host to run (CVE-2021-41103).
+#[test]
+fn content_of_images_is_for_root_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = tempfile::tempdir().unwrap();
+    let snapshots = Snapshots::open(directory.path(), UnpackLimits::default()).unwrap();
+    for path in [snapshots.layers_path(), snapshots.rootfs_path()] {
+        assert_eq!(std::fs::metadata(path).unwrap().mode() & 0o777, 0o700, "{}", path.display());
+    }
+}
+
 #[test]
 fn images_without_layers_can_be_mounted() {
     let fixture = Fixture::new();

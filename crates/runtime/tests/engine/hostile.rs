@@ -30,6 +30,8 @@ pub fn trials() -> Vec<Trial> {
         trial("a_sub_path_does_not_lead_out_of_its_image", a_sub_path_does_not_lead_out_of_its_image),
         trial("a_users_number_is_not_a_name", a_users_number_is_not_a_name),
         trial("the_shims_socket_is_for_root_alone", the_shims_socket_is_for_root_alone),
+        trial("a_terminal_is_the_console", a_terminal_is_the_console),
+        trial("the_output_of_a_command_is_bounded", the_output_of_a_command_is_bounded),
     ]
 }
 
@@ -422,4 +424,32 @@ async fn the_shims_socket_is_for_root_alone(host: Host) {
     assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o177, 0);
     let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
     assert!(!sockets.lines().any(|line| line.contains('@') && line.contains(&sandbox)), "{sockets}");
+}
+
+async fn a_terminal_is_the_console(host: Host) {
+    let sandbox = host.sandbox(&host.pod("console")).await;
+    let mut config = shell("main", "[ -t 0 ] && [ -c /dev/console ] && echo said > /dev/console");
+    config.tty = true;
+    let id = host.start(&sandbox, &config).await;
+    assert_eq!(log_lines(&host.exited(&id).await), ["stdout F said"]);
+    // A volume in its place stays what it is.
+    let file = host.dir.join("console");
+    std::fs::write(&file, "of the volume\n").unwrap();
+    let mut config = shell("other", "cat /dev/console");
+    config.tty = true;
+    config.mounts = vec![mount(&file, "/dev/console")];
+    let id = host.start(&sandbox, &config).await;
+    assert_eq!(log_lines(&host.exited(&id).await), ["stdout F of the volume"]);
+}
+
+/// What a command writes does not fill the agent's memory (CVE-2022-31030).
+async fn the_output_of_a_command_is_bounded(host: Host) {
+    /// The bound of upstream's messages; ours may be lower.
+    const BOUND: usize = 16 << 20;
+    let sandbox = host.sandbox(&host.pod("flood")).await;
+    let id = host.start(&sandbox, &command("main", &["sleep", "1000"])).await;
+    let flood = words(&["head", "-c", "20000000", "/dev/zero"]);
+    let output = host.engine.exec_sync(&id, &flood, Duration::ZERO).await.unwrap();
+    assert!((1..=BOUND).contains(&output.stdout.len()), "{}", output.stdout.len());
+    assert_eq!(output.exit_code, 0);
 }
