@@ -10,6 +10,10 @@ const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
 /// The largest id; upstream's runtimes refuse what does not fit a signed 32-bit number.
 const ID_MAX: u32 = i32::MAX as u32;
 
+/// The most groups that a process is put into. The kernel takes more, but nobody needs as many, and an image must not
+/// make a start slow by them (CVE-2026-47262).
+pub(crate) const GROUPS_MAX: usize = 4096;
+
 /// A user as the kernel wants it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolvedUser {
@@ -34,6 +38,9 @@ pub enum UserError {
     /// The image has no such group.
     #[error("unable to find group {0}: no matching entries in group file")]
     UnknownGroup(String),
+    /// The image has the user in too many groups.
+    #[error("the user {0} is in more than {GROUPS_MAX} groups")]
+    TooManyGroups(String),
     /// The number is no user or group id.
     #[error("uids and gids must be in range 0-2147483647: {0}")]
     OutOfRange(String),
@@ -88,7 +95,11 @@ pub fn resolve_user(rootfs: &Path, user: &str) -> Result<ResolvedUser, UserError
             })
             .filter_map(|entry| entry.id)
             .filter(|gid| *gid != resolved.gid)
+            .take(GROUPS_MAX + 1)
             .collect();
+        if resolved.supplemental_gids.len() > GROUPS_MAX {
+            return Err(UserError::TooManyGroups(resolved.name));
+        }
     }
     Ok(resolved)
 }
@@ -186,6 +197,18 @@ mod tests {
         ] {
             assert_eq!(resolve_user(image.path(), text).unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn groups_have_a_bound() {
+        let image = image();
+        let line = |number: usize| format!("g{number}:x:{}:app\n", 10_000 + number);
+        let groups = |count: usize| (0..count).map(line).collect::<String>();
+        let file = image.path().join("etc/group");
+        std::fs::write(&file, groups(GROUPS_MAX)).unwrap();
+        assert_eq!(resolve_user(image.path(), "app").unwrap().supplemental_gids.len(), GROUPS_MAX);
+        std::fs::write(&file, groups(GROUPS_MAX + 1)).unwrap();
+        assert!(matches!(resolve_user(image.path(), "app"), Err(UserError::TooManyGroups(_))));
     }
 
     #[test]

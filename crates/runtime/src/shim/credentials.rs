@@ -1,5 +1,6 @@
 //! Who a process is: user, groups, capabilities.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use super::error::{Context, StartError};
 use super::procfs::{self, Procfs};
 use super::protocol::{Identity, Process, User};
 use super::sys;
-use crate::images::user::resolve_user;
+use crate::images::user::{GROUPS_MAX, resolve_user};
 
 type Result<T> = std::result::Result<T, StartError>;
 
@@ -27,10 +28,10 @@ pub(super) fn resolve(user: &User) -> Result<Resolved> {
     let gid = user.group.unwrap_or(found.gid);
     let listed = if user.strict_groups { &[][..] } else { &found.supplemental_gids };
     let mut groups = vec![gid];
-    for group in listed.iter().chain(&user.supplemental_groups) {
-        if !groups.contains(group) {
-            groups.push(*group);
-        }
+    let mut known = BTreeSet::from([gid]);
+    groups.extend(listed.iter().chain(&user.supplemental_groups).filter(|group| known.insert(**group)));
+    if groups.len() > GROUPS_MAX {
+        return Err(StartError::Invalid(format!("a process can be in {GROUPS_MAX} groups at most")));
     }
     Ok(Resolved { identity: Identity { uid: found.uid, gid, groups }, home: found.home })
 }

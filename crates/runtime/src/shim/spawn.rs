@@ -18,6 +18,9 @@ use super::init::{self, Place, Report, Streams};
 use super::protocol::{Identity, Launch, Process};
 use super::sys;
 
+/// The longest report: as many groups as a process can be in, each with ten digits.
+const REPORT_BYTES_MAX: usize = 64 * 1024;
+
 /// Whose process id namespace a child is born into.
 pub(super) enum BirthNamespace<'a> {
     /// The shim's, which is the host's.
@@ -66,7 +69,7 @@ impl Starting {
     }
 
     fn receive(&mut self) -> io::Result<Option<Report>> {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; REPORT_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;

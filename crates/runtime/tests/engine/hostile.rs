@@ -29,6 +29,10 @@ pub fn trials() -> Vec<Trial> {
         trial("a_working_directory_does_not_lead_out", a_working_directory_does_not_lead_out),
         trial("a_sub_path_does_not_lead_out_of_its_image", a_sub_path_does_not_lead_out_of_its_image),
         trial("a_users_number_is_not_a_name", a_users_number_is_not_a_name),
+        trial(
+            "a_user_may_have_many_groups_but_not_any_number",
+            a_user_may_have_many_groups_but_not_any_number,
+        ),
         trial("the_shims_socket_is_for_root_alone", the_shims_socket_is_for_root_alone),
         trial("a_terminal_is_the_console", a_terminal_is_the_console),
         trial("the_output_of_a_command_is_bounded", the_output_of_a_command_is_bounded),
@@ -452,4 +456,24 @@ async fn the_output_of_a_command_is_bounded(host: Host) {
     let output = host.engine.exec_sync(&id, &flood, Duration::ZERO).await.unwrap();
     assert!((1..=BOUND).contains(&output.stdout.len()), "{}", output.stdout.len());
     assert_eq!(output.exit_code, 0);
+}
+
+/// Accounts of an image do not make a start long, or fail without a word (CVE-2026-47262).
+async fn a_user_may_have_many_groups_but_not_any_number(host: Host) {
+    let sandbox = host.sandbox(&host.pod("groups")).await;
+    for (count, works) in [(4000, true), (1_000_000, false)] {
+        let mut config = shell(&format!("main-{count}"), "id -G | awk '{ print NF }'");
+        config.linux.security_context.run_as_username = "app".to_owned();
+        let id = host.create(&sandbox, &config).await;
+        let groups: String =
+            (0..count).map(|number| format!("g{number}:x:{}:app\n", 100_000 + number)).collect();
+        std::fs::write(host.dir.join("roots").join(&id).join("etc/group"), groups).unwrap();
+        match host.engine.start_container(&id).await {
+            Ok(()) => {
+                assert!(works, "{count}");
+                assert_eq!(log_lines(&host.exited(&id).await), [format!("stdout F {}", count + 1)]);
+            }
+            Err(error) => assert!(!works && error.full_message().contains("groups"), "{count}: {error:?}"),
+        }
+    }
 }
