@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use object::{Status, Value};
 use schema::GroupResource;
 
-use super::targets::{check_pod_address, is_proxyable};
+use super::targets::{Hosts, is_proxyable};
 use super::{options, service};
 use crate::ApiServer;
 use crate::request::RequestInfo;
@@ -79,7 +79,8 @@ fn pod(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
     let pod = object(server, "pods", &info.namespace, place.name)?;
     let ip: IpAddr =
         pod.str_at("status.podIP").parse().map_err(|_| Status::bad_request("address not allowed"))?;
-    check_pod_address(server, &pod, ip)?;
+    let typed = object::from_value(&pod).map_err(|error| crate::errors::internal(&error))?;
+    Hosts::of(server).check(&typed, ip)?;
     Ok(Target::of_rest(place.scheme, SocketAddr::new(ip, pod_port(&pod, place.port)?), info))
 }
 
@@ -208,7 +209,7 @@ impl<'a> Place<'a> {
     }
 }
 
-pub(super) fn number_of(value: &Value) -> Option<u16> {
+fn number_of(value: &Value) -> Option<u16> {
     value.as_i64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number != 0)
 }
 

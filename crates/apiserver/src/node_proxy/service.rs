@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use object::{Status, Value, Versioned};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use object::{Status, Value};
 
-use super::resolve::{Place, Target, number_of, object};
-use super::targets::check_pod_address;
+use super::resolve::{Place, Target, object};
+use super::targets::Hosts;
 use crate::ApiServer;
 use crate::request::RequestInfo;
 
@@ -16,28 +18,65 @@ pub(super) fn target(server: &ApiServer, info: &RequestInfo) -> Result<Target, S
         .ok_or_else(|| Status::bad_request(format!("invalid service request {:?}", info.name)))?;
     let service = object(server, "services/specs", &info.namespace, place.name)?;
     let port = port(&service, place)?;
+    let candidates = candidates(server, &info.namespace, place.name, &port);
+    // Beginning anywhere, the first that is good: as a rule one look is enough.
+    let start = server.registry.clock.random_below(candidates.len().max(1) as u64) as usize;
+    let hosts = Hosts::of(server);
+    let mut in_turn = candidates.iter().cycle().skip(start).take(candidates.len());
+    let chosen = in_turn.find(|candidate| candidate.is_of_pod(server, &hosts, &info.namespace));
+    let chosen = chosen.ok_or_else(|| {
+        Status::service_unavailable(format!("no endpoints available for service {:?}", info.name))
+    })?;
+    Ok(Target::of_rest(place.scheme, chosen.address, info))
+}
+
+/// An address of which a slice says that it is a pod's.
+struct Candidate {
+    address: SocketAddr,
+    pod: String,
+}
+
+/// The ready endpoints that refer to a pod of the namespace.
+fn candidates(server: &ApiServer, namespace: &str, service: &str, port: &str) -> Vec<Candidate> {
     let slices = server.registry.collection("endpointslices");
     let slices = slices.map(|slices| slices.snapshot(&server.registry.hub).objects).unwrap_or_default();
     let of_service = slices.values().filter(|slice| {
-        slice.namespace() == info.namespace && slice.label("kubernetes.io/service-name") == Some(place.name)
+        slice.namespace() == namespace && slice.label("kubernetes.io/service-name") == Some(service)
     });
-    let mut addresses = Vec::new();
-    for slice in of_service.map(Versioned::value) {
-        let number = slice.get("ports").items().find(|p| p.str_at("name") == port);
-        let Some(number) = number.and_then(|p| number_of(p.get("port"))) else { continue };
-        let ready = |endpoint: &&Value| endpoint.at("conditions.ready").as_bool() != Some(false);
-        for endpoint in slice.get("endpoints").items().filter(ready) {
-            let ips = endpoint.get("addresses").items().filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok());
-            let of_pod = ips.filter(|ip| is_of_pod(server, &info.namespace, endpoint, *ip));
-            addresses.extend(of_pod.map(|ip| SocketAddr::new(ip, number)));
+    let mut candidates = Vec::new();
+    for slice in of_service.filter_map(|slice| slice.typed::<EndpointSlice>().ok()) {
+        let mut ports = slice.ports.iter().flatten();
+        let number = ports.find(|one| one.name.as_deref().unwrap_or_default() == port);
+        let Some(number) = number.and_then(|one| u16::try_from(one.port?).ok()) else { continue };
+        for endpoint in slice.endpoints.iter().flatten() {
+            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false);
+            let reference = endpoint.target_ref.as_ref().filter(|reference| {
+                reference.kind.as_deref() == Some("Pod") && reference.namespace.as_deref() == Some(namespace)
+            });
+            let Some(pod) = reference.and_then(|r| r.name.as_deref()).filter(|_| ready) else { continue };
+            let ips = endpoint.addresses.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+            candidates.extend(
+                ips.map(|ip| Candidate { address: SocketAddr::new(ip, number), pod: pod.to_owned() }),
+            );
         }
     }
-    if addresses.is_empty() {
-        let why = format!("no endpoints available for service {:?}", info.name);
-        return Err(Status::service_unavailable(why));
+    candidates
+}
+
+impl Candidate {
+    /// Whether the pod has that very address, and may have it.
+    fn is_of_pod(&self, server: &ApiServer, hosts: &Hosts, namespace: &str) -> bool {
+        let pod = server.registry.collection("pods").and_then(|pods| pods.get(namespace, &self.pod));
+        let Some(pod) = pod.and_then(|pod| pod.typed::<Pod>().ok()) else { return false };
+        let ip = self.address.ip();
+        let has =
+            |text: &str| text.parse::<IpAddr>().is_ok_and(|own| own.to_canonical() == ip.to_canonical());
+        let is_own = pod.status.as_ref().is_some_and(|status| {
+            status.pod_ip.as_deref().is_some_and(has)
+                || status.pod_ips.iter().flatten().any(|own| has(&own.ip))
+        });
+        is_own && hosts.check(&pod, ip).is_ok()
     }
-    let chosen = server.registry.clock.random_below(addresses.len() as u64) as usize;
-    Ok(Target::of_rest(place.scheme, addresses[chosen], info))
 }
 
 /// The name of the Service's port that a request names or means.
@@ -53,16 +92,4 @@ fn port(service: &Value, place: Place<'_>) -> Result<String, Status> {
         let shown = number.map_or_else(|| format!("{wanted:?}"), |number| number.to_string());
         Status::service_unavailable(format!("no service port {shown} found for service {:?}", place.name))
     })
-}
-
-fn is_of_pod(server: &ApiServer, namespace: &str, endpoint: &Value, ip: IpAddr) -> bool {
-    let reference = endpoint.get("targetRef");
-    if reference.str_at("kind") != "Pod" || reference.str_at("namespace") != namespace {
-        return false;
-    }
-    let Ok(pod) = object(server, "pods", namespace, reference.str_at("name")) else { return false };
-    let has = |text: &str| text.parse::<IpAddr>().is_ok_and(|own| own.to_canonical() == ip.to_canonical());
-    let is_own =
-        has(pod.str_at("status.podIP")) || pod.at("status.podIPs").items().any(|own| has(own.str_at("ip")));
-    is_own && check_pod_address(server, &pod, ip).is_ok()
 }

@@ -3,9 +3,12 @@
 //! What a status, a slice or a node says of its address was written by somebody. Whoever may write that must not reach
 //! with it what only this server reaches: its own loopback, its links, and the hosts that run the cluster.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use object::{Status, Value};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use object::Status;
 
 use crate::ApiServer;
 
@@ -27,48 +30,59 @@ pub(super) fn is_proxyable(ip: IpAddr) -> bool {
     }
 }
 
-/// Checks that a pod may have the address that its status, or a slice, gives it. A host of the cluster is the address
-/// of pods on its own network alone.
-///
-/// # Errors
-/// 400 in upstream's words.
-pub(super) fn check_pod_address(server: &ApiServer, pod: &Value, ip: IpAddr) -> Result<(), Status> {
-    let refused = || Status::bad_request("address not allowed");
-    if !is_proxyable(ip) {
-        return Err(refused());
+/// The hosts of the cluster by their addresses, as they are at one request.
+pub(super) struct Hosts {
+    /// The nodes that have an address.
+    nodes: HashMap<IpAddr, Vec<String>>,
+    /// Where servers of the API are reached.
+    servers: HashSet<IpAddr>,
+}
+
+impl Hosts {
+    /// The hosts that the cluster knows.
+    pub(super) fn of(server: &ApiServer) -> Hosts {
+        let mut hosts = Hosts { nodes: HashMap::new(), servers: HashSet::new() };
+        let registry = &server.registry;
+        let nodes = registry.collection("minions").map(|nodes| nodes.snapshot(&registry.hub).objects);
+        for node in nodes.unwrap_or_default().values() {
+            let Ok(typed) = node.typed::<Node>() else { continue };
+            let addresses = typed.status.iter().flat_map(|status| status.addresses.iter().flatten());
+            for ip in addresses.filter_map(|address| parse(&address.address)) {
+                hosts.nodes.entry(ip).or_default().push(node.name().to_owned());
+            }
+        }
+        let slices = registry.collection("endpointslices");
+        let own = slices.and_then(|slices| slices.get("default", "kubernetes"));
+        if let Some(own) = own.and_then(|slice| slice.typed::<EndpointSlice>().ok()) {
+            let addresses = own.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
+            hosts.servers.extend(addresses.filter_map(|text| parse(text)));
+        }
+        hosts
     }
-    let ip = ip.to_canonical();
-    let is_on_host = pod.at("spec.hostNetwork").as_bool() == Some(true);
-    let node = pod.str_at("spec.nodeName");
-    let (mut is_host, mut is_own_host) = (is_this_server(server, ip), false);
-    if let Some(nodes) = server.registry.collection("minions") {
-        let nodes = nodes.snapshot(&server.registry.hub).objects;
-        for other in nodes.values().filter(|other| addresses_of_node(&other.value()).contains(&ip)) {
-            is_host = true;
-            is_own_host |= other.name() == node;
+
+    /// Checks that a pod may have the address that its status, or a slice, gives it. A host of the cluster is the
+    /// address of pods on its own network alone.
+    ///
+    /// # Errors
+    /// 400 in upstream's words.
+    pub(super) fn check(&self, pod: &Pod, ip: IpAddr) -> Result<(), Status> {
+        let ip = ip.to_canonical();
+        let spec = pod.spec.as_ref();
+        let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+        let is_on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
+        let owners = self.nodes.get(&ip);
+        let is_host = owners.is_some() || self.servers.contains(&ip);
+        let is_own_host = owners.is_some_and(|names| names.iter().any(|name| name == node));
+        if is_proxyable(ip) && (!is_host || (is_on_host && is_own_host)) {
+            Ok(())
+        } else {
+            Err(Status::bad_request("address not allowed"))
         }
     }
-    if is_host && !(is_on_host && is_own_host) { Err(refused()) } else { Ok(()) }
 }
 
-/// The addresses of a node.
-pub(super) fn addresses_of_node(node: &Value) -> Vec<IpAddr> {
-    let addresses = node.at("status.addresses").items();
-    addresses
-        .filter_map(|address| address.str_at("address").parse().ok())
-        .map(|ip: IpAddr| ip.to_canonical())
-        .collect()
-}
-
-/// Whether this server, or another of the same cluster, is reached there.
-fn is_this_server(server: &ApiServer, ip: IpAddr) -> bool {
-    let slices = server.registry.collection("endpointslices");
-    let slice = slices.and_then(|slices| slices.get("default", "kubernetes"));
-    slice.is_some_and(|slice| {
-        let slice = slice.value();
-        let addresses = slice.get("endpoints").items().flat_map(|endpoint| endpoint.get("addresses").items());
-        addresses.filter_map(|text| text.as_str()?.parse::<IpAddr>().ok()).any(|own| own.to_canonical() == ip)
-    })
+fn parse(text: &str) -> Option<IpAddr> {
+    text.parse().ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
 #[cfg(test)]
