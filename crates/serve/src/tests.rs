@@ -69,7 +69,10 @@ impl Service for Answers {
         ((), if certificate.is_some() { Rank::Administrator } else { Rank::Anonymous })
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, (): ()) -> Response<Reply> {
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, (): ()) -> Response<Reply> {
+        if request.uri().path() == "/upgrade" {
+            return self.upgrade(&mut request);
+        }
         self.bodies.fetch_add(1, Ordering::SeqCst);
         let held = Held(Arc::clone(&self.bodies));
         Response::new(match request.uri().path() {
@@ -77,6 +80,29 @@ impl Service for Answers {
             "/silent" => Reply { piece: None, is_endless: true, _held: held },
             _ => Reply { piece: Some("answer".into()), is_endless: false, _held: held },
         })
+    }
+}
+
+impl Answers {
+    /// Another protocol, in which the server talks without end.
+    fn upgrade(&self, request: &mut Request<Incoming>) -> Response<Reply> {
+        let held = |bodies: &Arc<AtomicUsize>| {
+            bodies.fetch_add(1, Ordering::SeqCst);
+            Held(Arc::clone(bodies))
+        };
+        let (upgrade, talking) = (hyper::upgrade::on(request), held(&self.bodies));
+        tokio::spawn(async move {
+            let mut stream = TokioIo::new(upgrade.await.unwrap());
+            while stream.write_all(&[7; 10_000]).await.is_ok() {}
+            drop(talking);
+        });
+        let reply = Reply { piece: None, is_endless: false, _held: held(&self.bodies) };
+        Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "talk")
+            .body(reply)
+            .unwrap()
     }
 }
 
@@ -293,6 +319,29 @@ async fn an_answer_that_nobody_reads_ends() {
     assert_eq!(server.connections.len(), 1);
     drop((silent, client));
     server.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upgraded_connections_and_streams_have_their_own_time() {
+    let limits = Limits {
+        stall_max: Duration::from_millis(100),
+        stream_stall_max: Duration::from_millis(500),
+        idle_max: Duration::from_millis(100),
+        ..patient(100)
+    };
+    let server = Server::start(limits).await;
+    let mut upgraded = server.connect(b"http/1.1", true).await.unwrap();
+    let request = b"GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: talk\r\n\r\n";
+    upgraded.write_all(request).await.unwrap();
+    // It is read for longer than a quiet connection may live, and then not any more.
+    let mut pauses = tokio::time::interval(Duration::from_millis(30));
+    for _ in 0..10 {
+        pauses.tick().await;
+        upgraded.read_exact(&mut [0; 50_000]).await.unwrap();
+    }
+    assert_eq!(server.connections.len(), 1);
+    server.empty().await;
+    until(|| server.bodies.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

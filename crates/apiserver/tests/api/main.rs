@@ -16,5 +16,6 @@ mod requests;
 mod rights;
 mod scopes;
 mod services;
+mod stalled;
 mod support;
 mod watch;

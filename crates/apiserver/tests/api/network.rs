@@ -13,10 +13,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::*;
 
-type Stream = tokio_rustls::client::TlsStream<TcpStream>;
+pub type Stream = tokio_rustls::client::TlsStream<TcpStream>;
 
-/// Connects with a protocol, and with the administrator's certificate or none.
-async fn connect(listening: &Listening, protocol: &str, with_certificate: bool) -> std::io::Result<Stream> {
+/// A client that speaks a protocol, and shows the administrator's certificate or none.
+pub fn client_config(listening: &Listening, protocol: &str, with_certificate: bool) -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     for certificate in tls::certificates(&listening.authority).unwrap() {
@@ -32,9 +32,19 @@ async fn connect(listening: &Listening, protocol: &str, with_certificate: bool) 
         config.with_no_client_auth()
     };
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    config
+}
+
+/// The name by which the server's certificate is checked.
+pub fn name_of(listening: &Listening) -> ServerName<'static> {
+    ServerName::IpAddress(listening.address.ip().into())
+}
+
+/// Connects with a protocol, and with the administrator's certificate or none.
+async fn connect(listening: &Listening, protocol: &str, with_certificate: bool) -> std::io::Result<Stream> {
+    let config = client_config(listening, protocol, with_certificate);
     let stream = TcpStream::connect(listening.address).await?;
-    let name = ServerName::IpAddress(listening.address.ip().into());
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(Arc::new(config)).connect(name_of(listening), stream).await
 }
 
 fn request(path: &str, host: &str) -> Request<Empty<Bytes>> {
