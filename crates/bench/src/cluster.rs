@@ -50,7 +50,7 @@ impl<'a> Cluster<'a> {
         ensure!(!data_dir.exists(), "the server before has left {}", data_dir.display());
         let mut command = bench.host.command(&bench.program);
         command.arg("server").arg("--data-dir").arg(&data_dir);
-        command.args(["--node-name", bench.host.name()]).args(flags);
+        command.args(["--node-name", bench.host.name()]).args(testbed::SHARED_DISK).args(flags);
         command.env("IRONHULL_CONFIG", bench.host.directory().join("no-config"));
         let started = Instant::now();
         let process = Some(bench.host.start("server", command)?);

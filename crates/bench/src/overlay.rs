@@ -72,7 +72,9 @@ impl Agent {
         let data_dir = host.directory().join("data");
         let mut command = host.command(&bench.program);
         command.args(["agent", "--node-name", SECOND, "--token", TOKEN, "--data-dir"]).arg(&data_dir);
-        command.args(["--server", &format!("https://{}:6443", bench.host.address())]);
+        command
+            .args(["--server", &format!("https://{}:6443", bench.host.address())])
+            .args(testbed::SHARED_DISK);
         command.env("IRONHULL_CONFIG", host.directory().join("no-config"));
         let process = host.start("agent", command)?;
         Ok(Agent { process, data_dir, host })

@@ -33,4 +33,5 @@ pub use network::{Capture, Cut, Frame, Network, OUTSIDE_ADDRESS, OUTSIDE_ADDRESS
 pub use process::{Process, output};
 pub use relay::{Relay, RelayState};
 pub use server::Server;
+pub use service::SHARED_DISK;
 pub use wait::until;

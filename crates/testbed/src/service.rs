@@ -27,7 +27,7 @@ pub(crate) struct Service {
 
 /// Test hosts share this machine's disk and memory, of which others may have taken most: pods are evicted, and images
 /// removed, only where a test asks for it.
-const SHARED_DISK: [&str; 2] = ["--eviction-hard=memory.available<1Mi", "--image-gc-high-threshold=100"];
+pub const SHARED_DISK: [&str; 2] = ["--eviction-hard=memory.available<1Mi", "--image-gc-high-threshold=100"];
 
 impl Service {
     /// One that does not run yet.

@@ -9,9 +9,12 @@ use hyper_util::rt::TokioIo;
 use object::Status;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::Body;
+
+/// The longest message of a client, as upstream has it. A message is passed on before the next one is read.
+const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// The header of SPDY's stream protocols.
 const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
@@ -112,5 +115,8 @@ pub(super) fn switch(
 
 /// The WebSocket on an upgraded connection.
 pub(super) async fn web_socket(io: Io) -> WebSocketStream<Io> {
-    WebSocketStream::from_raw_socket(io, Role::Server, None).await
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
+    WebSocketStream::from_raw_socket(io, Role::Server, Some(limits)).await
 }

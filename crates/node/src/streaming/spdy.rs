@@ -14,11 +14,13 @@ use tokio::sync::mpsc;
 mod frame;
 mod headers;
 
-use frame::{Control, Frame, read_frame};
+use frame::{Control, Frame, FrameReader};
 use headers::{Compressor, Decompressor};
 
 /// How many frames may wait for a stream's reader, and how many for the connection.
 const QUEUE_MAX: usize = 32;
+/// How many streams a client may have open at once: port-forward takes two for each connection.
+const STREAMS_MAX: usize = 512;
 
 /// Header names in lower case.
 pub(crate) type Headers = BTreeMap<String, String>;
@@ -101,7 +103,8 @@ async fn read<R: AsyncRead + Unpin>(
     let mut reader = BufReader::new(reader);
     let mut decompressor = Decompressor::new()?;
     let mut streams: HashMap<u32, mpsc::Sender<Bytes>> = HashMap::new();
-    while let Some(frame) = read_frame(&mut reader).await? {
+    let mut frames = FrameReader::default();
+    while let Some(frame) = frames.next(&mut reader).await? {
         match frame {
             Frame::Data { stream, data, last } => {
                 if let Some(sender) = streams.get(&stream)
@@ -117,6 +120,9 @@ async fn read<R: AsyncRead + Unpin>(
             Frame::Control(Control::SynStream { stream, headers, last }) => {
                 let headers = decompressor.headers(&headers)?;
                 let (sender, data) = mpsc::channel(QUEUE_MAX);
+                if streams.len() >= STREAMS_MAX {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "SPDY: too many streams"));
+                }
                 if !last {
                     streams.insert(stream, sender);
                 }

@@ -18,6 +18,8 @@ const FLAG_FIN: u8 = 1;
 const CANCEL: u32 = 5;
 /// Control frames are small: nobody needs headers beyond this.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// How much of a data frame is in memory at once.
+const DATA_BYTES_MAX: usize = 64 << 10;
 /// The high bit of a stream's id is reserved.
 const ID_MASK: u32 = 0x7fff_ffff;
 
@@ -48,8 +50,48 @@ fn number(bytes: &[u8], at: usize) -> io::Result<u32> {
     Ok(u32::from_be_bytes([part[0], part[1], part[2], part[3]]))
 }
 
-/// Reads a frame; `None` where the connection ends between frames.
-pub(super) async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<Option<Frame>> {
+/// Reads frames. A data frame comes in pieces: it may announce 16 MiB, and as many of them as may wait for a process that
+/// reads nothing would take all memory.
+#[derive(Default)]
+pub(super) struct FrameReader {
+    rest: Option<Rest>,
+}
+
+/// What is still to come of a data frame.
+struct Rest {
+    stream: u32,
+    left: usize,
+    last: bool,
+}
+
+impl FrameReader {
+    /// The next frame; `None` where the connection ends between frames.
+    pub(super) async fn next<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> io::Result<Option<Frame>> {
+        if self.rest.is_none() {
+            match read_head(reader).await? {
+                Some(Head::Data(rest)) => self.rest = Some(rest),
+                Some(Head::Control(control)) => return Ok(Some(Frame::Control(control))),
+                None => return Ok(None),
+            }
+        }
+        let Some(Rest { stream, left, last }) = self.rest.take() else { return Ok(None) };
+        let mut data = vec![0; left.min(DATA_BYTES_MAX)];
+        reader.read_exact(&mut data).await?;
+        let left = left - data.len();
+        if left > 0 {
+            self.rest = Some(Rest { stream, left, last });
+        }
+        Ok(Some(Frame::Data { stream, data: data.into(), last: last && left == 0 }))
+    }
+}
+
+/// The beginning of a data frame, or a whole control frame.
+enum Head {
+    Data(Rest),
+    Control(Control),
+}
+
+async fn read_head<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<Option<Head>> {
     let mut head = [0; 8];
     match reader.read(&mut head[..1]).await? {
         0 => return Ok(None),
@@ -62,15 +104,14 @@ pub(super) async fn read_frame<R: AsyncRead + Unpin>(reader: &mut R) -> io::Resu
     if is_control && length > CONTROL_BYTES_MAX {
         return Err(invalid("a control frame is too long"));
     }
-    // At most 16 MiB, by the width of the length.
+    let last = flags & FLAG_FIN != 0;
+    if !is_control {
+        return Ok(Some(Head::Data(Rest { stream: first & ID_MASK, left: length, last })));
+    }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await?;
     let body = Bytes::from(body);
-    let last = flags & FLAG_FIN != 0;
-    if !is_control {
-        return Ok(Some(Frame::Data { stream: first & ID_MASK, data: body, last }));
-    }
-    Ok(Some(Frame::Control(match (first & 0xffff) as u16 {
+    Ok(Some(Head::Control(match (first & 0xffff) as u16 {
         SYN_STREAM if body.len() >= 10 => {
             Control::SynStream { stream: number(&body, 0)? & ID_MASK, headers: body.slice(10..), last }
         }
