@@ -3,6 +3,9 @@
 //! Everything is made where it is missing; roles and bindings that were made here before are brought up to
 //! date, unless their owner switched that off by an annotation, as upstream does.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use object::{Status, Value, value};
 
 use crate::registry::{Call, first_service_address};
@@ -42,6 +45,27 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
     }
     bootstrap.service_cidr(config).await?;
     bootstrap.kubernetes_service(config).await
+}
+
+/// How long to wait between attempts on a full disk.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Makes what is missing once there is space on the disk again: a server starts without, to be read and to have objects
+/// deleted.
+pub fn run_later(server: &Arc<ApiServer>, config: &Config, why: &Status) {
+    tracing::error!(%why, "the cluster's first objects are made when there is space");
+    let (server, config) = (Arc::downgrade(server), config.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RETRY).await;
+            let Some(server) = server.upgrade() else { return };
+            match run(&server, &config).await {
+                Err(status) if status.code == crate::FULL => {}
+                Err(status) => return tracing::error!(%status, "cannot make the cluster's first objects"),
+                Ok(()) => return,
+            }
+        }
+    });
 }
 
 /// The classes of what a cluster cannot do without.

@@ -8,12 +8,14 @@
 
 mod collection;
 mod hub;
+mod leases;
 #[cfg(test)]
 mod tests;
 mod watcher;
 
 pub use collection::{Collection, CollectionSpec, Snapshot};
 pub use hub::Hub;
+pub use leases::{Leases, adopt};
 pub use watcher::{Change, ChangeKind, Watcher};
 
 /// Why the cache cannot answer.

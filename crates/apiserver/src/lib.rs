@@ -10,6 +10,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clock::Clock;
 use ipnet::IpNet;
@@ -58,6 +59,11 @@ pub const KUBERNETES_VERSION: &str = "v1.37.0";
 /// The issuer and the audience of service account tokens.
 pub const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
+/// How long events are kept unless something else is said, as upstream has it.
+pub const EVENT_TTL: Duration = Duration::from_secs(3600);
+/// The code of an answer that says that the disk is full.
+const FULL: u16 = 507;
+
 /// What an API server must know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -75,6 +81,8 @@ pub struct Config {
     pub cluster_domain: String,
     /// Tokens known from the start, with their users.
     pub tokens: Vec<(String, User)>,
+    /// How long events are kept; 0 for ever.
+    pub event_ttl: Duration,
 }
 
 /// Why an API server cannot start.
@@ -143,8 +151,10 @@ impl ApiServer {
         check_service_cidrs(&config.service_cidrs)?;
         let hub = Arc::new(Hub::new(store));
         let networks = config.service_cidrs.clone();
-        let mut registry = Registry::new(Arc::clone(&hub), clock.clone(), Secrets { tokens }, networks)
-            .ok_or(StartError::Table("the networks and addresses of Services"))?;
+        let secrets = Secrets { tokens };
+        let mut registry =
+            Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl)
+                .ok_or(StartError::Table("the networks and addresses of Services"))?;
         let authorizer = Arc::new(authorizer(&registry)?);
         registry.guards = Guards::new(Arc::clone(&authorizer), Arc::clone(&hub));
         registry.admission = admission_chain(&registry, &authorizer)?;
@@ -162,8 +172,29 @@ impl ApiServer {
             registry,
             clock,
         });
-        bootstrap::run(&server, config).await.map_err(StartError::Bootstrap)?;
+        match bootstrap::run(&server, config).await {
+            Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
+            done => done.map_err(StartError::Bootstrap)?,
+        }
+        server.give_old_events_leases();
         Ok(server)
+    }
+}
+
+impl ApiServer {
+    /// Lets events end that are from before they had leases, in a task of its own.
+    fn give_old_events_leases(&self) {
+        let Some(collection) = self.registry.collection(registry::EVENTS).cloned() else { return };
+        let (store, clock) = (Arc::clone(self.registry.hub.store()), self.clock.clone());
+        tokio::spawn(async move {
+            let Some(leases) = collection.leases() else { return };
+            match cache::adopt(leases, collection.prefix(), store.as_ref(), &clock).await {
+                Ok(0) => {}
+                Ok(adopted) => tracing::info!(adopted, "events of before end now like others"),
+                // The next start goes on.
+                Err(error) => tracing::warn!(%error, "events of before may be kept for ever"),
+            }
+        });
     }
 }
 

@@ -45,6 +45,13 @@ pub enum PkiError {
     },
 }
 
+impl PkiError {
+    /// Whether the disk is full.
+    pub fn is_of_space(&self) -> bool {
+        matches!(self, PkiError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    }
+}
+
 /// A certificate and its key, both as PEM. The key is a secret.
 #[derive(Clone)]
 pub struct KeyedCertificate {
@@ -175,8 +182,15 @@ impl Pki {
     pub fn renewed(&self, wanted: &Wanted) -> Result<KeyedCertificate, PkiError> {
         let (certificate, key) = self.paths(wanted);
         let made = self.authority(wanted.usage).issue(wanted, &self.clock)?;
-        write_secret(&key, made.key.as_bytes())?;
-        write_secret(&certificate, made.certificate.as_bytes())?;
+        let written = write_secret(&key, made.key.as_bytes())
+            .and_then(|()| write_secret(&certificate, made.certificate.as_bytes()));
+        match written {
+            // It serves until the next start makes another.
+            Err(error) if error.is_of_space() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a certificate could not be kept");
+            }
+            written => written?,
+        }
         Ok(made)
     }
 

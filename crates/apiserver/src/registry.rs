@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clock::Clock;
 use ipnet::IpNet;
@@ -14,7 +15,7 @@ use object::{Status, TypeMeta, Value, Versioned};
 use schema::{ResourceDef, Scope};
 
 use crate::admission::{self, Attributes, Operation};
-use crate::cache::{Collection, CollectionSpec, Hub};
+use crate::cache::{Collection, CollectionSpec, Hub, Leases};
 use crate::errors::internal;
 use crate::user::User;
 
@@ -43,6 +44,9 @@ pub use reviews::Reviewer;
 pub use service::first_service_address;
 pub use subresource::Secrets;
 pub use watch::{WatchItem, WatchReply};
+
+/// Where events are stored, those of both groups.
+pub const EVENTS: &str = "events";
 
 /// A served resource of one group version.
 pub struct Endpoint {
@@ -204,12 +208,13 @@ pub struct Registry {
 
 impl Registry {
     /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of these
-    /// networks; `None` where the table lacks what that needs.
+    /// networks, events live for `event_ttl` (0: for ever); `None` where the table lacks what that needs.
     pub fn new(
         hub: Arc<Hub>,
         clock: Clock,
         secrets: Secrets,
         service_networks: Vec<IpNet>,
+        event_ttl: Duration,
     ) -> Option<Registry> {
         let mut endpoints = HashMap::new();
         let mut collections: HashMap<&'static str, Arc<Collection>> = HashMap::new();
@@ -227,6 +232,9 @@ impl Registry {
                             let fields = stored.selectable_fields(object).into_iter();
                             fields.map(|(name, value)| (name, value.into_boxed_str())).collect()
                         }),
+                        leases: Some(event_ttl)
+                            .filter(|ttl| storage.path == EVENTS && !ttl.is_zero())
+                            .map(Leases::new),
                     }));
                     hub.add(Arc::clone(&collection));
                     collection

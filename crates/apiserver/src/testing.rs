@@ -76,6 +76,11 @@ impl TestServer {
 
     /// Starts one whose Services have addresses of these networks.
     pub async fn with_services_in(networks: &[&str]) -> TestServer {
+        TestServer::over(Arc::new(store::Embedded::in_memory(Clock::system())), networks).await
+    }
+
+    /// Starts one over a store.
+    pub async fn over(store: Arc<dyn store::Store>, networks: &[&str]) -> TestServer {
         let keys = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Clock::system();
         let config = Config {
@@ -90,8 +95,8 @@ impl TestServer {
                 .collect(),
             cluster_domain: "cluster.local".into(),
             tokens: Vec::new(),
+            event_ttl: crate::EVENT_TTL,
         };
-        let store = Arc::new(store::Embedded::in_memory(clock.clone()));
         let server = ApiServer::start(&config, store, clock).await.expect("an empty store can be served");
         TestServer { server, config, _keys: keys }
     }

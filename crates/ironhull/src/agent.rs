@@ -73,10 +73,11 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     tasks.spawn(async move {
         stopped.run_until_cancelled(following).await;
     });
-    eprintln!(
+    crate::tell(format_args!(
         "Ironhull runs the node {} of the cluster at https://{}",
         settings.node_name, config.servers[0]
-    );
+    ));
+    tasks.spawn(crate::memory::give_back(stop.clone()));
     node_role::start(&settings, access, &stop, &mut tasks).await?;
     run_until_signal(&stop, tasks).await
 }

@@ -67,6 +67,10 @@ pub struct ServerConfig {
     pub tls_sans: Vec<String>,
     /// How long certificates hold that the cluster signs.
     pub signing_duration: SignedDuration,
+    /// How long events are kept; 0 for ever.
+    pub event_ttl: std::time::Duration,
+    /// The loss of data that is accepted.
+    pub accept_loss: Option<String>,
     /// Whether this machine runs pods.
     pub agent: bool,
     /// What concerns this machine as a node, also where it runs no pods.
@@ -101,6 +105,8 @@ impl ServerConfig {
             token: flags.token,
             tls_sans: flags.tls_sans,
             signing_duration: signing_duration(&flags.cluster_signing_duration)?,
+            event_ttl: event_ttl(&flags.event_ttl)?,
+            accept_loss: flags.accept_data_loss,
             agent: !flags.disable_agent,
             node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,
         })
@@ -240,6 +246,14 @@ fn signing_duration(text: &str) -> anyhow::Result<SignedDuration> {
     Ok(duration)
 }
 
+/// How long events are kept.
+fn event_ttl(text: &str) -> anyhow::Result<std::time::Duration> {
+    let wrong =
+        || format!("--event-ttl {text:?} is not a duration such as 1h or 90m; 0 keeps events for ever");
+    let duration = if text == "0" { SignedDuration::ZERO } else { text.parse().with_context(wrong)? };
+    std::time::Duration::try_from(duration).with_context(wrong)
+}
+
 fn networks(flag: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
     let networks = texts.iter().map(|text| network(flag, text)).collect::<anyhow::Result<Vec<IpNet>>>()?;
     one_of_each_family(flag, networks.iter().map(IpNet::addr))?;
@@ -332,6 +346,10 @@ mod tests {
         assert!(config.listen.is_ipv4());
         assert_eq!(config.listen.port(), 6443);
         assert_eq!(config.signing_duration, SignedDuration::from_hours(365 * 24));
+        assert_eq!(config.event_ttl.as_secs(), 3600);
+        assert_eq!(validate(&["--event-ttl=10m"]).unwrap().event_ttl.as_secs(), 600);
+        assert!(validate(&["--event-ttl=0"]).unwrap().event_ttl.is_zero());
+        assert!(validate(&["--event-ttl=-1h"]).is_err() && validate(&["--event-ttl=soon"]).is_err());
         let duration = |text: &str| validate(&[text]).unwrap().signing_duration.as_secs();
         assert_eq!(duration("--cluster-signing-duration=1m30s"), 90);
         assert_eq!(duration("--cluster-signing-duration=8760h0m0s"), 8760 * 3600);

@@ -47,6 +47,10 @@ pub enum Command {
     Token(TokenFlags),
     /// Look after the images of this machine.
     Image(ImageFlags),
+    /// Copy the cluster's state to a file, while no server runs.
+    Backup(BackupFlags),
+    /// Replace the cluster's state by a backup, while no server runs.
+    Restore(RestoreFlags),
     /// End this machine's pods and remove everything that it got from Ironhull.
     Reset(ResetFlags),
     /// Run clusters of many nodes on this machine, to see what Kubernetes does.
@@ -94,6 +98,13 @@ pub struct ServerFlags {
     /// less. Nodes renew theirs before they end.
     #[arg(long, value_name = "DURATION", default_value = "8760h")]
     pub cluster_signing_duration: String,
+    /// How long events are kept; 0 keeps them for ever.
+    #[arg(long, value_name = "DURATION", default_value = "1h0m0s")]
+    pub event_ttl: String,
+    /// Go on without data that is damaged or missing. The server says what is lost when it refuses to start, and the value
+    /// that names this loss; it accepts no other.
+    #[arg(long, value_name = "LOSS")]
+    pub accept_data_loss: Option<String>,
     /// Run no pods on this machine.
     #[arg(long)]
     pub disable_agent: bool,
@@ -297,6 +308,26 @@ pub enum ImageCommand {
         #[arg(required = true)]
         names: Vec<String>,
     },
+}
+
+/// Flags of `ironhull backup`.
+#[derive(Debug, Args)]
+pub struct BackupFlags {
+    /// Where the server's state is kept.
+    #[arg(long, default_value = crate::config::DATA_DIR)]
+    pub data_dir: PathBuf,
+    /// The backup to write; the file must not exist.
+    pub file: PathBuf,
+}
+
+/// Flags of `ironhull restore`.
+#[derive(Debug, Args)]
+pub struct RestoreFlags {
+    /// Where the server's state is kept.
+    #[arg(long, default_value = crate::config::DATA_DIR)]
+    pub data_dir: PathBuf,
+    /// The backup.
+    pub file: PathBuf,
 }
 
 /// Flags of `ironhull reset`.

@@ -46,6 +46,9 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
+    if std::fs::read(path).is_ok_and(|present| present == text.as_bytes()) {
+        return Ok(());
+    }
     write_secret(path, text.as_bytes())
         .with_context(|| format!("cannot write the kubeconfig {}", path.display()))
 }

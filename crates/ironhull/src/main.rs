@@ -15,6 +15,9 @@
 //! | `image` | `ironhull image ...` |
 //! | `token` | `ironhull token ...` |
 //! | `registration` | labels and taints of a new node |
+//! | `history` | how long old versions are kept |
+//! | `memory` | memory goes back after a peak |
+//! | `state` | the cluster's state on disk, `ironhull backup` and `ironhull restore` |
 //! | `reset` | `ironhull reset` |
 //! | `dev` | `ironhull dev ...` |
 
@@ -30,10 +33,12 @@ mod config;
 mod dev;
 mod dns_endpoints;
 mod flags;
+mod history;
 mod image;
 mod join_info;
 mod kubeconfig;
 mod local;
+mod memory;
 mod node_role;
 mod overlay;
 mod own_certificates;
@@ -42,6 +47,7 @@ mod pod_network;
 mod registration;
 mod reset;
 mod server;
+mod state;
 mod token;
 
 use flags::{Cli, Command};
@@ -75,6 +81,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Agent(flags) => agent::run(*flags).await,
             Command::Token(flags) => token::run(flags).await,
             Command::Image(flags) => image::run(flags).await,
+            Command::Backup(flags) => state::backup(flags).await,
+            Command::Restore(flags) => state::restore(flags).await,
             Command::Reset(flags) => reset::run(&flags.data_dir).await,
             Command::Dev(flags) => dev::run(flags).await,
         }
@@ -86,8 +94,15 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Says what went wrong, with its causes.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("ironhull: {error:#}");
+    tell(format_args!("ironhull: {error:#}"));
     ExitCode::FAILURE
+}
+
+/// Says something to the person at the terminal. It may be lost (the terminal is gone, the disk of the log is full), which is
+/// no reason to stop.
+fn tell(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn start_logging(cli: &Cli) {
@@ -99,6 +114,8 @@ fn start_logging(cli: &Cli) {
     };
     let filter = EnvFilter::try_from_env("IRONHULL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What cannot be written is lost: to say so would need the same file, and panics where that is full.
+    let builder = builder.log_internal_errors(false);
     let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match cli.log_format {
         flags::LogFormat::Text => builder.init(),

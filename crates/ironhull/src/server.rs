@@ -1,7 +1,6 @@
 //! The control side, and the node beside it.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,7 +12,6 @@ use clock::Clock;
 use controllers::{Signer, SignerError, Signers};
 use jiff::SignedDuration;
 use node::ServingTls;
-use store::{Embedded, Options, Store};
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,10 +22,7 @@ use crate::config::{NodeSettings, ServerConfig};
 use crate::local::LocalConnection;
 use crate::node_role::NodeAccess;
 use crate::own_certificates::OwnCertificates;
-use crate::{join_info, kubeconfig, node_role, own_node};
-
-/// How often old history of the store is dropped, as upstream does.
-const COMPACT_EVERY: std::time::Duration = std::time::Duration::from_secs(300);
+use crate::{history, join_info, kubeconfig, memory, node_role, own_node, state, tell};
 
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -68,9 +63,11 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}: is another server running?", config.listen))?;
-    let store = open_store(&config.node.data_dir, clock.clone()).await?;
+    let data_dir = &config.node.data_dir;
+    let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone()).await?;
     let api = api_config(&config);
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
+    state::note_keys(store.as_ref(), data_dir).await?;
     let plane = ControlPlane::new(server, clock);
     let mut tasks = JoinSet::new();
     let mut certificates = OwnCertificates {
@@ -91,25 +88,38 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let own = config.clone();
     let node_identity = certificates.show(move || node_certificate(&own))?;
     follow_addresses(&config, &plane, &stop, &mut tasks);
-    join_info::publish(&config, &plane).await.context("cannot publish what other machines join by")?;
+    match join_info::publish(&config, &plane).await {
+        Err(error) if store.is_full() => {
+            tracing::warn!(error = format!("{error:#}"), "cannot publish what other machines join by");
+        }
+        published => published.context("cannot publish what other machines join by")?,
+    }
 
     let limits = apiserver::server::limits();
     tasks.spawn(apiserver::server::serve(Arc::clone(&plane.server), listener, tls, limits, stop.clone()));
-    tasks.spawn(compact(Arc::clone(&store), stop.clone()));
+    tasks.spawn(history::limit(Arc::clone(&plane.server.registry.hub), stop.clone()));
+    tasks.spawn(memory::give_back(stop.clone()));
     start_controllers(&config, &plane, &stop, &mut tasks)?;
     start_scheduler(&config, &plane, &stop, &mut tasks);
-    eprintln!("Ironhull serves the Kubernetes API at https://{}", config.listen);
-    eprintln!("  export KUBECONFIG={}", kubeconfig.display());
-    eprintln!("  kubectl get nodes");
-    let token_file = join_info::token_file(&config.node.data_dir);
-    eprintln!("Another machine joins with the token in {}:", token_file.display());
-    eprintln!("  ironhull agent --server {} --token TOKEN", join_info::url(&config));
+    greet(&config, &kubeconfig);
     if config.agent {
         start_label(&config, &plane, &stop, &mut tasks);
         node_role::start(&config.node, node_access(&config.node, &plane, node_identity)?, &stop, &mut tasks)
             .await?;
     }
     run_until_signal(&stop, tasks).await
+}
+
+/// Says where the server is, and what to do next.
+fn greet(config: &ServerConfig, kubeconfig: &std::path::Path) {
+    tell(format_args!(
+        "Ironhull serves the Kubernetes API at https://{}\n  export KUBECONFIG={}\n  kubectl get nodes\n\
+         Another machine joins with the token in {}:\n  ironhull agent --server {} --token TOKEN",
+        config.listen,
+        kubeconfig.display(),
+        join_info::token_file(&config.node.data_dir).display(),
+        join_info::url(config)
+    ));
 }
 
 /// Waits for the signal to stop, and for the tasks' end after it.
@@ -163,24 +173,17 @@ fn node_certificate(config: &ServerConfig) -> Wanted {
     Wanted { lifetime: config.signing_duration, ..wanted }
 }
 
-async fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
-    let directory = data_dir.join("db");
-    let store = Embedded::open(Options::new(&directory, clock)).await;
-    Ok(Arc::new(
-        store.with_context(|| format!("cannot open the cluster's state in {}", directory.display()))?,
-    ))
-}
-
 fn api_config(config: &ServerConfig) -> Config {
     let admin = || User::new("kubernetes-admin", &[GROUP_MASTERS]);
     Config {
-        pki_directory: config.node.data_dir.join("tls"),
+        pki_directory: state::keys_directory(&config.node.data_dir),
         addresses: config.node.addresses.get(),
         names: config.tls_sans.clone(),
         port: config.listen.port(),
         service_cidrs: config.node.cluster.service_cidrs.clone(),
         cluster_domain: config.node.cluster.cluster_domain.clone(),
         tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
+        event_ttl: config.event_ttl,
     }
 }
 
@@ -305,24 +308,6 @@ fn start_label(
     tasks.spawn(async move {
         stop.run_until_cancelled(own_node::label(&plane, &name)).await;
     });
-}
-
-/// Drops the store's old history: each time what was current the time before.
-async fn compact(store: Arc<dyn Store>, stop: CancellationToken) {
-    let mut last = None;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(COMPACT_EVERY) => {}
-            () = stop.cancelled() => return,
-        }
-        let Ok(now) = store.current_revision().await else { return };
-        if let Some(revision) = last.filter(|revision| *revision < now)
-            && let Err(error) = store.compact(revision).await
-        {
-            tracing::warn!(%error, "cannot drop old history");
-        }
-        last = Some(now);
-    }
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

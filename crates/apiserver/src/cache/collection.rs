@@ -11,12 +11,12 @@ use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::watcher::{Change, ChangeKind, Watcher};
-use super::{CacheError, Hub};
+use super::{CacheError, Hub, Leases};
 
 /// How many changes a collection remembers at most.
 const LOG_CHANGES_MAX: usize = 8192;
 /// How many bytes of objects those changes may hold at most; the newest change is always kept.
-const LOG_BYTES_MAX: usize = 32 << 20;
+const LOG_BYTES_MAX: usize = 16 << 20;
 /// How many snapshots are kept for lists that go on page by page.
 const PINNED_MAX: usize = 64;
 /// How many drafts are kept for the events of their writes. More than one batch of the store has.
@@ -30,6 +30,8 @@ pub struct CollectionSpec {
     pub type_meta: Arc<TypeMeta>,
     /// The values that field selectors may ask for.
     pub fields: Box<dyn Fn(&Value) -> FieldValues + Send + Sync>,
+    /// How objects end after a while, where they do.
+    pub leases: Option<Leases>,
 }
 
 /// The objects of one stored resource, with their recent changes.
@@ -81,6 +83,11 @@ impl Collection {
             drafts: Mutex::default(),
             changed: watch::Sender::new(0),
         }
+    }
+
+    /// How objects end after a while, where they do.
+    pub fn leases(&self) -> Option<&Leases> {
+        self.spec.leases.as_ref()
     }
 
     /// Where the keys start in the store.
@@ -286,6 +293,8 @@ impl Collection {
         object: Value,
         expect: Expect,
     ) -> Result<Option<Versioned>, StoreError> {
+        // What is being deleted may be changed on a full disk too: the changes lead to its end.
+        let is_deleting = !object.at("metadata.deletionTimestamp").is_null();
         let draft = self.draft(object);
         let text = draft.stored().clone();
         let address = address(&text);
@@ -297,13 +306,37 @@ impl Collection {
             }
             drafts.insert(address, draft.clone());
         }
-        match store.write(Write::put(key, text, expect)).await {
+        let write = Write { makes_space: is_deleting, ..Write::put(key, text, expect) };
+        match self.write_leased(store, write).await {
             Ok(WriteOutcome::Committed { revision, .. }) => Ok(Some(draft.at_version(revision.0))),
             outcome => {
                 self.drafts.lock().remove(&address);
                 outcome.map(|_| None)
             }
         }
+    }
+
+    /// Writes with a lease, where objects have one.
+    async fn write_leased(&self, store: &dyn Store, write: Write) -> Result<WriteOutcome, StoreError> {
+        let Some(leases) = self.leases() else { return store.write(write).await };
+        loop {
+            let lease = leases.of_now(store).await?;
+            match store.write(write.clone().lease(lease)).await {
+                Err(StoreError::LeaseNotFound(_)) => leases.forget(lease).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Forgets changes and snapshots that are older than `revision`: whoever needs them lists again.
+    pub(super) fn forget_before(&self, revision: u64) {
+        let mut state = self.state.write();
+        while state.log.front().is_some_and(|change| change.revision <= revision) {
+            state.forget_oldest();
+        }
+        let kept = 2 * state.log.len();
+        state.log.shrink_to(kept);
+        state.pinned.retain(|pinned| pinned.revision >= revision);
     }
 
     /// An object in the form that the store keeps: without resource version, and in the order that
@@ -341,10 +374,14 @@ impl State {
         self.log_bytes += change.bytes();
         self.log.push_back(change);
         while self.log.len() > LOG_CHANGES_MAX || (self.log_bytes > LOG_BYTES_MAX && self.log.len() > 1) {
-            let Some(evicted) = self.log.pop_front() else { break };
-            self.log_bytes -= evicted.bytes();
-            self.log_start += 1;
-            self.complete_from = evicted.revision;
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(evicted) = self.log.pop_front() else { return };
+        self.log_bytes -= evicted.bytes();
+        self.log_start += 1;
+        self.complete_from = evicted.revision;
     }
 }

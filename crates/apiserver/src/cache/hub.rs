@@ -80,6 +80,15 @@ impl Hub {
         Ok(())
     }
 
+    /// Forgets what is older than `revision`, as the store did: changes that nobody watches from any more, and snapshots of
+    /// lists that nobody goes on with.
+    pub fn forget_before(&self, revision: Revision) {
+        let collections: Vec<_> = self.collections.read().values().cloned().collect();
+        for collection in collections {
+            collection.forget_before(revision.0);
+        }
+    }
+
     async fn load(&self) -> Result<Revision, CacheError> {
         let everything = self.store.range(RangeRequest::prefix(ROOT)).await?;
         let mut by_collection: HashMap<String, Vec<_>> = HashMap::new();

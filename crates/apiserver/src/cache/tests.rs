@@ -14,6 +14,7 @@ async fn pods() -> (Arc<Hub>, Arc<Collection>) {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
         fields: Box::new(|pod: &Value| vec![("spec.nodeName", pod.str_at("spec.nodeName").into())]),
+        leases: None,
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
@@ -84,6 +85,7 @@ async fn a_watch_from_before_the_start_is_refused() {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
         fields: Box::new(|_| Vec::new()),
+        leases: None,
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();

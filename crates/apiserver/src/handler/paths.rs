@@ -26,7 +26,7 @@ impl ApiServer {
             "" => Ok(json(&self.path_list())),
             "/version" => Ok(json(&version())),
             "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-                Ok(self.health(info.parameters.get("verbose").is_some()).await)
+                Ok(self.health(&info.path, info.parameters.get("verbose").is_some()).await)
             }
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
@@ -60,20 +60,28 @@ impl ApiServer {
     }
 
     /// `ok` where the store answers and the cache follows it; each check by name for those who ask verbosely or
-    /// where one fails.
-    async fn health(&self, verbose: bool) -> Response<Body> {
+    /// where one fails. A server on a full disk lives, but is not ready.
+    async fn health(&self, path: &str, verbose: bool) -> Response<Body> {
         let hub = &self.registry.hub;
         let store = hub.store().current_revision().await;
         let cache = hub.catch_up().await;
-        let checks = [("ping", true), ("etcd", store.is_ok()), ("informer-sync", cache.is_ok())];
+        let has_space = !path.starts_with("/readyz") || !hub.store().is_full();
+        let checks = [
+            ("ping", true),
+            ("etcd", store.is_ok()),
+            ("informer-sync", cache.is_ok()),
+            ("storage-space", has_space),
+        ];
         let is_healthy = checks.iter().all(|(_, passed)| *passed);
         let mut text = String::new();
         if verbose || !is_healthy {
             for (name, passed) in checks {
-                let line = if passed {
-                    format!("[+]{name} ok\n")
-                } else {
-                    format!("[-]{name} failed: reason withheld\n")
+                let line = match (passed, name) {
+                    (true, _) => format!("[+]{name} ok\n"),
+                    (false, "storage-space") => {
+                        format!("[-]{name} failed: the disk is full, only deletions are taken\n")
+                    }
+                    (false, _) => format!("[-]{name} failed: reason withheld\n"),
                 };
                 text.push_str(&line);
             }

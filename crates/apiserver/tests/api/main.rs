@@ -5,6 +5,8 @@
 mod bad_input;
 mod certificates;
 mod delete;
+mod events;
+mod full_disk;
 mod heavy;
 mod kinds;
 mod kube_rs;

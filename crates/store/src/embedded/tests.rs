@@ -11,6 +11,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+mod churn;
 mod damage;
 mod full;
 

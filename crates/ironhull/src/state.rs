@@ -1,0 +1,256 @@
+//! The cluster's state on disk: where it is, what it must fit, and what to do where it is damaged.
+//!
+//! - `<data-dir>/db` holds the database, `<data-dir>/db.high-water-mark` how far it must reach: apart, so that an older
+//!   copy of the whole directory is noticed too.
+//! - The database knows the cluster's keys by a digest. It is not used beside others, and none is made beside keys.
+//! - `ironhull backup` and `ironhull restore` copy it, while no server runs on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clock::Clock;
+use sha2::{Digest, Sha256};
+use store::{Embedded, Expect, OpenError, Options, RangeRequest, Store, StoreError, Write};
+
+use crate::flags::{BackupFlags, RestoreFlags};
+
+/// Where the store keeps the digest of the cluster's keys; outside of what the API serves.
+const KEYS_KEY: &str = "/ironhull/keys";
+/// What `--accept-data-loss` says where the cluster's keys are gone.
+const NEW_KEYS: &str = "new-keys";
+/// Each names a cluster: whoever has one knows it again by it.
+const KEY_FILES: [&str; 5] =
+    ["server-ca.key", "client-ca.key", "kubelet-serving-ca.key", "request-header-ca.key", "service.key"];
+
+/// Where certificates and keys are.
+pub fn keys_directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("tls")
+}
+
+/// Opens the cluster's state, or makes one for a new cluster. `accept_loss` names the loss that is accepted.
+///
+/// # Errors
+/// Why it cannot be used, and what to do.
+pub async fn open(
+    data_dir: &Path,
+    accept_loss: Option<&str>,
+    clock: Clock,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let keys = keys_directory(data_dir);
+    let has_keys = KEY_FILES.iter().any(|name| keys.join(name).exists());
+    let options = Options {
+        must_exist: has_keys.then(|| format!("the keys of a cluster are in {}", keys.display())),
+        accept_loss: accept_loss.filter(|loss| *loss != NEW_KEYS).map(str::to_owned),
+        ..options(data_dir, clock)
+    };
+    let store: Arc<dyn Store> =
+        Arc::new(Embedded::open(options).await.map_err(|error| refusal(error, data_dir))?);
+    check_keys(store.as_ref(), data_dir, accept_loss).await?;
+    Ok(store)
+}
+
+fn options(data_dir: &Path, clock: Clock) -> Options {
+    Options { mark: Some(data_dir.join("db.high-water-mark")), ..Options::new(data_dir.join("db"), clock) }
+}
+
+/// The error with the ways out.
+fn refusal(error: OpenError, data_dir: &Path) -> anyhow::Error {
+    let OpenError::Damaged { damage, .. } = &error else {
+        let what = format!("cannot open the cluster's state in {}", data_dir.join("db").display());
+        return anyhow::Error::from(error).context(what);
+    };
+    let (token, data_dir) = (damage.token(), data_dir.display());
+    anyhow::anyhow!(
+        "{error}\n\
+         Nothing was changed. There are two ways to go on:\n  \
+         - restore a backup: ironhull restore --data-dir {data_dir} FILE\n  \
+         - go on without what is lost: start once with --accept-data-loss={token}\n\
+         In both cases the files that are there now are kept in a directory of their own in {data_dir}/db."
+    )
+}
+
+/// Refuses a database of a cluster with other keys than those that are here.
+async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str>) -> anyhow::Result<()> {
+    let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
+    let Some(known) = known.first() else { return Ok(()) };
+    let directory = keys_directory(data_dir);
+    let directory_text = directory.display();
+    let missing = KEY_FILES.iter().find(|name| !directory.join(name).exists());
+    let wrong = match (missing, digest(&directory)) {
+        (Some(missing), _) => format!("{directory_text}/{missing}, a key of the cluster, is missing"),
+        (None, Ok(digest)) if digest.as_bytes() == &known.value[..] => return Ok(()),
+        (None, Ok(_)) => {
+            format!(
+                "the keys in {directory_text} are of another cluster than the database in {}",
+                data_dir.join("db").display()
+            )
+        }
+        (None, Err(error)) => bail!("cannot read the cluster's keys in {directory_text}: {error}"),
+    };
+    if accept_loss == Some(NEW_KEYS) {
+        tracing::warn!("{wrong}; going on with other keys");
+        return Ok(());
+    }
+    bail!(
+        "{wrong}.\nNothing was changed. There are two ways to go on:\n  \
+         - put the cluster's keys, or its database, in their place\n  \
+         - go on with other keys: start once with --accept-data-loss={NEW_KEYS}. Nodes, clients and service accounts \
+         of before are then refused: nodes must join again."
+    )
+}
+
+/// Notes in the store which keys the cluster has; to be called once they were opened.
+///
+/// # Errors
+/// What the store says.
+pub async fn note_keys(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()> {
+    let digest = digest(&keys_directory(data_dir)).context("cannot read the cluster's keys")?;
+    let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
+    if known.first().is_some_and(|known| known.value == digest.as_bytes()) {
+        return Ok(());
+    }
+    match store.write(Write::put(KEYS_KEY, digest, Expect::Any)).await {
+        // The next start does it.
+        Err(StoreError::Full) => Ok(()),
+        written => written.map(drop).context("cannot note the cluster's keys"),
+    }
+}
+
+/// What tells the keys of a cluster from others.
+fn digest(directory: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    for name in KEY_FILES {
+        hash.update(std::fs::read(directory.join(name))?);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `ironhull backup`
+///
+/// # Errors
+/// Why it cannot be written.
+pub async fn backup(flags: BackupFlags) -> anyhow::Result<()> {
+    let must_exist = Some("a backup was asked for".to_owned());
+    let options = Options { must_exist, ..options(&flags.data_dir, Clock::system()) };
+    let store = match Embedded::open(options).await {
+        Err(OpenError::InUse { process, .. }) => {
+            bail!("the server that uses {} (process {process}) must stop first", flags.data_dir.display())
+        }
+        opened => opened.map_err(|error| refusal(error, &flags.data_dir))?,
+    };
+    store.backup(&flags.file).await.with_context(|| format!("cannot write {}", flags.file.display()))?;
+    println!("wrote {}", flags.file.display());
+    println!(
+        "the cluster's keys are not in it: keep a copy of {} too",
+        keys_directory(&flags.data_dir).display()
+    );
+    Ok(())
+}
+
+/// `ironhull restore`
+///
+/// # Errors
+/// Why the backup cannot be used.
+pub async fn restore(flags: RestoreFlags) -> anyhow::Result<()> {
+    let (file, options) = (flags.file.clone(), options(&flags.data_dir, Clock::system()));
+    let kept = tokio::task::spawn_blocking(move || store::restore(&file, &options)).await?;
+    let kept = kept.with_context(|| format!("cannot restore {}", flags.file.display()))?;
+    println!("restored {}; start the server now", flags.file.display());
+    if let Some(kept) = kept {
+        println!("what was there before is kept in {}", kept.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use apiserver::pki::Pki;
+
+    use super::*;
+
+    const TLS: &str = "tls";
+
+    async fn opened(data_dir: &Path, accept: Option<&str>) -> Result<Arc<dyn Store>, String> {
+        open(data_dir, accept, Clock::system()).await.map_err(|error| format!("{error:#}"))
+    }
+
+    /// A cluster with keys, stopped.
+    async fn cluster() -> tempfile::TempDir {
+        let data_dir = tempfile::tempdir().unwrap();
+        let store = opened(data_dir.path(), None).await.unwrap();
+        Pki::open(&keys_directory(data_dir.path()), &Clock::system()).unwrap();
+        note_keys(store.as_ref(), data_dir.path()).await.unwrap();
+        store.write(Write::put("/registry/a", "x", Expect::Any)).await.unwrap();
+        data_dir
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn no_new_cluster_beside_keys() {
+        let cluster = cluster().await;
+        let path = cluster.path();
+        for remove in [&["db"][..], &["db.high-water-mark"], &["db", "db.high-water-mark"]] {
+            let damaged = tempfile::tempdir().unwrap();
+            for part in ["db", TLS] {
+                copy(&path.join(part), &damaged.path().join(part));
+            }
+            std::fs::copy(path.join("db.high-water-mark"), damaged.path().join("db.high-water-mark"))
+                .unwrap();
+            for name in remove {
+                let name = damaged.path().join(name);
+                if name.is_dir() {
+                    std::fs::remove_dir_all(name).unwrap()
+                } else {
+                    std::fs::remove_file(name).unwrap()
+                }
+            }
+            let refused = opened(damaged.path(), None).await.err().unwrap_or_else(|| panic!("{remove:?}"));
+            assert!(refused.contains("missing") && refused.contains("ironhull restore"), "{refused}");
+            let accept = refused.split("--accept-data-loss=").nth(1).unwrap().lines().next().unwrap();
+            opened(damaged.path(), Some(accept)).await.unwrap_or_else(|error| panic!("{remove:?}: {error}"));
+            opened(damaged.path(), None).await.unwrap();
+        }
+        opened(path, None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_keys_and_the_database_are_of_one_cluster() {
+        let (one, two) = (cluster().await, cluster().await);
+        // The whole state of another cluster.
+        std::fs::remove_dir_all(one.path().join("db")).unwrap();
+        copy(&two.path().join("db"), &one.path().join("db"));
+        std::fs::copy(two.path().join("db.high-water-mark"), one.path().join("db.high-water-mark")).unwrap();
+        let refused = opened(one.path(), None).await.err().unwrap();
+        assert!(refused.contains("of another cluster than the database"), "{refused}");
+        // Without one of the keys.
+        std::fs::remove_file(two.path().join(TLS).join("service.key")).unwrap();
+        let refused = opened(two.path(), None).await.err().unwrap();
+        assert!(refused.contains("service.key, a key of the cluster, is missing"), "{refused}");
+        let store = opened(two.path(), Some(NEW_KEYS)).await.unwrap();
+        Pki::open(&keys_directory(two.path()), &Clock::system()).unwrap();
+        note_keys(store.as_ref(), two.path()).await.unwrap();
+        drop(store);
+        opened(two.path(), None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_restored_beside_its_keys() {
+        let cluster = cluster().await;
+        let data_dir = cluster.path().to_owned();
+        let file = cluster.path().join("backup");
+        backup(BackupFlags { data_dir: data_dir.clone(), file: file.clone() }).await.unwrap();
+        std::fs::write(data_dir.join("db/state.db"), "").unwrap();
+        assert!(opened(&data_dir, None).await.is_err());
+        restore(RestoreFlags { data_dir: data_dir.clone(), file }).await.unwrap();
+        let store = opened(&data_dir, None).await.unwrap();
+        assert_eq!(store.range(RangeRequest::exact("/registry/a")).await.unwrap().count, 1);
+    }
+}
