@@ -4,6 +4,7 @@
 //! thread's stack would last. So there is no recursion: directories that are not empty are moved up to the tree's
 //! root, one level after the other, and emptied there.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,6 +13,9 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::open::open_root;
+
+/// How deep directories may be where they cannot be moved: each of them is held open.
+const DEPTH_MAX: usize = 512;
 
 /// Removes a file, or a directory with all in it; that it is gone is fine. Nothing on another file system is touched.
 /// The directory that `path` is in is trusted. Blocks.
@@ -83,7 +87,7 @@ impl Emptier {
     }
 
     /// Empties a directory of the root, moving up what is in its own directories.
-    fn empty_child(&mut self, name: &std::ffi::CStr) -> Result<(), Errno> {
+    fn empty_child(&mut self, name: &CStr) -> Result<(), Errno> {
         let child = open_child(self.top.as_fd(), name)?;
         for entry in Dir::read_from(&child)? {
             let entry = entry?;
@@ -91,14 +95,19 @@ impl Emptier {
             if matches!(name.to_bytes(), b"." | b"..") || remove_file(child.as_fd(), name)? {
                 continue;
             }
-            if !remove_empty(child.as_fd(), name)? {
-                self.move_up(child.as_fd(), name)?;
+            if remove_empty(child.as_fd(), name)? {
+                continue;
+            }
+            match self.move_up(child.as_fd(), name) {
+                // What a lower layer of an overlay has stays where it is.
+                Err(Errno::XDEV) => descend(child.as_fd(), name)?,
+                result => result?,
             }
         }
         Ok(())
     }
 
-    fn move_up(&mut self, from: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<(), Errno> {
+    fn move_up(&mut self, from: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         loop {
             let to = format!(".removed-{}", self.moved);
             self.moved += 1;
@@ -110,8 +119,38 @@ impl Emptier {
     }
 }
 
+/// Removes a directory from below, where its own ones cannot be moved.
+fn descend(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let mut open: Vec<(OwnedFd, CString)> = vec![(open_child(parent, name)?, name.to_owned())];
+    while let Some((place, _)) = open.last() {
+        if let Some(next) = empty_but_for(place)? {
+            if open.len() >= DEPTH_MAX {
+                return Err(Errno::NAMETOOLONG);
+            }
+            open.push((open_child(place.as_fd(), next.as_c_str())?, next));
+        } else if let Some((_, name)) = open.pop() {
+            let above = open.last().map_or(parent, |(place, _)| place.as_fd());
+            remove_empty(above, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Empties a directory until a directory is found that is not empty.
+fn empty_but_for(place: &OwnedFd) -> Result<Option<CString>, Errno> {
+    for entry in Dir::read_from(place)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_own = matches!(name.to_bytes(), b"." | b"..");
+        if !is_own && !remove_file(place.as_fd(), name)? && !remove_empty(place.as_fd(), name)? {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Removes a directory if it is empty. False if it is not.
-fn remove_empty(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<bool, Errno> {
+fn remove_empty(directory: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
     match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
@@ -146,6 +185,24 @@ pub(crate) mod tests {
         std::fs::create_dir_all(root.join(".removed-0/x/y")).unwrap();
         remove_tree(&root).unwrap();
         assert!(!root.exists());
+        remove_tree(&root).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_removed_from_below() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("tree");
+        for path in ["a/b/c", "a/d", "e/f"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+            std::fs::write(root.join(path).join("file"), "").unwrap();
+        }
+        let parent = open_root(directory.path()).unwrap();
+        descend(parent.as_fd(), c"tree").unwrap();
+        assert!(!root.exists());
+        std::fs::create_dir(&root).unwrap();
+        nest(&root, DEPTH_MAX + 10, |_| {});
+        // Refused, and not a stack that overflows.
+        assert_eq!(descend(parent.as_fd(), c"tree"), Err(Errno::NAMETOOLONG));
         remove_tree(&root).unwrap();
     }
 

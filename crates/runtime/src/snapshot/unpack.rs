@@ -394,7 +394,8 @@ fn same_file(
 fn remove(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, inside::c_string(name)?, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => std::fs::remove_dir_all(inside::descriptor_path(parent, name)),
+        // By links a layer may nest directories deeper than a recursion could go.
+        Err(Errno::ISDIR) => hostfs::remove_tree(&inside::descriptor_path(parent, name)),
         Err(errno) => Err(errno.into()),
     }
 }
