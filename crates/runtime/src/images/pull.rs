@@ -46,7 +46,9 @@ pub(super) async fn pull(
     let manifest = pick_manifest(&registry, &document, &name).await?;
     let document = registry.small_blob(&manifest.config, CONFIG_BYTES_MAX).await?;
     let config = check_config(&document, manifest.layers.len())?;
-    let size = manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + manifest.config.size;
+    // What a manifest says of sizes is anybody's word.
+    let sizes = manifest.layers.iter().map(|layer| layer.size);
+    let size = sizes.fold(manifest.config.size, u64::saturating_add);
     let chain = config.chain_ids();
     let mut image = NewImage { document, config, size, tags, digests, archives: HashMap::new() };
     // Removed with everything in it when the pull ends, however it ends.
@@ -136,7 +138,8 @@ async fn download(
     if wanted.is_empty() {
         return Ok(());
     }
-    reporter.expect(wanted.len(), wanted.iter().map(|(_, layer)| layer.size).sum());
+    let bytes = wanted.iter().fold(0, |sum: u64, (_, layer)| sum.saturating_add(layer.size));
+    reporter.expect(wanted.len(), bytes);
     let downloads = wanted.into_iter().map(|(chain_id, layer)| async move {
         // Two layers of one image may have the same content; each has its own chain id.
         let path = directory.join(chain_id.hex());

@@ -9,7 +9,7 @@
 //! lie. Every parent is looked up by [`inside`], the last component is never followed.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -42,18 +42,7 @@ pub(super) enum ApplyError {
 /// Applies the archive to `root` and gives back its input, for what stands behind the archive's end.
 pub(super) fn apply<R: Read>(root: BorrowedFd<'_>, archive: R, entries_max: u64) -> Result<R, ApplyError> {
     let mut reader = TarReader::new(archive, entries_max);
-    let mut applier = Applier {
-        root,
-        parent: None,
-        written: HashSet::new(),
-        hasher: RandomState::new(),
-        directory_times: Vec::new(),
-        buffer: vec![0; COPY_BUFFER_BYTES],
-    };
-    while let Some(entry) = reader.next_entry().map_err(ApplyError::Read)? {
-        applier.apply_entry(&entry, &mut reader)?;
-    }
-    applier.set_directory_times();
+    Applier::new(root).apply_all(&mut reader)?;
     Ok(reader.into_inner())
 }
 
@@ -64,13 +53,41 @@ struct Applier<'a> {
     /// Hashes of the paths that this layer has written, with their parents: a whiteout hides what lies
     /// below, never what its own layer brings.
     written: HashSet<u64>,
+    /// Hashes of the paths at which nothing from below is left: to hide it once more, or what was in it, is no work.
+    /// Else a layer of whiteouts of one large directory would take its square.
+    emptied: HashSet<u64>,
     hasher: RandomState,
     /// Set at the end, since writing into a directory changes its time.
     directory_times: Vec<(Vec<u8>, Timestamps)>,
     buffer: Vec<u8>,
+    /// How many names whiteouts have looked at.
+    #[cfg(test)]
+    names_seen: usize,
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
+    fn new(root: BorrowedFd<'a>) -> Applier<'a> {
+        Applier {
+            root,
+            parent: None,
+            written: HashSet::new(),
+            emptied: HashSet::new(),
+            hasher: RandomState::new(),
+            directory_times: Vec::new(),
+            buffer: vec![0; COPY_BUFFER_BYTES],
+            #[cfg(test)]
+            names_seen: 0,
+        }
+    }
+
+    fn apply_all<R: Read>(&mut self, reader: &mut TarReader<R>) -> Result<(), ApplyError> {
+        while let Some(entry) = reader.next_entry().map_err(ApplyError::Read)? {
+            self.apply_entry(&entry, reader)?;
+        }
+        self.set_directory_times();
+        Ok(())
+    }
+
     fn apply_entry<R: Read>(
         &mut self,
         entry: &TarEntry,
@@ -255,6 +272,9 @@ impl Applier<'_> {
             return Err(ApplyError::Invalid(format!("bad whiteout {}", lossy(&entry.path))));
         }
         let path = join(parent_path, name);
+        if self.is_emptied(&path) {
+            return Ok(());
+        }
         let parent = match inside::open_directory(self.root, parent_path) {
             Ok(parent) => parent,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
@@ -262,11 +282,16 @@ impl Applier<'_> {
         };
         self.parent = None;
         self.remove_below(&parent, name, &path)
-            .map_err(|source| ApplyError::Write { path: lossy(&path), source })
+            .map_err(|source| ApplyError::Write { path: lossy(&path), source })?;
+        self.note_emptied(&path);
+        Ok(())
     }
 
     /// An opaque directory: what it contains below goes away.
     fn clear(&mut self, path: &[u8]) -> Result<(), Errno> {
+        if self.is_emptied(path) {
+            return Ok(());
+        }
         self.parent = None;
         let directory = match inside::open(self.root, path, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(directory) => directory,
@@ -276,7 +301,31 @@ impl Applier<'_> {
         self.clear_directory(&directory, path)
     }
 
-    fn clear_directory(&self, directory: &OwnedFd, path: &[u8]) -> Result<(), Errno> {
+    /// Whether nothing from below is left at a path, as it was hidden or a directory above it was emptied.
+    fn is_emptied(&self, path: &[u8]) -> bool {
+        !self.emptied.is_empty() && self.prefix_hashes(path).any(|hash| self.emptied.contains(&hash))
+    }
+
+    fn note_emptied(&mut self, path: &[u8]) {
+        let own = self.prefix_hashes(path).last();
+        self.emptied.extend(own);
+    }
+
+    /// The hashes of the root, of each directory on the way to a path, and of the path, in one pass.
+    fn prefix_hashes(&self, path: &[u8]) -> impl Iterator<Item = u64> {
+        let root = self.hasher.build_hasher();
+        let start = root.finish();
+        let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        let below = names.scan(root, |hasher, name| {
+            hasher.write(name);
+            let hash = hasher.finish();
+            hasher.write(b"/");
+            Some(hash)
+        });
+        std::iter::once(start).chain(below)
+    }
+
+    fn clear_directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), Errno> {
         let mut names = Vec::new();
         for child in rustix::fs::Dir::read_from(directory)? {
             let name = child?.file_name().to_bytes().to_vec();
@@ -284,17 +333,25 @@ impl Applier<'_> {
                 names.push(name);
             }
         }
+        #[cfg(test)]
+        {
+            self.names_seen += names.len();
+        }
         for name in names {
             self.remove_below(directory, &name, &join(path, &name))
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         }
+        self.note_emptied(path);
         Ok(())
     }
 
     /// Removes `name`, except for what this layer has written.
-    fn remove_below(&self, parent: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<()> {
+    fn remove_below(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<()> {
         if !self.written.contains(&self.hasher.hash_one(path)) {
             return remove(parent, name);
+        }
+        if self.is_emptied(path) {
+            return Ok(());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(parent, inside::c_string(name)?, flags, Mode::empty()) {
@@ -415,4 +472,40 @@ fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 
 fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// A layer of empty files in one deep directory, hidden over and over at every level: each name is looked at a few
+    /// times, not once for each whiteout (as in CVE-2026-95838).
+    #[test]
+    fn whiteouts_of_one_directory_look_at_it_once() {
+        const FILES: usize = 200;
+        let mut archive = ::tar::Builder::new(Vec::new());
+        let mut add = |path: String| {
+            let mut header = ::tar::Header::new_ustar();
+            header.set_size(0);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, path, &b""[..]).unwrap();
+        };
+        (0..FILES).for_each(|number| add(format!("a/b/c/d/{number}")));
+        for _ in 0..FILES {
+            for directory in ["a/b/c/d/", "a/b/c/", "a/b/", "a/", ""] {
+                add(format!("{directory}.wh..wh..opq"));
+            }
+            add("a/b/c/.wh.d".to_owned());
+            add("a/.wh.b".to_owned());
+        }
+        let archive = archive.into_inner().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(root.path()).unwrap();
+        let mut applier = Applier::new(directory.as_fd());
+        applier.apply_all(&mut TarReader::new(archive.as_slice(), 10_000)).unwrap();
+        assert!(applier.names_seen < 2 * FILES, "{} names", applier.names_seen);
+        assert_eq!(std::fs::read_dir(root.path().join("a/b/c/d")).unwrap().count(), FILES);
+    }
 }
