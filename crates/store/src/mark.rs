@@ -23,7 +23,7 @@ use crate::Revision;
 use crate::log::{LogError, sync_name};
 
 /// How far the synced mark may be behind.
-const SYNC_WITHIN: Duration = Duration::from_millis(100);
+const SYNC_WITHIN: Duration = Duration::from_secs(1);
 const MAGIC: [u8; 8] = *b"ironmark";
 const VERSION: u64 = 1;
 const RECORD_BYTES: usize = 64;
