@@ -9,6 +9,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
 };
 
+use crate::NetworkError;
 use crate::overlay::Mac;
 
 /// How long a condition may take to come about on a busy machine.
@@ -121,4 +122,18 @@ pub(crate) fn comes_alone(capture: &Capture, what: &str, source: IpAddr, victim:
         assert_eq!(packet.source, source, "{what}: to {victim}");
         Some(())
     });
+}
+
+/// Does what needs the host network for itself. A process that another test starts right now holds all sockets, and with them
+/// the lock, until it has its own program.
+pub(crate) async fn once_free<T>(attempt: impl AsyncFn() -> Result<T, NetworkError>) -> T {
+    let free = async {
+        loop {
+            match attempt().await {
+                Err(NetworkError::InUse) => tokio::task::yield_now().await,
+                done => return done.unwrap_or_else(|error| panic!("{error}")),
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, free).await.expect("the host network is free")
 }

@@ -8,7 +8,7 @@ use nix::sys::socket::{
 };
 
 use super::*;
-use crate::testing::{Capture, comes_alone, send_from};
+use crate::testing::{Capture, comes_alone, once_free, send_from};
 
 const OWN: [&str; 2] = ["10.42.0.2", "fd42::2"];
 /// Addresses of another pod, of the gateway, of the host, of a Service, of a pod of another node and of somebody outside.
@@ -207,13 +207,7 @@ fn links_of_a_former_version_are_hardened_when_they_are_adopted() {
         let setting = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
         std::fs::write(&setting, "2").unwrap();
         drop(network);
-        let _network = loop {
-            match LocalNetwork::new(env.config()).await {
-                // A process that another test starts right now holds all sockets until it has its own program.
-                Err(NetworkError::InUse) => tokio::task::yield_now().await,
-                network => break network.unwrap(),
-            }
-        };
+        let _network = once_free(async || LocalNetwork::new(env.config()).await).await;
         assert_eq!(std::fs::read_to_string(setting).unwrap().trim(), "0");
         assert!(output_of(&["link", "show", &link]).await.contains("NOARP"));
     });

@@ -10,6 +10,7 @@ use hostnet::testing::{Greeter, ip};
 use super::env::{Cluster, answer, eventually, output, seen_as};
 use crate::overlay::{BackendType, peer};
 use crate::reset;
+use crate::testing::once_free;
 
 const TUNNELS: [BackendType; 2] = [BackendType::Vxlan, BackendType::Udp];
 const ALL: [BackendType; 3] = [BackendType::Vxlan, BackendType::HostGw, BackendType::Udp];
@@ -130,7 +131,7 @@ fn a_restart_adopts_what_is_there_and_reset_removes_it() {
         assert_eq!(index(&before[0]), index(&after[0]), "the device was adopted");
         let one = &mut cluster.nodes[0];
         one.stop();
-        one.host.block_on(|| async { reset(one.state.path()).await.unwrap() }).unwrap();
+        one.host.block_on(|| once_free(async || reset(one.state.path()).await)).unwrap();
         let names = ["links", "addresses", "rules", "routes", "IPv6 routes"];
         for (what, text) in names.iter().zip(snapshot(&one.host)) {
             for ours in ["ih-vxlan", "ih-udp", "7373", "proto 73", "10.42.", "fd42:"] {

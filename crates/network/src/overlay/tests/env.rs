@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::overlay::{BackendType, OverlayConfig, run};
 pub(super) use crate::testing::eventually;
+use crate::testing::once_free;
 use crate::{LocalConfig, LocalNetwork};
 
 /// Nodes on a common link. Node `n` has 192.0.2.`n` and fd99::`n`, and pods of 10.42.`n`.0/24 and fd42:0:0:`n`::/64.
@@ -158,7 +159,7 @@ impl TestNode {
         let (config, client, backend) = (self.config(), cluster.server.client(), cluster.backend.subscribe());
         let stopped = stop.clone();
         let work = move || async move {
-            let network = Arc::new(LocalNetwork::new(config).await.unwrap());
+            let network = Arc::new(once_free(async || LocalNetwork::new(config.clone()).await).await);
             for (number, pod) in pods.iter().enumerate() {
                 network.setup(pod, &format!("pod{number}"), &[]).await.unwrap();
             }

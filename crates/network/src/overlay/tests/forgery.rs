@@ -9,7 +9,7 @@ use super::env::{Cluster, answer, eventually};
 use crate::LocalNetwork;
 use crate::overlay::BackendType;
 use crate::overlay::mac::Mac;
-use crate::testing::{Capture, comes_alone, send_from};
+use crate::testing::{Capture, comes_alone, once_free, send_from};
 
 fn at(address: &str) -> IpAddr {
     address.parse().unwrap()
@@ -226,7 +226,7 @@ fn a_restart_without_the_api_server_cuts_no_node_off() {
     let listed = || async { nft::output(&["list", "table", "inet", "ironhull-pods"]).await.unwrap() };
     let before = two.host.block_on(listed).unwrap();
     // The node's own part alone: it knows of nobody yet.
-    let network = two.host.block_on(|| async { LocalNetwork::new(two.config()).await.unwrap() }).unwrap();
+    let network = two.host.block_on(|| once_free(async || LocalNetwork::new(two.config()).await)).unwrap();
     assert_eq!(two.host.block_on(listed).unwrap(), before);
     let _server = hostnet::testing::Greeter::tcp(&two.pods[0], "[::]:80".parse().unwrap(), "pod");
     assert_eq!(answer(&cluster.nodes[0].pods[0], "10.42.2.2:80".parse().unwrap()), "10.42.1.2");
