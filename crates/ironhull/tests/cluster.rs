@@ -10,6 +10,8 @@
 mod addresses;
 #[path = "cluster/adoption.rs"]
 mod adoption;
+#[path = "cluster/attacks.rs"]
+mod attacks;
 #[path = "cluster/bad_pods.rs"]
 mod bad_pods;
 #[path = "cluster/bounds.rs"]
@@ -76,6 +78,7 @@ fn main() {
         deployment::trials(&shared),
         addresses::trials(),
         adoption::trials(),
+        attacks::trials(),
         lifecycle::trials(&shared),
         environment::trials(&shared),
         commands::trials(&shared),

@@ -7,6 +7,7 @@ mod command;
 mod down;
 mod r#gen;
 mod host;
+mod long;
 mod test;
 mod tidy;
 mod up;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   down    end that cluster and leave the machine as it was
   install install what building and testing need
   test    install what the tests need and run all of them
+  test-long NAME
+          run a test that takes long or needs a virtual machine; without NAME, say which there are
   bench   measure a release build against the budgets: [size start writes reads pods services]
   tidy    check crate edges, sizes of files and functions, links in documents
   gen     make the table of API facts anew
@@ -30,6 +33,7 @@ fn main() -> Result<()> {
         "down" => down::run(),
         "install" => test::install().map(drop),
         "test" => test::run(rest),
+        "test-long" => long::run(rest),
         "bench" => bench::run(rest),
         "tidy" => tidy::run(),
         "gen" => r#gen::run(rest),

@@ -28,11 +28,20 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
 
 /// Runs `work` in the host's network, with a client.
 fn with_client<Fut: Future<Output = ()>>(namespace: &Namespace, work: impl FnOnce(Client) -> Fut + Send) {
+    with_client_within(namespace, PATIENCE, work);
+}
+
+/// As [`with_client`], for work that takes longer.
+pub fn with_client_within<Fut: Future<Output = ()>>(
+    namespace: &Namespace,
+    limit: Duration,
+    work: impl FnOnce(Client) -> Fut + Send,
+) {
     let network = NetNs::open(&namespace.cluster.host().network_namespace()).unwrap();
     let kubeconfig = Kubeconfig::read_from(namespace.cluster.server.kubeconfig()).unwrap();
     let run = || async {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        timeout(PATIENCE, work(Client::try_from(config).unwrap())).await.expect("in time");
+        timeout(limit, work(Client::try_from(config).unwrap())).await.expect("in time");
     };
     network.block_on(run).unwrap();
 }

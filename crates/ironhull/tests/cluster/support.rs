@@ -321,7 +321,8 @@ impl Load {
     }
 }
 
-async fn get(address: &str) -> std::io::Result<String> {
+/// Fetches a page; `address` has a port.
+pub async fn get(address: &str) -> std::io::Result<String> {
     let mut stream = tokio::net::TcpStream::connect(address).await?;
     stream.write_all(format!("GET / HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
