@@ -16,11 +16,15 @@ use rustix::mount::mount_bind;
 
 use crate::{VolumeError, mount};
 
+/// What a new directory takes of the volume's mode: who may do what, and that files belong to its group.
+const MODE_TAKEN: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO).union(Mode::SGID);
+
 /// The directory below a pod's directory that the bound places are in.
 const DIRECTORY: &str = "volume-subpaths";
 
-/// Binds `sub_path` of a volume to a path of its own, and returns that. A missing directory is made (with
-/// `mode`) unless the volume is read-only. Idempotent: a place that is bound already stays.
+/// Binds `sub_path` of a volume to a path of its own, and returns that. A missing directory is made with the mode of the
+/// volume, so that whoever may write to the one may write to the other, unless the volume is read-only. Idempotent: a
+/// place that is bound already stays.
 ///
 /// # Errors
 /// [`VolumeError::Invalid`] where the path is absolute or climbs, [`VolumeError::Io`] where it leads out of the
@@ -103,6 +107,7 @@ fn parts(sub_path: &str) -> Result<Vec<&std::ffi::OsStr>, VolumeError> {
 
 fn open_beneath(root: &Path, parts: &[&std::ffi::OsStr]) -> io::Result<OwnedFd> {
     let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&root)?.st_mode) & MODE_TAKEN;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let mut path = PathBuf::new();
     let mut last = openat2(&root, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
@@ -110,7 +115,7 @@ fn open_beneath(root: &Path, parts: &[&std::ffi::OsStr]) -> io::Result<OwnedFd> 
         path.push(part);
         last = match openat2(&root, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::NOENT) => {
-                mkdirat(&last, *part, Mode::from_raw_mode(0o750))?;
+                make_directory(&last, part, mode)?;
                 openat2(&root, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?
             }
             other => other?,
@@ -119,10 +124,20 @@ fn open_beneath(root: &Path, parts: &[&std::ffi::OsStr]) -> io::Result<OwnedFd> 
     Ok(last)
 }
 
+/// Makes a directory of just this mode. The mode is set by descriptor: whatever took the directory's place meanwhile is
+/// no link, and a directory of the volume.
+fn make_directory(parent: &OwnedFd, name: &std::ffi::OsStr, mode: Mode) -> io::Result<()> {
+    mkdirat(parent, name, mode)?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let made = openat2(parent, name, flags, Mode::empty(), resolve)?;
+    Ok(rustix::fs::fchmod(made, mode)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn links_do_not_lead_out() {
@@ -137,5 +152,21 @@ mod tests {
         assert!(volume.join("inside/new/deep").is_dir());
         assert!(open("absolute").is_err() && open("absolute/passwd").is_err() && open("climbing").is_err());
         assert!(parts("/etc").is_err() && parts("a/../b").is_err());
+    }
+
+    /// A pod that is not root could not write to its own subPath.
+    #[test]
+    fn new_directories_have_the_mode_of_the_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        for mode in [0o777, 0o2775, 0o755] {
+            let volume = dir.path().join(format!("{mode:o}"));
+            fs::create_dir(&volume).unwrap();
+            fs::set_permissions(&volume, fs::Permissions::from_mode(mode)).unwrap();
+            open_beneath(&volume, &parts("new/deep").unwrap()).unwrap();
+            for made in ["new", "new/deep"] {
+                let found = fs::metadata(volume.join(made)).unwrap().permissions().mode();
+                assert_eq!(found & 0o7777, mode, "{made} in a volume of mode {mode:o}");
+            }
+        }
     }
 }
