@@ -4,13 +4,16 @@
 //! with it what only this server reaches: its own loopback, its links, and the hosts that run the cluster.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::Status;
 
 use crate::ApiServer;
+
+/// Any port: it is only named where the kernel wants one.
+const DISCARD_PORT: u16 = 9;
 
 /// Whether an address is one that pods and nodes can have among others: no loopback, link-local, multicast, broadcast or
 /// unspecified one, in whatever notation (upstream: `proxyutil.IsProxyableIP`).
@@ -30,18 +33,31 @@ pub(super) fn is_proxyable(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is one of this host's own: those that no Node tells of too, such as the gateway of its pods. The
+/// kernel would speak to it from that very address. Nothing is sent.
+fn is_of_this_host(ip: IpAddr) -> bool {
+    let any = if ip.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, DISCARD_PORT))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
+}
+
 /// The hosts of the cluster by their addresses, as they are at one request.
 pub(super) struct Hosts {
     /// The nodes that have an address.
     nodes: HashMap<IpAddr, Vec<String>>,
     /// Where servers of the API are reached.
     servers: HashSet<IpAddr>,
+    /// Tells which addresses are this host's, whatever the cluster knows of them.
+    is_own: fn(IpAddr) -> bool,
 }
 
 impl Hosts {
     /// The hosts that the cluster knows.
     pub(super) fn of(server: &ApiServer) -> Hosts {
-        let mut hosts = Hosts { nodes: HashMap::new(), servers: HashSet::new() };
+        let mut hosts = Hosts { nodes: HashMap::new(), servers: HashSet::new(), is_own: is_of_this_host };
         let registry = &server.registry;
         let nodes = registry.collection("minions").map(|nodes| nodes.snapshot(&registry.hub).objects);
         for node in nodes.unwrap_or_default().values() {
@@ -71,7 +87,7 @@ impl Hosts {
         let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
         let is_on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
         let owners = self.nodes.get(&ip);
-        let is_host = owners.is_some() || self.servers.contains(&ip);
+        let is_host = owners.is_some() || self.servers.contains(&ip) || (self.is_own)(ip);
         let is_own_host = owners.is_some_and(|names| names.iter().any(|name| name == node));
         if is_proxyable(ip) && (!is_host || (is_on_host && is_own_host)) {
             Ok(())
@@ -117,5 +133,32 @@ mod tests {
         {
             assert!(is_proxyable(ip.parse().unwrap()), "{ip}");
         }
+    }
+
+    #[test]
+    fn the_kernel_tells_which_addresses_are_this_hosts() {
+        for ip in ["127.0.0.1", "::1"] {
+            assert!(is_of_this_host(ip.parse().unwrap()), "{ip}");
+        }
+        // Addresses for documentation (RFC 5737, RFC 3849).
+        for ip in ["203.0.113.7", "2001:db8::7"] {
+            assert!(!is_of_this_host(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    /// The gateway of this host's pods is no Node's address, and what listens there is the host's.
+    #[test]
+    fn pods_have_no_address_of_this_host_that_no_node_tells_of() {
+        let is_own: fn(IpAddr) -> bool = |ip| ip == IpAddr::from([10, 42, 0, 1]);
+        let nodes = HashMap::from([(IpAddr::from([192, 0, 2, 1]), vec!["a".to_owned()])]);
+        let hosts = Hosts { nodes, servers: HashSet::new(), is_own };
+        let check = |host_network: bool, ip: [u8; 4]| {
+            let spec = serde_json::json!({"containers": [], "nodeName": "a", "hostNetwork": host_network});
+            let pod = serde_json::from_value(serde_json::json!({"spec": spec})).unwrap();
+            hosts.check(&pod, ip.into()).is_ok()
+        };
+        assert!(!check(false, [10, 42, 0, 1]) && !check(true, [10, 42, 0, 1]));
+        assert!(check(false, [10, 42, 0, 2]) && check(true, [192, 0, 2, 1]));
+        assert!(!check(false, [192, 0, 2, 1]));
     }
 }
