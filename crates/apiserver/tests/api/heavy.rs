@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apiserver::testing::admin;
 use bytes::Bytes;
+use object::value;
 
 use crate::support::*;
 
@@ -13,6 +14,7 @@ const HEAVY_WITHIN: Duration = Duration::from_secs(60);
 /// How large an answer may be that refuses a request.
 const REFUSAL_BYTES_MAX: usize = 2 << 20;
 const BODY_BYTES: usize = 3_000_000;
+const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// A text again and again between two others, as large as a body may be; `{}` in it becomes a number.
 fn repeated(before: &str, text: &str, after: &str, bytes: usize) -> Bytes {
@@ -38,6 +40,20 @@ async fn no_body_costs_more_than_its_size() {
     let server = server_for_pods().await;
     call(&server, "POST", CONFIG_MAPS, &config_map("m", &[])).await.success();
     let map = format!("{CONFIG_MAPS}/m");
+    let service = |kind: &str, port: &str| {
+        let before = format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"s"}},"spec":{{"type":"{kind}","ports":["#
+        );
+        repeated(&before, port, "]}}", 2_000_000)
+    };
+    call(&server, "POST", SERVICES, &value!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 1i64}]}
+    }))
+    .await
+    .success();
+    let ports = repeated("", r#"{"port":%,"protocol":"TCP"}"#, "", 1_000_000);
+    let ports = String::from_utf8_lossy(&ports);
+    let ordered = format!(r#"{{"spec":{{"ports":[{ports}],"$setElementOrder/ports":[{ports}]}}}}"#);
     let one = r#""containers":[{"name":"c","image":"i"}]"#;
     let mounts = format!(
         r#"{},"volumeMounts":["#,
@@ -60,6 +76,10 @@ async fn no_body_costs_more_than_its_size() {
             repeated("[", r#"{"op":"add","path":"/data/k%","value":"v"}"#, "]", 500_000)),
         ("aliases", "POST", CONFIG_MAPS, "application/yaml",
             "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n".into()),
+        ("ports", "POST", SERVICES, json, service("ClusterIP", r#"{"port":1,"name":"p%"}"#)),
+        ("ports of nodes", "POST", SERVICES, json, service("NodePort", r#"{"port":%,"nodePort":30000}"#)),
+        ("ordered ports", "PATCH", "/api/v1/namespaces/default/services/s",
+            "application/strategic-merge-patch+json", ordered.into()),
         ("nesting", "POST", CONFIG_MAPS, json, "[".repeat(large).into()),
     ];
     for (what, method, path, content_type, body) in cases {

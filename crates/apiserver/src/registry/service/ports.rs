@@ -1,5 +1,7 @@
 //! Node ports of Services.
 
+use std::collections::{HashMap, HashSet};
+
 use object::field::Errors;
 use object::{Status, Value, field, value};
 
@@ -18,7 +20,7 @@ impl Allocator {
         dry_run: bool,
         allocation: &mut Allocation,
     ) -> Result<(), Status> {
-        let had: Vec<u16> = old.map(node_ports).unwrap_or_default();
+        let had: HashSet<u16> = old.map(node_ports).into_iter().flatten().collect();
         let balancer = service.str_at("spec.type") == "LoadBalancer";
         let wants = service.str_at("spec.type") == "NodePort"
             || (balancer && service.at("spec.allocateLoadBalancerNodePorts").as_bool() != Some(false));
@@ -30,42 +32,39 @@ impl Allocator {
         let owner = value!({
             "namespace": service.str_at("metadata.namespace"), "name": service.str_at("metadata.name")
         });
-        let count = service.at("spec.ports").items().len();
-        for index in 0..count {
-            let port = service.at("spec.ports").items().nth(index).cloned().unwrap_or_default();
-            let asked = port.get("nodePort").as_i64().and_then(|p| u16::try_from(p).ok()).unwrap_or(0);
+        let asked: Vec<u16> = service.at("spec.ports").items().map(node_port).collect();
+        // Nothing here may look through all ports for each of them: there may be tens of thousands.
+        let mut taken = HashSet::new();
+        for (index, asked) in asked.iter().copied().enumerate() {
             // Two ports of one service may share a number, one for TCP and one for UDP.
-            let own = node_ports(service).iter().filter(|p| **p == asked).count() > 1
-                && allocation.taken.contains(&format!("{PORT_PREFIX}{asked}"));
+            if had.contains(&asked) || taken.contains(&asked) {
+                continue;
+            }
             if asked != 0 {
-                if had.contains(&asked) || own {
-                    continue;
-                }
+                let fails = |why: &str| invalid_port(endpoint, service, index, asked, why);
                 if !NODE_PORTS.contains(&asked) {
-                    let why =
-                        "provided port is not in the valid range. The range of valid ports is 30000-32767";
-                    return Err(invalid_port(endpoint, service, index, asked, why));
-                }
-                if !dry_run
-                    && !self.take((format!("{PORT_PREFIX}{asked}"), owner.clone()), allocation).await?
-                {
-                    return Err(invalid_port(
-                        endpoint,
-                        service,
-                        index,
-                        asked,
-                        "provided port is already allocated",
+                    return Err(fails(
+                        "provided port is not in the valid range. The range of valid ports is 30000-32767",
                     ));
                 }
-            } else if wants {
-                let given = self.free_port(&owner, dry_run, allocation).await?;
-                if let Some(port) = service.entry("spec").entry("ports").items_mut().nth(index) {
-                    port.set("nodePort", i64::from(given));
+                let record = (format!("{PORT_PREFIX}{asked}"), owner.clone());
+                if !dry_run && !self.take(record, allocation).await? {
+                    return Err(fails("provided port is already allocated"));
                 }
+                taken.insert(asked);
+            }
+        }
+        let mut given = HashMap::new();
+        for (index, _) in asked.iter().enumerate().filter(|(_, asked)| **asked == 0 && wants) {
+            given.insert(index, self.free_port(&owner, dry_run, allocation).await?);
+        }
+        for (index, port) in service.entry("spec").entry("ports").items_mut().enumerate() {
+            if let Some(given) = given.get(&index) {
+                port.set("nodePort", i64::from(*given));
             }
         }
         self.allocate_health_check(service, old, dry_run, &owner, allocation).await?;
-        let kept = node_ports(service);
+        let kept: HashSet<u16> = node_ports(service).into_iter().collect();
         let gone = had.into_iter().filter(|port| !kept.contains(port));
         allocation.freed.extend(gone.map(|port| format!("{PORT_PREFIX}{port}")));
         Ok(())
@@ -131,17 +130,18 @@ pub(super) fn keep_node_ports(service: &mut Value, old: &Value) {
     if !has_ports(service) || !has_ports(old) {
         return;
     }
-    let taken = node_ports(service);
+    let taken: HashSet<u16> = node_ports(service).into_iter().collect();
+    let key = |port: &Value| (port.get("port").as_i64(), port.str_at("protocol").to_owned());
+    let mut had = HashMap::new();
+    for port in old.at("spec.ports").items() {
+        had.entry(key(port)).or_insert_with(|| node_port(port));
+    }
     for port in service.entry("spec").entry("ports").items_mut() {
-        let is_same = |other: &&Value| {
-            other.get("port") == port.get("port") && other.get("protocol") == port.get("protocol")
-        };
-        let had = old.at("spec.ports").items().find(is_same).and_then(|port| port.get("nodePort").as_i64());
-        let is_free = |had: &i64| !taken.iter().any(|taken| i64::from(*taken) == *had);
+        let had = had.get(&key(port)).copied().filter(|had| *had != 0 && !taken.contains(had));
         if port.get("nodePort").is_empty()
-            && let Some(had) = had.filter(is_free)
+            && let Some(had) = had
         {
-            port.set("nodePort", had);
+            port.set("nodePort", i64::from(had));
         }
     }
     let health = old.at("spec.healthCheckNodePort");
@@ -153,12 +153,13 @@ pub(super) fn keep_node_ports(service: &mut Value, old: &Value) {
 
 /// All node ports that a Service has, also that of its health check.
 pub(super) fn node_ports(service: &Value) -> Vec<u16> {
-    let ports = service.at("spec.ports").items();
-    let numbers =
-        ports.filter_map(|port| port.get("nodePort").as_i64()).filter_map(|port| u16::try_from(port).ok());
-    let mut numbers: Vec<u16> = numbers.filter(|port| *port != 0).collect();
-    numbers.extend(health_port(service));
-    numbers
+    let numbers = service.at("spec.ports").items().map(node_port).filter(|port| *port != 0);
+    numbers.chain(health_port(service)).collect()
+}
+
+/// The node port of a port; 0 for none.
+fn node_port(port: &Value) -> u16 {
+    port.get("nodePort").as_i64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0)
 }
 
 fn health_port(service: &Value) -> Option<u16> {
