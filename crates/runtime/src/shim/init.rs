@@ -101,8 +101,9 @@ pub(super) fn additional(
 
 /// Becomes the first process of a process id namespace that containers share: it only reaps. To them it is an
 /// ordinary process, into which one with CAP_SYS_PTRACE can look, so that it keeps nothing of the host: it is in the
-/// pod's namespaces, nobody, and in a root where nothing is. `place` is a directory.
-pub(super) fn hold_namespace(namespaces: &Namespaces, place: &Path) -> ! {
+/// pod's namespaces, nobody, and in a root where nothing is. `place` is a directory; a byte in `harmless`, and then its
+/// end, tell that all this is so and that no file is open.
+pub(super) fn hold_namespace(namespaces: &Namespaces, place: &Path, harmless: &OwnedFd) -> ! {
     let prepare = || -> Result<()> {
         shed()?;
         sys::ignore_children().step(|| "ignore children".into())?;
@@ -114,6 +115,7 @@ pub(super) fn hold_namespace(namespaces: &Namespaces, place: &Path) -> ! {
         credentials::assume(&nobody, &process, &ExecLabel::default())?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .step(|| "protect the process".into())?;
+        rustix::io::write(harmless, &[1]).step(|| "tell the shim".into())?;
         sys::close_from(0);
         Ok(())
     };

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
@@ -20,6 +22,8 @@ use super::sys;
 
 /// The longest report: as many groups as a process can be in, each with ten digits.
 const REPORT_BYTES_MAX: usize = 64 * 1024;
+/// How long the holder of a namespace may take to give up its rights.
+const HARMLESS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whose process id namespace a child is born into.
 pub(super) enum BirthNamespace<'a> {
@@ -117,11 +121,42 @@ pub(super) fn additional(
     spawn(birth, |socket| init::additional(init.as_fd(), &place, process, &streams, socket))
 }
 
-/// Forks the process that keeps a shared process id namespace alive.
+/// Forks the process that keeps a shared process id namespace alive, and waits until it has given up its rights: a
+/// container that is born there could look into it before.
 pub(super) fn namespace_holder(launch: &Launch) -> io::Result<(Pid, OwnedFd)> {
-    match fork_into(&BirthNamespace::New)? {
-        Some(pid) => Ok((pid, open_pidfd(pid)?)),
-        None => init::hold_namespace(&launch.namespaces, &launch.rootfs),
+    let (harmless, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let Some(pid) = fork_into(&BirthNamespace::New)? else {
+        drop(harmless);
+        init::hold_namespace(&launch.namespaces, &launch.rootfs, &tell);
+    };
+    drop(tell);
+    let result = wait_for_byte(&harmless, HARMLESS_WITHIN).and_then(|()| open_pidfd(pid));
+    if result.is_err() {
+        // It is reaped with the others.
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+    }
+    Ok((pid, result?))
+}
+
+/// Waits until the other end has written a byte and closed itself; that it closes without is an error.
+fn wait_for_byte(reader: &OwnedFd, within: Duration) -> io::Result<()> {
+    let within = Timespec::try_from(within).map_err(|_| Errno::INVAL)?;
+    let mut has_come = false;
+    loop {
+        let mut waiting = [PollFd::new(reader, PollFlags::IN)];
+        if rustix::io::retry_on_intr(|| rustix::event::poll(&mut waiting, Some(&within)))? == 0 {
+            return Err(Errno::TIMEDOUT.into());
+        }
+        match rustix::io::retry_on_intr(|| rustix::io::read(reader, &mut [0; 1]))? {
+            0 if has_come => return Ok(()),
+            0 => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the process ended while it started",
+                ));
+            }
+            _ => has_come = true,
+        }
     }
 }
 
