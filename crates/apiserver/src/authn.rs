@@ -139,7 +139,7 @@ pub fn certificate_end(der: &[u8]) -> Option<jiff::Timestamp> {
 /// The token of an `Authorization` header, or of the subprotocol by which browsers send one.
 ///
 /// # Errors
-/// Why the subprotocol is no token; the client is told nothing of it.
+/// Why the subprotocol carries no usable token; the client does not learn it.
 fn bearer_token(headers: &http::HeaderMap) -> Result<Option<String>, &'static str> {
     let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some((scheme, token)) = header.and_then(|value| value.trim().split_once(' '))

@@ -1,4 +1,4 @@
-//! The right to one part of an object is no right to the others.
+//! The right to one part of an object does not extend to the others.
 
 use super::*;
 

@@ -222,7 +222,7 @@ async fn pods_are_reached_at_addresses_that_pods_have() {
         let (code, _, message) = get(&server, &path).await.status();
         assert_eq!((code, message.as_str()), (400, "address not allowed"), "{address}");
     }
-    // The host of a node, and this server's own, are no addresses of a pod ...
+    // Addresses of a node's host, and this server's own, never belong to a pod ...
     for address in [NODE_ADDRESS, "192.0.2.10"] {
         set_address(&server, "p", address).await;
         assert_eq!(get(&server, &path).await.code, 400, "{address}");

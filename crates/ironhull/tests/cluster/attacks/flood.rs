@@ -35,7 +35,7 @@ pub enum Attack {
     SlowFrames,
     /// HTTP/2 whose requests are taken back at once (CVE-2023-44487).
     Resets,
-    /// What is no protocol at all, over TCP.
+    /// Bytes that follow no protocol, over TCP.
     Garbage,
     /// The same over UDP.
     Datagrams,

@@ -157,7 +157,7 @@ fn tunnels_take_from_each_node_what_is_its_own() {
         ] {
             let victim = two.pod_ip(ipv4);
             let genuine = wrapped("node2", one.pod_ip(ipv4), victim);
-            // A machine that is no node, in the name of one.
+            // A machine outside the cluster that uses a node's name.
             for source in [first, third] {
                 let from = SocketAddr::new(at(stranger), 0);
                 send_from(&cluster.underlay, from, to, &wrapped("node2", at(source), victim));
