@@ -2,7 +2,7 @@
 //!
 //! The allocator (glibc's) keeps what was freed for later, in every thread's arena, and gives back only what lies at an
 //! arena's end. So after a burst a process stays as large as it ever was. Here the process looks at its size now and then,
-//! and where that has grown asks the allocator to give back every free page (`docs/decisions/allocator.md`).
+//! and while it is larger than it once was asks the allocator to give back every free page (`docs/decisions/allocator.md`).
 
 use std::time::Duration;
 
@@ -10,28 +10,66 @@ use tokio_util::sync::CancellationToken;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(30);
-/// By how much a process must have grown since it was last as small as it gets, in pages of 4 KiB: 8 MiB.
+/// By how much a process must be larger than it once was, in pages of 4 KiB: 8 MiB.
 const GROWTH_PAGES: u64 = 2048;
+/// After how many looks, at most, to ask again where little came back. History is dropped some minutes after a peak.
+const PAUSE_MAX: u32 = 16;
 
 /// Gives memory back until it is to stop.
 pub async fn give_back(stop: CancellationToken) {
-    let mut smallest = resident_pages().unwrap_or(0);
+    let mut pace = Pace::new(resident_pages().unwrap_or(0));
     loop {
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,
         }
         let Some(pages) = resident_pages() else { return };
-        if pages < smallest + GROWTH_PAGES {
-            smallest = smallest.min(pages);
+        if !pace.is_time(pages) {
             continue;
         }
         // It takes locks of the allocator for milliseconds.
         let _ = tokio::task::spawn_blocking(trim).await;
         let after = resident_pages().unwrap_or(pages);
         tracing::debug!(before = pages, after, "gave memory back");
-        // What is still in use then is no reason to try again; more is.
-        smallest = after;
+        pace.gave_back(pages, after);
+    }
+}
+
+/// When to ask the allocator: as soon as the process has grown, and again and again while it is larger than it once
+/// was, since what was in use then may be free now. The less comes back, the longer the pauses.
+struct Pace {
+    /// The smallest that the process was.
+    smallest: u64,
+    /// What it was after memory was last given back.
+    last: u64,
+    /// Looks from one try to the next.
+    pause: u32,
+    /// Looks until the next try.
+    left: u32,
+}
+
+impl Pace {
+    fn new(pages: u64) -> Pace {
+        Pace { smallest: pages, last: pages, pause: 1, left: 0 }
+    }
+
+    fn is_time(&mut self, pages: u64) -> bool {
+        self.smallest = self.smallest.min(pages);
+        if pages < self.smallest + GROWTH_PAGES {
+            return false;
+        }
+        if pages >= self.last + GROWTH_PAGES {
+            self.pause = 1;
+            return true;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.left == 0
+    }
+
+    fn gave_back(&mut self, before: u64, after: u64) {
+        self.pause = if after + GROWTH_PAGES <= before { 1 } else { (self.pause * 2).min(PAUSE_MAX) };
+        self.last = after;
+        self.left = self.pause;
     }
 }
 
@@ -69,5 +107,27 @@ mod tests {
         let after = resident_pages().unwrap();
         assert!(after + 10_000 < peak, "{peak} pages at the peak, {after} after");
         assert_eq!(blocks.iter().flatten().count(), 200);
+    }
+
+    /// What is freed some minutes after a peak, when nothing happens any more, goes back as well.
+    #[test]
+    fn a_process_that_stays_large_is_asked_again_and_less_and_less_often() {
+        let (quiet, peak) = (10_000, 40_000);
+        let mut pace = Pace::new(quiet);
+        assert!(!pace.is_time(quiet + GROWTH_PAGES - 1));
+        let mut tries = Vec::new();
+        for look in 0..80 {
+            if pace.is_time(peak) {
+                tries.push(look);
+                pace.gave_back(peak, peak);
+            }
+        }
+        assert_eq!(tries, [0, 2, 6, 14, 30, 46, 62, 78]);
+        // What came back at last lets it try soon again, and a quiet process is left alone.
+        pace.gave_back(peak, peak - 2 * GROWTH_PAGES);
+        assert!(pace.is_time(peak - 2 * GROWTH_PAGES));
+        pace.gave_back(peak - 2 * GROWTH_PAGES, quiet);
+        assert!((0..100).all(|_| !pace.is_time(quiet + 100)));
+        assert!(pace.is_time(peak), "it has grown again");
     }
 }
