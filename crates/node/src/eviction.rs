@@ -254,7 +254,7 @@ impl Manager {
                 return Some(pod.uid.clone());
             }
         }
-        tracing::warn!("the node runs short, but there is no pod that may be evicted");
+        tracing::warn!("the node is short of resources, and no pod may be evicted");
         None
     }
 

@@ -21,7 +21,7 @@ const BLOCK_BYTES: u64 = 64 << 10;
 
 /// How much of a line is kept in memory. Engines write at most 16 KiB of text in a line.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// How many readers that follow a log are told of changes by the kernel.
+/// How many readers that follow a log may watch it through the kernel.
 const WATCHES_MAX: usize = 32;
 static WATCHES: Semaphore = Semaphore::const_new(WATCHES_MAX);
 /// How often the others look.

@@ -345,7 +345,7 @@ async fn methods_that_a_stream_does_not_have_are_refused() {
         send(&server, Some(&User::new("reader", &[])), "GET", &path, &headers, "").await.status();
     assert_eq!(code, 403);
     assert!(message.contains("cannot create resource \"pods/exec\""), "{message}");
-    // Also by way of the node, where reading what it says is no more than reading.
+    // The same through the node's own API, where reading stays reading.
     grant(&server, "monitor", vec![rule(&["get"], &[""], &["nodes/proxy"])]).await;
     let monitor = User::new("monitor", &[]);
     let path = "/api/v1/nodes/n/proxy/exec/default/p/main?command=id";

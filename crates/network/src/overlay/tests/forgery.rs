@@ -232,7 +232,7 @@ fn a_restart_without_the_api_server_cuts_no_node_off() {
     assert_eq!(answer(&cluster.nodes[0].pods[0], "10.42.2.2:80".parse().unwrap()), "10.42.1.2");
     drop(network);
     cluster.nodes.insert(1, two);
-    // A node that goes is no longer believed.
+    // Packets of a node that has left are dropped.
     cluster.server.remove::<k8s_openapi::api::core::v1::Node>(&object::ObjectKey::cluster("node3"));
     let one = &cluster.nodes[0];
     eventually("node 3 is forgotten", || {
