@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cri::CriError;
 use network::cni::{Cni, CniConfig, Sandbox};
 use network::{HostLock, NetworkError};
 use object::Quantity;
-use runtime::cri::CriError;
 use runtime::engine::{NetworkRequest, PodNetwork};
 
 use crate::pod_network::{host_port, pod_subnets};

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cri::{CriError, PortMapping};
 use ipnet::IpNet;
 use network::{
     HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, PodIdentity, Policies, Protocol, overlay,
 };
-use runtime::cri::{CriError, PortMapping};
 use runtime::engine::{NetworkRequest, PodNetwork};
 use tokio::sync::watch;
 
@@ -181,9 +181,9 @@ fn missing_family(cluster: &[IpNet], node: &[IpNet]) -> Option<&'static str> {
 /// The port of the host that a container asks for; `None` if it asks for none.
 pub fn host_port(mapping: &PortMapping) -> Option<HostPort> {
     let protocol = match mapping.protocol {
-        runtime::cri::Protocol::Tcp => Protocol::Tcp,
-        runtime::cri::Protocol::Udp => Protocol::Udp,
-        runtime::cri::Protocol::Sctp => Protocol::Sctp,
+        cri::Protocol::Tcp => Protocol::Tcp,
+        cri::Protocol::Udp => Protocol::Udp,
+        cri::Protocol::Sctp => Protocol::Sctp,
     };
     (mapping.host_port != 0).then(|| HostPort {
         protocol,

@@ -3,33 +3,29 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use client::{Change, Client, Informer, Informers, Recorder, Selection};
 use clock::Clock;
-use futures::StreamExt;
+use cri::{ImageService, PodSandboxFilter, RuntimeService};
 use hostfs::Lane;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use parking_lot::Mutex;
-use runtime::cri::{ContainerEvent, CriError, ImageService, PodSandboxFilter, RuntimeService};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
 
 use crate::config::NodeConfig;
+use crate::engine::Engine;
 use crate::eviction;
 use crate::host::{self, Facts};
 use crate::images::Images;
-use crate::observed::label;
+use crate::label;
 use crate::probe::Prober;
 use crate::registration::Registration;
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::worker::{Eviction, WorkerHandle, remove_orphan};
-
-/// The pause before the engine's events are subscribed to anew.
-const EVENTS_RETRY: Duration = Duration::from_millis(100);
 
 /// How many files of containers are read at once, and how many trees of files are worked on. What hangs keeps its place.
 const FILES_WIDTH: usize = 16;
@@ -151,6 +147,7 @@ impl Agent {
             nodes: informers.select::<Node>(Selection::fields::<Node>(of_node("metadata.name"))),
             services: informers.get(),
             port: parking_lot::RwLock::new(config.port),
+            engine: Engine::new(Arc::clone(&runtime)),
             facts,
             client,
             clock,
@@ -253,14 +250,7 @@ impl Agent {
 
     fn follow_engine(&mut self) {
         let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
-        self.tasks.spawn(async move {
-            loop {
-                if let Err(error) = follow_events(&shared, &pods).await {
-                    tracing::warn!(error = error.full_message(), "the engine's events broke off");
-                }
-                tokio::time::sleep(EVENTS_RETRY).await;
-            }
-        });
+        self.tasks.spawn(async move { shared.engine.follow(|uid| pods.wake(uid)).await });
     }
 }
 
@@ -304,25 +294,6 @@ fn dispatch(
             }
         }
     }
-}
-
-/// Wakes the workers of pods that something happened to at the engine. Ends, with an error or not, when events
-/// may have been lost.
-async fn follow_events(shared: &Shared, pods: &Pods) -> Result<(), CriError> {
-    let mut events = shared.runtime.events().await?;
-    // What happened before is found by looking.
-    pods.wake_all();
-    while let Some(event) = events.next().await {
-        match pod_of(&event?) {
-            Some(uid) => pods.wake(&uid),
-            None => pods.wake_all(),
-        }
-    }
-    Ok(())
-}
-
-fn pod_of(event: &ContainerEvent) -> Option<String> {
-    event.pod_sandbox_status.as_ref()?.labels.get(label::POD_UID).cloned()
 }
 
 /// Ends and removes the pods that ran here but that the API server does not know any more.

@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cri::CgroupDriver;
+
 use crate::pod::PodInfo;
 use crate::spec::{cgroup_parent, pod_resources};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Sets the limits of a pod's cgroup, where the hierarchy has it.
-pub(crate) fn limit_pod(pod: &PodInfo, root: &str) -> io::Result<()> {
-    let parent = cgroup_parent(pod, root);
+pub(crate) fn limit_pod(pod: &PodInfo, root: &str, driver: CgroupDriver) -> io::Result<()> {
+    let parent = cgroup_parent(pod, root, driver);
     let parent = parent.trim_start_matches('/');
     for (path, value) in settings(pod, parent, Path::new(MOUNT).join("cgroup.controllers").exists()) {
         // A controller that is not there limits nothing.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use client::{EventType, Recorder};
 use clock::Clock;
+use cri::{AuthConfig, Code, CriError, Image, ImageService, ImageSpec, PodSandboxConfig, PullErrorKind};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use parking_lot::Mutex;
-use runtime::cri::{AuthConfig, CriError, Image, ImageService, ImageSpec, PodSandboxConfig, PullErrorKind};
 use volumes::ObjectCache;
 
 use crate::backoff::Backoff;
@@ -121,10 +121,8 @@ impl Images {
     }
 
     fn inspect_failed(&self, wanted: Wanted<'_>, error: &CriError) -> Failure {
-        let invalid = matches!(
-            error,
-            CriError::InvalidArgument(_) | CriError::ImagePull { kind: PullErrorKind::InvalidName, .. }
-        );
+        let invalid = error.code() == Code::InvalidArgument
+            || matches!(error, CriError::ImagePull { kind: PullErrorKind::InvalidName, .. });
         let (reason, message) = if invalid {
             let image = wanted.image;
             let message = format!("Failed to apply default image tag {image:?}: {error}");

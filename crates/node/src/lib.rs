@@ -1,11 +1,12 @@
 //! The node agent (kubelet): runs the pods that are assigned to a node.
 //!
 //! [`Agent`] registers its Node and follows the pods of that node through the API server. The engine is behind
-//! the CRI traits ([`runtime::cri`]): any implementation will do. What to do is decided in pure functions:
+//! the CRI traits ([`cri`]): any implementation will do. What to do is decided in pure functions:
 //!
 //! | module | decides or does |
 //! | --- | --- |
-//! | `agent` | hands pods, engine events and changed objects to workers |
+//! | `agent` | hands pods, changes in the engine and changed objects to workers |
+//! | `engine` | what the engine says of itself, and which pods something happened to in it |
 //! | `worker` | one task a pod: looks, asks `plan` and `status`, lets operations run |
 //! | `plan` | *pure*: what to do next for a pod |
 //! | `status` | *pure*: the pod's status |
@@ -26,9 +27,11 @@ mod agent;
 mod backoff;
 mod cgroups;
 mod config;
+mod engine;
 mod eviction;
 mod host;
 mod images;
+mod label;
 mod logs;
 mod observed;
 mod plan;

@@ -1,29 +1,21 @@
 //! What the container engine has of a pod.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use runtime::cri::{
+use cri::{
     ContainerFilter, ContainerState, ContainerStatus, CriError, PodSandboxFilter, PodSandboxState,
-    PodSandboxStatus, RuntimeService, StringMap,
+    PodSandboxStatus, StringMap,
 };
 
-/// Labels and annotations by which pods and containers are found again, upstream's
-/// (`pkg/kubelet/kuberuntime/labels.go`).
-pub(crate) mod label {
-    pub(crate) const POD_NAME: &str = "io.kubernetes.pod.name";
-    pub(crate) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
-    pub(crate) const POD_UID: &str = "io.kubernetes.pod.uid";
-    pub(crate) const CONTAINER_NAME: &str = "io.kubernetes.container.name";
-    pub(crate) const CONTAINER_HASH: &str = "io.kubernetes.container.hash";
-    pub(crate) const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
-    pub(crate) const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
-    pub(crate) const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
-    pub(crate) const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
-}
+use crate::engine::{Engine, EngineFacts};
+use crate::label;
 
 /// The sandboxes and containers of one pod.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
+    /// Whose they are.
+    pub(crate) engine: Arc<EngineFacts>,
     /// The newest first.
     pub(crate) sandboxes: Vec<PodSandboxStatus>,
     /// By name, the newest first.
@@ -32,7 +24,8 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// Asks the engine.
-    pub(crate) async fn ask(runtime: &dyn RuntimeService, pod_uid: &str) -> Result<Observed, CriError> {
+    pub(crate) async fn ask(engine: &Engine, pod_uid: &str) -> Result<Observed, CriError> {
+        let (facts, runtime) = (engine.facts().await?, engine.runtime());
         let labels = StringMap::from([(label::POD_UID.to_owned(), pod_uid.to_owned())]);
         let filter = PodSandboxFilter { label_selector: labels.clone(), ..Default::default() };
         let mut sandboxes = Vec::new();
@@ -47,10 +40,14 @@ impl Observed {
                 containers.push(status);
             }
         }
-        Ok(Observed::new(sandboxes, containers))
+        Ok(Observed::new(facts, sandboxes, containers))
     }
 
-    pub(crate) fn new(mut sandboxes: Vec<PodSandboxStatus>, containers: Vec<ContainerStatus>) -> Observed {
+    pub(crate) fn new(
+        engine: Arc<EngineFacts>,
+        mut sandboxes: Vec<PodSandboxStatus>,
+        containers: Vec<ContainerStatus>,
+    ) -> Observed {
         sandboxes.sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.metadata.attempt)));
         let mut by_name = BTreeMap::<String, Vec<ContainerStatus>>::new();
         for container in containers {
@@ -59,7 +56,7 @@ impl Observed {
         for statuses in by_name.values_mut() {
             statuses.sort_by_key(|status| std::cmp::Reverse((status.metadata.attempt, status.created_at)));
         }
-        Observed { sandboxes, containers: by_name }
+        Observed { engine, sandboxes, containers: by_name }
     }
 
     /// The newest container of this name.

@@ -1,11 +1,12 @@
 //! What to do next for a pod: decided from its specification, what the engine has of it, what the probes say and
 //! the time. Nothing here does anything (upstream's `computePodActions`, `kuberuntime_manager.go`).
 
+use cri::{ContainerState, ContainerStatus, PodSandboxState};
 use jiff::Timestamp;
-use runtime::cri::{ContainerState, ContainerStatus, PodSandboxState};
 
 use crate::backoff::Backoff;
-use crate::observed::{Observed, label};
+use crate::label;
+use crate::observed::Observed;
 use crate::pod::{ContainerKind, PodContainer, PodInfo, RestartPolicy, restarts_after};
 use crate::probe::ProbeView;
 use crate::waiting::Waiting;

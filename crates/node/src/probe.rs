@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cri::{ContainerState, ContainerStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus as ApiContainerStatus, Probe};
 use parking_lot::RwLock;
-use runtime::cri::{ContainerState, ContainerStatus};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::engine::EngineFacts;
 use crate::observed::Observed;
 use crate::pod::{ContainerKind, PodContainer, PodInfo};
 use crate::shared::Shared;
@@ -129,7 +130,7 @@ impl PodProbes {
             for kind in ProbeKind::ALL {
                 let key = (status.id.clone(), kind);
                 if let Some(probe) = kind.of(container).filter(|_| !self.running.contains_key(&key)) {
-                    let task = self.task(shared, pod, container, status, kind, probe, ips);
+                    let task = self.task(shared, &observed.engine, pod, container, status, kind, probe, ips);
                     self.running.insert(key, Running(tokio::spawn(task.run()).abort_handle()));
                 }
             }
@@ -140,6 +141,7 @@ impl PodProbes {
     fn task(
         &self,
         shared: &Arc<Shared>,
+        engine: &EngineFacts,
         pod: &PodInfo,
         container: &PodContainer,
         status: &ContainerStatus,
@@ -148,7 +150,7 @@ impl PodProbes {
         ips: &[String],
     ) -> Task {
         // A container that an earlier agent found ready is ready until a probe says otherwise.
-        if let Some(known) = known_result(pod, status, kind) {
+        if let Some(known) = known_result(engine, pod, status, kind) {
             let mut view = self.view.write();
             *kind.slot(view.0.entry(status.id.clone()).or_default()) = Some(known);
         }
@@ -172,10 +174,15 @@ impl PodProbes {
     }
 }
 
-fn known_result(pod: &PodInfo, status: &ContainerStatus, kind: ProbeKind) -> Option<bool> {
+fn known_result(
+    engine: &EngineFacts,
+    pod: &PodInfo,
+    status: &ContainerStatus,
+    kind: ProbeKind,
+) -> Option<bool> {
     let api = pod.api_status();
     let lists = [&api.container_statuses, &api.init_container_statuses];
-    let id = crate::status::api_id(&status.id);
+    let id = engine.container_id(&status.id);
     let same = |known: &&ApiContainerStatus| known.container_id.as_deref() == Some(&id);
     let known = lists.into_iter().flatten().flatten().find(same)?;
     match kind {

@@ -148,6 +148,10 @@ impl Registration {
         }
         match self.shared.runtime.update_pod_cidr(&cidr).await {
             Ok(()) => *known = PodCidr { accepted: cidr, refusal: String::new() },
+            // Its network comes from elsewhere.
+            Err(error) if error.is_unimplemented() => {
+                *known = PodCidr { accepted: cidr, refusal: String::new() };
+            }
             Err(error) => {
                 let refusal = error.full_message();
                 // It is tried again and again, and told once.

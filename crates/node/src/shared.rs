@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use client::{Client, EventType, Informer, Recorder};
 use clock::Clock;
+use cri::RuntimeService;
 use hostfs::{Lane, Usages};
 use k8s_openapi::api::core::v1::{Node, Service};
 use object::ObjectKey;
 use parking_lot::RwLock;
-use runtime::cri::RuntimeService;
 use tokio::sync::watch;
 use volumes::{ObjectCache, Volumes};
 
 use crate::admission::Admitted;
 use crate::config::NodeConfig;
+use crate::engine::Engine;
 use crate::eviction::Pressures;
 use crate::host::Facts;
 use crate::images::Images;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) clock: Clock,
     pub(crate) runtime: Arc<dyn RuntimeService>,
+    pub(crate) engine: Engine,
     pub(crate) images: Images,
     pub(crate) objects: Arc<ObjectCache>,
     pub(crate) volumes: Volumes,

@@ -20,7 +20,6 @@ mod tests;
 
 #[cfg(test)]
 use conditions::condition;
-pub(crate) use containers::api_id;
 pub(crate) use phase::Phase;
 
 /// What a status is made from.

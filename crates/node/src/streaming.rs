@@ -6,7 +6,7 @@ pub(crate) mod spdy;
 pub(crate) mod tunnel;
 
 /// The status that ends an exec on its error channel.
-pub(crate) fn exit_status(exit: &Result<i32, runtime::cri::CriError>) -> object::Status {
+pub(crate) fn exit_status(exit: &Result<i32, cri::CriError>) -> object::Status {
     match exit {
         Ok(0) => object::Status::success(None),
         Ok(code) => {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use runtime::cri::{
-    ContainerMetadata, ContainerResources, ContainerState, ContainerStatus, ImageSpec, NamespaceOption,
-    PodSandboxMetadata, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, StringMap,
+use cri::{
+    CgroupDriver, ContainerMetadata, ContainerResources, ContainerState, ContainerStatus, ImageSpec,
+    NamespaceOption, PodSandboxMetadata, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus,
+    StringMap,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::engine::EngineFacts;
 use crate::observed::Observed;
 use crate::pod::PodInfo;
 
@@ -85,5 +87,6 @@ pub(crate) fn container(
 }
 
 pub(crate) fn observed(sandboxes: Vec<PodSandboxStatus>, containers: Vec<ContainerStatus>) -> Observed {
-    Observed::new(sandboxes, containers)
+    let engine = EngineFacts { name: "elsewhere".to_owned(), cgroup_driver: CgroupDriver::Cgroupfs };
+    Observed::new(Arc::new(engine), sandboxes, containers)
 }

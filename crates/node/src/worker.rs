@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::EventType;
+use cri::ContainerState;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use runtime::cri::ContainerState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use volumes::Handle;
@@ -179,7 +179,7 @@ impl Worker {
     /// Looks, decides and lets do; says when to look again at the latest.
     async fn turn(&mut self) -> Option<Timestamp> {
         self.read_inbox();
-        match Observed::ask(&*self.shared.runtime, &self.pod.uid).await {
+        match Observed::ask(&self.shared.engine, &self.pod.uid).await {
             Ok(observed) => self.observed = observed,
             Err(error) => {
                 tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot ask the engine for a pod");

@@ -1,6 +1,6 @@
 //! Pod sandboxes and containers.
 //!
-//! [`Engine`] is the embedded implementation of [`RuntimeService`](crate::cri::RuntimeService). It keeps a record
+//! [`Engine`] is the embedded implementation of [`RuntimeService`](cri::RuntimeService). It keeps a record
 //! of everything it makes (`record`), and containers belong to shims ([`shim`](crate::shim)) rather than to this
 //! process: an engine that is opened over the records of an earlier one connects to their shims and goes on,
 //! nothing restarts. What ended in between is read from the states that the shims have written.
@@ -36,12 +36,10 @@ use clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use crate::cri::{
-    ContainerEvent, CriError, DnsConfig, ImageSpec, PodSandboxMetadata, PortMapping, StringMap,
-};
 use crate::shim::protocol::LogLimits;
 use crate::snapshot::Usage;
 use container::Container;
+use cri::{ContainerEvent, CriError, DnsConfig, ImageSpec, PodSandboxMetadata, PortMapping, StringMap};
 pub use record::ImageDefaults;
 use record::Store;
 use sandbox::Sandbox;

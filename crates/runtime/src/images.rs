@@ -40,8 +40,8 @@ use oci_client::Reference;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
-use crate::cri::{AuthConfig, Image};
 use crate::snapshot::{RootfsMode, Snapshots, UnpackLimits, Usage};
+use cri::{AuthConfig, Image};
 use digest::Digest;
 use error::store_error;
 pub use error::{ImageError, PullFailure};

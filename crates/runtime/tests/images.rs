@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use runtime::cri::{AuthConfig, CriError, ImageFilter, ImageService, ImageSpec, PullErrorKind};
+use cri::{AuthConfig, CriError, ImageFilter, ImageService, ImageSpec, PullErrorKind};
 use runtime::images::build::{Compression, ImageBuilder};
 use runtime::images::digest::Digest;
 use runtime::images::user::resolve_user;

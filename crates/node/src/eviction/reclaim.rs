@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cri::{ContainerFilter, ContainerState, Image, ImageSpec};
 use jiff::{SignedDuration, Timestamp};
-use runtime::cri::{ContainerFilter, ContainerState, Image, ImageSpec};
 
 use super::signals::Space;
 use crate::agent::Pods;
-use crate::observed::label;
+use crate::label;
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
@@ -125,7 +125,7 @@ fn is_used(image: &Image, used: &BTreeSet<String>) -> bool {
 }
 
 /// Names and ids of the images of all containers, dead ones included, and of volumes.
-async fn used_images(shared: &Shared, pods: &[PodInfo]) -> Result<BTreeSet<String>, runtime::cri::CriError> {
+async fn used_images(shared: &Shared, pods: &[PodInfo]) -> Result<BTreeSet<String>, cri::CriError> {
     let mut used = BTreeSet::new();
     for container in shared.runtime.list_containers(&ContainerFilter::default()).await? {
         used.extend([container.image_id, container.image_ref, container.image.image]);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cri::{ContainerStats, ContainerStatsFilter, StringMap};
 use hostfs::Usage;
-use runtime::cri::{ContainerStats, ContainerStatsFilter, StringMap};
 
-use crate::observed::label;
+use crate::label;
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
@@ -18,6 +18,12 @@ pub(super) struct ContainerUsage {
     /// What it has written into its root file system.
     pub(super) root: Usage,
     pub(super) logs: Usage,
+}
+
+impl ContainerUsage {
+    fn new(name: &str) -> ContainerUsage {
+        ContainerUsage { name: name.to_owned(), ..ContainerUsage::default() }
+    }
 }
 
 /// What a pod uses.
@@ -63,7 +69,12 @@ pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
         ..ContainerStatsFilter::default()
     };
     let stats = match shared.runtime.list_container_stats(&filter).await {
-        Ok(stats) => stats,
+        Ok(stats) => stats.iter().map(of_container).collect(),
+        // What lies on the node's disk is found without the engine.
+        Err(error) if error.is_unimplemented() => {
+            let containers = pod.containers.iter();
+            containers.map(|container| ContainerUsage::new(container.name())).collect::<Vec<_>>()
+        }
         Err(error) => {
             tracing::debug!(pod = %pod.key, error = error.full_message(), "cannot ask for a pod's usage");
             return None;
@@ -73,9 +84,9 @@ pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
     let tree = async |path: std::path::PathBuf| {
         shared.usages.get(&path).await.map(|measured| measured.usage).unwrap_or_default()
     };
-    let containers = stats.iter().map(|stats| async {
-        let logs = tree(logs.join(&stats.metadata.name)).await;
-        container(stats, logs)
+    let containers = stats.into_iter().map(|usage| {
+        let logs = tree(logs.join(&usage.name));
+        async move { ContainerUsage { logs: logs.await, ..usage } }
     });
     let on_disk = pod.spec().volumes.iter().flatten().filter(|volume| {
         volume
@@ -93,7 +104,7 @@ pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
     Some(PodUsage { containers, volumes: volumes.into_iter().collect(), own })
 }
 
-fn container(stats: &ContainerStats, logs: Usage) -> ContainerUsage {
+fn of_container(stats: &ContainerStats) -> ContainerUsage {
     let memory = stats.memory.as_ref().map_or(0, |memory| memory.working_set_bytes);
     let root = stats
         .writable_layer
@@ -101,9 +112,8 @@ fn container(stats: &ContainerStats, logs: Usage) -> ContainerUsage {
         .map(|layer| Usage { bytes: layer.used_bytes, inodes: layer.inodes_used })
         .unwrap_or_default();
     ContainerUsage {
-        name: stats.metadata.name.clone(),
         memory: i64::try_from(memory).unwrap_or(i64::MAX),
         root,
-        logs,
+        ..ContainerUsage::new(&stats.metadata.name)
     }
 }

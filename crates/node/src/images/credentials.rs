@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cri::AuthConfig;
 use k8s_openapi::api::core::v1::Secret;
-use runtime::cri::AuthConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -3,16 +3,17 @@
 //! `0.log` becomes `0.log.<time>`; all but the newest of those are compressed. The engine then opens the log anew.
 //! The sizes are looked at from time to time, as nothing tells of them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cri::{ContainerFilter, ContainerState, CriError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use runtime::cri::{ContainerFilter, ContainerState, CriError};
 use rustix::fs::OFlags;
 
 use super::rotated;
@@ -27,8 +28,15 @@ const COMPRESSED: &str = "gz";
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PERIOD).await;
-        if let Err(error) = rotate_all(&shared).await {
-            tracing::warn!(error = error.full_message(), "cannot look at the containers' logs");
+        match rotate_all(&shared).await {
+            Ok(()) => {}
+            Err(error) if error.is_unimplemented() => {
+                tracing::info!("the engine cannot open logs anew: it must rotate them itself");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(error = error.full_message(), "cannot look at the containers' logs");
+            }
         }
     }
 }
@@ -44,8 +52,14 @@ async fn rotate_all(shared: &Shared) -> Result<(), CriError> {
         let (limits, now) = (Limits::of(&shared.config), shared.clock.now());
         let file = path.clone();
         match shared.trees.run(move || look_after(&file, limits, now)).await.flatten() {
-            Ok(true) => shared.runtime.reopen_container_log(&container.id).await?,
-            Ok(false) => {}
+            Ok(Some(rotated)) => {
+                if let Err(error) = shared.runtime.reopen_container_log(&container.id).await {
+                    // The engine goes on writing to it. Its name may be taken by now.
+                    let _ = shared.trees.run(move || restore(&path, &rotated)).await;
+                    return Err(error);
+                }
+            }
+            Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(log = %path.display(), %error, "cannot rotate a log"),
         }
@@ -66,23 +80,30 @@ impl Limits {
     }
 }
 
-/// Rotates a log if it is too long, and compresses what was rotated before, by the engine for example. Says whether the
-/// engine must open the log anew. Blocks.
-fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<bool> {
+/// Rotates a log if it is too long, and compresses what was rotated before, by the engine for example. Gives the name that
+/// the log has got, if the engine must open it anew. Blocks.
+fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<Option<OsString>> {
     let (_directory, path) = super::directory(path)?;
     let is_long = fs::symlink_metadata(&path)?.len() >= limits.bytes_max;
     match is_long {
-        true => rotate(&path, limits.files_max, now).map(|()| true),
-        false => tidy_up(&path, limits.files_max, 1).map(|()| false),
+        true => rotate(&path, limits.files_max, now).map(Some),
+        false => tidy_up(&path, limits.files_max, 1).map(|()| None),
     }
 }
 
 /// Makes room for a new file at `path`: of the old ones `files_max - 1` stay.
-fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<()> {
+fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<OsString> {
     tidy_up(path, files_max.saturating_sub(1), 0)?;
-    let mut name = path.as_os_str().to_owned();
+    let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(now.strftime(".%Y%m%d-%H%M%S").to_string());
-    fs::rename(path, name)
+    fs::rename(path, path.with_file_name(&name))?;
+    Ok(name)
+}
+
+/// Gives a log its name back. Blocks.
+fn restore(path: &Path, rotated: &OsStr) -> io::Result<()> {
+    let (_directory, path) = super::directory(path)?;
+    fs::rename(path.with_file_name(rotated), path)
 }
 
 /// Removes old files but `files_max - 1`, and compresses them all but the newest `plain` ones, which somebody may still be

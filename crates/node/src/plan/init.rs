@@ -1,6 +1,6 @@
 //! The init containers: one after the other, with sidecars that stay.
 
-use runtime::cri::{ContainerState, ContainerStatus};
+use cri::{ContainerState, ContainerStatus};
 
 use super::{KillReason, Planner, SandboxPlan};
 use crate::observed::Observed;

@@ -1,4 +1,4 @@
-use runtime::cri::ContainerState::{Created, Exited, Running, Unknown};
+use cri::ContainerState::{Created, Exited, Running, Unknown};
 use serde_json::{Value, json};
 
 use super::*;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cri::{Code, RuntimeService};
 use k8s_openapi::api::core::v1::{HTTPGetAction, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use runtime::cri::{CriError, RuntimeService};
 use tokio::net::TcpStream;
 
 use super::grpc;
@@ -69,7 +69,7 @@ impl Prober {
                     String::from_utf8_lossy(&output[..output.len().min(OUTPUT_BYTES_MAX)]).into_owned(),
                 )
             }
-            Err(CriError::DeadlineExceeded(_)) => Outcome::Failure(format!(
+            Err(error) if error.code() == Code::DeadlineExceeded => Outcome::Failure(format!(
                 "command timed out: {:?} timed out after {}",
                 command.join(" "),
                 crate::text::go_duration(timeout)

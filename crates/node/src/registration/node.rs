@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cri::{Image, RuntimeCondition, RuntimeStatus, VersionInfo};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
@@ -9,7 +10,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use runtime::cri::{Image, RuntimeCondition, RuntimeStatus, VersionInfo};
 use serde_json::json;
 
 use crate::config::{KUBELET_VERSION, NodeConfig};

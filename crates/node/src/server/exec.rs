@@ -1,11 +1,11 @@
 //! Exec and attach.
 
 use bytes::Bytes;
+use cri::{AttachOptions, ContainerState, CriError, ExecOptions, OutputStream, StreamingSession};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 use object::{Reason, Status};
-use runtime::cri::{AttachOptions, ContainerState, CriError, ExecOptions, OutputStream, StreamingSession};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -78,7 +78,7 @@ impl Server {
     }
 
     pub(super) async fn observe(&self, uid: &str) -> Result<Observed, Status> {
-        let observed = Observed::ask(&*self.shared.runtime, uid).await;
+        let observed = Observed::ask(&self.shared.engine, uid).await;
         observed.map_err(|error| Status::internal_error(error.full_message()))
     }
 
@@ -268,7 +268,7 @@ fn split(stream: Option<SpdyStream>) -> (Option<SpdyWriter>, Option<SpdyReader>)
     stream.map(|stream| (stream.writer, stream.reader)).unzip()
 }
 
-async fn feed(from: Option<SpdyReader>, to: Option<runtime::cri::InputStream>) {
+async fn feed(from: Option<SpdyReader>, to: Option<cri::InputStream>) {
     let (Some(mut from), Some(mut to)) = (from, to) else { return };
     while let Some(data) = from.next().await {
         if to.write_all(&data).await.is_err() || to.flush().await.is_err() {

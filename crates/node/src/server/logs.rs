@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use cri::ContainerState;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Frame;
@@ -13,14 +14,12 @@ use http_body_util::{BodyExt, StreamBody};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as api;
 use object::Status;
-use runtime::cri::{ContainerEventType, ContainerState, ContainerStatus};
 use tokio::sync::mpsc;
 
 use super::query::Query;
 use super::{Body, Server, text};
 use crate::logs::{self, LogOptions, Stream};
 use crate::pod::PodInfo;
-use crate::status::api_id;
 
 /// How many pieces of a log may wait for the client.
 const QUEUE_MAX: usize = 64;
@@ -79,38 +78,26 @@ impl Server {
         let chosen = match query.flag("previous") {
             // What the API calls the last state: with a container that waits for its restart, the newest one.
             true => last_terminated(&pod, container)
-                .and_then(|id| statuses.iter().find(|status| api_id(&status.id) == id)),
+                .and_then(|id| statuses.iter().find(|status| observed.engine.container_id(&status.id) == id)),
             false => statuses.iter().find(|status| status.state != ContainerState::Created),
         };
         let Some(status) = chosen else { return Err(no_log(&pod, container, query.flag("previous"))) };
         let path = PathBuf::from(&status.log_path);
         let log = path.clone();
         if self.shared.files.run_within(OPEN_WITHIN, move || logs::open(&log)).await.flatten().is_err() {
-            let message = format!("unable to retrieve container logs for ironhull://{}", status.id);
+            let message =
+                format!("unable to retrieve container logs for {}", observed.engine.container_id(&status.id));
             return Ok(text(StatusCode::OK, message));
         }
-        Ok(self.stream_log(path, options, status))
+        Ok(self.stream_log(path, options, &pod.uid, &status.id))
     }
 
-    fn stream_log(&self, path: PathBuf, options: LogOptions, status: &ContainerStatus) -> Response<Body> {
+    fn stream_log(&self, path: PathBuf, options: LogOptions, pod_uid: &str, id: &str) -> Response<Body> {
         let (to, from) = mpsc::channel(QUEUE_MAX);
-        let runtime = self.shared.runtime.clone();
-        let id = status.id.clone();
+        let shared = Arc::clone(&self.shared);
+        let (pod_uid, id) = (pod_uid.to_owned(), id.to_owned());
         tokio::spawn(async move {
-            let ended = async {
-                let Ok(mut events) = runtime.events().await else { return };
-                let runs = runtime.container_status(&id).await;
-                if !runs.is_ok_and(|status| status.state == ContainerState::Running) {
-                    return;
-                }
-                while let Some(Ok(event)) = events.next().await {
-                    let is_end =
-                        matches!(event.event_type, ContainerEventType::Stopped | ContainerEventType::Deleted);
-                    if is_end && event.container_id == id {
-                        return;
-                    }
-                }
-            };
+            let ended = shared.engine.ended(&pod_uid, &id);
             if let Err(error) = logs::read(&path, options, to, ended).await {
                 tracing::debug!(log = %path.display(), %error, "cannot read a log to its end");
             }

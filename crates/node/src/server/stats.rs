@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
+use cri::{ContainerStats, ContainerStatsFilter};
 use jiff::Timestamp;
 use object::Status;
-use runtime::cri::{ContainerStats, ContainerStatsFilter};
 use serde_json::{Value, json};
 
 use super::Server;
-use crate::observed::label;
+use crate::label;
 
 /// The unit of times in `/proc/stat`: 100 on every architecture.
 const TICKS_PER_SECOND: u64 = 100;
@@ -201,7 +201,11 @@ fn metrics(usage: &NodeUsage, stats: &[ContainerStats], now: Timestamp) -> Strin
 impl Server {
     async fn container_stats(&self) -> Result<Vec<ContainerStats>, Status> {
         let stats = self.shared.runtime.list_container_stats(&ContainerStatsFilter::default()).await;
-        stats.map_err(|error| Status::internal_error(error.full_message()))
+        match stats {
+            // The node's own usage is known all the same.
+            Err(error) if error.is_unimplemented() => Ok(Vec::new()),
+            stats => stats.map_err(|error| Status::internal_error(error.full_message())),
+        }
     }
 
     pub(super) async fn stats_summary(&self) -> Result<Vec<u8>, Status> {
@@ -222,7 +226,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runtime::cri::{ContainerMetadata, CpuUsage, StringMap};
+    use cri::{ContainerMetadata, CpuUsage, StringMap};
 
     #[test]
     fn usage_is_summed_by_pod() {

@@ -1,13 +1,13 @@
 //! The configuration of a container.
 
-use runtime::cri::{
+use cri::{
     ContainerConfig, ContainerMetadata, Image, ImageSpec, KeyValue, LinuxContainerConfig, Mount, StringMap,
 };
 
 use super::expand::expand;
 use super::{resources, sandbox, security};
 use crate::config::NodeConfig;
-use crate::observed::label;
+use crate::label;
 use crate::pod::{PodContainer, PodInfo};
 
 /// What the configuration of a container is made from, beside the pod.

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use cri::DnsConfig;
 use k8s_openapi::api::core::v1::PodDNSConfig;
-use runtime::cri::DnsConfig;
 
 use crate::pod::PodInfo;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cri::KeyValue;
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVarSource, Node};
-use runtime::cri::KeyValue;
 use volumes::{ObjectCache, VolumeError, downward};
 
 use super::SpecError;

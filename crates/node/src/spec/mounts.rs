@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cri::{ImageSpec, KeyValue, Mount, MountPropagation};
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
-use runtime::cri::{ImageSpec, KeyValue, Mount, MountPropagation};
 use volumes::Mounted;
 
 use super::SpecError;

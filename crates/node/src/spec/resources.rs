@@ -1,7 +1,7 @@
 //! Requests and limits as cgroup values (`pkg/kubelet/cm/helpers_linux.go`).
 
+use cri::{CgroupDriver, LinuxContainerResources, StringMap};
 use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
-use runtime::cri::{LinuxContainerResources, StringMap};
 
 use super::amount;
 use crate::pod::{ContainerKind, PodInfo, QosClass, qos_class};
@@ -93,19 +93,60 @@ pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
     }
 }
 
-/// The cgroup of a pod.
-pub(crate) fn cgroup_parent(pod: &PodInfo, root: &str) -> String {
-    match qos_class(pod.spec()) {
-        QosClass::Guaranteed => format!("{root}/pod{}", pod.uid),
-        QosClass::Burstable => format!("{root}/burstable/pod{}", pod.uid),
-        QosClass::BestEffort => format!("{root}/besteffort/pod{}", pod.uid),
+/// The cgroup of a pod, a path from the hierarchy's root as the engine's driver forms it
+/// (`pkg/kubelet/cm/cgroup_manager_linux.go`). systemd's slices say in their names where they are: `/a.slice/a-b.slice`.
+pub(crate) fn cgroup_parent(pod: &PodInfo, root: &str, driver: CgroupDriver) -> String {
+    let class = match qos_class(pod.spec()) {
+        QosClass::Guaranteed => None,
+        QosClass::Burstable => Some("burstable"),
+        QosClass::BestEffort => Some("besteffort"),
+    };
+    let own = format!("pod{}", pod.uid);
+    let parts = root.split('/').filter(|part| !part.is_empty()).chain(class).chain([own.as_str()]);
+    let (mut path, mut slice) = (String::new(), String::new());
+    for part in parts {
+        path.push('/');
+        match driver {
+            CgroupDriver::Cgroupfs => path.push_str(part),
+            CgroupDriver::Systemd => {
+                if !slice.is_empty() {
+                    slice.push('-');
+                }
+                slice.push_str(&part.replace('-', "_"));
+                path.push_str(&slice);
+                path.push_str(".slice");
+            }
+        }
     }
+    path
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use serde_json::json;
+
+    #[test]
+    fn the_cgroup_of_a_pod_has_the_name_that_the_engines_driver_wants() {
+        let mut pod = testing::pod(json!({"containers": [{"name": "c"}]}));
+        pod.uid = "12-ab".to_owned();
+        let parent = |root: &str, driver| cgroup_parent(&pod, root, driver);
+        assert_eq!(parent("/kubepods", CgroupDriver::Cgroupfs), "/kubepods/besteffort/pod12-ab");
+        assert_eq!(
+            parent("/kubepods", CgroupDriver::Systemd),
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod12_ab.slice"
+        );
+        assert_eq!(
+            parent("/my-cluster/n1", CgroupDriver::Systemd),
+            "/my_cluster.slice/my_cluster-n1.slice/my_cluster-n1-besteffort.slice/my_cluster-n1-besteffort-pod12_ab.slice"
+        );
+        let resources = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let mut guaranteed = testing::pod(json!({"containers": [{"name": "c", "resources": resources}]}));
+        guaranteed.uid = "u".to_owned();
+        let parent = cgroup_parent(&guaranteed, "/kubepods", CgroupDriver::Systemd);
+        assert_eq!(parent, "/kubepods.slice/kubepods-podu.slice");
+    }
 
     #[test]
     fn requests_and_limits_become_cgroup_values() {

@@ -2,20 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use object::names::normalize_sysctl;
-use runtime::cri::{
-    DnsConfig, LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping, Protocol, StringMap,
+use cri::{
+    CgroupDriver, DnsConfig, LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping,
+    Protocol, StringMap,
 };
+use object::names::normalize_sysctl;
 
 use super::{cgroup_parent, hosts, pod_resources, security};
 use crate::config::NodeConfig;
-use crate::observed::label;
+use crate::label;
 use crate::pod::PodInfo;
 
 /// What the configuration of a sandbox is made from, beside the pod.
 pub(crate) struct SandboxInput<'a> {
     pub(crate) config: &'a NodeConfig,
     pub(crate) attempt: u32,
+    pub(crate) cgroup_driver: CgroupDriver,
     pub(crate) dns: DnsConfig,
 }
 
@@ -56,7 +58,7 @@ pub(crate) fn sandbox_config(pod: &PodInfo, input: SandboxInput<'_>) -> PodSandb
         labels,
         annotations: pod.pod.metadata.annotations.clone().unwrap_or_default(),
         linux: LinuxPodSandboxConfig {
-            cgroup_parent: cgroup_parent(pod, &input.config.cgroup_root),
+            cgroup_parent: cgroup_parent(pod, &input.config.cgroup_root, input.cgroup_driver),
             security_context: security::of_sandbox(pod, &input.config.seccomp_dir),
             sysctls: sysctls.map(|sysctl| (normalize_sysctl(&sysctl.name), sysctl.value.clone())).collect(),
             overhead: None,

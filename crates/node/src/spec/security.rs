@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{
-    AppArmorProfile, Container, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
-};
-use runtime::cri::{
+use cri::{
     Capability, Image, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
     NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy, UserNamespace,
     UserNamespaceMode,
+};
+use k8s_openapi::api::core::v1::{
+    AppArmorProfile, Container, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
 };
 
 use super::SpecError;

@@ -5,25 +5,17 @@ use k8s_openapi::api::core::v1::{
     ContainerUser, LinuxContainerUser, PodStatus, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use runtime::cri;
 
 use super::{Input, whole_seconds};
 use crate::observed::restart_count;
 use crate::plan::is_initialized;
 use crate::pod::{ContainerKind, PodContainer};
 
-/// The scheme of container ids in the API.
-const ID_SCHEME: &str = "ironhull://";
 /// The exit code of a container whose end nobody saw: that of SIGKILL.
 const LOST_EXIT_CODE: i32 = 137;
 
 /// How much the containers of a pod may say together when they end.
 const MESSAGES_BYTES_MAX: usize = 12 << 10;
-
-/// A container's id as the API shows it.
-pub(crate) fn api_id(id: &str) -> String {
-    format!("{ID_SCHEME}{id}")
-}
 
 pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatus) -> ContainerStatus {
     let name = container.name();
@@ -89,7 +81,7 @@ fn of_engine(input: &Input<'_>, container: &PodContainer, newest: &cri::Containe
         } else {
             newest.image_ref.clone()
         },
-        container_id: Some(api_id(&newest.id)),
+        container_id: Some(input.observed.engine.container_id(&newest.id)),
         user: newest.user.as_ref().map(user),
         resources: container.spec.resources.clone(),
         allocated_resources: container
@@ -190,7 +182,7 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
             message: Some(cut(message.join(": "), input)).filter(|message| !message.is_empty()),
             started_at: status.started_at.map(|at| Time(whole_seconds(at))),
             finished_at: status.finished_at.map(|at| Time(whole_seconds(at))),
-            container_id: Some(api_id(&status.id)),
+            container_id: Some(input.observed.engine.container_id(&status.id)),
             signal: None,
         }),
         ..ContainerState::default()

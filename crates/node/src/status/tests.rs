@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use runtime::cri::ContainerState::{Exited, Running};
+use cri::ContainerState::{Exited, Running};
 use serde_json::{Value, json};
 
 use super::*;
@@ -80,7 +80,7 @@ fn a_pod_that_runs_is_ready_when_its_probes_say_so() {
     assert_eq!((status.phase.as_deref(), status.pod_ip.as_deref()), (Some("Running"), Some("10.0.0.1")));
     let container = &status.container_statuses.as_ref().unwrap()[0];
     assert!(container.ready && container.started == Some(true));
-    assert_eq!(container.container_id.as_deref(), Some("ironhull://web0"));
+    assert_eq!(container.container_id.as_deref(), Some("elsewhere://web0"));
     assert_eq!(holds(&status, "Ready").0, "True");
 
     let probed = json!({"containers": [{"name": "web", "readinessProbe": {"tcpSocket": {"port": 80}}}]});

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use runtime::cri::{ContainerState, ContainerStatus, PodSandboxState};
+use cri::{ContainerState, ContainerStatus, PodSandboxState};
 
 use super::operation::Context;
 use super::remove::unlink_log;
-use crate::observed::{Observed, label};
+use crate::label;
+use crate::observed::Observed;
 
 /// How many dead containers of each name stay, for their logs.
 const DEAD_PER_NAME: usize = 1;
@@ -50,7 +51,7 @@ fn message_file(status: &ContainerStatus) -> Option<String> {
 /// Removes what can be removed of the pod's dead containers.
 pub(super) async fn collect(context: &Context) {
     let shared = &context.shared;
-    let Ok(observed) = Observed::ask(&*shared.runtime, &context.pod.uid).await else { return };
+    let Ok(observed) = Observed::ask(&shared.engine, &context.pod.uid).await else { return };
     let surplus = surplus(&observed);
     let own_files = shared.volumes.pod_directory(&context.pod.uid).join("containers");
     for (id, log, message) in surplus.containers {

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cri::{ContainerState, ContainerStatus};
 use hostfs::Lane;
-use runtime::cri::{ContainerState, ContainerStatus};
 
+use crate::label;
 use crate::logs;
-use crate::observed::{Observed, label};
+use crate::observed::Observed;
 
 /// The longest message, in bytes: the end of a longer file.
 const MESSAGE_BYTES_MAX: u64 = 4096;
@@ -95,7 +96,7 @@ impl Source {
 mod tests {
     use super::*;
     use crate::testing::{container, observed};
-    use runtime::cri::Mount;
+    use cri::Mount;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     use std::os::unix::fs::symlink;
     use std::path::Path;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use client::EventType;
+use cri::{ImageSpec, PodSandboxConfig};
 use jiff::Timestamp;
-use runtime::cri::{ImageSpec, PodSandboxConfig};
 
 use super::operation::Context;
 use crate::images::Wanted;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use volumes::subpath;
 
-use crate::observed::{Observed, label};
+use crate::label;
+use crate::observed::Observed;
 use crate::shared::Shared;
 
 /// How long the containers of a pod that nobody knows any more get, if they do not say.
@@ -85,7 +86,7 @@ pub(super) fn unlink_log(shared: &Shared, container_id: &str) {
 
 /// Ends and removes what is left of a pod that the API server does not know.
 pub(crate) async fn remove_orphan(shared: Arc<Shared>, uid: String) {
-    let observed = match Observed::ask(&*shared.runtime, &uid).await {
+    let observed = match Observed::ask(&shared.engine, &uid).await {
         Ok(observed) => observed,
         Err(error) => {
             tracing::warn!(uid, error = error.full_message(), "cannot ask the engine for an orphaned pod");

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use client::EventType;
+use cri::{ContainerConfig, ContainerState, CriError, PodSandboxConfig};
 use k8s_openapi::api::core::v1::{HostIP, PodIP};
-use runtime::cri::{ContainerConfig, ContainerState, CriError, PodSandboxConfig};
 use volumes::subpath;
 
 use super::operation::Context;

@@ -1,7 +1,7 @@
 //! Carries a plan out: sandbox, kills, starts.
 
 use client::EventType;
-use runtime::cri::{CriError, PodSandboxConfig};
+use cri::{CriError, PodSandboxConfig};
 
 use super::operation::{Context, Report};
 use super::{gc, mounts, start, terminate};
@@ -100,7 +100,8 @@ fn configuration(context: &Context, attempt: u32) -> PodSandboxConfig {
         );
         shared.pod_event(pod, EventType::Warning, "MissingClusterDNS", message);
     }
-    sandbox_config(pod, SandboxInput { config: &shared.config, attempt, dns: resolver.config })
+    let cgroup_driver = context.observed.engine.cgroup_driver;
+    sandbox_config(pod, SandboxInput { config: &shared.config, attempt, cgroup_driver, dns: resolver.config })
 }
 
 async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError> {
@@ -114,7 +115,9 @@ async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError>
         .map_err(|error| CriError::internal(format!("make {}", config.log_directory), error))?;
     let handler = runtime_handler(context).await?;
     shared.runtime.run_pod_sandbox(&config, &handler).await?;
-    if let Err(error) = crate::cgroups::limit_pod(pod, &shared.config.cgroup_root) {
+    if let Err(error) =
+        crate::cgroups::limit_pod(pod, &shared.config.cgroup_root, context.observed.engine.cgroup_driver)
+    {
         tracing::warn!(pod = %pod.key, %error, "cannot limit the pod's cgroup");
     }
     Ok(())
@@ -135,7 +138,7 @@ async fn runtime_handler(context: &Context) -> Result<String, CriError> {
 
 async fn start_all(context: &Context, plan: &Plan, volumes: PodMounts, report: &mut Report) {
     let Context { shared, pod, cancel, .. } = context;
-    let observed = match Observed::ask(&*shared.runtime, &pod.uid).await {
+    let observed = match Observed::ask(&shared.engine, &pod.uid).await {
         Ok(observed) => observed,
         Err(error) => {
             tracing::warn!(pod = %pod.key, error = error.full_message(), "cannot ask the engine for a pod");

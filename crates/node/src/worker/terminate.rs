@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::EventType;
-use runtime::cri::ContainerStatus;
+use cri::ContainerStatus;
 use tokio::time::Instant;
 
 use super::hooks;

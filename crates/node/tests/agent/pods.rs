@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use cri::{ContainerFilter, ContainerState, RuntimeService};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use libtest_mimic::Trial;
 use object::ObjectKey;
-use runtime::cri::{ContainerFilter, ContainerState, RuntimeService};
 use serde_json::{Value, json};
 
 use crate::support::{Host, condition, trial};

@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use client::Informers;
 use client::testing::MemoryServer;
 use clock::Clock;
+use cri::{
+    AuthConfig, CriError, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec, PodSandboxConfig,
+    PullErrorKind,
+};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use libtest_mimic::{Failed, Trial};
 use node::{Agent, EvictionConfig, EvictionFlags, NodeConfig};
 use object::ObjectKey;
-use runtime::cri::{
-    AuthConfig, CriError, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec, PodSandboxConfig,
-    PullErrorKind,
-};
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
 use runtime::snapshot::Usage;
 use serde_json::{Value, json};

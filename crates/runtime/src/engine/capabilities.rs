@@ -1,7 +1,7 @@
 //! Linux capabilities, by name and number (`capabilities(7)`).
 
-use crate::cri::{Capability, CriError};
 use crate::shim::protocol::Capabilities;
+use cri::{Capability, CriError};
 
 /// All capabilities; a name's position is its number in the kernel.
 #[rustfmt::skip]

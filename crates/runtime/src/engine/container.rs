@@ -15,10 +15,10 @@ use super::launch::{self, cgroup_path};
 use super::record::{ContainerRecord, StartFailure};
 use super::sandbox::{Sandbox, blocking, remove_directory};
 use super::shim_client::ShimError;
-use crate::cri::{ContainerConfig, ContainerEventType, CriError, LinuxContainerResources};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::protocol::{ContainerState, Exit, Reply, Request};
 use crate::snapshot::{open_inside, open_root};
+use cri::{ContainerConfig, ContainerEventType, CriError, LinuxContainerResources};
 
 const SIGKILL: i32 = nix::libc::SIGKILL;
 

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::record::{ContainerRecord, ImageDefaults, SandboxRecord};
 use super::{capabilities, namespaces, seccomp};
-use crate::cri::{
-    ContainerConfig, CriError, Device as CriDevice, KeyValue, LinuxContainerResources,
-    LinuxContainerSecurityContext, Mount as CriMount, MountPropagation, NamespaceMode, ProfileType,
-    SupplementalGroupsPolicy, UserNamespaceMode,
-};
 use crate::shim::DEFAULT_PATH;
 use crate::shim::protocol::{
     Device, DeviceRule, Launch, Mount, MountSource, Namespaces, PidNamespace, Process, Propagation,
     Resources, User,
+};
+use cri::{
+    ContainerConfig, CriError, Device as CriDevice, KeyValue, LinuxContainerResources,
+    LinuxContainerSecurityContext, Mount as CriMount, MountPropagation, NamespaceMode, ProfileType,
+    SupplementalGroupsPolicy, UserNamespaceMode,
 };
 
 /// The cgroup that sandboxes without a parent of their own are put into.

@@ -8,8 +8,8 @@ use super::record::SandboxRecord;
 use super::sandbox::Sandbox;
 use super::shim_client::{Replies, ShimError};
 use super::{Engine, Inner};
-use crate::cri::{ContainerEvent, ContainerEventType, CriError, PodSandboxState};
 use crate::shim::protocol::{Reply, Request};
+use cri::{ContainerEvent, ContainerEventType, CriError, PodSandboxState};
 
 impl Engine {
     /// A new identifier: 64 hexadecimal digits.
@@ -121,7 +121,7 @@ impl Engine {
         let _ = self.0.events.send(event);
     }
 
-    fn statuses(&self, record: &SandboxRecord) -> Vec<crate::cri::ContainerStatus> {
+    fn statuses(&self, record: &SandboxRecord) -> Vec<cri::ContainerStatus> {
         let containers = self.containers_of(&record.id);
         containers.iter().map(|container| super::status::container_status(record, container)).collect()
     }

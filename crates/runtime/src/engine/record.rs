@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::cri::{ContainerConfig, LinuxContainerResources, PodSandboxConfig, PodSandboxState};
 use crate::shim::protocol::{ContainerState, STATE_NAME};
 use crate::shim::write_atomically;
+use cri::{ContainerConfig, LinuxContainerResources, PodSandboxConfig, PodSandboxState};
 
 /// A sandbox on disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]

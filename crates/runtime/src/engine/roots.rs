@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use super::{ImageDefaults, RootFilesystem, RootFilesystems};
-use crate::cri::{CriError, ImageSpec};
 use crate::images::{ImageConfig, ImageError, ImageStore};
 use crate::snapshot::{RootfsMode, Usage};
+use cri::{CriError, ImageSpec};
 
 #[async_trait]
 impl RootFilesystems for ImageStore {

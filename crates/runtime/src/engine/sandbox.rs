@@ -13,12 +13,12 @@ use super::namespaces::{self, Wanted};
 use super::record::SandboxRecord;
 use super::shim_client::{ShimClient, ShimError};
 use super::{Engine, NetworkRequest, sysctl};
-use crate::cri::{
+use crate::shim::cgroup::Cgroup;
+use crate::shim::protocol::Request;
+use cri::{
     ContainerEventType, CriError, DnsConfig, NamespaceMode, PodSandboxConfig, PodSandboxState,
     UserNamespaceMode,
 };
-use crate::shim::cgroup::Cgroup;
-use crate::shim::protocol::Request;
 
 /// The size of a pod's `/dev/shm`.
 const SHM_OPTIONS: &std::ffi::CStr = c"mode=1777,size=65536k";

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::cri::CriError;
+use cri::CriError;
 
 pub(super) use default::default_profile;
 pub(super) use filter::compile;

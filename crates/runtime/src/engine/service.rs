@@ -9,13 +9,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Engine;
 use super::status::sandbox_status;
-use crate::cri::{
+use crate::shim::protocol::Request;
+use cri::{
     AttachOptions, CgroupDriver, Container, ContainerConfig, ContainerEvent, ContainerFilter, ContainerStats,
     ContainerStatsFilter, ContainerStatus, CriError, DuplexStream, ExecOptions, ExecSyncResult,
     LinuxContainerResources, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStatus,
     RuntimeCondition, RuntimeHandler, RuntimeService, RuntimeStatus, StreamingSession, VersionInfo,
 };
-use crate::shim::protocol::Request;
 
 #[async_trait]
 impl RuntimeService for Engine {

@@ -5,13 +5,13 @@ use super::container::{Container, stop_signal_name};
 use super::launch::{cgroup_path, log_path};
 use super::record::{ContainerRecord, SandboxRecord};
 use super::sandbox::blocking;
-use crate::cri::{
+use crate::shim::cgroup::{Cgroup, Usage};
+use crate::shim::protocol;
+use cri::{
     self, ContainerFilter, ContainerResources, ContainerState, ContainerStats, ContainerStatsFilter,
     ContainerStatus, ContainerUser, CpuUsage, CriError, FilesystemUsage, LinuxContainerUser, MemoryUsage,
     PodSandbox, PodSandboxFilter, PodSandboxNetworkStatus, PodSandboxStatus, StringMap, SwapUsage,
 };
-use crate::shim::cgroup::{Cgroup, Usage};
-use crate::shim::protocol;
 
 /// The exit code of a container that could not be started.
 const START_FAILED_EXIT_CODE: i32 = 128;

@@ -25,12 +25,12 @@ use super::container::{Container, START_TIMEOUT};
 use super::sandbox::Sandbox;
 use super::shim_client::{Replies, ShimError};
 use super::{Engine, launch, namespaces};
-use crate::cri::{
+use crate::shim::protocol::{Reply, Request, Stdio};
+use crate::shim::sys;
+use cri::{
     AttachOptions, CriError, DuplexStream, ExecOptions, ExecSyncResult, NamespaceMode, StreamingSession,
     TerminalSize,
 };
-use crate::shim::protocol::{Reply, Request, Stdio};
-use crate::shim::sys;
 
 /// What a stream of [`Engine::exec_and_wait`] keeps of its output. Upstream's limit is 16 MiB, of which probes and hooks
 /// show 10 KiB; as many probes may run at once as there are containers.
@@ -224,7 +224,7 @@ async fn kill_late(sandbox: &Sandbox, exec: String, command: &[String], limit: D
 }
 
 /// Reads a stream to its end, keeping its beginning.
-async fn collect(stream: Option<crate::cri::OutputStream>) -> Bytes {
+async fn collect(stream: Option<cri::OutputStream>) -> Bytes {
     let mut kept = Vec::new();
     if let Some(mut stream) = stream {
         let mut limited = (&mut stream).take(OUTPUT_BYTES_MAX);
@@ -262,10 +262,10 @@ struct Pipes {
 }
 
 impl Pipes {
-    fn into_session(self, exit: crate::cri::ExitFuture) -> StreamingSession {
-        let output = |pipe: Option<Receiver>| pipe.map(|pipe| Box::pin(pipe) as crate::cri::OutputStream);
+    fn into_session(self, exit: cri::ExitFuture) -> StreamingSession {
+        let output = |pipe: Option<Receiver>| pipe.map(|pipe| Box::pin(pipe) as cri::OutputStream);
         StreamingSession {
-            stdin: self.stdin.map(|pipe| Box::pin(pipe) as crate::cri::InputStream),
+            stdin: self.stdin.map(|pipe| Box::pin(pipe) as cri::InputStream),
             stdout: output(self.stdout),
             stderr: output(self.stderr),
             resize: None,
@@ -320,7 +320,7 @@ fn connect_terminal(
         }
     });
     session.resize = Some(sender);
-    session.stdin = options.stdin.then(|| Box::pin(terminal.clone()) as crate::cri::InputStream);
+    session.stdin = options.stdin.then(|| Box::pin(terminal.clone()) as cri::InputStream);
     session.stdout = Some(Box::pin(terminal));
     Ok(())
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 use nix::sched::{CloneFlags, setns};
 
 use super::namespaces;
-use crate::cri::{CriError, NamespaceMode, PodSandboxConfig, StringMap};
 use crate::shim::procfs::Procfs;
+use cri::{CriError, NamespaceMode, PodSandboxConfig, StringMap};
 
 /// The parameters of the IPC namespace below `kernel`.
 const IPC: [&str; 8] = [

@@ -28,7 +28,7 @@ use super::import::CONTAINERD_NAME;
 use super::manifest::{Descriptor, ImageConfig, Index, MANIFEST_TYPES, Manifest, Platform};
 use super::reference;
 use super::registry::Registry;
-use crate::cri::AuthConfig;
+use cri::AuthConfig;
 
 /// What can go wrong when an image is built or written.
 #[derive(Debug, thiserror::Error)]

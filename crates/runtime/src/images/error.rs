@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::cri::{CriError, PullErrorKind};
 use crate::snapshot::SnapshotError;
+use cri::{CriError, PullErrorKind};
 
 /// An error of the image store.
 #[derive(Debug, thiserror::Error)]

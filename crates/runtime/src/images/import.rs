@@ -14,8 +14,8 @@ use super::install::{Installed, NewImage, decompress_stream};
 use super::manifest::{CONFIG_BYTES_MAX, Descriptor, Document, Index, MANIFEST_BYTES_MAX, Manifest};
 use super::pull::check_config;
 use super::{Reporter, Store, reference};
-use crate::cri::PullErrorKind;
 use crate::snapshot::{EntryKind, TarReader, clean};
+use cri::PullErrorKind;
 
 /// Entries of an archive; each layer is one to three.
 const ENTRIES_MAX: u64 = 100_000;

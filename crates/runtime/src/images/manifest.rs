@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::error::PullFailure;
-use crate::cri::PullErrorKind;
+use cri::PullErrorKind;
 
 /// The largest manifest or index. Registries limit them to 4 MiB.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 4 << 20;

@@ -13,8 +13,8 @@ use super::install::{Installed, NewImage};
 use super::manifest::{CONFIG_BYTES_MAX, Descriptor, Document, ImageConfig, Manifest, Platform};
 use super::registry::Registry;
 use super::{PullPhase, Reporter, Store, blocking, reference};
-use crate::cri::{AuthConfig, PullErrorKind};
 use crate::snapshot::LAYERS_MAX;
+use cri::{AuthConfig, PullErrorKind};
 
 /// Layers that are fetched at the same time, as Docker and containerd do.
 const DOWNLOADS_MAX: usize = 3;

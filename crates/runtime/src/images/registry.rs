@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use super::digest::Digest;
 use super::error::PullFailure;
 use super::manifest::{Descriptor, MANIFEST_BYTES_MAX, MANIFEST_TYPES};
-use crate::cri::{AuthConfig, PullErrorKind};
+use cri::{AuthConfig, PullErrorKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a registry may stay silent.

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 
 use super::reference;
 use super::{ImageError, ImageStore, blocking};
-use crate::cri::{
+use crate::snapshot::Usage;
+use cri::{
     AuthConfig, CriError, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec,
     PodSandboxConfig,
 };
-use crate::snapshot::Usage;
 
 #[async_trait]
 impl ImageService for ImageStore {

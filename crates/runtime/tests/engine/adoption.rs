@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use cri::{ContainerEventType, ContainerFilter, ContainerState, PodSandboxState, RuntimeService};
 use futures::StreamExt;
 use libtest_mimic::Trial;
-use runtime::cri::{ContainerEventType, ContainerFilter, ContainerState, PodSandboxState, RuntimeService};
 
 use crate::lifecycle::words;
 use crate::support::{Host, cgroup_of, command, log_lines, open_engine, shell, trial, until};

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use cri::{ContainerConfig, ImageSpec, Mount, NamespaceMode, RuntimeService};
 use libtest_mimic::Trial;
 use nix::libc;
-use runtime::cri::{ContainerConfig, ImageSpec, Mount, NamespaceMode, RuntimeService};
 
 use crate::lifecycle::words;
 use crate::support::{Host, command, log_lines, shell, trial};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use libtest_mimic::Trial;
-use runtime::cri::{
+use cri::{
     Capability, ContainerConfig, ImageSpec, Mount, MountPropagation, NamespaceMode, ProfileType,
     RuntimeService, SecurityProfile, SupplementalGroupsPolicy,
 };
+use libtest_mimic::Trial;
 
 use crate::lifecycle::words;
 use crate::support::{Host, command, shell, trial};
@@ -324,7 +324,7 @@ async fn names_and_parameters_are_set(host: Host) {
     let mut pod = host.pod("named");
     pod.linux.sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "77".to_owned());
     pod.linux.sysctls.insert("kernel.shm_rmid_forced".to_owned(), "1".to_owned());
-    pod.dns_config = Some(runtime::cri::DnsConfig {
+    pod.dns_config = Some(cri::DnsConfig {
         servers: words(&["10.43.0.10"]),
         searches: words(&["default.svc.cluster.local", "svc.cluster.local"]),
         options: words(&["ndots:5"]),

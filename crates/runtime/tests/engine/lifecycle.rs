@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
+use cri::{ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, RuntimeService};
 use libtest_mimic::Trial;
-use runtime::cri::{ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, RuntimeService};
 use runtime::engine::{Engine, EngineOptions, LoopbackOnly};
 use runtime::images::build::ImageBuilder;
 use runtime::images::{ImageStore, ImageStoreConfig};

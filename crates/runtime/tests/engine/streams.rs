@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use cri::{AttachOptions, CriError, ExecOptions, RuntimeService, TerminalSize};
 use libtest_mimic::Trial;
-use runtime::cri::{AttachOptions, CriError, ExecOptions, RuntimeService, TerminalSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clock::Clock;
-use futures::StreamExt;
-use libtest_mimic::{Failed, Trial};
-use runtime::cri::{
+use cri::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, CriError, ImageSpec,
     LinuxPodSandboxConfig, NamespaceMode, PodSandboxConfig, PodSandboxMetadata, RuntimeService,
 };
+use futures::StreamExt;
+use libtest_mimic::{Failed, Trial};
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
 use runtime::snapshot::Usage;
 

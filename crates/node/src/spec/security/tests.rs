@@ -58,7 +58,15 @@ fn outcome(pod: &PodInfo, host: HostSecurity) -> Result<Value, String> {
     check_container(pod, &container.spec, host).map_err(text)?;
     check_non_root(pod, &container.spec, &image).map_err(text)?;
     let config = NodeConfig::new("n", IpAddr::V4(Ipv4Addr::LOCALHOST), "/nowhere");
-    let sandbox = sandbox_config(pod, SandboxInput { config: &config, attempt: 0, dns: Default::default() });
+    let sandbox = sandbox_config(
+        pod,
+        SandboxInput {
+            config: &config,
+            attempt: 0,
+            cgroup_driver: cri::CgroupDriver::Cgroupfs,
+            dns: Default::default(),
+        },
+    );
     let input = ContainerInput {
         config: &config,
         attempt: 0,

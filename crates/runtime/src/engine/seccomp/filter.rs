@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{Action, Architecture, Condition, Operator, Profile, Rule};
-use crate::cri::CriError;
+use cri::CriError;
 
 /// The longest program that the kernel takes (`BPF_MAXINSNS`).
 const INSTRUCTIONS_MAX: usize = 4096;

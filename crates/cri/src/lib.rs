@@ -10,6 +10,9 @@
 //! - fields that only Windows uses, and the deprecated ones, are left out.
 //!
 //! The types derive serde, so that an engine can keep the configuration of what it runs.
+//!
+//! This crate must not know any engine, nor the Kubernetes API. It stands alone so that `node` can be seen to use
+//! this boundary and no engine.
 
 mod container;
 mod error;
@@ -30,7 +33,7 @@ pub use container::{
     ContainerStatus, ContainerUser, Device, HugepageLimit, KeyValue, LinuxContainerConfig,
     LinuxContainerResources, LinuxContainerUser, Mount, MountPropagation,
 };
-pub use error::{CriError, PullErrorKind};
+pub use error::{Code, CriError, PullErrorKind};
 pub use image::{AuthConfig, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageSpec};
 pub use sandbox::{
     DnsConfig, LinuxPodSandboxConfig, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxMetadata,
@@ -157,7 +160,7 @@ pub trait RuntimeService: Send + Sync {
         std::future::pending().await
     }
 
-    /// The engine's cgroup driver (CRI's `RuntimeConfig`).
+    /// The engine's cgroup driver (CRI's `RuntimeConfig`). Older engines do not have this call.
     async fn cgroup_driver(&self) -> Result<CgroupDriver, CriError>;
 
     /// Tells the engine the node's pod subnets (CRI's `UpdateRuntimeConfig`); empty if not known yet.
@@ -251,7 +254,8 @@ pub trait RuntimeService: Send + Sync {
     ) -> Result<Vec<ContainerStats>, CriError>;
 
     /// Events of all containers from now on (CRI's `GetContainerEvents`). The stream ends, with an error
-    /// if the caller fell behind, when events may have been lost: list, and subscribe anew.
+    /// if the caller fell behind, when events may have been lost: list, and subscribe anew. An engine without events says
+    /// [`Code::Unimplemented`].
     async fn events(&self) -> Result<BoxStream<'static, Result<ContainerEvent, CriError>>, CriError>;
 }
 

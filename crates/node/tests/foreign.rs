@@ -1,0 +1,127 @@
+//! The agent over an engine that is not ours: nothing of the agent rests on which engine stands behind the traits.
+
+#[path = "foreign/engine.rs"]
+mod engine;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::Informers;
+use client::testing::MemoryServer;
+use clock::Clock;
+use cri::CgroupDriver;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use node::{Agent, EvictionConfig, EvictionFlags, NodeConfig};
+use object::ObjectKey;
+use serde_json::{Value, json};
+
+use engine::Foreign;
+
+/// No step takes longer, by the paused clock.
+const LIMIT: Duration = Duration::from_secs(120);
+
+struct Host {
+    server: MemoryServer,
+    engine: Foreign,
+    _agent: Agent,
+    _directory: tempfile::TempDir,
+}
+
+impl Host {
+    async fn start(driver: Option<CgroupDriver>) -> Host {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Clock::seeded(1, jiff::Timestamp::from_second(1_800_000_000).unwrap());
+        let server = MemoryServer::new(clock.clone());
+        let engine = Foreign::new(clock.clone(), driver);
+        let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), directory.path().join("node"));
+        config.log_dir = directory.path().join("logs");
+        config.cgroup_root = "/of-a-test".to_owned();
+        // This machine's disk may be as full as it likes.
+        let hard = ["memory.available<1Mi".to_owned()];
+        let flags =
+            EvictionFlags { hard: Some(&hard), pressure_transition: "5m", ..EvictionFlags::default() };
+        config.eviction = EvictionConfig::parse(&flags).unwrap();
+        config.image_gc_high_percent = 100;
+        let client = server.client();
+        let (runtime, images) = (Arc::new(engine.clone()), Arc::new(engine.clone()));
+        let informers = Informers::new(client.clone());
+        let agent = Agent::start(config, client, informers, runtime, images, clock).await.unwrap();
+        Host { server, engine, _agent: agent, _directory: directory }
+    }
+
+    /// Creates a pod whose containers never start anew, and waits until it runs.
+    async fn run(&self, name: &str) -> Value {
+        let spec =
+            json!({"nodeName": "n1", "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]});
+        let meta = json!({"name": name, "namespace": "default", "uid": format!("{name}-uid")});
+        let pod = json!({"metadata": meta, "spec": spec, "status": {"phase": "Pending"}});
+        self.server.put(&serde_json::from_value::<Pod>(pod).unwrap());
+        self.until_phase(name, "Running").await
+    }
+
+    fn pod(&self, name: &str) -> Value {
+        serde_json::to_value(self.server.get::<Pod>(&ObjectKey::namespaced("default", name))).unwrap()
+    }
+
+    async fn until_phase(&self, name: &str, phase: &str) -> Value {
+        let reached = async {
+            while self.pod(name)["status"]["phase"] != phase {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, reached).await;
+        let pod = self.pod(name);
+        assert!(in_time.is_ok(), "waited in vain for {phase}: {pod:#}");
+        pod
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_have_the_engines_scheme_and_cgroups_the_names_of_its_driver() {
+    let host = Host::start(Some(CgroupDriver::Systemd)).await;
+    let pod = host.run("web").await;
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
+    assert!(id.starts_with("foreign://container"), "{pod:#}");
+    let parent =
+        "/of_a_test.slice/of_a_test-besteffort.slice/of_a_test-besteffort-podweb_uid.slice".to_owned();
+    assert_eq!(host.engine.cgroup_parents(), [parent]);
+    let node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
+    let node = serde_json::to_value(node).unwrap();
+    assert_eq!(node["status"]["nodeInfo"]["containerRuntimeVersion"], "foreign://9.8.7");
+}
+
+/// Every pod was asked for ten times a second, or none ever.
+#[tokio::test(start_paused = true)]
+async fn an_engine_without_events_is_listed_once_a_second_and_only_changed_pods_are_asked_for() {
+    let host = Host::start(Some(CgroupDriver::Cgroupfs)).await;
+    for name in ["one", "two", "three"] {
+        host.run(name).await;
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    host.engine.take_lists();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (full, of_pods) = host.engine.take_lists();
+    assert!((59..=61).contains(&full), "{full} lists in a minute");
+    assert!(of_pods.is_empty(), "nothing happened to {of_pods:?}");
+    host.engine.end_all("two-uid", 3);
+    let pod = host.until_phase("two", "Failed").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3, "{pod:#}");
+    let (_, of_pods) = host.engine.take_lists();
+    assert_eq!(of_pods.keys().collect::<Vec<_>>(), ["two-uid"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_engine_does_not_have_is_done_without() {
+    let host = Host::start(None).await;
+    host.run("web").await;
+    // Upstream's default.
+    assert_eq!(host.engine.cgroup_parents(), ["/of-a-test/besteffort/podweb-uid"]);
+    assert_eq!(host.engine.unimplemented("RuntimeConfig"), 1);
+    // Its network comes from elsewhere: the subnet is told once, not again and again.
+    let mut node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
+    node.spec.get_or_insert_default().pod_cidr = Some("10.9.8.0/24".to_owned());
+    host.server.put(&node);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(host.engine.unimplemented("UpdateRuntimeConfig"), 1);
+    assert_eq!(host.pod("web")["status"]["phase"], "Running");
+}
