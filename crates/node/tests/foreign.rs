@@ -1,5 +1,7 @@
 //! The agent over an engine that is not ours: nothing of the agent rests on which engine stands behind the traits.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 #[path = "foreign/engine.rs"]
 mod engine;
 
