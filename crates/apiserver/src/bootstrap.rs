@@ -104,7 +104,8 @@ impl Bootstrap<'_> {
     /// Makes an object unless there is one.
     async fn ensure(&self, group: &str, plural: &str, namespace: &str, object: Value) -> Result<(), Status> {
         let registry = &self.server.registry;
-        let endpoint = registry
+        let catalogue = registry.catalogue.present();
+        let endpoint = catalogue
             .endpoints()
             .find(|endpoint| endpoint.def.group == group && endpoint.def.plural == plural)
             .ok_or_else(|| Status::not_found(group, plural, ""))?;
@@ -127,7 +128,7 @@ impl Bootstrap<'_> {
             return Ok(());
         }
         let options = crate::options::DeleteOptions::default();
-        registry.delete(endpoint, &self.call("", name), &options).await.map(drop)
+        registry.delete(&endpoint, &self.call("", name), &options).await.map(drop)
     }
 
     /// Makes a role or binding, or adds to it what it lacks.
@@ -167,7 +168,7 @@ impl Bootstrap<'_> {
         let mut items: Vec<Value> = existing.get(member).items().cloned().collect();
         items.extend(missing);
         updated.set(member, items);
-        registry.update(endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
+        registry.update(&endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
     }
 
     /// The networks of Services, as an object. A cluster that gets a second family gets it there; that the first one
@@ -189,7 +190,7 @@ impl Bootstrap<'_> {
         }
         let mut changed = present.clone();
         changed.entry("spec").set("cidrs", object.at("spec.cidrs").clone());
-        if let Err(status) = registry.update(endpoint, &self.call("", name), changed).await {
+        if let Err(status) = registry.update(&endpoint, &self.call("", name), changed).await {
             tracing::warn!(
                 before = before.join(","), now = texts.join(","), %status,
                 "the ServiceCIDR kubernetes does not follow --service-cidr"
@@ -250,7 +251,7 @@ impl Bootstrap<'_> {
                 registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, ""))?;
             let exists = endpoint.stored("get")?.get("default", "kubernetes").is_some();
             if exists {
-                registry.update(endpoint, &self.call("default", "kubernetes"), object).await?;
+                registry.update(&endpoint, &self.call("default", "kubernetes"), object).await?;
             } else {
                 self.ensure(group, plural, "default", object).await?;
             }

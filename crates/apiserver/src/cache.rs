@@ -2,7 +2,7 @@
 //!
 //! One watch of the store feeds all [`Collection`]s (invariant 6: an idle cluster is idle). A collection
 //! holds the current objects in a persistent map, so that a list works on a snapshot that costs nothing, and a
-//! bounded log of changes. Watchers own nothing here but a position in that log: they read on from it when
+//! bounded log of changes. Collections come and go while the server runs ([`Hub::join`], [`Hub::remove`]). Watchers own nothing here but a position in that log: they read on from it when
 //! they are woken, so a slow one neither blocks writers nor grows a queue; when the log has moved past it, it
 //! gets 410 and lists again.
 
@@ -37,6 +37,9 @@ pub enum CacheError {
         /// The current version.
         current: u64,
     },
+    /// The resource is not served any more: nothing follows.
+    #[error("the resource is no longer served")]
+    Ended,
     /// The store failed.
     #[error("storage")]
     Store(#[from] store::StoreError),

@@ -1,7 +1,12 @@
 //! Discovery: which groups, versions and resources there are, one document each or all in one.
+//!
+//! The documents belong to a generation of the catalogue. They are made when somebody first asks, and what is made of a
+//! group version is taken over for as long as that group version does not change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use object::{Status, Value, value};
@@ -9,45 +14,91 @@ use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 use sha2::{Digest, Sha256};
 
 use crate::body::{self, Body};
+use crate::catalogue::{Catalogue, Derived, GroupVersion, LiveCatalogue, api_version};
 use crate::negotiate::{Encoding, Format, Offers, View, negotiate};
-use crate::registry::api_version;
 
+mod order;
 #[cfg(test)]
 mod tests;
 
 /// The `Content-Type` of aggregated discovery.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// The discovery documents, by path.
-pub struct Documents {
-    plain: BTreeMap<String, Value>,
-    aggregated: BTreeMap<&'static str, Value>,
+/// The discovery of a server.
+pub struct Discovery {
+    documents: Derived<Documents>,
 }
 
-/// The versions of a group with their resources, in the order in which they are shown.
-type Groups<'a> = BTreeMap<&'a str, Vec<(&'a str, Vec<&'a ResourceDef>)>>;
+impl Discovery {
+    /// The discovery of what this catalogue serves at any moment.
+    pub fn new(catalogue: Arc<LiveCatalogue>) -> Discovery {
+        Discovery { documents: Derived::new(catalogue) }
+    }
+
+    /// The documents of the present generation.
+    pub fn documents(&self) -> Arc<Documents> {
+        self.documents.get(Documents::new)
+    }
+}
+
+/// The discovery documents of one generation, by path.
+pub struct Documents {
+    parts: Vec<Arc<Part>>,
+    plain: BTreeMap<String, Document>,
+    aggregated: BTreeMap<&'static str, Document>,
+}
+
+/// What discovery says of one group version.
+struct Part {
+    version: Arc<GroupVersion>,
+    /// Its APIResourceList.
+    list: Document,
+    /// Its entry in aggregated discovery, as JSON.
+    aggregated: String,
+}
+
+/// A document as it is mostly sent.
+#[derive(Clone)]
+struct Document {
+    json: Bytes,
+    etag: Arc<str>,
+}
+
+impl Document {
+    fn new(json: Bytes) -> Document {
+        let etag = etag(&json).into();
+        Document { json, etag }
+    }
+
+    fn of(value: &Value) -> Document {
+        Document::new(object::json::to_bytes(value))
+    }
+}
+
+/// The versions of a group, in the order in which they are shown.
+type Groups<'a> = BTreeMap<&'a str, Vec<&'a Part>>;
 
 impl Documents {
-    /// The documents of these resources.
-    pub fn new(resources: &'static [ResourceDef]) -> Documents {
+    /// The documents of a generation, with those parts of earlier ones that are still right.
+    pub fn new(catalogue: &Catalogue, earlier: Option<&Documents>) -> Documents {
+        let known = |version: &Arc<GroupVersion>| {
+            earlier?.parts.iter().find(|part| Arc::ptr_eq(&part.version, version)).cloned()
+        };
+        let part = |version| known(version).unwrap_or_else(|| Arc::new(Part::new(version)));
+        let parts: Vec<Arc<Part>> = catalogue.group_versions().iter().map(part).collect();
         let mut groups: Groups<'_> = BTreeMap::new();
-        for def in resources {
-            let versions = groups.entry(&def.group).or_default();
-            match versions.iter_mut().find(|(version, _)| *version == def.version) {
-                Some((_, defs)) => defs.push(def),
-                None => versions.push((&def.version, vec![def])),
-            }
+        for part in &parts {
+            groups.entry(part.version.group()).or_default().push(part);
         }
-        // The newest version is the preferred one.
         for versions in groups.values_mut() {
-            versions.sort_by(|a, b| b.0.cmp(a.0));
+            versions.sort_by(|a, b| order::by_preference(a.version.version(), b.version.version()));
         }
         let core = groups.remove("").unwrap_or_default();
-        let mut plain = BTreeMap::new();
-        let versions: Vec<Value> = core.iter().map(|(version, _)| Value::from(*version)).collect();
-        plain.insert("/api".to_owned(), value!({"kind": "APIVersions", "versions": versions}));
-        for (version, defs) in &core {
-            plain.insert(format!("/api/{version}"), resource_list(version, defs));
+        let names: Vec<Value> = core.iter().map(|part| Value::from(part.version.version())).collect();
+        let core_document = Document::of(&value!({"kind": "APIVersions", "versions": names}));
+        let mut plain = BTreeMap::from([("/api".to_owned(), core_document)]);
+        for part in &core {
+            plain.insert(format!("/api/{}", part.version.version()), part.list.clone());
         }
         let mut list = Vec::new();
         for (group, versions) in &groups {
@@ -55,18 +106,17 @@ impl Documents {
             let mut whole = document.clone();
             whole.set("kind", "APIGroup");
             whole.set("apiVersion", "v1");
-            plain.insert(format!("/apis/{group}"), whole);
+            plain.insert(format!("/apis/{group}"), Document::of(&whole));
             list.push(document);
-            for (version, defs) in versions {
-                let name = api_version(group, version);
-                plain.insert(format!("/apis/{name}"), resource_list(&name, defs));
+            for part in versions {
+                plain.insert(format!("/apis/{}", part.name()), part.list.clone());
             }
         }
-        plain
-            .insert("/apis".to_owned(), value!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}));
+        let list = value!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list});
+        plain.insert("/apis".to_owned(), Document::of(&list));
         let core_only: Groups<'_> = BTreeMap::from([("", core)]);
         let aggregated = BTreeMap::from([("/api", aggregate(&core_only)), ("/apis", aggregate(&groups))]);
-        Documents { plain, aggregated }
+        Documents { plain, aggregated, parts }
     }
 
     /// The paths of all documents.
@@ -90,8 +140,7 @@ impl Documents {
                 None => return Ok(None),
             },
         };
-        let bytes = encode(document, format)?;
-        let etag = format!("\"{}\"", hex(&Sha256::digest(&bytes)));
+        let (bytes, etag) = encode(document, format)?;
         let unchanged = headers.get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == etag.as_bytes());
         let mut response = Response::new(if unchanged { body::empty() } else { body::full(bytes) });
         if unchanged {
@@ -107,26 +156,55 @@ impl Documents {
     }
 }
 
-fn encode(document: &Value, format: Format) -> Result<bytes::Bytes, Status> {
-    match format.encoding {
-        Encoding::Yaml => Ok(object::yaml::to_string(document).into()),
-        Encoding::Protobuf if format.view == View::Object => {
-            let ty = schema::type_by_gvk("", "v1", document.str_at("kind"));
-            let encoded = ty.and_then(|ty| object::protobuf::encode(document, &ty).ok());
-            encoded.ok_or_else(|| Status::internal_error("a discovery document has no protobuf form"))
+impl Part {
+    fn new(version: &Arc<GroupVersion>) -> Part {
+        let defs: Vec<&ResourceDef> = version.endpoints().iter().map(|endpoint| &*endpoint.def).collect();
+        let resources: Vec<Value> = defs.iter().map(|def| aggregated_resource(def)).collect();
+        let entry = value!({"version": version.version(), "resources": resources, "freshness": "Current"});
+        let name = api_version(version.group(), version.version());
+        Part {
+            version: Arc::clone(version),
+            list: Document::of(&resource_list(&name, &defs)),
+            aggregated: json_text(&entry),
         }
-        _ => Ok(object::json::to_bytes(document)),
+    }
+
+    fn name(&self) -> String {
+        api_version(self.version.group(), self.version.version())
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+/// The bytes and their tag.
+fn encode(document: &Document, format: Format) -> Result<(Bytes, Arc<str>), Status> {
+    let is_json = format.encoding == Encoding::Json;
+    if is_json || format.encoding == Encoding::Protobuf && format.view != View::Object {
+        return Ok((document.json.clone(), Arc::clone(&document.etag)));
+    }
+    let value = object::json::parse(&document.json).map_err(|error| crate::errors::internal(&error))?;
+    let bytes: Bytes = if format.encoding == Encoding::Yaml {
+        object::yaml::to_string(&value).into()
+    } else {
+        let ty = schema::type_by_gvk("", "v1", value.str_at("kind"));
+        let encoded = ty.and_then(|ty| object::protobuf::encode(&value, &ty).ok());
+        encoded.ok_or_else(|| Status::internal_error("a discovery document has no protobuf form"))?
+    };
+    let etag = etag(&bytes).into();
+    Ok((bytes, etag))
 }
 
-fn group_document(group: &str, versions: &[(&str, Vec<&ResourceDef>)]) -> Value {
-    let entry = |version: &str| value!({"groupVersion": api_version(group, version), "version": version});
-    let preferred = versions.first().map(|(version, _)| entry(version));
-    let entries: Vec<Value> = versions.iter().map(|(version, _)| entry(version)).collect();
+fn etag(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("\"{hex}\"")
+}
+
+fn json_text(value: &Value) -> String {
+    String::from_utf8_lossy(&object::json::to_vec(value)).into_owned()
+}
+
+fn group_document(group: &str, versions: &[&Part]) -> Value {
+    let entry = |part: &&Part| value!({"groupVersion": part.name(), "version": part.version.version()});
+    let preferred = versions.first().map(entry);
+    let entries: Vec<Value> = versions.iter().map(entry).collect();
     value!({"name": group, "versions": entries, "preferredVersion": preferred})
 }
 
@@ -173,25 +251,22 @@ fn subresource(def: &ResourceDef, sub: &SubresourceDef) -> Value {
     entry
 }
 
-fn aggregate(groups: &Groups<'_>) -> Value {
-    let mut items = Vec::new();
-    for (group, versions) in groups {
-        let mut entries = Vec::new();
-        for (version, defs) in versions {
-            let resources: Vec<Value> = defs.iter().map(|def| aggregated_resource(def)).collect();
-            entries.push(value!({"version": *version, "resources": resources, "freshness": "Current"}));
-        }
-        let metadata = if group.is_empty() {
-            value!({"creationTimestamp": null})
-        } else {
-            value!({"name": *group, "creationTimestamp": null})
+/// Groups with all of their resources in one document, put together from the texts of the group versions.
+fn aggregate(groups: &Groups<'_>) -> Document {
+    let group = |(group, versions): (&&str, &Vec<&Part>)| {
+        let metadata = match *group {
+            "" => value!({"creationTimestamp": null}),
+            group => value!({"name": group, "creationTimestamp": null}),
         };
-        items.push(value!({"metadata": metadata, "versions": entries}));
-    }
-    value!({
-        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
-        "metadata": {}, "items": items
-    })
+        let versions: Vec<&str> = versions.iter().map(|part| part.aggregated.as_str()).collect();
+        format!("{{\"metadata\":{},\"versions\":[{}]}}", json_text(&metadata), versions.join(","))
+    };
+    let items: Vec<String> = groups.iter().map(group).collect();
+    let text = format!(
+        "{{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"metadata\":{{}},\"items\":[{}]}}",
+        items.join(",")
+    );
+    Document::new(text.into())
 }
 
 fn aggregated_resource(def: &ResourceDef) -> Value {

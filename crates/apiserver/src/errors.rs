@@ -1,6 +1,6 @@
 //! The one mapping of our errors to the Status of the API.
 
-use object::Status;
+use object::{Reason, Status};
 use store::StoreError;
 
 use crate::cache::CacheError;
@@ -17,8 +17,14 @@ pub fn from_cache(error: CacheError) -> Status {
         }
         CacheError::TooNew { requested, current } => Status::resource_version_too_large(requested, current),
         CacheError::Store(error) => from_store(error),
+        CacheError::Ended => not_served(),
         error @ CacheError::Corrupt { .. } => internal(&error),
     }
+}
+
+/// 404 for a path at which no resource is served.
+pub fn not_served() -> Status {
+    Status::failure(Reason::NotFound, "the server could not find the requested resource")
 }
 
 /// What a client is told of an error of the store.

@@ -12,6 +12,7 @@ use crate::ApiServer;
 use crate::authn::Impersonation;
 use crate::authz::Attributes;
 use crate::body::{self, Body};
+use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
 use crate::options::{DeleteOptions, Query};
 use crate::overload;
@@ -159,15 +160,13 @@ impl ApiServer {
     ///
     /// # Errors
     /// 404 where nothing is at such a path.
-    pub(crate) fn placed(&self, info: &RequestInfo) -> Result<&Arc<Endpoint>, Status> {
+    pub(crate) fn placed(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
         let endpoint = self.registry.endpoint(&info.group, &info.version, &info.resource);
         let endpoint = endpoint.filter(|endpoint| {
             let known = info.subresource.is_empty() || endpoint.def.subresource(&info.subresource).is_some();
             known && !is_misplaced(endpoint, info)
         });
-        endpoint.ok_or_else(|| {
-            Status::failure(object::Reason::NotFound, "the server could not find the requested resource")
-        })
+        endpoint.ok_or_else(not_served)
     }
 
     /// The endpoint of a request.
@@ -181,7 +180,7 @@ impl ApiServer {
         if !verbs.iter().any(|verb| verb.as_str() == info.verb) || (everywhere && !reads) {
             return Err(Status::method_not_supported(&info.group, &info.resource_path(), &info.verb));
         }
-        Ok(Arc::clone(endpoint))
+        Ok(endpoint)
     }
 
     async fn perform(
@@ -244,7 +243,7 @@ impl ApiServer {
                 let pods =
                     registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
                 let name = body.value.str_at("metadata.name").to_owned();
-                registry.bind(pods, &Call { name: &name, ..*call }, &body.value).await?
+                registry.bind(&pods, &Call { name: &name, ..*call }, &body.value).await?
             }
             (GroupResource::PODS, "eviction") => registry.evict(endpoint, call, &body.value).await?,
             (GroupResource::SERVICE_ACCOUNTS, "token") => registry.token(endpoint, call, &body.value).await?,

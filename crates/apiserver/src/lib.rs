@@ -22,6 +22,7 @@ pub mod authz;
 pub mod body;
 pub mod bootstrap;
 pub mod cache;
+pub mod catalogue;
 pub mod discovery;
 mod errors;
 pub mod handler;
@@ -123,7 +124,7 @@ pub struct ApiServer {
     pub pki: Arc<Pki>,
     /// The way to nodes and pods.
     pub nodes: NodeProxy,
-    discovery: discovery::Documents,
+    discovery: discovery::Discovery,
     openapi: openapi::Documents,
     overload: overload::Overload,
     clock: Clock,
@@ -166,7 +167,7 @@ impl ApiServer {
             authorizer,
             pki,
             nodes,
-            discovery: discovery::Documents::new(schema::resources()),
+            discovery: discovery::Discovery::new(Arc::clone(&registry.catalogue)),
             openapi: openapi::Documents::new(schema::resources()),
             overload: overload::Overload::new(),
             registry,

@@ -33,16 +33,10 @@ pub fn of_list(
 }
 
 fn table(endpoint: &Endpoint, metadata: Value, rows: Vec<Value>, version: MetaVersion) -> Value {
-    let columns = endpoint.strategy.columns().iter().map(|column| {
-        value!({
-            "name": column.name, "type": column.kind, "format": column.format,
-            "description": column.description, "priority": column.priority
-        })
-    });
     value!({
         "kind": "Table", "apiVersion": version.api_version(),
         "metadata": metadata,
-        "columnDefinitions": columns.collect::<Vec<_>>(),
+        "columnDefinitions": endpoint.strategy.column_definitions(),
         "rows": rows
     })
 }

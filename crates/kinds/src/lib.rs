@@ -3,11 +3,12 @@
 //! The API server has one path for every resource; what is special about a kind is a [`Strategy`], and
 //! [`strategy`] finds it. Kinds that differ in data only are `Simple` tables of that data, those of one API group
 //! in one file; kinds with behaviour have a file each (`deployment.rs` is the one to copy; see
-//! `docs/add-a-kind.md`).
+//! `docs/add-a-kind.md`). Kinds that no build knew are [`custom`].
 //!
 //! This crate knows objects and the schema table. It must not know storage, HTTP or other objects than the one at
 //! hand (admission and controllers see those).
 
+pub mod custom;
 pub mod defaults;
 mod registry;
 mod simple;

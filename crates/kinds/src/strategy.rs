@@ -1,7 +1,7 @@
 //! What differs from kind to kind.
 
 use clock::Clock;
-use object::{Value, field};
+use object::{FieldValues, Key, Value, field, value};
 
 use crate::table::Column;
 
@@ -96,6 +96,18 @@ pub trait Strategy: Send + Sync + 'static {
         &[]
     }
 
+    /// [`Strategy::selectable_fields`] as the cache keeps them. Custom resources, whose fields have names that come at run
+    /// time, say these alone.
+    fn field_values(&self, object: &Value) -> FieldValues {
+        let fields = self.selectable_fields(object).into_iter();
+        fields.map(|(name, value)| (Key::from(name), value.into_boxed_str())).collect()
+    }
+
+    /// Whether field selectors may name a field, besides `metadata.name` and `metadata.namespace`.
+    fn is_selectable(&self, field: &str) -> bool {
+        self.selectable_field_names().contains(&field)
+    }
+
     /// How long a deletion waits for the object's agent, in seconds; `None` removes it at once.
     /// `requested` is what the client asked for.
     fn deletion_grace_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
@@ -125,7 +137,18 @@ pub trait Strategy: Send + Sync + 'static {
         crate::table::NAME_AND_CREATION
     }
 
-    /// The cells of one object, one for each of [`Strategy::columns`].
+    /// [`Strategy::columns`] as tables show them. Custom resources, whose columns come at run time, say these alone.
+    fn column_definitions(&self) -> Vec<Value> {
+        let definition = |column: &Column| {
+            value!({
+                "name": column.name, "type": column.kind, "format": column.format,
+                "description": column.description, "priority": column.priority
+            })
+        };
+        self.columns().iter().map(definition).collect()
+    }
+
+    /// The cells of one object, one for each column.
     fn row(&self, object: &Value, clock: &Clock) -> Vec<Value> {
         crate::table::name_and_creation(object, clock)
     }

@@ -13,6 +13,7 @@
 //! | [`names`] | the grammars of names, labels, ports and addresses |
 //! | [`Quantity`] | amounts of resources |
 //! | [`Selector`], [`FieldSelector`] | which objects are meant, by label and by field |
+//! | [`structural`] | schemas of custom resources: compiled to types, with defaults and validation |
 //! | [`patch`] | JSON patch, merge patch and strategic merge patch |
 //! | [`Status`] | the error form of the API |
 //!
@@ -28,6 +29,7 @@ pub mod protobuf;
 mod quantity;
 mod selector;
 mod status;
+pub mod structural;
 mod text;
 pub mod timestamp;
 mod typed;

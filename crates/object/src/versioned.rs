@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use schema::TypeDef;
 use serde::de::DeserializeOwned;
 
-use crate::{Value, json, protobuf};
+use crate::{Key, Value, json, protobuf};
 
 /// A namespaced name: what a work queue, an index or a reference knows an object by.
 ///
@@ -152,14 +152,14 @@ pub enum VersionedError {
 }
 
 /// The values of a kind's registered field selectors, as pairs of path and value.
-pub type FieldValues = Vec<(&'static str, Box<str>)>;
+pub type FieldValues = Vec<(Key, Box<str>)>;
 
 /// One version of one object. Cheap to clone: clones share everything.
 ///
 /// ```
 /// use object::{TypeMeta, Versioned, value};
 /// let pod = value!({"metadata": {"name": "web", "namespace": "default", "resourceVersion": "7"}});
-/// let pod = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod, vec![("spec.nodeName", "n1".into())]).unwrap();
+/// let pod = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod, vec![("spec.nodeName".into(), "n1".into())]).unwrap();
 /// assert_eq!(pod.key().to_string(), "default/web");
 /// assert_eq!((pod.resource_version(), pod.field("spec.nodeName")), (7, Some("n1")));
 /// ```
@@ -363,7 +363,9 @@ impl Versioned {
         match path {
             "metadata.name" => Some(self.name()),
             "metadata.namespace" => Some(self.namespace()),
-            _ => self.0.facts.fields.iter().find(|(name, _)| *name == path).map(|(_, value)| &**value),
+            _ => {
+                self.0.facts.fields.iter().find(|(name, _)| name.as_str() == path).map(|(_, value)| &**value)
+            }
         }
     }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::Rules;
+
 /// A reference to a type: of the generated table, or compiled from a CustomResourceDefinition.
 #[derive(Clone, Debug)]
 pub enum TypeRef {
@@ -36,6 +38,11 @@ pub struct TypeDef {
     pub preserves_unknown: bool,
     /// The whole object is replaced as one by server-side apply (`x-kubernetes-map-type: atomic`).
     pub atomic: bool,
+    /// An object in its own right inside of another, with `apiVersion`, `kind` and `metadata`
+    /// (`x-kubernetes-embedded-resource`).
+    pub embedded: bool,
+    /// What a custom resource's definition says of the type; texts of built-in types are found elsewhere.
+    pub description: Option<Arc<str>>,
 }
 
 impl TypeDef {
@@ -129,6 +136,8 @@ pub struct Field {
     pub patch: PatchStrategy,
     /// The default as JSON text, where the API definition states one.
     pub default: Option<Cow<'static, str>>,
+    /// What a custom resource's definition says of the value beyond its type.
+    pub rules: Option<Arc<Rules>>,
 }
 
 impl Field {
@@ -194,6 +203,9 @@ pub enum FieldType {
     /// A list of strings that protobuf wraps into a message of its own: `{1: repeated strings}`
     /// (`authentication.ExtraValue` and its like, as values of a map).
     StringList,
+    /// A value inside of another that is more than a type of this list: a list in a list, a map in a map, an item with
+    /// a default or rules of its own. Its name means nothing. Custom resources only.
+    Nested(Arc<Field>),
 }
 
 /// How server-side apply merges a list (`x-kubernetes-list-type`).

@@ -152,6 +152,7 @@ fn type_of(field: &Field) -> String {
         FieldType::JsonSchemaOrBool(_) => "JSONSchemaPropsOrBool".to_owned(),
         FieldType::JsonSchemaOrStringArray(_) => "JSONSchemaPropsOrStringArray".to_owned(),
         FieldType::StringList => "list of string".to_owned(),
+        FieldType::Nested(_) => "nested".to_owned(),
     };
     match field.shape {
         Shape::Single => value,

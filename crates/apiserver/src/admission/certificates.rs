@@ -29,7 +29,7 @@ impl Plugin for Certificates {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
-        let def = what.endpoint.def;
+        let def = &what.endpoint.def;
         if def.group_resource() != GroupResource::CERTIFICATE_SIGNING_REQUESTS {
             return Ok(());
         }

@@ -70,7 +70,7 @@ impl Plugin for NodeRestriction {
         if what.operation == Operation::Connect {
             return Ok(());
         }
-        let def = what.endpoint.def;
+        let def = &what.endpoint.def;
         self.check(node, what, object, old).map_err(|refusal| match refusal {
             Refusal::Forbidden(why) => Status::forbidden(&def.group, &def.plural, what.name, &why),
             Refusal::NotYet(why) => Status::internal_error(why),
@@ -97,7 +97,7 @@ impl NodeRestriction {
         if node.is_empty() {
             return Err(format!("could not determine node from user {:?}", what.user.name).into());
         }
-        let def = what.endpoint.def;
+        let def = &what.endpoint.def;
         if (&*def.group, &*def.plural) == ("certificates.k8s.io", "podcertificaterequests") {
             return self.check_pod_certificate(node, what, object);
         }

@@ -11,7 +11,7 @@ async fn admitted(pod: Value) -> Result<Value, Status> {
     let user = admin();
     let what = Attributes {
         operation: Operation::Create,
-        endpoint,
+        endpoint: &endpoint,
         subresource: "",
         namespace: "default",
         name: "p",

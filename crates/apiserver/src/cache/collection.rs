@@ -67,6 +67,10 @@ struct State {
     complete_from: u64,
     /// Snapshots of lists that have not come to their end.
     pinned: VecDeque<Snapshot>,
+    /// The revision that the collection was loaded at: it has everything up to there.
+    loaded: u64,
+    /// The resource is not served any more: no change follows.
+    ended: bool,
 }
 
 impl Collection {
@@ -206,20 +210,41 @@ impl Collection {
         self.state.read().complete_from
     }
 
-    /// Fills the collection from the store, before its first change.
+    /// Whether the resource is not served any more.
+    pub(super) fn is_ended(&self) -> bool {
+        self.state.read().ended
+    }
+
+    /// Lets every watcher end behind the last change.
+    pub(super) fn end(&self) {
+        self.state.write().ended = true;
+        self.changed.send_modify(|_| ());
+    }
+
+    /// Fills the collection from the store, in place of what it had. Watchers of before have to list again.
     pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) -> Result<(), CacheError> {
         let mut objects = OrdMap::new();
         for kv in kvs {
             objects.insert(self.suffix(&kv.key), self.decode(kv)?);
         }
         let mut state = self.state.write();
-        *state = State { objects, complete_from: revision, ..State::default() };
+        // Behind every position that a watcher may have: what happened between is not known.
+        let log_start = state.log_start + state.log.len() as u64 + 1;
+        let ended = state.ended;
+        *state = State {
+            objects,
+            log_start,
+            complete_from: revision,
+            loaded: revision,
+            ended,
+            ..State::default()
+        };
         drop(state);
         self.changed.send_replace(revision);
         Ok(())
     }
 
-    /// Takes a change of the store.
+    /// Takes a change of the store, unless it was there already when the collection was loaded.
     pub(super) fn apply(&self, event: &Event) -> Result<(), CacheError> {
         let revision = event.revision().0;
         let key = self.suffix(event.key());
@@ -228,6 +253,10 @@ impl Collection {
             Event::Delete { .. } => None,
         };
         let mut state = self.state.write();
+        // The store's watch may be behind the read that the collection was loaded by.
+        if revision <= state.loaded || state.ended {
+            return Ok(());
+        }
         let previous = match &object {
             Some(object) => state.objects.insert(key, object.clone()),
             None => state.objects.remove(&key),

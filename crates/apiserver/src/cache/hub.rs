@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use store::{Event, RangeRequest, Revision, Store, StoreError, WatchBatch, WatchRequest};
 use tokio::sync::watch;
 use tracing::{error, warn};
@@ -21,15 +21,30 @@ const FRESH_WITHIN: Duration = Duration::from_secs(3);
 pub struct Hub {
     store: Arc<dyn Store>,
     /// Collections by their prefix.
-    collections: RwLock<HashMap<String, Arc<Collection>>>,
+    collections: RwLock<HashMap<String, Slot>>,
+    /// Held while collections are read from the store, so that none is read twice at a time.
+    loading: tokio::sync::Mutex<()>,
     /// Up to which revision the collections have everything.
     progress: watch::Sender<u64>,
+}
+
+/// A collection as the store's watch feeds it.
+enum Slot {
+    /// It takes every change.
+    Live(Arc<Collection>),
+    /// It is being read from the store. Its changes wait here.
+    Joining(Arc<Collection>, Mutex<Vec<Event>>),
 }
 
 impl Hub {
     /// A hub over a store, with no collections yet.
     pub fn new(store: Arc<dyn Store>) -> Hub {
-        Hub { store, collections: RwLock::default(), progress: watch::Sender::new(0) }
+        Hub {
+            store,
+            collections: RwLock::default(),
+            loading: tokio::sync::Mutex::default(),
+            progress: watch::Sender::new(0),
+        }
     }
 
     /// The store.
@@ -42,9 +57,54 @@ impl Hub {
         *self.progress.borrow()
     }
 
-    /// Adds a collection; to be called before [`Hub::start`].
+    /// Adds a collection before [`Hub::start`], which reads it.
     pub fn add(&self, collection: Arc<Collection>) {
-        self.collections.write().insert(collection.prefix().to_owned(), collection);
+        self.collections.write().insert(collection.prefix().to_owned(), Slot::Live(collection));
+    }
+
+    /// Adds a collection while the hub runs: reads it from the store, and has it join the store's watch without losing
+    /// or doubling a change. What comes meanwhile waits; what the read saw already is skipped when it comes.
+    ///
+    /// # Errors
+    /// What the store says, or what cannot be read there; the collection is then not added.
+    pub async fn join(&self, collection: Arc<Collection>) -> Result<(), CacheError> {
+        let prefix = collection.prefix().to_owned();
+        let joined = {
+            let _loading = self.loading.lock().await;
+            let slot = Slot::Joining(Arc::clone(&collection), Mutex::default());
+            // From here on no change is lost, and the read below is newer than all changes of before.
+            self.collections.write().insert(prefix.clone(), slot);
+            self.read_into(&collection).await
+        };
+        // No list may be older than what the collection was read at.
+        let result = match joined {
+            Ok(()) => self.catch_up().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.remove(&collection);
+        }
+        result
+    }
+
+    async fn read_into(&self, collection: &Arc<Collection>) -> Result<(), CacheError> {
+        let found = self.store.range(RangeRequest::prefix(collection.prefix().to_owned())).await?;
+        collection.load(&found.kvs, found.revision.0)?;
+        let mut collections = self.collections.write();
+        let slot = collections.insert(collection.prefix().to_owned(), Slot::Live(Arc::clone(collection)));
+        let Some(Slot::Joining(_, waiting)) = slot else { return Ok(()) };
+        waiting.into_inner().iter().try_for_each(|event| collection.apply(event))
+    }
+
+    /// Feeds a collection no longer, and lets its watchers end.
+    pub fn remove(&self, collection: &Arc<Collection>) {
+        let mut collections = self.collections.write();
+        let is_it = |slot: &Slot| Arc::ptr_eq(slot.collection(), collection);
+        if collections.get(collection.prefix()).is_some_and(is_it) {
+            collections.remove(collection.prefix());
+        }
+        drop(collections);
+        collection.end();
     }
 
     /// Loads everything, then follows the store in a task of its own until the store is closed.
@@ -83,22 +143,22 @@ impl Hub {
     /// Forgets what is older than `revision`, as the store did: changes that nobody watches from any more, and snapshots of
     /// lists that nobody goes on with.
     pub fn forget_before(&self, revision: Revision) {
-        let collections: Vec<_> = self.collections.read().values().cloned().collect();
-        for collection in collections {
+        for collection in self.all() {
             collection.forget_before(revision.0);
         }
     }
 
     async fn load(&self) -> Result<Revision, CacheError> {
+        let _loading = self.loading.lock().await;
         let everything = self.store.range(RangeRequest::prefix(ROOT)).await?;
         let mut by_collection: HashMap<String, Vec<_>> = HashMap::new();
         for kv in everything.kvs {
-            if let Some(collection) = self.collection_of(&kv.key) {
-                by_collection.entry(collection.prefix().to_owned()).or_default().push(kv);
+            let prefix = self.slot_of(&kv.key, |slot| slot.collection().prefix().to_owned());
+            if let Some(prefix) = prefix {
+                by_collection.entry(prefix).or_default().push(kv);
             }
         }
-        let collections: Vec<_> = self.collections.read().values().cloned().collect();
-        for collection in collections {
+        for collection in self.all() {
             let kvs = by_collection.remove(collection.prefix()).unwrap_or_default();
             collection.load(&kvs, everything.revision.0)?;
         }
@@ -121,19 +181,27 @@ impl Hub {
     }
 
     fn apply(&self, event: &Event) -> Result<(), CacheError> {
-        match self.collection_of(event.key()) {
-            Some(collection) => collection.apply(event),
-            None => Ok(()),
-        }
+        let collection = self.slot_of(event.key(), |slot| match slot {
+            Slot::Live(collection) => Some(Arc::clone(collection)),
+            Slot::Joining(_, waiting) => {
+                waiting.lock().push(event.clone());
+                None
+            }
+        });
+        collection.flatten().map_or(Ok(()), |collection| collection.apply(event))
     }
 
-    /// The collection of a key: the one whose prefix ends at one of the key's first slashes.
-    fn collection_of(&self, key: &[u8]) -> Option<Arc<Collection>> {
+    fn all(&self) -> Vec<Arc<Collection>> {
+        self.collections.read().values().map(|slot| Arc::clone(slot.collection())).collect()
+    }
+
+    /// What `use_it` makes of the collection of a key: the one whose prefix ends at one of the key's first slashes.
+    fn slot_of<T>(&self, key: &[u8], use_it: impl FnOnce(&Slot) -> T) -> Option<T> {
         let key = std::str::from_utf8(key).ok()?;
         let collections = self.collections.read();
         let ends = key[ROOT.len().min(key.len())..].match_indices('/').map(|(at, _)| ROOT.len() + at + 1);
         // The longest prefix wins, so that `/registry/services/specs/` is found before `/registry/services/`.
-        ends.take(3).filter_map(|end| collections.get(&key[..end])).last().cloned()
+        ends.take(3).filter_map(|end| collections.get(&key[..end])).last().map(use_it)
     }
 
     /// Waits until the cache has everything that the store had when this was called; a read after it sees
@@ -159,6 +227,14 @@ impl Hub {
         match tokio::time::timeout(FRESH_WITHIN, reached).await {
             Ok(Ok(reached)) => Ok(*reached),
             _ => Err(CacheError::TooNew { requested: revision, current: self.revision() }),
+        }
+    }
+}
+
+impl Slot {
+    fn collection(&self) -> &Arc<Collection> {
+        match self {
+            Slot::Live(collection) | Slot::Joining(collection, _) => collection,
         }
     }
 }

@@ -13,7 +13,7 @@ async fn pods() -> (Arc<Hub>, Arc<Collection>) {
     let collection = Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
-        fields: Box::new(|pod: &Value| vec![("spec.nodeName", pod.str_at("spec.nodeName").into())]),
+        fields: Box::new(|pod: &Value| vec![("spec.nodeName".into(), pod.str_at("spec.nodeName").into())]),
         leases: None,
     }));
     hub.add(Arc::clone(&collection));

@@ -64,7 +64,8 @@ impl Watcher {
     /// The next changes, at least one; waits until there are some.
     ///
     /// # Errors
-    /// [`CacheError::TooOld`] where this watcher was too slow.
+    /// [`CacheError::TooOld`] where this watcher was too slow; [`CacheError::Ended`] behind the last change of a
+    /// collection that is gone.
     pub async fn next(&mut self) -> Result<Vec<Arc<Change>>, CacheError> {
         loop {
             // Seen before the log is read, so that a change in between wakes the wait below.
@@ -76,6 +77,9 @@ impl Watcher {
             if !changes.is_empty() {
                 self.position += changes.len() as u64;
                 return Ok(changes);
+            }
+            if self.collection.is_ended() {
+                return Err(CacheError::Ended);
             }
             if self.changed.changed().await.is_err() {
                 // The collection lives as long as this holds it, and so does its sender.

@@ -12,7 +12,7 @@ fn json(documents: &Documents, path: &str, accept: &'static str) -> Option<(Valu
 
 #[test]
 fn every_group_version_has_a_document() {
-    let documents = Documents::new(schema::resources());
+    let documents = Documents::new(&Catalogue::of_table(), None);
     for def in schema::resources() {
         let prefix = if def.group.is_empty() { "/api" } else { "/apis" };
         let path = format!("{prefix}/{}", api_version(&def.group, &def.version));
@@ -27,7 +27,7 @@ fn every_group_version_has_a_document() {
 
 #[test]
 fn aggregated_discovery_is_for_those_who_ask() {
-    let documents = Documents::new(schema::resources());
+    let documents = Documents::new(&Catalogue::of_table(), None);
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let (list, content_type) = json(&documents, "/apis", accept).unwrap();
     assert_eq!(content_type, AGGREGATED);
@@ -42,10 +42,45 @@ fn aggregated_discovery_is_for_those_who_ask() {
 
 #[test]
 fn an_unchanged_document_is_not_sent_again() {
-    let documents = Documents::new(schema::resources());
+    let documents = Documents::new(&Catalogue::of_table(), None);
     let first = documents.answer("/apis", &HeaderMap::new()).unwrap().unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
     let second = documents.answer("/apis", &headers).unwrap().unwrap();
     assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+}
+
+#[test]
+fn what_did_not_change_is_taken_over() {
+    let first = Catalogue::of_table();
+    let before = Documents::new(&first, None);
+    let config_maps = first.endpoint("", "v1", "configmaps").unwrap();
+    let widgets = schema::ResourceDef {
+        group: "example.com".into(),
+        plural: "widgets".into(),
+        ..(*config_maps.def).clone()
+    };
+    let widgets = crate::catalogue::Endpoint {
+        def: Arc::new(widgets).into(),
+        strategy: config_maps.strategy.clone(),
+        type_meta: Arc::clone(&config_maps.type_meta),
+        collection: None,
+        conversion: None,
+    };
+    let second = first.with([Arc::new(widgets)]);
+    let after = Documents::new(&second, Some(&before));
+    let etag = |documents: &Documents, path: &str| {
+        let response = documents.answer(path, &HeaderMap::new()).unwrap().unwrap();
+        response.headers()[ETAG].clone()
+    };
+    for path in ["/api", "/api/v1", "/apis/apps", "/apis/apps/v1"] {
+        assert_eq!(etag(&before, path), etag(&after, path), "{path}");
+    }
+    assert_ne!(etag(&before, "/apis"), etag(&after, "/apis"));
+    let is_kept = |part: &Arc<Part>| before.parts.iter().any(|known| Arc::ptr_eq(known, part));
+    assert_eq!(after.parts.iter().filter(|part| !is_kept(part)).count(), 1);
+    assert!(json(&after, "/apis/example.com/v1", "application/json").is_some());
+    let third = Documents::new(&second.without("example.com", "widgets"), Some(&after));
+    assert_eq!(etag(&before, "/apis"), etag(&third, "/apis"));
+    assert!(json(&third, "/apis/example.com/v1", "application/json").is_none());
 }

@@ -2,9 +2,10 @@
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
-use object::{Reason, Status, Value, value};
+use object::{Status, Value, value};
 
 use crate::body::{self, Body};
+use crate::errors::not_served;
 use crate::request::RequestInfo;
 use crate::user::User;
 use crate::{ApiServer, KUBERNETES_VERSION, TOKEN_ISSUER};
@@ -17,8 +18,6 @@ impl ApiServer {
         request: &Request<B>,
     ) -> Result<Response<Body>, Status> {
         self.authorize(user, info)?;
-        let not_found =
-            || Status::failure(Reason::NotFound, "the server could not find the requested resource");
         if !super::is_safe(request.method()) {
             return Err(Status::method_not_supported("", "", &info.verb));
         }
@@ -40,18 +39,18 @@ impl ApiServer {
                 || path.starts_with("/api/")
                 || path.starts_with("/apis/") =>
             {
-                self.discovery.answer(path, request.headers())?.ok_or_else(not_found)
+                self.discovery.documents().answer(path, request.headers())?.ok_or_else(not_served)
             }
             path if path.starts_with("/openapi/") => self
                 .openapi
                 .answer(path, info.parameters.get("hash"), request.headers())?
-                .ok_or_else(not_found),
-            _ => Err(not_found()),
+                .ok_or_else(not_served),
+            _ => Err(not_served()),
         }
     }
 
     fn path_list(&self) -> Value {
-        let mut paths = self.discovery.paths();
+        let mut paths = self.discovery.documents().paths();
         for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
             paths.push(path.to_owned());
         }

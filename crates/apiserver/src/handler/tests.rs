@@ -20,11 +20,12 @@ fn double(server: &TestServer, plural: &str, collection: &str) -> Arc<Endpoint> 
             });
         }
     }
-    let def = ResourceDef { group: "example.com".into(), subresources: parts.into(), ..original.def.clone() };
-    let def: &'static ResourceDef = Box::leak(Box::new(def));
+    let def =
+        ResourceDef { group: "example.com".into(), subresources: parts.into(), ..(*original.def).clone() };
+    let strategy = kinds::strategy(&def.group, &def.plural).into();
     Arc::new(Endpoint {
-        def,
-        strategy: kinds::strategy(&def.group, &def.plural),
+        def: Arc::new(def).into(),
+        strategy,
         type_meta: Arc::clone(&original.type_meta),
         collection: server.registry.collection(collection).cloned(),
         conversion: None,
@@ -95,10 +96,10 @@ async fn a_custom_resource_called_namespaces_is_read_in_its_namespace() {
         server.create("", "configmaps", namespace, object).await.unwrap();
     }
     let original = double(&server, "configmaps", "configmaps");
-    let def = ResourceDef { plural: "namespaces".into(), ..original.def.clone() };
+    let def = ResourceDef { plural: "namespaces".into(), ..(*original.def).clone() };
     let endpoint = Arc::new(Endpoint {
-        def: Box::leak(Box::new(def)),
-        strategy: original.strategy,
+        def: Arc::new(def).into(),
+        strategy: original.strategy.clone(),
         type_meta: Arc::clone(&original.type_meta),
         collection: original.collection.clone(),
         conversion: None,

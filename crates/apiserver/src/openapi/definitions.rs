@@ -226,6 +226,7 @@ impl<'a> Definitions<'a> {
             FieldType::Bytes => value!({"type": "string", "format": "byte"}),
             FieldType::StringList => value!({"type": "array", "items": {"type": "string"}}),
             FieldType::Message(ty) => self.reference(&ty.name),
+            FieldType::Nested(field) => self.property("", field),
             FieldType::Time => self.reference(&meta("Time")),
             FieldType::MicroTime => self.reference(&meta("MicroTime")),
             FieldType::Duration => self.reference(&meta("Duration")),

@@ -1,6 +1,6 @@
 //! Creating objects.
 
-use object::{Reason, Status, Value, Versioned};
+use object::{Reason, Status, Value};
 use schema::GroupResource;
 use store::Expect;
 
@@ -49,7 +49,7 @@ impl Registry {
                 Err(status) if status.reason == Reason::AlreadyExists => {
                     if tries == 0 {
                         let name = status.details.map(|details| details.name).unwrap_or_default();
-                        let def = endpoint.def;
+                        let def = &endpoint.def;
                         return Err(Status::generate_name_conflict(&def.group, &def.plural, &name, 1));
                     }
                 }
@@ -132,10 +132,7 @@ impl Registry {
         let what = call.attributes(Operation::Create, endpoint);
         self.admission.validate(&what, &object, &Value::Null).await?;
         let warnings = endpoint.strategy.warnings(&object, None);
-        let stored = match &endpoint.conversion {
-            Some(conversion) => conversion.to_stored(object),
-            None => object,
-        };
+        let stored = endpoint.stored_value(object).await?;
         let body = self.insert(endpoint, collection, call, stored).await?;
         Ok(Answer { warnings, ..Answer::created(body) })
     }
@@ -152,14 +149,14 @@ impl Registry {
         if call.dry_run {
             let found = self.hub.store().range(store::RangeRequest::exact(key)).await.map_err(from_store)?;
             return if found.kvs.is_empty() {
-                Ok(AnswerBody::Value(endpoint.present_value(object)))
+                Ok(AnswerBody::Value(endpoint.present_value(object).await?))
             } else {
                 Err(exists())
             };
         }
         let written = collection.write(self.hub.store().as_ref(), key, object, Expect::Absent).await;
         let version = written.map_err(from_store)?.ok_or_else(exists)?;
-        Ok(AnswerBody::Version(endpoint.present(&version)))
+        Ok(AnswerBody::Version(endpoint.present(&version).await?))
     }
 }
 
@@ -178,20 +175,5 @@ fn record_requester(object: &mut Value, user: &User) {
     }
     for (key, values) in &user.extra {
         spec.entry("extra").set(key.clone(), strings(values));
-    }
-}
-
-impl Endpoint {
-    /// An object that is not stored, in the form this endpoint serves.
-    pub(super) fn present_value(&self, object: Value) -> Value {
-        match &self.conversion {
-            Some(conversion) => conversion.to_served(object),
-            None => object,
-        }
-    }
-
-    /// The tree of a stored version, in the form this endpoint serves.
-    pub(super) fn served_value(&self, version: &Versioned) -> Value {
-        self.present_value(version.value())
     }
 }

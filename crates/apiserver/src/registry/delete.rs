@@ -48,22 +48,22 @@ impl Registry {
             let key = collection.store_key(call.namespace, call.name);
             let store = self.hub.store();
             match self.step(endpoint, &old, options) {
-                Step::Wait => return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&current)))),
-                Step::Remove if dry_run => return Ok(removed(endpoint, &current)),
+                Step::Wait => return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&current).await?))),
+                Step::Remove if dry_run => return removed(endpoint, &current).await,
                 Step::Mark(object) if dry_run => {
-                    return Ok(Answer::ok(AnswerBody::Value(endpoint.present_value(object))));
+                    return Ok(Answer::ok(AnswerBody::Value(endpoint.present_value(object).await?)));
                 }
                 Step::Remove => {
                     let outcome = store.write(Write::delete(key, expect)).await.map_err(from_store)?;
                     if let WriteOutcome::Committed { .. } = outcome {
                         self.services.deleted(endpoint, &old).await;
-                        return Ok(removed(endpoint, &current));
+                        return removed(endpoint, &current).await;
                     }
                 }
                 Step::Mark(object) => {
                     let written = collection.write(store.as_ref(), key, object, expect).await;
                     if let Some(version) = written.map_err(from_store)? {
-                        return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version))));
+                        return Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version).await?)));
                     }
                 }
             }
@@ -94,7 +94,7 @@ impl Registry {
     }
 
     fn step(&self, endpoint: &Endpoint, old: &Value, options: &DeleteOptions) -> Step {
-        let strategy = endpoint.strategy;
+        let strategy = &endpoint.strategy;
         let finalizers = finalizers_after(endpoint, old, options.propagation);
         let finalizers_changed =
             finalizers.as_slice() != old.at("metadata.finalizers").as_list().unwrap_or_default();
@@ -179,9 +179,9 @@ fn check_preconditions(
     Ok(())
 }
 
-fn removed(endpoint: &Endpoint, last: &Versioned) -> Answer {
+async fn removed(endpoint: &Endpoint, last: &Versioned) -> Result<Answer, Status> {
     if endpoint.strategy.returns_deleted() {
-        return Answer::ok(AnswerBody::Version(endpoint.present(last)));
+        return Ok(Answer::ok(AnswerBody::Version(endpoint.present(last).await?)));
     }
     let details = Details {
         name: last.name().to_owned(),
@@ -190,5 +190,5 @@ fn removed(endpoint: &Endpoint, last: &Versioned) -> Answer {
         uid: last.uid().as_str().to_owned(),
         ..Details::default()
     };
-    Answer::ok(AnswerBody::Status(Box::new(Status::success(Some(details)))))
+    Ok(Answer::ok(AnswerBody::Status(Box::new(Status::success(Some(details))))))
 }

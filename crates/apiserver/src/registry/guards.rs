@@ -53,7 +53,7 @@ impl WriteRequest<'_> {
 
     /// The refusal of this write.
     fn forbidden(&self, why: &str) -> Status {
-        let def = self.endpoint.def;
+        let def = &self.endpoint.def;
         Status::forbidden(&def.group, &def.plural, self.object.str_at("metadata.name"), why)
     }
 }
@@ -92,7 +92,7 @@ impl Guards {
 
     /// Whoever updates what does not exist needs the right to create it.
     fn check_creates(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
-        let (def, call) = (write.endpoint.def, write.call);
+        let (def, call) = (&write.endpoint.def, write.call);
         let target = Target::Resource {
             group: &def.group,
             resource: &def.plural,

@@ -47,7 +47,7 @@ impl Filter {
                 let field = requirement.field.as_str();
                 let known = field == "metadata.name"
                     || (field == "metadata.namespace" && endpoint.namespaced())
-                    || endpoint.strategy.selectable_field_names().contains(&field);
+                    || endpoint.strategy.is_selectable(field);
                 if !known {
                     return Err(Status::bad_request(format!("field label not supported: {field}")));
                 }
@@ -106,7 +106,7 @@ impl Registry {
                 self.current(endpoint, collection, call.namespace, call.name).await?
             }
         };
-        Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version))))
+        Ok(Answer::ok(AnswerBody::Version(endpoint.present(&version).await?)))
     }
 
     /// Reads a collection, or a page of it.
@@ -134,7 +134,7 @@ impl Registry {
         };
         let page = Page { filter: &filter, after: start, limit: query.limit };
         let (items, last) = page.take(&snapshot.objects);
-        let items = endpoint.present_all(items);
+        let items = endpoint.present_all(items).await?;
         let mut listing =
             Listing { items, revision: snapshot.revision, continue_token: None, remaining: None };
         if let Some(last) = last {

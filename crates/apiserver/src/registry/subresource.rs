@@ -165,7 +165,7 @@ impl Registry {
         let call = &Call { name: budget.name(), subresource: "status", dry_run, ..*call };
         let now = self.clock.now_seconds().to_string();
         let pod_name = pod.str_at("metadata.name").to_owned();
-        self.modify(endpoint, call, Part::Status, |old| {
+        self.modify(&endpoint, call, Part::Status, |old| {
             let status = old.get("status");
             if status.get("observedGeneration").as_i64() < old.at("metadata.generation").as_i64() {
                 return Err(refuse("is still being processed by the server."));
@@ -261,7 +261,7 @@ impl Registry {
         };
         let endpoint = self.endpoint("", "v1", plural).ok_or_else(|| Status::not_found("", plural, name))?;
         let collection = endpoint.stored("get")?;
-        let object = self.current(endpoint, collection, namespace, name).await?;
+        let object = self.current(&endpoint, collection, namespace, name).await?;
         let uid = reference.str_at("uid");
         if !uid.is_empty() && uid != object.uid().as_str() {
             let why = format!(

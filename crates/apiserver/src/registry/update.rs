@@ -53,7 +53,7 @@ impl Registry {
         let collection = endpoint.stored("update")?;
         for _ in 0..TRIES {
             let current = self.current(endpoint, collection, call.namespace, call.name).await?;
-            let old = endpoint.served_value(&current);
+            let old = endpoint.served_value(&current).await?;
             let mut object = change(&old)?;
             let conditional = check_identity(endpoint, call, &object, &old)?;
             self.ready(endpoint, call, part, &mut object, &old).await?;
@@ -99,7 +99,7 @@ impl Registry {
         object: &mut Value,
         old: &Value,
     ) -> Result<(), Status> {
-        let strategy = endpoint.strategy;
+        let strategy = &endpoint.strategy;
         let what = call.attributes(Operation::Update, endpoint);
         metadata::settle_namespace(endpoint, call, object)?;
         strategy.default(object);
@@ -130,7 +130,7 @@ impl Registry {
         object: &Value,
         old: &Value,
     ) -> Result<Vec<String>, Status> {
-        let strategy = endpoint.strategy;
+        let strategy = &endpoint.strategy;
         let what = call.attributes(Operation::Update, endpoint);
         let mut errors = metadata::validate_update(endpoint, object, old);
         errors.append(match part {
@@ -174,14 +174,14 @@ impl Registry {
             });
         }
         if object == *old {
-            return Ok(Some(AnswerBody::Version(endpoint.present(current))));
+            return Ok(Some(AnswerBody::Version(endpoint.present(current).await?)));
         }
-        let stored = match &endpoint.conversion {
-            Some(conversion) => conversion.to_stored(object),
-            None => object,
-        };
+        let stored = endpoint.stored_value(object).await?;
         let written = collection.write(self.hub.store().as_ref(), key, stored, expect).await;
-        Ok(written.map_err(from_store)?.map(|version| AnswerBody::Version(endpoint.present(&version))))
+        match written.map_err(from_store)? {
+            Some(version) => Ok(Some(AnswerBody::Version(endpoint.present(&version).await?))),
+            None => Ok(None),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::read::{Filter, watch_error};
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
-use crate::cache::{Change, ChangeKind, Watcher};
+use crate::cache::{CacheError, Change, ChangeKind, Watcher};
 use crate::errors::from_cache;
 use crate::options::Query;
 
@@ -44,6 +44,7 @@ pub struct WatchReply {
     hub: Arc<crate::cache::Hub>,
     filter: Filter,
     watcher: Watcher,
+    /// What is to be told next, as it is stored.
     ready: VecDeque<WatchItem>,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -83,7 +84,7 @@ impl Registry {
             .map_err(from_cache)?;
             let (snapshot, watcher) = collection.watch_from_now(&self.hub);
             let matching = snapshot.objects.values().filter(|object| filter.matches(object));
-            ready.extend(matching.map(|object| WatchItem::Added(endpoint.present(object))));
+            ready.extend(matching.map(|object| WatchItem::Added(object.clone())));
             if query.initial_events == Some(true) {
                 ready.push_back(WatchItem::Bookmark { revision: snapshot.revision, ends_initial: true });
             }
@@ -124,14 +125,14 @@ impl WatchReply {
         &self.endpoint
     }
 
-    /// What the watch tells next; `None` when its time is over.
+    /// What the watch tells next; `None` when its time is over, or its resource is served no longer.
     ///
     /// # Errors
     /// 410 where this watch was too slow. Nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<WatchItem, Status>> {
         loop {
-            if let Some(item) = self.ready.pop_front() {
-                return Some(Ok(item));
+            if let Some(item) = self.take_ready().await {
+                return Some(item);
             }
             let bookmark = async {
                 if self.bookmarks {
@@ -143,6 +144,8 @@ impl WatchReply {
             tokio::select! {
                 biased;
                 changes = self.watcher.next() => match changes {
+                    // The resource is not served any more, and all of its changes were told.
+                    Err(CacheError::Ended) => return None,
                     Err(error) => return Some(Err(watch_error(error))),
                     Ok(changes) => {
                         for change in changes {
@@ -167,23 +170,45 @@ impl WatchReply {
         }
     }
 
+    /// What is to be told next, as the endpoint serves it. It stays until it is converted, so that a call that is
+    /// dropped meanwhile loses nothing.
+    async fn take_ready(&mut self) -> Option<Result<WatchItem, Status>> {
+        if self.endpoint.conversion.is_none() {
+            return self.ready.pop_front().map(Ok);
+        }
+        let served = self.serve(self.ready.front()?).await;
+        self.ready.pop_front();
+        Some(served)
+    }
+
+    async fn serve(&self, item: &WatchItem) -> Result<WatchItem, Status> {
+        Ok(match item {
+            WatchItem::Added(version) => WatchItem::Added(self.endpoint.present(version).await?),
+            WatchItem::Modified(version) => WatchItem::Modified(self.endpoint.present(version).await?),
+            WatchItem::Deleted(version) => WatchItem::Deleted(self.endpoint.present(version).await?),
+            WatchItem::Bookmark { revision, ends_initial } => {
+                WatchItem::Bookmark { revision: *revision, ends_initial: *ends_initial }
+            }
+        })
+    }
+
     /// How a change looks through the selectors: an object that stops matching is deleted for this client.
     fn tell(&self, change: &Change) -> Option<WatchItem> {
         let is_match = change.kind != ChangeKind::Deleted && self.filter.matches(&change.object);
         let was_match = change.previous.as_ref().is_some_and(|previous| self.filter.matches(previous));
         match (was_match, is_match) {
-            (false, true) => Some(WatchItem::Added(self.endpoint.present(&change.object))),
-            (true, true) => Some(WatchItem::Modified(self.endpoint.present(&change.object))),
-            (true, false) => Some(WatchItem::Deleted(self.endpoint.present(&self.last_state(change)))),
+            (false, true) => Some(WatchItem::Added(change.object.clone())),
+            (true, true) => Some(WatchItem::Modified(change.object.clone())),
+            (true, false) => Some(WatchItem::Deleted(last_state(change))),
             (false, false) => None,
         }
     }
+}
 
-    /// The last state that matched, with the version of the change.
-    fn last_state(&self, change: &Change) -> Versioned {
-        match &change.previous {
-            Some(previous) if change.kind != ChangeKind::Deleted => previous.at_version(change.revision),
-            _ => change.object.clone(),
-        }
+/// The last state that matched, with the version of the change.
+fn last_state(change: &Change) -> Versioned {
+    match &change.previous {
+        Some(previous) if change.kind != ChangeKind::Deleted => previous.at_version(change.revision),
+        _ => change.object.clone(),
     }
 }

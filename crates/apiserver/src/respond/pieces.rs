@@ -115,8 +115,8 @@ mod tests {
         };
         let def = schema::resource("", "v1", "pods").unwrap();
         let endpoint = Endpoint {
-            def,
-            strategy: kinds::strategy("", "pods"),
+            def: def.into(),
+            strategy: kinds::strategy("", "pods").into(),
             type_meta,
             collection: None,
             conversion: None,

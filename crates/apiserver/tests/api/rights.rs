@@ -107,8 +107,8 @@ async fn every_kind_that_an_update_makes_asks_for_the_right_to_create_it() {
     let made_by_update = |endpoint: &&std::sync::Arc<apiserver::registry::Endpoint>| {
         endpoint.strategy.creates_on_update() && endpoint.collection.is_some()
     };
-    for endpoint in server.registry.endpoints().filter(made_by_update) {
-        let def = endpoint.def;
+    for endpoint in server.registry.catalogue.present().endpoints().filter(made_by_update) {
+        let def = &endpoint.def;
         let namespace = if endpoint.namespaced() { "default" } else { "" };
         let prefix = if def.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", def.group) };
         let place = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };

@@ -240,6 +240,7 @@ impl Conform<'_> {
     ) -> Result<(), DecodeError> {
         match ty {
             FieldType::Message(ty) => self.message(value, ty, at),
+            FieldType::Nested(field) => self.field(value, field, free, at),
             _ if free => {
                 value.drop_duplicates();
                 Ok(())

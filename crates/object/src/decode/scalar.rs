@@ -146,6 +146,7 @@ pub(super) fn go_type(shape: Shape, ty: &FieldType) -> String {
         FieldType::JsonSchemaOrBool(_) => "v1.JSONSchemaPropsOrBool",
         FieldType::JsonSchemaOrStringArray(_) => "v1.JSONSchemaPropsOrStringArray",
         FieldType::StringList => "[]string",
+        FieldType::Nested(_) => "interface {}",
     };
     match shape {
         Shape::Single => single.to_owned(),

@@ -231,6 +231,7 @@ fn custom_resources_keep_null_and_zero() {
         granular: false,
         patch: PatchStrategy::DEFAULT,
         default: None,
+        rules: None,
     };
     let shared = |name: &'static str, fields: Vec<Field>| {
         TypeRef::Shared(Arc::new(TypeDef {
@@ -238,6 +239,8 @@ fn custom_resources_keep_null_and_zero() {
             fields: Cow::Owned(fields),
             preserves_unknown: false,
             atomic: false,
+            embedded: false,
+            description: None,
         }))
     };
     let spec = shared(

@@ -46,6 +46,7 @@ pub(crate) fn zero(ty: &FieldType) -> Value {
         | FieldType::FieldsV1
         | FieldType::Json
         | FieldType::StringList
+        | FieldType::Nested(_)
         | FieldType::JsonSchemaOrArray(_)
         | FieldType::JsonSchemaOrBool(_)
         | FieldType::JsonSchemaOrStringArray(_) => Value::Null,

@@ -66,6 +66,7 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
             _ => nested(value, schema, 1, writer)?,
         },
         FieldType::StringList => strings(value, 1, writer)?,
+        FieldType::Nested(_) => return Err(mismatch(value, "a value with a protobuf form")),
         FieldType::Bool
         | FieldType::Int32
         | FieldType::Int64
@@ -164,9 +165,11 @@ impl Decoder<'_> {
             FieldType::StringList => Ok(read_strings(bytes, 1)?),
             FieldType::String => Ok(Value::from(&*text(bytes))),
             FieldType::Message(ty) => Ok(self.message(bytes, ty)?),
-            FieldType::Bool | FieldType::Int32 | FieldType::Int64 | FieldType::Double => {
-                Err(Problem::WireType)
-            }
+            FieldType::Bool
+            | FieldType::Int32
+            | FieldType::Int64
+            | FieldType::Double
+            | FieldType::Nested(_) => Err(Problem::WireType),
         }
     }
 

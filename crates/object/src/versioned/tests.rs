@@ -12,9 +12,12 @@ fn pod() -> Value {
 
 #[test]
 fn facts_are_read_once() {
-    let pod =
-        Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), vec![("status.phase", "Running".into())])
-            .unwrap();
+    let pod = Versioned::from_value(
+        TypeMeta::new("v1", "Pod"),
+        &pod(),
+        vec![("status.phase".into(), "Running".into())],
+    )
+    .unwrap();
     assert_eq!((pod.api_version(), pod.kind()), ("v1", "Pod"));
     assert_eq!((pod.namespace(), pod.name(), pod.uid().as_str()), ("default", "web", "u-1"));
     assert_eq!(pod.resource_version(), 42);
@@ -46,7 +49,7 @@ fn what_is_stored_gets_its_version_when_it_is_written_out() {
         (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"120"}}"#),
     ] {
         let text = Bytes::from_static(stored.as_bytes());
-        let phase = |_: &Value| vec![("status.phase", "Running".into())];
+        let phase = |_: &Value| vec![("status.phase".into(), "Running".into())];
         let object = Versioned::from_stored(Arc::clone(&type_meta), text.clone(), 13, 120, phase).unwrap();
         assert_eq!(object.json(), written);
         assert_eq!(object.json_len(), written.len());

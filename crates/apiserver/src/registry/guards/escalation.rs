@@ -36,7 +36,7 @@ fn check(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status
 }
 
 fn check_role(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
-    let def = write.endpoint.def;
+    let def = &write.endpoint.def;
     if may(authorizer, write, "escalate", def.group_resource(), write.call.name) {
         return Ok(());
     }

@@ -48,7 +48,7 @@ impl Guards {
         let why =
             format!("User {} is not permitted to \"sign\" for signer {}", quote(&user.name), quote(signer));
         let error = field::Error::forbidden(&spec.child("signerName"), why);
-        let def = write.endpoint.def;
+        let def = &write.endpoint.def;
         Err(Status::invalid(&def.group, &def.kind, write.call.name, &error.into()))
     }
 }

@@ -77,5 +77,6 @@ fn item(field: &Field) -> Node<'_> {
         FieldType::Double => Node::Other("float64"),
         FieldType::String => Node::Other("string"),
         FieldType::Bytes | FieldType::StringList => Node::Other("slice"),
+        FieldType::Nested(_) => Node::Other("interface"),
     }
 }

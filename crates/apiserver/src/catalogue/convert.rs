@@ -1,19 +1,37 @@
-//! Resources that are served in two versions over one collection.
+//! How stored objects become those of the version that is served, and back.
+//!
+//! The conversions of built-in kinds are functions: they never wait and never fail. Those of custom resources may ask
+//! somebody else ([`Convert`]), so that everything which converts is asynchronous and may be refused.
 
 use std::sync::Arc;
 
-use object::{TypeMeta, Value, Versioned};
+use async_trait::async_trait;
+use object::{Status, Value};
 use schema::ResourceDef;
 
 use super::storage::Storage;
 
+/// Converts objects of a custom resource between its versions. It may take its time, and it may fail.
+#[async_trait]
+pub trait Convert: Send + Sync + 'static {
+    /// The same objects, in the same order, with this `apiVersion`.
+    ///
+    /// # Errors
+    /// What the client is answered in place of the objects.
+    async fn convert(&self, objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status>;
+}
+
 /// How objects become those of the other version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Conversion {
     /// `events.k8s.io/v1` over core `v1` events.
     Events,
     /// `autoscaling/v1` over `v2` autoscalers.
     Autoscalers,
+    /// The versions differ in their name alone.
+    Renamed,
+    /// Another conversion.
+    Asked(Arc<dyn Convert>),
 }
 
 /// Members of an event that have one name in core `v1` and another in `events.k8s.io/v1`.
@@ -42,42 +60,57 @@ impl Conversion {
         }
     }
 
-    /// A stored version as it is served.
-    pub fn present(self, version: &Versioned, type_meta: &Arc<TypeMeta>) -> Versioned {
-        let served = self.to_served(version.value());
-        Versioned::from_value(Arc::clone(type_meta), &served, Vec::new())
-            .expect("the resource version came from a stored version")
+    /// Stored objects as they are served, with the served `apiVersion`.
+    ///
+    /// # Errors
+    /// What [`Convert::convert`] says.
+    pub async fn to_served(&self, mut objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
+        if let Conversion::Asked(converter) = self {
+            return ask(converter.as_ref(), objects, to).await;
+        }
+        for object in &mut objects {
+            match self {
+                Conversion::Events => rename(object, |(core, events)| (*core, *events)),
+                Conversion::Autoscalers => autoscaler_to_v1(object),
+                Conversion::Renamed | Conversion::Asked(_) => {}
+            }
+            object.set("apiVersion", to);
+        }
+        Ok(objects)
     }
 
-    /// A stored object as it is served.
-    pub fn to_served(self, mut object: Value) -> Value {
-        match self {
-            Conversion::Events => {
-                rename(&mut object, |(core, events)| (*core, *events));
-                object.set("apiVersion", "events.k8s.io/v1");
-            }
-            Conversion::Autoscalers => {
-                autoscaler_to_v1(&mut object);
-                object.set("apiVersion", "autoscaling/v1");
-            }
+    /// Served objects as they are stored, with the stored `apiVersion`.
+    ///
+    /// # Errors
+    /// What [`Convert::convert`] says.
+    pub async fn to_stored(&self, mut objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
+        if let Conversion::Asked(converter) = self {
+            return ask(converter.as_ref(), objects, to).await;
         }
-        object
+        for object in &mut objects {
+            match self {
+                Conversion::Events => rename(object, |(core, events)| (*events, *core)),
+                Conversion::Autoscalers => autoscaler_to_v2(object),
+                Conversion::Renamed | Conversion::Asked(_) => {}
+            }
+            object.set("apiVersion", to);
+        }
+        Ok(objects)
     }
+}
 
-    /// A served object as it is stored.
-    pub fn to_stored(self, mut object: Value) -> Value {
-        match self {
-            Conversion::Events => {
-                rename(&mut object, |(core, events)| (*events, *core));
-                object.set("apiVersion", "v1");
-            }
-            Conversion::Autoscalers => {
-                autoscaler_to_v2(&mut object);
-                object.set("apiVersion", "autoscaling/v2");
-            }
-        }
-        object
+/// Has objects converted by somebody else, who may change neither their number nor which objects they are.
+async fn ask(converter: &dyn Convert, objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
+    let identity = |object: &Value| {
+        ["metadata.namespace", "metadata.name", "metadata.uid"].map(|path| object.str_at(path).to_owned())
+    };
+    let before: Vec<_> = objects.iter().map(identity).collect();
+    let converted = converter.convert(objects, to).await?;
+    let is_right = |object: &Value| object.str_at("apiVersion") == to;
+    if converted.iter().map(identity).ne(before) || !converted.iter().all(is_right) {
+        return Err(Status::internal_error(format!("the conversion to {to} returned other objects")));
     }
+    Ok(converted)
 }
 
 fn rename(
@@ -197,20 +230,27 @@ mod tests {
     use super::*;
     use object::value;
 
-    #[test]
-    fn an_event_survives_the_way_there_and_back() {
+    /// An object after the conversion to what is served, and after the way back.
+    async fn there_and_back(conversion: Conversion, served: &str, stored: &Value) -> (Value, Value) {
+        let to_served = conversion.to_served(vec![stored.clone()], served).await.unwrap();
+        let back = conversion.to_stored(to_served.clone(), stored.str_at("apiVersion")).await.unwrap();
+        (to_served[0].clone(), back[0].clone())
+    }
+
+    #[tokio::test]
+    async fn an_event_survives_the_way_there_and_back() {
         let core = value!({
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"},
             "involvedObject": {"kind": "Pod"}, "message": "m", "count": 2i64, "source": {"component": "c"}
         });
-        let served = Conversion::Events.to_served(core.clone());
-        assert_eq!(served.str_at("note"), "m");
+        let (served, back) = there_and_back(Conversion::Events, "events.k8s.io/v1", &core).await;
+        assert_eq!((served.str_at("apiVersion"), served.str_at("note")), ("events.k8s.io/v1", "m"));
         assert_eq!(served.str_at("regarding.kind"), "Pod");
-        assert_eq!(Conversion::Events.to_stored(served), core);
+        assert_eq!(back, core);
     }
 
-    #[test]
-    fn an_autoscaler_survives_the_way_there_and_back() {
+    #[tokio::test]
+    async fn an_autoscaler_survives_the_way_there_and_back() {
         let stored = value!({
             "apiVersion": "autoscaling/v2", "metadata": {"name": "a", "annotations": {}},
             "spec": {"metrics": [
@@ -218,9 +258,44 @@ mod tests {
                 {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70i64}}}
             ]}
         });
-        let served = Conversion::Autoscalers.to_served(stored.clone());
+        let (served, back) = there_and_back(Conversion::Autoscalers, "autoscaling/v1", &stored).await;
         assert_eq!(served.at("spec.targetCPUUtilizationPercentage").as_i64(), Some(60));
         assert!(served.at("spec.metrics").is_null());
-        assert_eq!(Conversion::Autoscalers.to_stored(served), stored);
+        assert_eq!(back, stored);
+    }
+
+    /// Says of every object that it has converted it, and fails or cheats where its name says so.
+    struct Marker;
+
+    #[async_trait]
+    impl Convert for Marker {
+        async fn convert(&self, mut objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
+            tokio::task::yield_now().await;
+            for object in &mut objects {
+                match object.str_at("metadata.name") {
+                    "fails" => return Err(Status::internal_error("conversion webhook failed")),
+                    "cheats" => object.entry("metadata").set("uid", "another"),
+                    _ => object.set("converted", true),
+                }
+                object.set("apiVersion", to);
+            }
+            Ok(objects)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conversion_by_somebody_else_may_fail_and_may_not_swap_objects() {
+        let conversion = Conversion::Asked(Arc::new(Marker));
+        let named =
+            |name: &str| value!({"apiVersion": "example.com/v1", "metadata": {"name": name, "uid": "u"}});
+        let to = "example.com/v2";
+        let converted = conversion.to_served(vec![named("a"), named("b")], to).await.unwrap();
+        let names: Vec<&str> = converted.iter().map(|object| object.str_at("metadata.name")).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(converted.iter().all(|object| object.get("converted").as_bool() == Some(true)));
+        for name in ["fails", "cheats"] {
+            let status = conversion.to_stored(vec![named("a"), named(name)], to).await.unwrap_err();
+            assert_eq!(status.code, 500, "{name}");
+        }
     }
 }

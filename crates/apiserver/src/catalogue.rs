@@ -1,0 +1,148 @@
+//! What is served: every resource of every group version, as generations of an immutable catalogue.
+//!
+//! A [`Catalogue`] never changes. [`LiveCatalogue`] holds the present one behind a swap: a request takes what it needs
+//! of it once and finishes on that, whatever is added or removed meanwhile. Generations share all that did not change,
+//! down to whole group versions, so that whatever is derived from a group version (discovery, OpenAPI) can be kept for
+//! as long as it is the same one.
+//!
+//! This module knows facts, strategies, collections and conversions. It must not know HTTP or how an operation works.
+
+use std::sync::Arc;
+
+mod builtin;
+mod convert;
+mod definition;
+mod derived;
+mod endpoint;
+mod live;
+mod shared;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+pub use builtin::EVENTS;
+pub use convert::{Conversion, Convert};
+pub use definition::{Definition, DefinitionError, Version};
+pub use derived::Derived;
+pub use endpoint::Endpoint;
+pub use live::{CatalogueError, LiveCatalogue};
+pub use shared::Shared;
+
+/// One generation of what is served.
+#[derive(Default)]
+pub struct Catalogue {
+    generation: u64,
+    /// In the order of group and version.
+    group_versions: Vec<Arc<GroupVersion>>,
+}
+
+/// The resources of one version of a group; at least one.
+pub struct GroupVersion {
+    group: Box<str>,
+    version: Box<str>,
+    /// In the order of the plural names.
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl GroupVersion {
+    /// The group; empty for the core group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The resources, in the order of their plural names.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    fn position(&self, plural: &str) -> Result<usize, usize> {
+        self.endpoints.binary_search_by(|endpoint| (*endpoint.def.plural).cmp(plural))
+    }
+
+    fn with(&self, endpoint: Arc<Endpoint>) -> GroupVersion {
+        let mut endpoints = self.endpoints.clone();
+        match self.position(&endpoint.def.plural) {
+            Ok(at) => endpoints[at] = endpoint,
+            Err(at) => endpoints.insert(at, endpoint),
+        }
+        GroupVersion { group: self.group.clone(), version: self.version.clone(), endpoints }
+    }
+
+    fn without(&self, plural: &str) -> GroupVersion {
+        let keep = |endpoint: &&Arc<Endpoint>| endpoint.def.plural != plural;
+        let endpoints = self.endpoints.iter().filter(keep).cloned().collect();
+        GroupVersion { group: self.group.clone(), version: self.version.clone(), endpoints }
+    }
+}
+
+impl Catalogue {
+    /// How many generations came before this one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The group versions, in the order of group and version.
+    pub fn group_versions(&self) -> &[Arc<GroupVersion>] {
+        &self.group_versions
+    }
+
+    /// All endpoints, in the order of group, version and plural name.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.group_versions.iter().flat_map(|version| version.endpoints.iter())
+    }
+
+    /// The endpoint of a path.
+    pub fn endpoint(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Endpoint>> {
+        let found = &self.group_versions[self.position(group, version).ok()?];
+        Some(&found.endpoints[found.position(plural).ok()?])
+    }
+
+    /// The next generation, with these endpoints beside the present ones or in place of those that have their names.
+    #[must_use]
+    pub fn with(&self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) -> Catalogue {
+        let mut next = self.next();
+        for endpoint in endpoints {
+            let (group, version) = (&*endpoint.def.group, &*endpoint.def.version);
+            match next.position(group, version) {
+                Ok(at) => next.group_versions[at] = Arc::new(next.group_versions[at].with(endpoint)),
+                Err(at) => {
+                    let (group, version) = (group.into(), version.into());
+                    let first = GroupVersion { group, version, endpoints: vec![endpoint] };
+                    next.group_versions.insert(at, Arc::new(first));
+                }
+            }
+        }
+        next
+    }
+
+    /// The next generation, without any version of a resource.
+    #[must_use]
+    pub fn without(&self, group: &str, plural: &str) -> Catalogue {
+        let mut next = self.next();
+        for version in &mut next.group_versions {
+            if &*version.group == group && version.position(plural).is_ok() {
+                *version = Arc::new(version.without(plural));
+            }
+        }
+        next.group_versions.retain(|version| !version.endpoints.is_empty());
+        next
+    }
+
+    fn next(&self) -> Catalogue {
+        Catalogue { generation: self.generation + 1, group_versions: self.group_versions.clone() }
+    }
+
+    fn position(&self, group: &str, version: &str) -> Result<usize, usize> {
+        self.group_versions.binary_search_by(|other| (&*other.group, &*other.version).cmp(&(group, version)))
+    }
+}
+
+/// `v1` or `GROUP/VERSION`.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}

@@ -1,0 +1,186 @@
+//! From the definition of a custom resource to its entries in the catalogue.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use kinds::Strategy;
+use kinds::custom::{CustomResource, JsonPath, PrinterColumn};
+use object::structural::{CompileError, Structural};
+use object::{TypeMeta, Value};
+use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
+use schema::{ResourceDef, Scope, SubresourceDef, Verb};
+
+use super::{Conversion, Convert, Endpoint, api_version};
+use crate::cache::{Collection, CollectionSpec};
+
+/// What every custom resource supports.
+const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
+/// What its status supports.
+const PART: &[Verb] = &[Get, Patch, Update];
+
+/// A resource that no build knew.
+pub struct Definition {
+    /// The API group, a DNS name of at least two labels.
+    pub group: String,
+    /// The plural name, as in URLs.
+    pub plural: String,
+    /// The singular name.
+    pub singular: String,
+    /// The kind.
+    pub kind: String,
+    /// The kind of a list of it.
+    pub list_kind: String,
+    /// Short names, as kubectl knows them.
+    pub short_names: Vec<String>,
+    /// Categories such as `all`.
+    pub categories: Vec<String>,
+    /// Namespaced or cluster-wide.
+    pub scope: Scope,
+    /// The versions.
+    pub versions: Vec<Version>,
+    /// The name of the version that is stored.
+    pub stored_version: String,
+    /// What converts between the versions; without it they differ in their names alone.
+    pub conversion: Option<Arc<dyn Convert>>,
+}
+
+/// A version of a [`Definition`].
+pub struct Version {
+    /// The name, for example `v1beta1`.
+    pub name: String,
+    /// Whether it is served.
+    pub served: bool,
+    /// The OpenAPI v3 schema of a whole object.
+    pub schema: Value,
+    /// Whether `status` is a subresource.
+    pub has_status: bool,
+    /// The columns of its table behind that of the name; the age where there are none.
+    pub columns: Vec<PrinterColumn>,
+    /// The fields that field selectors may name.
+    pub selectable: Vec<JsonPath>,
+}
+
+/// Why a definition cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// The name of a group, resource or version cannot stand in a path or in the store.
+    #[error("{0:?} is not a valid name here")]
+    Name(String),
+    /// The stored version is none of the versions.
+    #[error("the stored version {0:?} is not defined")]
+    StoredVersion(String),
+    /// The schema of a version.
+    #[error("schema of {version}")]
+    Schema {
+        /// The version.
+        version: String,
+        /// What is wrong with it.
+        source: CompileError,
+    },
+}
+
+/// What a definition adds to the server.
+pub(super) struct Entries {
+    pub(super) collection: Arc<Collection>,
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl Definition {
+    /// Compiles the definition.
+    ///
+    /// # Errors
+    /// Why it cannot be served.
+    pub(super) fn entries(self) -> Result<Entries, DefinitionError> {
+        self.check_names()?;
+        let mut strategies = Vec::new();
+        for version in &self.versions {
+            strategies.push(Arc::new(self.strategy(version)?));
+        }
+        let stored = self.versions.iter().position(|version| version.name == self.stored_version);
+        let stored = stored.ok_or_else(|| DefinitionError::StoredVersion(self.stored_version.clone()))?;
+        let stored_strategy = Arc::clone(&strategies[stored]);
+        let collection = Arc::new(Collection::new(CollectionSpec {
+            prefix: format!("/registry/{}/{}/", self.group, self.plural),
+            type_meta: self.type_meta(&self.stored_version),
+            fields: Box::new(move |object| stored_strategy.field_values(object)),
+            leases: None,
+        }));
+        let served = self.versions.iter().zip(strategies).filter(|(version, _)| version.served);
+        let endpoints = served.map(|(version, strategy)| {
+            Arc::new(Endpoint {
+                def: Arc::new(self.resource(version, &strategy)).into(),
+                strategy: (strategy as Arc<dyn Strategy>).into(),
+                type_meta: self.type_meta(&version.name),
+                collection: Some(Arc::clone(&collection)),
+                conversion: self.conversion_of(version),
+            })
+        });
+        Ok(Entries { endpoints: endpoints.collect(), collection })
+    }
+
+    fn check_names(&self) -> Result<(), DefinitionError> {
+        let is_label = |name: &str| object::names::is_dns1035_label(name).is_empty();
+        let is_group =
+            self.group.contains('.') && object::names::is_dns1123_subdomain(&self.group).is_empty();
+        let labels = std::iter::once(&self.plural).chain(self.versions.iter().map(|version| &version.name));
+        let wrong = labels.into_iter().find(|name| !is_label(name)).or((!is_group).then_some(&self.group));
+        wrong.map_or(Ok(()), |name| Err(DefinitionError::Name(name.clone())))
+    }
+
+    fn type_meta(&self, version: &str) -> Arc<TypeMeta> {
+        TypeMeta::new(&api_version(&self.group, version), &self.kind)
+    }
+
+    /// The type's name in OpenAPI: `com.example.v1.Widget`.
+    fn type_name(&self, version: &str) -> String {
+        let reversed: Vec<&str> = self.group.rsplit('.').collect();
+        format!("{}.{version}.{}", reversed.join("."), self.kind)
+    }
+
+    fn strategy(&self, version: &Version) -> Result<CustomResource, DefinitionError> {
+        let structural = Structural::compile(&self.type_name(&version.name), &version.schema);
+        let columns =
+            if version.columns.is_empty() { vec![PrinterColumn::age()] } else { version.columns.clone() };
+        Ok(CustomResource {
+            structural: structural
+                .map_err(|source| DefinitionError::Schema { version: version.name.clone(), source })?,
+            has_status: version.has_status,
+            columns,
+            selectable: version.selectable.clone(),
+        })
+    }
+
+    fn conversion_of(&self, version: &Version) -> Option<Conversion> {
+        if version.name == self.stored_version {
+            return None;
+        }
+        let asked = self.conversion.as_ref().map(|converter| Conversion::Asked(Arc::clone(converter)));
+        Some(asked.unwrap_or(Conversion::Renamed))
+    }
+
+    fn resource(&self, version: &Version, strategy: &CustomResource) -> ResourceDef {
+        let owned = |text: &str| Cow::Owned(text.to_owned());
+        let status = version.has_status.then(|| SubresourceDef {
+            name: Cow::Borrowed("status"),
+            group: owned(&self.group),
+            version: owned(&version.name),
+            kind: owned(&self.kind),
+            verbs: PART.into(),
+            ty: Some(strategy.structural.ty().clone()),
+        });
+        ResourceDef {
+            group: owned(&self.group),
+            version: owned(&version.name),
+            kind: owned(&self.kind),
+            plural: owned(&self.plural),
+            singular: owned(&self.singular),
+            list_kind: owned(&self.list_kind),
+            scope: self.scope,
+            verbs: VERBS.into(),
+            short_names: self.short_names.iter().map(|name| owned(name)).collect(),
+            categories: self.categories.iter().map(|name| owned(name)).collect(),
+            subresources: status.into_iter().collect(),
+            ty: strategy.structural.ty().clone(),
+        }
+    }
+}

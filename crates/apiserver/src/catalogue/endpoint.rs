@@ -1,0 +1,131 @@
+//! One served resource of one group version.
+
+use std::sync::Arc;
+
+use kinds::Strategy;
+use object::{Status, TypeMeta, Value, Versioned};
+use schema::{ResourceDef, Scope, TypeRef};
+
+use super::{Conversion, Shared};
+use crate::cache::Collection;
+use crate::errors::internal;
+
+/// A served resource of one group version, built-in or custom: an entry of the catalogue.
+pub struct Endpoint {
+    /// The facts.
+    pub def: Shared<ResourceDef>,
+    /// What is special about the kind.
+    pub strategy: Shared<dyn Strategy>,
+    /// `apiVersion` and `kind` of what is served.
+    pub type_meta: Arc<TypeMeta>,
+    /// The objects; `None` for resources that are only created (reviews) and for virtual ones.
+    pub collection: Option<Arc<Collection>>,
+    /// How stored objects become served ones, where the served version is not the stored one.
+    pub conversion: Option<Conversion>,
+}
+
+impl Endpoint {
+    /// The `apiVersion` of what is served.
+    pub fn api_version(&self) -> &str {
+        &self.type_meta.api_version
+    }
+
+    /// Whether the resource was defined at run time.
+    pub fn is_custom(&self) -> bool {
+        matches!(self.def.ty, TypeRef::Shared(_))
+    }
+
+    /// Whether objects live in namespaces.
+    pub fn namespaced(&self) -> bool {
+        self.def.scope == Scope::Namespaced
+    }
+
+    /// Whether a subresource is the scale that autoscalers know, in place of the object.
+    pub fn is_scale(&self, subresource: &str) -> bool {
+        let part = self.def.subresource(subresource).filter(|part| part.name == "scale");
+        part.is_some_and(|part| part.group == "autoscaling" && part.kind == "Scale")
+    }
+
+    /// The collection of a stored resource.
+    ///
+    /// # Errors
+    /// 405 for resources that are not stored.
+    pub fn stored(&self, action: &str) -> Result<&Arc<Collection>, Status> {
+        self.collection
+            .as_ref()
+            .ok_or_else(|| Status::method_not_supported(&self.def.group, &self.def.plural, action))
+    }
+
+    /// 404 for one object.
+    pub(crate) fn not_found(&self, name: &str) -> Status {
+        Status::not_found(&self.def.group, &self.def.plural, name)
+    }
+
+    /// 409 for one object.
+    pub(crate) fn conflict(&self, name: &str, why: &str) -> Status {
+        Status::conflict(&self.def.group, &self.def.plural, name, why)
+    }
+
+    /// A stored version as this endpoint serves it.
+    ///
+    /// # Errors
+    /// What the conversion says. Without one, and with one of our own, this neither waits nor fails.
+    pub async fn present(&self, version: &Versioned) -> Result<Versioned, Status> {
+        match &self.conversion {
+            None => Ok(version.clone()),
+            Some(_) => self.versioned(&self.served_value(version).await?),
+        }
+    }
+
+    /// Stored versions as this endpoint serves them.
+    ///
+    /// # Errors
+    /// As [`Endpoint::present`].
+    pub async fn present_all(&self, versions: Vec<Versioned>) -> Result<Vec<Versioned>, Status> {
+        let Some(conversion) = &self.conversion else { return Ok(versions) };
+        let objects = versions.iter().map(Versioned::value).collect();
+        let objects = conversion.to_served(objects, self.api_version()).await?;
+        objects.iter().map(|object| self.versioned(object)).collect()
+    }
+
+    /// An object that is not stored, in the form this endpoint serves.
+    ///
+    /// # Errors
+    /// As [`Endpoint::present`].
+    pub async fn present_value(&self, object: Value) -> Result<Value, Status> {
+        match &self.conversion {
+            None => Ok(object),
+            Some(conversion) => one(conversion.to_served(vec![object], self.api_version()).await?),
+        }
+    }
+
+    /// The tree of a stored version, in the form this endpoint serves.
+    ///
+    /// # Errors
+    /// As [`Endpoint::present`].
+    pub async fn served_value(&self, version: &Versioned) -> Result<Value, Status> {
+        self.present_value(version.value()).await
+    }
+
+    /// A served object in the form that is stored.
+    ///
+    /// # Errors
+    /// As [`Endpoint::present`].
+    pub async fn stored_value(&self, object: Value) -> Result<Value, Status> {
+        let (Some(conversion), Some(collection)) = (&self.conversion, &self.collection) else {
+            return Ok(object);
+        };
+        one(conversion.to_stored(vec![object], &collection.type_meta().api_version).await?)
+    }
+
+    fn versioned(&self, object: &Value) -> Result<Versioned, Status> {
+        // Selectors have been asked of the stored version; a served one carries no fields.
+        Versioned::from_value(Arc::clone(&self.type_meta), object, Vec::new())
+            .map_err(|error| internal(&error))
+    }
+}
+
+/// The one object of a conversion of one object.
+fn one(objects: Vec<Value>) -> Result<Value, Status> {
+    objects.into_iter().next().ok_or_else(|| Status::internal_error("a conversion lost its object"))
+}

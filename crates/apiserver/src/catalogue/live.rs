@@ -1,0 +1,136 @@
+//! The present generation, and how the next one comes to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+
+use super::builtin::{self, Collections};
+use super::definition::Entries;
+use super::{Catalogue, Definition, DefinitionError, Endpoint};
+use crate::cache::{CacheError, Collection, Hub};
+
+/// The catalogue of a running server.
+pub struct LiveCatalogue {
+    hub: Arc<Hub>,
+    present: ArcSwap<Catalogue>,
+    generation: watch::Sender<u64>,
+    /// Held while a generation is made of the one before.
+    changing: tokio::sync::Mutex<()>,
+    built_in: Collections,
+}
+
+/// Why the catalogue did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// The definition is not one that can be served.
+    #[error("definition of {name}")]
+    Definition {
+        /// Resource and group.
+        name: String,
+        /// Why.
+        source: DefinitionError,
+    },
+    /// A resource with this name is served already.
+    #[error("{0} is served already")]
+    Taken(String),
+    /// No custom resource with this name is served.
+    #[error("{0} is not a custom resource that is served")]
+    NotServed(String),
+    /// The objects cannot be read from the store.
+    #[error("cannot read the objects of {name}")]
+    Cache {
+        /// Resource and group.
+        name: String,
+        /// Why.
+        source: CacheError,
+    },
+}
+
+impl LiveCatalogue {
+    /// The built-in resources, over a hub that is not started yet. Events live for `event_ttl` (0: for ever).
+    pub fn new(hub: Arc<Hub>, event_ttl: Duration) -> LiveCatalogue {
+        let (catalogue, built_in) = builtin::catalogue(&hub, event_ttl);
+        let generation = watch::Sender::new(catalogue.generation());
+        let present = ArcSwap::from_pointee(catalogue);
+        LiveCatalogue { hub, present, generation, changing: tokio::sync::Mutex::default(), built_in }
+    }
+
+    /// The present generation, for as long as it takes to look something up.
+    pub fn load(&self) -> Guard<Arc<Catalogue>> {
+        self.present.load()
+    }
+
+    /// The present generation, to keep for a while.
+    pub fn present(&self) -> Arc<Catalogue> {
+        self.present.load_full()
+    }
+
+    /// The number of the present generation; it wakes those who wait when there is a new one.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// The endpoint of a path, to keep for one request.
+    pub fn endpoint(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Endpoint>> {
+        self.load().endpoint(group, version, plural).cloned()
+    }
+
+    /// The collection of a built-in resource at a path below `/registry/`, for example `pods` or `services/specs`.
+    pub fn built_in(&self, path: &str) -> Option<&Arc<Collection>> {
+        self.built_in.get(path)
+    }
+
+    /// Serves a resource that no build knew, with whatever objects of it are in the store. When this returns, requests
+    /// find it, and so does discovery.
+    ///
+    /// # Errors
+    /// Why it cannot be served; nothing has changed then.
+    pub async fn add(&self, definition: Definition) -> Result<(), CatalogueError> {
+        let name = format!("{}.{}", definition.plural, definition.group);
+        let _changing = self.changing.lock().await;
+        if !self.versions(&definition.group, &definition.plural).is_empty() {
+            return Err(CatalogueError::Taken(name));
+        }
+        let Entries { collection, endpoints } = match definition.entries() {
+            Ok(entries) => entries,
+            Err(source) => return Err(CatalogueError::Definition { name, source }),
+        };
+        self.hub.join(collection).await.map_err(|source| CatalogueError::Cache { name, source })?;
+        self.swap(self.present().with(endpoints));
+        Ok(())
+    }
+
+    /// Serves a custom resource no longer. Requests under way finish; watches end behind the last change; what is in
+    /// the store stays there, and is served again when the resource is added again.
+    ///
+    /// # Errors
+    /// [`CatalogueError::NotServed`], also for built-in resources.
+    pub async fn remove(&self, group: &str, plural: &str) -> Result<(), CatalogueError> {
+        let _changing = self.changing.lock().await;
+        let found = self.versions(group, plural).into_iter().find(|endpoint| endpoint.is_custom());
+        let Some(collection) = found.and_then(|endpoint| endpoint.collection.clone()) else {
+            return Err(CatalogueError::NotServed(format!("{plural}.{group}")));
+        };
+        self.swap(self.present().without(group, plural));
+        // Watches tell what was written before. Where the store does not answer they end all the same.
+        if let Err(error) = self.hub.catch_up().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "watches of {plural} may end early");
+        }
+        self.hub.remove(&collection);
+        Ok(())
+    }
+
+    /// The present endpoints of a resource, one for each version.
+    fn versions(&self, group: &str, plural: &str) -> Vec<Arc<Endpoint>> {
+        let is_it = |endpoint: &&Arc<Endpoint>| endpoint.def.group == group && endpoint.def.plural == plural;
+        self.load().endpoints().filter(is_it).cloned().collect()
+    }
+
+    fn swap(&self, next: Catalogue) {
+        let generation = next.generation();
+        self.present.store(Arc::new(next));
+        self.generation.send_replace(generation);
+    }
+}
