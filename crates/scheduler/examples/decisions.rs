@@ -17,35 +17,38 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
     let nodes = arguments.next().and_then(Result::ok).unwrap_or(5000);
     let pods = arguments.next().and_then(Result::ok).unwrap_or(20_000);
-    let required = |key: &str| json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": "web"}}});
+    let term = |key: &str| json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": "web"}}});
+    let spread = |key: &str, when: &str| {
+        json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": when,
+            "labelSelector": {"matchLabels": {"app": "web"}}}]})
+    };
+    let affinity = |kind: &str, term: Value| json!({"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    let preferred = json!({"affinity": {"podAntiAffinity": {
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term(HOST)}],
+    }}});
     let kinds = [
         ("plain", json!({})),
-        ("node selector", json!({"nodeSelector": {"topology.kubernetes.io/zone": "z1"}})),
-        (
-            "spread over zones",
-            json!({"topologySpreadConstraints": [{
-                "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
-                "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}},
-            }]}),
-        ),
-        (
-            "one a node",
-            json!({"affinity": {"podAntiAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": [required("kubernetes.io/hostname")],
-            }}}),
-        ),
+        ("node selector", json!({"nodeSelector": {ZONE: "z1"}})),
+        ("spread over zones", spread(ZONE, "DoNotSchedule")),
+        ("spread over zones, if it can be", spread(ZONE, "ScheduleAnyway")),
+        ("spread over nodes, if it can be", spread(HOST, "ScheduleAnyway")),
+        ("in one zone", affinity("podAffinity", term(ZONE))),
+        ("one a node", affinity("podAntiAffinity", term(HOST))),
+        ("one a node, if it can be", preferred),
     ];
     for (name, extra) in kinds {
-        // Where each decision looks at all pods, fewer tell enough.
-        let pods = if name == "plain" || name == "node selector" { pods } else { (pods / 20).min(nodes) };
-        measure(name, nodes, pods, &extra);
+        measure(name, nodes, if name == "one a node" { pods.min(nodes) } else { pods }, &extra);
     }
 }
 
+const HOST: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 fn measure(name: &str, nodes: usize, pods: usize, extra: &Value) {
-    let mut scheduler = Scheduler::new("default-scheduler", plugins::default_profile(), Clock::system(), 0);
+    let profiles = vec![Arc::new(plugins::default_profile())];
+    let mut scheduler = Scheduler::new(profiles, Clock::system(), 0);
     for index in 0..nodes {
-        scheduler.set_node(None, node(index), Instant::now());
+        scheduler.set_node(node(index), Instant::now());
     }
     let waiting: Vec<Arc<Pod>> = (0..pods).map(|index| pod(index, extra)).collect();
     let start = Instant::now();
@@ -54,10 +57,10 @@ fn measure(name: &str, nodes: usize, pods: usize, extra: &Value) {
     }
     let mut bound = 0;
     while let Some(outcome) = scheduler.next(Instant::now()) {
-        if let Outcome::Bind { pod, node } = outcome {
-            let mut bound_pod = Pod::clone(pod.pod());
-            bound_pod.spec.get_or_insert_default().node_name = Some(node.to_string());
-            scheduler.bound(&pod.uid);
+        if let Outcome::Bind { placement, .. } = outcome {
+            let mut bound_pod = Pod::clone(placement.pod.pod());
+            bound_pod.spec.get_or_insert_default().node_name = Some(placement.node.to_string());
+            scheduler.bound(&placement.pod.uid);
             scheduler.set_pod(Arc::new(PodInfo::new(Arc::new(bound_pod))), Instant::now());
             bound += 1;
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use clock::Clock;
 
-use crate::framework::{CheckNode, PluginSet, PreFiltered, Profile, Rejection};
+use crate::framework::{Failure, Filters, PluginSet, Preemption, Profile, Rejection};
 use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
 #[cfg(test)]
@@ -27,6 +27,10 @@ pub struct Unfit {
     pub rejected_by: PluginSet,
     /// For people.
     pub message: String,
+    /// Pods that are to make room.
+    pub preemption: Option<Preemption>,
+    /// Whether an earlier nomination of the pod is to be taken back.
+    pub gives_up_nomination: bool,
 }
 
 /// Makes decisions. It remembers where the last one stopped.
@@ -56,12 +60,25 @@ impl Decider {
         snapshot: &Snapshot,
     ) -> Result<NodeSlot, Unfit> {
         if snapshot.is_empty() {
-            let message = "no nodes available to schedule pods".to_owned();
-            return Err(Unfit { rejected_by: PluginSet::default(), message });
+            return Err(Unfit {
+                rejected_by: PluginSet::default(),
+                message: "no nodes available to schedule pods".to_owned(),
+                preemption: None,
+                gives_up_nomination: true,
+            });
         }
-        let (feasible, diagnosis) = self.find_feasible(profile, pod, snapshot)?;
+        let filters = profile.prepare(pod, snapshot).map_err(|(place, rejection)| {
+            let message =
+                format!("0/{} nodes are available: {}.", snapshot.len(), rejection.reasons.join(", "));
+            let diagnosis = Diagnosis { rejected_by: PluginSet::of(place), ..Diagnosis::default() };
+            diagnosis.finish(message, profile, pod, snapshot, None, self.clock.random_u64())
+        })?;
+        if let Some(node) = nominated(pod, snapshot, &filters) {
+            return Ok(node.slot);
+        }
+        let (feasible, diagnosis) = self.find_feasible(snapshot, &filters);
         match *feasible {
-            [] => Err(diagnosis.unfit(profile, pod, snapshot)),
+            [] => Err(diagnosis.unfit(profile, pod, snapshot, &filters, self.clock.random_u64())),
             [only] => Ok(only.slot),
             _ => Ok(self.select(profile, pod, snapshot, &feasible)),
         }
@@ -69,34 +86,12 @@ impl Decider {
 
     fn find_feasible<'s>(
         &mut self,
-        profile: &Profile,
-        pod: &PodInfo,
         snapshot: &'s Snapshot,
-    ) -> Result<(Vec<&'s NodeInfo>, Diagnosis), Unfit> {
+        filters: &Filters<'_>,
+    ) -> (Vec<&'s NodeInfo>, Diagnosis) {
         let mut diagnosis = Diagnosis::default();
-        let mut checks: Vec<(usize, CheckNode<'_>)> = Vec::new();
-        let mut only: Option<Vec<NodeSlot>> = None;
-        for (place, filter) in profile.pre_filter(pod, snapshot) {
-            match filter {
-                PreFiltered::Skip => {}
-                PreFiltered::Check(check, nodes) => {
-                    checks.push((place, check));
-                    if let Some(mut nodes) = nodes {
-                        nodes.retain(|slot| only.as_ref().is_none_or(|only| only.contains(slot)));
-                        only = Some(nodes);
-                        diagnosis.narrowed_by.insert(place);
-                    }
-                }
-                PreFiltered::Reject(rejection) => {
-                    let mut message = format!("0/{} nodes are available:", snapshot.len());
-                    message = format!("{message} {}.", rejection.reasons.join(", "));
-                    diagnosis.rejected_by.insert(place);
-                    return Err(diagnosis.finish(message, profile, pod, snapshot));
-                }
-            }
-        }
-        let nodes = only.as_deref().unwrap_or(snapshot.order());
-        if only.is_some() {
+        let nodes = filters.only().unwrap_or(snapshot.order());
+        if filters.only().is_some() {
             diagnosis.absent = snapshot.len() - nodes.len();
         }
         let wanted = self.wanted(nodes.len());
@@ -105,13 +100,13 @@ impl Decider {
         while checked < nodes.len() && feasible.len() < wanted {
             let node = snapshot.node(nodes[(self.next_start + checked) % nodes.len()]);
             checked += 1;
-            match checks.iter().find_map(|(place, check)| Some((*place, check(node).err()?))) {
-                None => feasible.push(node),
-                Some((place, rejection)) => diagnosis.add(place, node.slot, rejection),
+            match filters.check(node) {
+                Ok(()) => feasible.push(node),
+                Err((place, rejection)) => diagnosis.add(place, node.slot, rejection),
             }
         }
         self.next_start = (self.next_start + checked) % snapshot.len();
-        Ok((feasible, diagnosis))
+        (feasible, diagnosis)
     }
 
     /// How many nodes are enough to choose from.
@@ -145,14 +140,23 @@ impl Decider {
     }
 }
 
+/// The node for which the pod is nominated, if it can run there now: its victims went for it.
+fn nominated<'s>(pod: &PodInfo, snapshot: &'s Snapshot, filters: &Filters<'_>) -> Option<&'s NodeInfo> {
+    let name = match snapshot.nominations().node_of(&pod.uid) {
+        Some(name) => name,
+        None => pod.nominated_node_name()?,
+    };
+    let node = snapshot.node_named(name)?;
+    let in_question = filters.only().is_none_or(|only| only.contains(&node.slot));
+    (in_question && filters.check(node).is_ok()).then_some(node)
+}
+
 /// What was learned about the nodes that cannot take the pod.
 #[derive(Debug, Default)]
 struct Diagnosis {
     rejected_by: PluginSet,
     rejections: Vec<(NodeSlot, Rejection)>,
-    /// The plugins that left only some nodes to be checked.
-    narrowed_by: PluginSet,
-    /// How many nodes were not checked therefore.
+    /// How many nodes were not checked, as plugins left only some to be checked.
     absent: usize,
 }
 
@@ -162,26 +166,47 @@ impl Diagnosis {
         self.rejections.push((node, rejection));
     }
 
-    fn unfit(mut self, profile: &Profile, pod: &PodInfo, snapshot: &Snapshot) -> Unfit {
+    fn unfit(
+        mut self,
+        profile: &Profile,
+        pod: &PodInfo,
+        snapshot: &Snapshot,
+        filters: &Filters<'_>,
+        random: u64,
+    ) -> Unfit {
         let mut reasons: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
         for reason in self.rejections.iter().flat_map(|(_, rejection)| &rejection.reasons) {
             *reasons.entry(Cow::Borrowed(reason)).or_default() += 1;
         }
         if self.absent > 0 {
-            let names = profile.names(self.narrowed_by).join(" ");
+            let names = profile.names(filters.narrowed_by()).join(" ");
             reasons.insert(format!("node(s) didn't satisfy plugin(s) [{names}]").into(), self.absent);
         }
-        self.rejected_by.extend(self.narrowed_by);
+        self.rejected_by.extend(filters.narrowed_by());
         let message = explain(snapshot.len(), reasons);
-        self.finish(message, profile, pod, snapshot)
+        self.finish(message, profile, pod, snapshot, Some(filters), random)
     }
 
-    fn finish(self, mut message: String, profile: &Profile, pod: &PodInfo, snapshot: &Snapshot) -> Unfit {
-        for sentence in profile.run_post_filter(pod, snapshot, &self.rejections) {
-            message.push(' ');
-            message.push_str(&sentence);
+    fn finish(
+        self,
+        mut message: String,
+        profile: &Profile,
+        pod: &PodInfo,
+        snapshot: &Snapshot,
+        filters: Option<&Filters<'_>>,
+        random: u64,
+    ) -> Unfit {
+        let failure = Failure { rejections: &self.rejections, filters, random };
+        let (mut preemption, mut gives_up_nomination) = (None, false);
+        for result in profile.run_post_filter(pod, snapshot, &failure) {
+            if let Some(sentence) = result.message {
+                message.push(' ');
+                message.push_str(&sentence);
+            }
+            gives_up_nomination |= result.gives_up_nomination;
+            preemption = preemption.or(result.preemption);
         }
-        Unfit { rejected_by: self.rejected_by, message }
+        Unfit { rejected_by: self.rejected_by, message, preemption, gives_up_nomination }
     }
 }
 

@@ -12,8 +12,9 @@
 //!
 //! One decision is made at a time, over the state as it stands. Nothing else changes the state meanwhile (the
 //! borrow checker sees to that), so it serves as the immutable snapshot which upstream copies for each pod, and
-//! no event can slip in between a pod's failure and its return to the queue. A decided pod counts as being on
-//! its node at once (it is *assumed*); the binding is written by a task of its own.
+//! no event can slip in between a pod's failure and its return to the queue. One task owns all of it; whatever
+//! happens comes through its mailbox. A decided pod counts as being on its node at once (it is *assumed*); the
+//! binding is written by a task of its own.
 //!
 //! Everything below `run.rs` is a pure function of what it is told, the times it is told, and the
 //! [`Clock`](clock::Clock)'s random numbers. `docs/add-a-scheduler-plugin.md` says how to add a plugin;
@@ -31,5 +32,5 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
-pub use run::{Config, run};
+pub use run::{Config, Letter, Mailbox, run};
 pub use scheduler::{Outcome, Scheduler};

@@ -44,6 +44,11 @@ pub struct QueuedPod {
     /// Errors in a row.
     errors: u32,
     rejected_by: PluginSet,
+    /// The events that may help it while it is unschedulable.
+    waits_for: EventKinds,
+    profile: Arc<Profile>,
+    /// When it came first.
+    queued: Instant,
     /// When it came, or came back.
     since: Instant,
     /// Tells pods apart that came at the same time, in their order.
@@ -65,6 +70,18 @@ enum Place {
     Out,
 }
 
+impl QueuedPod {
+    /// The plugins that decide about it.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// When it came first.
+    pub fn queued(&self) -> Instant {
+        self.queued
+    }
+}
+
 /// The pods that wait for a node.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -77,14 +94,16 @@ pub struct Queue {
     backoff: BTreeMap<(Instant, u64), Uid>,
     /// By the time since when.
     unschedulable: BTreeMap<(Instant, u64), Uid>,
+    /// The unschedulable ones again, by the events that may help them.
+    by_events: BTreeMap<EventKinds, BTreeMap<(Instant, u64), Uid>>,
     numbers: u64,
 }
 
 impl Queue {
     /// Puts a new pod in, or a newer version of one that waits. Returns what a newly gated pod waits for.
-    pub fn set(&mut self, info: Arc<PodInfo>, profile: &Profile, now: Instant) -> Option<String> {
+    pub fn set(&mut self, info: Arc<PodInfo>, profile: &Arc<Profile>, now: Instant) -> Option<String> {
         match self.pods.get(&info.uid) {
-            Some(_) => self.update(info, profile, now),
+            Some(_) => self.update(info, now),
             None => {
                 self.numbers += 1;
                 let pod = QueuedPod {
@@ -93,11 +112,14 @@ impl Queue {
                     rejections: 0,
                     errors: 0,
                     rejected_by: PluginSet::default(),
+                    waits_for: EventKinds::ALL,
+                    profile: Arc::clone(profile),
+                    queued: now,
                     since: now,
                     number: self.numbers,
                     place: Place::Out,
                 };
-                self.admit(pod, profile, now)
+                self.admit(pod, now)
             }
         }
     }
@@ -111,8 +133,8 @@ impl Queue {
     }
 
     /// Takes the next pod out to be decided. It comes back by [`Queue::rejected`] or [`Queue::failed`].
-    pub fn pop(&mut self, profile: &Profile, now: Instant) -> Option<QueuedPod> {
-        self.flush(profile, now);
+    pub fn pop(&mut self, now: Instant) -> Option<QueuedPod> {
+        self.flush(now);
         let uid = self.active.values().next().or_else(|| self.backoff.values().next())?.clone();
         let mut pod = self.remove(&uid)?;
         pod.attempts += 1;
@@ -124,6 +146,7 @@ impl Queue {
         pod.rejections += 1;
         pod.errors = 0;
         pod.rejected_by = rejected_by;
+        pod.waits_for = pod.profile.wakes_on(rejected_by, &pod.info);
         pod.since = now;
         self.link(pod, Place::Unschedulable);
     }
@@ -138,17 +161,25 @@ impl Queue {
     }
 
     /// Moves the pods for which an event may help.
-    pub fn happened(&mut self, event: &Event<'_>, profile: &Profile, now: Instant) {
-        if self.unschedulable.is_empty() || event.kinds.is_none() {
+    pub fn happened(&mut self, event: &Event<'_>, now: Instant) {
+        if event.kinds.is_none() {
             return;
         }
-        let pods = &self.pods;
-        let helped = self.unschedulable.values().filter(|uid| {
-            pods.get(*uid).is_some_and(|pod| profile.may_help(pod.rejected_by, &pod.info, event))
+        let waiting = self.by_events.iter().filter(|(kinds, _)| kinds.meets(event.kinds));
+        let helped = waiting.flat_map(|(_, pods)| pods).filter(|(_, uid)| {
+            let pod = self.pods.get(*uid);
+            pod.is_some_and(|pod| pod.profile.may_help(pod.rejected_by, &pod.info, event))
         });
-        for uid in helped.cloned().collect::<Vec<_>>() {
-            self.retry(&uid, profile, now);
+        let mut helped: Vec<_> = helped.map(|(key, uid)| (*key, uid.clone())).collect();
+        helped.sort_unstable_by_key(|(key, _)| *key);
+        for (_, uid) in helped {
+            self.retry(&uid, now);
         }
+    }
+
+    /// A pod that waits.
+    pub fn get(&self, uid: &Uid) -> Option<&Arc<PodInfo>> {
+        self.pods.get(uid).map(|pod| &pod.info)
     }
 
     /// When the queue has to be looked at again though nothing happens.
@@ -166,11 +197,11 @@ impl Queue {
     }
 
     /// Lets a pod be active, unless a plugin keeps it back.
-    fn admit(&mut self, mut pod: QueuedPod, profile: &Profile, now: Instant) -> Option<String> {
-        match profile.run_pre_enqueue(&pod.info) {
+    fn admit(&mut self, mut pod: QueuedPod, now: Instant) -> Option<String> {
+        match pod.profile.run_pre_enqueue(&pod.info) {
             Ok(()) => {
                 pod.since = now;
-                let rank = profile.rank(&pod.info);
+                let rank = pod.profile.rank(&pod.info);
                 self.link(pod, Place::Active { rank });
                 None
             }
@@ -182,7 +213,7 @@ impl Queue {
         }
     }
 
-    fn update(&mut self, info: Arc<PodInfo>, profile: &Profile, now: Instant) -> Option<String> {
+    fn update(&mut self, info: Arc<PodInfo>, now: Instant) -> Option<String> {
         let uid = info.uid.clone();
         let pod = self.pods.get_mut(&uid)?;
         let event = Event { kinds: EventKinds::of_own_change(&pod.info, &info), subject: Subject::Own };
@@ -192,13 +223,13 @@ impl Queue {
                 let mut pod = self.remove(&uid)?;
                 pod.info = info;
                 // That it waits was told when it came.
-                self.admit(pod, profile, now);
+                self.admit(pod, now);
             }
             Place::Unschedulable => {
-                let helps = !event.kinds.is_none() && profile.may_help(rejected_by, &info, &event);
+                let helps = !event.kinds.is_none() && pod.profile.may_help(rejected_by, &info, &event);
                 pod.info = info;
                 if helps {
-                    self.retry(&uid, profile, now);
+                    self.retry(&uid, now);
                 }
             }
             // Its rank cannot change: priorities are immutable.
@@ -208,18 +239,18 @@ impl Queue {
     }
 
     /// Makes an unschedulable pod active, or lets it sit out the rest of its backoff first.
-    fn retry(&mut self, uid: &Uid, profile: &Profile, now: Instant) {
+    fn retry(&mut self, uid: &Uid, now: Instant) {
         let Some(pod) = self.remove(uid) else { return };
         let until = pod.since + backoff(pod.rejections);
         if until > now {
             self.link(pod, Place::Backoff { until });
         } else {
-            self.admit(pod, profile, now);
+            self.admit(pod, now);
         }
     }
 
     /// Moves the pods whose time has come.
-    fn flush(&mut self, profile: &Profile, now: Instant) {
+    fn flush(&mut self, now: Instant) {
         let due = |list: &BTreeMap<(Instant, u64), Uid>, wait: Duration| -> Vec<Uid> {
             list.iter().take_while(|(key, _)| key.0 + wait <= now).map(|(_, uid)| uid.clone()).collect()
         };
@@ -228,7 +259,7 @@ impl Queue {
         over.extend(due(&self.unschedulable, UNSCHEDULABLE_MAX));
         for uid in over {
             if let Some(pod) = self.remove(&uid) {
-                self.admit(pod, profile, now);
+                self.admit(pod, now);
             }
         }
     }
@@ -242,7 +273,11 @@ impl Queue {
                 let list = if pod.errors > 0 { &mut self.backoff_errors } else { &mut self.backoff };
                 list.insert((until, pod.number), uid.clone());
             }
-            Place::Unschedulable => drop(self.unschedulable.insert((pod.since, pod.number), uid.clone())),
+            Place::Unschedulable => {
+                let key = (pod.since, pod.number);
+                self.unschedulable.insert(key, uid.clone());
+                self.by_events.entry(pod.waits_for).or_default().insert(key, uid.clone());
+            }
             Place::Gated | Place::Out => {}
         }
         self.pods.insert(uid, pod);
@@ -255,7 +290,16 @@ impl Queue {
                 self.backoff.remove(&(until, pod.number));
                 self.backoff_errors.remove(&(until, pod.number));
             }
-            Place::Unschedulable => drop(self.unschedulable.remove(&(pod.since, pod.number))),
+            Place::Unschedulable => {
+                let key = (pod.since, pod.number);
+                self.unschedulable.remove(&key);
+                if let Some(pods) = self.by_events.get_mut(&pod.waits_for) {
+                    pods.remove(&key);
+                    if pods.is_empty() {
+                        self.by_events.remove(&pod.waits_for);
+                    }
+                }
+            }
             Place::Gated | Place::Out => {}
         }
     }

@@ -1,44 +1,53 @@
 //! The shell around the [`Scheduler`]: informers feed it, and its outcomes become bindings, conditions and events.
+//!
+//! One task owns the scheduler. Whoever has something to tell it posts a letter ([`mailbox`]) and goes on: no
+//! handler of an informer ever waits for a decision.
 
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use client::{Candidate, Change, Client, EventType, Informers, Recorder};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use client::{Candidate, Client, EventType, Informers, Recorder};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::framework::{Placement, Preemption, Profile};
 use crate::state::PodInfo;
 use crate::{Outcome, Scheduler, plugins};
 
+mod follow;
+mod mailbox;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use mailbox::{Letter, Mailbox};
 use write::{Condition, Writer};
 
 /// The options of the scheduler.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The pods with this `spec.schedulerName` are scheduled.
-    pub scheduler_name: String,
+    /// The plugins by the `spec.schedulerName` of the pods; others are left to other schedulers.
+    pub profiles: Vec<Arc<Profile>>,
     /// Of how many nodes in a hundred the best is taken; 0 lets the size of the cluster decide.
     pub percentage_of_nodes_to_score: u32,
     /// So many writes (bindings and conditions) may be under way at once.
     pub writes_max: usize,
     /// Set where several processes run schedulers, so that one leads.
     pub candidate: Option<Candidate>,
+    /// Where letters go: plugins that keep pods waiting post leave or denial here.
+    pub mailbox: Arc<Mailbox>,
 }
 
 impl Default for Config {
     fn default() -> Config {
         Config {
-            scheduler_name: "default-scheduler".to_owned(),
+            profiles: vec![Arc::new(plugins::default_profile())],
             percentage_of_nodes_to_score: 0,
             writes_max: 256,
             candidate: None,
+            mailbox: Arc::default(),
         }
     }
 }
@@ -56,140 +65,130 @@ pub async fn run(client: Client, informers: Informers, config: Config, cancel: C
     }
 }
 
-/// What the informers' handlers and the tasks that write share with the loop.
-struct Shared {
-    scheduler: Mutex<Scheduler>,
-    /// Woken when the scheduler may have a decision to make.
-    woken: Notify,
-}
-
-impl Shared {
-    fn tell(&self, happened: impl FnOnce(&mut Scheduler, Instant)) {
-        happened(&mut self.scheduler.lock(), Instant::now());
-        self.woken.notify_one();
-    }
-}
-
 async fn schedule(client: Client, informers: Informers, config: Config, cancel: CancellationToken) {
-    let profile = plugins::default_profile();
-    let percentage = config.percentage_of_nodes_to_score;
-    let scheduler = Scheduler::new(&config.scheduler_name, profile, client.clock().clone(), percentage);
-    let shared = Arc::new(Shared { scheduler: Mutex::new(scheduler), woken: Notify::new() });
-    if cancel.run_until_cancelled(follow(&informers, &shared)).await.is_none() {
+    let Config { profiles, percentage_of_nodes_to_score: percentage, mailbox, .. } = config;
+    if cancel.run_until_cancelled(follow::follow(&informers, &mailbox)).await.is_none() {
         return;
     }
-    let recorder = Recorder::start(client.clone(), &config.scheduler_name, "");
-    let executor = Executor {
-        shared,
-        writer: Writer { client, recorder },
+    let recorders = profiles.iter().map(|profile| {
+        let name = profile.name();
+        (name.to_owned(), Recorder::start(client.clone(), name, ""))
+    });
+    let writer = Writer { recorders: recorders.collect::<HashMap<_, _>>().into(), client: client.clone() };
+    let owner = Owner {
+        scheduler: Scheduler::new(profiles, client.clock().clone(), percentage),
+        mailbox,
+        writer,
         permits: Arc::new(Semaphore::new(config.writes_max.max(1))),
         writes: TaskTracker::new(),
     };
-    executor.run(&cancel).await;
-    executor.writes.close();
-    executor.writes.wait().await;
+    owner.run(&cancel).await;
 }
 
-/// Feeds the scheduler until it is gone. Returns when it knows all that there is.
-async fn follow(informers: &Informers, shared: &Arc<Shared>) {
-    let (nodes, pods, namespaces) =
-        (informers.get::<Node>(), informers.get::<Pod>(), informers.get::<Namespace>());
-    tokio::join!(nodes.synced(), pods.synced(), namespaces.synced());
-    subscribe(&namespaces, shared, |shared, change| {
-        shared.tell(|scheduler, now| {
-            scheduler.set_namespace(change.old.as_deref(), change.new.as_deref(), now)
-        });
-    });
-    subscribe(&nodes, shared, |shared, change| {
-        shared.tell(|scheduler, now| match &change.new {
-            Some(node) => scheduler.set_node(change.old.as_deref(), Arc::clone(node), now),
-            None => scheduler.remove_node(&change.key.name, now),
-        });
-    });
-    subscribe(&pods, shared, |shared, change| {
-        // What takes long is done before the scheduler is locked.
-        let new = change.new.as_ref().map(|pod| Arc::new(PodInfo::new(Arc::clone(pod))));
-        let uid = |pod: &Arc<Pod>| object::Uid::from(pod.metadata.uid.as_deref().unwrap_or_default());
-        let gone = change.old.as_ref().map(uid).filter(|old| new.as_ref().is_none_or(|new| new.uid != *old));
-        shared.tell(|scheduler, now| {
-            if let Some(uid) = gone {
-                scheduler.remove_pod(&uid, now);
-            }
-            if let Some(pod) = new {
-                scheduler.set_pod(pod, now);
-            }
-        });
-    });
-}
-
-/// Informers keep their handlers for ever; these end with the scheduler.
-fn subscribe<K: Send + Sync + 'static>(
-    informer: &client::Informer<K>,
-    shared: &Arc<Shared>,
-    handle: impl Fn(&Shared, &Change<K>) + Send + 'static,
-) {
-    let shared: Weak<Shared> = Arc::downgrade(shared);
-    informer.subscribe(move |change| {
-        if let Some(shared) = shared.upgrade() {
-            handle(&shared, change);
-        }
-    });
-}
-
-/// Carries outcomes out.
-struct Executor {
-    shared: Arc<Shared>,
+/// The task that owns the scheduler.
+struct Owner {
+    scheduler: Scheduler,
+    mailbox: Arc<Mailbox>,
     writer: Writer,
     permits: Arc<Semaphore>,
     writes: TaskTracker,
 }
 
-impl Executor {
-    async fn run(&self, cancel: &CancellationToken) {
+impl Owner {
+    async fn run(mut self, cancel: &CancellationToken) {
         while !cancel.is_cancelled() {
-            let (outcome, wake) = {
-                let mut scheduler = self.shared.scheduler.lock();
-                (scheduler.next(Instant::now()), scheduler.next_wake())
-            };
-            match outcome {
+            self.read_letters();
+            match self.scheduler.next(Instant::now()) {
                 Some(outcome) => {
                     self.carry_out(outcome).await;
-                    // Decisions come one after the other without a pause; the informers have their turn too.
+                    // Decisions come one after the other without a pause; other tasks have their turn too.
                     tokio::task::yield_now().await;
                 }
-                None => {
-                    let due = async {
-                        match wake {
-                            Some(wake) => tokio::time::sleep_until(wake).await,
-                            None => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        () = cancel.cancelled() => {}
-                        () = self.shared.woken.notified() => {}
-                        () = due => {}
-                    }
-                }
+                None => self.wait(cancel).await,
             }
         }
+        self.writes.close();
+        self.writes.wait().await;
+    }
+
+    async fn wait(&self, cancel: &CancellationToken) {
+        let wake = self.scheduler.next_wake();
+        let due = async {
+            match wake {
+                Some(wake) => tokio::time::sleep_until(wake).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.mailbox.posted() => {}
+            () = due => {}
+        }
+    }
+
+    fn read_letters(&mut self) {
+        let now = Instant::now();
+        for letter in self.mailbox.take() {
+            self.read(letter, now);
+        }
+    }
+
+    fn read(&mut self, letter: Letter, now: Instant) {
+        let scheduler = &mut self.scheduler;
+        match letter {
+            Letter::Node(_, Some(node)) => scheduler.set_node(node, now),
+            Letter::Node(name, None) => scheduler.remove_node(&name, now),
+            Letter::Namespace(name, labels) => scheduler.set_namespace(&name, labels, now),
+            Letter::Pod(_, Some(pod)) => scheduler.set_pod(Arc::new(PodInfo::new(pod)), now),
+            Letter::Pod(uid, None) => scheduler.remove_pod(&uid, now),
+            Letter::Volume(key, change) => scheduler.set_volume(&key, change, now),
+            Letter::Bound(uid) => scheduler.bound(&uid),
+            Letter::BindFailed(uid, why) => {
+                let returned = scheduler.bind_failed(&uid, now);
+                // A pod that is gone needs no word; one that was seen bound after all neither.
+                if let (Some(pod), Some(message)) = (returned, why) {
+                    self.spawn_report(pod, message);
+                }
+            }
+            Letter::PreemptionFailed(victims) => scheduler.preemption_failed(&victims),
+            Letter::Allow { pod, plugin } => drop(scheduler.allow(&pod, &plugin)),
+            Letter::Reject { pod, plugin, why } => drop(scheduler.reject(&pod, &plugin, &why, now)),
+        }
+    }
+
+    /// Tells people of an error. There are no more of these than bindings under way.
+    fn spawn_report(&self, pod: Arc<PodInfo>, message: String) {
+        let writer = self.writer.clone();
+        self.writes.spawn(async move {
+            writer.record(&pod, EventType::Warning, "FailedScheduling", &message);
+            writer.set_condition(&pod, Condition { reason: "SchedulerError", message }, None).await;
+        });
     }
 
     /// Begins what is to be done; waits only while too much is under way already.
     async fn carry_out(&self, outcome: Outcome) {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-        let (shared, writer) = (Arc::clone(&self.shared), self.writer.clone());
+        let (mailbox, writer) = (Arc::clone(&self.mailbox), self.writer.clone());
         self.writes.spawn(async move {
             match outcome {
-                Outcome::Bind { pod, node } => bind(&shared, &writer, &pod, &node).await,
-                Outcome::Unschedulable { pod, message } => {
+                Outcome::Bind { placement, .. } => bind(&mailbox, &writer, &placement).await,
+                Outcome::Unschedulable { pod, message, preemption, gives_up_nomination } => {
                     writer.record(&pod, EventType::Warning, "FailedScheduling", &message);
-                    writer.set_condition(&pod, Condition { reason: "Unschedulable", message }).await;
+                    let condition = Condition { reason: "Unschedulable", message };
+                    let nomination = match &preemption {
+                        Some(preemption) => Some(&*preemption.nominated),
+                        None => gives_up_nomination.then_some(""),
+                    };
+                    writer.set_condition(&pod, condition, nomination).await;
+                    if let Some(preemption) = preemption {
+                        preempt(&mailbox, &writer, &pod, &preemption).await;
+                    }
                 }
                 Outcome::Gated { pod, message: _ } => {
                     // The words of the API server, which sets this when the pod is created.
                     let message = "Scheduling is blocked due to non-empty scheduling gates".to_owned();
-                    writer.set_condition(&pod, Condition { reason: "SchedulingGated", message }).await;
+                    writer.set_condition(&pod, Condition { reason: "SchedulingGated", message }, None).await;
                 }
             }
             drop(permit);
@@ -197,20 +196,32 @@ impl Executor {
     }
 }
 
-async fn bind(shared: &Shared, writer: &Writer, pod: &PodInfo, node: &str) {
-    let Err(error) = writer.bind(pod, node).await else {
-        shared.scheduler.lock().bound(&pod.uid);
+async fn bind(mailbox: &Mailbox, writer: &Writer, placement: &Placement) {
+    let (pod, node) = (&placement.pod, &placement.node);
+    let Err(error) = placement.bind(&writer.client).await else {
+        mailbox.post(Letter::Bound(pod.uid.clone()));
         let message = format!("Successfully assigned {} to {node}", pod.key);
         writer.record(pod, EventType::Normal, "Scheduled", &message);
         return;
     };
-    tracing::warn!(pod = %pod.key, node, error = &error as &dyn std::error::Error, "cannot bind a pod");
-    let returned = shared.scheduler.lock().bind_failed(&pod.uid, Instant::now());
-    shared.woken.notify_one();
-    // A pod that is gone needs no word; one that was seen bound after all neither.
-    if let Some(pod) = returned.filter(|_| !error.is_not_found()) {
-        let message = format!("running Bind plugin \"DefaultBinder\": {error}");
-        writer.record(&pod, EventType::Warning, "FailedScheduling", &message);
-        writer.set_condition(&pod, Condition { reason: "SchedulerError", message }).await;
+    tracing::warn!(pod = %pod.key, %node, error = &error as &dyn std::error::Error, "cannot bind a pod");
+    let message = (!error.source.is_not_found()).then(|| error.message());
+    mailbox.post(Letter::BindFailed(pod.uid.clone(), message));
+}
+
+async fn preempt(mailbox: &Mailbox, writer: &Writer, pod: &PodInfo, preemption: &Preemption) {
+    for displaced in &preemption.displaced {
+        writer.clear_nomination(displaced).await;
+    }
+    let mut stayed = Vec::new();
+    for victim in &preemption.victims {
+        if let Err(error) = writer.preempt(pod, victim, &preemption.nominated).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(pod = %pod.key, victim = %victim.key, error, "cannot preempt a pod");
+            stayed.push(victim.uid.clone());
+        }
+    }
+    if !stayed.is_empty() {
+        mailbox.post(Letter::PreemptionFailed(stayed));
     }
 }

@@ -1,34 +1,36 @@
 //! The scheduler as one state machine without input or output: what happens goes in, what is to be done comes
 //! out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use clock::Clock;
-use k8s_openapi::api::core::v1::{Namespace, Node};
-use object::Uid;
+use k8s_openapi::api::core::v1::Node;
+use object::{ObjectKey, Uid};
 use tokio::time::Instant;
 
-use crate::decide::Decider;
-use crate::framework::{Event, EventKinds, Profile, Subject};
+use crate::decide::{Decider, Unfit};
+use crate::framework::{Event, EventKinds, Placement, Preemption, Profile, Subject};
 use crate::queue::{Queue, QueuedPod};
-use crate::state::{Cache, PodInfo};
+use crate::state::{Cache, PodInfo, VolumeChange};
 
+mod placed;
 #[cfg(test)]
 mod tests;
+
+use placed::Placed;
 
 /// The scheduler without input or output.
 #[derive(Debug)]
 pub struct Scheduler {
-    scheduler_name: String,
-    profile: Profile,
+    profiles: Vec<Arc<Profile>>,
     decider: Decider,
     cache: Cache,
     queue: Queue,
-    /// Decided pods whose binding is under way, in case it fails.
-    binding: HashMap<Uid, QueuedPod>,
-    /// Pods that were newly found to be gated.
-    gated: VecDeque<Outcome>,
+    /// Pods that have a node, until they are known to be bound.
+    placed: HashMap<Uid, Placed>,
+    /// What is to be done before the next decision.
+    outcomes: VecDeque<Outcome>,
 }
 
 /// Something to be done.
@@ -36,10 +38,12 @@ pub struct Scheduler {
 pub enum Outcome {
     /// The pod is to be bound; the answer is to be told by [`Scheduler::bound`] or [`Scheduler::bind_failed`].
     Bind {
-        /// The pod.
-        pod: Arc<PodInfo>,
-        /// The node's name.
-        node: Arc<str>,
+        /// The pod, its node and what was reserved.
+        placement: Arc<Placement>,
+        /// How often it was tried.
+        attempts: u32,
+        /// When it was queued first.
+        queued: Instant,
     },
     /// People are to be told that the pod fits nowhere.
     Unschedulable {
@@ -47,6 +51,10 @@ pub enum Outcome {
         pod: Arc<PodInfo>,
         /// Why.
         message: String,
+        /// Pods that are to make room; if that fails, it is to be told by [`Scheduler::preemption_failed`].
+        preemption: Option<Preemption>,
+        /// Whether an earlier nomination is to be taken back.
+        gives_up_nomination: bool,
     },
     /// People are to be told that the pod is not tried yet.
     Gated {
@@ -59,42 +67,55 @@ pub enum Outcome {
 
 impl Scheduler {
     /// A scheduler of an empty cluster. `percentage` is that of [`Decider::new`].
-    pub fn new(scheduler_name: &str, profile: Profile, clock: Clock, percentage: u32) -> Scheduler {
+    ///
+    /// # Panics
+    /// If two profiles have one name.
+    pub fn new(profiles: Vec<Arc<Profile>>, clock: Clock, percentage: u32) -> Scheduler {
+        for (at, profile) in profiles.iter().enumerate() {
+            let earlier = profiles[..at].iter().any(|other| other.name() == profile.name());
+            assert!(!earlier, "two profiles are named {}", profile.name());
+        }
         Scheduler {
-            scheduler_name: scheduler_name.to_owned(),
-            profile,
+            profiles,
             decider: Decider::new(clock, percentage),
             cache: Cache::default(),
             queue: Queue::default(),
-            binding: HashMap::new(),
-            gated: VecDeque::new(),
+            placed: HashMap::new(),
+            outcomes: VecDeque::new(),
         }
     }
 
-    /// A node is there, or there in a newer version than `old`.
-    pub fn set_node(&mut self, old: Option<&Node>, new: Arc<Node>, now: Instant) {
-        let kinds = old.map_or(EventKinds::NODE_ADDED, |old| EventKinds::of_node_change(old, &new));
+    /// A node is there, or there in a newer version.
+    pub fn set_node(&mut self, new: Arc<Node>, now: Instant) {
+        let name = new.metadata.name.as_deref().unwrap_or_default();
+        let old = self.cache.view().node_named(name).and_then(|node| node.node().cloned());
+        let same = old.filter(|old| old.metadata.uid == new.metadata.uid);
+        let kinds = same.map_or(EventKinds::NODE_ADDED, |old| EventKinds::of_node_change(&old, &new));
         let slot = self.cache.set_node(new);
         let event = Event { kinds, subject: Subject::Node(self.cache.view().node(slot)) };
-        self.queue.happened(&event, &self.profile, now);
+        self.queue.happened(&event, now);
     }
 
     /// A node is gone.
     pub fn remove_node(&mut self, name: &str, now: Instant) {
         self.cache.remove_node(name);
         let event = Event { kinds: EventKinds::NODE_REMOVED, subject: Subject::RemovedNode };
-        self.queue.happened(&event, &self.profile, now);
+        self.queue.happened(&event, now);
     }
 
-    /// A namespace is there (`new`), or gone.
-    pub fn set_namespace(&mut self, old: Option<&Namespace>, new: Option<&Namespace>, now: Instant) {
-        let Some(name) = new.or(old).and_then(|namespace| namespace.metadata.name.as_deref()) else { return };
-        let labels = |namespace: &Namespace| namespace.metadata.labels.clone().unwrap_or_default();
-        self.cache.set_namespace(name, new.map(labels));
-        if new.map(labels) != old.map(labels) {
+    /// The labels of a namespace; `None` if it is gone.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>, now: Instant) {
+        if self.cache.set_namespace(name, labels) {
             let event = Event { kinds: EventKinds::NAMESPACE_LABELS, subject: Subject::Namespace };
-            self.queue.happened(&event, &self.profile, now);
+            self.queue.happened(&event, now);
         }
+    }
+
+    /// A claim, a volume, a storage class or a node's drivers came, changed or went.
+    pub fn set_volume(&mut self, key: &ObjectKey, change: VolumeChange, now: Instant) {
+        self.cache.set_volume(key, change.clone());
+        let event = Event { kinds: EventKinds::STORAGE, subject: Subject::Storage(&change) };
+        self.queue.happened(&event, now);
     }
 
     /// A pod is there, or there in a newer version.
@@ -103,32 +124,59 @@ impl Scheduler {
             self.remove_pod(&pod.uid, now);
         } else if let Some(node) = pod.node_name() {
             self.queue.remove(&pod.uid);
-            self.binding.remove(&pod.uid);
+            self.placed_was_seen_bound(&pod.uid);
+            self.cache.nominations().remove(&pod.uid);
+            if pod.is_deleting() {
+                self.cache.nominations().victim_is_gone(&pod.uid);
+            }
             let old = self.cache.set_pod(Arc::clone(&pod), node);
             let kinds =
                 old.as_ref().map_or(EventKinds::POD_ADDED, |old| EventKinds::of_bound_pod_change(old, &pod));
             self.pod_happened(kinds, old.as_deref(), Some(&pod), now);
-        } else if pod.scheduler_name() == self.scheduler_name {
-            self.set_waiting_pod(pod, now);
+        } else if let Some(profile) = self.profile(pod.scheduler_name()) {
+            let profile = Arc::clone(profile);
+            self.set_waiting_pod(pod, &profile, now);
         }
     }
 
-    fn set_waiting_pod(&mut self, pod: Arc<PodInfo>, now: Instant) {
-        if let Some(decided) = self.binding.get_mut(&pod.uid) {
-            decided.info = pod;
-        } else if pod.is_deleting() {
-            self.queue.remove(&pod.uid);
-        } else if !self.cache.is_assumed(&pod.uid)
-            && let Some(message) = self.queue.set(Arc::clone(&pod), &self.profile, now)
+    fn profile(&self, name: &str) -> Option<&Arc<Profile>> {
+        self.profiles.iter().find(|profile| profile.name() == name)
+    }
+
+    fn set_waiting_pod(&mut self, pod: Arc<PodInfo>, profile: &Arc<Profile>, now: Instant) {
+        if let Some(placed) = self.placed.get_mut(&pod.uid)
+            && !(pod.is_deleting() && placed.is_waiting())
         {
-            self.gated.push_back(Outcome::Gated { pod, message });
+            placed.queued.info = pod;
+        } else if pod.is_deleting() {
+            self.remove_pod(&pod.uid, now);
+        } else if !self.cache.is_assumed(&pod.uid) {
+            self.follow_nomination(&pod);
+            if let Some(message) = self.queue.set(Arc::clone(&pod), profile, now) {
+                self.outcomes.push_back(Outcome::Gated { pod, message });
+            }
+        }
+    }
+
+    /// A nomination is written by this scheduler as a rule, so that it is known before it is seen; but it may have
+    /// been written by an earlier one, or been taken back by others.
+    fn follow_nomination(&mut self, pod: &Arc<PodInfo>) {
+        let known = self.cache.view().nominations().node_of(&pod.uid).cloned();
+        let seen_before = self.queue.get(&pod.uid).is_some_and(|old| old.nominated_node_name().is_some());
+        match (pod.nominated_node_name(), known) {
+            (Some(node), _) => self.cache.nominations().set(Arc::clone(pod), node),
+            (None, Some(_)) if seen_before => self.cache.nominations().remove(&pod.uid),
+            (None, Some(node)) => self.cache.nominations().set(Arc::clone(pod), &node),
+            (None, None) => {}
         }
     }
 
     /// A pod is gone, or has ended.
     pub fn remove_pod(&mut self, uid: &Uid, now: Instant) {
         self.queue.remove(uid);
-        self.binding.remove(uid);
+        self.cache.nominations().remove(uid);
+        self.cache.nominations().victim_is_gone(uid);
+        self.placed_is_gone(uid);
         if let Some(pod) = self.cache.remove_pod(uid) {
             self.pod_happened(EventKinds::POD_REMOVED, Some(&pod), None, now);
         }
@@ -142,57 +190,69 @@ impl Scheduler {
         now: Instant,
     ) {
         let event = Event { kinds, subject: Subject::Pod(old, new) };
-        self.queue.happened(&event, &self.profile, now);
+        self.queue.happened(&event, now);
     }
 
-    /// Makes the next decision. `None` if there is none to make before [`Scheduler::next_wake`] or the next event.
+    /// Makes decisions until there is something to be done. `None` if there is none to make before
+    /// [`Scheduler::next_wake`] or the next event.
     pub fn next(&mut self, now: Instant) -> Option<Outcome> {
-        if let Some(gated) = self.gated.pop_front() {
-            return Some(gated);
+        self.end_waiting(now);
+        loop {
+            if let Some(outcome) = self.outcomes.pop_front() {
+                return Some(outcome);
+            }
+            let queued = self.queue.pop(now)?;
+            self.decide(queued, now);
         }
-        let queued = self.queue.pop(&self.profile, now)?;
+    }
+
+    fn decide(&mut self, queued: QueuedPod, now: Instant) {
         let pod = Arc::clone(&queued.info);
         let snapshot = self.cache.snapshot();
-        match self.decider.decide(&self.profile, &pod, snapshot) {
+        match self.decider.decide(queued.profile(), &pod, snapshot) {
             Ok(slot) => {
                 let node = Arc::clone(&snapshot.node(slot).name);
                 tracing::debug!(pod = %pod.key, %node, attempts = queued.attempts, "decided");
-                self.cache.assume(Arc::clone(&pod), &node);
-                self.binding.insert(pod.uid.clone(), queued);
-                Some(Outcome::Bind { pod, node })
+                self.place(queued, &node, now);
             }
-            Err(unfit) => {
-                self.queue.rejected(queued, unfit.rejected_by, now);
-                Some(Outcome::Unschedulable { pod, message: unfit.message })
-            }
+            Err(unfit) => self.is_unfit(queued, unfit, now),
         }
     }
 
-    /// A binding was written.
-    pub fn bound(&mut self, uid: &Uid) {
-        self.binding.remove(uid);
-    }
-
-    /// A binding could not be written, as far as is known: the pod goes back to the queue, unless it was seen
-    /// bound or gone meanwhile. Returns its newest version if it goes back.
-    pub fn bind_failed(&mut self, uid: &Uid, now: Instant) -> Option<Arc<PodInfo>> {
-        let queued = self.binding.remove(uid)?;
-        let forgotten = self.cache.forget(uid)?;
-        self.pod_happened(EventKinds::POD_REMOVED, Some(&forgotten), None, now);
+    fn is_unfit(&mut self, queued: QueuedPod, mut unfit: Unfit, now: Instant) {
         let pod = Arc::clone(&queued.info);
-        if !pod.is_deleting() {
-            self.queue.failed(queued, now);
+        if let Some(preemption) = &mut unfit.preemption {
+            // A pod that waits for leave is not running yet: it only loses its place.
+            preemption.victims.retain(|victim| !self.preempt_waiting(&victim.uid, now));
+            let nominations = self.cache.nominations();
+            nominations.set(Arc::clone(&pod), &preemption.nominated);
+            nominations.expect_victims(preemption.victims.iter().map(|victim| victim.uid.clone()));
+            preemption.displaced.iter().for_each(|other| nominations.remove(&other.uid));
+        } else if unfit.gives_up_nomination {
+            self.cache.nominations().remove(&pod.uid);
         }
-        Some(pod)
+        self.queue.rejected(queued, unfit.rejected_by, now);
+        let Unfit { message, preemption, gives_up_nomination, .. } = unfit;
+        self.outcomes.push_back(Outcome::Unschedulable { pod, message, preemption, gives_up_nomination });
+    }
+
+    /// Victims could not be made to go: they may be chosen again.
+    pub fn preemption_failed(&mut self, victims: &[Uid]) {
+        victims.iter().for_each(|victim| self.cache.nominations().victim_is_gone(victim));
     }
 
     /// When [`Scheduler::next`] has to be asked again though nothing happens.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.queue.next_wake()
+        self.queue.next_wake().into_iter().chain(self.next_deadline()).min()
     }
 
     /// The pods that wait.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The cluster as it is known.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 }

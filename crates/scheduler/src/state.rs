@@ -1,23 +1,39 @@
 //! The state of the cluster as decisions need it: everything a plugin looks at, summed up beforehand.
 //!
 //! A pod's requests, ports and selectors are worked out once, when it is first seen; a node's sums are kept up
-//! to date with each pod that comes and goes. A decision then compares integers and copies nothing.
+//! to date with each pod that comes and goes, and so are the counts of the pods that constraints and affinity
+//! terms mean (`tally`). A decision then compares integers and copies nothing.
 
 mod cache;
+mod counts;
+mod label_index;
 mod node_info;
 mod node_selector;
+mod nominations;
 mod pod_info;
+mod pod_query;
 mod pod_terms;
 mod requests;
 mod resources;
 mod snapshot;
+mod taints;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod topology;
+mod volumes;
 
 pub use cache::Cache;
+pub use counts::Counted;
 pub use node_info::NodeInfo;
 pub use node_selector::{NodeSelectorTerm, NodeTerms};
-pub use pod_info::{HostPort, PodInfo};
+pub use nominations::Nominations;
+pub use pod_info::{ClaimName, HostPort, PodInfo};
+pub use pod_query::{Namespaces, PodQuery, PodSelection};
 pub use pod_terms::{AffinityTerm, PodTerms, SpreadConstraint, Weighted};
 pub use resources::Resources;
-pub use snapshot::{ImageNodes, NodeSlot, Snapshot, Topology};
+pub use snapshot::{ImageNodes, NodeSlot, Snapshot};
+pub use taints::{tolerates_node, tolerates_taint};
+pub use tally::NodeFilter;
+pub use topology::{EACH_NODE, Topology};
+pub use volumes::{VolumeChange, VolumeInfo, Volumes};

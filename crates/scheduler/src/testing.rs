@@ -10,12 +10,15 @@ use crate::decide::Decider;
 use crate::framework::{Filter, PreFilter, Profile, Rejection, Score};
 use crate::state::{Cache, PodInfo};
 
+pub(crate) mod random;
+pub(crate) mod steps;
+
 pub(crate) fn clock() -> Clock {
     Clock::seeded(7, "2026-01-01T00:00:00Z".parse().unwrap())
 }
 
 /// Puts the members of `extra` into `into`, level by level.
-fn merge(into: &mut Value, extra: Value) {
+pub(crate) fn merge(into: &mut Value, extra: Value) {
     match (into, extra) {
         (Value::Object(into), Value::Object(extra)) => {
             for (key, value) in extra {

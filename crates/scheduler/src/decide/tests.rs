@@ -92,7 +92,7 @@ fn decisions_go_on_where_the_last_one_stopped() {
 #[test]
 fn ties_are_broken_at_random_and_from_one_seed() {
     let mut cache = cluster(&["a", "b", "c"].map(|name| node(name, json!({}))), &[]);
-    let profile = Profile::new(PrioritySort).filter(NodeAffinity);
+    let profile = Profile::new("default-scheduler", PrioritySort).filter(NodeAffinity);
     let choices = |cache: &mut crate::state::Cache| -> Vec<NodeSlot> {
         let mut decider = Decider::new(clock(), 0);
         (0..60).map(|_| decider.decide(&profile, &pod("p", json!({})), cache.snapshot()).unwrap()).collect()

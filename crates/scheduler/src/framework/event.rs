@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::state::{NodeInfo, PodInfo};
+use crate::state::{NodeInfo, PodInfo, VolumeChange};
 
 /// A set of kinds of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventKinds(u32);
 
 impl EventKinds {
@@ -44,11 +44,21 @@ impl EventKinds {
     pub const OWN_NODE_TERMS: EventKinds = EventKinds(1 << 13);
     /// The labels of a namespace changed.
     pub const NAMESPACE_LABELS: EventKinds = EventKinds(1 << 14);
+    /// A claim, a volume, a storage class or a node's drivers came or changed.
+    pub const STORAGE: EventKinds = EventKinds(1 << 15);
+    /// Everything.
+    pub const ALL: EventKinds = EventKinds(u32::MAX);
 
     /// Both sets together.
     #[must_use]
     pub const fn or(self, other: EventKinds) -> EventKinds {
         EventKinds(self.0 | other.0)
+    }
+
+    /// This set without the other.
+    #[must_use]
+    pub const fn without(self, other: EventKinds) -> EventKinds {
+        EventKinds(self.0 & !other.0)
     }
 
     /// Whether the sets have a kind in common.
@@ -137,4 +147,6 @@ pub enum Subject<'a> {
     Own,
     /// A namespace.
     Namespace,
+    /// A claim, volume, storage class or a node's drivers.
+    Storage(&'a VolumeChange),
 }

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
+use super::binding::{Bind, Permission, Permit, PostBind, PreBind, Reserve};
+use super::filters::{Filters, Ready, Stateful};
+use super::placement::{AnyBind, AnyReserve, PreBinds, Reserves};
 use super::{
-    Event, EventKinds, Filter, Plugin, PostFilter, PreEnqueue, PreFilter, QueueSort, Rejection, Score,
-    Verdict,
+    Event, EventKinds, Failure, Filter, Plugin, PostFilter, PostFiltered, PreEnqueue, PreFilter, QueueSort,
+    Rejection, Score,
 };
-use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
+use crate::state::{NodeInfo, PodInfo, Snapshot};
 
 /// A set of plugins of one profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PluginSet(u64);
 
 impl PluginSet {
+    /// Only the plugin at a place of the profile.
+    pub fn of(plugin: usize) -> PluginSet {
+        PluginSet(1 << plugin)
+    }
+
     /// Adds the plugin at a place of the profile.
     pub fn insert(&mut self, plugin: usize) {
         self.0 |= 1 << plugin;
@@ -33,46 +41,47 @@ impl PluginSet {
     }
 }
 
-/// Whether a node passes a filter, in one decision.
-pub type CheckNode<'a> = Box<dyn Fn(&NodeInfo) -> Verdict + 'a>;
-
-/// A filter that is prepared for one decision.
-pub enum PreFiltered<'a> {
-    /// It has nothing to say.
-    Skip,
-    /// It checks nodes: only those listed, if there is a list.
-    Check(CheckNode<'a>, Option<Vec<NodeSlot>>),
-    /// It rejects all nodes.
-    Reject(Rejection),
-}
-
-/// The plugins in their order, ready to run.
+/// The plugins of the pods with one `spec.schedulerName`, in their order, ready to run.
 pub struct Profile {
+    name: String,
     plugins: Vec<Registered>,
     queue_sort: Box<dyn QueueSort>,
     pre_enqueue: Vec<(usize, Box<dyn AnyPreEnqueue>)>,
     filters: Vec<(usize, Box<dyn AnyFilter>)>,
     post_filters: Vec<Box<dyn PostFilter>>,
     scores: Vec<(i64, Box<dyn AnyScore>)>,
+    pub(super) reserves: Vec<(usize, Box<dyn AnyReserve>)>,
+    permits: Vec<(usize, Box<dyn AnyPermit>)>,
+    pub(super) binds: Vec<(&'static str, Box<dyn AnyBind>)>,
+    pub(super) post_binds: Vec<Box<dyn AnyPostBind>>,
 }
 
 struct Registered {
     name: &'static str,
-    wakes_on: EventKinds,
     hint: Box<dyn AnyHint>,
 }
 
 impl Profile {
-    /// A profile without plugins: every pod fits on every node.
-    pub fn new(queue_sort: impl QueueSort) -> Profile {
+    /// A profile without plugins: every pod fits on every node, and none is bound.
+    pub fn new(name: &str, queue_sort: impl QueueSort) -> Profile {
         Profile {
+            name: name.to_owned(),
             plugins: Vec::new(),
             queue_sort: Box::new(queue_sort),
             pre_enqueue: Vec::new(),
             filters: Vec::new(),
             post_filters: Vec::new(),
             scores: Vec::new(),
+            reserves: Vec::new(),
+            permits: Vec::new(),
+            binds: Vec::new(),
+            post_binds: Vec::new(),
         }
+    }
+
+    /// The `spec.schedulerName` of the pods that it is for.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds a plugin that decides whether pods may be tried.
@@ -119,19 +128,76 @@ impl Profile {
         self
     }
 
+    /// Adds a plugin that reserves.
+    #[must_use]
+    pub fn reserve<P: Reserve>(mut self, plugin: P) -> Profile {
+        let plugin = Arc::new(plugin);
+        let place = self.register(&plugin);
+        self.reserves.push((place, Box::new(Reserves(plugin))));
+        self
+    }
+
+    /// Adds a plugin that reserves and has something to do before the binding.
+    #[must_use]
+    pub fn reserve_and_pre_bind<P: PreBind>(mut self, plugin: P) -> Profile {
+        let plugin = Arc::new(plugin);
+        let place = self.register(&plugin);
+        self.reserves.push((place, Box::new(PreBinds(plugin))));
+        self
+    }
+
+    /// Adds a plugin that permits.
+    #[must_use]
+    pub fn permit<P: Permit>(mut self, plugin: P) -> Profile {
+        let plugin = Arc::new(plugin);
+        let place = self.register(&plugin);
+        self.permits.push((place, Box::new(plugin)));
+        self
+    }
+
+    /// Adds a plugin that binds.
+    #[must_use]
+    pub fn bind<P: Bind>(mut self, plugin: P) -> Profile {
+        let plugin = Arc::new(plugin);
+        self.register(&plugin);
+        self.binds.push((P::NAME, Box::new(plugin)));
+        self
+    }
+
+    /// Adds a plugin that is told of bindings.
+    #[must_use]
+    pub fn post_bind<P: PostBind>(mut self, plugin: P) -> Profile {
+        let plugin = Arc::new(plugin);
+        self.register(&plugin);
+        self.post_binds.push(Box::new(plugin));
+        self
+    }
+
+    /// The place of a plugin, which is one and the same at all extension points.
     fn register<P: Plugin>(&mut self, plugin: &Arc<P>) -> usize {
+        if let Some(place) = self.place(P::NAME) {
+            return place;
+        }
         assert!(self.plugins.len() < 64, "a set of plugins has 64 places");
-        let hint: Box<dyn AnyHint> = Box::new(Arc::clone(plugin));
-        self.plugins.push(Registered { name: P::NAME, wakes_on: P::WAKES_ON, hint });
+        self.plugins.push(Registered { name: P::NAME, hint: Box::new(Arc::clone(plugin)) });
         self.plugins.len() - 1
     }
 
     /// The names of the plugins of a set, sorted.
     pub fn names(&self, set: PluginSet) -> Vec<&'static str> {
-        let named = self.plugins.iter().enumerate().filter(|(place, _)| set.contains(*place));
-        let mut names: Vec<_> = named.map(|(_, plugin)| plugin.name).collect();
+        let mut names: Vec<_> = self.members(set).map(|plugin| plugin.name).collect();
         names.sort_unstable();
         names
+    }
+
+    /// The place of the plugin of this name.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.plugins.iter().position(|plugin| plugin.name == name)
+    }
+
+    fn members(&self, set: PluginSet) -> impl Iterator<Item = &Registered> {
+        let all = self.plugins.iter().enumerate();
+        all.filter(move |(place, _)| set.contains(*place)).map(|(_, plugin)| plugin)
     }
 
     /// The place of a pod in the queue; smaller is sooner.
@@ -142,32 +208,76 @@ impl Profile {
     /// Whether a pod may be tried; else who objects, and why.
     pub fn run_pre_enqueue(&self, pod: &PodInfo) -> Result<(), (PluginSet, String)> {
         for (place, plugin) in &self.pre_enqueue {
-            if let Err(why) = plugin.run(pod) {
-                let mut set = PluginSet::default();
-                set.insert(*place);
-                return Err((set, why));
-            }
+            plugin.run(pod).map_err(|why| (PluginSet::of(*place), why))?;
         }
         Ok(())
     }
 
-    /// The filters, prepared for one decision, with their places.
-    pub fn pre_filter<'a>(
+    /// The filters, prepared for one decision; or the first that rules out all nodes.
+    pub fn prepare<'a>(
         &'a self,
         pod: &'a PodInfo,
         snapshot: &'a Snapshot,
-    ) -> impl Iterator<Item = (usize, PreFiltered<'a>)> {
-        self.filters.iter().map(move |(place, filter)| (*place, filter.prepare(pod, snapshot)))
+    ) -> Result<Filters<'a>, (usize, Rejection)> {
+        let mut filters = Filters {
+            pod,
+            snapshot,
+            ready: Vec::with_capacity(self.filters.len()),
+            only: None,
+            narrowed_by: PluginSet::default(),
+        };
+        for (place, filter) in &self.filters {
+            let (ready, only) = match filter.prepare(pod, snapshot) {
+                PreFilter::Skip => continue,
+                PreFilter::Check(ready) => (ready, None),
+                PreFilter::CheckOnly(ready, nodes) => (ready, Some(nodes)),
+                PreFilter::Reject(rejection) => return Err((*place, rejection)),
+            };
+            filters.ready.push((*place, ready));
+            if let Some(mut nodes) = only {
+                nodes.retain(|slot| filters.only.as_ref().is_none_or(|only| only.contains(slot)));
+                filters.only = Some(nodes);
+                filters.narrowed_by.insert(*place);
+            }
+        }
+        Ok(filters)
     }
 
-    /// The sentences of those that have the last word.
+    /// What can be done for a pod for which no node is left: the first plugin that names victims ends it.
     pub fn run_post_filter(
         &self,
         pod: &PodInfo,
         snapshot: &Snapshot,
-        rejections: &[(NodeSlot, Rejection)],
-    ) -> Vec<String> {
-        self.post_filters.iter().filter_map(|plugin| plugin.post_filter(pod, snapshot, rejections)).collect()
+        failure: &Failure<'_>,
+    ) -> Vec<PostFiltered> {
+        let mut all = Vec::new();
+        for plugin in &self.post_filters {
+            let result = plugin.post_filter(pod, snapshot, failure);
+            let found = result.preemption.is_some();
+            all.push(result);
+            if found {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Whether a pod may be bound to a node: the plugins that want it to wait, with their times, or who denies.
+    pub fn run_permit(
+        &self,
+        pod: &PodInfo,
+        node: &NodeInfo,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<(usize, std::time::Duration)>, (PluginSet, Rejection)> {
+        let mut waits = Vec::new();
+        for (place, plugin) in &self.permits {
+            match plugin.run(pod, node, snapshot) {
+                Permission::Allow => {}
+                Permission::Wait(most) => waits.push((*place, most)),
+                Permission::Deny(rejection) => return Err((PluginSet::of(*place), rejection)),
+            }
+        }
+        Ok(waits)
     }
 
     /// Adds each plugin's weighted scores to `totals`, which is as long as `feasible`. `scores` is memory to use.
@@ -188,35 +298,44 @@ impl Profile {
         }
     }
 
+    /// The events that may make a pod schedulable that these plugins rejected. If nobody in particular did,
+    /// any may.
+    pub fn wakes_on(&self, rejected_by: PluginSet, pod: &PodInfo) -> EventKinds {
+        if rejected_by.is_empty() {
+            return EventKinds::ALL;
+        }
+        let kinds = self.members(rejected_by).map(|plugin| plugin.hint.wakes_on(pod));
+        kinds.fold(EventKinds::NONE, EventKinds::or)
+    }
+
     /// Whether an event may make a pod schedulable that these plugins rejected. If nobody in particular did,
     /// anything may.
     pub fn may_help(&self, rejected_by: PluginSet, pod: &PodInfo, event: &Event<'_>) -> bool {
         rejected_by.is_empty()
-            || self.plugins.iter().enumerate().any(|(place, plugin)| {
-                rejected_by.contains(place)
-                    && plugin.wakes_on.meets(event.kinds)
-                    && plugin.hint.may_help(pod, event)
+            || self.members(rejected_by).any(|plugin| {
+                plugin.hint.wakes_on(pod).meets(event.kinds) && plugin.hint.may_help(pod, event)
             })
-    }
-
-    /// Whether any plugin waits for an event of these kinds.
-    pub fn wakes_on(&self, kinds: EventKinds) -> bool {
-        self.plugins.iter().any(|plugin| plugin.wakes_on.meets(kinds))
     }
 }
 
 impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.plugins.iter().map(|plugin| plugin.name)).finish()
+        let plugins: Vec<_> = self.plugins.iter().map(|plugin| plugin.name).collect();
+        f.debug_struct("Profile").field("name", &self.name).field("plugins", &plugins).finish()
     }
 }
 
-/// [`Plugin::may_help`] of any plugin.
+/// The hints of any plugin.
 trait AnyHint: Send + Sync {
+    fn wakes_on(&self, pod: &PodInfo) -> EventKinds;
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool;
 }
 
 impl<P: Plugin> AnyHint for Arc<P> {
+    fn wakes_on(&self, pod: &PodInfo) -> EventKinds {
+        P::wakes_on(self, pod)
+    }
+
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         P::may_help(self, pod, event)
     }
@@ -234,18 +353,18 @@ impl<P: PreEnqueue> AnyPreEnqueue for Arc<P> {
 
 /// A filter of any state: the state moves into what checks the nodes.
 trait AnyFilter: Send + Sync {
-    fn prepare<'a>(&'a self, pod: &'a PodInfo, snapshot: &'a Snapshot) -> PreFiltered<'a>;
+    fn prepare<'a>(&'a self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<Box<dyn Ready + 'a>>;
 }
 
 impl<P: Filter> AnyFilter for Arc<P> {
-    fn prepare<'a>(&'a self, pod: &'a PodInfo, snapshot: &'a Snapshot) -> PreFiltered<'a> {
-        let (state, only) = match self.pre_filter(pod, snapshot) {
-            PreFilter::Skip => return PreFiltered::Skip,
-            PreFilter::Reject(rejection) => return PreFiltered::Reject(rejection),
-            PreFilter::Check(state) => (state, None),
-            PreFilter::CheckOnly(state, nodes) => (state, Some(nodes)),
-        };
-        PreFiltered::Check(Box::new(move |node| P::filter(self, &state, pod, node)), only)
+    fn prepare<'a>(&'a self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<Box<dyn Ready + 'a>> {
+        let boxed = |state| -> Box<dyn Ready + 'a> { Box::new(Stateful::<P> { plugin: self, state }) };
+        match self.pre_filter(pod, snapshot) {
+            PreFilter::Skip => PreFilter::Skip,
+            PreFilter::Reject(rejection) => PreFilter::Reject(rejection),
+            PreFilter::Check(state) => PreFilter::Check(boxed(state)),
+            PreFilter::CheckOnly(state, nodes) => PreFilter::CheckOnly(boxed(state), nodes),
+        }
     }
 }
 
@@ -262,5 +381,26 @@ impl<P: Score> AnyScore for Arc<P> {
         scores.extend(feasible.iter().map(|node| P::score(self, &state, pod, node)));
         self.normalize(&state, feasible, scores);
         true
+    }
+}
+
+trait AnyPermit: Send + Sync {
+    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Permission;
+}
+
+impl<P: Permit> AnyPermit for Arc<P> {
+    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Permission {
+        self.permit(pod, node, snapshot)
+    }
+}
+
+/// [`PostBind`] of any plugin.
+pub(super) trait AnyPostBind: Send + Sync {
+    fn post_bind(&self, pod: &PodInfo, node: &str);
+}
+
+impl<P: PostBind> AnyPostBind for Arc<P> {
+    fn post_bind(&self, pod: &PodInfo, node: &str) {
+        P::post_bind(self, pod, node);
     }
 }

@@ -1,12 +1,11 @@
 //! Affinity between pods: which pods must, must not, should or should not share a domain.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::framework::{
-    Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Verdict,
+    Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Supposition, Verdict,
 };
-use crate::state::{AffinityTerm, NodeInfo, PodInfo, Snapshot, Topology};
+use crate::state::{AffinityTerm, Counted, NodeFilter, NodeInfo, PodInfo, PodQuery, Snapshot};
 
 /// Rejects nodes where the pod would break a required term of its own or of a pod that runs; scores by the
 /// preferred terms of both.
@@ -22,6 +21,16 @@ impl Plugin for InterPodAffinity {
         .or(EventKinds::POD_REMOVED)
         .or(EventKinds::NAMESPACE_LABELS)
         .or(EventKinds::OWN_LABELS);
+
+    fn wakes_on(&self, pod: &PodInfo) -> EventKinds {
+        // A pod that comes can only fulfil an affinity.
+        let comes = EventKinds::POD_ADDED;
+        if pod.pod_terms.required_affinity.is_empty() {
+            Self::WAKES_ON.without(comes)
+        } else {
+            Self::WAKES_ON
+        }
+    }
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
@@ -39,73 +48,57 @@ impl Plugin for InterPodAffinity {
     }
 }
 
-/// A term and what counts for it in each domain.
-#[derive(Debug)]
-struct Counted {
-    topology: Arc<Topology>,
-    counts: Vec<i64>,
-}
-
-impl Counted {
-    fn new(snapshot: &Snapshot, key: &str) -> Counted {
-        let topology = snapshot.topology(key);
-        Counted { counts: vec![0; topology.count()], topology }
-    }
-
-    fn add(&mut self, node: &NodeInfo, amount: i64) {
-        if let Some(domain) = self.topology.domain(node) {
-            self.counts[domain] += amount;
-        }
-    }
-
-    fn at(&self, node: &NodeInfo) -> Option<i64> {
-        self.topology.domain(node).map(|domain| self.counts[domain])
-    }
-}
-
 /// What the required terms come to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Required {
-    /// Pods that match all of the pod's affinity terms, by term.
+    /// The pods that match all of the pod's affinity terms, by the topology of each.
     affinity: Vec<Counted>,
+    together: Option<Arc<PodQuery>>,
+    /// Whether the pod matches its own affinity terms.
+    matches_itself: bool,
     /// Whether the pod is the first of a series that wants to be together.
     first: bool,
-    /// Pods that match an anti-affinity term, by term.
-    anti_affinity: Vec<Counted>,
-    /// Running pods whose anti-affinity terms match the pod, by topology key.
-    existing: Vec<Counted>,
+    /// The pods that match an anti-affinity term, by term.
+    anti_affinity: Vec<(Arc<PodQuery>, Counted)>,
+    /// The running pods whose anti-affinity terms match the pod, by term.
+    existing: Vec<(Arc<str>, Counted)>,
+}
+
+impl Required {
+    fn update(&mut self) {
+        self.first = self.matches_itself && self.affinity.iter().all(Counted::is_empty);
+    }
+}
+
+fn count(snapshot: &Snapshot, query: &Arc<PodQuery>, term: &AffinityTerm) -> Counted {
+    snapshot.count(query, &term.topology_key, &NodeFilter::default())
 }
 
 impl Filter for InterPodAffinity {
     type State = Required;
 
     fn pre_filter(&self, pod: &PodInfo, snapshot: &Snapshot) -> PreFilter<Required> {
-        let existing = existing_anti_affinity(pod, snapshot);
-        let (wanted, unwanted) = (&pod.pod_terms.required_affinity, &pod.pod_terms.required_anti_affinity);
-        if existing.is_empty() && wanted.is_empty() && unwanted.is_empty() {
+        let existing = snapshot.refusals(pod);
+        let terms = &pod.pod_terms;
+        let own = !(terms.required_affinity.is_empty() && terms.required_anti_affinity.is_empty());
+        if existing.is_empty() && !own && snapshot.nominations().is_empty() {
             return PreFilter::Skip;
         }
-        let counted = |terms: &[AffinityTerm]| -> Vec<Counted> {
-            terms.iter().map(|term| Counted::new(snapshot, &term.topology_key)).collect()
+        let together = terms.together.as_ref();
+        let affinity = terms.required_affinity.iter().zip(together.into_iter().cycle());
+        let anti_affinity = terms.required_anti_affinity.iter();
+        let mut required = Required {
+            affinity: affinity.map(|(term, together)| count(snapshot, together, term)).collect(),
+            together: together.cloned(),
+            matches_itself: together.is_none_or(|query| query.matches(pod, snapshot.namespaces())),
+            first: false,
+            anti_affinity: anti_affinity
+                .map(|term| (Arc::clone(&term.query), count(snapshot, &term.query, term)))
+                .collect(),
+            existing,
         };
-        let (mut affinity, mut anti_affinity) = (counted(wanted), counted(unwanted));
-        if !(affinity.is_empty() && anti_affinity.is_empty()) {
-            for node in snapshot.nodes() {
-                for other in &node.pods {
-                    if !wanted.is_empty() && wanted.iter().all(|term| term.matches(other, snapshot)) {
-                        affinity.iter_mut().for_each(|counted| counted.add(node, 1));
-                    }
-                    for (term, counted) in unwanted.iter().zip(&mut anti_affinity) {
-                        if term.matches(other, snapshot) {
-                            counted.add(node, 1);
-                        }
-                    }
-                }
-            }
-        }
-        let none = affinity.iter().all(|counted| counted.counts.iter().all(|count| *count == 0));
-        let first = none && wanted.iter().all(|term| term.matches(pod, snapshot));
-        PreFilter::Check(Required { affinity, first, anti_affinity, existing })
+        required.update();
+        PreFilter::Check(required)
     }
 
     fn filter(&self, required: &Required, _pod: &PodInfo, node: &NodeInfo) -> Verdict {
@@ -113,86 +106,59 @@ impl Filter for InterPodAffinity {
             Some(count) => count > 0 || required.first,
             None => false,
         });
-        let blocked =
-            |by: &[Counted]| by.iter().any(|counted| counted.at(node).is_some_and(|count| count > 0));
+        let some = |counted: &Counted| counted.at(node).is_some_and(|count| count > 0);
         if !together {
             Err(Rejection::unresolvable("node(s) didn't match pod affinity rules"))
-        } else if blocked(&required.anti_affinity) {
+        } else if required.anti_affinity.iter().any(|(_, counted)| some(counted)) {
             Err(Rejection::unschedulable("node(s) didn't match pod anti-affinity rules"))
-        } else if blocked(&required.existing) {
+        } else if required.existing.iter().any(|(_, counted)| some(counted)) {
             Err(Rejection::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules"))
         } else {
             Ok(())
         }
     }
-}
 
-/// The domains that running pods do not want to share with this one.
-fn existing_anti_affinity(pod: &PodInfo, snapshot: &Snapshot) -> Vec<Counted> {
-    let mut by_key: HashMap<&str, Counted> = HashMap::new();
-    for node in snapshot.nodes_with_affinity() {
-        for other in &node.pods_with_affinity {
-            for term in &other.pod_terms.required_anti_affinity {
-                if term.matches(pod, snapshot) {
-                    add(&mut by_key, snapshot, term, node, 1);
-                }
+    fn suppose(&self, required: &mut Required, pod: &PodInfo, what: &Supposition<'_>) {
+        let (namespaces, amount) = (what.snapshot.namespaces(), what.amount());
+        if required.together.as_ref().is_some_and(|query| query.matches(what.other, namespaces)) {
+            required.affinity.iter_mut().for_each(|counted| counted.suppose(what.node, amount));
+            required.update();
+        }
+        for (query, counted) in &mut required.anti_affinity {
+            if query.matches(what.other, namespaces) {
+                counted.suppose(what.node, amount);
+            }
+        }
+        for term in &what.other.pod_terms.required_anti_affinity {
+            if term.query.matches(pod, namespaces) {
+                let known = required.existing.iter().position(|(id, _)| *id == term.id);
+                let at = known.unwrap_or_else(|| {
+                    required.existing.push((Arc::clone(&term.id), what.snapshot.none_by(&term.topology_key)));
+                    required.existing.len() - 1
+                });
+                required.existing[at].1.suppose(what.node, amount);
             }
         }
     }
-    by_key.into_values().collect()
 }
 
-fn add<'s>(
-    by_key: &mut HashMap<&'s str, Counted>,
-    snapshot: &Snapshot,
-    term: &'s AffinityTerm,
-    node: &NodeInfo,
-    amount: i64,
-) {
-    let key = term.topology_key.as_str();
-    by_key.entry(key).or_insert_with(|| Counted::new(snapshot, key)).add(node, amount);
-}
-
-/// The weights of preferred terms, by topology key.
+/// What the preferred terms weigh: how much a pod counts, and the pods.
 #[derive(Debug)]
-pub struct Preferred(Vec<Counted>);
-
-/// What a required affinity of a running pod counts for, on behalf of pods that it wants near.
-const REQUIRED_WEIGHT: i64 = 1;
+pub struct Preferred(Vec<(i64, Counted)>);
 
 impl Score for InterPodAffinity {
     type State = Preferred;
 
     fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, _feasible: &[&NodeInfo]) -> Option<Preferred> {
-        let mut by_key = HashMap::new();
-        for node in snapshot.nodes_with_affinity() {
-            for other in &node.pods_with_affinity {
-                let terms = &other.pod_terms;
-                let required = terms.required_affinity.iter().map(|term| (REQUIRED_WEIGHT, term));
-                let preferred = terms.preferred.iter().map(|term| (term.weight, &term.term));
-                for (weight, term) in required.chain(preferred) {
-                    if term.matches(pod, snapshot) {
-                        add(&mut by_key, snapshot, term, node, weight);
-                    }
-                }
-            }
-        }
-        if !pod.pod_terms.preferred.is_empty() {
-            for node in snapshot.nodes() {
-                for other in &node.pods {
-                    for term in &pod.pod_terms.preferred {
-                        if term.term.matches(other, snapshot) {
-                            add(&mut by_key, snapshot, &term.term, node, term.weight);
-                        }
-                    }
-                }
-            }
-        }
-        (!by_key.is_empty()).then(|| Preferred(by_key.into_values().collect()))
+        let wishes = snapshot.wishes(pod).into_iter().map(|counted| (1, counted));
+        let own = pod.pod_terms.preferred.iter();
+        let own = own.map(|term| (term.weight, count(snapshot, &term.term.query, &term.term)));
+        let weights: Vec<_> = wishes.chain(own).filter(|(_, counted)| !counted.is_empty()).collect();
+        (!weights.is_empty()).then_some(Preferred(weights))
     }
 
     fn score(&self, preferred: &Preferred, _pod: &PodInfo, node: &NodeInfo) -> i64 {
-        preferred.0.iter().filter_map(|counted| counted.at(node)).sum()
+        preferred.0.iter().filter_map(|(weight, counted)| Some(weight * counted.at(node)?)).sum()
     }
 
     fn normalize(&self, _: &Preferred, _feasible: &[&NodeInfo], scores: &mut [i64]) {

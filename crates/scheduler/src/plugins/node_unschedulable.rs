@@ -2,9 +2,8 @@
 
 use k8s_openapi::api::core::v1::Taint;
 
-use super::taint_toleration::tolerates_taint;
 use crate::framework::{Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Subject, Verdict};
-use crate::state::{NodeInfo, PodInfo, Snapshot};
+use crate::state::{NodeInfo, PodInfo, Snapshot, tolerates_taint};
 
 /// Rejects nodes with `spec.unschedulable`, unless the pod tolerates the taint that stands for it.
 #[derive(Debug)]

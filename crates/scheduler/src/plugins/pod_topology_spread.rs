@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use crate::framework::{
-    Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Verdict,
+    Event, EventKinds, Filter, Plugin, PreFilter, Rejection, SCORE_MAX, Score, Subject, Supposition, Verdict,
 };
-use crate::state::{NodeInfo, PodInfo, Snapshot, SpreadConstraint, Topology};
+use crate::state::{Counted, EACH_NODE, NodeFilter, NodeInfo, PodInfo, PodQuery, Snapshot, SpreadConstraint};
 
-use super::taint_toleration::tolerates_node;
-
-/// The label of which every node has its own value: its pods are counted when they are asked for.
+/// The label of which every node should have its own value: here a node counts its own pods.
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// Rejects nodes on which the pod would break a `DoNotSchedule` constraint; scores by how well it would even out
@@ -39,12 +37,13 @@ impl Plugin for PodTopologySpread {
 }
 
 /// A hard constraint and the pods that it counts in each domain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hard {
-    topology: Arc<Topology>,
-    pods: Vec<i64>,
+    query: Arc<PodQuery>,
+    pods: Counted,
     /// How many the emptiest domain has.
     pods_min: i64,
+    domains_min: i64,
     /// 1 if the pod counts itself.
     own: i64,
     skew_max: i64,
@@ -58,59 +57,65 @@ impl Filter for PodTopologySpread {
         if constraints.is_empty() {
             return PreFilter::Skip;
         }
-        let topologies: Vec<Arc<Topology>> =
-            constraints.iter().map(|each| snapshot.topology(&each.topology_key)).collect();
-        let mut pods: Vec<Vec<Option<i64>>> =
-            topologies.iter().map(|topology| vec![None; topology.count()]).collect();
-        for node in snapshot.nodes() {
-            // A node counts only if it has all of the labels.
-            let domains = topologies.iter().map(|topology| topology.domain(node));
-            let Some(domains) = domains.collect::<Option<Vec<usize>>>() else { continue };
-            for ((constraint, domain), pods) in constraints.iter().zip(domains).zip(&mut pods) {
-                if counts_node(constraint, pod, node) {
-                    *pods[domain].get_or_insert(0) += constraint.count(pod.key.namespace(), &node.pods);
-                }
-            }
-        }
-        let hard = constraints.iter().zip(topologies).zip(pods);
-        PreFilter::Check(hard.map(|((c, topology), pods)| Hard::new(c, pod, topology, pods)).collect())
+        PreFilter::Check(constraints.iter().map(|each| Hard::new(each, pod, constraints, snapshot)).collect())
     }
 
     fn filter(&self, constraints: &Vec<Hard>, _pod: &PodInfo, node: &NodeInfo) -> Verdict {
         for hard in constraints {
-            let Some(domain) = hard.topology.domain(node) else {
+            let Some(pods) = hard.pods.at(node) else {
                 let reason = "node(s) didn't match pod topology spread constraints (missing required label)";
                 return Err(Rejection::unresolvable(reason));
             };
-            if hard.pods[domain] + hard.own - hard.pods_min > hard.skew_max {
+            if pods + hard.own - hard.pods_min > hard.skew_max {
                 let reason = "node(s) didn't match pod topology spread constraints";
                 return Err(Rejection::unschedulable(reason));
             }
         }
         Ok(())
     }
-}
 
-impl Hard {
-    fn new(from: &SpreadConstraint, pod: &PodInfo, topology: Arc<Topology>, pods: Vec<Option<i64>>) -> Hard {
-        let domains = pods.iter().flatten().count() as i64;
-        let emptiest = pods.iter().flatten().min().copied();
-        // Without any domain that counts nothing can be uneven.
-        let pods_min = if domains < from.domains_min { 0 } else { emptiest.unwrap_or(i64::from(i32::MAX)) };
-        Hard {
-            topology,
-            pods: pods.into_iter().map(|pods| pods.unwrap_or(0)).collect(),
-            pods_min,
-            own: i64::from(from.selector.matches(pod.labels())),
-            skew_max: from.skew_max,
+    fn suppose(&self, constraints: &mut Vec<Hard>, _pod: &PodInfo, what: &Supposition<'_>) {
+        for hard in constraints {
+            if hard.query.matches(what.other, what.snapshot.namespaces()) {
+                hard.pods.suppose(what.node, what.amount());
+                hard.update();
+            }
         }
     }
 }
 
-/// Whether the pods of a node count for a constraint.
-fn counts_node(constraint: &SpreadConstraint, pod: &PodInfo, node: &NodeInfo) -> bool {
-    (constraint.ignore_affinity || pod.node_terms.match_node(node))
-        && (!constraint.honor_taints || tolerates_node(pod, node))
+impl Hard {
+    fn new(from: &SpreadConstraint, pod: &PodInfo, all: &[SpreadConstraint], snapshot: &Snapshot) -> Hard {
+        let mut hard = Hard {
+            query: Arc::clone(&from.query),
+            pods: snapshot.count(&from.query, &from.topology_key, &filter(from, pod, all)),
+            pods_min: 0,
+            domains_min: from.domains_min,
+            own: i64::from(from.selector.matches(pod.labels())),
+            skew_max: from.skew_max,
+        };
+        hard.update();
+        hard
+    }
+
+    fn update(&mut self) {
+        self.pods_min = match self.pods.least() {
+            _ if (self.pods.domains() as i64) < self.domains_min => 0,
+            Some(least) => least,
+            // Without any domain that counts nothing can be uneven.
+            None => i64::from(i32::MAX),
+        };
+    }
+}
+
+/// The nodes whose pods a constraint counts: they have the labels of all constraints, and the pod could run there.
+fn filter(from: &SpreadConstraint, pod: &PodInfo, all: &[SpreadConstraint]) -> NodeFilter {
+    let demands =
+        (!from.ignore_affinity && !pod.node_terms.demands_nothing()).then(|| pod.node_terms.demands());
+    let mut keys: Vec<String> = all.iter().map(|each| each.topology_key.clone()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    NodeFilter { keys, terms: demands, tolerations: from.honor_taints.then(|| pod.tolerations().to_vec()) }
 }
 
 /// The soft constraints, and the pods that they count.
@@ -121,10 +126,12 @@ pub struct Soft {
 
 #[derive(Debug)]
 struct SoftConstraint {
-    from: SpreadConstraint,
-    topology: Arc<Topology>,
-    /// By domain; `None` where every node is a domain of its own.
-    pods: Option<Vec<i64>>,
+    is_hostname: bool,
+    skew_max: i64,
+    /// By domain of the label.
+    pods: Counted,
+    /// By node, where the label should make each node a domain of its own.
+    on_node: Option<Counted>,
     /// A pod counts the more the more domains there are.
     weight: f64,
 }
@@ -137,32 +144,30 @@ impl Score for PodTopologySpread {
         if constraints.is_empty() {
             return None;
         }
-        let constraint = |from: &SpreadConstraint| SoftConstraint {
-            from: from.clone(),
-            topology: snapshot.topology(&from.topology_key),
-            pods: None,
-            weight: 0.0,
+        let constraint = |from: &SpreadConstraint| {
+            let is_hostname = from.topology_key == HOSTNAME;
+            SoftConstraint {
+                is_hostname,
+                skew_max: from.skew_max,
+                pods: snapshot.count(&from.query, &from.topology_key, &filter(from, pod, constraints)),
+                on_node: is_hostname.then(|| snapshot.count(&from.query, EACH_NODE, &NodeFilter::default())),
+                weight: 0.0,
+            }
         };
         let mut soft = Soft { constraints: constraints.iter().map(constraint).collect() };
         let scored: Vec<&NodeInfo> = feasible.iter().copied().filter(|node| soft.has_all(node)).collect();
-        let counted: Vec<&NodeInfo> = snapshot.nodes().filter(|node| soft.has_all(node)).collect();
-        for constraint in &mut soft.constraints {
-            constraint.prepare(pod, &scored, &counted);
-        }
+        soft.constraints.iter_mut().for_each(|constraint| constraint.weigh(&scored));
         Some(soft)
     }
 
     /// The pods in the node's domains, weighted. Nodes without all of the labels score below all others.
-    fn score(&self, soft: &Soft, pod: &PodInfo, node: &NodeInfo) -> i64 {
+    fn score(&self, soft: &Soft, _pod: &PodInfo, node: &NodeInfo) -> i64 {
         if !soft.has_all(node) {
             return IGNORED;
         }
         let weighted = soft.constraints.iter().map(|constraint| {
-            let pods = match (&constraint.pods, constraint.topology.domain(node)) {
-                (Some(pods), Some(domain)) => pods[domain],
-                _ => constraint.from.count(pod.key.namespace(), &node.pods),
-            };
-            pods as f64 * constraint.weight + (constraint.from.skew_max - 1) as f64
+            let pods = constraint.on_node.as_ref().unwrap_or(&constraint.pods).at(node).unwrap_or(0);
+            pods as f64 * constraint.weight + (constraint.skew_max - 1) as f64
         });
         weighted.sum::<f64>().round() as i64
     }
@@ -185,29 +190,19 @@ const IGNORED: i64 = -1;
 
 impl Soft {
     fn has_all(&self, node: &NodeInfo) -> bool {
-        self.constraints.iter().all(|constraint| constraint.topology.domain(node).is_some())
+        self.constraints.iter().all(|constraint| constraint.pods.domain(node).is_some())
     }
 }
 
 impl SoftConstraint {
-    fn prepare(&mut self, pod: &PodInfo, scored: &[&NodeInfo], counted: &[&NodeInfo]) {
-        let mut size = scored.len();
-        if self.from.topology_key != HOSTNAME {
-            let mut matters = vec![false; self.topology.count()];
-            let domains = scored.iter().filter_map(|node| self.topology.domain(node));
-            domains.for_each(|domain| matters[domain] = true);
-            size = matters.iter().filter(|matters| **matters).count();
-            let mut pods = vec![0; self.topology.count()];
-            for node in counted {
-                if let Some(domain) = self.topology.domain(node)
-                    && matters[domain]
-                    && counts_node(&self.from, pod, node)
-                {
-                    pods[domain] += self.from.count(pod.key.namespace(), &node.pods);
-                }
-            }
-            self.pods = Some(pods);
-        }
-        self.weight = ((size + 2) as f64).ln();
+    fn weigh(&mut self, scored: &[&NodeInfo]) {
+        let domains = if self.is_hostname {
+            scored.len()
+        } else {
+            let mut seen = vec![false; self.pods.bound()];
+            scored.iter().filter_map(|node| self.pods.domain(node)).for_each(|domain| seen[domain] = true);
+            seen.into_iter().filter(|seen| *seen).count()
+        };
+        self.weight = ((domains + 2) as f64).ln();
     }
 }

@@ -4,12 +4,12 @@
 //! This is the plugin to copy for a new one. It has all the parts: a filter and a score, an event that may help
 //! and a hint that looks closer, and tests as a table beside all others in `tests`.
 
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use k8s_openapi::api::core::v1::Taint;
 
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Score, Subject, Verdict, normalize_to_max,
 };
-use crate::state::{NodeInfo, PodInfo, Snapshot};
+use crate::state::{NodeInfo, PodInfo, Snapshot, tolerates_node, tolerates_taint};
 
 /// Rejects nodes with a `NoSchedule` or `NoExecute` taint that the pod does not tolerate; scores nodes lower the
 /// more `PreferNoSchedule` taints they have that it does not tolerate.
@@ -23,7 +23,7 @@ impl Plugin for TaintToleration {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Node(node) => tolerates_node(pod, node),
+            Subject::Node(node) => tolerates_node(pod.tolerations(), node),
             _ => true,
         }
     }
@@ -37,7 +37,7 @@ impl Filter for TaintToleration {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if tolerates_node(pod, node) {
+        if tolerates_node(pod.tolerations(), node) {
             return Ok(());
         }
         // Were the taint named, every taint of a large cluster would make a message of its own.
@@ -65,36 +65,5 @@ impl Score for TaintToleration {
 
     fn normalize(&self, _: &(), _feasible: &[&NodeInfo], scores: &mut [i64]) {
         normalize_to_max(scores, true);
-    }
-}
-
-/// Whether the pod may run on the node as far as taints go.
-pub(super) fn tolerates_node(pod: &PodInfo, node: &NodeInfo) -> bool {
-    node.taints
-        .iter()
-        .filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute")
-        .all(|taint| pod.tolerations().iter().any(|toleration| tolerates_taint(toleration, taint)))
-}
-
-/// Whether a toleration covers a taint. Empty effects and keys cover all; numbers are compared by KEP-5471.
-pub(super) fn tolerates_taint(toleration: &Toleration, taint: &Taint) -> bool {
-    let unless_empty = |wanted: &Option<String>, found: &str| {
-        wanted.as_deref().is_none_or(|wanted| wanted.is_empty() || wanted == found)
-    };
-    if !unless_empty(&toleration.effect, &taint.effect) || !unless_empty(&toleration.key, &taint.key) {
-        return false;
-    }
-    let wanted = toleration.value.as_deref().unwrap_or_default();
-    let found = taint.value.as_deref().unwrap_or_default();
-    let compare = |holds: fn(i64, i64) -> bool| match (found.parse(), wanted.parse()) {
-        (Ok(found), Ok(wanted)) => holds(found, wanted),
-        _ => false,
-    };
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => wanted == found,
-        "Exists" => true,
-        "Lt" => compare(|found, wanted| found < wanted),
-        "Gt" => compare(|found, wanted| found > wanted),
-        _ => false,
     }
 }

@@ -11,7 +11,9 @@ use crate::state::PodInfo;
 use crate::testing::{cluster, decide, node, passing, pod, pod_requesting, scores, verdicts};
 
 mod affinity;
+mod recount;
 mod spread;
+mod volumes;
 
 fn labelled(name: &str, labels: Value) -> Arc<Node> {
     node(name, json!({"metadata": {"labels": labels}}))

@@ -10,12 +10,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A queue under the paused clock of tokio.
 struct Tried {
     queue: Queue,
-    profile: Profile,
+    profile: Arc<Profile>,
 }
 
 impl Tried {
     fn new() -> Tried {
-        Tried { queue: Queue::default(), profile: default_profile() }
+        Tried { queue: Queue::default(), profile: Arc::new(default_profile()) }
     }
 
     fn set(&mut self, name: &str, spec: Value) -> Option<String> {
@@ -23,7 +23,7 @@ impl Tried {
     }
 
     fn pop(&mut self) -> Option<QueuedPod> {
-        self.queue.pop(&self.profile, Instant::now())
+        self.queue.pop(Instant::now())
     }
 
     fn next(&mut self) -> Option<String> {
@@ -45,7 +45,7 @@ impl Tried {
         let mut cache = cluster(&[node("a", extra)], &[]);
         let subject = Subject::Node(cache.snapshot().node_named("a").expect("it is there"));
         let event = Event { kinds: EventKinds::NODE_TAINTS, subject };
-        self.queue.happened(&event, &self.profile, Instant::now());
+        self.queue.happened(&event, Instant::now());
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client::testing::MemoryServer;
 use client::{Timing, Verb};
-use k8s_openapi::api::core::v1::{Event, PodCondition};
+use k8s_openapi::api::core::v1::{Event, Pod, PodCondition};
 use object::{ObjectKey, Status};
 use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
@@ -167,4 +167,100 @@ async fn one_of_several_candidates_schedules() {
     assert_eq!(cluster.settle().await, ["p"], "it was bound once");
     cancel.cancel();
     two.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_before_the_binding_is_told_and_given_back() {
+    let log = crate::testing::steps::Log::default();
+    let profile = crate::testing::steps::with_steps(plugins::default_profile(), &log, ('b', "pre-bind"), &[]);
+    let cluster = Cluster::start(Config { profiles: vec![Arc::new(profile)], ..Config::default() });
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("p", json!({}));
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let message = "running PreBind plugin \"B\": the disk is on fire";
+    assert_eq!(cluster.condition("p").unwrap().message.as_deref(), Some(message));
+    assert_eq!(cluster.events(), [format!("Warning FailedScheduling {message}")]);
+    let asked = log.lock().clone();
+    let wanted = ["a pre-bind", "b pre-bind", "c unreserve", "b unreserve", "a unreserve"];
+    assert_eq!(asked[asked.len() - wanted.len()..], wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_pods_are_let_go_and_denied_by_letter() {
+    let log = crate::testing::steps::Log::default();
+    let waits = [('b', Duration::from_secs(60))];
+    let profile = crate::testing::steps::with_steps(plugins::default_profile(), &log, (' ', ""), &waits);
+    let mailbox = Arc::new(Mailbox::default());
+    let config =
+        Config { profiles: vec![Arc::new(profile)], mailbox: Arc::clone(&mailbox), ..Config::default() };
+    let cluster = Cluster::start(config);
+    cluster.server.put(&*node("a", json!({})));
+    cluster.add_pod("good", json!({}));
+    cluster.add_pod("bad", json!({}));
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let letter = |name: &str| (ObjectKey::namespaced("default", name), "B".to_owned());
+    let (pod, plugin) = letter("good");
+    mailbox.post(Letter::Allow { pod, plugin });
+    let (pod, plugin) = letter("bad");
+    mailbox.post(Letter::Reject { pod, plugin, why: "not today".to_owned() });
+    assert_eq!(cluster.settle().await, ["good"]);
+    assert_eq!(cluster.condition("bad").unwrap().message.as_deref(), Some("not today"));
+    assert!(log.lock().contains(&"c bound to a".to_owned()));
+}
+
+/// A filter that stands still until it is let go.
+struct Slow {
+    entered: tokio::sync::mpsc::UnboundedSender<()>,
+    gate: Arc<(parking_lot::Mutex<bool>, parking_lot::Condvar)>,
+}
+
+impl crate::framework::Plugin for Slow {
+    const NAME: &'static str = "Slow";
+    const WAKES_ON: crate::framework::EventKinds = crate::framework::EventKinds::NONE;
+}
+
+impl crate::framework::Filter for Slow {
+    type State = ();
+
+    fn pre_filter(&self, _: &PodInfo, _: &crate::state::Snapshot) -> crate::framework::PreFilter<()> {
+        self.entered.send(()).unwrap();
+        let (open, changed) = &*self.gate;
+        let mut open = open.lock();
+        while !*open {
+            changed.wait(&mut open);
+        }
+        crate::framework::PreFilter::Skip
+    }
+
+    fn filter(&self, _: &(), _: &PodInfo, _: &crate::state::NodeInfo) -> crate::framework::Verdict {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_plugin_holds_no_informer_up() {
+    let (entered, mut enters) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Arc::new((parking_lot::Mutex::new(false), parking_lot::Condvar::new()));
+    let profile = plugins::default_profile().filter(Slow { entered, gate: Arc::clone(&gate) });
+    let server = MemoryServer::new(clock());
+    let (informers, cancel) = (Informers::new(server.client()), CancellationToken::new());
+    let config = Config { profiles: vec![Arc::new(profile)], ..Config::default() };
+    let running = tokio::spawn(run(server.client(), informers.clone(), config, cancel.clone()));
+    server.put(&*node("a", json!({})));
+    server.put(&raw_pod("first", json!({})));
+    enters.recv().await.unwrap();
+    // The scheduler stands still. Another component follows the same pods.
+    let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
+    informers.get::<Pod>().subscribe(move |change| drop(seen.send(change.key.name.to_string())));
+    for index in 0..100 {
+        server.put(&raw_pod(&format!("p{index}"), json!({})));
+    }
+    let last = async { while sees.recv().await.unwrap() != "p99" {} };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), last).await;
+    let (open, changed) = &*gate;
+    *open.lock() = true;
+    changed.notify_all();
+    in_time.expect("the handlers heard of all pods while a decision was being made");
+    cancel.cancel();
+    running.await.unwrap();
 }

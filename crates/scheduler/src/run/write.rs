@@ -1,8 +1,11 @@
-//! What the scheduler writes: bindings, the `PodScheduled` condition, and events.
+//! What the scheduler writes besides bindings: conditions, nominations, events and the end of victims.
 
-use client::{Client, ClientError, EventType, Patch, Recorder};
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use client::{Client, ClientError, DeleteOptions, EventType, Patch, Recorder};
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use crate::state::PodInfo;
@@ -14,7 +17,8 @@ const MESSAGE_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     pub(super) client: Client,
-    pub(super) recorder: Recorder,
+    /// By the name of the profile.
+    pub(super) recorders: Arc<HashMap<String, Recorder>>,
 }
 
 /// Why a pod is not scheduled.
@@ -24,50 +28,50 @@ pub(super) struct Condition {
 }
 
 impl Writer {
-    /// Binds a pod to a node. The server refuses if it is another pod by now, or is bound already.
-    pub(super) async fn bind(&self, pod: &PodInfo, node: &str) -> Result<(), ClientError> {
-        let binding = Binding {
-            metadata: ObjectMeta {
-                namespace: Some(pod.key.namespace().to_owned()),
-                name: Some(pod.key.name.to_string()),
-                uid: Some(pod.uid.to_string()),
-                ..ObjectMeta::default()
-            },
-            target: ObjectReference {
-                kind: Some("Node".to_owned()),
-                name: Some(node.to_owned()),
-                ..ObjectReference::default()
-            },
-        };
-        let bound =
-            self.client.create_subresource::<Pod, _, serde_json::Value>(&pod.key, "binding", &binding);
-        bound.await.map(drop)
-    }
-
-    /// Sets the pod's `PodScheduled` condition to `False`, unless it says so already.
-    pub(super) async fn set_condition(&self, pod: &PodInfo, to: Condition) {
-        let Some(condition) = self.condition(pod.pod(), to) else { return };
-        let change = json!({
-            // The pod that has this name by now may be another.
-            "metadata": {"uid": pod.uid.as_str()},
-            "status": {"conditions": [condition]},
-        });
-        let written = self.client.patch::<Pod>(&pod.key, "status", &Patch::Strategic(change)).await;
-        match written {
-            Err(error) if error.is_not_found() || error.is_conflict() => {
-                tracing::debug!(pod = %pod.key, %error, "the pod changed before its condition was written");
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(pod = %pod.key, error, "cannot write the condition of a pod");
-            }
-            Ok(_) => {}
+    /// Sets the pod's `PodScheduled` condition to `False`, unless it says so already, and the node for which the pod
+    /// is nominated, if one is given; an empty one takes the nomination back.
+    pub(super) async fn set_condition(&self, pod: &PodInfo, to: Condition, nominated: Option<&str>) {
+        let condition = self.condition(pod.pod(), to);
+        let nominated = nominated.filter(|node| *node != pod.nominated_node_name().unwrap_or_default());
+        let mut status = serde_json::Map::new();
+        if let Some(condition) = condition {
+            status.insert("conditions".to_owned(), json!([condition]));
+        }
+        if let Some(node) = nominated {
+            let node = (!node.is_empty()).then_some(node);
+            status.insert("nominatedNodeName".to_owned(), json!(node));
+        }
+        if !status.is_empty() {
+            self.patch_status(pod, status.into()).await;
         }
     }
 
+    /// Takes the nomination of a pod back.
+    pub(super) async fn clear_nomination(&self, pod: &PodInfo) {
+        self.patch_status(pod, json!({"nominatedNodeName": null})).await;
+    }
+
+    async fn patch_status(&self, pod: &PodInfo, status: serde_json::Value) {
+        match self.try_patch_status(pod, status).await {
+            Err(error) if error.is_not_found() || error.is_conflict() => {
+                tracing::debug!(pod = %pod.key, %error, "the pod changed before its status was written");
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(pod = %pod.key, error, "cannot write the status of a pod");
+            }
+            Ok(()) => {}
+        }
+    }
+
+    async fn try_patch_status(&self, pod: &PodInfo, status: serde_json::Value) -> Result<(), ClientError> {
+        // The pod that has this name by now may be another.
+        let change = json!({"metadata": {"uid": pod.uid.as_str()}, "status": status});
+        self.client.patch::<Pod>(&pod.key, "status", &Patch::Strategic(change)).await.map(drop)
+    }
+
     fn condition(&self, pod: &Pod, to: Condition) -> Option<PodCondition> {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-        let old = conditions.unwrap_or_default().iter().find(|condition| condition.type_ == "PodScheduled");
+        let old = condition(pod, "PodScheduled");
         let unchanged = old.filter(|old| old.status == "False");
         if unchanged.is_some_and(|old| {
             old.reason.as_deref() == Some(to.reason) && old.message.as_deref() == Some(&*to.message)
@@ -80,17 +84,78 @@ impl Writer {
             status: "False".to_owned(),
             reason: Some(to.reason.to_owned()),
             message: Some(to.message),
-            last_transition_time: since.or_else(|| Some(Time(self.client.clock().now_seconds()))),
+            last_transition_time: since.or_else(|| Some(self.now())),
             last_probe_time: None,
             observed_generation: pod.metadata.generation,
         })
     }
 
+    fn now(&self) -> Time {
+        Time(self.client.clock().now_seconds())
+    }
+
+    /// Makes a pod go, in favour of another.
+    pub(super) async fn preempt(
+        &self,
+        preemptor: &PodInfo,
+        victim: &PodInfo,
+        node: &str,
+    ) -> Result<(), ClientError> {
+        let told = self.tell_victim(preemptor, victim).await;
+        let deleted = match told {
+            Ok(()) => {
+                let options = DeleteOptions::of_uid(victim.uid.as_str());
+                self.client.delete::<Pod>(&victim.key, &options).await.map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        match deleted {
+            // It went by itself, and another may have its name.
+            Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
+            other => other?,
+        }
+        let message = format!("Preempted by pod {} on node {node}", preemptor.uid);
+        self.record(victim, EventType::Normal, "Preempted", &message);
+        Ok(())
+    }
+
+    async fn tell_victim(&self, preemptor: &PodInfo, victim: &PodInfo) -> Result<(), ClientError> {
+        let scheduler = preemptor.scheduler_name();
+        let message = format!("{scheduler}: preempting to accommodate a higher priority pod");
+        let reason = "PreemptionByScheduler";
+        let old = condition(victim.pod(), "DisruptionTarget").filter(|old| old.status == "True");
+        if old.is_some_and(|old| {
+            old.reason.as_deref() == Some(reason) && old.message.as_deref() == Some(&*message)
+        }) {
+            return Ok(());
+        }
+        let since = old.and_then(|old| old.last_transition_time.clone());
+        let condition = PodCondition {
+            type_: "DisruptionTarget".to_owned(),
+            status: "True".to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            last_transition_time: since.or_else(|| Some(self.now())),
+            last_probe_time: None,
+            observed_generation: victim.pod().metadata.generation,
+        };
+        self.try_patch_status(victim, json!({"conditions": [condition]})).await
+    }
+
     /// Records an event about a pod.
     pub(super) fn record(&self, pod: &PodInfo, kind: EventType, reason: &str, message: &str) {
         let reference = client::reference_to(&**pod.pod());
-        self.recorder.record(&reference, kind, reason, truncated(message));
+        // A victim may be another scheduler's; any of ours may tell of it.
+        let own = self.recorders.get(pod.scheduler_name());
+        if let Some(recorder) = own.or_else(|| self.recorders.values().next()) {
+            recorder.record(&reference, kind, reason, truncated(message));
+        }
     }
+}
+
+fn condition<'p>(pod: &'p Pod, type_: &str) -> Option<&'p PodCondition> {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+    conditions.unwrap_or_default().iter().find(|condition| condition.type_ == type_)
 }
 
 fn truncated(message: &str) -> String {

@@ -8,8 +8,10 @@ use super::*;
 use crate::plugins::default_profile;
 use crate::testing::{clock, node, on, pod, pod_requesting, raw_pod};
 
+mod placed;
+
 fn scheduler() -> Scheduler {
-    Scheduler::new("default-scheduler", default_profile(), clock(), 0)
+    Scheduler::new(vec![Arc::new(default_profile())], clock(), 0)
 }
 
 /// All decisions that can be made now, as `pod>node` or `pod: why`.
@@ -17,8 +19,8 @@ fn decisions(scheduler: &mut Scheduler) -> Vec<String> {
     let mut decisions = Vec::new();
     while let Some(outcome) = scheduler.next(Instant::now()) {
         decisions.push(match outcome {
-            Outcome::Bind { pod, node } => format!("{}>{node}", pod.key.name),
-            Outcome::Unschedulable { pod, message } => {
+            Outcome::Bind { placement, .. } => format!("{}>{}", placement.pod.key.name, placement.node),
+            Outcome::Unschedulable { pod, message, .. } => {
                 format!("{}: {}", pod.key.name, message.split(". ").next().unwrap_or_default())
             }
             Outcome::Gated { pod, message } => format!("{}: {message}", pod.key.name),
@@ -28,7 +30,7 @@ fn decisions(scheduler: &mut Scheduler) -> Vec<String> {
 }
 
 fn add_node(scheduler: &mut Scheduler, name: &str, extra: Value) {
-    scheduler.set_node(None, node(name, extra), Instant::now());
+    scheduler.set_node(node(name, extra), Instant::now());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +108,7 @@ async fn whatever_makes_room_wakes_the_waiting() {
             "a node reports",
             |s| {
                 let report = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-                s.set_node(Some(&*node("a", json!({}))), node("a", report), Instant::now());
+                s.set_node(node("a", report), Instant::now());
             },
             false,
         ),

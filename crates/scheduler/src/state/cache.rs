@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
-use object::Uid;
+use object::{ObjectKey, Uid};
 
-use super::{NodeSlot, PodInfo, Snapshot};
+use super::{NodeSlot, Nominations, PodInfo, Snapshot, VolumeChange};
 
 /// The snapshot and the pods in it.
 ///
@@ -47,9 +47,19 @@ impl Cache {
         self.snapshot.remove_node(name);
     }
 
-    /// Sets the labels of a namespace; `None` if it is gone.
-    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) {
-        self.snapshot.set_namespace(name, labels);
+    /// Sets the labels of a namespace; `None` if it is gone. Returns whether that made a difference.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> bool {
+        self.snapshot.set_namespace(name, labels)
+    }
+
+    /// Takes in that a claim, a volume or the like changed.
+    pub fn set_volume(&mut self, key: &ObjectKey, change: VolumeChange) {
+        self.snapshot.volumes_mut().set(key, change);
+    }
+
+    /// The nominations, to be changed.
+    pub fn nominations(&mut self) -> &mut Nominations {
+        self.snapshot.nominations_mut()
     }
 
     /// Puts a bound pod in, or a newer version of it, and confirms it if it was assumed. Returns the version

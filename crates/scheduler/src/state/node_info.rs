@@ -9,7 +9,7 @@ use object::Uid;
 use super::{HostPort, NodeSlot, PodInfo, Resources};
 
 /// A node and the sums of what runs on it, assumed pods included.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NodeInfo {
     /// Its name.
     pub name: Arc<str>,
@@ -31,8 +31,6 @@ pub struct NodeInfo {
     pub memory_nonzero: i64,
     /// Its pods.
     pub pods: Vec<Arc<PodInfo>>,
-    /// Those of its pods that say something about others.
-    pub pods_with_affinity: Vec<Arc<PodInfo>>,
     /// The ports of the host that its pods have.
     pub host_ports: Vec<HostPort>,
     node: Option<Arc<Node>>,
@@ -52,7 +50,6 @@ impl NodeInfo {
             cpu_milli_nonzero: 0,
             memory_nonzero: 0,
             pods: Vec::new(),
-            pods_with_affinity: Vec::new(),
             host_ports: Vec::new(),
             node: None,
         }
@@ -86,21 +83,25 @@ impl NodeInfo {
         self.node = node;
     }
 
-    pub(super) fn add_pod(&mut self, pod: Arc<PodInfo>) {
+    /// Counts a pod as being on the node.
+    pub(crate) fn add_pod(&mut self, pod: Arc<PodInfo>) {
         self.requested.add(&pod.requests);
         self.cpu_milli_nonzero = self.cpu_milli_nonzero.saturating_add(pod.cpu_milli_nonzero);
         self.memory_nonzero = self.memory_nonzero.saturating_add(pod.memory_nonzero);
         self.host_ports.extend_from_slice(&pod.host_ports);
-        if pod.pod_terms.has_affinity() {
-            self.pods_with_affinity.push(Arc::clone(&pod));
-        }
         self.pods.push(pod);
+        self.check_sums();
     }
 
-    pub(super) fn remove_pod(&mut self, uid: &Uid) {
-        let Some(at) = self.pods.iter().position(|pod| pod.uid == *uid) else { return };
+    /// Counts a pod as gone from the node; returns it if it was there.
+    pub(crate) fn remove_pod(&mut self, uid: &Uid) -> Option<Arc<PodInfo>> {
+        let at = self.pods.iter().position(|pod| pod.uid == *uid)?;
         let pod = self.pods.swap_remove(at);
-        self.requested.subtract(&pod.requests);
+        if self.requested.is_saturated() {
+            self.requested = self.sum();
+        } else {
+            self.requested.subtract(&pod.requests);
+        }
         self.cpu_milli_nonzero = self.cpu_milli_nonzero.saturating_sub(pod.cpu_milli_nonzero);
         self.memory_nonzero = self.memory_nonzero.saturating_sub(pod.memory_nonzero);
         for port in &pod.host_ports {
@@ -108,6 +109,23 @@ impl NodeInfo {
                 self.host_ports.swap_remove(at);
             }
         }
-        self.pods_with_affinity.retain(|pod| pod.uid != *uid);
+        self.check_sums();
+        Some(pod)
+    }
+
+    /// What its pods request, added up anew.
+    fn sum(&self) -> Resources {
+        let mut sum = Resources::default();
+        self.pods.iter().for_each(|pod| sum.add(&pod.requests));
+        sum
+    }
+
+    /// In builds for development: the sums are those of the pods.
+    fn check_sums(&self) {
+        if cfg!(debug_assertions) {
+            assert!(self.requested.same_as(&self.sum()), "{}: what its pods request", self.name);
+            let ports: usize = self.pods.iter().map(|pod| pod.host_ports.len()).sum();
+            assert_eq!(self.host_ports.len(), ports, "{}: the ports of its pods", self.name);
+        }
     }
 }

@@ -6,7 +6,7 @@ use object::{Operator, Requirement};
 use super::{NodeInfo, Weighted};
 
 /// What a pod says about nodes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeTerms {
     /// `spec.nodeSelector`: labels that the node must have.
     pub labels: Vec<(String, String)>,
@@ -17,7 +17,7 @@ pub struct NodeTerms {
 }
 
 /// A node selector term: all of its requirements must hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeSelectorTerm {
     labels: Vec<Requirement>,
     /// The conditions on `metadata.name`, the only field that can be selected by: equal or unequal.
@@ -48,6 +48,12 @@ impl NodeTerms {
         }
     }
 
+    /// Only the demands.
+    #[must_use]
+    pub fn demands(&self) -> NodeTerms {
+        NodeTerms { labels: self.labels.clone(), required: self.required.clone(), preferred: Vec::new() }
+    }
+
     /// Whether the pod demands nothing of its node.
     pub fn demands_nothing(&self) -> bool {
         self.labels.is_empty() && self.required.is_none()
@@ -62,7 +68,8 @@ impl NodeTerms {
 }
 
 impl NodeSelectorTerm {
-    fn new(term: &ApiTerm) -> NodeSelectorTerm {
+    /// Reads it.
+    pub fn new(term: &ApiTerm) -> NodeSelectorTerm {
         let labels = term.match_expressions.as_deref().unwrap_or_default();
         let fields = term.match_fields.as_deref().unwrap_or_default();
         let parsed = labels.iter().map(label_requirement).collect::<Option<Vec<_>>>();

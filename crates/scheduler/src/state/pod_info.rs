@@ -30,6 +30,15 @@ impl HostPort {
     }
 }
 
+/// A claim that a pod uses, in the pod's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimName {
+    /// The name of the PersistentVolumeClaim.
+    pub name: String,
+    /// Whether it is made for this pod alone (an ephemeral volume).
+    pub ephemeral: bool,
+}
+
 /// A pod and what is worked out from it once. It never changes; a newer version of the pod makes a new one.
 #[derive(Debug)]
 pub struct PodInfo {
@@ -47,6 +56,8 @@ pub struct PodInfo {
     pub memory_nonzero: i64,
     /// The ports of the host that its containers want, sidecars included.
     pub host_ports: Vec<HostPort>,
+    /// The claims that its volumes name.
+    pub claims: Vec<ClaimName>,
     /// What it says about nodes.
     pub node_terms: NodeTerms,
     /// What it says about other pods.
@@ -67,6 +78,7 @@ impl PodInfo {
             cpu_milli_nonzero: nonzero.cpu_milli,
             memory_nonzero: nonzero.memory,
             host_ports: spec.map(host_ports).unwrap_or_default(),
+            claims: claims(&pod),
             node_terms: spec.map(NodeTerms::new).unwrap_or_default(),
             pod_terms: PodTerms::new(&pod),
             pod,
@@ -99,6 +111,12 @@ impl PodInfo {
         self.spec()?.node_name.as_deref().filter(|name| !name.is_empty())
     }
 
+    /// The node on which room is made for it.
+    pub fn nominated_node_name(&self) -> Option<&str> {
+        let status = self.pod.status.as_ref()?;
+        status.nominated_node_name.as_deref().filter(|name| !name.is_empty())
+    }
+
     /// The scheduler that is to bind it.
     pub fn scheduler_name(&self) -> &str {
         self.spec().and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or("default-scheduler")
@@ -122,6 +140,19 @@ impl PodInfo {
         let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
         init.iter().chain(containers).map(|container| container.image.as_deref().unwrap_or_default())
     }
+}
+
+fn claims(pod: &Pod) -> Vec<ClaimName> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let claims = volumes.iter().filter_map(|volume| {
+        if let Some(claim) = &volume.persistent_volume_claim {
+            return Some(ClaimName { name: claim.claim_name.clone(), ephemeral: false });
+        }
+        volume.ephemeral.as_ref()?;
+        let pod = pod.metadata.name.as_deref().unwrap_or_default();
+        Some(ClaimName { name: format!("{pod}-{}", volume.name), ephemeral: true })
+    });
+    claims.collect()
 }
 
 fn host_ports(spec: &PodSpec) -> Vec<HostPort> {

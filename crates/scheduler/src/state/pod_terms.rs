@@ -1,15 +1,16 @@
 //! What a pod says about other pods: affinity, anti-affinity and topology spread, in matching form.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use object::{LabelSelectorRequirement, Operator, Requirement, Selector};
 
-use super::{PodInfo, Snapshot};
+use super::{PodQuery, PodSelection};
 
 /// Something that counts more or less.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Weighted<T> {
     /// How much it counts.
     pub weight: i64,
@@ -22,6 +23,8 @@ pub struct Weighted<T> {
 pub struct PodTerms {
     /// Pods that must run in the same domain.
     pub required_affinity: Vec<AffinityTerm>,
+    /// The pods that all of `required_affinity` mean.
+    pub together: Option<Arc<PodQuery>>,
     /// Pods that must not run in the same domain.
     pub required_anti_affinity: Vec<AffinityTerm>,
     /// Pods that should run in the same domain (weight above 0), or should not (below 0).
@@ -35,11 +38,12 @@ pub struct PodTerms {
 /// A pod affinity term: which pods, and in which sense near.
 #[derive(Clone, Debug)]
 pub struct AffinityTerm {
+    /// Terms of the same text mean the same.
+    pub id: Arc<str>,
     /// The node label whose value names the domain.
     pub topology_key: String,
-    namespaces: Vec<String>,
-    namespace_selector: Selector,
-    selector: Selector,
+    /// The pods.
+    pub query: Arc<PodQuery>,
 }
 
 /// A topology spread constraint. See KEP-895 and KEP-3094.
@@ -51,7 +55,9 @@ pub struct SpreadConstraint {
     pub skew_max: i64,
     /// With fewer domains than this the emptiest counts as empty.
     pub domains_min: i64,
-    /// The pods that count.
+    /// The pods that count: living ones of the pod's namespace.
+    pub query: Arc<PodQuery>,
+    /// Their labels.
     pub selector: Selector,
     /// Whether nodes count that the pod's node affinity excludes.
     pub ignore_affinity: bool,
@@ -67,6 +73,7 @@ impl PodTerms {
         let affinity = spec.affinity.as_ref();
         if let Some(affinity) = affinity.and_then(|affinity| affinity.pod_affinity.as_ref()) {
             let required = affinity.required_during_scheduling_ignored_during_execution.iter().flatten();
+            terms.together = together(required.clone().map(|term| selection(term, pod)).collect());
             terms.required_affinity = required.map(|term| AffinityTerm::new(term, pod)).collect();
             let preferred = &affinity.preferred_during_scheduling_ignored_during_execution;
             terms.prefer(preferred.as_deref(), pod, 1);
@@ -92,35 +99,41 @@ impl PodTerms {
         }));
     }
 
-    /// Whether other pods have to be looked at when this one runs.
-    pub fn has_affinity(&self) -> bool {
-        !(self.required_affinity.is_empty()
-            && self.required_anti_affinity.is_empty()
-            && self.preferred.is_empty())
+    /// The terms that draw other pods near this one where it runs or keep them off, with their weights.
+    pub fn wishes(&self) -> impl Iterator<Item = (i64, &AffinityTerm)> {
+        let required = self.required_affinity.iter().map(|term| (REQUIRED_WEIGHT, term));
+        required.chain(self.preferred.iter().map(|term| (term.weight, &term.term)))
+    }
+}
+
+/// What a required affinity of a running pod counts for, on behalf of pods that it wants near.
+const REQUIRED_WEIGHT: i64 = 1;
+
+fn together(selections: Vec<PodSelection>) -> Option<Arc<PodQuery>> {
+    (!selections.is_empty()).then(|| Arc::new(PodQuery::new(selections, false)))
+}
+
+fn selection(term: &PodAffinityTerm, pod: &Pod) -> PodSelection {
+    let mut namespaces = term.namespaces.clone().unwrap_or_default();
+    if namespaces.is_empty() && term.namespace_selector.is_none() {
+        namespaces.extend(pod.metadata.namespace.clone());
+    }
+    PodSelection {
+        namespaces,
+        namespace_selector: selector(term.namespace_selector.as_ref()),
+        // `matchLabelKeys` and `mismatchLabelKeys` are merged into the selector when the pod is created.
+        selector: selector(term.label_selector.as_ref()),
     }
 }
 
 impl AffinityTerm {
     fn new(term: &PodAffinityTerm, pod: &Pod) -> AffinityTerm {
-        let mut namespaces = term.namespaces.clone().unwrap_or_default();
-        if namespaces.is_empty() && term.namespace_selector.is_none() {
-            namespaces.extend(pod.metadata.namespace.clone());
-        }
+        let query = PodQuery::new(vec![selection(term, pod)], false);
         AffinityTerm {
+            id: format!("{}@{}", query.text(), term.topology_key).into(),
             topology_key: term.topology_key.clone(),
-            namespaces,
-            namespace_selector: selector(term.namespace_selector.as_ref()),
-            // `matchLabelKeys` and `mismatchLabelKeys` are merged into the selector when the pod is created.
-            selector: selector(term.label_selector.as_ref()),
+            query: Arc::new(query),
         }
-    }
-
-    /// Whether the term means this pod.
-    pub fn matches(&self, pod: &PodInfo, snapshot: &Snapshot) -> bool {
-        let namespace = pod.key.namespace();
-        (self.namespaces.iter().any(|listed| listed == namespace)
-            || self.namespace_selector.matches(snapshot.namespace_labels(namespace)))
-            && self.selector.matches(pod.labels())
     }
 }
 
@@ -139,22 +152,20 @@ impl SpreadConstraint {
         {
             selector = Selector::new(requirements.iter().cloned().chain(added));
         }
+        let counted = PodSelection {
+            namespaces: vec![pod.metadata.namespace.clone().unwrap_or_default()],
+            namespace_selector: Selector::nothing(),
+            selector: selector.clone(),
+        };
         SpreadConstraint {
             topology_key: from.topology_key.clone(),
             skew_max: i64::from(from.max_skew),
             domains_min: i64::from(from.min_domains.unwrap_or(1)),
+            query: Arc::new(PodQuery::new(vec![counted], true)),
             selector,
             ignore_affinity: from.node_affinity_policy.as_deref() == Some("Ignore"),
             honor_taints: from.node_taints_policy.as_deref() == Some("Honor"),
         }
-    }
-
-    /// How many pods of a namespace the constraint counts among these. Pods in deletion do not count.
-    pub fn count(&self, namespace: &str, pods: &[std::sync::Arc<PodInfo>]) -> i64 {
-        let counted = pods.iter().filter(|pod| {
-            pod.key.namespace() == namespace && !pod.is_deleting() && self.selector.matches(pod.labels())
-        });
-        counted.count() as i64
     }
 }
 

@@ -70,6 +70,26 @@ impl Resources {
         }
     }
 
+    /// Whether the amounts are the same; one that is not listed is 0.
+    pub fn same_as(&self, other: &Resources) -> bool {
+        let scalar = |of: &Resources| -> Vec<(Arc<str>, i64)> {
+            of.scalar.iter().filter(|(_, amount)| *amount != 0).cloned().collect()
+        };
+        self.cpu_milli == other.cpu_milli
+            && self.memory == other.memory
+            && self.ephemeral_storage == other.ephemeral_storage
+            && scalar(self) == scalar(other)
+    }
+
+    /// Whether an amount is as large as can be counted, so that what is taken from it would be wrong.
+    pub fn is_saturated(&self) -> bool {
+        let fixed = [self.cpu_milli, self.memory, self.ephemeral_storage];
+        fixed
+            .into_iter()
+            .chain(self.scalar.iter().map(|(_, amount)| *amount))
+            .any(|amount| amount == i64::MAX)
+    }
+
     /// Whether nothing at all is asked for.
     pub fn is_zero(&self) -> bool {
         *self == Resources::default() || {

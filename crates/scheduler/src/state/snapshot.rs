@@ -1,26 +1,25 @@
 //! The cluster as one decision sees it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerImage, Node};
 use parking_lot::Mutex;
 
-use super::{NodeInfo, PodInfo};
+use super::counts::Counted;
+use super::tally::{Carried, NodeFilter, Queried, Topologies};
+use super::{Namespaces, NodeInfo, Nominations, PodInfo, PodQuery, Topology, Volumes};
 
 /// The place of a node in a [`Snapshot`]: a small number, used again after the node is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeSlot(u32);
 
 impl NodeSlot {
-    /// The number, as an index into a list of [`Snapshot::slots`] entries.
+    /// The number, as an index into a list of all nodes.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
-
-/// So many topologies are kept: users can name as many keys as they like.
-const TOPOLOGIES_MAX: usize = 64;
 
 /// The nodes that have an image, and how many bytes it takes there.
 pub type ImageNodes = HashMap<NodeSlot, i64>;
@@ -33,11 +32,32 @@ pub struct Snapshot {
     /// The known nodes: zone by zone in turn, so that the first ones of any part of the list are spread.
     order: Vec<NodeSlot>,
     order_is_stale: bool,
-    with_affinity: BTreeSet<NodeSlot>,
+    free: Vec<NodeSlot>,
     images: HashMap<String, ImageNodes>,
-    namespaces: HashMap<String, BTreeMap<String, String>>,
-    /// What [`Snapshot::topology`] worked out since the nodes last changed.
-    topologies: Mutex<HashMap<String, Arc<Topology>>>,
+    namespaces: Namespaces,
+    volumes: Volumes,
+    nominations: Nominations,
+    /// Locked for the moment of a question, as what is asked for the first time is counted then.
+    counting: Mutex<Counting>,
+}
+
+/// What is counted of pods; it follows them.
+#[derive(Debug, Default)]
+struct Counting {
+    topologies: Topologies,
+    queried: Queried,
+    /// Required anti-affinity.
+    refused: Carried,
+    /// All other affinity, by weight.
+    wished: Carried,
+}
+
+/// All that is counted.
+#[cfg(test)]
+pub(super) struct Known {
+    pub(super) queries: Vec<(Arc<PodQuery>, String, NodeFilter, Counted)>,
+    /// Required anti-affinity, and all other affinity.
+    pub(super) carried: [Vec<(super::AffinityTerm, Counted)>; 2],
 }
 
 impl Snapshot {
@@ -75,16 +95,6 @@ impl Snapshot {
         node.node().is_some().then_some(node)
     }
 
-    /// How many slots there are, taken or free: one more than the largest [`NodeSlot::index`].
-    pub fn slots(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// The known nodes on which pods run that say something about other pods.
-    pub fn nodes_with_affinity(&self) -> impl Iterator<Item = &NodeInfo> {
-        self.with_affinity.iter().map(|slot| self.node(*slot)).filter(|node| node.node().is_some())
-    }
-
     /// The nodes that have an image; `None` if none has. The name is one that containers use.
     pub fn image_nodes(&self, name: &str) -> Option<&ImageNodes> {
         if self.images.is_empty() {
@@ -93,31 +103,111 @@ impl Snapshot {
         self.images.get(name).or_else(|| self.images.get(&*normalized_image_name(name)?))
     }
 
-    /// The domains that the values of a label make. They are worked out once for many decisions.
+    /// The pods that a query means, by the domains of a topology; the nodes that pass the filter take part.
+    pub fn count(&self, query: &Arc<PodQuery>, key: &str, filter: &NodeFilter) -> Counted {
+        let mut counting = self.counting.lock();
+        let Counting { topologies, queried, .. } = &mut *counting;
+        let topology = topologies.get(key, self.entries());
+        queried.count(query, topology, key, filter, self.entries(), &self.namespaces)
+    }
+
+    /// The running pods whose required anti-affinity means this one, by term and domain.
+    pub fn refusals(&self, pod: &PodInfo) -> Vec<(Arc<str>, Counted)> {
+        let mut counting = self.counting.lock();
+        let Counting { topologies, refused, .. } = &mut *counting;
+        let terms = refused.meaning(pod, &self.namespaces);
+        terms
+            .map(|(term, counts)| {
+                let topology = topologies.get(&term.topology_key, self.entries());
+                (Arc::clone(&term.id), Counted { topology, counts: Arc::clone(counts) })
+            })
+            .collect()
+    }
+
+    /// What the affinity of running pods, other than required anti-affinity, weighs for this one, by domain.
+    pub fn wishes(&self, pod: &PodInfo) -> Vec<Counted> {
+        let mut counting = self.counting.lock();
+        let Counting { topologies, wished, .. } = &mut *counting;
+        let terms = wished.meaning(pod, &self.namespaces);
+        terms
+            .map(|(term, counts)| {
+                let topology = topologies.get(&term.topology_key, self.entries());
+                Counted { topology, counts: Arc::clone(counts) }
+            })
+            .collect()
+    }
+
+    /// The domains that the values of a label make.
     pub fn topology(&self, key: &str) -> Arc<Topology> {
-        let mut known = self.topologies.lock();
-        if let Some(topology) = known.get(key) {
-            return Arc::clone(topology);
-        }
-        if known.len() >= TOPOLOGIES_MAX {
-            known.clear();
-        }
-        let topology = Arc::new(Topology::new(self, key));
-        known.insert(key.to_owned(), Arc::clone(&topology));
-        topology
+        self.counting.lock().topologies.get(key, self.entries())
     }
 
-    /// The labels of a namespace.
-    pub fn namespace_labels(&self, name: &str) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.namespaces.get(name).unwrap_or(&NONE)
+    /// Nothing, by the domains of a topology.
+    pub fn none_by(&self, key: &str) -> Counted {
+        Counted { topology: self.topology(key), counts: Arc::default() }
     }
 
-    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) {
-        match labels {
-            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
-            None => self.namespaces.remove(name),
+    /// The labels of the namespaces.
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// The claims, volumes and storage classes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The pods that wait for the victims of their preemption to go.
+    pub fn nominations(&self) -> &Nominations {
+        &self.nominations
+    }
+
+    pub(super) fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
+    }
+
+    pub(super) fn nominations_mut(&mut self) -> &mut Nominations {
+        &mut self.nominations
+    }
+
+    /// How many slots there are, taken or free.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// All nodes, those included that only pods tell of.
+    fn entries(&self) -> impl Iterator<Item = &NodeInfo> + Clone {
+        self.slots.iter().flatten()
+    }
+
+    /// What is counted at present, to be compared with what is counted anew.
+    #[cfg(test)]
+    pub(super) fn known_counts(&self) -> Known {
+        let mut counting = self.counting.lock();
+        let Counting { topologies, queried, refused, wished } = &mut *counting;
+        let mut counted = |key: &str, counts: &Arc<super::counts::Counts>| Counted {
+            topology: topologies.get(key, self.entries()),
+            counts: Arc::clone(counts),
         };
+        let queries = queried
+            .known()
+            .map(|(query, key, filter, counts)| {
+                (Arc::clone(query), key.to_owned(), filter.clone(), counted(key, counts))
+            })
+            .collect();
+        let carried = [refused, wished].map(|of| {
+            of.known().map(|(term, counts)| (term.clone(), counted(&term.topology_key, counts))).collect()
+        });
+        Known { queries, carried }
+    }
+
+    /// Sets the labels of a namespace; `None` if it is gone. Returns whether that made a difference.
+    pub(super) fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> bool {
+        let changed = self.namespaces.set(name, labels);
+        if changed {
+            self.counting.get_mut().queried.namespace_changed();
+        }
+        changed
     }
 
     pub(super) fn set_node(&mut self, node: Arc<Node>) -> NodeSlot {
@@ -125,10 +215,12 @@ impl Snapshot {
         let info = self.slots[slot.index()].as_mut().expect("the slot was just looked up");
         let old = info.node().cloned();
         self.order_is_stale |= old.as_ref().is_none_or(|old| zone(old) != zone(&node));
-        if old.as_ref().is_none_or(|old| old.metadata.labels != node.metadata.labels) {
-            self.topologies.get_mut().clear();
-        }
+        let old_taints = std::mem::take(&mut info.taints);
         info.set_node(Some(Arc::clone(&node)));
+        let same = old.as_ref().is_some_and(|old| old.metadata.labels == node.metadata.labels);
+        if !same || info.taints != old_taints {
+            self.node_moved(slot);
+        }
         self.set_images(slot, old.as_deref(), Some(&node));
         slot
     }
@@ -139,28 +231,52 @@ impl Snapshot {
         let old = info.node().cloned();
         info.set_node(None);
         self.order_is_stale = true;
-        self.topologies.get_mut().clear();
+        self.node_moved(slot);
         self.set_images(slot, old.as_deref(), None);
         self.release(slot);
     }
 
+    /// Lets the counts follow a node's labels and taints.
+    fn node_moved(&mut self, slot: NodeSlot) {
+        let info = self.slots[slot.index()].as_ref().expect("the slot is taken");
+        let counting = self.counting.get_mut();
+        let moves = counting.topologies.set_node(info);
+        counting.queried.node_moved(info, &moves);
+        counting.refused.node_moved(info, &moves);
+        counting.wished.node_moved(info, &moves);
+    }
+
     pub(super) fn add_pod(&mut self, node: &str, pod: Arc<PodInfo>) -> NodeSlot {
         let slot = self.slot(node);
-        if pod.pod_terms.has_affinity() {
-            self.with_affinity.insert(slot);
-        }
         let info = self.slots[slot.index()].as_mut().expect("the slot was just looked up");
-        info.add_pod(pod);
+        info.add_pod(Arc::clone(&pod));
+        self.pod_moved(slot, &pod, true);
         slot
     }
 
     pub(super) fn remove_pod(&mut self, slot: NodeSlot, uid: &object::Uid) {
         let Some(info) = self.slots[slot.index()].as_mut() else { return };
-        info.remove_pod(uid);
-        if info.pods_with_affinity.is_empty() {
-            self.with_affinity.remove(&slot);
+        if let Some(pod) = info.remove_pod(uid) {
+            self.pod_moved(slot, &pod, false);
         }
         self.release(slot);
+    }
+
+    /// Lets the counts follow a pod that comes to a node or leaves it.
+    fn pod_moved(&mut self, slot: NodeSlot, pod: &PodInfo, comes: bool) {
+        let Counting { topologies, queried, refused, wished } = self.counting.get_mut();
+        queried.pod_moved(slot, pod, if comes { 1 } else { -1 }, topologies, &self.namespaces);
+        let nodes = self.slots.iter().flatten();
+        for term in &pod.pod_terms.required_anti_affinity {
+            refused.term_moved(slot, term, 1, comes, topologies, nodes.clone());
+        }
+        for (weight, term) in pod.pod_terms.wishes() {
+            wished.term_moved(slot, term, weight, comes, topologies, nodes.clone());
+        }
+        if topologies.are_many() {
+            topologies
+                .retain(|key| queried.counts_by(key) || refused.counts_by(key) || wished.counts_by(key));
+        }
     }
 
     /// Brings the order up to date, before a decision.
@@ -184,13 +300,12 @@ impl Snapshot {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;
         }
-        let index = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+        let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.slots.len() - 1
+            NodeSlot(u32::try_from(self.slots.len() - 1).expect("there are far fewer nodes"))
         });
-        let slot = NodeSlot(u32::try_from(index).expect("there are far fewer nodes"));
         let name: Arc<str> = name.into();
-        self.slots[index] = Some(NodeInfo::new(Arc::clone(&name), slot));
+        self.slots[slot.index()] = Some(NodeInfo::new(Arc::clone(&name), slot));
         self.by_name.insert(name, slot);
         slot
     }
@@ -200,6 +315,7 @@ impl Snapshot {
         let entry = &mut self.slots[slot.index()];
         if let Some(info) = entry.take_if(|info| info.node().is_none() && info.pods.is_empty()) {
             self.by_name.remove(&info.name);
+            self.free.push(slot);
         }
     }
 
@@ -246,36 +362,4 @@ fn zone(node: &Node) -> (&str, &str) {
 fn normalized_image_name(name: &str) -> Option<String> {
     let last = name.rsplit('/').next().unwrap_or(name);
     (!last.contains(':') && !last.contains('@')).then(|| format!("{name}:latest"))
-}
-
-/// The domains that the values of one node label make. Nodes without the label are in none.
-#[derive(Debug)]
-pub struct Topology {
-    by_slot: Vec<Option<u32>>,
-    count: usize,
-}
-
-impl Topology {
-    fn new(snapshot: &Snapshot, key: &str) -> Topology {
-        let mut by_slot = vec![None; snapshot.slots()];
-        let mut known: HashMap<&str, u32> = HashMap::new();
-        for node in snapshot.nodes() {
-            if let Some(value) = node.label(key) {
-                let next = known.len() as u32;
-                by_slot[node.slot.index()] = Some(*known.entry(value).or_insert(next));
-            }
-        }
-        Topology { by_slot, count: known.len() }
-    }
-
-    /// The domain of a node, below [`Topology::count`].
-    pub fn domain(&self, node: &NodeInfo) -> Option<usize> {
-        // A slot that is newer than this belongs to a node that only pods tell of.
-        self.by_slot.get(node.slot.index()).copied().flatten().map(|domain| domain as usize)
-    }
-
-    /// How many domains there are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
 }

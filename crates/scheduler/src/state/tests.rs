@@ -147,7 +147,7 @@ fn topologies_follow_the_labels() {
     let domains = |cache: &mut super::Cache| {
         let snapshot = cache.snapshot();
         let topology = snapshot.topology("zone");
-        (topology.count(), ["a", "b", "c"].map(|name| topology.domain(snapshot.node_named(name)?)))
+        (topology.count(), ["a", "b", "c"].map(|name| topology.domain(snapshot.node_named(name)?.slot)))
     };
     assert_eq!(domains(&mut cache), (1, [Some(0), Some(0), None]));
     cache.set_node(labelled("c", "1"));

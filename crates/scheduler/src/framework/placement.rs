@@ -1,0 +1,183 @@
+//! A pod on its way from the decision to the binding.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use client::Client;
+
+use super::binding::{Bind, BindError, Binding, PreBind, Reserve};
+use super::{PluginSet, Profile, Rejection};
+use crate::state::{NodeInfo, PodInfo, Snapshot};
+
+/// A pod that has a node and is to be bound to it, with all that was reserved for it.
+pub struct Placement {
+    /// The pod.
+    pub pod: Arc<PodInfo>,
+    /// The node's name.
+    pub node: Arc<str>,
+    profile: Arc<Profile>,
+    held: Vec<Box<dyn Held>>,
+}
+
+/// At which extension point of which plugin the binding of a pod failed.
+#[derive(Debug, thiserror::Error)]
+#[error("running {point} plugin \"{plugin}\"")]
+pub struct BindingError {
+    point: &'static str,
+    plugin: &'static str,
+    /// Why.
+    #[source]
+    pub source: BindError,
+}
+
+impl BindingError {
+    /// The whole story for people, in upstream's form.
+    pub fn message(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
+}
+
+impl Placement {
+    /// Reserves what the plugins of a profile want to reserve. If one fails, what the others reserved before is
+    /// given back, and the plugin is told.
+    pub(crate) fn reserve(
+        profile: &Arc<Profile>,
+        pod: Arc<PodInfo>,
+        node: &NodeInfo,
+        snapshot: &Snapshot,
+    ) -> Result<Placement, (PluginSet, Rejection)> {
+        let mut placement =
+            Placement { pod, node: Arc::clone(&node.name), profile: Arc::clone(profile), held: Vec::new() };
+        for (place, plugin) in &profile.reserves {
+            match plugin.run(&placement.pod, node, snapshot) {
+                Ok(held) => placement.held.push(held),
+                Err(rejection) => {
+                    placement.unreserve();
+                    return Err((PluginSet::of(*place), rejection));
+                }
+            }
+        }
+        Ok(placement)
+    }
+
+    /// Gives all that was reserved back, the last first.
+    pub(crate) fn unreserve(&self) {
+        self.held.iter().rev().for_each(|held| held.unreserve(&self.pod, &self.node));
+    }
+
+    /// Does what comes before the binding, binds, and tells those who want to know.
+    pub async fn bind(&self, client: &Client) -> Result<(), BindingError> {
+        for held in &self.held {
+            let done = held.pre_bind(client, &self.pod, &self.node).await;
+            done.map_err(|source| BindingError { point: "PreBind", plugin: held.name(), source })?;
+        }
+        for (plugin, bind) in &self.profile.binds {
+            let bound = bind.run(client, &self.pod, &self.node).await;
+            match bound.map_err(|source| BindingError { point: "Bind", plugin, source })? {
+                Binding::Done => {
+                    let told = self.profile.post_binds.iter();
+                    told.for_each(|plugin| plugin.post_bind(&self.pod, &self.node));
+                    return Ok(());
+                }
+                Binding::Skip => {}
+            }
+        }
+        let source = BindError::Other("no plugin binds this pod".to_owned());
+        Err(BindingError { point: "Bind", plugin: "", source })
+    }
+
+    /// The profile by which the pod was placed.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+}
+
+impl fmt::Debug for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placement")
+            .field("pod", &self.pod.key)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, BindError>> + Send + 'a>>;
+
+/// [`Reserve`] of any plugin.
+pub(super) trait AnyReserve: Send + Sync {
+    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Result<Box<dyn Held>, Rejection>;
+}
+
+/// What any plugin reserved.
+pub(super) trait Held: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn unreserve(&self, pod: &PodInfo, node: &str);
+    fn pre_bind<'a>(&'a self, client: &'a Client, pod: &'a PodInfo, node: &'a str) -> Boxed<'a, ()>;
+}
+
+/// A plugin that only reserves.
+pub(super) struct Reserves<P>(pub(super) Arc<P>);
+/// A plugin that reserves and has something to do before the binding.
+pub(super) struct PreBinds<P>(pub(super) Arc<P>);
+
+struct Reserved<P: Reserve> {
+    plugin: Arc<P>,
+    reservation: P::Reservation,
+}
+
+struct Prepared<P: PreBind>(Reserved<P>);
+
+impl<P: Reserve> AnyReserve for Reserves<P> {
+    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Result<Box<dyn Held>, Rejection> {
+        let reservation = self.0.reserve(pod, node, snapshot)?;
+        Ok(Box::new(Reserved { plugin: Arc::clone(&self.0), reservation }))
+    }
+}
+
+impl<P: PreBind> AnyReserve for PreBinds<P> {
+    fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Result<Box<dyn Held>, Rejection> {
+        let reservation = self.0.reserve(pod, node, snapshot)?;
+        Ok(Box::new(Prepared(Reserved { plugin: Arc::clone(&self.0), reservation })))
+    }
+}
+
+impl<P: Reserve> Held for Reserved<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn unreserve(&self, pod: &PodInfo, node: &str) {
+        self.plugin.unreserve(&self.reservation, pod, node);
+    }
+
+    fn pre_bind<'a>(&'a self, _: &'a Client, _: &'a PodInfo, _: &'a str) -> Boxed<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl<P: PreBind> Held for Prepared<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn unreserve(&self, pod: &PodInfo, node: &str) {
+        self.0.unreserve(pod, node);
+    }
+
+    fn pre_bind<'a>(&'a self, client: &'a Client, pod: &'a PodInfo, node: &'a str) -> Boxed<'a, ()> {
+        Box::pin(self.0.plugin.pre_bind(client, &self.0.reservation, pod, node))
+    }
+}
+
+/// [`Bind`] of any plugin.
+pub(super) trait AnyBind: Send + Sync {
+    fn run<'a>(&'a self, client: &'a Client, pod: &'a PodInfo, node: &'a str) -> Boxed<'a, Binding>;
+}
+
+impl<P: Bind> AnyBind for Arc<P> {
+    fn run<'a>(&'a self, client: &'a Client, pod: &'a PodInfo, node: &'a str) -> Boxed<'a, Binding> {
+        Box::pin(self.bind(client, pod, node))
+    }
+}

@@ -1,0 +1,72 @@
+//! Posts to the scheduler what the informers see.
+
+use std::sync::{Arc, Weak};
+
+use client::{Change, Informer, Informers};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use object::Uid;
+
+use super::mailbox::{Letter, Mailbox};
+use crate::state::VolumeChange;
+
+/// Feeds the mailbox until it is gone. Returns when all that there is was posted.
+pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) {
+    let (nodes, pods, namespaces) =
+        (informers.get::<Node>(), informers.get::<Pod>(), informers.get::<Namespace>());
+    let (claims, volumes) = (informers.get::<PersistentVolumeClaim>(), informers.get::<PersistentVolume>());
+    let (classes, csi_nodes) = (informers.get::<StorageClass>(), informers.get::<CSINode>());
+    tokio::join!(nodes.synced(), pods.synced(), namespaces.synced());
+    tokio::join!(claims.synced(), volumes.synced(), classes.synced(), csi_nodes.synced());
+    subscribe(&namespaces, mailbox, |change| {
+        let labels = change.new.as_ref().map(|new| new.metadata.labels.clone().unwrap_or_default());
+        Letter::Namespace(Arc::clone(&change.key.name), labels)
+    });
+    subscribe(&claims, mailbox, |change| {
+        Letter::Volume(change.key.clone(), VolumeChange::Claim(change.new.clone()))
+    });
+    subscribe(&volumes, mailbox, |change| {
+        Letter::Volume(change.key.clone(), VolumeChange::Volume(change.new.clone()))
+    });
+    subscribe(&classes, mailbox, |change| {
+        Letter::Volume(change.key.clone(), VolumeChange::Class(change.new.clone()))
+    });
+    subscribe(&csi_nodes, mailbox, |change| {
+        Letter::Volume(change.key.clone(), VolumeChange::CsiNode(change.new.clone()))
+    });
+    subscribe(&nodes, mailbox, |change| Letter::Node(Arc::clone(&change.key.name), change.new.clone()));
+    let mailbox = Arc::downgrade(mailbox);
+    pods.subscribe(move |change| {
+        if let Some(mailbox) = mailbox.upgrade() {
+            post_pod(&mailbox, change);
+        }
+    });
+}
+
+/// Informers keep their handlers for ever; these end with the mailbox.
+fn subscribe<K: Send + Sync + 'static>(
+    informer: &Informer<K>,
+    mailbox: &Arc<Mailbox>,
+    letter: impl Fn(&Change<K>) -> Letter + Send + 'static,
+) {
+    let mailbox: Weak<Mailbox> = Arc::downgrade(mailbox);
+    informer.subscribe(move |change| {
+        if let Some(mailbox) = mailbox.upgrade() {
+            mailbox.post(letter(change));
+        }
+    });
+}
+
+/// Pods go by their UIDs: another pod may have taken the name.
+fn post_pod(mailbox: &Mailbox, change: &Change<Pod>) {
+    let uid = |pod: &Arc<Pod>| Uid::from(pod.metadata.uid.as_deref().unwrap_or_default());
+    let (old, new) = (change.old.as_ref().map(uid), change.new.as_ref().map(uid));
+    if let Some(old) = old.clone().filter(|old| new.as_ref() != Some(old)) {
+        mailbox.post(Letter::Pod(old, None));
+    }
+    if let (Some(uid), Some(pod)) = (new, &change.new) {
+        let is_first = old.is_none_or(|old| old != uid);
+        let letter = Letter::Pod(uid, Some(Arc::clone(pod)));
+        if is_first { mailbox.post_first(letter) } else { mailbox.post(letter) }
+    }
+}

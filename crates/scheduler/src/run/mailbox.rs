@@ -1,0 +1,162 @@
+//! Where informers, tasks that write and plugins leave what the scheduler has to know.
+//!
+//! Posting takes a moment, whatever the scheduler does. While it is busy, news of one object take the place of
+//! older news of it, so that no more is kept than there are objects.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use object::{ObjectKey, Uid};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::state::VolumeChange;
+
+#[cfg(test)]
+mod tests;
+
+/// What the scheduler has to know.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    /// A node by its name; `None` if it is gone.
+    Node(Arc<str>, Option<Arc<Node>>),
+    /// The labels of a namespace by its name; `None` if it is gone.
+    Namespace(Arc<str>, Option<BTreeMap<String, String>>),
+    /// A pod by its UID; `None` if it is gone.
+    Pod(Uid, Option<Arc<Pod>>),
+    /// A claim, a volume or the like by its name.
+    Volume(ObjectKey, VolumeChange),
+    /// The binding of a pod was written.
+    Bound(Uid),
+    /// The binding of a pod could not be written, for this reason, if people are to know it.
+    BindFailed(Uid, Option<String>),
+    /// These victims could not be made to go.
+    PreemptionFailed(Vec<Uid>),
+    /// A plugin lets a pod go that it kept waiting.
+    Allow {
+        /// The pod.
+        pod: ObjectKey,
+        /// The plugin's name.
+        plugin: String,
+    },
+    /// A plugin denies a pod that it kept waiting.
+    Reject {
+        /// The pod.
+        pod: ObjectKey,
+        /// The plugin's name.
+        plugin: String,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// What a letter is about, if a later one about the same takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum About {
+    Node(Arc<str>),
+    Namespace(Arc<str>),
+    Pod(Uid),
+    Claim(ObjectKey),
+    Volume(ObjectKey),
+    Class(ObjectKey),
+    CsiNode(ObjectKey),
+}
+
+impl Letter {
+    fn about(&self) -> Option<About> {
+        Some(match self {
+            Letter::Node(name, _) => About::Node(Arc::clone(name)),
+            Letter::Namespace(name, _) => About::Namespace(Arc::clone(name)),
+            Letter::Pod(uid, _) => About::Pod(uid.clone()),
+            Letter::Volume(key, VolumeChange::Claim(_)) => About::Claim(key.clone()),
+            Letter::Volume(key, VolumeChange::Volume(_)) => About::Volume(key.clone()),
+            Letter::Volume(key, VolumeChange::Class(_)) => About::Class(key.clone()),
+            Letter::Volume(key, VolumeChange::CsiNode(_)) => About::CsiNode(key.clone()),
+            _ => return None,
+        })
+    }
+
+    /// Whether it says that an object is gone.
+    fn is_farewell(&self) -> bool {
+        matches!(self, Letter::Node(_, None) | Letter::Namespace(_, None) | Letter::Pod(_, None))
+    }
+}
+
+/// Letters for the scheduler, in the order of their first.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    kept: Mutex<Kept>,
+    posted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    letters: Vec<Option<Letter>>,
+    /// Where the letter about an object is, and whether the scheduler did not know the object before it.
+    places: HashMap<About, (usize, bool)>,
+    /// How many letters were taken back.
+    empty: usize,
+}
+
+impl Mailbox {
+    /// Leaves a letter.
+    pub fn post(&self, letter: Letter) {
+        self.kept.lock().put(letter, false);
+        self.posted.notify_one();
+    }
+
+    /// Leaves the first letter about an object: should it go before the scheduler reads of it, nothing is left to
+    /// be read.
+    pub(super) fn post_first(&self, letter: Letter) {
+        self.kept.lock().put(letter, true);
+        self.posted.notify_one();
+    }
+
+    /// Takes all letters out.
+    pub(super) fn take(&self) -> impl Iterator<Item = Letter> + use<> {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        kept.letters.into_iter().flatten()
+    }
+
+    /// Returns once a letter was posted since the last time.
+    pub(super) async fn posted(&self) {
+        self.posted.notified().await;
+    }
+}
+
+impl Kept {
+    fn put(&mut self, letter: Letter, is_first: bool) {
+        let Some(about) = letter.about() else { return self.letters.push(Some(letter)) };
+        match self.places.get(&about).copied() {
+            Some((place, true)) if letter.is_farewell() => {
+                self.letters[place] = None;
+                self.places.remove(&about);
+                self.empty += 1;
+                self.close_gaps();
+            }
+            Some((place, _)) => self.letters[place] = Some(letter),
+            None => {
+                self.places.insert(about, (self.letters.len(), is_first));
+                self.letters.push(Some(letter));
+            }
+        }
+    }
+
+    /// Once more than half of the places are empty, the letters move together.
+    fn close_gaps(&mut self) {
+        if self.empty <= 32 || self.empty <= self.letters.len() / 2 {
+            return;
+        }
+        let firsts: HashMap<About, bool> =
+            self.places.drain().map(|(about, (_, is_first))| (about, is_first)).collect();
+        self.letters.retain(Option::is_some);
+        self.empty = 0;
+        for (place, letter) in self.letters.iter().enumerate() {
+            if let Some(about) = letter.as_ref().and_then(Letter::about) {
+                let is_first = firsts.get(&about).copied().unwrap_or(false);
+                self.places.insert(about, (place, is_first));
+            }
+        }
+    }
+}

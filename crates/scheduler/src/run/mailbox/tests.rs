@@ -1,0 +1,53 @@
+use serde_json::json;
+
+use super::*;
+use crate::testing::{node, raw_pod};
+
+fn pod(uid: &str, label: &str) -> Letter {
+    let mut pod = raw_pod(uid, json!({}));
+    pod.metadata.labels = Some([("version".to_owned(), label.to_owned())].into());
+    Letter::Pod(uid.into(), Some(Arc::new(pod)))
+}
+
+/// The letters in short, in their order.
+fn read(mailbox: &Mailbox) -> Vec<String> {
+    let told = mailbox.take().map(|letter| match letter {
+        Letter::Pod(uid, None) => format!("{uid} is gone"),
+        Letter::Pod(uid, Some(pod)) => format!("{uid} {}", pod.metadata.labels.as_ref().unwrap()["version"]),
+        Letter::Node(name, node) => format!("{name} {}", if node.is_some() { "is there" } else { "is gone" }),
+        Letter::Bound(uid) => format!("{uid} is bound"),
+        other => format!("{other:?}"),
+    });
+    told.collect()
+}
+
+#[test]
+fn news_of_one_object_take_the_place_of_older_news() {
+    let mailbox = Mailbox::default();
+    mailbox.post_first(pod("a", "1"));
+    mailbox.post(Letter::Node("n".into(), Some(node("n", json!({})))));
+    mailbox.post_first(pod("b", "1"));
+    mailbox.post(pod("a", "2"));
+    mailbox.post(Letter::Bound("a".into()));
+    mailbox.post(Letter::Node("n".into(), None));
+    mailbox.post(Letter::Bound("b".into()));
+    assert_eq!(read(&mailbox), ["a 2", "n is gone", "b 1", "a is bound", "b is bound"]);
+    assert_eq!(read(&mailbox), [""; 0]);
+}
+
+#[test]
+fn what_came_and_went_unread_leaves_nothing() {
+    let mailbox = Mailbox::default();
+    mailbox.post(pod("known", "2"));
+    for round in 0..1000 {
+        let uid = format!("short-{round}");
+        mailbox.post_first(pod(&uid, "1"));
+        mailbox.post(pod(&uid, "2"));
+        mailbox.post(Letter::Pod(uid.as_str().into(), None));
+    }
+    mailbox.post_first(pod("last", "1"));
+    mailbox.post(Letter::Pod("known".into(), None));
+    assert!(mailbox.kept.lock().letters.len() < 100, "no more is kept than there are objects");
+    mailbox.post(pod("last", "2"));
+    assert_eq!(read(&mailbox), ["known is gone", "last 2"]);
+}

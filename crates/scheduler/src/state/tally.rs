@@ -1,0 +1,99 @@
+//! Pods counted by what others say about them, and kept count of as they come and go.
+//!
+//! A decision about spread or affinity wants to know how many pods a query means in each domain of a topology.
+//! Counting them anew would cost a look at all pods of the cluster for each decision. So what was counted once is
+//! kept: each pod that comes or goes changes the counts of the queries that mean it (found by its labels), and
+//! each node whose labels or taints change moves what it holds. The work of a decision no longer grows with the
+//! number of pods.
+//!
+//! | counted | asked for by | kept |
+//! | --- | --- | --- |
+//! | [`Queried`]: pods that a query means | spread constraints and affinity of the pod to be placed | while asked for, up to [`QUERIES_MAX`] |
+//! | [`Carried`]: pods that carry a term | every pod to be placed that the term means | while a pod carries it |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{NodeInfo, NodeSlot, Topology};
+
+mod carried;
+mod queried;
+#[cfg(test)]
+mod tests;
+
+pub(super) use carried::Carried;
+pub use queried::NodeFilter;
+pub(super) use queried::Queried;
+
+/// So many queries are kept. The one that was not asked for longest makes room.
+const QUERIES_MAX: usize = 1024;
+
+/// Amounts by node. Most queries mean few pods, so nodes without any take no room.
+type BySlot = HashMap<NodeSlot, i64>;
+
+fn change(by_slot: &mut BySlot, slot: NodeSlot, amount: i64) {
+    let entry = by_slot.entry(slot).or_default();
+    *entry += amount;
+    if *entry == 0 {
+        by_slot.remove(&slot);
+    }
+}
+
+/// So many topologies are kept though nothing counts by them: users can name as many keys as they like.
+const TOPOLOGIES_MIN: usize = 64;
+
+/// The topologies that counts use.
+#[derive(Debug, Default)]
+pub(super) struct Topologies {
+    by_key: HashMap<Arc<str>, Arc<Topology>>,
+    /// How many were in use when last looked at.
+    used: usize,
+}
+
+impl Topologies {
+    /// The topology of a key, made from the nodes if it is new.
+    pub(super) fn get<'n>(&mut self, key: &str, nodes: impl Iterator<Item = &'n NodeInfo>) -> Arc<Topology> {
+        if let Some(topology) = self.by_key.get(key) {
+            return Arc::clone(topology);
+        }
+        let topology = Arc::new(Topology::new(key, nodes));
+        self.by_key.insert(key.into(), Arc::clone(&topology));
+        topology
+    }
+
+    /// The domain of a node in the topology of a key; `None` if it is in none, or nothing counts by the key.
+    fn domain(&self, key: &str, slot: NodeSlot) -> Option<usize> {
+        self.by_key.get(key)?.domain(slot)
+    }
+
+    /// Takes a node's change in. Returns how each topology changed for it.
+    pub(super) fn set_node(&mut self, node: &NodeInfo) -> Moves {
+        let moves = self.by_key.iter_mut().map(|(key, topology)| {
+            let topology = Arc::make_mut(topology);
+            let from = topology.set_node(node);
+            (Arc::clone(key), Move { from, to: topology.domain(node.slot) })
+        });
+        Moves(moves.collect())
+    }
+
+    /// Whether it is time to look which are in use.
+    pub(super) fn are_many(&self) -> bool {
+        self.by_key.len() > TOPOLOGIES_MIN + 2 * self.used
+    }
+
+    /// Forgets the topologies that nothing counts by.
+    pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool) {
+        self.by_key.retain(|key, _| in_use(key));
+        self.used = self.by_key.len();
+    }
+}
+
+/// How a node moves between the domains, by topology key.
+#[derive(Debug)]
+pub(super) struct Moves(HashMap<Arc<str>, Move>);
+
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    from: Option<usize>,
+    to: Option<usize>,
+}

@@ -1,0 +1,117 @@
+//! Pods that carry terms about others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{BySlot, Moves, Topologies, change};
+use crate::state::counts::Counts;
+use crate::state::label_index::LabelIndex;
+use crate::state::{AffinityTerm, Namespaces, NodeInfo, NodeSlot, PodInfo};
+
+/// Terms that pods carry, with what they weigh in each domain.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    tallies: Vec<Option<Tally>>,
+    by_id: HashMap<Arc<str>, usize>,
+    index: LabelIndex,
+}
+
+#[derive(Debug)]
+struct Tally {
+    term: AffinityTerm,
+    /// How often pods carry it.
+    carriers: usize,
+    by_slot: BySlot,
+    counts: Arc<Counts>,
+}
+
+impl Carried {
+    /// A pod that carries a term comes to a node, or leaves it. `weight` is that of the term, the same both times.
+    pub(crate) fn term_moved<'n>(
+        &mut self,
+        slot: NodeSlot,
+        term: &AffinityTerm,
+        weight: i64,
+        comes: bool,
+        topologies: &mut Topologies,
+        nodes: impl Iterator<Item = &'n NodeInfo> + Clone,
+    ) {
+        let topology = topologies.get(&term.topology_key, nodes.clone());
+        let number = match self.by_id.get(&*term.id) {
+            Some(number) => *number,
+            None => self.insert(term, &topology, nodes),
+        };
+        let tally = self.tallies[number].as_mut().expect("ids lead to tallies");
+        let amount = if comes { weight } else { -weight };
+        tally.carriers = if comes { tally.carriers + 1 } else { tally.carriers - 1 };
+        change(&mut tally.by_slot, slot, amount);
+        if let Some(domain) = topology.domain(slot) {
+            Arc::make_mut(&mut tally.counts).add(domain, amount);
+        }
+        if tally.carriers == 0 {
+            debug_assert!(tally.by_slot.is_empty(), "what nobody carries weighs nothing");
+            self.index.remove(&term.query, number);
+            self.by_id.remove(&*term.id);
+            self.tallies[number] = None;
+        }
+    }
+
+    fn insert<'n>(
+        &mut self,
+        term: &AffinityTerm,
+        topology: &crate::state::Topology,
+        nodes: impl Iterator<Item = &'n NodeInfo>,
+    ) -> usize {
+        let mut counts = Counts::new(false);
+        for domain in nodes.filter_map(|node| topology.domain(node.slot)) {
+            counts.move_node(domain, 1, 0);
+        }
+        let number = self.tallies.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.tallies.push(None);
+            self.tallies.len() - 1
+        });
+        self.index.insert(&term.query, number);
+        self.by_id.insert(Arc::clone(&term.id), number);
+        let counts = Arc::new(counts);
+        let tally = Tally { term: term.clone(), carriers: 0, by_slot: BySlot::new(), counts };
+        self.tallies[number] = Some(tally);
+        number
+    }
+
+    /// The terms that mean a pod, with what they weigh in each domain.
+    pub(crate) fn meaning(
+        &self,
+        pod: &PodInfo,
+        namespaces: &Namespaces,
+    ) -> impl Iterator<Item = (&AffinityTerm, &Arc<Counts>)> {
+        let tallies = self.index.candidates(pod.labels()).filter_map(|number| self.tallies[number].as_ref());
+        tallies
+            .filter(move |tally| tally.term.query.matches(pod, namespaces))
+            .map(|tally| (&tally.term, &tally.counts))
+    }
+
+    /// The labels of a node changed, or it came or is gone.
+    pub(crate) fn node_moved(&mut self, node: &NodeInfo, moves: &Moves) {
+        for tally in self.tallies.iter_mut().flatten() {
+            let Some(moved) = moves.0.get(&*tally.term.topology_key) else { continue };
+            if moved.from == moved.to {
+                continue;
+            }
+            let amount = tally.by_slot.get(&node.slot).copied().unwrap_or(0);
+            let counts = Arc::make_mut(&mut tally.counts);
+            moved.from.into_iter().for_each(|from| counts.move_node(from, -1, -amount));
+            moved.to.into_iter().for_each(|to| counts.move_node(to, 1, amount));
+        }
+    }
+
+    /// Whether anything is counted by this topology.
+    pub(crate) fn counts_by(&self, key: &str) -> bool {
+        self.tallies.iter().flatten().any(|tally| *tally.term.topology_key == *key)
+    }
+
+    /// What is counted, to be counted anew and compared.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&AffinityTerm, &Arc<Counts>)> {
+        self.tallies.iter().flatten().map(|tally| (&tally.term, &tally.counts))
+    }
+}

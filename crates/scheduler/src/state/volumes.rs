@@ -1,0 +1,96 @@
+//! Claims, volumes and what else decides where a pod's storage is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use object::ObjectKey;
+
+use super::{NodeInfo, NodeSelectorTerm};
+
+/// The storage of the cluster.
+#[derive(Debug, Default)]
+pub struct Volumes {
+    claims: HashMap<ObjectKey, Arc<PersistentVolumeClaim>>,
+    volumes: HashMap<ObjectKey, Arc<VolumeInfo>>,
+    classes: HashMap<ObjectKey, Arc<StorageClass>>,
+    csi_nodes: HashMap<ObjectKey, Arc<CSINode>>,
+}
+
+/// A volume and the nodes that reach it.
+#[derive(Debug)]
+pub struct VolumeInfo {
+    /// The volume.
+    pub volume: Arc<PersistentVolume>,
+    /// The terms of which a node must match one; `None` if all nodes reach it.
+    reached_from: Option<Vec<NodeSelectorTerm>>,
+}
+
+impl VolumeInfo {
+    fn new(volume: Arc<PersistentVolume>) -> VolumeInfo {
+        let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
+        let required = affinity.and_then(|affinity| affinity.required.as_ref());
+        let terms =
+            required.map(|required| required.node_selector_terms.iter().map(NodeSelectorTerm::new).collect());
+        VolumeInfo { volume, reached_from: terms }
+    }
+
+    /// Whether a node reaches the volume.
+    pub fn is_reached_from(&self, node: &NodeInfo) -> bool {
+        self.reached_from.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+    }
+}
+
+/// A change of something that [`Volumes`] holds.
+#[derive(Clone, Debug)]
+pub enum VolumeChange {
+    /// A claim; `None` if it is gone.
+    Claim(Option<Arc<PersistentVolumeClaim>>),
+    /// A volume; `None` if it is gone.
+    Volume(Option<Arc<PersistentVolume>>),
+    /// A storage class; `None` if it is gone.
+    Class(Option<Arc<StorageClass>>),
+    /// A node's drivers; `None` if they are gone.
+    CsiNode(Option<Arc<CSINode>>),
+}
+
+impl Volumes {
+    /// A claim.
+    pub fn claim(&self, key: &ObjectKey) -> Option<&Arc<PersistentVolumeClaim>> {
+        self.claims.get(key)
+    }
+
+    /// A volume.
+    pub fn volume(&self, name: &str) -> Option<&Arc<VolumeInfo>> {
+        self.volumes.get(&ObjectKey::cluster(name))
+    }
+
+    /// A storage class.
+    pub fn class(&self, name: &str) -> Option<&Arc<StorageClass>> {
+        self.classes.get(&ObjectKey::cluster(name))
+    }
+
+    /// The drivers of a node.
+    pub fn csi_node(&self, name: &str) -> Option<&Arc<CSINode>> {
+        self.csi_nodes.get(&ObjectKey::cluster(name))
+    }
+
+    pub(super) fn set(&mut self, key: &ObjectKey, change: VolumeChange) {
+        match change {
+            VolumeChange::Claim(new) => put(&mut self.claims, key, new),
+            VolumeChange::Volume(new) => {
+                put(&mut self.volumes, key, new.map(|new| Arc::new(VolumeInfo::new(new))))
+            }
+            VolumeChange::Class(new) => put(&mut self.classes, key, new),
+            VolumeChange::CsiNode(new) => put(&mut self.csi_nodes, key, new),
+        }
+    }
+}
+
+fn put<T>(into: &mut HashMap<ObjectKey, T>, key: &ObjectKey, new: Option<T>) {
+    match new {
+        Some(new) => into.insert(key.clone(), new),
+        None => into.remove(key),
+    };
+}
