@@ -33,20 +33,22 @@ mod binding;
 mod deciding;
 mod event;
 mod filters;
+mod held;
 mod placement;
+mod plugin_set;
+mod post_filter;
 mod profile;
 #[cfg(test)]
 mod tests;
 
 pub use binding::{Bind, BindError, Binding, Permission, Permit, PostBind, PreBind, Reserve};
-pub use deciding::{
-    Failure, Filter, PostFilter, PostFiltered, PreEnqueue, PreFilter, Preemption, QueueSort, Rejection,
-    Score, Supposition, Verdict,
-};
+pub use deciding::{Filter, PreEnqueue, PreFilter, QueueSort, Rejection, Score, Supposition, Verdict};
 pub use event::{Event, EventKinds, Subject};
 pub use filters::{Filters, Simulation};
 pub use placement::{BindingError, Placement};
-pub use profile::{PluginSet, Profile};
+pub use plugin_set::PluginSet;
+pub use post_filter::{Failure, PostFilter, PostFiltered, Preemption};
+pub use profile::Profile;
 
 /// The best score of a node.
 pub const SCORE_MAX: i64 = 100;

@@ -25,14 +25,14 @@ mod volumes;
 
 pub use cache::Cache;
 pub use counts::Counted;
-pub use node_info::NodeInfo;
-pub use node_selector::{NodeSelectorTerm, NodeTerms};
+pub use node_info::{NodeInfo, NodeSlot};
+pub use node_selector::{NodeSelectorTerm, NodeTerms, Weighted};
 pub use nominations::Nominations;
 pub use pod_info::{ClaimName, HostPort, PodInfo};
 pub use pod_query::{Namespaces, PodQuery, PodSelection};
-pub use pod_terms::{AffinityTerm, PodTerms, SpreadConstraint, Weighted};
+pub use pod_terms::{AffinityTerm, PodTerms, SpreadConstraint};
 pub use resources::Resources;
-pub use snapshot::{ImageNodes, NodeSlot, Snapshot};
+pub use snapshot::{ImageNodes, Snapshot};
 pub use taints::{tolerates_node, tolerates_taint};
 pub use tally::NodeFilter;
 pub use topology::{EACH_NODE, Topology};

@@ -1,11 +1,8 @@
 //! The extension points of a decision.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use super::{Filters, Plugin};
-#[cfg(doc)]
-use super::{Profile, SCORE_MAX};
+use super::Plugin;
 use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
 /// Decides whether a pod may be tried at all.
@@ -95,56 +92,6 @@ impl Rejection {
     }
 }
 
-/// Has the last word when no node is left.
-pub trait PostFilter: Send + Sync + 'static {
-    /// What can be done for the pod. Nothing is done here: what is returned is carried out by others.
-    fn post_filter(&self, pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> PostFiltered;
-}
-
-/// What is known of a decision that found no node.
-#[derive(Clone, Copy)]
-pub struct Failure<'a> {
-    /// The nodes that were checked, with their rejections; all others are out of the question.
-    pub rejections: &'a [(NodeSlot, Rejection)],
-    /// The filters, to try what would be if pods were gone. `None` if one of them ruled out all nodes at once.
-    pub filters: Option<&'a Filters<'a>>,
-    /// A random number.
-    pub random: u64,
-}
-
-/// What can be done for a pod for which no node is left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PostFiltered {
-    /// Pods that are to make room.
-    pub preemption: Option<Preemption>,
-    /// Whether an earlier nomination of the pod is to be taken back.
-    pub gives_up_nomination: bool,
-    /// A sentence for people that follows the reasons.
-    pub message: Option<String>,
-}
-
-/// Pods that are to make room.
-#[derive(Clone, Debug)]
-pub struct Preemption {
-    /// The node for which the pod is nominated.
-    pub nominated: Arc<str>,
-    /// The pods that are to go, the most important first.
-    pub victims: Vec<Arc<PodInfo>>,
-    /// Pods of lower priority that are nominated for the same node: they have to look for another.
-    pub displaced: Vec<Arc<PodInfo>>,
-}
-
-impl PartialEq for Preemption {
-    fn eq(&self, other: &Preemption) -> bool {
-        let uids = |pods: &[Arc<PodInfo>]| pods.iter().map(|pod| pod.uid.clone()).collect::<Vec<_>>();
-        self.nominated == other.nominated
-            && uids(&self.victims) == uids(&other.victims)
-            && uids(&self.displaced) == uids(&other.displaced)
-    }
-}
-
-impl Eq for Preemption {}
-
 /// Decides how good a node is.
 pub trait Score: Plugin {
     /// What is worked out once a decision.
@@ -153,9 +100,9 @@ pub trait Score: Plugin {
     /// Prepares the scoring of the nodes that are left. `None` if all would come out alike.
     fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[&NodeInfo]) -> Option<Self::State>;
 
-    /// The score of a node: from 0 to [`SCORE_MAX`], or any number that `normalize` brings there.
+    /// The score of a node: from 0 to [`SCORE_MAX`](super::SCORE_MAX), or any number that `normalize` brings there.
     fn score(&self, state: &Self::State, pod: &PodInfo, node: &NodeInfo) -> i64;
 
-    /// Brings the scores of all nodes to 0 to [`SCORE_MAX`].
+    /// Brings the scores of all nodes to 0 to [`SCORE_MAX`](super::SCORE_MAX).
     fn normalize(&self, _state: &Self::State, _feasible: &[&NodeInfo], _scores: &mut [i64]) {}
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use object::Uid;
 
-use super::{Filter, PluginSet, Rejection, Supposition, Verdict};
+use super::deciding::{Filter, Rejection, Supposition, Verdict};
+use super::plugin_set::PluginSet;
 use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
 /// The filters of a profile, prepared for one pod. Those that have nothing to say about it are left out.

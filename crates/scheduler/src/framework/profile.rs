@@ -4,42 +4,13 @@ use std::sync::Arc;
 
 use super::binding::{Bind, Permission, Permit, PostBind, PreBind, Reserve};
 use super::filters::{Filters, Ready, Stateful};
-use super::placement::{AnyBind, AnyReserve, PreBinds, Reserves};
+use super::held::{AnyBind, AnyReserve, PreBinds, Reserves};
+use super::plugin_set::PluginSet;
 use super::{
     Event, EventKinds, Failure, Filter, Plugin, PostFilter, PostFiltered, PreEnqueue, PreFilter, QueueSort,
     Rejection, Score,
 };
 use crate::state::{NodeInfo, PodInfo, Snapshot};
-
-/// A set of plugins of one profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PluginSet(u64);
-
-impl PluginSet {
-    /// Only the plugin at a place of the profile.
-    pub fn of(plugin: usize) -> PluginSet {
-        PluginSet(1 << plugin)
-    }
-
-    /// Adds the plugin at a place of the profile.
-    pub fn insert(&mut self, plugin: usize) {
-        self.0 |= 1 << plugin;
-    }
-
-    /// Adds another set.
-    pub fn extend(&mut self, other: PluginSet) {
-        self.0 |= other.0;
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    fn contains(self, plugin: usize) -> bool {
-        self.0 & (1 << plugin) != 0
-    }
-}
 
 /// The plugins of the pods with one `spec.schedulerName`, in their order, ready to run.
 pub struct Profile {

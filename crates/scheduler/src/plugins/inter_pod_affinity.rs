@@ -90,7 +90,7 @@ impl Filter for InterPodAffinity {
         let mut required = Required {
             affinity: affinity.map(|(term, together)| count(snapshot, together, term)).collect(),
             together: together.cloned(),
-            matches_itself: together.is_none_or(|query| query.matches(pod, snapshot.namespaces())),
+            matches_itself: together.is_none_or(|query| pod.is_meant_by(query, snapshot.namespaces())),
             first: false,
             anti_affinity: anti_affinity
                 .map(|term| (Arc::clone(&term.query), count(snapshot, &term.query, term)))
@@ -120,17 +120,17 @@ impl Filter for InterPodAffinity {
 
     fn suppose(&self, required: &mut Required, pod: &PodInfo, what: &Supposition<'_>) {
         let (namespaces, amount) = (what.snapshot.namespaces(), what.amount());
-        if required.together.as_ref().is_some_and(|query| query.matches(what.other, namespaces)) {
+        if required.together.as_ref().is_some_and(|query| what.other.is_meant_by(query, namespaces)) {
             required.affinity.iter_mut().for_each(|counted| counted.suppose(what.node, amount));
             required.update();
         }
         for (query, counted) in &mut required.anti_affinity {
-            if query.matches(what.other, namespaces) {
+            if what.other.is_meant_by(query, namespaces) {
                 counted.suppose(what.node, amount);
             }
         }
         for term in &what.other.pod_terms.required_anti_affinity {
-            if term.query.matches(pod, namespaces) {
+            if pod.is_meant_by(&term.query, namespaces) {
                 let known = required.existing.iter().position(|(id, _)| *id == term.id);
                 let at = known.unwrap_or_else(|| {
                     required.existing.push((Arc::clone(&term.id), what.snapshot.none_by(&term.topology_key)));

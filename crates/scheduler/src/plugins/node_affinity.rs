@@ -17,7 +17,7 @@ impl Plugin for NodeAffinity {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Node(node) => pod.node_terms.match_node(node),
+            Subject::Node(node) => node.fulfils(&pod.node_terms),
             _ => true,
         }
     }
@@ -46,7 +46,7 @@ impl Filter for NodeAffinity {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if pod.node_terms.match_node(node) {
+        if node.fulfils(&pod.node_terms) {
             return Ok(());
         }
         Err(Rejection::unresolvable("node(s) didn't match Pod's node affinity/selector"))
@@ -68,7 +68,12 @@ impl Score for NodeAffinity {
     }
 
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
-        pod.node_terms.preferred.iter().filter(|term| term.term.matches(node)).map(|term| term.weight).sum()
+        pod.node_terms
+            .preferred
+            .iter()
+            .filter(|term| node.is_meant_by(&term.term))
+            .map(|term| term.weight)
+            .sum()
     }
 
     fn normalize(&self, _: &(), _feasible: &[&NodeInfo], scores: &mut [i64]) {

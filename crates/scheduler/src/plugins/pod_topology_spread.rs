@@ -76,7 +76,7 @@ impl Filter for PodTopologySpread {
 
     fn suppose(&self, constraints: &mut Vec<Hard>, _pod: &PodInfo, what: &Supposition<'_>) {
         for hard in constraints {
-            if hard.query.matches(what.other, what.snapshot.namespaces()) {
+            if what.other.is_meant_by(&hard.query, what.snapshot.namespaces()) {
                 hard.pods.suppose(what.node, what.amount());
                 hard.update();
             }

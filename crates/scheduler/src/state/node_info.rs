@@ -6,7 +6,22 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use object::Uid;
 
-use super::{HostPort, NodeSlot, PodInfo, Resources};
+use super::{HostPort, NodeSelectorTerm, NodeTerms, PodInfo, Resources};
+
+/// The place of a node in a [`Snapshot`](super::Snapshot): a small number, used again after the node is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeSlot(u32);
+
+impl NodeSlot {
+    pub(super) fn new(index: usize) -> NodeSlot {
+        NodeSlot(u32::try_from(index).expect("there are far fewer nodes"))
+    }
+
+    /// The number, as an index into a list of all nodes.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A node and the sums of what runs on it, assumed pods included.
 #[derive(Clone, Debug)]
@@ -69,6 +84,16 @@ impl NodeInfo {
     /// The value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels().get(key).map(String::as_str)
+    }
+
+    /// Whether it is what a pod demands of its node.
+    pub fn fulfils(&self, terms: &NodeTerms) -> bool {
+        terms.are_fulfilled_by(&self.name, self.labels())
+    }
+
+    /// Whether it is one that a term means.
+    pub fn is_meant_by(&self, term: &NodeSelectorTerm) -> bool {
+        term.matches(&self.name, self.labels())
     }
 
     pub(super) fn set_node(&mut self, node: Option<Arc<Node>>) {

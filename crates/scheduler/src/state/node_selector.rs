@@ -1,9 +1,18 @@
 //! Which nodes a pod may or would rather run on: `nodeSelector` and node affinity in matching form.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm as ApiTerm, PodSpec};
 use object::{Operator, Requirement};
 
-use super::{NodeInfo, Weighted};
+/// Something that counts more or less.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weighted<T> {
+    /// How much it counts.
+    pub weight: i64,
+    /// What counts.
+    pub term: T,
+}
 
 /// What a pod says about nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,11 +68,10 @@ impl NodeTerms {
         self.labels.is_empty() && self.required.is_none()
     }
 
-    /// Whether a node fulfils the demands.
-    pub fn match_node(&self, node: &NodeInfo) -> bool {
-        let labels = node.labels();
+    /// Whether a node of this name and these labels fulfils the demands.
+    pub fn are_fulfilled_by(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && self.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+            && self.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)))
     }
 }
 
@@ -81,11 +89,11 @@ impl NodeSelectorTerm {
         }
     }
 
-    /// Whether a node fulfils all requirements.
-    pub fn matches(&self, node: &NodeInfo) -> bool {
+    /// Whether a node of this name and these labels fulfils all requirements.
+    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         !self.matches_nothing
-            && self.names.iter().all(|(equal, name)| (&*node.name == name.as_str()) == *equal)
-            && self.labels.iter().all(|requirement| requirement.matches(node.labels()))
+            && self.names.iter().all(|(equal, wanted)| (name == wanted) == *equal)
+            && self.labels.iter().all(|requirement| requirement.matches(labels))
     }
 
     /// The only nodes, by name, that can match: `None` if names do not decide it.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Toleration};
 use object::{ObjectKey, Uid};
 
 use super::requests::{self, Missing};
-use super::{NodeTerms, PodTerms, Resources};
+use super::{Namespaces, NodeTerms, PodQuery, PodTerms, Resources};
 
 /// A port of the host that a container wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,11 @@ impl PodInfo {
     /// Its spec, if it has one: the API server lets none in without.
     pub fn spec(&self) -> Option<&PodSpec> {
         self.pod.spec.as_ref()
+    }
+
+    /// Whether a query means it.
+    pub fn is_meant_by(&self, query: &PodQuery, namespaces: &Namespaces) -> bool {
+        query.matches(self.key.namespace(), self.labels(), self.is_deleting(), namespaces)
     }
 
     /// Its labels.

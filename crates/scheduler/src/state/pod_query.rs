@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use object::{Operator, Selector};
 
-use super::PodInfo;
-
 /// The labels of the namespaces.
 #[derive(Debug, Default)]
 pub struct Namespaces(HashMap<String, BTreeMap<String, String>>);
@@ -40,11 +38,10 @@ pub struct PodSelection {
 }
 
 impl PodSelection {
-    fn matches(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
-        let namespace = pod.key.namespace();
+    fn matches(&self, namespace: &str, labels: &BTreeMap<String, String>, namespaces: &Namespaces) -> bool {
         (self.namespaces.iter().any(|listed| listed == namespace)
             || self.namespace_selector.matches(namespaces.labels(namespace)))
-            && self.selector.matches(pod.labels())
+            && self.selector.matches(labels)
     }
 
     fn write(&self, text: &mut String) {
@@ -79,10 +76,16 @@ impl PodQuery {
         &self.text
     }
 
-    /// Whether it means this pod.
-    pub fn matches(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
-        !(self.living_only && pod.is_deleting())
-            && self.selections.iter().all(|selection| selection.matches(pod, namespaces))
+    /// Whether it means a pod of this namespace and these labels.
+    pub fn matches(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        is_deleting: bool,
+        namespaces: &Namespaces,
+    ) -> bool {
+        !(self.living_only && is_deleting)
+            && self.selections.iter().all(|selection| selection.matches(namespace, labels, namespaces))
     }
 
     /// Whether the labels of namespaces decide, too.

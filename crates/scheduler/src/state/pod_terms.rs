@@ -7,16 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, TopologySpreadConstraint,
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use object::{LabelSelectorRequirement, Operator, Requirement, Selector};
 
-use super::{PodQuery, PodSelection};
-
-/// Something that counts more or less.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weighted<T> {
-    /// How much it counts.
-    pub weight: i64,
-    /// What counts.
-    pub term: T,
-}
+use super::{PodQuery, PodSelection, Weighted};
 
 /// What a pod says about other pods.
 #[derive(Clone, Debug, Default)]

@@ -8,18 +8,7 @@ use parking_lot::Mutex;
 
 use super::counts::Counted;
 use super::tally::{Carried, NodeFilter, Queried, Topologies};
-use super::{Namespaces, NodeInfo, Nominations, PodInfo, PodQuery, Topology, Volumes};
-
-/// The place of a node in a [`Snapshot`]: a small number, used again after the node is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeSlot(u32);
-
-impl NodeSlot {
-    /// The number, as an index into a list of all nodes.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+use super::{Namespaces, NodeInfo, NodeSlot, Nominations, PodInfo, PodQuery, Topology, Volumes};
 
 /// The nodes that have an image, and how many bytes it takes there.
 pub type ImageNodes = HashMap<NodeSlot, i64>;
@@ -302,7 +291,7 @@ impl Snapshot {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            NodeSlot(u32::try_from(self.slots.len() - 1).expect("there are far fewer nodes"))
+            NodeSlot::new(self.slots.len() - 1)
         });
         let name: Arc<str> = name.into();
         self.slots[slot.index()] = Some(NodeInfo::new(Arc::clone(&name), slot));

@@ -38,7 +38,7 @@ impl VolumeInfo {
 
     /// Whether a node reaches the volume.
     pub fn is_reached_from(&self, node: &NodeInfo) -> bool {
-        self.reached_from.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+        self.reached_from.as_ref().is_none_or(|terms| terms.iter().any(|term| node.is_meant_by(term)))
     }
 }
 

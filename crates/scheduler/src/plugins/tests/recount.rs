@@ -22,7 +22,7 @@ fn domain<'s>(
 
 fn counts(constraint: &SpreadConstraint, all: &[SpreadConstraint], pod: &PodInfo, node: &NodeInfo) -> bool {
     all.iter().all(|each| node.label(&each.topology_key).is_some())
-        && (constraint.ignore_affinity || pod.node_terms.match_node(node))
+        && (constraint.ignore_affinity || node.fulfils(&pod.node_terms))
         && (!constraint.honor_taints || tolerates_node(pod.tolerations(), node))
 }
 
@@ -55,7 +55,7 @@ fn spread_allows(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> bool {
 
 /// Whether a node passes the required terms of both sides.
 fn affinity_allows(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> bool {
-    let meant = |term: &AffinityTerm, other: &PodInfo| term.query.matches(other, snapshot.namespaces());
+    let meant = |term: &AffinityTerm, other: &PodInfo| other.is_meant_by(&term.query, snapshot.namespaces());
     let wanted = &pod.pod_terms.required_affinity;
     let all_meant = |other: &PodInfo| wanted.iter().all(|term| meant(term, other));
     let met = |node: &NodeInfo, term: &AffinityTerm| {
@@ -84,10 +84,10 @@ fn affinity_weight(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> i64 {
     {
         let near = |key: &str| node.label(key).is_some() && node.label(key) == other_node.label(key);
         let theirs =
-            other.pod_terms.wishes().filter(|(_, term)| term.query.matches(pod, snapshot.namespaces()));
+            other.pod_terms.wishes().filter(|(_, term)| pod.is_meant_by(&term.query, snapshot.namespaces()));
         weight += theirs.filter(|(_, term)| near(&term.topology_key)).map(|(weight, _)| weight).sum::<i64>();
         let ours = pod.pod_terms.preferred.iter();
-        let ours = ours.filter(|term| term.term.query.matches(other, snapshot.namespaces()));
+        let ours = ours.filter(|term| other.is_meant_by(&term.term.query, snapshot.namespaces()));
         weight += ours.filter(|term| near(&term.term.topology_key)).map(|term| term.weight).sum::<i64>();
     }
     weight

@@ -86,7 +86,7 @@ impl Carried {
     ) -> impl Iterator<Item = (&AffinityTerm, &Arc<Counts>)> {
         let tallies = self.index.candidates(pod.labels()).filter_map(|number| self.tallies[number].as_ref());
         tallies
-            .filter(move |tally| tally.term.query.matches(pod, namespaces))
+            .filter(move |tally| pod.is_meant_by(&tally.term.query, namespaces))
             .map(|tally| (&tally.term, &tally.counts))
     }
 

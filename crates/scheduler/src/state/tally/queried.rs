@@ -36,7 +36,7 @@ impl NodeFilter {
     pub(crate) fn admits(&self, node: &NodeInfo) -> bool {
         node.node().is_some()
             && self.keys.iter().all(|key| node.label(key).is_some())
-            && self.terms.as_ref().is_none_or(|terms| terms.match_node(node))
+            && self.terms.as_ref().is_none_or(|terms| node.fulfils(&terms))
             && self.tolerations.as_ref().is_none_or(|tolerations| tolerates_node(tolerations, node))
     }
 }
@@ -107,7 +107,7 @@ impl Queried {
         }
         let mut by_slot = BySlot::new();
         for node in nodes {
-            let meant = node.pods.iter().filter(|pod| query.matches(pod, namespaces)).count();
+            let meant = node.pods.iter().filter(|pod| pod.is_meant_by(query, namespaces)).count();
             if meant > 0 {
                 by_slot.insert(node.slot, meant as i64);
             }
@@ -141,7 +141,7 @@ impl Queried {
     ) {
         for number in self.index.candidates(pod.labels()) {
             let Some(tally) = &mut self.tallies[number] else { continue };
-            if tally.query.matches(pod, namespaces) {
+            if pod.is_meant_by(&tally.query, namespaces) {
                 change(&mut tally.by_slot, slot, amount);
                 for view in &mut tally.views {
                     if let Some(domain) = topologies.domain(&view.key, slot)

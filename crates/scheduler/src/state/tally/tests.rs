@@ -40,7 +40,7 @@ fn check(snapshot: &Snapshot) -> usize {
     let Known { queries, carried: [refused, wished] } = snapshot.known_counts();
     let namespaces = snapshot.namespaces();
     for (query, key, filter, kept) in &queries {
-        let meant = |pod: &PodInfo| i64::from(query.matches(pod, namespaces));
+        let meant = |pod: &PodInfo| i64::from(pod.is_meant_by(query, namespaces));
         let anew = recount(snapshot, key, |node| filter.admits(node), meant);
         assert_same(kept, &anew, &format!("{} by {key} among {filter:?}", query.text()));
     }
