@@ -36,7 +36,7 @@ impl NodeFilter {
     pub(crate) fn admits(&self, node: &NodeInfo) -> bool {
         node.node().is_some()
             && self.keys.iter().all(|key| node.label(key).is_some())
-            && self.terms.as_ref().is_none_or(|terms| node.fulfils(&terms))
+            && self.terms.as_ref().is_none_or(|terms| node.fulfils(terms))
             && self.tolerations.as_ref().is_none_or(|tolerations| tolerates_node(tolerations, node))
     }
 }
