@@ -8,6 +8,7 @@
 //! | [`queue`] | the pods that wait: active, in backoff, unschedulable until something changes |
 //! | [`decide`] | one decision: filter, score, select, or say why not |
 //! | [`Scheduler`] | the four together as one state machine without input or output |
+//! | [`Metrics`] | what is measured, under upstream's names |
 //! | [`mod@run`] | the shell: informers feed the machine, its outcomes become bindings, conditions and events |
 //!
 //! One decision is made at a time, over the state as it stands. Nothing else changes the state meanwhile (the
@@ -24,6 +25,7 @@
 
 pub mod decide;
 pub mod framework;
+mod metrics;
 pub mod plugins;
 pub mod queue;
 pub mod run;
@@ -32,5 +34,6 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
+pub use metrics::{Attempted, Metrics};
 pub use run::{Config, Letter, Mailbox, run};
 pub use scheduler::{Outcome, Scheduler};

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::framework::{Placement, Preemption, Profile};
+use crate::metrics::{Attempted, Metrics};
 use crate::state::PodInfo;
 use crate::{Outcome, Scheduler, plugins};
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub candidate: Option<Candidate>,
     /// Where letters go: plugins that keep pods waiting post leave or denial here.
     pub mailbox: Arc<Mailbox>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for Config {
@@ -48,6 +51,7 @@ impl Default for Config {
             writes_max: 256,
             candidate: None,
             mailbox: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 }
@@ -66,7 +70,7 @@ pub async fn run(client: Client, informers: Informers, config: Config, cancel: C
 }
 
 async fn schedule(client: Client, informers: Informers, config: Config, cancel: CancellationToken) {
-    let Config { profiles, percentage_of_nodes_to_score: percentage, mailbox, .. } = config;
+    let Config { profiles, percentage_of_nodes_to_score: percentage, mailbox, metrics, .. } = config;
     if cancel.run_until_cancelled(follow::follow(&informers, &mailbox)).await.is_none() {
         return;
     }
@@ -78,6 +82,7 @@ async fn schedule(client: Client, informers: Informers, config: Config, cancel: 
     let owner = Owner {
         scheduler: Scheduler::new(profiles, client.clock().clone(), percentage),
         mailbox,
+        metrics,
         writer,
         permits: Arc::new(Semaphore::new(config.writes_max.max(1))),
         writes: TaskTracker::new(),
@@ -89,6 +94,7 @@ async fn schedule(client: Client, informers: Informers, config: Config, cancel: 
 struct Owner {
     scheduler: Scheduler,
     mailbox: Arc<Mailbox>,
+    metrics: Arc<Metrics>,
     writer: Writer,
     permits: Arc<Semaphore>,
     writes: TaskTracker,
@@ -98,9 +104,13 @@ impl Owner {
     async fn run(mut self, cancel: &CancellationToken) {
         while !cancel.is_cancelled() {
             self.read_letters();
-            match self.scheduler.next(Instant::now()) {
+            let begun = Instant::now();
+            let outcome = self.scheduler.next(begun);
+            self.metrics.set_sizes(self.scheduler.queue().counts(), self.scheduler.cache().counts());
+            match outcome {
                 Some(outcome) => {
-                    self.carry_out(outcome).await;
+                    self.metrics.decided(begun.elapsed());
+                    self.carry_out(outcome, begun).await;
                     // Decisions come one after the other without a pause; other tasks have their turn too.
                     tokio::task::yield_now().await;
                 }
@@ -166,14 +176,23 @@ impl Owner {
     }
 
     /// Begins what is to be done; waits only while too much is under way already.
-    async fn carry_out(&self, outcome: Outcome) {
+    async fn carry_out(&self, outcome: Outcome, begun: Instant) {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
         let (mailbox, writer) = (Arc::clone(&self.mailbox), self.writer.clone());
+        let metrics = Arc::clone(&self.metrics);
         self.writes.spawn(async move {
             match outcome {
-                Outcome::Bind { placement, .. } => bind(&mailbox, &writer, &placement).await,
+                Outcome::Bind { placement, attempts, queued } => {
+                    let bound = bind(&mailbox, &writer, &placement).await;
+                    let result = if bound { Attempted::Scheduled } else { Attempted::Error };
+                    metrics.attempted(placement.profile().name(), result, begun.elapsed());
+                    if bound {
+                        metrics.scheduled(attempts, queued.elapsed());
+                    }
+                }
                 Outcome::Unschedulable { pod, message, preemption, gives_up_nomination } => {
+                    metrics.attempted(pod.scheduler_name(), Attempted::Unschedulable, begun.elapsed());
                     writer.record(&pod, EventType::Warning, "FailedScheduling", &message);
                     let condition = Condition { reason: "Unschedulable", message };
                     let nomination = match &preemption {
@@ -182,6 +201,7 @@ impl Owner {
                     };
                     writer.set_condition(&pod, condition, nomination).await;
                     if let Some(preemption) = preemption {
+                        metrics.preempted(preemption.victims.len());
                         preempt(&mailbox, &writer, &pod, &preemption).await;
                     }
                 }
@@ -196,17 +216,19 @@ impl Owner {
     }
 }
 
-async fn bind(mailbox: &Mailbox, writer: &Writer, placement: &Placement) {
+/// Returns whether the pod was bound.
+async fn bind(mailbox: &Mailbox, writer: &Writer, placement: &Placement) -> bool {
     let (pod, node) = (&placement.pod, &placement.node);
     let Err(error) = placement.bind(&writer.client).await else {
         mailbox.post(Letter::Bound(pod.uid.clone()));
         let message = format!("Successfully assigned {} to {node}", pod.key);
         writer.record(pod, EventType::Normal, "Scheduled", &message);
-        return;
+        return true;
     };
     tracing::warn!(pod = %pod.key, %node, error = &error as &dyn std::error::Error, "cannot bind a pod");
     let message = (!error.source.is_not_found()).then(|| error.message());
     mailbox.post(Letter::BindFailed(pod.uid.clone(), message));
+    false
 }
 
 async fn preempt(mailbox: &Mailbox, writer: &Writer, pod: &PodInfo, preemption: &Preemption) {

@@ -16,6 +16,7 @@ use super::{NodeSlot, Nominations, PodInfo, Snapshot, VolumeChange};
 pub struct Cache {
     snapshot: Snapshot,
     pods: HashMap<Uid, CachedPod>,
+    assumed: usize,
 }
 
 #[derive(Debug)]
@@ -91,13 +92,20 @@ impl Cache {
         self.pods.get(uid).is_some_and(|pod| pod.assumed)
     }
 
+    /// How many nodes, pods and assumed pods there are.
+    pub fn counts(&self) -> [usize; 3] {
+        [self.snapshot.len(), self.pods.len(), self.assumed]
+    }
+
     fn put(&mut self, info: Arc<PodInfo>, node: &str, assumed: bool) {
         let slot = self.snapshot.add_pod(node, Arc::clone(&info));
+        self.assumed += usize::from(assumed);
         self.pods.insert(info.uid.clone(), CachedPod { info, slot, assumed });
     }
 
     fn take(&mut self, uid: &Uid) -> Option<CachedPod> {
         let pod = self.pods.remove(uid)?;
+        self.assumed -= usize::from(pod.assumed);
         self.snapshot.remove_pod(pod.slot, uid);
         Some(pod)
     }

@@ -1,0 +1,174 @@
+//! What the scheduler measures, under upstream's names.
+
+use std::time::Duration;
+
+use ::metrics::{Counter, Family, Gauge, Histogram, Histograms, Registry, exponential_buckets};
+
+#[cfg(test)]
+mod tests;
+
+/// From this attempt on they are counted together.
+const ATTEMPTS_MAX: u32 = 15;
+
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// What came of an attempt to schedule a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// The pod was bound.
+    Scheduled,
+    /// No node could take it.
+    Unschedulable,
+    /// Something failed.
+    Error,
+}
+
+impl Attempted {
+    fn as_str(self) -> &'static str {
+        match self {
+            Attempted::Scheduled => "scheduled",
+            Attempted::Unschedulable => "unschedulable",
+            Attempted::Error => "error",
+        }
+    }
+}
+
+/// What the scheduler measures.
+#[derive(Debug)]
+pub struct Metrics {
+    pending_pods: Gauges<4>,
+    cache_size: Gauges<3>,
+    attempts: Family<Labels<2>, Counter>,
+    attempt_seconds: Histograms<Labels<2>>,
+    algorithm_seconds: Histogram,
+    pod_attempts: Histogram,
+    pod_seconds: Histograms<Labels<1>>,
+    preemption_attempts: Counter,
+    preemption_victims: Histogram,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Metrics {
+        let scheduler = registry.sub_registry_with_prefix("scheduler");
+        let metrics = Metrics::default();
+        let Metrics { pending_pods, cache_size, attempts, attempt_seconds, .. } = &metrics;
+        scheduler.register(
+            "pending_pods",
+            "Pods that wait, by the queue in which they are",
+            pending_pods.family.clone(),
+        );
+        scheduler.register(
+            "scheduler_cache_size",
+            "Objects that decisions look at",
+            cache_size.family.clone(),
+        );
+        scheduler.register(
+            "schedule_attempts",
+            "Attempts to schedule pods, by their result",
+            attempts.clone(),
+        );
+        scheduler.register(
+            "scheduling_attempt_duration_seconds",
+            "How long attempts took, with the binding",
+            attempt_seconds.clone(),
+        );
+        scheduler.register(
+            "scheduling_algorithm_duration_seconds",
+            "How long decisions took",
+            metrics.algorithm_seconds.clone(),
+        );
+        scheduler.register(
+            "pod_scheduling_attempts",
+            "Attempts until a pod was scheduled",
+            metrics.pod_attempts.clone(),
+        );
+        scheduler.register(
+            "pod_scheduling_sli_duration_seconds",
+            "How long pods took from when they were queued until they were bound, by the number of attempts",
+            metrics.pod_seconds.clone(),
+        );
+        scheduler.register(
+            "preemption_attempts",
+            "Decisions that named pods to make room",
+            metrics.preemption_attempts.clone(),
+        );
+        scheduler.register(
+            "preemption_victims",
+            "Pods that had to make room at once",
+            metrics.preemption_victims.clone(),
+        );
+        metrics
+    }
+
+    /// `pending` are the pods that are active, in backoff, unschedulable and gated; `cached` the nodes, pods and
+    /// assumed pods.
+    pub(crate) fn set_sizes(&self, pending: [usize; 4], cached: [usize; 3]) {
+        self.pending_pods.set(pending);
+        self.cache_size.set(cached);
+    }
+
+    pub(crate) fn decided(&self, took: Duration) {
+        self.algorithm_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn attempted(&self, profile: &str, result: Attempted, took: Duration) {
+        let labels = [("profile", profile.to_owned()), ("result", result.as_str().to_owned())];
+        self.attempts.get_or_create(&labels).inc();
+        self.attempt_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A pod was bound, so long after it was queued.
+    pub(crate) fn scheduled(&self, attempts: u32, took: Duration) {
+        let label = match attempts {
+            ATTEMPTS_MAX.. => format!("{ATTEMPTS_MAX}+"),
+            few => few.to_string(),
+        };
+        self.pod_attempts.observe(f64::from(attempts));
+        self.pod_seconds.get_or_create(&[("attempts", label)]).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn preempted(&self, victims: usize) {
+        self.preemption_attempts.inc();
+        self.preemption_victims.observe(victims as f64);
+    }
+}
+
+/// Gauges that differ by one label. They are set with each decision, so they are looked up only once.
+#[derive(Debug)]
+struct Gauges<const N: usize> {
+    family: Family<Labels<1>, Gauge>,
+    each: [Gauge; N],
+}
+
+impl<const N: usize> Gauges<N> {
+    fn new(label: &'static str, values: [&str; N]) -> Gauges<N> {
+        let family = Family::default();
+        let each = values.map(|value| Gauge::clone(&family.get_or_create(&[(label, value.to_owned())])));
+        Gauges { family, each }
+    }
+
+    fn set(&self, counts: [usize; N]) {
+        for (gauge, count) in self.each.iter().zip(counts) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let from_1_ms = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        let from_10_ms = || Histogram::new(exponential_buckets(0.01, 2.0, 20));
+        Metrics {
+            pending_pods: Gauges::new("queue", ["active", "backoff", "unschedulable", "gated"]),
+            cache_size: Gauges::new("type", ["nodes", "pods", "assumed_pods"]),
+            attempts: Family::default(),
+            attempt_seconds: Family::new_with_constructor(from_1_ms),
+            algorithm_seconds: from_1_ms(),
+            pod_attempts: Histogram::new(exponential_buckets(1.0, 2.0, 5)),
+            pod_seconds: Family::new_with_constructor(from_10_ms),
+            preemption_attempts: Counter::default(),
+            preemption_victims: Histogram::new(exponential_buckets(1.0, 2.0, 7)),
+        }
+    }
+}
