@@ -8,7 +8,8 @@ use clock::Clock;
 use object::Status;
 use sha2::{Digest, Sha256};
 
-use crate::registry::Registry;
+use crate::catalogue::LiveCatalogue;
+use crate::tokens::TokenSigner;
 use crate::user::User;
 
 mod bootstrap_token;
@@ -21,7 +22,9 @@ pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.
 
 /// How a request may be authenticated.
 pub struct Authenticator {
-    registry: Arc<Registry>,
+    catalogue: Arc<LiveCatalogue>,
+    /// Verifies the tokens of service accounts.
+    signer: Arc<TokenSigner>,
     clock: Clock,
     /// Users by the SHA-256 digests of their tokens, so that finding one takes no time that tells of others.
     tokens: HashMap<[u8; 32], User>,
@@ -30,10 +33,15 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An authenticator that knows these static tokens besides those of service accounts.
-    pub fn new(registry: Arc<Registry>, clock: Clock, tokens: Vec<(String, User)>) -> Authenticator {
+    /// An authenticator that knows these static tokens besides those of service accounts, which this signer has signed.
+    pub fn new(
+        catalogue: Arc<LiveCatalogue>,
+        signer: Arc<TokenSigner>,
+        clock: Clock,
+        tokens: Vec<(String, User)>,
+    ) -> Authenticator {
         let tokens = tokens.into_iter().map(|(token, user)| (Sha256::digest(token).into(), user)).collect();
-        Authenticator { registry, clock, tokens, anonymous: true }
+        Authenticator { catalogue, signer, clock, tokens, anonymous: true }
     }
 
     /// The user of a request: by its bearer token, else by the connection's certificate, else anonymous.
@@ -77,16 +85,15 @@ impl Authenticator {
         };
         if let Some(parts) = bootstrap_token::parts(token) {
             let name = format!("{}{}", bootstrap_token::NAME_PREFIX, parts.0);
-            let secret = self.registry.collection("secrets");
+            let secret = self.catalogue.built_in("secrets");
             let secret = secret.and_then(|secrets| secrets.get(bootstrap_token::NAMESPACE, &name));
             let secret = secret.ok_or_else(|| refuse(&"no bootstrap token has this ID"))?;
             let user = bootstrap_token::user(&secret.value(), parts, self.clock.now());
             return user.map(|user| (user, audiences.to_vec())).map_err(|why| refuse(&why));
         }
-        let identity =
-            self.registry.secrets.tokens.verify(token, audiences, &self.clock).map_err(|e| refuse(&e))?;
+        let identity = self.signer.verify(token, audiences, &self.clock).map_err(|e| refuse(&e))?;
         let exists = |path: &str, namespace: &str, name: &str, uid: &str| {
-            let found = self.registry.collection(path).and_then(|collection| collection.get(namespace, name));
+            let found = self.catalogue.built_in(path).and_then(|collection| collection.get(namespace, name));
             found.is_some_and(|object| uid.is_empty() || object.uid().as_str() == uid)
         };
         if !exists("serviceaccounts", &identity.namespace, &identity.name, &identity.uid) {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use object::{Status, Value, value};
 
 use crate::registry::{Call, first_service_address};
-use crate::user::{GROUP_MASTERS, User};
+use crate::options::WriteOptions;
+use crate::user::User;
 use crate::{ApiServer, Config};
 
 mod policy;
@@ -27,7 +28,7 @@ const OUTDATED_BINDING: &str = "ironhull:nodes";
 /// # Errors
 /// What the registry says.
 pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
-    let bootstrap = Bootstrap { server, user: User::new("system:apiserver", &[GROUP_MASTERS]) };
+    let bootstrap = Bootstrap::new(server);
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         let namespace = value!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
         bootstrap.ensure("", "namespaces", "", namespace).await?;
@@ -87,18 +88,26 @@ const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
 /// # Errors
 /// What the server itself answers.
 pub async fn publish_addresses(server: &ApiServer, config: &Config) -> Result<(), Status> {
-    let bootstrap = Bootstrap { server, user: User::new("system:apiserver", &[GROUP_MASTERS]) };
+    let bootstrap = Bootstrap::new(server);
     bootstrap.kubernetes_service(config).await
 }
 
 struct Bootstrap<'a> {
     server: &'a ApiServer,
     user: User,
+    options: WriteOptions,
+    uid: String,
 }
 
-impl Bootstrap<'_> {
+impl<'s> Bootstrap<'s> {
+    fn new(server: &'s ApiServer) -> Bootstrap<'s> {
+        let options = WriteOptions::default();
+        Bootstrap { server, user: User::server(), options, uid: server.clock.uid() }
+    }
+
     fn call<'a>(&'a self, namespace: &'a str, name: &'a str) -> Call<'a> {
-        Call { user: &self.user, namespace, name, subresource: "", dry_run: false }
+        let (user, options, uid) = (&self.user, &self.options, self.uid.as_str());
+        Call { user, namespace, name, subresource: "", options, uid }
     }
 
     /// Makes an object unless there is one.

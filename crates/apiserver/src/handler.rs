@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use object::Status;
 use schema::GroupResource;
@@ -14,9 +14,11 @@ use crate::authz::Attributes;
 use crate::body::{self, Body};
 use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
-use crate::options::{DeleteOptions, Query};
+use crate::options::{DeleteOptions, Query, WriteOptions};
 use crate::overload;
-use crate::registry::{Answer, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer};
+use crate::registry::{
+    Answer, At, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer, way,
+};
 use crate::request::RequestInfo;
 use crate::respond::{Writer, status_response};
 use crate::user::User;
@@ -44,6 +46,8 @@ pub struct Operation {
     pub info: RequestInfo,
     /// The `Content-Type` of the body.
     pub content_type: Option<String>,
+    /// The `User-Agent`, by which the fields that a write sets are known unless the query names their manager.
+    pub user_agent: Option<String>,
     /// The body.
     pub body: Bytes,
 }
@@ -75,10 +79,11 @@ impl ApiServer {
                 if !info.is_resource {
                     self.path(&user, &info, &request).await
                 } else if crate::node_proxy::is_streaming(&info) {
-                    let response = self.stream(&user, &info, request, peer.address.map(|a| a.ip())).await;
+                    let client = peer.address.map(|address| address.ip());
+                    let response = self.stream(&user, &audit_id, &info, request, client).await;
                     response.map(at_leisure)
                 } else {
-                    self.resource(&user, info, request, accept.as_deref()).await
+                    self.resource(&user, &audit_id, info, request).await
                 }
             }
         };
@@ -112,9 +117,9 @@ impl ApiServer {
     async fn resource<B>(
         &self,
         user: &User,
+        uid: &str,
         info: RequestInfo,
         request: Request<B>,
-        accept: Option<&str>,
     ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -123,8 +128,9 @@ impl ApiServer {
         self.authorize(user, &info)?;
         let endpoint = self.endpoint(&info)?;
         let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
-        let mut format = negotiate(accept, Offers { protobuf: true, views, discovery: false })?;
         let (parts, incoming) = request.into_parts();
+        let accept = text(&parts.headers, ACCEPT);
+        let mut format = negotiate(accept, Offers { protobuf: true, views, discovery: false })?;
         let query = Query::read(&info)?;
         format.pretty |= query.pretty;
         let writer = Writer {
@@ -134,10 +140,11 @@ impl ApiServer {
             clock: self.clock.clone(),
         };
         let content_type = text(&parts.headers, CONTENT_TYPE).map(str::to_owned);
+        let user_agent = text(&parts.headers, USER_AGENT).map(str::to_owned);
         overload::within(overload::allowed(&info)?, async {
             let body = self.overload.read(incoming).await?;
-            let operation = Operation { content_type, body: body.bytes.clone(), info };
-            let work = self.perform(user, &endpoint, &operation, &query);
+            let operation = Operation { content_type, user_agent, body: body.bytes.clone(), info };
+            let work = self.perform(user, uid, &endpoint, &operation, &query);
             let answer = self.overload.work(body.bytes.len(), work).await?;
             let (objects, as_kept) = (answer.body.objects(), format == Format::default());
             Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
@@ -153,7 +160,7 @@ impl ApiServer {
         self.authorize(user, &operation.info)?;
         let endpoint = self.endpoint(&operation.info)?;
         let query = Query::read(&operation.info)?;
-        self.perform(user, &endpoint, operation, &query).await
+        self.perform(user, &self.clock.uid(), &endpoint, operation, &query).await
     }
 
     /// The endpoint of a path, whatever is to be done there.
@@ -186,6 +193,7 @@ impl ApiServer {
     async fn perform(
         &self,
         user: &User,
+        uid: &str,
         endpoint: &Arc<Endpoint>,
         operation: &Operation,
         query: &Query,
@@ -193,29 +201,31 @@ impl ApiServer {
         let info = &operation.info;
         // The path of a namespace names it as a place too, and it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
+        let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;
         let call = Call {
             user,
             namespace,
             name: &info.name,
             subresource: &info.subresource,
-            dry_run: query.dry_run,
+            options: &options,
+            uid,
         };
         let registry = &self.registry;
         if endpoint.def.group_resource() == GroupResource::COMPONENT_STATUSES {
             return self.component_statuses(endpoint, &call).await;
         }
+        let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
+        let at = At { registry, reviewer, endpoint, call: &call };
         match &*info.verb {
-            "get" if endpoint.is_scale(&info.subresource) => registry.get_scale(endpoint, &call).await,
-            "get" => registry.get(endpoint, &call, query).await,
+            "get" => match way(endpoint, call.subresource) {
+                Some(way) => way.read(&at, query).await,
+                None => registry.get(endpoint, &call, query).await,
+            },
             "list" => registry.list(endpoint, &call, query).await,
             "watch" => registry.watch(endpoint, &call, query).await,
-            "create" => self.create(endpoint, &call, operation, query).await,
-            "update" => self.update(endpoint, &call, operation, query).await,
-            "patch" => {
-                let kind = PatchKind::of(operation.content_type.as_deref())?;
-                let patch = Patch::read(kind, &operation.body, query.field_validation)?;
-                registry.patch(endpoint, &call, &patch).await
-            }
+            "create" => create(&at, operation).await,
+            "update" => update(&at, operation).await,
+            "patch" => patch(&at, operation).await,
             "delete" => registry.delete(endpoint, &call, &delete_options(operation, query)?).await,
             "deletecollection" => {
                 let options = delete_options(operation, query)?;
@@ -224,85 +234,51 @@ impl ApiServer {
             verb => Err(Status::method_not_supported(&info.group, &info.resource, verb)),
         }
     }
+}
 
-    async fn create(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call<'_>,
-        operation: &Operation,
-        query: &Query,
-    ) -> Result<Answer, Status> {
-        let registry = &self.registry;
-        if call.subresource.is_empty() && !call.name.is_empty() {
-            return Err(Status::method_not_supported(&endpoint.def.group, &endpoint.def.plural, "create"));
-        }
-        let body = self.decode(endpoint, call, operation, query)?;
-        let mut answer = match (endpoint.def.group_resource(), call.subresource) {
-            (GroupResource::PODS, "binding") => registry.bind(endpoint, call, &body.value).await?,
-            (GroupResource::BINDINGS, "") => {
-                let pods =
-                    registry.endpoint("", "v1", "pods").ok_or_else(|| Status::not_found("", "pods", ""))?;
-                let name = body.value.str_at("metadata.name").to_owned();
-                registry.bind(&pods, &Call { name: &name, ..*call }, &body.value).await?
-            }
-            (GroupResource::PODS, "eviction") => registry.evict(endpoint, call, &body.value).await?,
-            (GroupResource::SERVICE_ACCOUNTS, "token") => registry.token(endpoint, call, &body.value).await?,
-            (_, "") if Reviewer::answers(endpoint) => {
-                let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
-                reviewer.review(endpoint, call, body.value)?
-            }
-            (_, "") => registry.create(endpoint, call, body.value).await?,
-            (GroupResource { plural, .. }, subresource) => {
-                let resource = format!("{plural}/{subresource}");
-                return Err(Status::method_not_supported(&endpoint.def.group, &resource, "create"));
-            }
-        };
-        answer.warnings.extend(body.warnings);
-        Ok(answer)
+async fn create(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
+    if at.call.subresource.is_empty() && !at.call.name.is_empty() {
+        return Err(at.not_allowed("create"));
     }
+    let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("create"))?;
+    let body = decode(at, operation)?;
+    let mut answer = way.create(at, body.value).await?;
+    answer.warnings.extend(body.warnings);
+    Ok(answer)
+}
 
-    async fn update(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call<'_>,
-        operation: &Operation,
-        query: &Query,
-    ) -> Result<Answer, Status> {
-        let body = self.decode(endpoint, call, operation, query)?;
-        let mut answer = match call.subresource {
-            part if endpoint.is_scale(part) => {
-                self.registry.update_scale(endpoint, call, |_| Ok(body.value.clone())).await?
-            }
-            "" | "status" => self.registry.update(endpoint, call, body.value).await?,
-            _ => self.registry.update_part(endpoint, call, |_| Ok(body.value.clone())).await?,
-        };
-        answer.warnings.extend(body.warnings);
-        Ok(answer)
-    }
+async fn update(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
+    let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("update"))?;
+    let body = decode(at, operation)?;
+    let mut answer = way.replace(at, body.value).await?;
+    answer.warnings.extend(body.warnings);
+    Ok(answer)
+}
 
-    /// Decodes a body as what the path takes.
-    fn decode(
-        &self,
-        endpoint: &Endpoint,
-        call: &Call<'_>,
-        operation: &Operation,
-        query: &Query,
-    ) -> Result<Decoded, Status> {
-        let encoding = Encoding::of_body(operation.content_type.as_deref())?;
-        if call.subresource.is_empty() {
-            let (api_version, kind) = (endpoint.api_version(), &*endpoint.def.kind);
-            let expected = Expected { api_version, kind, ty: &endpoint.def.ty };
-            return expected.decode(&operation.body, encoding, query.field_validation);
-        }
-        let subresource = endpoint.def.subresource(call.subresource);
-        let Some((subresource, ty)) = subresource.and_then(|s| Some((s, s.ty.as_ref()?))) else {
-            let resource = format!("{}/{}", endpoint.def.plural, call.subresource);
-            return Err(Status::method_not_supported(&endpoint.def.group, &resource, &operation.info.verb));
-        };
-        let api_version = crate::registry::api_version(&subresource.group, &subresource.version);
-        let expected = Expected { api_version: &api_version, kind: &subresource.kind, ty };
-        expected.decode(&operation.body, encoding, query.field_validation)
+async fn patch(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
+    let kind = PatchKind::of(operation.content_type.as_deref())?;
+    let patch = Patch::read(kind, &operation.body, at.call.options.field_validation)?;
+    let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("update"))?;
+    at.patch(way, &patch, &taken(at, "patch")?).await
+}
+
+/// Decodes a body as what the path takes.
+fn decode(at: &At<'_>, operation: &Operation) -> Result<Decoded, Status> {
+    let encoding = Encoding::of_body(operation.content_type.as_deref())?;
+    let expected = taken(at, &operation.info.verb)?;
+    expected.decode(&operation.body, encoding, at.call.options.field_validation)
+}
+
+/// What the path takes.
+fn taken<'a>(at: &At<'a>, verb: &str) -> Result<Expected<'a>, Status> {
+    let def = &at.endpoint.def;
+    if at.call.subresource.is_empty() {
+        return Ok(Expected { api_version: at.endpoint.api_version().into(), kind: &def.kind, ty: &def.ty });
     }
+    let part = def.subresource(at.call.subresource);
+    let (part, ty) = part.and_then(|part| Some((part, part.ty.as_ref()?))).ok_or_else(|| at.not_allowed(verb))?;
+    let api_version = crate::registry::api_version(&part.group, &part.version);
+    Ok(Expected { api_version: api_version.into(), kind: &part.kind, ty })
 }
 
 /// Whether objects of this resource are never found at this path: those of the cluster below a namespace (where the

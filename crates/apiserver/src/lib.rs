@@ -43,7 +43,7 @@ pub mod tokens;
 pub mod user;
 
 use admission::{
-    Certificates, Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, PodPriority,
+    Certificates, Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority,
     ServiceAccountAdmission,
 };
 use authn::Authenticator;
@@ -51,7 +51,7 @@ use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
-use registry::{Guards, Registry, Secrets};
+use registry::{Guards, Observer, Registry, Secrets};
 use tokens::{TokenError, TokenSigner};
 use user::User;
 
@@ -112,6 +112,18 @@ pub enum StartError {
     Table(&'static str),
 }
 
+/// What a server has besides what is built in.
+#[derive(Default)]
+pub struct Extensions {
+    /// Admission plugins, which run behind the built-in ones.
+    pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Is told which stage each write has reached.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// Hooks, which begin behind the built-in ones.
+    #[cfg(test)]
+    pub(crate) hooks: Vec<Arc<dyn registry::Hook>>,
+}
+
 /// A running API server; cheap to share.
 pub struct ApiServer {
     /// The generic path.
@@ -140,6 +152,19 @@ impl ApiServer {
         store: Arc<dyn Store>,
         clock: Clock,
     ) -> Result<Arc<ApiServer>, StartError> {
+        ApiServer::start_with(config, store, clock, Extensions::default()).await
+    }
+
+    /// As [`ApiServer::start`], with more than is built in.
+    ///
+    /// # Errors
+    /// Why the server cannot start.
+    pub async fn start_with(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        extensions: Extensions,
+    ) -> Result<Arc<ApiServer>, StartError> {
         let pki = Arc::new(Pki::open(&config.pki_directory, &clock)?);
         let key = &pki.service_account;
         let tokens = TokenSigner::new(
@@ -152,18 +177,26 @@ impl ApiServer {
         check_service_cidrs(&config.service_cidrs)?;
         let hub = Arc::new(Hub::new(store));
         let networks = config.service_cidrs.clone();
-        let secrets = Secrets { tokens };
+        let tokens = Arc::new(tokens);
+        let secrets = Secrets { tokens: Arc::clone(&tokens) };
         let mut registry =
-            Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl)
-                .ok_or(StartError::Table("the networks and addresses of Services"))?;
+            Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
         let authorizer = Arc::new(authorizer(&registry)?);
         registry.guards = Guards::new(Arc::clone(&authorizer), Arc::clone(&hub));
-        registry.admission = admission_chain(&registry, &authorizer)?;
+        registry.admission = admission_chain(&clock, &authorizer, extensions.plugins);
+        registry.observer = extensions.observer;
+        #[cfg(test)]
+        extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
         let registry = Arc::new(registry);
         hub.start().await?;
         let nodes = NodeProxy::new(&pki, &pki.kept(&node_proxy::client_certificate())?)?;
         let server = Arc::new(ApiServer {
-            authenticator: Authenticator::new(Arc::clone(&registry), clock.clone(), config.tokens.clone()),
+            authenticator: Authenticator::new(
+                Arc::clone(&registry.catalogue),
+                tokens,
+                clock.clone(),
+                config.tokens.clone(),
+            ),
             authorizer,
             pki,
             nodes,
@@ -220,29 +253,18 @@ fn authorizer(registry: &Registry) -> Result<Authorizer, StartError> {
     Ok(Authorizer { node, rbac })
 }
 
-fn admission_chain(registry: &Registry, authorizer: &Arc<Authorizer>) -> Result<Chain, StartError> {
-    let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
-    let hub = || Arc::clone(&registry.hub);
-    Ok(Chain::new(vec![
-        Arc::new(NamespaceLifecycle { hub: hub(), namespaces: collection("namespaces")? }),
-        Arc::new(ServiceAccountAdmission {
-            hub: hub(),
-            accounts: collection("serviceaccounts")?,
-            clock: registry.clock.clone(),
-        }),
-        Arc::new(NodeRestriction {
-            pods: collection("pods")?,
-            nodes: collection("minions")?,
-            claims: collection("persistentvolumeclaims")?,
-            volumes: collection("persistentvolumes")?,
-            accounts: collection("serviceaccounts")?,
-            drivers: collection("csidrivers")?,
-            authorizer: Arc::clone(authorizer),
-        }),
-        Arc::new(PodPriority { hub: hub(), classes: collection("priorityclasses")? }),
+/// The plugins in upstream's order (`AllOrderedPlugins`); those that come from outside follow.
+fn admission_chain(clock: &Clock, authorizer: &Arc<Authorizer>, more: Vec<Arc<dyn Plugin>>) -> Chain {
+    let mut plugins: Vec<Arc<dyn Plugin>> = vec![
+        Arc::new(NamespaceLifecycle),
+        Arc::new(ServiceAccountAdmission { clock: clock.clone() }),
+        Arc::new(NodeRestriction { authorizer: Arc::clone(authorizer) }),
+        Arc::new(PodPriority),
         Arc::new(DefaultTolerationSeconds),
         Arc::new(Certificates { authorizer: Arc::clone(authorizer) }),
-    ]))
+    ];
+    plugins.extend(more);
+    Chain::new(plugins)
 }
 
 fn check_service_cidrs(networks: &[IpNet]) -> Result<(), StartError> {

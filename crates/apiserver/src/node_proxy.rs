@@ -11,7 +11,7 @@ use http::header::{HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use object::Status;
+use object::{Status, Value};
 use rustls::pki_types::ServerName;
 use schema::GroupResource;
 use tls::Identity;
@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 use crate::ApiServer;
 use crate::body::{self, Body, BodyError};
 use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
+use crate::options::WriteOptions;
+use crate::registry::{Call, Endpoint};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
 
@@ -157,6 +159,7 @@ impl ApiServer {
     pub(crate) async fn stream<B>(
         &self,
         user: &User,
+        uid: &str,
         info: &RequestInfo,
         request: Request<B>,
         client: Option<IpAddr>,
@@ -166,7 +169,7 @@ impl ApiServer {
         B::Error: Into<BodyError>,
     {
         self.authorize(user, info)?;
-        self.placed(info)?;
+        let endpoint = self.placed(info)?;
         // A proxy takes every method of HTTP, the others only those of which discovery tells.
         if info.subresource != "proxy" {
             self.endpoint(info)?;
@@ -183,11 +186,38 @@ impl ApiServer {
         if opens && !upgrades {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        match resolve::resolve(self, info)? {
+        let options = self.admit_connection(user, uid, &endpoint, info).await?;
+        match resolve::resolve(self, info, &options)? {
             Some(target) => self.nodes.pass(&target, request, client).await,
             // A pod that is on no node yet has said nothing.
             None => Ok(Response::new(body::empty())),
         }
+    }
+}
+
+impl ApiServer {
+    /// Asks the admission plugins about a connection; its options come back as they leave them, null for a log, which
+    /// is read like an object.
+    async fn admit_connection(
+        &self,
+        user: &User,
+        uid: &str,
+        endpoint: &Endpoint,
+        info: &RequestInfo,
+    ) -> Result<Value, Status> {
+        let part = endpoint.def.subresource(&info.subresource).filter(|part| part.name != "log");
+        let Some(part) = part else { return Ok(Value::Null) };
+        let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
+        let options = WriteOptions::default();
+        let call = Call {
+            user,
+            namespace,
+            name: &info.name,
+            subresource: &info.subresource,
+            options: &options,
+            uid,
+        };
+        self.registry.connect(endpoint, &call, options::read(part, info)?).await
     }
 }
 

@@ -4,6 +4,10 @@ use object::{FieldSelector, Selector, SelectorError, Status, Value, field};
 
 use crate::request::RequestInfo;
 
+mod write;
+
+pub use write::WriteOptions;
+
 /// Which version a read wants (`resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {

@@ -11,35 +11,36 @@ use clock::Clock;
 use ipnet::IpNet;
 use object::{Status, Value, Versioned};
 
-use crate::admission::{self, Attributes, Operation};
+use crate::admission;
 use crate::cache::{Collection, Hub};
 use crate::catalogue::LiveCatalogue;
 use crate::errors::internal;
+use crate::options::WriteOptions;
 use crate::user::User;
 
-mod create;
+mod access;
 mod decode;
-mod delete;
 mod guards;
+mod hooks;
 mod metadata;
-mod part;
-mod patch;
+mod pipeline;
 mod read;
-mod reviews;
-mod service;
-mod subresource;
-mod update;
 mod watch;
+mod ways;
+mod write;
 
 pub use crate::catalogue::{EVENTS, Endpoint, api_version};
 pub use decode::{Body, Expected};
 pub use guards::Guards;
-pub use patch::{Patch, PatchKind};
+pub use hooks::first_service_address;
+#[cfg(test)]
+pub(crate) use hooks::Hook;
+use hooks::{Hooks, Requesters, Services};
+pub use pipeline::{Manager, ManagerOperation, Observer, Passage, Stage};
 pub use read::Listing;
-pub use reviews::Reviewer;
-pub use service::first_service_address;
-pub use subresource::Secrets;
 pub use watch::{WatchItem, WatchReply};
+pub(crate) use ways::{At, way};
+pub use ways::{Patch, PatchKind, Reviewer, Secrets};
 
 /// What an operation is asked with.
 #[derive(Clone, Copy)]
@@ -52,22 +53,10 @@ pub struct Call<'a> {
     pub name: &'a str,
     /// The subresource of the path.
     pub subresource: &'a str,
-    /// Nothing is to be stored.
-    pub dry_run: bool,
-}
-
-impl<'a> Call<'a> {
-    fn attributes(&self, operation: Operation, endpoint: &'a Endpoint) -> Attributes<'a> {
-        Attributes {
-            operation,
-            endpoint,
-            subresource: self.subresource,
-            namespace: self.namespace,
-            name: self.name,
-            user: self.user,
-            dry_run: self.dry_run,
-        }
-    }
+    /// What a write is asked with besides.
+    pub options: &'a WriteOptions,
+    /// Tells the request from all others.
+    pub uid: &'a str,
 }
 
 /// The answer to an operation.
@@ -130,33 +119,33 @@ pub struct Registry {
     pub admission: admission::Chain,
     /// Signs what the registry gives out (service account tokens).
     pub secrets: Secrets,
-    services: service::Allocator,
+    /// Is told which stage each write has reached.
+    pub observer: Option<Arc<dyn Observer>>,
+    pub(crate) hooks: Hooks,
 }
 
 impl Registry {
     /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of these
-    /// networks, events live for `event_ttl` (0: for ever); `None` where the table lacks what that needs.
+    /// networks, events live for `event_ttl` (0: for ever).
     pub fn new(
         hub: Arc<Hub>,
         clock: Clock,
         secrets: Secrets,
         service_networks: Vec<IpNet>,
         event_ttl: Duration,
-    ) -> Option<Registry> {
+    ) -> Registry {
         let catalogue = Arc::new(LiveCatalogue::new(Arc::clone(&hub), event_ttl));
-        let collection = |path| catalogue.built_in(path).cloned();
-        let (cidrs, addresses) = (collection("servicecidrs")?, collection("ipaddresses")?);
-        let services =
-            service::Allocator::new(service_networks, Arc::clone(&hub), cidrs, addresses, clock.clone());
-        Some(Registry {
+        let services = Services::new(service_networks, Arc::clone(&hub), clock.clone());
+        Registry {
+            observer: None,
+            hooks: Hooks::new(vec![Arc::new(Requesters), Arc::new(services)]),
             hub,
             clock,
             guards: Guards::default(),
             admission: admission::Chain::default(),
             secrets,
-            services,
             catalogue,
-        })
+        }
     }
 
     /// The endpoint of a path, for the whole of a request.

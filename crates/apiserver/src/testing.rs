@@ -17,7 +17,7 @@ use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
 use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
-use crate::{ApiServer, Config, StartError};
+use crate::{ApiServer, Config, Extensions, StartError};
 
 /// A server with keys of its own and everything that bootstrap makes.
 pub struct TestServer {
@@ -81,6 +81,21 @@ impl TestServer {
 
     /// Starts one over a store.
     pub async fn over(store: Arc<dyn store::Store>, networks: &[&str]) -> TestServer {
+        TestServer::extended(store, networks, Extensions::default()).await
+    }
+
+    /// Starts one that has more than is built in.
+    pub async fn with(extensions: Extensions) -> TestServer {
+        let store = Arc::new(store::Embedded::in_memory(Clock::system()));
+        TestServer::extended(store, &["10.43.0.0/16"], extensions).await
+    }
+
+    /// Starts one over a store that has more than is built in.
+    pub async fn extended(
+        store: Arc<dyn store::Store>,
+        networks: &[&str],
+        extensions: Extensions,
+    ) -> TestServer {
         let keys = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Clock::system();
         let config = Config {
@@ -97,13 +112,20 @@ impl TestServer {
             tokens: Vec::new(),
             event_ttl: crate::EVENT_TTL,
         };
-        let server = ApiServer::start(&config, store, clock).await.expect("an empty store can be served");
+        let server = ApiServer::start_with(&config, store, clock, extensions).await;
+        let server = server.expect("an empty store can be served");
         TestServer { server, config, _keys: keys }
     }
 
     /// Starts one that reaches nodes and pods in another way than over the network.
     pub async fn dialing(dialer: impl Dial) -> TestServer {
-        let mut server = TestServer::start().await;
+        TestServer::start().await.dial_by(dialer)
+    }
+
+    /// Has the server, that nobody else has yet, reach nodes and pods in another way.
+    #[must_use]
+    pub fn dial_by(self, dialer: impl Dial) -> TestServer {
+        let mut server = self;
         Arc::get_mut(&mut server.server).expect("nothing shares a server just made").nodes.dial_by(dialer);
         server
     }
@@ -158,6 +180,7 @@ impl TestServer {
         let operation = Operation {
             info: RequestInfo::parse(&method, path, query),
             content_type: Some(content_type.to_owned()),
+            user_agent: Some("test".to_owned()),
             body: body.into(),
         };
         self.operate(user, &operation).await

@@ -44,6 +44,11 @@ impl User {
         User { name: NAME_ANONYMOUS.into(), groups: vec![GROUP_UNAUTHENTICATED.into()], ..User::default() }
     }
 
+    /// The server itself, where it writes of its own accord.
+    pub fn server() -> User {
+        User::new("system:apiserver", &[GROUP_MASTERS])
+    }
+
     /// A service account.
     pub fn service_account(namespace: &str, name: &str, uid: &str) -> User {
         let namespace_group = format!("{GROUP_SERVICE_ACCOUNTS}:{namespace}");

@@ -17,6 +17,9 @@ use futures::stream;
 use http_body_util::{BodyExt, Full};
 use object::Versioned;
 
+/// The name by which the fields that components write are known.
+const PROGRAM: &str = "ironhull";
+
 /// The connection of one component.
 pub struct LocalConnection {
     server: Arc<ApiServer>,
@@ -38,6 +41,7 @@ impl LocalConnection {
         let operation = Operation {
             info: RequestInfo::parse(&request.verb.method(), path, query),
             content_type: Some(request.content_type.as_str().to_owned()),
+            user_agent: Some(PROGRAM.to_owned()),
             body: request.body,
         };
         self.server.operate(&self.user, &operation).await.map_err(ClientError::from)

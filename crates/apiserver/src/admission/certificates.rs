@@ -29,8 +29,7 @@ impl Plugin for Certificates {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
-        let def = &what.endpoint.def;
-        if def.group_resource() != GroupResource::CERTIFICATE_SIGNING_REQUESTS {
+        if what.group_resource() != GroupResource::CERTIFICATE_SIGNING_REQUESTS {
             return Ok(());
         }
         let result = match (what.operation, what.subresource) {
@@ -39,7 +38,7 @@ impl Plugin for Certificates {
             (Operation::Update, "status") if differ(object, old) => self.check_signer(what, "sign", old),
             _ => Ok(()),
         };
-        result.map_err(|why| Status::forbidden(&def.group, &def.plural, what.name, &why))
+        result.map_err(|why| what.forbidden(&why))
     }
 }
 

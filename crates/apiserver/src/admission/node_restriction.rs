@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use object::{Status, Value};
+use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
 use crate::authz::Authorizer;
 use crate::authz::node::node_of;
-use crate::cache::Collection;
 
 mod audience;
 mod certificates;
@@ -43,18 +43,6 @@ const OWN_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"
 
 /// The plugin.
 pub struct NodeRestriction {
-    /// The pods.
-    pub pods: Arc<Collection>,
-    /// The nodes.
-    pub nodes: Arc<Collection>,
-    /// The PersistentVolumeClaims.
-    pub claims: Arc<Collection>,
-    /// The PersistentVolumes.
-    pub volumes: Arc<Collection>,
-    /// The ServiceAccounts.
-    pub accounts: Arc<Collection>,
-    /// The CSIDrivers.
-    pub drivers: Arc<Collection>,
     /// Tells what roles allow a node besides.
     pub authorizer: Arc<Authorizer>,
 }
@@ -70,9 +58,8 @@ impl Plugin for NodeRestriction {
         if what.operation == Operation::Connect {
             return Ok(());
         }
-        let def = &what.endpoint.def;
         self.check(node, what, object, old).map_err(|refusal| match refusal {
-            Refusal::Forbidden(why) => Status::forbidden(&def.group, &def.plural, what.name, &why),
+            Refusal::Forbidden(why) => what.forbidden(&why),
             Refusal::NotYet(why) => Status::internal_error(why),
         })
     }
@@ -97,8 +84,7 @@ impl NodeRestriction {
         if node.is_empty() {
             return Err(format!("could not determine node from user {:?}", what.user.name).into());
         }
-        let def = &what.endpoint.def;
-        if (&*def.group, &*def.plural) == ("certificates.k8s.io", "podcertificaterequests") {
+        if what.group_resource() == GroupResource::POD_CERTIFICATE_REQUESTS {
             return self.check_pod_certificate(node, what, object);
         }
         Ok(self.check_others(node, what, object, old)?)
@@ -112,11 +98,11 @@ impl NodeRestriction {
         old: &Value,
     ) -> Result<(), String> {
         let is_create = what.operation == Operation::Create;
-        match (&*what.endpoint.def.group, &*what.endpoint.def.plural, what.subresource) {
-            ("", "pods", "") => self.check_pod(node, what, object, old),
+        match (what.resource.group, what.resource.plural, what.subresource) {
+            ("", "pods", "") => check_pod(node, what, object, old),
             ("", "pods", "status") => check_pod_status(node, object, old),
             ("", "pods", "eviction") => {
-                let pod = self.pods.get(what.namespace, what.name);
+                let pod = what.reader.get(GroupResource::PODS, what.namespace, what.name);
                 let is_own = pod.is_none_or(|pod| pod.value().str_at("spec.nodeName") == node);
                 need(is_own, || format!("node {node} can only evict pods with spec.nodeName set to itself"))
             }
@@ -156,25 +142,6 @@ impl NodeRestriction {
         }
     }
 
-    fn check_pod(
-        &self,
-        node: &str,
-        what: &Attributes<'_>,
-        object: &Value,
-        old: &Value,
-    ) -> Result<(), String> {
-        match what.operation {
-            Operation::Create => self.check_mirror_pod(node, object),
-            Operation::Delete => need(old.str_at("spec.nodeName") == node, || {
-                format!("node {node:?} can only delete pods with spec.nodeName set to itself")
-            }),
-            Operation::Update | Operation::Connect => Err(format!(
-                "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
-                what.operation.name()
-            )),
-        }
-    }
-
     fn check_token(&self, node: &str, what: &Attributes<'_>, request: &Value) -> Result<(), String> {
         let bound = request.at("spec.boundObjectRef");
         let is_to_pod = bound.str_at("apiVersion") == "v1"
@@ -184,7 +151,8 @@ impl NodeRestriction {
         let uid = bound.str_at("uid");
         need(!uid.is_empty(), || "node requested token with a pod binding without a uid".to_owned())?;
         // One that does not exist is refused with that word by the request itself.
-        let Some(pod) = self.pods.get(what.namespace, bound.str_at("name")) else { return Ok(()) };
+        let pod = what.reader.get(GroupResource::PODS, what.namespace, bound.str_at("name"));
+        let Some(pod) = pod else { return Ok(()) };
         need(uid == pod.uid().as_str(), || {
             format!(
                 "the UID in the bound object reference ({uid}) does not match the UID in record. The object might \
@@ -201,6 +169,19 @@ impl NodeRestriction {
 
 fn need(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
+}
+
+fn check_pod(node: &str, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), String> {
+    match what.operation {
+        Operation::Create => mirror::check_mirror_pod(node, what, object),
+        Operation::Delete => need(old.str_at("spec.nodeName") == node, || {
+            format!("node {node:?} can only delete pods with spec.nodeName set to itself")
+        }),
+        Operation::Update | Operation::Connect => Err(format!(
+            "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+            what.operation.name()
+        )),
+    }
 }
 
 fn check_pod_status(node: &str, object: &Value, old: &Value) -> Result<(), String> {

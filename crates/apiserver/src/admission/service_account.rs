@@ -1,14 +1,11 @@
 //! ServiceAccount: every pod runs as one, and finds its token where programs look for it.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use clock::Clock;
 use object::{Status, Value, value};
+use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
-use crate::cache::{Collection, Hub};
-use crate::errors::from_cache;
 
 mod secrets;
 #[cfg(test)]
@@ -24,10 +21,6 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 /// The plugin.
 pub struct ServiceAccountAdmission {
-    /// What tells how fresh the cache is.
-    pub hub: Arc<Hub>,
-    /// The service accounts.
-    pub accounts: Arc<Collection>,
     /// Names the volumes.
     pub clock: Clock,
 }
@@ -38,8 +31,12 @@ impl Plugin for ServiceAccountAdmission {
         "ServiceAccount"
     }
 
-    async fn admit(&self, what: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
-        if !what.is("", "pods") || what.operation != Operation::Create {
+    fn wants_reinvocation(&self) -> bool {
+        true
+    }
+
+    async fn admit(&self, what: &Attributes<'_>, object: &mut Value, _old: &Value) -> Result<(), Status> {
+        if !what.is(GroupResource::PODS) || what.operation != Operation::Create {
             return Ok(());
         }
         if is_mirror(object) {
@@ -50,7 +47,7 @@ impl Plugin for ServiceAccountAdmission {
         }
         let name = object.str_at("spec.serviceAccountName").to_owned();
         object.entry("spec").set("serviceAccount", name.as_str());
-        let account = self.account(what, &name).await?;
+        let account = account_of(what, &name).await?;
         if wants_token(object, &account) {
             self.mount_token(object);
         }
@@ -62,19 +59,19 @@ impl Plugin for ServiceAccountAdmission {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, _old: &Value) -> Result<(), Status> {
-        let refuse = |why: String| Status::forbidden("", "pods", what.name, &why);
+        let refuse = |why: String| what.forbidden(&why);
         let name = object.str_at("spec.serviceAccountName");
-        if what.is_part("", "pods", "ephemeralcontainers") && what.operation == Operation::Update {
-            let account = self.account(what, name).await?;
+        if what.is_part(GroupResource::PODS, "ephemeralcontainers") && what.operation == Operation::Update {
+            let account = account_of(what, name).await?;
             return secrets::check_ephemeral(&account, object).map_err(refuse);
         }
-        if !what.is("", "pods") || what.operation != Operation::Create {
+        if !what.is(GroupResource::PODS) || what.operation != Operation::Create {
             return Ok(());
         }
         if is_mirror(object) {
             return secrets::check_mirror(object).map_err(refuse);
         }
-        let account = self.account(what, name).await?;
+        let account = account_of(what, name).await?;
         secrets::check_pod(&account, object).map_err(refuse)
     }
 }
@@ -84,21 +81,17 @@ fn is_mirror(pod: &Value) -> bool {
     !pod.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null()
 }
 
-impl ServiceAccountAdmission {
-    async fn account(&self, what: &Attributes<'_>, name: &str) -> Result<Value, Status> {
-        if let Some(account) = self.accounts.get(what.namespace, name) {
-            return Ok(account.value());
-        }
-        self.hub.catch_up().await.map_err(from_cache)?;
-        self.accounts.get(what.namespace, name).map(|account| account.value()).ok_or_else(|| {
-            let why = format!(
-                "error looking up service account {}/{name}: serviceaccount \"{name}\" not found",
-                what.namespace
-            );
-            Status::forbidden("", "pods", what.name, &why)
-        })
-    }
+async fn account_of(what: &Attributes<'_>, name: &str) -> Result<Value, Status> {
+    let account = what.reader.find(GroupResource::SERVICE_ACCOUNTS, what.namespace, name).await?;
+    account.map(|account| account.value()).ok_or_else(|| {
+        what.forbidden(&format!(
+            "error looking up service account {}/{name}: serviceaccount \"{name}\" not found",
+            what.namespace
+        ))
+    })
+}
 
+impl ServiceAccountAdmission {
     /// Adds the projected volume and mounts it into every container that has nothing there yet.
     fn mount_token(&self, object: &mut Value) {
         let existing = object.at("spec.volumes").items().find_map(|volume| {

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use object::{Status, Value, value};
+use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
 
@@ -19,8 +20,12 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
-    async fn admit(&self, what: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
-        if !what.is("", "pods") || what.operation != Operation::Create {
+    fn wants_reinvocation(&self) -> bool {
+        true
+    }
+
+    async fn admit(&self, what: &Attributes<'_>, object: &mut Value, _old: &Value) -> Result<(), Status> {
+        if !what.is(GroupResource::PODS) || what.operation != Operation::Create {
             return Ok(());
         }
         for taint in TAINTS {

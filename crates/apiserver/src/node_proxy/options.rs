@@ -1,6 +1,10 @@
 //! What clients ask of a stream or a log, in the words of a node's server.
 
-use crate::request::Parameters;
+use object::{Status, Value, value};
+use schema::SubresourceDef;
+
+use crate::registry::api_version;
+use crate::request::{Parameters, RequestInfo};
 
 /// Options of logs, which both call the same ...
 const OF_LOGS: [&str; 5] = ["sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
@@ -10,25 +14,64 @@ const SWITCHES_OF_LOGS: [&str; 3] = ["follow", "previous", "timestamps"];
 const OF_STREAMS: [(&str, &str); 4] =
     [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
 
-/// The query for a node, of what the server has read: a node does not read what the client wrote.
-pub(super) fn of_node(subresource: &str, parameters: &Parameters) -> String {
+/// The options of a connection, as an object of the API (`PodExecOptions` and the like).
+///
+/// # Errors
+/// 400 for a port that is not a number.
+pub(super) fn read(part: &SubresourceDef, info: &RequestInfo) -> Result<Value, Status> {
+    let parameters = &info.parameters;
+    let api_version = api_version(&part.group, &part.version);
+    let mut options = value!({"kind": part.kind.as_ref(), "apiVersion": api_version});
+    match &*part.name {
+        "proxy" if info.rest.is_empty() => {}
+        "proxy" => options.set("path", format!("/{}", info.rest)),
+        "portforward" => {
+            let ports = parameters.all("ports").flat_map(|ports| ports.split(','));
+            let ports = ports.map(|port| {
+                port.parse::<i64>()
+                    .map(Value::from)
+                    .map_err(|_| Status::bad_request(format!("invalid port {port:?}")))
+            });
+            let ports: Vec<Value> = ports.collect::<Result<_, _>>()?;
+            if !ports.is_empty() {
+                options.set("ports", ports);
+            }
+        }
+        name => {
+            for (switch, _) in OF_STREAMS.iter().filter(|(switch, _)| parameters.is_true(switch)) {
+                options.set(*switch, true);
+            }
+            if let Some(container) = parameters.get("container").filter(|name| !name.is_empty()) {
+                options.set("container", container);
+            }
+            let command: Vec<Value> = parameters.all("command").map(Value::from).collect();
+            if name == "exec" && !command.is_empty() {
+                options.set("command", command);
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// The query for a node, of the options of a connection as admission leaves them.
+pub(super) fn of_node(options: &Value) -> String {
     let mut query = Vec::new();
-    match subresource {
-        "log" => {
-            let on = SWITCHES_OF_LOGS.into_iter().filter(|name| parameters.is_true(name));
-            query.extend(on.map(|name| pair(name, "true")));
-            for name in OF_LOGS {
-                query.extend(parameters.get(name).map(|value| pair(name, value)));
-            }
-        }
-        "portforward" => query.extend(parameters.all("ports").map(|ports| pair("port", ports))),
-        _ => {
-            let on = OF_STREAMS.iter().filter(|(name, _)| parameters.is_true(name));
-            query.extend(on.map(|(_, name)| pair(name, "1")));
-            if subresource == "exec" {
-                query.extend(parameters.all("command").map(|word| pair("command", word)));
-            }
-        }
+    let on = OF_STREAMS.iter().filter(|(name, _)| options.get(name).as_bool() == Some(true));
+    query.extend(on.map(|(_, name)| pair(name, "1")));
+    let command = options.get("command").items().filter_map(Value::as_str);
+    query.extend(command.map(|word| pair("command", word)));
+    let ports = options.get("ports").items().filter_map(Value::as_i64);
+    query.extend(ports.map(|port| pair("port", &port.to_string())));
+    query.join("&")
+}
+
+/// The query for a node, of what the server has read of a request for a log: a node does not read what the client
+/// wrote.
+pub(super) fn log_of_node(parameters: &Parameters) -> String {
+    let on = SWITCHES_OF_LOGS.into_iter().filter(|name| parameters.is_true(name));
+    let mut query: Vec<String> = on.map(|name| pair(name, "true")).collect();
+    for name in OF_LOGS {
+        query.extend(parameters.get(name).map(|value| pair(name, value)));
     }
     query.join("&")
 }
@@ -49,25 +92,53 @@ fn pair(name: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The options of a connection, and what a node is asked.
+    fn connection(resource: &str, path: &str, query: &str) -> Result<(Value, String), Status> {
+        let path = format!("/api/v1/{path}");
+        let info = RequestInfo::parse(&http::Method::GET, &path, Some(query));
+        let def = schema::resource("", "v1", resource).unwrap();
+        let options = read(def.subresource(&info.subresource).unwrap(), &info)?;
+        let of_node = of_node(&options);
+        Ok((options, of_node))
+    }
+
     #[test]
-    fn a_node_is_asked_what_the_server_has_read() {
+    fn connections_have_options_and_a_node_is_asked_what_they_say() {
+        let pod = |part: &str| format!("namespaces/default/pods/p/{part}");
         let table = [
             (
                 "exec",
                 "command=sh&command=-c&command=echo+a%26b&container=c&stdin=false&stdin=true&stdout=1&tty=0",
+                value!({"kind": "PodExecOptions", "stdout": true, "container": "c", "command": ["sh", "-c", "echo a&b"]}),
                 "output=1&command=sh&command=-c&command=echo%20a%26b",
             ),
-            ("attach", "stdin=true&stderr&command=x&input=1", "input=1&error=1"),
-            ("portforward", "ports=80,81&ports=82&port=1", "port=80%2C81&port=82"),
             (
-                "log",
-                "container=c&follow=true&follow=false&tailLines=5&sinceTime=2026-01-01T00:00:00Z&x=y",
-                "follow=true&sinceTime=2026-01-01T00%3A00%3A00Z&tailLines=5",
+                "attach",
+                "stdin=true&stderr&command=x&input=1",
+                value!({"kind": "PodAttachOptions", "stdin": true, "stderr": true}),
+                "input=1&error=1",
             ),
-            ("log", "", ""),
+            (
+                "portforward",
+                "ports=80,81&ports=82&port=1",
+                value!({"kind": "PodPortForwardOptions", "ports": [80i64, 81i64, 82i64]}),
+                "port=80&port=81&port=82",
+            ),
         ];
-        for (subresource, query, expected) in table {
-            assert_eq!(of_node(subresource, &Parameters::parse(Some(query))), expected, "{query}");
+        for (part, query, mut expected, of_node) in table {
+            expected.set("apiVersion", "v1");
+            assert_eq!(connection("pods", &pod(part), query).unwrap(), (expected, of_node.to_owned()), "{part}");
         }
+        let (proxy, _) = connection("nodes", "nodes/n/proxy/stats/summary", "").unwrap();
+        assert_eq!(proxy, value!({"kind": "NodeProxyOptions", "apiVersion": "v1", "path": "/stats/summary"}));
+        assert_eq!(connection("pods", &pod("portforward"), "ports=http").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn a_node_is_asked_for_the_log_that_the_server_has_read() {
+        let query = "container=c&follow=true&follow=false&tailLines=5&sinceTime=2026-01-01T00:00:00Z&x=y";
+        let expected = "follow=true&sinceTime=2026-01-01T00%3A00%3A00Z&tailLines=5";
+        assert_eq!(log_of_node(&Parameters::parse(Some(query))), expected);
+        assert_eq!(log_of_node(&Parameters::parse(Some(""))), "");
     }
 }

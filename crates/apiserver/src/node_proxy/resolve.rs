@@ -44,12 +44,16 @@ impl Target {
 }
 
 /// The target of a request; `None` for the log of a pod that is on no node.
-pub(super) fn resolve(server: &ApiServer, info: &RequestInfo) -> Result<Option<Target>, Status> {
+pub(super) fn resolve(
+    server: &ApiServer,
+    info: &RequestInfo,
+    options: &Value,
+) -> Result<Option<Target>, Status> {
     match (info.group_resource(), info.subresource.as_str()) {
         (GroupResource::NODES, "proxy") => node(server, info).map(Some),
         (GroupResource::SERVICES, "proxy") => service::target(server, info).map(Some),
         (GroupResource::PODS, "proxy") => pod(server, info).map(Some),
-        (GroupResource::PODS, _) => node_call(server, info),
+        (GroupResource::PODS, _) => node_call(server, info, options),
         _ => Err(Status::internal_error(format!("{} is not passed on to anything", info.resource_path()))),
     }
 }
@@ -85,14 +89,18 @@ fn pod(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
 }
 
 /// Logs, exec, attach and port-forward are the node's.
-fn node_call(server: &ApiServer, info: &RequestInfo) -> Result<Option<Target>, Status> {
+fn node_call(server: &ApiServer, info: &RequestInfo, options: &Value) -> Result<Option<Target>, Status> {
     let pod = object(server, "pods", &info.namespace, &info.name)?;
     let node = pod.str_at("spec.nodeName");
     let prefix = format!("{}/{}", info.namespace, info.name);
     let path = match info.subresource.as_str() {
         "portforward" => format!("/portForward/{prefix}"),
         subresource => {
-            let container = container(&pod, info.parameters.get("container"), subresource)?;
+            let asked = match subresource {
+                "log" => info.parameters.get("container"),
+                _ => options.get("container").as_str(),
+            };
+            let container = container(&pod, asked, subresource)?;
             if node.is_empty() && subresource == "log" {
                 return Ok(None);
             }
@@ -103,7 +111,10 @@ fn node_call(server: &ApiServer, info: &RequestInfo) -> Result<Option<Target>, S
     if node.is_empty() {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", info.name)));
     }
-    let query = options::of_node(&info.subresource, &info.parameters);
+    let query = match info.subresource.as_str() {
+        "log" => options::log_of_node(&info.parameters),
+        _ => options::of_node(options),
+    };
     let path_and_query = if query.is_empty() { path } else { format!("{path}?{query}") };
     let address = node_address(server, node)?;
     Ok(Some(Target { scheme: Scheme::Node, address, path_and_query, may_redirect: false }))

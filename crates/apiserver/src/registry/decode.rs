@@ -1,5 +1,7 @@
 //! Bodies of requests.
 
+use std::borrow::Cow;
+
 use object::decode::{DecodeError, Decoded, StrictError, decode_json, decode_value, decode_yaml};
 use object::{Status, Value};
 use schema::TypeRef;
@@ -8,10 +10,10 @@ use crate::negotiate::Encoding;
 use crate::options::FieldValidation;
 
 /// What a body is expected to hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Expected<'a> {
     /// The `apiVersion`.
-    pub api_version: &'a str,
+    pub api_version: Cow<'a, str>,
     /// The kind.
     pub kind: &'a str,
     /// The type of it.
@@ -121,7 +123,7 @@ impl Expected<'_> {
             )));
         }
         value.set("kind", self.kind);
-        value.set("apiVersion", self.api_version);
+        value.set("apiVersion", &*self.api_version);
         Ok(())
     }
 

@@ -1,46 +1,42 @@
 //! What must hold for the user of a write, whatever the write's form.
 //!
-//! Create, update, every kind of patch, creation by update, subresources, dry runs and components of the same process
-//! all come to `Registry::create` or `Registry::modify`, and those ask here: after the last change to the new object and
-//! before it is validated and stored. A right that depends on the object's content is checked in a guard, never where
-//! a request is routed.
+//! Every write passes here twice. First, before anything else happens, its user must have the rights that the request
+//! itself needs ([`Guards::check_request`]). Then, after the last change to the new state (by the client, by admission
+//! plugins, by the strategy and by hooks) and before it is validated and stored, the rights are checked that depend on
+//! the object's content ([`Guards::check_state`]): nothing that an admission plugin puts into a role escapes. Such a right
+//! is never checked where a request is routed.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use object::{Status, Value};
 use schema::GroupResource;
 
-use super::{Call, Endpoint};
+use super::write::{Effect, WriteRequest};
 use crate::authz::{Attributes, Authorizer, Target};
 use crate::cache::Hub;
 
 mod escalation;
 mod signers;
 
-/// A write that is about to happen.
-#[derive(Clone, Copy)]
-pub(super) struct WriteRequest<'a> {
-    /// The resource.
-    pub endpoint: &'a Endpoint,
-    /// Who writes, and what the path names. The name is empty where the path has none.
-    pub call: &'a Call<'a>,
-    /// The new state.
-    pub object: &'a Value,
-    /// The present state; `None` where an object is made.
-    pub old: Option<&'a Value>,
-    /// Whether an update makes the object, because there is none.
-    pub creates_by_update: bool,
+/// A right that depends on what an object says.
+#[async_trait]
+trait Guard: Send + Sync {
+    /// Whether the guard is for this resource.
+    fn concerns(&self, resource: GroupResource<'_>) -> bool;
+
+    /// Refuses a new state that its user has no right to.
+    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status>;
 }
 
-impl WriteRequest<'_> {
-    fn resource(&self) -> GroupResource<'_> {
-        self.endpoint.def.group_resource()
-    }
+/// All guards, in their order.
+const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &signers::Attest, &signers::Sign];
 
+impl WriteRequest<'_> {
     /// Whether only owner references and finalizers change. Those are the garbage collector's, which holds none of the
     /// rights that it cleans up. Labels are not among them: by a label a role's rules are gathered into others.
     fn changes_ownership_only(&self) -> bool {
-        let Some(old) = self.old else { return false };
+        let Some(old) = self.old() else { return false };
         let rest = |object: &Value| {
             let mut rest = object.clone();
             for member in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
@@ -48,13 +44,7 @@ impl WriteRequest<'_> {
             }
             rest
         };
-        kinds::validation::same(&rest(self.object), &rest(old))
-    }
-
-    /// The refusal of this write.
-    fn forbidden(&self, why: &str) -> Status {
-        let def = &self.endpoint.def;
-        Status::forbidden(&def.group, &def.plural, self.object.str_at("metadata.name"), why)
+        kinds::validation::same(&rest(&self.object), &rest(old))
     }
 }
 
@@ -70,28 +60,15 @@ impl Guards {
         Guards { parts: Some((authorizer, hub)) }
     }
 
-    /// Asks every guard.
+    /// Refuses a request that its user has no right to, whatever the object says.
     ///
     /// # Errors
-    /// The first refusal: 403, or 404 where a binding refers to a role that does not exist.
-    pub(super) async fn check(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
-        if write.creates_by_update {
-            self.check_creates(write)?;
+    /// 403
+    pub(super) fn check_request(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        if !write.creates_by_update {
+            return Ok(());
         }
-        match write.resource() {
-            GroupResource::ROLES
-            | GroupResource::CLUSTER_ROLES
-            | GroupResource::ROLE_BINDINGS
-            | GroupResource::CLUSTER_ROLE_BINDINGS => self.check_escalation(write).await,
-            GroupResource::POD_CERTIFICATE_REQUESTS | GroupResource::CLUSTER_TRUST_BUNDLES => {
-                self.check_signer(write)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whoever updates what does not exist needs the right to create it.
-    fn check_creates(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        // Whoever updates what does not exist needs the right to create it.
         let (def, call) = (&write.endpoint.def, write.call);
         let target = Target::Resource {
             group: &def.group,
@@ -101,6 +78,22 @@ impl Guards {
             name: call.name,
         };
         self.authorizer()?.demand(call.user, &Attributes::new("create", target))
+    }
+
+    /// Asks every guard about the final state.
+    ///
+    /// # Errors
+    /// The first refusal: 403, or 404 where a binding refers to a role that does not exist.
+    pub(super) async fn check_state(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        if !matches!(write.effect, Effect::Insert | Effect::Replace(_)) {
+            // Deletions and orders write no state of anybody's choice.
+            return Ok(());
+        }
+        let resource = write.resource();
+        for guard in GUARDS.iter().filter(|guard| guard.concerns(resource)) {
+            guard.check(self, write).await?;
+        }
+        Ok(())
     }
 
     fn authorizer(&self) -> Result<&Authorizer, Status> {

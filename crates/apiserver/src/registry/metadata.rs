@@ -35,9 +35,7 @@ pub fn settle_namespace(endpoint: &Endpoint, call: &Call<'_>, object: &mut Value
 /// Gives a new object its identity.
 pub fn stamp(object: &mut Value, clock: &Clock, tracks_generation: bool) {
     let metadata = object.entry("metadata");
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "managedFields"]
-    {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
         metadata.remove(field);
     }
     metadata.set("uid", clock.uid());
@@ -68,7 +66,6 @@ pub fn carry_over(object: &mut Value, old: &Value) {
             value => metadata.set(field, value.clone()),
         }
     }
-    metadata.remove("managedFields");
     // A change that rests on no version is one of the present version.
     for field in ["uid", "creationTimestamp", "resourceVersion"] {
         if metadata.get(field).is_empty() && !old.get(field).is_null() {

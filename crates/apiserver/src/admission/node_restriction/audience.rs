@@ -1,6 +1,7 @@
 //! For whom a node may have tokens of its pods' service accounts: for those whom a pod's volumes name.
 
 use object::{Value, quote};
+use schema::GroupResource;
 
 use super::{NodeRestriction, need};
 use crate::admission::Attributes;
@@ -8,6 +9,10 @@ use crate::authz::{self, Target};
 
 /// The verb on an audience, taken for a resource, with which a role allows more.
 const VERB: &str = "request-serviceaccounts-token-audience";
+
+const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
+const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
+const DRIVERS: GroupResource<'static> = GroupResource::new("storage.k8s.io", "csidrivers");
 
 /// The CSI drivers that took over volumes which the kubelet once mounted itself.
 const SUCCESSORS: [(&str, &str); 7] = [
@@ -31,8 +36,7 @@ impl NodeRestriction {
         let audiences: Vec<&str> = request.at("spec.audiences").items().filter_map(Value::as_str).collect();
         need(audiences.len() <= 1, || "node may only request 0 or 1 audiences".to_owned())?;
         let audience = audiences.first().copied().unwrap_or_default();
-        let is_referenced = self
-            .references_audience(what.namespace, pod, audience)
+        let is_referenced = references_audience(what, pod, audience)
             .map_err(|why| format!("error validating audience {}: {why}", quote(audience)))?;
         let target = Target::Resource {
             group: "",
@@ -50,66 +54,61 @@ impl NodeRestriction {
             )
         })
     }
+}
 
-    /// Whether a volume of the pod needs tokens for the audience, itself or by its CSI driver. A volume whose driver
-    /// cannot be told matters only where no other one needs them.
-    fn references_audience(&self, namespace: &str, pod: &Value, audience: &str) -> Result<bool, String> {
-        let mut unknown = Vec::new();
-        for volume in pod.at("spec.volumes").items() {
-            let mut tokens =
-                volume.at("projected.sources").items().map(|source| source.get("serviceAccountToken"));
-            if tokens.any(|token| !token.is_null() && token.str_at("audience") == audience) {
-                return Ok(true);
-            }
-            let driver = self.driver_of_volume(namespace, pod, volume);
-            match driver.and_then(|driver| self.driver_requests(driver.as_deref(), audience)) {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(why) => unknown.push(why),
-            }
+/// Whether a volume of the pod needs tokens for the audience, itself or by its CSI driver. A volume whose driver
+/// cannot be told matters only where no other one needs them.
+fn references_audience(what: &Attributes<'_>, pod: &Value, audience: &str) -> Result<bool, String> {
+    let mut unknown = Vec::new();
+    for volume in pod.at("spec.volumes").items() {
+        let mut tokens =
+            volume.at("projected.sources").items().map(|source| source.get("serviceAccountToken"));
+        if tokens.any(|token| !token.is_null() && token.str_at("audience") == audience) {
+            return Ok(true);
         }
-        match unknown.as_slice() {
-            [] => Ok(false),
-            [why] => Err(why.clone()),
-            _ => Err(format!("[{}]", unknown.join(", "))),
+        let driver = driver_of_volume(what, pod, volume);
+        match driver.and_then(|driver| driver_requests(what, driver.as_deref(), audience)) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(why) => unknown.push(why),
         }
     }
-
-    /// The name of the CSI driver that a pod's volume has, be it by a claim.
-    fn driver_of_volume(
-        &self,
-        namespace: &str,
-        pod: &Value,
-        volume: &Value,
-    ) -> Result<Option<String>, String> {
-        if !volume.at("ephemeral.volumeClaimTemplate").is_null() {
-            let claim = format!("{}-{}", pod.str_at("metadata.name"), volume.str_at("name"));
-            return self.driver_of_claim(namespace, &claim);
-        }
-        let claim = volume.get("persistentVolumeClaim");
-        if !claim.is_null() {
-            return self.driver_of_claim(namespace, claim.str_at("claimName"));
-        }
-        Ok(driver(volume))
+    match unknown.as_slice() {
+        [] => Ok(false),
+        [why] => Err(why.clone()),
+        _ => Err(format!("[{}]", unknown.join(", "))),
     }
+}
 
-    fn driver_of_claim(&self, namespace: &str, name: &str) -> Result<Option<String>, String> {
-        let claim = self.claims.get(namespace, name);
-        let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {} not found", quote(name)))?;
-        let claim = claim.value();
-        let name = claim.str_at("spec.volumeName");
-        let volume = Some(name).filter(|name| !name.is_empty()).and_then(|name| self.volumes.get("", name));
-        let volume = volume.ok_or_else(|| format!("persistentvolume {} not found", quote(name)))?;
-        Ok(driver(volume.value().get("spec")))
+/// The name of the CSI driver that a pod's volume has, be it by a claim.
+fn driver_of_volume(what: &Attributes<'_>, pod: &Value, volume: &Value) -> Result<Option<String>, String> {
+    if !volume.at("ephemeral.volumeClaimTemplate").is_null() {
+        let claim = format!("{}-{}", pod.str_at("metadata.name"), volume.str_at("name"));
+        return driver_of_claim(what, &claim);
     }
+    let claim = volume.get("persistentVolumeClaim");
+    if !claim.is_null() {
+        return driver_of_claim(what, claim.str_at("claimName"));
+    }
+    Ok(driver(volume))
+}
 
-    fn driver_requests(&self, name: Option<&str>, audience: &str) -> Result<bool, String> {
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(false) };
-        let driver = self.drivers.get("", name);
-        let driver = driver.ok_or_else(|| format!("csidriver.storage.k8s.io {} not found", quote(name)))?;
-        let driver = driver.value();
-        Ok(driver.at("spec.tokenRequests").items().any(|request| request.str_at("audience") == audience))
-    }
+fn driver_of_claim(what: &Attributes<'_>, name: &str) -> Result<Option<String>, String> {
+    let claim = what.reader.get(CLAIMS, what.namespace, name);
+    let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {} not found", quote(name)))?;
+    let claim = claim.value();
+    let name = claim.str_at("spec.volumeName");
+    let volume = Some(name).filter(|name| !name.is_empty()).and_then(|name| what.reader.get(VOLUMES, "", name));
+    let volume = volume.ok_or_else(|| format!("persistentvolume {} not found", quote(name)))?;
+    Ok(driver(volume.value().get("spec")))
+}
+
+fn driver_requests(what: &Attributes<'_>, name: Option<&str>, audience: &str) -> Result<bool, String> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(false) };
+    let driver = what.reader.get(DRIVERS, "", name);
+    let driver = driver.ok_or_else(|| format!("csidriver.storage.k8s.io {} not found", quote(name)))?;
+    let driver = driver.value();
+    Ok(driver.at("spec.tokenRequests").items().any(|request| request.str_at("audience") == audience))
 }
 
 /// The CSI driver of a source of volumes, or the one that took over from it.

@@ -1,6 +1,7 @@
 //! Certificates that a node asks for: its own, and those of its pods.
 
 use object::{Value, quote};
+use schema::GroupResource;
 
 use super::{NodeRestriction, Refusal, mirror, need};
 use crate::admission::{Attributes, Operation};
@@ -53,7 +54,7 @@ impl NodeRestriction {
                 "while retrieving {kind} {full} named in the PodCertificateRequest: {singular} {name} not found"
             ))
         };
-        let own = self.nodes.get("", node).ok_or_else(|| retrieved("node", "node", quote(node), node))?;
+        let own = what.reader.get(GroupResource::NODES, "", node).ok_or_else(|| retrieved("node", "node", quote(node), node))?;
         let uid = own.uid().as_str();
         if spec.str_at("nodeUID") != uid {
             let (said, uid) = (said("nodeUID"), quote(uid));
@@ -61,7 +62,7 @@ impl NodeRestriction {
             return Err(Refusal::NotYet(why));
         }
         let name = spec.str_at("podName");
-        let pod = self.pods.get(what.namespace, name);
+        let pod = what.reader.get(GroupResource::PODS, what.namespace, name);
         let pod = pod.ok_or_else(|| retrieved("pod", "pod", full(name), name))?;
         if spec.str_at("podUID") != pod.uid().as_str() {
             let (said, uid) = (said("podUID"), quote(pod.uid().as_str()));
@@ -79,7 +80,7 @@ impl NodeRestriction {
             let (said, account) = (said("serviceAccountName"), quote(account));
             format!("{of_pod} contains serviceAccountName ({said}) that differs from running pod ({account})")
         })?;
-        let found = self.accounts.get(what.namespace, account);
+        let found = what.reader.get(GroupResource::SERVICE_ACCOUNTS, what.namespace, account);
         let found =
             found.ok_or_else(|| retrieved("service account", "serviceaccount", full(account), account))?;
         if spec.str_at("serviceAccountUID") != found.uid().as_str() {

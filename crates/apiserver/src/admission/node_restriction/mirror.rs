@@ -1,45 +1,45 @@
 //! Mirror pods: pictures of the pods that a node has from elsewhere than the API.
 
 use object::Value;
+use schema::GroupResource;
 
-use super::{NodeRestriction, need};
+use super::need;
+use crate::admission::Attributes;
 
 /// Static pods have this annotation.
 pub(super) const ANNOTATION: &str = "kubernetes.io/config.mirror";
 
-impl NodeRestriction {
-    /// The only pods that a node makes are its own mirror pods, and these open nothing to it.
-    pub(super) fn check_mirror_pod(&self, node: &str, pod: &Value) -> Result<(), String> {
-        need(is_mirror(pod), || {
-            format!("pod does not have {ANNOTATION:?} annotation, node {node:?} can only create mirror pods")
-        })?;
-        need(pod.str_at("spec.nodeName") == node, || {
-            format!("node {node:?} can only create pods with spec.nodeName set to itself")
-        })?;
-        let owners = pod.at("metadata.ownerReferences").as_list().unwrap_or_default();
-        need(owners.len() <= 1, || {
-            format!("node {node:?} can only create pods with a single owner reference set to itself")
-        })?;
-        let itself = || format!("node {node:?} can only create pods with an owner reference set to itself");
-        let owner = owners.first().ok_or_else(itself)?;
-        let is_itself =
-            ["apiVersion", "kind", "name"].map(|member| owner.str_at(member)) == ["v1", "Node", node];
-        need(is_itself, itself)?;
-        need(owner.get("controller").as_bool() == Some(true), || {
-            format!("node {node:?} can only create pods with a controller owner reference set to itself")
-        })?;
-        need(owner.get("blockOwnerDeletion").as_bool() != Some(true), || {
-            format!("node {node:?} must not set blockOwnerDeletion on an owner reference")
-        })?;
-        let uid = self.nodes.get("", node).map(|node| node.uid().as_str().to_owned());
-        let uid = uid.ok_or_else(|| format!("node {node:?} not found"))?;
-        need(owner.str_at("uid") == uid, || {
-            format!("node {node} UID mismatch: expected {} got {uid}", owner.str_at("uid"))
-        })?;
-        match reference(pod.get("spec")) {
-            Some(what) => Err(format!("node {node:?} can not create pods that reference {what}")),
-            None => Ok(()),
-        }
+/// The only pods that a node makes are its own mirror pods, and these open nothing to it.
+pub(super) fn check_mirror_pod(node: &str, what: &Attributes<'_>, pod: &Value) -> Result<(), String> {
+    need(is_mirror(pod), || {
+        format!("pod does not have {ANNOTATION:?} annotation, node {node:?} can only create mirror pods")
+    })?;
+    need(pod.str_at("spec.nodeName") == node, || {
+        format!("node {node:?} can only create pods with spec.nodeName set to itself")
+    })?;
+    let owners = pod.at("metadata.ownerReferences").as_list().unwrap_or_default();
+    need(owners.len() <= 1, || {
+        format!("node {node:?} can only create pods with a single owner reference set to itself")
+    })?;
+    let itself = || format!("node {node:?} can only create pods with an owner reference set to itself");
+    let owner = owners.first().ok_or_else(itself)?;
+    let is_itself =
+        ["apiVersion", "kind", "name"].map(|member| owner.str_at(member)) == ["v1", "Node", node];
+    need(is_itself, itself)?;
+    need(owner.get("controller").as_bool() == Some(true), || {
+        format!("node {node:?} can only create pods with a controller owner reference set to itself")
+    })?;
+    need(owner.get("blockOwnerDeletion").as_bool() != Some(true), || {
+        format!("node {node:?} must not set blockOwnerDeletion on an owner reference")
+    })?;
+    let uid = what.reader.get(GroupResource::NODES, "", node).map(|node| node.uid().as_str().to_owned());
+    let uid = uid.ok_or_else(|| format!("node {node:?} not found"))?;
+    need(owner.str_at("uid") == uid, || {
+        format!("node {node} UID mismatch: expected {} got {uid}", owner.str_at("uid"))
+    })?;
+    match reference(pod.get("spec")) {
+        Some(what) => Err(format!("node {node:?} can not create pods that reference {what}")),
+        None => Ok(()),
     }
 }
 

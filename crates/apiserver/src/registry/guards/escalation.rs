@@ -1,28 +1,42 @@
 //! Nobody grants what they do not have, by a role or by a binding, unless a rule lets them `escalate` or `bind`
 //! (upstream: `pkg/registry/rbac/*/policybased`).
 
+use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
 use object::{Status, Value};
 use schema::GroupResource;
 
-use super::{Guards, WriteRequest};
+use super::{Guard, Guards, WriteRequest};
 use crate::authz::{self, Attributes, Authorizer, Target};
 use crate::errors::from_cache;
 use crate::user::GROUP_MASTERS;
 
-impl Guards {
-    /// Refuses a role or binding that would give more than its author has.
-    pub(super) async fn check_escalation(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+/// Refuses roles and bindings that would give more than their author has.
+pub(super) struct Escalation;
+
+#[async_trait]
+impl Guard for Escalation {
+    fn concerns(&self, resource: GroupResource<'_>) -> bool {
+        matches!(
+            resource,
+            GroupResource::ROLES
+                | GroupResource::CLUSTER_ROLES
+                | GroupResource::ROLE_BINDINGS
+                | GroupResource::CLUSTER_ROLE_BINDINGS
+        )
+    }
+
+    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
         if write.call.user.in_group(GROUP_MASTERS) || write.changes_ownership_only() {
             return Ok(());
         }
-        let authorizer = self.authorizer()?;
+        let authorizer = guards.authorizer()?;
         let refused = match check(authorizer, write) {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
         // The role or the author's own rights may have been made a moment ago.
-        let Some((_, hub)) = &self.parts else { return Err(refused) };
+        let Some((_, hub)) = &guards.parts else { return Err(refused) };
         hub.catch_up().await.map_err(from_cache)?;
         check(authorizer, write)
     }
@@ -45,7 +59,7 @@ fn check_role(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), S
         if rules.is_null() { Vec::new() } else { object::from_value(rules).map_err(malformed)? };
     check_rules(authorizer, write, &wanted)?;
     let gathers = |role: &Value| !role.at("aggregationRule.clusterRoleSelectors").is_empty();
-    if !gathers(write.object) && !write.old.is_some_and(gathers) {
+    if !gathers(&write.object) && !gathers(write.old) {
         return Ok(());
     }
     // What is gathered may be anything, and a role that no longer gathers keeps what it has.

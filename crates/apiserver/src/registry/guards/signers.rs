@@ -2,46 +2,55 @@
 //! the admission plugin `ClusterTrustBundleAttest`, and the status of `podcertificaterequest`). Approving and signing
 //! of CertificateSigningRequests is the admission plugin `Certificates`'.
 
+use async_trait::async_trait;
 use object::{Status, Value, field, quote};
 use schema::GroupResource;
 
-use super::{Guards, WriteRequest};
+use super::{Guard, Guards, WriteRequest};
 
 const SIGNER: &str = "spec.signerName";
 
-impl Guards {
-    pub(super) fn check_signer(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
-        match write.resource() {
-            GroupResource::CLUSTER_TRUST_BUNDLES => self.check_attest(write),
-            _ => self.check_answer(write),
-        }
+/// A bundle of a signer is written by those who may attest for it; so is one that changes or loses its signer.
+pub(super) struct Attest;
+
+#[async_trait]
+impl Guard for Attest {
+    fn concerns(&self, resource: GroupResource<'_>) -> bool {
+        resource == GroupResource::CLUSTER_TRUST_BUNDLES
     }
 
-    /// A bundle of a signer is written by those who may attest for it; so is one that changes or loses its signer.
-    fn check_attest(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
         if write.changes_ownership_only() {
             return Ok(());
         }
-        let signers =
-            [Some(write.object), write.old].into_iter().flatten().map(|bundle| bundle.str_at(SIGNER));
+        let signers = [&write.object, write.old].into_iter().map(|bundle| bundle.str_at(SIGNER));
         for signer in signers.filter(|signer| !signer.is_empty()) {
-            if !self.authorizer()?.may_for_signer(write.call.user, "attest", signer) {
+            if !guards.authorizer()?.may_for_signer(write.call.user, "attest", signer) {
                 let why = format!("user not permitted to attest for signerName {}", quote(signer));
                 return Err(write.forbidden(&why));
             }
         }
         Ok(())
     }
+}
 
-    /// A pod's request is answered by those who may sign for the signer that was asked.
-    fn check_answer(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
-        let Some(old) = write.old else { return Ok(()) };
+/// A pod's request is answered by those who may sign for the signer that was asked.
+pub(super) struct Sign;
+
+#[async_trait]
+impl Guard for Sign {
+    fn concerns(&self, resource: GroupResource<'_>) -> bool {
+        resource == GroupResource::POD_CERTIFICATE_REQUESTS
+    }
+
+    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
+        let Some(old) = write.old() else { return Ok(()) };
         let status = |request: &Value| request.get("status").clone();
-        if kinds::validation::same(&status(write.object), &status(old)) {
+        if kinds::validation::same(&status(&write.object), &status(old)) {
             return Ok(());
         }
         let (user, signer) = (write.call.user, old.str_at(SIGNER));
-        if self.authorizer()?.may_for_signer(user, "sign", signer) {
+        if guards.authorizer()?.may_for_signer(user, "sign", signer) {
             return Ok(());
         }
         let spec = field::Path::root("spec");

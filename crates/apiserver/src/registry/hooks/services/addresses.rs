@@ -8,26 +8,23 @@ use object::{Status, Value, value};
 
 use super::families::{Family, keeps_preferred, names, set_names, settle};
 use super::ranges::Range;
-use super::{ADDRESS_PREFIX, Allocation, Allocator, Endpoint, invalid, invalid_all, is_headless};
+use super::{ADDRESSES, NETWORKS, Order, invalid, invalid_all, is_headless};
+use crate::admission::Reader;
 
 /// The ServiceCIDR that holds the cluster's own networks.
 const DEFAULT_CIDR: &str = "kubernetes";
 /// Who manages an address, as its label says.
 const MANAGED_BY: &str = "ipallocator.k8s.io";
 
-impl Allocator {
+impl Order<'_> {
     /// Settles families and addresses.
-    pub(super) async fn allocate_addresses(
-        &self,
-        endpoint: &Endpoint,
-        service: &mut Value,
-        old: Option<&Value>,
-        dry_run: bool,
-        allocation: &mut Allocation,
-    ) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// 422 for families that the cluster has not, and for an address that is taken; 500 where none is left.
+    pub(super) async fn settle_addresses(&mut self, service: &mut Value) -> Result<(), Status> {
+        let old = self.old;
         let had = old.map(addresses).unwrap_or_default();
         if service.str_at("spec.type") == "ExternalName" {
-            allocation.freed.extend(had.iter().map(|ip| record_key(ip)));
             if !had.is_empty() {
                 for field in
                     ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]
@@ -35,13 +32,13 @@ impl Allocator {
                     service.entry("spec").remove(field);
                 }
             }
+            self.allocation.freed.addresses.extend(had);
             return Ok(());
         }
         if keeps_preferred(service, old) {
             return Ok(());
         }
-        let cluster: Vec<Family> = self.families.clone();
-        settle(service, old, &cluster).map_err(|errors| invalid_all(endpoint, service, &errors))?;
+        settle(service, old, &self.services.families).map_err(|errors| invalid_all(service, &errors))?;
         if is_headless(service) {
             service.entry("spec").set("clusterIP", "None");
             set_names(service, "clusterIPs", &["None".to_owned()]);
@@ -53,12 +50,12 @@ impl Allocator {
                 Some(ip) if had.contains(ip) => {}
                 Some(ip) => {
                     let ip = ip.clone();
-                    self.take_address(endpoint, service, &ip, dry_run, allocation).await?;
+                    self.asked_address(service, &ip).await?;
                 }
-                None => ips.push(self.free_address(service, family, dry_run, allocation).await?),
+                None => ips.push(self.free_address(service, family).await?),
             }
         }
-        allocation.freed.extend(had.iter().filter(|ip| !ips.contains(ip)).map(|ip| record_key(ip)));
+        self.allocation.freed.addresses.extend(had.into_iter().filter(|ip| !ips.contains(ip)));
         if let Some(primary) = ips.first() {
             service.entry("spec").set("clusterIP", primary.as_str());
         }
@@ -67,47 +64,34 @@ impl Allocator {
     }
 
     /// The address that the client asks for.
-    async fn take_address(
-        &self,
-        endpoint: &Endpoint,
-        service: &Value,
-        ip: &str,
-        dry_run: bool,
-        allocation: &mut Allocation,
-    ) -> Result<(), Status> {
+    async fn asked_address(&mut self, service: &Value, ip: &str) -> Result<(), Status> {
         let address = object::names::parse_ip_sloppy(ip);
         let refused = |why: &str| {
             let why = format!("failed to allocate IP {ip}: {why}");
-            Err(invalid(endpoint, service, "clusterIPs", &why))
+            Err(invalid(service, "clusterIPs", &why))
         };
         let Some(address) =
             address.filter(|address| self.ranges().iter().any(|range| range.contains(*address)))
         else {
             return refused("the provided network does not match the current range");
         };
-        if !dry_run && !self.take(self.record(service, address), allocation).await? {
+        if !self.take_address(record(service, address)).await? {
             return refused("provided IP is already allocated");
         }
         Ok(())
     }
 
     /// A free address of a family.
-    async fn free_address(
-        &self,
-        service: &Value,
-        family: &str,
-        dry_run: bool,
-        allocation: &mut Allocation,
-    ) -> Result<String, Status> {
+    async fn free_address(&mut self, service: &Value, family: &str) -> Result<String, Status> {
         let ranges = self.ranges();
         for range in ranges.iter().filter(|range| range.family().name() == family) {
-            let candidates = range.candidates(self.clock.random_below(u64::MAX));
+            let candidates = range.candidates(self.services.clock.random_below(u64::MAX));
             for address in candidates {
                 // What is known to be taken needs no attempt; the store decides about all others.
-                if self.addresses.get("", &address.to_string()).is_some() {
+                if self.server.get(ADDRESSES, "", &address.to_string()).is_some() {
                     continue;
                 }
-                if dry_run || self.take(self.record(service, address), allocation).await? {
+                if self.take_address(record(service, address)).await? {
                     return Ok(address.to_string());
                 }
             }
@@ -117,11 +101,11 @@ impl Allocator {
 
     /// The networks of all ServiceCIDRs that are ready, the cluster's own first.
     fn ranges(&self) -> Vec<Range> {
-        let cidrs = self.cidrs.snapshot(&self.hub).objects;
+        let cidrs = self.server.all(NETWORKS);
         let mut all: Vec<(bool, IpNet)> = Vec::new();
         // Before the object is there, as when the first Service is made.
         if !cidrs.contains_key(DEFAULT_CIDR) {
-            all.extend(self.networks.iter().map(|network| (false, *network)));
+            all.extend(self.services.networks.iter().map(|network| (false, *network)));
         }
         for (name, cidr) in &cidrs {
             let cidr = cidr.value();
@@ -134,27 +118,25 @@ impl Allocator {
         all.sort();
         all.into_iter().map(|(_, network)| Range::new(network)).collect()
     }
+}
 
-    fn record(&self, service: &Value, address: IpAddr) -> (String, Value) {
-        let name = address.to_string();
-        let object = value!({
-            "kind": "IPAddress", "apiVersion": "networking.k8s.io/v1",
-            "metadata": {
-                "name": name.as_str(),
-                "uid": self.clock.uid(),
-                "creationTimestamp": self.clock.now_seconds().to_string(),
-                "labels": {
-                    "ipaddress.kubernetes.io/ip-family": Family::of(&name).name(),
-                    "ipaddress.kubernetes.io/managed-by": MANAGED_BY
-                }
-            },
-            "spec": {"parentRef": {
-                "resource": "services",
-                "namespace": service.str_at("metadata.namespace"), "name": service.str_at("metadata.name")
-            }}
-        });
-        (record_key(&name), object)
-    }
+/// The object that stands for the address of a Service.
+fn record(service: &Value, address: IpAddr) -> Value {
+    let name = address.to_string();
+    value!({
+        "kind": "IPAddress", "apiVersion": "networking.k8s.io/v1",
+        "metadata": {
+            "name": name.as_str(),
+            "labels": {
+                "ipaddress.kubernetes.io/ip-family": Family::of(&name).name(),
+                "ipaddress.kubernetes.io/managed-by": MANAGED_BY
+            }
+        },
+        "spec": {"parentRef": {
+            "resource": "services",
+            "namespace": service.str_at("metadata.namespace"), "name": service.str_at("metadata.name")
+        }}
+    })
 }
 
 /// A ServiceCIDR of which nobody has said that it is not ready, and that is not on its way out.
@@ -175,10 +157,7 @@ pub(super) fn addresses(service: &Value) -> Vec<String> {
     all
 }
 
-/// Where the IPAddress object of an address is. Its name is the canonical form, which that of the Service need not be.
-pub(super) fn record_key(ip: &str) -> String {
-    match object::names::parse_ip_sloppy(ip) {
-        Some(address) => format!("{ADDRESS_PREFIX}{address}"),
-        None => format!("{ADDRESS_PREFIX}{ip}"),
-    }
+/// The canonical form of an address, which is the name of its object and need not be that of the Service.
+pub(super) fn canonical(ip: &str) -> String {
+    object::names::parse_ip_sloppy(ip).map_or_else(|| ip.to_owned(), |address| address.to_string())
 }

@@ -1,15 +1,40 @@
 //! Questions in the form of objects: who am I, may I, is this token good.
 
+use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::{FieldSelector, Status, Value, value};
+use schema::GroupResource;
 
-use super::{Answer, AnswerBody, Call, Endpoint};
+use super::super::write::{Action, WriteRequest};
+use super::super::{Answer, AnswerBody, Registry};
+use super::{At, Way};
 use crate::authn::Authenticator;
 use crate::authz::node::node_of;
 use crate::authz::{Attributes, Authorizer, Decision, Target};
 use crate::user::User;
 
+pub(super) const SELF_SUBJECT_REVIEWS: GroupResource<'static> =
+    GroupResource::new("authentication.k8s.io", "selfsubjectreviews");
+pub(super) const TOKEN_REVIEWS: GroupResource<'static> =
+    GroupResource::new("authentication.k8s.io", "tokenreviews");
+pub(super) const SUBJECT_ACCESS_REVIEWS: GroupResource<'static> =
+    GroupResource::new("authorization.k8s.io", "subjectaccessreviews");
+pub(super) const SELF_SUBJECT_ACCESS_REVIEWS: GroupResource<'static> =
+    GroupResource::new("authorization.k8s.io", "selfsubjectaccessreviews");
+pub(super) const SELF_SUBJECT_RULES_REVIEWS: GroupResource<'static> =
+    GroupResource::new("authorization.k8s.io", "selfsubjectrulesreviews");
+
+pub(super) struct Review;
+
+#[async_trait]
+impl Way for Review {
+    async fn create(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
+        at.registry.act(at.endpoint, at.call, &at.reviewer, body).await
+    }
+}
+
 /// What reviews are answered with.
+#[derive(Clone, Copy)]
 pub struct Reviewer<'a> {
     /// Decides.
     pub authorizer: &'a Authorizer,
@@ -17,17 +42,10 @@ pub struct Reviewer<'a> {
     pub authenticator: &'a Authenticator,
 }
 
-impl Reviewer<'_> {
-    /// Whether a resource is a review.
-    pub fn answers(endpoint: &Endpoint) -> bool {
-        matches!(&*endpoint.def.group, "authentication.k8s.io" | "authorization.k8s.io")
-    }
-
-    /// Answers a review.
-    ///
-    /// # Errors
-    /// 400 for a question that is not whole.
-    pub fn review(&self, endpoint: &Endpoint, call: &Call<'_>, mut review: Value) -> Result<Answer, Status> {
+#[async_trait]
+impl Action for Reviewer<'_> {
+    async fn act(&self, _registry: &Registry, write: &WriteRequest<'_>) -> Result<Answer, Status> {
+        let (endpoint, call, mut review) = (write.endpoint, write.call, write.object.clone());
         let status = match &*endpoint.def.kind {
             "SelfSubjectReview" => value!({"userInfo": user_info(call.user)}),
             "TokenReview" => self.token(&review),
@@ -62,7 +80,9 @@ impl Reviewer<'_> {
         review.set("status", status);
         Ok(Answer::created(AnswerBody::Value(review)))
     }
+}
 
+impl Reviewer<'_> {
     fn token(&self, review: &Value) -> Value {
         let audiences: Vec<String> =
             review.at("spec.audiences").items().filter_map(Value::as_str).map(str::to_owned).collect();

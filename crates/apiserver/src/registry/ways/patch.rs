@@ -2,8 +2,9 @@
 
 use object::{Reason, Status, Value, patch};
 
-use super::decode::Expected;
-use super::{Answer, Call, Endpoint, Registry};
+use super::super::Answer;
+use super::super::decode::Expected;
+use super::{At, Way};
 use crate::options::FieldValidation;
 
 /// The form of a patch.
@@ -61,7 +62,7 @@ impl Patch {
     ///
     /// # Errors
     /// 400 for a patch that makes no sense, 422 for one that does not fit the object.
-    fn apply(&self, old: &Value, expected: Expected<'_>) -> Result<(Value, Vec<String>), Status> {
+    fn apply(&self, old: &Value, expected: &Expected<'_>) -> Result<(Value, Vec<String>), Status> {
         let target = old.clone();
         let patched = match self.kind {
             PatchKind::Json => patch::json_patch(target, &self.content),
@@ -100,36 +101,24 @@ impl Patch {
     }
 }
 
-impl Registry {
-    /// Changes an object by a patch.
+impl At<'_> {
+    /// Changes what is at the path by a patch.
     ///
     /// # Errors
-    /// As [`Registry::update`]; 415 for a kind of patch that the resource does not take.
-    pub async fn patch(&self, endpoint: &Endpoint, call: &Call<'_>, patch: &Patch) -> Result<Answer, Status> {
+    /// As [`Way::change`], and what [`Patch::apply`] says.
+    pub(crate) async fn patch(
+        &self,
+        way: &dyn Way,
+        patch: &Patch,
+        expected: &Expected<'_>,
+    ) -> Result<Answer, Status> {
         let mut warnings = Vec::new();
-        let mut answer = if endpoint.is_scale(call.subresource) {
-            let ty = schema::type_by_gvk("autoscaling", "v1", "Scale")
-                .ok_or_else(|| endpoint.not_found("scale"))?;
-            let expected = Expected { api_version: "autoscaling/v1", kind: "Scale", ty: &ty };
-            let change = |scale: &Value| {
-                let (scale, found) = patch.apply(scale, expected)?;
-                warnings = found;
-                Ok(scale)
-            };
-            self.update_scale(endpoint, call, change).await?
-        } else {
-            let expected = Expected {
-                api_version: endpoint.api_version(),
-                kind: &endpoint.def.kind,
-                ty: &endpoint.def.ty,
-            };
-            let change = |old: &Value| {
-                let (object, found) = patch.apply(old, expected)?;
-                warnings = found;
-                Ok(object)
-            };
-            self.update_part(endpoint, call, change).await?
+        let mut make = |old: &Value| {
+            let (object, found) = patch.apply(old, expected)?;
+            warnings = found;
+            Ok(object)
         };
+        let mut answer = way.change(self, &mut make).await?;
         answer.warnings.extend(warnings);
         Ok(answer)
     }

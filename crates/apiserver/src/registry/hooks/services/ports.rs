@@ -5,22 +5,18 @@ use std::collections::{HashMap, HashSet};
 use object::field::Errors;
 use object::{Status, Value, field, value};
 
-use super::{Allocation, Allocator, Endpoint, PORT_PREFIX};
+use super::Order;
 
 /// Upstream's range of node ports.
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
-impl Allocator {
+impl Order<'_> {
     /// Settles node ports, and the one by which balancers ask for a node's health.
-    pub(super) async fn allocate_ports(
-        &self,
-        endpoint: &Endpoint,
-        service: &mut Value,
-        old: Option<&Value>,
-        dry_run: bool,
-        allocation: &mut Allocation,
-    ) -> Result<(), Status> {
-        let had: HashSet<u16> = old.map(node_ports).into_iter().flatten().collect();
+    ///
+    /// # Errors
+    /// 422 for a port that is taken or cannot be a node port; 500 where none is left.
+    pub(super) async fn settle_ports(&mut self, service: &mut Value) -> Result<(), Status> {
+        let had: HashSet<u16> = self.old.map(node_ports).into_iter().flatten().collect();
         let balancer = service.str_at("spec.type") == "LoadBalancer";
         let wants = service.str_at("spec.type") == "NodePort"
             || (balancer && service.at("spec.allocateLoadBalancerNodePorts").as_bool() != Some(false));
@@ -41,14 +37,13 @@ impl Allocator {
                 continue;
             }
             if asked != 0 {
-                let fails = |why: &str| invalid_port(endpoint, service, index, asked, why);
+                let fails = |why: &str| invalid_port(service, index, asked, why);
                 if !NODE_PORTS.contains(&asked) {
                     return Err(fails(
                         "provided port is not in the valid range. The range of valid ports is 30000-32767",
                     ));
                 }
-                let record = (format!("{PORT_PREFIX}{asked}"), owner.clone());
-                if !dry_run && !self.take(record, allocation).await? {
+                if !self.take_port(asked, &owner).await? {
                     return Err(fails("provided port is already allocated"));
                 }
                 taken.insert(asked);
@@ -56,31 +51,23 @@ impl Allocator {
         }
         let mut given = HashMap::new();
         for (index, _) in asked.iter().enumerate().filter(|(_, asked)| **asked == 0 && wants) {
-            given.insert(index, self.free_port(&owner, dry_run, allocation).await?);
+            given.insert(index, self.free_port(&owner).await?);
         }
         for (index, port) in service.entry("spec").entry("ports").items_mut().enumerate() {
             if let Some(given) = given.get(&index) {
                 port.set("nodePort", i64::from(*given));
             }
         }
-        self.allocate_health_check(service, old, dry_run, &owner, allocation).await?;
+        self.settle_health_check(service, &owner).await?;
         let kept: HashSet<u16> = node_ports(service).into_iter().collect();
-        let gone = had.into_iter().filter(|port| !kept.contains(port));
-        allocation.freed.extend(gone.map(|port| format!("{PORT_PREFIX}{port}")));
+        self.allocation.freed.ports.extend(had.into_iter().filter(|port| !kept.contains(port)));
         Ok(())
     }
 
     /// A balancer asks nodes for their health only where it matters which of them have endpoints.
-    async fn allocate_health_check(
-        &self,
-        service: &mut Value,
-        old: Option<&Value>,
-        dry_run: bool,
-        owner: &Value,
-        allocation: &mut Allocation,
-    ) -> Result<(), Status> {
+    async fn settle_health_check(&mut self, service: &mut Value, owner: &Value) -> Result<(), Status> {
         let asked = health_port(service);
-        let had = old.map(health_port).unwrap_or_default();
+        let had = self.old.map(health_port).unwrap_or_default();
         if !needs_health_check(service) {
             if had.is_some() && asked == had {
                 service.entry("spec").remove("healthCheckNodePort");
@@ -91,8 +78,7 @@ impl Allocator {
             // A change of it is for validation to refuse.
             Some(_) if had.is_some() => return Ok(()),
             Some(port) => {
-                let record = (format!("{PORT_PREFIX}{port}"), owner.clone());
-                if !dry_run && !self.take(record, allocation).await? {
+                if !self.take_port(port, owner).await? {
                     let why = "provided port is already allocated";
                     return Err(Status::internal_error(format!(
                         "failed to allocate requested HealthCheck NodePort {port}: {why}"
@@ -100,23 +86,18 @@ impl Allocator {
                 }
                 port
             }
-            None => self.free_port(owner, dry_run, allocation).await?,
+            None => self.free_port(owner).await?,
         };
         service.entry("spec").set("healthCheckNodePort", i64::from(port));
         Ok(())
     }
 
-    async fn free_port(
-        &self,
-        owner: &Value,
-        dry_run: bool,
-        allocation: &mut Allocation,
-    ) -> Result<u16, Status> {
+    async fn free_port(&mut self, owner: &Value) -> Result<u16, Status> {
         let count = NODE_PORTS.len() as u64;
-        let start = self.clock.random_below(count);
+        let start = self.services.clock.random_below(count);
         for i in 0..count {
             let port = NODE_PORTS.start() + ((start + i) % count) as u16;
-            if dry_run || self.take((format!("{PORT_PREFIX}{port}"), owner.clone()), allocation).await? {
+            if self.take_port(port, owner).await? {
                 return Ok(port);
             }
         }
@@ -171,11 +152,11 @@ fn needs_health_check(service: &Value) -> bool {
     service.str_at("spec.type") == "LoadBalancer" && service.str_at("spec.externalTrafficPolicy") == "Local"
 }
 
-fn invalid_port(endpoint: &Endpoint, service: &Value, index: usize, port: u16, why: &str) -> Status {
+fn invalid_port(service: &Value, index: usize, port: u16, why: &str) -> Status {
     let spec = field::Path::root("spec");
     let (ports, number) = (spec.child("ports"), i64::from(port));
     let item = ports.index(index);
     let path = item.child("nodePort");
     let errors = Errors::from(field::Error::invalid(&path, number, why));
-    Status::invalid("", &endpoint.def.kind, service.str_at("metadata.name"), &errors)
+    Status::invalid("", "Service", service.str_at("metadata.name"), &errors)
 }

@@ -1,0 +1,54 @@
+//! The plugins, one after the other.
+
+use std::sync::Arc;
+
+use object::{Status, Value};
+
+use super::{Attributes, Plugin};
+
+/// The plugins, in their order.
+#[derive(Default)]
+pub struct Chain(Vec<Arc<dyn Plugin>>);
+
+impl Chain {
+    /// A chain of these plugins.
+    pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Chain {
+        Chain(plugins)
+    }
+
+    /// Lets every plugin change the object. If one of those that may unsettle the others has changed it, those before
+    /// it that want to are asked once more.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn admit(
+        &self,
+        what: &Attributes<'_>,
+        object: &mut Value,
+        old: &Value,
+    ) -> Result<(), Status> {
+        let mut unsettled = 0;
+        for (index, plugin) in self.0.iter().enumerate() {
+            let before = plugin.unsettles().then(|| object.clone());
+            plugin.admit(what, object, old).await?;
+            if before.is_some_and(|before| before != *object) {
+                unsettled = index;
+            }
+        }
+        for plugin in self.0[..unsettled].iter().filter(|plugin| plugin.wants_reinvocation()) {
+            plugin.admit(what, object, old).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks every plugin whether the request may be.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
+        for plugin in &self.0 {
+            plugin.validate(what, object, old).await?;
+        }
+        Ok(())
+    }
+}

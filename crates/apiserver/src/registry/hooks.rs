@@ -1,0 +1,114 @@
+//! What an object needs besides itself: taken before it is stored, kept when the store has it, given back when not.
+//!
+//! A hook begins after the strategy and before the final state is judged, so that guards and validation see what it gave
+//! out. From then on the write comes to one of two ends: the store has the object (commit), or nothing has happened
+//! (undo), be it that the write was refused, that somebody else was faster, or that it was a dry run.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object::Status;
+use schema::GroupResource;
+
+use super::access::Server;
+use super::write::{Effect, WriteRequest};
+
+mod certificates;
+mod services;
+
+pub(super) use certificates::Requesters;
+pub use services::first_service_address;
+pub(super) use services::Services;
+
+/// What a resource does beside its writes.
+#[async_trait]
+pub(crate) trait Hook: Send + Sync + 'static {
+    /// Whether the hook is for this resource.
+    fn concerns(&self, resource: GroupResource<'_>) -> bool;
+
+    /// May change the object and take what it needs; what has been taken comes back. What was taken before an error, the
+    /// hook itself has given back.
+    ///
+    /// # Errors
+    /// Why the object cannot be.
+    async fn begin(
+        &self,
+        write: &mut WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<Option<Box<dyn Pending>>, Status>;
+}
+
+/// What a hook has begun. Neither end can fail: what goes wrong is logged.
+#[async_trait]
+pub(crate) trait Pending: Send {
+    /// The store has the object.
+    async fn commit(self: Box<Self>, server: &Server<'_>);
+
+    /// Nothing has happened.
+    async fn undo(self: Box<Self>, server: &Server<'_>);
+}
+
+/// The hooks, in their order.
+#[derive(Default)]
+pub(crate) struct Hooks(Vec<Arc<dyn Hook>>);
+
+impl Hooks {
+    /// These hooks.
+    pub(super) fn new(hooks: Vec<Arc<dyn Hook>>) -> Hooks {
+        Hooks(hooks)
+    }
+
+    /// Adds a hook behind the others.
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, hook: Arc<dyn Hook>) {
+        self.0.push(hook);
+    }
+
+    /// Begins all hooks of a write. If one fails, those before it are undone.
+    ///
+    /// # Errors
+    /// What the hook says.
+    pub(super) async fn begin(
+        &self,
+        write: &mut WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<Begun, Status> {
+        let mut begun = Begun(Vec::new());
+        if matches!(write.effect, Effect::Act(_)) {
+            // There is no object that could need anything.
+            return Ok(begun);
+        }
+        for hook in &self.0 {
+            if !hook.concerns(write.resource()) {
+                continue;
+            }
+            match hook.begin(write, server).await {
+                Ok(pending) => begun.0.extend(pending),
+                Err(status) => {
+                    begun.end(false, server).await;
+                    return Err(status);
+                }
+            }
+        }
+        Ok(begun)
+    }
+}
+
+/// What all hooks of a write have begun.
+#[must_use = "what has begun must come to an end"]
+pub(super) struct Begun(Vec<Box<dyn Pending>>);
+
+impl Begun {
+    /// Brings everything to its end: commits in the order in which it began, or undoes it backwards.
+    pub(super) async fn end(self, is_stored: bool, server: &Server<'_>) {
+        if is_stored {
+            for pending in self.0 {
+                pending.commit(server).await;
+            }
+        } else {
+            for pending in self.0.into_iter().rev() {
+                pending.undo(server).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The one way of every write: fixed stages, in one order, whatever the verb and whatever the kind.
+//!
+//! The [`ways`](super::ways) come by a [`WriteRequest`] (a body, a patch, a scale, a binding, an eviction, a deletion);
+//! from there on they have this function in common. A stage knows the facts of the request and the object, never by
+//! which way it came. Rules of single kinds are in strategies, guards and hooks.
+
+use object::{Details, Status};
+
+use super::access::Server;
+use super::write::WriteRequest;
+use super::{Answer, AnswerBody, Endpoint, Registry};
+use crate::admission::Operation;
+
+mod deletion;
+mod managed_fields;
+mod observer;
+mod persist;
+mod prepare;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use managed_fields::{Manager, ManagerOperation};
+pub use observer::{Observer, Passage, Stage};
+use persist::Stored;
+
+impl Registry {
+    /// Takes a write through all stages. The answer comes back, or `None` where somebody else changed the object since
+    /// it was read; nothing has happened then.
+    ///
+    /// # Errors
+    /// The refusal of a stage; what hooks had taken is given back.
+    pub(super) async fn run(&self, mut write: WriteRequest<'_>) -> Result<Option<Answer>, Status> {
+        let server = Server::new(self, write.dry_run());
+        self.pass(Stage::Arrival, &write);
+        prepare::arrive(&mut write, &self.clock)?;
+        self.pass(Stage::Rights, &write);
+        self.guards.check_request(&write)?;
+        self.pass(Stage::ManagedFields, &write);
+        managed_fields::settle(&mut write);
+        self.pass(Stage::Mutation, &write);
+        self.mutate(&mut write, &server).await?;
+        self.pass(Stage::Strategy, &write);
+        prepare::prepare(&mut write, &self.clock)?;
+        self.pass(Stage::Hooks, &write);
+        let begun = self.hooks.begin(&mut write, &server).await?;
+        let stored = self.conclude(&mut write, &server).await;
+        let is_stored = matches!(stored, Ok(Some(_))) && !write.dry_run();
+        self.pass(if is_stored { Stage::Commit } else { Stage::Undo }, &write);
+        begun.end(is_stored, &server).await;
+        match stored? {
+            Some((stored, warnings)) => {
+                let mut answer = self.answer(&write, stored).await?;
+                answer.warnings.extend(warnings);
+                Ok(Some(answer))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Lets admission plugins change what is asked.
+    async fn mutate(&self, write: &mut WriteRequest<'_>, server: &Server<'_>) -> Result<(), Status> {
+        let what = write.attributes(server);
+        let (object, old) = write.seen_mut();
+        self.admission.admit(&what, object, old).await?;
+        managed_fields::keep(object);
+        Ok(())
+    }
+
+    /// The stages after the last change to the object: they judge its final state, and then it is stored.
+    async fn conclude(
+        &self,
+        write: &mut WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<Option<(Stored, Vec<String>)>, Status> {
+        self.pass(Stage::Guards, write);
+        self.guards.check_state(write).await?;
+        self.pass(Stage::Validation, write);
+        let warnings = validate::validate(write)?;
+        self.pass(Stage::ValidatingAdmission, write);
+        let (object, old) = write.seen();
+        self.admission.validate(&write.attributes(server), object, old).await?;
+        self.pass(Stage::Store, write);
+        Ok(self.persist(write).await?.map(|stored| (stored, warnings)))
+    }
+
+    /// The answer to a write that has been done.
+    async fn answer(&self, write: &WriteRequest<'_>, stored: Stored) -> Result<Answer, Status> {
+        let endpoint = write.endpoint;
+        let body = match stored {
+            Stored::Answered(answer) => return Ok(answer),
+            Stored::Version(version) => AnswerBody::Version(endpoint.present(&version).await?),
+            Stored::Value(object) => AnswerBody::Value(object),
+            Stored::Gone(last) if endpoint.strategy.returns_deleted() => {
+                AnswerBody::Version(endpoint.present(&last).await?)
+            }
+            Stored::Gone(last) => AnswerBody::Status(Box::new(success(endpoint, &last))),
+        };
+        match write.operation {
+            Operation::Create if write.request.is_none() => Ok(Answer::created(body)),
+            _ => Ok(Answer::ok(body)),
+        }
+    }
+}
+
+fn success(endpoint: &Endpoint, last: &object::Versioned) -> Status {
+    Status::success(Some(Details {
+        name: last.name().to_owned(),
+        group: endpoint.def.group.to_string(),
+        kind: endpoint.def.plural.to_string(),
+        uid: last.uid().as_str().to_owned(),
+        ..Details::default()
+    }))
+}

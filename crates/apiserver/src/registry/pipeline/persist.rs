@@ -1,0 +1,137 @@
+//! The end of a write: the store takes the new state, under the condition that the present one is still the same.
+
+use object::{Status, Value, Versioned};
+use store::{Expect, RangeRequest, Revision, Write, WriteOutcome};
+
+use super::super::write::{Effect, Fate, WriteRequest};
+use crate::cache::Collection;
+use crate::errors::from_store;
+use crate::registry::{Answer, Registry};
+
+/// What came of a write.
+pub(super) enum Stored {
+    /// This version is in the store now.
+    Version(Versioned),
+    /// This object, in the form that is served, would be in the store now.
+    Value(Value),
+    /// The object is gone; this was its last version.
+    Gone(Versioned),
+    /// Something else was done.
+    Answered(Answer),
+}
+
+impl Registry {
+    /// Does what the write is for; `None` where the present state is no longer the one that it rests on.
+    pub(super) async fn persist(&self, write: &mut WriteRequest<'_>) -> Result<Option<Stored>, Status> {
+        match write.effect {
+            Effect::Act(action) => Ok(Some(Stored::Answered(action.act(self, write).await?))),
+            Effect::Insert => self.insert(write).await.map(Some),
+            Effect::Replace(current) => match write.fate {
+                Fate::Gone => self.finish(write, current).await,
+                Fate::Kept | Fate::Unchanged => self.replace(write, current).await,
+            },
+            Effect::Remove(current, _) => match write.fate {
+                Fate::Gone => self.remove(write, current).await,
+                Fate::Kept => self.mark(write, current).await,
+                Fate::Unchanged => Ok(Some(Stored::Version(current.clone()))),
+            },
+        }
+    }
+
+    async fn insert(&self, write: &mut WriteRequest<'_>) -> Result<Stored, Status> {
+        let (endpoint, object) = (write.endpoint, write.object.take());
+        let collection = endpoint.stored("create")?;
+        let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, write.name);
+        let key = collection.store_key(write.call.namespace, write.name);
+        if write.dry_run() {
+            let found = self.hub.store().range(RangeRequest::exact(key)).await.map_err(from_store)?;
+            return if found.kvs.is_empty() { Ok(Stored::Value(object)) } else { Err(exists()) };
+        }
+        let object = endpoint.stored_value(object).await?;
+        let written = collection.write(self.hub.store().as_ref(), key, object, Expect::Absent).await;
+        written.map_err(from_store)?.map(Stored::Version).ok_or_else(exists)
+    }
+
+    async fn replace(
+        &self,
+        write: &mut WriteRequest<'_>,
+        current: &Versioned,
+    ) -> Result<Option<Stored>, Status> {
+        let object = versioned(write, current);
+        if write.dry_run() {
+            return Ok(Some(Stored::Value(object)));
+        }
+        if object == *write.old {
+            return Ok(Some(Stored::Version(current.clone())));
+        }
+        let object = write.endpoint.stored_value(object).await?;
+        self.overwrite(write, current, object).await
+    }
+
+    /// Removes an object whose deletion waited for nothing but this change.
+    async fn finish(
+        &self,
+        write: &mut WriteRequest<'_>,
+        current: &Versioned,
+    ) -> Result<Option<Stored>, Status> {
+        let is_gone = write.dry_run() || self.forget(write, current).await?;
+        Ok(is_gone.then(|| Stored::Value(versioned(write, current))))
+    }
+
+    async fn remove(
+        &self,
+        write: &WriteRequest<'_>,
+        current: &Versioned,
+    ) -> Result<Option<Stored>, Status> {
+        let is_gone = write.dry_run() || self.forget(write, current).await?;
+        Ok(is_gone.then(|| Stored::Gone(current.clone())))
+    }
+
+    /// Stores what an object is while its deletion waits.
+    async fn mark(
+        &self,
+        write: &mut WriteRequest<'_>,
+        current: &Versioned,
+    ) -> Result<Option<Stored>, Status> {
+        let object = write.object.take();
+        if write.dry_run() {
+            return Ok(Some(Stored::Value(write.endpoint.present_value(object).await?)));
+        }
+        self.overwrite(write, current, object).await
+    }
+
+    async fn overwrite(
+        &self,
+        write: &WriteRequest<'_>,
+        current: &Versioned,
+        object: Value,
+    ) -> Result<Option<Stored>, Status> {
+        let (collection, key, expect) = place(write, current)?;
+        let written = collection.write(self.hub.store().as_ref(), key, object, expect).await;
+        Ok(written.map_err(from_store)?.map(Stored::Version))
+    }
+
+    /// Removes an object from the store; tells whether it did.
+    async fn forget(&self, write: &WriteRequest<'_>, current: &Versioned) -> Result<bool, Status> {
+        let (_, key, expect) = place(write, current)?;
+        let outcome = self.hub.store().write(Write::delete(key, expect)).await.map_err(from_store)?;
+        Ok(matches!(outcome, WriteOutcome::Committed { .. }))
+    }
+}
+
+/// Where the object is, and what must hold there.
+fn place<'a>(
+    write: &WriteRequest<'a>,
+    current: &Versioned,
+) -> Result<(&'a Collection, String, Expect), Status> {
+    let collection = write.endpoint.stored("update")?;
+    let key = collection.store_key(write.call.namespace, write.name);
+    Ok((collection, key, Expect::ModRevision(Revision(current.resource_version()))))
+}
+
+/// The new state, with the version that it rests on.
+fn versioned(write: &mut WriteRequest<'_>, current: &Versioned) -> Value {
+    let mut object = write.object.take();
+    object.entry("metadata").set("resourceVersion", current.resource_version().to_string());
+    object
+}

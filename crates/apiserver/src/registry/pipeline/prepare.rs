@@ -1,0 +1,78 @@
+//! What the generic path and the kind's strategy do to an object, before admission and after it.
+
+use clock::Clock;
+use object::{Status, Value};
+
+use super::super::metadata;
+use super::super::write::{Effect, Fate, Part, WriteRequest};
+use super::deletion;
+
+/// Gives an object that comes from a client its place, its identity and its defaults, so that all later stages see it
+/// whole.
+pub(super) fn arrive(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), Status> {
+    let strategy = &write.endpoint.strategy;
+    match write.effect {
+        Effect::Insert => {
+            metadata::settle_namespace(write.endpoint, write.call, &mut write.object)?;
+            metadata::stamp(&mut write.object, clock, strategy.tracks_generation());
+            strategy.default(&mut write.object);
+        }
+        Effect::Replace(_) if write.request.is_none() => {
+            metadata::settle_namespace(write.endpoint, write.call, &mut write.object)?;
+            strategy.default(&mut write.object);
+        }
+        // What is in another kind has no defaults.
+        Effect::Replace(_) | Effect::Remove(..) | Effect::Act(_) => {}
+    }
+    Ok(())
+}
+
+/// Makes the new state of what was admitted.
+pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), Status> {
+    if let Some(request) = &write.request {
+        write.object = request.form.apply(write, &request.asked, clock)?;
+    }
+    let strategy = &write.endpoint.strategy;
+    let (object, old) = (&mut write.object, write.old);
+    match write.effect {
+        Effect::Insert => {
+            strategy.default(object);
+            strategy.prepare_create(object);
+            strategy.set_times(object, old, clock);
+        }
+        Effect::Replace(_) => {
+            strategy.default(object);
+            metadata::carry_over(object, old);
+            match write.part {
+                Part::Main => strategy.prepare_update(object, old),
+                Part::Status => strategy.prepare_status_update(object, old),
+                Part::Only(restore) => restore(object, old),
+            }
+            strategy.set_times(object, old, clock);
+            if strategy.tracks_generation() {
+                metadata::count_generation(object, old);
+            }
+            if is_finished(write) {
+                write.fate = Fate::Gone;
+            }
+        }
+        Effect::Remove(_, options) => {
+            (write.fate, write.object) = deletion::step(write.endpoint, old, options, clock);
+        }
+        Effect::Act(_) => {}
+    }
+    Ok(())
+}
+
+/// Whether the change lets a deletion that waits come to its end.
+fn is_finished(write: &WriteRequest<'_>) -> bool {
+    let (object, old, strategy) = (&write.object, write.old, &write.endpoint.strategy);
+    let waits = |object: &Value| {
+        !object.at("metadata.finalizers").is_empty() || strategy.blocks_deletion(object)
+    };
+    !object.at("metadata.deletionTimestamp").is_null()
+        && !waits(object)
+        && old.at("metadata.deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
+        // Objects that wait for an agent alone are removed by the agent's own deletion.
+        && waits(old)
+}

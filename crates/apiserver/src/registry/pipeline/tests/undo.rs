@@ -1,0 +1,106 @@
+//! What hooks took is given back where the write comes to nothing.
+
+
+use super::*;
+
+/// Refuses Services called `refused`, when everything about them is settled.
+struct Refuses;
+
+#[async_trait]
+impl Plugin for Refuses {
+    fn name(&self) -> &'static str {
+        "Refuses"
+    }
+
+    async fn validate(&self, what: &Attributes<'_>, object: &Value, _old: &Value) -> Result<(), Status> {
+        if what.is(GroupResource::SERVICES) && what.name == "refused" {
+            // The plugin sees what has been given out.
+            assert!(!object.str_at("spec.clusterIP").is_empty());
+            return Err(what.forbidden("not this one"));
+        }
+        Ok(())
+    }
+}
+
+/// The names of all IPAddress objects, and the keys of all ports, as the store has them.
+async fn taken(server: &TestServer) -> Vec<String> {
+    let mut keys = Vec::new();
+    for prefix in ["/registry/ipaddresses/", "/registry/ranges/servicenodeports/"] {
+        let found = server.registry.hub.store().range(store::RangeRequest::prefix(prefix)).await.unwrap();
+        keys.extend(found.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()));
+    }
+    keys
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
+    let server = TestServer::with(Extensions { plugins: vec![Arc::new(Refuses)], ..Extensions::default() }).await;
+    let service = |name: &str, affinity: &str| {
+        value!({"metadata": {"name": name}, "spec": {
+            "type": "NodePort", "sessionAffinity": affinity, "ports": [{"port": 80i64}]
+        }})
+    };
+    let path = "/api/v1/namespaces/default/services";
+    server.json("POST", path, &service("present", "None")).await.unwrap();
+    let before = taken(&server).await;
+    assert_eq!(before.len(), 3, "those of `kubernetes` and of `present`: {before:?}");
+    let cases = [
+        // Validation.
+        ("invalid", "Sometimes", "", 422),
+        // Validating admission.
+        ("refused", "None", "", 403),
+        // The store: somebody was faster.
+        ("present", "None", "", 409),
+        // Nothing was to be stored.
+        ("dry", "None", "?dryRun=All", 201),
+    ];
+    for (name, affinity, query, code) in cases {
+        let body = object::json::to_vec(&service(name, affinity));
+        let answer = server.request(&admin(), "POST", &format!("{path}{query}"), "application/json", body).await;
+        let got = match answer {
+            Ok(answer) => answer.code,
+            Err(status) => status.code,
+        };
+        assert_eq!(got, code, "{name}");
+        assert_eq!(taken(&server).await, before, "{name}");
+    }
+    // A change that is refused keeps what the Service had, and one that is not makes free what it gives up.
+    let update = |kind: &str| value!({"spec": {"type": kind, "sessionAffinity": (if kind == "NodePort" { "Sometimes" } else { "None" })}});
+    let user = admin();
+    let patch = |body: Value| server.request(&user, "PATCH", "/api/v1/namespaces/default/services/present", "application/merge-patch+json", object::json::to_vec(&body));
+    assert_eq!(patch(update("NodePort")).await.unwrap_err().code, 422);
+    assert_eq!(taken(&server).await, before);
+    patch(update("ClusterIP")).await.unwrap();
+    assert_eq!(taken(&server).await.len(), 2, "the port is free");
+    server.delete("", "services", "default", "present").await.unwrap();
+    assert_eq!(taken(&server).await.len(), 1, "the address is free");
+}
+
+/// A hook that takes something, and one behind it that cannot.
+struct Fails;
+
+#[async_trait]
+impl Hook for Fails {
+    fn concerns(&self, resource: GroupResource<'_>) -> bool {
+        resource.plural == "configmaps"
+    }
+
+    async fn begin(
+        &self,
+        _write: &mut WriteRequest<'_>,
+        _server: &Server<'_>,
+    ) -> Result<Option<Box<dyn Pending>>, Status> {
+        Err(Status::internal_error("nothing is left"))
+    }
+}
+
+#[tokio::test]
+async fn what_began_before_a_hook_that_fails_is_undone() {
+    let recorder = Recorder::default();
+    let hooks: Vec<Arc<dyn Hook>> = vec![Arc::new(recorder.clone()), Arc::new(Fails)];
+    let server = TestServer::with(Extensions { hooks, ..Extensions::default() }).await;
+    recorder.take();
+    let map = value!({"metadata": {"name": "m"}});
+    assert_eq!(server.create("", "configmaps", "default", map).await.unwrap_err().code, 500);
+    assert_eq!(recorder.take().remove("CREATE configmaps"), Some(vec!["hook begins".into(), "hook undoes".into()]));
+}

@@ -1,0 +1,41 @@
+//! Whether the final state is valid.
+
+use object::Status;
+
+use super::super::metadata;
+use super::super::write::{Effect, Part, WriteRequest};
+
+/// Validates the final state; warnings come back.
+///
+/// # Errors
+/// 422 with everything that is wrong.
+pub(super) fn validate(write: &WriteRequest<'_>) -> Result<Vec<String>, Status> {
+    let (endpoint, object, old) = (write.endpoint, &write.object, write.old);
+    let strategy = &endpoint.strategy;
+    let errors = match (write.effect, write.part) {
+        (Effect::Insert, _) => {
+            let mut errors = metadata::validate(endpoint, object);
+            errors.append(strategy.validate(object));
+            errors
+        }
+        (Effect::Replace(_), part) => {
+            let mut errors = metadata::validate_update(endpoint, object, old);
+            errors.append(match part {
+                Part::Main => strategy.validate_update(object, old),
+                Part::Status => strategy.validate_status_update(object, old),
+                Part::Only(_) => strategy.validate_part_update(write.call.subresource, object, old),
+            });
+            errors
+        }
+        // A deletion changes nothing that has rules.
+        (Effect::Remove(..), _) => return Ok(Vec::new()),
+        (Effect::Act(action), _) => {
+            action.check(write)?;
+            return Ok(Vec::new());
+        }
+    };
+    if !errors.is_empty() {
+        return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, write.name, &errors));
+    }
+    Ok(strategy.warnings(object, write.old()))
+}

@@ -1,0 +1,120 @@
+//! The ways to a new state of an object, one file each: they make a [`WriteRequest`](super::write::WriteRequest) and
+//! hand it to the pipeline.
+//!
+//! What a path takes is looked up by group, resource and subresource together: a custom resource may be called `pods`
+//! and have a `status`, and nothing else of a pod.
+
+use async_trait::async_trait;
+use object::{Status, Value};
+use schema::GroupResource;
+
+use self::change::Make;
+use super::{Answer, Call, Endpoint, Registry};
+use crate::options::Query;
+
+mod approval;
+mod binding;
+mod change;
+mod connect;
+mod create;
+mod delete;
+mod ephemeral_containers;
+mod eviction;
+mod finalize;
+mod main;
+mod patch;
+mod resize;
+mod review;
+mod scale;
+mod status;
+mod token;
+mod update;
+
+pub use patch::{Patch, PatchKind};
+pub use review::Reviewer;
+pub use token::Secrets;
+
+/// How often a change is made anew when another one came between, for clients that did not say on which version it rests.
+const TRIES: usize = 16;
+
+/// A request for a path.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    /// The registry.
+    pub registry: &'a Registry,
+    /// Answers reviews.
+    pub reviewer: Reviewer<'a>,
+    /// The resource.
+    pub endpoint: &'a Endpoint,
+    /// Who asks, and for what.
+    pub call: &'a Call<'a>,
+}
+
+impl At<'_> {
+    /// The answer where this cannot be done.
+    pub(crate) fn not_allowed(&self, action: &str) -> Status {
+        let (def, subresource) = (&self.endpoint.def, self.call.subresource);
+        let resource = match subresource {
+            "" => def.plural.to_string(),
+            part => format!("{}/{part}", def.plural),
+        };
+        Status::method_not_supported(&def.group, &resource, action)
+    }
+}
+
+/// What can be done at a path. What a path does not say, is not allowed there.
+#[async_trait]
+pub(crate) trait Way: Send + Sync {
+    /// Reads what is at the path (GET): the object, unless the path shows it in another form.
+    async fn read(&self, at: &At<'_>, query: &Query) -> Result<Answer, Status> {
+        at.registry.get(at.endpoint, at.call, query).await
+    }
+
+    /// Takes a body that makes something (POST).
+    async fn create(&self, at: &At<'_>, _body: Value) -> Result<Answer, Status> {
+        Err(at.not_allowed("create"))
+    }
+
+    /// Makes the new state of the present one (PATCH).
+    async fn change(&self, at: &At<'_>, _make: &mut Make<'_>) -> Result<Answer, Status> {
+        Err(at.not_allowed("update"))
+    }
+
+    /// Takes a body as the new state (PUT).
+    async fn replace(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
+        self.change(at, &mut |_| Ok(body.clone())).await
+    }
+}
+
+/// Paths that belong to one resource alone.
+const OWN: &[(GroupResource<'static>, &str, &dyn Way)] = &[
+    (GroupResource::BINDINGS, "", &binding::Binding),
+    (GroupResource::PODS, "binding", &binding::Binding),
+    (GroupResource::PODS, "ephemeralcontainers", &ephemeral_containers::EphemeralContainers),
+    (GroupResource::PODS, "eviction", &eviction::Eviction),
+    (GroupResource::PODS, "resize", &resize::Resize),
+    (GroupResource::NAMESPACES, "finalize", &finalize::Finalize),
+    (GroupResource::SERVICE_ACCOUNTS, "token", &token::Token),
+    (GroupResource::CERTIFICATE_SIGNING_REQUESTS, "approval", &approval::Approval),
+    (review::SELF_SUBJECT_REVIEWS, "", &review::Review),
+    (review::TOKEN_REVIEWS, "", &review::Review),
+    (review::SUBJECT_ACCESS_REVIEWS, "", &review::Review),
+    (review::SELF_SUBJECT_ACCESS_REVIEWS, "", &review::Review),
+    (review::SELF_SUBJECT_RULES_REVIEWS, "", &review::Review),
+    (GroupResource::LOCAL_SUBJECT_ACCESS_REVIEWS, "", &review::Review),
+];
+
+/// What can be done at a path; `None` where no write leads.
+pub(crate) fn way(endpoint: &Endpoint, subresource: &str) -> Option<&'static dyn Way> {
+    let resource = endpoint.def.group_resource();
+    let own = OWN.iter().find(|(of, part, _)| *of == resource && *part == subresource);
+    if let Some((_, _, way)) = own {
+        return Some(*way);
+    }
+    match subresource {
+        "" => Some(&main::Main),
+        "status" => Some(&status::Status),
+        part if endpoint.is_scale(part) => Some(&scale::Scale),
+        _ => None,
+    }
+}

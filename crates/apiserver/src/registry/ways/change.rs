@@ -1,0 +1,142 @@
+//! Changing an object that is there: the new state is made of the present one, again if somebody else was faster.
+
+use object::{Status, Value};
+
+use super::super::write::{Action, Effect, Fate, Form, NULL, Part, Request, WriteRequest};
+use super::super::{Answer, Call, Endpoint, Registry};
+use super::TRIES;
+use crate::admission::Operation;
+
+/// Makes the new state of the present one, in the form in which the client knows it. It may be asked several times.
+pub(crate) type Make<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
+
+/// How an object is changed.
+#[derive(Clone, Copy)]
+pub(super) struct Change<'a> {
+    /// What of it is written.
+    part: Part,
+    /// The kind of the request, where it is another.
+    form: Option<&'a dyn Form>,
+    /// What admission is told that this is.
+    operation: Operation,
+}
+
+impl<'a> Change<'a> {
+    /// All but `status`.
+    pub(super) const MAIN: Change<'static> = Change::of(Part::Main);
+    /// `status` and metadata.
+    pub(super) const STATUS: Change<'static> = Change::of(Part::Status);
+
+    const fn of(part: Part) -> Change<'static> {
+        Change { part, form: None, operation: Operation::Update }
+    }
+
+    /// What this restores is not changed.
+    pub(super) const fn only(restore: fn(&mut Value, &Value)) -> Change<'static> {
+        Change::of(Part::Only(restore))
+    }
+
+    /// By a request in another kind.
+    pub(super) fn by(self, form: &'a dyn Form, operation: Operation) -> Change<'a> {
+        Change { form: Some(form), operation, ..self }
+    }
+}
+
+impl Registry {
+    /// Changes an object.
+    ///
+    /// # Errors
+    /// 404 where there is none, 409 where it is not the version on which the change rests, and every refusal of the
+    /// pipeline.
+    pub(super) async fn modify(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        change: Change<'_>,
+        make: &mut Make<'_>,
+    ) -> Result<Answer, Status> {
+        let collection = endpoint.stored("update")?;
+        for _ in 0..TRIES {
+            let current = self.current(endpoint, collection, call.namespace, call.name).await?;
+            let old = endpoint.served_value(&current).await?;
+            let shown = change.form.map(|form| form.show(&old));
+            let asked = make(shown.as_ref().unwrap_or(&old))?;
+            if change.form.is_none() || !asked.str_at("metadata.name").is_empty() {
+                check_name(call, &asked)?;
+            }
+            let rests_on_version = check_identity(endpoint, call, &asked, &old)?;
+            let (object, request) = match change.form {
+                Some(form) => {
+                    let old = shown.unwrap_or_default();
+                    (NULL.clone(), Some(Request { form, asked, old }))
+                }
+                None => (asked, None),
+            };
+            let write = WriteRequest {
+                endpoint,
+                call,
+                name: call.name,
+                operation: change.operation,
+                part: change.part,
+                effect: Effect::Replace(&current),
+                object,
+                old: &old,
+                request,
+                creates_by_update: false,
+                fate: Fate::Kept,
+            };
+            match self.run(write).await? {
+                Some(answer) => return Ok(answer),
+                None if rests_on_version => break,
+                None => {}
+            }
+        }
+        Err(endpoint.conflict(call.name, object::MODIFIED))
+    }
+}
+
+impl Registry {
+    /// Does what a request orders or asks that stores no object of its own.
+    ///
+    /// # Errors
+    /// Every refusal of the pipeline, and what the action says.
+    pub(super) async fn act(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        action: &dyn Action,
+        order: Value,
+    ) -> Result<Answer, Status> {
+        let answer = self.run(WriteRequest::order(endpoint, call, action, order)).await?;
+        answer.ok_or_else(|| endpoint.conflict(call.name, object::MODIFIED))
+    }
+}
+
+/// Checks that the object has the name of the path.
+pub(super) fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    match object.str_at("metadata.name") {
+        "" => Err(Status::bad_request("name must be provided")),
+        name if name != call.name => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the object is the one of the path, in the version that the client means; tells whether it means one.
+fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Value) -> Result<bool, Status> {
+    let (uid, old_uid) = (object.str_at("metadata.uid"), old.str_at("metadata.uid"));
+    if !uid.is_empty() && uid != old_uid {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+        return Err(endpoint.conflict(call.name, &why));
+    }
+    match object.str_at("metadata.resourceVersion") {
+        "" | "0" => Ok(false),
+        version if version == old.str_at("metadata.resourceVersion") => Ok(true),
+        version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
+            "metadata.resourceVersion: Invalid value: {version:?}: must be a resource version that this server gave out"
+        ))),
+        _ => Err(endpoint.conflict(call.name, object::MODIFIED)),
+    }
+}

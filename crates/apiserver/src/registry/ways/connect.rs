@@ -1,0 +1,28 @@
+//! Connections to nodes, pods and Services: nothing is written, but admission judges who may open one.
+
+use object::{Status, Value};
+
+use super::super::access::Server;
+use super::super::write::{NULL, attributes};
+use super::super::{Call, Endpoint, Registry};
+use crate::admission::{Operation, Options};
+
+impl Registry {
+    /// Asks the admission plugins about a connection with these options (`PodExecOptions` and the like); they come back
+    /// as the plugins leave them.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub(crate) async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        mut options: Value,
+    ) -> Result<Value, Status> {
+        let server = Server::new(self, false);
+        let what = attributes(endpoint, call, call.name, Operation::Connect, Options::Connect, &server);
+        self.admission.admit(&what, &mut options, &NULL).await?;
+        self.admission.validate(&what, &options, &NULL).await?;
+        Ok(options)
+    }
+}

@@ -1,0 +1,23 @@
+//! `ephemeralcontainers` of pods: they are all that changes. Labels do not: they choose Services and policies, and are
+//! not for those who may only debug.
+
+use async_trait::async_trait;
+use object::{Status, Value};
+
+use super::change::{Change, Make};
+use super::{Answer, At, Way};
+
+pub(super) struct EphemeralContainers;
+
+#[async_trait]
+impl Way for EphemeralContainers {
+    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
+        at.registry.modify(at.endpoint, at.call, Change::only(restore), make).await
+    }
+}
+
+fn restore(object: &mut Value, old: &Value) {
+    let changed = object.at("spec.ephemeralContainers").clone();
+    *object = old.clone();
+    object.entry("spec").set("ephemeralContainers", changed);
+}

@@ -1,0 +1,24 @@
+//! The object itself: its body, or a change of it.
+
+use async_trait::async_trait;
+use object::{Status, Value};
+
+use super::change::{Change, Make};
+use super::{Answer, At, Way};
+
+pub(super) struct Main;
+
+#[async_trait]
+impl Way for Main {
+    async fn create(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
+        at.registry.create(at.endpoint, at.call, body).await
+    }
+
+    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
+        at.registry.modify(at.endpoint, at.call, Change::MAIN, make).await
+    }
+
+    async fn replace(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
+        at.registry.update(at.endpoint, at.call, body).await
+    }
+}

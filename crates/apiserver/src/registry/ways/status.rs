@@ -1,0 +1,20 @@
+//! `status`, which whoever runs an object writes, beside those who say what it shall be.
+
+use async_trait::async_trait;
+use object::Value;
+
+use super::change::{Change, Make};
+use super::{Answer, At, Way};
+
+pub(super) struct Status;
+
+#[async_trait]
+impl Way for Status {
+    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, object::Status> {
+        at.registry.modify(at.endpoint, at.call, Change::STATUS, make).await
+    }
+
+    async fn replace(&self, at: &At<'_>, body: Value) -> Result<Answer, object::Status> {
+        at.registry.update(at.endpoint, at.call, body).await
+    }
+}

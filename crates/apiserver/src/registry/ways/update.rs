@@ -1,0 +1,48 @@
+//! Replacing objects by a body, and making those that an update finds missing.
+
+use object::{Status, Value, field};
+
+use super::super::{Answer, Call, Endpoint, Registry};
+use super::change::{Change, check_name};
+
+impl Registry {
+    /// Replaces an object (or its status).
+    ///
+    /// # Errors
+    /// 404 where there is none, 409 where it changed since the client read it, 422 where it is not valid.
+    pub async fn update(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        object: Value,
+    ) -> Result<Answer, Status> {
+        check_name(call, &object)?;
+        let change = if call.subresource.is_empty() { Change::MAIN } else { Change::STATUS };
+        let mut replace = |_: &Value| check_version(endpoint, call, &object).map(|()| object.clone());
+        let result = self.modify(endpoint, call, change, &mut replace).await;
+        match result {
+            // Something else that is missing, such as the role of a binding, is not what the update makes.
+            Err(status)
+                if status == endpoint.not_found(call.name)
+                    && endpoint.strategy.creates_on_update()
+                    && call.subresource.is_empty() =>
+            {
+                self.insert_new(endpoint, call, object, true).await
+            }
+            result => result,
+        }
+    }
+}
+
+/// Checks that whoever replaces an object says which version, where the kind wants that. Patches need not: they
+/// change the version that there is.
+fn check_version(endpoint: &Endpoint, call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    let is_missing = matches!(object.str_at("metadata.resourceVersion"), "" | "0");
+    if !is_missing || endpoint.strategy.updates_unconditionally() {
+        return Ok(());
+    }
+    let root = field::Path::root("metadata");
+    let error =
+        field::Error::invalid(&root.child("resourceVersion"), 0i64, "must be specified for an update");
+    Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, call.name, &error.into()))
+}
