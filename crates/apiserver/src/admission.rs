@@ -39,12 +39,7 @@ pub trait Plugin: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// May change the object; may refuse.
-    async fn admit(
-        &self,
-        _what: &Attributes<'_>,
-        _object: &mut Value,
-        _old: &Value,
-    ) -> Result<(), Status> {
+    async fn admit(&self, _what: &Attributes<'_>, _object: &mut Value, _old: &Value) -> Result<(), Status> {
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use object::{Status, Value, value};
 
-use crate::registry::{Call, first_service_address};
 use crate::options::WriteOptions;
+use crate::registry::{Call, first_service_address};
 use crate::user::User;
 use crate::{ApiServer, Config};
 

@@ -276,7 +276,8 @@ fn taken<'a>(at: &At<'a>, verb: &str) -> Result<Expected<'a>, Status> {
         return Ok(Expected { api_version: at.endpoint.api_version().into(), kind: &def.kind, ty: &def.ty });
     }
     let part = def.subresource(at.call.subresource);
-    let (part, ty) = part.and_then(|part| Some((part, part.ty.as_ref()?))).ok_or_else(|| at.not_allowed(verb))?;
+    let (part, ty) =
+        part.and_then(|part| Some((part, part.ty.as_ref()?))).ok_or_else(|| at.not_allowed(verb))?;
     let api_version = crate::registry::api_version(&part.group, &part.version);
     Ok(Expected { api_version: api_version.into(), kind: &part.kind, ty })
 }

@@ -20,8 +20,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::ApiServer;
 use crate::body::{self, Body, BodyError};
-use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::options::WriteOptions;
+use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::registry::{Call, Endpoint};
 use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};

@@ -32,9 +32,9 @@ mod write;
 pub use crate::catalogue::{EVENTS, Endpoint, api_version};
 pub use decode::{Body, Expected};
 pub use guards::Guards;
-pub use hooks::first_service_address;
 #[cfg(test)]
 pub(crate) use hooks::Hook;
+pub use hooks::first_service_address;
 use hooks::{Hooks, Requesters, Services};
 pub use pipeline::{Manager, ManagerOperation, Observer, Passage, Stage};
 pub use read::Listing;

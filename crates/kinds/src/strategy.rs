@@ -7,8 +7,8 @@ use crate::table::Column;
 
 /// What one built-in kind adds to the generic path of the API server.
 ///
-/// The order of a write is: decode, mutating admission, [`Strategy::default`], `prepare_*`, `validate*`,
-/// validating admission, store. Every method has a default that suits a kind without behaviour of its own, so
+/// The order of a write is: decode, [`Strategy::default`], mutating admission, [`Strategy::default`], `prepare_*`,
+/// `set_times`, hooks, `validate*`, validating admission, store. Every method has a default that suits a kind without behaviour of its own, so
 /// that a strategy says only what is special. Methods are pure: what they may use is in their arguments.
 pub trait Strategy: Send + Sync + 'static {
     /// Fills in the defaults of unset fields. Runs on every object that comes from a client, before

@@ -21,12 +21,7 @@ impl Chain {
     ///
     /// # Errors
     /// The first refusal.
-    pub async fn admit(
-        &self,
-        what: &Attributes<'_>,
-        object: &mut Value,
-        old: &Value,
-    ) -> Result<(), Status> {
+    pub async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
         let mut unsettled = 0;
         for (index, plugin) in self.0.iter().enumerate() {
             let before = plugin.unsettles().then(|| object.clone());

@@ -26,8 +26,7 @@ impl Plugin for PodPriority {
             return Ok(());
         }
         let name = object.str_at("spec.priorityClassName").to_owned();
-        let class =
-            if name.is_empty() { global_default(what) } else { Some(named(what, &name).await?) };
+        let class = if name.is_empty() { global_default(what) } else { Some(named(what, &name).await?) };
         let priority = class.as_ref().and_then(|class| class.get("value").as_i64()).unwrap_or(0);
         let policy = class.as_ref().map_or("", |class| class.str_at("preemptionPolicy"));
         let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };

@@ -127,7 +127,11 @@ mod tests {
         ];
         for (part, query, mut expected, of_node) in table {
             expected.set("apiVersion", "v1");
-            assert_eq!(connection("pods", &pod(part), query).unwrap(), (expected, of_node.to_owned()), "{part}");
+            assert_eq!(
+                connection("pods", &pod(part), query).unwrap(),
+                (expected, of_node.to_owned()),
+                "{part}"
+            );
         }
         let (proxy, _) = connection("nodes", "nodes/n/proxy/stats/summary", "").unwrap();
         assert_eq!(proxy, value!({"kind": "NodeProxyOptions", "apiVersion": "v1", "path": "/stats/summary"}));

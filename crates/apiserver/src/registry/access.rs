@@ -106,8 +106,7 @@ impl Writer for Server<'_> {
         let endpoint = self.endpoint(resource, None);
         let endpoint = endpoint.ok_or_else(|| Status::not_found(resource.group, resource.plural, name))?;
         let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
-        let call =
-            Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid };
+        let call = Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid };
         self.registry.delete(&endpoint, &call, &DeleteOptions::default()).await.map(drop)
     }
 }

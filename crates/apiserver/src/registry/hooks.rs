@@ -17,8 +17,8 @@ mod certificates;
 mod services;
 
 pub(super) use certificates::Requesters;
-pub use services::first_service_address;
 pub(super) use services::Services;
+pub use services::first_service_address;
 
 /// What a resource does beside its writes.
 #[async_trait]

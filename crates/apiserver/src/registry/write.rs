@@ -14,7 +14,7 @@ use crate::options::DeleteOptions;
 pub(super) static NULL: Value = Value::Null;
 
 /// A write. The way that made it says what is asked; the stages settle the rest.
-pub(super) struct WriteRequest<'a> {
+pub(crate) struct WriteRequest<'a> {
     /// The resource.
     pub endpoint: &'a Endpoint,
     /// Who asks, with which options, and what the path names.
@@ -41,7 +41,7 @@ pub(super) struct WriteRequest<'a> {
 
 /// Which part of an object a path writes.
 #[derive(Clone, Copy)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// All but `status`.
     Main,
     /// `status` and metadata.
@@ -52,7 +52,7 @@ pub(super) enum Part {
 
 /// What becomes of the object.
 #[derive(Clone, Copy)]
-pub(super) enum Effect<'a> {
+pub(crate) enum Effect<'a> {
     /// It is made.
     Insert,
     /// It takes the place of this version.
@@ -65,7 +65,7 @@ pub(super) enum Effect<'a> {
 
 /// What the store is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It keeps the new state.
     Kept,
     /// It forgets the object.
@@ -75,7 +75,7 @@ pub(super) enum Fate {
 }
 
 /// A request in another kind than the object that it changes.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The kind.
     pub form: &'a dyn Form,
     /// What is asked.
@@ -85,7 +85,7 @@ pub(super) struct Request<'a> {
 }
 
 /// Another kind by which a part of an object is changed, such as `Scale` or `Binding`.
-pub(super) trait Form: Send + Sync {
+pub(crate) trait Form: Send + Sync {
     /// How the object shows in this form; null where it does not.
     fn show(&self, object: &Value) -> Value;
 
@@ -98,7 +98,7 @@ pub(super) trait Form: Send + Sync {
 
 /// What is done at the end of a request that stores no object of its own.
 #[async_trait]
-pub(super) trait Action: Send + Sync {
+pub(crate) trait Action: Send + Sync {
     /// Checks what is asked, when nothing changes it any more.
     ///
     /// # Errors

@@ -98,7 +98,8 @@ fn driver_of_claim(what: &Attributes<'_>, name: &str) -> Result<Option<String>, 
     let claim = claim.ok_or_else(|| format!("persistentvolumeclaim {} not found", quote(name)))?;
     let claim = claim.value();
     let name = claim.str_at("spec.volumeName");
-    let volume = Some(name).filter(|name| !name.is_empty()).and_then(|name| what.reader.get(VOLUMES, "", name));
+    let volume =
+        Some(name).filter(|name| !name.is_empty()).and_then(|name| what.reader.get(VOLUMES, "", name));
     let volume = volume.ok_or_else(|| format!("persistentvolume {} not found", quote(name)))?;
     Ok(driver(volume.value().get("spec")))
 }

@@ -54,7 +54,10 @@ impl NodeRestriction {
                 "while retrieving {kind} {full} named in the PodCertificateRequest: {singular} {name} not found"
             ))
         };
-        let own = what.reader.get(GroupResource::NODES, "", node).ok_or_else(|| retrieved("node", "node", quote(node), node))?;
+        let own = what
+            .reader
+            .get(GroupResource::NODES, "", node)
+            .ok_or_else(|| retrieved("node", "node", quote(node), node))?;
         let uid = own.uid().as_str();
         if spec.str_at("nodeUID") != uid {
             let (said, uid) = (said("nodeUID"), quote(uid));

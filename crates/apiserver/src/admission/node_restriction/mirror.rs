@@ -23,8 +23,7 @@ pub(super) fn check_mirror_pod(node: &str, what: &Attributes<'_>, pod: &Value) -
     })?;
     let itself = || format!("node {node:?} can only create pods with an owner reference set to itself");
     let owner = owners.first().ok_or_else(itself)?;
-    let is_itself =
-        ["apiVersion", "kind", "name"].map(|member| owner.str_at(member)) == ["v1", "Node", node];
+    let is_itself = ["apiVersion", "kind", "name"].map(|member| owner.str_at(member)) == ["v1", "Node", node];
     need(is_itself, itself)?;
     need(owner.get("controller").as_bool() == Some(true), || {
         format!("node {node:?} can only create pods with a controller owner reference set to itself")

@@ -78,11 +78,7 @@ impl Registry {
         Ok(is_gone.then(|| Stored::Value(versioned(write, current))))
     }
 
-    async fn remove(
-        &self,
-        write: &WriteRequest<'_>,
-        current: &Versioned,
-    ) -> Result<Option<Stored>, Status> {
+    async fn remove(&self, write: &WriteRequest<'_>, current: &Versioned) -> Result<Option<Stored>, Status> {
         let is_gone = write.dry_run() || self.forget(write, current).await?;
         Ok(is_gone.then(|| Stored::Gone(current.clone())))
     }

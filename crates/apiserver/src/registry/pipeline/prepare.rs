@@ -67,9 +67,8 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
 /// Whether the change lets a deletion that waits come to its end.
 fn is_finished(write: &WriteRequest<'_>) -> bool {
     let (object, old, strategy) = (&write.object, write.old, &write.endpoint.strategy);
-    let waits = |object: &Value| {
-        !object.at("metadata.finalizers").is_empty() || strategy.blocks_deletion(object)
-    };
+    let waits =
+        |object: &Value| !object.at("metadata.finalizers").is_empty() || strategy.blocks_deletion(object);
     !object.at("metadata.deletionTimestamp").is_null()
         && !waits(object)
         && old.at("metadata.deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0

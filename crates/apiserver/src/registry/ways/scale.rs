@@ -17,8 +17,7 @@ pub(super) struct Scale;
 impl Way for Scale {
     async fn read(&self, at: &At<'_>, _query: &Query) -> Result<Answer, Status> {
         let collection = at.endpoint.stored("get")?;
-        let current =
-            at.registry.current(at.endpoint, collection, at.call.namespace, at.call.name).await?;
+        let current = at.registry.current(at.endpoint, collection, at.call.namespace, at.call.name).await?;
         let object = at.endpoint.served_value(&current).await?;
         Ok(Answer::ok(AnswerBody::Value(scale_of(&object))))
     }

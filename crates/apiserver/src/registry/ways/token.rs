@@ -59,8 +59,7 @@ impl Action for Token {
             seconds,
             bound,
         };
-        let signed =
-            registry.secrets.tokens.sign(token, &registry.clock).map_err(Status::internal_error)?;
+        let signed = registry.secrets.tokens.sign(token, &registry.clock).map_err(Status::internal_error)?;
         let mut answer = request.clone();
         answer.set("kind", "TokenRequest");
         answer.set("apiVersion", "authentication.k8s.io/v1");

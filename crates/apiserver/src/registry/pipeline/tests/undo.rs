@@ -1,6 +1,5 @@
 //! What hooks took is given back where the write comes to nothing.
 
-
 use super::*;
 
 /// Refuses Services called `refused`, when everything about them is settled.
@@ -34,7 +33,8 @@ async fn taken(server: &TestServer) -> Vec<String> {
 
 #[tokio::test]
 async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
-    let server = TestServer::with(Extensions { plugins: vec![Arc::new(Refuses)], ..Extensions::default() }).await;
+    let server =
+        TestServer::with(Extensions { plugins: vec![Arc::new(Refuses)], ..Extensions::default() }).await;
     let service = |name: &str, affinity: &str| {
         value!({"metadata": {"name": name}, "spec": {
             "type": "NodePort", "sessionAffinity": affinity, "ports": [{"port": 80i64}]
@@ -56,7 +56,8 @@ async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
     ];
     for (name, affinity, query, code) in cases {
         let body = object::json::to_vec(&service(name, affinity));
-        let answer = server.request(&admin(), "POST", &format!("{path}{query}"), "application/json", body).await;
+        let answer =
+            server.request(&admin(), "POST", &format!("{path}{query}"), "application/json", body).await;
         let got = match answer {
             Ok(answer) => answer.code,
             Err(status) => status.code,
@@ -67,7 +68,15 @@ async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
     // A change that is refused keeps what the Service had, and one that is not makes free what it gives up.
     let update = |kind: &str| value!({"spec": {"type": kind, "sessionAffinity": (if kind == "NodePort" { "Sometimes" } else { "None" })}});
     let user = admin();
-    let patch = |body: Value| server.request(&user, "PATCH", "/api/v1/namespaces/default/services/present", "application/merge-patch+json", object::json::to_vec(&body));
+    let patch = |body: Value| {
+        server.request(
+            &user,
+            "PATCH",
+            "/api/v1/namespaces/default/services/present",
+            "application/merge-patch+json",
+            object::json::to_vec(&body),
+        )
+    };
     assert_eq!(patch(update("NodePort")).await.unwrap_err().code, 422);
     assert_eq!(taken(&server).await, before);
     patch(update("ClusterIP")).await.unwrap();
@@ -102,5 +111,8 @@ async fn what_began_before_a_hook_that_fails_is_undone() {
     recorder.take();
     let map = value!({"metadata": {"name": "m"}});
     assert_eq!(server.create("", "configmaps", "default", map).await.unwrap_err().code, 500);
-    assert_eq!(recorder.take().remove("CREATE configmaps"), Some(vec!["hook begins".into(), "hook undoes".into()]));
+    assert_eq!(
+        recorder.take().remove("CREATE configmaps"),
+        Some(vec!["hook begins".into(), "hook undoes".into()])
+    );
 }
