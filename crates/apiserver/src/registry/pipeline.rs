@@ -88,7 +88,7 @@ impl Registry {
     async fn answer(&self, write: &WriteRequest<'_>, stored: Stored) -> Result<Answer, Status> {
         let endpoint = write.endpoint;
         let body = match stored {
-            Stored::Answered(answer) => return Ok(answer),
+            Stored::Answered(answer) => return Ok(*answer),
             Stored::Version(version) => AnswerBody::Version(endpoint.present(&version).await?),
             Stored::Value(object) => AnswerBody::Value(object),
             Stored::Gone(last) if endpoint.strategy.returns_deleted() => {

@@ -17,14 +17,14 @@ pub(super) enum Stored {
     /// The object is gone; this was its last version.
     Gone(Versioned),
     /// Something else was done.
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 impl Registry {
     /// Does what the write is for; `None` where the present state is no longer the one that it rests on.
     pub(super) async fn persist(&self, write: &mut WriteRequest<'_>) -> Result<Option<Stored>, Status> {
         match write.effect {
-            Effect::Act(action) => Ok(Some(Stored::Answered(action.act(self, write).await?))),
+            Effect::Act(action) => Ok(Some(Stored::Answered(Box::new(action.act(self, write).await?)))),
             Effect::Insert => self.insert(write).await.map(Some),
             Effect::Replace(current) => match write.fate {
                 Fate::Gone => self.finish(write, current).await,
