@@ -9,17 +9,20 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::{ObjectKey, Uid, Versioned, VersionedError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 mod factory;
+mod handlers;
 mod reflector;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use factory::{Informers, Selection};
+pub use handlers::Subscription;
+use handlers::{Handlers, Subscriber};
 use reflector::{Replacement, Sink};
 use store::{Entry, Store};
 
@@ -55,14 +58,12 @@ pub struct PartialObject {
     pub metadata: ObjectMeta,
 }
 
-type Handler<K> = Box<dyn Fn(&Change<K>) + Send>;
 type Decode<K> = fn(&Versioned) -> Result<Arc<K>, VersionedError>;
 
 /// A local copy of a collection that follows the server. See [`Informers`].
 pub struct Informer<K> {
     store: RwLock<Store<K>>,
-    /// Held while a change is made and told, so that a new handler misses and repeats nothing.
-    handlers: Mutex<Vec<Handler<K>>>,
+    handlers: Handlers<K>,
     synced: watch::Sender<bool>,
     /// The resource version up to which changes are in the store and told.
     told: watch::Sender<u64>,
@@ -73,7 +74,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
     fn new(decode: Decode<K>) -> Informer<K> {
         Informer {
             store: RwLock::default(),
-            handlers: Mutex::default(),
+            handlers: Handlers::default(),
             synced: watch::Sender::new(false),
             told: watch::Sender::new(0),
             decode,
@@ -128,13 +129,13 @@ impl<K: Send + Sync + 'static> Informer<K> {
         self.store.read().resource_version()
     }
 
-    /// Tells `handler` of each object that is there, as if it had just come, and then of each change. It runs
-    /// on the informer's own task: it must not block, nor subscribe to the same informer.
-    pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + 'static) {
-        let mut handlers = self.handlers.lock();
+    /// Tells `handler` of each object that is there, as if it had just come, and then of each change, until what is
+    /// returned is dropped. It runs on the informer's own task: it must not block, nor subscribe to the same informer.
+    pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + 'static) -> Subscription {
+        let mut subscribers = self.handlers.lock();
         let present: Vec<Change<K>> = self.store.read().entries().map(Change::addition).collect();
         present.iter().for_each(&handler);
-        handlers.push(Box::new(handler));
+        handlers::add(&self.handlers, &mut subscribers, Box::new(handler))
     }
 
     /// Waits until the first list is in the store and told to the handlers.
@@ -180,9 +181,13 @@ impl<K: Send + Sync + 'static> Informer<K> {
     }
 
     /// Tells the handlers of changes that the store shows already.
-    fn tell<'c>(&self, handlers: &[Handler<K>], changes: impl IntoIterator<Item = &'c Change<K>>) {
+    fn tell<'c>(
+        &self,
+        subscribers: &mut Vec<Subscriber<K>>,
+        changes: impl IntoIterator<Item = &'c Change<K>>,
+    ) {
         for change in changes {
-            handlers.iter().for_each(|handler| handler(change));
+            handlers::tell(subscribers, change);
         }
         self.told.send_replace(self.resource_version());
     }
@@ -197,29 +202,29 @@ impl<K> Change<K> {
 impl<K: Send + Sync + 'static> Sink for Informer<K> {
     fn put(&self, object: &Versioned) {
         let entry = self.decode(object);
-        let handlers = self.handlers.lock();
+        let mut subscribers = self.handlers.lock();
         let change = {
             let mut store = self.store.write();
             store.advance(object.resource_version());
             entry.and_then(|entry| store.put(object.key().clone(), entry))
         };
-        self.tell(&handlers, &change);
+        self.tell(&mut subscribers, &change);
     }
 
     fn remove(&self, object: &Versioned) {
-        let handlers = self.handlers.lock();
+        let mut subscribers = self.handlers.lock();
         let change = {
             let mut store = self.store.write();
             store.advance(object.resource_version());
             store.remove(object.key())
         };
-        self.tell(&handlers, &change);
+        self.tell(&mut subscribers, &change);
     }
 
     fn advance(&self, resource_version: u64) {
-        let handlers = self.handlers.lock();
+        let mut subscribers = self.handlers.lock();
         self.store.write().advance(resource_version);
-        self.tell(&handlers, []);
+        self.tell(&mut subscribers, []);
     }
 
     fn replace(self: Arc<Self>) -> Box<dyn Replacement> {
@@ -241,13 +246,13 @@ impl<K: Send + Sync + 'static> Replacement for NewContent<K> {
     }
 
     fn finish(self: Box<Self>, resource_version: u64) {
-        let handlers = self.informer.handlers.lock();
+        let mut subscribers = self.informer.handlers.lock();
         let changes = {
             let mut store = self.informer.store.write();
             store.advance(resource_version);
             store.replace(self.entries)
         };
-        self.informer.tell(&handlers, &changes);
+        self.informer.tell(&mut subscribers, &changes);
         self.informer.synced.send_replace(true);
     }
 }

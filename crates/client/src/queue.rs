@@ -15,6 +15,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+mod metrics;
+
+use metrics::Meter;
+pub use metrics::QueueMetrics;
+
 /// The delay after the first failure.
 const BASE_DELAY: Duration = Duration::from_millis(5);
 /// The longest delay.
@@ -44,11 +49,12 @@ pub struct WorkQueue<T: Work> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Notify,
+    meter: Option<Meter>,
 }
 
 struct State<T> {
-    /// Waits to be taken, in order.
-    ready: VecDeque<T>,
+    /// Waits to be taken, in order; since when.
+    ready: VecDeque<(T, Instant)>,
     /// Waits, or will when its worker is done.
     dirty: HashSet<T>,
     /// Is with a worker.
@@ -63,6 +69,15 @@ struct State<T> {
 impl<T: Work> WorkQueue<T> {
     /// An empty queue.
     pub fn new() -> WorkQueue<T> {
+        WorkQueue::start(None)
+    }
+
+    /// An empty queue that is counted under `name`.
+    pub fn measured(name: &'static str, metrics: &QueueMetrics) -> WorkQueue<T> {
+        WorkQueue::start(Some(metrics.of(name)))
+    }
+
+    fn start(meter: Option<Meter>) -> WorkQueue<T> {
         let state = State {
             ready: VecDeque::new(),
             dirty: HashSet::new(),
@@ -72,12 +87,12 @@ impl<T: Work> WorkQueue<T> {
             failures: HashMap::new(),
             closed: false,
         };
-        WorkQueue { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
+        WorkQueue { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), meter }) }
     }
 
     /// Adds a key, unless it waits already.
     pub fn add(&self, key: T) {
-        if self.shared.state.lock().add(key) {
+        if self.shared.add(&mut self.shared.state.lock(), key) {
             self.shared.changed.notify_one();
         }
     }
@@ -107,6 +122,7 @@ impl<T: Work> WorkQueue<T> {
             *count += 1;
             *count
         };
+        self.shared.measure(Meter::retried);
         let factor = 2_u32.checked_pow(failures - 1).unwrap_or(u32::MAX);
         self.add_after(key, BASE_DELAY.saturating_mul(factor).min(DELAY_MAX));
     }
@@ -128,12 +144,14 @@ impl<T: Work> WorkQueue<T> {
             let changed = self.shared.changed.notified();
             let wake_at = {
                 let mut state = self.shared.state.lock();
-                let wake_at = state.release_due(Instant::now());
-                if let Some(key) = state.take() {
+                let now = Instant::now();
+                let wake_at = self.shared.release_due(&mut state, now);
+                if let Some((key, since)) = state.take() {
                     if !state.ready.is_empty() {
                         self.shared.changed.notify_one();
                     }
-                    return Some(Job { key, queue: self.clone() });
+                    self.shared.measure(|meter| meter.taken(state.ready.len(), now - since));
+                    return Some(Job { key, queue: self.clone(), since: now });
                 }
                 if state.closed {
                     // The other workers shall see it too.
@@ -169,51 +187,65 @@ impl<T: Work> WorkQueue<T> {
         self.shared.changed.notify_one();
     }
 
-    fn done(&self, key: &T) {
+    fn done(&self, key: &T, since: Instant) {
+        let now = Instant::now();
+        self.shared.measure(|meter| meter.done(now - since));
         let mut state = self.shared.state.lock();
         state.processing.remove(key);
         if state.dirty.contains(key) {
-            state.ready.push_back(key.clone());
+            self.shared.make_ready(&mut state, key.clone(), now);
             drop(state);
             self.shared.changed.notify_one();
         }
     }
 }
 
-impl<T: Work> State<T> {
+impl<T: Work> Shared<T> {
     /// Adds a key; says whether it is ready now.
-    fn add(&mut self, key: T) -> bool {
-        if self.closed || !self.dirty.insert(key.clone()) {
+    fn add(&self, state: &mut State<T>, key: T) -> bool {
+        if state.closed || !state.dirty.insert(key.clone()) {
             return false;
         }
-        let free = !self.processing.contains(&key);
+        self.measure(Meter::added);
+        let free = !state.processing.contains(&key);
         if free {
-            self.ready.push_back(key);
+            self.make_ready(state, key, Instant::now());
         }
         free
     }
 
+    fn make_ready(&self, state: &mut State<T>, key: T, now: Instant) {
+        state.ready.push_back((key, now));
+        self.measure(|meter| meter.waits(state.ready.len()));
+    }
+
     /// Adds what is due, and returns when the next delayed key will be.
-    fn release_due(&mut self, now: Instant) -> Option<Instant> {
+    fn release_due(&self, state: &mut State<T>, now: Instant) -> Option<Instant> {
         loop {
-            let Reverse((at, key)) = self.delayed.peek()?;
-            let stale = self.due.get(key) != Some(at);
+            let Reverse((at, key)) = state.delayed.peek()?;
+            let stale = state.due.get(key) != Some(at);
             if *at > now && !stale {
                 return Some(*at);
             }
-            let Reverse((_, key)) = self.delayed.pop()?;
+            let Reverse((_, key)) = state.delayed.pop()?;
             if !stale {
-                self.due.remove(&key);
-                self.add(key);
+                state.due.remove(&key);
+                self.add(state, key);
             }
         }
     }
 
-    fn take(&mut self) -> Option<T> {
-        let key = self.ready.pop_front()?;
+    fn measure(&self, what: impl FnOnce(&Meter)) {
+        self.meter.as_ref().map(what);
+    }
+}
+
+impl<T: Work> State<T> {
+    fn take(&mut self) -> Option<(T, Instant)> {
+        let (key, since) = self.ready.pop_front()?;
         self.dirty.remove(&key);
         self.processing.insert(key.clone());
-        Some(key)
+        Some((key, since))
     }
 }
 
@@ -233,6 +265,7 @@ impl<T: Work> Default for WorkQueue<T> {
 pub struct Job<T: Work> {
     key: T,
     queue: WorkQueue<T>,
+    since: Instant,
 }
 
 impl<T: Work> Deref for Job<T> {
@@ -244,7 +277,7 @@ impl<T: Work> Deref for Job<T> {
 
 impl<T: Work> Drop for Job<T> {
     fn drop(&mut self) {
-        self.queue.done(&self.key);
+        self.queue.done(&self.key, self.since);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Change, EventType, Informers, Recorder, Selection, reference_to};
+use client::{Change, EventType, Informers, Recorder, Selection, Subscription, reference_to};
 use clock::Clock;
 use hickory_proto::rr::Name;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
@@ -64,18 +64,18 @@ pub async fn follow(
     let (services, slices, namespaces) =
         (informers.get::<Service>(), informers.get::<EndpointSlice>(), informers.get::<Namespace>());
     let shared = Arc::clone(&index);
-    services.subscribe(move |change| {
+    let of_services = services.subscribe(move |change| {
         let mut index = shared.lock();
         index.service_changed(&key(&change.object().metadata), change.new.clone());
         index.publish();
     });
     let shared = Arc::clone(&index);
-    slices.subscribe(move |change| {
+    let of_slices = slices.subscribe(move |change| {
         let mut index = shared.lock();
         index.endpoint_slice_changed(&key(&change.object().metadata), change.new.clone());
         index.publish();
     });
-    namespaces.subscribe(move |change| {
+    let of_namespaces = namespaces.subscribe(move |change| {
         let mut index = index.lock();
         index.namespace_changed(&change.key.name, change.new.is_some());
         index.publish();
@@ -85,7 +85,8 @@ pub async fn follow(
         ..Selection::fields::<ConfigMap>(format!("metadata.name={}", custom::NAME))
     });
     let asked = Arc::clone(&resolver);
-    custom.subscribe(move |change| configure(&asked, &cluster, recorder.as_ref(), change));
+    let of_custom = custom.subscribe(move |change| configure(&asked, &cluster, recorder.as_ref(), change));
+    [of_services, of_slices, of_namespaces, of_custom].into_iter().for_each(Subscription::forever);
     services.synced().await;
     slices.synced().await;
     namespaces.synced().await;

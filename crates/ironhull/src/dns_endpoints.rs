@@ -36,7 +36,7 @@ pub async fn advertise(node: &Client, informers: &Informers, name: &str, address
     let nodes: Arc<Informer<Node>> = informers.get::<Node>();
     let (key, changed) = (ObjectKey::cluster(name), Arc::new(Notify::new()));
     let (own, wake) = (key.clone(), Arc::clone(&changed));
-    nodes.subscribe(move |change| {
+    let _woken = nodes.subscribe(move |change| {
         if change.key == own {
             wake.notify_one();
         }
@@ -74,7 +74,7 @@ pub async fn hand_over(
     let gone = async {
         let changed = Arc::new(Notify::new());
         let wake = Arc::clone(&changed);
-        slices.subscribe(move |_| wake.notify_one());
+        let _woken = slices.subscribe(move |_| wake.notify_one());
         let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION: null}}}));
         if let Err(error) = node.patch::<Node>(&ObjectKey::cluster(name), "", &patch).await {
             return tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that DNS stops");

@@ -96,7 +96,7 @@ fn follow_backend(first: BackendType, informers: &Informers) -> watch::Receiver<
         namespace: namespace.to_owned(),
         ..Selection::fields::<ConfigMap>(format!("metadata.name={name}"))
     };
-    informers.select::<ConfigMap>(selection).subscribe(move |change| {
+    let followed = informers.select::<ConfigMap>(selection).subscribe(move |change| {
         let text = change.new.as_ref().and_then(|map| map.data.as_ref()?.get(SETTINGS_ENTRY));
         let Some(text) = text else { return };
         match serde_json::from_str::<ClusterSettings>(text) {
@@ -110,5 +110,6 @@ fn follow_backend(first: BackendType, informers: &Informers) -> watch::Receiver<
             Err(error) => tracing::error!(%error, "cannot read the cluster's settings in {namespace}/{name}"),
         }
     });
+    followed.forever();
     backend
 }

@@ -204,7 +204,7 @@ impl Agent {
     fn keep_registered(&mut self, ready: watch::Sender<bool>) {
         let node_changed = Arc::new(Notify::new());
         let notify = Arc::clone(&node_changed);
-        self.shared.nodes.subscribe(move |change| {
+        let subscription = self.shared.nodes.subscribe(move |change| {
             let cidr = |node: Option<&Arc<Node>>| {
                 node.and_then(|node| node.spec.clone()).and_then(|spec| spec.pod_cidr)
             };
@@ -212,6 +212,7 @@ impl Agent {
                 notify.notify_one();
             }
         });
+        subscription.forever();
         let registration = Registration { shared: Arc::clone(&self.shared), node_changed, ready };
         self.tasks.spawn(registration.run());
     }
@@ -219,11 +220,12 @@ impl Agent {
     fn follow_pods(&mut self, informer: Arc<Informer<Pod>>) {
         let (finished, mut gone) = mpsc::unbounded_channel();
         let (shared, pods) = (Arc::clone(&self.shared), Arc::downgrade(&self.pods));
-        informer.subscribe(move |change| {
+        let subscription = informer.subscribe(move |change| {
             if let Some(pods) = pods.upgrade() {
                 dispatch(&shared, &pods, change, &finished);
             }
         });
+        subscription.forever();
         let (pods, shared) = (Arc::clone(&self.pods), Arc::clone(&self.shared));
         self.tasks.spawn(async move {
             informer.synced().await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Informers, Recorder, Selection};
+use client::{Informers, Recorder, Selection, Subscription};
 use hostnet::nft;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -56,7 +56,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
     let _serving = serve_health(&config, &health).await;
     let recorder = Recorder::start(informers.client().clone(), "kube-proxy", &config.node_name);
     let mut checks = Checks::new(Arc::clone(&health), recorder, &config);
-    subscribe(&config, informers, &mailbox).await;
+    let _news = subscribe(&config, informers, &mailbox).await;
     let mut proxier = Proxier::new(&config);
     let mut node_ports = config.node_port_addresses.clone();
     let mut watch = open_watch(&proxier);
@@ -120,24 +120,25 @@ async fn tampered(watch: &mut Option<nft::Watch>) -> std::io::Result<nft::Change
     }
 }
 
-async fn subscribe(config: &ProxyConfig, informers: &Informers, mailbox: &Arc<Mailbox>) {
+async fn subscribe(config: &ProxyConfig, informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 3] {
     let services = informers.get::<Service>();
     let slices = informers.get::<EndpointSlice>();
     let node = Selection::fields::<Node>(format!("metadata.name={}", config.node_name));
     let nodes = informers.select::<Node>(node);
     let inbox = Arc::clone(mailbox);
-    services.subscribe(move |change| {
+    let of_services = services.subscribe(move |change| {
         inbox.put(|inbox| drop(inbox.services.insert(key(&change.object().metadata), change.new.clone())));
     });
     let inbox = Arc::clone(mailbox);
-    slices.subscribe(move |change| {
+    let of_slices = slices.subscribe(move |change| {
         inbox.put(|inbox| drop(inbox.slices.insert(key(&change.object().metadata), change.new.clone())));
     });
     let inbox = Arc::clone(mailbox);
-    nodes.subscribe(move |change| inbox.put(|inbox| inbox.node = Some(change.new.clone())));
+    let of_nodes = nodes.subscribe(move |change| inbox.put(|inbox| inbox.node = Some(change.new.clone())));
     services.synced().await;
     slices.synced().await;
     nodes.synced().await;
+    [of_services, of_slices, of_nodes]
 }
 
 fn deliver(inbox: Inbox, proxier: &mut Proxier, health: &Health) {

@@ -71,9 +71,8 @@ pub async fn run(client: Client, informers: Informers, config: Config, cancel: C
 
 async fn schedule(client: Client, informers: Informers, config: Config, cancel: CancellationToken) {
     let Config { profiles, percentage_of_nodes_to_score: percentage, mailbox, metrics, .. } = config;
-    if cancel.run_until_cancelled(follow::follow(&informers, &mailbox)).await.is_none() {
-        return;
-    }
+    let following = follow::follow(&informers, &mailbox);
+    let Some(_news) = cancel.run_until_cancelled(following).await else { return };
     let recorders = profiles.iter().map(|profile| {
         let name = profile.name();
         (name.to_owned(), Recorder::start(client.clone(), name, ""))

@@ -62,7 +62,8 @@ impl<K: Object> Followed<K> {
         };
         let informer = informers.select::<K>(selection);
         let (told, changed) = (id.clone(), Arc::clone(changed));
-        informer.subscribe(move |_| changed(&told));
+        // The informer is this one's own.
+        informer.subscribe(move |_| changed(&told)).forever();
         Followed { id: id.clone(), informer, _informers: informers }
     }
 

@@ -56,7 +56,7 @@ impl Selection {
 /// let pods = informers.get::<Pod>();
 /// let queue = client::WorkQueue::new();
 /// let woken = queue.clone();
-/// pods.subscribe(move |change| woken.add(change.key.clone()));
+/// let _woken = pods.subscribe(move |change| woken.add(change.key.clone()));
 /// pods.synced().await;
 /// # }
 /// ```

@@ -3,6 +3,7 @@ use std::time::Duration;
 use clock::Clock;
 use k8s_openapi::api::core::v1::Pod;
 use object::Status;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::Verb;
@@ -28,7 +29,7 @@ fn key(name: &str) -> ObjectKey {
 fn record(informer: &Informer<Pod>) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&told);
-    informer.subscribe(move |change| {
+    let subscription = informer.subscribe(move |change| {
         let sign = match (&change.old, &change.new) {
             (None, _) => '+',
             (_, None) => '-',
@@ -36,6 +37,7 @@ fn record(informer: &Informer<Pod>) -> Arc<Mutex<Vec<String>>> {
         };
         into.lock().push(format!("{sign}{}", change.key.name));
     });
+    subscription.forever();
     told
 }
 
@@ -269,4 +271,42 @@ async fn writers_can_wait_for_their_own_writes() {
     pods.let_go(&key, &uid).await;
     server.bookmark::<Pod>();
     pods.caught_up(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_goes_with_its_subscription() {
+    let server = server();
+    let informers = Informers::new(server.client());
+    let pods = informers.get::<Pod>();
+    let stays = record(&pods);
+    let told = Arc::new(Mutex::new(0));
+    let held = Arc::downgrade(&told);
+    let subscription = pods.subscribe(move |_| *told.lock() += 1);
+    server.put(&pod("a", &[]));
+    settle().await;
+    assert_eq!(*held.upgrade().unwrap().lock(), 1);
+    drop(subscription);
+    assert!(held.upgrade().is_none(), "what the handler held is gone with it");
+    server.put(&pod("b", &[]));
+    settle().await;
+    assert_eq!(take(&stays), ["+a", "+b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_end_its_own_subscription() {
+    let server = server();
+    let informers = Informers::new(server.client());
+    let pods = informers.get::<Pod>();
+    let (told, own) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(None)));
+    let (count, end) = (Arc::clone(&told), Arc::clone(&own));
+    let subscription = pods.subscribe(move |_| {
+        *count.lock() += 1;
+        drop(end.lock().take());
+    });
+    *own.lock() = Some(subscription);
+    for name in ["a", "b", "c"] {
+        server.put(&pod(name, &[]));
+        settle().await;
+    }
+    assert_eq!((*told.lock(), Arc::strong_count(&told)), (1, 1));
 }

@@ -130,3 +130,32 @@ async fn many_workers_share_many_keys() {
     keys.sort_unstable();
     assert_eq!(keys, (0..200).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_measured_queue_tells_what_it_did() {
+    let queues = QueueMetrics::default();
+    let exposition = ::metrics::Exposition::default();
+    exposition.with(|registry| queues.register(registry));
+    let queue = WorkQueue::measured("deployment", &queues);
+    queue.add(1);
+    queue.add(1);
+    queue.add(2);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let job = queue.next().await.unwrap();
+    queue.add(1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    queue.add_rate_limited(*job);
+    drop(job);
+    let text = exposition.text();
+    for line in [
+        r#"workqueue_depth{name="deployment"} 2"#,
+        r#"workqueue_adds_total{name="deployment"} 3"#,
+        r#"workqueue_retries_total{name="deployment"} 1"#,
+        r#"workqueue_queue_duration_seconds_count{name="deployment"} 1"#,
+        r#"workqueue_queue_duration_seconds_bucket{le="1.0",name="deployment"} 0"#,
+        r#"workqueue_queue_duration_seconds_bucket{le="10.0",name="deployment"} 1"#,
+        r#"workqueue_work_duration_seconds_count{name="deployment"} 1"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in:\n{text}");
+    }
+}

@@ -56,7 +56,7 @@ pub async fn follow(servers: Arc<Servers>, flags: Vec<String>, file: ServersFile
     let slices = informers.get::<EndpointSlice>();
     let changed = Arc::new(Notify::new());
     let notify = Arc::clone(&changed);
-    slices.subscribe(move |change| {
+    let _woken = slices.subscribe(move |change| {
         if is_of_servers(change.object()) {
             notify.notify_one();
         }

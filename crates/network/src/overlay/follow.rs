@@ -59,7 +59,7 @@ pub async fn run(
     let nodes = informers.get::<Node>();
     let changed = Arc::new(Notify::new());
     let told = Arc::clone(&changed);
-    nodes.subscribe(move |_| told.notify_one());
+    let _woken = nodes.subscribe(move |_| told.notify_one());
     nodes.synced().await;
     let mut node_ips = config.node_ips.clone();
     let mut overlay = Overlay::new(config, network, client, nodes);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::Informers;
+use client::{Informers, Subscription};
 use hostnet::{nft, state};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -68,7 +68,7 @@ pub(crate) async fn run(
     mailbox: &Arc<Mailbox>,
     leases: Vec<(String, Vec<IpAddr>)>,
 ) {
-    subscribe(informers, mailbox).await;
+    let _news = subscribe(informers, mailbox).await;
     let mut enforcer = Enforcer::new(config);
     let mut inbox = std::mem::take(&mut *mailbox.inbox.lock());
     let requests = std::mem::take(&mut inbox.requests);
@@ -125,24 +125,25 @@ fn open_watch(table: &str) -> Option<nft::Watch> {
     watch.inspect_err(unwatched).ok()
 }
 
-async fn subscribe(informers: &Informers, mailbox: &Arc<Mailbox>) {
+async fn subscribe(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 3] {
     let (pods, namespaces) = (informers.get::<Pod>(), informers.get::<Namespace>());
     let policies = informers.get::<NetworkPolicy>();
     let inbox = Arc::clone(mailbox);
-    namespaces.subscribe(move |change| {
+    let of_namespaces = namespaces.subscribe(move |change| {
         inbox.put(|inbox| drop(inbox.namespaces.insert(change.key.clone(), change.new.clone())));
     });
     let inbox = Arc::clone(mailbox);
-    policies.subscribe(move |change| {
+    let of_policies = policies.subscribe(move |change| {
         inbox.put(|inbox| drop(inbox.policies.insert(change.key.clone(), change.new.clone())));
     });
     let inbox = Arc::clone(mailbox);
-    pods.subscribe(move |change| {
+    let of_pods = pods.subscribe(move |change| {
         inbox.put(|inbox| drop(inbox.pods.insert(change.key.clone(), change.new.clone())));
     });
     namespaces.synced().await;
     policies.synced().await;
     pods.synced().await;
+    [of_namespaces, of_policies, of_pods]
 }
 
 /// A sandbox in the record: its pod, and what was known of that, should the pod's object be gone after a restart.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use client::{Change, Informer, Informers};
+use client::{Change, Informer, Informers, Subscription};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use object::Uid;
@@ -10,51 +10,53 @@ use object::Uid;
 use super::mailbox::{Letter, Mailbox};
 use crate::state::VolumeChange;
 
-/// Feeds the mailbox until it is gone. Returns when all that there is was posted.
-pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) {
+/// Feeds the mailbox for as long as what is returned is kept. Returns when all that there is was posted.
+pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 7] {
     let (nodes, pods, namespaces) =
         (informers.get::<Node>(), informers.get::<Pod>(), informers.get::<Namespace>());
     let (claims, volumes) = (informers.get::<PersistentVolumeClaim>(), informers.get::<PersistentVolume>());
     let (classes, csi_nodes) = (informers.get::<StorageClass>(), informers.get::<CSINode>());
     tokio::join!(nodes.synced(), pods.synced(), namespaces.synced());
     tokio::join!(claims.synced(), volumes.synced(), classes.synced(), csi_nodes.synced());
-    subscribe(&namespaces, mailbox, |change| {
+    let of_namespaces = subscribe(&namespaces, mailbox, |change| {
         let labels = change.new.as_ref().map(|new| new.metadata.labels.clone().unwrap_or_default());
         Letter::Namespace(Arc::clone(&change.key.name), labels)
     });
-    subscribe(&claims, mailbox, |change| {
+    let of_claims = subscribe(&claims, mailbox, |change| {
         Letter::Volume(change.key.clone(), VolumeChange::Claim(change.new.clone()))
     });
-    subscribe(&volumes, mailbox, |change| {
+    let of_volumes = subscribe(&volumes, mailbox, |change| {
         Letter::Volume(change.key.clone(), VolumeChange::Volume(change.new.clone()))
     });
-    subscribe(&classes, mailbox, |change| {
+    let of_classes = subscribe(&classes, mailbox, |change| {
         Letter::Volume(change.key.clone(), VolumeChange::Class(change.new.clone()))
     });
-    subscribe(&csi_nodes, mailbox, |change| {
+    let of_csi_nodes = subscribe(&csi_nodes, mailbox, |change| {
         Letter::Volume(change.key.clone(), VolumeChange::CsiNode(change.new.clone()))
     });
-    subscribe(&nodes, mailbox, |change| Letter::Node(Arc::clone(&change.key.name), change.new.clone()));
+    let of_nodes =
+        subscribe(&nodes, mailbox, |change| Letter::Node(Arc::clone(&change.key.name), change.new.clone()));
     let mailbox = Arc::downgrade(mailbox);
-    pods.subscribe(move |change| {
+    let of_pods = pods.subscribe(move |change| {
         if let Some(mailbox) = mailbox.upgrade() {
             post_pod(&mailbox, change);
         }
     });
+    [of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_pods]
 }
 
-/// Informers keep their handlers for ever; these end with the mailbox.
+/// A handler may still be running when the mailbox is gone.
 fn subscribe<K: Send + Sync + 'static>(
     informer: &Informer<K>,
     mailbox: &Arc<Mailbox>,
     letter: impl Fn(&Change<K>) -> Letter + Send + 'static,
-) {
+) -> Subscription {
     let mailbox: Weak<Mailbox> = Arc::downgrade(mailbox);
     informer.subscribe(move |change| {
         if let Some(mailbox) = mailbox.upgrade() {
             mailbox.post(letter(change));
         }
-    });
+    })
 }
 
 /// Pods go by their UIDs: another pod may have taken the name.

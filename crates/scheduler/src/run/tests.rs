@@ -251,7 +251,8 @@ async fn a_slow_plugin_holds_no_informer_up() {
     enters.recv().await.unwrap();
     // The scheduler stands still. Another component follows the same pods.
     let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
-    informers.get::<Pod>().subscribe(move |change| drop(seen.send(change.key.name.to_string())));
+    let pods = informers.get::<Pod>();
+    let _seen = pods.subscribe(move |change| drop(seen.send(change.key.name.to_string())));
     for index in 0..100 {
         server.put(&raw_pod(&format!("p{index}"), json!({})));
     }

@@ -1,0 +1,93 @@
+//! Who hears of an informer's changes, and how they stop to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::Change;
+
+type Handler<K> = Box<dyn Fn(&Change<K>) + Send>;
+
+/// One subscriber.
+pub(super) struct Subscriber<K> {
+    listens: Arc<AtomicBool>,
+    handler: Handler<K>,
+}
+
+/// The subscribers of one informer. Held locked while a change is made and told, so that a new one misses and repeats
+/// nothing.
+pub(super) type Handlers<K> = Arc<Mutex<Vec<Subscriber<K>>>>;
+
+/// Tells every subscriber that still listens, and drops those that do not.
+pub(super) fn tell<K>(subscribers: &mut Vec<Subscriber<K>>, change: &Change<K>) {
+    let mut left = false;
+    for subscriber in &*subscribers {
+        if subscriber.listens.load(Ordering::Acquire) {
+            (subscriber.handler)(change);
+        } else {
+            left = true;
+        }
+    }
+    if left {
+        subscribers.retain(|subscriber| subscriber.listens.load(Ordering::Acquire));
+    }
+}
+
+/// Adds a subscriber; `subscribers` are those of `handlers`.
+pub(super) fn add<K: Send + Sync + 'static>(
+    handlers: &Handlers<K>,
+    subscribers: &mut Vec<Subscriber<K>>,
+    handler: Handler<K>,
+) -> Subscription {
+    let listens = Arc::new(AtomicBool::new(true));
+    subscribers.push(Subscriber { listens: Arc::clone(&listens), handler });
+    let handlers: Arc<dyn Unsubscribe> = Arc::clone(handlers) as _;
+    Subscription { listens, handlers: Arc::downgrade(&handlers) }
+}
+
+/// The subscribers of an informer, whatever its type.
+trait Unsubscribe: Send + Sync {
+    fn drop_silent(&self);
+}
+
+impl<K: Send + Sync + 'static> Unsubscribe for Mutex<Vec<Subscriber<K>>> {
+    fn drop_silent(&self) {
+        // If a change is being told right now, by this very thread perhaps, the next one clears up.
+        let Some(mut subscribers) = self.try_lock() else { return };
+        let silent = subscribers.extract_if(.., |subscriber| !subscriber.listens.load(Ordering::Acquire));
+        let silent: Vec<_> = silent.collect();
+        drop(subscribers);
+        // What a handler holds may unsubscribe in turn.
+        drop(silent);
+    }
+}
+
+/// Keeps a handler subscribed to an informer. Once it is dropped the handler is called no more, and is dropped itself: at
+/// once, or with the informer's next change if one is being told at that moment.
+#[must_use = "the handler is unsubscribed when this is dropped"]
+pub struct Subscription {
+    listens: Arc<AtomicBool>,
+    handlers: Weak<dyn Unsubscribe>,
+}
+
+impl Subscription {
+    /// Leaves the handler subscribed for as long as the informer lives.
+    pub fn forever(mut self) {
+        self.handlers = Weak::<Mutex<Vec<Subscriber<()>>>>::new();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let Some(handlers) = self.handlers.upgrade() else { return };
+        self.listens.store(false, Ordering::Release);
+        handlers.drop_silent();
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
