@@ -96,6 +96,14 @@ impl Strategy for ReplicationControllers {
         defaults::default_replication_controller(object);
     }
 
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_replication_controller(object)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_replication_controller_status_update(object, old)
+    }
+
     fn has_status(&self) -> bool {
         true
     }

@@ -59,5 +59,6 @@ pub use service::{
 };
 pub use workload::{
     validate_deployment, validate_deployment_status_update, validate_deployment_update, validate_replica_set,
-    validate_replica_set_status_update, validate_replica_set_update,
+    validate_replica_set_status_update, validate_replica_set_update, validate_replication_controller,
+    validate_replication_controller_status_update,
 };

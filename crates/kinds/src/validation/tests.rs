@@ -80,6 +80,12 @@ fn rules_name_fields_of_the_schema() {
                 |workload| super::validate_replica_set_status_update(workload, workload),
             ],
         ),
+        (
+            "core.v1.ReplicationController",
+            &[super::validate_replication_controller, |controller| {
+                super::validate_replication_controller_status_update(controller, controller)
+            }],
+        ),
         ("rbac.authorization.k8s.io.v1.Role", &[super::validate_role]),
         ("rbac.authorization.k8s.io.v1.ClusterRole", &[super::validate_cluster_role]),
         ("rbac.authorization.k8s.io.v1.RoleBinding", &[|b| super::validate_role_binding_update(b, b)]),

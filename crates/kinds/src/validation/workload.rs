@@ -1,4 +1,4 @@
-//! Deployments and ReplicaSets (`pkg/apis/apps/validation`).
+//! Deployments and ReplicaSets (`pkg/apis/apps/validation`), and ReplicationControllers (`pkg/apis/core/validation`).
 
 use object::field::Errors;
 use object::{Selector, Value, names};
@@ -8,6 +8,7 @@ use super::pod::validate_pod_template;
 
 const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
 const REPLICA_SET: &str = "io.k8s.api.apps.v1.ReplicaSet";
+const REPLICATION_CONTROLLER: &str = "io.k8s.api.core.v1.ReplicationController";
 
 /// Checks a Deployment, its metadata aside.
 pub fn validate_deployment(deployment: &Value) -> Errors {
@@ -96,6 +97,46 @@ pub fn validate_replica_set_status_update(set: &Value, _old: &Value) -> Errors {
     errors
 }
 
+/// Checks a ReplicationController, its metadata aside. Unlike a ReplicaSet's, its selector may change.
+pub fn validate_replication_controller(controller: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(controller, REPLICATION_CONTROLLER);
+    let spec = root.child("spec");
+    spec.child("minReadySeconds").check_not_negative(&mut errors);
+    let (selector, template) = (spec.child("selector"), spec.child("template"));
+    if selector.is_empty() {
+        selector.required(&mut errors, "");
+    }
+    let replicas = spec.child("replicas");
+    if replicas.is_set() {
+        replicas.check_not_negative(&mut errors);
+    } else {
+        replicas.required(&mut errors, "");
+    }
+    if !template.is_set() {
+        template.required(&mut errors, "");
+        return errors;
+    }
+    let metadata = template.child("metadata");
+    let labels = metadata.child("labels");
+    if !selector.value.entries().all(|(name, value)| labels.value.get(name) == value) {
+        labels.invalid(&mut errors, "`selector` does not match template `labels`");
+    }
+    validate_pod_template(&mut errors, &template);
+    validate_lasting(&mut errors, &template.child("spec"), "ReplicationController");
+    errors
+}
+
+/// Checks a change of a ReplicationController's status, its metadata aside.
+pub fn validate_replication_controller_status_update(controller: &Value, _old: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(controller, REPLICATION_CONTROLLER);
+    let counts =
+        ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+    validate_counts(&mut errors, &root.child("status"), &counts, "fullyLabeledReplicas");
+    errors
+}
+
 /// The pods of a workload are known by its selector, which therefore cannot change.
 fn validate_selector_stays(errors: &mut Errors, workload: &Field<'_, '_>, old: &Value) {
     let spec = workload.child("spec");
@@ -139,14 +180,18 @@ fn validate_selected_template(errors: &mut Errors, spec: &Field<'_, '_>) {
         labels.invalid(errors, "`selector` does not match template `labels`");
     }
     validate_pod_template(errors, &template);
-    let pod = template.child("spec");
+    validate_lasting(errors, &template.child("spec"), "ReplicaSet");
+}
+
+/// Checks that pods are made to stay.
+fn validate_lasting(errors: &mut Errors, pod: &Field<'_, '_>, owner: &str) {
     let policy = pod.child("restartPolicy");
     if policy.text() != "Always" {
         policy.not_supported(errors, &["Always"]);
     }
     let deadline = pod.child("activeDeadlineSeconds");
     if deadline.is_set() {
-        deadline.forbidden(errors, "activeDeadlineSeconds in ReplicaSet is not Supported");
+        deadline.forbidden(errors, format!("activeDeadlineSeconds in {owner} is not Supported"));
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::defaults::{
-    default_deployment, default_replica_set, default_role_binding, default_secret, default_service,
+    default_deployment, default_replica_set, default_replication_controller, default_role_binding,
+    default_secret, default_service,
 };
 use crate::validation::*;
 
@@ -301,6 +302,59 @@ fn deployments() {
     default_replica_set(&mut set);
     set.at_mut("spec").unwrap().remove("strategy");
     assert_eq!(lines(validate_replica_set(&set)), NONE);
+}
+
+#[test]
+fn replication_controllers() {
+    let template = |labels: Value| value!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let wrong = |spec: Value| {
+        let mut controller = value!({"metadata": {"name": "x", "namespace": "default"}, "spec": spec});
+        default_replication_controller(&mut controller);
+        lines(validate_replication_controller(&controller))
+    };
+    let labels = value!({"a": "b"});
+    // Selector and number come from the template and by default.
+    assert_eq!(wrong(value!({"template": template(labels.clone())})), NONE);
+    assert_eq!(
+        wrong(value!({"selector": {"a": "b"}, "template": template(value!({"a": "b", "c": "d"}))})),
+        NONE
+    );
+    assert_eq!(
+        wrong(value!({"selector": {"a": "x"}, "template": template(labels.clone())})),
+        [
+            r#"spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`"#
+        ]
+    );
+    assert_eq!(
+        wrong(value!({"replicas": -1, "minReadySeconds": -2, "template": template(labels.clone())})),
+        [
+            "spec.minReadySeconds: Invalid value: -2: must be greater than or equal to 0",
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        ]
+    );
+    assert_eq!(
+        wrong(value!({"replicas": 1})),
+        ["spec.selector: Required value", "spec.template: Required value"]
+    );
+    let mut once = template(labels);
+    once.entry("spec").set("restartPolicy", "Never");
+    once.entry("spec").set("activeDeadlineSeconds", 5);
+    assert_eq!(
+        wrong(value!({"template": once})),
+        [
+            r#"spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#,
+            "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicationController is not \
+             Supported",
+        ]
+    );
+    let status = value!({"status": {"replicas": 1, "readyReplicas": 1, "availableReplicas": 2}});
+    assert_eq!(
+        lines(validate_replication_controller_status_update(&status, &status)),
+        [
+            "status.availableReplicas: Invalid value: 2: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas",
+        ]
+    );
 }
 
 #[test]
