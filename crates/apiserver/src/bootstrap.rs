@@ -36,6 +36,8 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
     // All at once, so that the store syncs them in few batches.
     let roles = policy::objects().into_iter().map(|(plural, role)| bootstrap.reconcile(plural, role));
     futures::future::try_join_all(roles).await?;
+    futures::future::try_join_all(policy::controller_bindings().map(|binding| bootstrap.narrow(binding)))
+        .await?;
     bootstrap.remove("rbac.authorization.k8s.io", "clusterrolebindings", OUTDATED_BINDING).await?;
     for (name, number, description) in PRIORITY_CLASSES {
         let class = value!({
@@ -178,6 +180,28 @@ impl<'s> Bootstrap<'s> {
         items.extend(missing);
         updated.set(member, items);
         registry.update(&endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
+    }
+
+    /// Takes the right of one controller from the identity of all: in older clusters all acted as one.
+    async fn narrow(&self, (plural, namespace, name): (&str, &str, String)) -> Result<(), Status> {
+        let registry = &self.server.registry;
+        let group = "rbac.authorization.k8s.io";
+        let endpoint =
+            registry.endpoint(group, "v1", plural).ok_or_else(|| Status::not_found(group, plural, ""))?;
+        let Some(present) = endpoint.stored("get")?.get(namespace, &name).map(|present| present.value())
+        else {
+            return Ok(());
+        };
+        let is_all = |subject: &Value| subject.str_at("name") == policy::CONTROLLER_MANAGER_NAME;
+        let is_kept = present.at_path(&["metadata", "annotations", AUTOUPDATE]).as_str() == Some("false");
+        if is_kept || !present.get("subjects").items().any(is_all) {
+            return Ok(());
+        }
+        let subjects: Vec<Value> =
+            present.get("subjects").items().filter(|subject| !is_all(subject)).cloned().collect();
+        let mut narrowed = present.clone();
+        narrowed.set("subjects", subjects);
+        registry.update(endpoint, &self.call(namespace, &name), narrowed).await.map(|_| ())
     }
 
     /// The networks of Services, as an object. A cluster that gets a second family gets it there; that the first one

@@ -24,7 +24,7 @@ use crate::options::WriteOptions;
 use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::registry::{Call, Endpoint};
 use crate::request::RequestInfo;
-use crate::user::{GROUP_MASTERS, User};
+use crate::user::User;
 
 mod dial;
 mod headers;
@@ -50,8 +50,8 @@ pub struct NodeProxy {
 /// The certificate that a server shows nodes.
 pub fn client_certificate() -> Wanted {
     let subject = Subject {
+        // Its role is `system:kubelet-api-admin`.
         common_name: "kube-apiserver-kubelet-client".into(),
-        organizations: vec![GROUP_MASTERS.into()],
         ..Subject::default()
     };
     Wanted::new("client-kube-apiserver", Usage::Client, subject)

@@ -313,6 +313,13 @@ fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestam
     if certificate.issuer() != issuer.subject() || end - now.as_second() < (end - begin) / 4 {
         return false;
     }
+    let named = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    let groups = certificate.subject().iter_organization().filter_map(|group| group.as_str().ok());
+    if !named.eq([subject.common_name.as_str()])
+        || !groups.eq(subject.organizations.iter().map(String::as_str))
+    {
+        return false;
+    }
     let sans = certificate.subject_alternative_name().ok().flatten();
     let sans: Vec<String> = sans
         .iter()

@@ -130,6 +130,17 @@ impl TestServer {
         server
     }
 
+    /// Makes what is missing of what every cluster has, as at the next start.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub async fn bootstrap(&self) -> Result<(), Status> {
+        let unseen = |error: crate::cache::CacheError| Status::internal_error(error.to_string());
+        self.server.registry.hub.catch_up().await.map_err(unseen)?;
+        crate::bootstrap::run(&self.server, &self.config).await?;
+        self.server.registry.hub.catch_up().await.map(drop).map_err(unseen)
+    }
+
     /// Serves over TLS on a free loopback port.
     ///
     /// # Errors

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use object::ObjectKey;
 
-use crate::framework::{Action, Controller, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 #[cfg(test)]
 mod tests;
@@ -31,9 +31,12 @@ pub(crate) struct TokenCleaner {
 
 impl Controller for TokenCleaner {
     const NAME: &'static str = "token-cleaner";
+    const ACCOUNT: &'static str = "token-cleaner";
+    const QUEUE: &'static str = "token_cleaner";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Arc<Secret>;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> TokenCleaner {
         let secrets = wiring.informer::<Secret>();
@@ -41,8 +44,8 @@ impl Controller for TokenCleaner {
         TokenCleaner { secrets }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Arc<Secret>>, ClientError> {
-        Ok(self.secrets.get(key).filter(|secret| is_token(secret)))
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Arc<Secret>> {
+        self.secrets.get(key).filter(|secret| is_token(secret))
     }
 
     fn plan(secret: &Arc<Secret>, now: Timestamp) -> Plan {
@@ -74,9 +77,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for BootstrapSigner {
     const NAME: &'static str = "bootstrap-signer";
+    const ACCOUNT: &'static str = "bootstrap-signer";
+    const QUEUE: &'static str = "bootstrap_signer_queue";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> BootstrapSigner {
         let secrets = wiring.informer::<Secret>();
@@ -90,11 +96,11 @@ impl Controller for BootstrapSigner {
         BootstrapSigner { secrets, maps }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let Some(info) = self.maps.get(key) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let info = self.maps.get(key)?;
         let mut tokens = self.secrets.in_namespace(NAMESPACE);
         tokens.retain(|secret| is_token(secret));
-        Ok(Some(Snapshot { info, tokens }))
+        Some(Snapshot { info, tokens })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

@@ -21,7 +21,7 @@ mod rules;
 mod signer;
 mod signing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use approving::CsrApproving;
 pub(crate) use cleaner::CsrCleaner;

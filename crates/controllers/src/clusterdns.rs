@@ -11,27 +11,20 @@
 
 use std::sync::Arc;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
 
 use crate::Config;
-use crate::framework::{Controller, Plan, Wiring, owner_key};
+use crate::framework::{Controller, Look, Plan, Wiring, owner_key};
 
 mod plan;
 #[cfg(test)]
 mod tests;
 
-use plan::{service, slices};
-
-const NAMESPACE: &str = "kube-system";
-const NAME: &str = "kube-dns";
-/// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
-const ENDPOINTS_ANNOTATION: &str = "ironhull.io/dns-endpoints";
-/// Who manages the slices, as their label says.
-const MANAGED_BY: &str = "clusterdns-controller.ironhull.io";
+use plan::{MANAGED_BY, NAME, NAMESPACE, service, slices};
 
 pub(crate) struct ClusterDns {
     nodes: Arc<Informer<Node>>,
@@ -51,9 +44,12 @@ pub(crate) enum Snapshot {
 
 impl Controller for ClusterDns {
     const NAME: &'static str = "clusterdns-controller";
+    const ACCOUNT: &'static str = "clusterdns-controller";
+    const QUEUE: &'static str = "clusterdns";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> ClusterDns {
         let nodes = wiring.informer::<Node>();
@@ -74,20 +70,20 @@ impl Controller for ClusterDns {
         ClusterDns { nodes, services, slices, config: Arc::clone(wiring.config()) }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let addresses = self.config.cluster_dns.clone();
         if addresses.is_empty() {
-            return Ok(None);
+            return None;
         }
         if !key.namespace().is_empty() {
-            return Ok(Some(Snapshot::Service { present: self.services.get(key), addresses }));
+            return Some(Snapshot::Service { present: self.services.get(key), addresses });
         }
-        let Some(node) = self.nodes.get(key) else { return Ok(None) };
+        let node = self.nodes.get(key)?;
         let mut present = self.slices.in_namespace(NAMESPACE);
         present.retain(|slice| {
             is_ours(slice) && owner_key::<Node>(&slice.metadata).is_some_and(|owner| owner.name == key.name)
         });
-        Ok(Some(Snapshot::Node { node, present }))
+        Some(Snapshot::Node { node, present })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

@@ -4,11 +4,16 @@
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | `plan` | which of the cases below holds, and which ReplicaSet is the new one |
-//! | `rolling` | how far new and old ReplicaSets may go, within `maxSurge` and `maxUnavailable`; `Recreate` |
-//! | `scale` | how a change of size is shared out when no rollout moves: scaled or paused Deployments |
+//! | `rollout` | (types) which ReplicaSets there are, and the limits `maxSurge` and `maxUnavailable` |
 //! | `revision` | hash, revisions, annotations and the clean-up of old ReplicaSets |
+//! | `size` | the size of one ReplicaSet |
 //! | `status` | counts and conditions |
+//! | `new` | the ReplicaSet of the present template |
+//! | `rolling` | how far new and old ReplicaSets may go, within the limits; `Recreate` |
+//! | `scale` | how a change of size is shared out when no rollout moves: scaled or paused Deployments |
+//! | `plan` | which of the cases holds, and which ReplicaSet is the new one |
+//!
+//! Each uses only those above it.
 //!
 //! It follows upstream's `pkg/controller/deployment`. Where upstream writes several times in one pass, a plan
 //! here ends with one write of the Deployment's status, and the next plan goes on from what that left.
@@ -17,21 +22,28 @@
 
 use std::sync::Arc;
 
-use client::{Change, ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use object::ObjectKey;
 
-use crate::framework::{Controller, Failure, Plan, Wiring, controller_of, labels, owner_key};
+use crate::framework::{
+    Controller, Failure, Look, Plan, Wiring, controller_of, labels, owner_key, woken_by_owned,
+};
 
+mod new;
 mod plan;
 mod revision;
 mod rolling;
+mod rollout;
 mod scale;
+mod size;
 mod status;
 #[cfg(test)]
 mod tests;
+
+use rollout::Snapshot;
 
 pub(crate) struct DeploymentController {
     deployments: Arc<Informer<Deployment>>,
@@ -39,21 +51,13 @@ pub(crate) struct DeploymentController {
     pods: Arc<Informer<Pod>>,
 }
 
-/// What a decision about one Deployment is made from.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    deployment: Arc<Deployment>,
-    /// All of the namespace: the Deployment's own, orphans that it may adopt, and those whose names it must not
-    /// take.
-    replica_sets: Vec<Arc<ReplicaSet>>,
-    /// The pods of its ReplicaSets.
-    pods: Vec<Arc<Pod>>,
-}
-
 impl Controller for DeploymentController {
     const NAME: &'static str = "deployment-controller";
+    const ACCOUNT: &'static str = "deployment-controller";
+    const QUEUE: &'static str = "deployment";
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> DeploymentController {
         let deployments = wiring.informer::<Deployment>();
@@ -62,7 +66,9 @@ impl Controller for DeploymentController {
         pods.add_index(crate::pods::BY_CONTROLLER, crate::pods::controller_uid);
         wiring.wake_self(&deployments);
         let candidates = Arc::clone(&deployments);
-        wiring.wake(&replica_sets, move |change| woken_by_replica_set(&candidates, change));
+        wiring.wake(&replica_sets, move |change| {
+            woken_by_owned(&candidates, change, |owner| labels::selector(&owner.spec.selector))
+        });
         // A Recreate rollout waits for the last old pod to be gone.
         let owners = Arc::clone(&replica_sets);
         wiring.wake(&pods, move |change| {
@@ -73,15 +79,15 @@ impl Controller for DeploymentController {
         DeploymentController { deployments, replica_sets, pods }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let Some(deployment) = self.deployments.get(key) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let deployment = self.deployments.get(key)?;
         let replica_sets = self.replica_sets.in_namespace(key.namespace());
         let owned = replica_sets.iter().filter(|replica_set| {
             controller_of(&replica_set.metadata).map(|owner| &owner.uid) == deployment.metadata.uid.as_ref()
         });
         let pods = owned.filter_map(|replica_set| replica_set.metadata.uid.as_deref());
         let pods = pods.flat_map(|uid| self.pods.indexed(crate::pods::BY_CONTROLLER, uid)).collect();
-        Ok(Some(Snapshot { deployment, replica_sets, pods }))
+        Some(Snapshot { deployment, replica_sets, pods })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
@@ -91,20 +97,4 @@ impl Controller for DeploymentController {
     fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp) -> Plan {
         plan::recover(snapshot, failures, now)
     }
-}
-
-/// The Deployment that owns a ReplicaSet, before or after the change; for an orphan all that could adopt it.
-fn woken_by_replica_set(deployments: &Informer<Deployment>, change: &Change<ReplicaSet>) -> Vec<ObjectKey> {
-    let mut keys: Vec<_> =
-        change.states().filter_map(|state| owner_key::<Deployment>(&state.metadata)).collect();
-    if let Some(orphan) = &change.new
-        && controller_of(&orphan.metadata).is_none()
-    {
-        for deployment in deployments.in_namespace(change.key.namespace()) {
-            if labels::selector(&deployment.spec.selector).matches(&orphan.metadata.labels) {
-                keys.push(client::key_of(&*deployment));
-            }
-        }
-    }
-    keys
 }

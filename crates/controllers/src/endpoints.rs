@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Node, Pod, Service,
@@ -15,7 +15,7 @@ use object::ObjectKey;
 use crate::endpointslice::endpoints::{self, families};
 use crate::endpointslice::spread::TRIGGER_TIME;
 use crate::endpointslice::{selected, trigger, wake_services};
-use crate::framework::{Action, Controller, Plan, Wiring, labels::Labels};
+use crate::framework::{Action, Controller, Look, Plan, Wiring, labels::Labels};
 use crate::pods;
 
 #[cfg(test)]
@@ -48,8 +48,11 @@ pub(crate) struct Snapshot {
 
 impl Controller for EndpointsController {
     const NAME: &'static str = "endpoint-controller";
+    const ACCOUNT: &'static str = "endpoint-controller";
+    const QUEUE: &'static str = "endpoint";
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> EndpointsController {
         let services = wiring.informer::<Service>();
@@ -61,10 +64,10 @@ impl Controller for EndpointsController {
         EndpointsController { services, pods, endpoints }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let service = self.services.get(key);
         let pods = service.as_ref().map(|service| selected(service, &self.pods)).unwrap_or_default();
-        Ok(Some(Snapshot { service, pods, present: self.endpoints.get(key) }))
+        Some(Snapshot { service, pods, present: self.endpoints.get(key) })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

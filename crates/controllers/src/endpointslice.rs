@@ -4,29 +4,29 @@
 //! for `spec.trafficDistribution`, `topology` gives those for topology aware routing, and `spread` gets there with as few
 //! writes as possible. It follows upstream's `staging/src/k8s.io/endpointslice`.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use client::{ClientError, Informer, key_of};
+use client::{Informer, key_of};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use object::{ObjectKey, Selector};
-use parking_lot::Mutex;
+use object::ObjectKey;
 
-use crate::framework::{Controller, Plan, Wiring};
+use crate::framework::{Controller, Look, Plan, Wiring};
 use crate::pods;
 
 pub(crate) mod endpoints;
 pub(crate) mod plan;
+mod snapshot;
 pub(crate) mod spread;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topology;
 pub(crate) mod trigger;
 
-/// Names a slice's Service.
-pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) use snapshot::SERVICE_NAME;
+use snapshot::{Snapshot, Topology, selector};
+
 /// The index of slices by `NAMESPACE/SERVICE`.
 pub(crate) const BY_SERVICE: &str = "service";
 
@@ -35,37 +35,16 @@ pub(crate) struct EndpointSliceController {
     pods: Arc<Informer<Pod>>,
     nodes: Arc<Informer<Node>>,
     slices: Arc<Informer<EndpointSlice>>,
-    /// The Services that ask for topology aware routing, as they were seen last. Only events depend on it.
-    asking: Mutex<HashSet<ObjectKey>>,
-}
-
-/// What a decision about one Service is made from.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    service: Arc<Service>,
-    /// The pods that it selects.
-    pods: Vec<Arc<Pod>>,
-    /// The nodes of these pods.
-    nodes: HashMap<String, Arc<Node>>,
-    /// All slices that name the Service.
-    slices: Vec<Arc<EndpointSlice>>,
-    topology: Topology,
-}
-
-/// Whether a Service asks for topology aware routing.
-#[derive(Clone, Debug, Default)]
-struct Topology {
-    is_asked: bool,
-    /// Whether it did when it was looked at before.
-    was_asked: bool,
-    /// What each zone gets, if it is asked for.
-    shares: topology::Shares,
 }
 
 impl Controller for EndpointSliceController {
     const NAME: &'static str = "endpoint-slice-controller";
+    const ACCOUNT: &'static str = "endpointslice-controller";
+    const QUEUE: &'static str = "endpoint_slice";
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    /// Whether the Service asked for topology aware routing. Only events depend on it.
+    type Memory = bool;
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> EndpointSliceController {
         let services = wiring.informer::<Service>();
@@ -80,21 +59,25 @@ impl Controller for EndpointSliceController {
             change.states().filter_map(|slice| service_of(slice)).collect::<Vec<_>>()
         });
         wake_asking(wiring, &services, &nodes);
-        EndpointSliceController { services, pods, nodes, slices, asking: Mutex::default() }
+        EndpointSliceController { services, pods, nodes, slices }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, look: &mut Look<'_, bool>) -> Option<Snapshot> {
         // The slices of a Service that is gone are collected as its dependents.
-        let Some(service) = self.services.get(key) else {
-            self.asking.lock().remove(key);
-            return Ok(None);
-        };
+        let service = self.services.get(key)?;
         let pods = selected(&service, &self.pods);
         let node = |pod: &Arc<Pod>| Some((pods::node_name(pod).to_owned(), self.nodes.get(&node_key(pod))?));
         let nodes = pods.iter().filter_map(node).collect();
         let slices = self.slices.indexed(BY_SERVICE, &key.to_string());
-        let topology = self.topology(key, &service);
-        Ok(Some(Snapshot { service, pods, nodes, slices, topology }))
+        let is_asked = topology::is_asked(&service);
+        let was_asked = std::mem::replace(look.memory, is_asked);
+        let shares = if is_asked {
+            topology::shares(self.nodes.list().iter().map(|node| &**node))
+        } else {
+            topology::Shares::default()
+        };
+        let topology = Topology { is_asked, was_asked, shares };
+        Some(Snapshot { service, pods, nodes, slices, topology })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
@@ -102,22 +85,12 @@ impl Controller for EndpointSliceController {
     }
 }
 
-impl EndpointSliceController {
-    fn topology(&self, key: &ObjectKey, service: &Service) -> Topology {
-        let mut asking = self.asking.lock();
-        if topology::is_asked(service) {
-            let was_asked = !asking.insert(key.clone());
-            drop(asking);
-            let nodes = self.nodes.list();
-            let shares = topology::shares(nodes.iter().map(|node| &**node));
-            return Topology { is_asked: true, was_asked, shares };
-        }
-        Topology { was_asked: asking.remove(key), ..Topology::default() }
-    }
-}
-
 /// Wakes the Services that ask for topology aware routing when a node's share of the CPU may have changed.
-fn wake_asking(wiring: &Wiring<ObjectKey>, services: &Arc<Informer<Service>>, nodes: &Arc<Informer<Node>>) {
+fn wake_asking(
+    wiring: &mut Wiring<ObjectKey>,
+    services: &Arc<Informer<Service>>,
+    nodes: &Arc<Informer<Node>>,
+) {
     let services = Arc::clone(services);
     wiring.wake(nodes, move |change| {
         let [old, new] = [&change.old, &change.new].map(|node| node.as_deref().and_then(topology::capacity));
@@ -130,7 +103,7 @@ fn wake_asking(wiring: &Wiring<ObjectKey>, services: &Arc<Informer<Service>>, no
 /// Wakes Services when they change, when a pod changes that they select or selected, and when the node of such a
 /// pod shows up.
 pub(crate) fn wake_services(
-    wiring: &Wiring<ObjectKey>,
+    wiring: &mut Wiring<ObjectKey>,
     services: &Arc<Informer<Service>>,
     pods: &Arc<Informer<Pod>>,
     nodes: &Arc<Informer<Node>>,
@@ -153,14 +126,6 @@ pub(crate) fn wake_services(
         });
         selecting.map(|service| key_of(&*service)).collect::<Vec<_>>()
     });
-}
-
-/// The labels that a Service selects by; `None` if its endpoints are somebody else's business.
-fn selector(service: &Service) -> Option<Selector> {
-    let spec = service.spec.as_ref()?;
-    let external = spec.type_.as_deref() == Some("ExternalName");
-    let labels = spec.selector.as_ref().filter(|labels| !labels.is_empty() && !external)?;
-    Some(Selector::from_labels(labels.clone()))
 }
 
 fn selects(service: &Service, pod: &Pod) -> bool {

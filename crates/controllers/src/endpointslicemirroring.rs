@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use client::{ClientError, EventType, Informer, reference_to};
+use client::{EventType, Informer, reference_to};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{self as core, EndpointAddress, EndpointSubset, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
@@ -17,7 +17,7 @@ use crate::endpointslice::endpoints::Family;
 use crate::endpointslice::plan::MANAGED_BY;
 use crate::endpointslice::spread::{ByPorts, Changes, TRIGGER_TIME, Template, key};
 use crate::endpointslice::{BY_SERVICE, SERVICE_NAME, service_of};
-use crate::framework::{Action, Controller, Note, Plan, Wiring, controller_reference};
+use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, controller_reference};
 
 #[cfg(test)]
 mod tests;
@@ -48,8 +48,11 @@ pub(crate) struct Snapshot {
 
 impl Controller for EndpointSliceMirroring {
     const NAME: &'static str = "endpoint-slice-mirroring-controller";
+    const ACCOUNT: &'static str = "endpointslicemirroring-controller";
+    const QUEUE: &'static str = "endpoint_slice_mirroring";
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> EndpointSliceMirroring {
         let services = wiring.informer::<Service>();
@@ -67,11 +70,11 @@ impl Controller for EndpointSliceMirroring {
         EndpointSliceMirroring { services, endpoints, slices }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let mut slices = self.slices.indexed(BY_SERVICE, &key.to_string());
         slices.retain(|slice| is_mirrored(slice));
         let (service, endpoints) = (self.services.get(key), self.endpoints.get(key));
-        Ok(Some(Snapshot { service, endpoints, slices }))
+        Some(Snapshot { service, endpoints, slices })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

@@ -6,26 +6,34 @@
 //! - A key wakes a controller, never the content of an event: every plan starts from the whole state.
 //! - A key is worked on by one worker at a time, and planned again only when the informers show all that its
 //!   last plan has written. So no plan is made from a state that lacks the controller's own writes.
+//! - What a decision needs beside the informers comes from the framework, through [`Look`]: the memory of the last look
+//!   at the key, and what only the server can tell. A controller holds no lock and no client.
 //! - A plan made from a state that is as it should be is empty.
 //! - Whatever fails is tried again, later each time.
 
 use std::fmt;
 use std::sync::Arc;
 
-use client::{ClientError, Work};
+use client::Work;
 use jiff::Timestamp;
 
+mod accounts;
 mod action;
 mod executor;
 pub(crate) mod labels;
+mod live;
+mod memory;
 mod owner;
 mod plan;
 mod runner;
 mod wiring;
 
+pub use accounts::Accounts;
 pub(crate) use action::{Action, Announcement, Body, Note};
 pub(crate) use executor::{Executor, Failure};
-pub(crate) use owner::{Claim, controller_of, controller_reference, owner_key};
+pub(crate) use live::Live;
+pub(crate) use memory::Notes;
+pub(crate) use owner::{Claim, controller_of, controller_reference, owner_key, woken_by_owned};
 pub(crate) use plan::Plan;
 pub(crate) use runner::run;
 pub(crate) use wiring::Wiring;
@@ -34,21 +42,26 @@ pub(crate) use wiring::Wiring;
 pub(crate) trait Controller: Sized + Send + Sync + 'static {
     /// The name in logs and as the source of events; upstream's.
     const NAME: &'static str;
+    /// The service account of `kube-system` that it acts as; upstream's. Its role is `system:controller:ACCOUNT`.
+    const ACCOUNT: &'static str;
+    /// The name of its queue in metrics; upstream's.
+    const QUEUE: &'static str;
     /// How many keys are worked on at once.
     const WORKERS: usize = 5;
     /// What wakes it: mostly an [`object::ObjectKey`].
     type Key: Work + fmt::Display + Sync;
     /// All that a decision about one key is made from.
     type Snapshot: Send + Sync;
+    /// What it remembers of a key from one look to the next; `()` where the cluster's state says it all. It is forgotten
+    /// when there is nothing to decide about the key, and when the controller stops.
+    type Memory: Clone + Default + PartialEq + Send;
 
     /// Takes the informers it reads, and says which changes wake which keys.
     fn wire(wiring: &mut Wiring<Self::Key>) -> Self;
 
-    /// Collects what is known about a key; `None` if there is nothing to decide.
-    fn observe(
-        &self,
-        key: &Self::Key,
-    ) -> impl Future<Output = Result<Option<Self::Snapshot>, ClientError>> + Send;
+    /// Collects what is known about a key; `None` if there is nothing to decide, or if a question to the server is open:
+    /// then the framework asks it and has the controller observe anew.
+    fn observe(&self, key: &Self::Key, look: &mut Look<'_, Self::Memory>) -> Option<Self::Snapshot>;
 
     /// Decides what is to be done.
     fn plan(snapshot: &Self::Snapshot, now: Timestamp) -> Plan;
@@ -58,6 +71,16 @@ pub(crate) trait Controller: Sized + Send + Sync + 'static {
     fn recover(_snapshot: &Self::Snapshot, _failures: &[Failure], _now: Timestamp) -> Plan {
         Plan::default()
     }
+}
+
+/// What there is to observe beside informers and notes.
+pub(crate) struct Look<'a, M> {
+    /// What was remembered of the key, and what will be.
+    pub(crate) memory: &'a mut M,
+    /// What only the server can tell.
+    pub(crate) live: &'a mut Live,
+    /// The time.
+    pub(crate) now: Timestamp,
 }
 
 /// A time as the API carries it, in whole seconds.

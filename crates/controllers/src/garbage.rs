@@ -11,91 +11,54 @@
 
 use std::sync::Arc;
 
-use client::{Client, ClientError, PartialObject};
+use client::PartialObject;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::{ObjectKey, Uid};
-use parking_lot::Mutex;
 
-use crate::framework::{Controller, Plan, Wiring};
+use crate::framework::{Controller, Live, Look, Plan, Wiring};
 
 mod graph;
 mod monitor;
 mod plan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use graph::{Graph, Node};
+use graph::{FOREGROUND, Node, OwnerState};
 use monitor::Monitor;
-
-/// Holds an owner until its dependents are gone.
-const FOREGROUND: &str = "foregroundDeletion";
-/// Holds an owner until its dependents have forgotten it.
-const ORPHAN: &str = "orphan";
+use snapshot::Snapshot;
 
 pub(crate) struct GarbageCollector {
-    graph: Arc<Mutex<Graph>>,
     monitor: Monitor,
-    client: Client,
-}
-
-/// What a decision about one object is made from.
-#[derive(Debug)]
-pub(crate) enum Snapshot {
-    /// It has owners that are gone, or are going after it.
-    Dependent {
-        node: Node,
-        /// As the server has it.
-        live: PartialObject,
-        owners: Vec<(OwnerReference, OwnerState)>,
-        has_dependents: bool,
-        /// A dependent waits for its own dependents: there may be a circle.
-        dependent_waits: bool,
-    },
-    /// Its owners are there, but the graph has not seen all of them: were one to go now, nothing would tell.
-    Unobserved,
-    /// It is going and waits for its dependents.
-    Foreground { node: Node, live: PartialObject, blocked: bool },
-    /// It is going and its dependents are to stay.
-    Orphaning { node: Node, live: PartialObject, dependents: Vec<Node> },
-}
-
-/// What is known of an owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnerState {
-    /// It is there.
-    Solid,
-    /// There is no such object.
-    Absent,
-    /// It goes when its dependents are gone.
-    Waiting,
 }
 
 impl Controller for GarbageCollector {
     const NAME: &'static str = "garbage-collector-controller";
+    const ACCOUNT: &'static str = "generic-garbage-collector";
+    const QUEUE: &'static str = "garbage_collector_attempt_to_delete";
     const WORKERS: usize = 20;
     type Key = Uid;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<Uid>) -> GarbageCollector {
-        let graph = Arc::<Mutex<Graph>>::default();
-        let monitor = Monitor::start(wiring.informers(), wiring.queue().clone(), Arc::clone(&graph));
-        GarbageCollector { graph, monitor, client: wiring.informers().client().clone() }
+        GarbageCollector { monitor: Monitor::start(wiring) }
     }
 
-    async fn observe(&self, uid: &Uid) -> Result<Option<Snapshot>, ClientError> {
-        self.monitor.synced().await;
-        let Some(node) = self.graph.lock().get(uid).cloned() else { return Ok(None) };
+    fn observe(&self, uid: &Uid, look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let node = self.monitor.graph(|graph| graph.get(uid).cloned())?;
         if !node.orphaning && !node.foreground {
-            return if node.deleting { Ok(None) } else { self.dependent(uid, node).await };
+            return if node.deleting { None } else { self.dependent(uid, node, look.live) };
         }
-        let Some(live) = self.live(uid, &node).await? else { return Ok(None) };
-        let graph = self.graph.lock();
-        Ok(Some(if node.orphaning {
-            Snapshot::Orphaning { dependents: graph.dependents(uid).cloned().collect(), node, live }
-        } else {
-            let blocked = graph.dependents(uid).any(|dependent| dependent.blocks(uid));
-            Snapshot::Foreground { node, live, blocked }
+        let live = live(uid, &node, look.live)??;
+        Some(self.monitor.graph(|graph| {
+            if node.orphaning {
+                Snapshot::Orphaning { dependents: graph.dependents(uid).cloned().collect(), node, live }
+            } else {
+                let blocked = graph.dependents(uid).any(|dependent| dependent.blocks(uid));
+                Snapshot::Foreground { node, live, blocked }
+            }
         }))
     }
 
@@ -105,64 +68,75 @@ impl Controller for GarbageCollector {
 }
 
 impl GarbageCollector {
-    async fn dependent(&self, uid: &Uid, node: Node) -> Result<Option<Snapshot>, ClientError> {
+    fn dependent(&self, uid: &Uid, node: Node, live: &mut Live) -> Option<Snapshot> {
+        let known: Vec<_> = self
+            .monitor
+            .graph(|graph| node.owners.iter().map(|owner| graph.owner_state(owner, &node)).collect());
+        let unobserved = known.iter().any(Option::is_none);
+        // All questions are asked at once.
+        let states: Vec<_> = node
+            .owners
+            .iter()
+            .zip(known)
+            .map(|(owner, known)| known.map(Answer::Is).or_else(|| self.ask_for_owner(owner, &node, live)))
+            .collect();
         let mut owners = Vec::with_capacity(node.owners.len());
-        let mut unobserved = false;
-        for owner in &node.owners {
-            let known = self.graph.lock().owner_state(owner, &node);
-            let state = match known {
-                Some(state) => state,
-                None => {
-                    unobserved = true;
-                    self.ask_for_owner(owner, &node).await?
-                }
-            };
-            owners.push((owner.clone(), state));
+        for (owner, state) in node.owners.iter().zip(states) {
+            match state? {
+                Answer::Is(state) => owners.push((owner.clone(), state)),
+                // The kind may be served again some day: the object stays until then.
+                Answer::Unknowable => return Some(Snapshot::Unobserved),
+            }
         }
         if owners.iter().all(|(_, state)| *state == OwnerState::Solid) {
-            return Ok(unobserved.then_some(Snapshot::Unobserved));
+            return unobserved.then_some(Snapshot::Unobserved);
         }
         // What the graph has may be old. If the owners differ, the change is under way and will wake this again.
-        let live = self.live(uid, &node).await?;
-        let unchanged = |live: &PartialObject| {
-            live.metadata.owner_references.as_deref().unwrap_or_default() == node.owners
-                && live.metadata.deletion_timestamp.is_none()
-        };
-        let Some(live) = live.filter(unchanged) else { return Ok(None) };
-        let graph = self.graph.lock();
-        let has_dependents = graph.dependents(uid).next().is_some();
-        let dependent_waits = graph.dependents(uid).any(|dependent| dependent.foreground);
-        Ok(Some(Snapshot::Dependent { node, live, owners, has_dependents, dependent_waits }))
-    }
-
-    /// The object as the server has it; `None` if it is gone, or another has its name.
-    async fn live(&self, uid: &Uid, node: &Node) -> Result<Option<PartialObject>, ClientError> {
-        match self.client.get_object::<PartialObject>(&node.resource, &node.key).await {
-            Ok(live) => Ok(Some(live).filter(|live| live.metadata.uid.as_deref() == Some(uid.as_str()))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        let live = self::live(uid, &node, live)??;
+        let unchanged = live.metadata.owner_references.as_deref().unwrap_or_default() == node.owners
+            && live.metadata.deletion_timestamp.is_none();
+        if !unchanged {
+            return None;
         }
+        Some(self.monitor.graph(|graph| {
+            let has_dependents = graph.dependents(uid).next().is_some();
+            let dependent_waits = graph.dependents(uid).any(|dependent| dependent.foreground);
+            Snapshot::Dependent { node, live, owners, has_dependents, dependent_waits }
+        }))
     }
 
-    async fn ask_for_owner(&self, owner: &OwnerReference, node: &Node) -> Result<OwnerState, ClientError> {
-        let resource = self.monitor.resource(owner)?;
+    /// What the server says of an owner; `None` while it is being asked.
+    fn ask_for_owner(&self, owner: &OwnerReference, node: &Node, live: &mut Live) -> Option<Answer> {
+        let Some(resource) = self.monitor.resource(owner) else { return Some(Answer::Unknowable) };
         let namespace = match (resource.namespaced, node.key.namespace()) {
             // An object of the cluster cannot name the namespace of its owner: nothing can be said of that.
-            (true, "") => return Ok(OwnerState::Solid),
+            (true, "") => return Some(Answer::Is(OwnerState::Solid)),
             (true, namespace) => namespace,
             (false, _) => "",
         };
         let key = ObjectKey::namespaced(namespace, &*owner.name);
-        match self.client.get_object::<PartialObject>(&resource.resource, &key).await {
-            Ok(found) if found.metadata.uid.as_ref() != Some(&owner.uid) => Ok(OwnerState::Absent),
-            Ok(found) => {
+        let found = live.metadata(&resource.resource, &key)?;
+        Some(Answer::Is(match found {
+            Some(found) if found.metadata.uid.as_ref() == Some(&owner.uid) => {
                 let finalizers = found.metadata.finalizers.iter().flatten();
                 let waits = finalizers.into_iter().any(|finalizer| finalizer == FOREGROUND);
                 let going = found.metadata.deletion_timestamp.is_some();
-                Ok(if going && waits { OwnerState::Waiting } else { OwnerState::Solid })
+                if going && waits { OwnerState::Waiting } else { OwnerState::Solid }
             }
-            Err(error) if error.is_not_found() => Ok(OwnerState::Absent),
-            Err(error) => Err(error),
-        }
+            _ => OwnerState::Absent,
+        }))
     }
+}
+
+/// What is found out about an owner.
+#[derive(Clone, Copy)]
+enum Answer {
+    Is(OwnerState),
+    Unknowable,
+}
+
+/// The object as the server has it; the inner `None` if it is gone, or another has its name.
+fn live(uid: &Uid, node: &Node, live: &mut Live) -> Option<Option<Arc<PartialObject>>> {
+    let found = live.metadata(&node.resource, &node.key)?;
+    Some(found.filter(|found| found.metadata.uid.as_deref() == Some(uid.as_str())))
 }

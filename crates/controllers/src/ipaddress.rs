@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, EventType, Informer, key_of, reference_to};
+use client::{EventType, Informer, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{IPAddress, IPAddressSpec, ParentReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use object::ObjectKey;
 
-use crate::framework::{Action, Controller, Note, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Note, Plan, Wiring};
 
 #[cfg(test)]
 mod tests;
@@ -42,9 +42,12 @@ pub(crate) enum Snapshot {
 
 impl Controller for AddressRepair {
     const NAME: &'static str = "ipallocator-repair-controller";
+    const ACCOUNT: &'static str = "ipallocator-repair-controller";
+    const QUEUE: &'static str = "ipaddresses";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> AddressRepair {
         let services = wiring.informer::<Service>();
@@ -63,22 +66,22 @@ impl Controller for AddressRepair {
         AddressRepair { services, addresses }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         if key.namespace().is_empty() {
             let Some(address) = self.addresses.get(key).filter(|address| is_allocators(address)) else {
-                return Ok(None);
+                return None;
             };
             let service = parent(&address).and_then(|service| self.services.get(&service));
             let is_used = service.is_some_and(|service| cluster_ips(&service).any(|ip| *ip == *key.name));
-            return Ok(Some(Snapshot::Address { address, is_used }));
+            return Some(Snapshot::Address { address, is_used });
         }
-        let Some(service) = self.services.get(key) else { return Ok(None) };
+        let service = self.services.get(key)?;
         let known = |ip: String| {
             let address = self.addresses.get(&ObjectKey::cluster(&*ip));
             (ip, address)
         };
         let addresses = cluster_ips(&service).map(known).collect();
-        Ok(Some(Snapshot::Service { service, addresses }))
+        Some(Snapshot::Service { service, addresses })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

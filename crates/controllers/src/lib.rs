@@ -3,7 +3,7 @@
 //! | module | brings about |
 //! | --- | --- |
 //! | `deployment` | the ReplicaSets of a Deployment, old and new |
-//! | `replicaset` | the pods of a ReplicaSet |
+//! | `replicaset` | the pods of a ReplicaSet, and of a ReplicationController |
 //! | `daemonset` | a pod on each node that fits |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
 //! | `endpointslicemirroring` | slices of Endpoints that people wrote |
@@ -29,7 +29,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use client::{Candidate, Informers};
+use client::{Candidate, Informers, QueueMetrics};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use tokio::task::JoinSet;
@@ -52,6 +52,7 @@ mod nodelifecycle;
 mod podgc;
 mod pods;
 mod replicaset;
+mod revisions;
 mod rootca;
 mod serviceaccount;
 mod servicecidr;
@@ -63,6 +64,7 @@ mod tests;
 mod tolerations;
 
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
+pub use framework::Accounts;
 
 /// The options of all controllers.
 #[derive(Clone, Debug)]
@@ -99,27 +101,47 @@ impl Default for Config {
     }
 }
 
-/// Runs all controllers until `cancel` is cancelled or, where there is an election, until it is lost. The caller
-/// that loses one should start anew or end.
-pub async fn run(informers: Informers, config: Config, cancel: CancellationToken) {
-    let config = Arc::new(config);
-    let Some(candidate) = config.leader_election.clone() else {
-        return run_all(informers, config, cancel).await;
-    };
-    let client = informers.client().clone();
-    candidate.run(&client, cancel, |stop| run_all(informers, config, stop)).await;
+/// What is counted of all controllers. Clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Their queues.
+    pub queues: QueueMetrics,
 }
 
-async fn run_all(informers: Informers, config: Arc<Config>, cancel: CancellationToken) {
+/// What controllers run with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// What they watch, each kind once in a process, under an identity that may read all of it.
+    pub informers: Informers,
+    /// As whom they write.
+    pub accounts: Accounts,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The options.
+    pub config: Arc<Config>,
+}
+
+/// Runs all controllers until `cancel` is cancelled or, where there is an election, until it is lost. The caller
+/// that loses one should start anew or end.
+pub async fn run(context: Context, cancel: CancellationToken) {
+    let Some(candidate) = context.config.leader_election.clone() else {
+        return run_all(context, cancel).await;
+    };
+    let client = context.informers.client().clone();
+    candidate.run(&client, cancel, |stop| run_all(context, stop)).await;
+}
+
+async fn run_all(context: Context, cancel: CancellationToken) {
     let mut running = JoinSet::new();
     macro_rules! start {
         ($($controller:ty),* $(,)?) => {$(
-            running.spawn(framework::run::<$controller>(informers.clone(), Arc::clone(&config), cancel.clone()));
+            running.spawn(framework::run::<$controller>(context.clone(), cancel.clone()));
         )*};
     }
     start!(
         deployment::DeploymentController,
         replicaset::ReplicaSetController,
+        replicaset::ReplicationManager,
         daemonset::DaemonSetController,
         endpointslice::EndpointSliceController,
         endpoints::EndpointsController,
@@ -141,7 +163,7 @@ async fn run_all(informers: Informers, config: Arc<Config>, cancel: Cancellation
         certificates::CsrSigning,
         certificates::CsrCleaner,
     );
-    if config.service_lb {
+    if context.config.service_lb {
         start!(servicelb::ServiceLoadBalancer);
     }
     while let Some(ended) = running.join_next().await {

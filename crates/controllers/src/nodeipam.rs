@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use client::{ClientError, EventType, Informer, Patch, ResourceType, key_of, reference_to};
+use client::{EventType, Informer, Patch, ResourceType, key_of, reference_to};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -12,7 +12,7 @@ use object::ObjectKey;
 use serde_json::json;
 
 use crate::Config;
-use crate::framework::{Action, Controller, Note, Plan, Wiring, sort_by_age};
+use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, sort_by_age};
 
 mod ranges;
 #[cfg(test)]
@@ -35,9 +35,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for NodeIpam {
     const NAME: &'static str = "cidrAllocator";
+    const ACCOUNT: &'static str = "node-controller";
+    const QUEUE: &'static str = "cidrallocator";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> NodeIpam {
         let nodes = wiring.informer::<Node>();
@@ -48,9 +51,9 @@ impl Controller for NodeIpam {
         NodeIpam { nodes, config: Arc::clone(wiring.config()) }
     }
 
-    async fn observe(&self, _key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, _key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let cluster = self.config.cluster_cidrs.clone();
-        Ok((!cluster.is_empty()).then(|| Snapshot { cluster, nodes: self.nodes.list() }))
+        (!cluster.is_empty()).then(|| Snapshot { cluster, nodes: self.nodes.list() })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

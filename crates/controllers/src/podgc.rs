@@ -5,16 +5,14 @@
 
 use std::sync::Arc;
 
-use client::{Client, ClientError, DeleteOptions, Informer, Patch, ResourceType, key_of};
+use client::{DeleteOptions, Informer, Patch, ResourceType, key_of};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use object::ObjectKey;
-use parking_lot::Mutex;
 use serde_json::json;
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::framework::{Action, Controller, Plan, Wiring, api_time, sort_by_age};
+use crate::framework::{Action, Controller, Look, Plan, Wiring, api_time, sort_by_age};
 use crate::pods;
 
 #[cfg(test)]
@@ -49,9 +47,6 @@ impl std::fmt::Display for Key {
 pub(crate) struct PodGc {
     pods: Arc<Informer<Pod>>,
     nodes: Arc<Informer<Node>>,
-    client: Client,
-    /// Since when nodes are known to be missing.
-    missing_since: Mutex<HashMap<ObjectKey, Timestamp>>,
 }
 
 /// What a decision is made from.
@@ -67,9 +62,13 @@ pub(crate) enum Snapshot {
 
 impl Controller for PodGc {
     const NAME: &'static str = "pod-garbage-collector";
+    const ACCOUNT: &'static str = "pod-garbage-collector";
+    const QUEUE: &'static str = "orphaned_pods_nodes";
     const WORKERS: usize = 1;
     type Key = Key;
     type Snapshot = Snapshot;
+    /// Since when a node is known to be missing.
+    type Memory = Option<Timestamp>;
 
     fn wire(wiring: &mut Wiring<Key>) -> PodGc {
         let pods = wiring.informer::<Pod>();
@@ -89,30 +88,27 @@ impl Controller for PodGc {
             }
         });
         wiring.wake(&nodes, |change| change.new.is_none().then(|| Key::Node(change.key.clone())));
-        let client = wiring.informers().client().clone();
-        PodGc { pods, nodes, client, missing_since: Mutex::default() }
+        PodGc { pods, nodes }
     }
 
-    async fn observe(&self, key: &Key) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &Key, look: &mut Look<'_, Option<Timestamp>>) -> Option<Snapshot> {
         let node = match key {
             Key::Node(node) => node,
-            Key::Unscheduled(pod) => return Ok(self.pods.get(pod).map(Snapshot::Unscheduled)),
+            Key::Unscheduled(pod) => return self.pods.get(pod).map(Snapshot::Unscheduled),
             Key::Ended => {
                 let mut ended = Vec::new();
                 self.pods.for_each(|pod| ended.extend(pods::is_terminal(pod).then(|| Arc::clone(pod))));
-                return Ok(Some(Snapshot::Ended(ended)));
+                return Some(Snapshot::Ended(ended));
             }
         };
         let pods = self.pods.indexed(pods::BY_NODE, &node.name);
         if self.nodes.get(node).is_some() || pods.is_empty() {
-            self.missing_since.lock().remove(node);
-            return Ok(None);
+            return None;
         }
-        let now = self.client.clock().now();
-        let since = *self.missing_since.lock().entry(node.clone()).or_insert(now);
-        let confirmed =
-            now.duration_since(since) >= QUARANTINE && self.client.find::<Node>(node).await?.is_none();
-        Ok(Some(Snapshot::Orphans { since, confirmed, pods }))
+        let since = *look.memory.get_or_insert(look.now);
+        let confirmed = look.now.duration_since(since) >= QUARANTINE
+            && look.live.metadata(&ResourceType::of::<Node>(), node)?.is_none();
+        Some(Snapshot::Orphans { since, confirmed, pods })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

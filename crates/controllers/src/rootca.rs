@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use object::ObjectKey;
 
 use crate::Config;
-use crate::framework::{Action, Controller, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 /// The name of the ConfigMap.
 const NAME: &str = "kube-root-ca.crt";
@@ -38,9 +38,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for RootCaPublisher {
     const NAME: &'static str = "root-ca-certificate-publisher";
+    const ACCOUNT: &'static str = "root-ca-cert-publisher";
+    const QUEUE: &'static str = "root_ca_cert_publisher";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> RootCaPublisher {
         let namespaces = wiring.informer::<Namespace>();
@@ -52,12 +55,12 @@ impl Controller for RootCaPublisher {
         RootCaPublisher { namespaces, config_maps, config: Arc::clone(wiring.config()) }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let (Some(namespace), Some(root_ca)) = (self.namespaces.get(key), self.config.root_ca.clone()) else {
-            return Ok(None);
+            return None;
         };
         let present = self.config_maps.get(&ObjectKey::namespaced(&*key.name, NAME));
-        Ok(Some(Snapshot { namespace, present, root_ca }))
+        Some(Snapshot { namespace, present, root_ca })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use object::ObjectKey;
 
-use crate::framework::{Action, Controller, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 /// The name of the account that pods have unless they name another.
 const DEFAULT: &str = "default";
@@ -26,9 +26,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for ServiceAccountController {
     const NAME: &'static str = "service-account-controller";
+    const ACCOUNT: &'static str = "service-account-controller";
+    const QUEUE: &'static str = "serviceaccount";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> ServiceAccountController {
         let namespaces = wiring.informer::<Namespace>();
@@ -41,10 +44,10 @@ impl Controller for ServiceAccountController {
         ServiceAccountController { namespaces, accounts }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let Some(namespace) = self.namespaces.get(key) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let namespace = self.namespaces.get(key)?;
         let account = self.accounts.get(&ObjectKey::namespaced(&*key.name, DEFAULT));
-        Ok(Some(Snapshot { namespace, account }))
+        Some(Snapshot { namespace, account })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, Informer, Object, Patch, ResourceType, key_of};
+use client::{Informer, Object, Patch, ResourceType, key_of};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use object::ObjectKey;
 use serde_json::{Value as Json, json};
 
-use crate::framework::{Action, Controller, Plan, Wiring, api_time};
+use crate::framework::{Action, Controller, Look, Plan, Wiring, api_time};
 
 #[cfg(test)]
 mod tests;
@@ -42,9 +42,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for ServiceCidrs {
     const NAME: &'static str = "service-cidr-controller";
+    const ACCOUNT: &'static str = "service-cidrs-controller";
+    const QUEUE: &'static str = "servicecidrs";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> ServiceCidrs {
         let cidrs = wiring.informer::<ServiceCIDR>();
@@ -65,15 +68,15 @@ impl Controller for ServiceCidrs {
         ServiceCidrs { cidrs, addresses }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let Some(cidr) = self.cidrs.get(key) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let cidr = self.cidrs.get(key)?;
         let mut others = self.cidrs.list();
         others.retain(|other| other.metadata.name != cidr.metadata.name);
         let mut addresses = Vec::new();
         if is_going(&cidr) {
             self.addresses.for_each(|address| addresses.extend(managed(address)));
         }
-        Ok(Some(Snapshot { cidr, others, addresses }))
+        Some(Snapshot { cidr, others, addresses })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

@@ -11,23 +11,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use client::{ClientError, Informer, key_of};
+use client::{Informer, key_of};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
 
 use crate::endpointslice::{BY_SERVICE, service_of};
-use crate::framework::{Controller, Plan, Wiring};
+use crate::framework::{Controller, Look, Plan, Wiring};
 
 mod plan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
-/// The class of Services that ask for this load balancer by name; those without a class get it too.
-const CLASS: &str = "ironhull.io/servicelb";
-/// Upstream's finalizer: the Service goes when its load balancer is taken back.
-const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
+use snapshot::Snapshot;
 
 pub(crate) struct ServiceLoadBalancer {
     services: Arc<Informer<Service>>,
@@ -35,25 +33,14 @@ pub(crate) struct ServiceLoadBalancer {
     slices: Arc<Informer<EndpointSlice>>,
 }
 
-/// What the decision about all Services is made from.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Snapshot {
-    /// Services that have a load balancer or had one.
-    services: Vec<Arc<Service>>,
-    /// The node ports of all Services: protocol and number, and who has it.
-    node_ports: BTreeMap<plan::Port, ObjectKey>,
-    nodes: Vec<Arc<Node>>,
-    /// The nodes with ready endpoints of each Service that wants to know.
-    local: BTreeMap<ObjectKey, BTreeSet<String>>,
-    /// Where the API server listens.
-    api_ports: BTreeSet<i32>,
-}
-
 impl Controller for ServiceLoadBalancer {
     const NAME: &'static str = "service-controller";
+    const ACCOUNT: &'static str = "service-controller";
+    const QUEUE: &'static str = "service";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     /// One key stands for all Services, as what one has another must not get.
     fn wire(wiring: &mut Wiring<ObjectKey>) -> ServiceLoadBalancer {
@@ -77,7 +64,7 @@ impl Controller for ServiceLoadBalancer {
         ServiceLoadBalancer { services, nodes, slices }
     }
 
-    async fn observe(&self, _key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
+    fn observe(&self, _key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let mut services = self.services.list();
         let mut node_ports = BTreeMap::new();
         for service in &services {
@@ -90,13 +77,13 @@ impl Controller for ServiceLoadBalancer {
         let kubernetes = self.slices.indexed(BY_SERVICE, "default/kubernetes");
         let api_ports =
             kubernetes.iter().flat_map(|slice| slice.ports.iter().flatten()).filter_map(|port| port.port);
-        Ok(Some(Snapshot {
+        Some(Snapshot {
             services,
             node_ports,
             nodes: self.nodes.list(),
             local,
             api_ports: api_ports.collect(),
-        }))
+        })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

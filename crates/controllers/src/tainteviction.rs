@@ -3,19 +3,16 @@
 //!
 //! It follows upstream's `pkg/controller/tainteviction`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, EventType, Informer, Patch, ResourceType, key_of, reference_to};
-use clock::Clock;
+use client::{EventType, Informer, Patch, ResourceType, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use object::ObjectKey;
-use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::framework::{Action, Controller, Note, Plan, Wiring, api_time};
+use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, api_time};
 use crate::pods;
 use crate::tolerations::tolerates;
 
@@ -25,9 +22,6 @@ mod tests;
 pub(crate) struct TaintEviction {
     pods: Arc<Informer<Pod>>,
     nodes: Arc<Informer<Node>>,
-    clock: Clock,
-    /// Since when each pod is known to stand on a node with such taints.
-    since: Mutex<HashMap<ObjectKey, Timestamp>>,
 }
 
 /// What a decision about one pod is made from.
@@ -41,8 +35,12 @@ pub(crate) struct Snapshot {
 
 impl Controller for TaintEviction {
     const NAME: &'static str = "taint-eviction-controller";
+    const ACCOUNT: &'static str = "node-controller";
+    const QUEUE: &'static str = "noexec_taint_pod";
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    /// Since when the pod is known to stand on a node with such taints.
+    type Memory = Option<Timestamp>;
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> TaintEviction {
         let pods = wiring.informer::<Pod>();
@@ -62,21 +60,15 @@ impl Controller for TaintEviction {
                 if before == after { vec![] } else { on_node.indexed(pods::BY_NODE, &change.key.name) };
             pods.into_iter().map(|pod| key_of(&*pod)).collect::<Vec<_>>()
         });
-        let clock = wiring.informers().client().clock().clone();
-        TaintEviction { pods, nodes, clock, since: Mutex::default() }
+        TaintEviction { pods, nodes }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let pod = self.pods.get(key);
-        let node = pod.as_ref().and_then(|pod| self.nodes.get(&ObjectKey::cluster(pods::node_name(pod))));
-        let taints = node.map(|node| no_execute(&node)).unwrap_or_default();
-        let mut since = self.since.lock();
-        let Some(pod) = pod.filter(|_| !taints.is_empty()) else {
-            since.remove(key);
-            return Ok(None);
-        };
-        let since = *since.entry(key.clone()).or_insert_with(|| self.clock.now());
-        Ok(Some(Snapshot { pod, taints, since }))
+    fn observe(&self, key: &ObjectKey, look: &mut Look<'_, Option<Timestamp>>) -> Option<Snapshot> {
+        let pod = self.pods.get(key)?;
+        let node = self.nodes.get(&ObjectKey::cluster(pods::node_name(&pod)))?;
+        let taints = no_execute(&node);
+        let since = *look.memory.get_or_insert(look.now);
+        (!taints.is_empty()).then_some(Snapshot { pod, taints, since })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

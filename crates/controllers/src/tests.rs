@@ -1,5 +1,6 @@
 //! Controllers together, against a server in memory and under a paused clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::testing::MemoryServer;
@@ -12,7 +13,11 @@ use object::{ObjectKey, Status};
 use serde_json::json;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Config;
+use crate::{Accounts, Config, Context, Metrics};
+
+mod real;
+mod replication;
+mod rights;
 
 pub(crate) struct Cluster {
     pub(crate) server: MemoryServer,
@@ -26,7 +31,7 @@ impl Cluster {
         let clock = Clock::seeded(7, "2026-01-01T00:00:00Z".parse().unwrap());
         let server = MemoryServer::new(clock.clone());
         let cancel = CancellationToken::new();
-        tokio::spawn(crate::run(Informers::new(server.client()), Config::default(), cancel.clone()));
+        tokio::spawn(crate::run(context(&server, Config::default()), cancel.clone()));
         Cluster { server, clock, _stop: cancel.drop_guard() }
     }
 
@@ -70,6 +75,16 @@ impl Cluster {
 
     fn deployment(&self) -> Deployment {
         self.server.get::<Deployment>(&ObjectKey::namespaced("default", "web")).unwrap()
+    }
+}
+
+/// What controllers need to run over `server`.
+pub(crate) fn context(server: &MemoryServer, config: Config) -> Context {
+    Context {
+        informers: Informers::new(server.client()),
+        accounts: Accounts::all_as(server.client()),
+        metrics: Metrics::default(),
+        config: Arc::new(config),
     }
 }
 
@@ -189,7 +204,7 @@ async fn of_two_processes_one_controls() {
         };
         let config = Config { leader_election: Some(candidate), ..Config::default() };
         let cancel = CancellationToken::new();
-        let running = tokio::spawn(crate::run(Informers::new(server.client()), config, cancel.clone()));
+        let running = tokio::spawn(crate::run(context(&server, config), cancel.clone()));
         (cancel, running)
     };
     let (first, running) = start("a");

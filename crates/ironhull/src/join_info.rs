@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use apiserver::pki::write_secret;
-use apiserver::user::{GROUP_MASTERS, User};
 use client::{Client, ClientError, Patch};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,8 +18,8 @@ use serde_json::json;
 
 use crate::agent::token::{BootstrapToken, JoinToken, Terms, USAGES, ca_digest};
 use crate::config::ServerConfig;
-use crate::kubeconfig;
 use crate::server::ControlPlane;
+use crate::{identities, kubeconfig};
 
 /// Namespace and name of what is readable without any identity.
 pub const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
@@ -47,7 +46,7 @@ pub fn url(config: &ServerConfig) -> String {
 /// # Errors
 /// What the API server says, or why the file cannot be written.
 pub async fn publish(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
-    let client = plane.client(User::new("system:apiserver", &[GROUP_MASTERS]));
+    let client = plane.client(identities::join_info());
     let pki = &plane.server.pki;
     let info = kubeconfig::without_user(&url(config), pki.server.certificate());
     set_entries(&client, CLUSTER_INFO, [(KUBECONFIG_ENTRY, info)].into()).await?;

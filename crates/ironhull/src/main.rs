@@ -9,7 +9,7 @@
 //! | `server` | the control side: store, API server, controllers, scheduler |
 //! | `join_info` | what the control side tells those who join |
 //! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
-//! | `local` | a component's connection to the API server of the same process |
+//! | `identities` | as whom the parts of this process act |
 //! | `pod_network` | the pod network as the container engine calls it |
 //! | `kubeconfig` | the files by which clients find the server |
 //! | `image` | `ironhull image ...` |
@@ -34,10 +34,10 @@ mod dev;
 mod dns_endpoints;
 mod flags;
 mod history;
+mod identities;
 mod image;
 mod join_info;
 mod kubeconfig;
-mod local;
 mod memory;
 mod node_role;
 mod overlay;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use apiserver::user::{GROUP_MASTERS, User};
 use client::{Client, Patch};
 use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::identities;
 use crate::server::ControlPlane;
 
 /// The label by which people see that a node has the control side. Nodes may not set it on themselves.
@@ -17,12 +17,12 @@ const ROLE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 /// Gives the node the label of its role, each time that it registers anew, until it is dropped. Who takes the label away
 /// keeps it away until the next start.
 pub async fn label(plane: &ControlPlane, node_name: &str) {
-    let client = plane.client(User::new("system:apiserver", &[GROUP_MASTERS]));
+    let client = plane.client(identities::node_labels());
     let nodes = plane.informers.get::<Node>();
     let key = ObjectKey::cluster(node_name);
     let changed = Arc::new(Notify::new());
     let (notify, own) = (Arc::clone(&changed), key.clone());
-    nodes.subscribe(move |change| {
+    let _woken = nodes.subscribe(move |change| {
         if change.key == own {
             notify.notify_one();
         }

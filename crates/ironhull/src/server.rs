@@ -9,8 +9,9 @@ use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
 use client::{Client, Informers};
 use clock::Clock;
-use controllers::{Signer, SignerError, Signers};
+use controllers::{Accounts, Signer, SignerError, Signers};
 use jiff::SignedDuration;
+use local::LocalConnection;
 use node::ServingTls;
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
@@ -19,10 +20,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{NodeSettings, ServerConfig};
-use crate::local::LocalConnection;
 use crate::node_role::NodeAccess;
 use crate::own_certificates::OwnCertificates;
-use crate::{history, join_info, kubeconfig, memory, node_role, own_node, state, tell};
+use crate::{history, identities, join_info, kubeconfig, memory, node_role, own_node, state, tell};
 
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -41,8 +41,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     fn new(server: Arc<ApiServer>, clock: Clock) -> ControlPlane {
-        let user = User::new("system:kube-controller-manager", &[]);
-        let connection = LocalConnection::new(Arc::clone(&server), user);
+        let connection = LocalConnection::new(Arc::clone(&server), identities::informers());
         let informers = Informers::new(Client::new(Arc::new(connection), clock.clone()));
         ControlPlane { server, clock, informers }
     }
@@ -144,8 +143,8 @@ fn node_access(
     identity: Arc<Identity>,
 ) -> anyhow::Result<NodeAccess> {
     Ok(NodeAccess {
-        node: plane.client(User::new(user_of(settings), &[GROUP_NODES])),
-        network: plane.client(User::new("system:dns-publisher", &[GROUP_MASTERS])),
+        node: plane.client(identities::node(&settings.node_name)),
+        network: plane.client(identities::network(&settings.node_name)),
         informers: plane.informers.clone(),
         serving: ServingTls {
             identity,
@@ -156,15 +155,10 @@ fn node_access(
     })
 }
 
-/// The node of this machine as a user.
-fn user_of(settings: &NodeSettings) -> String {
-    format!("system:node:{}", settings.node_name)
-}
-
 /// The certificate of this machine's own node API, which holds as long as those of other nodes.
 fn node_certificate(config: &ServerConfig) -> Wanted {
     let subject = Subject {
-        common_name: user_of(&config.node),
+        common_name: identities::node_name(&config.node.node_name),
         organizations: vec![GROUP_NODES.into()],
         names: vec![config.node.node_name.clone()],
         addresses: config.node.addresses.get(),
@@ -242,7 +236,14 @@ fn start_controllers(
         signers: Some(signers(&plane.server.pki, config.signing_duration)?),
         ..controllers::Config::default()
     };
-    tasks.spawn(controllers::run(plane.informers.clone(), options, stop.clone()));
+    let accounts = plane.clone();
+    let context = controllers::Context {
+        informers: plane.informers.clone(),
+        accounts: Accounts::new(move |account| accounts.client(identities::controller(account))),
+        metrics: controllers::Metrics::default(),
+        config: Arc::new(options),
+    };
+    tasks.spawn(controllers::run(context, stop.clone()));
     Ok(())
 }
 
@@ -262,7 +263,7 @@ fn start_scheduler(
     if !config.node.runs("scheduler") {
         return;
     }
-    let client = plane.client(User::new("system:kube-scheduler", &[]));
+    let client = plane.client(identities::scheduler());
     let (informers, stop) = (plane.informers.clone(), stop.clone());
     tasks.spawn(async move {
         scheduler::run(client, informers, scheduler::Config::default(), stop).await;

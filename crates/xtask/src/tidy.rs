@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("apiserver", &["store", "kinds", "object", "schema", "openapi", "serve", "tls"]),
     ("openapi", &[]),
     ("client", &["object", "tls"]),
+    ("local", &["apiserver", "client", "object"]),
     ("controllers", &["client", "object"]),
     ("scheduler", &["client", "object"]),
     ("cri", &[]),

@@ -1,9 +1,8 @@
 //! The default roles and bindings (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`), and ours.
 //!
 //! Rules are facts in short form: lists are words with spaces between them, and the core group is the word
-//! `core`. Upstream's roles keep upstream's names and rules. Ours start with `ironhull:`; besides, every role of
-//! a controller is bound to the user `system:kube-controller-manager` too, as whom all controllers of this
-//! process run.
+//! `core`. Upstream's roles keep upstream's names and rules. Ours start with `ironhull:`. Each controller acts as the
+//! service account that its role is bound to; as `system:kube-controller-manager` the informers read that they share.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::{Value, value};
@@ -18,8 +17,12 @@ mod roles;
 #[cfg(test)]
 mod tests;
 
+/// What the names of controllers' roles begin with.
+const CONTROLLER_PREFIX: &str = "system:controller:";
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
-const CONTROLLER_MANAGER: Subject = Subject::User("system:kube-controller-manager");
+/// As whom informers read for all controllers.
+pub(super) const CONTROLLER_MANAGER_NAME: &str = "system:kube-controller-manager";
+const CONTROLLER_MANAGER: Subject = Subject::User(CONTROLLER_MANAGER_NAME);
 
 const READ: &str = "get list watch";
 const WRITE: &str = "create delete deletecollection patch update";
@@ -94,7 +97,9 @@ const BINDINGS: &[(&str, &str, &[Subject])] = &[
     ("ironhull:networks", "ironhull:network", &[Subject::Group("ironhull:networks")]),
     ("ironhull:node-autoapprove-bootstrap", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[Subject::Group("system:bootstrappers")]),
     ("ironhull:node-autoapprove-rotation", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[Subject::Group("system:nodes")]),
+    ("ironhull:kubelet-api", "system:kubelet-api-admin", &[Subject::User("kube-apiserver-kubelet-client")]),
     ("ironhull:node-bootstrap", "system:node-bootstrapper", &[Subject::Group("system:bootstrappers")]),
+    ("ironhull:node-labels", "ironhull:node-labels", &[Subject::User("ironhull:node-labels")]),
     ("ironhull:proxy", "ironhull:network", &[Subject::User("system:kube-proxy")]),
     ("system:basic-user", "system:basic-user", &[Subject::Group("system:authenticated")]),
     ("system:cluster-trust-bundle-discovery", "system:cluster-trust-bundle-discovery", &[Subject::Group("system:serviceaccounts")]),
@@ -127,6 +132,15 @@ pub fn node_rules() -> Vec<PolicyRule> {
     roles::NODE.iter().filter_map(rule).collect()
 }
 
+/// Resource, namespace and name of the bindings of controllers' roles.
+pub(super) fn controller_bindings() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let clusters =
+        CONTROLLERS.iter().map(|(name, _)| ("clusterrolebindings", "", format!("{CONTROLLER_PREFIX}{name}")));
+    let of_namespaces = NAMESPACE_BINDINGS.iter().filter(|(_, name, ..)| name.starts_with(CONTROLLER_PREFIX));
+    clusters
+        .chain(of_namespaces.map(|(namespace, name, ..)| ("rolebindings", *namespace, (*name).to_owned())))
+}
+
 /// The roles and bindings, each with its resource.
 pub(super) fn objects() -> Vec<(&'static str, Value)> {
     let mut objects: Vec<(&'static str, Value)> = Vec::new();
@@ -135,11 +149,11 @@ pub(super) fn objects() -> Vec<(&'static str, Value)> {
         objects.push(("clusterrolebindings", binding("", name, "ClusterRole", role, subjects)));
     }
     for (name, rules) in CONTROLLERS {
-        let full = format!("system:controller:{name}");
+        let full = format!("{CONTROLLER_PREFIX}{name}");
         objects
             .push(("clusterroles", value!({"metadata": {"name": full.as_str()}, "rules": rules_of(*rules)})));
-        let subjects = [Subject::ServiceAccount(name), CONTROLLER_MANAGER];
-        objects.push(("clusterrolebindings", binding("", &full, "ClusterRole", &full, &subjects)));
+        let account = [Subject::ServiceAccount(name)];
+        objects.push(("clusterrolebindings", binding("", &full, "ClusterRole", &full, &account)));
     }
     for (namespace, name, rules) in NAMESPACE_ROLES {
         let role = value!({"metadata": {"namespace": *namespace, "name": *name}, "rules": rules_of(*rules)});

@@ -8,18 +8,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Client, ClientError, Informer, ListOptions};
+use client::{Informer, ListOptions};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
-use parking_lot::Mutex;
 
 use super::request::Request;
 use super::rules::{SignerName, node_of, node_of_network};
 use super::{NODE_KEY_ANNOTATION, has_condition, is_issued, with_condition};
-use crate::framework::{Action, Body, Controller, Plan, Wiring};
+use crate::framework::{Action, Body, Controller, Look, Notes, Plan, Wiring};
 
 /// How long a name is kept for the machine whose request was approved: as long as it may take to become a Node.
 const RESERVED: SignedDuration = SignedDuration::from_mins(2);
@@ -27,9 +26,8 @@ const RESERVED: SignedDuration = SignedDuration::from_mins(2);
 pub(crate) struct CsrApproving {
     requests: Arc<Informer<CertificateSigningRequest>>,
     nodes: Arc<Informer<Node>>,
-    client: Client,
     /// The requests of late whose Node has come and gone, and when it went. They keep no names.
-    served: Arc<Mutex<HashMap<String, Timestamp>>>,
+    served: Notes<HashMap<String, Timestamp>>,
 }
 
 /// What a request asks for, of what is approved here.
@@ -63,51 +61,51 @@ pub(crate) struct Snapshot {
 
 impl Controller for CsrApproving {
     const NAME: &'static str = "csrapproving";
+    const ACCOUNT: &'static str = "certificate-controller";
+    const QUEUE: &'static str = "csrapproving";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> CsrApproving {
         let requests = wiring.informer::<CertificateSigningRequest>();
         let nodes = wiring.informer::<Node>();
         wiring.wake_self(&requests);
-        let client = wiring.informers().client().clone();
-        let served = Arc::<Mutex<HashMap<String, Timestamp>>>::default();
-        let (noted, of_nodes, clock) = (Arc::clone(&served), Arc::clone(&requests), client.clock().clone());
-        nodes.subscribe(move |change| {
-            if change.new.is_some() {
-                return;
+        let served = Notes::<HashMap<String, Timestamp>>::default();
+        let of_nodes = Arc::clone(&requests);
+        wiring.note(&nodes, &served, move |served, change, now| {
+            if change.new.is_none() {
+                served.retain(|_, at| now.duration_since(*at) < RESERVED);
+                of_nodes.for_each(|request| {
+                    if has_condition(request, "Approved") && key_of_node(request, &change.key.name).is_some()
+                    {
+                        served.insert(request.metadata.name.clone().unwrap_or_default(), now);
+                    }
+                });
             }
-            let (mut noted, now) = (noted.lock(), clock.now());
-            noted.retain(|_, at| now.duration_since(*at) < RESERVED);
-            of_nodes.for_each(|request| {
-                if has_condition(request, "Approved") && key_of_node(request, &change.key.name).is_some() {
-                    noted.insert(request.metadata.name.clone().unwrap_or_default(), now);
-                }
-            });
+            None
         });
-        CsrApproving { requests, nodes, client, served }
+        CsrApproving { requests, nodes, served }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let Some(request) = self.requests.get(key).filter(|request| is_open(request)) else {
-            return Ok(None);
-        };
-        let Ok(parsed) = Request::parse(&request.spec.request.0) else { return Ok(None) };
-        let Some((wish, node)) = wish(&request, &parsed) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let request = self.requests.get(key).filter(|request| is_open(request))?;
+        let parsed = Request::parse(&request.spec.request.0).ok()?;
+        let (wish, node) = wish(&request, &parsed)?;
         let is_allowed = match wish {
-            Wish::NodeClient => self.may(&request, "nodeclient").await?,
-            Wish::SelfNodeClient => self.may(&request, "selfnodeclient").await?,
+            Wish::NodeClient => look.live.may(review(&request, "nodeclient"))?,
+            Wish::SelfNodeClient => look.live.may(review(&request, "selfnodeclient"))?,
             // Who asks is the node itself, which `wish` has seen to.
             Wish::Serving | Wish::Network => true,
         };
         let rival = match wish {
-            Wish::NodeClient => self.rival(&node, &parsed).await?,
+            Wish::NodeClient => self.rival(&node, &parsed, look)?,
             _ => None,
         };
         let address_of = self.address_of(&node, &parsed);
         let node = self.nodes.get(&ObjectKey::cluster(node.as_str()));
-        Ok(Some(Snapshot { request, parsed, wish, is_allowed, node, rival, address_of }))
+        Some(Snapshot { request, parsed, wish, is_allowed, node, rival, address_of })
     }
 
     fn plan(snapshot: &Snapshot, _now: Timestamp) -> Plan {
@@ -120,41 +118,19 @@ impl Controller for CsrApproving {
 }
 
 impl CsrApproving {
-    /// Whether who made a request may have this kind of certificate.
-    async fn may(&self, request: &CertificateSigningRequest, subresource: &str) -> Result<bool, ClientError> {
-        let spec = &request.spec;
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: spec.username.clone(),
-                uid: spec.uid.clone(),
-                groups: spec.groups.clone(),
-                extra: spec.extra.clone(),
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some("certificates.k8s.io".to_owned()),
-                    resource: Some("certificatesigningrequests".to_owned()),
-                    subresource: Some(subresource.to_owned()),
-                    verb: Some("create".to_owned()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SubjectAccessReviewSpec::default()
-            },
-            ..SubjectAccessReview::default()
-        };
-        let review = self.client.create(&review).await?;
-        Ok(review.status.is_some_and(|status| status.allowed))
-    }
-
-    /// The request of another machine that got the node's name and may not have become a Node yet. It is read from the
-    /// API server: what was approved a moment ago counts.
-    async fn rival(&self, node: &str, parsed: &Request) -> Result<Option<String>, ClientError> {
-        let now = self.client.clock().now();
-        let since = now.saturating_sub(RESERVED).unwrap_or(now);
-        let field_selector = "spec.signerName=kubernetes.io/kube-apiserver-client-kubelet".to_owned();
-        let options = ListOptions { field_selector, ..ListOptions::default() };
-        let requests = self.client.list::<CertificateSigningRequest>("", &options).await?;
-        let served = self.served.lock();
-        let mut names = requests.items.iter().filter(|request| is_rival(request, node, parsed, since));
-        Ok(names.find_map(|request| request.metadata.name.clone().filter(|name| !served.contains_key(name))))
+    /// The request of another machine that got the node's name and may not have become a Node yet; the outer `None` while
+    /// that is being asked. It is read from the API server: what was approved a moment ago counts.
+    fn rival(&self, node: &str, parsed: &Request, look: &mut Look<'_, ()>) -> Option<Option<String>> {
+        let since = look.now.saturating_sub(RESERVED).unwrap_or(look.now);
+        let options = ListOptions::fields("spec.signerName=kubernetes.io/kube-apiserver-client-kubelet");
+        let requests = look.live.list::<CertificateSigningRequest>(&options)?;
+        let mut rivals = requests.iter().filter(|request| is_rival(request, node, parsed, since));
+        self.served.read(|served| {
+            let name = |request: &Arc<CertificateSigningRequest>| {
+                request.metadata.name.clone().filter(|name| !served.contains_key(name))
+            };
+            Some(rivals.find_map(name))
+        })
     }
 
     /// Another Node that has one of the addresses.
@@ -169,6 +145,25 @@ impl CsrApproving {
             }
         });
         found
+    }
+}
+
+/// Whether who made a request may have this kind of certificate.
+fn review(request: &CertificateSigningRequest, subresource: &str) -> SubjectAccessReviewSpec {
+    let spec = &request.spec;
+    SubjectAccessReviewSpec {
+        user: spec.username.clone(),
+        uid: spec.uid.clone(),
+        groups: spec.groups.clone(),
+        extra: spec.extra.clone(),
+        resource_attributes: Some(ResourceAttributes {
+            group: Some("certificates.k8s.io".to_owned()),
+            resource: Some("certificatesigningrequests".to_owned()),
+            subresource: Some(subresource.to_owned()),
+            verb: Some("create".to_owned()),
+            ..ResourceAttributes::default()
+        }),
+        ..SubjectAccessReviewSpec::default()
     }
 }
 

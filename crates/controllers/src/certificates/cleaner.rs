@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use object::ObjectKey;
 
 use super::is_issued;
-use crate::framework::{Action, Controller, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 /// How long requests stay that are issued, or denied or failed.
 const DECIDED: SignedDuration = SignedDuration::from_hours(1);
@@ -22,9 +22,12 @@ pub(crate) struct CsrCleaner {
 
 impl Controller for CsrCleaner {
     const NAME: &'static str = "csrcleaner";
+    const ACCOUNT: &'static str = "certificate-controller";
+    const QUEUE: &'static str = "csrcleaner";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Arc<CertificateSigningRequest>;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> CsrCleaner {
         let requests = wiring.informer::<CertificateSigningRequest>();
@@ -32,8 +35,8 @@ impl Controller for CsrCleaner {
         CsrCleaner { requests }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Self::Snapshot>, ClientError> {
-        Ok(self.requests.get(key))
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Self::Snapshot> {
+        self.requests.get(key)
     }
 
     fn plan(request: &Self::Snapshot, now: Timestamp) -> Plan {

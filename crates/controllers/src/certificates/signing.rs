@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use client::{ClientError, Informer};
+use client::Informer;
 use clock::Clock;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -13,7 +13,7 @@ use super::request::Request;
 use super::rules::SignerName;
 use super::signer::{Signer, Signers};
 use super::{has_condition, is_issued, status, with_condition};
-use crate::framework::{Action, Controller, Plan, Wiring};
+use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 pub(crate) struct CsrSigning {
     requests: Arc<Informer<CertificateSigningRequest>>,
@@ -33,25 +33,27 @@ pub(crate) struct Snapshot {
 
 impl Controller for CsrSigning {
     const NAME: &'static str = "csrsigning";
+    const ACCOUNT: &'static str = "certificate-controller";
+    const QUEUE: &'static str = "csrsigning";
     const WORKERS: usize = 1;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> CsrSigning {
         let requests = wiring.informer::<CertificateSigningRequest>();
         wiring.wake_self(&requests);
-        let clock = wiring.informers().client().clock().clone();
-        CsrSigning { requests, signers: wiring.config().signers.clone(), clock }
+        CsrSigning { requests, signers: wiring.config().signers.clone(), clock: wiring.clock().clone() }
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<Snapshot>, ClientError> {
-        let (Some(request), Some(signers)) = (self.requests.get(key), &self.signers) else { return Ok(None) };
-        let Some(name) = SignerName::of(&request.spec.signer_name) else { return Ok(None) };
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
+        let (Some(request), Some(signers)) = (self.requests.get(key), &self.signers) else { return None };
+        let name = SignerName::of(&request.spec.signer_name)?;
         let mut serial = [0; 16];
         self.clock.fill_random(&mut serial);
         // Positive and never short.
         serial[0] = serial[0] & 0x7f | 0x40;
-        Ok(Some(Snapshot { request, name, signer: Arc::clone(signers.get(name)), serial }))
+        Some(Snapshot { request, name, signer: Arc::clone(signers.get(name)), serial })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

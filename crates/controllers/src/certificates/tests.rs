@@ -24,7 +24,7 @@ fn now() -> Timestamp {
     "2026-06-01T12:00:00Z".parse().unwrap()
 }
 
-fn pkcs10(common_name: &str, organization: &str, names: &[&str]) -> (String, KeyPair) {
+pub(crate) fn pkcs10(common_name: &str, organization: &str, names: &[&str]) -> (String, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, common_name);

@@ -9,8 +9,14 @@ use k8s_openapi::api::discovery::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{ENDPOINTS_ANNOTATION, MANAGED_BY, NAME, NAMESPACE};
 use crate::framework::{Action, Plan, controller_reference};
+
+pub(super) const NAMESPACE: &str = "kube-system";
+pub(super) const NAME: &str = "kube-dns";
+/// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
+pub(super) const ENDPOINTS_ANNOTATION: &str = "ironhull.io/dns-endpoints";
+/// Who manages the slices, as their label says.
+pub(super) const MANAGED_BY: &str = "clusterdns-controller.ironhull.io";
 
 /// The ports of the Service: name and protocol. The number is 53.
 const PORTS: [(&str, &str); 2] = [("dns", "UDP"), ("dns-tcp", "TCP")];

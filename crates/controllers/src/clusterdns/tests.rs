@@ -1,5 +1,6 @@
 use serde_json::{Value as Json, json};
 
+use super::plan::ENDPOINTS_ANNOTATION;
 use super::*;
 use crate::framework::Action;
 

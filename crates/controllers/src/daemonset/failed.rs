@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use parking_lot::Mutex;
 
 use super::placement;
 use crate::pods;
@@ -15,10 +14,16 @@ const FIRST: SignedDuration = SignedDuration::from_secs(1);
 /// The longest that one stays.
 const MAX: SignedDuration = SignedDuration::from_mins(15);
 
-/// What failed, by the UID of the DaemonSet and the node.
-#[derive(Default)]
-pub(super) struct FailedPods(Mutex<HashMap<(String, String), Failures>>);
+/// What failed of one DaemonSet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FailedPods {
+    /// Its UID: what a former one of the same name met does not count.
+    owner: String,
+    /// By node.
+    failures: HashMap<String, Failures>,
+}
 
+#[derive(Clone, Debug, PartialEq)]
 struct Failures {
     /// The UID of the last failed pod.
     last: String,
@@ -29,18 +34,18 @@ struct Failures {
 impl FailedPods {
     /// Takes note of the pods that failed, and returns until when those stay, by node.
     pub(super) fn hold_off(
-        &self,
+        &mut self,
         owner: &str,
         pods: &[Arc<Pod>],
         now: Timestamp,
     ) -> HashMap<String, Timestamp> {
-        let mut known = self.0.lock();
         // After twice the longest delay all is forgotten.
-        known.retain(|_, failures| now.duration_since(failures.since) <= MAX + MAX);
+        let same_owner = self.owner == owner;
+        self.failures.retain(|_, failures| same_owner && now.duration_since(failures.since) <= MAX + MAX);
         let mut until = HashMap::new();
         for pod in pods.iter().filter(|pod| pods::phase(pod) == "Failed") {
             let (Some(node), Some(uid)) = (placement::target(pod), &pod.metadata.uid) else { continue };
-            let failures = known.entry((owner.to_owned(), node.to_owned())).or_insert_with(|| Failures {
+            let failures = self.failures.entry(node.to_owned()).or_insert_with(|| Failures {
                 last: uid.clone(),
                 since: now,
                 delay: FIRST,
@@ -53,6 +58,7 @@ impl FailedPods {
                 until.insert(node.to_owned(), at);
             }
         }
+        self.owner = if self.failures.is_empty() { String::new() } else { owner.to_owned() };
         until
     }
 }

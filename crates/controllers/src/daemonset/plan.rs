@@ -1,48 +1,28 @@
 //! Which pods are missing, and which are too many.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{EventType, reference_to};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
-use super::history::{HASH_LABEL, History};
 use super::placement::{self, Fit};
-use super::{Snapshot, status, update};
-use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, labels, sort_by_age};
+use super::places::{Moves, Place, Places, Snapshot, is_updated, min_ready_seconds, places};
+use super::{status, update};
+use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, labels};
+use crate::revisions::{HASH_LABEL, History, Versioned};
 use crate::{pods, template};
 
 /// So many pods are created or deleted at most in one go.
 const BURST: usize = 250;
+/// So many revisions are kept where the spec does not say.
+const HISTORY_LIMIT_DEFAULT: i32 = 10;
 /// A number that older tools tell generations by.
 const GENERATION_LABEL: &str = "pod-template-generation";
 /// Where it comes from.
 const GENERATION: &str = "deprecated.daemonset.template.generation";
-
-/// A node and the DaemonSet's pods there, the oldest first.
-pub(super) struct Place {
-    /// `None` if there is no such node (any more).
-    pub(super) node: Option<Arc<Node>>,
-    pub(super) fit: Fit,
-    pub(super) pods: Vec<Arc<Pod>>,
-}
-
-/// Pods by the names of their nodes.
-pub(super) type Places = BTreeMap<String, Place>;
-
-/// What is to be done with pods.
-#[derive(Default)]
-pub(super) struct Moves {
-    /// The nodes that get one.
-    pub(super) create: Vec<String>,
-    pub(super) delete: Vec<Arc<Pod>>,
-    pub(super) notes: Vec<Note>,
-    /// When a failed pod has stayed for long enough.
-    look_again: Option<Duration>,
-}
 
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let daemon_set = &*snapshot.daemon_set;
@@ -68,8 +48,13 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
             return changes;
         }
     }
-    let history = History::new(daemon_set, revisions.owned);
-    history.bring_up(daemon_set, &mut plan);
+    let versioned = Versioned {
+        owner: daemon_set,
+        template: &daemon_set.spec.template,
+        collisions: daemon_set.status.as_ref().and_then(|status| status.collision_count),
+    };
+    let history = History::new(&versioned, revisions.owned);
+    history.bring_up(&versioned, &mut plan);
     let Some(hash) = history.hash().filter(|_| plan.is_empty()) else { return plan };
     let places = places(snapshot, &pods.owned);
     let mut moves = manage(snapshot, &places, hash, now);
@@ -78,7 +63,8 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         update::plan(daemon_set, &places, hash, &mut moves, now);
     }
     carry_out(daemon_set, moves, hash, &mut plan);
-    history.clean_up(daemon_set, &pods.owned, &mut plan);
+    let limit = daemon_set.spec.revision_history_limit.unwrap_or(HISTORY_LIMIT_DEFAULT);
+    history.clean_up(limit, &pods.owned, &mut plan);
     status::finish(daemon_set, &places, hash, &mut plan, now);
     plan
 }
@@ -109,25 +95,6 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure]) -> Plan {
         plan.record(Note { about: reference_to(daemon_set), kind: EventType::Warning, reason, message });
     }
     plan
-}
-
-fn places(snapshot: &Snapshot, owned: &[Arc<Pod>]) -> Places {
-    let spec = snapshot.daemon_set.spec.template.spec.clone().unwrap_or_default();
-    let mut places: Places = snapshot
-        .nodes
-        .iter()
-        .map(|node| {
-            let name = node.metadata.name.clone().unwrap_or_default();
-            (name, Place { node: Some(Arc::clone(node)), fit: placement::fit(&spec, node), pods: Vec::new() })
-        })
-        .collect();
-    for pod in owned {
-        let Some(node) = placement::target(pod) else { continue };
-        let nowhere = || Place { node: None, fit: Fit::Leave, pods: Vec::new() };
-        places.entry(node.to_owned()).or_insert_with(nowhere).pods.push(Arc::clone(pod));
-    }
-    places.values_mut().for_each(|place| sort_by_age(&mut place.pods));
-    places
 }
 
 /// One pod on each node that fits, none elsewhere, and no ended ones.
@@ -203,15 +170,6 @@ impl Moves {
             }
         }
     }
-}
-
-/// Whether a pod is of the present template.
-pub(super) fn is_updated(pod: &Pod, hash: &str) -> bool {
-    pod.metadata.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL)).is_some_and(|label| label == hash)
-}
-
-pub(super) fn min_ready_seconds(daemon_set: &DaemonSet) -> i32 {
-    daemon_set.spec.min_ready_seconds.unwrap_or(0)
 }
 
 fn carry_out(daemon_set: &DaemonSet, mut moves: Moves, hash: &str, plan: &mut Plan) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 
 use super::placement::Fit;
-use super::plan::{Places, is_updated, min_ready_seconds};
+use super::places::{Places, is_updated, min_ready_seconds};
 use crate::framework::{Action, Plan};
 use crate::pods;
 

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use client::Patch;
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
@@ -5,10 +7,10 @@ use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodTemplateSpec, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::history::HASH_LABEL;
 use super::placement::Fit;
 use super::*;
 use crate::framework::{Action, controller_reference};
+use crate::revisions::HASH_LABEL;
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -279,8 +281,8 @@ fn revisions_without_pods_go_beyond_the_limit() {
 
 #[test]
 fn failed_pods_stay_longer_and_longer() {
-    let failed = failed::FailedPods::default();
-    let seconds = |uid: &str, at: i64| {
+    let mut failed = failed::FailedPods::default();
+    let mut seconds = |uid: &str, at: i64| {
         let mut pod = pod("new", "a");
         pod.metadata.uid = Some(uid.into());
         pod.status.as_mut().unwrap().phase = Some("Failed".into());
@@ -289,6 +291,8 @@ fn failed_pods_stay_longer_and_longer() {
     };
     assert_eq!((seconds("1", 0), seconds("1", 1), seconds("2", 2), seconds("3", 5)), (1, 0, 2, 4));
     assert_eq!(seconds("4", 5000), 1, "long after the last failure it starts anew");
+    failed.hold_off("ds", &[], now() + SignedDuration::from_secs(10_000));
+    assert_eq!(failed, failed::FailedPods::default(), "nothing is left to remember");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::placement::Fit;
-use super::plan::{Moves, Places, is_updated, min_ready_seconds};
+use super::places::{Moves, Places, is_updated, min_ready_seconds};
 use crate::{pods, template};
 
 /// The limits of a rolling update, in nodes.

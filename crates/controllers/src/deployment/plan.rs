@@ -4,54 +4,12 @@ use std::sync::Arc;
 
 use client::{EventType, reference_to};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 
+use super::rollout::{Rollout, Snapshot};
 use super::status::{self, Progress};
-use super::{Snapshot, revision, rolling, scale};
-use crate::framework::{Action, Claim, Failure, Note, Plan, controller_reference, labels, sort_by_age};
-use crate::template;
-
-/// A Deployment with its ReplicaSets told apart.
-pub(super) struct Rollout<'a> {
-    pub(super) deployment: &'a Deployment,
-    pub(super) spec: &'a DeploymentSpec,
-    /// The ReplicaSet of the present template.
-    pub(super) new: Option<Arc<ReplicaSet>>,
-    /// The others, the oldest first.
-    pub(super) old: Vec<Arc<ReplicaSet>>,
-    pub(super) snapshot: &'a Snapshot,
-}
-
-impl Rollout<'_> {
-    /// All ReplicaSets.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ReplicaSet>> {
-        self.old.iter().chain(&self.new)
-    }
-
-    /// How many pods are wanted.
-    pub(super) fn replicas(&self) -> i32 {
-        replicas(self.spec)
-    }
-
-    /// How many more pods than wanted there may be; those of a Recreate never surge.
-    pub(super) fn max_surge(&self) -> i32 {
-        rolling::fenceposts(self.spec).surge
-    }
-
-    pub(super) fn note(&self, kind: EventType, reason: &'static str, message: String) -> Note {
-        Note { about: reference_to(self.deployment), kind, reason, message }
-    }
-}
-
-/// How many pods a Deployment wants.
-pub(super) fn replicas(spec: &DeploymentSpec) -> i32 {
-    spec.replicas.unwrap_or(1)
-}
-
-/// How many pods a ReplicaSet wants.
-pub(super) fn wanted(replica_set: &ReplicaSet) -> i32 {
-    replica_set.spec.replicas.unwrap_or(1)
-}
+use super::{revision, rolling, scale};
+use crate::framework::{Action, Claim, Failure, Note, Plan, labels, sort_by_age};
 
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let deployment = &*snapshot.deployment;
@@ -106,54 +64,6 @@ fn selects_everything(deployment: &Deployment) -> Plan {
         plan.then(Action::update_status(deployment));
     }
     plan
-}
-
-/// Creates the ReplicaSet of the present template, with as many pods as may be there at once.
-pub(super) fn create_new(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
-    let Rollout { deployment, spec, .. } = rollout;
-    let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
-    let hash = template::hash(&spec.template, collisions);
-    let mut template = spec.template.clone();
-    let template_meta = template.metadata.get_or_insert_default();
-    template_meta.labels.get_or_insert_default().insert(revision::HASH_LABEL.into(), hash.clone());
-    let mut selector = spec.selector.clone();
-    selector.match_labels.get_or_insert_default().insert(revision::HASH_LABEL.into(), hash.clone());
-    let replicas = rolling::new_replicas(rollout);
-
-    let mut created = ReplicaSet::default();
-    let meta = &mut created.metadata;
-    meta.name = Some(format!("{}-{hash}", deployment.metadata.name.as_deref().unwrap_or_default()));
-    meta.namespace.clone_from(&deployment.metadata.namespace);
-    meta.labels.clone_from(&template.metadata.as_ref().and_then(|meta| meta.labels.clone()));
-    meta.owner_references = Some(vec![controller_reference(*deployment)]);
-    created.spec = ReplicaSetSpec {
-        replicas: Some(replicas),
-        min_ready_seconds: spec.min_ready_seconds,
-        selector,
-        template: Some(template),
-    };
-    let next = revision::next(&rollout.old);
-    revision::annotate_new(rollout, &mut created, next);
-    let name = created.metadata.name.clone().unwrap_or_default();
-    plan.then(Action::create(created));
-    if replicas > 0 {
-        let message = format!("Scaled up replica set {name} from 0 to {replicas}");
-        plan.record(rollout.note(EventType::Normal, "ScalingReplicaSet", message));
-    }
-    status::finish(rollout, plan, Progress::Created { name, revision: next }, now);
-}
-
-/// Brings the new ReplicaSet's annotations and the Deployment's revision up to date. If the ReplicaSet must be
-/// written for it, that is all for now.
-pub(super) fn update_new(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool {
-    let mut changed = new.clone();
-    revision::annotate_existing(rollout, &mut changed, revision::next(&rollout.old));
-    changed.spec.min_ready_seconds = rollout.spec.min_ready_seconds;
-    let differs = changed != *new;
-    if differs {
-        plan.then(Action::update(changed));
-    }
-    differs
 }
 
 /// What to do when a step of a plan failed.

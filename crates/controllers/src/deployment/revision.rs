@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
-use super::plan::{Rollout, wanted};
+use super::rollout::{Rollout, wanted};
 use crate::framework::{Action, Plan, labels::Labels};
 
 /// Tells the pods of one template from those of another.

@@ -2,66 +2,27 @@
 
 use std::sync::Arc;
 
-use client::EventType;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 
-use super::plan::{self, Rollout, wanted};
+use super::rollout::{Rollout, fenceposts, wanted};
 use super::status::{self, Progress};
-use super::{revision, scale};
+use super::{new, revision, size};
 use crate::framework::{Plan, controller_of};
-use crate::{pods, template};
-
-/// The limits of a rolling update, in pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fenceposts {
-    /// So many pods more than wanted.
-    pub(super) surge: i32,
-    /// So many pods less than wanted need be available.
-    pub(super) unavailable: i32,
-}
-
-/// The limits of a Deployment. Percentages of the surge are rounded up, those of the unavailable down; if both
-/// come to nothing, one may be unavailable, for else nothing could move. Only rolling updates have limits.
-pub(super) fn fenceposts(spec: &DeploymentSpec) -> Fenceposts {
-    let strategy = spec.strategy.as_ref();
-    if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
-        return Fenceposts { surge: 0, unavailable: 0 };
-    }
-    let limits = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
-    let replicas = plan::replicas(spec);
-    let surge = template::scaled(limits.max_surge.as_ref(), replicas, true);
-    let unavailable = template::scaled(limits.max_unavailable.as_ref(), replicas, false);
-    let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
-    Fenceposts { surge, unavailable: unavailable.min(replicas) }
-}
-
-/// How many pods the new ReplicaSet may have by now.
-pub(super) fn new_replicas(rollout: &Rollout<'_>) -> i32 {
-    let present = rollout.new.as_deref().map_or(0, wanted);
-    if rollout.spec.strategy.as_ref().and_then(|s| s.type_.as_deref()) == Some("Recreate") {
-        return rollout.replicas();
-    }
-    let total: i32 = rollout.all().map(|replica_set| wanted(replica_set)).sum();
-    let room = rollout.replicas() + rollout.max_surge() - total;
-    if room <= 0 {
-        return present;
-    }
-    present + room.min(rollout.replicas() - present)
-}
+use crate::pods;
 
 /// One step of a rolling update: first the new ReplicaSet grows, then the old ones shrink.
 pub(super) fn roll(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
-    let Some(new) = &rollout.new else { return plan::create_new(rollout, plan, now) };
-    if plan::update_new(rollout, new, plan) {
+    let Some(new) = &rollout.new else { return new::create(rollout, plan, now) };
+    if new::update(rollout, new, plan) {
         return;
     }
     let present = wanted(new);
     let target = match present.cmp(&rollout.replicas()) {
-        std::cmp::Ordering::Less => new_replicas(rollout),
+        std::cmp::Ordering::Less => new::replicas(rollout),
         _ => rollout.replicas(),
     };
-    let mut moved = scale::to(rollout, new, target, plan);
+    let mut moved = size::to(rollout, new, target, plan);
     if !moved {
         moved = shrink_old(rollout, new, plan);
     }
@@ -96,7 +57,7 @@ fn shrink_old(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool 
     }
     let mut moved = false;
     for (replica_set, target) in old {
-        moved |= target != wanted(replica_set) && scale::to(rollout, replica_set, target, plan);
+        moved |= target != wanted(replica_set) && size::to(rollout, replica_set, target, plan);
     }
     moved
 }
@@ -108,19 +69,19 @@ fn available(replica_set: &ReplicaSet) -> i32 {
 /// One step of a Recreate rollout: all old pods end before the first new one starts.
 pub(super) fn recreate(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     if let Some(new) = &rollout.new
-        && plan::update_new(rollout, new, plan)
+        && new::update(rollout, new, plan)
     {
         return;
     }
     let mut moved = false;
     for old in &rollout.old {
-        moved |= scale::to(rollout, old, 0, plan);
+        moved |= size::to(rollout, old, 0, plan);
     }
     if moved || old_pods_run(rollout) {
         return status::finish(rollout, plan, Progress::Rolling, now);
     }
-    let Some(new) = &rollout.new else { return plan::create_new(rollout, plan, now) };
-    let grown = scale::to(rollout, new, rollout.replicas(), plan);
+    let Some(new) = &rollout.new else { return new::create(rollout, plan, now) };
+    let grown = size::to(rollout, new, rollout.replicas(), plan);
     if !grown && status::is_complete(rollout) {
         revision::clean_up(rollout, plan);
     }
@@ -135,13 +96,4 @@ fn old_pods_run(rollout: &Rollout<'_>) -> bool {
             let owner = controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
             owner != new && !pods::is_terminal(pod)
         })
-}
-
-/// The event that tells of a ReplicaSet's new size.
-pub(super) fn scaled(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) {
-    let present = wanted(replica_set);
-    let direction = if present < target { "up" } else { "down" };
-    let name = replica_set.metadata.name.as_deref().unwrap_or_default();
-    let message = format!("Scaled {direction} replica set {name} from {present} to {target}");
-    plan.record(rollout.note(EventType::Normal, "ScalingReplicaSet", message));
 }

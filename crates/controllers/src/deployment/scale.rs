@@ -1,15 +1,15 @@
-//! Sizes: of one ReplicaSet, and of all when the Deployment's own size changes.
+//! How a change of the Deployment's size is shared out among its ReplicaSets.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 
-use super::plan::{self, Rollout, wanted};
 use super::revision::{self, DESIRED_REPLICAS, MAX_REPLICAS};
-use super::rolling;
+use super::rollout::{Rollout, wanted};
 use super::status::{self, Progress};
-use crate::framework::{Action, Plan, sort_by_age};
+use super::{new, size};
+use crate::framework::{Plan, sort_by_age};
 
 /// Whether the Deployment's size changed since its ReplicaSets were last scaled.
 pub(super) fn is_due(rollout: &Rollout<'_>) -> bool {
@@ -22,7 +22,7 @@ pub(super) fn is_due(rollout: &Rollout<'_>) -> bool {
 /// Shares out a change of size without moving the rollout on; a paused Deployment gets no more than that.
 pub(super) fn plan(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     if let Some(new) = &rollout.new
-        && plan::update_new(rollout, new, plan)
+        && new::update(rollout, new, plan)
     {
         return;
     }
@@ -42,15 +42,15 @@ fn share_out(rollout: &Rollout<'_>, plan: &mut Plan) {
         _ => None,
     };
     if let Some(only) = only {
-        resize(rollout, only, rollout.replicas(), plan);
+        size::resize(rollout, only, rollout.replicas(), plan);
     } else if rollout.new.as_ref().is_some_and(|new| is_saturated(rollout, new)) {
         for old in rollout.old.iter().filter(|old| wanted(old) > 0) {
-            resize(rollout, old, 0, plan);
+            size::resize(rollout, old, 0, plan);
         }
     } else if rollout.spec.strategy.as_ref().and_then(|s| s.type_.as_deref()) != Some("Recreate") {
         sort_by_age(&mut active);
         for (replica_set, target) in proportional(rollout, active) {
-            resize(rollout, &replica_set, target, plan);
+            size::resize(rollout, &replica_set, target, plan);
         }
     }
 }
@@ -108,24 +108,4 @@ fn proportion(rollout: &Rollout<'_>, replica_set: &ReplicaSet, left: i32, to_add
         (f64::from(present) * allowed / before).round() as i32 - present
     };
     if to_add > 0 { fraction.min(left) } else { fraction.max(left) }
-}
-
-/// Gives a ReplicaSet another size; says whether it has another now.
-pub(super) fn to(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) -> bool {
-    wanted(replica_set) != target && resize(rollout, replica_set, target, plan)
-}
-
-/// Gives a ReplicaSet its size and the annotations that go with it; says whether anything is to be written.
-fn resize(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) -> bool {
-    let mut changed = replica_set.clone();
-    changed.spec.replicas = Some(target);
-    let annotated = revision::annotate_size(rollout, &mut changed);
-    let resized = wanted(replica_set) != target;
-    if annotated || resized {
-        plan.then(Action::update(changed));
-    }
-    if resized {
-        rolling::scaled(rollout, replica_set, target, plan);
-    }
-    annotated || resized
 }

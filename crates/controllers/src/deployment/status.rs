@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 
-use super::plan::{Rollout, wanted};
-use super::{revision, rolling};
+use super::revision;
+use super::rollout::{Rollout, fenceposts, wanted};
 use crate::framework::{Action, Plan, api_time};
 
 const PROGRESSING: &str = "Progressing";
@@ -114,7 +114,7 @@ fn counts(rollout: &Rollout<'_>, old: &DeploymentStatus, now: Timestamp) -> Depl
         collision_count: old.collision_count,
         conditions: old.conditions.clone(),
     };
-    let available_min = rollout.replicas() - rolling::fenceposts(rollout.spec).unavailable;
+    let available_min = rollout.replicas() - fenceposts(rollout.spec).unavailable;
     set(
         &mut status,
         if available >= available_min {

@@ -78,7 +78,7 @@ fn replica_set(of: &Deployment, image: &str, wanted: i32, available: i32) -> Rep
     meta.generation = Some(1);
     meta.owner_references = Some(vec![controller_reference(of)]);
     let replicas = of.spec.replicas.unwrap();
-    let surge = rolling::fenceposts(&of.spec).surge;
+    let surge = rollout::fenceposts(&of.spec).surge;
     meta.annotations = Some(
         [
             (revision::REVISION, revision.to_string()),
@@ -148,7 +148,7 @@ fn limits_follow_upstreams_rounding() {
         (0, "25%", "25%", (0, 0)),
         (4, "100%", "0", (4, 0)),
     ] {
-        let limits = rolling::fenceposts(&deployment(replicas, surge, unavailable).spec);
+        let limits = rollout::fenceposts(&deployment(replicas, surge, unavailable).spec);
         assert_eq!((limits.surge, limits.unavailable), expected, "{replicas} {surge} {unavailable}");
     }
 }

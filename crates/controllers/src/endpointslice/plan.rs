@@ -9,9 +9,10 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForNode, ForZone};
 
 use super::endpoints::{self, Family};
+use super::snapshot::{SERVICE_NAME, Snapshot, selector};
 use super::spread::{ByPorts, Changes, Template, identity, key};
 use super::topology::{self, Refusal};
-use super::{SERVICE_NAME, Snapshot, selector, trigger};
+use super::trigger;
 use crate::framework::{Note, Plan, controller_of, controller_reference, labels::Labels};
 use crate::pods;
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use super::Snapshot;
 use super::endpoints;
+use super::snapshot::Snapshot;
 use crate::pods;
 
 /// The trigger time of a Service's slices, as the annotation has it: the earliest of the changes that `slices` do

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use client::{DeleteOptions, EventType, Object, Patch, ResourceType, key_of};
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::policy::v1::Eviction;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions as ApiDeleteOptions, Preconditions};
 use object::ObjectKey;
 
 /// One thing to do.
@@ -35,6 +37,18 @@ pub(crate) enum Action {
         subresource: &'static str,
         /// The change.
         patch: Patch,
+    },
+    /// Makes a subresource of an object: a pod's `binding` or `eviction`, a service account's `token`. What the server
+    /// answers is not looked at.
+    CreateSubresource {
+        /// The resource of the object.
+        resource: ResourceType,
+        /// Which object.
+        key: ObjectKey,
+        /// The subresource.
+        subresource: &'static str,
+        /// What is made.
+        body: Body,
     },
     /// Deletes an object; it is well if it is gone already.
     Delete {
@@ -90,6 +104,23 @@ impl Action {
         Action::Delete { resource: ResourceType::of::<K>(), key: key_of(object), options, announcement: None }
     }
 
+    /// Deletes just this pod, unless a disruption budget holds it: then the action fails, and is tried again later.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing drains nodes or scales them down yet"))]
+    pub(crate) fn evict(pod: &Pod) -> Action {
+        let mut eviction = Eviction::default();
+        eviction.metadata.name.clone_from(&pod.metadata.name);
+        eviction.metadata.namespace.clone_from(&pod.metadata.namespace);
+        let preconditions = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
+        eviction.delete_options =
+            Some(ApiDeleteOptions { preconditions: Some(preconditions), ..ApiDeleteOptions::default() });
+        Action::CreateSubresource {
+            resource: ResourceType::of::<Pod>(),
+            key: key_of(pod),
+            subresource: "eviction",
+            body: Body::new(eviction),
+        }
+    }
+
     /// Tells of the creation or deletion.
     pub(crate) fn announced(mut self, told: Announcement) -> Action {
         if let Action::Create { announcement, .. } | Action::Delete { announcement, .. } = &mut self {
@@ -118,6 +149,9 @@ impl Action {
                 format!("update {subresource} of {} {}", object.resource.kind, object.key)
             }
             Action::Patch { resource, key, .. } => format!("patch {} {key}", resource.kind),
+            Action::CreateSubresource { resource, key, subresource, .. } => {
+                format!("create {subresource} of {} {key}", resource.kind)
+            }
             Action::Delete { resource, key, .. } => format!("delete {} {key}", resource.kind),
             Action::DeleteCollection { resource, namespace } => {
                 format!("delete all {resource} in {namespace}")

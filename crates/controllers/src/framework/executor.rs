@@ -87,6 +87,12 @@ impl Executor {
         outcome
     }
 
+    /// What fails of a plan.
+    #[cfg(test)]
+    pub(crate) async fn failures(&self, plan: Plan) -> Vec<Failure> {
+        self.run(plan).await.failures
+    }
+
     async fn step(&self, step: Step, outcome: &mut Outcome) {
         let mut rest = step.actions;
         let mut batch = match step.pace {
@@ -129,6 +135,13 @@ impl Executor {
             Action::Patch { resource, key, subresource, patch } => {
                 let target = Target::object(resource.clone(), key).subresource(subresource);
                 Ok(pending(resource, &self.write(patch.request(target)).await?))
+            }
+            Action::CreateSubresource { resource, key, subresource, body } => {
+                let target = Target::object(resource.clone(), key).subresource(subresource);
+                let body = body.json().map_err(|error| ClientError::decode(*subresource, error))?;
+                let request = Request::new(Verb::Create, target).body(ContentType::Json, body);
+                // The answer may be another object's, or none at all; informers show what follows from it.
+                self.client.connection().call(request).await.map(|_| None)
             }
             Action::Delete { resource, key, options, announcement } => {
                 self.delete(resource, key, options, announcement).await

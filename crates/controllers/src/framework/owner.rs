@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use client::{Object, Patch, ResourceType, key_of};
+use client::{Change, Informer, Object, Patch, ResourceType, key_of};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use object::{ObjectKey, Selector};
 use serde_json::json;
@@ -21,6 +21,25 @@ pub(crate) fn owner_key<O: Object>(meta: &ObjectMeta) -> Option<ObjectKey> {
     let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
     (owner.kind == O::KIND && group == O::GROUP)
         .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), &*owner.name))
+}
+
+/// The keys that a change of an object wakes: its owner, before and after, if that is an `O`; for an orphan all that could
+/// adopt it.
+pub(crate) fn woken_by_owned<O: Object, K: Object>(
+    owners: &Informer<O>,
+    change: &Change<K>,
+    selector: impl Fn(&O) -> Selector,
+) -> Vec<ObjectKey> {
+    let mut keys: Vec<_> = change.states().filter_map(|state| owner_key::<O>(state.metadata())).collect();
+    if let Some(orphan) = change.new.as_ref().map(|state| state.metadata())
+        && controller_of(orphan).is_none()
+        && orphan.labels.is_some()
+    {
+        let candidates = owners.in_namespace(change.key.namespace());
+        let adopting = candidates.iter().filter(|owner| selector(owner).matches(&orphan.labels));
+        keys.extend(adopting.map(|owner| key_of(&**owner)));
+    }
+    keys
 }
 
 /// A reference that makes `owner` the controller of the object that holds it.

@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientError, Informers, Recorder, WorkQueue};
+use client::{Client, ClientError, Informers, Recorder, Subscription, WorkQueue};
 use clock::Clock;
+use object::Status;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::executor::{Outcome, Pending};
+use super::live::Live;
+use super::memory::Memories;
 use super::wiring::Views;
-use super::{Controller, Executor, Wiring};
-use crate::Config;
+use super::{Controller, Executor, Look, Wiring};
+use crate::Context;
 
 /// So long a worker waits for the informers to show a plan's writes before it turns to other keys.
 const SHOW_PATIENCE: Duration = Duration::from_secs(2);
@@ -22,17 +25,23 @@ const SHOW_PATIENCE: Duration = Duration::from_secs(2);
 const SHOW_PAUSE: Duration = Duration::from_secs(1);
 /// After this time writes that do not show are taken for lost, as upstream's expectations are.
 const SHOW_MAX: Duration = Duration::from_secs(300);
+/// So often a controller may ask for more when it has been answered.
+const ROUNDS_MAX: usize = 8;
 
 struct Runner<C: Controller> {
     controller: C,
     queue: WorkQueue<C::Key>,
+    client: Client,
     executor: Executor,
     clock: Clock,
     views: Views,
-    /// They stop with their last owner.
-    _informers: Informers,
+    memories: Memories<C::Key, C::Memory>,
     /// What the last plan of a key wrote, and when.
     unseen: Mutex<HashMap<C::Key, Unseen>>,
+    /// They end with the runner.
+    _subscriptions: Vec<Subscription>,
+    /// They stop with their last owner.
+    _informers: Informers,
 }
 
 /// Writes that the informers have yet to show.
@@ -43,20 +52,8 @@ struct Unseen {
 }
 
 /// Runs the controller `C` until `cancel` is cancelled; then ends what is being worked on.
-pub(crate) async fn run<C: Controller>(informers: Informers, config: Arc<Config>, cancel: CancellationToken) {
-    let queue = WorkQueue::new();
-    let client = informers.client().clone();
-    let mut wiring = Wiring::new(informers.clone(), queue.clone(), config);
-    let controller = C::wire(&mut wiring);
-    let views = wiring.views.clone();
-    drop(wiring);
-    if cancel.run_until_cancelled(views.synced()).await.is_none() {
-        return;
-    }
-    let clock = client.clock().clone();
-    let executor = Executor::new(client.clone(), Recorder::start(client, C::NAME, ""));
-    let runner =
-        Runner { controller, queue, executor, clock, views, _informers: informers, unseen: Mutex::default() };
+pub(crate) async fn run<C: Controller>(context: Context, cancel: CancellationToken) {
+    let Some(runner) = cancel.run_until_cancelled(Runner::<C>::start(context)).await else { return };
     let runner = Arc::new(runner);
     let mut workers = JoinSet::new();
     for _ in 0..C::WORKERS {
@@ -77,6 +74,30 @@ pub(crate) async fn run<C: Controller>(informers: Informers, config: Arc<Config>
 }
 
 impl<C: Controller> Runner<C> {
+    /// Wires the controller up, and waits until it can see.
+    async fn start(context: Context) -> Runner<C> {
+        let Context { informers, accounts, metrics, config } = context;
+        let queue = WorkQueue::measured(C::QUEUE, &metrics.queues);
+        let client = accounts.client(C::ACCOUNT);
+        let mut wiring = Wiring::new(informers.clone(), client.clone(), queue.clone(), config);
+        let controller = C::wire(&mut wiring);
+        let Wiring { views, subscriptions, begins_after, .. } = wiring;
+        views.synced().await;
+        futures::future::join_all(begins_after).await;
+        Runner {
+            controller,
+            queue,
+            executor: Executor::new(client.clone(), Recorder::start(client.clone(), C::NAME, "")),
+            clock: client.clock().clone(),
+            client,
+            views,
+            memories: Memories::default(),
+            unseen: Mutex::default(),
+            _subscriptions: subscriptions,
+            _informers: informers,
+        }
+    }
+
     async fn work(&self, cancel: &CancellationToken) {
         while let Some(Some(job)) = cancel.run_until_cancelled(self.queue.next()).await {
             if !self.last_writes_show(&job).await {
@@ -105,7 +126,7 @@ impl<C: Controller> Runner<C> {
     }
 
     async fn reconcile(&self, key: &C::Key) -> Result<(), ClientError> {
-        let Some(snapshot) = self.controller.observe(key).await? else { return Ok(()) };
+        let Some(snapshot) = self.observe(key).await? else { return Ok(()) };
         let plan = C::plan(&snapshot, self.clock.now());
         if let Some(after) = plan.requeue_after {
             self.queue.add_after(key.clone(), after);
@@ -133,6 +154,27 @@ impl<C: Controller> Runner<C> {
         tracing::debug!(controller = C::NAME, %key, action = first.action.summary(), "failed");
         Err(first.error)
     }
+
+    /// Looks at a key, again and again while it asks the server for more.
+    async fn observe(&self, key: &C::Key) -> Result<Option<C::Snapshot>, ClientError> {
+        let mut live = Live::default();
+        for _ in 0..ROUNDS_MAX {
+            let mut memory = self.memories.recall(key);
+            let now = self.clock.now();
+            let snapshot =
+                self.controller.observe(key, &mut Look { memory: &mut memory, live: &mut live, now });
+            if live.is_open() {
+                live.fetch(&self.client).await?;
+                continue;
+            }
+            match snapshot {
+                Some(_) => self.memories.keep(key, memory),
+                None => self.memories.forget(key),
+            }
+            return Ok(snapshot);
+        }
+        Err(Status::internal_error(format!("{} asks without end about {key}", C::NAME)).into())
+    }
 }
 
 fn report<C: Controller>(key: &C::Key, what: &str, error: &ClientError) {
@@ -140,6 +182,8 @@ fn report<C: Controller>(key: &C::Key, what: &str, error: &ClientError) {
         // The cache is behind; the next plan sees more.
         tracing::debug!(controller = C::NAME, %key, %error, "{what}");
     } else {
-        tracing::warn!(controller = C::NAME, %key, error = error as &dyn std::error::Error, "{what}");
+        // Who acts matters where a role lacks a rule.
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(controller = C::NAME, account = C::ACCOUNT, %key, error, "{what}");
     }
 }

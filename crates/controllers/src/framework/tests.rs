@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use client::testing::MemoryServer;
-use client::{Informer, Informers, Verb};
+use client::{Informer, Verb};
 use clock::Clock;
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use object::{ObjectKey, Status};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::Config;
+use crate::tests::context;
+use crate::{Config, Context};
 
 fn config_map(name: &str) -> ConfigMap {
     let mut map = ConfigMap::default();
@@ -113,8 +115,11 @@ struct Copier(Arc<Informer<ConfigMap>>);
 
 impl Controller for Copier {
     const NAME: &'static str = "copier";
+    const ACCOUNT: &'static str = "copy-controller";
+    const QUEUE: &'static str = "copies";
     type Key = ObjectKey;
     type Snapshot = (ObjectKey, usize);
+    type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> Copier {
         let maps = wiring.informer::<ConfigMap>();
@@ -124,9 +129,9 @@ impl Controller for Copier {
         Copier(maps)
     }
 
-    async fn observe(&self, key: &ObjectKey) -> Result<Option<(ObjectKey, usize)>, client::ClientError> {
+    fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<(ObjectKey, usize)> {
         let copies = self.0.list().iter().filter(|map| map.metadata.generate_name.is_some()).count();
-        Ok(self.0.get(key).map(|_| (key.clone(), copies)))
+        self.0.get(key).map(|_| (key.clone(), copies))
     }
 
     fn plan((key, copies): &(ObjectKey, usize), _now: Timestamp) -> Plan {
@@ -145,11 +150,7 @@ impl Controller for Copier {
 async fn a_key_is_planned_again_only_when_its_writes_show() {
     let server = server();
     let cancel = CancellationToken::new();
-    let running = tokio::spawn(run::<Copier>(
-        Informers::new(server.client()),
-        Arc::new(Config::default()),
-        cancel.clone(),
-    ));
+    let running = tokio::spawn(run::<Copier>(context(&server, Config::default()), cancel.clone()));
     tokio::time::sleep(Duration::from_secs(1)).await;
     server.fail_next(Verb::Create, "configmaps", Status::service_unavailable("busy"));
     server.put(&config_map("a"));
@@ -163,4 +164,173 @@ async fn a_key_is_planned_again_only_when_its_writes_show() {
     assert_eq!(copies, 1);
     cancel.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_acts_under_its_own_account_and_is_counted() {
+    let server = server();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (accounts, shared) = (Arc::clone(&asked), server.clone());
+    let context = Context {
+        accounts: Accounts::new(move |account| {
+            accounts.lock().push(account);
+            shared.client()
+        }),
+        ..context(&server, Config::default())
+    };
+    let exposition = metrics::Exposition::default();
+    exposition.with(|registry| context.metrics.queues.register(registry));
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(run::<Copier>(context, cancel.clone()));
+    server.put(&config_map("a"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(*asked.lock(), ["copy-controller"]);
+    let text = exposition.text();
+    assert!(text.contains(r#"workqueue_adds_total{name="copies"} 2"#), "{text}");
+    cancel.cancel();
+    running.await.unwrap();
+}
+
+/// Writes down what the server, its notes and its memory know of each ConfigMap.
+struct Witness {
+    maps: Arc<Informer<ConfigMap>>,
+    gone: Notes<Vec<String>>,
+}
+
+impl Controller for Witness {
+    const NAME: &'static str = "witness";
+    const ACCOUNT: &'static str = "witness";
+    const QUEUE: &'static str = "witness";
+    type Key = ObjectKey;
+    type Snapshot = (ObjectKey, Option<String>, u32, Vec<String>);
+    /// How often it was looked at.
+    type Memory = u32;
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> Witness {
+        let maps = wiring.informer::<ConfigMap>();
+        let gone = Notes::default();
+        wiring.note(&maps, &gone, |gone: &mut Vec<String>, change, _| {
+            gone.extend(change.new.is_none().then(|| change.key.name.to_string()));
+            [change.key.clone()]
+        });
+        Witness { maps, gone }
+    }
+
+    fn observe(&self, key: &ObjectKey, look: &mut Look<'_, u32>) -> Option<Self::Snapshot> {
+        self.maps.get(key)?;
+        *look.memory += 1;
+        let resource = client::ResourceType::of::<ConfigMap>();
+        let own = look.live.metadata(&resource, key)??;
+        let other = look.live.metadata(&resource, &ObjectKey::namespaced("default", "other"));
+        let other = other?.and_then(|other| other.metadata.name.clone());
+        assert_eq!(own.metadata.name.as_deref(), Some(&*key.name));
+        Some((key.clone(), other, *look.memory, self.gone.read(Vec::clone)))
+    }
+
+    fn plan((key, other, looks, gone): &Self::Snapshot, _now: Timestamp) -> Plan {
+        let mut plan = Plan::default();
+        if &*key.name != "seen" {
+            let mut seen = config_map(&format!("seen-{}-{looks}", key.name));
+            seen.metadata.namespace = Some("elsewhere".into());
+            let told = [("other", other.clone().unwrap_or_default()), ("gone", gone.join(" "))];
+            seen.data = Some(told.map(|(name, text)| (name.to_owned(), text)).into());
+            if key.namespace() == "default" {
+                plan.then(Action::create(seen));
+            }
+        }
+        plan
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_has_memory_answers_and_notes() {
+    let server = server();
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(run::<Witness>(context(&server, Config::default()), cancel.clone()));
+    let told = |name: &str| {
+        let map = server.get::<ConfigMap>(&ObjectKey::namespaced("elsewhere", name));
+        map.map(|map| map.data.unwrap().into_values().collect::<Vec<_>>())
+    };
+    let change = |content: &str| {
+        let mut map = config_map("a");
+        map.data = Some([("content".to_owned(), content.to_owned())].into());
+        server.put(&map);
+    };
+    change("1");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        told("seen-a-1"),
+        Some(vec![String::new(), String::new()]),
+        "however often the server is asked"
+    );
+    server.put(&config_map("other"));
+    change("2");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(told("seen-a-2"), Some(vec![String::new(), "other".into()]));
+    server.remove::<ConfigMap>(&ObjectKey::namespaced("default", "a"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    server.remove::<ConfigMap>(&ObjectKey::namespaced("elsewhere", "seen-a-1"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    change("3");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let again = told("seen-a-1").expect("the memory went with the object");
+    assert_eq!(again, ["a seen-a-1", "other"]);
+    cancel.cancel();
+    running.await.unwrap();
+}
+
+/// Holds a token for as long as it is subscribed.
+struct Holder;
+
+impl Controller for Holder {
+    const NAME: &'static str = "holder";
+    const ACCOUNT: &'static str = "holder";
+    const QUEUE: &'static str = "holder";
+    type Key = ObjectKey;
+    type Snapshot = ();
+    type Memory = ();
+
+    fn wire(wiring: &mut Wiring<ObjectKey>) -> Holder {
+        let maps = wiring.informer::<ConfigMap>();
+        let held = Arc::clone(wiring.config());
+        wiring.wake(&maps, move |change| held.service_lb.then(|| change.key.clone()));
+        Holder
+    }
+
+    fn observe(&self, _key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<()> {
+        None
+    }
+
+    fn plan((): &(), _now: Timestamp) -> Plan {
+        Plan::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_has_stopped_leaves_no_handlers() {
+    let server = server();
+    let context = context(&server, Config::default());
+    let informers = context.informers.clone();
+    let config = Arc::downgrade(&context.config);
+    for _ in 0..3 {
+        let cancel = CancellationToken::new();
+        let running = tokio::spawn(run::<Holder>(context.clone(), cancel.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(config.strong_count(), 2, "the handler holds the options");
+        cancel.cancel();
+        running.await.unwrap();
+        assert_eq!(config.strong_count(), 1);
+    }
+    assert!(informers.get::<ConfigMap>().is_synced(), "the informer itself goes on");
+}
+
+#[test]
+fn memories_that_are_as_good_as_none_are_not_kept() {
+    let memories = memory::Memories::<&str, u32>::default();
+    memories.keep(&"a", 1);
+    memories.keep(&"b", 2);
+    assert_eq!((memories.recall(&"a"), memories.recall(&"c"), memories.len()), (1, 0, 2));
+    memories.keep(&"a", 0);
+    memories.forget(&"b");
+    assert_eq!(memories.len(), 0);
 }

@@ -3,18 +3,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Change, Informer, Informers, Object, ResourceType, Work, WorkQueue};
+use client::{Change, Client, Informer, Informers, Object, ResourceType, Subscription, Work, WorkQueue};
+use clock::Clock;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
+use super::Notes;
 use super::executor::{Effect, Pending};
 use crate::Config;
 
 /// What a controller is wired with.
 pub(crate) struct Wiring<T: Work> {
     informers: Informers,
+    client: Client,
     queue: WorkQueue<T>,
     config: Arc<Config>,
     pub(super) views: Views,
+    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) begins_after: Vec<BoxFuture<'static, ()>>,
 }
 
 /// The informers that a controller reads, by resource.
@@ -58,8 +64,14 @@ impl Views {
 }
 
 impl<T: Work> Wiring<T> {
-    pub(super) fn new(informers: Informers, queue: WorkQueue<T>, config: Arc<Config>) -> Wiring<T> {
-        Wiring { informers, queue, config, views: Views::default() }
+    pub(super) fn new(
+        informers: Informers,
+        client: Client,
+        queue: WorkQueue<T>,
+        config: Arc<Config>,
+    ) -> Wiring<T> {
+        let (views, subscriptions, begins_after) = (Views::default(), Vec::new(), Vec::new());
+        Wiring { informers, client, queue, config, views, subscriptions, begins_after }
     }
 
     /// The options of all controllers.
@@ -70,6 +82,16 @@ impl<T: Work> Wiring<T> {
     /// The process's informers, for controllers that choose theirs at run time.
     pub(crate) fn informers(&self) -> &Informers {
         &self.informers
+    }
+
+    /// The controller's own client, for what a controller runs beside its plans.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Time and randomness.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.client.clock()
     }
 
     /// The queue, for controllers that wake keys by other means than changes.
@@ -84,20 +106,44 @@ impl<T: Work> Wiring<T> {
         informer
     }
 
-    /// Each change wakes the keys that `keys` returns for it.
-    pub(crate) fn wake<K, I>(&self, informer: &Informer<K>, keys: impl Fn(&Change<K>) -> I + Send + 'static)
-    where
+    /// The controller starts when this, too, is done.
+    pub(crate) fn begin_after(&mut self, done: impl Future<Output = ()> + Send + 'static) {
+        self.begins_after.push(Box::pin(done));
+    }
+
+    /// Each change wakes the keys that `keys` returns for it, for as long as the controller runs.
+    pub(crate) fn wake<K, I>(
+        &mut self,
+        informer: &Informer<K>,
+        keys: impl Fn(&Change<K>) -> I + Send + 'static,
+    ) where
         K: Send + Sync + 'static,
         I: IntoIterator<Item = T>,
     {
         let queue = self.queue.clone();
-        informer.subscribe(move |change| keys(change).into_iter().for_each(|key| queue.add(key)));
+        let woken = informer.subscribe(move |change| keys(change).into_iter().for_each(|key| queue.add(key)));
+        self.subscriptions.push(woken);
+    }
+
+    /// Each change is noted down, and then wakes the keys that `note` returns for it.
+    pub(crate) fn note<K, N, I>(
+        &mut self,
+        informer: &Informer<K>,
+        notes: &Notes<N>,
+        note: impl Fn(&mut N, &Change<K>, Timestamp) -> I + Send + 'static,
+    ) where
+        K: Send + Sync + 'static,
+        N: Send + Sync + 'static,
+        I: IntoIterator<Item = T>,
+    {
+        let (notes, clock) = (notes.clone(), self.clock().clone());
+        self.wake(informer, move |change| notes.write(|notes| note(notes, change, clock.now())));
     }
 }
 
 impl Wiring<object::ObjectKey> {
     /// Each change wakes the key of the object itself.
-    pub(crate) fn wake_self<K: Object>(&self, informer: &Informer<K>) {
+    pub(crate) fn wake_self<K: Object>(&mut self, informer: &Informer<K>) {
         self.wake(informer, |change| [change.key.clone()]);
     }
 }

@@ -6,7 +6,21 @@ use client::ResourceType;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use object::{ObjectKey, Uid};
 
-use super::{FOREGROUND, ORPHAN, OwnerState};
+/// Holds an owner until its dependents are gone.
+pub(super) const FOREGROUND: &str = "foregroundDeletion";
+/// Holds an owner until its dependents have forgotten it.
+pub(super) const ORPHAN: &str = "orphan";
+
+/// What is known of an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerState {
+    /// It is there.
+    Solid,
+    /// There is no such object.
+    Absent,
+    /// It goes when its dependents are gone.
+    Waiting,
+}
 
 /// One object.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{
-    Change, ClientError, Informer, Informers, PartialObject, ResourceType, ServedResource, WorkQueue,
+    Change, Client, ClientError, Informer, Informers, PartialObject, ResourceType, ServedResource,
+    Subscription, WorkQueue,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use object::{Status, Uid};
-use parking_lot::Mutex;
+use object::Uid;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::graph::{Graph, Node};
+use crate::framework::{Notes, Wiring};
 
 /// The pause after a failed discovery.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -22,53 +23,66 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is watched.
 pub(super) struct Monitor {
-    served: Arc<Mutex<HashMap<(String, String), ServedResource>>>,
-    synced: watch::Receiver<bool>,
+    graph: Notes<Graph>,
+    served: Notes<Served>,
     _stop: DropGuard,
 }
 
+/// The resources of kinds, by group and kind.
+type Served = HashMap<(String, String), ServedResource>;
+
 struct Task {
+    client: Client,
     informers: Informers,
     queue: WorkQueue<Uid>,
-    graph: Arc<Mutex<Graph>>,
-    served: Arc<Mutex<HashMap<(String, String), ServedResource>>>,
-    watched: HashMap<ResourceType, Arc<Informer<PartialObject>>>,
+    graph: Notes<Graph>,
+    served: Notes<Served>,
+    watched: HashMap<ResourceType, Watched>,
     synced: watch::Sender<bool>,
     /// Told when a custom or aggregated resource changes what is served.
     changed: Arc<Notify>,
 }
 
+/// A resource whose changes reach the graph.
+struct Watched {
+    informer: Arc<Informer<PartialObject>>,
+    _subscription: Subscription,
+}
+
 impl Monitor {
-    pub(super) fn start(informers: &Informers, queue: WorkQueue<Uid>, graph: Arc<Mutex<Graph>>) -> Monitor {
+    /// Starts to watch. The controller begins when the graph holds all that was there at the start.
+    pub(super) fn start(wiring: &mut Wiring<Uid>) -> Monitor {
         let stop = CancellationToken::new();
-        let (sender, synced) = watch::channel(false);
-        let served = Arc::<Mutex<HashMap<_, _>>>::default();
+        let (sender, mut synced) = watch::channel(false);
+        let (graph, served) = (Notes::default(), Notes::default());
         let task = Task {
-            informers: informers.clone(),
-            queue,
-            graph,
-            served: Arc::clone(&served),
+            client: wiring.client().clone(),
+            informers: wiring.informers().clone(),
+            queue: wiring.queue().clone(),
+            graph: graph.clone(),
+            served: served.clone(),
             watched: HashMap::new(),
             synced: sender,
             changed: Arc::default(),
         };
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(task.run()).await });
-        Monitor { served, synced, _stop: stop.drop_guard() }
+        wiring.begin_after(async move {
+            // The task ends only when the monitor is dropped.
+            let _ = synced.wait_for(|synced| *synced).await;
+        });
+        Monitor { graph, served, _stop: stop.drop_guard() }
     }
 
-    /// Waits until the graph holds all that was there at the start.
-    pub(super) async fn synced(&self) {
-        // The task ends only when this is dropped.
-        let _ = self.synced.clone().wait_for(|synced| *synced).await;
+    /// Who owns whom.
+    pub(super) fn graph<R>(&self, read: impl FnOnce(&Graph) -> R) -> R {
+        self.graph.read(read)
     }
 
-    /// The resource of an owner's kind.
-    pub(super) fn resource(&self, owner: &OwnerReference) -> Result<ServedResource, ClientError> {
+    /// The resource of an owner's kind; `None` if it is not served.
+    pub(super) fn resource(&self, owner: &OwnerReference) -> Option<ServedResource> {
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-        let served = self.served.lock().get(&(group.to_owned(), owner.kind.clone())).cloned();
-        // It may be served again some day: the object stays until then.
-        served.ok_or_else(|| Status::not_found(group, &owner.kind, &owner.name).into())
+        self.served.read(|served| served.get(&(group.to_owned(), owner.kind.clone())).cloned())
     }
 }
 
@@ -77,8 +91,8 @@ impl Task {
         loop {
             match self.update().await {
                 Ok(()) => {
-                    for informer in self.watched.values() {
-                        informer.synced().await;
+                    for watched in self.watched.values() {
+                        watched.informer.synced().await;
                     }
                     self.synced.send_replace(true);
                     self.changed.notified().await;
@@ -94,12 +108,12 @@ impl Task {
 
     /// Watches what is newly served, and no longer what is not.
     async fn update(&mut self) -> Result<(), ClientError> {
-        let discovered = self.informers.client().discover().await?;
+        let discovered = self.client.discover().await?;
         let by_kind = discovered.resources.iter().map(|served| {
             let resource = &served.resource;
             ((resource.group.to_string(), resource.kind.to_string()), served.clone())
         });
-        *self.served.lock() = by_kind.collect();
+        self.served.write(|served| *served = by_kind.collect());
         let watchable = discovered
             .resources
             .into_iter()
@@ -124,18 +138,17 @@ impl Task {
 
     fn watch(&mut self, resource: ResourceType) {
         let informer = self.informers.metadata(resource.clone());
-        let (graph, queue, changed) =
-            (Arc::clone(&self.graph), self.queue.clone(), Arc::clone(&self.changed));
+        let (graph, queue, changed) = (self.graph.clone(), self.queue.clone(), Arc::clone(&self.changed));
         let decides_what_is_served = matches!(&*resource.plural, "customresourcedefinitions" | "apiservices");
         let of = resource.clone();
-        informer.subscribe(move |change| {
-            let concerned = apply(&mut graph.lock(), &of, change);
+        let subscription = informer.subscribe(move |change| {
+            let concerned = graph.write(|graph| apply(graph, &of, change));
             concerned.into_iter().for_each(|uid| queue.add(uid));
             if decides_what_is_served {
                 changed.notify_one();
             }
         });
-        self.watched.insert(resource, informer);
+        self.watched.insert(resource, Watched { informer, _subscription: subscription });
     }
 }
 

@@ -6,8 +6,8 @@ use client::{DeleteOptions, PartialObject, Patch, Propagation};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
-use super::graph::Node;
-use super::{FOREGROUND, ORPHAN, OwnerState, Snapshot};
+use super::graph::{FOREGROUND, Node, ORPHAN, OwnerState};
+use super::snapshot::Snapshot;
 use crate::framework::{Action, Plan};
 
 /// How soon to look again after an owner that the graph has not seen.

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use super::graph::{Graph, ORPHAN};
 use super::*;
 use crate::framework::{Action, controller_reference};
 use crate::tests::Cluster;
@@ -90,7 +91,7 @@ fn fate(
     let meta = meta("child", references.clone(), finalizers, false);
     let snapshot = Snapshot::Dependent {
         node: Node::new(ResourceType::of::<Pod>(), &meta),
-        live: PartialObject { metadata: meta },
+        live: Arc::new(PartialObject { metadata: meta }),
         owners: references.into_iter().zip(states.iter().copied()).collect(),
         has_dependents,
         dependent_waits,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 
-use super::{FINALIZER, Remaining, Snapshot};
+use super::content::{FINALIZER, Remaining, Snapshot};
 use crate::framework::{Action, Body, Failure, Plan, api_time};
 
 /// How soon to look again after something was deleted.
@@ -183,7 +183,7 @@ fn content(snapshot: &Snapshot) -> Option<(&'static str, String)> {
 
 fn finalizers(snapshot: &Snapshot) -> Option<(&'static str, String)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for object in snapshot.remaining.iter().flat_map(|remaining| &remaining.objects) {
+    for object in snapshot.remaining.iter().flat_map(|remaining| remaining.objects.iter()) {
         for finalizer in object.metadata.finalizers.iter().flatten() {
             *counts.entry(finalizer).or_default() += 1;
         }

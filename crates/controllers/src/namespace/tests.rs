@@ -1,4 +1,4 @@
-use client::ResourceType;
+use client::{PartialObject, ResourceType, ServedResource};
 use k8s_openapi::api::core::v1::{ConfigMap, NamespaceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -27,11 +27,11 @@ fn remaining<K: client::Object>(verbs: &[&str], live: usize, going: usize) -> Re
         object.metadata.deletion_timestamp = ending.then(|| Time(now()));
         object
     };
-    let objects = (0..live).map(|_| object(false)).chain((0..going).map(|_| object(true))).collect();
+    let objects: Vec<_> = (0..live).map(|_| object(false)).chain((0..going).map(|_| object(true))).collect();
     let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
     Remaining {
         resource: ServedResource { resource: ResourceType::of::<K>(), namespaced: true, verbs },
-        objects,
+        objects: Arc::new(objects),
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 use serde_json::json;
 
-use super::{Snapshot, condition};
+use super::snapshot::{Snapshot, condition};
 use crate::framework::{Action, Note, Plan, api_time};
 use crate::pods;
 

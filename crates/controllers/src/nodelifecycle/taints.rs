@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use serde_json::json;
 
-use super::{Snapshot, condition};
+use super::snapshot::{Snapshot, condition};
 use crate::framework::{Action, Plan, api_time};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use client::Patch;
-use k8s_openapi::api::core::v1::{PodCondition, Taint};
+use k8s_openapi::api::core::v1::{NodeCondition, PodCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;

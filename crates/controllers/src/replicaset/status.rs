@@ -1,13 +1,14 @@
-//! What a ReplicaSet's status says.
+//! What the status of an owner of pods says.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use object::Selector;
 
+use super::replicated::Replicated;
 use crate::framework::{Action, Plan, api_time};
 use crate::pods;
 
@@ -20,48 +21,49 @@ pub(super) struct ReplicaFailure {
 }
 
 /// Ends a plan: writes the status if it differs, and says when the next pod has been ready for long enough.
-pub(super) fn finish(
-    replica_set: &ReplicaSet,
+pub(super) fn finish<K: Replicated>(
+    owner: &K,
     owned: &[Arc<Pod>],
     failure: Option<ReplicaFailure>,
     plan: &mut Plan,
     now: Timestamp,
 ) {
-    let min_ready_seconds = replica_set.spec.min_ready_seconds.unwrap_or(0);
+    let min_ready_seconds = owner.min_ready_seconds();
     let active: Vec<&Pod> = owned.iter().map(|pod| &**pod).filter(|pod| pods::is_active(pod)).collect();
     let available_at = active.iter().filter_map(|pod| pods::available_at(pod, min_ready_seconds));
     if let Some(next) = available_at.filter(|at| *at > now).min() {
         plan.requeue_after(Duration::try_from(next.duration_since(now)).unwrap_or_default());
     }
-    let mut status = counts(replica_set, owned, &active, min_ready_seconds, now);
+    let mut status = counts(owner, owned, &active, min_ready_seconds, now);
     set_failure(&mut status, failure, now);
-    if Some(&status) != replica_set.status.as_ref() {
-        let mut changed = replica_set.clone();
-        changed.status = Some(status);
+    if Some(&status) != owner.status().as_ref() {
+        let mut changed = owner.clone();
+        changed.set_status(status);
         plan.then(Action::update_status(changed));
     }
 }
 
-fn counts(
-    replica_set: &ReplicaSet,
+fn counts<K: Replicated>(
+    owner: &K,
     owned: &[Arc<Pod>],
     active: &[&Pod],
     min_ready_seconds: i32,
     now: Timestamp,
 ) -> ReplicaSetStatus {
-    let template = replica_set.spec.template.as_ref();
-    let labels = template.and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
+    let labels =
+        owner.template().and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
     let labelled = Selector::from_labels(labels);
     let count = |matches: &dyn Fn(&Pod) -> bool| active.iter().filter(|pod| matches(pod)).count() as i32;
     let available = |pod: &Pod| pods::available_at(pod, min_ready_seconds).is_some_and(|at| at <= now);
+    let terminating = owned.iter().filter(|pod| pods::is_terminating(pod)).count() as i32;
     ReplicaSetStatus {
         replicas: active.len() as i32,
         fully_labeled_replicas: some(count(&|pod| labelled.matches(&pod.metadata.labels))),
         ready_replicas: some(count(&pods::is_ready)),
         available_replicas: some(count(&available)),
-        terminating_replicas: Some(owned.iter().filter(|pod| pods::is_terminating(pod)).count() as i32),
-        observed_generation: replica_set.metadata.generation,
-        conditions: replica_set.status.as_ref().and_then(|status| status.conditions.clone()),
+        terminating_replicas: K::COUNTS_TERMINATING.then_some(terminating),
+        observed_generation: owner.metadata().generation,
+        conditions: owner.status().and_then(|status| status.conditions),
     }
 }
 

@@ -3,7 +3,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodSpec, PodStat
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::*;
-use crate::framework::{Action, controller_reference};
+use crate::framework::{Action, controller_reference, labels};
 
 fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -55,9 +55,9 @@ fn pod(of: &ReplicaSet, name: &str, ready_for: Option<i64>) -> Pod {
     pod
 }
 
-fn snapshot(replica_set: ReplicaSet, pods: Vec<Pod>) -> Snapshot {
+fn snapshot<K: Replicated>(owner: K, pods: Vec<Pod>) -> Snapshot<K> {
     let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
-    Snapshot { replica_set: Arc::new(replica_set), related: pods.clone(), pods }
+    Snapshot { owner: Arc::new(owner), related: pods.clone(), pods }
 }
 
 fn deleted(plan: &Plan) -> Vec<String> {

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{CLASS, FINALIZER, Snapshot};
+use super::snapshot::{CLASS, FINALIZER, Port, Snapshot};
 use crate::endpointslice::endpoints::{families, protocol};
 use crate::framework::{Action, Note, Plan, api_time, sort_by_age};
 
@@ -21,9 +21,6 @@ const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers"
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 /// Upstream's condition for ports that a load balancer cannot serve.
 const PORTS_ERROR: &str = "LoadBalancerPortsError";
-
-/// A protocol and a port's number.
-pub(super) type Port = (String, i32);
 
 pub(super) fn is_load_balancer(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")

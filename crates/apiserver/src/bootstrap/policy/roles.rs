@@ -16,6 +16,8 @@ pub(super) static ROLES: &[Role] = &[
         on(READ, "networking.k8s.io", "networkpolicies"),
         EVENTS,
     ]),
+    // Who labels the Node of a server's own machine, which a node may not do itself.
+    role("ironhull:node-labels", &[on("patch", "core", "nodes")]),
     role("system:aggregate-to-admin", &[
         on("create", "authorization.k8s.io", "localsubjectaccessreviews"),
         on(READ_WRITE, "rbac.authorization.k8s.io", "rolebindings roles"),

@@ -5,8 +5,10 @@ use crate::authz::{Attributes, Target};
 use crate::testing::TestServer;
 use crate::user::User;
 
+mod controllers;
+
 /// Upstream's cluster roles that are not a controller's.
-const UPSTREAM: [&str; 33] = [
+const UPSTREAM: [&str; 34] = [
     "admin",
     "cluster-admin",
     "edit",
@@ -40,6 +42,7 @@ const UPSTREAM: [&str; 33] = [
     "system:volume-scheduler",
     "view",
     "ironhull:network",
+    "ironhull:node-labels",
 ];
 
 #[test]
@@ -94,18 +97,28 @@ const MATRIX: &[(&str, &str, &str, &str, &str, bool)] = &[
     ("system:kube-scheduler", "list", "", "secrets", "default", false),
     ("system:kube-scheduler", "update", "", "persistentvolumes", "", true),
     ("system:kube-scheduler", "create", "coordination.k8s.io", "leases", "kube-system", true),
-    ("system:kube-controller-manager", "create", "", "pods", "default", true),
-    ("system:kube-controller-manager", "create", "apps", "replicasets", "default", true),
-    ("system:kube-controller-manager", "update", "apps", "deployments/status", "default", true),
-    ("system:kube-controller-manager", "update", "", "namespaces/finalize", "a", true),
-    ("system:kube-controller-manager", "create", "discovery.k8s.io", "endpointslices", "default", true),
-    ("system:kube-controller-manager", "get", "apps", "deployments/scale", "default", true),
+    ("system:kube-controller-manager", "create", "", "pods", "default", false),
+    ("system:serviceaccount:kube-system:replication-controller", "create", "", "pods", "default", true),
+    ("system:kube-controller-manager", "create", "apps", "replicasets", "default", false),
+    ("system:serviceaccount:kube-system:deployment-controller", "create", "apps", "replicasets", "default", true),
+    ("system:kube-controller-manager", "update", "apps", "deployments/status", "default", false),
+    ("system:serviceaccount:kube-system:deployment-controller", "update", "apps", "deployments/status", "default", true),
+    ("system:kube-controller-manager", "update", "", "namespaces/finalize", "a", false),
+    ("system:serviceaccount:kube-system:namespace-controller", "update", "", "namespaces/finalize", "a", true),
+    ("system:kube-controller-manager", "create", "discovery.k8s.io", "endpointslices", "default", false),
+    ("system:serviceaccount:kube-system:endpointslice-controller", "create", "discovery.k8s.io", "endpointslices", "default", true),
+    ("system:kube-controller-manager", "get", "apps", "deployments/scale", "default", false),
+    ("system:serviceaccount:kube-system:horizontal-pod-autoscaler", "get", "apps", "deployments/scale", "default", true),
     ("system:kube-controller-manager", "escalate", "rbac.authorization.k8s.io", "roles", "default", false),
     ("system:kube-controller-manager", "impersonate", "", "users", "", false),
     ("system:kube-controller-manager", "update", "coordination.k8s.io", "leases", "kube-system", true),
     ("system:serviceaccount:kube-system:replicaset-controller", "create", "", "pods", "default", true),
     ("system:serviceaccount:kube-system:replicaset-controller", "create", "apps", "deployments", "default", false),
     ("system:serviceaccount:default:replicaset-controller", "create", "", "pods", "default", false),
+    ("system:kube-controller-manager", "watch", "apps", "deployments", "", true),
+    ("kube-apiserver-kubelet-client", "create", "", "nodes/proxy", "", true),
+    ("kube-apiserver-kubelet-client", "get", "", "secrets", "default", false),
+    ("kube-apiserver-kubelet-client", "create", "", "pods", "default", false),
     ("system:kube-proxy", "watch", "discovery.k8s.io", "endpointslices", "", true),
     ("system:kube-proxy", "watch", "", "pods", "", true),
     ("system:kube-proxy", "get", "", "secrets", "default", false),
@@ -127,6 +140,7 @@ const MATRIX: &[(&str, &str, &str, &str, &str, bool)] = &[
 #[tokio::test]
 async fn users_may_what_their_roles_say() {
     let server = TestServer::start().await;
+    server.registry.hub.catch_up().await.unwrap();
     for (name, verb, group, resource, namespace, expected) in MATRIX {
         let groups: &[&str] = if name.starts_with("system:node:") { &["system:nodes"] } else { &[] };
         let user = User::new(*name, groups);

@@ -1,7 +1,8 @@
 //! A component's connection to the API server of the same process.
 //!
 //! Requests enter the server's path behind TLS, under the component's own identity: authorization and
-//! admission apply as to anybody. Lists and watches hand over the watch cache's shared objects.
+//! admission apply as to anybody. Lists and watches hand over the watch cache's shared objects. Which component it is
+//! for, and whom it acts as, is the affair of whoever wires both together: the program, and tests on the real server.
 
 use std::sync::Arc;
 

@@ -1,0 +1,34 @@
+//! As whom controllers act.
+
+use std::fmt;
+use std::sync::Arc;
+
+use client::Client;
+
+/// The clients of controllers. Each controller reads live and writes under a service account of its own in the namespace
+/// `kube-system`, which has a role of its own (`system:controller:NAME`); only informers are shared.
+#[derive(Clone)]
+pub struct Accounts(Arc<dyn Fn(&'static str) -> Client + Send + Sync>);
+
+impl Accounts {
+    /// The clients that `client_of` makes for the names of service accounts.
+    pub fn new(client_of: impl Fn(&'static str) -> Client + Send + Sync + 'static) -> Accounts {
+        Accounts(Arc::new(client_of))
+    }
+
+    /// One client for all controllers, where nobody asks who writes.
+    pub fn all_as(client: Client) -> Accounts {
+        Accounts::new(move |_| client.clone())
+    }
+
+    /// The client of one service account.
+    pub(crate) fn client(&self, account: &'static str) -> Client {
+        (self.0)(account)
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! What only the API server can tell: reads that informers are not good enough for.
+//!
+//! A controller asks while it observes. What has not been answered yet is `None`, and the framework puts the question to
+//! the server and lets the controller observe anew, until nothing is open. So a snapshot holds all of its answers, and
+//! what the informers showed after they were given.
+
+use std::sync::Arc;
+
+use client::{
+    Client, ClientError, Discovered, ListOptions, Object, PartialObject, Request, ResourceType, Target, Verb,
+};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
+use object::{ObjectKey, Versioned};
+
+/// So many questions are put to the server at once.
+const QUESTIONS_AT_ONCE: usize = 16;
+
+/// A question to the server.
+#[derive(Clone, Debug, PartialEq)]
+enum Question {
+    Metadata(ResourceType, ObjectKey),
+    MetadataIn(ResourceType, String),
+    List(ResourceType, ListOptions),
+    Served,
+    May(Box<SubjectAccessReviewSpec>),
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Metadata(Option<Arc<PartialObject>>),
+    MetadataIn(Arc<Vec<PartialObject>>),
+    List(Vec<Versioned>),
+    Served(Arc<Discovered>),
+    May(bool),
+}
+
+/// The questions of one look at a key, and the answers that have come.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    answered: Vec<(Question, Answer)>,
+    open: Vec<Question>,
+}
+
+impl Live {
+    /// The metadata of an object; the inner `None` says that there is no such object.
+    pub(crate) fn metadata(
+        &mut self,
+        resource: &ResourceType,
+        key: &ObjectKey,
+    ) -> Option<Option<Arc<PartialObject>>> {
+        match self.ask(Question::Metadata(resource.clone(), key.clone()))? {
+            Answer::Metadata(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// The metadata of all objects of a resource in a namespace. There are none of a resource that is not served any
+    /// more.
+    pub(crate) fn metadata_in(
+        &mut self,
+        resource: &ResourceType,
+        namespace: &str,
+    ) -> Option<Arc<Vec<PartialObject>>> {
+        match self.ask(Question::MetadataIn(resource.clone(), namespace.to_owned()))? {
+            Answer::MetadataIn(objects) => Some(objects),
+            _ => None,
+        }
+    }
+
+    /// The selected objects of a kind, in all namespaces.
+    pub(crate) fn list<K: Object>(&mut self, options: &ListOptions) -> Option<Vec<Arc<K>>> {
+        match self.ask(Question::List(ResourceType::of::<K>(), options.clone()))? {
+            Answer::List(objects) => Some(objects.iter().filter_map(typed).collect()),
+            _ => None,
+        }
+    }
+
+    /// What the server serves.
+    pub(crate) fn served(&mut self) -> Option<Arc<Discovered>> {
+        match self.ask(Question::Served)? {
+            Answer::Served(discovered) => Some(discovered),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody is allowed something.
+    pub(crate) fn may(&mut self, who_and_what: SubjectAccessReviewSpec) -> Option<bool> {
+        match self.ask(Question::May(Box::new(who_and_what)))? {
+            Answer::May(allowed) => Some(allowed),
+            _ => None,
+        }
+    }
+
+    /// The answer, if there is one; else the question is open from now on.
+    fn ask(&mut self, question: Question) -> Option<Answer> {
+        let known = self.answered.iter().find(|(asked, _)| *asked == question);
+        if known.is_none() && !self.open.contains(&question) {
+            self.open.push(question);
+        }
+        known.map(|(_, answer)| answer.clone())
+    }
+
+    /// Whether something was asked that has no answer.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Puts the open questions to the server.
+    pub(super) async fn fetch(&mut self, client: &Client) -> Result<(), ClientError> {
+        let open = std::mem::take(&mut self.open);
+        let answers = futures::stream::iter(open)
+            .map(|question| async { answer(client, &question).await.map(|answer| (question, answer)) })
+            .buffer_unordered(QUESTIONS_AT_ONCE);
+        self.answered.extend(answers.try_collect::<Vec<_>>().await?);
+        Ok(())
+    }
+}
+
+async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientError> {
+    match question {
+        Question::Metadata(resource, key) => match client.get_object::<PartialObject>(resource, key).await {
+            Ok(found) => Ok(Answer::Metadata(Some(Arc::new(found)))),
+            Err(error) if error.is_not_found() => Ok(Answer::Metadata(None)),
+            Err(error) => Err(error),
+        },
+        Question::MetadataIn(resource, namespace) => metadata_in(client, resource, namespace).await,
+        Question::List(resource, options) => {
+            client.list_all(resource, "", options).await.map(|(objects, _)| Answer::List(objects))
+        }
+        Question::Served => client.discover().await.map(|found| Answer::Served(Arc::new(found))),
+        Question::May(spec) => {
+            let review = SubjectAccessReview { spec: (**spec).clone(), ..SubjectAccessReview::default() };
+            let review = client.create(&review).await?;
+            Ok(Answer::May(review.status.is_some_and(|status| status.allowed)))
+        }
+    }
+}
+
+async fn metadata_in(
+    client: &Client,
+    resource: &ResourceType,
+    namespace: &str,
+) -> Result<Answer, ClientError> {
+    let mut request = Request::new(Verb::List, Target::collection(resource.clone(), namespace));
+    request.metadata_only = true;
+    let items = match client.connection().list(request).await {
+        Ok(page) => page.items,
+        // A resource may vanish between discovery and now.
+        Err(error) if error.is_not_found() || error.is_method_not_supported() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let decode = |object: &Versioned| {
+        serde_json::from_slice(&object.json()).map_err(|error| ClientError::decode(object.kind(), error))
+    };
+    items.iter().map(decode).collect::<Result<_, _>>().map(|objects| Answer::MetadataIn(Arc::new(objects)))
+}
+
+/// A single object that does not fit its kind must not hold up all others.
+fn typed<K: Object>(object: &Versioned) -> Option<Arc<K>> {
+    let unreadable = |error: &object::VersionedError| {
+        tracing::error!(?object, error = error as &dyn std::error::Error, "cannot read an object");
+    };
+    object.typed::<K>().inspect_err(unreadable).ok()
+}

@@ -1,0 +1,23 @@
+//! What a decision about one node is made from.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+
+/// What a decision about one node is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(super) node: Arc<Node>,
+    /// Its pods.
+    pub(super) pods: Vec<Arc<Pod>>,
+    /// When it last gave a sign of life.
+    pub(super) alive_at: Timestamp,
+    /// How long it may be silent.
+    pub(super) grace: SignedDuration,
+}
+
+/// One of a node's conditions.
+pub(super) fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
+    node.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+}

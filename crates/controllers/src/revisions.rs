@@ -1,0 +1,116 @@
+//! The history of templates that a workload keeps in ControllerRevisions, so that it can be rolled back.
+//!
+//! It follows upstream's `pkg/controller/history`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use client::Object;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
+use serde_json::json;
+
+use crate::framework::{Action, Plan, controller_reference};
+use crate::template;
+
+/// The label of pods and revisions that tells templates apart.
+pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
+
+/// A workload as its history sees it.
+pub(crate) struct Versioned<'a, O> {
+    /// The workload.
+    pub(crate) owner: &'a O,
+    /// What its pods are made of now.
+    pub(crate) template: &'a PodTemplateSpec,
+    /// How often a hash met the name of somebody else's revision.
+    pub(crate) collisions: Option<i32>,
+}
+
+impl<O> Versioned<'_, O> {
+    /// The template as revisions carry it: the patch that brings it back.
+    fn data(&self) -> RawExtension {
+        let mut template = json!(self.template);
+        template["$patch"] = "replace".into();
+        RawExtension(json!({"spec": {"template": template}}))
+    }
+}
+
+impl<O: Object> Versioned<'_, O> {
+    /// The revision with this number of the present template.
+    fn revision(&self, number: i64) -> ControllerRevision {
+        let meta = self.owner.metadata();
+        let hash = template::hash(self.template, self.collisions);
+        let template_meta = self.template.metadata.as_ref();
+        let mut labels = template_meta.and_then(|meta| meta.labels.clone()).unwrap_or_default();
+        labels.insert(HASH_LABEL.into(), hash.clone());
+        ControllerRevision {
+            metadata: ObjectMeta {
+                name: Some(format!("{}-{hash}", meta.name.as_deref().unwrap_or_default())),
+                namespace: meta.namespace.clone(),
+                labels: Some(labels),
+                annotations: meta.annotations.clone(),
+                owner_references: Some(vec![controller_reference(self.owner)]),
+                ..ObjectMeta::default()
+            },
+            data: self.data(),
+            revision: Some(number),
+        }
+    }
+}
+
+/// The revisions of a workload.
+pub(crate) struct History {
+    /// That of the present template.
+    pub(crate) current: Option<Arc<ControllerRevision>>,
+    /// The others, the oldest first.
+    pub(crate) old: Vec<Arc<ControllerRevision>>,
+}
+
+impl History {
+    /// Tells the revision of the present template from the others.
+    pub(crate) fn new<O>(of: &Versioned<'_, O>, mut revisions: Vec<Arc<ControllerRevision>>) -> History {
+        revisions.sort_by_key(|revision| (revision.revision, revision.metadata.name.clone()));
+        let data = of.data();
+        let position = revisions.iter().rposition(|revision| revision.data == data);
+        let current = position.map(|position| revisions.remove(position));
+        History { current, old: revisions }
+    }
+
+    /// The hash of the present template.
+    pub(crate) fn hash(&self) -> Option<&str> {
+        self.current.as_ref()?.metadata.labels.as_ref()?.get(HASH_LABEL).map(String::as_str)
+    }
+
+    fn next(&self) -> i64 {
+        self.old.iter().filter_map(|revision| revision.revision).max().unwrap_or(0) + 1
+    }
+
+    /// Makes the present template the newest revision, if it is not.
+    pub(crate) fn bring_up<O: Object>(&self, of: &Versioned<'_, O>, plan: &mut Plan) {
+        let next = self.next();
+        match &self.current {
+            None => plan.then(Action::create(of.revision(next))),
+            Some(current) if current.revision.unwrap_or(0) < next => {
+                let mut newest = (**current).clone();
+                newest.revision = Some(next);
+                plan.then(Action::update(newest));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Deletes the oldest revisions that no pod is of, beyond the `limit` that is kept for rollbacks.
+    pub(crate) fn clean_up(&self, limit: i32, pods: &[Arc<Pod>], plan: &mut Plan) {
+        let excess = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+        let label =
+            |meta: &ObjectMeta| meta.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL).cloned());
+        let live: HashSet<_> = pods.iter().filter_map(|pod| label(&pod.metadata)).collect();
+        let unused = self
+            .old
+            .iter()
+            .filter(|revision| label(&revision.metadata).is_none_or(|hash| !live.contains(&hash)));
+        plan.together(unused.take(excess).map(|revision| Action::delete(&**revision)).collect());
+    }
+}

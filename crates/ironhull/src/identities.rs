@@ -1,0 +1,97 @@
+//! As whom the parts of this process act at the API server. Each has a role of its own and no more than that
+//! (`apiserver::bootstrap`); the administrator's kubeconfig is not among them.
+
+use apiserver::user::{GROUP_NETWORKS, GROUP_NODES, User};
+
+/// What all components of a server watch, each kind once. It may read everything and write next to nothing.
+pub fn informers() -> User {
+    User::new("system:kube-controller-manager", &[])
+}
+
+/// A controller: a service account of `kube-system`.
+pub fn controller(account: &str) -> User {
+    User::service_account("kube-system", account, "")
+}
+
+/// The scheduler.
+pub fn scheduler() -> User {
+    User::new("system:kube-scheduler", &[])
+}
+
+/// The agent of a node.
+pub fn node(name: &str) -> User {
+    User::new(node_name(name), &[GROUP_NODES])
+}
+
+/// The name of a node as a user.
+pub fn node_name(name: &str) -> String {
+    format!("system:node:{name}")
+}
+
+/// A node's network parts: service proxy, DNS, network policy.
+pub fn network(node_name: &str) -> User {
+    User::new(format!("ironhull:network:{node_name}"), &[GROUP_NETWORKS])
+}
+
+/// Who labels the Node of a server's own machine.
+pub fn node_labels() -> User {
+    User::new("ironhull:node-labels", &[])
+}
+
+/// Who publishes what other machines join by.
+pub fn join_info() -> User {
+    User::new("ironhull:join-info", &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use apiserver::authz::{Attributes, Target};
+    use apiserver::testing::TestServer;
+
+    use super::*;
+
+    /// What each may do, and what it may not: verb, group, resource, namespace and name.
+    #[rustfmt::skip]
+    const RIGHTS: &[(&str, &[(&str, &str, &str, &str, &str)], &[(&str, &str, &str, &str, &str)])] = &[
+        ("network",
+            &[("create", "", "events", "default", ""), ("list", "", "pods", "", ""), ("watch", "discovery.k8s.io", "endpointslices", "", "")],
+            &[("get", "", "secrets", "kube-system", "x"), ("patch", "", "nodes", "", "n"), ("create", "", "pods", "default", "")]),
+        ("node_labels",
+            &[("patch", "", "nodes", "", "n")],
+            &[("get", "", "secrets", "kube-system", "x"), ("delete", "", "nodes", "", "n"), ("patch", "", "pods", "default", "x")]),
+        ("join_info",
+            &[("create", "", "configmaps", "kube-public", ""), ("patch", "", "configmaps", "kube-public", "cluster-info"),
+              ("patch", "", "configmaps", "kube-system", "ironhull-cluster"), ("create", "", "secrets", "kube-system", ""),
+              ("get", "", "secrets", "kube-system", "bootstrap-token-x")],
+            &[("get", "", "secrets", "default", "x"), ("list", "", "secrets", "kube-system", ""),
+              ("patch", "", "configmaps", "kube-system", "other"), ("create", "rbac.authorization.k8s.io", "clusterrolebindings", "", "")]),
+        ("informers",
+            &[("list", "", "pods", "", ""), ("watch", "apps", "deployments", "", ""), ("create", "", "events", "default", "")],
+            &[("create", "", "pods", "default", ""), ("update", "apps", "deployments", "default", "x"), ("delete", "", "nodes", "", "n")]),
+        ("controller",
+            &[("create", "", "pods", "default", ""), ("update", "apps", "replicasets", "default", "x")],
+            &[("get", "", "secrets", "default", "x"), ("create", "apps", "deployments", "default", "")]),
+    ];
+
+    #[tokio::test]
+    async fn each_may_what_it_needs_and_no_more() {
+        let server = TestServer::start().await;
+        server.registry.hub.catch_up().await.unwrap();
+        for (who, may, may_not) in RIGHTS {
+            let user = match *who {
+                "network" => network("n"),
+                "node_labels" => node_labels(),
+                "join_info" => join_info(),
+                "informers" => informers(),
+                _ => controller("replicaset-controller"),
+            };
+            let rights =
+                may.iter().map(|right| (right, true)).chain(may_not.iter().map(|right| (right, false)));
+            for ((verb, group, resource, namespace, name), expected) in rights {
+                let target = Target::Resource { group, resource, subresource: "", namespace, name };
+                let allowed = server.authorizer.authorize(&user, &Attributes::new(verb, target)).is_allowed();
+                assert_eq!(allowed, expected, "{} {verb} {resource} in {namespace:?}", user.name);
+            }
+        }
+    }
+}
