@@ -201,7 +201,7 @@ impl<'s> Bootstrap<'s> {
             present.get("subjects").items().filter(|subject| !is_all(subject)).cloned().collect();
         let mut narrowed = present.clone();
         narrowed.set("subjects", subjects);
-        registry.update(endpoint, &self.call(namespace, &name), narrowed).await.map(|_| ())
+        registry.update(&endpoint, &self.call(namespace, &name), narrowed).await.map(|_| ())
     }
 
     /// The networks of Services, as an object. A cluster that gets a second family gets it there; that the first one
