@@ -68,9 +68,7 @@ impl Controller for AddressRepair {
 
     fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         if key.namespace().is_empty() {
-            let Some(address) = self.addresses.get(key).filter(|address| is_allocators(address)) else {
-                return None;
-            };
+            let address = self.addresses.get(key).filter(|address| is_allocators(address))?;
             let service = parent(&address).and_then(|service| self.services.get(&service));
             let is_used = service.is_some_and(|service| cluster_ips(&service).any(|ip| *ip == *key.name));
             return Some(Snapshot::Address { address, is_used });
