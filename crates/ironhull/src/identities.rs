@@ -50,9 +50,12 @@ mod tests {
 
     use super::*;
 
-    /// What each may do, and what it may not: verb, group, resource, namespace and name.
+    /// Verb, group, resource, namespace and name.
+    type Right = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+    /// What each may do, and what it may not.
     #[rustfmt::skip]
-    const RIGHTS: &[(&str, &[(&str, &str, &str, &str, &str)], &[(&str, &str, &str, &str, &str)])] = &[
+    const RIGHTS: &[(&str, &[Right], &[Right])] = &[
         ("network",
             &[("create", "", "events", "default", ""), ("list", "", "pods", "", ""), ("watch", "discovery.k8s.io", "endpointslices", "", "")],
             &[("get", "", "secrets", "kube-system", "x"), ("patch", "", "nodes", "", "n"), ("create", "", "pods", "default", "")]),
