@@ -14,7 +14,7 @@ use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 use sha2::{Digest, Sha256};
 
 use crate::body::{self, Body};
-use crate::catalogue::{Catalogue, Derived, GroupVersion, LiveCatalogue, api_version};
+use crate::catalogue::{Catalogue, GroupVersion, api_version};
 use crate::negotiate::{Encoding, Format, Offers, View, negotiate};
 
 mod order;
@@ -23,23 +23,6 @@ mod tests;
 
 /// The `Content-Type` of aggregated discovery.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-
-/// The discovery of a server.
-pub struct Discovery {
-    documents: Derived<Documents>,
-}
-
-impl Discovery {
-    /// The discovery of what this catalogue serves at any moment.
-    pub fn new(catalogue: Arc<LiveCatalogue>) -> Discovery {
-        Discovery { documents: Derived::new(catalogue) }
-    }
-
-    /// The documents of the present generation.
-    pub fn documents(&self) -> Arc<Documents> {
-        self.documents.get(Documents::new)
-    }
-}
 
 /// The discovery documents of one generation, by path.
 pub struct Documents {

@@ -24,6 +24,7 @@ use crate::respond::{Writer, status_response};
 use crate::user::User;
 
 mod component_status;
+mod custom;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -130,7 +131,8 @@ impl ApiServer {
         let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
         let (parts, incoming) = request.into_parts();
         let accept = text(&parts.headers, ACCEPT);
-        let mut format = negotiate(accept, Offers { protobuf: true, views, discovery: false })?;
+        let mut format =
+            negotiate(accept, Offers { protobuf: !endpoint.is_custom(), views, discovery: false })?;
         let query = Query::read(&info)?;
         format.pretty |= query.pretty;
         let writer = Writer {
@@ -199,6 +201,7 @@ impl ApiServer {
         query: &Query,
     ) -> Result<Answer, Status> {
         let info = &operation.info;
+        custom::check_media(endpoint, operation)?;
         // The path of a namespace names it as a place too, and it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
         let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;

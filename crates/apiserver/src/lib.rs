@@ -49,6 +49,7 @@ use admission::{
 use authn::Authenticator;
 use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
+use catalogue::LiveCatalogue;
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
 use registry::{Guards, Observer, Registry, Secrets};
@@ -136,7 +137,7 @@ pub struct ApiServer {
     pub pki: Arc<Pki>,
     /// The way to nodes and pods.
     pub nodes: NodeProxy,
-    discovery: discovery::Discovery,
+    discovery: catalogue::Derived<discovery::Documents>,
     openapi: openapi::Documents,
     overload: overload::Overload,
     clock: Clock,
@@ -200,8 +201,8 @@ impl ApiServer {
             authorizer,
             pki,
             nodes,
-            discovery: discovery::Discovery::new(Arc::clone(&registry.catalogue)),
-            openapi: openapi::Documents::new(schema::resources()),
+            discovery: catalogue::Derived::default(),
+            openapi: openapi::Documents::default(),
             overload: overload::Overload::new(),
             registry,
             clock,
@@ -216,6 +217,11 @@ impl ApiServer {
 }
 
 impl ApiServer {
+    /// What is served: resources are added and removed here.
+    pub fn catalogue(&self) -> &Arc<LiveCatalogue> {
+        &self.registry.catalogue
+    }
+
     /// Lets events end that are from before they had leases, in a task of its own.
     fn give_old_events_leases(&self) {
         let Some(collection) = self.registry.collection(registry::EVENTS).cloned() else { return };

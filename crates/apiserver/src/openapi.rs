@@ -1,11 +1,9 @@
 //! OpenAPI documents: version 2 of the whole API, version 3 of each group version.
 //!
-//! They are made from the table of resources and types when somebody first asks, and only their compressed bytes
-//! are kept (about 0.6 MB for all of them). Descriptions come from the crate `openapi`.
+//! They are made from the catalogue and the table of types when somebody first asks, and only their compressed bytes
+//! are kept (about 0.6 MB for all of them). The next generation takes over what did not change. Descriptions come from the crate `openapi`.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -17,14 +15,15 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use object::{Status, Value};
-use schema::ResourceDef;
 use sha2::{Digest, Sha256};
 
-use self::definitions::{Definitions, Version};
-use self::operations::Operation;
+use self::generation::{V2, V3};
 use crate::body::{self, Body};
+use crate::catalogue::{Catalogue, Derived};
 
+mod custom;
 mod definitions;
+mod generation;
 mod gnostic;
 mod operations;
 mod parameters;
@@ -39,23 +38,11 @@ const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+pro
 /// The same in the form of old clients, which is no valid media type.
 const V2_PROTOBUF_OLD: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
-/// The OpenAPI documents of the server.
+/// The OpenAPI documents of the server, of whatever generation they are asked for.
+#[derive(Default)]
 pub struct Documents {
-    resources: &'static [ResourceDef],
-    v2: OnceLock<V2>,
-    v3: OnceLock<V3>,
-}
-
-/// The two forms of the document of version 2.
-struct V2 {
-    json: Document,
-    protobuf: Document,
-}
-
-/// The documents of version 3 by path, and their index.
-struct V3 {
-    index: Document,
-    documents: BTreeMap<String, Document>,
+    v2: Derived<V2>,
+    v3: Derived<V3>,
 }
 
 /// A document that is ready to be sent.
@@ -113,17 +100,13 @@ impl Document {
 }
 
 impl Documents {
-    /// The documents of these resources.
-    pub fn new(resources: &'static [ResourceDef]) -> Documents {
-        Documents { resources, v2: OnceLock::new(), v3: OnceLock::new() }
-    }
-
-    /// The document at a path; `hash` is that of the document which the client expects there.
+    /// The document of a generation at a path; `hash` is that of the document which the client expects there.
     ///
     /// # Errors
     /// 406 where the client accepts none of its forms.
     pub fn answer(
         &self,
+        catalogue: &Catalogue,
         path: &str,
         hash: Option<&str>,
         headers: &HeaderMap,
@@ -131,16 +114,16 @@ impl Documents {
         let accept = text(headers, ACCEPT);
         if path == "/openapi/v2" {
             let form = negotiate(accept, &[JSON, V2_PROTOBUF, V2_PROTOBUF_OLD])?;
-            let v2 = self.v2.get_or_init(|| make_v2(self.resources));
+            let v2 = self.v2.get(catalogue, V2::new);
             return match form {
-                JSON => v2.json.answer(JSON, headers),
-                _ => v2.protobuf.answer(V2_PROTOBUF, headers),
+                JSON => v2.json().answer(JSON, headers),
+                _ => v2.protobuf().answer(V2_PROTOBUF, headers),
             }
             .map(Some);
         }
         let Some(rest) = path.strip_prefix("/openapi/v3") else { return Ok(None) };
         negotiate(accept, &[JSON])?;
-        let v3 = self.v3.get_or_init(|| make_v3(self.resources));
+        let v3 = self.v3.get(catalogue, V3::new);
         if rest.is_empty() {
             return v3.index.answer(JSON, headers).map(Some);
         }
@@ -186,73 +169,4 @@ fn negotiate(accept: Option<&str>, offered: &[&'static str]) -> Result<&'static 
         }
     }
     Err(Status::not_acceptable(offered))
-}
-
-/// A group version with its resources.
-type GroupVersion<'a> = ((&'a str, &'a str), Vec<&'a ResourceDef>);
-
-fn group_versions(resources: &'static [ResourceDef]) -> Vec<GroupVersion<'static>> {
-    let mut versions: BTreeMap<(&str, &str), Vec<&ResourceDef>> = BTreeMap::new();
-    for def in resources {
-        versions.entry((&def.group, &def.version)).or_default().push(def);
-    }
-    versions.into_iter().collect()
-}
-
-/// Every operation with the name of the version 3 document that holds it.
-fn all_operations(
-    versions: &[GroupVersion<'static>],
-    texts: &openapi::Descriptions,
-) -> BTreeMap<String, Vec<Operation<'static>>> {
-    let mut documents: BTreeMap<String, Vec<Operation<'static>>> = BTreeMap::new();
-    for (name, operation) in operations::plain_paths() {
-        documents.entry(name.to_owned()).or_default().push(operation);
-    }
-    for ((group, version), defs) in versions {
-        let name = match *group {
-            "" => format!("api/{version}"),
-            group => {
-                let of_group = documents.entry(format!("apis/{group}")).or_default();
-                if of_group.is_empty() {
-                    of_group.push(operations::of_group(group));
-                }
-                format!("apis/{group}/{version}")
-            }
-        };
-        documents.insert(name, operations::of_group_version(group, version, defs, texts));
-    }
-    documents
-}
-
-fn names(versions: &[GroupVersion<'static>]) -> Vec<(&'static str, &'static str)> {
-    versions.iter().map(|(name, _)| *name).collect()
-}
-
-fn v2_document(resources: &'static [ResourceDef]) -> Value {
-    let texts = openapi::Descriptions::load();
-    let versions = group_versions(resources);
-    let operations: Vec<_> = all_operations(&versions, &texts).into_values().flatten().collect();
-    let names = names(&versions);
-    v2::document(&operations, Definitions::new(Version::V2, &texts, &names))
-}
-
-fn make_v2(resources: &'static [ResourceDef]) -> V2 {
-    let document = v2_document(resources);
-    V2 { protobuf: Document::new(&gnostic::encode(&document)), json: Document::of(&document) }
-}
-
-fn make_v3(resources: &'static [ResourceDef]) -> V3 {
-    let texts = openapi::Descriptions::load();
-    let versions = group_versions(resources);
-    let names = names(&versions);
-    let mut documents = BTreeMap::new();
-    let mut paths = Value::map();
-    for (name, operations) in all_operations(&versions, &texts) {
-        let value = v3::document(&operations, Definitions::new(Version::V3, &texts, &names));
-        let document = Document::of(&value);
-        let url = format!("/openapi/v3/{name}?hash={}", document.hash);
-        paths.set(name.clone(), object::value!({"serverRelativeURL": url}));
-        documents.insert(name, document);
-    }
-    V3 { index: Document::of(&object::value!({"paths": paths})), documents }
 }

@@ -142,3 +142,103 @@ async fn a_write_that_failed_leaves_no_trace() {
     hub.catch_up().await.unwrap();
     assert_eq!(collection.get("a", "p").unwrap().resource_version(), first);
 }
+
+/// A collection of pods that the hub does not have yet.
+fn later() -> Arc<Collection> {
+    Arc::new(Collection::new(CollectionSpec {
+        prefix: "/registry/pods/".into(),
+        type_meta: TypeMeta::new("v1", "Pod"),
+        fields: Box::new(|_| Vec::new()),
+        leases: None,
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_that_joins_loses_and_doubles_nothing() {
+    const WRITES: u64 = 400;
+    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    let hub = Arc::new(Hub::new(Arc::clone(&store)));
+    hub.start().await.unwrap();
+    let (started, has_started) = tokio::sync::oneshot::channel();
+    let writer = tokio::spawn(async move {
+        let mut started = Some(started);
+        for number in 0..WRITES {
+            // Made, and changed by a later round.
+            let key = format!("/registry/pods/a/p-{}", number % 100);
+            let stored = format!(
+                r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"p-{}","namespace":"a","uid":"{number}"}}}}"#,
+                number % 100
+            );
+            store.write(Write::put(key, stored, Expect::Any)).await.unwrap();
+            if number == WRITES / 8 {
+                started.take().map(|started| started.send(()));
+            }
+        }
+    });
+    has_started.await.unwrap();
+    let collection = later();
+    hub.join(Arc::clone(&collection)).await.unwrap();
+    let (snapshot, mut watcher) = collection.watch_from_now(&hub);
+    let newest = snapshot.objects.values().map(|pod| pod.resource_version()).max();
+    assert!(newest.is_some_and(|newest| newest <= snapshot.revision));
+    writer.await.unwrap();
+    let last = hub.catch_up().await.unwrap();
+    // Each write has a revision of its own: what the snapshot does not have comes as an event, one for each.
+    let mut revision = snapshot.revision;
+    while revision < last {
+        for change in watcher.next().await.unwrap() {
+            assert_eq!(change.revision, revision + 1);
+            revision = change.revision;
+        }
+    }
+    assert!(watcher.is_waiting());
+    assert_eq!(collection.snapshot(&hub).objects.len(), 100);
+}
+
+#[tokio::test]
+async fn watchers_of_a_collection_that_goes_end_behind_its_last_change() {
+    let (hub, collection) = pods().await;
+    let start = hub.catch_up().await.unwrap();
+    let mut watcher = collection.watch_from(start).unwrap();
+    put(&hub, &collection, "p", "n").await;
+    hub.catch_up().await.unwrap();
+    hub.remove(&collection);
+    put(&hub, &collection, "q", "n").await;
+    hub.catch_up().await.unwrap();
+    assert_eq!(watcher.next().await.unwrap().len(), 1);
+    assert!(matches!(watcher.next().await, Err(CacheError::Ended)));
+    // Another one at the same place has what is in the store.
+    let again = later();
+    hub.join(Arc::clone(&again)).await.unwrap();
+    assert_eq!(again.snapshot(&hub).objects.len(), 2);
+    hub.remove(&collection);
+    put(&hub, &again, "r", "n").await;
+    hub.catch_up().await.unwrap();
+    assert_eq!(again.snapshot(&hub).objects.len(), 3, "the one that went does not take the other along");
+}
+
+#[tokio::test]
+async fn a_collection_that_cannot_be_read_is_not_added() {
+    let (hub, collection) = pods().await;
+    hub.remove(&collection);
+    hub.store().write(Write::put("/registry/pods/a/bad", "{", Expect::Any)).await.unwrap();
+    let broken = later();
+    assert!(matches!(hub.join(Arc::clone(&broken)).await, Err(CacheError::Corrupt { .. })));
+    hub.store().write(Write::delete("/registry/pods/a/bad", Expect::Any)).await.unwrap();
+    hub.join(later()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watcher_from_before_everything_was_read_again_is_told_so() {
+    let (hub, collection) = pods().await;
+    let start = hub.catch_up().await.unwrap();
+    let mut watcher = collection.watch_from(start).unwrap();
+    put(&hub, &collection, "p", "n").await;
+    hub.catch_up().await.unwrap();
+    assert_eq!(watcher.next().await.unwrap().len(), 1);
+    // What happens where the store's watch breaks: changes may be missing between before and after.
+    collection.load(&[], hub.revision()).unwrap();
+    put(&hub, &collection, "q", "n").await;
+    hub.catch_up().await.unwrap();
+    assert!(matches!(watcher.next().await, Err(CacheError::TooOld { .. })));
+}

@@ -1,10 +1,13 @@
 //! Paths that are no resources: health, version, discovery, OpenAPI.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use object::{Status, Value, value};
 
 use crate::body::{self, Body};
+use crate::discovery::Documents;
 use crate::errors::not_served;
 use crate::request::RequestInfo;
 use crate::user::User;
@@ -39,18 +42,28 @@ impl ApiServer {
                 || path.starts_with("/api/")
                 || path.starts_with("/apis/") =>
             {
-                self.discovery.documents().answer(path, request.headers())?.ok_or_else(not_served)
+                self.discovery().answer(path, request.headers())?.ok_or_else(not_served)
             }
             path if path.starts_with("/openapi/") => self
                 .openapi
-                .answer(path, info.parameters.get("hash"), request.headers())?
+                .answer(
+                    &self.registry.catalogue.load(),
+                    path,
+                    info.parameters.get("hash"),
+                    request.headers(),
+                )?
                 .ok_or_else(not_served),
             _ => Err(not_served()),
         }
     }
 
+    /// The discovery of the present generation.
+    fn discovery(&self) -> Arc<Documents> {
+        self.discovery.get(&self.registry.catalogue.load(), Documents::new)
+    }
+
     fn path_list(&self) -> Value {
-        let mut paths = self.discovery.documents().paths();
+        let mut paths = self.discovery().paths();
         for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
             paths.push(path.to_owned());
         }

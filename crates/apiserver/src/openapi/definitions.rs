@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::{Value, value};
-use schema::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef};
+use schema::{Field, FieldType, ListType, PatchStrategy, ResourceDef, Shape, TypeDef, TypeRef};
 
 /// A version of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +23,33 @@ impl Version {
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const APIEXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
+
+/// A type of a custom resource.
+#[derive(Clone, Copy)]
+pub(super) enum Custom<'a> {
+    /// Its objects.
+    Object(&'a ResourceDef),
+    /// Lists of them.
+    List(&'a ResourceDef),
+}
+
+/// The name of the type of lists.
+pub(super) fn list_name(def: &ResourceDef) -> String {
+    let name = &def.ty.name;
+    let package = name.rsplit_once('.').map_or("", |(package, _)| package);
+    format!("{package}.{}", def.list_kind)
+}
 
 /// Writes the definitions of types, and of all types that they hold.
 pub(super) struct Definitions<'a> {
-    version: Version,
-    texts: &'a openapi::Descriptions,
+    pub(super) version: Version,
+    pub(super) texts: &'a openapi::Descriptions,
     /// The served group versions, which options and events of watches belong to.
     group_versions: &'a [(&'a str, &'a str)],
     kinds: BTreeMap<&'static str, Vec<(&'static str, &'static str, &'static str)>>,
+    custom: BTreeMap<String, Custom<'a>>,
     done: BTreeMap<String, Value>,
     wanted: BTreeSet<String>,
 }
@@ -48,7 +65,24 @@ impl<'a> Definitions<'a> {
         for kind in schema::kinds() {
             kinds.entry(&*kind.ty.name).or_default().push((kind.group, kind.version, kind.kind));
         }
-        Definitions { version, texts, group_versions, kinds, done: BTreeMap::new(), wanted: BTreeSet::new() }
+        Definitions {
+            version,
+            texts,
+            group_versions,
+            kinds,
+            custom: BTreeMap::new(),
+            done: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+        }
+    }
+
+    /// The same, knowing the types of custom resources too.
+    pub(super) fn with_custom(mut self, resources: &[&'a ResourceDef]) -> Definitions<'a> {
+        for def in resources.iter().filter(|def| matches!(def.ty, TypeRef::Shared(_))) {
+            self.custom.insert(def.ty.name.to_string(), Custom::Object(def));
+            self.custom.insert(list_name(def), Custom::List(def));
+        }
+        self
     }
 
     /// Asks for a type by its name, and gives the reference to it.
@@ -62,9 +96,11 @@ impl<'a> Definitions<'a> {
     /// The definitions of all that was asked for, by name.
     pub(super) fn finish(mut self) -> Value {
         while let Some(name) = self.wanted.pop_first() {
-            let definition = match schema::type_by_name(&name) {
-                Some(ty) if !self.is_well_known(&name) => self.object(&ty),
-                _ => self.well_known(&name),
+            let custom = self.custom.get(&name).copied();
+            let definition = match (custom, schema::type_by_name(&name)) {
+                (Some(custom), _) => self.custom(custom),
+                (None, Some(ty)) if !self.is_well_known(&name) => self.object(&ty),
+                (None, _) => self.well_known(&name),
             };
             self.done.insert(name, definition);
         }
@@ -226,7 +262,8 @@ impl<'a> Definitions<'a> {
             FieldType::Bytes => value!({"type": "string", "format": "byte"}),
             FieldType::StringList => value!({"type": "array", "items": {"type": "string"}}),
             FieldType::Message(ty) => self.reference(&ty.name),
-            FieldType::Nested(field) => self.property("", field),
+            // Only types of custom resources have such values.
+            FieldType::Nested(_) => Value::map(),
             FieldType::Time => self.reference(&meta("Time")),
             FieldType::MicroTime => self.reference(&meta("MicroTime")),
             FieldType::Duration => self.reference(&meta("Duration")),

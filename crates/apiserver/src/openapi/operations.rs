@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-use schema::{ResourceDef, Scope, SubresourceDef, Verb};
+use schema::{ResourceDef, Scope, SubresourceDef, TypeRef, Verb};
 
+use super::definitions::list_name;
 use super::parameters::{self, Parameter, Place};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -54,6 +55,8 @@ pub(super) struct Operation<'a> {
     pub(super) payload: Payload,
     /// The codes of success.
     pub(super) codes: &'static [u16],
+    /// Of a custom resource, which has no protobuf form and no strategic merge.
+    pub(super) is_custom: bool,
 }
 
 /// The kinds whose deletion answers with the object instead of a Status.
@@ -124,6 +127,7 @@ pub(super) fn of_group_version<'a>(
         produces: Produces::Objects,
         payload: Payload::Object(format!("{META}.APIResourceList")),
         codes: &[200],
+        is_custom: false,
     }];
     for def in resources {
         let mut writer = ResourceWriter { def, prefix: &prefix, words: &words, tag: &tag, texts, operations };
@@ -152,6 +156,7 @@ pub(super) fn plain(
         produces,
         payload: ty.map_or(Payload::Text, |ty| Payload::Object(format!("io.k8s.apimachinery.pkg.{ty}"))),
         codes: &[200],
+        is_custom: false,
     }
 }
 
@@ -231,12 +236,6 @@ impl<'a> ResourceWriter<'_, 'a> {
         (&self.def.group, &self.def.version, &self.def.kind)
     }
 
-    fn list_type(&self) -> String {
-        let name = &self.def.ty.name;
-        let package = name.rsplit_once('.').map_or("", |(package, _)| package);
-        format!("{package}.{}", self.def.list_kind)
-    }
-
     /// Adds an operation on an object or a collection; `path` starts behind the prefix.
     fn push(
         &mut self,
@@ -264,6 +263,7 @@ impl<'a> ResourceWriter<'_, 'a> {
             produces: Produces::Objects,
             payload: Payload::Object(self.def.ty.name.to_string()),
             codes: &[200],
+            is_custom: matches!(self.def.ty, TypeRef::Shared(_)),
         };
         self.operations.push(operation);
         self.operations.last_mut().expect("an operation was pushed")
@@ -290,7 +290,7 @@ impl<'a> ResourceWriter<'_, 'a> {
                 paths.push((format!("/{}", def.plural), id));
             }
             for (path, id) in paths {
-                let list = Payload::Object(self.list_type());
+                let list = Payload::Object(list_name(self.def));
                 let operation = self.push(path, "get", id, "list");
                 operation.parameters.extend(Parameter::queries(parameters::LIST));
                 operation.produces = Produces::Streams;

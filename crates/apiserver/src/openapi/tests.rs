@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use schema::ResourceDef;
+
 use super::*;
 use crate::request::Parameters;
 
 fn documents() -> Documents {
-    Documents::new(schema::resources())
+    Documents::default()
 }
 
 fn get(documents: &Documents, path: &str, headers: &[(HeaderName, &str)]) -> (u16, HeaderMap, Vec<u8>) {
@@ -14,10 +16,11 @@ fn get(documents: &Documents, path: &str, headers: &[(HeaderName, &str)]) -> (u1
         map.insert(name, HeaderValue::from_str(value).unwrap());
     }
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let response = match documents.answer(path, Parameters::parse(query).get("hash"), &map) {
-        Ok(response) => response.expect("the path is served"),
-        Err(status) => return (status.code, HeaderMap::new(), Vec::new()),
-    };
+    let response =
+        match documents.answer(&Catalogue::of_table(), path, Parameters::parse(query).get("hash"), &map) {
+            Ok(response) => response.expect("the path is served"),
+            Err(status) => return (status.code, HeaderMap::new(), Vec::new()),
+        };
     let (parts, body) = response.into_parts();
     let bytes = futures::executor::block_on(body.collect()).unwrap().to_bytes().to_vec();
     (parts.status.as_u16(), parts.headers, bytes)
@@ -102,7 +105,7 @@ const UPSTREAM_ONLY: [&str; 1] = ["shardSelector query string false"];
 #[test]
 fn operations_are_upstream_s() {
     let Some(theirs) = upstream() else { return };
-    let ours = v2_document(schema::resources());
+    let ours = super::generation::v2_document(schema::resources());
     let mut differences = Vec::new();
     let mut compared = 0;
     for (path, item) in theirs.get("paths").entries().filter(|(path, _)| is_served(path)) {
@@ -151,7 +154,7 @@ const NEW_PATHS: [&str; 4] = [
 #[test]
 fn paths_of_ours_alone_are_those_of_the_newer_version() {
     let Some(theirs) = upstream() else { return };
-    let ours = v2_document(schema::resources());
+    let ours = super::generation::v2_document(schema::resources());
     let known = theirs.get("paths");
     for (path, _) in ours.get("paths").entries() {
         let is_new = NEW_PATHS.iter().any(|new| path.contains(new)) || path.contains("clustertrustbundles");
@@ -224,7 +227,7 @@ fn sort(value: &mut Value) {
 #[test]
 fn definitions_are_upstream_s() {
     let Some(theirs) = upstream() else { return };
-    let ours = v2_document(schema::resources());
+    let ours = super::generation::v2_document(schema::resources());
     let mut differences = Vec::new();
     let mut compared = 0;
     for (name, definition) in ours.get("definitions").entries() {
@@ -251,7 +254,7 @@ fn definitions_are_upstream_s() {
 
 #[test]
 fn references_lead_somewhere_and_fields_are_described() {
-    let v2 = v2_document(schema::resources());
+    let v2 = super::generation::v2_document(schema::resources());
     let text = String::from_utf8(object::json::to_vec(&v2)).unwrap();
     for part in text.split("\"$ref\":\"#/definitions/").skip(1) {
         let name = part.split('"').next().unwrap();
@@ -298,7 +301,12 @@ fn documents_are_negotiated_cached_and_compressed() {
     ] {
         assert_eq!(get(&documents, path, &[(ACCEPT, accept)]).0, expected, "{path} {accept}");
     }
-    assert!(documents.answer("/openapi/v3/apis/none/v1", None, &HeaderMap::new()).unwrap().is_none());
+    assert!(
+        documents
+            .answer(&Catalogue::of_table(), "/openapi/v3/apis/none/v1", None, &HeaderMap::new())
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]

@@ -14,11 +14,13 @@ const OBJECTS: [&str; 3] = ["application/json", "application/yaml", "application
 /// The media types of streams of objects.
 const STREAMS: [&str; 2] =
     ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
 /// The media types of patches.
-pub(super) const PATCHES: [&str; 4] = [
+const PATCHES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    STRATEGIC_MERGE,
     "application/apply-patch+yaml",
 ];
 
@@ -62,15 +64,22 @@ fn texts(list: &[&str]) -> Value {
 }
 
 /// The media types of an operation's answers.
-pub(super) fn produces(produces: Produces) -> Vec<&'static str> {
-    match produces {
+pub(super) fn produces(operation: &Operation<'_>) -> Vec<&'static str> {
+    let mut media = match operation.produces {
         Produces::Objects => OBJECTS.to_vec(),
         Produces::Streams => [&OBJECTS[..], &STREAMS[..]].concat(),
         Produces::Log => [&["text/plain"], &OBJECTS[..]].concat(),
         Produces::Json => vec!["application/json"],
         Produces::Keys => vec!["application/jwk-set+json"],
         Produces::Anything => vec!["*/*"],
-    }
+    };
+    media.retain(|media| !operation.is_custom || !media.starts_with(PROTOBUF));
+    media
+}
+
+/// The media types of an operation's patches.
+pub(super) fn patches(operation: &Operation<'_>) -> Vec<&'static str> {
+    PATCHES.into_iter().filter(|media| !operation.is_custom || *media != STRATEGIC_MERGE).collect()
 }
 
 /// What a code of success means.
@@ -98,14 +107,14 @@ fn method(
     responses.set("401", value!({"description": "Unauthorized"}));
     let consumes = match (operation.action, operation.method) {
         (Some("connect"), _) | (Some(_), "get" | "post" | "put" | "delete") => vec!["*/*"],
-        (Some(_), _) => PATCHES.to_vec(),
-        (None, _) => produces(operation.produces),
+        (Some(_), _) => patches(operation),
+        (None, _) => produces(operation),
     };
     let mut out = value!({
         "tags": [operation.tag.as_str()],
         "operationId": operation.id.as_str(),
         "consumes": texts(&consumes),
-        "produces": texts(&produces(operation.produces)),
+        "produces": texts(&produces(operation)),
         "schemes": ["https"],
         "responses": responses
     });

@@ -7,7 +7,7 @@ use object::{Value, value};
 use super::definitions::Definitions;
 use super::operations::{Operation, Payload};
 use super::parameters::{Parameter, Place};
-use super::v2::{PATCHES, produces, reason};
+use super::v2::{patches, produces, reason};
 
 /// The document of some operations.
 pub(super) fn document(operations: &[Operation<'_>], mut definitions: Definitions<'_>) -> Value {
@@ -49,7 +49,7 @@ fn content(media: &[&str], schema: &Value) -> Value {
 
 fn method(operation: &Operation<'_>, definitions: &mut Definitions<'_>) -> Value {
     let mut responses = Value::map();
-    let media = produces(operation.produces);
+    let media = produces(operation);
     for code in operation.codes {
         let schema = match &operation.payload {
             Payload::Object(ty) => definitions.reference(ty),
@@ -69,8 +69,8 @@ fn method(operation: &Operation<'_>, definitions: &mut Definitions<'_>) -> Value
     }
     if let Some(body) = operation.parameters.iter().find(|parameter| parameter.place == Place::Body) {
         let schema = definitions.reference(&body.ty);
-        let media: &[&str] = if operation.method == "patch" { &PATCHES } else { &["*/*"] };
-        let mut request = value!({"content": content(media, &schema)});
+        let media = if operation.method == "patch" { patches(operation) } else { vec!["*/*"] };
+        let mut request = value!({"content": content(&media, &schema)});
         if body.required {
             request.set("required", true);
         }

@@ -5,6 +5,7 @@
 mod admission;
 mod bad_input;
 mod certificates;
+mod custom;
 mod delete;
 mod events;
 mod full_disk;
