@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use object::Status;
 use schema::GroupResource;
 
 use crate::ApiServer;
-use crate::authn::Impersonation;
-use crate::authz::Attributes;
 use crate::body::{self, Body};
 use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
@@ -20,7 +18,7 @@ use crate::registry::{
     Answer, At, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer, way,
 };
 use crate::request::RequestInfo;
-use crate::respond::{Writer, status_response};
+use crate::respond::Writer;
 use crate::user::User;
 
 mod component_status;
@@ -44,7 +42,7 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// What method, path and query ask for.
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     /// The `Content-Type` of the body.
     pub content_type: Option<String>,
     /// The `User-Agent`, by which the fields that a write sets are known unless the query names their manager.
@@ -54,72 +52,12 @@ pub struct Operation {
 }
 
 impl ApiServer {
-    /// Answers a request that came over the network. Never fails: errors are answers too.
-    pub async fn handle<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<body::BodyError>,
-    {
-        let audit_id = self.clock.uid();
-        let info = RequestInfo::parse(request.method(), request.uri().path(), request.uri().query());
-        let accept = text(request.headers(), ACCEPT).map(str::to_owned);
-        let format = negotiate(accept.as_deref(), Offers { protobuf: true, views: true, discovery: true });
-        let plain = Format { encoding: format.map(|f| f.encoding).unwrap_or_default(), ..Format::default() };
-        let mut identity = self.identify(request.headers(), &peer);
-        // A token may be of an account that the cache has not seen yet.
-        if identity.as_ref().is_err_and(|status| status.code == 401)
-            && self.registry.hub.catch_up().await.is_ok()
-        {
-            identity = self.identify(request.headers(), &peer);
-        }
-        let result = match identity {
-            Err(status) => Err(status),
-            Ok(user) => {
-                crate::server::known(&request, &user);
-                tracing::debug!(user = user.name, verb = %info.verb, path = info.path, "request");
-                if !info.is_resource {
-                    self.path(&user, &info, &request).await
-                } else if crate::node_proxy::is_streaming(&info) {
-                    let client = peer.address.map(|address| address.ip());
-                    let response = self.stream(&user, &audit_id, &info, request, client).await;
-                    response.map(at_leisure)
-                } else {
-                    self.resource(&user, &audit_id, info, request).await
-                }
-            }
-        };
-        let mut response = result.unwrap_or_else(|status| status_response(&status, plain));
-        if let Ok(id) = HeaderValue::from_str(&audit_id) {
-            response.headers_mut().insert("audit-id", id);
-        }
-        response
-    }
-
-    /// Who asks, after impersonation.
-    fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
-        if peer.user_until.is_some_and(|end| end < self.clock.now()) {
-            return Err(Status::unauthorized("Unauthorized"));
-        }
-        let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
-        match Impersonation::read(headers)? {
-            None => Ok(user),
-            Some(wanted) => wanted.grant(&user, &self.authorizer),
-        }
-    }
-
-    /// Refuses what no rule allows.
-    ///
-    /// # Errors
-    /// 403 in upstream's words.
-    pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
-        self.authorizer.demand(user, &Attributes::from(info))
-    }
-
-    async fn resource<B>(
+    /// Answers a request for what the registry has.
+    pub(crate) async fn resource<B>(
         &self,
         user: &User,
         uid: &str,
-        info: RequestInfo,
+        info: Arc<RequestInfo>,
         request: Request<B>,
     ) -> Result<Response<Body>, Status>
     where
@@ -154,15 +92,17 @@ impl ApiServer {
         .await
     }
 
-    /// Answers a component in the same process, under its own identity: authorization and admission apply.
-    ///
-    /// # Errors
-    /// What the network would answer.
-    pub async fn operate(&self, user: &User, operation: &Operation) -> Result<Answer, Status> {
+    /// Answers a component of this process.
+    pub(crate) async fn local(
+        &self,
+        user: &User,
+        uid: &str,
+        operation: &Operation,
+    ) -> Result<Answer, Status> {
         self.authorize(user, &operation.info)?;
         let endpoint = self.endpoint(&operation.info)?;
         let query = Query::read(&operation.info)?;
-        self.perform(user, &self.clock.uid(), &endpoint, operation, &query).await
+        self.perform(user, uid, &endpoint, operation, &query).await
     }
 
     /// The endpoint of a path, whatever is to be done there.
@@ -324,12 +264,6 @@ fn delete_options(operation: &Operation, query: &Query) -> Result<DeleteOptions,
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// An answer that somebody reads as it comes, such as a log.
-fn at_leisure(mut response: Response<Body>) -> Response<Body> {
-    response.extensions_mut().insert(serve::Streaming);
-    response
 }
 
 /// Whether a method only reads.

@@ -26,6 +26,8 @@ pub mod catalogue;
 pub mod discovery;
 mod errors;
 pub mod handler;
+pub mod layers;
+mod metrics;
 pub mod negotiate;
 pub mod node_proxy;
 pub mod openapi;
@@ -85,6 +87,8 @@ pub struct Config {
     pub tokens: Vec<(String, User)>,
     /// How long events are kept; 0 for ever.
     pub event_ttl: Duration,
+    /// Where this process shows what it measures.
+    pub exposition: ::metrics::Exposition,
 }
 
 /// Why an API server cannot start.
@@ -140,6 +144,9 @@ pub struct ApiServer {
     discovery: catalogue::Derived<discovery::Documents>,
     openapi: openapi::Documents,
     overload: overload::Overload,
+    metrics: Arc<metrics::Metrics>,
+    observers: layers::observe::Observers,
+    exposition: ::metrics::Exposition,
     clock: Clock,
 }
 
@@ -190,6 +197,9 @@ impl ApiServer {
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
         let registry = Arc::new(registry);
         hub.start().await?;
+        let measures = Arc::new(metrics::Metrics::new(&config.exposition));
+        let objects = metrics::Objects(Arc::downgrade(&registry));
+        config.exposition.with(|shown| shown.register_collector(Box::new(objects)));
         let nodes = NodeProxy::new(&pki, &pki.kept(&node_proxy::client_certificate())?)?;
         let server = Arc::new(ApiServer {
             authenticator: Authenticator::new(
@@ -204,6 +214,9 @@ impl ApiServer {
             discovery: catalogue::Derived::default(),
             openapi: openapi::Documents::default(),
             overload: overload::Overload::new(),
+            observers: layers::observe::Observers::new(vec![Arc::clone(&measures) as _]),
+            metrics: measures,
+            exposition: config.exposition.clone(),
             registry,
             clock,
         });

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use clock::Clock;
+use metrics::Exposition;
 use object::{Status, Value};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::handler::Operation;
+use crate::layers::Observer;
 use crate::node_proxy::Dial;
 use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
 use crate::registry::{Answer, AnswerBody};
@@ -111,6 +113,7 @@ impl TestServer {
             cluster_domain: "cluster.local".into(),
             tokens: Vec::new(),
             event_ttl: crate::EVENT_TTL,
+            exposition: Exposition::default(),
         };
         let server = ApiServer::start_with(&config, store, clock, extensions).await;
         let server = server.expect("an empty store can be served");
@@ -139,6 +142,14 @@ impl TestServer {
         self.server.registry.hub.catch_up().await.map_err(unseen)?;
         crate::bootstrap::run(&self.server, &self.config).await?;
         self.server.registry.hub.catch_up().await.map(drop).map_err(unseen)
+    }
+
+    /// Starts one of whose requests somebody hears.
+    pub async fn observed_by(observer: Arc<dyn Observer>) -> TestServer {
+        let mut server = TestServer::start().await;
+        let made = Arc::get_mut(&mut server.server).expect("nothing shares a server just made");
+        made.observers.add(observer);
+        server
     }
 
     /// Serves over TLS on a free loopback port.
@@ -189,7 +200,7 @@ impl TestServer {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let method = method.parse().expect("tests name methods of HTTP");
         let operation = Operation {
-            info: RequestInfo::parse(&method, path, query),
+            info: Arc::new(RequestInfo::parse(&method, path, query)),
             content_type: Some(content_type.to_owned()),
             user_agent: Some("test".to_owned()),
             body: body.into(),

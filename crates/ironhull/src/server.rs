@@ -12,6 +12,7 @@ use clock::Clock;
 use controllers::{Accounts, Signer, SignerError, Signers};
 use jiff::SignedDuration;
 use local::LocalConnection;
+use metrics::Exposition;
 use node::ServingTls;
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
@@ -64,7 +65,9 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen at {}: is another server running?", config.listen))?;
     let data_dir = &config.node.data_dir;
     let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone()).await?;
-    let api = api_config(&config);
+    let exposition = Exposition::default();
+    exposition.with(|registry| registry.register_collector(Box::new(metrics::Process)));
+    let api = Config { exposition: exposition.clone(), ..api_config(&config) };
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
     state::note_keys(store.as_ref(), data_dir).await?;
     let plane = ControlPlane::new(server, clock);
@@ -178,6 +181,7 @@ fn api_config(config: &ServerConfig) -> Config {
         cluster_domain: config.node.cluster.cluster_domain.clone(),
         tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
         event_ttl: config.event_ttl,
+        exposition: Exposition::default(),
     }
 }
 

@@ -40,7 +40,7 @@ impl LocalConnection {
             None => (path_and_query.as_str(), None),
         };
         let operation = Operation {
-            info: RequestInfo::parse(&request.verb.method(), path, query),
+            info: Arc::new(RequestInfo::parse(&request.verb.method(), path, query)),
             content_type: Some(request.content_type.as_str().to_owned()),
             user_agent: Some(PROGRAM.to_owned()),
             body: request.body,

@@ -19,8 +19,9 @@
 //! assert!(exposition.text().contains("\ndecisions_total 1\n"));
 //! ```
 //!
-//! This crate must not know any component.
+//! Deriving `EncodeLabelSet` needs the crate `prometheus-client` beside this one. This crate must not know any component.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -50,45 +51,64 @@ pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Everything that a process measures. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Exposition(Arc<RwLock<Registry>>);
+pub struct Exposition(Arc<RwLock<Shown>>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    registry: Registry,
+    /// Counters whose samples are called as they are.
+    without_total: BTreeSet<&'static str>,
+}
 
 impl Exposition {
     /// Lets a component register its metrics.
     pub fn with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
-        register(&mut self.0.write())
+        register(&mut self.0.write().registry)
+    }
+
+    /// In the older format this counter's name shall not end in `_total`, as those of upstream's that are from before
+    /// counters were named so.
+    pub fn without_total(&self, counter: &'static str) {
+        self.0.write().without_total.insert(counter);
     }
 
     /// Everything in the OpenMetrics text format.
     pub fn open_metrics(&self) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.0.read())
+        prometheus_client::encoding::text::encode(&mut text, &self.0.read().registry)
             .expect("writing to a string does not fail");
         text
     }
 
     /// Everything in Prometheus' own text format, version 0.0.4.
     pub fn text(&self) -> String {
-        older_text(&self.open_metrics())
+        older_text(&self.open_metrics(), &self.0.read().without_total)
     }
 }
 
 /// Turns OpenMetrics into the older format. They differ in how counters are declared, whose samples are called
 /// `NAME_total` in both, and in what the older one does not know: units and the end.
-fn older_text(open_metrics: &str) -> String {
+fn older_text(open_metrics: &str, without_total: &BTreeSet<&'static str>) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1024);
-    let lines: Vec<&str> = open_metrics.lines().collect();
-    for (index, line) in lines.iter().enumerate() {
+    let mut lines = open_metrics.lines().peekable();
+    // The counter whose samples are to be called as it is.
+    let mut plain = None;
+    while let Some(line) = lines.next() {
         if let Some(declared) = line.strip_prefix("# HELP ") {
             let (name, help) = declared.split_once(' ').unwrap_or((declared, ""));
             // The type follows its help.
-            let is_counter =
-                lines.get(index + 1).is_some_and(|next| *next == format!("# TYPE {name} counter"));
-            let _ = writeln!(text, "# HELP {name}{} {help}", if is_counter { "_total" } else { "" });
+            let is_counter = lines.peek().is_some_and(|next| *next == format!("# TYPE {name} counter"));
+            plain = without_total.get(name).map(|name| format!("{name}_total"));
+            let total = if is_counter && plain.is_none() { "_total" } else { "" };
+            let _ = writeln!(text, "# HELP {name}{total} {help}");
         } else if let Some(name) =
             line.strip_prefix("# TYPE ").and_then(|declared| declared.strip_suffix(" counter"))
         {
-            let _ = writeln!(text, "# TYPE {name}_total counter");
-        } else if *line != "# EOF" && !line.starts_with("# UNIT ") {
+            let _ = writeln!(text, "# TYPE {name}{} counter", if plain.is_none() { "_total" } else { "" });
+        } else if let Some(sample) = plain.as_ref().and_then(|total| line.strip_prefix(total.as_str())) {
+            let _ =
+                writeln!(text, "{}{sample}", plain.as_deref().unwrap_or_default().trim_end_matches("_total"));
+        } else if *line != *"# EOF" && !line.starts_with("# UNIT ") {
             text.push_str(line);
             text.push('\n');
         }

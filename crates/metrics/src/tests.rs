@@ -65,3 +65,13 @@ fn the_process_is_measured() {
     assert!(value("process_start_time_seconds") > 1_600_000_000.0);
     assert!(value("process_cpu_seconds_total") >= 0.0);
 }
+
+#[test]
+fn older_counters_keep_their_names() {
+    let exposition = exposition();
+    exposition.without_total("requests");
+    let text = exposition.text();
+    let expected =
+        "# HELP requests Requests.\n# TYPE requests counter\nrequests{verb=\"GET\",code=\"200\"} 1\n";
+    assert!(text.starts_with(expected), "{text}");
+}

@@ -120,6 +120,16 @@ impl Collection {
         }
     }
 
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All objects as they are now in the cache. `revision` is what the hub says of the cache's progress.
     pub fn snapshot(&self, hub: &Hub) -> Snapshot {
         // The revision is read first: the objects may be newer than it, never older.

@@ -1,9 +1,9 @@
-//! Paths that are no resources: health, version, discovery, OpenAPI.
+//! Paths that are not resources: health, metrics, version, discovery, OpenAPI.
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
 use object::{Status, Value, value};
 
 use crate::body::{self, Body};
@@ -14,7 +14,7 @@ use crate::user::User;
 use crate::{ApiServer, KUBERNETES_VERSION, TOKEN_ISSUER};
 
 impl ApiServer {
-    pub(super) async fn path<B>(
+    pub(crate) async fn path<B>(
         &self,
         user: &User,
         info: &RequestInfo,
@@ -30,6 +30,7 @@ impl ApiServer {
             "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
                 Ok(self.health(&info.path, info.parameters.get("verbose").is_some()).await)
             }
+            "/metrics" => Ok(self.exposition(request.headers())),
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
                 "jwks_uri": format!("{TOKEN_ISSUER}/openid/v1/jwks"),
@@ -57,6 +58,21 @@ impl ApiServer {
         }
     }
 
+    /// What this process measures, in the format that the scraper asks for.
+    fn exposition(&self, headers: &HeaderMap) -> Response<Body> {
+        let accepts = |accept: &HeaderValue| {
+            accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"))
+        };
+        let (text, form) = if headers.get(ACCEPT).is_some_and(accepts) {
+            (self.exposition.open_metrics(), metrics::OPEN_METRICS)
+        } else {
+            (self.exposition.text(), metrics::TEXT)
+        };
+        let mut response = Response::new(body::full(text));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form));
+        response
+    }
+
     /// The discovery of the present generation.
     fn discovery(&self) -> Arc<Documents> {
         self.discovery.get(&self.registry.catalogue.load(), Documents::new)
@@ -64,7 +80,7 @@ impl ApiServer {
 
     fn path_list(&self) -> Value {
         let mut paths = self.discovery().paths();
-        for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+        for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
             paths.push(path.to_owned());
         }
         paths.sort();

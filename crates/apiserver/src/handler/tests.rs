@@ -44,7 +44,8 @@ async fn ask(
     let form = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let query = Query::read(&info)?;
     let body = object::json::to_bytes(body);
-    let operation = Operation { info, content_type: Some(form.to_owned()), user_agent: None, body };
+    let operation =
+        Operation { info: Arc::new(info), content_type: Some(form.to_owned()), user_agent: None, body };
     server.perform(&admin(), "uid", endpoint, &operation, &query).await.map(value_of)
 }
 

@@ -1,0 +1,195 @@
+//! The layers around the handler, the outermost first.
+//!
+//! | layer | what it does | where |
+//! | --- | --- | --- |
+//! | identity of the request | its UID, and the `Audit-Id` that its answer carries | [`ApiServer::handle`] |
+//! | observation | tells every [`Observer`] what came and how it went: metrics, audit | [`observe`] |
+//! | authentication | who asks; then impersonation | [`ApiServer::identify`] |
+//! | what answers | other paths, streams to nodes and pods, resources; servers behind this one | [`Answers`] |
+//! | authorization | who may | [`ApiServer::authorize`] |
+//! | overload and time | bytes, processors and seconds that requests may take | `overload` |
+//!
+//! Components in the same process enter at [`ApiServer::operate`], under their own identity: they are observed and
+//! authorized like everybody else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderValue};
+use http::{HeaderMap, Request, Response};
+use object::Status;
+
+use crate::ApiServer;
+use crate::authn::Impersonation;
+use crate::authz::Attributes;
+use crate::body::{self, Body};
+use crate::handler::{Operation, Peer};
+use crate::negotiate::{Format, Offers, negotiate};
+use crate::registry::Answer;
+use crate::request::RequestInfo;
+use crate::respond::status_response;
+use crate::user::User;
+
+pub mod observe;
+#[cfg(test)]
+mod tests;
+
+pub use observe::{Observer, Outcome, Seen};
+
+/// The header by which a request is known, in its answer and in what is recorded of it.
+const AUDIT_ID: &str = "audit-id";
+/// How long an id may be that a client gives its request, in bytes (upstream's).
+const AUDIT_ID_BYTES_MAX: usize = 64;
+
+/// What answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    /// Health, discovery, metrics and other paths that are not resources.
+    Paths,
+    /// A node, or what runs on it.
+    Node,
+    /// The registry.
+    Registry,
+}
+
+impl Answers {
+    fn of(info: &RequestInfo) -> Answers {
+        match info {
+            info if !info.is_resource => Answers::Paths,
+            info if crate::node_proxy::is_streaming(info) => Answers::Node,
+            _ => Answers::Registry,
+        }
+    }
+}
+
+impl ApiServer {
+    /// Answers a request that came over the network. Never fails: errors are answers too.
+    pub async fn handle<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<body::BodyError>,
+    {
+        let info =
+            Arc::new(RequestInfo::parse(request.method(), request.uri().path(), request.uri().query()));
+        let uid = self.clock.uid();
+        let observation = self.observers.received(Seen {
+            id: given_id(request.headers()).unwrap_or_else(|| uid.to_string()),
+            endpoint: self.placed(&info).ok().cloned(),
+            info: Arc::clone(&info),
+            since: tokio::time::Instant::now(),
+            user: Default::default(),
+        });
+        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let answered = match self.known_user(request.headers(), &peer).await {
+            Err(status) => Err(status),
+            Ok(user) => {
+                let user = observation.by(user);
+                crate::server::known(&request, &user);
+                tracing::debug!(user = user.name, verb = %info.verb, path = info.path, "request");
+                self.route(&user, &uid, info, request, &peer).await
+            }
+        };
+        let mut response = answered.unwrap_or_else(|status| {
+            let offers = Offers { protobuf: true, views: true, discovery: true };
+            let encoding = negotiate(accept.as_deref(), offers).map(|format| format.encoding);
+            let plain = Format { encoding: encoding.unwrap_or_default(), ..Format::default() };
+            status_response(&status, plain)
+        });
+        if let Ok(id) = HeaderValue::from_str(&observation.seen().id) {
+            response.headers_mut().insert(AUDIT_ID, id);
+        }
+        observation.answered(response)
+    }
+
+    /// Hands the request to what answers it.
+    async fn route<B>(
+        self: &Arc<Self>,
+        user: &User,
+        uid: &str,
+        info: Arc<RequestInfo>,
+        request: Request<B>,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<body::BodyError>,
+    {
+        match Answers::of(&info) {
+            Answers::Paths => self.path(user, &info, &request).await,
+            Answers::Node => {
+                let client = peer.address.map(|address| address.ip());
+                self.stream(user, uid, &info, request, client).await.map(at_leisure)
+            }
+            Answers::Registry => self.resource(user, uid, info, request).await,
+        }
+    }
+
+    /// Answers a component in the same process, under its own identity: authorization and admission apply.
+    ///
+    /// # Errors
+    /// What the network would answer.
+    pub async fn operate(&self, user: &User, operation: &Operation) -> Result<Answer, Status> {
+        let uid = self.clock.uid();
+        let observation = self.observers.received(Seen {
+            id: uid.to_string(),
+            endpoint: self.placed(&operation.info).ok().cloned(),
+            info: Arc::clone(&operation.info),
+            since: tokio::time::Instant::now(),
+            user: Default::default(),
+        });
+        observation.by(user.clone());
+        let result = self.local(user, &uid, operation).await;
+        let code = match &result {
+            Ok(answer) => answer.code,
+            Err(status) => u16::try_from(status.code).unwrap_or(500),
+        };
+        observation.ended(code);
+        result
+    }
+
+    /// Who asks. A token may be of an account that the cache has not seen yet.
+    async fn known_user(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
+        let identity = match self.identify(headers, peer) {
+            Err(status) if status.code == 401 && self.registry.hub.catch_up().await.is_ok() => {
+                self.identify(headers, peer)
+            }
+            identity => identity,
+        };
+        self.metrics.authenticated(identity.is_ok());
+        identity
+    }
+
+    /// Who asks, after impersonation.
+    fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
+        if peer.user_until.is_some_and(|end| end < self.clock.now()) {
+            return Err(Status::unauthorized("Unauthorized"));
+        }
+        let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
+        match Impersonation::read(headers)? {
+            None => Ok(user),
+            Some(wanted) => wanted.grant(&user, &self.authorizer),
+        }
+    }
+
+    /// Refuses what no rule allows.
+    ///
+    /// # Errors
+    /// 403 in upstream's words.
+    pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
+        let result = self.authorizer.demand(user, &Attributes::from(info));
+        self.metrics.authorized(result.is_ok());
+        result
+    }
+}
+
+/// The id that a client gave its request.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(AUDIT_ID)?.to_str().ok()?;
+    (!id.is_empty() && id.len() <= AUDIT_ID_BYTES_MAX).then(|| id.to_owned())
+}
+
+/// An answer that somebody reads as it comes, such as a log.
+fn at_leisure(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(serve::Streaming);
+    response
+}

@@ -1,0 +1,245 @@
+//! What the API server measures of itself, by upstream's names.
+
+use std::fmt;
+use std::sync::Weak;
+
+use metrics::{
+    Collector, ConstGauge, Counter, DescriptorEncoder, EncodeLabelSet, EncodeMetric, Exposition, Family,
+    Gauge, Histogram, Histograms, exponential_buckets,
+};
+
+use crate::layers::{Observer, Outcome, Seen};
+use crate::registry::Registry;
+use crate::request::RequestInfo;
+
+/// Upstream's buckets of a request's duration, in seconds.
+const DURATIONS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+/// Paths that are told apart; all others are one.
+const PATHS: [&str; 9] =
+    ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/version", "/.well-known"];
+
+/// What a request asks for. Only what this server has gives names to labels, so that nobody fills it by asking.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    verb: &'static str,
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    scope: &'static str,
+    component: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    dry_run: &'static str,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    request_kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Result {
+    result: &'static str,
+}
+
+/// The metrics of the API server.
+pub struct Metrics {
+    requests: Family<(Asked, Answered), Counter>,
+    durations: Histograms<Asked>,
+    sizes: Histograms<Asked>,
+    in_flight: Family<Kind, Gauge>,
+    running: Family<Asked, Gauge>,
+    authentications: Family<Result, Counter>,
+    authorizations: Family<Result, Counter>,
+}
+
+impl Metrics {
+    /// Metrics that are shown there.
+    pub fn new(exposition: &Exposition) -> Metrics {
+        let metrics = Metrics {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            sizes: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1000.0, 10.0, 7))),
+            in_flight: Family::default(),
+            running: Family::default(),
+            authentications: Family::default(),
+            authorizations: Family::default(),
+        };
+        exposition.with(|registry| metrics.register(registry));
+        // Upstream's name of this counter, from before counters were called so.
+        exposition.without_total("authentication_attempts");
+        metrics
+    }
+
+    fn register(&self, registry: &mut metrics::Registry) {
+        let help = "Requests by what they ask for and the code of the answer";
+        registry.register("apiserver_request", help, self.requests.clone());
+        let help = "Time until the answer begins, in seconds";
+        registry.register("apiserver_request_duration_seconds", help, self.durations.clone());
+        registry.register("apiserver_response_sizes", "Sizes of answers, in bytes", self.sizes.clone());
+        let help = "Requests that are being answered";
+        registry.register("apiserver_current_inflight_requests", help, self.in_flight.clone());
+        let help = "Watches, logs and other requests whose answers run on";
+        registry.register("apiserver_longrunning_requests", help, self.running.clone());
+        let help = "Authentications by their result";
+        registry.register("authentication_attempts", help, self.authentications.clone());
+        let help = "Authorizations by their result";
+        registry.register("authorization_attempts", help, self.authorizations.clone());
+    }
+
+    /// Somebody was authenticated, or not.
+    pub(crate) fn authenticated(&self, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.authentications.get_or_create(&Result { result }).inc();
+    }
+
+    /// Something was allowed, or not.
+    pub(crate) fn authorized(&self, allowed: bool) {
+        let result = if allowed { "allowed" } else { "denied" };
+        self.authorizations.get_or_create(&Result { result }).inc();
+    }
+
+    fn in_flight(&self, request: &Seen) -> Option<Gauge> {
+        let request_kind = match &*request.info.verb {
+            _ if request.runs_on() => return None,
+            "get" | "list" | "head" | "options" => "readOnly",
+            _ => "mutating",
+        };
+        Some(self.in_flight.get_or_create_owned(&Kind { request_kind }))
+    }
+}
+
+impl Observer for Metrics {
+    fn received(&self, request: &Seen) {
+        if let Some(gauge) = self.in_flight(request) {
+            gauge.inc();
+        }
+        if request.runs_on() {
+            self.running.get_or_create(&Asked::of(request)).inc();
+        }
+    }
+
+    fn answered(&self, request: &Seen, outcome: Outcome) {
+        if let Some(gauge) = self.in_flight(request) {
+            gauge.dec();
+        }
+        let Outcome::Answered { code, bytes } = outcome else { return };
+        let asked = Asked::of(request);
+        if !request.runs_on() {
+            self.durations.get_or_create(&asked).observe(request.since.elapsed().as_secs_f64());
+            if let Some(bytes) = bytes.filter(|_| matches!(asked.verb, "GET" | "LIST")) {
+                self.sizes.get_or_create(&asked).observe(bytes as f64);
+            }
+        }
+        let is_dry = request.info.parameters.get("dryRun").is_some_and(|value| !value.is_empty());
+        let answered = Answered { dry_run: if is_dry { "All" } else { "" }, code };
+        self.requests.get_or_create(&(asked, answered)).inc();
+    }
+
+    fn ended(&self, request: &Seen) {
+        self.running.get_or_create(&Asked::of(request)).dec();
+    }
+}
+
+impl Asked {
+    fn of(request: &Seen) -> Asked {
+        let info = &*request.info;
+        let component = "apiserver";
+        let Some(endpoint) = &request.endpoint else {
+            let path = PATHS.iter().find(|path| {
+                info.path.strip_prefix(**path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            let subresource = path.filter(|_| !info.is_resource).map(|path| (*path).to_owned());
+            return Asked {
+                verb: verb_of(info),
+                group: String::new(),
+                version: String::new(),
+                resource: String::new(),
+                subresource: subresource.unwrap_or_default(),
+                scope: "",
+                component,
+            };
+        };
+        let scope = match info {
+            info if !info.name.is_empty() || info.verb == "create" => "resource",
+            info if !info.namespace.is_empty() => "namespace",
+            _ => "cluster",
+        };
+        Asked {
+            verb: verb_of(info),
+            group: endpoint.def.group.to_string(),
+            version: endpoint.def.version.to_string(),
+            resource: endpoint.def.plural.to_string(),
+            subresource: info.subresource.clone(),
+            scope,
+            component,
+        }
+    }
+}
+
+/// The verb as upstream's metrics have it: the method, but for reading several and for connections.
+fn verb_of(info: &RequestInfo) -> &'static str {
+    if matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy") {
+        return "CONNECT";
+    }
+    match &*info.verb {
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" | "post" => "POST",
+        "update" | "put" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        "head" => "HEAD",
+        "options" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// How many objects there are of each resource, counted when somebody asks.
+pub(crate) struct Objects(pub(crate) Weak<Registry>);
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Objects")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stored {
+    group: String,
+    resource: String,
+}
+
+impl Collector for Objects {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::result::Result<(), fmt::Error> {
+        let Some(registry) = self.0.upgrade() else { return Ok(()) };
+        let objects: Family<Stored, Gauge> = Family::default();
+        for endpoint in registry.endpoints() {
+            let Some(collection) = &endpoint.collection else { continue };
+            let (group, resource) = (endpoint.def.group.to_string(), endpoint.def.plural.to_string());
+            let count = i64::try_from(collection.len()).unwrap_or(i64::MAX);
+            objects.get_or_create(&Stored { group, resource }).set(count);
+        }
+        let help = "Stored objects by resource";
+        let kind = objects.metric_type();
+        objects.encode(encoder.encode_descriptor("apiserver_resource_objects", help, None, kind)?)?;
+        let revision = ConstGauge::new(i64::try_from(registry.hub.revision()).unwrap_or(i64::MAX));
+        let help = "The revision up to which reads are answered from memory";
+        let kind = revision.metric_type();
+        revision.encode(encoder.encode_descriptor(
+            "apiserver_watch_cache_resource_version",
+            help,
+            None,
+            kind,
+        )?)
+    }
+}
