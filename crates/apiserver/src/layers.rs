@@ -74,7 +74,7 @@ impl ApiServer {
         let uid = self.clock.uid();
         let observation = self.observers.received(Seen {
             id: given_id(request.headers()).unwrap_or_else(|| uid.to_string()),
-            endpoint: self.placed(&info).ok().cloned(),
+            endpoint: self.placed(&info).ok(),
             info: Arc::clone(&info),
             since: tokio::time::Instant::now(),
             user: Default::default(),
@@ -132,7 +132,7 @@ impl ApiServer {
         let uid = self.clock.uid();
         let observation = self.observers.received(Seen {
             id: uid.to_string(),
-            endpoint: self.placed(&operation.info).ok().cloned(),
+            endpoint: self.placed(&operation.info).ok(),
             info: Arc::clone(&operation.info),
             since: tokio::time::Instant::now(),
             user: Default::default(),

@@ -223,7 +223,7 @@ impl Collector for Objects {
     fn encode(&self, mut encoder: DescriptorEncoder) -> std::result::Result<(), fmt::Error> {
         let Some(registry) = self.0.upgrade() else { return Ok(()) };
         let objects: Family<Stored, Gauge> = Family::default();
-        for endpoint in registry.endpoints() {
+        for endpoint in registry.catalogue.present().endpoints() {
             let Some(collection) = &endpoint.collection else { continue };
             let (group, resource) = (endpoint.def.group.to_string(), endpoint.def.plural.to_string());
             let count = i64::try_from(collection.len()).unwrap_or(i64::MAX);
