@@ -141,7 +141,7 @@ impl ApiServer {
         let result = self.local(user, &uid, operation).await;
         let code = match &result {
             Ok(answer) => answer.code,
-            Err(status) => u16::try_from(status.code).unwrap_or(500),
+            Err(status) => status.code,
         };
         observation.ended(code);
         result
