@@ -68,8 +68,7 @@ impl Decider {
             });
         }
         let filters = profile.prepare(pod, snapshot).map_err(|(place, rejection)| {
-            let message =
-                format!("0/{} nodes are available: {}.", snapshot.len(), rejection.reasons.join(", "));
+            let message = format!("0/{} nodes are available: {}.", snapshot.len(), rejection.joined());
             let diagnosis = Diagnosis { rejected_by: PluginSet::of(place), ..Diagnosis::default() };
             diagnosis.finish(message, profile, pod, snapshot, None, self.clock.random_u64())
         })?;
@@ -175,7 +174,7 @@ impl Diagnosis {
         random: u64,
     ) -> Unfit {
         let mut reasons: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
-        for reason in self.rejections.iter().flat_map(|(_, rejection)| &rejection.reasons) {
+        for reason in self.rejections.iter().flat_map(|(_, rejection)| rejection.reasons()) {
             *reasons.entry(Cow::Borrowed(reason)).or_default() += 1;
         }
         if self.absent > 0 {

@@ -151,6 +151,7 @@ impl Owner {
             Letter::Pod(_, Some(pod)) => scheduler.set_pod(Arc::new(PodInfo::new(pod)), now),
             Letter::Pod(uid, None) => scheduler.remove_pod(&uid, now),
             Letter::Volume(key, change) => scheduler.set_volume(&key, change, now),
+            Letter::Budget(key, budget) => scheduler.set_budget(&key, budget.as_deref()),
             Letter::Bound(uid) => scheduler.bound(&uid),
             Letter::BindFailed(uid, why) => {
                 let returned = scheduler.bind_failed(&uid, now);

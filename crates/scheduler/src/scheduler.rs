@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clock::Clock;
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use object::{ObjectKey, Uid};
 use tokio::time::Instant;
 
@@ -118,6 +119,11 @@ impl Scheduler {
         self.queue.happened(&event, now);
     }
 
+    /// A PodDisruptionBudget came, changed or went. It helps no waiting pod: it only says which victims to spare.
+    pub fn set_budget(&mut self, key: &ObjectKey, budget: Option<&PodDisruptionBudget>) {
+        self.cache.set_budget(key, budget);
+    }
+
     /// A pod is there, or there in a newer version.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>, now: Instant) {
         if pod.is_terminal() {
@@ -221,17 +227,18 @@ impl Scheduler {
 
     fn is_unfit(&mut self, queued: QueuedPod, mut unfit: Unfit, now: Instant) {
         let pod = Arc::clone(&queued.info);
+        self.queue.rejected(queued, unfit.rejected_by, now);
         if let Some(preemption) = &mut unfit.preemption {
-            // A pod that waits for leave is not running yet: it only loses its place.
-            preemption.victims.retain(|victim| !self.preempt_waiting(&victim.uid, now));
             let nominations = self.cache.nominations();
             nominations.set(Arc::clone(&pod), &preemption.nominated);
-            nominations.expect_victims(preemption.victims.iter().map(|victim| victim.uid.clone()));
             preemption.displaced.iter().for_each(|other| nominations.remove(&other.uid));
+            // A pod that waits for leave is not running yet: it only loses its place. That may wake this one.
+            preemption.victims.retain(|victim| !self.preempt_waiting(&victim.uid, now));
+            let victims = preemption.victims.iter().map(|victim| victim.uid.clone());
+            self.cache.nominations().expect_victims(victims);
         } else if unfit.gives_up_nomination {
             self.cache.nominations().remove(&pod.uid);
         }
-        self.queue.rejected(queued, unfit.rejected_by, now);
         let Unfit { message, preemption, gives_up_nomination, .. } = unfit;
         self.outcomes.push_back(Outcome::Unschedulable { pod, message, preemption, gives_up_nomination });
     }

@@ -4,6 +4,7 @@
 //! to date with each pod that comes and goes, and so are the counts of the pods that constraints and affinity
 //! terms mean (`tally`). A decision then compares integers and copies nothing.
 
+mod budgets;
 mod cache;
 mod counts;
 mod label_index;
@@ -23,6 +24,7 @@ mod tests;
 mod topology;
 mod volumes;
 
+pub use budgets::Budgets;
 pub use cache::Cache;
 pub use counts::Counted;
 pub use node_info::{NodeInfo, NodeSlot};

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use serde_json::{Value, json};
 
 use crate::decide::Decider;
-use crate::framework::{Filter, PreFilter, Profile, Rejection, Score};
+use crate::framework::{Filter, PreFilter, Profile, Score};
 use crate::state::{Cache, PodInfo};
 
 pub(crate) mod random;
@@ -92,7 +92,7 @@ pub(crate) fn verdicts<P: Filter>(plugin: P, pod: &PodInfo, cache: &mut Cache) -
     let snapshot = cache.snapshot();
     let (state, only) = match plugin.pre_filter(pod, snapshot) {
         PreFilter::Skip => (None, None),
-        PreFilter::Reject(Rejection { reasons, .. }) => return vec![("*".into(), reasons[0].to_string())],
+        PreFilter::Reject(rejection) => return vec![("*".into(), rejection.joined())],
         PreFilter::Check(state) => (Some(state), None),
         PreFilter::CheckOnly(state, nodes) => (Some(state), Some(nodes)),
     };
@@ -104,7 +104,7 @@ pub(crate) fn verdicts<P: Filter>(plugin: P, pod: &PodInfo, cache: &mut Cache) -
                 (None, _) => String::new(),
                 (Some(state), _) => {
                     let rejection = plugin.filter(state, pod, node).err();
-                    rejection.map_or(String::new(), |rejection| rejection.reasons.join(", "))
+                    rejection.map_or(String::new(), |rejection| rejection.joined())
                 }
             };
             (node.name.to_string(), verdict)

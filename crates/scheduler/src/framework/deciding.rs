@@ -71,11 +71,12 @@ impl Supposition<'_> {
 /// Whether a pod can run on a node.
 pub type Verdict = Result<(), Rejection>;
 
-/// Why a pod cannot run on a node.
+/// Why a pod cannot run on a node. Most have one reason, and most are made only to be counted, so that the first one
+/// takes no memory of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// For people: each after the number of nodes it holds for. Upstream's words, where there are any.
-    pub reasons: Vec<Cow<'static, str>>,
+    first: Cow<'static, str>,
+    more: Vec<Cow<'static, str>>,
     /// Whether it would stay so if other pods left the node.
     pub unresolvable: bool,
 }
@@ -83,12 +84,29 @@ pub struct Rejection {
 impl Rejection {
     /// Fewer pods on the node could change it.
     pub fn unschedulable(reason: impl Into<Cow<'static, str>>) -> Rejection {
-        Rejection { reasons: vec![reason.into()], unresolvable: false }
+        Rejection { first: reason.into(), more: Vec::new(), unresolvable: false }
     }
 
     /// Fewer pods on the node would not change it.
     pub fn unresolvable(reason: impl Into<Cow<'static, str>>) -> Rejection {
-        Rejection { reasons: vec![reason.into()], unresolvable: true }
+        Rejection { first: reason.into(), more: Vec::new(), unresolvable: true }
+    }
+
+    /// A rejection for several reasons; `None` if there are none.
+    pub fn of(reasons: impl IntoIterator<Item = Cow<'static, str>>, unresolvable: bool) -> Option<Rejection> {
+        let mut reasons = reasons.into_iter();
+        let first = reasons.next()?;
+        Some(Rejection { first, more: reasons.collect(), unresolvable })
+    }
+
+    /// For people: each after the number of nodes it holds for. Upstream's words, where there are any.
+    pub fn reasons(&self) -> impl Iterator<Item = &Cow<'static, str>> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// All reasons in one line.
+    pub fn joined(&self) -> String {
+        self.reasons().map(|reason| &**reason).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -36,13 +36,10 @@ impl Filter for NodeResourcesFit {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        let mut missing = missing(pod, node).peekable();
-        if missing.peek().is_none() {
-            return Ok(());
-        }
+        let Some(mut rejection) = Rejection::of(missing(pod, node), false) else { return Ok(()) };
         // Where even an empty node is too small, no pod needs to go.
-        let unresolvable = exceeds(&pod.requests, &node.allocatable);
-        Err(Rejection { reasons: missing.collect(), unresolvable })
+        rejection.unresolvable = exceeds(&pod.requests, &node.allocatable);
+        Err(rejection)
     }
 }
 

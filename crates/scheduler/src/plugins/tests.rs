@@ -11,6 +11,7 @@ use crate::state::PodInfo;
 use crate::testing::{cluster, decide, node, passing, pod, pod_requesting, scores, verdicts};
 
 mod affinity;
+mod preemption;
 mod recount;
 mod spread;
 mod volumes;
@@ -272,7 +273,7 @@ fn gates_keep_pods_back() {
 }
 
 #[test]
-fn preemption_is_spoken_of_where_it_is_certain() {
+fn where_preemption_does_not_help_it_is_said() {
     let with_priority = |name: &str, priority: i32, more: Value| {
         let mut spec = json!({"priority": priority, "containers": [
             {"name": "main", "resources": {"requests": {"cpu": "3"}}}]});

@@ -66,7 +66,7 @@ impl Filter for VolumeBinding {
         if claims.dangling {
             reasons.push("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".into());
         }
-        if reasons.is_empty() { Ok(()) } else { Err(Rejection { reasons, unresolvable: true }) }
+        Rejection::of(reasons, true).map_or(Ok(()), Err)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use client::{Change, Informer, Informers, Subscription};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use object::Uid;
 
@@ -11,13 +12,14 @@ use super::mailbox::{Letter, Mailbox};
 use crate::state::VolumeChange;
 
 /// Feeds the mailbox for as long as what is returned is kept. Returns when all that there is was posted.
-pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 7] {
+pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 8] {
     let (nodes, pods, namespaces) =
         (informers.get::<Node>(), informers.get::<Pod>(), informers.get::<Namespace>());
     let (claims, volumes) = (informers.get::<PersistentVolumeClaim>(), informers.get::<PersistentVolume>());
     let (classes, csi_nodes) = (informers.get::<StorageClass>(), informers.get::<CSINode>());
+    let budgets = informers.get::<PodDisruptionBudget>();
     tokio::join!(nodes.synced(), pods.synced(), namespaces.synced());
-    tokio::join!(claims.synced(), volumes.synced(), classes.synced(), csi_nodes.synced());
+    tokio::join!(claims.synced(), volumes.synced(), classes.synced(), csi_nodes.synced(), budgets.synced());
     let of_namespaces = subscribe(&namespaces, mailbox, |change| {
         let labels = change.new.as_ref().map(|new| new.metadata.labels.clone().unwrap_or_default());
         Letter::Namespace(Arc::clone(&change.key.name), labels)
@@ -36,13 +38,15 @@ pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Su
     });
     let of_nodes =
         subscribe(&nodes, mailbox, |change| Letter::Node(Arc::clone(&change.key.name), change.new.clone()));
+    let of_budgets =
+        subscribe(&budgets, mailbox, |change| Letter::Budget(change.key.clone(), change.new.clone()));
     let mailbox = Arc::downgrade(mailbox);
     let of_pods = pods.subscribe(move |change| {
         if let Some(mailbox) = mailbox.upgrade() {
             post_pod(&mailbox, change);
         }
     });
-    [of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_pods]
+    [of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_budgets, of_pods]
 }
 
 /// A handler may still be running when the mailbox is gone.

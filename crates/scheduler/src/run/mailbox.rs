@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use object::{ObjectKey, Uid};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -27,6 +28,8 @@ pub enum Letter {
     Pod(Uid, Option<Arc<Pod>>),
     /// A claim, a volume or the like by its name.
     Volume(ObjectKey, VolumeChange),
+    /// A PodDisruptionBudget by its name; `None` if it is gone.
+    Budget(ObjectKey, Option<Arc<PodDisruptionBudget>>),
     /// The binding of a pod was written.
     Bound(Uid),
     /// The binding of a pod could not be written, for this reason, if people are to know it.
@@ -61,6 +64,7 @@ enum About {
     Volume(ObjectKey),
     Class(ObjectKey),
     CsiNode(ObjectKey),
+    Budget(ObjectKey),
 }
 
 impl Letter {
@@ -73,6 +77,7 @@ impl Letter {
             Letter::Volume(key, VolumeChange::Volume(_)) => About::Volume(key.clone()),
             Letter::Volume(key, VolumeChange::Class(_)) => About::Class(key.clone()),
             Letter::Volume(key, VolumeChange::CsiNode(_)) => About::CsiNode(key.clone()),
+            Letter::Budget(key, _) => About::Budget(key.clone()),
             _ => return None,
         })
     }

@@ -265,3 +265,33 @@ async fn a_slow_plugin_holds_no_informer_up() {
     cancel.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn victims_are_told_and_deleted_and_the_pod_is_nominated() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    let mut low = raw_pod("low", containers(json!({"cpu": "3"})));
+    low.spec.as_mut().unwrap().node_name = Some("a".to_owned());
+    // So that it can be looked at before it goes.
+    low.metadata.finalizers = Some(vec!["example.com/keep".to_owned()]);
+    cluster.server.put(&low);
+    let mut spec = containers(json!({"cpu": "3"}));
+    spec["priority"] = 5.into();
+    cluster.add_pod("high", spec);
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let pod = |name: &str| cluster.server.get::<Pod>(&ObjectKey::namespaced("default", name)).unwrap();
+    let low = pod("low");
+    assert!(low.metadata.deletion_timestamp.is_some());
+    let conditions = low.status.unwrap().conditions.unwrap();
+    let told = conditions.iter().find(|condition| condition.type_ == "DisruptionTarget").unwrap();
+    assert_eq!((&*told.status, told.reason.as_deref()), ("True", Some("PreemptionByScheduler")));
+    let message = "default-scheduler: preempting to accommodate a higher priority pod";
+    assert_eq!(told.message.as_deref(), Some(message));
+    let high = pod("high").status.unwrap();
+    assert_eq!(high.nominated_node_name.as_deref(), Some("a"));
+    let events = cluster.events();
+    assert!(events.contains(&"Normal Preempted Preempted by pod high on node a".to_owned()), "{events:?}");
+    cluster.server.remove::<Pod>(&ObjectKey::namespaced("default", "low"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(cluster.settle().await, ["high"]);
+}

@@ -83,7 +83,7 @@ impl Scheduler {
         let pod = Arc::clone(&queued.info);
         self.give_place_back(&pod.uid, now);
         self.queue.rejected(queued, by, now);
-        let message = explain(1, why.reasons.iter().map(|reason| (Cow::Borrowed(&**reason), 1)));
+        let message = explain(1, why.reasons().map(|reason| (Cow::Borrowed(&**reason), 1)));
         self.is_unschedulable(pod, message);
     }
 

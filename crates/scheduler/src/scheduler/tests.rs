@@ -9,6 +9,7 @@ use crate::plugins::default_profile;
 use crate::testing::{clock, node, on, pod, pod_requesting, raw_pod};
 
 mod placed;
+mod preemption;
 
 fn scheduler() -> Scheduler {
     Scheduler::new(vec![Arc::new(default_profile())], clock(), 0)

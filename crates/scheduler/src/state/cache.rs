@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use object::{ObjectKey, Uid};
 
 use super::{NodeSlot, Nominations, PodInfo, Snapshot, VolumeChange};
@@ -56,6 +57,11 @@ impl Cache {
     /// Takes in that a claim, a volume or the like changed.
     pub fn set_volume(&mut self, key: &ObjectKey, change: VolumeChange) {
         self.snapshot.volumes_mut().set(key, change);
+    }
+
+    /// Sets a PodDisruptionBudget; `None` if it is gone.
+    pub fn set_budget(&mut self, key: &ObjectKey, budget: Option<&PodDisruptionBudget>) {
+        self.snapshot.budgets_mut().set(key, budget);
     }
 
     /// The nominations, to be changed.

@@ -54,9 +54,9 @@ impl Nominations {
         }
     }
 
-    /// Whether a pod is about to go: it was told to, or was seen going.
-    pub fn is_going(&self, pod: &PodInfo) -> bool {
-        pod.is_deleting() || self.victims.contains(&pod.uid)
+    /// Whether a pod makes room: it was told to go, or was seen going because it was told.
+    pub fn is_victim(&self, pod: &PodInfo) -> bool {
+        self.victims.contains(&pod.uid) || pod.is_deleting() && pod.is_preempted()
     }
 
     /// Pods are told to go.

@@ -132,6 +132,21 @@ impl PodInfo {
         self.pod.metadata.deletion_timestamp.is_some()
     }
 
+    /// Whether a scheduler told it to go.
+    pub fn is_preempted(&self) -> bool {
+        let conditions = self.pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+        conditions.unwrap_or_default().iter().any(|condition| {
+            condition.type_ == "DisruptionTarget"
+                && condition.status == "True"
+                && condition.reason.as_deref() == Some("PreemptionByScheduler")
+        })
+    }
+
+    /// When it started, in seconds since 1970.
+    pub fn start_seconds(&self) -> Option<i64> {
+        Some(self.pod.status.as_ref()?.start_time.as_ref()?.0.as_second())
+    }
+
     /// Whether it has ended for good and holds nothing any more.
     pub fn is_terminal(&self) -> bool {
         let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());

@@ -161,7 +161,7 @@ impl SpreadConstraint {
 }
 
 /// The matching form of a selector: none matches nothing, as does one that is malformed.
-fn selector(of: Option<&LabelSelector>) -> Selector {
+pub(super) fn selector(of: Option<&LabelSelector>) -> Selector {
     let Some(of) = of else { return Selector::nothing() };
     let labels: BTreeMap<String, String> = of.match_labels.clone().unwrap_or_default();
     let expressions = of.match_expressions.iter().flatten();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::counts::Counted;
 use super::tally::{Carried, NodeFilter, Queried, Topologies};
-use super::{Namespaces, NodeInfo, NodeSlot, Nominations, PodInfo, PodQuery, Topology, Volumes};
+use super::{Budgets, Namespaces, NodeInfo, NodeSlot, Nominations, PodInfo, PodQuery, Topology, Volumes};
 
 /// The nodes that have an image, and how many bytes it takes there.
 pub type ImageNodes = HashMap<NodeSlot, i64>;
@@ -25,6 +25,7 @@ pub struct Snapshot {
     images: HashMap<String, ImageNodes>,
     namespaces: Namespaces,
     volumes: Volumes,
+    budgets: Budgets,
     nominations: Nominations,
     /// Locked for the moment of a question, as what is asked for the first time is counted then.
     counting: Mutex<Counting>,
@@ -149,6 +150,15 @@ impl Snapshot {
     /// The pods that wait for the victims of their preemption to go.
     pub fn nominations(&self) -> &Nominations {
         &self.nominations
+    }
+
+    /// The PodDisruptionBudgets.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    pub(super) fn budgets_mut(&mut self) -> &mut Budgets {
+        &mut self.budgets
     }
 
     pub(super) fn volumes_mut(&mut self) -> &mut Volumes {
