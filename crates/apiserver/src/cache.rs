@@ -49,6 +49,17 @@ pub enum CacheError {
         /// Its key in the store.
         key: String,
         /// What is wrong with it.
-        source: object::VersionedError,
+        source: ParseError,
     },
+}
+
+/// Why what the store has cannot be read as an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// It is not an object as this server stores it.
+    #[error("read it as JSON")]
+    Json(#[from] object::VersionedError),
+    /// It is not an object as upstream's server stores it.
+    #[error("read it as protobuf")]
+    Protobuf(#[from] object::protobuf::DecodeError),
 }

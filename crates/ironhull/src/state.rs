@@ -251,6 +251,6 @@ mod tests {
         assert!(opened(&data_dir, None).await.is_err());
         restore(RestoreFlags { data_dir: data_dir.clone(), file }).await.unwrap();
         let store = opened(&data_dir, None).await.unwrap();
-        assert_eq!(store.range(RangeRequest::exact("/registry/a")).await.unwrap().count, 1);
+        assert_eq!(store.range(RangeRequest::exact("/registry/a")).await.unwrap().kvs.len(), 1);
     }
 }

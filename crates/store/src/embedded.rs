@@ -153,7 +153,7 @@ pub enum OpenError {
 /// let write = Write::put("/registry/pods/default/web", "{}", Expect::Absent);
 /// let WriteOutcome::Committed { revision, .. } = store.write(write).await? else { panic!("it was absent") };
 /// let pods = store.range(RangeRequest::prefix("/registry/pods/")).await?;
-/// assert_eq!((pods.count, pods.kvs[0].mod_revision), (1, revision));
+/// assert_eq!((pods.kvs.len(), pods.kvs[0].mod_revision), (1, revision));
 /// # Ok::<(), store::StoreError>(())
 /// # }).unwrap();
 /// ```

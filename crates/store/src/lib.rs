@@ -45,9 +45,13 @@ pub type WatchStream = BoxStream<'static, Result<WatchBatch, StoreError>>;
 ///
 /// Every successful write gets the next [`Revision`] of the whole store. Reads are linearizable: a range
 /// that starts after a write returned sees that write.
+///
+/// It promises no more than etcd keeps, and callers must not count on more: several keys may change at one revision, events
+/// tell the version before only where that is asked for, a count takes time, and two answers share no memory.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Reads a range of keys in key order, now or at a past revision.
+    /// Reads a range of keys in key order, now or at a past revision. A range whose size nobody knows is read in pages
+    /// ([`RangeRequest::limit`]) at one revision: a remote store refuses answers that are too large.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] or [`StoreError::FutureRevision`] for a revision outside the kept history.

@@ -40,7 +40,7 @@ impl From<&Event> for Record {
     fn from(event: &Event) -> Record {
         match event {
             Event::Put { kv, .. } => Record::Put(kv.clone()),
-            Event::Delete { prev, revision } => Record::Delete { key: prev.key.clone(), revision: *revision },
+            Event::Delete { key, revision, .. } => Record::Delete { key: key.clone(), revision: *revision },
         }
     }
 }

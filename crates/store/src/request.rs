@@ -89,18 +89,21 @@ pub struct RangeRequest {
     pub range: KeyRange,
     /// At which revision; the current one if none.
     pub revision: Option<Revision>,
-    /// How many pairs at most; all if none.
+    /// How many pairs at most; all if none. There may be fewer where they are large: [`RangeResponse::more`] tells.
     pub limit: Option<NonZeroUsize>,
     /// Only keys strictly after this one: the last key of the page before.
     pub after: Option<Bytes>,
     /// What to answer of each.
     pub content: RangeContent,
+    /// Whether to count all keys of the range, whatever the limit. That takes time for each of them.
+    pub counted: bool,
 }
 
 impl RangeRequest {
     /// All of `range`, now.
     pub fn new(range: KeyRange) -> RangeRequest {
-        RangeRequest { range, revision: None, limit: None, after: None, content: RangeContent::Full }
+        let content = RangeContent::Full;
+        RangeRequest { range, revision: None, limit: None, after: None, content, counted: false }
     }
 
     /// The one key `key`, now.
@@ -131,6 +134,12 @@ impl RangeRequest {
         RangeRequest { after: Some(key.into()), ..self }
     }
 
+    /// The same with a count of the whole range.
+    #[must_use]
+    pub fn counted(self) -> RangeRequest {
+        RangeRequest { counted: true, ..self }
+    }
+
     /// The same with this much content.
     #[must_use]
     pub fn content(self, content: RangeContent) -> RangeRequest {
@@ -146,8 +155,8 @@ pub struct RangeResponse {
     /// Whether the limit cut the answer.
     pub more: bool,
     /// How many keys the range holds (after [`RangeRequest::after`]) whatever the limit: `count - kvs.len()`
-    /// remain after this page.
-    pub count: usize,
+    /// remain after this page. Only where [`RangeRequest::counted`] or [`RangeContent::CountOnly`] asked for it.
+    pub count: Option<usize>,
     /// The revision that was read: the one asked for, or the store's at the moment of the read.
     pub revision: Revision,
 }
@@ -240,12 +249,15 @@ pub struct WatchRequest {
     /// Whether to answer [`Store::request_progress`](crate::Store::request_progress) with a batch without
     /// events, once everything up to its revision was delivered.
     pub progress: bool,
+    /// Whether events tell the version before ([`Event::prev`](crate::Event::prev)). It costs a remote store a second read and a second value
+    /// on the wire, so only those who need it ask.
+    pub previous: bool,
 }
 
 impl WatchRequest {
-    /// The changes under `prefix` from now on, without progress batches.
+    /// The changes under `prefix` from now on, without progress batches and previous versions.
     pub fn prefix(prefix: impl Into<Bytes>) -> WatchRequest {
-        WatchRequest { range: KeyRange::prefix(prefix), from: None, progress: false }
+        WatchRequest { range: KeyRange::prefix(prefix), from: None, progress: false, previous: false }
     }
 
     /// The same from strictly after `revision`.
@@ -258,5 +270,11 @@ impl WatchRequest {
     #[must_use]
     pub fn progress(self) -> WatchRequest {
         WatchRequest { progress: true, ..self }
+    }
+
+    /// The same with previous versions.
+    #[must_use]
+    pub fn previous(self) -> WatchRequest {
+        WatchRequest { previous: true, ..self }
     }
 }

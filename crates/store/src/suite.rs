@@ -11,6 +11,9 @@
 //!
 //! The cases are functions of their own, so that something that does only part of a store (a watch cache)
 //! can run those that apply to it.
+//!
+//! [`EtcdLike`] is a backend that keeps what the trait promises and nothing beyond, as etcd does. What stands on a store runs
+//! its tests on it too, so as not to rest on more.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -24,10 +27,13 @@ use crate::{
 };
 
 pub mod compact;
+mod etcd_like;
 pub mod lease;
 pub mod range;
 pub mod watch;
 pub mod write;
+
+pub use etcd_like::EtcdLike;
 
 /// How long a case waits for something that must happen.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -60,7 +66,7 @@ macro_rules! suite_tests {
             concurrent_increments, large_values,
         ]);
         $crate::suite_tests!($fresh, watch: [
-            events_carry_previous_versions, starts_strictly_after, starts_now, sees_its_range_only,
+            events_carry_previous_versions_on_request, events_of_one_revision_come_in_one_batch, starts_strictly_after, starts_now, sees_its_range_only,
             future_revisions_are_refused, a_long_backlog_comes_in_order, progress_follows_events,
             progress_only_on_request, all_watchers_see_the_same,
         ]);
@@ -144,11 +150,16 @@ impl Watched {
     async fn batch(&mut self) -> WatchBatch {
         let next = tokio::time::timeout(LIMIT, self.stream.next()).await.expect("the watch goes on");
         let batch = next.expect("the watch does not end").expect("the watch does not fail");
+        let mut keys = std::collections::BTreeSet::new();
+        let mut last = self.last;
         for event in &batch.events {
-            assert!(event.revision() > self.last, "{:?} after {}", event, self.last);
-            self.last = event.revision();
+            // One revision may have several events, but not in two batches, and not two of one key.
+            assert!(event.revision() > self.last, "{:?} in a batch after {}", event, self.last);
+            assert!(event.revision() >= last, "{:?} after {last}", event);
+            assert!(keys.insert((event.revision(), event.key().clone())), "{event:?} comes twice");
+            last = event.revision();
         }
-        assert!(batch.revision >= self.last, "a batch reaches at least its last event");
+        assert!(batch.revision >= last, "a batch reaches at least its last event");
         self.last = batch.revision;
         batch
     }

@@ -37,7 +37,8 @@ impl fmt::Display for LeaseId {
     }
 }
 
-/// One version of a key. Immutable and shared: ranges, watches and history hand out the same allocation.
+/// One version of a key. Immutable. A store may hand out the same allocation twice, or may not: what identifies a version
+/// is its key and `mod_revision`, never where it is in memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyValue {
     /// The key.
@@ -68,22 +69,25 @@ impl fmt::Debug for KeyValue {
     }
 }
 
-/// One change of one key. Each has a revision of its own.
+/// One change of one key. Several keys may change at one revision (etcd's transactions, and the end of a lease there), each
+/// key once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The key was created (`prev` is none) or changed.
+    /// The key was created or changed; [`Event::is_creation`] tells which.
     Put {
         /// The new version.
         kv: Arc<KeyValue>,
-        /// The version it replaced.
+        /// The version it replaced, where the watch asked for that ([`WatchRequest::previous`](crate::WatchRequest)).
         prev: Option<Arc<KeyValue>>,
     },
     /// The key was deleted.
     Delete {
-        /// The last version.
-        prev: Arc<KeyValue>,
+        /// The key.
+        key: Bytes,
         /// The revision of the deletion.
         revision: Revision,
+        /// The last version, where the watch asked for that.
+        prev: Option<Arc<KeyValue>>,
     },
 }
 
@@ -92,7 +96,7 @@ impl Event {
     pub fn key(&self) -> &Bytes {
         match self {
             Event::Put { kv, .. } => &kv.key,
-            Event::Delete { prev, .. } => &prev.key,
+            Event::Delete { key, .. } => key,
         }
     }
 
@@ -104,11 +108,24 @@ impl Event {
         }
     }
 
-    /// The version before the change.
+    /// The version before the change, if there was one and it is told.
     pub fn prev(&self) -> Option<&Arc<KeyValue>> {
         match self {
-            Event::Put { prev, .. } => prev.as_ref(),
-            Event::Delete { prev, .. } => Some(prev),
+            Event::Put { prev, .. } | Event::Delete { prev, .. } => prev.as_ref(),
+        }
+    }
+
+    /// Whether the key was absent before.
+    pub fn is_creation(&self) -> bool {
+        matches!(self, Event::Put { kv, .. } if kv.create_revision == kv.mod_revision)
+    }
+
+    /// The same without the version before.
+    #[must_use]
+    pub fn without_previous(self) -> Event {
+        match self {
+            Event::Put { kv, .. } => Event::Put { kv, prev: None },
+            Event::Delete { key, revision, .. } => Event::Delete { key, revision, prev: None },
         }
     }
 }
@@ -116,7 +133,7 @@ impl Event {
 /// A step of a watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WatchBatch {
-    /// The changes in revision order; none in a progress batch.
+    /// The changes in revision order, none in a progress batch. Those of one revision are never in two batches.
     pub events: Vec<Event>,
     /// With this batch the watch has delivered everything up to this revision.
     pub revision: Revision,

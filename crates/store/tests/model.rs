@@ -129,7 +129,11 @@ impl Model {
             }
             (WriteOp::Delete, Some(prev)) => {
                 state.remove(&key);
-                self.events.push(Event::Delete { prev: prev.clone(), revision: next });
+                self.events.push(Event::Delete {
+                    key: write.key.clone(),
+                    revision: next,
+                    prev: Some(prev.clone()),
+                });
             }
             (WriteOp::Delete, None) => return WriteOutcome::Committed { revision, previous: None },
         }
@@ -211,7 +215,7 @@ impl Pair {
 
     async fn list(&self, prefix: &'static str, back: u64, page: usize) {
         let revision = self.model.back(back);
-        let mut request = RangeRequest::prefix(prefix).at(revision).limit(page);
+        let mut request = RangeRequest::prefix(prefix).at(revision).limit(page).counted();
         if revision < self.model.compacted {
             let result = self.store().range(request).await;
             assert!(matches!(result, Err(StoreError::Compacted { .. })), "{result:?}");
@@ -221,7 +225,7 @@ impl Pair {
             self.model.at(revision).values().filter(|kv| request.range.contains(&kv.key)).cloned().collect();
         loop {
             let response = self.store().range(request.clone()).await.unwrap();
-            assert_eq!((response.count, response.revision), (remaining.len(), revision));
+            assert_eq!((response.count, response.revision), (Some(remaining.len()), revision));
             let rest = remaining.split_off(remaining.len().min(page));
             assert_eq!(response.kvs, remaining, "{request:?}");
             assert_eq!(response.more, !rest.is_empty());
@@ -233,7 +237,7 @@ impl Pair {
 
     async fn watch(&mut self, prefix: &'static str, back: u64) {
         let from = self.model.back(back);
-        let request = WatchRequest::prefix(prefix).from(from).progress();
+        let request = WatchRequest::prefix(prefix).from(from).progress().previous();
         let range = request.range.clone();
         match self.store().watch(request).await {
             Ok(stream) => {

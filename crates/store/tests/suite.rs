@@ -1,9 +1,9 @@
-//! The shared suite on both forms of the embedded engine.
+//! The shared suite on both forms of the embedded engine, and on a store that keeps only what etcd keeps.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use clock::Clock;
-use store::suite::Fixture;
+use store::suite::{EtcdLike, Fixture};
 use store::{Embedded, Options};
 
 mod on_disk {
@@ -23,6 +23,16 @@ mod in_memory {
 
     async fn fresh() -> Fixture {
         Fixture::new(Embedded::in_memory(Clock::system()), ())
+    }
+
+    store::suite_tests!(fresh);
+}
+
+mod etcd_like {
+    use super::*;
+
+    async fn fresh() -> Fixture {
+        Fixture::new(EtcdLike::new(), ())
     }
 
     store::suite_tests!(fresh);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
-use object::{FieldValues, TypeMeta, Value, Versioned, VersionedError};
+use object::{FieldValues, TypeMeta, Value, Versioned, VersionedError, protobuf};
 use parking_lot::{Mutex, RwLock};
 use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::watcher::{Change, ChangeKind, Watcher};
-use super::{CacheError, Hub, Leases};
+use super::{CacheError, Hub, Leases, ParseError};
 
 /// How many changes a collection remembers at most.
 const LOG_CHANGES_MAX: usize = 8192;
@@ -40,9 +40,8 @@ pub struct Collection {
     /// What the JSON of every object starts with, up to and with the brace that opens `metadata`.
     head: Bytes,
     state: RwLock<State>,
-    /// What this process is writing, by the address of its text. A draft holds its text, so that nothing else can
-    /// have the same address: an event with that address is the draft's, and needs no parsing.
-    drafts: Mutex<HashMap<usize, Versioned>>,
+    /// What this process is writing, by its key in the store. An event of that key with the same bytes needs no parsing.
+    drafts: Mutex<HashMap<Bytes, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
 }
@@ -54,11 +53,26 @@ pub struct Snapshot {
     pub objects: OrdMap<Arc<str>, Versioned>,
     /// The store's revision.
     pub revision: u64,
+    counts: Counts,
+}
+
+/// How many objects each namespace has.
+type Counts = OrdMap<Arc<str>, usize>;
+
+impl Snapshot {
+    /// How many objects a namespace has; all, where it is empty. The number is kept, not counted.
+    pub fn count(&self, namespace: &str) -> usize {
+        match namespace {
+            "" => self.objects.len(),
+            namespace => self.counts.get(namespace).copied().unwrap_or(0),
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
     objects: OrdMap<Arc<str>, Versioned>,
+    counts: Counts,
     log: VecDeque<Arc<Change>>,
     log_bytes: usize,
     /// The sequence number of the log's first entry.
@@ -136,7 +150,7 @@ impl Collection {
         let revision = hub.revision();
         let state = self.state.read();
         let newest = state.log.back().map_or(0, |change| change.revision);
-        Snapshot { objects: state.objects.clone(), revision: revision.max(newest) }
+        state.snapshot(revision.max(newest))
     }
 
     /// How often the collection changed, to tell whether something derived from it is still right.
@@ -180,7 +194,7 @@ impl Collection {
         let revision = hub.revision();
         let state = self.state.read();
         let newest = state.log.back().map_or(0, |change| change.revision);
-        let snapshot = Snapshot { objects: state.objects.clone(), revision: revision.max(newest) };
+        let snapshot = state.snapshot(revision.max(newest));
         let next = state.log_start + state.log.len() as u64;
         (snapshot, Watcher::new(Arc::clone(self), next, self.changed.subscribe()))
     }
@@ -233,52 +247,50 @@ impl Collection {
 
     /// Fills the collection from the store, in place of what it had. Watchers of before have to list again.
     pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) -> Result<(), CacheError> {
-        let mut objects = OrdMap::new();
+        let mut loaded = State { complete_from: revision, ..State::default() };
         for kv in kvs {
-            objects.insert(self.suffix(&kv.key), self.decode(kv)?);
+            loaded.put(self.suffix(&kv.key), self.decode(kv)?);
         }
         let mut state = self.state.write();
         // Behind every position that a watcher may have: what happened between is not known.
         let log_start = state.log_start + state.log.len() as u64 + 1;
-        let ended = state.ended;
-        *state = State {
-            objects,
-            log_start,
-            complete_from: revision,
-            loaded: revision,
-            ended,
-            ..State::default()
-        };
+        *state = State { log_start, loaded: revision, ended: state.ended, ..loaded };
         drop(state);
         self.changed.send_replace(revision);
         Ok(())
     }
 
-    /// Takes a change of the store, unless it was there already when the collection was loaded.
-    pub(super) fn apply(&self, event: &Event) -> Result<(), CacheError> {
-        let revision = event.revision().0;
-        let key = self.suffix(event.key());
-        let object = match event {
-            Event::Put { kv, .. } => Some(self.decode(kv)?),
-            Event::Delete { .. } => None,
+    /// Takes the changes of one revision of the store, all at once: no list lies between them. Those that were there already when
+    /// the collection was loaded are left out.
+    pub(super) fn apply(&self, events: &[&Event]) -> Result<(), CacheError> {
+        let change = |event: &&Event| {
+            let object = match event {
+                Event::Put { kv, .. } => Some(self.decode(kv)?),
+                Event::Delete { .. } => None,
+            };
+            Ok((self.suffix(event.key()), event.revision().0, object))
         };
+        let changes: Vec<_> = events.iter().map(change).collect::<Result<_, CacheError>>()?;
+        let Some(revision) = changes.last().map(|(_, revision, _)| *revision) else { return Ok(()) };
         let mut state = self.state.write();
         // The store's watch may be behind the read that the collection was loaded by.
         if revision <= state.loaded || state.ended {
             return Ok(());
         }
-        let previous = match &object {
-            Some(object) => state.objects.insert(key, object.clone()),
-            None => state.objects.remove(&key),
-        };
-        let (kind, object) = match (object, &previous) {
-            (Some(object), None) => (ChangeKind::Added, object),
-            (Some(object), Some(_)) => (ChangeKind::Modified, object),
-            // A deletion shows the last state, with the version of the deletion.
-            (None, Some(previous)) => (ChangeKind::Deleted, previous.at_version(revision)),
-            (None, None) => return Ok(()),
-        };
-        state.append(Arc::new(Change { kind, revision, object, previous }));
+        for (key, revision, object) in changes {
+            let previous = match &object {
+                Some(object) => state.put(key, object.clone()),
+                None => state.remove(&key),
+            };
+            let (kind, object) = match (object, &previous) {
+                (Some(object), None) => (ChangeKind::Added, object),
+                (Some(object), Some(_)) => (ChangeKind::Modified, object),
+                // A deletion shows the last state, with the version of the deletion.
+                (None, Some(previous)) => (ChangeKind::Deleted, previous.at_version(revision)),
+                (None, None) => continue,
+            };
+            state.append(Arc::new(Change { kind, revision, object, previous }));
+        }
         drop(state);
         self.changed.send_replace(revision);
         Ok(())
@@ -293,8 +305,7 @@ impl Collection {
     /// # Errors
     /// [`CacheError::Corrupt`]
     pub fn decode(&self, kv: &KeyValue) -> Result<Versioned, CacheError> {
-        let draft = self.drafts.lock().remove(&address(&kv.value));
-        if let Some(draft) = draft.filter(|draft| draft.stored().len() == kv.value.len()) {
+        if let Some(draft) = self.take_draft(&kv.key, &kv.value) {
             return Ok(draft.at_version(kv.mod_revision.0));
         }
         self.parse(&kv.value, kv.mod_revision.0).map_err(|source| CacheError::Corrupt {
@@ -303,22 +314,28 @@ impl Collection {
         })
     }
 
-    /// A version of an object from its stored JSON, which has no resource version.
-    fn parse(&self, stored: &Bytes, revision: u64) -> Result<Versioned, VersionedError> {
+    /// The draft of these bytes, if this process wrote them.
+    fn take_draft(&self, key: &Bytes, text: &Bytes) -> Option<Versioned> {
+        let mut drafts = self.drafts.lock();
+        drafts.get(key).filter(|draft| draft.stored() == text)?;
+        drafts.remove(key)
+    }
+
+    /// A version of an object from its stored JSON, which has no resource version; or from protobuf, as upstream's server
+    /// keeps it.
+    fn parse(&self, stored: &Bytes, revision: u64) -> Result<Versioned, ParseError> {
         let type_meta = Arc::clone(&self.spec.type_meta);
         if stored.starts_with(&self.head) {
-            return Versioned::from_stored(
-                type_meta,
-                stored.clone(),
-                self.head.len(),
-                revision,
-                &self.spec.fields,
-            );
+            let (text, head) = (stored.clone(), self.head.len());
+            return Ok(Versioned::from_stored(type_meta, text, head, revision, &self.spec.fields)?);
         }
-        let mut object = object::json::parse(stored)?;
+        let mut object = match stored.starts_with(&protobuf::MAGIC) {
+            true => protobuf::decode(stored, &stored_type)?.value,
+            false => object::json::parse(stored).map_err(VersionedError::from)?,
+        };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
-        Versioned::from_value(type_meta, &object, fields)
+        Ok(Versioned::from_value(type_meta, &object, fields)?)
     }
 
     /// Writes an object; its new version comes back, or `None` where the expectation does not hold.
@@ -336,20 +353,20 @@ impl Collection {
         let is_deleting = !object.at("metadata.deletionTimestamp").is_null();
         let draft = self.draft(object);
         let text = draft.stored().clone();
-        let address = address(&text);
+        let key = Bytes::from(key);
         {
             let mut drafts = self.drafts.lock();
             if drafts.len() >= DRAFTS_MAX {
-                // Nobody came for them: the store hands out texts of its own.
+                // Nobody came for them: the watch is far behind.
                 drafts.clear();
             }
-            drafts.insert(address, draft.clone());
+            drafts.insert(key.clone(), draft.clone());
         }
-        let write = Write { makes_space: is_deleting, ..Write::put(key, text, expect) };
+        let write = Write { makes_space: is_deleting, ..Write::put(key.clone(), text.clone(), expect) };
         match self.write_leased(store, write).await {
             Ok(WriteOutcome::Committed { revision, .. }) => Ok(Some(draft.at_version(revision.0))),
             outcome => {
-                self.drafts.lock().remove(&address);
+                self.take_draft(&key, &text);
                 outcome.map(|_| None)
             }
         }
@@ -403,12 +420,47 @@ impl Collection {
     }
 }
 
-/// Where a text is.
-fn address(text: &Bytes) -> usize {
-    text.as_ptr().addr()
+/// The namespace that a key behind the prefix begins with, if it has one.
+fn namespace_of(key: &str) -> Option<&str> {
+    key.split_once('/').map(|(namespace, _)| namespace)
+}
+
+/// The type of an object that is stored as protobuf.
+fn stored_type(api_version: &str, kind: &str) -> Option<schema::TypeRef> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    schema::type_by_gvk(group, version, kind)
 }
 
 impl State {
+    fn snapshot(&self, revision: u64) -> Snapshot {
+        Snapshot { objects: self.objects.clone(), counts: self.counts.clone(), revision }
+    }
+
+    /// Puts an object in the place of the one before.
+    fn put(&mut self, key: Arc<str>, object: Versioned) -> Option<Versioned> {
+        let previous = self.objects.insert(Arc::clone(&key), object);
+        if let Some(namespace) = namespace_of(&key).filter(|_| previous.is_none()) {
+            match self.counts.get_mut(namespace) {
+                Some(count) => *count += 1,
+                None => drop(self.counts.insert(namespace.into(), 1)),
+            }
+        }
+        previous
+    }
+
+    fn remove(&mut self, key: &Arc<str>) -> Option<Versioned> {
+        let previous = self.objects.remove(key)?;
+        if let Some(namespace) = namespace_of(key)
+            && let Some(count) = self.counts.get_mut(namespace)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(namespace);
+            }
+        }
+        Some(previous)
+    }
+
     fn append(&mut self, change: Arc<Change>) {
         self.log_bytes += change.bytes();
         self.log.push_back(change);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use parking_lot::{Mutex, RwLock};
-use store::{Event, RangeRequest, Revision, Store, StoreError, WatchBatch, WatchRequest};
+use store::{Event, KeyValue, RangeRequest, Revision, Store, StoreError, WatchBatch, WatchRequest};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
@@ -14,6 +14,10 @@ use super::{CacheError, Collection};
 
 /// Where all objects are in the store.
 const ROOT: &str = "/registry/";
+/// How many objects are read from the store at once.
+const PAGE_OBJECTS: usize = 500;
+/// How often reading everything begins anew.
+const RESTARTS_MAX: usize = 5;
 /// How long a read waits for the cache to catch up with the store.
 const FRESH_WITHIN: Duration = Duration::from_secs(3);
 
@@ -88,12 +92,14 @@ impl Hub {
     }
 
     async fn read_into(&self, collection: &Arc<Collection>) -> Result<(), CacheError> {
-        let found = self.store.range(RangeRequest::prefix(collection.prefix().to_owned())).await?;
-        collection.load(&found.kvs, found.revision.0)?;
+        let (kvs, revision) = self.read_all(collection.prefix()).await?;
+        collection.load(&kvs, revision.0)?;
         let mut collections = self.collections.write();
         let slot = collections.insert(collection.prefix().to_owned(), Slot::Live(Arc::clone(collection)));
         let Some(Slot::Joining(_, waiting)) = slot else { return Ok(()) };
-        waiting.into_inner().iter().try_for_each(|event| collection.apply(event))
+        let waiting = waiting.into_inner();
+        let mut revisions = waiting.chunk_by(|one, next| one.revision() == next.revision());
+        revisions.try_for_each(|events| collection.apply(&events.iter().collect::<Vec<_>>()))
     }
 
     /// Feeds a collection no longer, and lets its watchers end.
@@ -150,9 +156,9 @@ impl Hub {
 
     async fn load(&self) -> Result<Revision, CacheError> {
         let _loading = self.loading.lock().await;
-        let everything = self.store.range(RangeRequest::prefix(ROOT)).await?;
+        let (kvs, revision) = self.read_all(ROOT).await?;
         let mut by_collection: HashMap<String, Vec<_>> = HashMap::new();
-        for kv in everything.kvs {
+        for kv in kvs {
             let prefix = self.slot_of(&kv.key, |slot| slot.collection().prefix().to_owned());
             if let Some(prefix) = prefix {
                 by_collection.entry(prefix).or_default().push(kv);
@@ -160,10 +166,30 @@ impl Hub {
         }
         for collection in self.all() {
             let kvs = by_collection.remove(collection.prefix()).unwrap_or_default();
-            collection.load(&kvs, everything.revision.0)?;
+            collection.load(&kvs, revision.0)?;
         }
-        self.progress.send_replace(everything.revision.0);
-        Ok(everything.revision)
+        self.progress.send_replace(revision.0);
+        Ok(revision)
+    }
+
+    /// Everything below a prefix at one revision, read page by page. Where that revision is compacted meanwhile, reading
+    /// begins anew.
+    async fn read_all(&self, prefix: &str) -> Result<(Vec<Arc<KeyValue>>, Revision), StoreError> {
+        let first = RangeRequest::prefix(prefix.to_owned()).limit(PAGE_OBJECTS);
+        let (mut request, mut kvs, mut restarts) = (first.clone(), Vec::new(), 0);
+        loop {
+            let page = match self.store.range(request).await {
+                Err(StoreError::Compacted { .. }) if restarts < RESTARTS_MAX => {
+                    (request, restarts) = (first.clone(), restarts + 1);
+                    kvs.clear();
+                    continue;
+                }
+                page => page?,
+            };
+            kvs.extend(page.kvs);
+            let Some(last) = kvs.last().filter(|_| page.more) else { return Ok((kvs, page.revision)) };
+            request = first.clone().at(page.revision).after(last.key.clone());
+        }
     }
 
     async fn follow(&self, revision: &mut Revision) -> Result<(), CacheError> {
@@ -171,8 +197,8 @@ impl Hub {
         let mut batches = self.store.watch(request).await?;
         while let Some(batch) = batches.next().await {
             let WatchBatch { events, revision: reached } = batch?;
-            for event in &events {
-                self.apply(event)?;
+            for events in events.chunk_by(|one, next| one.revision() == next.revision()) {
+                self.apply(events)?;
             }
             *revision = reached;
             self.progress.send_replace(reached.0);
@@ -180,15 +206,28 @@ impl Hub {
         Ok(())
     }
 
-    fn apply(&self, event: &Event) -> Result<(), CacheError> {
-        let collection = self.slot_of(event.key(), |slot| match slot {
-            Slot::Live(collection) => Some(Arc::clone(collection)),
-            Slot::Joining(_, waiting) => {
-                waiting.lock().push(event.clone());
-                None
-            }
-        });
-        collection.flatten().map_or(Ok(()), |collection| collection.apply(event))
+    /// Hands the changes of one revision to their collections, to each all of its own at once.
+    fn apply(&self, events: &[Event]) -> Result<(), CacheError> {
+        let live = |event: &Event| {
+            let collection = self.slot_of(event.key(), |slot| match slot {
+                Slot::Live(collection) => Some(Arc::clone(collection)),
+                Slot::Joining(_, waiting) => {
+                    waiting.lock().push(event.clone());
+                    None
+                }
+            });
+            collection.flatten()
+        };
+        let mut rest: Vec<(Arc<Collection>, &Event)> =
+            events.iter().filter_map(|event| Some((live(event)?, event))).collect();
+        while let Some((collection, _)) = rest.first().cloned() {
+            let (own, others): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(other, _)| Arc::ptr_eq(other, &collection));
+            rest = others;
+            let own: Vec<&Event> = own.into_iter().map(|(_, event)| event).collect();
+            collection.apply(&own)?;
+        }
+        Ok(())
     }
 
     fn all(&self) -> Vec<Arc<Collection>> {

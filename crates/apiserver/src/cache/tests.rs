@@ -2,13 +2,17 @@ use std::sync::Arc;
 
 use clock::Clock;
 use object::{TypeMeta, Value, value};
+use store::suite::EtcdLike;
 use store::{Embedded, Expect, Store, Write};
 
 use super::*;
 
 /// A collection of pods over a store in memory.
 async fn pods() -> (Arc<Hub>, Arc<Collection>) {
-    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    pods_over(Arc::new(Embedded::in_memory(Clock::system()))).await
+}
+
+async fn pods_over(store: Arc<dyn Store>) -> (Arc<Hub>, Arc<Collection>) {
     let hub = Arc::new(Hub::new(store));
     let collection = Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
@@ -241,4 +245,120 @@ async fn a_watcher_from_before_everything_was_read_again_is_told_so() {
     put(&hub, &collection, "q", "n").await;
     hub.catch_up().await.unwrap();
     assert!(matches!(watcher.next().await, Err(CacheError::TooOld { .. })));
+}
+
+/// A pod as upstream's server stores it.
+fn protobuf(name: &str) -> bytes::Bytes {
+    let pod = value!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "a", "name": name, "uid": "u", "labels": {"app": "web"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}
+    });
+    let ty = schema::type_by_gvk("", "v1", "Pod").unwrap();
+    object::protobuf::encode(&pod, &ty).unwrap()
+}
+
+#[tokio::test]
+async fn objects_that_upstream_stored_are_read() {
+    let (hub, collection) = pods().await;
+    hub.store().write(Write::put(collection.store_key("a", "p"), protobuf("p"), Expect::Any)).await.unwrap();
+    hub.catch_up().await.unwrap();
+    let pod = collection.get("a", "p").unwrap();
+    assert_eq!((pod.field("spec.nodeName"), pod.label("app")), (Some("n"), Some("web")));
+    assert_eq!(pod.value().str_at("metadata.resourceVersion"), pod.resource_version().to_string());
+    // At the start as well as from the watch.
+    let (_, again) = pods_over(Arc::clone(hub.store())).await;
+    assert_eq!(again.get("a", "p").unwrap().json(), pod.json());
+}
+
+/// What the cache needs of a store is what etcd keeps: no previous versions, no shared memory, no revision a key, and no
+/// answer of any size.
+#[tokio::test]
+async fn a_store_that_keeps_no_more_than_etcd_feeds_the_cache() {
+    let store = EtcdLike::new();
+    // More than one page, and more than the store answers at once.
+    let filler = "x".repeat(16 << 10);
+    for number in 0..600 {
+        let pod = format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"old-{number:03}","namespace":"b"}},"spec":{{"x":"{filler}"}}}}"#
+        );
+        store.write(Write::put(format!("/registry/pods/b/old-{number:03}"), pod, Expect::Any)).await.unwrap();
+    }
+    let (hub, collection) = pods_over(Arc::new(store.clone())).await;
+    assert_eq!(collection.snapshot(&hub).count("b"), 600);
+    let start = hub.catch_up().await.unwrap();
+    let mut watcher = collection.watch_from(start).unwrap();
+    put(&hub, &collection, "p", "n").await;
+    put(&hub, &collection, "p", "m").await;
+    // Another program writes several keys at one revision, of this collection and of others.
+    let pod = |name: &str| {
+        format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"a"}}}}"#)
+    };
+    let write = |name: &str| Write::put(collection.store_key("a", name), pod(name), Expect::Any);
+    let other = Write::put("/registry/other", "x", Expect::Any);
+    let delete = Write::delete(collection.store_key("a", "p"), Expect::Any);
+    let shared = store.transact(&[write("q"), other, delete, write("r")]).unwrap().0;
+    hub.catch_up().await.unwrap();
+    let mut changes = Vec::new();
+    while changes.len() < 5 {
+        changes.extend(watcher.next().await.unwrap());
+    }
+    use ChangeKind::{Added, Deleted, Modified};
+    let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [Added, Modified, Added, Deleted, Added]);
+    assert_eq!(changes[1].previous.as_ref().and_then(|pod| pod.field("spec.nodeName")), Some("n"));
+    assert!(changes[2..].iter().all(|change| change.revision == shared));
+    let snapshot = collection.snapshot(&hub);
+    assert_eq!((snapshot.count("a"), snapshot.revision), (2, shared));
+    assert_eq!(collection.watch_from(shared - 1).unwrap().next().await.unwrap().len(), 3);
+    assert!(collection.watch_from(shared).unwrap().is_waiting());
+}
+
+/// A list that lies between two changes of one revision says that it has both: its watcher would miss the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_changes_of_one_revision_come_to_a_collection_at_once() {
+    let store = EtcdLike::new();
+    let (hub, collection) = pods_over(Arc::new(store.clone())).await;
+    let write = |number: usize, name: &str| {
+        let pod = format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}-{number}","namespace":"a"}}}}"#
+        );
+        Write::put(collection.store_key("a", &format!("{name}-{number}")), pod, Expect::Any)
+    };
+    let lists = {
+        let (hub, collection) = (Arc::clone(&hub), Arc::clone(&collection));
+        tokio::spawn(async move {
+            let mut odd = 0;
+            while hub.revision() < 200 {
+                odd += collection.snapshot(&hub).count("a") % 2;
+                tokio::task::yield_now().await;
+            }
+            odd
+        })
+    };
+    for number in 0..200 {
+        store.transact(&[write(number, "one"), write(number, "two")]).unwrap();
+        tokio::task::yield_now().await;
+    }
+    hub.catch_up().await.unwrap();
+    assert_eq!(lists.await.unwrap(), 0);
+    assert_eq!(collection.snapshot(&hub).count("a"), 400);
+}
+
+#[tokio::test]
+async fn objects_are_counted_by_namespace() {
+    let (hub, collection) = pods().await;
+    for name in ["p", "q", "p"] {
+        put(&hub, &collection, name, "n").await;
+    }
+    let other = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"b"}}"#;
+    hub.store().write(Write::put(collection.store_key("b", "p"), other, Expect::Any)).await.unwrap();
+    hub.catch_up().await.unwrap();
+    let before = collection.snapshot(&hub);
+    delete(&hub, &collection, "p").await;
+    delete(&hub, &collection, "none").await;
+    hub.catch_up().await.unwrap();
+    let counts = |snapshot: &Snapshot| ["", "a", "b", "c"].map(|namespace| snapshot.count(namespace));
+    assert_eq!(counts(&before), [3, 2, 1, 0]);
+    assert_eq!(counts(&collection.snapshot(&hub)), [2, 1, 1, 0]);
 }

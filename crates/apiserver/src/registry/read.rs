@@ -1,17 +1,19 @@
 //! Reading objects: one, or many page by page.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use imbl::OrdMap;
-use object::{FieldSelector, Labels, Selector, Status, Value, Versioned, value};
+use object::{FieldSelector, Labels, Selector, Status, Versioned};
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use crate::cache::{CacheError, Collection, Snapshot};
 use crate::errors::from_cache;
 use crate::options::{Query, VersionMatch};
+
+mod page;
+mod token;
+
+use page::Page;
+use token::Token;
 
 /// A list, or a page of one.
 #[derive(Debug)]
@@ -128,147 +130,83 @@ impl Registry {
         let collection = endpoint.stored("list")?;
         let filter = Filter::new(endpoint, call, query)?;
         let token = query.continue_token.as_deref().map(Token::read).transpose()?;
-        let (snapshot, start) = match token {
-            Some(token) => (self.page_snapshot(collection, &token).await?, Some(token.after)),
-            None => (self.fresh_snapshot(collection, query).await?, None),
+        let source = match &token {
+            Some(token) => page_source(collection, token.revision),
+            None => self.fresh_source(collection, query).await?,
         };
-        let page = Page { filter: &filter, after: start, limit: query.limit };
-        let (items, last) = page.take(&snapshot.objects);
-        let items = endpoint.present_all(items).await?;
-        let mut listing =
-            Listing { items, revision: snapshot.revision, continue_token: None, remaining: None };
-        if let Some(last) = last {
-            listing.continue_token = Some(Token { revision: snapshot.revision, after: last.clone() }.write());
-            if filter.selects_all() {
-                let rest = Page { filter: &filter, after: Some(last), limit: 0 };
-                listing.remaining = Some(rest.range(&snapshot.objects).count());
+        let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
+        let page = Page { filter: &filter, after: after.clone(), limit: query.limit };
+        let taken = match &source {
+            Source::Snapshot(snapshot) => page.take(snapshot),
+            Source::Past(revision) => {
+                let taken = page.take_past(collection, self.hub.store().as_ref(), *revision).await;
+                taken.map_err(|status| self.expired(status, after))?
             }
-            collection.pin(snapshot);
+        };
+        let revision = source.revision();
+        // The first page counts, the others count down.
+        let left = known.or(taken.total).map(|all| all.saturating_sub(taken.items.len()));
+        let items = endpoint.present_all(taken.items).await?;
+        let mut listing = Listing { items, revision, continue_token: None, remaining: None };
+        if let Some(after) = taken.last {
+            let left = left.filter(|left| filter.selects_all() && *left > 0);
+            listing.continue_token = Some(Token { revision, after, left }.write());
+            listing.remaining = left;
+            if let Source::Snapshot(snapshot) = source {
+                collection.pin(snapshot);
+            }
         }
         Ok(listing)
     }
 
-    /// The snapshot of a list's first page: as fresh as the client wants it.
-    async fn fresh_snapshot(&self, collection: &Arc<Collection>, query: &Query) -> Result<Snapshot, Status> {
+    /// What a list's first page is made of: as fresh as the client wants it.
+    async fn fresh_source(&self, collection: &Arc<Collection>, query: &Query) -> Result<Source, Status> {
         match (query.resource_version, query.version_match) {
             (None, _) => {
                 self.hub.catch_up().await.map_err(from_cache)?;
             }
             (Some(0), _) => {}
-            (Some(revision), Some(VersionMatch::Exact)) => {
-                return self.exact_snapshot(collection, revision).await;
-            }
+            (Some(revision), Some(VersionMatch::Exact)) => return Ok(page_source(collection, revision)),
             // With a limit, a version without a rule of matching means just that version.
             (Some(revision), _) => {
                 self.hub.wait_for(revision).await.map_err(from_cache)?;
             }
         }
-        Ok(collection.snapshot(&self.hub))
+        Ok(Source::Snapshot(collection.snapshot(&self.hub)))
     }
 
-    /// The snapshot that the pages before were made of.
-    async fn page_snapshot(&self, collection: &Arc<Collection>, token: &Token) -> Result<Snapshot, Status> {
-        match collection.pinned(token.revision) {
-            Some(snapshot) => Ok(snapshot),
-            None => self.exact_snapshot(collection, token.revision).await.map_err(|status| {
-                if status.code != 410 {
-                    return status;
-                }
-                // The client may go on from here with the newest state, if it can bear the difference.
-                let now = Token { revision: self.hub.revision(), after: token.after.clone() };
-                let mut expired = Status::resource_expired(
-                    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
-                );
-                expired.continue_token = Some(now.write().into_boxed_str());
-                expired
-            }),
-        }
-    }
-
-    /// The collection as it was at a revision, from the store's history.
-    async fn exact_snapshot(&self, collection: &Arc<Collection>, revision: u64) -> Result<Snapshot, Status> {
-        if let Some(snapshot) = collection.pinned(revision) {
-            return Ok(snapshot);
-        }
-        let request =
-            store::RangeRequest::prefix(collection.prefix().to_owned()).at(store::Revision(revision));
-        let found = self.hub.store().range(request).await.map_err(crate::errors::from_store)?;
-        let mut objects = OrdMap::new();
-        for kv in &found.kvs {
-            let object = collection.decode(kv).map_err(from_cache)?;
-            objects.insert(Arc::from(object.key().to_string()), object);
-        }
-        Ok(Snapshot { objects, revision })
+    /// Says of a page whose version is gone how the client may go on, if it can bear the difference.
+    fn expired(&self, status: Status, after: Option<Arc<str>>) -> Status {
+        let Some(after) = after.filter(|_| status.code == 410) else { return status };
+        let now = Token { revision: self.hub.revision(), after, left: None };
+        let mut expired = Status::resource_expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        expired.continue_token = Some(now.write().into_boxed_str());
+        expired
     }
 }
 
-/// A part of a snapshot.
-struct Page<'a> {
-    filter: &'a Filter,
-    /// The key of the last object of the page before.
-    after: Option<Arc<str>>,
-    limit: usize,
+/// What pages are made of.
+enum Source {
+    /// What the cache has in memory.
+    Snapshot(Snapshot),
+    /// The store's history at a revision.
+    Past(u64),
 }
 
-impl Page<'_> {
-    /// The objects behind the page before, of the filter's namespace.
-    fn range<'s>(
-        &self,
-        objects: &'s OrdMap<Arc<str>, Versioned>,
-    ) -> impl Iterator<Item = (&'s Arc<str>, &'s Versioned)> + use<'s> {
-        let prefix = match self.filter.namespace.as_str() {
-            "" => String::new(),
-            namespace => format!("{namespace}/"),
-        };
-        let start: Bound<Arc<str>> = match &self.after {
-            Some(key) => Bound::Excluded(Arc::clone(key)),
-            None => Bound::Included(Arc::from(prefix.as_str())),
-        };
-        objects.range((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(&prefix))
-    }
-
-    /// The page's objects, and the key of its last one if there are more behind it.
-    fn take(&self, objects: &OrdMap<Arc<str>, Versioned>) -> (Vec<Versioned>, Option<Arc<str>>) {
-        let mut items = Vec::new();
-        let mut last = None;
-        for (key, object) in self.range(objects).filter(|(_, object)| self.filter.matches(object)) {
-            if self.limit > 0 && items.len() == self.limit {
-                return (items, last);
-            }
-            items.push(object.clone());
-            last = Some(Arc::clone(key));
+impl Source {
+    fn revision(&self) -> u64 {
+        match self {
+            Source::Snapshot(snapshot) => snapshot.revision,
+            Source::Past(revision) => *revision,
         }
-        (items, None)
     }
 }
 
-/// A continue token: where a page ended, and of which version of the collection. Its form is upstream's.
-struct Token {
-    revision: u64,
-    after: Arc<str>,
-}
-
-impl Token {
-    fn read(text: &str) -> Result<Token, Status> {
-        let invalid =
-            || Status::bad_request("continue key is not valid: it is no token that this server gave out");
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| invalid())?;
-        let token = object::json::parse(&bytes).map_err(|_| invalid())?;
-        let revision = token.get("rv").as_i64().and_then(|rv| u64::try_from(rv).ok()).ok_or_else(invalid)?;
-        let after =
-            token.get("start").as_str().and_then(|start| start.strip_suffix('\0')).ok_or_else(invalid)?;
-        if token.str_at("v") != "meta.k8s.io/v1" {
-            return Err(invalid());
-        }
-        Ok(Token { revision, after: after.into() })
-    }
-
-    fn write(&self) -> String {
-        let start = format!("{}\0", self.after);
-        let revision = i64::try_from(self.revision).unwrap_or(i64::MAX);
-        let token: Value = value!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
-        URL_SAFE_NO_PAD.encode(object::json::to_bytes(&token))
-    }
+/// The collection at a revision: the snapshot that pages before were made of, or the store's history.
+fn page_source(collection: &Collection, revision: u64) -> Source {
+    collection.pinned(revision).map_or(Source::Past(revision), Source::Snapshot)
 }
 
 impl From<Listing> for AnswerBody {

@@ -19,7 +19,7 @@ fn event(name: &str) -> object::Value {
 }
 
 async fn count(store: &dyn Store) -> usize {
-    store.range(RangeRequest::prefix(KEYS)).await.unwrap().count
+    store.range(RangeRequest::prefix(KEYS)).await.unwrap().kvs.len()
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! Reading and writing objects.
 
+use std::sync::Arc;
+
 use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;
 use object::{Value, value};
@@ -64,17 +66,75 @@ async fn lists_come_in_pages_of_one_version() {
     call(&server, "POST", CONFIG_MAPS, &config_map("bb", &[])).await.success();
     server.delete("", "configmaps", "default", "c").await.unwrap();
     let mut token = first.str_at("metadata.continue").to_owned();
-    let mut seen = Vec::new();
+    let (mut seen, mut remaining) = (Vec::new(), Vec::new());
     while !token.is_empty() {
         let page = get(&server, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.success();
         assert_eq!(page.at("metadata.resourceVersion"), first.at("metadata.resourceVersion"));
         seen.extend(names(&page).into_iter().map(str::to_owned));
+        remaining.push(page.at("metadata.remainingItemCount").as_i64());
         token = page.str_at("metadata.continue").to_owned();
     }
     assert_eq!(seen, ["c", "d", "e"]);
+    assert_eq!(remaining, [Some(1), None]);
     let whole = get(&server, CONFIG_MAPS).await.success();
     assert_eq!(names(&whole), ["a", "b", "bb", "d", "e"]);
     assert!(whole.at("metadata.continue").is_null());
+}
+
+#[tokio::test]
+async fn pages_of_a_past_version_come_from_the_stores_history() {
+    let server = TestServer::start().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        call(&server, "POST", CONFIG_MAPS, &config_map(name, &[])).await.success();
+    }
+    let whole = get(&server, CONFIG_MAPS).await.success();
+    let version = whole.str_at("metadata.resourceVersion").to_owned();
+    call(&server, "POST", CONFIG_MAPS, &config_map("bb", &[])).await.success();
+    server.delete("", "configmaps", "default", "c").await.unwrap();
+    let exact = format!("resourceVersion={version}&resourceVersionMatch=Exact");
+    let past = get(&server, &format!("{CONFIG_MAPS}?{exact}")).await.success();
+    assert_eq!(names(&past), ["a", "b", "c", "d", "e"]);
+    let (mut seen, mut remaining) = (Vec::new(), Vec::new());
+    let mut query = format!("{exact}&limit=2");
+    loop {
+        let page = get(&server, &format!("{CONFIG_MAPS}?{query}")).await.success();
+        assert_eq!(page.str_at("metadata.resourceVersion"), version);
+        seen.extend(names(&page).into_iter().map(str::to_owned));
+        remaining.push(page.at("metadata.remainingItemCount").as_i64());
+        let token = page.str_at("metadata.continue");
+        if token.is_empty() {
+            break;
+        }
+        query = format!("limit=2&continue={token}");
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+    assert_eq!(remaining, [Some(3), Some(1), None]);
+}
+
+/// The API server rests on nothing of a store that etcd does not keep.
+#[tokio::test]
+async fn a_store_that_keeps_no_more_than_etcd_serves_the_api() {
+    let store: Arc<dyn store::Store> = Arc::new(store::suite::EtcdLike::new());
+    let server = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
+    for name in ["a", "b", "c"] {
+        call(&server, "POST", CONFIG_MAPS, &config_map(name, &[])).await.success();
+    }
+    let mut changed = config_map("a", &[]);
+    changed.set("data", value!({"k": "v"}));
+    let changed = call(&server, "PUT", &format!("{CONFIG_MAPS}/a"), &changed).await.success();
+    let version = changed.str_at("metadata.resourceVersion").to_owned();
+    server.delete("", "configmaps", "default", "b").await.unwrap();
+    let list = get(&server, CONFIG_MAPS).await.success();
+    assert_eq!(names(&list), ["a", "c"]);
+    let exact = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact&limit=2");
+    let page = get(&server, &exact).await.success();
+    assert_eq!((names(&page), page.at("metadata.remainingItemCount").as_i64()), (vec!["a", "b"], Some(1)));
+    let mut stale = config_map("a", &[]);
+    stale.entry("metadata").set("resourceVersion", "1");
+    assert_eq!(call(&server, "PUT", &format!("{CONFIG_MAPS}/a"), &stale).await.code, 409);
+    // Another server over the same store reads it all, in pages.
+    let other = TestServer::over(store, &["10.43.0.0/16"]).await;
+    assert_eq!(names(&get(&other, CONFIG_MAPS).await.success()), ["a", "c"]);
 }
 
 #[tokio::test]

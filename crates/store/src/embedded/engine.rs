@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::loaded::Loaded;
 use super::shared::Shared;
 use super::space::Space;
-use super::view::{Lease, View};
+use super::view::{Lease, View, deletion};
 use crate::log::{Log, LogError, Record};
 use crate::{Event, Expect, KeyValue, LeaseId, Revision, StoreError, Write, WriteOp, WriteOutcome};
 
@@ -230,7 +230,7 @@ impl Engine {
                     prev,
                 }
             }
-            (WriteOp::Delete, Some(prev)) => Event::Delete { prev, revision },
+            (WriteOp::Delete, Some(prev)) => deletion(prev, revision),
             (WriteOp::Delete, None) => return Ok(self.done()),
         };
         let previous = event.prev().cloned();
@@ -246,7 +246,7 @@ impl Engine {
         for key in keys.iter().take(keys_max) {
             if let Some(prev) = self.view.get(key).cloned() {
                 let revision = self.view.revision.next();
-                self.apply(Event::Delete { prev, revision }, changes);
+                self.apply(deletion(prev, revision), changes);
             }
         }
         if keys.len() <= keys_max {

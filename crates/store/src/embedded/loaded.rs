@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use super::view::{Lease, View};
+use super::view::{Lease, View, deletion};
 use crate::damage::Damage;
 use crate::log::{Log, LogError, Record};
 use crate::{Event, KeyValue, Revision};
@@ -53,7 +53,7 @@ impl Loaded {
                 self.view.apply(Event::Put { kv, prev });
             }
             Record::Delete { key, revision } => match self.view.get(&key).cloned() {
-                Some(prev) => self.view.apply(Event::Delete { prev, revision }),
+                Some(prev) => self.view.apply(deletion(prev, revision)),
                 None => {
                     self.gap = Some(revision);
                     self.view.revision = revision;

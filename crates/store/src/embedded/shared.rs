@@ -94,6 +94,7 @@ impl Shared {
         let watcher = Arc::new(Watcher {
             range: request.range,
             progress: request.progress,
+            previous: request.previous,
             mailbox: Mutex::new(Mailbox::default()),
             wake: Notify::new(),
         });
@@ -114,6 +115,7 @@ impl Shared {
 struct Watcher {
     range: KeyRange,
     progress: bool,
+    previous: bool,
     mailbox: Mutex<Mailbox>,
     wake: Notify,
 }
@@ -159,7 +161,10 @@ impl Cursor {
                 if first <= view.compacted {
                     return Err(StoreError::Compacted { requested: first, oldest: view.compacted });
                 }
-                let (events, revision) = view.events_from(first, &self.watcher.range, BATCH_EVENTS);
+                let (mut events, revision) = view.events_from(first, &self.watcher.range, BATCH_EVENTS);
+                if !self.watcher.previous {
+                    events = events.into_iter().map(Event::without_previous).collect();
+                }
                 // Notes are made before their view is published, so some may be about later revisions.
                 let later = noted.is_some_and(|last| last > revision) || revision < view.revision;
                 self.backlog = later.then(|| revision.next());

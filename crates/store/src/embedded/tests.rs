@@ -174,7 +174,7 @@ async fn history_and_leases_survive_a_restart() {
     assert!(matches!(store.keep_lease_alive(revoked).await, Err(StoreError::LeaseNotFound(_))));
     store.keep_lease_alive(lease).await.unwrap();
     store.revoke_lease(lease).await.unwrap();
-    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().count, 0);
+    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().kvs.len(), 0);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn compaction_removes_records_and_shrinks_the_file() {
     assert_eq!(left.len(), 9 + 60, "the nine newest versions, and what is in history");
     assert!(size_bytes() < 20_000_000, "{} bytes", size_bytes());
     let store = open(directory.path()).await;
-    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().count, 10);
+    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().kvs.len(), 10);
     assert_eq!(store.current_revision().await.unwrap(), Revision(last.0 + 60));
 }
 
@@ -306,7 +306,7 @@ async fn a_backup_is_a_store_and_restores_far_ahead() {
         Some(StoreError::Compacted { .. })
     ));
     copy.revoke_lease(lease).await.unwrap();
-    assert_eq!(copy.range(RangeRequest::prefix("")).await.unwrap().count, 1200);
+    assert_eq!(copy.range(RangeRequest::prefix("")).await.unwrap().kvs.len(), 1200);
 }
 
 #[tokio::test]
@@ -354,7 +354,7 @@ async fn dropping_the_store_finishes_what_is_queued_and_ends_watches() {
     assert!(matches!(end, StoreError::Closed));
     assert!(seen <= 50);
     let store = open(directory.path()).await;
-    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().count, *acknowledged.lock());
+    assert_eq!(store.range(RangeRequest::prefix("/")).await.unwrap().kvs.len(), *acknowledged.lock());
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,7 +362,7 @@ async fn leases_follow_a_paused_clock() {
     let store = Embedded::in_memory(Clock::system());
     let lease = store.grant_lease(Duration::from_secs(600)).await.unwrap();
     store.write(Write::put("/a", "x", Expect::Any).lease(lease)).await.unwrap();
-    let count = async || store.range(RangeRequest::exact("/a")).await.unwrap().count;
+    let count = async || store.range(RangeRequest::exact("/a")).await.unwrap().kvs.len();
     tokio::time::sleep(Duration::from_secs(500)).await;
     store.keep_lease_alive(lease).await.unwrap();
     tokio::time::sleep(Duration::from_secs(599)).await;

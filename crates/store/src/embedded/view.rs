@@ -33,7 +33,8 @@ pub(super) struct Lease {
 
 /// See the module.
 ///
-/// Invariant: `history` holds exactly the events of the revisions `compacted + 1 ..= revision`, one each.
+/// Invariants: `history` holds exactly the events of the revisions `compacted + 1 ..= revision`, one each. Each has the
+/// version before, if there was one: the past is read by going back over them.
 #[derive(Clone)]
 pub(super) struct View {
     /// The last write.
@@ -99,8 +100,8 @@ impl View {
                 self.attach(kv);
                 self.keys.insert(kv.key.clone(), kv.clone());
             }
-            Event::Delete { prev, .. } => {
-                self.keys.remove(&prev.key);
+            Event::Delete { key, .. } => {
+                self.keys.remove(key);
             }
         }
         self.revision = event.revision();
@@ -159,7 +160,9 @@ impl View {
             past = self.keys_at(revision, &request.range);
             &past
         };
-        let mut response = RangeResponse { kvs: Vec::new(), more: false, count: 0, revision };
+        let mut response = RangeResponse { kvs: Vec::new(), more: false, count: None, revision };
+        let wants_count = request.counted || request.content == RangeContent::CountOnly;
+        response.count = wants_count.then_some(0);
         let Some(bounds) = bounds_after(&request.range, request.after.as_ref()) else { return Ok(response) };
         let mut values = keys.range::<_, Bytes>(bounds).map(|(_, kv)| kv);
         let limit = match request.content {
@@ -170,9 +173,11 @@ impl View {
             RangeContent::KeysOnly => values.by_ref().take(limit).map(without_value).collect(),
             _ => values.by_ref().take(limit).cloned().collect(),
         };
-        let remaining = values.count();
-        response.count = response.kvs.len() + remaining;
-        response.more = remaining > 0 && request.content != RangeContent::CountOnly;
+        let next = values.next();
+        response.more = next.is_some() && request.content != RangeContent::CountOnly;
+        if wants_count {
+            response.count = Some(response.kvs.len() + usize::from(next.is_some()) + values.count());
+        }
         Ok(response)
     }
 
@@ -225,6 +230,11 @@ impl View {
         }
         (events, self.revision)
     }
+}
+
+/// The event of a deletion of what was there.
+pub(super) fn deletion(prev: Arc<KeyValue>, revision: Revision) -> Event {
+    Event::Delete { key: prev.key.clone(), revision, prev: Some(prev) }
 }
 
 fn without_value(kv: &Arc<KeyValue>) -> Arc<KeyValue> {

@@ -21,7 +21,7 @@ pub async fn nothing_is_found_in_an_empty_store(store: &Arc<dyn Store>) {
     for request in [RangeRequest::prefix(""), RangeRequest::exact("/a"), RangeRequest::prefix("/a").limit(1)]
     {
         let response = store.range(request).await.expect("an empty range can be read");
-        assert_eq!((response.kvs.len(), response.count, response.more), (0, 0, false));
+        assert_eq!((response.kvs.len(), response.count, response.more), (0, None, false));
         assert_eq!(response.revision, store.current_revision().await.expect("the store is open"));
     }
 }
@@ -50,10 +50,10 @@ pub async fn exact_and_prefix(store: &Arc<dyn Store>) {
     }
 }
 
-/// Limit and continue key walk a range; each page tells what remains.
+/// Limit and continue key walk a range; each page tells what remains, if it is asked.
 pub async fn pages(store: &Arc<dyn Store>) {
     fill(store).await;
-    let mut request = RangeRequest::prefix("/a/").limit(2);
+    let mut request = RangeRequest::prefix("/a/").limit(2).counted();
     let mut pages = Vec::new();
     loop {
         let page = store.range(request.clone()).await.expect("a page can be read");
@@ -61,9 +61,10 @@ pub async fn pages(store: &Arc<dyn Store>) {
         let Some(last) = page.kvs.last().filter(|_| page.more) else { break };
         request = request.after(last.key.clone());
     }
-    assert_eq!(pages, [(2, 5, true), (2, 3, true), (1, 1, false)]);
+    assert_eq!(pages, [(2, Some(5), true), (2, Some(3), true), (1, Some(1), false)]);
     let exact = store.range(RangeRequest::prefix("/a/").limit(5)).await.expect("a page can be read");
     assert!(!exact.more, "the limit cut nothing");
+    assert_eq!(exact.count, None, "nobody asked for a count");
     for (after, expected) in [("/a/4", 1), ("/a/5", 0), ("/a/35", 2), ("/b", 0), ("/", 5), ("/a/", 5)] {
         let rest = pairs(store, RangeRequest::prefix("/a/").after(after)).await;
         assert_eq!(rest.len(), expected, "after {after}");
@@ -78,8 +79,8 @@ pub async fn pages_at_one_revision(store: &Arc<dyn Store>) {
     delete(store, "/a/4").await;
     put(store, "/a/45", "new").await;
     put(store, "/a/5", "changed").await;
-    let rest = store.range(first.after("/a/3")).await.expect("the revision is kept");
-    assert_eq!((rest.count, rest.more, rest.revision), (2, false, revision));
+    let rest = store.range(first.after("/a/3").counted()).await.expect("the revision is kept");
+    assert_eq!((rest.count, rest.more, rest.revision), (Some(2), false, revision));
     let values: Vec<_> = rest.kvs.iter().map(|kv| kv.value.clone()).collect();
     assert_eq!(values, ["/a/4", "/a/5"]);
 }
@@ -87,13 +88,13 @@ pub async fn pages_at_one_revision(store: &Arc<dyn Store>) {
 /// Answers without values and without pairs.
 pub async fn keys_and_counts(store: &Arc<dyn Store>) {
     fill(store).await;
-    let keys_only = RangeRequest::prefix("/a/").limit(2).content(RangeContent::KeysOnly);
+    let keys_only = RangeRequest::prefix("/a/").limit(2).counted().content(RangeContent::KeysOnly);
     let response = store.range(keys_only).await.expect("the range can be read");
-    assert_eq!((response.kvs.len(), response.count, response.more), (2, 5, true));
+    assert_eq!((response.kvs.len(), response.count, response.more), (2, Some(5), true));
     assert!(response.kvs.iter().all(|kv| kv.value.is_empty() && !kv.key.is_empty() && kv.version == 1));
     let count_only = RangeRequest::prefix("/a").content(RangeContent::CountOnly);
     let response = store.range(count_only).await.expect("the range can be read");
-    assert_eq!((response.kvs.len(), response.count, response.more), (0, 6, false));
+    assert_eq!((response.kvs.len(), response.count, response.more), (0, Some(6), false));
 }
 
 /// Every revision since the start can be read as it was.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::StreamExt;
 
-use super::{Refusal, Watched, delete, put, refusal};
-use crate::{Event, KeyRange, Revision, Store, WatchRequest};
+use super::{Refusal, Watched, commit, delete, put, refusal};
+use crate::{Event, Expect, KeyRange, Revision, Store, WatchRequest, Write};
 
-/// Creation, change and deletion, each with its revision and the version before.
-pub async fn events_carry_previous_versions(store: &Arc<dyn Store>) {
-    let mut watch = Watched::start(store, WatchRequest::prefix("/a/")).await;
+/// Creation, change and deletion, each with its revision, and with the version before where the watch asked for that.
+pub async fn events_carry_previous_versions_on_request(store: &Arc<dyn Store>) {
+    let mut plain = Watched::start(store, WatchRequest::prefix("/a/")).await;
+    let mut watch = Watched::start(store, WatchRequest::prefix("/a/").previous()).await;
     let created = put(store, "/a/1", "1").await;
     let changed = put(store, "/a/1", "2").await;
     let deleted = delete(store, "/a/1").await;
@@ -24,7 +25,38 @@ pub async fn events_carry_previous_versions(store: &Arc<dyn Store>) {
     };
     assert_eq!((first, &first.value[..], &second.value[..]), (before, &b"1"[..], &b"2"[..]));
     assert_eq!((second.create_revision, second.mod_revision, second.version), (created, changed, 2));
-    assert_eq!(*last, Event::Delete { prev: second.clone(), revision: deleted });
+    assert_eq!(*last, Event::Delete { key: "/a/1".into(), revision: deleted, prev: Some(second.clone()) });
+    assert_eq!(events.iter().map(Event::is_creation).collect::<Vec<_>>(), [true, false, false]);
+    let bare: Vec<_> = events.into_iter().map(Event::without_previous).collect();
+    assert_eq!(plain.events(3).await, bare);
+}
+
+/// Keys that change together, as those of a lease that ends, come together, whether they share a revision or not: no batch
+/// ends within a revision, and each key comes once.
+pub async fn events_of_one_revision_come_in_one_batch(store: &Arc<dyn Store>) {
+    const KEYS: usize = 300;
+    let lease =
+        store.grant_lease(std::time::Duration::from_secs(3600)).await.expect("the store grants leases");
+    let mut all = Watched::start(store, WatchRequest::prefix("/")).await;
+    let mut some = Watched::start(store, WatchRequest::prefix("/a/").previous()).await;
+    for number in 0..KEYS {
+        let prefix = if number % 2 == 0 { "/a/" } else { "/b/" };
+        let write = Write::put(format!("{prefix}{number}"), number.to_string(), Expect::Absent);
+        commit(store, write.lease(lease)).await;
+    }
+    all.events(KEYS).await;
+    some.events(KEYS / 2).await;
+    let before = store.current_revision().await.expect("the store is open");
+    store.revoke_lease(lease).await.expect("the lease exists");
+    let mut keys: Vec<_> = all.events(KEYS).await.iter().map(|event| event.key().clone()).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), KEYS);
+    let of_some = some.events(KEYS / 2).await;
+    assert!(of_some.iter().all(|event| event.prev().is_some_and(|prev| prev.lease == Some(lease))));
+    // A watch from the revision before gets all of it again.
+    let mut late = Watched::start(store, WatchRequest::prefix("/").from(before)).await;
+    assert_eq!(late.events(KEYS).await.len(), KEYS);
 }
 
 /// A watch from a revision delivers everything after it, past and coming, and not that revision itself.
@@ -53,7 +85,7 @@ pub async fn starts_now(store: &Arc<dyn Store>) {
 /// Other keys' events are not delivered.
 pub async fn sees_its_range_only(store: &Arc<dyn Store>) {
     let mut prefix = Watched::start(store, WatchRequest::prefix("/a/")).await;
-    let exact = WatchRequest { range: KeyRange::exact("/a/2"), from: None, progress: false };
+    let exact = WatchRequest { range: KeyRange::exact("/a/2"), ..WatchRequest::prefix("") };
     let mut exact = Watched::start(store, exact).await;
     for key in ["/b/1", "/a/1", "/a", "/a/2", "/a/22", "/a0", "/a/2"] {
         put(store, key, "x").await;

@@ -23,7 +23,7 @@ fn clock() -> Clock {
 }
 
 async fn count(store: &Embedded) -> usize {
-    store.range(RangeRequest::prefix("/")).await.unwrap().count
+    store.range(RangeRequest::prefix("/")).await.unwrap().kvs.len()
 }
 
 #[tokio::test(start_paused = true)]

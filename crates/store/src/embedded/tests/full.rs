@@ -101,7 +101,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
             while seen.len() < 2 {
                 seen.extend(watch.next().await.unwrap().unwrap().events);
             }
-            assert!(matches!(&seen[1], Event::Delete { prev, .. } if prev.key == deleted));
+            assert!(matches!(&seen[1], Event::Delete { key, .. } if *key == deleted));
             store.compact(store.current_revision().await.unwrap()).await.unwrap();
             assert_eq!(keys_of(&store, &format!("/{prefix}/")).await, keys);
 
