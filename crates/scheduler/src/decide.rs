@@ -42,6 +42,7 @@ pub struct Decider {
     /// Memory that decisions use again.
     totals: Vec<i64>,
     scores: Vec<i64>,
+    rejections: Vec<(NodeSlot, Rejection)>,
 }
 
 impl Decider {
@@ -49,7 +50,14 @@ impl Decider {
     /// ties.
     pub fn new(clock: Clock, percentage: u32) -> Decider {
         let percentage = percentage.min(100) as usize;
-        Decider { clock, percentage, next_start: 0, totals: Vec::new(), scores: Vec::new() }
+        Decider {
+            clock,
+            percentage,
+            next_start: 0,
+            totals: Vec::new(),
+            scores: Vec::new(),
+            rejections: Vec::new(),
+        }
     }
 
     /// Finds a node for a pod.
@@ -76,11 +84,13 @@ impl Decider {
             return Ok(node.slot);
         }
         let (feasible, diagnosis) = self.find_feasible(snapshot, &filters);
-        match *feasible {
-            [] => Err(diagnosis.unfit(profile, pod, snapshot, &filters, self.clock.random_u64())),
-            [only] => Ok(only.slot),
-            _ => Ok(self.select(profile, pod, snapshot, &feasible)),
-        }
+        let chosen = match *feasible {
+            [] => return Err(diagnosis.unfit(profile, pod, snapshot, &filters, self.clock.random_u64())),
+            [only] => only.slot,
+            _ => self.select(profile, pod, snapshot, &feasible),
+        };
+        self.rejections = diagnosis.rejections;
+        Ok(chosen)
     }
 
     fn find_feasible<'s>(
@@ -88,7 +98,9 @@ impl Decider {
         snapshot: &'s Snapshot,
         filters: &Filters<'_>,
     ) -> (Vec<&'s NodeInfo>, Diagnosis) {
-        let mut diagnosis = Diagnosis::default();
+        let mut rejections = std::mem::take(&mut self.rejections);
+        rejections.clear();
+        let mut diagnosis = Diagnosis { rejections, ..Diagnosis::default() };
         let nodes = filters.only().unwrap_or(snapshot.order());
         if filters.only().is_some() {
             diagnosis.absent = snapshot.len() - nodes.len();

@@ -295,3 +295,29 @@ async fn victims_are_told_and_deleted_and_the_pod_is_nominated() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(cluster.settle().await, ["high"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_for_its_claim_and_runs_where_the_volume_is() {
+    let cluster = Cluster::start(Config::default());
+    cluster.server.put(&*node("a", json!({})));
+    cluster.server.put(&*node("b", json!({"metadata": {"labels": {"disk": "ssd"}}})));
+    let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+    cluster.add_pod("p", json!({"volumes": volumes}));
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let message = cluster.condition("p").unwrap().message.unwrap();
+    let wanted = "0/2 nodes are available: persistentvolumeclaim \"data\" not found.";
+    assert!(message.starts_with(wanted), "{message}");
+    let claim = json!({"metadata": {"name": "data", "namespace": "default",
+        "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}, "spec": {"volumeName": "local"}});
+    let claim: k8s_openapi::api::core::v1::PersistentVolumeClaim = serde_json::from_value(claim).unwrap();
+    cluster.server.put(&claim);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(cluster.settle().await, [""; 0]);
+    let volume = json!({"metadata": {"name": "local"}, "spec": {"nodeAffinity": {"required": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}}}});
+    let volume: k8s_openapi::api::core::v1::PersistentVolume = serde_json::from_value(volume).unwrap();
+    cluster.server.put(&volume);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(cluster.settle().await, ["p"]);
+    assert_eq!(cluster.events().last().unwrap(), "Normal Scheduled Successfully assigned default/p to b");
+}
