@@ -28,7 +28,7 @@ const BACKDATE_SECONDS: i64 = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
     /// A file cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("cannot read or write {path}")]
     File {
         /// Which.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum PkiError {
         source: std::io::Error,
     },
     /// A key or certificate cannot be made, or a file does not hold one.
-    #[error("{what}: {source}; move the file away to have a new one made")]
+    #[error("{what} cannot be made or read; move the file away to have a new one made")]
     Certificate {
         /// What it was to be.
         what: String,

@@ -188,14 +188,7 @@ impl CriError {
 
     /// The message with all its causes, as an event or a status should show it.
     pub fn full_message(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        causes::chain(self)
     }
 }
 

@@ -31,7 +31,7 @@ pub const PROTOCOL_UDP: u8 = 17;
 
 /// The kernel refused to list or delete flows.
 #[derive(Debug, thiserror::Error)]
-#[error("connection tracking: {0}")]
+#[error("cannot list or end tracked connections")]
 pub struct ConntrackError(#[from] Errno);
 
 /// One direction of a flow.

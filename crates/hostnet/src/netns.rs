@@ -24,7 +24,7 @@ pub struct NetNs {
 #[derive(Debug, thiserror::Error)]
 pub enum NetNsError {
     /// There is no namespace at the path, or it cannot be opened.
-    #[error("cannot open the network namespace {path}: {source}")]
+    #[error("cannot open the network namespace {path}")]
     Open {
         /// The path that was asked for.
         path: PathBuf,
@@ -32,13 +32,13 @@ pub enum NetNsError {
         source: std::io::Error,
     },
     /// A new namespace was refused (it takes CAP_SYS_ADMIN).
-    #[error("cannot make a network namespace: {0}")]
-    Create(nix::errno::Errno),
+    #[error("cannot make a network namespace")]
+    Create(#[source] nix::errno::Errno),
     /// The namespace could not be entered, or the file is no network namespace.
-    #[error("cannot enter the network namespace: {0}")]
-    Enter(nix::errno::Errno),
+    #[error("cannot enter the network namespace")]
+    Enter(#[source] nix::errno::Errno),
     /// No thread, runtime or file descriptor was to be had for the visit.
-    #[error("cannot run code in a network namespace: {0}")]
+    #[error("cannot run code in a network namespace")]
     Thread(#[from] std::io::Error),
     /// The code that ran inside panicked.
     #[error("the code inside the network namespace panicked")]

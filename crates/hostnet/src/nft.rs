@@ -26,7 +26,7 @@ pub enum NftError {
     #[error("the nft program is missing: install the package nftables")]
     Missing,
     /// The program could not be run or fed.
-    #[error("cannot run nft: {0}")]
+    #[error("cannot run nft")]
     Run(#[from] std::io::Error),
     /// The program or the kernel refused the transaction; nothing of it took effect.
     #[error("nft refused the transaction: {stderr}")]

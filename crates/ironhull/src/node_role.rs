@@ -173,7 +173,10 @@ async fn policies(settings: &NodeSettings, access: &NodeAccess) -> Option<Arc<Po
         return Some(Arc::new(Policies::new(config, &access.informers)));
     }
     if let Err(error) = network::reset_policies(&config.table).await {
-        tracing::warn!(%error, "cannot remove the rules of network policies");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot remove the rules of network policies"
+        );
     }
     None
 }

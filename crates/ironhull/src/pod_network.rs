@@ -116,7 +116,11 @@ impl PodNetwork for NodeNetwork {
         if connected.is_err()
             && let Err(error) = self.take_back(&network, &request.sandbox_id).await
         {
-            tracing::warn!(sandbox = request.sandbox_id, %error, "cannot clean up after a failed set-up");
+            tracing::warn!(
+                sandbox = request.sandbox_id,
+                error = &error as &dyn std::error::Error,
+                "cannot clean up after a failed set-up"
+            );
         }
         connected
     }

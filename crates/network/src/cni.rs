@@ -99,7 +99,7 @@ pub enum CniError {
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// The record of an attachment could not be read or written.
-    #[error("cannot keep the record of a CNI attachment: {0}")]
+    #[error("cannot keep the record of a CNI attachment")]
     Record(#[from] std::io::Error),
     /// The plugins gave the pod no address.
     #[error("the CNI network {network} gave the pod no address")]
@@ -168,7 +168,7 @@ impl Cni {
             Ok(list) if list.has_status() => self.status(list).await?,
             Ok(_) => return None,
             Err(ConfigError::None { .. }) => "cni plugin not initialized".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => causes::chain(&error),
         };
         Some(format!("Network plugin returns error: {failure}"))
     }
@@ -197,7 +197,7 @@ impl Cni {
         let mut failure = None;
         for plugin in &list.plugins {
             if let Err(error) = exec::ask("STATUS", &list, plugin, &self.config.bin_dirs, Map::new()).await {
-                failure = Some(error.to_string());
+                failure = Some(causes::chain(&error));
                 break;
             }
         }
@@ -293,7 +293,11 @@ impl Cni {
         let added = self.add_all(&mut attachment).await;
         if added.is_err() {
             if let Err(error) = self.delete_all(&attachment).await {
-                tracing::warn!(sandbox = sandbox.id, %error, "cannot take back what CNI plugins did");
+                tracing::warn!(
+                    sandbox = sandbox.id,
+                    error = &error as &dyn std::error::Error,
+                    "cannot take back what CNI plugins did"
+                );
             } else {
                 Attachment::remove(&self.config.state_dir, sandbox.id)?;
             }

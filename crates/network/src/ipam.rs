@@ -53,7 +53,7 @@ pub enum IpamError {
         subnet: IpNet,
     },
     /// The record could not be read or written.
-    #[error("cannot keep the record of addresses: {0}")]
+    #[error("cannot keep the record of addresses")]
     Record(#[from] io::Error),
 }
 

@@ -23,7 +23,7 @@ const POD_LINK: &str = "eth0";
 
 /// A request that the kernel refused.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action}: {source}")]
+#[error("cannot {action}")]
 pub struct LinkError {
     action: String,
     source: io::Error,

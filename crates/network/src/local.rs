@@ -127,7 +127,7 @@ pub enum NetworkError {
     #[error(transparent)]
     Namespace(#[from] NetNsError),
     /// A record or a kernel setting could not be read or written.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: &'static str,
@@ -286,7 +286,11 @@ impl LocalNetwork {
             Ok(()) => Ok(lease.addresses),
             Err(error) => {
                 if let Err(after) = self.teardown(sandbox).await {
-                    tracing::warn!(sandbox, error = %after, "cannot clean up after a failed set-up");
+                    tracing::warn!(
+                        sandbox,
+                        error = &after as &dyn std::error::Error,
+                        "cannot clean up after a failed set-up"
+                    );
                 }
                 Err(error)
             }

@@ -155,8 +155,8 @@ pub enum OverlayError {
     },
     /// The kernel lacks what a backend needs.
     #[error(
-        "the kernel has no part for the backend {backend} ({source}): load or install the module {module}, or choose \
-         another --flannel-backend"
+        "the kernel does not support the backend {backend}: load or install the module {module}, or choose another \
+         --flannel-backend"
     )]
     Missing {
         /// The backend.
@@ -175,7 +175,7 @@ pub enum OverlayError {
         port: u16,
     },
     /// The tunnel of the backend `udp` cannot be made.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     Tunnel {
         /// What was tried.
         what: &'static str,
@@ -186,13 +186,13 @@ pub enum OverlayError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// A record could not be read or written.
-    #[error("cannot keep the record of the overlay: {0}")]
-    Record(std::io::Error),
+    #[error("cannot keep the record of the overlay")]
+    Record(#[source] std::io::Error),
     /// A setting of the node's own part could not be changed.
     #[error(transparent)]
     Local(#[from] Box<crate::NetworkError>),
     /// The own Node object could not be written.
-    #[error("cannot write the node's annotations: {0}")]
+    #[error("cannot write the node's annotations")]
     Annotate(#[from] client::ClientError),
 }
 

@@ -193,7 +193,11 @@ impl Policies {
             Ok(Ok(())) => {}
             // A sandbox of a pod that is known must start while the server is away: what was told last counts.
             Ok(Err(error)) => {
-                tracing::warn!(namespace, %error, "cannot ask for policies; those known already count");
+                tracing::warn!(
+                    namespace,
+                    error = &error as &dyn std::error::Error,
+                    "cannot ask for policies; those known already count"
+                );
             }
             Err(_) => tracing::warn!(namespace, "the policies come late; those known already count"),
         }

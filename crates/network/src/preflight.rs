@@ -16,19 +16,17 @@ pub enum PreflightError {
     #[error("the nft program is missing: install the package nftables")]
     NftMissing,
     /// nftables in this kernel cannot do what the rules need.
-    #[error(
-        "this kernel's nftables lack something ({0}): load or install nf_tables, nft_nat, nft_masq and nft_fib"
-    )]
-    Nftables(NftError),
+    #[error("this kernel's nftables lack a part: load or install nf_tables, nft_nat, nft_masq and nft_fib")]
+    Nftables(#[source] NftError),
     /// The kernel has no network namespaces for us.
-    #[error("network namespaces cannot be used: {0}")]
+    #[error("network namespaces cannot be used")]
     Namespaces(#[from] NetNsError),
     /// The kernel has no bridges or veth pairs.
-    #[error("the kernel refused a bridge or veth pair ({0}): load or install the modules bridge and veth")]
-    Links(LinkError),
+    #[error("the kernel refused a bridge or veth pair: load or install the modules bridge and veth")]
+    Links(#[source] LinkError),
     /// The host's routes could not be read.
-    #[error("the host's routes cannot be read: {0}")]
-    Routes(LinkError),
+    #[error("the host's routes cannot be read")]
+    Routes(#[source] LinkError),
     /// The host has a route into a subnet of the cluster.
     #[error("{subnet} overlaps the host's route to {route}: choose another --cluster-cidr or --service-cidr")]
     Overlap {

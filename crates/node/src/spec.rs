@@ -30,7 +30,7 @@ pub(crate) use service_env::service_environment;
 /// Why a configuration cannot be made. The texts are shown with `CreateContainerConfigError`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpecError {
-    #[error("{}", .0.full_message())]
+    #[error(transparent)]
     Volume(#[from] VolumeError),
     #[error("couldn't find key {key} in {kind} {namespace}/{name}")]
     NoSuchKey { key: String, kind: &'static str, namespace: String, name: String },
@@ -61,7 +61,7 @@ pub(crate) enum SpecError {
     SubPathExpr(String),
     #[error("target container {0:?} is not running")]
     NoTarget(String),
-    #[error("write {path}: {source}")]
+    #[error("write {path}")]
     File { path: String, source: std::io::Error },
 }
 

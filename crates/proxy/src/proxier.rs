@@ -235,7 +235,9 @@ impl Proxier {
             match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
                 Ok(0) => {}
                 Ok(flows) => tracing::debug!(flows, "ended stale UDP flows"),
-                Err(error) => tracing::warn!(%error, "cannot end stale UDP flows"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot end stale UDP flows")
+                }
             }
         }
         Ok(())

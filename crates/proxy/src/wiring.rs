@@ -68,7 +68,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
         let synced = proxier.sync().await;
         checks.change(proxier.take_checks()).await;
         if let Err(error) = synced {
-            tracing::error!(%error, "cannot write the service rules");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot write the service rules");
             tokio::time::sleep(retry_after).await;
             retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
             continue;

@@ -171,7 +171,7 @@ impl EngineOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The records cannot be read or written.
-    #[error("the engine's records in {path}: {source}")]
+    #[error("the engine's records in {path}")]
     Records {
         /// The directory.
         path: PathBuf,
@@ -179,10 +179,10 @@ pub enum EngineError {
         source: io::Error,
     },
     /// The program for shims cannot be opened.
-    #[error("prepare the shim's program: {0}")]
+    #[error("prepare the shim's program")]
     ShimProgram(#[source] io::Error),
     /// The machine's cgroup hierarchies are not mounted and cannot be.
-    #[error("find the machine's cgroups: {0}")]
+    #[error("find the machine's cgroups")]
     Cgroups(#[source] io::Error),
     /// Something could not be removed.
     #[error("remove {what}: {message}")]

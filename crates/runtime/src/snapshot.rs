@@ -96,7 +96,7 @@ pub enum SnapshotError {
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     /// This machine failed.
-    #[error("{context}: {source}")]
+    #[error("{context}")]
     Io {
         /// What was being done.
         context: String,
@@ -169,7 +169,7 @@ impl Snapshots {
                 ApplyError::Write { path, source } => {
                     SnapshotError::Io { context: format!("write {path:?} of layer {diff_id}"), source }
                 }
-                error => invalid(error.to_string()),
+                error => invalid(causes::chain(&error)),
             })?;
         drop(root);
         let found = rest.finish().map_err(|error| invalid(error.to_string()))?;
@@ -374,7 +374,7 @@ struct TemporaryDirectory(PathBuf);
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         if let Err(error) = remove_tree(&self.0) {
-            tracing::warn!(%error, "files are left until the next start");
+            tracing::warn!(error = &error as &dyn std::error::Error, "files are left until the next start");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What can go wrong on a test host.
 
+use std::fmt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 /// Why a test host, or a program on it, did not do what it should.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum TestbedError {
     /// The machine refused something that the host needs.
-    #[error("cannot {task}: {source}")]
+    #[error("cannot {task}")]
     Io {
         /// What was tried.
         task: String,
@@ -65,6 +66,13 @@ pub enum TestbedError {
         /// What was there instead.
         last: String,
     },
+}
+
+/// The whole chain, as people read it: a test shows the errors of its test host in no other form.
+impl fmt::Debug for TestbedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&causes::chain(self))
+    }
 }
 
 /// Turns an error of the system into ours.

@@ -110,7 +110,7 @@ impl Server {
         if matches!(error, TestbedError::Ended { .. }) {
             return error;
         }
-        let last = format!("{error}\n{}", last_words(log));
+        let last = format!("{error:?}\n{}", last_words(log));
         TestbedError::Late { what: "a node that is ready".to_owned(), limit: READY_WITHIN, last }
     }
 

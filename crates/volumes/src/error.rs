@@ -64,13 +64,6 @@ impl VolumeError {
 
     /// The message with all its causes.
     pub fn full_message(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        causes::chain(self)
     }
 }

@@ -120,7 +120,7 @@ impl Servers {
 
 /// Why one server cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error("{address}: {source}")]
+#[error("{address}")]
 struct DialError {
     address: String,
     source: io::Error,

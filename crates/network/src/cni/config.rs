@@ -31,7 +31,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// The directory or the file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// Which.
         path: PathBuf,

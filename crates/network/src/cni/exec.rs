@@ -41,7 +41,7 @@ pub enum PluginError {
         directories: Vec<PathBuf>,
     },
     /// It could not be run.
-    #[error("cannot run the CNI plugin {plugin}: {source}")]
+    #[error("cannot run the CNI plugin {plugin}")]
     Run {
         /// The plugin.
         plugin: String,

@@ -40,7 +40,10 @@ impl LocalNetwork {
                     found.difference(&known).for_each(&tell);
                     known = found;
                 }
-                Err(error) => tracing::warn!(%error, "cannot look at the firewalls of this host"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look at the firewalls of this host"
+                ),
             }
             tokio::select! {
                 change = changes.changed() => drop(change?),

@@ -34,7 +34,10 @@ impl Flows {
         match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
             Ok(0) => {}
             Ok(flows) => tracing::debug!(flows, "ended flows of pods that are gone"),
-            Err(error) => tracing::warn!(%error, "cannot end the flows of pods that are gone"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot end the flows of pods that are gone"
+            ),
         }
     }
 }

@@ -40,7 +40,11 @@ impl LocalNetwork {
         if let Some(Ok(namespace)) = namespace.map(NetNs::open)
             && let Err(error) = namespace.run(move || set_pod_mtu(mtu)).await?
         {
-            tracing::warn!(sandbox, %error, "cannot set the MTU inside a pod");
+            tracing::warn!(
+                sandbox,
+                error = &error as &dyn std::error::Error,
+                "cannot set the MTU inside a pod"
+            );
         }
         Ok(self.netlink.set_mtu(link.index, mtu).await?)
     }

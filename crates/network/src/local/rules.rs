@@ -72,7 +72,10 @@ impl LocalNetwork {
                 let others = self.rules.lock().await;
                 match nft::apply(&self.all_rules(&others, None)).await {
                     Ok(()) => break,
-                    Err(error) => tracing::error!(%error, "cannot write the pod network's rules"),
+                    Err(error) => tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot write the pod network's rules"
+                    ),
                 }
                 drop(others);
                 tokio::time::sleep(RETRY_AFTER).await;

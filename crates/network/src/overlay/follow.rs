@@ -77,7 +77,7 @@ pub async fn run(
                     None
                 }
                 Err(error) => {
-                    tracing::warn!(%error, backend = %wanted, "cannot set up the way to other nodes");
+                    tracing::warn!(error = &error as &dyn std::error::Error, backend = %wanted, "cannot set up the way to other nodes");
                     overlay.forget();
                     let wait = retry_after;
                     retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
@@ -112,7 +112,7 @@ async fn keep_watching(interest: Arc<Mutex<Interest>>, tampered: Arc<AtomicBool>
         };
         tokio::select! {
             ended = super::watch::watch(Arc::clone(&interest), Arc::clone(&heard)) => if let Err(error) = ended {
-                tracing::warn!(%error, "cannot listen to the kernel's notifications");
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot listen to the kernel's notifications");
             },
             () = pass_on => {}
         }
@@ -221,7 +221,7 @@ impl Overlay {
             tracing::debug!(?step, "overlay");
             // One peer that the kernel refuses must not cut off the others.
             if let Err(error) = kernel::carry_out(&netlink, &step, device).await {
-                tracing::warn!(%error, "overlay");
+                tracing::warn!(error = &error as &dyn std::error::Error, "overlay");
                 failed = Some(error);
             }
         }

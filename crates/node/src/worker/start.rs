@@ -36,7 +36,7 @@ fn failure(reason: &'static str, message: impl Into<String>) -> Failure {
 }
 
 fn config_error(error: &SpecError) -> Failure {
-    failure("CreateContainerConfigError", error.to_string())
+    failure("CreateContainerConfigError", causes::chain(error))
 }
 
 impl<'a> Starter<'a> {

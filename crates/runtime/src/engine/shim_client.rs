@@ -20,7 +20,7 @@ use crate::shim::wire::{self, FrameReader};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ShimError {
     /// It does not run, or ended during the call.
-    #[error("the pod's shim cannot be reached: {0}")]
+    #[error("the pod's shim cannot be reached")]
     Unreachable(#[source] io::Error),
     /// It said why.
     #[error("{message}")]

@@ -34,7 +34,7 @@ use cri::AuthConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A file cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("cannot read or write {path}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -43,7 +43,7 @@ pub enum ImageError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// The store's own files failed.
-    #[error("{context}: {source}")]
+    #[error("{context}")]
     Store {
         /// What was being done.
         context: String,
@@ -80,9 +80,9 @@ impl From<ImageError> for PullFailure {
             ImageError::Pull { failure, .. } | ImageError::Import(failure) => failure,
             ImageError::Snapshot(
                 ref source @ (InvalidLayer { .. } | DiffIdMismatch { .. } | TooManyLayers(_)),
-            ) => PullFailure::corrupt(format!("failed to extract layer: {source}")),
+            ) => PullFailure::corrupt(format!("failed to extract layer: {}", causes::chain(source))),
             ImageError::InvalidName { .. } => PullFailure::new(PullErrorKind::InvalidName, error.to_string()),
-            error => PullFailure::new(PullErrorKind::Local, error.to_string()),
+            error => PullFailure::new(PullErrorKind::Local, causes::chain(&error)),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Registry {
             ..ClientConfig::default()
         };
         let client = oci_client::Client::try_from(config)
-            .map_err(|error| PullFailure::new(PullErrorKind::Local, chain(&error)))?;
+            .map_err(|error| PullFailure::new(PullErrorKind::Local, causes::chain(&error)))?;
         Ok(Registry { client, reference: reference.clone(), auth: registry_auth(auth)? })
     }
 
@@ -211,9 +211,9 @@ impl Registry {
             PullErrorKind::NotFound => format!("{what}: {name}: not found"),
             PullErrorKind::Unauthorized => format!(
                 "{what}: pull access denied, repository does not exist or may require authorization: {}",
-                chain(error)
+                causes::chain(error)
             ),
-            _ => format!("{what}: {}", chain(error)),
+            _ => format!("{what}: {}", causes::chain(error)),
         };
         PullFailure { kind, reason }
     }
@@ -247,7 +247,7 @@ impl Transfer<'_> {
                 Ok(chunk) => chunk,
                 Err(_) if self.received == self.descriptor.size => break,
                 Err(error) => {
-                    let reason = format!("failed to copy {digest}: {}", chain(&error));
+                    let reason = format!("failed to copy {digest}: {}", causes::chain(&error));
                     return broken(true, PullErrorKind::RegistryUnavailable, reason);
                 }
             };
@@ -368,21 +368,6 @@ fn kind_of(error: &OciDistributionError) -> PullErrorKind {
         E::RequestError(_) | E::IoError(_) => PullErrorKind::RegistryUnavailable,
         _ => PullErrorKind::Corrupt,
     }
-}
-
-/// The error with all its causes, without repeating what a message already contains.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub enum UserError {
     #[error("uids and gids must be in range 0-2147483647: {0}")]
     OutOfRange(String),
     /// The image's files cannot be read.
-    #[error("read {path} of the image: {source}")]
+    #[error("read {path} of the image")]
     Read {
         /// The file.
         path: &'static str,

@@ -8,7 +8,7 @@ use crate::images::user::UserError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     /// A step failed.
-    #[error("{step}: {source}")]
+    #[error("{step}")]
     Step {
         /// What was being done.
         step: String,

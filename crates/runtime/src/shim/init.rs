@@ -135,7 +135,7 @@ fn report_failure(socket: &OwnedFd, start: impl FnOnce() -> Result<Infallible>) 
     // A panic must not unwind into the shim's own frames, which this process has a copy of.
     let message = match std::panic::catch_unwind(AssertUnwindSafe(start)) {
         Ok(Ok(never)) => match never {},
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => causes::chain(&error),
         Err(_) => "the container's start panicked".to_owned(),
     };
     // Without a shim there is nobody left to tell.

@@ -34,13 +34,14 @@ pub(super) enum Failure {
     #[error("the request brings too few descriptors")]
     MissingDescriptor,
     /// A system call failed.
-    #[error("{step}: {source}")]
+    #[error("{step}")]
     System { step: &'static str, source: io::Error },
 }
 
 impl From<Failure> for Reply {
     fn from(failure: Failure) -> Reply {
-        Reply::Failed { not_found: matches!(failure, Failure::Unknown { .. }), message: failure.to_string() }
+        let not_found = matches!(failure, Failure::Unknown { .. });
+        Reply::Failed { not_found, message: causes::chain(&failure) }
     }
 }
 

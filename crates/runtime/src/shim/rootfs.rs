@@ -154,7 +154,7 @@ fn in_mount(mount: &Mount, error: StartError) -> StartError {
         MountSource::Filesystem { kind, .. } => kind.clone(),
         MountSource::Cgroup => "cgroup".to_owned(),
     };
-    StartError::Invalid(format!("mount {what} to {}: {error}", mount.destination))
+    StartError::Invalid(format!("mount {what} to {}: {}", mount.destination, causes::chain(&error)))
 }
 
 fn clone_root(path: &Path) -> Result<OwnedFd> {

@@ -21,7 +21,7 @@ const MOUNT_DATA_BYTES_MAX: usize = 4095;
 
 /// Why an overlay could not be mounted.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot mount an overlay file system on {directory}: {source}{kernel_log}; {cure}")]
+#[error("cannot mount an overlay file system on {directory}{kernel_log}: {cure}")]
 pub struct OverlayError {
     /// The directory that it was to be on.
     pub directory: PathBuf,

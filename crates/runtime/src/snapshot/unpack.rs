@@ -32,10 +32,10 @@ pub(super) enum ApplyError {
     #[error("{0}")]
     Invalid(String),
     /// The stream could not be read.
-    #[error("read the layer: {0}")]
+    #[error("read the layer")]
     Read(#[source] io::Error),
     /// This machine could not write it.
-    #[error("write {path:?}: {source}")]
+    #[error("write {path:?}")]
     Write { path: String, source: io::Error },
 }
 

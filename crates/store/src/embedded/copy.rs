@@ -276,14 +276,3 @@ fn with_known_lease(kv: &Arc<KeyValue>, view: &View) -> Arc<KeyValue> {
         _ => Arc::clone(kv),
     }
 }
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}

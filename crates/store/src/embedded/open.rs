@@ -106,7 +106,7 @@ fn look(files: &Files, options: &Options) -> Result<Inspected, LogError> {
         Ok(Found::Nothing) => nothing(&mark, reached, options),
         Ok(Found::Current(log)) => current(log, &mark, files)?,
         Err(error @ LogError::Database(_)) if is_ours => {
-            let text = format!("the database cannot be read: {}", copy::chain(&error));
+            let text = format!("the database cannot be read: {}", causes::chain(&error));
             Inspected { content: None, mark: reached, damage: without(Damage::problem(text), reached) }
         }
         Err(error) => return Err(error),

@@ -33,7 +33,7 @@ pub(super) fn restrict(root: &OwnedFd, launch: &Launch, null: &NullSource) -> Re
 }
 
 fn named(step: String, error: StartError) -> StartError {
-    StartError::Invalid(format!("{step}: {error}"))
+    StartError::Invalid(format!("{step}: {}", causes::chain(&error)))
 }
 
 /// The place of a path; one that does not exist needs no protection.
