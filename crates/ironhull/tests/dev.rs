@@ -11,15 +11,15 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testbed::{Host, TestbedError, output, until};
+use testbed::{Host, TestbedError, output, timed, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ironhull");
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() {
-    let trial = |name: &str, test: fn()| {
+    let trial = |name: &'static str, test: fn()| {
         Trial::test(name, move || {
-            test();
+            timed(name, test);
             Ok(())
         })
     };
@@ -36,7 +36,7 @@ struct Machine(Host);
 
 impl Machine {
     fn new() -> Machine {
-        Machine(Host::new().unwrap_or_else(|error| panic!("{error}")))
+        Machine(Host::new().unwrap_or_else(|error| panic!("{error:?}")))
     }
 
     fn state_dir(&self) -> PathBuf {
@@ -51,7 +51,7 @@ impl Machine {
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        output(&mut self.dev(arguments)).unwrap_or_else(|error| panic!("{error}"))
+        output(&mut self.dev(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn fails(&self, arguments: &[&str]) -> String {
@@ -92,7 +92,7 @@ impl Machine {
             let now = self.traces();
             if now == before { Ok(()) } else { Err(difference(before, &now)) }
         })
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error:?}"));
     }
 }
 
@@ -137,7 +137,7 @@ fn a_cluster_comes_breaks_and_goes() {
             let nodes = kubectl(&["get", "node", "node-2", "--no-headers"])?;
             if nodes.contains("NotReady") { Ok(()) } else { Err(nodes) }
         };
-        until("a node that is not ready", PATIENCE, unready).unwrap_or_else(|error| panic!("{error}"));
+        until("a node that is not ready", PATIENCE, unready).unwrap_or_else(|error| panic!("{error:?}"));
         let said = machine.run(&["node", "start", "node-2"]);
         assert!(said.contains("node-2     running"), "{said}");
         kubectl(&["wait", "--for=condition=Ready", "node/node-2", "--timeout=120s"]).unwrap();
@@ -161,13 +161,13 @@ fn whatever_ends_it_leaves_nothing() {
         log if log.contains("the network is there") => Ok(()),
         log => Err(log),
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
     kill(Pid::from_raw(up.pid()), Signal::SIGINT).unwrap();
     until("its end", PATIENCE, || match up.log() {
         log if log.contains("stopped by a signal") => Ok(()),
         log => Err(log),
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
     drop(up);
     std::fs::remove_file(machine.0.directory().join("logs/up")).unwrap();
     machine.until_as_before(&before);
@@ -181,7 +181,7 @@ fn whatever_ends_it_leaves_nothing() {
         let said = output(&mut machine.dev(&["list"])).map_err(|error| error.to_string())?;
         if said.contains("does not run") { Ok(()) } else { Err(said) }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
     machine.run(&["down", "--name", "second"]);
     machine.until_as_before(&before);
 }

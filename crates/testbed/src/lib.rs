@@ -22,6 +22,7 @@ mod process;
 mod relay;
 mod server;
 mod service;
+mod timed;
 mod wait;
 
 pub use agent::Agent;
@@ -34,4 +35,5 @@ pub use process::{Process, output};
 pub use relay::{Relay, RelayState};
 pub use server::Server;
 pub use service::SHARED_DISK;
+pub use timed::timed;
 pub use wait::until;

@@ -1,11 +1,44 @@
-//! `cargo xtask test`: everything that the tests need, then all of them.
+//! `cargo xtask test`: everything that the tests need, then all of them, and which of them were slow.
+//!
+//! Cargo builds the test programs; they are run here, one after the other, so that each test's time is known. What a
+//! program prints is passed on, apart from the lines of tests that passed.
+
+mod arguments;
+mod programs;
+mod summary;
+mod times;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use self::arguments::Arguments;
+use self::summary::Summary;
 use crate::command::{cargo, run as run_command};
 use crate::host;
+
+/// Test programs append the time of each trial to the file that this variable names.
+const TIMES: &str = "IRONHULL_TEST_TIMES";
+
+/// A test that has run.
+#[derive(Debug, PartialEq)]
+struct Timed {
+    name: String,
+    took: Duration,
+}
+
+/// What became of a test program.
+#[derive(Debug)]
+struct Outcome {
+    /// `crate: target`.
+    program: String,
+    passed: bool,
+    took: Duration,
+    tests: Vec<Timed>,
+    /// The names of the tests that failed, as far as the program says.
+    failed: Vec<String>,
+}
 
 /// Installs what building and testing need; the folder with kubectl and helm comes back.
 pub(crate) fn install() -> Result<PathBuf> {
@@ -15,13 +48,38 @@ pub(crate) fn install() -> Result<PathBuf> {
     host::clients()
 }
 
-/// Installs what is missing and runs the tests; `arguments` are passed on to `cargo test`.
+/// Installs what is missing and runs the tests; `arguments` are those of `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let clients = install()?;
     if std::env::var_os("IRONHULL_FIXTURES").is_none() {
         println!("IRONHULL_FIXTURES is not set: encodings are not compared with upstream's");
     }
-    let mut tests = cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
-    tests.args(arguments).env("IRONHULL_CLIENTS", clients);
-    run_command(&mut tests)
+    let mut all = cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
+    all.args(arguments).env("IRONHULL_CLIENTS", &clients);
+    let arguments = Arguments::parse(arguments);
+    if arguments.only_cargo {
+        return run_command(&mut all);
+    }
+    let mut summary = Summary::default();
+    for program in programs::build(&arguments)? {
+        summary.add(program.run(&arguments, &clients)?);
+    }
+    if arguments.doc_tests() {
+        let mut examples = cargo(&["test", "--workspace", "--doc", "--quiet", "--no-fail-fast"]);
+        examples.args(&arguments.given).env("IRONHULL_CLIENTS", &clients);
+        let start = now();
+        let passed = examples.status()?.success();
+        let (program, took) = ("examples in documentation".to_owned(), start.elapsed());
+        summary.add(Outcome { program, passed, took, tests: Vec::new(), failed: Vec::new() });
+    }
+    println!("{summary}");
+    if summary.has_failed() {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures programs, which no paused clock stops")]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -45,6 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cri", &[]),
     ("runtime", &["cri", "hostfs"]),
     ("volumes", &["client", "object", "hostfs"]),
+    ("fuzz", &[]),
     ("hostfs", &[]),
     ("hostnet", &[]),
     ("network", &["client", "object", "hostnet"]),

@@ -6,12 +6,12 @@ use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server, output};
 
 use crate::images;
-use crate::support::{Cluster, LIMIT, Namespace, PROGRAM};
+use crate::support::{Cluster, LIMIT, Namespace, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     ["vxlan", "host-gw", "udp"]
         .map(|backend| {
-            Trial::test(
+            timed_trial(
                 format!("addresses::running_hosts_change_their_addresses_with_{backend}"),
                 move || {
                     running_hosts_change_their_addresses(backend);
@@ -64,13 +64,13 @@ impl Pair {
         let hosts = [host("node-1"), host("node-2")];
         let registry = images::start_registry(&hosts[0]);
         let server = Server::start(&hosts[0], PROGRAM, &["--flannel-backend", backend])
-            .unwrap_or_else(|error| panic!("{error}"));
+            .unwrap_or_else(|error| panic!("{error:?}"));
         let token = std::fs::read_to_string(server.data_dir().join("agent-token")).unwrap();
         let second = images::serve(&hosts[1], hosts[0].directory());
         name_server(&hosts);
         let url = format!("https://{SERVER_NAME}:6443");
         let agent = Agent::start(&hosts[1], PROGRAM, &url, token.trim(), &[]).unwrap();
-        server.wait_node("node-2").unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+        server.wait_node("node-2").unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
         let mut cluster = Cluster::of(server, registry);
         cluster.agents.push(agent);
         let namespace = Namespace::new(&Arc::new(cluster), "addresses");
@@ -202,7 +202,7 @@ fn running_hosts_change_their_addresses(backend: &str) {
     let ca = pair.namespace.cluster.server.data_dir().join("tls/server-ca.crt");
     let mut curl = pair.hosts[0].command("curl");
     curl.args(["-sSf", "-m", "10", "--cacert"]).arg(ca).arg(format!("https://{server}:6443/livez"));
-    assert_eq!(output(&mut curl).unwrap_or_else(|error| panic!("{error}")), "ok");
+    assert_eq!(output(&mut curl).unwrap_or_else(|error| panic!("{error:?}")), "ok");
     let known = pair.namespace.run(&["get", "endpointslice/kubernetes", "-n", "default", "-o", "yaml"]);
     assert!(known.contains(&format!("- {server}\n")), "{known}");
     let info = pair.namespace.run(&["get", "configmap/cluster-info", "-n", "kube-public", "-o", "yaml"]);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use libtest_mimic::Trial;
 
-use crate::support::{Cluster, LIMIT, Load, Namespace};
+use crate::support::{Cluster, LIMIT, Load, Namespace, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("adoption::containers_outlive_the_server", || {
+    vec![timed_trial("adoption::containers_outlive_the_server", || {
         containers_outlive_the_server();
         Ok(())
     })]

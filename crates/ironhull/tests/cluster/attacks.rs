@@ -22,7 +22,7 @@ use rustls::ClientConfig;
 use testbed::{Host, until};
 
 use crate::kube_rs::with_client_within;
-use crate::support::{Cluster, LIMIT, Namespace, PATIENCE};
+use crate::support::{Cluster, LIMIT, Namespace, PATIENCE, timed_trial};
 use flood::{Attack, Clients, Flood};
 use measure::{Questions, memory};
 
@@ -62,7 +62,7 @@ const HISTORY_BYTES: usize = 80 << 20;
 const LONG_NEWS_BYTES: usize = 500_000;
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("attacks::a_workload_goes_on_and_memory_comes_back", || {
+    vec![timed_trial("attacks::a_workload_goes_on_and_memory_comes_back", || {
         a_workload_goes_on_and_memory_comes_back();
         Ok(())
     })]
@@ -290,7 +290,7 @@ fn a_workload_goes_on_and_memory_comes_back() {
         }
         if grown.is_empty() { Ok(Ok(now)) } else { Err(grown) }
     });
-    let now = back.unwrap_or_else(|error| panic!("{error}")).unwrap_or_else(|error| panic!("{error}"));
+    let now = back.unwrap_or_else(|error| panic!("{error:?}")).unwrap_or_else(|error| panic!("{error}"));
     for (pid, (role, before)) in memory_before {
         println!("{role} ({pid}): {before} before; {} after", now[&pid].1);
     }

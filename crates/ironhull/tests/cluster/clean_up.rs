@@ -5,15 +5,15 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::{Host, output};
 
-use crate::support::{Cluster, LIMIT, Namespace};
+use crate::support::{Cluster, LIMIT, Namespace, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("clean_up::reset_leaves_the_host_as_it_was", || {
+        timed_trial("clean_up::reset_leaves_the_host_as_it_was", || {
             reset_leaves_the_host_as_it_was();
             Ok(())
         }),
-        Trial::test("clean_up::a_second_server_is_refused", || {
+        timed_trial("clean_up::a_second_server_is_refused", || {
             a_second_server_is_refused();
             Ok(())
         }),
@@ -53,8 +53,8 @@ fn reset_leaves_the_host_as_it_was() {
         before.iter().all(|(name, text)| matches!(*name, "packet rules" | "files") || !text.is_empty()),
         "{before:?}"
     );
-    let server =
-        testbed::Server::start(&host, crate::support::PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let server = testbed::Server::start(&host, crate::support::PROGRAM, &[])
+        .unwrap_or_else(|error| panic!("{error:?}"));
     let cluster = Arc::new(Cluster::of(server, registry));
     let namespace = Namespace::new(&cluster, "clean-up");
     namespace.apply(crate::deployment::WEB);
@@ -91,7 +91,7 @@ spec: {containers: [{name: c, image: $BUSYBOX, command: ['false']}]}
     cluster.server.start_again().unwrap();
     cluster.server.wait_ready().unwrap();
     cluster.server.stop().unwrap();
-    let said = cluster.server.reset().unwrap_or_else(|error| panic!("{error}"));
+    let said = cluster.server.reset().unwrap_or_else(|error| panic!("{error:?}"));
     assert!(said.contains("removed"), "{said}");
     for ((name, before), (_, after)) in before.iter().zip(snapshot(&host)) {
         assert_eq!(*before, after, "{name}");
@@ -100,7 +100,7 @@ spec: {containers: [{name: c, image: $BUSYBOX, command: ['false']}]}
     // Once more is no error, and the host is good for another cluster.
     cluster.server.reset().unwrap();
     cluster.server.start_again().unwrap();
-    cluster.server.wait_ready().unwrap_or_else(|error| panic!("{error}"));
+    cluster.server.wait_ready().unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 fn a_second_server_is_refused() {
@@ -114,7 +114,7 @@ fn a_second_server_is_refused() {
         .env("IRONHULL_CONFIG", cluster.host().directory().join("no-config"));
     let mut second = cluster.host().start("second", second).unwrap();
     let status =
-        second.wait(crate::support::PATIENCE).unwrap_or_else(|error| panic!("{error}\n{}", second.log()));
+        second.wait(crate::support::PATIENCE).unwrap_or_else(|error| panic!("{error:?}\n{}", second.log()));
     assert_eq!(status.code(), Some(1), "{}", second.log());
     assert!(
         second.log().contains("another instance of ironhull runs on this host network"),

@@ -8,11 +8,11 @@ use serde_json::json;
 use testbed::{Host, Server};
 
 use crate::images;
-use crate::support::{Cluster, Namespace, PROGRAM};
+use crate::support::{Cluster, Namespace, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
-        Trial::test(format!("cni::{name}"), move || {
+        timed_trial(format!("cni::{name}"), move || {
             test();
             Ok(())
         })
@@ -24,7 +24,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn a_configured_network_is_used() {
-    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
+    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error:?}")));
     let registry = images::start_registry(&host);
     let directory = host.directory().join("cni");
     std::fs::create_dir(&directory).unwrap();
@@ -37,7 +37,7 @@ fn a_configured_network_is_used() {
     }]});
     std::fs::write(&file, network.to_string()).unwrap();
     let flags = ["--flannel-backend", "none", "--cni-conf-dir", directory.to_str().unwrap()];
-    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error:?}"));
     let cluster = Arc::new(Cluster::of(server, registry));
     let namespace = Namespace::new(&cluster, "cni");
     namespace.apply(
@@ -71,7 +71,7 @@ fn a_configured_network_is_used() {
 
 /// A plugin of CNI 1.1: Debian's bridge, which knows 1.0, behind a script.
 fn a_plugin_tells_of_itself_and_hears_of_pods() {
-    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
+    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error:?}")));
     let registry = images::start_registry(&host);
     let path = |name: &str| host.directory().join(name);
     for name in ["cni", "plugins"] {
@@ -103,7 +103,7 @@ fn a_plugin_tells_of_itself_and_hears_of_pods() {
         "--cni-bin-dir",
         &bin_dirs,
     ];
-    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error:?}"));
     let cluster = Arc::new(Cluster::of(server, registry));
     let namespace = Namespace::new(&cluster, "cni");
     namespace.apply(

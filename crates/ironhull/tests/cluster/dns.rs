@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::OUTSIDE_ADDRESS;
 
-use crate::support::{Cluster, Namespace, SharedCluster, trial};
+use crate::support::{Cluster, Namespace, SharedCluster, timed_trial, trial};
 
 pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     let trial = |name, test| trial(shared, "dns", name, test);
@@ -16,7 +16,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("should_provide_dns_for_external_names", should_provide_dns_for_external_names),
         trial("should_support_configurable_name_servers", should_support_configurable_name_servers),
         // In a cluster of its own: while its Service is broken, others get no answers.
-        Trial::test("dns::the_service_is_as_it_should_be", || {
+        timed_trial("dns::the_service_is_as_it_should_be", || {
             the_service_is_as_it_should_be(&Namespace::new(&Arc::new(Cluster::start()), "dns-service"));
             Ok(())
         }),

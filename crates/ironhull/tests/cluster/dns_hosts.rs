@@ -5,10 +5,10 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server, output, until};
 
-use crate::support::{PATIENCE, PROGRAM};
+use crate::support::{PATIENCE, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("dns_hosts::a_host_without_dns_asks_another", || {
+    vec![timed_trial("dns_hosts::a_host_without_dns_asks_another", || {
         a_host_without_dns_asks_another();
         Ok(())
     })]
@@ -22,7 +22,7 @@ fn resolves(host: &Host, server: &str) {
         let answer = output(&mut ask).map_err(|error| error.to_string())?;
         if answer.contains("Address: 10.43.0.1\n") { Ok(()) } else { Err(answer) }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 /// The names of the slices, when they are as expected.
@@ -36,7 +36,7 @@ fn slices(server: &Server, expected: &[&str]) {
         found.sort_unstable();
         if found == expected { Ok(()) } else { Err(text) }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 fn a_host_without_dns_asks_another() {
@@ -44,10 +44,10 @@ fn a_host_without_dns_asks_another() {
     let host = |name| Arc::new(Host::on(&network, name).unwrap());
     let (first, second) = (host("node-1"), host("node-2"));
     let flags = ["--cluster-cidr=10.42.0.0/16,fd42::/56", "--service-cidr=10.43.0.0/16,fd43::/112"];
-    let server = Server::start(&first, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&first, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error:?}"));
     let token = std::fs::read_to_string(server.data_dir().join("agent-token")).unwrap();
     let agent = Agent::start(&second, PROGRAM, &server.url(), token.trim(), &[]).unwrap();
-    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
     let all = [
         "kube-dns-ipv4-node-1=true",
         "kube-dns-ipv4-node-2=true",

@@ -6,11 +6,11 @@ use libtest_mimic::Trial;
 use testbed::{Host, Server};
 
 use crate::images;
-use crate::support::{Cluster, Namespace, PROGRAM};
+use crate::support::{Cluster, Namespace, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
-        Trial::test(format!("dual_stack::{name}"), move || {
+        timed_trial(format!("dual_stack::{name}"), move || {
             test();
             Ok(())
         })
@@ -22,11 +22,11 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn cluster(pods: &str, services: &str) -> Arc<Cluster> {
-    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
+    let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error:?}")));
     let registry = images::start_registry(&host);
     let flags = [format!("--cluster-cidr={pods}"), format!("--service-cidr={services}")];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&host, PROGRAM, &flags).unwrap_or_else(|error| panic!("{error:?}"));
     Arc::new(Cluster::of(server, registry))
 }
 

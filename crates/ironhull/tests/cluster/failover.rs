@@ -7,10 +7,10 @@ use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Relay, RelayState, Server, output, until};
 
 use crate::images;
-use crate::support::{Cluster, Namespace, PATIENCE, PROGRAM};
+use crate::support::{Cluster, Namespace, PATIENCE, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("failover::an_agent_moves_to_a_server_that_lives", || {
+    vec![timed_trial("failover::an_agent_moves_to_a_server_that_lives", || {
         an_agent_moves_to_a_server_that_lives();
         Ok(())
     })]
@@ -39,7 +39,7 @@ impl Ways {
         let host = |name| Arc::new(Host::on(&network, name).unwrap());
         let (first, second) = (host("node-1"), host("node-2"));
         let registry = images::start_registry(&second);
-        let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error:?}"));
         let target = SocketAddr::new(first.address(), 6443);
         let relays = [(); 2].map(|()| Relay::start(&network, target).unwrap());
         // The agent learns the server's own address from the cluster, too.
@@ -52,7 +52,7 @@ impl Ways {
         let token = std::fs::read_to_string(server.data_dir().join("agent-token")).unwrap();
         let [url, other] = [&relays[0], &relays[1]].map(|relay| format!("https://{}", relay.address()));
         let agent = Agent::start(&second, PROGRAM, &url, token.trim(), &["--server", &other]).unwrap();
-        server.wait_node("node-2").unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+        server.wait_node("node-2").unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
         let mut cluster = Cluster::of(server, registry);
         cluster.agents.push(agent);
         Ways { namespace: Namespace::new(&Arc::new(cluster), "failover"), relays }
@@ -68,7 +68,7 @@ impl Ways {
             0 => Err(self.agent().log()),
             _ => Ok(()),
         })
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error:?}"));
     }
 
     /// Breaks the way in use, and sees that the node goes on by the other one.
@@ -105,7 +105,7 @@ fn an_agent_moves_to_a_server_that_lives() {
         (1, RelayState::Silent),
     ] {
         ways.break_one(number, state);
-        ways.agent().check().unwrap_or_else(|error| panic!("{error}"));
+        ways.agent().check().unwrap_or_else(|error| panic!("{error:?}"));
     }
     assert_eq!(ways.agent().pid(), pid);
     assert!(ways.agent().log().contains("moved to another API server"), "{}", ways.agent().log());

@@ -8,11 +8,11 @@ use libtest_mimic::Trial;
 use testbed::{Cut, Host, output};
 use tokio::time::Instant;
 
-use crate::support::{Cluster, Load, Namespace};
+use crate::support::{Cluster, Load, Namespace, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &'static str, test: fn(&Namespace)| {
-        Trial::test(format!("faults::{name}"), move || {
+        timed_trial(format!("faults::{name}"), move || {
             let cluster = Arc::new(Cluster::of_hosts(1));
             test(&Namespace::new(&cluster, "faults"));
             Ok(())

@@ -52,7 +52,7 @@ pub fn serve(host: &Host, directory: &Path) -> Process {
         output(host.command("curl").args(["-sSf", "http://127.0.0.1:5000/v2/"]))
             .map_err(|error| error.to_string())
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", registry.log()));
+    .unwrap_or_else(|error| panic!("{error:?}\n{}", registry.log()));
     registry
 }
 

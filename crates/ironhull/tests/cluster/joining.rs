@@ -5,11 +5,11 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server, TestbedError, output, until};
 
-use crate::support::{LIMIT, PATIENCE, PROGRAM};
+use crate::support::{LIMIT, PATIENCE, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, test: fn()| {
-        Trial::test(format!("joining::{name}"), move || {
+        timed_trial(format!("joining::{name}"), move || {
             test();
             Ok(())
         })
@@ -32,7 +32,7 @@ impl Pair {
         let network = Network::new().unwrap();
         let host = |name| Arc::new(Host::on(&network, name).unwrap());
         let (host, other) = (host("one"), host("two"));
-        let server = Server::start(&host, PROGRAM, flags).unwrap_or_else(|error| panic!("{error}"));
+        let server = Server::start(&host, PROGRAM, flags).unwrap_or_else(|error| panic!("{error:?}"));
         Pair { server, other }
     }
 
@@ -59,11 +59,11 @@ impl Pair {
     }
 
     fn ironhull(&self, arguments: &[&str]) -> String {
-        output(&mut self.server.ironhull(arguments)).unwrap_or_else(|error| panic!("{error}"))
+        output(&mut self.server.ironhull(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        output(&mut self.server.kubectl(arguments)).unwrap_or_else(|error| panic!("{error}"))
+        output(&mut self.server.kubectl(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// Waits for a field of an object to be as `fits` wants it, and returns it.
@@ -74,12 +74,12 @@ impl Pair {
             let text = output(&mut self.server.kubectl(&arguments)).map_err(|error| error.to_string())?;
             if fits(&text) { Ok(text) } else { Err(text) }
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn wait_ready(&self, agent: &Agent) {
         let name = self.other.name();
-        self.server.wait_node(name).unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+        self.server.wait_node(name).unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
     }
 }
 
@@ -106,7 +106,7 @@ fn a_machine_joins_and_is_known_again() {
             [("one".to_owned(), "control-plane".to_owned()), ("two".to_owned(), "<none>".to_owned())];
         if roles == expected { Ok(()) } else { Err(nodes) }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
     let requests = pair.run(&["get", "csr"]);
     assert_eq!(requests.matches("Approved,Issued").count(), 3, "{requests}");
     // The API server believes the node's API by its certificate, and the node the API server.
@@ -203,10 +203,10 @@ fn of_two_machines_with_one_name_one_joins() {
             }
         });
         let loser =
-            loser.unwrap_or_else(|error| panic!("{error}\n{}\n---\n{}", agents[0].log(), agents[1].log()));
+            loser.unwrap_or_else(|error| panic!("{error:?}\n{}\n---\n{}", agents[0].log(), agents[1].log()));
         let (winner, loser) = (&agents[1 - loser], &agents[loser]);
-        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", winner.log()));
-        winner.check().unwrap_or_else(|error| panic!("{error}"));
+        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", winner.log()));
+        winner.check().unwrap_or_else(|error| panic!("{error:?}"));
         let address =
             pair.until(&["node", name], ".status.addresses[?(@.type==\"InternalIP\")].address", |_| true);
         assert_eq!(address, winner.host().address().to_string());
@@ -224,7 +224,7 @@ fn of_two_machines_with_one_name_one_joins() {
         winner.reset().unwrap();
         pair.run(&["delete", "node", name]);
         loser.start_again().unwrap();
-        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", loser.log()));
+        pair.server.wait_node(name).unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", loser.log()));
         let address =
             pair.until(&["node", name], ".status.addresses[?(@.type==\"InternalIP\")].address", |_| true);
         assert_eq!(address, loser.host().address().to_string());

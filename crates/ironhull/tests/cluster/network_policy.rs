@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server};
 
 use crate::images;
-use crate::support::{Cluster, LIMIT, Namespace, PROGRAM, SharedCluster, trial};
+use crate::support::{Cluster, LIMIT, Namespace, PROGRAM, SharedCluster, timed_trial, trial};
 
 pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     let trial = |name, test| trial(shared, "network_policy", name, test);
@@ -15,7 +15,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("isolates_and_lets_in_by_label", isolates_and_lets_in_by_label),
         trial("holds_from_the_first_packet", holds_from_the_first_packet),
         trial("limits_what_pods_reach", limits_what_pods_reach),
-        Trial::test("network_policy::holds_between_hosts", || {
+        timed_trial("network_policy::holds_between_hosts", || {
             holds_between_hosts();
             Ok(())
         }),
@@ -201,10 +201,10 @@ fn holds_between_hosts() {
     let (first, second) = (host("node-1"), host("node-2"));
     let _registry = images::start_registry(&second);
     let registry = images::start_registry(&first);
-    let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error:?}"));
     let token = std::fs::read_to_string(server.data_dir().join("agent-token")).unwrap();
     let agent = Agent::start(&second, PROGRAM, &server.url(), token.trim(), &[]).unwrap();
-    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
     let cluster = Arc::new(Cluster::of(server, registry));
     let namespace = Namespace::new(&cluster, "hosts");
     let on = |pods: &str, pod: &str, node: &str| {

@@ -6,10 +6,10 @@ use libtest_mimic::Trial;
 use testbed::{Capture, Cluster, ClusterOptions, Frame, Host, Network, output, until};
 
 use crate::images::{self, BUSYBOX};
-use crate::support::{PATIENCE, PROGRAM};
+use crate::support::{PATIENCE, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("overlay::pods_of_two_hosts_talk_over_each_backend", || {
+    vec![timed_trial("overlay::pods_of_two_hosts_talk_over_each_backend", || {
         pods_of_two_hosts_talk_over_each_backend();
         Ok(())
     })]
@@ -39,7 +39,7 @@ struct Pod {
 }
 
 fn kubectl(cluster: &Cluster, arguments: &[&str]) -> String {
-    output(&mut cluster.server.kubectl(arguments)).unwrap_or_else(|error| panic!("{error}"))
+    output(&mut cluster.server.kubectl(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn pods(cluster: &Cluster) -> [Pod; 2] {
@@ -55,7 +55,7 @@ fn pods(cluster: &Cluster) -> [Pod; 2] {
                 _ => Err(text),
             }
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error:?}"))
     })
 }
 
@@ -67,7 +67,7 @@ fn talk(cluster: &Cluster, pods: &[Pod; 2]) {
             let mut command = cluster.server.kubectl(&["exec", &from.name, "--", "sh", "-c", &ask]);
             output(&mut command).map_err(|error| error.to_string())
         })
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error:?}"));
     }
 }
 
@@ -87,20 +87,23 @@ fn carries(frame: &Frame, backend: &str, pods: &[Pod; 2]) -> bool {
 
 fn see(capture: &Capture, backend: &str, pods: &[Pod; 2]) {
     let seen = capture.until(backend, Duration::from_secs(20), |frame| carries(frame, backend, pods));
-    seen.unwrap_or_else(|error| panic!("{error}"));
+    seen.unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 fn links(host: &Host) -> String {
-    output(host.command("ip").args(["-o", "link", "show"])).unwrap_or_else(|error| panic!("{error}"))
+    output(host.command("ip").args(["-o", "link", "show"])).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn pods_of_two_hosts_talk_over_each_backend() {
     let network = Network::new().unwrap();
     let options = ClusterOptions { agents: 1, ..ClusterOptions::default() };
-    let cluster = Cluster::start(&network, PROGRAM, &options).unwrap_or_else(|error| panic!("{error}"));
+    let cluster = Cluster::start(&network, PROGRAM, &options).unwrap_or_else(|error| panic!("{error:?}"));
     let _registries: Vec<_> = cluster.hosts().map(|host| images::start_registry(host)).collect();
     let yaml = PODS.replace("$BUSYBOX", BUSYBOX);
-    cluster.server.kubectl_with_input(&["apply", "-f", "-"], &yaml).unwrap_or_else(|error| panic!("{error}"));
+    cluster
+        .server
+        .kubectl_with_input(&["apply", "-f", "-"], &yaml)
+        .unwrap_or_else(|error| panic!("{error:?}"));
     let pods = pods(&cluster);
     for (backend, mtu) in [("vxlan", 1450), ("host-gw", 1500), ("udp", 1472), ("vxlan", 1450)] {
         let now = kubectl(&cluster, &["get", "node", "node-2", "-o", "jsonpath={.metadata.annotations}"]);
@@ -108,7 +111,7 @@ fn pods_of_two_hosts_talk_over_each_backend() {
             // The other node follows the cluster's settings; its agent is not touched.
             cluster.server.stop().unwrap();
             cluster.server.set_flags(&["--flannel-backend", backend]);
-            cluster.server.start_again().unwrap_or_else(|error| panic!("{error}"));
+            cluster.server.start_again().unwrap_or_else(|error| panic!("{error:?}"));
         }
         for host in cluster.hosts() {
             until(&format!("{backend} on {}", host.name()), PATIENCE, || {
@@ -120,7 +123,7 @@ fn pods_of_two_hosts_talk_over_each_backend() {
                     .all(|line| line.contains(&format!("mtu {mtu} ")));
                 if device == [backend == "vxlan", backend == "udp"] && pods_fit { Ok(()) } else { Err(links) }
             })
-            .unwrap_or_else(|error| panic!("{error}"));
+            .unwrap_or_else(|error| panic!("{error:?}"));
         }
         let capture = cluster.agents[0].host().capture().unwrap();
         talk(&cluster, &pods);

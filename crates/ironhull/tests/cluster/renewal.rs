@@ -9,10 +9,10 @@ use libtest_mimic::Trial;
 use testbed::{ClusterOptions, until};
 use x509_parser::pem::parse_x509_pem;
 
-use crate::support::{Cluster, LIMIT, Namespace};
+use crate::support::{Cluster, LIMIT, Namespace, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("renewal::certificates_are_renewed_while_nodes_run", || {
+    vec![timed_trial("renewal::certificates_are_renewed_while_nodes_run", || {
         certificates_are_renewed_while_nodes_run();
         Ok(())
     })]
@@ -60,7 +60,7 @@ impl Certificate {
                 next => Ok(next),
             }
         });
-        let next = next.unwrap_or_else(|error| panic!("{error}"));
+        let next = next.unwrap_or_else(|error| panic!("{error:?}"));
         assert!(next.end > self.end && next.serial != self.serial, "{next:?} after {self:?}");
         next
     }
@@ -114,7 +114,7 @@ fn certificates_are_renewed_while_nodes_run() {
             end => Err(format!("{now} is not after {end:?}")),
         }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
     everything_works(&namespace);
     namespace.wait("node/node-1", "condition=Ready");
     namespace.wait("node/node-2", "condition=Ready");

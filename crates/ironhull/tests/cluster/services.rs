@@ -7,11 +7,11 @@ use std::sync::Arc;
 use libtest_mimic::Trial;
 use testbed::HOST_ADDRESS;
 
-use crate::support::{Cluster, Namespace, SharedCluster, trial};
+use crate::support::{Cluster, Namespace, SharedCluster, timed_trial, trial};
 
 pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     let trial = |name, test| trial(shared, "services", name, test);
-    let healing = Trial::test("services::rules_that_others_remove_come_back", || {
+    let healing = timed_trial("services::rules_that_others_remove_come_back", || {
         rules_that_others_remove_come_back();
         Ok(())
     });
@@ -334,7 +334,7 @@ fn should_find_endpoints_soon(namespace: &Namespace) {
         let count = text.lines().filter(|line| !line.is_empty()).count();
         if count == 100 { Ok(()) } else { Err(count.to_string()) }
     };
-    testbed::until("endpoints of all Services", limit, found).unwrap_or_else(|error| panic!("{error}"));
+    testbed::until("endpoints of all Services", limit, found).unwrap_or_else(|error| panic!("{error:?}"));
     answered(namespace, "s99", "80");
 }
 
@@ -421,7 +421,7 @@ fn rules_that_others_remove_come_back() {
     namespace.until("the page", || cluster.fetch(&address));
     for damage in ["flush table ip ironhull-services", "delete table ip ironhull-services"] {
         let mut nft = cluster.host().command("nft");
-        testbed::output(nft.args(damage.split(' '))).unwrap_or_else(|error| panic!("{error}"));
+        testbed::output(nft.args(damage.split(' '))).unwrap_or_else(|error| panic!("{error:?}"));
         namespace.until(&format!("the page after `{damage}`"), || cluster.fetch(&address));
     }
     assert!(cluster.server.log().contains("changed the service rules"), "{}", cluster.server.log());

@@ -6,10 +6,10 @@ use libtest_mimic::Trial;
 use testbed::{Agent, Host, Network, Server, output, until};
 
 use crate::images;
-use crate::support::{Cluster, LIMIT, Namespace, PATIENCE, PROGRAM};
+use crate::support::{Cluster, LIMIT, Namespace, PATIENCE, PROGRAM, timed_trial};
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::test("services_hosts::policies_choose_the_host", || {
+    vec![timed_trial("services_hosts::policies_choose_the_host", || {
         policies_choose_the_host();
         Ok(())
     })]
@@ -66,7 +66,7 @@ fn is_answered_by(host: &Host, address: &str, name: &str) {
         let page = fetch(host, address)?;
         if page.starts_with(&format!("{name} ")) { Ok(()) } else { Err(page) }
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 /// Asks until ten answers in a row come from the pod `name`.
@@ -80,7 +80,7 @@ fn is_answered_only_by(host: &Host, address: &str, name: &str) {
         }
         Ok(())
     })
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| panic!("{error:?}"));
 }
 
 fn policies_choose_the_host() {
@@ -89,10 +89,10 @@ fn policies_choose_the_host() {
     let (first, second, outside) = (host("node-1"), host("node-2"), host("outside"));
     let _registry = images::start_registry(&second);
     let registry = images::start_registry(&first);
-    let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::start(&first, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error:?}"));
     let token = std::fs::read_to_string(server.data_dir().join("agent-token")).unwrap();
     let agent = Agent::start(&second, PROGRAM, &server.url(), token.trim(), &[]).unwrap();
-    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error}\n--- agent\n{}", agent.log()));
+    server.wait_node("node-2").unwrap_or_else(|error| panic!("{error:?}\n--- agent\n{}", agent.log()));
     let cluster = Arc::new(Cluster::of(server, registry));
     let namespace = Namespace::new(&cluster, "hosts");
     namespace.apply(WEB);

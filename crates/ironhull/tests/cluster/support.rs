@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hostnet::NetNs;
-use libtest_mimic::Trial;
-use testbed::{Agent, ClusterOptions, Host, Network, Process, Server, TestbedError, output, until};
+use libtest_mimic::{Failed, Trial};
+use testbed::{Agent, ClusterOptions, Host, Network, Process, Server, TestbedError, output, timed, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::images;
@@ -20,10 +20,20 @@ pub const LIMIT: &str = "--timeout=90s";
 /// The same.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A trial whose time is written down.
+pub fn timed_trial(
+    name: impl Into<String>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let name = name.into();
+    let named = name.clone();
+    Trial::test(name, move || timed(&named, test))
+}
+
 /// A trial in the shared cluster, in a namespace of its name.
 pub fn trial(shared: &Arc<SharedCluster>, group: &str, name: &'static str, test: fn(&Namespace)) -> Trial {
     let shared = Arc::clone(shared);
-    Trial::test(format!("{group}::{name}"), move || {
+    timed_trial(format!("{group}::{name}"), move || {
         let namespace = Namespace::new(shared.get(), &name.replace('_', "-"));
         test(&namespace);
         Ok(())
@@ -71,9 +81,9 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start() -> Cluster {
-        let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
+        let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error:?}")));
         let registry = images::start_registry(&host);
-        let server = Server::start(&host, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let server = Server::start(&host, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error:?}"));
         Cluster::of(server, registry)
     }
 
@@ -84,8 +94,8 @@ impl Cluster {
 
     /// Without a registry.
     pub fn without_images() -> Cluster {
-        let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error}")));
-        let server = Server::start(&host, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let host = Arc::new(Host::new().unwrap_or_else(|error| panic!("{error:?}")));
+        let server = Server::start(&host, PROGRAM, &[]).unwrap_or_else(|error| panic!("{error:?}"));
         Cluster { server, agents: Vec::new(), _registries: Vec::new() }
     }
 
@@ -96,9 +106,9 @@ impl Cluster {
 
     /// As [`Cluster::of_hosts`], with flags.
     pub fn with_options(options: &ClusterOptions) -> Cluster {
-        let network = Network::new().unwrap_or_else(|error| panic!("{error}"));
+        let network = Network::new().unwrap_or_else(|error| panic!("{error:?}"));
         let cluster = testbed::Cluster::start(&network, PROGRAM, options);
-        let testbed::Cluster { server, agents } = cluster.unwrap_or_else(|error| panic!("{error}"));
+        let testbed::Cluster { server, agents } = cluster.unwrap_or_else(|error| panic!("{error:?}"));
         let mut registries = vec![images::start_registry(server.host())];
         registries.extend(agents.iter().map(|agent| images::serve(agent.host(), server.host().directory())));
         Cluster { server, agents, _registries: registries }
@@ -154,7 +164,7 @@ impl Namespace {
 
     /// What kubectl writes, which must succeed.
     pub fn run(&self, arguments: &[&str]) -> String {
-        output(&mut self.kubectl(arguments)).unwrap_or_else(|error| panic!("{error}"))
+        output(&mut self.kubectl(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// What kubectl says when it fails, which it must.
@@ -167,7 +177,7 @@ impl Namespace {
 
     /// Applies YAML, in which `$BUSYBOX` and its like stand for images.
     pub fn apply(&self, yaml: &str) {
-        self.try_apply(yaml).unwrap_or_else(|error| panic!("{error}"));
+        self.try_apply(yaml).unwrap_or_else(|error| panic!("{error:?}"));
     }
 
     /// As [`Namespace::apply`], where it may fail.
@@ -207,7 +217,7 @@ impl Namespace {
 
     /// [`testbed::until`] with the limit of all trials.
     pub fn until<T>(&self, what: &str, look: impl FnMut() -> Result<T, String>) -> T {
-        until(what, PATIENCE, look).unwrap_or_else(|error| panic!("{error}"))
+        until(what, PATIENCE, look).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// Waits until kubectl's output holds a text, and returns the output.
@@ -259,12 +269,12 @@ impl Following {
             let text = self.0.log();
             if text.contains(expected) { Ok(text) } else { Err(text) }
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// Waits until kubectl ends by itself, and returns all that it has written.
     pub fn end(mut self) -> String {
-        self.0.wait(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+        self.0.wait(PATIENCE).unwrap_or_else(|error| panic!("{error:?}"));
         self.0.log()
     }
 }

@@ -22,6 +22,7 @@ use object::ObjectKey;
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
 use runtime::snapshot::Usage;
 use serde_json::{Value, json};
+use testbed::timed;
 
 use crate::api::Authority;
 
@@ -129,42 +130,46 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     test: impl FnOnce(Host) -> F + Send + 'static,
 ) -> Trial {
+    let named = name.to_owned();
     Trial::test(name, move || {
-        let dir = tempfile::tempdir()?;
-        let path = dir.path().to_owned();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let outcome = runtime.block_on(async {
-            let server = MemoryServer::new(Clock::system());
-            let engine = open_engine(&path).await;
-            let authority = Authority::new();
-            let mut host = Host {
-                server,
-                engine: engine.clone(),
-                dir: path.clone(),
-                agent: None,
-                authority,
-                eviction: eviction(&["memory.available<1Mi"]),
-            };
-            host.start_agent().await;
-            let result = tokio::spawn(test(host)).await;
-            // The same engine: what the agent began may still be under way in it.
-            let removed = engine.destroy_all().await;
-            result.map_err(|error| Failed::from(error.to_string()))?;
-            removed.map_err(Failed::from)
-        });
-        drop(runtime);
-        let text = path.to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        let left: Vec<_> = mounts
-            .lines()
-            .filter(|line| line.contains(&text))
-            .filter_map(|line| line.split(' ').nth(4))
-            .collect();
-        for mount in &left {
-            rustix::mount::unmount(*mount, rustix::mount::UnmountFlags::DETACH)?;
-        }
-        outcome?;
-        if left.is_empty() { Ok(()) } else { Err(Failed::from(format!("mounts are left: {left:?}"))) }
+        timed(&named, || {
+            let dir = tempfile::tempdir()?;
+            let path = dir.path().to_owned();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let outcome = runtime.block_on(async {
+                let server = MemoryServer::new(Clock::system());
+                let engine = open_engine(&path).await;
+                let authority = Authority::new();
+                let mut host = Host {
+                    server,
+                    engine: engine.clone(),
+                    dir: path.clone(),
+                    agent: None,
+                    authority,
+                    eviction: eviction(&["memory.available<1Mi"]),
+                };
+                host.start_agent().await;
+                let result = tokio::spawn(test(host)).await;
+                // The same engine: what the agent began may still be under way in it.
+                let removed = engine.destroy_all().await;
+                result.map_err(|error| Failed::from(error.to_string()))?;
+                removed.map_err(|error| Failed::from(causes::chain(&error)))
+            });
+            drop(runtime);
+            let text = path.to_string_lossy().into_owned();
+            let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+            let left: Vec<_> = mounts
+                .lines()
+                .filter(|line| line.contains(&text))
+                .filter_map(|line| line.split(' ').nth(4))
+                .collect();
+            for mount in &left {
+                rustix::mount::unmount(*mount, rustix::mount::UnmountFlags::DETACH)?;
+            }
+            outcome?;
+            if left.is_empty() { Ok(()) } else { Err(Failed::from(format!("mounts are left: {left:?}"))) }
+        })
     })
 }
 

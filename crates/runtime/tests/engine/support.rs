@@ -17,6 +17,7 @@ use futures::StreamExt;
 use libtest_mimic::{Failed, Trial};
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
 use runtime::snapshot::Usage;
+use testbed::timed;
 
 /// No step of a test takes longer unless it hangs.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -107,22 +108,27 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     test: impl FnOnce(Host) -> F + Send + 'static,
 ) -> Trial {
+    let named = name.to_owned();
     Trial::test(name, move || {
-        let dir = tempfile::tempdir()?;
-        let path = dir.path().to_owned();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let outcome = runtime.block_on(async {
-            let host = Host { engine: open_engine(&path).await, cgroup: cgroup_of(&path), dir: path.clone() };
-            let result = tokio::spawn(test(host)).await;
-            // The test may have opened the records anew: so does the end.
-            let removed = open_engine(&path).await.destroy_all().await;
-            result.map_err(|error| Failed::from(error.to_string()))?;
-            removed.map_err(Failed::from)
-        });
-        drop(runtime);
-        outcome?;
-        assert_nothing_left(&path);
-        Ok(())
+        timed(&named, || {
+            let dir = tempfile::tempdir()?;
+            let path = dir.path().to_owned();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let outcome = runtime.block_on(async {
+                let host =
+                    Host { engine: open_engine(&path).await, cgroup: cgroup_of(&path), dir: path.clone() };
+                let result = tokio::spawn(test(host)).await;
+                // The test may have opened the records anew: so does the end.
+                let removed = open_engine(&path).await.destroy_all().await;
+                result.map_err(|error| Failed::from(error.to_string()))?;
+                removed.map_err(|error| Failed::from(causes::chain(&error)))
+            });
+            drop(runtime);
+            outcome?;
+            assert_nothing_left(&path);
+            Ok(())
+        })
     })
 }
 

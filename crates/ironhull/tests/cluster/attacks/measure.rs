@@ -80,7 +80,7 @@ impl Questions {
             let now = self.answered.load(Ordering::Relaxed);
             if now >= answers { Ok(()) } else { Err(now.to_string()) }
         })
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error:?}"));
     }
 
     /// Ends, and waits for the last answers.

@@ -1,0 +1,183 @@
+//! The test programs that cargo builds, and a run of each.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::arguments::Arguments;
+use super::times::{self, Line};
+use super::{Outcome, TIMES, now};
+use crate::command::{cargo, target};
+
+/// A test program.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Program {
+    /// The folder of its package, whose name is the package's.
+    package: PathBuf,
+    /// `lib`, `bin` or `test`.
+    kind: String,
+    target: String,
+    executable: PathBuf,
+}
+
+/// Builds the test programs; they come back in an order that is always the same.
+pub(super) fn build(arguments: &Arguments) -> Result<Vec<Program>> {
+    let mut build = cargo(&["test", "--workspace", "--no-run", "--quiet"]);
+    build.arg("--message-format=json-render-diagnostics").args(&arguments.build).stderr(Stdio::inherit());
+    let built = build.output().with_context(|| format!("cannot run {build:?}"))?;
+    if !built.status.success() {
+        bail!("the tests cannot be built: {}", built.status);
+    }
+    let mut programs: Vec<Program> =
+        String::from_utf8_lossy(&built.stdout).lines().filter_map(program).collect();
+    programs.sort();
+    Ok(programs)
+}
+
+/// The test program that a message of cargo is about.
+fn program(message: &str) -> Option<Program> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+        return None;
+    }
+    Some(Program {
+        package: Path::new(message["manifest_path"].as_str()?).parent()?.to_owned(),
+        kind: message["target"]["kind"][0].as_str()?.to_owned(),
+        target: message["target"]["name"].as_str()?.to_owned(),
+        executable: message["executable"].as_str()?.into(),
+    })
+}
+
+impl Program {
+    /// Runs it as cargo would.
+    pub(super) fn run(&self, arguments: &Arguments, clients: &Path) -> Result<Outcome> {
+        let own_harness = self.has_own_harness()?;
+        let package = self.package.file_name().unwrap_or_default();
+        let name = format!("{}: {}", package.display(), self.target);
+        println!("\n== {name} ({})", self.kind);
+        let times = target().join(format!("test-times-{}.txt", std::process::id()));
+        let mut command = Command::new(&self.executable);
+        command
+            .current_dir(&self.package)
+            .env("CARGO", std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .env("CARGO_MANIFEST_DIR", &self.package)
+            .env("CARGO_MANIFEST_PATH", self.package.join("Cargo.toml"))
+            .env("CARGO_PKG_NAME", package)
+            .env("IRONHULL_CLIENTS", clients)
+            .env(TIMES, &times)
+            .args(&arguments.programs);
+        // Only libtest knows the option, and lets it pass only from those who accept what is not stable.
+        let reports = !own_harness && arguments.times();
+        match reports {
+            true => command.args(["-Zunstable-options", "--report-time"]).env("RUSTC_BOOTSTRAP", "1"),
+            false if arguments.times() => command.arg("--quiet"),
+            false => &mut command,
+        };
+        let start = now();
+        let mut outcome = Outcome {
+            program: name,
+            passed: false,
+            took: start.elapsed(),
+            tests: Vec::new(),
+            failed: Vec::new(),
+        };
+        if reports {
+            command.stdout(Stdio::piped());
+        }
+        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        follow(&mut child, &mut outcome)?;
+        outcome.passed = child.wait().with_context(|| format!("cannot wait for {command:?}"))?.success();
+        outcome.took = start.elapsed();
+        if let Ok(text) = fs::read_to_string(&times) {
+            outcome.tests.extend(times::written(&text));
+            fs::remove_file(&times).with_context(|| format!("cannot remove {}", times.display()))?;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the manifest says `harness = false`, which cargo's messages do not tell.
+    fn has_own_harness(&self) -> Result<bool> {
+        let manifest = self.package.join("Cargo.toml");
+        let text =
+            fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+        Ok(self.kind == "test" && has_own_harness(&text, &self.target))
+    }
+}
+
+fn has_own_harness(manifest: &str, target: &str) -> bool {
+    let named = format!("name = \"{target}\"");
+    manifest.split("\n[").any(|section| {
+        let has = |wanted: &str| section.lines().any(|line| line.trim() == wanted);
+        section.starts_with("[test]]") && has(&named) && has("harness = false")
+    })
+}
+
+/// Passes on what the program prints, if that comes here, and keeps what it says of tests.
+fn follow(child: &mut Child, outcome: &mut Outcome) -> Result<()> {
+    let Some(stdout) = child.stdout.take() else { return Ok(()) };
+    let (mut lines, mut line) = (BufReader::new(stdout), Vec::new());
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        match times::line(&String::from_utf8_lossy(&line)) {
+            Line::Passed(test) => outcome.tests.push(test),
+            said => {
+                if let Line::Failed(test) = said {
+                    outcome.failed.push(test.name.clone());
+                    outcome.tests.push(test);
+                }
+                std::io::stdout().write_all(&line)?;
+            }
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_test_programs_are_told_from_others() {
+        let message = |test: bool, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/kinds/Cargo.toml",
+                "target":{{"kind":["lib"],"name":"kinds"}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+            )
+        };
+        let found = program(&message(true, "\"/t/kinds-1\"")).unwrap();
+        assert_eq!((found.package, found.executable), ("/w/crates/kinds".into(), "/t/kinds-1".into()));
+        assert_eq!(program(&message(false, "\"/t/kinds-1\"")), None);
+        assert_eq!(program(&message(true, "null")), None);
+        assert_eq!(program(r#"{"reason":"build-finished","success":true}"#), None);
+        assert_eq!(program("running"), None);
+    }
+
+    #[test]
+    fn manifests_say_who_has_a_harness_of_its_own() {
+        let manifest = "[package]\nname = \"node\"\n\n[[test]]\nname = \"agent\"\nharness = false\n\n[[test]]\nname = \"other\"\n";
+        assert!(has_own_harness(manifest, "agent"));
+        assert!(!has_own_harness(manifest, "other"));
+        assert!(!has_own_harness(manifest, "node"));
+    }
+
+    #[test]
+    fn what_programs_print_is_kept() {
+        let script = "echo 'test a ... ok <0.100s>'; echo 'test b ... FAILED <0.200s>'";
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut outcome = Outcome {
+            program: String::new(),
+            passed: false,
+            took: std::time::Duration::ZERO,
+            tests: Vec::new(),
+            failed: Vec::new(),
+        };
+        follow(&mut child, &mut outcome).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(outcome.failed, ["b"]);
+        assert_eq!(outcome.tests.len(), 2);
+    }
+}
