@@ -10,25 +10,31 @@ struct Long {
     name: &'static str,
     /// What it shows, and how long that takes.
     about: &'static str,
-    package: &'static str,
-    /// The package's test program.
-    program: &'static str,
-    /// The trials in it, by what their names contain.
-    trials: &'static str,
-    /// What makes them long.
+    /// The runs of `cargo test` that it is: packages and targets, and behind `--` the trials.
+    runs: &'static [&'static [&'static str]],
+    /// What makes them long, unless it is set already.
     environment: &'static [(&'static str, &'static str)],
 }
 
-const ALL: [Long; 1] = [Long {
-    name: "attacks",
-    about: "ten minutes of attacks beside a workload (about a quarter of an hour)",
-    package: "ironhull",
-    program: "cluster",
-    trials: "attacks::",
-    environment: &[("IRONHULL_ATTACK_SECONDS", "600")],
-}];
+const ALL: [Long; 2] = [
+    Long {
+        name: "attacks",
+        about: "ten minutes of attacks beside a workload (about a quarter of an hour)",
+        runs: &[&["--package", "ironhull", "--test", "cluster", "--", "attacks::"]],
+        environment: &[("IRONHULL_ATTACK_SECONDS", "600")],
+    },
+    Long {
+        name: "fuzz",
+        about: "ten minutes of new inputs for each parser (about two hours of two cores; IRONHULL_FUZZ_SECONDS for more)",
+        runs: &[
+            &["--package", "object", "--package", "apiserver", "--test", "fuzz", "--"],
+            &["--package", "node", "--package", "runtime", "--lib", "--", "fuzz::"],
+        ],
+        environment: &[("IRONHULL_FUZZ_SECONDS", "600")],
+    },
+];
 
-/// Installs what is missing and runs the test that is named; further arguments go to the test program.
+/// Installs what is missing and runs the test that is named; further arguments go to the test programs.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let named = arguments.split_first().and_then(|(name, rest)| Some((find(name)?, rest)));
     let Some((long, rest)) = named else {
@@ -36,11 +42,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("usage: cargo xtask test-long NAME\n\n{list}");
     };
     let clients = test::install()?;
-    let mut tests = cargo(&["test", "--package", long.package, "--test", long.program, "--", long.trials]);
-    // Trials that are left out of other runs are meant here, and what they measure is shown.
-    tests.args(["--include-ignored", "--nocapture"]).args(rest);
-    tests.env("IRONHULL_CLIENTS", clients).envs(long.environment.iter().copied());
-    run_command(&mut tests)
+    for run in long.runs {
+        let mut tests = cargo(&["test"]);
+        // Trials that are left out of other runs are meant here, and what they measure is shown.
+        tests.args(*run).args(["--include-ignored", "--nocapture"]).args(rest);
+        tests.env("IRONHULL_CLIENTS", &clients);
+        let unset = |(name, _): &&(&str, &str)| std::env::var_os(name).is_none();
+        tests.envs(long.environment.iter().filter(unset).copied());
+        run_command(&mut tests)?;
+    }
+    Ok(())
 }
 
 fn find(name: &str) -> Option<&'static Long> {

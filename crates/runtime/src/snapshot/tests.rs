@@ -1,5 +1,7 @@
 //! Layers that try to break out, and what overlayfs makes of the others.
 
+mod fuzz;
+
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use super::*;
