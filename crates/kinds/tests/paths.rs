@@ -1,0 +1,245 @@
+//! Paths into objects are strings in the code (`object.at("spec.replicas")`), and the compiler takes a misspelt one for one
+//! that finds nothing. This test reads the sources of `kinds` and `apiserver` and looks every literal path up in the schema
+//! table.
+//!
+//! The rule: a path must exist from some type that the code can have in its hand. In a file of `kinds` that bears the name of
+//! a kind or a group (`deployment.rs`, `defaults/batch.rs`, `validation/pod/security.rs`), those are the types that its kinds
+//! are made of; elsewhere they are all types of the table. A path does not lead through a list, and goes on behind a map's key.
+//!
+//! What it cannot see: a path that exists in another type than the value at hand has (`template.spec` on a Pod, in a file that
+//! knows both); paths that are put together or passed as arguments; keys of `get`, which other containers have, too; and what
+//! stands in generated code. Names that are no fields are in [`NO_FIELDS`], with the reason.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schema::{FieldType, Shape, TypeDef};
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Expr, ExprLit, Lit, Token};
+
+/// Methods of `object::Value` whose first argument is a path or a member's name, and of no other type in these crates.
+const METHODS: [&str; 8] =
+    ["at", "at_mut", "str_at", "at_path", "set_path", "set_default", "is_set", "entry"];
+
+/// What looks like a path and is none: file, path, and what it is.
+const NO_FIELDS: [(&str, &str, &str); 0] = [];
+
+/// Files whose trees are no objects of the API.
+const OTHER_TREES: [(&str, &str); 1] = [("apiserver/src/openapi", "OpenAPI documents")];
+
+/// A literal path in a source.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    file: String,
+    path: String,
+}
+
+struct Reader<'f> {
+    file: &'f str,
+    found: BTreeSet<Found>,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, path: String) {
+        self.found.insert(Found { file: self.file.to_owned(), path });
+    }
+}
+
+/// The text of a literal, or of the parts of a literal list: `"a.b"`, `&["a", "b"]`.
+fn literal(argument: &Expr) -> Option<String> {
+    match argument {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+        Expr::Reference(reference) => literal(&reference.expr),
+        Expr::Array(array) => {
+            let parts: Option<Vec<String>> = array.elems.iter().map(literal).collect();
+            parts.map(|parts| parts.join("."))
+        }
+        _ => None,
+    }
+}
+
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| match attribute.meta.require_list() {
+        Ok(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
+        Err(_) => false,
+    })
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if !is_test(&item.attrs) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if METHODS.iter().any(|method| call.method == method)
+            && let Some(path) = call.args.first().and_then(literal)
+        {
+            self.take(path);
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
+        // What stands in `assert!`, `cells!` and their like are expressions as a rule.
+        if let Ok(arguments) = invocation.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated) {
+            for argument in &arguments {
+                let mut inner = Reader { file: self.file, found: BTreeSet::new() };
+                inner.visit_expr(argument);
+                self.found.append(&mut inner.found);
+            }
+        }
+    }
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "tests" {
+            sources(&path, into);
+        } else if name.ends_with(".rs") && !matches!(&*name, "tests.rs" | "testing.rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// All literal paths of both crates.
+fn found() -> BTreeSet<Found> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    ["kinds/src", "apiserver/src"].iter().for_each(|folder| sources(&crates.join(folder), &mut files));
+    let mut all = BTreeSet::new();
+    for path in files {
+        let file = path.strip_prefix(crates).unwrap().to_str().unwrap();
+        if OTHER_TREES.iter().any(|(folder, _)| file.starts_with(folder)) {
+            continue;
+        }
+        let mut reader = Reader { file, found: BTreeSet::new() };
+        reader.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
+        all.append(&mut reader.found);
+    }
+    all
+}
+
+/// Whether the path leads somewhere from a value of the type.
+fn exists(ty: &TypeDef, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    let Some(field) = ty.lookup(first).map(|place| place.field) else { return false };
+    match field.shape {
+        Shape::Single => within(&field.ty, rest),
+        Shape::List => rest.is_empty(),
+        Shape::Map => rest.split_first().is_none_or(|(_, rest)| within(&field.ty, rest)),
+    }
+}
+
+fn within(ty: &FieldType, rest: &[&str]) -> bool {
+    match ty {
+        _ if rest.is_empty() => true,
+        FieldType::Message(ty)
+        | FieldType::JsonSchemaOrArray(ty)
+        | FieldType::JsonSchemaOrBool(ty)
+        | FieldType::JsonSchemaOrStringArray(ty) => exists(ty, rest),
+        FieldType::RawExtension | FieldType::FieldsV1 | FieldType::Json => true,
+        _ => false,
+    }
+}
+
+/// The types that a type is made of, itself included.
+fn reachable<'t>(ty: &'t TypeDef, into: &mut BTreeMap<&'t str, &'t TypeDef>) {
+    if into.insert(&ty.name, ty).is_none() {
+        ty.fields.iter().filter_map(schema::Field::message).for_each(|ty| reachable(ty, into));
+    }
+}
+
+/// `HorizontalPodAutoscaler` as a file's name: `horizontal_pod_autoscaler`.
+fn snake(kind: &str) -> String {
+    let mut name = String::new();
+    for character in kind.chars() {
+        if character.is_uppercase() && !name.is_empty() && !name.ends_with(|last: char| last.is_uppercase()) {
+            name.push('_');
+        }
+        name.push(character);
+    }
+    name.to_lowercase()
+}
+
+/// The types that code in a file can have in its hand.
+fn types_of(file: &str) -> Vec<&'static TypeDef> {
+    let parts = file.strip_prefix("kinds/src/").and_then(|module| module.strip_suffix(".rs"));
+    for part in parts.into_iter().flat_map(|module| module.rsplit('/')) {
+        let group = |group: &str| match group {
+            "" => part == "core",
+            _ => group.split('.').next().unwrap() == part.replace('_', ""),
+        };
+        let named = |kind: &&schema::Kind| snake(kind.kind) == part || group(kind.group);
+        let mut types = BTreeMap::new();
+        schema::kinds().iter().filter(named).for_each(|kind| reachable(kind.ty, &mut types));
+        if !types.is_empty() {
+            return types.into_values().collect();
+        }
+    }
+    schema::types().to_vec()
+}
+
+fn leads_somewhere(found: &Found) -> bool {
+    let path: Vec<&str> = found.path.split('.').collect();
+    types_of(&found.file).iter().any(|ty| exists(ty, &path))
+}
+
+#[test]
+fn every_path_leads_somewhere() {
+    let found = found();
+    let counted = found.len();
+    assert!(counted > 300, "only {counted} paths were found: does the test still see them?");
+    let is_listed =
+        |one: &Found| NO_FIELDS.iter().any(|(file, path, _)| one.file == *file && one.path == *path);
+    let wrong: Vec<&Found> = found.iter().filter(|one| !is_listed(one) && !leads_somewhere(one)).collect();
+    assert!(wrong.is_empty(), "{} of {counted} paths lead nowhere: {wrong:#?}", wrong.len());
+    for (file, path, _) in NO_FIELDS {
+        let listed = found.iter().find(|one| one.file == file && one.path == path);
+        assert!(
+            listed.is_some_and(|one| !leads_somewhere(one)),
+            "{file}: {path:?} needs no exception any more"
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_path_is_seen() {
+    let path = |file: &str, path: &str| Found { file: file.to_owned(), path: path.to_owned() };
+    for right in [
+        path("kinds/src/deployment.rs", "spec.strategy.rollingUpdate"),
+        path("kinds/src/deployment.rs", "metadata.labels.app"),
+        path("kinds/src/deployment.rs", "hostNetwork"),
+        path("kinds/src/table.rs", "spec.replicas"),
+        path("apiserver/src/registry.rs", "status.loadBalancer"),
+    ] {
+        assert!(leads_somewhere(&right), "{right:?}");
+    }
+    for wrong in [
+        path("kinds/src/deployment.rs", "spec.strategy.rollingUpdates"),
+        path("kinds/src/deployment.rs", "spec.strateg"),
+        path("kinds/src/deployment.rs", "clusterIP"),
+        path("kinds/src/pod/qos.rs", "spec.containers.name"),
+        path("kinds/src/pod.rs", "metadata.name.first"),
+        path("apiserver/src/registry.rs", "metadata.resourceversion"),
+    ] {
+        assert!(!leads_somewhere(&wrong), "{wrong:?}");
+    }
+}
+
+#[test]
+fn paths_are_seen_where_they_stand() {
+    let code = r#"fn f(o: &Value) { assert!(o.at("a.b").is_null()); cells![o.str_at("c")]; o.at_path(&["d", "e"]); o.at(x); }
+        #[cfg(test)] mod tests { fn g() { o.at("not.this"); } }"#;
+    let mut reader = Reader { file: "x.rs", found: BTreeSet::new() };
+    reader.visit_file(&syn::parse_str(code).unwrap());
+    let paths: Vec<&str> = reader.found.iter().map(|found| found.path.as_str()).collect();
+    assert_eq!(paths, ["a.b", "c", "d.e"]);
+}
