@@ -100,10 +100,9 @@ fn check_edges(findings: &mut Vec<String>) -> Result<()> {
         // What tests use is no edge of the architecture.
         let used = dependencies.filter(|dependency| dependency["kind"].as_str() != Some("dev"));
         let used: Vec<&str> = used.filter_map(|dependency| dependency["name"].as_str()).collect();
-        for to in used
-            .iter()
-            .filter(|to| ours.contains(to) && !matches!(**to, "clock" | "metrics" | "causes") && !allowed.contains(to))
-        {
+        for to in used.iter().filter(|to| {
+            ours.contains(to) && !matches!(**to, "clock" | "metrics" | "causes") && !allowed.contains(to)
+        }) {
             findings.push(format!("crate {name} must not use {to}"));
         }
         for to in allowed.iter().filter(|to| !used.contains(to)) {
