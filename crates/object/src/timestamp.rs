@@ -3,6 +3,7 @@
 //! Reading is as strict as Go's `time.Parse` with the layouts of these types, and fails with its words.
 
 use std::fmt;
+use std::ops::Range;
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,7 @@ pub enum TimestampError {
     Range {
         /// The whole text
         text: String,
-        /// `month`, `day`, `hour`, `minute` or `second`
+        /// `year`, `month`, `day`, `hour`, `minute` or `second`
         part: &'static str,
     },
     /// There is text behind the time.
@@ -70,6 +71,9 @@ pub enum TimestampError {
 impl Timestamp {
     /// Go's zero time, 0001-01-01: its JSON form is `null`.
     pub const ZERO: Timestamp = Timestamp { seconds: -62_135_596_800, nanos: 0 };
+
+    /// The seconds of the years 0 to 9999 in UTC: what RFC 3339 can write.
+    pub const SECONDS: Range<i64> = -62_167_219_200..253_402_300_800;
 
     /// Reads RFC 3339 text.
     pub fn parse(text: &str, precision: Precision) -> Result<Timestamp, TimestampError> {
@@ -160,6 +164,10 @@ impl<'a> Reader<'a> {
             return Err(self.range("day"));
         }
         let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        // The offset may lead out of the years that can be written, and so be read again.
+        if !Timestamp::SECONDS.contains(&seconds) {
+            return Err(self.range("year"));
+        }
         Ok(Timestamp { seconds, nanos })
     }
 

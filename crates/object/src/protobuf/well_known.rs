@@ -229,7 +229,7 @@ fn read_time(bytes: &[u8], precision: Precision) -> Result<Value, Problem> {
         Precision::Micros => varint_field(bytes, 2)?.unwrap_or_default() as u32,
     };
     // The years 0 to 9999 are what RFC 3339 can express.
-    if !(-62_167_219_200..253_402_300_800).contains(&seconds) || nanos >= 1_000_000_000 {
+    if !Timestamp::SECONDS.contains(&seconds) || nanos >= 1_000_000_000 {
         return Err(Problem::Form("time is out of range".to_owned()));
     }
     match (Timestamp { seconds, nanos }) {

@@ -51,6 +51,17 @@ fn errors_are_gos() {
             Precision::Seconds,
             r#"parsing time "2023-13-01T00:00:00Z": month out of range"#,
         ),
+        // In UTC they are in the years 10000 and -1, which nobody could read again.
+        (
+            "9999-12-31T23:59:59-12:00",
+            Precision::Seconds,
+            r#"parsing time "9999-12-31T23:59:59-12:00": year out of range"#,
+        ),
+        (
+            "0000-01-01T00:00:00+00:01",
+            Precision::Seconds,
+            r#"parsing time "0000-01-01T00:00:00+00:01": year out of range"#,
+        ),
         (
             "2023-01-01T00:00:00Zx",
             Precision::Seconds,
