@@ -16,10 +16,10 @@ const CONFIG_FILE: &str = "/etc/ironhull/config.yaml";
 #[derive(Debug, Parser)]
 #[command(name = "ironhull", version, about)]
 pub struct Cli {
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// More log lines; twice for all.
+    /// Log more; give it twice to log everything.
     #[arg(short, long = "verbose", global = true, action = clap::ArgAction::Count)]
     pub verbosity: u8,
     /// What to do.
@@ -27,7 +27,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -39,21 +39,21 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a cluster on this machine: control side and node.
+    /// Run a cluster on this machine: control plane and node.
     Server(Box<ServerFlags>),
-    /// Join a cluster: run its pods on this machine.
+    /// Join this machine to a cluster, to run its pods.
     Agent(Box<AgentFlags>),
-    /// Make, list and delete the tokens by which machines join.
+    /// Create, list and delete the tokens that machines join with.
     Token(TokenFlags),
-    /// Look after the images of this machine.
+    /// Manage the container images on this machine.
     Image(ImageFlags),
-    /// Copy the cluster's state to a file, while no server runs.
+    /// Back up the cluster's state to a file; the server must be stopped.
     Backup(BackupFlags),
-    /// Replace the cluster's state by a backup, while no server runs.
+    /// Restore the cluster's state from a backup; the server must be stopped.
     Restore(RestoreFlags),
-    /// End this machine's pods and remove everything that it got from Ironhull.
+    /// End this machine's pods and remove everything that Ironhull created on it.
     Reset(ResetFlags),
-    /// Run clusters of many nodes on this machine, to see what Kubernetes does.
+    /// Run clusters of many nodes on this machine, for development and experiments.
     Dev(crate::dev::flags::DevFlags),
 }
 
@@ -61,57 +61,57 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(args_override_self = true)]
 pub struct ServerFlags {
-    /// Where state is kept.
+    /// The directory that holds all state.
     #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
-    /// The address to listen at; 0.0.0.0 are all, also those of IPv6 where the cluster has it.
+    /// The address to listen on; 0.0.0.0 listens on every address, IPv6 included if the cluster has it.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
-    /// The port of the API.
+    /// The port of the API server.
     #[arg(long, default_value_t = 6443)]
     pub https_listen_port: u16,
-    /// Write the administrator's kubeconfig to this file too.
+    /// Also write the administrator's kubeconfig to this file.
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-    /// A bearer token that is the administrator's.
+    /// A bearer token that authenticates as the administrator.
     #[arg(long)]
     pub token: Option<String>,
-    /// More names or addresses for which the server's certificate is good.
+    /// An additional name or address for the server's certificate.
     #[arg(long = "tls-san", value_name = "NAME")]
     pub tls_sans: Vec<String>,
-    /// The network of pods; with IPv6 beside IPv4, both, separated by a comma.
+    /// The pod network; for IPv4 and IPv6, one of each, separated by a comma.
     #[arg(long = "cluster-cidr", value_delimiter = ',', default_value = "10.42.0.0/16")]
     pub cluster_cidrs: Vec<String>,
-    /// The network of Services; with IPv6 beside IPv4, both, separated by a comma.
+    /// The Service network; for IPv4 and IPv6, one of each, separated by a comma.
     #[arg(long = "service-cidr", value_delimiter = ',', default_value = "10.43.0.0/16")]
     pub service_cidrs: Vec<String>,
-    /// The address of the cluster's DNS, within the network of Services, or one of each family; the tenth by default.
+    /// The address of cluster DNS, or one of each family; the tenth address of the Service network by default.
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's DNS domain.
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
-    /// How packets of pods travel between nodes: vxlan, host-gw, udp or none.
+    /// How pod traffic travels between nodes: vxlan, host-gw, udp or none.
     #[arg(long, default_value_t = BackendType::Vxlan)]
     pub flannel_backend: BackendType,
-    /// How long certificates hold that the cluster signs for nodes and other clients, where a request does not ask for
-    /// less. Nodes renew theirs before they end.
+    /// How long certificates signed by the cluster stay valid, unless a request asks for less. Nodes renew theirs before
+    /// they expire.
     #[arg(long, value_name = "DURATION", default_value = "8760h")]
     pub cluster_signing_duration: String,
-    /// How long events are kept; 0 keeps them for ever.
+    /// How long events are kept; 0 keeps them forever.
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s")]
     pub event_ttl: String,
-    /// Go on without data that is damaged or missing. The server says what is lost when it refuses to start, and the value
-    /// that names this loss; it accepts no other.
+    /// Start despite damaged or missing data, and accept the loss. When the server refuses to start, it says what is lost
+    /// and which value accepts exactly that loss.
     #[arg(long, value_name = "LOSS")]
     pub accept_data_loss: Option<String>,
-    /// Run no pods on this machine.
+    /// Do not run pods on this machine.
     #[arg(long)]
     pub disable_agent: bool,
-    /// Parts to leave out: dns, proxy, network-policy, servicelb, scheduler, controllers.
+    /// Components to disable: dns, proxy, network-policy, servicelb, scheduler, controllers.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
-    /// What concerns this machine as a node.
+    /// Settings of this machine's node.
     #[command(flatten)]
     pub node: NodeFlags,
 }
@@ -120,26 +120,27 @@ pub struct ServerFlags {
 #[derive(Clone, Debug, Args)]
 #[command(args_override_self = true)]
 pub struct AgentFlags {
-    /// Where state is kept.
+    /// The directory that holds all state.
     #[arg(long, default_value = "/var/lib/ironhull")]
     pub data_dir: PathBuf,
-    /// A server of the cluster, `https://HOST:6443`; more than one where there are more.
+    /// A server of the cluster, `https://HOST:6443`; repeat it if there are several.
     #[arg(long = "server", value_name = "URL", required = true)]
     pub servers: Vec<String>,
-    /// What lets this machine join: a bootstrap token (`ironhull token create`), the server's own, or either with the
-    /// digest of the cluster's CA in front, as in the server's file `agent-token`. A machine that has joined needs none.
+    /// The token to join with: a bootstrap token (`ironhull token create`) or the server's own token, either of them
+    /// optionally prefixed with the digest of the cluster's CA, as in the server's file `agent-token`. A machine that has
+    /// already joined needs none.
     #[arg(long, env = "IRONHULL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// A file that holds the token.
+    /// A file that contains the token.
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
-    /// What the cluster's CA must be: `sha256:` and the digest of its public key, as kubeadm prints it.
+    /// The expected CA of the cluster: `sha256:` and the digest of its public key, as kubeadm prints it.
     #[arg(long = "discovery-token-ca-cert-hash", value_name = "HASH")]
     pub ca_cert_hashes: Vec<String>,
-    /// Parts to leave out: dns, proxy, network-policy.
+    /// Components to disable: dns, proxy, network-policy.
     #[arg(long, value_delimiter = ',')]
     pub disable: Vec<String>,
-    /// What concerns this machine as a node.
+    /// Settings of this machine's node.
     #[command(flatten)]
     pub node: NodeFlags,
 }
@@ -147,20 +148,19 @@ pub struct AgentFlags {
 /// Flags of every machine that runs pods.
 #[derive(Clone, Debug, Args)]
 pub struct NodeFlags {
-    /// The node's name; the host's by default.
+    /// The node's name; the host name by default.
     #[arg(long)]
     pub node_name: Option<String>,
-    /// The node's address, or one of each family; by default that of the default route's interface, whatever it is at a
-    /// time.
+    /// The node's address, or one of each family; by default the current address of the default route's interface.
     #[arg(long = "node-ip", value_name = "IP", value_delimiter = ',')]
     pub node_ips: Vec<IpAddr>,
-    /// The port of the node's own API.
+    /// The port of the node's own API server (the kubelet's port).
     #[arg(long, default_value_t = 10250)]
     pub kubelet_port: u16,
-    /// Use the CNI network that is configured in this directory (with --flannel-backend none).
+    /// Use the CNI network configured in this directory (requires --flannel-backend none).
     #[arg(long, value_name = "DIR")]
     pub cni_conf_dir: Option<PathBuf>,
-    /// Where CNI plugins are.
+    /// The directories that contain CNI plugins.
     #[arg(
         long = "cni-bin-dir",
         value_name = "DIR",
@@ -168,24 +168,24 @@ pub struct NodeFlags {
         default_value = "/opt/cni/bin,/usr/lib/cni"
     )]
     pub cni_bin_dirs: Vec<PathBuf>,
-    /// A label that the node registers with.
+    /// A label to register the node with.
     #[arg(long = "node-label", value_name = "KEY=VALUE", value_delimiter = ',')]
     pub node_labels: Vec<String>,
-    /// A taint that the node registers with; a node that there is already keeps its taints.
+    /// A taint to register the node with; a node that is already registered keeps its taints.
     #[arg(long = "node-taint", value_name = "KEY=VALUE:EFFECT", value_delimiter = ',')]
     pub node_taints: Vec<String>,
-    /// Networks whose addresses of this machine answer node ports, or `primary` for the node's own; those and the loopback
-    /// addresses by default.
+    /// Serve node ports on this machine's addresses within these networks, or on the node's own addresses (`primary`); by
+    /// default on the node's own and the loopback addresses.
     #[arg(long = "nodeport-addresses", value_name = "CIDR", value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
-    /// Kernel parameters beyond the safe ones that pods may set, such as `net.core.somaxconn`, or beginnings of their
-    /// names, such as `kernel.msg*`; only those of a pod's own namespaces.
+    /// Additional kernel parameters that pods may set, such as `net.core.somaxconn`, or prefixes such as `kernel.msg*`;
+    /// only parameters of a pod's own namespaces.
     #[arg(long = "allowed-unsafe-sysctls", value_name = "NAME", value_delimiter = ',')]
     pub allowed_unsafe_sysctls: Vec<String>,
-    /// What the node runs short of, and which pods it ends then.
+    /// When the node runs short of resources, and how much it keeps of logs and images.
     #[command(flatten)]
     pub limits: LimitFlags,
-    /// The MTU of pods' links; what the uplink and the backend leave by default.
+    /// The MTU of pods; by default the uplink's MTU minus the overhead of the backend.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
 }
@@ -193,37 +193,37 @@ pub struct NodeFlags {
 /// When a node runs short, and how much it keeps of logs and images. Names and defaults are the kubelet's.
 #[derive(Clone, Debug, Args)]
 pub struct LimitFlags {
-    /// Evict pods at once while less than this is left of a signal: memory.available, nodefs.available, nodefs.inodesFree,
-    /// imagefs.available, imagefs.inodesFree or pid.available. By default
+    /// Evict pods immediately while a signal is below its threshold: memory.available, nodefs.available,
+    /// nodefs.inodesFree, imagefs.available, imagefs.inodesFree or pid.available. The default is
     /// memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%;
-    /// one that is given replaces all of these.
+    /// setting any threshold replaces all of these.
     #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
     pub eviction_hard: Option<Vec<String>>,
-    /// Evict pods when less than this has been left for a grace period.
+    /// Evict pods when a signal has been below its threshold for the grace period.
     #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
     pub eviction_soft: Vec<String>,
-    /// The grace periods of soft thresholds.
+    /// The grace period of each soft threshold.
     #[arg(long, value_name = "SIGNAL=DURATION", value_delimiter = ',')]
     pub eviction_soft_grace_period: Vec<String>,
-    /// How much more than a threshold is reclaimed once something must be.
+    /// How much more than the threshold to reclaim once a signal has crossed it.
     #[arg(long, value_name = "SIGNAL=AMOUNT", value_delimiter = ',')]
     pub eviction_minimum_reclaim: Vec<String>,
-    /// The longest time in seconds that a pod has to end when a soft threshold is crossed.
+    /// The maximum grace period in seconds of pods that are evicted because of a soft threshold.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub eviction_max_pod_grace_period: u32,
-    /// How long a node says that it is short of something after it was last so.
+    /// How long the node keeps reporting pressure after a signal was last below its threshold.
     #[arg(long, value_name = "DURATION", default_value = "5m0s")]
     pub eviction_pressure_transition_period: String,
-    /// Remove images that nothing uses once their disk is so full; 100 for never.
+    /// Remove unused images when their disk is this full, in percent; 100 disables it.
     #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_high_threshold: u8,
-    /// How full the disk may be after that.
+    /// Remove unused images until their disk is no fuller than this, in percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub image_gc_low_threshold: u8,
-    /// The size of a container's log file at which a new one begins.
+    /// Rotate a container's log file when it reaches this size.
     #[arg(long, value_name = "BYTES", default_value = "10Mi")]
     pub container_log_max_size: String,
-    /// How many log files a container keeps.
+    /// The maximum number of log files per container.
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
     pub container_log_max_files: u16,
 }
@@ -231,10 +231,10 @@ pub struct LimitFlags {
 /// Flags of `ironhull token`.
 #[derive(Debug, Args)]
 pub struct TokenFlags {
-    /// Where the server's state is kept: its `kubeconfig` is used.
+    /// The server's data directory, whose `kubeconfig` is used.
     #[arg(long, global = true, default_value = "/var/lib/ironhull")]
     pub data_dir: PathBuf,
-    /// Another kubeconfig to use.
+    /// Use this kubeconfig instead.
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// What to do.
@@ -245,21 +245,21 @@ pub struct TokenFlags {
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token and print it, with the digest of the cluster's CA in front.
+    /// Create a token and print it, prefixed with the digest of the cluster's CA.
     Create {
-        /// How long it holds, such as 24h or 90m; 0 for ever.
+        /// How long the token stays valid, such as 24h or 90m; 0 means forever.
         #[arg(long, default_value = "24h")]
         ttl: String,
-        /// What it is for.
+        /// A description for people.
         #[arg(long, default_value = "")]
         description: String,
-        /// What it may be used for: signing (proves the CA), authentication.
+        /// What the token may be used for: signing (proves the CA's identity), authentication.
         #[arg(long, value_delimiter = ',', default_value = "signing,authentication")]
         usages: Vec<String>,
-        /// More groups of those who show it; they start with `system:bootstrappers:`.
+        /// Additional groups to authenticate as; their names start with `system:bootstrappers:`.
         #[arg(long, value_delimiter = ',')]
         groups: Vec<String>,
-        /// Print the whole command that makes a machine join.
+        /// Print the complete command that joins a machine.
         #[arg(long)]
         print_join_command: bool,
     },
@@ -278,7 +278,7 @@ pub enum TokenCommand {
 /// Flags of `ironhull image`.
 #[derive(Debug, Args)]
 pub struct ImageFlags {
-    /// Where state is kept.
+    /// The directory that holds all state.
     #[arg(long, global = true, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
     /// What to do.
@@ -289,14 +289,14 @@ pub struct ImageFlags {
 /// What to do with images.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// Get an image from a registry.
+    /// Pull an image from a registry.
     Pull {
         /// The image, for example `nginx:1.29`.
         name: String,
     },
-    /// Take images from an archive, as `docker save` and OCI tools write them.
+    /// Import images from an archive written by `docker save` or OCI tools.
     Import {
-        /// The archive, plain or compressed by gzip.
+        /// The archive, plain or gzip-compressed.
         file: PathBuf,
     },
     /// List the images.
@@ -304,7 +304,7 @@ pub enum ImageCommand {
     List,
     /// Remove images.
     Rm {
-        /// Their names or ids.
+        /// The images' names or IDs.
         #[arg(required = true)]
         names: Vec<String>,
     },
@@ -313,27 +313,27 @@ pub enum ImageCommand {
 /// Flags of `ironhull backup`.
 #[derive(Debug, Args)]
 pub struct BackupFlags {
-    /// Where the server's state is kept.
+    /// The server's data directory.
     #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
-    /// The backup to write; the file must not exist.
+    /// The backup file to write; it must not exist.
     pub file: PathBuf,
 }
 
 /// Flags of `ironhull restore`.
 #[derive(Debug, Args)]
 pub struct RestoreFlags {
-    /// Where the server's state is kept.
+    /// The server's data directory.
     #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
-    /// The backup.
+    /// The backup file.
     pub file: PathBuf,
 }
 
 /// Flags of `ironhull reset`.
 #[derive(Debug, Args)]
 pub struct ResetFlags {
-    /// Where state is kept.
+    /// The directory that holds all state.
     #[arg(long, default_value = crate::config::DATA_DIR)]
     pub data_dir: PathBuf,
 }
@@ -357,7 +357,8 @@ pub fn with_config_file(arguments: impl IntoIterator<Item = OsString>) -> anyhow
 
 /// The flags that a config file names: `name: value`, `name: true`, or a list for flags that may come often.
 fn flags_of(text: &[u8], path: &Path) -> anyhow::Result<Vec<OsString>> {
-    let config = object::yaml::parse(text).with_context(|| format!("{} is no YAML", path.display()))?;
+    let config =
+        object::yaml::parse(text).with_context(|| format!("{} is not valid YAML", path.display()))?;
     let mut flags = Vec::new();
     for (name, value) in config.entries() {
         let items = value.as_list().unwrap_or(std::slice::from_ref(value));
@@ -370,7 +371,7 @@ fn flags_of(text: &[u8], path: &Path) -> anyhow::Result<Vec<OsString>> {
                     continue;
                 }
                 object::Value::Bool(false) => continue,
-                other => bail!("{}: {name}: {other:?} is no value of a flag", path.display()),
+                other => bail!("{}: {name}: {other:?} is not a valid value of a flag", path.display()),
             };
             flags.push(format!("--{name}={text}").into());
         }

@@ -10,7 +10,7 @@ pub struct DevFlags {
     /// The cluster's name.
     #[arg(long, global = true, default_value = "dev")]
     pub name: String,
-    /// Where clusters keep their state.
+    /// The directory that holds the state of clusters.
     #[arg(long, global = true, value_name = "DIR", default_value = "/var/cache/ironhull-dev")]
     pub state_dir: PathBuf,
     /// What to do.
@@ -21,28 +21,28 @@ pub struct DevFlags {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum DevCommand {
-    /// Start a cluster, and return when every node is ready.
+    /// Start a cluster and return when every node is ready.
     Up(UpFlags),
-    /// End a cluster, and leave nothing of it.
+    /// Stop a cluster and remove everything it created.
     Down,
     /// Show a cluster and its nodes.
     Status,
-    /// Show all clusters.
+    /// List all clusters.
     #[command(visible_alias = "ls")]
     List,
-    /// Bring images to the nodes.
+    /// Load images onto the nodes.
     Image {
         /// What to do.
         #[command(subcommand)]
         command: DevImageCommand,
     },
-    /// Break a node, and mend it.
+    /// Break and repair nodes.
     Node {
         /// What to do.
         #[command(subcommand)]
         command: DevNodeCommand,
     },
-    /// Own a cluster until told to end it.
+    /// Run a cluster until it is told to stop.
     #[command(hide = true)]
     Supervise(UpFlags),
 }
@@ -50,10 +50,10 @@ pub enum DevCommand {
 /// Flags of `ironhull dev up`.
 #[derive(Clone, Debug, Args)]
 pub struct UpFlags {
-    /// How many nodes. The first one has the control side too.
+    /// The number of nodes. The first one also runs the control plane.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub nodes: u16,
-    /// Write the administrator's kubeconfig to this file too; `down` removes it.
+    /// Also write the administrator's kubeconfig to this file; `down` removes it.
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
 }
@@ -61,9 +61,9 @@ pub struct UpFlags {
 /// What to do with images.
 #[derive(Debug, Subcommand)]
 pub enum DevImageCommand {
-    /// Take images from an archive, on every node.
+    /// Import images from an archive on every node.
     Import {
-        /// The archive, as `docker save` and OCI tools write it, plain or compressed by gzip.
+        /// The archive, written by `docker save` or OCI tools, plain or gzip-compressed.
         file: PathBuf,
     },
 }
@@ -71,12 +71,12 @@ pub enum DevImageCommand {
 /// What to do with a node.
 #[derive(Debug, Subcommand)]
 pub enum DevNodeCommand {
-    /// Turn a node off, as by its plug. Its disk stays.
+    /// Power a node off, as if unplugged. Its disk stays.
     Stop {
         /// The node.
         node: String,
     },
-    /// Cut a node off from all others. Its programs run on.
+    /// Disconnect a node from all others. Its programs keep running.
     Cut {
         /// The node.
         node: String,

@@ -1,0 +1,72 @@
+//! Follows objects: an informer keeps what is there in memory and tells of each change.
+//!
+//! ```console
+//! $ cargo run -p client --example follow -- ~/.kube/config
+//! ```
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use client::{Change, Client, HttpConnection, Informers};
+use clock::Clock;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let kubeconfig = std::env::args().nth(1).ok_or("usage: follow KUBECONFIG")?;
+    let connection = HttpConnection::from_kubeconfig(Path::new(&kubeconfig), "follow-example").await?;
+    let mut told = follow(Client::new(Arc::new(connection), Clock::system())).await;
+    while let Some(line) = told.recv().await {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// A line for each pod that there is, and for each change from then on.
+async fn follow(client: Client) -> mpsc::UnboundedReceiver<String> {
+    let (sender, told) = mpsc::unbounded_channel();
+    // One informer of a kind serves everybody in a process.
+    let pods = Informers::new(client).get::<Pod>();
+    // Handlers run one after another and must be quick: they pass on what they hear.
+    pods.subscribe(move |change| drop(sender.send(describe(change))));
+    pods.synced().await;
+    told
+}
+
+fn describe(change: &Change<Pod>) -> String {
+    let phase =
+        |pod: &Arc<Pod>| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    match (&change.old, &change.new) {
+        (None, Some(new)) => format!("{} is there: {}", change.key, phase(new)),
+        (Some(old), Some(new)) if phase(old) != phase(new) => {
+            format!("{}: {} after {}", change.key, phase(new), phase(old))
+        }
+        (_, Some(_)) => format!("{} changed", change.key),
+        (_, None) => format!("{} is gone", change.key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::testing::MemoryServer;
+    use object::ObjectKey;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_are_told() {
+        let server = MemoryServer::new(Clock::system());
+        let mut pod = Pod::default();
+        (pod.metadata.name, pod.metadata.namespace) = (Some("web".to_owned()), Some("shop".to_owned()));
+        server.put(&pod);
+        let mut told = follow(server.client()).await;
+        assert_eq!(told.recv().await.unwrap(), "shop/web is there: ");
+        pod.status.get_or_insert_default().phase = Some("Running".to_owned());
+        server.put(&pod);
+        assert_eq!(told.recv().await.unwrap(), "shop/web: Running after ");
+        server.remove::<Pod>(&ObjectKey::namespaced("shop", "web"));
+        assert_eq!(told.recv().await.unwrap(), "shop/web is gone");
+    }
+}

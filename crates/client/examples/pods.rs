@@ -1,0 +1,60 @@
+//! Reads and writes objects: labels every pod of a namespace, and says what it found.
+//!
+//! ```console
+//! $ cargo run -p client --example pods -- ~/.kube/config default
+//! ```
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use client::{Client, ClientError, HttpConnection, ListOptions, Patch, key_of};
+use clock::Clock;
+use k8s_openapi::api::core::v1::Pod;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(kubeconfig), Some(namespace)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: pods KUBECONFIG NAMESPACE".into());
+    };
+    let connection = HttpConnection::from_kubeconfig(Path::new(&kubeconfig), "pods-example").await?;
+    let client = Client::new(Arc::new(connection), Clock::system());
+    for name in label_all(&client, &namespace).await? {
+        println!("{namespace}/{name}");
+    }
+    Ok(())
+}
+
+/// Labels the pods that have no label `seen`; their names come back.
+async fn label_all(client: &Client, namespace: &str) -> Result<Vec<String>, ClientError> {
+    let options = ListOptions { limit: 500, ..ListOptions::labels("!seen") };
+    let mut names = Vec::new();
+    for pod in client.list::<Pod>(namespace, &options).await?.items {
+        let patch = Patch::Merge(serde_json::json!({"metadata": {"labels": {"seen": "true"}}}));
+        match client.patch::<Pod>(&key_of(&pod), "", &patch).await {
+            Ok(pod) => names.extend(pod.metadata.name),
+            // Somebody deleted it meanwhile.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use client::testing::MemoryServer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pods_are_labelled_once() {
+        let server = MemoryServer::new(Clock::system());
+        let mut pod = Pod::default();
+        (pod.metadata.name, pod.metadata.namespace) = (Some("web".to_owned()), Some("shop".to_owned()));
+        server.put(&pod);
+        assert_eq!(label_all(&server.client(), "shop").await.unwrap(), ["web"]);
+        assert_eq!(label_all(&server.client(), "shop").await.unwrap(), Vec::<String>::new());
+    }
+}
