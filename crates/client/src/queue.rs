@@ -191,7 +191,8 @@ impl<T: Work> WorkQueue<T> {
         let now = Instant::now();
         self.shared.measure(|meter| meter.done(now - since));
         let mut state = self.shared.state.lock();
-        state.processing.remove(key);
+        let was_taken = state.processing.remove(key);
+        assert!(was_taken, "only what was taken is done");
         if state.dirty.contains(key) {
             self.shared.make_ready(&mut state, key.clone(), now);
             drop(state);
@@ -243,8 +244,9 @@ impl<T: Work> Shared<T> {
 impl<T: Work> State<T> {
     fn take(&mut self) -> Option<(T, Instant)> {
         let (key, since) = self.ready.pop_front()?;
-        self.dirty.remove(&key);
-        self.processing.insert(key.clone());
+        let (was_dirty, is_free) = (self.dirty.remove(&key), self.processing.insert(key.clone()));
+        assert!(was_dirty && is_free, "a key is with one worker at a time, and waits once");
+        debug_assert!(self.ready.len() <= self.dirty.len(), "what is ready waits");
         Some((key, since))
     }
 }

@@ -41,8 +41,8 @@ pub struct CustomServers {
 /// What is wrong with the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CustomError {
-    /// A value is no JSON of the right form.
-    #[error("{key} is no JSON {form}: {why}")]
+    /// A value is not a JSON of the right form.
+    #[error("{key} is not a JSON {form}: {why}")]
     Json {
         /// Which one.
         key: &'static str,
@@ -52,7 +52,7 @@ pub enum CustomError {
         why: String,
     },
     /// A server is no address.
-    #[error("{key}: {server:?} is no address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")]
+    #[error("{key}: {server:?} is not an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")]
     Server {
         /// Where it stands.
         key: String,
@@ -119,9 +119,9 @@ fn json<T: serde::de::DeserializeOwned>(
 fn stub(domain: &str, cluster: &Name) -> Result<Name, CustomError> {
     let wrong = |why| CustomError::Domain { domain: domain.to_owned(), why };
     let absolute = format!("{}.", domain.trim_end_matches('.'));
-    let name = Name::from_ascii(absolute).map_err(|_| wrong("is no domain name"))?.to_lowercase();
+    let name = Name::from_ascii(absolute).map_err(|_| wrong("is not a domain name"))?.to_lowercase();
     match name {
-        name if name.is_root() => Err(wrong("is no domain name")),
+        name if name.is_root() => Err(wrong("is not a domain name")),
         name if cluster.zone_of(&name) => Err(wrong("is within the cluster's own domain")),
         name => Ok(name),
     }

@@ -82,7 +82,7 @@ pub(crate) enum ForwardError {
     NoServers,
     #[error("no upstream server answered: {0}")]
     NoAnswer(String),
-    #[error("too many questions wait for upstream servers")]
+    #[error("too many queries are waiting for upstream servers")]
     Overloaded,
 }
 

@@ -104,9 +104,9 @@ fn configure(resolver: &Resolver, cluster: &Name, recorder: Option<&Recorder>, c
     match CustomServers::parse(&data, cluster) {
         Ok(servers) => resolver.set_custom(servers),
         Err(error) => {
-            tracing::warn!(%error, "the ConfigMap kube-system/kube-dns is wrong: what it said before stays");
+            tracing::warn!(%error, "the ConfigMap kube-system/kube-dns is invalid; its previous settings stay in force");
             if let (Some(recorder), Some(config)) = (recorder, &change.new) {
-                let message = format!("{error}; what it said before stays in force");
+                let message = format!("{error}; the previous settings stay in force");
                 recorder.record(&reference_to(&**config), EventType::Warning, "InvalidDNSConfig", message);
             }
         }

@@ -32,7 +32,7 @@ pub enum NetNsError {
         source: std::io::Error,
     },
     /// A new namespace was refused (it takes CAP_SYS_ADMIN).
-    #[error("cannot make a network namespace")]
+    #[error("cannot create a network namespace")]
     Create(#[source] nix::errno::Errno),
     /// The namespace could not be entered, or the file is no network namespace.
     #[error("cannot enter the network namespace")]

@@ -114,7 +114,7 @@ impl NodePortAddresses {
         let network = |text: &String| -> anyhow::Result<IpNet> {
             text.parse().with_context(|| {
                 format!(
-                    "--nodeport-addresses {text:?} is no network such as 192.0.2.0/24; `primary` stands alone"
+                    "--nodeport-addresses {text:?} is not a network such as 192.0.2.0/24; `primary` must stand alone"
                 )
             })
         };
@@ -164,7 +164,7 @@ fn default_address(is_v4: bool) -> io::Result<IpAddr> {
 fn usable(address: IpAddr, cluster: &ClusterSettings) -> io::Result<IpAddr> {
     let is_of_pods = cluster.cluster_cidrs.iter().any(|network| network.contains(&address));
     if is_of_pods || address.is_loopback() || address.is_unspecified() {
-        let why = format!("{address} is no address by which other machines find this one");
+        let why = format!("{address} is not an address at which other machines can reach this one");
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
     }
     Ok(address)

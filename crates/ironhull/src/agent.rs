@@ -136,14 +136,14 @@ impl AgentConfig {
 
 /// The address of a server's URL.
 fn server_address(url: &str) -> anyhow::Result<String> {
-    let uri: http::Uri = url.parse().with_context(|| format!("--server {url:?} is no URL"))?;
+    let uri: http::Uri = url.parse().with_context(|| format!("--server {url:?} is not a URL"))?;
     let host = uri.host().filter(|host| !host.is_empty());
     let is_plain = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
     match (uri.scheme_str(), host) {
         (Some("https"), Some(host)) if is_plain => {
             Ok(format!("{host}:{}", uri.port_u16().unwrap_or(SERVER_PORT)))
         }
-        _ => bail!("--server {url:?} is no URL such as https://192.0.2.1:6443"),
+        _ => bail!("--server {url:?} is not a URL such as https://192.0.2.1:6443"),
     }
 }
 

@@ -54,7 +54,7 @@ fn rate(request: &NetworkRequest, annotation: &str) -> Result<Option<i64>, CriEr
     let rate = Quantity::parse(text).ok().map(|quantity| quantity.value());
     match rate.filter(|rate| (RATE_MIN..=RATE_MAX).contains(rate)) {
         None => Err(CriError::InvalidArgument(format!(
-            "the pod's annotation {annotation}: {text:?} is no rate between 1k and 1P (bits a second)"
+            "the pod's annotation {annotation}: {text:?} is not a rate between 1k and 1P (bits per second)"
         ))),
         rate => Ok(rate),
     }

@@ -240,7 +240,7 @@ fn node_addresses(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Resul
 }
 
 fn signing_duration(text: &str) -> anyhow::Result<SignedDuration> {
-    let wrong = || format!("--cluster-signing-duration {text:?} is no time such as 8760h or 90m");
+    let wrong = || format!("--cluster-signing-duration {text:?} is not a duration such as 8760h or 90m");
     let duration: SignedDuration = text.parse().with_context(wrong)?;
     ensure!(duration >= SignedDuration::from_secs(1), wrong());
     Ok(duration)
@@ -249,7 +249,7 @@ fn signing_duration(text: &str) -> anyhow::Result<SignedDuration> {
 /// How long events are kept.
 fn event_ttl(text: &str) -> anyhow::Result<std::time::Duration> {
     let wrong =
-        || format!("--event-ttl {text:?} is not a duration such as 1h or 90m; 0 keeps events for ever");
+        || format!("--event-ttl {text:?} is not a duration such as 1h or 90m; 0 keeps events forever");
     let duration = if text == "0" { SignedDuration::ZERO } else { text.parse().with_context(wrong)? };
     std::time::Duration::try_from(duration).with_context(wrong)
 }
@@ -262,7 +262,7 @@ fn networks(flag: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
 
 fn network(flag: &str, text: &str) -> anyhow::Result<IpNet> {
     let network: IpNet =
-        text.parse().with_context(|| format!("{flag} {text:?} is no network such as 10.42.0.0/16"))?;
+        text.parse().with_context(|| format!("{flag} {text:?} is not a network such as 10.42.0.0/16"))?;
     let (shortest, longest) = if network.addr().is_ipv4() { (8, 28) } else { (16, 120) };
     if network.prefix_len() > longest || network.prefix_len() < shortest {
         bail!("{flag} {text}: the prefix must be between /{shortest} and /{longest}");
@@ -404,7 +404,10 @@ mod tests {
             (&["--cluster-cidr=10.42.0.0/16,fd42::/56"], "same address families"),
             (&["--cluster-cidr=10.42.0.0/16,10.44.0.0/16"], "--cluster-cidr takes one IPv4"),
             (&["--allowed-unsafe-sysctls=net.core.somaxconn,vm.swappiness"], "--allowed-unsafe-sysctls"),
-            (&["--nodeport-addresses=primary,10.0.0.0/8"], "--nodeport-addresses \"primary\" is no network"),
+            (
+                &["--nodeport-addresses=primary,10.0.0.0/8"],
+                "--nodeport-addresses \"primary\" is not a network",
+            ),
             (&["--nodeport-addresses=192.0.2.7"], "--nodeport-addresses \"192.0.2.7\""),
             (&["--cni-conf-dir=/etc/cni/net.d"], "whose --flannel-backend is vxlan"),
         ];

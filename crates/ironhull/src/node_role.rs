@@ -323,7 +323,7 @@ impl NodeDns {
         let addresses = server.addresses()?;
         let cluster = &self.settings.cluster;
         let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
-            .with_context(|| format!("--cluster-domain {:?} is no domain", cluster.cluster_domain))?;
+            .with_context(|| format!("--cluster-domain {:?} is not a domain name", cluster.cluster_domain))?;
         let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
         let config = dns::DnsConfig::new(zone, own);
         let following = dns::follow(config, &self.informers, self.clock.clone(), Some(self.recorder.clone()));

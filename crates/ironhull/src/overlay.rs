@@ -55,13 +55,13 @@ pub fn start(
         let keep = async {
             // Without notifications the rules stand as they are.
             if let Err(error) = network.keep_rules().await {
-                tracing::warn!(%error, "changes of the pod network's rules by others are not noticed");
+                tracing::warn!(%error, "cannot watch the pod network's rules; changes by other programs will not be repaired");
             }
             std::future::pending::<()>().await;
         };
         let look = async {
             if let Err(error) = network.watch_firewalls(node_ip, firewalls, tell).await {
-                tracing::warn!(%error, "changes of this host's firewalls are not noticed");
+                tracing::warn!(%error, "cannot watch this host's firewalls");
             }
             std::future::pending::<()>().await;
         };

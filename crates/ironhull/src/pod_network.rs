@@ -169,7 +169,7 @@ impl PodNetwork for NodeNetwork {
 /// The subnets in what CRI calls a pod CIDR: one, or one of each family.
 pub fn pod_subnets(pod_cidr: &str) -> Result<Vec<IpNet>, CriError> {
     let parse = |text: &str| -> Result<IpNet, CriError> {
-        let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is no network"));
+        let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is not a network"));
         text.trim().parse().map_err(wrong)
     };
     pod_cidr.split(',').map(parse).collect()

@@ -52,7 +52,7 @@ fn expiry(ttl: &str, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
     if ttl == "0" {
         return Ok(None);
     }
-    let wrong = || format!("--ttl {ttl:?} is no time such as 24h or 90m, nor 0");
+    let wrong = || format!("--ttl {ttl:?} is neither 0 nor a duration such as 24h or 90m");
     let ttl: SignedDuration = ttl.parse().with_context(wrong)?;
     if ttl.is_zero() {
         return Ok(None);

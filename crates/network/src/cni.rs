@@ -223,7 +223,7 @@ impl Cni {
         };
         let ended: std::io::Result<()> = follow.await;
         if let Err(error) = ended {
-            tracing::warn!(%error, "changes of the CNI configuration are not noticed at once");
+            tracing::warn!(%error, "cannot watch the CNI configuration; changes will be noticed late");
         }
     }
 

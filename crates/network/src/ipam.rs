@@ -66,6 +66,27 @@ struct Record {
     leases: BTreeMap<String, Lease>,
 }
 
+impl Record {
+    /// What holds for every record that is written: no address and no host port is leased twice.
+    fn check(&self) {
+        let all = || self.leases.values().flat_map(|lease| &lease.addresses);
+        debug_assert_eq!(all().collect::<BTreeSet<_>>().len(), all().count(), "no address is leased twice");
+        debug_assert_eq!(
+            self.last.len(),
+            self.subnets.len(),
+            "each subnet has an address that was given last"
+        );
+        debug_assert!(
+            self.leases.iter().all(|(id, lease)| {
+                let others = self.leases.iter().filter(|(other, _)| *other != id);
+                let mut ports = others.flat_map(|(_, other)| &other.host_ports);
+                !ports.any(|taken| lease.host_ports.iter().any(|port| taken.conflicts(port)))
+            }),
+            "no host port is leased twice"
+        );
+    }
+}
+
 /// The leases of one node.
 #[derive(Debug)]
 pub(crate) struct Ipam {
@@ -134,6 +155,13 @@ impl Ipam {
                     next_free(*subnet, *last, &taken).ok_or(IpamError::Exhausted { subnet: *subnet })
                 });
                 let free = free.collect::<Result<Vec<_>, _>>()?;
+                for (subnet, address) in next.subnets.iter().zip(&free) {
+                    assert!(
+                        subnet.contains(address) && *address != gateway(*subnet),
+                        "{address} is a pod's of {subnet}"
+                    );
+                    assert!(!taken.contains(address), "{address} is free");
+                }
                 next.last.clone_from(&free);
                 free
             }
@@ -155,6 +183,7 @@ impl Ipam {
     }
 
     fn commit(&mut self, next: Record) -> Result<(), IpamError> {
+        next.check();
         state::save(&self.path, &next)?;
         self.record = next;
         Ok(())

@@ -103,7 +103,7 @@ impl fmt::Display for BackendType {
 
 /// A text that names no backend.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no backend: there are vxlan, host-gw, udp and none")]
+#[error("{0:?} is not a backend: choose vxlan, host-gw, udp or none")]
 pub struct UnknownBackend(String);
 
 impl FromStr for BackendType {

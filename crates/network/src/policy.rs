@@ -169,8 +169,12 @@ impl Policies {
         match tokio::time::timeout_at(deadline, stands).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(late("network policy has ended on this node")),
-            Err(_) if !self.policies.is_synced() => Err(late("the API server has not told the policies yet")),
-            Err(_) => Err(late("the API server has not told of the pod, or the rules could not be written")),
+            Err(_) if !self.policies.is_synced() => {
+                Err(late("the network policies have not arrived from the API server yet"))
+            }
+            Err(_) => Err(late(
+                "the pod has not arrived from the API server yet, or its rules could not be written",
+            )),
         }
     }
 
@@ -196,10 +200,10 @@ impl Policies {
                 tracing::warn!(
                     namespace,
                     error = &error as &dyn std::error::Error,
-                    "cannot ask for policies; those known already count"
+                    "cannot list policies; using those already known"
                 );
             }
-            Err(_) => tracing::warn!(namespace, "the policies come late; those known already count"),
+            Err(_) => tracing::warn!(namespace, "the policies are late; using those already known"),
         }
     }
 }

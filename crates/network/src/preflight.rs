@@ -16,7 +16,9 @@ pub enum PreflightError {
     #[error("the nft program is missing: install the package nftables")]
     NftMissing,
     /// nftables in this kernel cannot do what the rules need.
-    #[error("this kernel's nftables lack a part: load or install nf_tables, nft_nat, nft_masq and nft_fib")]
+    #[error(
+        "this kernel's nftables support is incomplete: load or install nf_tables, nft_nat, nft_masq and nft_fib"
+    )]
     Nftables(#[source] NftError),
     /// The kernel has no network namespaces for us.
     #[error("network namespaces cannot be used")]

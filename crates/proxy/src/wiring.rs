@@ -83,11 +83,11 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
             () = tokio::time::sleep(RETRY_AFTER_MAX), if checks.should_retry() => {}
             change = tampered(&mut watch) => match change {
                 Ok(change) => {
-                    tracing::warn!("{change} changed the service rules; they are written afresh");
+                    tracing::warn!("{change} changed the service rules; rewriting them");
                     proxier.invalidate();
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "lost sight of the service rules; looking again");
+                    tracing::warn!(%error, "cannot watch the service rules; starting a new watch");
                     watch = open_watch(&proxier);
                     proxier.invalidate();
                 }
@@ -100,7 +100,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
 async fn serve_health(config: &ProxyConfig, health: &Arc<Health>) -> Option<Serving> {
     let port = config.health_port?;
     let serving = health::serve_proxy_health(Arc::clone(health), port).await;
-    serving.inspect_err(|error| tracing::warn!(%error, port, "nobody can ask for the proxy's health")).ok()
+    serving.inspect_err(|error| tracing::warn!(%error, port, "cannot serve the proxy's health; is the port already in use?")).ok()
 }
 
 /// A watch over the proxy's tables; `None`, and a word about it, where the kernel grants none.
@@ -108,7 +108,7 @@ fn open_watch(proxier: &Proxier) -> Option<nft::Watch> {
     let watch = nft::Watch::open(&proxier.tables());
     watch
         .inspect_err(|error| {
-            tracing::warn!(%error, "nobody watches the service rules: if another program changes them, they stay so");
+            tracing::warn!(%error, "cannot watch the service rules; changes by other programs will not be repaired");
         })
         .ok()
 }

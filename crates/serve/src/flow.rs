@@ -106,7 +106,7 @@ impl<F: Future> Future for Moving<F> {
             stalled.as_mut().reset(deadline);
         }
         stalled.as_mut().poll(context).map(|()| {
-            tracing::debug!("a stream was reset, as its client has not read for too long");
+            tracing::debug!("reset a stream whose client has not read for too long");
         })
     }
 }

@@ -126,7 +126,7 @@ impl<S: Service> Shared<S> {
 
 fn log(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 

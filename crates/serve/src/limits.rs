@@ -79,7 +79,7 @@ pub fn raise_descriptors() -> Option<u64> {
         && let Err(error) =
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
     {
-        tracing::warn!(%error, "cannot raise the number of files that may be open");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
     limit.current
 }

@@ -462,6 +462,9 @@ impl State {
     }
 
     fn append(&mut self, change: Arc<Change>) {
+        let last = self.log.back().map_or(self.complete_from, |last| last.revision);
+        assert!(change.revision > last, "changes come in the order of their revisions, each once");
+        debug_assert_eq!(change.previous.is_some(), !matches!(change.kind, ChangeKind::Added));
         self.log_bytes += change.bytes();
         self.log.push_back(change);
         while self.log.len() > LOG_CHANGES_MAX || (self.log_bytes > LOG_BYTES_MAX && self.log.len() > 1) {
@@ -471,7 +474,9 @@ impl State {
 
     fn forget_oldest(&mut self) {
         let Some(evicted) = self.log.pop_front() else { return };
+        assert!(evicted.revision > self.complete_from, "the log is forgotten from its old end");
         self.log_bytes -= evicted.bytes();
+        debug_assert_eq!(self.log.is_empty(), self.log_bytes == 0, "only changes cost bytes");
         self.log_start += 1;
         self.complete_from = evicted.revision;
     }

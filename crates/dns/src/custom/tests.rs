@@ -25,15 +25,15 @@ fn the_form_of_kube_dns_is_read() {
 #[test]
 fn what_is_wrong_is_named() {
     for (upstreams, stubs, expected) in [
-        ("9.9.9.9", "", "upstreamNameservers is no JSON list of texts"),
-        ("[1]", "", "upstreamNameservers is no JSON list of texts"),
-        (r#"["dns.example"]"#, "", "upstreamNameservers: \"dns.example\" is no address"),
-        (r#"["9.9.9.9:0"]"#, "", "\"9.9.9.9:0\" is no address"),
+        ("9.9.9.9", "", "upstreamNameservers is not a JSON list of texts"),
+        ("[1]", "", "upstreamNameservers is not a JSON list of texts"),
+        (r#"["dns.example"]"#, "", "upstreamNameservers: \"dns.example\" is not an address"),
+        (r#"["9.9.9.9:0"]"#, "", "\"9.9.9.9:0\" is not an address"),
         (r#"["1.1.1.1","1.1.1.2","1.1.1.3","1.1.1.4"]"#, "", "names 4 servers; one to 3 are allowed"),
-        ("", "[]", "stubDomains is no JSON map of lists of texts"),
+        ("", "[]", "stubDomains is not a JSON map of lists of texts"),
         ("", r#"{"a.example": []}"#, "stubDomains: a.example names 0 servers"),
-        ("", r#"{"a..example": ["1.1.1.1"]}"#, "\"a..example\" is no domain name"),
-        ("", r#"{".": ["1.1.1.1"]}"#, "is no domain name"),
+        ("", r#"{"a..example": ["1.1.1.1"]}"#, "\"a..example\" is not a domain name"),
+        ("", r#"{".": ["1.1.1.1"]}"#, "is not a domain name"),
         ("", r#"{"svc.Cluster.local": ["1.1.1.1"]}"#, "is within the cluster's own domain"),
     ] {
         let error = parse(upstreams, stubs).unwrap_err();

@@ -79,7 +79,7 @@ fn is_own(processes: [u32; 2]) -> bool {
 /// let mut watch = hostnet::nft::Watch::open(&[("ip", "mine"), ("ip6", "mine")])?;
 /// loop {
 ///     let change = watch.changed().await?;
-///     tracing::warn!("{change} changed the table `mine`; writing it afresh");
+///     tracing::warn!("{change} changed the table `mine`; rewriting it");
 ///     heal().await; // by nft::apply, which does not wake the watch
 /// }
 /// # }
@@ -272,7 +272,9 @@ fn family_number(family: &str) -> io::Result<u8> {
         "netdev" => Ok(5),
         "bridge" => Ok(7),
         "ip6" => Ok(10),
-        other => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("nft knows no family {other:?}"))),
+        other => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("nftables has no family {other:?}")))
+        }
     }
 }
 

@@ -97,7 +97,7 @@ pub enum CredentialError {
     #[error("cannot make the directory of certificates")]
     Directory(#[source] std::io::Error),
     /// The answer is no certificate.
-    #[error("the server's answer is no certificate that fits the key")]
+    #[error("the server's answer does not contain a certificate that matches the key")]
     Unfit,
 }
 

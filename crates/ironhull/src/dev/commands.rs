@@ -70,7 +70,7 @@ pub async fn image(state: &StateDir, command: &DevImageCommand) -> anyhow::Resul
     require_root()?;
     let DevImageCommand::Import { file } = command;
     let path: PathBuf = file.canonicalize().with_context(|| format!("cannot read {}", file.display()))?;
-    ensure!(path.is_file(), "{} is no file", path.display());
+    ensure!(path.is_file(), "{} is not a file", path.display());
     request(state, Request::ImportImage(path)).await.map(drop)
 }
 

@@ -64,7 +64,7 @@ impl StateDir {
         let metadata = fs::symlink_metadata(&path)?;
         ensure!(
             metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o077 == 0,
-            "{} must be a directory of root's that nobody else may read: remove it, or name another --state-dir",
+            "{} must be a directory that only root can read: remove it, or choose another --state-dir",
             path.display()
         );
         Ok(())

@@ -284,7 +284,7 @@ fn names_of_other_servers(namespace: &Namespace) {
     namespace.run(&["-n", "kube-system", "patch", "configmap", "kube-dns", "-p", wrong]);
     namespace.until_output(
         &["-n", "kube-system", "get", "events", "--field-selector=reason=InvalidDNSConfig"],
-        "stubDomains: corp.test: \"banana\" is no address",
+        "stubDomains: corp.test: \"banana\" is not an address",
     );
     resolves(namespace, "ftp.corp.test", &["Address: 192.0.2.20\n"]);
     namespace.run(&["-n", "kube-system", "delete", "configmap", "kube-dns"]);

@@ -23,7 +23,7 @@ pub enum ConfigError {
         dir: PathBuf,
     },
     /// The first file is no configuration.
-    #[error("the network configuration {path} is wrong: {reason}")]
+    #[error("the network configuration {path} is invalid: {reason}")]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -223,7 +223,7 @@ fn parse(mut all: Map<String, Value>) -> Result<ConfigList, String> {
     let name = all.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_good) {
-        return Err(format!("\"name\": {name:?} is no name of a network"));
+        return Err(format!("\"name\": {name:?} is not a valid network name"));
     }
     let offered = versions(&all)?;
     let disable_check = flag(&all, "disableCheck")?;
@@ -243,7 +243,7 @@ fn check(plugin: &Plugin) -> Result<(), String> {
     let kind = plugin.kind();
     match !kind.is_empty() && !kind.contains('/') && !kind.starts_with('.') {
         true => Ok(()),
-        false => Err(format!("\"type\": {kind:?} is no name of a plugin")),
+        false => Err(format!("\"type\": {kind:?} is not a valid plugin name")),
     }
 }
 

@@ -82,7 +82,7 @@ pub enum PluginError {
         message: String,
     },
     /// Its answer is no JSON, or too long.
-    #[error("the CNI plugin {plugin} answered {command} with what is no result: {reason}")]
+    #[error("the CNI plugin {plugin} gave no valid result for {command}: {reason}")]
     Answer {
         /// The plugin.
         plugin: String,

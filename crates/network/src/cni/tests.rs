@@ -240,10 +240,10 @@ fn what_fails_is_told_and_taken_back() {
             for (plugins, expected) in [
                 (json!([{"type": "good"}, {"type": "bad"}]), "bad failed ADD: no room: all taken"),
                 (json!([{"type": "loud"}]), "longer than 1048576 bytes"),
-                (json!([{"type": "odd"}]), "odd answered ADD with what is no result"),
+                (json!([{"type": "odd"}]), "odd gave no valid result for ADD"),
                 (json!([{"type": "empty"}]), "gave the pod no address"),
                 (json!([{"type": "nowhere"}]), "/usr/lib/cni: install it"),
-                (json!([{"type": "../evil"}]), "is no name of a plugin"),
+                (json!([{"type": "../evil"}]), "is not a valid plugin name"),
                 (json!([]), "\"plugins\" is empty, and no plugin (.conf) is in"),
             ] {
                 configure(plugins);
@@ -316,7 +316,7 @@ fn the_newest_version_that_all_speak_is_used_or_nothing_is_done() {
             assert_eq!(env.last_input("ADD")["cniVersion"], "1.1.0");
             std::fs::write(env.path("bin/main"), "#!/bin/sh\necho '{}'\n").unwrap();
             let said = cni.problem().await.unwrap();
-            assert!(said.contains("main answered VERSION with what is no result"), "{said}");
+            assert!(said.contains("main gave no valid result for VERSION"), "{said}");
         })
         .unwrap();
 }
@@ -496,7 +496,7 @@ fn others_add_plugins_to_the_chain_unless_the_network_forbids_it() {
             env.configure("n/10-first.conf", &json!({"type": "../x"}));
             configure(json!({"plugins": main}));
             let said = cni.problem().await.unwrap();
-            assert!(said.contains("n/10-first.conf is wrong: \"type\": \"../x\""), "{said}");
+            assert!(said.contains("n/10-first.conf is invalid: \"type\": \"../x\""), "{said}");
         })
         .unwrap();
 }

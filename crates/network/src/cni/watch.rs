@@ -55,7 +55,7 @@ impl Watch {
             .ancestors()
             .find(|path| inotify::add_watch(self.notify.get_ref(), *path, flags).is_ok());
         if watched.is_none() {
-            tracing::warn!(directory = %directory.display(), "changes of the CNI configuration are not noticed at once");
+            tracing::warn!(directory = %directory.display(), "cannot watch the CNI configuration; changes will be noticed late");
         }
     }
 

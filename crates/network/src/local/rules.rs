@@ -66,7 +66,7 @@ impl LocalNetwork {
             watch.changed().await?;
             tracing::warn!(
                 table = self.config.table,
-                "somebody changed the pod network's rules: they are written afresh"
+                "another program changed the pod network's rules; rewriting them"
             );
             loop {
                 let others = self.rules.lock().await;

@@ -78,7 +78,7 @@ fn distinct<'p>(own: &Own, peers: &'p [Peer], plan: &mut Plan) -> Vec<&'p Peer> 
         match clash {
             Some((subnet, owner)) => {
                 plan.problems
-                    .push(format!("node {}: its subnet {subnet} is also that of {owner}", peer.name));
+                    .push(format!("node {}: its subnet {subnet} already belongs to {owner}", peer.name));
             }
             None => {
                 taken.extend(peer.subnets.iter().map(|subnet| (*subnet, peer.name.as_str())));
@@ -184,7 +184,7 @@ impl Backend for Vxlan {
             };
             if !macs.insert(mac) {
                 plan.problems
-                    .push(format!("node {}: another node has its hardware address {mac}", peer.name));
+                    .push(format!("node {}: another node already has the hardware address {mac}", peer.name));
                 continue;
             }
             plan.items.insert(Item::Fdb { mac, remote });

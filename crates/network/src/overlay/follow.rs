@@ -77,7 +77,7 @@ pub async fn run(
                     None
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, backend = %wanted, "cannot set up the way to other nodes");
+                    tracing::warn!(error = &error as &dyn std::error::Error, backend = %wanted, "cannot set up the connection to other nodes' pods");
                     overlay.forget();
                     let wait = retry_after;
                     retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
@@ -221,7 +221,7 @@ impl Overlay {
             tracing::debug!(?step, "overlay");
             // One peer that the kernel refuses must not cut off the others.
             if let Err(error) = kernel::carry_out(&netlink, &step, device).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "overlay");
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot change the overlay");
                 failed = Some(error);
             }
         }
@@ -232,7 +232,7 @@ impl Overlay {
         self.network.set_mtu(own.mtu).await.map_err(local)?;
         self.network.keep_source_towards(plan.nodes).await.map_err(local)?;
         if plan.problems != self.problems {
-            plan.problems.iter().for_each(|problem| tracing::warn!("no way to a node's pods: {problem}"));
+            plan.problems.iter().for_each(|problem| tracing::warn!("cannot reach a node's pods: {problem}"));
             self.problems = plan.problems;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))

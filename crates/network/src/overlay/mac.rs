@@ -38,7 +38,7 @@ impl fmt::Debug for Mac {
 
 /// A text that is no unicast Ethernet address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no hardware address of one machine")]
+#[error("{0:?} is not a unicast hardware address")]
 pub(crate) struct InvalidMac(String);
 
 impl FromStr for Mac {

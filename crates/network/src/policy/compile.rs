@@ -253,7 +253,7 @@ fn read_block(block: &IPBlock) -> Option<Who> {
     match parsed {
         Ok((net, except)) => Some(Who::Block { block: net.trunc(), except: IpNet::aggregate(&except) }),
         Err(error) => {
-            tracing::warn!(cidr = block.cidr, %error, "a NetworkPolicy names a block that is none: it allows nothing");
+            tracing::warn!(cidr = block.cidr, %error, "a NetworkPolicy contains an invalid CIDR block, which allows nothing");
             None
         }
     }
@@ -290,7 +290,7 @@ fn selector(labels: &LabelSelector) -> Selector {
             .collect(),
     };
     plain.to_selector().unwrap_or_else(|error| {
-        tracing::warn!(%error, "a NetworkPolicy has a selector that is none: it selects nothing");
+        tracing::warn!(%error, "a NetworkPolicy contains an invalid selector, which selects nothing");
         Selector::nothing()
     })
 }

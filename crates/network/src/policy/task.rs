@@ -109,9 +109,9 @@ async fn wait(mailbox: &Mailbox, watch: &mut Option<nft::Watch>, table: &str, ke
     };
     kernel.rebuild();
     match change {
-        Ok(change) => tracing::warn!("{change} changed the policy rules; they are written afresh"),
+        Ok(change) => tracing::warn!("{change} changed the policy rules; rewriting them"),
         Err(error) => {
-            tracing::warn!(%error, "lost sight of the policy rules; they are written afresh");
+            tracing::warn!(%error, "cannot watch the policy rules; rewriting them");
             *watch = open_watch(table);
         }
     }
@@ -120,8 +120,7 @@ async fn wait(mailbox: &Mailbox, watch: &mut Option<nft::Watch>, table: &str, ke
 /// A watch over the table; `None`, and a word about it, where the kernel grants none.
 fn open_watch(table: &str) -> Option<nft::Watch> {
     let watch = nft::Watch::open(&[("inet", table)]);
-    let unwatched =
-        |error: &io::Error| tracing::warn!(%error, "nobody watches whether others change the policy rules");
+    let unwatched = |error: &io::Error| tracing::warn!(%error, "cannot watch the policy rules for changes by other programs");
     watch.inspect_err(unwatched).ok()
 }
 
@@ -172,7 +171,7 @@ impl Enforcer {
         let record_path = record_path(&config.state_dir);
         let record = state::load(&record_path).unwrap_or_else(|error| {
             // The objects of the pods say nearly the same.
-            tracing::warn!(%error, "the record of sandboxes is lost");
+            tracing::warn!(%error, "cannot read the record of sandboxes; starting without it");
             None
         });
         Enforcer {
@@ -195,7 +194,7 @@ impl Enforcer {
             match recorded.or_else(|| self.pod_with(&addresses, node)) {
                 Some(pod) => self.attach(&sandbox, &pod, &addresses),
                 None => {
-                    tracing::debug!(sandbox, "a sandbox is of no known pod: it has no policies");
+                    tracing::debug!(sandbox, "a sandbox belongs to no known pod, so no policies apply to it");
                     false
                 }
             };

@@ -115,6 +115,7 @@ impl Engine {
         self.shared.set_full(self.space.is_full());
         self.limit_history();
         self.shared.publish(&self.view, &changes.events);
+        assert_eq!(answers.len(), batch.len(), "every request of a batch is answered, once");
         for (request, answer) in batch.into_iter().zip(answers) {
             // A caller that went away does not want its answer.
             let _ = request.reply.send(answer);
@@ -133,6 +134,11 @@ impl Engine {
                 false => self.execute(&request.command, &mut changes),
             })
             .collect();
+        assert_eq!(
+            self.view.revision.0 - before.revision.0,
+            changes.events.len() as u64,
+            "a batch moves the store on by its events"
+        );
         if !changes.records.is_empty()
             && let Err(error) = self.log.append_batch(&changes.records)
         {
@@ -269,6 +275,7 @@ impl Engine {
     }
 
     fn apply(&mut self, event: Event, changes: &mut Changes) {
+        self.view.check_event(&event);
         changes.records.push(Record::from(&event));
         changes.events.push(event.clone());
         self.view.apply(event);

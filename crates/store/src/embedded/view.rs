@@ -90,7 +90,7 @@ impl View {
 
     /// Applies the event of the next revision.
     pub(super) fn apply(&mut self, event: Event) {
-        debug_assert_eq!(event.revision(), self.revision.next(), "every revision has one event");
+        assert_eq!(event.revision(), self.revision.next(), "every revision has one event");
         if self.revision.0.is_multiple_of(CHECKPOINT_EVENTS) && !self.history.is_empty() {
             self.checkpoints.push_back((self.revision, self.keys.clone()));
         }
@@ -107,6 +107,37 @@ impl View {
         self.revision = event.revision();
         self.history_bytes += event_bytes(&event);
         self.history.push_back(event);
+        self.check_history();
+    }
+
+    /// Asserts what holds for every new event. What a log brings is judged where it is read.
+    pub(super) fn check_event(&self, event: &Event) {
+        let current = self.keys.get(event.key()).map(|kv| kv.mod_revision);
+        debug_assert_eq!(
+            event.prev().map(|prev| prev.mod_revision),
+            current,
+            "an event replaces what is there"
+        );
+        if let Event::Put { kv, prev } = event {
+            assert_eq!(kv.mod_revision, event.revision(), "a version has the revision of its event");
+            assert!(
+                kv.create_revision <= kv.mod_revision && kv.version > 0,
+                "a version follows its creation"
+            );
+            let version = prev.as_ref().map_or(1, |prev| prev.version + 1);
+            debug_assert_eq!(kv.version, version, "versions of a key are counted without gaps");
+        }
+    }
+
+    /// The invariant of the view, as far as it is cheap to look at.
+    fn check_history(&self) {
+        assert!(self.compacted <= self.revision, "nothing that was not written is compacted");
+        debug_assert_eq!(
+            self.history.len() as u64,
+            self.revision.0 - self.compacted.0,
+            "one event a revision"
+        );
+        debug_assert_eq!(self.history.is_empty(), self.history_bytes == 0, "only events cost bytes");
     }
 
     fn attach(&mut self, kv: &KeyValue) {
@@ -130,11 +161,13 @@ impl View {
     /// Drops the oldest event from the history.
     pub(super) fn forget_oldest(&mut self) -> Option<Event> {
         let event = self.history.pop_front()?;
+        assert_eq!(event.revision(), self.compacted.next(), "history is forgotten in its order");
         self.history_bytes -= event_bytes(&event);
         self.compacted = event.revision();
         if self.checkpoints.front().is_some_and(|(revision, _)| *revision < self.compacted) {
             self.checkpoints.pop_front();
         }
+        self.check_history();
         Some(event)
     }
 

@@ -81,10 +81,10 @@ fn peers_that_do_not_fit_are_told_and_the_others_served() {
     assert_eq!(
         plan.problems,
         [
-            "node node3: its subnet 10.42.2.0/25 is also that of node2",
-            "node node4: its subnet 10.42.0.0/16 is also that of this node",
+            "node node3: its subnet 10.42.2.0/25 already belongs to node2",
+            "node node4: its subnet 10.42.0.0/16 already belongs to this node",
             "node node5 has no IPv4 address for VXLAN",
-            "node node6: another node has its hardware address 06:00:00:00:00:02",
+            "node node6: another node already has the hardware address 06:00:00:00:00:02",
         ]
     );
     assert_eq!(plan.pending, [net("10.42.7.0/24"), net("fd42:0:0:7::/64")].into());
