@@ -17,7 +17,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   up      build, start a one-node cluster on this machine, deploy a sample application
   down    end that cluster and leave the machine as it was
   install install what building and testing need
-  test    install what the tests need and run all of them
+  test    install what the tests need, run all of them, and say which failed and which were slowest
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
   bench   measure a release build against the budgets: [size start writes reads pods services]
