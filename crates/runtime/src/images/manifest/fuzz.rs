@@ -1,6 +1,6 @@
 //! What holds for all documents that a registry may send, and all names of images.
 
-use fuzz::Target;
+use ::fuzz::Target;
 
 use super::super::reference;
 use super::*;

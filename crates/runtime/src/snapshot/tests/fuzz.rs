@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 
-use fuzz::Target;
+use ::fuzz::Target;
 
 use super::super::tar::TarReader;
 use super::super::{inside, unpack};

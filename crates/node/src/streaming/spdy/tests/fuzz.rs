@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fuzz::Target;
+use ::fuzz::Target;
 
 use super::*;
 
