@@ -32,7 +32,7 @@ async fn label_all(client: &Client, namespace: &str) -> Result<Vec<String>, Clie
     let mut names = Vec::new();
     for pod in client.list::<Pod>(namespace, &options).await?.items {
         let patch = Patch::Merge(serde_json::json!({"metadata": {"labels": {"seen": "true"}}}));
-        match client.patch::<Pod>(&key_of(&pod), "", &patch).await {
+        match client.patch::<Pod>(&key_of(&*pod), "", &patch).await {
             Ok(pod) => names.extend(pod.metadata.name),
             // Somebody deleted it meanwhile.
             Err(error) if error.is_not_found() => {}
