@@ -15,6 +15,10 @@ pub(super) fn parse(name: &str) -> Result<Reference, ImageError> {
         oci_client::ParseError::ReferenceInvalidFormat => invalid("invalid reference format".to_owned()),
         error => invalid(error.to_string()),
     })?;
+    // Taken for a part of Docker Hub, where no name has capitals: the complete name could not be read again.
+    if reference.repository().bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(invalid("invalid reference format".to_owned()));
+    }
     match reference.digest() {
         None => Ok(reference),
         Some(digest) => {
@@ -56,7 +60,8 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for name in ["", "UPPER", "a:b:c", "-x", "a//b", "x@sha256:12", "x@sha512:ab", " busybox"] {
+        for name in ["", "UPPER", "Host/app", "a:b:c", "-x", "a//b", "x@sha256:12", "x@sha512:ab", " busybox"]
+        {
             let error = parse(name).expect_err(name);
             assert!(matches!(error, ImageError::InvalidName { .. }), "{name}: {error}");
         }
