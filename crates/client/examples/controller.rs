@@ -42,13 +42,14 @@ impl Controller {
         let (namespaces, maps) = (informers.get::<Namespace>(), informers.get::<ConfigMap>());
         let queue = WorkQueue::new();
         let wake = queue.clone();
-        namespaces.subscribe(move |change| wake.add(change.key.clone()));
+        namespaces.subscribe(move |change| wake.add(change.key.clone())).forever();
         let wake = queue.clone();
         maps.subscribe(move |change| {
             if &*change.key.name == NAME {
                 wake.add(ObjectKey::cluster(change.key.namespace()));
             }
-        });
+        })
+        .forever();
         namespaces.synced().await;
         maps.synced().await;
         Controller { client, namespaces, maps, queue }
@@ -134,7 +135,7 @@ mod tests {
         let controller = Controller::new(server.client()).await;
         let key = ObjectKey::namespaced("shop", NAME);
         let queue = controller.queue.clone();
-        controller.maps.subscribe(move |change| {
+        let _until_then = controller.maps.subscribe(move |change| {
             // Once the map is there, the test is over.
             if change.new.is_some() {
                 queue.close();
