@@ -21,7 +21,6 @@ use crate::request::RequestInfo;
 use crate::respond::Writer;
 use crate::user::User;
 
-mod component_status;
 mod custom;
 mod paths;
 #[cfg(test)]
@@ -154,9 +153,6 @@ impl ApiServer {
             uid,
         };
         let registry = &self.registry;
-        if endpoint.def.group_resource() == GroupResource::COMPONENT_STATUSES {
-            return self.component_statuses(endpoint, &call).await;
-        }
         let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
         let at = At { registry, reviewer, endpoint, call: &call };
         match &*info.verb {
@@ -164,7 +160,10 @@ impl ApiServer {
                 Some(way) => way.read(&at, query).await,
                 None => registry.get(endpoint, &call, query).await,
             },
-            "list" => registry.list(endpoint, &call, query).await,
+            "list" => match way(endpoint, call.subresource) {
+                Some(way) => way.list(&at, query).await,
+                None => registry.list(endpoint, &call, query).await,
+            },
             "watch" => registry.watch(endpoint, &call, query).await,
             "create" => create(&at, operation).await,
             "update" => update(&at, operation).await,

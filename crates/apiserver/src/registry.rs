@@ -36,11 +36,12 @@ pub use guards::Guards;
 pub(crate) use hooks::Hook;
 pub use hooks::first_service_address;
 use hooks::{Hooks, Requesters, Services};
-pub use pipeline::{Manager, ManagerOperation, Observer, Passage, Stage};
+pub use pipeline::{Manager, Observer, Passage, Stage};
 pub use read::Listing;
 pub use watch::{WatchItem, WatchReply};
 pub(crate) use ways::{At, way};
 pub use ways::{Patch, PatchKind, Reviewer, Secrets};
+pub use write::ManagerOperation;
 
 /// What an operation is asked with.
 #[derive(Clone, Copy)]

@@ -68,7 +68,7 @@ impl Guards {
         if !write.creates_by_update {
             return Ok(());
         }
-        // Whoever updates what does not exist needs the right to create it.
+        // To update what does not exist is to create it.
         let (def, call) = (&write.endpoint.def, write.call);
         let target = Target::Resource {
             group: &def.group,

@@ -2,7 +2,7 @@
 //!
 //! A hook begins after the strategy and before the final state is judged, so that guards and validation see what it gave
 //! out. From then on the write comes to one of two ends: the store has the object (commit), or nothing has happened
-//! (undo), be it that the write was refused, that somebody else was faster, or that it was a dry run.
+//! (undo), because the write was refused, another one came first, or it was a dry run.
 
 use std::sync::Arc;
 
@@ -98,15 +98,25 @@ impl Hooks {
 #[must_use = "what has begun must come to an end"]
 pub(super) struct Begun(Vec<Box<dyn Pending>>);
 
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            // The request was dropped at an await, when its client had gone or its time was over.
+            tracing::warn!("a write was abandoned: what it took besides the object stays taken");
+        }
+    }
+}
+
 impl Begun {
     /// Brings everything to its end: commits in the order in which it began, or undoes it backwards.
-    pub(super) async fn end(self, is_stored: bool, server: &Server<'_>) {
+    pub(super) async fn end(mut self, is_stored: bool, server: &Server<'_>) {
         if is_stored {
-            for pending in self.0 {
+            self.0.reverse();
+            while let Some(pending) = self.0.pop() {
                 pending.commit(server).await;
             }
         } else {
-            for pending in self.0.into_iter().rev() {
+            while let Some(pending) = self.0.pop() {
                 pending.undo(server).await;
             }
         }

@@ -20,7 +20,7 @@ mod prepare;
 mod tests;
 mod validate;
 
-pub use managed_fields::{Manager, ManagerOperation};
+pub use managed_fields::Manager;
 pub use observer::{Observer, Passage, Stage};
 use persist::Stored;
 

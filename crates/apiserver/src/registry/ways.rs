@@ -15,13 +15,13 @@ use crate::options::Query;
 mod approval;
 mod binding;
 mod change;
+mod component_statuses;
 mod connect;
 mod create;
 mod delete;
 mod ephemeral_containers;
 mod eviction;
 mod finalize;
-mod main;
 mod patch;
 mod resize;
 mod review;
@@ -29,6 +29,7 @@ mod scale;
 mod status;
 mod token;
 mod update;
+mod whole;
 
 pub use patch::{Patch, PatchKind};
 pub use review::Reviewer;
@@ -70,6 +71,11 @@ pub(crate) trait Way: Send + Sync {
         at.registry.get(at.endpoint, at.call, query).await
     }
 
+    /// Reads the objects at the path (GET without a name).
+    async fn list(&self, at: &At<'_>, query: &Query) -> Result<Answer, Status> {
+        at.registry.list(at.endpoint, at.call, query).await
+    }
+
     /// Takes a body that makes something (POST).
     async fn create(&self, at: &At<'_>, _body: Value) -> Result<Answer, Status> {
         Err(at.not_allowed("create"))
@@ -86,9 +92,10 @@ pub(crate) trait Way: Send + Sync {
     }
 }
 
-/// Paths that belong to one resource alone.
+/// Paths of single resources that differ from those of all others.
 const OWN: &[(GroupResource<'static>, &str, &dyn Way)] = &[
     (GroupResource::BINDINGS, "", &binding::Binding),
+    (GroupResource::COMPONENT_STATUSES, "", &component_statuses::ComponentStatuses),
     (GroupResource::PODS, "binding", &binding::Binding),
     (GroupResource::PODS, "ephemeralcontainers", &ephemeral_containers::EphemeralContainers),
     (GroupResource::PODS, "eviction", &eviction::Eviction),
@@ -112,7 +119,7 @@ pub(crate) fn way(endpoint: &Endpoint, subresource: &str) -> Option<&'static dyn
         return Some(*way);
     }
     match subresource {
-        "" => Some(&main::Main),
+        "" => Some(&whole::Whole),
         "status" => Some(&status::Status),
         part if endpoint.is_scale(part) => Some(&scale::Scale),
         _ => None,

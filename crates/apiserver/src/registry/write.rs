@@ -33,10 +33,21 @@ pub(crate) struct WriteRequest<'a> {
     pub old: &'a Value,
     /// The request, where it is in another kind than the object.
     pub request: Option<Request<'a>>,
+    /// How the manager of the fields comes to them.
+    pub manages: ManagerOperation,
     /// Whether an update makes the object, because there is none.
     pub creates_by_update: bool,
     /// What the store is to do. The strategy decides.
     pub fate: Fate,
+}
+
+/// How a manager of fields comes to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManagerOperation {
+    /// By writing them.
+    Update,
+    /// By applying them: it gives up those that it no longer names.
+    Apply,
 }
 
 /// Which part of an object a path writes.
@@ -132,6 +143,7 @@ impl<'a> WriteRequest<'a> {
             object,
             old: &NULL,
             request: None,
+            manages: ManagerOperation::Update,
             creates_by_update: false,
             fate: Fate::Unchanged,
         }

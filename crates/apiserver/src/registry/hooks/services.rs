@@ -32,7 +32,7 @@ pub use ranges::first_service_address;
 
 /// The objects that stand for addresses.
 const ADDRESSES: GroupResource<'static> = GroupResource::new("networking.k8s.io", "ipaddresses");
-/// The objects that say of which networks addresses are.
+/// The objects that name the networks from which addresses come.
 const NETWORKS: GroupResource<'static> = GroupResource::new("networking.k8s.io", "servicecidrs");
 /// Where records of node ports are.
 const PORT_PREFIX: &str = "/registry/ranges/servicenodeports/";

@@ -7,16 +7,7 @@
 use object::Value;
 
 use crate::admission::Operation;
-use crate::registry::write::{Effect, WriteRequest};
-
-/// How a manager came to its fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManagerOperation {
-    /// By writing them.
-    Update,
-    /// By applying them: it gives up those that it no longer names.
-    Apply,
-}
+use crate::registry::write::{Effect, ManagerOperation, WriteRequest};
 
 /// Who writes, as `managedFields` tells managers apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +32,7 @@ pub(super) fn settle(write: &mut WriteRequest<'_>) {
     }
     let manager = Manager {
         name: &write.call.options.field_manager,
-        operation: ManagerOperation::Update,
+        operation: write.manages,
         api_version: write.endpoint.api_version(),
         subresource: write.call.subresource,
         force: write.call.options.force,

@@ -2,7 +2,7 @@
 
 use object::{Status, Value};
 
-use super::super::write::{Action, Effect, Fate, Form, NULL, Part, Request, WriteRequest};
+use super::super::write::{Action, Effect, Fate, Form, ManagerOperation, NULL, Part, Request, WriteRequest};
 use super::super::{Answer, Call, Endpoint, Registry};
 use super::TRIES;
 use crate::admission::Operation;
@@ -82,6 +82,7 @@ impl Registry {
                 object,
                 old: &old,
                 request,
+                manages: ManagerOperation::Update,
                 creates_by_update: false,
                 fate: Fate::Kept,
             };

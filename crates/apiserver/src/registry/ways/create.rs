@@ -2,7 +2,7 @@
 
 use object::{Reason, Status, Value};
 
-use super::super::write::{Effect, Fate, NULL, Part, WriteRequest};
+use super::super::write::{Effect, Fate, ManagerOperation, NULL, Part, WriteRequest};
 use super::super::{Answer, Call, Endpoint, Registry, metadata};
 use crate::admission::Operation;
 
@@ -43,7 +43,7 @@ impl Registry {
         }
     }
 
-    /// Makes an object that has its name, be it by an update that found none.
+    /// Makes an object that has its name already, also for an update that found none.
     ///
     /// # Errors
     /// As [`Registry::create`]; 403 also where the user may update but not create it.
@@ -69,6 +69,7 @@ impl Registry {
             object,
             old: &NULL,
             request: None,
+            manages: ManagerOperation::Update,
             creates_by_update,
             fate: Fate::Kept,
         };

@@ -2,7 +2,7 @@
 
 use object::{Status, Versioned};
 
-use super::super::write::{Effect, Fate, NULL, Part, WriteRequest};
+use super::super::write::{Effect, Fate, ManagerOperation, NULL, Part, WriteRequest};
 use super::super::{Answer, AnswerBody, Call, Endpoint, Listing, Registry};
 use super::TRIES;
 use crate::admission::Operation;
@@ -37,6 +37,7 @@ impl Registry {
                 object: NULL.clone(),
                 old: &current.value(),
                 request: None,
+                manages: ManagerOperation::Update,
                 creates_by_update: false,
                 fate: Fate::Kept,
             };

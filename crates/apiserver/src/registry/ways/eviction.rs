@@ -53,7 +53,7 @@ fn delete_options(eviction: &Value, dry_run: bool) -> Result<DeleteOptions, Stat
     DeleteOptions::read(&Query { dry_run, ..Query::default() }, (!body.is_null()).then_some(body))
 }
 
-/// Takes one disruption from the pod's budget, as the server: whoever may evict need not be allowed to write budgets.
+/// Takes one disruption from the pod's budget, as the server: to evict pods is not to write budgets.
 async fn spend_budget(registry: &Registry, call: &Call<'_>, pod: &Value) -> Result<(), Status> {
     let Some(endpoint) = registry.endpoint(BUDGETS.group, "v1", BUDGETS.plural) else { return Ok(()) };
     let collection = endpoint.stored("list")?;
@@ -96,7 +96,7 @@ fn spent(old: &Value, budget: &str, pod: &str, now: &str) -> Result<Value, Statu
         return Err(refusal(budget, &why));
     }
     let mut object = old.clone();
-    // Whoever is faster leaves what there is to be spent.
+    // Another eviction may come first; what it leaves can still be spent.
     object.entry("metadata").remove("resourceVersion");
     let status = object.entry("status");
     status.set("disruptionsAllowed", allowed - 1);

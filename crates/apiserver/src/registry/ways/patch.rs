@@ -51,7 +51,7 @@ impl Patch {
     /// Reads the body of a patch.
     ///
     /// # Errors
-    /// 400 where it is no JSON.
+    /// 400 if it is not JSON or YAML.
     pub fn read(kind: PatchKind, body: &[u8], validation: FieldValidation) -> Result<Patch, Status> {
         let content = object::yaml::parse(body)
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;

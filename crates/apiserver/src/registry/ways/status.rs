@@ -1,4 +1,4 @@
-//! `status`, which whoever runs an object writes, beside those who say what it shall be.
+//! `status`: what an object is, apart from what it should be.
 
 use async_trait::async_trait;
 use object::Value;

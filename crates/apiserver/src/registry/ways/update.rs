@@ -34,8 +34,8 @@ impl Registry {
     }
 }
 
-/// Checks that whoever replaces an object says which version, where the kind wants that. Patches need not: they
-/// change the version that there is.
+/// Checks that a replacement names the version that it replaces, if the kind wants that. Patches need not: they change
+/// the current version.
 fn check_version(endpoint: &Endpoint, call: &Call<'_>, object: &Value) -> Result<(), Status> {
     let is_missing = matches!(object.str_at("metadata.resourceVersion"), "" | "0");
     if !is_missing || endpoint.strategy.updates_unconditionally() {

@@ -6,10 +6,10 @@ use object::{Status, Value};
 use super::change::{Change, Make};
 use super::{Answer, At, Way};
 
-pub(super) struct Main;
+pub(super) struct Whole;
 
 #[async_trait]
-impl Way for Main {
+impl Way for Whole {
     async fn create(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
         at.registry.create(at.endpoint, at.call, body).await
     }
