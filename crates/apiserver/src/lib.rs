@@ -54,7 +54,7 @@ use cache::{CacheError, Hub};
 use catalogue::LiveCatalogue;
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
-use registry::{Guards, Observer, Registry, Secrets};
+use registry::{Guards, Registry, Secrets, StageObserver};
 use tokens::{TokenError, TokenSigner};
 use user::User;
 
@@ -123,7 +123,7 @@ pub struct Extensions {
     /// Admission plugins, which run behind the built-in ones.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// Is told which stage each write has reached.
-    pub observer: Option<Arc<dyn Observer>>,
+    pub observer: Option<Arc<dyn StageObserver>>,
     /// Hooks, which begin behind the built-in ones.
     #[cfg(test)]
     pub(crate) hooks: Vec<Arc<dyn registry::Hook>>,

@@ -36,7 +36,7 @@ pub use guards::Guards;
 pub(crate) use hooks::Hook;
 pub use hooks::first_service_address;
 use hooks::{Hooks, Requesters, Services};
-pub use pipeline::{Manager, Observer, Passage, Stage};
+pub use pipeline::{Manager, Passage, Stage, StageObserver};
 pub use read::Listing;
 pub use watch::{WatchItem, WatchReply};
 pub(crate) use ways::{At, way};
@@ -121,7 +121,7 @@ pub struct Registry {
     /// Signs what the registry gives out (service account tokens).
     pub secrets: Secrets,
     /// Is told which stage each write has reached.
-    pub observer: Option<Arc<dyn Observer>>,
+    pub observer: Option<Arc<dyn StageObserver>>,
     pub(crate) hooks: Hooks,
 }
 

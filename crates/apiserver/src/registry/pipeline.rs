@@ -21,7 +21,7 @@ mod tests;
 mod validate;
 
 pub use managed_fields::Manager;
-pub use observer::{Observer, Passage, Stage};
+pub use observer::{Passage, Stage, StageObserver};
 use persist::Stored;
 
 impl Registry {

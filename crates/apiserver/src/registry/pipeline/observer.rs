@@ -51,7 +51,7 @@ pub struct Passage<'a> {
 }
 
 /// Is told which stage each write has reached.
-pub trait Observer: Send + Sync + 'static {
+pub trait StageObserver: Send + Sync + 'static {
     /// A write comes to a stage.
     fn passes(&self, passage: &Passage<'_>);
 }

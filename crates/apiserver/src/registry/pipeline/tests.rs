@@ -8,7 +8,7 @@ use object::{Status, Value, value};
 use parking_lot::Mutex;
 use schema::{GroupResource, Verb};
 
-use super::{Observer, Passage, Stage};
+use super::{Passage, Stage, StageObserver};
 use crate::Extensions;
 use crate::admission::{Attributes, Plugin, Writer};
 use crate::registry::access::Server;
@@ -34,7 +34,7 @@ impl Recorder {
     }
 }
 
-impl Observer for Recorder {
+impl StageObserver for Recorder {
     fn passes(&self, passage: &Passage<'_>) {
         let stage = format!("{:?}", passage.stage);
         self.add(passage.operation.name(), passage.resource, passage.subresource, stage);
