@@ -54,6 +54,8 @@ mod overlay;
 mod redis;
 #[path = "cluster/renewal.rs"]
 mod renewal;
+#[path = "cluster/replication.rs"]
+mod replication;
 #[path = "cluster/service_networks.rs"]
 mod service_networks;
 #[path = "cluster/services.rs"]
@@ -76,6 +78,7 @@ fn main() {
     let hosts = Arc::new(SharedCluster::with_agents(2));
     let trials: Vec<Trial> = [
         deployment::trials(&shared),
+        replication::trials(&shared),
         addresses::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
