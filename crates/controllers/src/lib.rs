@@ -108,6 +108,15 @@ pub struct Metrics {
     pub queues: QueueMetrics,
 }
 
+impl Metrics {
+    /// Makes the counts and registers them.
+    pub fn register(registry: &mut metrics::Registry) -> Metrics {
+        let metrics = Metrics::default();
+        metrics.queues.register(registry);
+        metrics
+    }
+}
+
 /// What controllers run with.
 #[derive(Clone, Debug)]
 pub struct Context {

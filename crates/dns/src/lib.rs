@@ -30,5 +30,5 @@ pub use forward::{ForwardConfig, Upstreams};
 pub use index::{Index, ServiceKey, Snapshot};
 pub use resolver::Resolver;
 pub use server::Server;
-pub use wiring::{DnsConfig, follow};
+pub use wiring::{DnsConfig, Following, follow};
 pub use zone::Zone;

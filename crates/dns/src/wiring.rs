@@ -45,18 +45,24 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
     ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
+/// A resolver that follows the cluster for as long as this is kept.
+pub struct Following {
+    /// Answers.
+    pub resolver: Arc<Resolver>,
+    _subscriptions: [Subscription; 4],
+}
+
 /// How long names wait for the cluster's own configuration of DNS, which may not be there or not be readable.
 const CUSTOM_WITHIN: Duration = Duration::from_secs(3);
 
 /// Keeps an index equal to the cluster's Services, EndpointSlices and namespaces, and the forwarder's servers to what the
-/// ConfigMap `kube-system/kube-dns` says; returns a resolver over them once the first lists are in. It follows for as long
-/// as the informers live. With a recorder, what is wrong with the ConfigMap is told as an event, too.
+/// ConfigMap `kube-system/kube-dns` says; returns a resolver over them once the first lists are in. With a recorder, what is wrong with the ConfigMap is told as an event, too.
 pub async fn follow(
     config: DnsConfig,
     informers: &Informers,
     clock: Clock,
     recorder: Option<Recorder>,
-) -> Arc<Resolver> {
+) -> Following {
     let index = Index::new();
     let cluster = config.zone.name().clone();
     let resolver = Arc::new(Resolver::over(config, &index, clock));
@@ -86,7 +92,6 @@ pub async fn follow(
     });
     let asked = Arc::clone(&resolver);
     let of_custom = custom.subscribe(move |change| configure(&asked, &cluster, recorder.as_ref(), change));
-    [of_services, of_slices, of_namespaces, of_custom].into_iter().for_each(Subscription::forever);
     services.synced().await;
     slices.synced().await;
     namespaces.synced().await;
@@ -95,7 +100,7 @@ pub async fn follow(
             "the ConfigMap kube-system/kube-dns cannot be read yet: names are forwarded without it"
         );
     }
-    resolver
+    Following { resolver, _subscriptions: [of_services, of_slices, of_namespaces, of_custom] }
 }
 
 /// Takes over what the ConfigMap says now. What is wrong changes nothing.

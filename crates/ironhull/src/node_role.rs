@@ -327,9 +327,9 @@ impl NodeDns {
         let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
         let config = dns::DnsConfig::new(zone, own);
         let following = dns::follow(config, &self.informers, self.clock.clone(), Some(self.recorder.clone()));
-        let Some(resolver) = self.stop.run_until_cancelled(following).await else { return Ok(()) };
+        let Some(following) = self.stop.run_until_cancelled(following).await else { return Ok(()) };
         let released = CancellationToken::new();
-        let serving = server.run_until(resolver, released.clone());
+        let serving = server.run_until(Arc::clone(&following.resolver), released.clone());
         let late = async {
             self.advertise(&addresses).await;
             released.cancel();

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::tests::context;
-use crate::{Config, Context};
+use crate::{Config, Context, Metrics};
 
 fn config_map(name: &str) -> ConfigMap {
     let mut map = ConfigMap::default();
@@ -171,15 +171,15 @@ async fn a_controller_acts_under_its_own_account_and_is_counted() {
     let server = server();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (accounts, shared) = (Arc::clone(&asked), server.clone());
+    let exposition = metrics::Exposition::default();
     let context = Context {
         accounts: Accounts::new(move |account| {
             accounts.lock().push(account);
             shared.client()
         }),
+        metrics: exposition.with(Metrics::register),
         ..context(&server, Config::default())
     };
-    let exposition = metrics::Exposition::default();
-    exposition.with(|registry| context.metrics.queues.register(registry));
     let cancel = CancellationToken::new();
     let running = tokio::spawn(run::<Copier>(context, cancel.clone()));
     server.put(&config_map("a"));

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::testing::MemoryServer;
@@ -35,7 +36,8 @@ async fn objects_of_the_server_become_names() {
     server.put(&slice);
     let informers = Informers::new(server.client());
     let zone = Zone::new("cluster.local", Vec::new()).unwrap();
-    let resolver = follow(DnsConfig::new(zone, Vec::new()), &informers, Clock::system(), None).await;
+    let following = follow(DnsConfig::new(zone, Vec::new()), &informers, Clock::system(), None).await;
+    let resolver = Arc::clone(&following.resolver);
     let name = "web.default.svc.cluster.local.";
     assert_eq!(answers(&resolver, name), ["10.42.0.9"], "known from the start");
     server.put(&service("10.43.0.5"));
@@ -45,6 +47,8 @@ async fn objects_of_the_server_become_names() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), changed).await.expect("the change becomes visible");
+    drop(following);
+    assert_eq!(Arc::strong_count(&resolver), 1, "no handler is left that would feed it");
 }
 
 /// An upstream server that answers every name with 192.0.2.1.
@@ -65,7 +69,8 @@ async fn the_config_map_is_followed_and_a_wrong_one_changes_nothing() {
     let zone = Zone::new("cluster.local", Vec::new()).unwrap();
     let config = DnsConfig { zone, forward: crate::forward::tests::config(Vec::new()) };
     let recorder = Recorder::start(server.client(), "dns", "n");
-    let resolver = follow(config, &informers, Clock::system(), Some(recorder)).await;
+    let following = follow(config, &informers, Clock::system(), Some(recorder)).await;
+    let resolver = Arc::clone(&following.resolver);
     assert!(!forwarded(&resolver, "a.corp.example.").await, "nobody is known to ask");
     let put = |stubs: String| {
         let config: ConfigMap = serde_json::from_value(json!({
