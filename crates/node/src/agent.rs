@@ -91,6 +91,12 @@ impl Pods {
         }
     }
 
+    fn volume_lost(&self, uid: &str) {
+        if let Some(worker) = self.workers.lock().get(uid) {
+            worker.volume_lost();
+        }
+    }
+
     fn wake_all(&self) {
         self.workers.lock().values().for_each(WorkerHandle::wake);
     }
@@ -138,7 +144,7 @@ impl Agent {
         let shared = Arc::new(Shared {
             volumes: Volumes::new(&config.root_dir, client.clone(), Arc::clone(&objects)),
             images: Images::new(images, Arc::clone(&objects), recorder.clone(), clock.clone()),
-            prober: Prober::new(Arc::clone(&runtime)),
+            prober: Prober::new(Arc::clone(&runtime), recorder.clone(), clock.clone()),
             files: Lane::new(FILES_WIDTH),
             trees: Lane::new(TREES_WIDTH),
             admitted: Default::default(),
@@ -165,6 +171,7 @@ impl Agent {
         agent.follow_pods(informer);
         agent.follow_engine();
         agent.follow_addresses();
+        agent.follow_mounts();
         agent.tasks.spawn(crate::logs::rotate::run(Arc::clone(&agent.shared)));
         agent.tasks.spawn(eviction::Manager::new(Arc::clone(&agent.shared), Arc::clone(&agent.pods)).run());
         Ok(agent)
@@ -250,6 +257,16 @@ impl Agent {
         });
     }
 
+    /// A volume that somebody unmounts is mounted again.
+    fn follow_mounts(&mut self) {
+        let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
+        self.tasks.spawn(async move {
+            if let Err(error) = shared.volumes.watch_mounts(|uid| pods.volume_lost(uid)).await {
+                tracing::warn!(%error, "volumes that are unmounted are not noticed");
+            }
+        });
+    }
+
     fn follow_engine(&mut self) {
         let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
         self.tasks.spawn(async move { shared.engine.follow(|uid| pods.wake(uid)).await });
@@ -310,13 +327,15 @@ async fn remove_orphans(shared: &Arc<Shared>, pods: &Pods) {
     let known: BTreeSet<String> = pods.workers.lock().keys().cloned().collect();
     let orphans = found.difference(&known).map(|uid| remove_orphan(Arc::clone(shared), uid.clone()));
     futures::future::join_all(orphans).await;
+    // Those of pods that ended while no agent ran.
+    shared.volumes.unstage_idle().await;
 }
 
 /// The UIDs of all pods that left something on this node.
 async fn orphans(shared: &Shared) -> Result<BTreeSet<String>, String> {
     let sandboxes = shared.runtime.list_pod_sandbox(&PodSandboxFilter::default()).await;
     let sandboxes = sandboxes.map_err(|error| error.full_message())?;
-    let on_disk = shared.volumes.pods_on_disk().map_err(|error: VolumeError| error.full_message())?;
+    let with_volumes = shared.volumes.pods().map_err(|error: VolumeError| error.full_message())?;
     let labelled = sandboxes.iter().filter_map(|sandbox| sandbox.labels.get(label::POD_UID).cloned());
-    Ok(labelled.chain(on_disk).collect())
+    Ok(labelled.chain(with_volumes).collect())
 }

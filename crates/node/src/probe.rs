@@ -16,7 +16,6 @@ use tokio::task::AbortHandle;
 use crate::engine::EngineFacts;
 use crate::observed::Observed;
 use crate::pod::{ContainerKind, PodContainer, PodInfo};
-use crate::shared::Shared;
 
 mod grpc;
 mod http;
@@ -110,13 +109,7 @@ impl PodProbes {
     }
 
     /// Probes exactly the containers that run.
-    pub(crate) fn follow(
-        &mut self,
-        shared: &Arc<Shared>,
-        pod: &PodInfo,
-        observed: &Observed,
-        ips: &[String],
-    ) {
+    pub(crate) fn follow(&mut self, prober: &Prober, pod: &PodInfo, observed: &Observed, ips: &[String]) {
         let alive = |id: &str| observed.running().any(|status| status.id == id);
         self.running.retain(|(id, _), _| alive(id));
         self.view.write().0.retain(|id, _| alive(id));
@@ -130,7 +123,7 @@ impl PodProbes {
             for kind in ProbeKind::ALL {
                 let key = (status.id.clone(), kind);
                 if let Some(probe) = kind.of(container).filter(|_| !self.running.contains_key(&key)) {
-                    let task = self.task(shared, &observed.engine, pod, container, status, kind, probe, ips);
+                    let task = self.task(prober, &observed.engine, pod, container, status, kind, probe, ips);
                     self.running.insert(key, Running(tokio::spawn(task.run()).abort_handle()));
                 }
             }
@@ -140,7 +133,7 @@ impl PodProbes {
     #[expect(clippy::too_many_arguments, reason = "it gathers what a task keeps")]
     fn task(
         &self,
-        shared: &Arc<Shared>,
+        prober: &Prober,
         engine: &EngineFacts,
         pod: &PodInfo,
         container: &PodContainer,
@@ -155,7 +148,7 @@ impl PodProbes {
             *kind.slot(view.0.entry(status.id.clone()).or_default()) = Some(known);
         }
         Task {
-            shared: Arc::clone(shared),
+            prober: prober.clone(),
             about: pod.container_reference(container),
             container_id: status.id.clone(),
             started_at: status.started_at,

@@ -196,7 +196,7 @@ impl Worker {
             self.probes.stop();
         } else {
             let ips = self.pod_ips();
-            self.probes.follow(&self.shared, &self.pod, &self.observed, &ips);
+            self.probes.follow(&self.shared.prober, &self.pod, &self.observed, &ips);
         }
         // While something is under way a plan would be made from half of it.
         let plan = (!ending && self.running.is_none()).then(|| self.make_plan(now));

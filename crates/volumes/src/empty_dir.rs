@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Volume;
 use object::Quantity;
 
+use crate::lane::blocking;
 use crate::ownership::FsGroup;
-use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
+use crate::plugin::{Mounted, Publish, VolumePlugin};
 use crate::{VolumeError, mount, ownership};
 
 /// The mode of the directory: everybody may write.
@@ -28,7 +29,7 @@ impl VolumePlugin for EmptyDir {
         volume.empty_dir.is_some()
     }
 
-    async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
+    async fn publish(&self, request: Publish<'_>) -> Result<Mounted, VolumeError> {
         let Some(source) = &request.volume.empty_dir else { return Err(VolumeError::NoPlugin) };
         let in_memory = match source.medium.as_deref().unwrap_or_default() {
             "" => false,
@@ -42,15 +43,6 @@ impl VolumePlugin for EmptyDir {
             fs_group: request.fs_group,
         };
         blocking(move || wanted.make()).await
-    }
-
-    async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
-        let directory = directory.to_owned();
-        blocking(move || {
-            mount::unmount(&directory)?;
-            mount::remove_tree(&directory)
-        })
-        .await
     }
 }
 
@@ -67,12 +59,13 @@ impl Wanted {
     fn make(self) -> Result<Mounted, VolumeError> {
         let path = self.path.as_path();
         let made = !path.exists();
+        let mounted = Mounted { is_mount: self.tmpfs.is_some(), ..Mounted::at(path) };
         fs::create_dir_all(path).map_err(VolumeError::io("make", path))?;
         match self.tmpfs {
             Some(size) if !mount::is_mount_point(path).map_err(VolumeError::io("look at", path))? => {
                 mount::mount_tmpfs(path, size)?
             }
-            _ if !made => return Ok(Mounted::at(path)),
+            _ if !made => return Ok(mounted),
             _ => {}
         }
         fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
@@ -80,12 +73,12 @@ impl Wanted {
         if let Some(group) = self.fs_group {
             ownership::give_to(path, group, false)?;
         }
-        Ok(Mounted::at(path))
+        Ok(mounted)
     }
 }
 
 /// The limit of the volume, or of the pod's memory or else the node's if that is lower: a tmpfs counts as memory.
-fn size_limit(request: &SetUp<'_>) -> Result<Option<i64>, VolumeError> {
+fn size_limit(request: &Publish<'_>) -> Result<Option<i64>, VolumeError> {
     let parse = |text: &str| {
         let quantity = Quantity::parse(text);
         quantity.map(|quantity| quantity.value()).map_err(|error| VolumeError::Invalid(error.to_string()))

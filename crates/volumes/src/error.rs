@@ -40,6 +40,17 @@ pub enum VolumeError {
     /// The path on the host is not what the volume's type wants.
     #[error("hostPath type check failed: {0}")]
     HostPathType(String),
+    /// The control side has not attached the volume's device to this node.
+    #[error("volume {0} is not attached to this node yet")]
+    NotAttached(String),
+    /// What is done cannot be written down, so it is not done.
+    #[error("record what is mounted in {path}")]
+    Record {
+        /// The directory of the record.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// No plugin supports the volume's source.
     #[error("no volume plugin matched")]
     NoPlugin,

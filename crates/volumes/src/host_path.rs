@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Volume;
 
 use crate::VolumeError;
-use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
+use crate::lane::blocking;
+use crate::plugin::{Mounted, Publish, VolumePlugin};
 
 /// The plugin.
 pub(crate) struct HostPath;
@@ -24,7 +25,7 @@ impl VolumePlugin for HostPath {
         volume.host_path.is_some()
     }
 
-    async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
+    async fn publish(&self, request: Publish<'_>) -> Result<Mounted, VolumeError> {
         let Some(source) = &request.volume.host_path else { return Err(VolumeError::NoPlugin) };
         let (path, kind) = (PathBuf::from(&source.path), source.type_.clone().unwrap_or_default());
         // The path may lie on a file system that does not answer.

@@ -1,6 +1,7 @@
 //! Volumes of pods: one file a plugin.
 //!
-//! [`Volumes`] sets up and tears down all volumes of a pod through the [`VolumePlugin`]s:
+//! [`Volumes`] makes the volumes that there are those that the node's pods want, through the [`VolumePlugin`]s. What is where is
+//! recorded on disk, so that the next agent removes or mounts again what this one left (`state` decides, `record` keeps):
 //!
 //! | module | volume |
 //! | --- | --- |
@@ -19,16 +20,22 @@ pub mod downward;
 mod empty_dir;
 mod error;
 mod host_path;
+mod lane;
 mod mount;
+mod mount_table;
 mod objects;
 mod ownership;
 mod payload;
 mod plugin;
 mod projected;
+mod record;
+mod state;
 pub mod subpath;
 mod token;
+mod volumes;
 
 pub use error::VolumeError;
 pub use objects::{Handle, ObjectCache, ObjectId, ObjectKind, references};
 pub use ownership::FsGroup;
-pub use plugin::{Mounted, SetUp, VolumePlugin, Volumes, reset};
+pub use plugin::{DeviceId, Mounted, Publish, Stage, VolumePlugin};
+pub use volumes::{SetUpResults, Volumes, reset};

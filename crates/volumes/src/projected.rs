@@ -16,8 +16,9 @@ use k8s_openapi::api::core::v1::{
     ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
+use crate::lane::blocking;
 use crate::payload::{self, File, Payload};
-use crate::plugin::{Mounted, SetUp, VolumePlugin, blocking};
+use crate::plugin::{Mounted, Publish, VolumePlugin};
 use crate::token::Tokens;
 use crate::{ObjectCache, VolumeError, atomic_writer, downward, mount, ownership};
 
@@ -104,7 +105,7 @@ impl Projected {
     /// All files of a volume, and when a token among them must be renewed.
     async fn collect(
         &self,
-        request: &SetUp<'_>,
+        request: &Publish<'_>,
         sources: &Sources,
     ) -> Result<(Payload, Option<Timestamp>), VolumeError> {
         let default_mode = payload::mode(sources.default_mode, DEFAULT_MODE);
@@ -136,7 +137,7 @@ impl Projected {
 
     async fn of_config_map(
         &self,
-        request: &SetUp<'_>,
+        request: &Publish<'_>,
         source: &ConfigMapProjection,
         default_mode: u32,
     ) -> Result<Payload, VolumeError> {
@@ -152,7 +153,7 @@ impl Projected {
 
     async fn of_secret(
         &self,
-        request: &SetUp<'_>,
+        request: &Publish<'_>,
         source: &SecretProjection,
         default_mode: u32,
     ) -> Result<Payload, VolumeError> {
@@ -168,7 +169,7 @@ impl Projected {
 
     async fn of_account(
         &self,
-        request: &SetUp<'_>,
+        request: &Publish<'_>,
         source: &ServiceAccountTokenProjection,
         default_mode: u32,
     ) -> Result<(String, File, Timestamp), VolumeError> {
@@ -190,7 +191,7 @@ impl Projected {
 }
 
 /// The user that all containers of the pod run as, if they agree on one.
-fn common_user(request: &SetUp<'_>) -> Option<u32> {
+fn common_user(request: &Publish<'_>) -> Option<u32> {
     let spec = request.pod.spec.as_ref()?;
     let of_pod = spec.security_context.as_ref().and_then(|context| context.run_as_user);
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
@@ -202,7 +203,7 @@ fn common_user(request: &SetUp<'_>) -> Option<u32> {
 }
 
 fn of_pod(
-    request: &SetUp<'_>,
+    request: &Publish<'_>,
     items: &[DownwardAPIVolumeFile],
     default_mode: u32,
 ) -> Result<Payload, VolumeError> {
@@ -229,44 +230,35 @@ impl VolumePlugin for Projected {
         (self.sources)(volume).is_some()
     }
 
-    async fn set_up(&self, request: SetUp<'_>) -> Result<Mounted, VolumeError> {
+    async fn publish(&self, request: Publish<'_>) -> Result<Mounted, VolumeError> {
         let sources = (self.sources)(request.volume).ok_or(VolumeError::NoPlugin)?;
         let (files, refresh_at) = self.collect(&request, &sources).await?;
         let (path, now, fs_group) =
             (request.directory.to_owned(), self.client.clock().now(), request.fs_group);
         blocking(move || {
-            make_directory(&path)?;
+            let is_mount = make_directory(&path)?;
             atomic_writer::write(&path, &files, now, |fresh| match fs_group {
                 Some(group) => ownership::give_to(fresh, group, true),
                 None => Ok(()),
             })?;
-            Ok(Mounted { path, read_only: true, refresh_at })
-        })
-        .await
-    }
-
-    async fn tear_down(&self, directory: &Path) -> Result<(), VolumeError> {
-        let directory = directory.to_owned();
-        blocking(move || {
-            mount::unmount(&directory)?;
-            mount::remove_tree(&directory)
+            Ok(Mounted { path, is_mount, read_only: true, refresh_at })
         })
         .await
     }
 }
 
 /// Makes the volume's directory. It is a tmpfs where mounting is allowed, so that secrets and tokens do not
-/// reach the disk.
-fn make_directory(path: &Path) -> Result<(), VolumeError> {
+/// reach the disk; says whether it is.
+fn make_directory(path: &Path) -> Result<bool, VolumeError> {
     if !path.exists() {
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
         made.map_err(VolumeError::io("make", path))?;
     }
-    if rustix::process::geteuid().is_root()
-        && !mount::is_mount_point(path).map_err(VolumeError::io("look at", path))?
-    {
+    let may_mount = rustix::process::geteuid().is_root();
+    if may_mount && !mount::is_mount_point(path).map_err(VolumeError::io("look at", path))? {
         mount::mount_tmpfs(path, None)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o777))
-        .map_err(VolumeError::io("set the mode of", path))
+        .map_err(VolumeError::io("set the mode of", path))?;
+    Ok(may_mount)
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Recorder;
+use clock::Clock;
 use cri::{Code, RuntimeService};
 use k8s_openapi::api::core::v1::{HTTPGetAction, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -36,14 +38,18 @@ pub(crate) enum Target {
     Sleep(Duration),
 }
 
-/// Makes probes.
+/// Makes probes. Clones are the same.
+#[derive(Clone)]
 pub(crate) struct Prober {
     runtime: Arc<dyn RuntimeService>,
+    /// Who tells people of probes that fail.
+    pub(super) recorder: Recorder,
+    pub(super) clock: Clock,
 }
 
 impl Prober {
-    pub(crate) fn new(runtime: Arc<dyn RuntimeService>) -> Prober {
-        Prober { runtime }
+    pub(crate) fn new(runtime: Arc<dyn RuntimeService>, recorder: Recorder, clock: Clock) -> Prober {
+        Prober { runtime, recorder, clock }
     }
 
     /// Makes one probe of a container.

@@ -9,11 +9,10 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Outcome, ProbeKind, ProbeView, Target, Timings};
-use crate::shared::Shared;
+use super::{Outcome, ProbeKind, ProbeView, Prober, Target, Timings};
 
 pub(super) struct Task {
-    pub(super) shared: Arc<Shared>,
+    pub(super) prober: Prober,
     pub(super) about: ObjectReference,
     pub(super) container_id: String,
     pub(super) started_at: Option<Timestamp>,
@@ -55,9 +54,7 @@ impl Task {
                 continue;
             }
             let outcome = match &self.target {
-                Ok(target) => {
-                    self.shared.prober.probe(target, &self.container_id, self.timings.timeout).await
-                }
+                Ok(target) => self.prober.probe(target, &self.container_id, self.timings.timeout).await,
                 Err(message) => Outcome::Error(message.clone()),
             };
             let Some(success) = self.report(outcome) else { continue };
@@ -78,7 +75,7 @@ impl Task {
 
     /// The delay counts from the container's start, which may be long ago.
     fn first_delay(&self) -> std::time::Duration {
-        let age = self.started_at.map(|at| self.shared.clock.now().duration_since(at)).unwrap_or_default();
+        let age = self.started_at.map(|at| self.prober.clock.now().duration_since(at)).unwrap_or_default();
         self.timings.initial_delay.saturating_sub(age.try_into().unwrap_or_default())
     }
 
@@ -102,7 +99,7 @@ impl Task {
                 (None, "Unhealthy", format!("{kind} probe errored and resulted in unknown state: {error}"))
             }
         };
-        self.shared.recorder.record(&self.about, EventType::Warning, reason, message);
+        self.prober.recorder.record(&self.about, EventType::Warning, reason, message);
         result
     }
 

@@ -93,6 +93,12 @@ impl WorkerHandle {
         }
     }
 
+    /// Tells the worker that a volume of its pod is not mounted any more.
+    pub(crate) fn volume_lost(&self) {
+        self.inbox.state.lock().refresh = true;
+        self.wake();
+    }
+
     /// Tells the worker to end its pod for the node's sake. False if it was told already.
     pub(crate) fn evict(&self, eviction: Eviction) -> bool {
         let mut state = self.inbox.state.lock();

@@ -20,20 +20,17 @@ pub(super) async fn set_up(context: &Context) -> Option<(PodMounts, Option<Times
     let mut mounts = PodMounts::default();
     let mut refresh_at: Option<Timestamp> = None;
     let mut failed = false;
-    for volume in pod.spec().volumes.iter().flatten() {
-        match shared.volumes.set_up(&pod.pod, volume, &node).await {
+    for (volume, result) in shared.volumes.set_up(&pod.pod, &node).await {
+        match result {
             Ok(Some(mounted)) => {
                 refresh_at = refresh_at.into_iter().chain(mounted.refresh_at).min();
-                mounts.volumes.insert(volume.name.clone(), mounted);
+                mounts.volumes.insert(volume, mounted);
             }
             Ok(None) => {}
             Err(error) => {
                 failed = true;
-                let message = format!(
-                    "MountVolume.SetUp failed for volume {:?} : {}",
-                    volume.name,
-                    error.full_message()
-                );
+                let message =
+                    format!("MountVolume.SetUp failed for volume {volume:?} : {}", error.full_message());
                 shared.pod_event(pod, EventType::Warning, "FailedMount", message);
             }
         }

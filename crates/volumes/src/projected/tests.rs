@@ -33,9 +33,9 @@ impl Host {
     }
 
     async fn set_up(&self, pod: &Pod) -> Result<PathBuf, VolumeError> {
-        let volume = &pod.spec.as_ref().unwrap().volumes.as_ref().unwrap()[0];
-        let mounted = self.volumes.set_up(pod, volume, &Node::default()).await?;
-        Ok(mounted.expect("not an image").path)
+        let mut results = self.volumes.set_up(pod, &Node::default()).await;
+        let (_, mounted) = results.remove(0);
+        Ok(mounted?.expect("not an image").path)
     }
 }
 
@@ -114,7 +114,7 @@ async fn an_empty_dir_keeps_its_content_until_it_is_torn_down() {
     fs::write(path.join("file"), "x").unwrap();
     assert_eq!(host.set_up(&pod).await.unwrap(), path);
     assert!(path.join("file").exists());
-    assert_eq!(host.volumes.pods_on_disk().unwrap(), ["u"]);
+    assert_eq!(host.volumes.pods().unwrap().into_iter().collect::<Vec<_>>(), ["u"]);
     host.volumes.tear_down_all("u").await.unwrap();
     assert!(!path.exists());
 }
@@ -122,9 +122,11 @@ async fn an_empty_dir_keeps_its_content_until_it_is_torn_down() {
 #[tokio::test]
 async fn a_reset_leaves_nothing() {
     let host = Host::new();
-    let memory = host.set_up(&pod(json!({"name": "m", "emptyDir": {"medium": "Memory"}}))).await.unwrap();
+    let mut pod = pod(json!({"name": "a", "emptyDir": {"medium": "Memory"}}));
+    let volumes = pod.spec.as_mut().unwrap().volumes.as_mut().unwrap();
+    volumes.push(serde_json::from_value(json!({"name": "d", "downwardAPI": {"items": []}})).unwrap());
+    let memory = host.set_up(&pod).await.unwrap();
     fs::write(memory.join("file"), "x").unwrap();
-    host.set_up(&pod(json!({"name": "d", "downwardAPI": {"items": []}}))).await.unwrap();
     crate::reset(host.dir.path()).unwrap();
     assert!(!host.dir.path().join("pods").exists());
     crate::reset(host.dir.path()).unwrap();
