@@ -25,9 +25,9 @@ use syn::{Expr, ExprLit, Lit, Token};
 const METHODS: [&str; 8] =
     ["at", "at_mut", "str_at", "at_path", "set_path", "set_default", "is_set", "entry"];
 
-/// What looks like a path and is none: file, path, and what it is.
+/// What looks like a path but is not: the beginning of the file, the path, and what it is.
 const NO_FIELDS: [(&str, &str, &str); 1] =
-    [("apiserver/src/registry/read.rs", "v", "a token to continue a list with")];
+    [("apiserver/src/registry/read", "v", "a token to continue a list with")];
 
 /// Files whose trees are no objects of the API.
 const OTHER_TREES: [(&str, &str); 1] = [("apiserver/src/openapi", "OpenAPI documents")];
@@ -204,12 +204,12 @@ fn every_path_leads_somewhere() {
     let counted = found.len();
     assert!(counted > 300, "only {counted} paths were found: does the test still see them?");
     let is_listed = |one: &Found| {
-        NO_FIELDS.iter().any(|(file, path, _)| one.file == *file && one.path.join(".") == *path)
+        NO_FIELDS.iter().any(|(file, path, _)| one.file.starts_with(file) && one.path.join(".") == *path)
     };
     let wrong: Vec<&Found> = found.iter().filter(|one| !is_listed(one) && !leads_somewhere(one)).collect();
     assert!(wrong.is_empty(), "{} of {counted} paths lead nowhere: {wrong:#?}", wrong.len());
     for (file, path, _) in NO_FIELDS {
-        let listed = found.iter().find(|one| one.file == file && one.path.join(".") == path);
+        let listed = found.iter().find(|one| one.file.starts_with(file) && one.path.join(".") == path);
         assert!(
             listed.is_some_and(|one| !leads_somewhere(one)),
             "{file}: {path:?} needs no exception any more"
