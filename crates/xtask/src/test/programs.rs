@@ -89,7 +89,7 @@ impl Program {
             command.stdout(Stdio::piped());
         }
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        follow(&mut child, &mut outcome)?;
+        follow(&mut child, &mut outcome, &mut std::io::stdout())?;
         outcome.passed = child.wait().with_context(|| format!("cannot wait for {command:?}"))?.success();
         outcome.took = start.elapsed();
         if let Ok(text) = fs::read_to_string(&times) {
@@ -117,7 +117,7 @@ fn has_own_harness(manifest: &str, target: &str) -> bool {
 }
 
 /// Passes on what the program prints, if that comes here, and keeps what it says of tests.
-fn follow(child: &mut Child, outcome: &mut Outcome) -> Result<()> {
+fn follow(child: &mut Child, outcome: &mut Outcome, out: &mut impl Write) -> Result<()> {
     let Some(stdout) = child.stdout.take() else { return Ok(()) };
     let (mut lines, mut line) = (BufReader::new(stdout), Vec::new());
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -128,7 +128,7 @@ fn follow(child: &mut Child, outcome: &mut Outcome) -> Result<()> {
                     outcome.failed.push(test.name.clone());
                     outcome.tests.push(test);
                 }
-                std::io::stdout().write_all(&line)?;
+                out.write_all(&line)?;
             }
         }
         line.clear();
@@ -175,9 +175,11 @@ mod tests {
             tests: Vec::new(),
             failed: Vec::new(),
         };
-        follow(&mut child, &mut outcome).unwrap();
+        let mut shown = Vec::new();
+        follow(&mut child, &mut outcome, &mut shown).unwrap();
         assert!(child.wait().unwrap().success());
         assert_eq!(outcome.failed, ["b"]);
         assert_eq!(outcome.tests.len(), 2);
+        assert_eq!(String::from_utf8_lossy(&shown), "test b ... FAILED <0.200s>\n");
     }
 }
