@@ -24,20 +24,43 @@ const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// Feeds every collection from one watch of the store.
 pub struct Hub {
     store: Arc<dyn Store>,
-    /// Collections by their prefix.
-    collections: RwLock<HashMap<String, Slot>>,
+    /// Who is fed, by their prefix. While one collection takes the place of another, both are.
+    feeds: RwLock<HashMap<String, Vec<Feed>>>,
     /// Held while collections are read from the store, so that none is read twice at a time.
     loading: tokio::sync::Mutex<()>,
     /// Up to which revision the collections have everything.
     progress: watch::Sender<u64>,
 }
 
-/// A collection as the store's watch feeds it.
-enum Slot {
-    /// It takes every change.
-    Live(Arc<Collection>),
-    /// It is being read from the store. Its changes wait here.
-    Joining(Arc<Collection>, Mutex<Vec<Event>>),
+/// A collection that is fed by the store's watch.
+struct Feed {
+    collection: Arc<Collection>,
+    /// The changes that wait while the collection is being read from the store.
+    waiting: Option<Mutex<Vec<Event>>>,
+}
+
+impl Feed {
+    /// Takes the changes of one revision.
+    fn take(&self, events: &[&Event]) -> Result<(), CacheError> {
+        let Some(waiting) = &self.waiting else { return self.collection.apply(events) };
+        waiting.lock().extend(events.iter().copied().cloned());
+        Ok(())
+    }
+}
+
+/// A collection that is removed unless it is kept: whoever waits for something may be dropped meanwhile.
+struct Provisional<'a> {
+    hub: &'a Hub,
+    collection: Arc<Collection>,
+    is_kept: bool,
+}
+
+impl Drop for Provisional<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.hub.remove(&self.collection);
+        }
+    }
 }
 
 impl Hub {
@@ -45,7 +68,7 @@ impl Hub {
     pub fn new(store: Arc<dyn Store>) -> Hub {
         Hub {
             store,
-            collections: RwLock::default(),
+            feeds: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             progress: watch::Sender::new(0),
         }
@@ -63,7 +86,11 @@ impl Hub {
 
     /// Adds a collection before [`Hub::start`], which reads it.
     pub fn add(&self, collection: Arc<Collection>) {
-        self.collections.write().insert(collection.prefix().to_owned(), Slot::Live(collection));
+        self.feed(Feed { collection, waiting: None });
+    }
+
+    fn feed(&self, feed: Feed) {
+        self.feeds.write().entry(feed.collection.prefix().to_owned()).or_default().push(feed);
     }
 
     /// Adds a collection while the hub runs: reads it from the store, and has it join the store's watch without losing
@@ -72,45 +99,50 @@ impl Hub {
     /// # Errors
     /// What the store says, or what cannot be read there; the collection is then not added.
     pub async fn join(&self, collection: Arc<Collection>) -> Result<(), CacheError> {
-        let prefix = collection.prefix().to_owned();
-        let joined = {
+        let mut joining = Provisional { hub: self, collection: Arc::clone(&collection), is_kept: false };
+        {
             let _loading = self.loading.lock().await;
-            let slot = Slot::Joining(Arc::clone(&collection), Mutex::default());
             // From here on no change is lost, and the read below is newer than all changes of before.
-            self.collections.write().insert(prefix.clone(), slot);
-            self.read_into(&collection).await
-        };
-        // No list may be older than what the collection was read at.
-        let result = match joined {
-            Ok(()) => self.catch_up().await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            self.remove(&collection);
+            self.feed(Feed { collection: Arc::clone(&collection), waiting: Some(Mutex::default()) });
+            self.read_into(&collection).await?;
         }
-        result
+        // No list may be older than what the collection was read at.
+        self.catch_up().await?;
+        joining.is_kept = true;
+        Ok(())
     }
 
     async fn read_into(&self, collection: &Arc<Collection>) -> Result<(), CacheError> {
         let (kvs, revision) = self.read_all(collection.prefix()).await?;
         collection.load(&kvs, revision.0)?;
-        let mut collections = self.collections.write();
-        let slot = collections.insert(collection.prefix().to_owned(), Slot::Live(Arc::clone(collection)));
-        let Some(Slot::Joining(_, waiting)) = slot else { return Ok(()) };
-        let waiting = waiting.into_inner();
+        let mut feeds = self.feeds.write();
+        let all = feeds.get_mut(collection.prefix()).into_iter().flatten();
+        let waiting =
+            all.filter(|feed| Arc::ptr_eq(&feed.collection, collection)).find_map(|f| f.waiting.take());
+        let waiting = waiting.map(Mutex::into_inner).unwrap_or_default();
         let mut revisions = waiting.chunk_by(|one, next| one.revision() == next.revision());
         revisions.try_for_each(|events| collection.apply(&events.iter().collect::<Vec<_>>()))
     }
 
     /// Feeds a collection no longer, and lets its watchers end.
     pub fn remove(&self, collection: &Arc<Collection>) {
-        let mut collections = self.collections.write();
-        let is_it = |slot: &Slot| Arc::ptr_eq(slot.collection(), collection);
-        if collections.get(collection.prefix()).is_some_and(is_it) {
-            collections.remove(collection.prefix());
+        let mut feeds = self.feeds.write();
+        if let Some(of_prefix) = feeds.get_mut(collection.prefix()) {
+            of_prefix.retain(|feed| !Arc::ptr_eq(&feed.collection, collection));
+            if of_prefix.is_empty() {
+                feeds.remove(collection.prefix());
+            }
         }
-        drop(collections);
+        drop(feeds);
         collection.end();
+    }
+
+    /// Removes a collection when the watch has told everything that was written until now.
+    pub async fn remove_caught_up(&self, collection: Arc<Collection>) {
+        let _removed = Provisional { hub: self, collection, is_kept: false };
+        if let Err(error) = self.catch_up().await {
+            warn!(error = &error as &dyn std::error::Error, "watches end before their last changes");
+        }
     }
 
     /// Loads everything, then follows the store in a task of its own until the store is closed.
@@ -157,16 +189,16 @@ impl Hub {
     async fn load(&self) -> Result<Revision, CacheError> {
         let _loading = self.loading.lock().await;
         let (kvs, revision) = self.read_all(ROOT).await?;
-        let mut by_collection: HashMap<String, Vec<_>> = HashMap::new();
+        let mut by_prefix: HashMap<String, Vec<_>> = HashMap::new();
         for kv in kvs {
-            let prefix = self.slot_of(&kv.key, |slot| slot.collection().prefix().to_owned());
-            if let Some(prefix) = prefix {
-                by_collection.entry(prefix).or_default().push(kv);
+            let feeds = self.feeds.read();
+            if let Some((prefix, _)) = feeds_of(&kv.key, &feeds) {
+                by_prefix.entry(prefix.to_owned()).or_default().push(kv);
             }
         }
         for collection in self.all() {
-            let kvs = by_collection.remove(collection.prefix()).unwrap_or_default();
-            collection.load(&kvs, revision.0)?;
+            let kvs = by_prefix.get(collection.prefix()).map(Vec::as_slice).unwrap_or_default();
+            collection.load(kvs, revision.0)?;
         }
         self.progress.send_replace(revision.0);
         Ok(revision)
@@ -208,39 +240,24 @@ impl Hub {
 
     /// Hands the changes of one revision to their collections, to each all of its own at once.
     fn apply(&self, events: &[Event]) -> Result<(), CacheError> {
-        let live = |event: &Event| {
-            let collection = self.slot_of(event.key(), |slot| match slot {
-                Slot::Live(collection) => Some(Arc::clone(collection)),
-                Slot::Joining(_, waiting) => {
-                    waiting.lock().push(event.clone());
-                    None
-                }
-            });
-            collection.flatten()
-        };
-        let mut rest: Vec<(Arc<Collection>, &Event)> =
-            events.iter().filter_map(|event| Some((live(event)?, event))).collect();
-        while let Some((collection, _)) = rest.first().cloned() {
+        let feeds = self.feeds.read();
+        let mut rest: Vec<(&Feed, &Event)> = Vec::with_capacity(events.len());
+        for event in events {
+            let (_, fed) = feeds_of(event.key(), &feeds).unwrap_or_default();
+            rest.extend(fed.iter().map(|feed| (feed, event)));
+        }
+        while let Some((feed, _)) = rest.first().copied() {
             let (own, others): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|(other, _)| Arc::ptr_eq(other, &collection));
+                rest.into_iter().partition(|(other, _)| std::ptr::eq(*other, feed));
             rest = others;
             let own: Vec<&Event> = own.into_iter().map(|(_, event)| event).collect();
-            collection.apply(&own)?;
+            feed.take(&own)?;
         }
         Ok(())
     }
 
     fn all(&self) -> Vec<Arc<Collection>> {
-        self.collections.read().values().map(|slot| Arc::clone(slot.collection())).collect()
-    }
-
-    /// What `use_it` makes of the collection of a key: the one whose prefix ends at one of the key's first slashes.
-    fn slot_of<T>(&self, key: &[u8], use_it: impl FnOnce(&Slot) -> T) -> Option<T> {
-        let key = std::str::from_utf8(key).ok()?;
-        let collections = self.collections.read();
-        let ends = key[ROOT.len().min(key.len())..].match_indices('/').map(|(at, _)| ROOT.len() + at + 1);
-        // The longest prefix wins, so that `/registry/services/specs/` is found before `/registry/services/`.
-        ends.take(3).filter_map(|end| collections.get(&key[..end])).last().map(use_it)
+        self.feeds.read().values().flatten().map(|feed| Arc::clone(&feed.collection)).collect()
     }
 
     /// Waits until the cache has everything that the store had when this was called; a read after it sees
@@ -270,10 +287,10 @@ impl Hub {
     }
 }
 
-impl Slot {
-    fn collection(&self) -> &Arc<Collection> {
-        match self {
-            Slot::Live(collection) | Slot::Joining(collection, _) => collection,
-        }
-    }
+/// The prefix that ends at one of the key's first slashes, and who is fed by it.
+fn feeds_of<'k, 'f>(key: &'k [u8], feeds: &'f HashMap<String, Vec<Feed>>) -> Option<(&'k str, &'f [Feed])> {
+    let key = std::str::from_utf8(key).ok()?;
+    let ends = key[ROOT.len().min(key.len())..].match_indices('/').map(|(at, _)| ROOT.len() + at + 1);
+    // The longest prefix wins, so that `/registry/services/specs/` is found before `/registry/services/`.
+    ends.take(3).filter_map(|end| Some((&key[..end], feeds.get(&key[..end])?.as_slice()))).last()
 }

@@ -159,44 +159,91 @@ fn later() -> Arc<Collection> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collection_that_joins_loses_and_doubles_nothing() {
-    const WRITES: u64 = 400;
+    const WRITES: u64 = 1200;
+    const JOINS: u64 = 12;
     let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
     let hub = Arc::new(Hub::new(Arc::clone(&store)));
     hub.start().await.unwrap();
-    let (started, has_started) = tokio::sync::oneshot::channel();
-    let writer = tokio::spawn(async move {
-        let mut started = Some(started);
-        for number in 0..WRITES {
-            // Made, and changed by a later round.
-            let key = format!("/registry/pods/a/p-{}", number % 100);
-            let stored = format!(
-                r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"p-{}","namespace":"a","uid":"{number}"}}}}"#,
-                number % 100
-            );
-            store.write(Write::put(key, stored, Expect::Any)).await.unwrap();
-            if number == WRITES / 8 {
-                started.take().map(|started| started.send(()));
+    let written = tokio::sync::watch::Sender::new(0);
+    let mut progress = written.subscribe();
+    let writer = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for number in 0..WRITES {
+                let name = format!("p-{}", number % 100);
+                let key = format!("/registry/pods/a/{name}");
+                // Each is made, changed and deleted, over and over.
+                let write = match number / 100 % 3 {
+                    2 => Write::delete(key, Expect::Any),
+                    _ => {
+                        let metadata = format!(r#"{{"name":"{name}","namespace":"a","uid":"{number}"}}"#);
+                        let stored = format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{metadata}}}"#);
+                        Write::put(key, stored, Expect::Any)
+                    }
+                };
+                store.write(write).await.unwrap();
+                written.send_replace(number);
             }
         }
     });
-    has_started.await.unwrap();
-    let collection = later();
-    hub.join(Arc::clone(&collection)).await.unwrap();
-    let (snapshot, mut watcher) = collection.watch_from_now(&hub);
-    let newest = snapshot.objects.values().map(|pod| pod.resource_version()).max();
-    assert!(newest.is_some_and(|newest| newest <= snapshot.revision));
+    let mut joined = Vec::new();
+    for join in 0..JOINS {
+        // In the midst of the writes, every time at another place of them.
+        progress.wait_for(|written| *written >= join * WRITES / JOINS).await.unwrap();
+        let collection = later();
+        hub.join(Arc::clone(&collection)).await.unwrap();
+        let (snapshot, watcher) = collection.watch_from_now(&hub);
+        joined.push((collection, snapshot, watcher));
+    }
     writer.await.unwrap();
     let last = hub.catch_up().await.unwrap();
-    // Each write has a revision of its own: what the snapshot does not have comes as an event, one for each.
-    let mut revision = snapshot.revision;
-    while revision < last {
-        for change in watcher.next().await.unwrap() {
-            assert_eq!(change.revision, revision + 1);
-            revision = change.revision;
+    for (collection, snapshot, mut watcher) in joined {
+        let newest = snapshot.objects.values().map(|pod| pod.resource_version()).max();
+        assert!(newest.is_none_or(|newest| newest <= snapshot.revision));
+        // Each write has a revision of its own: what the snapshot does not have comes as an event, one for each.
+        let mut revision = snapshot.revision;
+        let mut objects = snapshot.objects;
+        while revision < last {
+            for change in watcher.next().await.unwrap() {
+                assert_eq!(change.revision, revision + 1);
+                revision = change.revision;
+                let key: Arc<str> = change.object.key().to_string().into();
+                let before = match change.kind {
+                    ChangeKind::Deleted => objects.remove(&key),
+                    _ => objects.insert(key, change.object.clone()),
+                };
+                let version = |object: &object::Versioned| object.resource_version();
+                assert_eq!(before.as_ref().map(version), change.previous.as_ref().map(version));
+            }
         }
+        assert!(watcher.is_waiting());
+        let stored = store.range(store::RangeRequest::prefix("/registry/pods/")).await.unwrap();
+        let stored: Vec<u64> = stored.kvs.iter().map(|kv| kv.mod_revision.0).collect();
+        assert_eq!(objects.values().map(|pod| pod.resource_version()).collect::<Vec<_>>(), stored);
+        assert_eq!(collection.snapshot(&hub).objects.len(), stored.len());
+        hub.remove(&collection);
     }
-    assert!(watcher.is_waiting());
-    assert_eq!(collection.snapshot(&hub).objects.len(), 100);
+}
+
+#[tokio::test]
+async fn a_join_that_is_given_up_leaves_nothing_behind() {
+    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    store.write(Write::put("/registry/other", "x", Expect::Any)).await.unwrap();
+    // Nobody follows the store yet, so that the join waits.
+    let hub = Arc::new(Hub::new(store));
+    let given_up = later();
+    let mut joining = Box::pin(hub.join(Arc::clone(&given_up)));
+    assert!(futures::poll!(&mut joining).is_pending());
+    drop(joining);
+    let now = hub.store().current_revision().await.unwrap();
+    let mut watcher = given_up.watch_from(now.0).unwrap();
+    assert!(matches!(watcher.next().await, Err(CacheError::Ended)));
+    // It is not fed either, once somebody follows.
+    hub.start().await.unwrap();
+    let stored = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"a"}}"#;
+    hub.store().write(Write::put("/registry/pods/a/p", stored, Expect::Any)).await.unwrap();
+    hub.catch_up().await.unwrap();
+    assert!(given_up.get("a", "p").is_none());
 }
 
 #[tokio::test]

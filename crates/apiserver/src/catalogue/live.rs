@@ -88,17 +88,27 @@ impl LiveCatalogue {
     /// # Errors
     /// Why it cannot be served; nothing has changed then.
     pub async fn add(&self, definition: Definition) -> Result<(), CatalogueError> {
-        let name = format!("{}.{}", definition.plural, definition.group);
         let _changing = self.changing.lock().await;
         if !self.versions(&definition.group, &definition.plural).is_empty() {
-            return Err(CatalogueError::Taken(name));
+            return Err(CatalogueError::Taken(name(&definition.group, &definition.plural)));
         }
-        let Entries { collection, endpoints } = match definition.entries() {
-            Ok(entries) => entries,
-            Err(source) => return Err(CatalogueError::Definition { name, source }),
-        };
-        self.hub.join(collection).await.map_err(|source| CatalogueError::Cache { name, source })?;
+        let endpoints = self.join(definition).await?;
         self.swap(self.present().with(endpoints));
+        Ok(())
+    }
+
+    /// Serves another definition in place of the one that a custom resource has. No request fails by that; watches end,
+    /// and what opens them anew sees the new definition.
+    ///
+    /// # Errors
+    /// Why it cannot be served; the old definition stays then.
+    pub async fn replace(&self, definition: Definition) -> Result<(), CatalogueError> {
+        let _changing = self.changing.lock().await;
+        let (group, plural) = (definition.group.clone(), definition.plural.clone());
+        let old = self.custom(&group, &plural)?;
+        let endpoints = self.join(definition).await?;
+        self.swap(self.present().without(&group, &plural).with(endpoints));
+        self.hub.remove_caught_up(old).await;
         Ok(())
     }
 
@@ -109,17 +119,28 @@ impl LiveCatalogue {
     /// [`CatalogueError::NotServed`], also for built-in resources.
     pub async fn remove(&self, group: &str, plural: &str) -> Result<(), CatalogueError> {
         let _changing = self.changing.lock().await;
-        let found = self.versions(group, plural).into_iter().find(|endpoint| endpoint.is_custom());
-        let Some(collection) = found.and_then(|endpoint| endpoint.collection.clone()) else {
-            return Err(CatalogueError::NotServed(format!("{plural}.{group}")));
-        };
+        let old = self.custom(group, plural)?;
         self.swap(self.present().without(group, plural));
-        // Watches tell what was written before. Where the store does not answer they end all the same.
-        if let Err(error) = self.hub.catch_up().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "watches of {plural} may end early");
-        }
-        self.hub.remove(&collection);
+        self.hub.remove_caught_up(old).await;
         Ok(())
+    }
+
+    /// Compiles a definition and has its collection join the hub.
+    async fn join(&self, definition: Definition) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
+        let name = name(&definition.group, &definition.plural);
+        let Entries { collection, endpoints } = match definition.entries() {
+            Ok(entries) => entries,
+            Err(source) => return Err(CatalogueError::Definition { name, source }),
+        };
+        self.hub.join(collection).await.map_err(|source| CatalogueError::Cache { name, source })?;
+        Ok(endpoints)
+    }
+
+    /// The collection of a custom resource that is served.
+    fn custom(&self, group: &str, plural: &str) -> Result<Arc<Collection>, CatalogueError> {
+        let found = self.versions(group, plural).into_iter().find(|endpoint| endpoint.is_custom());
+        let collection = found.and_then(|endpoint| endpoint.collection.clone());
+        collection.ok_or_else(|| CatalogueError::NotServed(name(group, plural)))
     }
 
     /// The present endpoints of a resource, one for each version.
@@ -133,4 +154,9 @@ impl LiveCatalogue {
         self.present.store(Arc::new(next));
         self.generation.send_replace(generation);
     }
+}
+
+/// What people call a resource: `widgets.example.com`.
+fn name(group: &str, plural: &str) -> String {
+    format!("{plural}.{group}")
 }

@@ -443,3 +443,34 @@ async fn another_version_is_converted_and_may_fail() {
     assert!(watch.next().await.is_none());
     get(&server, &format!("{WIDGETS}/stuck")).await.success();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_changes_while_clients_write() {
+    let server = Arc::new(server_with_widgets().await);
+    let mut open = Watch::open(&server, &format!("{WIDGETS}?watch=1&resourceVersion=0")).await;
+    let writers = clients(&server, WIDGETS, widget);
+    for weight in 1..4i64 {
+        let mut changed = version("v1");
+        let spec = changed.schema.at_mut("properties.spec.properties").unwrap();
+        spec.set("weight", value!({"type": "integer", "default": weight}));
+        let definition = Definition { versions: vec![changed, version("v2")], ..widgets() };
+        server.catalogue().replace(definition).await.unwrap();
+        let made = call(&server, "POST", WIDGETS, &widget(&format!("w{weight}"))).await.success();
+        assert_eq!(made.at("spec.weight").as_i64(), Some(weight));
+    }
+    all(writers).await;
+    while open.next().await.is_some() {}
+    let list = get(&server, &WIDGETS.replace("/v1/", "/v2/")).await.success();
+    assert_eq!(list.str_at("apiVersion"), "example.com/v2");
+    let stay = (0..OBJECTS_EACH).filter(|number| stays(*number)).count();
+    assert_eq!(names(&list).len(), CLIENTS * stay + 3);
+    // What cannot be served changes nothing.
+    let mut broken = version("v1");
+    broken.schema = value!({"type": "object", "properties": {"spec": {"type": "text"}}});
+    let broken = Definition { versions: vec![broken], ..widgets() };
+    let refused = server.catalogue().replace(broken).await;
+    assert!(matches!(refused, Err(CatalogueError::Definition { .. })));
+    get(&server, &WIDGETS.replace("/v1/", "/v2/")).await.success();
+    let absent = Definition { plural: "gadgets".to_owned(), ..widgets() };
+    assert!(matches!(server.catalogue().replace(absent).await, Err(CatalogueError::NotServed(_))));
+}
