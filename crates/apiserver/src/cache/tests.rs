@@ -1,9 +1,16 @@
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use clock::Clock;
 use object::{TypeMeta, Value, value};
 use store::suite::EtcdLike;
-use store::{Embedded, Expect, Store, Write};
+use store::{
+    Embedded, Expect, KeyRange, LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError,
+    WatchRequest, WatchStream, Write, WriteOutcome,
+};
+use tokio::sync::Barrier;
 
 use super::*;
 
@@ -155,6 +162,102 @@ fn later() -> Arc<Collection> {
         fields: Box::new(|_| Vec::new()),
         leases: None,
     }))
+}
+
+/// A store whose reads of pods stop twice, until the test goes on: before they are made, and when they are made.
+struct Halting {
+    inner: Embedded,
+    before: Barrier,
+    after: Barrier,
+}
+
+#[async_trait]
+impl Store for Halting {
+    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, StoreError> {
+        let halts = request.range == KeyRange::prefix("/registry/pods/");
+        if halts {
+            self.before.wait().await;
+            self.before.wait().await;
+        }
+        let answer = self.inner.range(request).await;
+        if halts {
+            self.after.wait().await;
+            self.after.wait().await;
+        }
+        answer
+    }
+    async fn write(&self, write: Write) -> Result<WriteOutcome, StoreError> {
+        self.inner.write(write).await
+    }
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream, StoreError> {
+        self.inner.watch(request).await
+    }
+    async fn request_progress(&self) -> Result<(), StoreError> {
+        self.inner.request_progress().await
+    }
+    async fn current_revision(&self) -> Result<Revision, StoreError> {
+        self.inner.current_revision().await
+    }
+    async fn compact(&self, revision: Revision) -> Result<(), StoreError> {
+        self.inner.compact(revision).await
+    }
+    async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, StoreError> {
+        self.inner.grant_lease(ttl).await
+    }
+    async fn keep_lease_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.inner.keep_lease_alive(lease).await
+    }
+    async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.inner.revoke_lease(lease).await
+    }
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.inner.backup(path).await
+    }
+}
+
+#[tokio::test]
+async fn changes_beside_the_read_of_a_join_are_taken_once() {
+    let halting = Arc::new(Halting {
+        inner: Embedded::in_memory(Clock::system()),
+        before: Barrier::new(2),
+        after: Barrier::new(2),
+    });
+    let store: Arc<dyn Store> = Arc::<Halting>::clone(&halting);
+    let hub = Arc::new(Hub::new(Arc::clone(&store)));
+    hub.start().await.unwrap();
+    let put = async |name: &str, uid: &str| {
+        let metadata = format!(r#"{{"name":"{name}","namespace":"a","uid":"{uid}"}}"#);
+        let stored = format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{metadata}}}"#);
+        store.write(Write::put(format!("/registry/pods/a/{name}"), stored, Expect::Any)).await.unwrap();
+        hub.catch_up().await.unwrap()
+    };
+    put("old", "1").await;
+    let collection = later();
+    let join = async {
+        hub.join(Arc::clone(&collection)).await.unwrap();
+    };
+    let write = async {
+        halting.before.wait().await;
+        // Both come to the hub while the collection waits, and the read sees them already.
+        put("old", "2").await;
+        let read = put("seen", "1").await;
+        halting.before.wait().await;
+        halting.after.wait().await;
+        // The read does not see these.
+        let behind = [put("seen", "2").await, put("new", "1").await];
+        halting.after.wait().await;
+        (read, behind)
+    };
+    let ((), (read, behind)) = tokio::join!(join, write);
+    let oldest = collection.oldest();
+    assert_eq!(oldest, read);
+    // The log of a collection that was read once starts at the first position.
+    let log = collection.changes_from(1, usize::MAX, usize::MAX).unwrap();
+    let told: Vec<_> = log.iter().map(|change| (change.revision, change.kind)).collect();
+    assert_eq!(told, [(behind[0], ChangeKind::Modified), (behind[1], ChangeKind::Added)]);
+    let snapshot = collection.snapshot(&hub);
+    let objects: Vec<_> = snapshot.objects.values().map(|pod| (pod.name(), pod.uid().as_str())).collect();
+    assert_eq!(objects, [("new", "1"), ("old", "2"), ("seen", "2")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
