@@ -44,7 +44,7 @@ pub enum CatalogueError {
         /// Resource and group.
         name: String,
         /// Why.
-        source: CacheError,
+        source: Box<CacheError>,
     },
 }
 
@@ -132,7 +132,10 @@ impl LiveCatalogue {
             Ok(entries) => entries,
             Err(source) => return Err(CatalogueError::Definition { name, source }),
         };
-        self.hub.join(collection).await.map_err(|source| CatalogueError::Cache { name, source })?;
+        self.hub
+            .join(collection)
+            .await
+            .map_err(|source| CatalogueError::Cache { name, source: Box::new(source) })?;
         Ok(endpoints)
     }
 
