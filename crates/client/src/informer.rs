@@ -86,17 +86,17 @@ impl<K: Send + Sync + 'static> Informer<K> {
         self.store.read().get(key)
     }
 
-    /// All objects, in no order.
+    /// All objects, in the order of their keys.
     pub fn list(&self) -> Vec<Arc<K>> {
         self.store.read().iter().cloned().collect()
     }
 
-    /// The objects of a namespace, in no order.
+    /// The objects of a namespace, in the order of their keys.
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         self.store.read().in_namespace(namespace)
     }
 
-    /// The objects with this value in an index, in no order.
+    /// The objects with this value in an index, in the order of their keys.
     ///
     /// # Panics
     /// If no index of this name was added.

@@ -161,7 +161,11 @@ impl<T: Work> WorkQueue<T> {
                 wake_at
             };
             match wake_at {
-                Some(at) => tokio::select! { () = changed => {}, () = tokio::time::sleep_until(at) => {} },
+                Some(at) => tokio::select! {
+                    biased;
+                    () = changed => {}
+                    () = tokio::time::sleep_until(at) => {}
+                },
                 None => changed.await,
             }
         }

@@ -44,6 +44,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("scheduler", &["client", "object"]),
     ("cri", &[]),
     ("runtime", &["cri", "hostfs"]),
+    ("local", &["apiserver", "client", "object"]),
+    ("hollow", &["client", "object"]),
+    // Used by tests only.
+    ("simulation", &["apiserver", "client", "local", "object", "store"]),
     ("volumes", &["client", "object", "hostfs"]),
     ("fuzz", &[]),
     ("hostfs", &[]),

@@ -1,6 +1,6 @@
 //! The objects of an informer, and the ways to find them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use object::{ObjectKey, Uid};
@@ -16,7 +16,7 @@ pub(super) struct Entry<K> {
 }
 
 /// Keys of objects by some text: a namespace, or a value of an index.
-type Keys = HashMap<Arc<str>, HashSet<ObjectKey>>;
+type Keys = HashMap<Arc<str>, BTreeSet<ObjectKey>>;
 
 struct Index<K> {
     values: fn(&K) -> Vec<String>,
@@ -24,7 +24,8 @@ struct Index<K> {
 }
 
 pub(super) struct Store<K> {
-    entries: HashMap<ObjectKey, Entry<K>>,
+    /// In the order of their keys, as everything that is listed: what consumers do must not differ from run to run.
+    entries: BTreeMap<ObjectKey, Entry<K>>,
     namespaces: Keys,
     indexes: HashMap<&'static str, Index<K>>,
     resource_version: u64,
@@ -33,7 +34,7 @@ pub(super) struct Store<K> {
 impl<K> Default for Store<K> {
     fn default() -> Store<K> {
         Store {
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             namespaces: Keys::new(),
             indexes: HashMap::new(),
             resource_version: 0,
@@ -72,7 +73,7 @@ impl<K> Store<K> {
         self.among(index.keys.get(value))
     }
 
-    fn among(&self, keys: Option<&HashSet<ObjectKey>>) -> Vec<Arc<K>> {
+    fn among(&self, keys: Option<&BTreeSet<ObjectKey>>) -> Vec<Arc<K>> {
         keys.into_iter().flatten().filter_map(|key| self.get(key)).collect()
     }
 
@@ -155,7 +156,7 @@ fn insert(keys: &mut Keys, value: &str, key: &ObjectKey) {
             found.insert(key.clone());
         }
         None => {
-            keys.insert(value.into(), HashSet::from([key.clone()]));
+            keys.insert(value.into(), BTreeSet::from([key.clone()]));
         }
     }
 }

@@ -62,8 +62,11 @@ fn shrink_old(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool 
     moved
 }
 
+/// How many available pods a ReplicaSet has, as far as is known. Its status may still count pods that it was told to delete:
+/// upstream's arithmetic takes them for available, and goes below what must stay when a rollout is scaled down.
 fn available(replica_set: &ReplicaSet) -> i32 {
-    replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
+    let told = replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
+    told.min(wanted(replica_set))
 }
 
 /// One step of a Recreate rollout: all old pods end before the first new one starts.

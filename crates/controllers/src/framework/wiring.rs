@@ -1,6 +1,6 @@
 //! How a controller gets its informers, and its keys their wake-up calls.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::{Change, Client, Informer, Informers, Object, ResourceType, Subscription, Work, WorkQueue};
@@ -25,7 +25,7 @@ pub(crate) struct Wiring<T: Work> {
 
 /// The informers that a controller reads, by resource.
 #[derive(Clone, Default)]
-pub(super) struct Views(HashMap<ResourceType, Arc<dyn View>>);
+pub(super) struct Views(BTreeMap<ResourceType, Arc<dyn View>>);
 
 /// What the framework needs of an informer, whatever its type.
 trait View: Send + Sync {

@@ -1,6 +1,6 @@
 //! Watches the metadata of everything that can be deleted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ struct Task {
     queue: WorkQueue<Uid>,
     graph: Notes<Graph>,
     served: Notes<Served>,
-    watched: HashMap<ResourceType, Watched>,
+    watched: BTreeMap<ResourceType, Watched>,
     synced: watch::Sender<bool>,
     /// Told when a custom or aggregated resource changes what is served.
     changed: Arc<Notify>,
@@ -61,7 +61,7 @@ impl Monitor {
             queue: wiring.queue().clone(),
             graph: graph.clone(),
             served: served.clone(),
-            watched: HashMap::new(),
+            watched: BTreeMap::new(),
             synced: sender,
             changed: Arc::default(),
         };

@@ -93,6 +93,7 @@ pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
         }
         match next {
             Some(next) => tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next) => {}
                 () = deadlines.added.notified() => {}
             },

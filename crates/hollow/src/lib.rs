@@ -1,0 +1,72 @@
+//! Hollow nodes: nodes of a cluster without a machine behind them.
+//!
+//! A [`Node`] does towards the API server what a node agent does: it registers, renews its Lease, posts its
+//! status, watches its pods, moves them through their phases and removes them when they are deleted. Nothing runs
+//! behind it, so that thousands fit into one process, and every duration comes from a [`Timing`] and the clock's
+//! randomness, so that a simulation can repeat it. It can go silent and come back, or reboot.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `life` | what becomes of one pod and when; pure |
+//! | `status` | how nodes and pods look in the API; pure |
+//! | `node` | the loops that watch and write |
+//!
+//! This crate must not know servers, controllers or containers.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::time::Duration;
+
+mod life;
+mod node;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use node::Node;
+
+/// What a hollow node says of itself.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The node's name.
+    pub name: String,
+    /// Labels beside those that every node has.
+    pub labels: BTreeMap<String, String>,
+    /// Its own address; those of its pods follow it.
+    pub address: Ipv4Addr,
+    /// Allocatable CPU, in thousandths of a core.
+    pub cpu_milli: u32,
+    /// Allocatable memory.
+    pub memory_mib: u32,
+    /// How many pods it takes.
+    pub pods_max: u32,
+}
+
+/// How long things take. Ranges are drawn from anew for each pod; an empty range stands for its start.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Between two renewals of the Lease.
+    pub renewal: Duration,
+    /// From the moment a pod is seen until it is ready.
+    pub start: Range<Duration>,
+    /// From the deletion of a pod until its containers have stopped, if its grace period is not shorter.
+    pub stop: Range<Duration>,
+    /// How long a pod runs that is not to run for ever (`restartPolicy` is not `Always`).
+    pub run: Range<Duration>,
+    /// After how long the containers of a pod fail and are started again. `None`: never.
+    pub fail: Option<Range<Duration>>,
+}
+
+impl Default for Timing {
+    /// Upstream's renewal, pods that start in a second or two, and no failures.
+    fn default() -> Timing {
+        Timing {
+            renewal: Duration::from_secs(10),
+            start: Duration::from_millis(500)..Duration::from_millis(2500),
+            stop: Duration::from_millis(200)..Duration::from_millis(2000),
+            run: Duration::from_secs(5)..Duration::from_secs(60),
+            fail: None,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The real API server under a paused clock, with faults from a seed: what tests of components stand on.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`Server`] | the API server over a store in memory, to be stopped and started again |
+//! | [`Faults`] | what goes wrong between a component and the server |
+//! | [`Journal`] | everything that was written, in order, and what a test says of it |
+//! | `gate` | the store behind a server that can end |
+//!
+//! Nothing here has a thread of its own: on a current-thread runtime with paused time, and with a seeded
+//! [`Clock`](clock::Clock), one seed gives the same run each time ([`run`]). A test of one component starts a [`Server`]
+//! and gives the component a [`client`](Server::client) of it; a simulation of the whole cluster is in `tests/cluster.rs`.
+//!
+//! This crate must not know controllers, the scheduler or nodes: their tests use it.
+
+use std::future::Future;
+
+use jiff::Timestamp;
+
+mod connection;
+mod faults;
+mod gate;
+mod journal;
+mod running;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Faults, Forgotten, Rates};
+pub use journal::{Change, Journal, LostWrite, Observer};
+pub use server::{Server, admin};
+
+/// When every simulation begins.
+pub fn start_time() -> Timestamp {
+    // 2026-01-01T00:00:00Z.
+    Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Runs a future to its end on a runtime of its own: one thread, paused time, no input or output.
+///
+/// # Panics
+/// If the runtime cannot be made, or where the future panics.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without input and output needs nothing of the system").block_on(future)
+}

@@ -1,0 +1,205 @@
+//! The API server over a store in memory, to be stopped and started again.
+
+use std::sync::Arc;
+
+use apiserver::pki::{Pki, PkiError};
+use apiserver::user::{GROUP_MASTERS, User};
+use apiserver::{ApiServer, Config, StartError};
+use client::{Client, ClientError, ListOptions, Object, Patch, key_of};
+use clock::Clock;
+use object::ObjectKey;
+use store::{Embedded, Store};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Wire;
+use crate::faults::ConnectionFaults;
+use crate::gate::Gate;
+use crate::running::{Current, Running};
+use crate::{Faults, Journal, start_time};
+
+/// Who may do everything.
+pub fn admin() -> User {
+    User::new("admin", &[GROUP_MASTERS])
+}
+
+/// An API server under a seeded clock, and its store. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    store: Arc<dyn Store>,
+    config: Config,
+    faults: Faults,
+    journal: Journal,
+    running: Current,
+    /// The keys are here; nothing of them gets into objects.
+    _keys: TempDir,
+}
+
+impl Server {
+    /// Starts one over an empty store. Time, names and UIDs, and the faults to come, are drawn from `seed`. Must be called
+    /// inside a tokio runtime with paused time.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(seed: u64) -> Server {
+        let clock = Clock::seeded(seed, start_time());
+        let keys = tempfile::tempdir().expect("a temporary directory can be made");
+        make_keys(&keys).expect("keys can be made in an empty directory");
+        let config = Config {
+            pki_directory: keys.path().to_owned(),
+            // An address for documentation (RFC 5737): endpoints may not be on the loopback.
+            addresses: vec![[192, 0, 2, 10].into()],
+            names: Vec::new(),
+            port: 6443,
+            service_cidrs: vec!["10.43.0.0/16".parse().expect("it is a network")],
+            cluster_domain: "cluster.local".into(),
+            tokens: Vec::new(),
+            event_ttl: apiserver::EVENT_TTL,
+        };
+        let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(clock.clone()));
+        let journal = Journal::new(clock.clone());
+        journal.follow(&store).await;
+        let (faults, running) = (Faults::new(seed), Current::default());
+        let shared = Shared { clock, store, config, faults, journal, running, _keys: keys };
+        let server = Server { shared: Arc::new(shared) };
+        server.resume().await.expect("an empty store can be served");
+        server
+    }
+
+    /// Ends the server at once, in the middle of whatever it does. What it has acknowledged is in the store.
+    pub fn stop(&self) {
+        self.journal().note("the server ends");
+        self.shared.running.end();
+    }
+
+    /// Starts a server over the store, as after [`Server::stop`].
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub async fn resume(&self) -> Result<(), StartError> {
+        let Shared { clock, store, config, faults, .. } = &*self.shared;
+        let up = CancellationToken::new();
+        let gate = Gate { store: Arc::clone(store), faults: faults.clone(), shut: up.clone() };
+        let server = ApiServer::start(config, Arc::new(gate), clock.clone()).await?;
+        self.journal().note("a server starts");
+        self.shared.running.set(Running { server, up });
+        Ok(())
+    }
+
+    /// Time and randomness.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// What was written.
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// The store's revision, once the journal has seen everything up to it.
+    pub async fn revision(&self) -> u64 {
+        let revision = self.shared.store.current_revision().await;
+        let revision = revision.expect("a store in memory is open while it is held");
+        self.journal().caught_up(revision.0).await;
+        revision.0
+    }
+
+    /// Drops the store's history, and with it the server's: watches that are behind must list again.
+    ///
+    /// # Panics
+    /// If the store refuses.
+    pub async fn compact(&self) {
+        let revision = self.shared.store.current_revision().await.expect("a store in memory is open");
+        self.shared.store.compact(revision).await.expect("the present revision is kept");
+        if let Some(Running { server, .. }) = self.shared.running.get() {
+            server.registry.hub.forget_before(revision);
+        }
+    }
+
+    /// A client of the administrator, for whom nothing goes wrong while a server runs.
+    pub fn admin(&self) -> Client {
+        self.wire(admin(), None, CancellationToken::new())
+    }
+
+    /// A client of a component, for whom things go wrong. Once `ended` is cancelled nothing of it reaches the server any more.
+    pub fn component(&self, user: User, ended: CancellationToken) -> Client {
+        let faults = Some(Arc::new(self.faults().connect(&user.name)));
+        self.wire(user, faults, ended)
+    }
+
+    fn wire(&self, user: User, faults: Option<Arc<ConnectionFaults>>, ended: CancellationToken) -> Client {
+        let (running, journal) = (self.shared.running.clone(), self.journal().clone());
+        Client::new(Arc::new(Wire { running, journal, user, faults, ended }), self.clock().clone())
+    }
+
+    /// A client of a component that does not end.
+    pub fn client(&self, user: User) -> Client {
+        self.component(user, CancellationToken::new())
+    }
+}
+
+/// What tests do as the administrator. All of it panics where the server refuses.
+impl Server {
+    /// Creates an object with its status.
+    pub async fn create<K: Object>(&self, object: &K) -> K {
+        let admin = self.admin();
+        let mut created = admin.create(object).await.unwrap_or_else(|error| fail::<K>("create", error));
+        let status = serde_json::to_value(object).map(|json| json["status"].clone()).unwrap_or_default();
+        if !status.is_null() {
+            created = self.patch_status::<K>(&key_of(&created), status).await;
+        }
+        created
+    }
+
+    /// Changes parts of an object's status.
+    pub async fn patch_status<K: Object>(&self, key: &ObjectKey, status: serde_json::Value) -> K {
+        let change = Patch::Merge(serde_json::json!({"status": status}));
+        self.admin().patch(key, "status", &change).await.unwrap_or_else(|error| fail::<K>("patch", error))
+    }
+
+    /// Changes parts of an object.
+    pub async fn patch<K: Object>(&self, key: &ObjectKey, change: serde_json::Value) -> K {
+        let patched = self.admin().patch(key, "", &Patch::Merge(change)).await;
+        patched.unwrap_or_else(|error| fail::<K>("patch", error))
+    }
+
+    /// One object, if it is there.
+    pub async fn find<K: Object>(&self, key: &ObjectKey) -> Option<K> {
+        self.admin().find(key).await.unwrap_or_else(|error| fail::<K>("get", error))
+    }
+
+    /// All objects of a kind, by namespace and name.
+    pub async fn list<K: Object>(&self) -> Vec<K> {
+        let list = self.admin().list::<K>("", &ListOptions::default()).await;
+        let list = list.unwrap_or_else(|error| fail::<K>("list", error));
+        list.items.into_iter().map(Arc::unwrap_or_clone).collect()
+    }
+
+    /// Takes an object away at once, without grace.
+    pub async fn remove<K: Object>(&self, key: &ObjectKey) {
+        let options = client::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
+        self.admin().delete::<K>(key, &options).await.unwrap_or_else(|error| fail::<K>("delete", error));
+    }
+}
+
+fn fail<K: Object>(verb: &str, error: ClientError) -> ! {
+    panic!("cannot {verb} a {}: {error}", K::KIND)
+}
+
+/// Makes the keys of a cluster, and the certificates that a server asks for when it starts, from time and randomness of their
+/// own, so that a server finds what it needs and draws nothing.
+fn make_keys(directory: &TempDir) -> Result<(), PkiError> {
+    let clock = Clock::seeded(0, start_time());
+    let pki = Pki::open(directory.path(), &clock)?;
+    pki.kept(&apiserver::node_proxy::client_certificate()).map(drop)
+}

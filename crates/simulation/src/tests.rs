@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use client::{Informers, Verb};
+use k8s_openapi::api::core::v1::ConfigMap;
+use object::{ObjectKey, Status};
+use serde_json::json;
+
+use crate::{Change, Observer, Rates, Server, admin, run};
+
+fn config(name: &str) -> ConfigMap {
+    serde_json::from_value(json!({"metadata": {"name": name, "namespace": "default"}})).unwrap()
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::namespaced("default", name)
+}
+
+#[test]
+fn a_server_comes_back_with_what_it_acknowledged() {
+    run(async {
+        let server = Server::start(1).await;
+        server.create(&config("a")).await;
+        server.stop();
+        assert!(server.admin().get::<ConfigMap>(&key("a")).await.unwrap_err().status().is_none());
+        server.resume().await.unwrap();
+        assert!(server.find::<ConfigMap>(&key("a")).await.is_some());
+    });
+}
+
+#[test]
+fn informers_get_over_whatever_goes_wrong() {
+    run(async {
+        let server = Server::start(2).await;
+        server.faults().set(Rates {
+            refused: 50,
+            broken_watch: 200,
+            expired_watch: 50,
+            latency: Duration::from_millis(50),
+            ..Rates::default()
+        });
+        let informers = Informers::new(server.client(admin()));
+        let configs = informers.get::<ConfigMap>();
+        for index in 0..50 {
+            server.create(&config(&format!("c{index}"))).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if index % 10 == 0 {
+                server.faults().break_watches();
+                server.compact().await;
+            }
+        }
+        configs.caught_up(server.revision().await - 1).await;
+        tokio::time::timeout(Duration::from_secs(600), async {
+            while configs.list().len() < 50 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await
+        .expect("the informer shows everything after a while");
+        assert_eq!(server.journal().violation(), None);
+    });
+}
+
+#[test]
+fn lost_answers_are_noted_and_their_writes_are_there() {
+    run(async {
+        let server = Server::start(3).await;
+        let client = server.client(admin());
+        server.faults().set(Rates { lost_answer: 1000, ..Rates::default() });
+        assert!(client.create(&config("a")).await.unwrap_err().status().is_none());
+        assert!(server.find::<ConfigMap>(&key("a")).await.is_some());
+        let lost = server.journal().lost_writes();
+        assert_eq!(lost[0].what, "create /api/v1/namespaces/default/configmaps");
+        assert_eq!(lost[0].body.str_at("metadata.name"), "a");
+    });
+}
+
+#[test]
+fn planned_failures_come_once() {
+    run(async {
+        let server = Server::start(4).await;
+        let client = server.client(admin());
+        server.faults().fail_next(Verb::Create, "configmaps", Status::forbidden("", "configmaps", "a", "no"));
+        assert!(client.create(&config("a")).await.unwrap_err().is_forbidden());
+        client.create(&config("a")).await.unwrap();
+        assert_eq!(server.faults().take_requests().len(), 2);
+    });
+}
+
+struct NoNamedBad;
+
+impl Observer for NoNamedBad {
+    fn observe(&mut self, change: &Change) -> Result<(), String> {
+        match change.object().str_at("metadata.name") {
+            "bad" => Err("a bad one".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn observers_see_every_change() {
+    run(async {
+        let server = Server::start(5).await;
+        server.journal().observe(NoNamedBad);
+        server.create(&config("good")).await;
+        server.revision().await;
+        assert_eq!(server.journal().violation(), None);
+        server.create(&config("bad")).await;
+        assert!(server.journal().violated().await.ends_with("a bad one"));
+        assert!(server.journal().tail().contains("create configmaps/default/bad"));
+    });
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let hash = |seed| {
+        run(async move {
+            let server = Server::start(seed).await;
+            for index in 0..5 {
+                server.create(&config(&format!("c{index}"))).await;
+            }
+            server.revision().await;
+            server.journal().hash()
+        })
+    };
+    assert_eq!(hash(6), hash(6));
+    assert_ne!(hash(6), hash(7));
+}

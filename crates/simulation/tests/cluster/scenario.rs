@@ -1,0 +1,129 @@
+//! One run: a cluster comes up, a workload goes over it under faults, then there is peace and the result is looked at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use parking_lot::Mutex;
+use simulation::{Forgotten, Rates, Server, start_time};
+
+use crate::components::{self, HollowNode, Running};
+use crate::invariants::{Invariants, Seen};
+use crate::{peace, workload};
+
+/// What a seed is run with.
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) nodes: u8,
+    /// How many things the workload does.
+    pub(crate) steps: u32,
+    /// Whether nothing but controllers takes pods away.
+    pub(crate) is_calm: bool,
+    /// The planted fault: controllers that never hear of some events of this resource.
+    pub(crate) forgets: Option<&'static str>,
+}
+
+/// The cluster of a run.
+pub(crate) struct Cluster {
+    pub(crate) server: Server,
+    pub(crate) nodes: Vec<HollowNode>,
+    pub(crate) controllers: Running,
+    pub(crate) scheduler: Running,
+    /// What is in the store.
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    /// The workload's own randomness, so that it does not depend on how much the cluster draws.
+    pub(crate) random: Clock,
+}
+
+impl Scenario {
+    pub(crate) fn new(seed: u64) -> Scenario {
+        // Every third seed is a calm one.
+        Scenario { seed, nodes: 5, steps: 60, is_calm: seed % 3 == 0, forgets: None }
+    }
+
+    /// Runs the seed; what tells its run from others comes back.
+    ///
+    /// # Panics
+    /// Where an invariant does not hold, with the seed and what happened last.
+    pub(crate) fn check(&self) -> u64 {
+        simulation::run(async {
+            let server = Server::start(self.seed).await;
+            let journal = server.journal().clone();
+            let seen = Arc::<Mutex<Seen>>::default();
+            journal.observe(Invariants::new(journal.clone(), Arc::clone(&seen), self.is_calm));
+            let log = std::env::var_os("LOG");
+            if log.is_some() {
+                journal.keep_all();
+            }
+            let run = self.run(&server, seen);
+            let found = tokio::select! {
+                biased;
+                violation = journal.violated() => Err(violation),
+                done = run => done,
+            };
+            if let Some(log) = log {
+                std::fs::write(log, journal.tail()).expect("LOG names a file that can be written");
+            }
+            if let Err(violation) = found.and_then(|()| journal.violation().map_or(Ok(()), Err)) {
+                let seed = self.seed;
+                let log = journal.tail();
+                panic!("seed {seed}: {violation}\nthe last changes:\n{log}\nseed {seed}: {violation}");
+            }
+            journal.hash()
+        })
+    }
+
+    async fn run(&self, server: &Server, seen: Arc<Mutex<Seen>>) -> Result<(), String> {
+        let random = Clock::seeded(self.seed, start_time());
+        let nodes = (1..=self.nodes)
+            .map(|index| components::node(server, index, !self.is_calm && index % 2 == 0))
+            .collect();
+        let mut cluster = Cluster {
+            nodes,
+            controllers: components::controllers(server),
+            scheduler: components::scheduler(server),
+            server: server.clone(),
+            seen,
+            random,
+        };
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        server.faults().set(self.rates(&cluster.random));
+        server.journal().note("the workload begins");
+        workload::run(&mut cluster, self.steps, self.is_calm).await;
+        server.journal().note("the workload ends");
+        self.make_peace(&cluster);
+        peace::check(&cluster).await
+    }
+
+    /// Faults of every kind, more of some in one seed and of others in another.
+    fn rates(&self, random: &Clock) -> Rates {
+        Rates {
+            refused: random.random_below(40),
+            conflict: random.random_below(40),
+            unsent: random.random_below(20),
+            lost_answer: random.random_below(20),
+            broken_watch: random.random_below(20),
+            expired_watch: random.random_below(5),
+            slow_write: random.random_below(20),
+            latency: Duration::from_millis(random.random_below(80)),
+            forgotten_event: self.forgotten(),
+        }
+    }
+
+    /// From here on nothing goes wrong but what was planted, and everybody is there.
+    fn make_peace(&self, cluster: &Cluster) {
+        cluster.server.faults().set(Rates { forgotten_event: self.forgotten(), ..Rates::default() });
+        for HollowNode { node, .. } in &cluster.nodes {
+            node.set_timing(hollow::Timing::default());
+            node.set_connected(true);
+        }
+    }
+
+    fn forgotten(&self) -> Option<Forgotten> {
+        self.forgets.map(|plural| Forgotten {
+            rate: 100,
+            user: "system:kube-controller-manager".to_owned(),
+            plural: plural.to_owned(),
+        })
+    }
+}

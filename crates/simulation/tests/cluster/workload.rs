@@ -1,0 +1,263 @@
+//! What people do to a cluster, and what befalls it, drawn from the seed.
+
+use std::time::Duration;
+
+use client::{ClientError, DeleteOptions, ListOptions, Object, Patch, Propagation};
+use clock::Clock;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use object::ObjectKey;
+use serde_json::{Value, json};
+
+use crate::components;
+use crate::scenario::Cluster;
+
+/// Where the workload is.
+const NAMESPACES: [&str; 2] = ["default", "blue"];
+const DEPLOYMENTS_MAX: usize = 5;
+const REPLICA_SETS_MAX: usize = 2;
+
+/// Does so many things, with pauses between them.
+pub(crate) async fn run(cluster: &mut Cluster, steps: u32, is_calm: bool) {
+    for step in 0..steps {
+        let pause = match cluster.random.random_below(10) {
+            0 => 30_000 + cluster.random.random_below(300_000),
+            1..4 => cluster.random.random_below(15_000),
+            _ => cluster.random.random_below(2_000),
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let done = if is_calm || cluster.random.random_below(3) > 0 {
+            people(cluster, step, is_calm).await
+        } else {
+            fate(cluster).await
+        };
+        cluster.server.journal().note(format!("step {step}: {done}"));
+    }
+}
+
+/// Something that people want.
+async fn people(cluster: &Cluster, step: u32, is_calm: bool) -> String {
+    let random = &cluster.random;
+    match random.random_below(if is_calm { 8 } else { 15 }) {
+        0..2 => add_deployment(cluster, step).await,
+        2..4 => {
+            let replicas = random.random_below(6);
+            let change = json!({"spec": {"replicas": replicas}});
+            change_any::<Deployment>(cluster, change, &format!("to {replicas} replicas")).await
+        }
+        4..8 => {
+            let template = json!({"metadata": {"annotations": {"step": step.to_string()}}});
+            change_any::<Deployment>(cluster, json!({"spec": {"template": template}}), "to a new template")
+                .await
+        }
+        8 => delete_any::<Deployment>(cluster).await,
+        9 => add_service(cluster, step).await,
+        10 => delete_any::<Service>(cluster).await,
+        11 => add_replica_set(cluster, step).await,
+        12 => match random.random_below(2) {
+            0 => delete_any::<ReplicaSet>(cluster).await,
+            _ => delete_any::<Pod>(cluster).await,
+        },
+        13 => toggle_daemon_set(cluster).await,
+        _ => toggle_namespace(cluster).await,
+    }
+}
+
+/// Something that nobody wants.
+async fn fate(cluster: &mut Cluster) -> String {
+    let random = cluster.random.clone();
+    match random.random_below(9) {
+        0..3 => {
+            let at = random.random_below(cluster.nodes.len() as u64) as usize;
+            let node = &cluster.nodes[at].node;
+            let is_cut = node.is_connected();
+            if is_cut && random.random_below(3) == 0 {
+                node.reboot();
+            } else {
+                node.set_connected(!is_cut);
+            }
+            format!("{} is {}", node.name(), if is_cut { "silent" } else { "back" })
+        }
+        3 => delete_any::<Pod>(cluster).await,
+        4 => {
+            let next = components::controllers(&cluster.server);
+            std::mem::replace(&mut cluster.controllers, next).kill();
+            "the controllers are restarted".to_owned()
+        }
+        5 => {
+            let next = components::scheduler(&cluster.server);
+            std::mem::replace(&mut cluster.scheduler, next).kill();
+            "the scheduler is restarted".to_owned()
+        }
+        6 => {
+            cluster.server.stop();
+            tokio::time::sleep(Duration::from_millis(random.random_below(5_000))).await;
+            cluster.server.resume().await.expect("what was served can be served again");
+            "the server was restarted".to_owned()
+        }
+        7 => {
+            cluster.server.compact().await;
+            "history is forgotten".to_owned()
+        }
+        _ => {
+            cluster.server.faults().break_watches();
+            "all watches break".to_owned()
+        }
+    }
+}
+
+fn namespace(random: &Clock) -> &'static str {
+    NAMESPACES[random.random_below(NAMESPACES.len() as u64) as usize]
+}
+
+/// A template of pods that ask for some CPU.
+fn template(app: &str, random: &Clock) -> Value {
+    let cpu = 100 * (1 + random.random_below(3));
+    json!({
+        "metadata": {"labels": {"app": app}},
+        "spec": {"containers": [{
+            "name": "main", "image": "web", "resources": {"requests": {"cpu": format!("{cpu}m"), "memory": "64Mi"}},
+        }]},
+    })
+}
+
+async fn add_deployment(cluster: &Cluster, step: u32) -> String {
+    let random = &cluster.random;
+    if all::<Deployment>(cluster).await.len() >= DEPLOYMENTS_MAX {
+        return "there are enough Deployments".to_owned();
+    }
+    let (app, replicas) = (format!("app-{step}"), random.random_below(6));
+    let (surge, unavailable) = [(1, 0), (2, 1), (0, 1), (3, 0)][random.random_below(4) as usize];
+    create::<Deployment>(cluster, json!({
+        "metadata": {"name": app, "namespace": namespace(random)},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template(&app, random),
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}},
+        },
+    }))
+    .await
+}
+
+async fn add_replica_set(cluster: &Cluster, step: u32) -> String {
+    let random = &cluster.random;
+    let sets = all::<ReplicaSet>(cluster).await;
+    if sets.iter().filter(|set| set.metadata.owner_references.is_none()).count() >= REPLICA_SETS_MAX {
+        return "there are enough ReplicaSets".to_owned();
+    }
+    let (app, replicas) = (format!("set-{step}"), random.random_below(5));
+    create::<ReplicaSet>(cluster, json!({
+        "metadata": {"name": app, "namespace": namespace(random)},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template(&app, random)},
+    }))
+    .await
+}
+
+async fn add_service(cluster: &Cluster, step: u32) -> String {
+    let deployments = all::<Deployment>(cluster).await;
+    let Some(deployment) = pick(&deployments, &cluster.random) else { return "nothing to serve".to_owned() };
+    let app = &deployment.metadata.name;
+    create::<Service>(
+        cluster,
+        json!({
+            "metadata": {"name": format!("service-{step}"), "namespace": deployment.metadata.namespace},
+            "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]},
+        }),
+    )
+    .await
+}
+
+async fn toggle_daemon_set(cluster: &Cluster) -> String {
+    if !all::<DaemonSet>(cluster).await.is_empty() {
+        return delete_any::<DaemonSet>(cluster).await;
+    }
+    create::<DaemonSet>(
+        cluster,
+        json!({
+            "metadata": {"name": "everywhere", "namespace": "default"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "everywhere"}},
+                // Without requests: a node may be full, and there is no preemption that makes room.
+                "template": {
+                    "metadata": {"labels": {"app": "everywhere"}},
+                    "spec": {"containers": [{"name": "main", "image": "agent"}]},
+                },
+            },
+        }),
+    )
+    .await
+}
+
+async fn toggle_namespace(cluster: &Cluster) -> String {
+    let blue = ObjectKey::cluster("blue");
+    let found = again(|| async { cluster.server.admin().find::<Namespace>(&blue).await }).await;
+    match found {
+        Some(_) => delete::<Namespace>(cluster, &blue).await,
+        None => create::<Namespace>(cluster, json!({"metadata": {"name": "blue"}})).await,
+    }
+}
+
+async fn all<K: Object>(cluster: &Cluster) -> Vec<std::sync::Arc<K>> {
+    let list = again(|| async { cluster.server.admin().list::<K>("", &ListOptions::default()).await }).await;
+    let own = |object: &std::sync::Arc<K>| {
+        let meta = object.metadata();
+        NAMESPACES.contains(&meta.namespace.as_deref().unwrap_or_default())
+            && meta.name.as_deref() != Some("kubernetes")
+    };
+    list.items.into_iter().filter(own).collect()
+}
+
+fn pick<'o, K>(objects: &'o [std::sync::Arc<K>], random: &Clock) -> Option<&'o K> {
+    let at = random.random_below(objects.len() as u64) as usize;
+    objects.get(at).map(|object| &**object)
+}
+
+async fn create<K: Object>(cluster: &Cluster, object: Value) -> String {
+    let object: K = serde_json::from_value(object).unwrap();
+    let name = object.metadata().name.clone().unwrap_or_default();
+    match cluster.server.admin().create(&object).await {
+        Ok(_) => format!("create {} {name}", K::KIND),
+        Err(error) => format!("cannot create {} {name}: {error}", K::KIND),
+    }
+}
+
+async fn change_any<K: Object>(cluster: &Cluster, change: Value, what: &str) -> String {
+    let objects = all::<K>(cluster).await;
+    let Some(object) = pick(&objects, &cluster.random) else { return format!("no {} to change", K::KIND) };
+    let key = client::key_of(object);
+    match cluster.server.admin().patch::<K>(&key, "", &Patch::Merge(change)).await {
+        Ok(_) => format!("{} {key} {what}", K::KIND),
+        Err(error) => format!("cannot change {} {key}: {error}", K::KIND),
+    }
+}
+
+async fn delete_any<K: Object>(cluster: &Cluster) -> String {
+    let objects = all::<K>(cluster).await;
+    let Some(object) = pick(&objects, &cluster.random) else { return format!("no {} to delete", K::KIND) };
+    delete::<K>(cluster, &client::key_of(object)).await
+}
+
+async fn delete<K: Object>(cluster: &Cluster, key: &ObjectKey) -> String {
+    let propagation = match cluster.random.random_below(3) {
+        0 => Some(Propagation::Foreground),
+        1 => Some(Propagation::Background),
+        _ => None,
+    };
+    let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+    match cluster.server.admin().delete::<K>(key, &options).await {
+        Ok(()) => format!("delete {} {key} ({propagation:?})", K::KIND),
+        Err(error) => format!("cannot delete {} {key}: {error}", K::KIND),
+    }
+}
+
+/// Asks until the server answers.
+async fn again<T, F>(mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
+}
