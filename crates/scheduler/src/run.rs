@@ -129,6 +129,7 @@ impl Owner {
             }
         };
         tokio::select! {
+            biased;
             () = cancel.cancelled() => {}
             () = self.mailbox.posted() => {}
             () = due => {}

@@ -1,38 +1,71 @@
 //! A whole cluster from one seed: the API server, all controllers, the scheduler and hollow nodes under a workload and under
 //! faults; then peace, and what must be true.
 //!
-//! `SEED=7 cargo test -p simulation --test cluster -- seeds` replays one seed. `cargo xtask test-long simulation` runs many.
+//! Each run is a process of its own (`replay`), so that nothing but the seed makes a difference. `SEED=7 cargo test -p
+//! simulation --test cluster` runs one seed, `IRONHULL_SEEDS=100` the first hundred, and `LOG=FILE` keeps all of what a
+//! run wrote: `docs/find-a-bug-by-seed.md`.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
 #[path = "cluster/components.rs"]
 mod components;
+#[path = "cluster/entropy.rs"]
+mod entropy;
 #[path = "cluster/invariants.rs"]
 mod invariants;
 #[path = "cluster/model.rs"]
 mod model;
 #[path = "cluster/peace.rs"]
 mod peace;
+#[path = "cluster/replay.rs"]
+mod replay;
 #[path = "cluster/scenario.rs"]
 mod scenario;
 #[path = "cluster/workload.rs"]
 mod workload;
 
+use libtest_mimic::{Arguments, Failed, Trial};
 use scenario::Scenario;
 
 /// How many seeds every run of all tests takes.
 const SEEDS: u64 = 6;
 
-/// Runs the seeds that the environment asks for: `SEED` one, `IRONHULL_SEEDS` so many, else a few.
-#[test]
-fn seeds_hold() {
+fn main() {
+    if replay::was_asked() {
+        return;
+    }
     let variable = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match (variable("SEED"), variable("IRONHULL_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, many) => 1..1 + many.unwrap_or(SEEDS),
     };
-    for seed in seeds {
-        let hash = Scenario::new(seed).check();
-        println!("seed {seed}: {hash:016x}");
-    }
+    let mut trials: Vec<Trial> =
+        seeds.map(|seed| Trial::test(format!("seed_{seed}"), move || holds(seed))).collect();
+    trials.push(Trial::test("a_seed_replays_exactly", a_seed_replays_exactly));
+    trials.push(Trial::test("a_forgotten_event_is_found", a_forgotten_event_is_found));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn holds(seed: u64) -> Result<(), Failed> {
+    replay::run(&Scenario::new(seed)).map(drop).map_err(Failed::from)
+}
+
+/// The same seed gives the same writes at the same moments, to the last byte.
+fn a_seed_replays_exactly() -> Result<(), Failed> {
+    let (one, two) = (replay::run(&Scenario::new(1))?, replay::run(&Scenario::new(1))?);
+    assert_eq!(one, two);
+    assert_ne!(one, replay::run(&Scenario::new(2))?);
+    Ok(())
+}
+
+/// Controllers that never hear of some events are found out, and only by that.
+fn a_forgotten_event_is_found() -> Result<(), Failed> {
+    let forgetful = |seed| Scenario { forgets: Some("pods".to_owned()), ..Scenario::new(seed) };
+    // Sometimes it does not matter what they miss.
+    let found = (1..=SEEDS).find_map(|seed| Some((seed, replay::run(&forgetful(seed)).err()?)));
+    let (seed, report) = found.expect("controllers that miss events leave something undone");
+    assert!(report.contains(&format!("seed {seed}: ")), "{report}");
+    assert!(report.contains("system:kube-controller-manager: forgot"), "{report}");
+    replay::run(&Scenario::new(seed))?;
+    Ok(())
 }

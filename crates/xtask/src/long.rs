@@ -16,7 +16,7 @@ struct Long {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const ALL: [Long; 2] = [
+const ALL: [Long; 3] = [
     Long {
         name: "attacks",
         about: "ten minutes of attacks beside a workload (about a quarter of an hour)",
@@ -32,13 +32,19 @@ const ALL: [Long; 2] = [
         ],
         environment: &[("IRONHULL_FUZZ_SECONDS", "600")],
     },
+    Long {
+        name: "simulation",
+        about: "three hundred seeds of a simulated cluster under faults (about a quarter of an hour)",
+        runs: &[&["--package", "simulation", "--test", "cluster", "--", "seed_"]],
+        environment: &[("IRONHULL_SEEDS", "300")],
+    },
 ];
 
 /// Installs what is missing and runs the test that is named; further arguments go to the test programs.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let named = arguments.split_first().and_then(|(name, rest)| Some((find(name)?, rest)));
     let Some((long, rest)) = named else {
-        let list: String = ALL.iter().map(|long| format!("  {:9} {}\n", long.name, long.about)).collect();
+        let list: String = ALL.iter().map(|long| format!("  {:10} {}\n", long.name, long.about)).collect();
         bail!("usage: cargo xtask test-long NAME\n\n{list}");
     };
     let clients = test::install()?;

@@ -20,7 +20,7 @@ pub(crate) struct Scenario {
     /// Whether nothing but controllers takes pods away.
     pub(crate) is_calm: bool,
     /// The planted fault: controllers that never hear of some events of this resource.
-    pub(crate) forgets: Option<&'static str>,
+    pub(crate) forgets: Option<String>,
 }
 
 /// The cluster of a run.
@@ -120,10 +120,10 @@ impl Scenario {
     }
 
     fn forgotten(&self) -> Option<Forgotten> {
-        self.forgets.map(|plural| Forgotten {
+        self.forgets.as_ref().map(|plural| Forgotten {
             rate: 100,
             user: "system:kube-controller-manager".to_owned(),
-            plural: plural.to_owned(),
+            plural: plural.clone(),
         })
     }
 }

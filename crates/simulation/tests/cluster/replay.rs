@@ -1,0 +1,40 @@
+//! One run in a process of its own: this program again, told by its environment what to run.
+
+use std::process::Command;
+
+use crate::entropy;
+use crate::scenario::Scenario;
+
+/// The seed to run, in a process that is made for it.
+const SEED: &str = "IRONHULL_SIMULATE_SEED";
+/// The resource whose events are forgotten there.
+const FORGETS: &str = "IRONHULL_SIMULATE_FORGETS";
+
+/// Runs a scenario; the hash of all that it wrote comes back.
+///
+/// # Errors
+/// The report of what does not hold.
+pub(crate) fn run(scenario: &Scenario) -> Result<String, String> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(SEED, scenario.seed.to_string()).env("RUST_BACKTRACE", "0").env_remove(FORGETS);
+    if let Some(plural) = &scenario.forgets {
+        command.env(FORGETS, plural);
+    }
+    let output = command.output().map_err(|error| format!("cannot run this program again: {error}"))?;
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Whether this process was made for one run. Then that has been done.
+pub(crate) fn was_asked() -> bool {
+    let Some(seed) = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()) else { return false };
+    let scenario = Scenario { forgets: std::env::var(FORGETS).ok(), ..Scenario::new(seed) };
+    entropy::replace(seed);
+    // In a thread of its own, whose hash maps have drawn nothing yet.
+    let run = std::thread::spawn(move || scenario.check()).join();
+    match run {
+        Ok(hash) => println!("{hash:016x}"),
+        Err(_) => std::process::exit(1),
+    }
+    true
+}
