@@ -189,14 +189,14 @@ impl Connected<'_> {
         tokio::join!(pods.synced(), node.synced());
         let queue = WorkQueue::new();
         let woken = queue.clone();
-        pods.subscribe(move |change| woken.add(change.key.clone()));
+        let _pods = pods.subscribe(move |change| woken.add(change.key.clone()));
         for key in shared.lives.lock().keys() {
             // What went while nobody could say so must be let go too.
             queue.add(key.clone());
         }
         let node_changed = Arc::new(tokio::sync::Notify::new());
         let changed = Arc::clone(&node_changed);
-        node.subscribe(move |_| changed.notify_one());
+        let _node = node.subscribe(move |_| changed.notify_one());
         let connected = Connected { shared, pods, node, queue, node_changed };
         tokio::join!(connected.keep_lease(&uid), connected.keep_status(), connected.keep_pods());
         drop(informers);

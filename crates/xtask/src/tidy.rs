@@ -44,7 +44,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("scheduler", &["client", "object"]),
     ("cri", &[]),
     ("runtime", &["cri", "hostfs"]),
-    ("local", &["apiserver", "client", "object"]),
     ("hollow", &["client", "object"]),
     // Used by tests only.
     ("simulation", &["apiserver", "client", "local", "object", "store"]),

@@ -1,10 +1,12 @@
 //! The parts of a cluster, each of which can end at once and be started again.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::user::{GROUP_NODES, User};
 use client::Informers;
+use controllers::Accounts;
 use hollow::{Node, Spec, Timing};
 use simulation::Server;
 use tokio::task::JoinHandle;
@@ -46,7 +48,17 @@ pub(crate) fn controllers(server: &Server) -> Running {
             root_ca: Some("a certificate\n".to_owned()),
             ..controllers::Config::default()
         };
-        controllers::run(Informers::new(client), config, ended)
+        let wires = ended.clone();
+        let accounts = Accounts::new(move |account| {
+            server.component(User::service_account("kube-system", account, ""), wires.clone())
+        });
+        let context = controllers::Context {
+            informers: Informers::new(client),
+            accounts,
+            metrics: controllers::Metrics::default(),
+            config: Arc::new(config),
+        };
+        controllers::run(context, ended)
     })
 }
 
