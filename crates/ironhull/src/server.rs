@@ -38,13 +38,15 @@ pub struct ControlPlane {
     /// What all components of this process watch, each kind once, under the controllers' identity, which may read
     /// everything. Each component writes under its own.
     pub informers: Informers,
+    /// Where this process shows what it measures.
+    pub exposition: Exposition,
 }
 
 impl ControlPlane {
-    fn new(server: Arc<ApiServer>, clock: Clock) -> ControlPlane {
+    fn new(server: Arc<ApiServer>, clock: Clock, exposition: Exposition) -> ControlPlane {
         let connection = LocalConnection::new(Arc::clone(&server), identities::informers());
         let informers = Informers::new(Client::new(Arc::new(connection), clock.clone()));
-        ControlPlane { server, clock, informers }
+        ControlPlane { server, clock, informers, exposition }
     }
 
     /// A client of the server in this process, under an identity of its own.
@@ -70,7 +72,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let api = Config { exposition: exposition.clone(), ..api_config(&config) };
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
     state::note_keys(store.as_ref(), data_dir).await?;
-    let plane = ControlPlane::new(server, clock);
+    let plane = ControlPlane::new(server, clock, exposition);
     let mut tasks = JoinSet::new();
     let mut certificates = OwnCertificates {
         pki: &plane.server.pki,
@@ -244,7 +246,7 @@ fn start_controllers(
     let context = controllers::Context {
         informers: plane.informers.clone(),
         accounts: Accounts::new(move |account| accounts.client(identities::controller(account))),
-        metrics: controllers::Metrics::default(),
+        metrics: plane.exposition.with(controllers::Metrics::register),
         config: Arc::new(options),
     };
     tasks.spawn(controllers::run(context, stop.clone()));
@@ -269,9 +271,9 @@ fn start_scheduler(
     }
     let client = plane.client(identities::scheduler());
     let (informers, stop) = (plane.informers.clone(), stop.clone());
-    tasks.spawn(async move {
-        scheduler::run(client, informers, scheduler::Config::default(), stop).await;
-    });
+    let metrics = Arc::new(plane.exposition.with(scheduler::Metrics::register));
+    let options = scheduler::Config { metrics, ..scheduler::Config::default() };
+    tasks.spawn(async move { scheduler::run(client, informers, options, stop).await });
 }
 
 /// Publishes where the server is found whenever its machine's address changes.

@@ -46,6 +46,8 @@ mod joining;
 mod kube_rs;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
+#[path = "cluster/metrics.rs"]
+mod metrics;
 #[path = "cluster/network_policy.rs"]
 mod network_policy;
 #[path = "cluster/overlay.rs"]
@@ -82,6 +84,7 @@ fn main() {
         addresses::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
+        metrics::trials(&shared),
         environment::trials(&shared),
         commands::trials(&shared),
         redis::trials(&shared),
