@@ -462,8 +462,12 @@ impl State {
     }
 
     fn append(&mut self, change: Arc<Change>) {
-        let last = self.log.back().map_or(self.complete_from, |last| last.revision);
-        assert!(change.revision > last, "changes come in the order of their revisions, each once");
+        // Several keys may change at one revision.
+        let in_order = match self.log.back() {
+            Some(last) => change.revision >= last.revision,
+            None => change.revision > self.complete_from,
+        };
+        assert!(in_order, "changes come in the order of their revisions");
         debug_assert_eq!(change.previous.is_some(), !matches!(change.kind, ChangeKind::Added));
         self.log_bytes += change.bytes();
         self.log.push_back(change);
