@@ -113,8 +113,9 @@ impl Client {
         options: &ListOptions,
     ) -> Result<List<K>, ClientError> {
         let (objects, resource_version) = self.list_all(&ResourceType::of::<K>(), namespace, options).await?;
-        let typed =
-            |object: Versioned| object.typed::<K>().map_err(|error| ClientError::decode(K::KIND, error));
+        let typed = |object: Versioned| {
+            object.decode::<K>().map(Arc::new).map_err(|error| ClientError::decode(K::KIND, error))
+        };
         Ok(List { items: objects.into_iter().map(typed).collect::<Result<_, _>>()?, resource_version })
     }
 

@@ -7,10 +7,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::{ObjectKey, Uid, Versioned, VersionedError};
 use parking_lot::RwLock;
-use serde::Deserialize;
 use tokio::sync::watch;
 
 mod factory;
@@ -48,14 +46,6 @@ impl<K> Change<K> {
     pub fn object(&self) -> &Arc<K> {
         self.states().next().expect("a change has at least one state")
     }
-}
-
-/// An object of any kind of which only the metadata matters.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct PartialObject {
-    /// The metadata.
-    #[serde(default)]
-    pub metadata: ObjectMeta,
 }
 
 type Decode<K> = fn(&Versioned) -> Result<Arc<K>, VersionedError>;

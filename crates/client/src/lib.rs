@@ -9,6 +9,7 @@
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
 //! | [`events`](Recorder) | the event recorder |
 //! | [`leader`](Candidate) | leader election by Lease |
+//! | [`lean`](LeanPod) | what is kept of objects of which there are many |
 //!
 //! This crate knows no kind's behaviour and no storage. The in-process form of the connection lives where
 //! the server and its clients are wired together.
@@ -21,6 +22,7 @@ mod events;
 mod http;
 mod informer;
 mod leader;
+mod lean;
 mod options;
 mod queue;
 mod request;
@@ -33,8 +35,12 @@ pub use connection::{ByteStream, Connection, WatchStream};
 pub use discovery::{Discovered, ServedResource};
 pub use error::ClientError;
 pub use events::{EventType, Recorder, reference_to};
-pub use informer::{Change, Informer, Informers, PartialObject, Selection, Subscription};
+pub use informer::{Change, Informer, Informers, Selection, Subscription};
 pub use leader::{Candidate, Outcome, Timing};
+pub use lean::{
+    LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodSpec, LeanPodStatus, LeanResources,
+    LeanToleration, Pairs, PartialObject, Word,
+};
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, QueueMetrics, Work, WorkQueue};
 pub use request::{ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};

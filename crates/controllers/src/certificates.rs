@@ -12,6 +12,7 @@
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,
 };
+use semantics::conditions;
 
 mod approving;
 mod cleaner;
@@ -37,8 +38,7 @@ fn status(request: &CertificateSigningRequest) -> CertificateSigningRequestStatu
 }
 
 fn has_condition(request: &CertificateSigningRequest, kind: &str) -> bool {
-    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == kind)
+    request.status.as_ref().is_some_and(|status| conditions::find(&status.conditions, kind).is_some())
 }
 
 fn is_issued(request: &CertificateSigningRequest) -> bool {
@@ -59,7 +59,7 @@ fn with_condition(
     let mut status = status(request);
     status.conditions.get_or_insert_default().push(CertificateSigningRequestCondition {
         type_: kind.to_owned(),
-        status: "True".to_owned(),
+        status: conditions::TRUE.to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.into()),
         ..CertificateSigningRequestCondition::default()

@@ -21,9 +21,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use object::ObjectKey;
 
-use crate::framework::{
-    Controller, Failure, Look, Plan, Wiring, controller_of, labels, owner_key, woken_by_owned,
-};
+use crate::framework::{Controller, Failure, Look, Plan, Wiring, controller_of, owner_key, woken_by_owned};
 use crate::pods;
 
 mod failed;
@@ -67,7 +65,7 @@ impl Controller for DaemonSetController {
         });
         let candidates = Arc::clone(&daemon_sets);
         wiring.wake(&pods, move |change| {
-            woken_by_owned(&candidates, change, |owner| labels::selector(&owner.spec.selector))
+            woken_by_owned(&candidates, change, |owner| semantics::selector(&owner.spec.selector))
         });
         let all = Arc::clone(&daemon_sets);
         wiring.wake(&nodes, move |change| {

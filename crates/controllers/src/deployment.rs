@@ -28,9 +28,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use object::ObjectKey;
 
-use crate::framework::{
-    Controller, Failure, Look, Plan, Wiring, controller_of, labels, owner_key, woken_by_owned,
-};
+use crate::framework::{Controller, Failure, Look, Plan, Wiring, controller_of, owner_key, woken_by_owned};
 
 mod new;
 mod plan;
@@ -67,7 +65,7 @@ impl Controller for DeploymentController {
         wiring.wake_self(&deployments);
         let candidates = Arc::clone(&deployments);
         wiring.wake(&replica_sets, move |change| {
-            woken_by_owned(&candidates, change, |owner| labels::selector(&owner.spec.selector))
+            woken_by_owned(&candidates, change, |owner| semantics::selector(&owner.spec.selector))
         });
         // A Recreate rollout waits for the last old pod to be gone.
         let owners = Arc::clone(&replica_sets);
@@ -83,7 +81,7 @@ impl Controller for DeploymentController {
         let deployment = self.deployments.get(key)?;
         let replica_sets = self.replica_sets.in_namespace(key.namespace());
         let owned = replica_sets.iter().filter(|replica_set| {
-            controller_of(&replica_set.metadata).map(|owner| &owner.uid) == deployment.metadata.uid.as_ref()
+            controller_of(&replica_set.metadata).map(|owner| owner.uid) == deployment.metadata.uid.as_deref()
         });
         let pods = owned.filter_map(|replica_set| replica_set.metadata.uid.as_deref());
         let pods = pods.flat_map(|uid| self.pods.indexed(crate::pods::BY_CONTROLLER, uid)).collect();

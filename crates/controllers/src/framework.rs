@@ -33,9 +33,10 @@ pub(crate) use action::{Action, Announcement, Body, Note};
 pub(crate) use executor::{Executor, Failure};
 pub(crate) use live::Live;
 pub(crate) use memory::Notes;
-pub(crate) use owner::{Claim, controller_of, controller_reference, owner_key, woken_by_owned};
+pub(crate) use owner::{Claim, controller_reference, owner_key, woken_by_owned};
 pub(crate) use plan::Plan;
 pub(crate) use runner::run;
+pub(crate) use semantics::controller_of;
 pub(crate) use wiring::Wiring;
 
 /// One controller.

@@ -61,7 +61,6 @@ mod tainteviction;
 mod template;
 #[cfg(test)]
 mod tests;
-mod tolerations;
 
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
 pub use framework::Accounts;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use client::{DeleteOptions, Informer, Patch, ResourceType, key_of};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use object::ObjectKey;
+use semantics::conditions;
 use serde_json::json;
 use std::time::Duration;
 
@@ -157,18 +158,16 @@ fn end(pod: &Pod) -> Action {
 
 /// Tells those who wait for the pod that it failed, and why.
 fn fail(pod: &Pod, now: Timestamp) -> Action {
-    let condition = json!({
-        "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
-        "message": "PodGC: node no longer exists", "lastTransitionTime": api_time(now),
-    });
-    let mut conditions: Vec<_> = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .filter(|condition| condition.type_ != "DisruptionTarget")
-        .map(|condition| json!(condition))
-        .collect();
-    conditions.push(condition);
+    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+    let condition = PodCondition {
+        type_: "DisruptionTarget".into(),
+        status: conditions::TRUE.into(),
+        reason: Some("DeletionByPodGC".into()),
+        message: Some("PodGC: node no longer exists".into()),
+        last_transition_time: Some(api_time(now)),
+        ..PodCondition::default()
+    };
+    conditions::set_last(&mut conditions, condition);
     Action::Patch {
         resource: ResourceType::of::<Pod>(),
         key: key_of(pod),

@@ -56,7 +56,7 @@ impl<K: Replicated> Controller for Replicas<K> {
         let owners = wiring.informer::<K>();
         let pods = wiring.informer::<Pod>();
         owners.add_index(BY_CONTROLLER, |owner| {
-            controller_of(owner.metadata()).map(|owner| owner.uid.clone()).into_iter().collect()
+            controller_of(owner.metadata()).map(|owner| owner.uid.to_owned()).into_iter().collect()
         });
         pods.add_index(pods::BY_CONTROLLER, pods::controller_uid);
         wiring.wake_self(&owners);
@@ -72,7 +72,7 @@ impl<K: Replicated> Controller for Replicas<K> {
         let mut pods = owned_by(meta.uid.as_deref().unwrap_or_default());
         pods.extend(owned_by("").into_iter().filter(|pod| pod.metadata.namespace == meta.namespace));
         let siblings = match controller_of(meta) {
-            Some(controller) => self.owners.indexed(BY_CONTROLLER, &controller.uid),
+            Some(controller) => self.owners.indexed(BY_CONTROLLER, controller.uid),
             None => vec![Arc::clone(&owner)],
         };
         let siblings = siblings.iter().filter_map(|sibling| sibling.metadata().uid.as_deref());

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use object::ObjectKey;
+use semantics::conditions;
 use serde_json::{Value as Json, json};
 
 use crate::framework::{Action, Controller, Look, Plan, Wiring, api_time};
@@ -155,21 +156,19 @@ fn set_ready(cidr: &ServiceCIDR, ready: bool, now: Timestamp) -> Vec<Action> {
             "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR",
         ),
     };
-    let mut conditions: Vec<Condition> =
-        cidr.status.iter().flat_map(|status| status.conditions.iter().flatten()).cloned().collect();
-    let is_so = |c: &Condition| c.type_ == READY && c.status == status && c.message == message;
-    if conditions.iter().any(is_so) {
-        return Vec::new();
-    }
-    conditions.retain(|condition| condition.type_ != READY);
-    conditions.push(Condition {
+    let mut conditions = cidr.status.as_ref().and_then(|status| status.conditions.clone());
+    let condition = Condition {
         type_: READY.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
         message: message.to_owned(),
         last_transition_time: api_time(now),
         observed_generation: None,
-    });
+    };
+    if conditions::find(&conditions, READY).is_some_and(|old| conditions::says_the_same(old, &condition)) {
+        return Vec::new();
+    }
+    conditions::set_last(&mut conditions, condition);
     vec![patch(cidr, "status", json!({"status": {"conditions": conditions}}))]
 }
 

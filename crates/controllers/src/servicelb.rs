@@ -95,9 +95,7 @@ impl ServiceLoadBalancer {
     fn ready_nodes(&self, service: &ObjectKey) -> BTreeSet<String> {
         let slices = self.slices.indexed(BY_SERVICE, &service.to_string());
         let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
-        let ready = endpoints.filter(|endpoint| {
-            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
-        });
+        let ready = endpoints.filter(|endpoint| semantics::EndpointState::of_endpoint(*endpoint).ready);
         ready.filter_map(|endpoint| endpoint.node_name.clone()).collect()
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use client::{EventType, Informer, Patch, ResourceType, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use object::ObjectKey;
+use semantics::{Effect, Taint, Toleration, conditions};
 use serde_json::json;
 
 use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, api_time};
 use crate::pods;
-use crate::tolerations::tolerates;
 
 #[cfg(test)]
 mod tests;
@@ -77,8 +77,9 @@ impl Controller for TaintEviction {
 }
 
 fn no_execute(node: &Node) -> Vec<Taint> {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-    taints.filter(|taint| taint.effect == "NoExecute").cloned().collect()
+    let mut taints = semantics::taints(node);
+    taints.retain(|taint| taint.effect == Effect::NoExecute);
+    taints
 }
 
 fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
@@ -122,14 +123,14 @@ enum Tolerated {
 
 /// All taints must be tolerated; the shortest of the tolerations that do so counts.
 fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
-    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let tolerations = semantics::tolerations(pod);
     let mut shortest: Option<i64> = None;
     for taint in taints {
-        let mut matching = tolerations.iter().filter(|toleration| tolerates(toleration, taint)).peekable();
+        let mut matching = tolerations.iter().filter(|toleration| toleration.tolerates(taint)).peekable();
         if matching.peek().is_none() {
             return Tolerated::No;
         }
-        let seconds = matching.filter_map(|toleration| toleration.toleration_seconds).min();
+        let seconds = matching.filter_map(Toleration::seconds).min();
         shortest = [shortest, seconds].into_iter().flatten().min();
     }
     match shortest {
@@ -140,13 +141,16 @@ fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
 
 /// Tells those who wait for the pod that it did not fail by itself.
 fn disrupted(pod: &Pod, now: Timestamp) -> Action {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let others = conditions.filter(|condition| condition.type_ != "DisruptionTarget");
-    let mut conditions: Vec<_> = others.map(|condition| json!(condition)).collect();
-    conditions.push(json!({
-        "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
-        "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": api_time(now),
-    }));
+    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+    let condition = PodCondition {
+        type_: "DisruptionTarget".into(),
+        status: conditions::TRUE.into(),
+        reason: Some("DeletionByTaintManager".into()),
+        message: Some("Taint manager: deleting due to NoExecute taint".into()),
+        last_transition_time: Some(api_time(now)),
+        ..PodCondition::default()
+    };
+    conditions::set_last(&mut conditions, condition);
     Action::Patch {
         resource: ResourceType::of::<Pod>(),
         key: key_of(pod),

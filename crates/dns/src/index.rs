@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use semantics::EndpointState;
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -246,17 +247,14 @@ fn hosts(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>) -> V
         let ports = slice.ports.iter().flatten();
         let ports = ports.filter_map(|p| port(p.name.as_deref(), p.protocol.as_deref(), p.port));
         let ports: Arc<[Port]> = ports.collect();
-        let endpoints = slice.endpoints.iter().flatten().filter(|e| unready_too || is_ready(e));
+        let endpoints =
+            slice.endpoints.iter().flatten().filter(|e| unready_too || EndpointState::of_endpoint(*e).ready);
         hosts.extend(endpoints.flat_map(|endpoint| endpoint_hosts(endpoint, &ports)));
     }
     hosts.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
     // While a change moves an endpoint from slice to slice it is in both.
     hosts.dedup();
     hosts
-}
-
-fn is_ready(endpoint: &Endpoint) -> bool {
-    endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
 }
 
 fn endpoint_hosts(endpoint: &Endpoint, ports: &Arc<[Port]>) -> impl Iterator<Item = Host> {

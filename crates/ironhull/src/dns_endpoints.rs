@@ -105,9 +105,8 @@ fn serves(slice: &EndpointSlice, fits: impl Fn(&str) -> bool) -> bool {
     let mut endpoints = slice.endpoints.iter().flatten();
     is_dns
         && endpoints.any(|endpoint| {
-            let is_ready =
-                endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false);
-            is_ready && endpoint.node_name.as_deref().is_some_and(&fits)
+            semantics::EndpointState::of_endpoint(endpoint).ready
+                && endpoint.node_name.as_deref().is_some_and(&fits)
         })
 }
 

@@ -1,7 +1,7 @@
 //! The kinds of `admissionregistration.k8s.io`: webhooks and policies.
 
 use clock::Clock;
-use object::{Selector, Value};
+use object::Value;
 
 use crate::defaults;
 use crate::simple::Simple;
@@ -86,7 +86,7 @@ fn policy_row(object: &Value, rules: &str, clock: &Clock) -> Vec<Value> {
 fn param_ref(reference: &Value) -> String {
     match reference.str_at("name") {
         "" if reference.get("selector").is_null() => "<unset>".to_owned(),
-        "" => Selector::from_value(reference.get("selector")).map(|s| s.to_string()).unwrap_or_default(),
+        "" => semantics::selector(reference.get("selector")).to_string(),
         name => format!("{}/{name}", or(reference.str_at("namespace"), "*")),
     }
 }

@@ -2,10 +2,11 @@
 
 use clock::Clock;
 use object::{Value, value};
+use semantics::conditions;
 
 use crate::defaults;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
-use crate::table::{AGE, Column, NAME, age, cells, condition, name};
+use crate::table::{AGE, Column, NAME, age, cells, name};
 
 /// A service without a backend is served by this server, and so available from the start.
 pub(crate) struct ApiServices;
@@ -72,11 +73,11 @@ impl Strategy for ApiServices {
             Value::Null => "Local".to_owned(),
             service => format!("{}/{}", service.str_at("namespace"), service.str_at("name")),
         };
-        let available = condition(object, "Available").map(|c| (c.str_at("status"), c.str_at("reason")));
-        let available = match available {
-            None => "Unknown".to_owned(),
-            Some((status, reason)) if status == "True" || reason.is_empty() => status.to_owned(),
-            Some((status, reason)) => format!("{status} ({reason})"),
+        let available = conditions::of(object, "Available");
+        let available = match (available.field("status").text(), available.field("reason").text()) {
+            _ if available.is_absent() => "Unknown".to_owned(),
+            (status, reason) if status == conditions::TRUE || reason.is_empty() => status.to_owned(),
+            (status, reason) => format!("{status} ({reason})"),
         };
         cells![name(object), service, available, age(object, clock)]
     }

@@ -2,6 +2,7 @@
 
 use clock::Clock;
 use object::{Value, field};
+use semantics::conditions;
 
 use crate::simple::Simple;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec, restore};
@@ -119,7 +120,7 @@ impl Strategy for CertificateSigningRequests {
 }
 
 fn state(request: &Value) -> String {
-    let has = |kind: &str| crate::table::condition(request, kind).is_some();
+    let has = |kind: &str| !conditions::of(request, kind).is_absent();
     let mut state = match (has("Denied"), has("Approved")) {
         (true, _) => "Denied",
         (false, true) => "Approved",

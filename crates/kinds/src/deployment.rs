@@ -4,7 +4,7 @@
 //! differs from the generic path, and nothing else; the tests below hold it to that.
 
 use clock::Clock;
-use object::{Selector, Value, field};
+use object::{Value, field};
 
 use crate::strategy::{Strategy, bump_generation, keep_spec, restore};
 use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, age, cells, containers, name, number};
@@ -65,7 +65,7 @@ impl Strategy for Deployments {
 
     fn row(&self, object: &Value, clock: &Clock) -> Vec<Value> {
         let (names, images) = containers(object.at("spec.template.spec.containers"));
-        let selector = Selector::from_value(object.at("spec.selector"));
+        let selector = semantics::try_selector(object.at("spec.selector"));
         cells![
             name(object),
             format!("{}/{}", number(object, "status.readyReplicas"), number(object, "spec.replicas")),

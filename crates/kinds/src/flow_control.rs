@@ -1,10 +1,11 @@
 //! The kinds of `flowcontrol.apiserver.k8s.io`.
 
 use object::Value;
+use semantics::conditions;
 
 use crate::defaults;
 use crate::simple::Simple;
-use crate::table::{AGE, Column, NAME, Table, age, cells, condition, name, number};
+use crate::table::{AGE, Column, NAME, Table, age, cells, name, number};
 
 /// FlowSchema
 pub(crate) static FLOW_SCHEMAS: Simple = Simple {
@@ -26,7 +27,7 @@ pub(crate) static FLOW_SCHEMAS: Simple = Simple {
                 number(object, "spec.matchingPrecedence"),
                 object.at("spec.distinguisherMethod.type").as_str().unwrap_or("<none>"),
                 age(object, clock),
-                condition(object, "Dangling").map_or("?", |condition| condition.str_at("status")),
+                conditions::of(object, "Dangling").field("status").as_text().unwrap_or("?"),
             ]
         },
     },

@@ -2,11 +2,12 @@
 
 use clock::Clock;
 use object::Value;
+use semantics::conditions::holds;
 
 use crate::strategy::Strategy;
 use crate::table::{
-    AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, age, cells, containers, count, has_condition,
-    human_duration, name, number, optional_flag, seconds_between, selector, since_or, until_now,
+    AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, age, cells, containers, count, human_duration, name,
+    number, optional_flag, seconds_between, selector, since_or, until_now,
 };
 use crate::{defaults, warnings};
 
@@ -100,7 +101,7 @@ fn generate_selector(job: &mut Value) {
 }
 
 fn state(job: &Value) -> &'static str {
-    let is = |kind: &str| has_condition(job, kind);
+    let is = |kind: &str| holds(job, kind);
     if is("Complete") {
         "Complete"
     } else if is("Failed") {

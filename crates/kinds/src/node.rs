@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use clock::Clock;
 use object::{Value, field};
+use semantics::conditions;
 
 use crate::strategy::{Strategy, restore};
-use crate::table::{AGE, Column, NAME, age, cells, condition, flag, join, name, or};
+use crate::table::{AGE, Column, NAME, age, cells, flag, join, name, or};
 use crate::{defaults, validation};
 
 /// Labels whose names end in a role.
@@ -100,7 +101,7 @@ impl Strategy for Nodes {
 }
 
 fn status(node: &Value) -> String {
-    let ready = match condition(node, "Ready").map(|condition| condition.str_at("status")) {
+    let ready = match conditions::of(node, "Ready").field("status").as_text() {
         Some("True") => "Ready",
         Some(_) => "NotReady",
         None => "Unknown",

@@ -4,18 +4,16 @@ use clock::Clock;
 use std::collections::{HashMap, VecDeque};
 
 use object::{Value, field, value};
+use semantics::{pods, qos_class};
 
 use crate::strategy::{Strategy, keep_spec, restore};
 use crate::table::Column;
 use crate::{defaults, validation, warnings};
 
 mod label_keys;
-mod qos;
 mod row;
 #[cfg(test)]
 mod tests;
-
-pub use qos::{QosClass, qos_class};
 
 /// What differs for pods (`pkg/registry/core/pod/strategy.go`).
 pub(crate) struct Pods;
@@ -128,7 +126,7 @@ impl Strategy for Pods {
     /// A pod is given the time that it asks for, or that the client asks for, to end; none where no agent runs it.
     fn deletion_grace_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
         let is_scheduled = !object.at("spec.nodeName").is_empty();
-        let has_ended = matches!(object.str_at("status.phase"), "Succeeded" | "Failed");
+        let has_ended = pods::is_terminal(object);
         if !is_scheduled || has_ended {
             return Some(0);
         }

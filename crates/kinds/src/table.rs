@@ -4,7 +4,7 @@
 //! and texts are part of what people and scripts see. Rows are made from the tree, without decoding.
 
 use clock::Clock;
-use object::{Selector, Value};
+use object::Value;
 
 mod time;
 
@@ -173,7 +173,7 @@ pub(crate) fn labels(labels: &Value) -> String {
 
 /// A label selector as text; `<none>` where it selects everything, `<error>` where it is malformed.
 pub(crate) fn selector(selector: &Value) -> String {
-    match Selector::from_value(selector) {
+    match semantics::try_selector(selector) {
         Ok(selector) => or(&selector.to_string(), "<none>").to_owned(),
         Err(_) => "<error>".to_owned(),
     }
@@ -193,14 +193,4 @@ pub(crate) fn first_three<'a>(texts: impl Iterator<Item = std::borrow::Cow<'a, s
         0 => shown.join(","),
         more => format!("{} + {more} more...", shown.join(",")),
     }
-}
-
-/// Whether the condition of this type has the status `True`.
-pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
-    condition(object, kind).is_some_and(|condition| condition.str_at("status") == "True")
-}
-
-/// The first condition of a type.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object.at("status.conditions").items().find(|condition| condition.str_at("type") == kind)
 }

@@ -7,8 +7,9 @@ use k8s_openapi::api::core::v1::{Node, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use object::Quantity;
 use parking_lot::Mutex;
+use semantics::{NodeTerms, pod_requests};
 
-use crate::pod::{ContainerKind, PodInfo};
+use crate::pod::PodInfo;
 
 mod security;
 mod sysctl;
@@ -108,48 +109,17 @@ fn check(resource: &str, requested: i64, used: i64, capacity: Option<i64>) -> Re
 }
 
 fn units(resource: &str, quantity: Option<&ApiQuantity>) -> Option<i64> {
-    let quantity = Quantity::parse(&quantity?.0).ok()?;
-    Some(if resource == "cpu" { quantity.milli_value() } else { quantity.value() })
+    Some(whole_units(resource, &Quantity::parse(&quantity?.0).ok()?))
 }
 
-/// What a pod requests: its containers together, or more where an init container needs more before them
-/// (`pkg/api/v1/resource`).
+fn whole_units(resource: &str, quantity: &Quantity) -> i64 {
+    if resource == "cpu" { quantity.milli_value() } else { quantity.value() }
+}
+
+/// What a pod requests in all.
 pub(crate) fn requests(pod: &PodInfo) -> BTreeMap<String, i64> {
-    let of = |list: Option<&BTreeMap<String, ApiQuantity>>| -> BTreeMap<String, i64> {
-        let amounts = list.into_iter().flatten();
-        amounts.filter_map(|(name, quantity)| Some((name.clone(), units(name, Some(quantity))?))).collect()
-    };
-    let mut steady = BTreeMap::new();
-    let mut peak = BTreeMap::<String, i64>::new();
-    for container in &pod.containers {
-        let own = of(container.spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()));
-        match container.kind {
-            ContainerKind::Sidecar | ContainerKind::Regular => add(&mut steady, &own),
-            ContainerKind::Init => {
-                let mut meanwhile = steady.clone();
-                add(&mut meanwhile, &own);
-                for (name, amount) in meanwhile {
-                    let most = peak.entry(name).or_default();
-                    *most = (*most).max(amount);
-                }
-            }
-            ContainerKind::Ephemeral => {}
-        }
-    }
-    for (name, amount) in peak {
-        let most = steady.entry(name).or_default();
-        *most = (*most).max(amount);
-    }
-    let of_pod = of(pod.spec().resources.as_ref().and_then(|resources| resources.requests.as_ref()));
-    steady.extend(of_pod);
-    add(&mut steady, &of(pod.spec().overhead.as_ref()));
-    steady
-}
-
-fn add(sum: &mut BTreeMap<String, i64>, more: &BTreeMap<String, i64>) {
-    for (name, amount) in more {
-        *sum.entry(name.clone()).or_default() += amount;
-    }
+    let requests = pod_requests(&*pod.pod, semantics::Options::default());
+    requests.iter().map(|(name, amount)| (name.to_owned(), whole_units(name, amount))).collect()
 }
 
 fn host_ports(pod: &PodInfo) -> BTreeSet<(String, i32, String)> {
@@ -170,9 +140,9 @@ fn ports_conflict(one: &BTreeSet<(String, i32, String)>, other: &BTreeSet<(Strin
     })
 }
 
+/// Whether the pod may run here by its `nodeSelector` and node affinity. A node that is not registered yet has no labels
+/// to judge by.
 fn selector_matches(spec: &PodSpec, node: &Node) -> bool {
-    let labels = node.metadata.labels.as_ref();
-    let mut wanted = spec.node_selector.iter().flatten();
-    // A node that is not registered yet has no labels to judge by.
-    labels.is_none() || wanted.all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    node.metadata.labels.as_ref().is_none_or(|labels| NodeTerms::new(spec).match_node(name, labels))
 }

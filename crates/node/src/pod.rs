@@ -5,10 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec, PodStatus};
 use object::ObjectKey;
 
-mod qos;
-
-pub(crate) use qos::{QosClass, qos_class};
-
 /// What becomes of a container that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestartPolicy {
@@ -93,7 +89,7 @@ impl PodInfo {
         let mut containers = Vec::new();
         if let Some(spec) = &pod.spec {
             containers.extend(spec.init_containers.iter().flatten().map(|container| {
-                let sidecar = container.restart_policy.as_deref() == Some("Always");
+                let sidecar = semantics::pods::is_sidecar(container);
                 let kind = if sidecar { ContainerKind::Sidecar } else { ContainerKind::Init };
                 PodContainer { kind, spec: container.clone(), target: None }
             }));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use client::{ClientError, EventType, Patch};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, ObjectReference};
 use object::{ObjectKey, Status};
+use semantics::conditions::is_true;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -68,7 +69,7 @@ impl Registration {
             if let Err(error) = self.report(&status, &mut written).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot write the node's status");
             }
-            let is_ready = node::is_ready(&status);
+            let is_ready = is_true(&status.conditions, "Ready");
             if Instant::now() >= next_lease {
                 match lease.renew(&self.shared).await {
                     Ok(()) => next_lease = Instant::now() + HEARTBEAT,
@@ -206,7 +207,7 @@ impl Registration {
         let patch =
             node::status_patch(status).map_err(|error| ClientError::decode("the node's status", error))?;
         self.shared.client.patch::<Node>(&self.key(), "status", &Patch::Strategic(patch)).await?;
-        if node::is_ready(status) {
+        if is_true(&status.conditions, "Ready") {
             self.ready.send_replace(true);
         }
         *written = Some((status.clone(), Instant::now()));

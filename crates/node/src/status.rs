@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::observed::Observed;
-use crate::pod::{ContainerKind, PodInfo, qos_class};
+use crate::pod::{ContainerKind, PodInfo};
 use crate::probe::ProbeView;
 use crate::waiting::Waiting;
 
@@ -18,8 +18,6 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-use conditions::condition;
 pub(crate) use phase::Phase;
 
 /// What a status is made from.
@@ -75,7 +73,9 @@ pub(crate) fn status(input: Input<'_>, old: &PodStatus) -> PodStatus {
         pod_ips: Some(ips.into_iter().map(|ip| PodIP { ip }).collect::<Vec<_>>())
             .filter(|ips| !ips.is_empty()),
         start_time: old.start_time.clone().or_else(|| Some(Time(whole_seconds(input.now)))),
-        qos_class: Some(old.qos_class.clone().unwrap_or_else(|| qos_class(pod.spec()).as_str().to_owned())),
+        qos_class: Some(
+            old.qos_class.clone().unwrap_or_else(|| semantics::qos_class(&*pod.pod).as_str().to_owned()),
+        ),
         observed_generation: pod.pod.metadata.generation,
         init_container_statuses: Some(init).filter(|list| !list.is_empty()),
         container_statuses: Some(regular),

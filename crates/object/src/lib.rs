@@ -39,8 +39,7 @@ pub mod yaml;
 
 pub use quantity::{Error as QuantityError, Format as QuantityFormat, Quantity};
 pub use selector::{
-    Error as SelectorError, FieldRequirement, FieldSelector, LabelSelector, LabelSelectorRequirement, Labels,
-    Operator, Requirement, Selector,
+    Error as SelectorError, FieldRequirement, FieldSelector, Labels, Operator, Requirement, Selector,
 };
 pub use status::{Cause, Details, MODIFIED, Reason, Response, Status};
 pub use text::quote;

@@ -1,7 +1,7 @@
 //! Selectors of labels and of fields.
 //!
 //! [`Selector`] is the matching form of a label selector. It comes from text (`app=web,tier notin (a, b)`),
-//! as list requests carry it, or from a [`LabelSelector`], as specs carry it. [`FieldSelector`] is the
+//! as list requests carry it, or from single [`Requirement`]s, as the selectors of specs are read into. [`FieldSelector`] is the
 //! matching form of a field selector (`spec.nodeName=node-1`). Grammars and messages follow
 //! `k8s.io/apimachinery/pkg/{labels,fields}`.
 //!
@@ -20,13 +20,11 @@ use crate::field::{Errors, Path};
 use crate::{Map, Value, names};
 
 mod fields;
-mod label_selector;
 mod parse;
 #[cfg(test)]
 mod tests;
 
 pub use fields::{FieldRequirement, FieldSelector};
-pub use label_selector::{LabelSelector, LabelSelectorRequirement};
 
 /// Why a selector cannot be made; the text is for clients.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -273,17 +271,6 @@ impl Selector {
     /// With upstream's messages.
     pub fn parse(text: &str) -> Result<Selector, Error> {
         parse::parse(text).map(Selector::new)
-    }
-
-    /// Makes the matching form of a `LabelSelector` object: null matches nothing, an empty one everything.
-    ///
-    /// # Errors
-    /// The object was never validated.
-    pub fn from_value(value: &Value) -> Result<Selector, Error> {
-        match value {
-            Value::Null => Ok(Selector::nothing()),
-            value => LabelSelector::from_value(value).to_selector(),
-        }
     }
 
     /// Whether labels fulfil it.

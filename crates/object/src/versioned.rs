@@ -421,17 +421,21 @@ impl Versioned {
         json::parse(&self.json()).expect("the constructors parsed or wrote this JSON")
     }
 
-    /// The typed form, decoded once per version: the first type that is asked for is kept and shared,
-    /// others are decoded anew each time.
+    /// The typed form, decoded now and not kept: for those who keep it themselves, as informers do.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, VersionedError> {
+        let typed = serde_json::from_slice(&self.json());
+        typed.map_err(|source| VersionedError::Typed { key: self.key().clone(), source })
+    }
+
+    /// The typed form, decoded once per version: the first type that is asked for is kept and shared for as long as
+    /// the version lives, others are decoded anew each time. Only for kinds of which there are few.
     pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, VersionedError> {
         if let Some(kept) = self.0.typed.get()
             && let Ok(typed) = Arc::clone(kept).downcast::<T>()
         {
             return Ok(typed);
         }
-        let typed: Arc<T> = serde_json::from_slice(&self.json())
-            .map(Arc::new)
-            .map_err(|source| VersionedError::Typed { key: self.key().clone(), source })?;
+        let typed: Arc<T> = self.decode().map(Arc::new)?;
         // Two threads may both get here; all but the first result serve their caller only.
         let kept = self.0.typed.get_or_init(|| Arc::clone(&typed) as Arc<dyn Any + Send + Sync>);
         Ok(Arc::clone(kept).downcast().unwrap_or(typed))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1::{Endpoint as ApiEndpoint, EndpointSlice};
+use semantics::EndpointState;
 
 use crate::rules::{Family, Protocol};
 
@@ -118,15 +119,14 @@ fn hint<'a>(ready: impl Iterator<Item = &'a Traits> + Clone) -> Option<fn(&Trait
 
 impl Traits {
     fn of(endpoint: &ApiEndpoint, place: &Place) -> Traits {
-        let conditions = endpoint.conditions.as_ref();
-        let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
+        let state = EndpointState::of_endpoint(endpoint);
         let hints = endpoint.hints.as_ref();
         let nodes = hints.and_then(|h| h.for_nodes.as_deref()).unwrap_or_default();
         let zones = hints.and_then(|h| h.for_zones.as_deref()).unwrap_or_default();
         Traits {
-            ready,
-            serving: conditions.and_then(|c| c.serving).unwrap_or(ready),
-            terminating: conditions.and_then(|c| c.terminating).unwrap_or(false),
+            ready: state.ready,
+            serving: state.serving,
+            terminating: state.terminating,
             local: endpoint.node_name.as_deref() == Some(place.node.as_str()),
             node_hints: Hint::of(nodes.iter().map(|n| n.name.as_str()), Some(&place.node)),
             zone_hints: Hint::of(zones.iter().map(|z| z.name.as_str()), place.zone.as_ref()),

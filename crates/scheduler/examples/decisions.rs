@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use client::LeanPod;
 use clock::Clock;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use scheduler::state::PodInfo;
 use scheduler::{Outcome, Scheduler, plugins};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ fn measure(name: &str, nodes: usize, pods: usize, extra: &Value) {
     for index in 0..nodes {
         scheduler.set_node(node(index), Instant::now());
     }
-    let waiting: Vec<Arc<Pod>> = (0..pods).map(|index| pod(index, extra)).collect();
+    let waiting: Vec<Arc<LeanPod>> = (0..pods).map(|index| pod(index, extra)).collect();
     let start = Instant::now();
     for pod in &waiting {
         scheduler.set_pod(Arc::new(PodInfo::new(Arc::clone(pod))), Instant::now());
@@ -59,7 +60,7 @@ fn measure(name: &str, nodes: usize, pods: usize, extra: &Value) {
     let mut bound = 0;
     while let Some(outcome) = scheduler.next(Instant::now()) {
         if let Outcome::Bind { placement, .. } = outcome {
-            let mut bound_pod = Pod::clone(placement.pod.pod());
+            let mut bound_pod = LeanPod::clone(placement.pod.pod());
             bound_pod.spec.get_or_insert_default().node_name = Some(placement.node.to_string());
             scheduler.bound(&placement.pod.uid);
             scheduler.set_pod(Arc::new(PodInfo::new(Arc::new(bound_pod))), Instant::now());
@@ -84,7 +85,7 @@ fn node(index: usize) -> Arc<Node> {
     Arc::new(serde_json::from_value(node).expect("it is a node"))
 }
 
-fn pod(index: usize, extra: &Value) -> Arc<Pod> {
+fn pod(index: usize, extra: &Value) -> Arc<LeanPod> {
     let mut pod = json!({
         "metadata": {"name": format!("web-{index}"), "namespace": "default", "uid": format!("uid-{index}"),
             "labels": {"app": "web"}},

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use client::LeanPod;
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use serde_json::{Value, json};
@@ -41,13 +42,22 @@ pub(crate) fn node(name: &str, extra: Value) -> Arc<Node> {
 }
 
 /// A pod in `default` with one container that requests nothing, and whatever else `spec` says.
-pub(crate) fn raw_pod(name: &str, spec: Value) -> Pod {
+pub(crate) fn raw_pod(name: &str, spec: Value) -> LeanPod {
+    serde_json::from_value(pod_json(name, spec)).unwrap()
+}
+
+/// The same as the server has it.
+pub(crate) fn whole_pod(name: &str, spec: Value) -> Pod {
+    serde_json::from_value(pod_json(name, spec)).unwrap()
+}
+
+fn pod_json(name: &str, spec: Value) -> Value {
     let mut pod = json!({
         "metadata": {"name": name, "namespace": "default", "uid": name, "labels": {"app": name}},
         "spec": {"containers": [{"name": "main", "image": "app:1"}]},
     });
     merge(&mut pod["spec"], spec);
-    serde_json::from_value(pod).unwrap()
+    pod
 }
 
 pub(crate) fn pod(name: &str, spec: Value) -> Arc<PodInfo> {
@@ -66,7 +76,7 @@ pub(crate) fn containers(requests: Value) -> Value {
 
 /// The same pod on a node.
 pub(crate) fn on(node: &str, pod: &Arc<PodInfo>) -> Arc<PodInfo> {
-    let mut bound = Pod::clone(pod.pod());
+    let mut bound = LeanPod::clone(pod.pod());
     bound.spec.get_or_insert_default().node_name = Some(node.to_owned());
     Arc::new(PodInfo::new(Arc::new(bound)))
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use object::{Status, Value, value};
 use schema::GroupResource;
+use semantics::Effect;
 
 use super::{Attributes, Operation, Plugin};
 
@@ -29,7 +30,11 @@ impl Plugin for DefaultTolerationSeconds {
             return Ok(());
         }
         for taint in TAINTS {
-            if object.at("spec.tolerations").items().any(|toleration| covers(toleration, taint)) {
+            // One that says something of the taint already, whatever its value.
+            if semantics::tolerations(object)
+                .iter()
+                .any(|toleration| toleration.covers(taint, &Effect::NoExecute))
+            {
                 continue;
             }
             let toleration = value!({
@@ -43,11 +48,4 @@ impl Plugin for DefaultTolerationSeconds {
         }
         Ok(())
     }
-}
-
-/// Whether a toleration says something of a taint's NoExecute effect already.
-fn covers(toleration: &Value, taint: &str) -> bool {
-    let key = toleration.str_at("key");
-    let effect = toleration.str_at("effect");
-    (key == taint || key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
 }

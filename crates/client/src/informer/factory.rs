@@ -4,13 +4,12 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use object::Versioned;
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::reflector::Reflector;
-use super::{Decode, Informer, PartialObject};
-use crate::{Client, Object, ResourceType};
+use super::{Decode, Informer};
+use crate::{Client, Object, PartialObject, ResourceType};
 
 /// The part of a resource that an informer follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,18 +94,12 @@ impl Informers {
 
     /// The informer of the selected objects of a kind.
     pub fn select<K: Object>(&self, selection: Selection) -> Arc<Informer<K>> {
-        self.start(selection, false, Versioned::typed::<K>)
+        self.start(selection, false, |object| object.decode::<K>().map(Arc::new))
     }
 
     /// The informer of the metadata of any resource, without `managedFields`, which nobody reads from here.
     pub fn metadata(&self, resource: ResourceType) -> Arc<Informer<PartialObject>> {
-        self.start(Selection::all(resource), true, |object| {
-            // Not kept in the version, where the typed form of another informer may belong.
-            let mut partial: PartialObject = serde_json::from_slice(&object.json())
-                .map_err(|source| object::VersionedError::Typed { key: object.key().clone(), source })?;
-            partial.metadata.managed_fields = None;
-            Ok(Arc::new(partial))
-        })
+        self.start(Selection::all(resource), true, |object| object.decode().map(Arc::new))
     }
 
     /// Stops the metadata informer of a resource that is no longer served.

@@ -155,17 +155,12 @@ fn is_of(node: &Node, address: IpAddr) -> bool {
         || own.filter_map(|own| own.address.parse::<IpAddr>().ok()).any(|own| own == address)
 }
 
-fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
 /// The slice of a node's addresses of one family, which have one port; `None` without addresses.
 fn wanted_slice(node: &Node, family: &str, addresses: &[SocketAddr]) -> Option<EndpointSlice> {
     let number = addresses.first()?.port();
     let name = node.metadata.name.clone()?;
     let zone = node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE_LABEL)).cloned();
-    let ready = is_ready(node);
+    let ready = semantics::conditions::holds(node, "Ready");
     let addresses = addresses.iter().filter(|address| address.port() == number);
     let endpoint = Endpoint {
         addresses: addresses.map(|address| address.ip().to_string()).collect(),

@@ -3,13 +3,11 @@
 use client::Change;
 use k8s_openapi::api::core::v1::{
     Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec,
-    Taint, Toleration,
+    Toleration,
 };
-use object::{Operator, Requirement};
+use semantics::{Effect, NAME_FIELD, NodeTerms};
 
-use crate::framework::labels::Labels;
 use crate::pods;
-use crate::tolerations::tolerates;
 
 /// What a pod may do on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,36 +31,31 @@ const TOLERATED: [(&str, &str); 6] = [
 ];
 /// What one in the host's network tolerates besides.
 const TOLERATED_ON_HOST_NETWORK: (&str, &str) = ("node.kubernetes.io/network-unavailable", "NoSchedule");
-/// The field of a node that daemon pods are bound by.
-const NAME_FIELD: &str = "metadata.name";
 
 /// Whether a change of a node may change what fits it.
 pub(super) fn matters(change: &Change<Node>) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return true };
-    old.metadata.labels != new.metadata.labels || taints(old) != taints(new)
+    old.metadata.labels != new.metadata.labels || semantics::taints(&**old) != semantics::taints(&**new)
 }
 
 /// Whether a pod of this spec fits a node.
 pub(super) fn fit(spec: &PodSpec, node: &Node) -> Fit {
     let name = node.metadata.name.as_deref().unwrap_or_default();
     let elsewhere = spec.node_name.as_deref().is_some_and(|wanted| !wanted.is_empty() && wanted != name);
-    if elsewhere || !matches_affinity(spec, node) {
+    if elsewhere || !NodeTerms::new(spec).match_node(name, &node.metadata.labels) {
         return Fit::Leave;
     }
-    let tolerations = tolerations(spec);
-    let repelled = |effects: &[&str]| {
-        let taints = taints(node).iter().filter(|taint| effects.contains(&taint.effect.as_str()));
-        taints.into_iter().any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
-    };
-    match (repelled(&["NoSchedule", "NoExecute"]), repelled(&["NoExecute"])) {
+    let tolerations: Vec<_> =
+        tolerations(spec).iter().map(|toleration| semantics::Toleration::read(toleration)).collect();
+    let taints = semantics::taints(node);
+    let repelling =
+        || taints.iter().filter(|taint| !semantics::Toleration::any_tolerates(&tolerations, taint));
+    let repelled = repelling().any(|taint| taint.effect.forbids_scheduling());
+    match (repelled, repelling().any(|taint| taint.effect == Effect::NoExecute)) {
         (false, _) => Fit::Run,
         (true, false) => Fit::Stay,
         (true, true) => Fit::Leave,
     }
-}
-
-fn taints(node: &Node) -> &[Taint] {
-    node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
 }
 
 fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
@@ -80,42 +73,6 @@ fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
         }
     }
     tolerations
-}
-
-fn matches_affinity(spec: &PodSpec, node: &Node) -> bool {
-    let empty = Labels::new();
-    let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
-    let selected = spec.node_selector.iter().flatten().all(|(name, value)| labels.get(name) == Some(value));
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required =
-        affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    selected
-        && required.is_none_or(|required| {
-            required.node_selector_terms.iter().any(|term| matches_term(term, node, labels))
-        })
-}
-
-/// All requirements of a term must hold; a term without any matches nothing.
-fn matches_term(term: &NodeSelectorTerm, node: &Node, labels: &Labels) -> bool {
-    let fields: Labels = [(NAME_FIELD.to_owned(), node.metadata.name.clone().unwrap_or_default())].into();
-    let expressions = term.match_expressions.iter().flatten().map(|requirement| (requirement, labels));
-    let fields = term.match_fields.iter().flatten().map(|requirement| (requirement, &fields));
-    let mut all = expressions.chain(fields).peekable();
-    all.peek().is_some() && all.all(|(requirement, labels)| matches_requirement(requirement, labels))
-}
-
-fn matches_requirement(requirement: &NodeSelectorRequirement, labels: &Labels) -> bool {
-    let operator = match requirement.operator.as_str() {
-        "In" => Operator::In,
-        "NotIn" => Operator::NotIn,
-        "Exists" => Operator::Exists,
-        "DoesNotExist" => Operator::DoesNotExist,
-        "Gt" => Operator::GreaterThan,
-        "Lt" => Operator::LessThan,
-        _ => return false,
-    };
-    let values = requirement.values.clone().unwrap_or_default();
-    Requirement::new(&requirement.key, operator, values).is_ok_and(|requirement| requirement.matches(labels))
 }
 
 /// Makes a pod one for this node. The scheduler binds it: it alone knows what else is there.

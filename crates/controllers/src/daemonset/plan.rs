@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::placement::{self, Fit};
 use super::places::{Moves, Place, Places, Snapshot, is_updated, min_ready_seconds, places};
 use super::{status, update};
-use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, labels};
+use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan};
 use crate::revisions::{HASH_LABEL, History, Versioned};
 use crate::{pods, template};
 
@@ -27,7 +27,7 @@ const GENERATION: &str = "deprecated.daemonset.template.generation";
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let daemon_set = &*snapshot.daemon_set;
     let mut plan = Plan::default();
-    if labels::is_empty(&daemon_set.spec.selector) {
+    if semantics::LabelSelector::read(&daemon_set.spec.selector).is_empty() {
         plan.record(Note {
             about: reference_to(daemon_set),
             kind: EventType::Warning,
@@ -39,10 +39,10 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     if daemon_set.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let selector = labels::selector(&daemon_set.spec.selector);
+    let selector = semantics::selector(&daemon_set.spec.selector);
     let claim = Claim { owner: daemon_set, selector: &selector };
     let revisions = claim.claim(&snapshot.revisions, |_| true);
-    let pods = claim.claim(&snapshot.pods, pods::is_active);
+    let pods = claim.claim(&snapshot.pods, |pod| pods::is_active(pod));
     for changes in [revisions.changes, pods.changes] {
         if !changes.is_empty() {
             return changes;

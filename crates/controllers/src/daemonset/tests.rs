@@ -16,7 +16,7 @@ fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn app() -> labels::Labels {
+fn app() -> crate::framework::labels::Labels {
     [("app".to_owned(), "log".to_owned())].into()
 }
 

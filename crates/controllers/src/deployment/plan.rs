@@ -9,15 +9,15 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use super::rollout::{Rollout, Snapshot};
 use super::status::{self, Progress};
 use super::{revision, rolling, scale};
-use crate::framework::{Action, Claim, Failure, Note, Plan, labels, sort_by_age};
+use crate::framework::{Action, Claim, Failure, Note, Plan, sort_by_age};
 
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     let deployment = &*snapshot.deployment;
     let spec = &deployment.spec;
-    if labels::is_empty(&spec.selector) {
+    if semantics::LabelSelector::read(&spec.selector).is_empty() {
         return selects_everything(deployment);
     }
-    let selector = labels::selector(&spec.selector);
+    let selector = semantics::selector(&spec.selector);
     let claimed = Claim { owner: deployment, selector: &selector }.claim(&snapshot.replica_sets, |_| true);
     if !claimed.changes.is_empty() {
         return claimed.changes;

@@ -96,7 +96,7 @@ fn old_pods_run(rollout: &Rollout<'_>) -> bool {
     let new = rollout.new.as_ref().and_then(|new| new.metadata.uid.as_deref());
     counted
         || rollout.snapshot.pods.iter().any(|pod| {
-            let owner = controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
+            let owner = controller_of(&pod.metadata).map(|owner| owner.uid);
             owner != new && !pods::is_terminal(pod)
         })
 }

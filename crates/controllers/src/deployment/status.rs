@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
+use semantics::conditions::{self, Condition, find};
 
 use super::revision;
 use super::rollout::{Rollout, fenceposts, wanted};
@@ -51,7 +52,7 @@ pub(super) fn finish(rollout: &Rollout<'_>, plan: &mut Plan, progress: Progress,
         if revision::of(new) > 0 {
             revision::set_revision(&mut changed, revision::of(new));
         }
-        if deadline(rollout).is_some() && get(&status, PROGRESSING).is_none() {
+        if deadline(rollout).is_some() && find(&status.conditions, PROGRESSING).is_none() {
             let message =
                 format!("Found new replica set {:?}", new.metadata.name.as_deref().unwrap_or_default());
             set(&mut status, condition(PROGRESSING, "True", "FoundNewReplicaSet", message, now));
@@ -138,7 +139,7 @@ fn pause(rollout: &Rollout<'_>, status: &mut DeploymentStatus, now: Timestamp) {
     if deadline(rollout).is_none() || rollout.deployment.metadata.deletion_timestamp.is_some() {
         return;
     }
-    let reason = get(status, PROGRESSING).and_then(|condition| condition.reason.as_deref());
+    let reason = find(&status.conditions, PROGRESSING).and_then(|condition| condition.reason.as_deref());
     match (rollout.spec.paused == Some(true), reason) {
         (_, Some(TIMED_OUT)) | (true, Some(PAUSED)) => {}
         (true, _) => {
@@ -155,10 +156,9 @@ fn pause(rollout: &Rollout<'_>, status: &mut DeploymentStatus, now: Timestamp) {
 /// Updates `Progressing` for a rollout that is on, done or too late.
 fn follow(rollout: &Rollout<'_>, old: &DeploymentStatus, status: &mut DeploymentStatus, now: Timestamp) {
     if deadline(rollout).is_none() {
-        return remove(status, PROGRESSING);
+        return conditions::remove(&mut status.conditions, PROGRESSING);
     }
-    let current = get(status, PROGRESSING).cloned();
-    let was_done = current.as_ref().and_then(|condition| condition.reason.as_deref()) == Some(NEW_AVAILABLE);
+    let was_done = find(&status.conditions, PROGRESSING).map(Condition::reason) == Some(NEW_AVAILABLE);
     if was_done && status.replicas == status.updated_replicas {
         return;
     }
@@ -171,13 +171,9 @@ fn follow(rollout: &Rollout<'_>, old: &DeploymentStatus, status: &mut Deployment
         set(status, condition(PROGRESSING, "True", NEW_AVAILABLE, message, now));
     } else if has_progressed(old, status) {
         let message = format!("{name} is progressing.");
-        let mut progressing = condition(PROGRESSING, "True", "ReplicaSetUpdated", message, now);
-        if let Some(current) = current.filter(|current| current.status.as_deref() == Some("True")) {
-            progressing.last_transition_time = current.last_transition_time;
-        }
+        let progressing = condition(PROGRESSING, "True", "ReplicaSetUpdated", message, now);
         // Also if only the time differs: each bit of progress starts the deadline anew.
-        remove(status, PROGRESSING);
-        set(status, progressing);
+        conditions::set_last(&mut status.conditions, progressing);
     } else if has_timed_out(rollout, status, now) {
         let message = format!("{name} has timed out progressing.");
         set(status, condition(PROGRESSING, "False", TIMED_OUT, message, now));
@@ -194,7 +190,7 @@ fn has_progressed(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
 }
 
 fn has_timed_out(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestamp) -> bool {
-    let (Some(deadline), Some(condition)) = (deadline(rollout), get(status, PROGRESSING)) else {
+    let (Some(deadline), Some(condition)) = (deadline(rollout), find(&status.conditions, PROGRESSING)) else {
         return false;
     };
     match condition.reason.as_deref() {
@@ -206,7 +202,7 @@ fn has_timed_out(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestam
 
 /// How long until a rollout that makes no progress is too late; `None` if it is over, or already too late.
 fn time_left(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestamp) -> Option<Duration> {
-    let (deadline, condition) = (deadline(rollout)?, get(status, PROGRESSING)?);
+    let (deadline, condition) = (deadline(rollout)?, find(&status.conditions, PROGRESSING)?);
     let over = complete(rollout, status) || condition.reason.as_deref() == Some(TIMED_OUT);
     if over || rollout.spec.paused == Some(true) {
         return None;
@@ -218,12 +214,13 @@ fn time_left(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestamp) -
 
 /// Shows the first failure of a ReplicaSet to create or delete pods; the new one's before the others'.
 fn replica_failure(rollout: &Rollout<'_>, status: &mut DeploymentStatus) {
-    let failures = rollout.new.iter().chain(&rollout.old).filter_map(|replica_set| {
-        let mut conditions = replica_set.status.as_ref()?.conditions.iter().flatten();
-        conditions.find(|condition| condition.type_.as_deref() == Some(REPLICA_FAILURE))
-    });
+    let failures = rollout
+        .new
+        .iter()
+        .chain(&rollout.old)
+        .filter_map(|replica_set| find(&replica_set.status.as_ref()?.conditions, REPLICA_FAILURE));
     match failures.into_iter().next() {
-        None => remove(status, REPLICA_FAILURE),
+        None => conditions::remove(&mut status.conditions, REPLICA_FAILURE),
         Some(failure) => set(
             status,
             DeploymentCondition {
@@ -255,28 +252,10 @@ fn condition(kind: &str, status: &str, reason: &str, message: String, now: Times
     }
 }
 
-fn get<'a>(status: &'a DeploymentStatus, kind: &str) -> Option<&'a DeploymentCondition> {
-    status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some(kind))
-}
-
-/// Sets a condition. One of the same status and reason stays as it is; one of the same status keeps the time
-/// of its last transition.
-fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondition) {
-    let kind = condition.type_.clone().unwrap_or_default();
-    if let Some(current) = get(status, &kind) {
-        if current.status == condition.status && current.reason == condition.reason {
-            return;
-        }
-        if current.status == condition.status {
-            condition.last_transition_time.clone_from(&current.last_transition_time);
-        }
-    }
-    remove(status, &kind);
-    status.conditions.get_or_insert_default().push(condition);
-}
-
-fn remove(status: &mut DeploymentStatus, kind: &str) {
-    if let Some(conditions) = &mut status.conditions {
-        conditions.retain(|condition| condition.type_.as_deref() != Some(kind));
+/// Sets a condition. One of the same status and reason stays as it is.
+fn set(status: &mut DeploymentStatus, condition: DeploymentCondition) {
+    let current = find(&status.conditions, condition.kind());
+    if current.is_none_or(|old| old.status != condition.status || old.reason != condition.reason) {
+        conditions::set_last(&mut status.conditions, condition);
     }
 }

@@ -27,7 +27,7 @@ fn template(image: &str) -> PodTemplateSpec {
     }
 }
 
-fn app() -> labels::Labels {
+fn app() -> crate::framework::labels::Labels {
     [("app".to_owned(), "web".to_owned())].into()
 }
 

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Container, Node, ObjectReference, Pod, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use semantics::EndpointState;
 
 use crate::pods;
 
@@ -78,16 +79,14 @@ pub(super) fn endpoint(
     if pods::is_terminal(pod) || addresses.is_empty() {
         return None;
     }
-    let serving = pods::is_ready(pod);
-    let terminating = pod.metadata.deletion_timestamp.is_some();
-    let ready = publishes_not_ready(service) || (serving && !terminating);
+    let state = EndpointState::of_pod(pod, publishes_not_ready(service));
     let labels = node.and_then(|node| node.metadata.labels.as_ref());
     Some(Endpoint {
         addresses,
         conditions: Some(EndpointConditions {
-            ready: Some(ready),
-            serving: Some(serving),
-            terminating: Some(terminating),
+            ready: Some(state.ready),
+            serving: Some(state.serving),
+            terminating: Some(state.terminating),
         }),
         hostname: hostname(service, pod),
         node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
@@ -141,16 +140,13 @@ pub(crate) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
     };
     let spec = pod.spec.as_ref()?;
     // Sidecars serve as long as containers do.
-    let sidecars = spec.init_containers.iter().flatten().filter(|container| is_sidecar(container));
+    let sidecars =
+        spec.init_containers.iter().flatten().filter(|container| semantics::pods::is_sidecar(*container));
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
     let wanted = protocol(port.protocol.as_ref());
     let mut named = ports
         .filter(|found| found.name.as_ref() == Some(name) && protocol(found.protocol.as_ref()) == wanted);
     named.next().map(|found| found.container_port)
-}
-
-fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
 }
 
 /// A protocol, TCP if unset.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use client::{EventType, reference_to};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForNode, ForZone};
+use semantics::EndpointState;
 
 use super::endpoints::{self, Family};
 use super::snapshot::{SERVICE_NAME, Snapshot, selector};
@@ -27,7 +28,7 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
     if selector(&snapshot.service).is_none() || snapshot.service.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let uid = snapshot.service.metadata.uid.as_ref();
+    let uid = snapshot.service.metadata.uid.as_deref();
     // Slices of a Service of the same name before it are left to the garbage collector; those of others are
     // not this controller's.
     let (mine, strangers): (Vec<_>, Vec<_>) = snapshot
@@ -36,7 +37,7 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
         .filter(|slice| {
             label(slice, MANAGED_BY) == Some(MANAGER) && slice.metadata.deletion_timestamp.is_none()
         })
-        .partition(|slice| controller_of(&slice.metadata).is_none_or(|owner| Some(&owner.uid) == uid));
+        .partition(|slice| controller_of(&slice.metadata).is_none_or(|owner| Some(owner.uid) == uid));
     let template = template(snapshot, &mine);
     let mut changes = Changes::new(&template);
     let mut notes = Notes::new(snapshot, &mine);
@@ -175,7 +176,9 @@ fn hints(distribution: Option<&str>, endpoint: &Endpoint) -> Option<EndpointHint
         "PreferSameZone" | "PreferClose" => false,
         _ => return None,
     };
-    endpoint.conditions.as_ref()?.ready.filter(|ready| *ready)?;
+    if !EndpointState::of_endpoint(endpoint).ready {
+        return None;
+    }
     let zone = endpoint.zone.iter().map(|name| ForZone { name: name.clone() });
     let node = endpoint.node_name.iter().filter(|_| by_node).map(|name| ForNode { name: name.clone() });
     let (zones, nodes): (Vec<_>, Vec<_>) = (zone.collect(), node.collect());

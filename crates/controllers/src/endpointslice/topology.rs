@@ -12,6 +12,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForZone};
 use object::Quantity;
+use semantics::{EndpointState, conditions};
 
 use super::spread::Draft;
 use crate::framework::labels::Labels;
@@ -83,9 +84,7 @@ pub(super) fn capacity(node: &Node) -> Option<(&str, i64)> {
     let labels: Option<&Labels> = node.metadata.labels.as_ref();
     let label = |name: &str| labels.and_then(|labels| labels.get(name));
     let status = node.status.as_ref();
-    let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-    let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    if !is_ready || EXCLUDED.iter().any(|name| label(name).is_some()) {
+    if !conditions::holds(node, "Ready") || EXCLUDED.iter().any(|name| label(name).is_some()) {
         return None;
     }
     let cpu = status.and_then(|status| status.allocatable.as_ref()).and_then(|all| all.get("cpu"));
@@ -188,7 +187,7 @@ fn give(drafts: &mut [&mut Draft], shares: &Shares) -> Result<(), Refusal> {
 }
 
 fn is_ready(endpoint: &Endpoint) -> bool {
-    endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true)
+    EndpointState::of_endpoint(endpoint).ready
 }
 
 fn zone(endpoint: &Endpoint) -> Option<&str> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use semantics::conditions;
 
 use super::endpoints;
 use super::snapshot::Snapshot;
@@ -42,7 +43,5 @@ pub(crate) fn earliest<'a>(new: Option<&Service>, pods: impl Iterator<Item = &'a
 }
 
 fn readiness_changed(pod: &Pod) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
-    ready.last_transition_time.as_ref().map(|time| time.0)
+    conditions::of(pod, "Ready").field("lastTransitionTime").as_time()
 }

@@ -6,21 +6,16 @@ use std::sync::Arc;
 use client::{Change, Informer, Object, Patch, ResourceType, key_of};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use object::{ObjectKey, Selector};
+use semantics::controller_of;
 use serde_json::json;
 
 use super::{Action, Plan};
 
-/// The reference to the controller of an object.
-pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
-}
-
 /// The key of an object's controller, if that is an `O`.
 pub(crate) fn owner_key<O: Object>(meta: &ObjectMeta) -> Option<ObjectKey> {
     let owner = controller_of(meta)?;
-    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    (owner.kind == O::KIND && group == O::GROUP)
-        .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), &*owner.name))
+    (owner.kind == O::KIND && owner.group() == O::GROUP)
+        .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), owner.name))
 }
 
 /// The keys that a change of an object wakes: its owner, before and after, if that is an `O`; for an orphan all that could
@@ -81,7 +76,7 @@ impl<O: Object> Claim<'_, O> {
             let meta = object.metadata();
             let selected = self.selector.matches(&meta.labels);
             match controller_of(meta) {
-                Some(owner) if Some(&owner.uid) != mine.uid.as_ref() => {}
+                Some(owner) if Some(owner.uid) != mine.uid.as_deref() => {}
                 Some(_) if selected => owned.push(Arc::clone(object)),
                 Some(_) if !dying => released.push(self.release(&**object)),
                 None if selected && !dying && meta.deletion_timestamp.is_none() && adoptable(object) => {

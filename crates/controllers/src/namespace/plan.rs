@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
+use semantics::conditions;
 
 use super::content::{FINALIZER, Remaining, Snapshot};
 use crate::framework::{Action, Body, Failure, Plan, api_time};
@@ -137,33 +138,25 @@ fn set_status(
     let mut namespace = (*snapshot.namespace).clone();
     let status = namespace.status.get_or_insert_default();
     status.phase = Some("Terminating".into());
-    let conditions = status.conditions.get_or_insert_default();
     for problem in problems {
-        set(conditions, problem, now);
+        conditions::set(&mut status.conditions, condition(problem, now));
     }
     if namespace.status != snapshot.namespace.status {
         plan.then(Action::update_status(namespace));
     }
 }
 
-fn set(conditions: &mut Vec<NamespaceCondition>, problem: Problem, now: Timestamp) {
-    let (status, reason, message) = match problem.found {
-        Some((reason, message)) => ("True", reason, message),
-        None => ("False", problem.fine.0, problem.fine.1.to_owned()),
+fn condition(problem: Problem, now: Timestamp) -> NamespaceCondition {
+    let (holds, reason, message) = match problem.found {
+        Some((reason, message)) => (true, reason, message),
+        None => (false, problem.fine.0, problem.fine.1.to_owned()),
     };
-    let index = conditions.iter().position(|condition| condition.type_ == problem.kind);
-    let same = index.is_some_and(|index| conditions[index].status == status);
-    let since = index.filter(|_| same).and_then(|index| conditions[index].last_transition_time.clone());
-    let condition = NamespaceCondition {
+    NamespaceCondition {
         type_: problem.kind.into(),
-        status: status.into(),
+        status: conditions::status(holds).into(),
         reason: Some(reason.into()),
         message: Some(message),
-        last_transition_time: since.or_else(|| Some(api_time(now))),
-    };
-    match index {
-        Some(index) => conditions[index] = condition,
-        None => conditions.push(condition),
+        last_transition_time: Some(api_time(now)),
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use client::{EventType, Patch, ResourceType, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, PodCondition};
+use semantics::conditions;
 use serde_json::json;
 
 use super::snapshot::{Snapshot, condition};
@@ -51,25 +52,27 @@ fn silence(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) {
     let mut node = (*snapshot.node).clone();
     let was_ready = condition(&node, "Ready").is_some_and(|ready| ready.status == "True");
     let created = node.metadata.creation_timestamp.clone();
-    let conditions = node.status.get_or_insert_default().conditions.get_or_insert_default();
+    let status = node.status.get_or_insert_default();
     for kind in CONDITIONS {
-        match conditions.iter_mut().find(|condition| condition.type_ == kind) {
-            Some(condition) if condition.status == "Unknown" => {}
-            Some(condition) => {
-                condition.status = "Unknown".into();
-                condition.reason = Some("NodeStatusUnknown".into());
-                condition.message = Some("Kubelet stopped posting node status.".into());
-                condition.last_transition_time = Some(api_time(now));
-            }
-            None => conditions.push(NodeCondition {
+        let silent = match conditions::find(&status.conditions, kind) {
+            Some(known) if known.status == "Unknown" => continue,
+            Some(known) => NodeCondition {
+                status: "Unknown".into(),
+                reason: Some("NodeStatusUnknown".into()),
+                message: Some("Kubelet stopped posting node status.".into()),
+                last_transition_time: Some(api_time(now)),
+                ..known.clone()
+            },
+            None => NodeCondition {
                 type_: kind.into(),
                 status: "Unknown".into(),
                 reason: Some("NodeStatusNeverUpdated".into()),
                 message: Some("Kubelet never posted node status.".into()),
                 last_heartbeat_time: created.clone(),
                 last_transition_time: Some(api_time(now)),
-            }),
-        }
+            },
+        };
+        conditions::set(&mut status.conditions, silent);
     }
     if node.status == snapshot.node.status {
         return;
@@ -91,18 +94,16 @@ fn not_ready_note(node: &Node) -> Note {
 
 /// Services shall lead elsewhere: nobody can say that the pod is ready.
 fn not_ready(pod: &Pod, now: Timestamp) -> Action {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let conditions: Vec<_> = conditions
-        .cloned()
-        .map(|mut condition| {
-            if condition.type_ == "Ready" {
-                condition.status = "False".into();
-                condition.reason = Some("NodeNotReady".into());
-                condition.last_transition_time = Some(api_time(now));
-            }
-            condition
-        })
-        .collect();
+    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+    if let Some(ready) = conditions::find(&conditions, "Ready").cloned() {
+        let ready = PodCondition {
+            status: conditions::FALSE.into(),
+            reason: Some("NodeNotReady".into()),
+            last_transition_time: Some(api_time(now)),
+            ..ready
+        };
+        conditions::set(&mut conditions, ready);
+    }
     Action::Patch {
         resource: ResourceType::of::<Pod>(),
         key: key_of(pod),

@@ -19,5 +19,5 @@ pub(crate) struct Snapshot {
 
 /// One of a node's conditions.
 pub(super) fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
-    node.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+    semantics::conditions::find(&node.status.as_ref()?.conditions, kind)
 }

@@ -17,7 +17,7 @@ const BURST: usize = 500;
 pub(super) fn plan<K: Replicated>(snapshot: &Snapshot<K>, now: Timestamp) -> Plan {
     let owner = &*snapshot.owner;
     let selector = owner.selector();
-    let claimed = Claim { owner, selector: &selector }.claim(&snapshot.pods, pods::is_active);
+    let claimed = Claim { owner, selector: &selector }.claim(&snapshot.pods, |pod| pods::is_active(pod));
     if !claimed.changes.is_empty() {
         return claimed.changes;
     }
@@ -55,8 +55,8 @@ pub(super) fn recover<K: Replicated>(snapshot: &Snapshot<K>, failures: &[Failure
         failed = Some(status::ReplicaFailure { reason, message: error.to_string() });
     }
     if failed.is_some() {
-        let uid = owner.metadata().uid.as_ref();
-        let is_own = |pod: &&Arc<Pod>| controller_of(&pod.metadata).map(|owner| &owner.uid) == uid;
+        let uid = owner.metadata().uid.as_deref();
+        let is_own = |pod: &&Arc<Pod>| controller_of(&pod.metadata).map(|owner| owner.uid) == uid;
         let owned: Vec<_> = snapshot.pods.iter().filter(is_own).cloned().collect();
         status::finish(owner, &owned, failed, &mut plan, now);
     }

@@ -9,8 +9,6 @@ use k8s_openapi::api::core::v1::{
 };
 use object::Selector;
 
-use crate::framework::labels;
-
 /// A kind that keeps as many pods of one template as are wanted. What there is to know of it is shown in the terms of
 /// ReplicaSet, the younger of the two.
 pub(crate) trait Replicated: Object {
@@ -59,7 +57,7 @@ impl Replicated for ReplicaSet {
     const COUNTS_TERMINATING: bool = true;
 
     fn selector(&self) -> Selector {
-        labels::selector(&self.spec.selector)
+        semantics::selector(&self.spec.selector)
     }
 
     fn wanted(&self) -> i32 {

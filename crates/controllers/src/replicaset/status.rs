@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use object::Selector;
+use semantics::conditions;
 
 use super::replicated::Replicated;
 use crate::framework::{Action, Plan, api_time};
@@ -59,7 +60,7 @@ fn counts<K: Replicated>(
     ReplicaSetStatus {
         replicas: active.len() as i32,
         fully_labeled_replicas: some(count(&|pod| labelled.matches(&pod.metadata.labels))),
-        ready_replicas: some(count(&pods::is_ready)),
+        ready_replicas: some(count(&|pod| pods::is_ready(pod))),
         available_replicas: some(count(&available)),
         terminating_replicas: K::COUNTS_TERMINATING.then_some(terminating),
         observed_generation: owner.metadata().generation,
@@ -74,25 +75,19 @@ fn some(count: i32) -> Option<i32> {
 
 /// The first failure stays shown, with its own text, until all goes well.
 fn set_failure(status: &mut ReplicaSetStatus, failure: Option<ReplicaFailure>, now: Timestamp) {
-    let is_failure = |condition: &ReplicaSetCondition| condition.type_.as_deref() == Some(REPLICA_FAILURE);
-    let shown = status.conditions.iter().flatten().any(is_failure);
+    let shown = conditions::find(&status.conditions, REPLICA_FAILURE).is_some();
     match failure {
         Some(failure) if !shown => {
-            status.conditions.get_or_insert_default().push(ReplicaSetCondition {
+            let condition = ReplicaSetCondition {
                 type_: Some(REPLICA_FAILURE.into()),
-                status: Some("True".into()),
+                status: Some(conditions::TRUE.into()),
                 reason: Some(failure.reason.into()),
                 message: Some(failure.message),
                 last_transition_time: Some(api_time(now)),
-            });
+            };
+            conditions::set_last(&mut status.conditions, condition);
         }
-        None if shown => {
-            status.conditions = status.conditions.take().map(|mut conditions| {
-                conditions.retain(|condition| !is_failure(condition));
-                conditions
-            });
-            status.conditions = status.conditions.take().filter(|conditions| !conditions.is_empty());
-        }
+        None if shown => conditions::remove(&mut status.conditions, REPLICA_FAILURE),
         Some(_) | None => {}
     }
 }

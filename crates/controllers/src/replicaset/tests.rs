@@ -13,7 +13,7 @@ fn ago(seconds: i64) -> Option<Time> {
     Some(Time(start() - SignedDuration::from_secs(seconds)))
 }
 
-fn app() -> labels::Labels {
+fn app() -> crate::framework::labels::Labels {
     [("app".to_owned(), "web".to_owned())].into()
 }
 

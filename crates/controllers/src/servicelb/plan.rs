@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
     LoadBalancerIngress, LoadBalancerStatus, Node, Service, ServicePort, ServiceSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use semantics::conditions;
 
 use super::snapshot::{CLASS, FINALIZER, Port, Snapshot};
 use crate::endpointslice::endpoints::{families, protocol};
@@ -58,9 +59,7 @@ pub(super) fn traits(node: &Node) -> (bool, Vec<IpAddr>, Option<i32>) {
     let labels = node.metadata.labels.as_ref();
     let spec = node.spec.as_ref();
     let status = node.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-    let is_ready =
-        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let is_ready = conditions::holds(node, "Ready");
     let mut taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
     let takes_part = is_ready
         && node.metadata.deletion_timestamp.is_none()
@@ -200,29 +199,23 @@ fn set_status(
     if status.load_balancer.as_ref().and_then(|balancer| balancer.ingress.as_ref()) != ingress.as_ref() {
         status.load_balancer = Some(LoadBalancerStatus { ingress });
     }
-    let mut conditions = status.conditions.take().unwrap_or_default();
-    let present = conditions.iter().position(|condition| condition.type_ == PORTS_ERROR);
-    let present = present.map(|position| conditions.remove(position));
-    if let Some(message) = conflict {
-        let kept = present.filter(|condition| condition.message == message);
-        conditions.push(kept.unwrap_or_else(|| Condition {
-            type_: PORTS_ERROR.to_owned(),
-            status: "True".to_owned(),
-            reason: "PortConflict".to_owned(),
-            message,
-            observed_generation: None,
-            last_transition_time: api_time(now),
-        }));
-    }
-    status.conditions = Some(conditions).filter(|conditions| !conditions.is_empty());
+    let Some(message) = conflict else { return conditions::remove(&mut status.conditions, PORTS_ERROR) };
+    let condition = Condition {
+        type_: PORTS_ERROR.to_owned(),
+        status: conditions::TRUE.to_owned(),
+        reason: "PortConflict".to_owned(),
+        message,
+        observed_generation: None,
+        last_transition_time: api_time(now),
+    };
+    conditions::set(&mut status.conditions, condition);
 }
 
 /// What to tell about a change; upstream's reasons.
 fn note(before: &Service, after: &Service) -> Option<Note> {
     let normal = |reason, message: &str| (EventType::Normal, reason, message.to_owned());
     let conflict = |service: &Service| {
-        let conditions = service.status.as_ref()?.conditions.as_ref()?;
-        let error = conditions.iter().find(|condition| condition.type_ == PORTS_ERROR)?;
+        let error = conditions::find(&service.status.as_ref()?.conditions, PORTS_ERROR)?;
         Some(error.message.clone())
     };
     let ingress = |service: &Service| service.status.clone()?.load_balancer?.ingress;

@@ -7,7 +7,7 @@ fn now() -> Timestamp {
 }
 
 fn taint(key: &str) -> Taint {
-    Taint { key: key.into(), effect: "NoExecute".into(), ..Taint::default() }
+    Taint::new(key, Effect::NoExecute)
 }
 
 fn toleration(key: &str, seconds: Option<i64>) -> Toleration {

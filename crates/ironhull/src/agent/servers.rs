@@ -91,11 +91,8 @@ fn addresses(slice: &EndpointSlice) -> Vec<String> {
     let Some(port) = ports.filter_map(|port| u16::try_from(port.port?).ok()).next() else {
         return Vec::new();
     };
-    let is_ready = |ready: Option<bool>| ready.unwrap_or(true);
-    let ready =
-        slice.endpoints.iter().flatten().filter(|endpoint| {
-            is_ready(endpoint.conditions.as_ref().and_then(|conditions| conditions.ready))
-        });
+    let endpoints = slice.endpoints.iter().flatten();
+    let ready = endpoints.filter(|endpoint| semantics::EndpointState::of_endpoint(*endpoint).ready);
     let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|ip| ip.parse::<IpAddr>().ok());
     ips.map(|ip| SocketAddr::new(ip, port).to_string()).collect()
 }

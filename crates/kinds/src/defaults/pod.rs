@@ -1,10 +1,11 @@
 //! Defaults of pods and of pod templates.
 
 use object::Value;
+use semantics::Amount;
 
 use super::volume::default_volume;
 use super::{each, fill, round_resources, within};
-use crate::validation::resources::{self, Kind};
+use crate::validation::resources;
 
 /// Fills in a Pod.
 pub fn default_pod(pod: &mut Value) {
@@ -120,7 +121,7 @@ fn default_pod_resources(spec: &mut Value) {
     if !stated(spec, "limits") && !stated(spec, "requests") {
         return;
     }
-    let limits = resources::aggregate(spec, Kind::Limits);
+    let limits = resources::aggregate(spec, Amount::Limits);
     let huge = limits.iter().filter(|(name, _)| resources::is_huge_page(name));
     for (name, amount) in huge {
         if spec.at("resources.requests").get(name).is_null() {
@@ -128,13 +129,13 @@ fn default_pod_resources(spec: &mut Value) {
         }
     }
     if stated(spec, "limits") {
-        for (name, amount) in resources::aggregate(spec, Kind::Requests) {
+        for (name, amount) in resources::aggregate(spec, Amount::Requests) {
             if matches!(name.as_str(), "cpu" | "memory") {
                 fill_resource(spec, "requests", &name, Value::from(amount.to_string()));
             }
         }
         for (name, limit) in spec.at("resources.limits").clone().entries() {
-            if resources::is_pod_level(name) {
+            if semantics::is_pod_level(name) {
                 fill_resource(spec, "requests", name, limit.clone());
             }
         }

@@ -2,10 +2,10 @@
 
 use clock::Clock;
 use object::Value;
+use semantics::conditions::{self, holds};
+use semantics::pods::{self, is_sidecar};
 
-use crate::table::{
-    self, AGE, Column, NAME, age, cells as row, condition, has_condition, name, number, or, since,
-};
+use crate::table::{self, AGE, Column, NAME, age, cells as row, name, number, or, since};
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
@@ -41,7 +41,7 @@ fn readiness_gates(pod: &Value) -> String {
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    let open = gates.items().filter(|gate| has_condition(pod, gate.str_at("conditionType"))).count();
+    let open = gates.items().filter(|gate| holds(pod, gate.str_at("conditionType"))).count();
     format!("{open}/{}", gates.items().len())
 }
 
@@ -79,23 +79,22 @@ impl<'a> Summary<'a> {
     fn of(pod: &'a Value) -> Summary<'a> {
         let phase = pod.str_at("status.phase");
         let mut reason = or(pod.str_at("status.reason"), phase).to_owned();
-        let is_gated =
-            condition(pod, "PodScheduled").is_some_and(|c| c.str_at("reason") == "SchedulingGated");
+        let is_gated = conditions::of(pod, "PodScheduled").field("reason").text() == "SchedulingGated";
         if is_gated {
             reason = "SchedulingGated".to_owned();
         }
-        let sidecars = pod.at("spec.initContainers").items().filter(|c| is_sidecar(c)).count();
+        let sidecars = pod.at("spec.initContainers").items().filter(|c| is_sidecar(*c)).count();
         let total = pod.at("spec.containers").items().len() + sidecars;
         let mut summary = Summary { reason, ready: 0, total, restarts: Restarts::default() };
         let (sidecar_restarts, is_initializing) = summary.add_init_containers(pod);
-        if !is_initializing || has_condition(pod, "Initialized") {
+        if !is_initializing || holds(pod, "Initialized") {
             summary.restarts = sidecar_restarts;
             summary.add_containers(pod);
         }
         if !pod.at("metadata.deletionTimestamp").is_null() {
             if pod.str_at("status.reason") == "NodeLost" {
                 summary.reason = "Unknown".to_owned();
-            } else if !matches!(phase, "Succeeded" | "Failed") {
+            } else if !pods::is_terminal_phase(phase) {
                 summary.reason = "Terminating".to_owned();
             }
         }
@@ -158,7 +157,7 @@ impl<'a> Summary<'a> {
             return;
         }
         // Some container is done, which is not yet the end of the pod.
-        if is_running && has_condition(pod, "Ready") {
+        if is_running && holds(pod, "Ready") {
             self.reason = "Running".to_owned();
         } else if let Some(failure) = failure {
             self.reason = failure;
@@ -166,11 +165,6 @@ impl<'a> Summary<'a> {
             self.reason = "NotReady".to_owned();
         }
     }
-}
-
-/// Whether an init container runs beside the others.
-fn is_sidecar(container: &Value) -> bool {
-    container.str_at("restartPolicy") == "Always"
 }
 
 fn end_reason(ended: &Value) -> String {

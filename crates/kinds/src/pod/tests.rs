@@ -1,4 +1,5 @@
 use object::value;
+use semantics::QosClass;
 
 use super::*;
 use crate::table::testing::{ago, check_row, named};

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use object::field::{Error, Errors, Path};
-use object::{LabelSelector, Map, Quantity, Value};
+use object::{Map, Quantity, Value};
+use semantics::LabelSelector;
 
 /// A field of an object: looking a member up and naming it in an error is one step, so that the two cannot
 /// differ. In builds with debug assertions it also knows its type and panics for members that the schema does
@@ -139,7 +140,7 @@ impl<'v, 'p> Field<'v, 'p> {
 
     /// The label selector; empty where there is none.
     pub(crate) fn selector(&self) -> LabelSelector {
-        LabelSelector::from_value(self.value)
+        LabelSelector::read(self.value)
     }
 
     /// Adds: the value is wrong.

@@ -4,79 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use object::field::{Error, Errors};
 use object::{Quantity, Value, names};
+use semantics::{Amount, View, container_totals, is_pod_level, pods};
 
 use super::field::{Field, NEGATIVE, quantity};
 
 /// Amounts by the name of the resource.
 pub(crate) type Amounts = BTreeMap<String, Quantity>;
 
-/// Which amounts of a container are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Limits,
-    Requests,
-}
-
-impl Kind {
-    fn of(self, container: &Value) -> &Value {
-        container.get("resources").get(match self {
-            Kind::Limits => "limits",
-            Kind::Requests => "requests",
-        })
-    }
-}
-
-/// What all containers of a pod need at once: those that run side by side together, or the init container that
-/// needs most beside the sidecars started before it.
-pub(crate) fn aggregate(spec: &Value, kind: Kind) -> Amounts {
-    let mut running = Amounts::new();
-    for container in spec.get("containers").items() {
-        add(&mut running, kind.of(container));
-    }
-    let (mut sidecars, mut most) = (Amounts::new(), Amounts::new());
-    for container in spec.get("initContainers").items() {
-        let mut needed = sidecars.clone();
-        add(&mut needed, kind.of(container));
-        if container.str_at("restartPolicy") == "Always" {
-            add(&mut running, kind.of(container));
-            sidecars.clone_from(&needed);
-        }
-        raise(&mut most, needed);
-    }
-    raise(&mut running, most);
-    running
-}
-
-fn add(total: &mut Amounts, amounts: &Value) {
-    for (name, amount) in amounts.entries() {
-        *total.entry(name.to_owned()).or_default() += &quantity(amount);
-    }
-}
-
-fn raise(total: &mut Amounts, amounts: Amounts) {
-    for (name, amount) in amounts {
-        let entry = total.entry(name).or_default();
-        if *entry < amount {
-            *entry = amount;
-        }
-    }
+/// What all containers of a pod need at once.
+pub(crate) fn aggregate(spec: &Value, which: Amount) -> Amounts {
+    let totals = container_totals(spec.as_field(), which);
+    totals.iter().map(|(name, amount)| (name.to_owned(), amount.clone())).collect()
 }
 
 /// Whether every container and sidecar of a pod limits a resource.
 pub(crate) fn all_limit(spec: &Value, name: &str) -> bool {
-    let sidecars =
-        spec.get("initContainers").items().filter(|container| container.str_at("restartPolicy") == "Always");
-    let mut containers = spec.get("containers").items().chain(sidecars);
-    containers.all(|container| !Kind::Limits.of(container).get(name).is_null())
+    let spec = spec.as_field();
+    let mut containers = pods::running_containers(&spec);
+    containers.all(|container| !container.field("resources").field("limits").field(name).is_absent())
 }
 
 pub(crate) fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
-}
-
-/// Whether a pod as a whole can request the resource.
-pub(crate) fn is_pod_level(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || is_huge_page(name)
 }
 
 /// Whether the name has no prefix or one of Kubernetes.
@@ -312,7 +261,7 @@ pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, 
     }
     validate_resources(errors, &resources, Owner::Pod, claims);
     let requests = resources.child("requests");
-    for (name, needed) in aggregate(spec.value, Kind::Requests) {
+    for (name, needed) in aggregate(spec.value, Amount::Requests) {
         let requested = quantity(requests.value.get(&name));
         if needed > requested && is_pod_level(&name) {
             let why = format!("must be greater than or equal to aggregate container requests of {needed}");
@@ -322,7 +271,7 @@ pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, 
     let limits = resources.child("limits");
     let containers = resources.path.child("containers");
     for (i, container) in spec.value.get("containers").items().enumerate() {
-        for (name, limit) in Kind::Limits.of(container).entries() {
+        for (name, limit) in container.at("resources.limits").entries() {
             let pod_limit = limits.value.get(name);
             if !pod_limit.is_null() && quantity(limit) > quantity(pod_limit) {
                 let why = format!("must be less than or equal to pod limits of {}", quantity(pod_limit));
@@ -330,36 +279,5 @@ pub(super) fn validate_pod_resources(errors: &mut Errors, spec: &Field<'_, '_>, 
                 errors.invalid(&index.key(name).child("limits"), value, why);
             }
         }
-    }
-}
-
-/// The quality of service that a pod's resources entitle it to: `Guaranteed` where CPU and memory of every
-/// container are limited and requested alike, `BestEffort` where nothing is stated, else `Burstable`.
-pub(crate) fn pod_qos(pod: &Value) -> &'static str {
-    let spec = pod.get("spec");
-    let of_pod = spec.get("resources");
-    let whole = !of_pod.get("limits").is_empty() || !of_pod.get("requests").is_empty();
-    let containers = spec.get("containers").items().chain(spec.get("initContainers").items());
-    let holders: Vec<&Value> = match whole {
-        true => vec![of_pod],
-        false => containers.map(|container| container.get("resources")).collect(),
-    };
-    let stated = |resources: &Value, what: &str, name: &str| quantity(resources.get(what).get(name));
-    let nothing = |resources: &&Value| {
-        let zero = |what| ["cpu", "memory"].iter().all(|name| stated(resources, what, name).is_zero());
-        zero("limits") && zero("requests")
-    };
-    let guaranteed = |resources: &&Value| {
-        ["cpu", "memory"].iter().all(|name| {
-            let limit = stated(resources, "limits", name);
-            !limit.is_zero() && stated(resources, "requests", name) == limit
-        })
-    };
-    if holders.iter().all(nothing) {
-        "BestEffort"
-    } else if holders.iter().all(guaranteed) {
-        "Guaranteed"
-    } else {
-        "Burstable"
     }
 }

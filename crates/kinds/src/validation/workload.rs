@@ -1,7 +1,7 @@
 //! Deployments and ReplicaSets (`pkg/apis/apps/validation`), and ReplicationControllers (`pkg/apis/core/validation`).
 
 use object::field::Errors;
-use object::{Selector, Value, names};
+use object::{Value, names};
 
 use super::field::Field;
 use super::pod::validate_pod_template;
@@ -171,7 +171,7 @@ fn validate_selected_template(errors: &mut Errors, spec: &Field<'_, '_>) {
     } else {
         field.required(errors, "");
     }
-    let Ok(selector) = Selector::from_value(field.value) else {
+    let Ok(selector) = semantics::try_selector(field.value) else {
         return field.invalid(errors, "invalid label selector");
     };
     let metadata = template.child("metadata");

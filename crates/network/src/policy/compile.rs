@@ -12,7 +12,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use object::{LabelSelectorRequirement, Selector};
+use object::Selector;
 
 use super::rules::{Chain, Direction, Family, Peer, Ports, Rule, Verdict};
 use crate::firewall::Protocol;
@@ -277,19 +277,9 @@ fn what(port: &NetworkPolicyPort) -> Option<What> {
     })
 }
 
-fn selector(labels: &LabelSelector) -> Selector {
-    let expressions = labels.match_expressions.iter().flatten();
-    let plain = object::LabelSelector {
-        match_labels: labels.match_labels.clone().unwrap_or_default().into_iter().collect(),
-        match_expressions: expressions
-            .map(|expression| LabelSelectorRequirement {
-                key: expression.key.clone(),
-                operator: expression.operator.clone(),
-                values: expression.values.clone().unwrap_or_default(),
-            })
-            .collect(),
-    };
-    plain.to_selector().unwrap_or_else(|error| {
+/// The matching form of a selector; one that is malformed selects nothing.
+fn selector(of: &LabelSelector) -> Selector {
+    semantics::try_selector(of).unwrap_or_else(|error| {
         tracing::warn!(%error, "a NetworkPolicy contains an invalid selector, which selects nothing");
         Selector::nothing()
     })

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use client::LeanPod;
 use hostnet::elements::Elements;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use object::ObjectKey;
 
@@ -70,7 +70,7 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Index {
     node: String,
-    pods: HashMap<ObjectKey, Arc<Pod>>,
+    pods: HashMap<ObjectKey, Arc<LeanPod>>,
     spaces: HashMap<String, Space>,
     members: HashMap<u32, Member>,
     /// Members of other nodes.
@@ -130,7 +130,7 @@ impl Index {
     }
 
     /// Notes the new state of a pod; `None` if it is gone. Sandboxes of a pod that is gone keep what it had.
-    pub(crate) fn pod_changed(&mut self, key: &ObjectKey, pod: Option<Arc<Pod>>) {
+    pub(crate) fn pod_changed(&mut self, key: &ObjectKey, pod: Option<Arc<LeanPod>>) {
         let addresses = pod.as_ref().map(|pod| pods::peer_addresses(pod, &self.node)).unwrap_or_default();
         let facts = pod.as_ref().map(|pod| Facts::of(pod)).unwrap_or_default();
         let uid = pod.as_ref().and_then(|pod| pod.metadata.uid.clone()).unwrap_or_default();
@@ -168,7 +168,7 @@ impl Index {
     }
 
     /// The pods that are known, in no order.
-    pub(crate) fn known_pods(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<Pod>)> {
+    pub(crate) fn known_pods(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<LeanPod>)> {
         self.pods.iter()
     }
 

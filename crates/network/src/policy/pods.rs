@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{ContainerPort, Pod};
+use client::LeanPod;
+use k8s_openapi::api::core::v1::ContainerPort;
 use serde::{Deserialize, Serialize};
 
 use crate::firewall::Protocol;
@@ -22,11 +23,11 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// What the object says.
-    pub(crate) fn of(pod: &Pod) -> Facts {
+    pub(crate) fn of(pod: &LeanPod) -> Facts {
         let spec = pod.spec.as_ref();
         let containers = spec.into_iter().flat_map(|spec| &spec.containers);
         let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
-        let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        let sidecars = sidecars.filter(|container| semantics::pods::is_sidecar(*container));
         let ports = containers.chain(sidecars).flat_map(|container| container.ports.iter().flatten());
         Facts {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
@@ -48,7 +49,7 @@ fn named_port(port: &ContainerPort) -> Option<((Protocol, String), u16)> {
 /// The addresses by which a pod of another node is a peer. There are none for pods in the host's network, which
 /// policies do not know as pods; for pods that have ended, whose addresses may be others' by now; and for pods of
 /// `node` itself, whose sandboxes are known better than their objects.
-pub(crate) fn peer_addresses(pod: &Pod, node: &str) -> Vec<IpAddr> {
+pub(crate) fn peer_addresses(pod: &LeanPod, node: &str) -> Vec<IpAddr> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     if spec.host_network == Some(true) || spec.node_name.as_deref() == Some(node) {
         return Vec::new();
@@ -57,9 +58,9 @@ pub(crate) fn peer_addresses(pod: &Pod, node: &str) -> Vec<IpAddr> {
 }
 
 /// The addresses in a pod's status; none once it has ended.
-pub(crate) fn status_addresses(pod: &Pod) -> Vec<IpAddr> {
+pub(crate) fn status_addresses(pod: &LeanPod) -> Vec<IpAddr> {
     let Some(status) = &pod.status else { return Vec::new() };
-    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    if semantics::pods::is_terminal(pod) {
         return Vec::new();
     }
     let mut texts: Vec<&str> = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();

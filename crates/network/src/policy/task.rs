@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Informers, Subscription};
+use client::{Informers, LeanPod, Subscription};
 use hostnet::{nft, state};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use object::ObjectKey;
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ pub(crate) enum Request {
 /// What changed since the task last looked: for each object its newest state.
 #[derive(Default)]
 struct Inbox {
-    pods: HashMap<ObjectKey, Option<Arc<Pod>>>,
+    pods: HashMap<ObjectKey, Option<Arc<LeanPod>>>,
     namespaces: HashMap<ObjectKey, Option<Arc<Namespace>>>,
     policies: HashMap<ObjectKey, Option<Arc<NetworkPolicy>>>,
     /// In the order in which they came; the agent has few at a time, and waits for each.
@@ -125,7 +125,7 @@ fn open_watch(table: &str) -> Option<nft::Watch> {
 }
 
 async fn subscribe(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 3] {
-    let (pods, namespaces) = (informers.get::<Pod>(), informers.get::<Namespace>());
+    let (pods, namespaces) = (informers.get::<LeanPod>(), informers.get::<Namespace>());
     let policies = informers.get::<NetworkPolicy>();
     let inbox = Arc::clone(mailbox);
     let of_namespaces = namespaces.subscribe(move |change| {

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -44,7 +43,7 @@ impl TestPod {
     }
 
     /// The object: with the ports of the e2e suite's pods, and one of each protocol called `web`.
-    pub(crate) fn object(&self) -> Pod {
+    pub(crate) fn object(&self) -> client::LeanPod {
         let port = |name: &str, protocol: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": protocol});
         let ports = [
             port("serve-80-tcp", "TCP", 80),

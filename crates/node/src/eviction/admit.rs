@@ -1,11 +1,11 @@
 //! Which pods a node that runs short takes in, and which it never evicts.
 
-use k8s_openapi::api::core::v1::Toleration;
+use semantics::{Effect, QosClass, Taint, Toleration, qos_class, tolerations};
 
 use super::decide::Pressure;
 use super::{Pressures, REASON};
 use crate::admission::Rejection;
-use crate::pod::{PodInfo, QosClass, qos_class};
+use crate::pod::PodInfo;
 use crate::text::go_list;
 
 /// The priority from which on the cluster cannot do without a pod (`system-cluster-critical`).
@@ -29,24 +29,13 @@ pub(crate) fn refusal(pod: &PodInfo, pressures: &Pressures) -> Option<Rejection>
         return None;
     }
     let only_memory = pressures.len() == 1 && pressures.contains(&Pressure::Memory);
-    let best_effort = qos_class(pod.spec()) == QosClass::BestEffort;
-    let mut tolerations = pod.spec().tolerations.iter().flatten();
-    if only_memory && (!best_effort || tolerations.any(tolerates_memory_pressure)) {
+    let best_effort = qos_class(&*pod.pod) == QosClass::BestEffort;
+    let taint = Taint::new(MEMORY_TAINT, Effect::NoSchedule);
+    if only_memory && (!best_effort || Toleration::any_tolerates(&tolerations(&*pod.pod), &taint)) {
         return None;
     }
     let names: Vec<&str> = pressures.iter().map(|pressure| pressure.as_str()).collect();
     Some(Rejection { reason: REASON, message: format!("The node had condition: {}. ", go_list(&names)) })
-}
-
-fn tolerates_memory_pressure(toleration: &Toleration) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (key, effect) = (text(&toleration.key), text(&toleration.effect));
-    let is_right = |value: &str, wanted: &str| value.is_empty() || value == wanted;
-    // The taint has no value.
-    let exists = toleration.operator.as_deref() == Some("Exists") || text(&toleration.value).is_empty();
-    let key_matches =
-        key == MEMORY_TAINT || (key.is_empty() && toleration.operator.as_deref() == Some("Exists"));
-    key_matches && is_right(&effect, "NoSchedule") && exists
 }
 
 #[cfg(test)]

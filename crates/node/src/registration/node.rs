@@ -186,19 +186,17 @@ fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
 }
 
 fn condition(input: &Input<'_>, kind: &str, holds: bool, reason: &str, message: &str) -> NodeCondition {
-    let status = if holds { "True" } else { "False" };
     let now = Time(whole_seconds(input.now));
-    let mut old = input.old.conditions.iter().flatten();
-    let same = old.find(|old| old.type_ == kind && old.status == status);
-    let since = same.and_then(|old| old.last_transition_time.clone());
-    NodeCondition {
+    let mut condition = NodeCondition {
         type_: kind.to_owned(),
-        status: status.to_owned(),
+        status: semantics::conditions::status(holds).to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_heartbeat_time: Some(now.clone()),
-        last_transition_time: Some(since.unwrap_or(now)),
-    }
+        last_transition_time: Some(now),
+    };
+    semantics::conditions::keep_time(&input.old.conditions, &mut condition);
+    condition
 }
 
 /// Why the node cannot run pods; `None` if it can.
@@ -217,12 +215,6 @@ fn problem(runtime: Result<&RuntimeStatus, &String>) -> Option<String> {
     let network = failing(RuntimeCondition::NETWORK_READY).map(|c| describe("container runtime network", c));
     let problems: Vec<String> = runtime.into_iter().chain(network).collect();
     (!problems.is_empty()).then(|| problems.join(", "))
-}
-
-/// Whether a status says that the node is ready.
-pub(super) fn is_ready(status: &NodeStatus) -> bool {
-    let mut conditions = status.conditions.iter().flatten();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// The strategic merge patch that writes a status. The list of addresses replaces the one there is: the API merges it by

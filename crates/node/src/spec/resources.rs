@@ -2,9 +2,10 @@
 
 use cri::{CgroupDriver, LinuxContainerResources, StringMap};
 use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
+use semantics::{QosClass, qos_class};
 
 use super::amount;
-use crate::pod::{ContainerKind, PodInfo, QosClass, qos_class};
+use crate::pod::{ContainerKind, PodInfo};
 
 const CPU_PERIOD_MICROS: i64 = 100_000;
 const QUOTA_MICROS_MIN: i64 = 1000;
@@ -55,7 +56,7 @@ fn oom_score_adj(pod: &PodInfo, container: &Container, memory_capacity: i64) -> 
     if pod.spec().priority_class_name.as_deref() == Some("system-node-critical") {
         return -997;
     }
-    match qos_class(pod.spec()) {
+    match qos_class(&*pod.pod) {
         QosClass::Guaranteed => -997,
         QosClass::BestEffort => 1000,
         QosClass::Burstable => {
@@ -96,7 +97,7 @@ pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
 /// The cgroup of a pod, a path from the hierarchy's root as the engine's driver forms it
 /// (`pkg/kubelet/cm/cgroup_manager_linux.go`). systemd's slices say in their names where they are: `/a.slice/a-b.slice`.
 pub(crate) fn cgroup_parent(pod: &PodInfo, root: &str, driver: CgroupDriver) -> String {
-    let class = match qos_class(pod.spec()) {
+    let class = match qos_class(&*pod.pod) {
         QosClass::Guaranteed => None,
         QosClass::Burstable => Some("burstable"),
         QosClass::BestEffort => Some("besteffort"),

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use semantics::conditions::{TRUE, find, keep_time};
 
 use super::{Input, Phase, whole_seconds};
 use crate::pod::{ContainerKind, PodInfo};
@@ -23,11 +24,6 @@ impl Verdict {
     fn fails(kind: &'static str, reason: &'static str, message: String) -> Verdict {
         Verdict { kind, holds: false, reason, message }
     }
-}
-
-/// A condition of this type.
-pub(super) fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
-    status.conditions.iter().flatten().find(|condition| condition.type_ == kind)
 }
 
 /// The conditions of a pod: the agent's own, and those of others as they are.
@@ -65,20 +61,18 @@ pub(super) fn conditions(
 }
 
 fn to_condition(input: &Input<'_>, verdict: &Verdict, old: &PodStatus) -> PodCondition {
-    let status = if verdict.holds { "True" } else { "False" };
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let since = condition(old, verdict.kind)
-        .filter(|old| old.status == status)
-        .and_then(|old| old.last_transition_time.clone());
-    PodCondition {
+    let mut condition = PodCondition {
         type_: verdict.kind.to_owned(),
-        status: status.to_owned(),
+        status: semantics::conditions::status(verdict.holds).to_owned(),
         reason: text(verdict.reason),
         message: text(&verdict.message),
-        last_transition_time: Some(since.unwrap_or_else(|| Time(whole_seconds(input.now)))),
+        last_transition_time: Some(Time(whole_seconds(input.now))),
         last_probe_time: None,
         observed_generation: input.pod.pod.metadata.generation,
-    }
+    };
+    keep_time(&old.conditions, &mut condition);
+    condition
 }
 
 /// `ContainersReady`: every regular container and every sidecar is ready.
@@ -110,9 +104,9 @@ fn ready(input: &Input<'_>, containers_ready: &Verdict) -> Verdict {
         return Verdict::fails("Ready", containers_ready.reason, containers_ready.message.clone());
     }
     let api = input.pod.api_status();
-    let closed = |gate: &str| match condition(api, gate) {
+    let closed = |gate: &str| match find(&api.conditions, gate) {
         None => Some(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
-        Some(condition) if condition.status != "True" => Some(format!(
+        Some(condition) if condition.status != TRUE => Some(format!(
             "the status of pod readiness gate {gate:?} is not \"True\", but {}",
             condition.status
         )),

@@ -54,7 +54,7 @@ fn state(status: &PodStatus) -> Value {
 }
 
 fn holds(status: &PodStatus, kind: &str) -> (String, String, String) {
-    let found = condition(status, kind).unwrap();
+    let found = semantics::conditions::find(&status.conditions, kind).unwrap();
     (
         found.status.clone(),
         found.reason.clone().unwrap_or_default(),

@@ -101,46 +101,6 @@ fn matching() {
 }
 
 #[test]
-fn label_selector_objects() {
-    let selector = value!({"matchLabels": {"b": "c"}, "matchExpressions": [
-        {"key": "a", "operator": "In", "values": ["y", "x"]},
-        {"key": "z", "operator": "DoesNotExist"},
-    ]});
-    assert_eq!(Selector::from_value(&selector).unwrap().to_string(), "a in (x,y),b=c,!z");
-    assert_eq!(Selector::from_value(&Value::Null).unwrap(), Selector::nothing());
-    assert!(Selector::from_value(&Value::map()).unwrap().is_everything());
-    let unknown = value!({"matchExpressions": [{"key": "a", "operator": "Near"}]});
-    let error = Selector::from_value(&unknown).unwrap_err();
-    assert_eq!(error.to_string(), r#""Near" is not a valid label selector operator"#);
-}
-
-#[test]
-fn label_selector_validation() {
-    let wrong = value!({"matchLabels": {"-": "x"}, "matchExpressions": [
-        {"key": "a", "operator": "In"},
-        {"key": "a", "operator": "Exists", "values": ["x"]},
-        {"key": "", "operator": "Near", "values": ["-"]},
-    ]});
-    let selector = LabelSelector::from_value(&wrong);
-    let fields =
-        |errors: Errors| errors.iter().map(|e| format!("{} {:?}", e.path, e.kind)).collect::<Vec<_>>();
-    let spec = Path::root("spec");
-    let mut expected = vec![
-        "spec.selector.matchLabels Invalid",
-        "spec.selector.matchExpressions[0].values Required",
-        "spec.selector.matchExpressions[1].values Forbidden",
-        "spec.selector.matchExpressions[2].operator Invalid",
-        "spec.selector.matchExpressions[2].key Invalid",
-        "spec.selector.matchExpressions[2].key Invalid",
-        "spec.selector.matchExpressions[2].values[0] Invalid",
-    ];
-    assert_eq!(fields(selector.validate(&spec.child("selector"), false)), expected);
-    expected.pop();
-    assert_eq!(fields(selector.validate(&spec.child("selector"), true)), expected);
-    assert!(selector.has_invalid_values());
-}
-
-#[test]
 fn field_selectors() {
     for (text, printed) in [
         ("", ""),

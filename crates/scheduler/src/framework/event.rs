@@ -98,18 +98,12 @@ impl EventKinds {
     pub fn of_own_change(old: &PodInfo, new: &PodInfo) -> EventKinds {
         let gates =
             |pod: &PodInfo| pod.spec().and_then(|spec| spec.scheduling_gates.clone()).unwrap_or_default();
-        let node_terms = |pod: &PodInfo| {
-            pod.spec().map(|spec| {
-                let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.clone());
-                (spec.node_selector.clone(), affinity)
-            })
-        };
         EventKinds::OWN_LABELS
             .when(old.labels() != new.labels())
             .or(EventKinds::OWN_SCALED_DOWN.when(scaled_down(old, new)))
             .or(EventKinds::OWN_TOLERATIONS.when(old.tolerations() != new.tolerations()))
             .or(EventKinds::OWN_GATES_GONE.when(!gates(old).is_empty() && gates(new).is_empty()))
-            .or(EventKinds::OWN_NODE_TERMS.when(node_terms(old) != node_terms(new)))
+            .or(EventKinds::OWN_NODE_TERMS.when(old.node_terms != new.node_terms))
     }
 }
 

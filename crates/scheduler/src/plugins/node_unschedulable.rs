@@ -1,9 +1,9 @@
 //! Rejects nodes that are cordoned.
 
-use k8s_openapi::api::core::v1::Taint;
+use semantics::{Effect, Taint, Toleration};
 
 use crate::framework::{Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Subject, Verdict};
-use crate::state::{NodeInfo, PodInfo, Snapshot, tolerates_taint};
+use crate::state::{NodeInfo, PodInfo, Snapshot};
 
 /// Rejects nodes with `spec.unschedulable`, unless the pod tolerates the taint that stands for it.
 #[derive(Debug)]
@@ -39,13 +39,6 @@ impl Filter for NodeUnschedulable {
 }
 
 fn tolerates_cordon(pod: &PodInfo) -> bool {
-    if pod.tolerations().is_empty() {
-        return false;
-    }
-    let cordon = Taint {
-        key: "node.kubernetes.io/unschedulable".to_owned(),
-        effect: "NoSchedule".to_owned(),
-        ..Taint::default()
-    };
-    pod.tolerations().iter().any(|toleration| tolerates_taint(toleration, &cordon))
+    let cordon = || Taint::new("node.kubernetes.io/unschedulable", Effect::NoSchedule);
+    !pod.tolerations().is_empty() && Toleration::any_tolerates(pod.tolerations(), &cordon())
 }

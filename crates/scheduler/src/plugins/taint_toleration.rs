@@ -4,12 +4,12 @@
 //! This is the plugin to copy for a new one. It has all the parts: a filter and a score, an event that may help
 //! and a hint that looks closer, and tests as a table beside all others in `tests`.
 
-use k8s_openapi::api::core::v1::Taint;
+use semantics::{Effect, Taint, Toleration};
 
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Score, Subject, Verdict, normalize_to_max,
 };
-use crate::state::{NodeInfo, PodInfo, Snapshot, tolerates_node, tolerates_taint};
+use crate::state::{NodeInfo, PodInfo, Snapshot};
 
 /// Rejects nodes with a `NoSchedule` or `NoExecute` taint that the pod does not tolerate; scores nodes lower the
 /// more `PreferNoSchedule` taints they have that it does not tolerate.
@@ -23,7 +23,7 @@ impl Plugin for TaintToleration {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Node(node) => tolerates_node(pod.tolerations(), node),
+            Subject::Node(node) => node.is_tolerated_by(pod.tolerations()),
             _ => true,
         }
     }
@@ -37,7 +37,7 @@ impl Filter for TaintToleration {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if tolerates_node(pod.tolerations(), node) {
+        if node.is_tolerated_by(pod.tolerations()) {
             return Ok(());
         }
         // Were the taint named, every taint of a large cluster would make a message of its own.
@@ -50,17 +50,14 @@ impl Score for TaintToleration {
 
     fn pre_score(&self, _pod: &PodInfo, _snapshot: &Snapshot, feasible: &[&NodeInfo]) -> Option<()> {
         // Without such taints all nodes come out alike.
-        let asks = |taint: &Taint| taint.effect == "PreferNoSchedule";
+        let asks = |taint: &Taint| taint.effect == Effect::PreferNoSchedule;
         feasible.iter().any(|node| node.taints.iter().any(asks)).then_some(())
     }
 
     /// The number of taints that ask the pod to stay away.
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
-        let untolerated = node.taints.iter().filter(|taint| {
-            taint.effect == "PreferNoSchedule"
-                && !pod.tolerations().iter().any(|toleration| tolerates_taint(toleration, taint))
-        });
-        untolerated.count() as i64
+        let asking = node.taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
+        asking.filter(|taint| !Toleration::any_tolerates(pod.tolerations(), taint)).count() as i64
     }
 
     fn normalize(&self, _: &(), _feasible: &[&NodeInfo], scores: &mut [i64]) {

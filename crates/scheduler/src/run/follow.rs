@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use client::{Change, Informer, Informers, Subscription};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use client::{Change, Informer, Informers, LeanPod, Subscription};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use object::Uid;
@@ -14,7 +14,7 @@ use crate::state::VolumeChange;
 /// Feeds the mailbox for as long as what is returned is kept. Returns when all that there is was posted.
 pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 8] {
     let (nodes, pods, namespaces) =
-        (informers.get::<Node>(), informers.get::<Pod>(), informers.get::<Namespace>());
+        (informers.get::<Node>(), informers.get::<LeanPod>(), informers.get::<Namespace>());
     let (claims, volumes) = (informers.get::<PersistentVolumeClaim>(), informers.get::<PersistentVolume>());
     let (classes, csi_nodes) = (informers.get::<StorageClass>(), informers.get::<CSINode>());
     let budgets = informers.get::<PodDisruptionBudget>();
@@ -64,8 +64,8 @@ fn subscribe<K: Send + Sync + 'static>(
 }
 
 /// Pods go by their UIDs: another pod may have taken the name.
-fn post_pod(mailbox: &Mailbox, change: &Change<Pod>) {
-    let uid = |pod: &Arc<Pod>| Uid::from(pod.metadata.uid.as_deref().unwrap_or_default());
+fn post_pod(mailbox: &Mailbox, change: &Change<LeanPod>) {
+    let uid = |pod: &Arc<LeanPod>| Uid::from(pod.metadata.uid.as_deref().unwrap_or_default());
     let (old, new) = (change.old.as_ref().map(uid), change.new.as_ref().map(uid));
     if let Some(old) = old.clone().filter(|old| new.as_ref() != Some(old)) {
         mailbox.post(Letter::Pod(old, None));

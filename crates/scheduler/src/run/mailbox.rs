@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use client::LeanPod;
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use object::{ObjectKey, Uid};
 use parking_lot::Mutex;
@@ -25,7 +26,7 @@ pub enum Letter {
     /// The labels of a namespace by its name; `None` if it is gone.
     Namespace(Arc<str>, Option<BTreeMap<String, String>>),
     /// A pod by its UID; `None` if it is gone.
-    Pod(Uid, Option<Arc<Pod>>),
+    Pod(Uid, Option<Arc<LeanPod>>),
     /// A claim, a volume or the like by its name.
     Volume(ObjectKey, VolumeChange),
     /// A PodDisruptionBudget by its name; `None` if it is gone.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::testing::{clock, containers, node, raw_pod};
+use crate::testing::{clock, containers, node, whole_pod};
 
 struct Cluster {
     server: MemoryServer,
@@ -37,7 +37,7 @@ impl Cluster {
     }
 
     fn add_pod(&self, name: &str, spec: Value) {
-        self.server.put(&raw_pod(name, spec));
+        self.server.put(&whole_pod(name, spec));
     }
 
     fn condition(&self, name: &str) -> Option<PodCondition> {
@@ -96,11 +96,11 @@ async fn an_idle_scheduler_is_idle() {
 async fn a_pod_that_took_the_name_of_another_is_another() {
     let cluster = Cluster::start(Config::default());
     cluster.server.put(&*node("a", json!({})));
-    let mut old = raw_pod("p", containers(json!({"cpu": "4"})));
+    let mut old = whole_pod("p", containers(json!({"cpu": "4"})));
     old.spec.as_mut().unwrap().node_name = Some("a".to_owned());
     cluster.server.put(&old);
     assert_eq!(cluster.settle().await, [""; 0]);
-    let mut new = raw_pod("p", containers(json!({"cpu": "4"})));
+    let mut new = whole_pod("p", containers(json!({"cpu": "4"})));
     new.metadata.uid = Some("new".to_owned());
     cluster.server.put(&new);
     assert_eq!(cluster.settle().await, ["p"], "the room of the old one is free");
@@ -247,14 +247,14 @@ async fn a_slow_plugin_holds_no_informer_up() {
     let config = Config { profiles: vec![Arc::new(profile)], ..Config::default() };
     let running = tokio::spawn(run(server.client(), informers.clone(), config, cancel.clone()));
     server.put(&*node("a", json!({})));
-    server.put(&raw_pod("first", json!({})));
+    server.put(&whole_pod("first", json!({})));
     enters.recv().await.unwrap();
     // The scheduler stands still. Another component follows the same pods.
     let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
-    let pods = informers.get::<Pod>();
+    let pods = informers.get::<client::LeanPod>();
     let _seen = pods.subscribe(move |change| drop(seen.send(change.key.name.to_string())));
     for index in 0..100 {
-        server.put(&raw_pod(&format!("p{index}"), json!({})));
+        server.put(&whole_pod(&format!("p{index}"), json!({})));
     }
     let last = async { while sees.recv().await.unwrap() != "p99" {} };
     let in_time = tokio::time::timeout(Duration::from_secs(60), last).await;

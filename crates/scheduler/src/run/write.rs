@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Client, ClientError, DeleteOptions, EventType, Patch, Recorder};
+use client::{Client, ClientError, DeleteOptions, EventType, LeanCondition, LeanPod, Patch, Recorder};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use semantics::conditions::{self, Condition as _};
 use serde_json::json;
 
 use crate::state::PodInfo;
@@ -70,24 +71,24 @@ impl Writer {
         self.client.patch::<Pod>(&pod.key, "status", &Patch::Strategic(change)).await.map(drop)
     }
 
-    fn condition(&self, pod: &Pod, to: Condition) -> Option<PodCondition> {
-        let old = condition(pod, "PodScheduled");
-        let unchanged = old.filter(|old| old.status == "False");
-        if unchanged.is_some_and(|old| {
-            old.reason.as_deref() == Some(to.reason) && old.message.as_deref() == Some(&*to.message)
-        }) {
-            return None;
-        }
-        let since = unchanged.and_then(|old| old.last_transition_time.clone());
-        Some(PodCondition {
-            type_: "PodScheduled".to_owned(),
-            status: "False".to_owned(),
+    fn condition(&self, pod: &LeanPod, to: Condition) -> Option<PodCondition> {
+        self.unless_said(pod, "PodScheduled", conditions::FALSE, to)
+    }
+
+    /// A condition; `None` if the pod has it so already.
+    fn unless_said(&self, pod: &LeanPod, kind: &str, status: &str, to: Condition) -> Option<PodCondition> {
+        let old = condition(pod, kind);
+        let since = old.filter(|old| &*old.status == status).and_then(|old| old.since().cloned());
+        let condition = PodCondition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
             reason: Some(to.reason.to_owned()),
             message: Some(to.message),
             last_transition_time: since.or_else(|| Some(self.now())),
             last_probe_time: None,
             observed_generation: pod.metadata.generation,
-        })
+        };
+        (!old.is_some_and(|old| conditions::says_the_same(old, &condition))).then_some(condition)
     }
 
     fn now(&self) -> Time {
@@ -122,22 +123,9 @@ impl Writer {
     async fn tell_victim(&self, preemptor: &PodInfo, victim: &PodInfo) -> Result<(), ClientError> {
         let scheduler = preemptor.scheduler_name();
         let message = format!("{scheduler}: preempting to accommodate a higher priority pod");
-        let reason = "PreemptionByScheduler";
-        let old = condition(victim.pod(), "DisruptionTarget").filter(|old| old.status == "True");
-        if old.is_some_and(|old| {
-            old.reason.as_deref() == Some(reason) && old.message.as_deref() == Some(&*message)
-        }) {
+        let to = Condition { reason: "PreemptionByScheduler", message };
+        let Some(condition) = self.unless_said(victim.pod(), "DisruptionTarget", conditions::TRUE, to) else {
             return Ok(());
-        }
-        let since = old.and_then(|old| old.last_transition_time.clone());
-        let condition = PodCondition {
-            type_: "DisruptionTarget".to_owned(),
-            status: "True".to_owned(),
-            reason: Some(reason.to_owned()),
-            message: Some(message),
-            last_transition_time: since.or_else(|| Some(self.now())),
-            last_probe_time: None,
-            observed_generation: victim.pod().metadata.generation,
         };
         self.try_patch_status(victim, json!({"conditions": [condition]})).await
     }
@@ -153,9 +141,8 @@ impl Writer {
     }
 }
 
-fn condition<'p>(pod: &'p Pod, type_: &str) -> Option<&'p PodCondition> {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-    conditions.unwrap_or_default().iter().find(|condition| condition.type_ == type_)
+fn condition<'p>(pod: &'p LeanPod, kind: &str) -> Option<&'p LeanCondition> {
+    conditions::find(&pod.status.as_ref()?.conditions, kind)
 }
 
 fn truncated(message: &str) -> String {

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::time::advance;
 
@@ -130,7 +129,7 @@ async fn only_its_own_living_pods_are_scheduled() {
     let mut scheduler = scheduler();
     add_node(&mut scheduler, "a", json!({}));
     scheduler.set_pod(pod("foreign", json!({"schedulerName": "other"})), Instant::now());
-    let mut deleted: Pod = raw_pod("deleted", json!({}));
+    let mut deleted = raw_pod("deleted", json!({}));
     scheduler.set_pod(pod("deleted", json!({})), Instant::now());
     deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     scheduler.set_pod(Arc::new(PodInfo::new(Arc::new(deleted))), Instant::now());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use object::{ObjectKey, Selector};
+use semantics::selector;
 
 use super::PodInfo;
-use super::pod_terms::selector;
 
 /// The budgets of the cluster.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Budget {
         let disrupted = status.and_then(|status| status.disrupted_pods.as_ref());
         Budget {
             // Here, an empty selector means no pod.
-            selector: Some(selector(spec)).filter(|all| !all.is_everything()).unwrap_or(Selector::nothing()),
+            selector: Some(selector(&spec)).filter(|all| !all.is_everything()).unwrap_or(Selector::nothing()),
             allowed: status.and_then(|status| status.disruptions_allowed).unwrap_or(0),
             disrupted: disrupted.into_iter().flat_map(|pods| pods.keys().cloned()).collect(),
         }

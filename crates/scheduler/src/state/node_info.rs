@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Node;
 use object::Uid;
+use semantics::{NodeSelectorTerm, NodeTerms, Taint, Toleration};
 
-use super::{HostPort, NodeSelectorTerm, NodeTerms, PodInfo, Resources};
+use super::{HostPort, PodInfo, Resources};
 
 /// The place of a node in a [`Snapshot`](super::Snapshot): a small number, used again after the node is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,7 +89,7 @@ impl NodeInfo {
 
     /// Whether it is what a pod demands of its node.
     pub fn fulfils(&self, terms: &NodeTerms) -> bool {
-        terms.are_fulfilled_by(&self.name, self.labels())
+        terms.match_node(&self.name, self.labels())
     }
 
     /// Whether it is one that a term means.
@@ -96,10 +97,16 @@ impl NodeInfo {
         term.matches(&self.name, self.labels())
     }
 
+    /// Whether tolerations cover all its taints that keep pods off.
+    pub fn is_tolerated_by(&self, tolerations: &[Toleration]) -> bool {
+        let mut taints = self.taints.iter().filter(|taint| taint.effect.forbids_scheduling());
+        taints.all(|taint| Toleration::any_tolerates(tolerations, taint))
+    }
+
     pub(super) fn set_node(&mut self, node: Option<Arc<Node>>) {
         let spec = node.as_ref().and_then(|node| node.spec.as_ref());
         self.unschedulable = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
-        self.taints = spec.and_then(|spec| spec.taints.clone()).unwrap_or_default();
+        self.taints = node.as_ref().map(|node| semantics::taints(node)).unwrap_or_default();
         let status = node.as_ref().and_then(|node| node.status.as_ref());
         let allocatable = status.and_then(|status| status.allocatable.as_ref());
         self.allocatable = Resources::from_list(allocatable);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Toleration};
+use client::{LeanContainer, LeanPod, LeanPodSpec};
 use object::{ObjectKey, Uid};
+use semantics::{NodeTerms, Toleration};
 
 use super::requests::{self, Missing};
-use super::{Namespaces, NodeTerms, PodQuery, PodTerms, Resources};
+use super::{Namespaces, PodQuery, PodTerms, Resources};
 
 /// A port of the host that a container wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +63,13 @@ pub struct PodInfo {
     pub node_terms: NodeTerms,
     /// What it says about other pods.
     pub pod_terms: PodTerms,
-    pod: Arc<Pod>,
+    tolerations: Vec<Toleration>,
+    pod: Arc<LeanPod>,
 }
 
 impl PodInfo {
     /// Works everything out.
-    pub fn new(pod: Arc<Pod>) -> PodInfo {
+    pub fn new(pod: Arc<LeanPod>) -> PodInfo {
         let spec = pod.spec.as_ref();
         let nonzero = requests::of_pod(&pod, Missing::Default);
         PodInfo {
@@ -79,19 +81,20 @@ impl PodInfo {
             memory_nonzero: nonzero.memory,
             host_ports: spec.map(host_ports).unwrap_or_default(),
             claims: claims(&pod),
-            node_terms: spec.map(NodeTerms::new).unwrap_or_default(),
+            node_terms: NodeTerms::new(&pod.spec),
             pod_terms: PodTerms::new(&pod),
+            tolerations: semantics::tolerations(&pod),
             pod,
         }
     }
 
     /// The pod.
-    pub fn pod(&self) -> &Arc<Pod> {
+    pub fn pod(&self) -> &Arc<LeanPod> {
         &self.pod
     }
 
     /// Its spec, if it has one: the API server lets none in without.
-    pub fn spec(&self) -> Option<&PodSpec> {
+    pub fn spec(&self) -> Option<&LeanPodSpec> {
         self.pod.spec.as_ref()
     }
 
@@ -108,7 +111,7 @@ impl PodInfo {
 
     /// Its tolerations.
     pub fn tolerations(&self) -> &[Toleration] {
-        self.spec().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
+        &self.tolerations
     }
 
     /// The node that it is bound to.
@@ -149,8 +152,7 @@ impl PodInfo {
 
     /// Whether it has ended for good and holds nothing any more.
     pub fn is_terminal(&self) -> bool {
-        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        matches!(phase, Some("Succeeded" | "Failed"))
+        semantics::pods::is_terminal(&self.pod)
     }
 
     /// The images that it needs, one a container, init containers included.
@@ -162,7 +164,7 @@ impl PodInfo {
     }
 }
 
-fn claims(pod: &Pod) -> Vec<ClaimName> {
+fn claims(pod: &LeanPod) -> Vec<ClaimName> {
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
     let claims = volumes.iter().filter_map(|volume| {
         if let Some(claim) = &volume.persistent_volume_claim {
@@ -175,10 +177,10 @@ fn claims(pod: &Pod) -> Vec<ClaimName> {
     claims.collect()
 }
 
-fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
+fn host_ports(spec: &LeanPodSpec) -> Vec<HostPort> {
     let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let of_container = |container: &Container| container.ports.clone().unwrap_or_default();
+    let sidecars = sidecars.filter(|container| semantics::pods::is_sidecar(container));
+    let of_container = |container: &LeanContainer| container.ports.clone().unwrap_or_default();
     let ports = sidecars.chain(&spec.containers).flat_map(of_container);
     ports
         .filter_map(|port| {

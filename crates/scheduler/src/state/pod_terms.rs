@@ -1,13 +1,13 @@
 //! What a pod says about other pods: affinity, anti-affinity and topology spread, in matching form.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use object::{LabelSelectorRequirement, Operator, Requirement, Selector};
+use client::LeanPod;
+use k8s_openapi::api::core::v1::{PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm};
+use object::{Operator, Requirement, Selector};
+use semantics::{Weighted, selector};
 
-use super::{PodQuery, PodSelection, Weighted};
+use super::{PodQuery, PodSelection};
 
 /// What a pod says about other pods.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,7 @@ pub struct SpreadConstraint {
 
 impl PodTerms {
     /// Reads them from a pod.
-    pub fn new(pod: &Pod) -> PodTerms {
+    pub fn new(pod: &LeanPod) -> PodTerms {
         let mut terms = PodTerms::default();
         let Some(spec) = &pod.spec else { return terms };
         let affinity = spec.affinity.as_ref();
@@ -83,7 +83,7 @@ impl PodTerms {
         terms
     }
 
-    fn prefer(&mut self, terms: Option<&[WeightedPodAffinityTerm]>, pod: &Pod, sign: i64) {
+    fn prefer(&mut self, terms: Option<&[WeightedPodAffinityTerm]>, pod: &LeanPod, sign: i64) {
         self.preferred.extend(terms.into_iter().flatten().map(|term| Weighted {
             weight: sign * i64::from(term.weight),
             term: AffinityTerm::new(&term.pod_affinity_term, pod),
@@ -104,21 +104,21 @@ fn together(selections: Vec<PodSelection>) -> Option<Arc<PodQuery>> {
     (!selections.is_empty()).then(|| Arc::new(PodQuery::new(selections, false)))
 }
 
-fn selection(term: &PodAffinityTerm, pod: &Pod) -> PodSelection {
+fn selection(term: &PodAffinityTerm, pod: &LeanPod) -> PodSelection {
     let mut namespaces = term.namespaces.clone().unwrap_or_default();
     if namespaces.is_empty() && term.namespace_selector.is_none() {
         namespaces.extend(pod.metadata.namespace.clone());
     }
     PodSelection {
         namespaces,
-        namespace_selector: selector(term.namespace_selector.as_ref()),
+        namespace_selector: selector(&term.namespace_selector),
         // `matchLabelKeys` and `mismatchLabelKeys` are merged into the selector when the pod is created.
-        selector: selector(term.label_selector.as_ref()),
+        selector: selector(&term.label_selector),
     }
 }
 
 impl AffinityTerm {
-    fn new(term: &PodAffinityTerm, pod: &Pod) -> AffinityTerm {
+    fn new(term: &PodAffinityTerm, pod: &LeanPod) -> AffinityTerm {
         let query = PodQuery::new(vec![selection(term, pod)], false);
         AffinityTerm {
             id: format!("{}@{}", query.text(), term.topology_key).into(),
@@ -129,8 +129,8 @@ impl AffinityTerm {
 }
 
 impl SpreadConstraint {
-    fn new(from: &TopologySpreadConstraint, pod: &Pod) -> SpreadConstraint {
-        let mut selector = selector(from.label_selector.as_ref());
+    fn new(from: &TopologySpreadConstraint, pod: &LeanPod) -> SpreadConstraint {
+        let mut selector = selector(&from.label_selector);
         let keys = from.match_label_keys.iter().flatten();
         let added: Vec<Requirement> = keys
             .filter_map(|key| {
@@ -158,22 +158,4 @@ impl SpreadConstraint {
             honor_taints: from.node_taints_policy.as_deref() == Some("Honor"),
         }
     }
-}
-
-/// The matching form of a selector: none matches nothing, as does one that is malformed.
-pub(super) fn selector(of: Option<&LabelSelector>) -> Selector {
-    let Some(of) = of else { return Selector::nothing() };
-    let labels: BTreeMap<String, String> = of.match_labels.clone().unwrap_or_default();
-    let expressions = of.match_expressions.iter().flatten();
-    let selector = object::LabelSelector {
-        match_labels: labels.into_iter().collect(),
-        match_expressions: expressions
-            .map(|expression| LabelSelectorRequirement {
-                key: expression.key.clone(),
-                operator: expression.operator.clone(),
-                values: expression.values.clone().unwrap_or_default(),
-            })
-            .collect(),
-    };
-    selector.to_selector().unwrap_or_else(|_| Selector::nothing())
 }

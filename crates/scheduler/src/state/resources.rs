@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use semantics::{Amounts, Field, View};
 
 /// Amounts of resources. All arithmetic saturates: amounts come from users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,13 +20,16 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// The amounts of a resource list. `pods` is no amount that is requested and is left out; an amount that
-    /// cannot be read, which validation refuses, counts as zero.
+    /// The amounts of a resource list. An amount that cannot be read, which validation refuses, counts as zero.
     pub fn from_list(list: Option<&BTreeMap<String, Quantity>>) -> Resources {
+        Resources::from_amounts(&Amounts::read(list.map_or(Field::Absent, View::as_field)))
+    }
+
+    /// Exact amounts in whole units. `pods` is no amount that is requested and is left out.
+    pub fn from_amounts(amounts: &Amounts<'_>) -> Resources {
         let mut resources = Resources::default();
-        for (name, quantity) in list.into_iter().flatten() {
-            let quantity = object::Quantity::parse(&quantity.0).unwrap_or_default();
-            match name.as_str() {
+        for (name, quantity) in amounts.iter() {
+            match name {
                 "cpu" => resources.cpu_milli = quantity.milli_value(),
                 "memory" => resources.memory = quantity.value(),
                 "ephemeral-storage" => resources.ephemeral_storage = quantity.value(),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use object::ObjectKey;
+use semantics::NodeSelectorTerm;
 
-use super::{NodeInfo, NodeSelectorTerm};
+use super::NodeInfo;
 
 /// The storage of the cluster.
 #[derive(Debug, Default)]
@@ -31,8 +32,9 @@ impl VolumeInfo {
     fn new(volume: Arc<PersistentVolume>) -> VolumeInfo {
         let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
         let required = affinity.and_then(|affinity| affinity.required.as_ref());
-        let terms =
-            required.map(|required| required.node_selector_terms.iter().map(NodeSelectorTerm::new).collect());
+        let terms = required.map(|required| {
+            required.node_selector_terms.iter().map(|term| NodeSelectorTerm::new(term)).collect()
+        });
         VolumeInfo { volume, reached_from: terms }
     }
 

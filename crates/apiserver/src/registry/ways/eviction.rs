@@ -38,8 +38,7 @@ impl Action for Eviction {
         let options = delete_options(&write.object, write.dry_run())?;
         let collection = pods.stored("delete")?;
         let pod = registry.current(pods, collection, call.namespace, call.name).await?.value();
-        let running = !matches!(pod.str_at("status.phase"), "Succeeded" | "Failed" | "Pending");
-        if running && pod.at("metadata.deletionTimestamp").is_null() {
+        if semantics::pods::is_active(&pod) && semantics::pods::phase(&pod) != "Pending" {
             spend_budget(registry, call, &pod).await?;
         }
         registry.delete(pods, &Call { subresource: "", ..*call }, &options).await?;
@@ -62,8 +61,8 @@ async fn spend_budget(registry: &Registry, call: &Call<'_>, pod: &Value) -> Resu
     let snapshot = collection.snapshot(&registry.hub);
     let covers = |budget: &&Versioned| {
         let budget_value = budget.value();
-        let selector = object::Selector::from_value(budget_value.at("spec.selector"));
-        budget.namespace() == call.namespace && selector.is_ok_and(|s| s.matches(pod.at("metadata.labels")))
+        let selector = semantics::selector(budget_value.at("spec.selector"));
+        budget.namespace() == call.namespace && selector.matches(pod.at("metadata.labels"))
     };
     let budgets: Vec<_> = snapshot.objects.values().filter(covers).collect();
     let budget = match budgets.as_slice() {

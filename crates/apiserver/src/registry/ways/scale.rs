@@ -63,7 +63,7 @@ fn scale_of(object: &Value) -> Value {
             selector.entries().map(|(k, v)| (k.to_owned(), v.as_str().unwrap_or_default().to_owned()));
         object::Selector::from_labels(pairs).to_string()
     } else {
-        object::Selector::from_value(selector).map(|s| s.to_string()).unwrap_or_default()
+        semantics::selector(selector).to_string()
     };
     let mut scale = value!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",

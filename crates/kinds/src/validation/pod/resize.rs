@@ -2,11 +2,11 @@
 
 use object::Value;
 use object::field::{Error, Errors, Path};
+use semantics::qos_class;
 
 use super::annotations::MIRROR;
 use super::{POD, validate_any};
 use crate::validation::field::{Field, same};
-use crate::validation::resources::pod_qos;
 
 /// Checks a resize of a Pod, its metadata aside: only CPU and memory may change.
 pub fn validate_pod_resize(pod: &Value, old: &Value) -> Errors {
@@ -26,10 +26,10 @@ pub fn validate_pod_resize(pod: &Value, old: &Value) -> Errors {
     let root = Field::root(pod, POD);
     let spec = root.child("spec");
     let before = match old.str_at("status.qosClass") {
-        "" => pod_qos(old),
+        "" => qos_class(old).as_str(),
         class => class,
     };
-    if before != pod_qos(pod) {
+    if before != qos_class(pod).as_str() {
         let class = pod.str_at("status.qosClass");
         errors.invalid(&spec.path, class, "Pod QOS Class may not change as a result of resizing");
     }
@@ -73,7 +73,7 @@ fn validate_containers(
     let init = name == "initContainers";
     let now = munged.get_mut(name).map(Value::items_mut).into_iter().flatten();
     for ((container, now), before) in containers.items().zip(now).zip(before) {
-        let sidecar = before.str_at("restartPolicy") == "Always";
+        let sidecar = semantics::pods::is_sidecar(before);
         if init && !sidecar {
             if !same(now, before) {
                 spec.forbidden(errors, "resources for non-sidecar init containers are immutable");

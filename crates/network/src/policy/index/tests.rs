@@ -115,7 +115,7 @@ fn pods_in_the_hosts_network_and_ended_ones_are_no_peers() {
     index.pod_changed(&pod.key(), Some(Arc::new(pod.object())));
     assert!(passes(&index, into_x));
     let mut ended = pod.object();
-    ended.status.as_mut().unwrap().phase = Some("Succeeded".to_owned());
+    ended.status.as_mut().unwrap().phase = Some("Succeeded".into());
     index.pod_changed(&pod.key(), Some(Arc::new(ended)));
     assert!(!passes(&index, into_x));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::framework::{Filter, PreFilter, Score};
 use crate::plugins::{InterPodAffinity, PodTopologySpread, default_profile};
-use crate::state::{AffinityTerm, Cache, NodeInfo, PodInfo, Snapshot, SpreadConstraint, tolerates_node};
+use crate::state::{AffinityTerm, Cache, NodeInfo, PodInfo, Snapshot, SpreadConstraint};
 use crate::testing::random::RandomCluster;
 
 /// The pods in the domain of a node, with their nodes; `None` if it is in none.
@@ -23,7 +23,7 @@ fn domain<'s>(
 fn counts(constraint: &SpreadConstraint, all: &[SpreadConstraint], pod: &PodInfo, node: &NodeInfo) -> bool {
     all.iter().all(|each| node.label(&each.topology_key).is_some())
         && (constraint.ignore_affinity || node.fulfils(&pod.node_terms))
-        && (!constraint.honor_taints || tolerates_node(pod.tolerations(), node))
+        && (!constraint.honor_taints || node.is_tolerated_by(pod.tolerations()))
 }
 
 fn is_counted(constraint: &SpreadConstraint, pod: &PodInfo, other: &PodInfo) -> bool {

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Toleration;
+use semantics::{NodeTerms, Toleration};
 
 use super::{BySlot, Moves, QUERIES_MAX, Topologies, change};
 use crate::state::counts::Counts;
 use crate::state::label_index::LabelIndex;
-use crate::state::taints::tolerates_node;
-use crate::state::{Counted, Namespaces, NodeInfo, NodeSlot, NodeTerms, PodInfo, PodQuery, Topology};
+use crate::state::{Counted, Namespaces, NodeInfo, NodeSlot, PodInfo, PodQuery, Topology};
 
 /// So many ways to count are kept of each query.
 const VIEWS_MAX: usize = 16;
@@ -37,7 +36,7 @@ impl NodeFilter {
         node.node().is_some()
             && self.keys.iter().all(|key| node.label(key).is_some())
             && self.terms.as_ref().is_none_or(|terms| node.fulfils(terms))
-            && self.tolerations.as_ref().is_none_or(|tolerations| tolerates_node(tolerations, node))
+            && self.tolerations.as_ref().is_none_or(|tolerations| node.is_tolerated_by(tolerations))
     }
 }
 

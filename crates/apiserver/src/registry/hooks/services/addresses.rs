@@ -141,10 +141,9 @@ fn record(service: &Value, address: IpAddr) -> Value {
 
 /// A ServiceCIDR of which nobody has said that it is not ready, and that is not on its way out.
 fn is_ready(cidr: &Value) -> bool {
-    let mut conditions = cidr.at("status.conditions").items();
-    let ready = conditions.find(|condition| condition.str_at("type") == "Ready");
+    let ready = semantics::conditions::of(cidr, "Ready");
     cidr.at("metadata.deletionTimestamp").is_null()
-        && ready.is_none_or(|condition| condition.str_at("status") == "True")
+        && (ready.is_absent() || ready.field("status").text() == semantics::conditions::TRUE)
 }
 
 /// The addresses that a Service has; none of a headless one.

@@ -1,8 +1,45 @@
-//! `metav1.LabelSelector`.
+//! Label selectors of specs.
+//!
+//! The grammar of selectors and their matching form are [`object`]'s; here is how a spec's `metav1.LabelSelector`
+//! becomes one, from whatever form the spec has.
+//!
+//! ```
+//! use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+//! use semantics::selector;
+//!
+//! let typed = LabelSelector { match_labels: Some([("app".into(), "web".into())].into()), ..LabelSelector::default() };
+//! let tree = object::value!({"matchLabels": {"app": "web"}});
+//! // Made once, and asked as often as there are objects.
+//! let (typed, tree) = (selector(&typed), selector(&tree));
+//! assert_eq!(typed, tree);
+//! assert!(typed.matches(&object::value!({"app": "web", "tier": "front"})));
+//! assert!(!typed.matches(&object::value!({"tier": "front"})));
+//! // A selector that is not there selects nothing, an empty one everything.
+//! assert_eq!(selector(&None::<LabelSelector>), object::Selector::nothing());
+//! assert_eq!(selector(&LabelSelector::default()), object::Selector::everything());
+//! ```
 
-use super::{Error, Operator, Requirement, Selector};
-use crate::field::{Errors, Path};
-use crate::{Value, names};
+use object::field::{Errors, Path};
+use object::{Operator, Requirement, Selector, SelectorError, names};
+
+use crate::{Field, View};
+
+/// The matching form of a selector. One that is not there selects nothing, and so does one that is malformed, which
+/// validation refuses.
+pub fn selector(of: &dyn View) -> Selector {
+    try_selector(of).unwrap_or_else(|_| Selector::nothing())
+}
+
+/// The matching form of a selector; one that is not there selects nothing.
+///
+/// # Errors
+/// The selector was never validated.
+pub fn try_selector(of: &dyn View) -> Result<Selector, SelectorError> {
+    match of.as_field() {
+        Field::Absent => Ok(Selector::nothing()),
+        _ => LabelSelector::read(of).to_selector(),
+    }
+}
 
 /// A label selector as specs carry it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,18 +62,19 @@ pub struct LabelSelectorRequirement {
 }
 
 impl LabelSelector {
-    /// Reads an object; what is not of the schema is left out.
-    pub fn from_value(value: &Value) -> LabelSelector {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let expression = |value: &Value| LabelSelectorRequirement {
-            key: value.str_at("key").into(),
-            operator: value.str_at("operator").into(),
-            values: value.get("values").items().filter_map(text).collect(),
-        };
-        let labels = value.get("matchLabels").entries();
+    /// Reads one, from whatever form it has; an empty one if it is not there.
+    pub fn read(of: &dyn View) -> LabelSelector {
+        let mut match_labels = Vec::new();
+        of.field("matchLabels").each(&mut |name, value| {
+            match_labels.extend(value.as_text().map(|value| (name.to_owned(), value.to_owned())));
+        });
         LabelSelector {
-            match_labels: labels.filter_map(|(k, v)| Some((k.to_owned(), text(v)?))).collect(),
-            match_expressions: value.get("matchExpressions").items().map(expression).collect(),
+            match_labels,
+            match_expressions: of
+                .field("matchExpressions")
+                .items()
+                .map(LabelSelectorRequirement::read)
+                .collect(),
         }
     }
 
@@ -44,9 +82,9 @@ impl LabelSelector {
     ///
     /// # Errors
     /// A key, a value or an operator is wrong (validation refuses such).
-    pub fn to_selector(&self) -> Result<Selector, Error> {
+    pub fn to_selector(&self) -> Result<Selector, SelectorError> {
         let equal = self.match_labels.iter().map(|(key, value)| {
-            Requirement::new(key, Operator::Equals, vec![value.clone()]).map_err(Error::Invalid)
+            Requirement::new(key, Operator::Equals, vec![value.clone()]).map_err(SelectorError::Invalid)
         });
         let expressions = self.match_expressions.iter().map(|expression| {
             let operator = match expression.operator.as_str() {
@@ -54,11 +92,12 @@ impl LabelSelector {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(Error::Operator(other.into())),
+                other => return Err(SelectorError::Operator(other.into())),
             };
-            Requirement::new(&expression.key, operator, expression.values.clone()).map_err(Error::Invalid)
+            Requirement::new(&expression.key, operator, expression.values.clone())
+                .map_err(SelectorError::Invalid)
         });
-        let requirements: Result<Vec<Requirement>, Error> = equal.chain(expressions).collect();
+        let requirements: Result<Vec<Requirement>, SelectorError> = equal.chain(expressions).collect();
         Ok(Selector::new(requirements?))
     }
 
@@ -91,6 +130,14 @@ impl LabelSelector {
 }
 
 impl LabelSelectorRequirement {
+    fn read(of: Field<'_>) -> LabelSelectorRequirement {
+        LabelSelectorRequirement {
+            key: of.field("key").text().to_owned(),
+            operator: of.field("operator").text().to_owned(),
+            values: of.field("values").items().filter_map(Field::as_text).map(str::to_owned).collect(),
+        }
+    }
+
     fn validate(&self, path: &Path<'_>, allow_invalid_values: bool) -> Errors {
         let mut errors = Errors::new();
         let values = path.child("values");

@@ -1,0 +1,125 @@
+//! How many bytes a pod takes in each of its forms: `cargo run -p client --example pod_memory`.
+//!
+//! It counts what the allocator gives out, so that every run prints the same. The pod is one of a Deployment, bound and
+//! running, of about 3 KB of JSON; the figures are per pod, over 1,000 of them.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use client::{LeanPod, PartialObject};
+use k8s_openapi::api::core::v1::Pod;
+use object::{TypeMeta, Versioned};
+use serde_json::{Value, json};
+
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; the counter is no memory of its.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system's too.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const PODS: usize = 1000;
+
+fn pod(number: usize) -> Value {
+    let probe = |path: &str| json!({"httpGet": {"path": path, "port": "http", "scheme": "HTTP"}, "periodSeconds": 10});
+    let condition =
+        |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": format!("storefront-7d9c6b8f5d-{number:05}"), "generateName": "storefront-7d9c6b8f5d-",
+            "namespace": "shop", "uid": format!("2b0b1e9c-53f5-4f4e-9f5c-{number:012}"),
+            "resourceVersion": (1000 + number).to_string(), "generation": 1,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {
+                "app.kubernetes.io/name": "storefront", "app.kubernetes.io/instance": "storefront-eu",
+                "app.kubernetes.io/version": "2.14.3", "pod-template-hash": "7d9c6b8f5d", "tier": "frontend"
+            },
+            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9090"},
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "storefront-7d9c6b8f5d",
+                "uid": "2b0b1e9c-53f5-4f4e-9f5c-7b9c3f0f6a11", "controller": true, "blockOwnerDeletion": true
+            }]
+        },
+        "spec": {
+            "nodeName": "worker-17", "schedulerName": "default-scheduler", "serviceAccountName": "default",
+            "serviceAccount": "default", "restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "priority": 0,
+            "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority",
+            "terminationGracePeriodSeconds": 30, "securityContext": {},
+            "tolerations": [toleration("node.kubernetes.io/not-ready"), toleration("node.kubernetes.io/unreachable")],
+            "volumes": [{"name": "token", "projected": {"defaultMode": 420, "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}]}}],
+            "containers": [{
+                "name": "web", "image": "registry.example.com/shop/storefront:2.14.3",
+                "imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File",
+                "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+                "env": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "REGION", "value": "eu-central-1"}],
+                "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
+                "livenessProbe": probe("/healthz"), "readinessProbe": probe("/ready"),
+                "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+                    "readOnly": true}]
+            }]
+        },
+        "status": {
+            "phase": "Running", "qosClass": "Burstable", "podIP": "10.42.3.17", "podIPs": [{"ip": "10.42.3.17"}],
+            "hostIP": "192.0.2.17", "hostIPs": [{"ip": "192.0.2.17"}], "startTime": "2026-01-01T00:00:00Z",
+            "conditions": [condition("PodReadyToStartContainers"), condition("Initialized"), condition("Ready"),
+                condition("ContainersReady"), condition("PodScheduled")],
+            "containerStatuses": [{
+                "name": "web", "ready": true, "started": true, "restartCount": 0,
+                "image": "registry.example.com/shop/storefront:2.14.3",
+                "imageID": "registry.example.com/shop/storefront@sha256:6f1ed002ab5595859014ebf0951522d9",
+                "containerID": "ironhull://6f1ed002ab5595859014ebf0951522d96f1ed002ab5595859014ebf0951522d9",
+                "state": {"running": {"startedAt": "2026-01-01T00:00:01Z"}}, "lastState": {}
+            }]
+        }
+    })
+}
+
+/// The bytes that `make` leaves behind for each item.
+fn measure<T, R>(name: &str, items: &[T], make: impl Fn(&T) -> R) -> Vec<R> {
+    let mut made = Vec::with_capacity(items.len());
+    let before = HELD.load(Ordering::Relaxed);
+    made.extend(items.iter().map(make));
+    let each = HELD.load(Ordering::Relaxed).saturating_sub(before) / items.len();
+    println!("{name:<44} {each:>6} bytes");
+    made
+}
+
+fn main() {
+    let texts: Vec<String> = (0..PODS).map(|number| pod(number).to_string()).collect();
+    println!("{:<44} {:>6} bytes", "JSON", texts[0].len());
+    let type_meta = TypeMeta::new("v1", "Pod");
+    let versions = measure("a version in the watch cache", &texts, |text| {
+        let json = bytes::Bytes::copy_from_slice(text.as_bytes());
+        Versioned::from_json(Arc::clone(&type_meta), json, |_| Vec::new()).expect("the pod is JSON")
+    });
+    measure("the whole pod, typed", &versions, |version| {
+        Arc::new(version.decode::<Pod>().expect("the pod is one"))
+    });
+    measure("the lean view", &versions, |version| {
+        Arc::new(version.decode::<LeanPod>().expect("the pod is one"))
+    });
+    measure("its metadata, as the garbage collector has it", &versions, |version| {
+        Arc::new(version.decode::<PartialObject>().expect("the pod has metadata"))
+    });
+}

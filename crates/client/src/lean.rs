@@ -1,0 +1,37 @@
+//! Lean views: what components keep of objects of which there are many.
+//!
+//! A typed `Pod` weighs 20 KB, six times its JSON, most of it fields that nobody in this process reads: probes,
+//! environments, images' digests, managed fields. A lean view holds what controllers, scheduler and network read. It is
+//! decoded straight from the canonical JSON, without a tree or a typed struct in between; what it does not keep is
+//! skipped. Words that the API knows (`Ready`, `NoExecute`) are not copied.
+//!
+//! A lean view is an [`Object`](crate::Object) of its own, so that `Informers::get::<LeanPod>()` gives an informer of
+//! it, and names its fields as the whole object does. It is read only: it cannot be serialized, and so never be
+//! written back without what it left out. Who must write reads the whole object first, or patches.
+//!
+//! ```
+//! use client::LeanPod;
+//! let pod: LeanPod = serde_json::from_str(
+//!     r#"{"metadata": {"name": "web", "managedFields": [{"manager": "kubectl"}]},
+//!         "spec": {"nodeName": "node-1", "containers": [{"name": "a", "image": "web:1", "env": [{"name": "X"}]}]},
+//!         "status": {"phase": "Running"}}"#,
+//! )?;
+//! assert_eq!(pod.metadata.name.as_deref(), Some("web"));
+//! assert_eq!(semantics::pods::node_name(&pod), "node-1");
+//! assert!(pod.metadata.managed_fields.is_none());
+//! assert!(serde_json::to_string(&pod).is_err());
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod meta;
+mod pod;
+#[cfg(test)]
+mod tests;
+mod word;
+
+pub use meta::PartialObject;
+pub use pod::{
+    LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodSpec, LeanPodStatus, LeanResources,
+    LeanToleration,
+};
+pub use word::{Pairs, Word};

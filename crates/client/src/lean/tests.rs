@@ -1,0 +1,112 @@
+//! A lean view answers as the whole object does.
+
+use k8s_openapi::api::core::v1::Pod;
+use object::Value;
+use semantics::{
+    EndpointState, NodeTerms, Options, View, conditions, controller_of, pod_requests, pods, tolerations,
+};
+use serde_json::json;
+
+use super::*;
+
+fn pod() -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "web-1", "namespace": "shop", "uid": "u1", "resourceVersion": "7", "generation": 2,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z",
+            "labels": {"app": "web"},
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "a": "b"},
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r1", "controller": true}],
+            "managedFields": [{"manager": "m", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}],
+        },
+        "spec": {
+            "nodeName": "n1", "schedulerName": "default-scheduler", "priority": 5, "hostNetwork": true,
+            "nodeSelector": {"zone": "a", "arch": "x"},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]}}},
+            "tolerations": [
+                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute",
+                 "tolerationSeconds": 300},
+                {"key": "own", "value": "x"}, {"operator": "Exists"}],
+            "overhead": {"cpu": "10m"},
+            "containers": [{
+                "name": "a", "image": "web:1", "env": [{"name": "X", "value": "y"}],
+                "ports": [{"name": "http", "containerPort": 80, "hostPort": 8080}],
+                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2"}},
+                "livenessProbe": {"httpGet": {"path": "/", "port": 80}}}],
+            "initContainers": [
+                {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}}},
+                {"name": "i", "resources": {"requests": {"memory": "3Gi"}}}],
+            "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}],
+        },
+        "status": {
+            "phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}],
+            "conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"},
+                {"type": "Own", "status": "False", "reason": "Because", "message": "so"}],
+            "containerStatuses": [{
+                "name": "a", "ready": true, "restartCount": 3, "image": "web:1", "imageID": "sha256:1",
+                "resources": {"requests": {"cpu": "3", "memory": "1Gi"}}, "allocatedResources": {"cpu": "2"}}],
+        },
+    })
+}
+
+/// All that the rules say about a pod, as text.
+fn answers(pod: &dyn View) -> String {
+    let own = conditions::of(pod, "Own");
+    let requests = pod_requests(pod, Options::default());
+    let requests: Vec<String> = requests.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
+    format!(
+        "{:?}",
+        (
+            (pods::phase(pod), pods::node_name(pod), pods::is_terminal(pod), pods::is_terminating(pod)),
+            (pods::ready_since(pod), pods::available_at(pod, 5), EndpointState::of_pod(pod, false)),
+            (tolerations(pod), NodeTerms::new(&pod.field("spec")), requests),
+            (controller_of(&pod.field("metadata")), own.field("reason").text(), own.field("message").text()),
+        )
+    )
+}
+
+#[test]
+fn the_rules_answer_as_for_the_whole_pod() {
+    let json = pod();
+    let lean: LeanPod = serde_json::from_value(json.clone()).unwrap();
+    let typed: Pod = serde_json::from_value(json.clone()).unwrap();
+    let tree: Value = object::json::parse(json.to_string().as_bytes()).unwrap();
+    assert_eq!(answers(&lean), answers(&typed));
+    assert_eq!(answers(&lean), answers(&tree));
+    let empty: LeanPod = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(answers(&empty), answers(&Pod::default()));
+}
+
+#[test]
+fn metadata_is_that_of_the_whole_pod_but_for_the_field_managers() {
+    let lean: LeanPod = serde_json::from_value(pod()).unwrap();
+    let mut typed: Pod = serde_json::from_value(pod()).unwrap();
+    typed.metadata.managed_fields = None;
+    typed.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+    assert_eq!(lean.metadata, typed.metadata);
+    let partial: PartialObject = serde_json::from_value(pod()).unwrap();
+    assert_eq!(partial.metadata, typed.metadata);
+}
+
+#[test]
+fn only_what_is_read_is_kept() {
+    let lean: LeanPod = serde_json::from_value(pod()).unwrap();
+    let spec = lean.spec.as_ref().unwrap();
+    let volumes: Vec<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+    assert_eq!(volumes, ["data"]);
+    assert_eq!(spec.containers[0].ports.as_ref().unwrap()[0].host_port, Some(8080));
+    let status = lean.status.as_ref().unwrap();
+    assert_eq!(status.container_statuses.as_ref().unwrap()[0].restart_count, 3);
+    assert_eq!(status.pod_ips.as_ref().unwrap()[0].ip, "10.0.0.1");
+}
+
+#[test]
+fn a_lean_view_cannot_be_written() {
+    let lean: LeanPod = serde_json::from_value(pod()).unwrap();
+    let error = serde_json::to_value(&lean).unwrap_err().to_string();
+    assert_eq!(error, "a lean view cannot be written; read the whole object, or patch it");
+}

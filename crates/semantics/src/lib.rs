@@ -1,0 +1,44 @@
+//! What Kubernetes means by the fields of its objects: each rule once, for every form an object has.
+//!
+//! | module | says |
+//! | --- | --- |
+//! | [`view`](View) | how a rule reads an object, whether a tree, a typed struct or a lean view |
+//! | [`labels`](selector) | what a label selector of a spec selects |
+//! | [`nodes`](NodeTerms) | on which nodes a pod may run by `nodeSelector` and node affinity |
+//! | [`taints`](Toleration) | which taints a toleration covers |
+//! | [`requests`](pod_requests) | what a pod requests and is limited to in all |
+//! | [`qos`](qos_class) | its quality of service class |
+//! | [`pods`] | whether a pod has ended, is active, ready, available |
+//! | [`endpoints`](EndpointState) | whether an endpoint is ready, serves, terminates |
+//! | [`conditions`] | how conditions are found and set |
+//! | [`owners`](controller_of) | which object controls another |
+//!
+//! A rule reads through [`View`], so that admission (trees), controllers (typed) and caches (lean views) run the same
+//! code. What a hot path asks again and again is read once into an owned form ([`object::Selector`], [`NodeTerms`],
+//! [`Toleration`], [`Taint`]), which then matches without looking at the object.
+//!
+//! This crate decides nothing about what is to be done, and knows no client, no storage and no HTTP.
+
+mod amounts;
+pub mod conditions;
+mod endpoints;
+mod labels;
+mod nodes;
+mod owners;
+pub mod pods;
+mod qos;
+mod requests;
+mod taints;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use amounts::Amounts;
+pub use endpoints::EndpointState;
+pub use labels::{LabelSelector, LabelSelectorRequirement, selector, try_selector};
+pub use nodes::{NAME_FIELD, NodeSelectorTerm, NodeTerms, Weighted};
+pub use owners::{Controller, controller_of};
+pub use qos::{QosClass, qos_class};
+pub use requests::{Amount, Options, container_totals, is_pod_level, pod_limits, pod_requests};
+pub use taints::{Effect, Taint, Toleration, taints, tolerations};
+pub use view::{Field, View};
