@@ -15,10 +15,10 @@
 
 use std::sync::Arc;
 
-use client::{Informer, key_of};
+use client::{Informer, LeanPod, key_of};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
 
 use crate::framework::{Controller, Failure, Look, Plan, Wiring, controller_of, owner_key, woken_by_owned};
@@ -39,7 +39,7 @@ use places::Snapshot;
 pub(crate) struct DaemonSetController {
     daemon_sets: Arc<Informer<DaemonSet>>,
     revisions: Arc<Informer<ControllerRevision>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     nodes: Arc<Informer<Node>>,
 }
 
@@ -56,7 +56,7 @@ impl Controller for DaemonSetController {
     fn wire(wiring: &mut Wiring<ObjectKey>) -> DaemonSetController {
         let daemon_sets = wiring.informer::<DaemonSet>();
         let revisions = wiring.informer::<ControllerRevision>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let nodes = wiring.informer::<Node>();
         pods.add_index(pods::BY_CONTROLLER, pods::controller_uid);
         wiring.wake_self(&daemon_sets);

@@ -22,10 +22,9 @@
 
 use std::sync::Arc;
 
-use client::Informer;
+use client::{Informer, LeanPod};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
 use object::ObjectKey;
 
 use crate::framework::{Controller, Failure, Look, Plan, Wiring, controller_of, owner_key, woken_by_owned};
@@ -46,7 +45,7 @@ use rollout::Snapshot;
 pub(crate) struct DeploymentController {
     deployments: Arc<Informer<Deployment>>,
     replica_sets: Arc<Informer<ReplicaSet>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
 }
 
 impl Controller for DeploymentController {
@@ -60,7 +59,7 @@ impl Controller for DeploymentController {
     fn wire(wiring: &mut Wiring<ObjectKey>) -> DeploymentController {
         let deployments = wiring.informer::<Deployment>();
         let replica_sets = wiring.informer::<ReplicaSet>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         pods.add_index(crate::pods::BY_CONTROLLER, crate::pods::controller_uid);
         wiring.wake_self(&deployments);
         let candidates = Arc::clone(&deployments);

@@ -5,11 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use client::Informer;
+use client::{Informer, LeanPod};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Node, Pod, Service,
-};
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Node, Service};
 use object::ObjectKey;
 
 use crate::endpointslice::endpoints::{self, families};
@@ -32,7 +30,7 @@ const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 
 pub(crate) struct EndpointsController {
     services: Arc<Informer<Service>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     endpoints: Arc<Informer<Endpoints>>,
 }
 
@@ -42,7 +40,7 @@ pub(crate) struct Snapshot {
     /// `None` if it is gone.
     service: Option<Arc<Service>>,
     /// The pods that it selects.
-    pods: Vec<Arc<Pod>>,
+    pods: Vec<Arc<LeanPod>>,
     present: Option<Arc<Endpoints>>,
 }
 
@@ -56,7 +54,7 @@ impl Controller for EndpointsController {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> EndpointsController {
         let services = wiring.informer::<Service>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let nodes = wiring.informer::<Node>();
         let endpoints = wiring.informer::<Endpoints>();
         wake_services(wiring, &services, &pods, &nodes);
@@ -121,7 +119,7 @@ fn trigger_time(snapshot: &Snapshot, service: &Service) -> Option<String> {
         }
     }
     let family = families(service)[0];
-    let is_new = |pod: &&Pod| {
+    let is_new = |pod: &&LeanPod| {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         !endpoints::addresses(pod, family).is_empty() && reported.get(uid) != Some(&pods::is_ready(pod))
     };
@@ -141,7 +139,7 @@ struct Member {
 type Members = BTreeMap<Option<(String, i32, String)>, (Option<EndpointPort>, Vec<Member>)>;
 
 /// Ports with the same addresses share a subset.
-fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
+fn subsets(service: &Service, pods: &[Arc<LeanPod>]) -> Vec<EndpointSubset> {
     let family = families(service)[0];
     let early = endpoints::publishes_not_ready(service);
     let mut members = Members::new();
@@ -194,7 +192,7 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
     by_members.into_iter().map(subset).collect()
 }
 
-fn address(service: &Service, pod: &Pod, ip: String) -> EndpointAddress {
+fn address(service: &Service, pod: &LeanPod, ip: String) -> EndpointAddress {
     EndpointAddress {
         ip,
         hostname: endpoints::hostname(service, pod),

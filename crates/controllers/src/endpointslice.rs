@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use client::{Informer, key_of};
+use client::{Informer, LeanPod, key_of};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
 
@@ -32,7 +32,7 @@ pub(crate) const BY_SERVICE: &str = "service";
 
 pub(crate) struct EndpointSliceController {
     services: Arc<Informer<Service>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     nodes: Arc<Informer<Node>>,
     slices: Arc<Informer<EndpointSlice>>,
 }
@@ -48,7 +48,7 @@ impl Controller for EndpointSliceController {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> EndpointSliceController {
         let services = wiring.informer::<Service>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let nodes = wiring.informer::<Node>();
         let slices = wiring.informer::<EndpointSlice>();
         slices.add_index(BY_SERVICE, |slice| {
@@ -66,7 +66,8 @@ impl Controller for EndpointSliceController {
         // The slices of a Service that is gone are collected as its dependents.
         let service = self.services.get(key)?;
         let pods = selected(&service, &self.pods);
-        let node = |pod: &Arc<Pod>| Some((pods::node_name(pod).to_owned(), self.nodes.get(&node_key(pod))?));
+        let node =
+            |pod: &Arc<LeanPod>| Some((pods::node_name(pod).to_owned(), self.nodes.get(&node_key(pod))?));
         let nodes = pods.iter().filter_map(node).collect();
         let slices = self.slices.indexed(BY_SERVICE, &key.to_string());
         let is_asked = topology::is_asked(&service);
@@ -105,7 +106,7 @@ fn wake_asking(
 pub(crate) fn wake_services(
     wiring: &mut Wiring<ObjectKey>,
     services: &Arc<Informer<Service>>,
-    pods: &Arc<Informer<Pod>>,
+    pods: &Arc<Informer<LeanPod>>,
     nodes: &Arc<Informer<Node>>,
 ) {
     pods.add_index(pods::BY_NODE, pods::node);
@@ -128,12 +129,12 @@ pub(crate) fn wake_services(
     });
 }
 
-fn selects(service: &Service, pod: &Pod) -> bool {
+fn selects(service: &Service, pod: &LeanPod) -> bool {
     selector(service).is_some_and(|selector| selector.matches(&pod.metadata.labels))
 }
 
 /// The pods that a Service selects, by name.
-pub(crate) fn selected(service: &Service, pods: &Informer<Pod>) -> Vec<Arc<Pod>> {
+pub(crate) fn selected(service: &Service, pods: &Informer<LeanPod>) -> Vec<Arc<LeanPod>> {
     let Some(selector) = selector(service) else { return Vec::new() };
     let mut pods = pods.in_namespace(service.metadata.namespace.as_deref().unwrap_or_default());
     pods.retain(|pod| selector.matches(&pod.metadata.labels));
@@ -141,7 +142,7 @@ pub(crate) fn selected(service: &Service, pods: &Informer<Pod>) -> Vec<Arc<Pod>>
     pods
 }
 
-fn node_key(pod: &Pod) -> ObjectKey {
+fn node_key(pod: &LeanPod) -> ObjectKey {
     ObjectKey::cluster(pods::node_name(pod))
 }
 

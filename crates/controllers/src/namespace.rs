@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use client::Informer;
+use client::{Informer, LeanPod};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use object::ObjectKey;
 
 use crate::framework::{Controller, Failure, Look, Plan, Wiring};
@@ -40,7 +40,7 @@ impl Controller for NamespaceController {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> NamespaceController {
         let namespaces = wiring.informer::<Namespace>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         wiring.wake_self(&namespaces);
         let all = Arc::clone(&namespaces);
         wiring.wake(&pods, move |change| {

@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Change, Informer};
+use client::{Change, Informer, LeanPod};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
 
 use crate::framework::{Controller, Look, Notes, Plan, Wiring};
@@ -30,7 +30,7 @@ const LEASE_NAMESPACE: &str = "kube-node-lease";
 
 pub(crate) struct NodeLifecycle {
     nodes: Arc<Informer<Node>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     signs: Notes<Signs>,
     grace: SignedDuration,
 }
@@ -48,7 +48,7 @@ impl Controller for NodeLifecycle {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> NodeLifecycle {
         let nodes = wiring.informer::<Node>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let leases = wiring.informer::<Lease>();
         pods.add_index(pods::BY_NODE, pods::node);
         let signs = Notes::<Signs>::default();

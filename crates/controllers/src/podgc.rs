@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use client::{DeleteOptions, Informer, Patch, ResourceType, key_of};
+use client::{DeleteOptions, Informer, LeanPod, Patch, ResourceType, key_of};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Node, PodCondition};
 use object::ObjectKey;
 use semantics::conditions;
 use serde_json::json;
@@ -46,7 +46,7 @@ impl std::fmt::Display for Key {
 }
 
 pub(crate) struct PodGc {
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     nodes: Arc<Informer<Node>>,
 }
 
@@ -54,11 +54,11 @@ pub(crate) struct PodGc {
 #[derive(Debug)]
 pub(crate) enum Snapshot {
     /// The pods of a node that has been missing since then; `confirmed` if the server says so too.
-    Orphans { since: Timestamp, confirmed: bool, pods: Vec<Arc<Pod>> },
+    Orphans { since: Timestamp, confirmed: bool, pods: Vec<Arc<LeanPod>> },
     /// A pod without a node.
-    Unscheduled(Arc<Pod>),
+    Unscheduled(Arc<LeanPod>),
     /// All pods that have ended.
-    Ended(Vec<Arc<Pod>>),
+    Ended(Vec<Arc<LeanPod>>),
 }
 
 impl Controller for PodGc {
@@ -72,7 +72,7 @@ impl Controller for PodGc {
     type Memory = Option<Timestamp>;
 
     fn wire(wiring: &mut Wiring<Key>) -> PodGc {
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let nodes = wiring.informer::<Node>();
         pods.add_index(pods::BY_NODE, pods::node);
         let known = Arc::clone(&nodes);
@@ -147,18 +147,17 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
 }
 
 /// Deletes a pod at once: nobody is left who would end it gracefully.
-fn end(pod: &Pod) -> Action {
+fn end(pod: &LeanPod) -> Action {
     let options = DeleteOptions {
         grace_period_seconds: Some(0),
         ..DeleteOptions::of_uid(pod.metadata.uid.clone().unwrap_or_default())
     };
-    let resource = ResourceType::of::<Pod>();
+    let resource = ResourceType::of::<LeanPod>();
     Action::Delete { resource, key: key_of(pod), options, announcement: None }
 }
 
 /// Tells those who wait for the pod that it failed, and why.
-fn fail(pod: &Pod, now: Timestamp) -> Action {
-    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+fn fail(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = PodCondition {
         type_: "DisruptionTarget".into(),
         status: conditions::TRUE.into(),
@@ -167,13 +166,12 @@ fn fail(pod: &Pod, now: Timestamp) -> Action {
         last_transition_time: Some(api_time(now)),
         ..PodCondition::default()
     };
-    conditions::set_last(&mut conditions, condition);
     Action::Patch {
-        resource: ResourceType::of::<Pod>(),
+        resource: ResourceType::of::<LeanPod>(),
         key: key_of(pod),
         subresource: "status",
-        patch: Patch::Merge(json!({
-            "metadata": {"uid": pod.metadata.uid}, "status": {"phase": "Failed", "conditions": conditions},
+        patch: Patch::Strategic(json!({
+            "metadata": {"uid": pod.metadata.uid}, "status": {"phase": "Failed", "conditions": [condition]},
         })),
     }
 }

@@ -1,11 +1,14 @@
 //! How several controllers index pods; what they ask about one is [`semantics::pods`].
 
-use k8s_openapi::api::core::v1::Pod;
 pub(crate) use semantics::pods::{
     available_at, is_active, is_ready, is_terminal, is_terminating, node_name, phase, ready_since,
 };
 
+#[cfg(test)]
+use std::sync::Arc;
+
 use crate::framework::controller_of;
+use client::LeanPod;
 
 /// The index of pods by the UID of their controller; those without one have the empty text.
 pub(crate) const BY_CONTROLLER: &str = "controller";
@@ -13,11 +16,17 @@ pub(crate) const BY_CONTROLLER: &str = "controller";
 pub(crate) const BY_NODE: &str = "node";
 
 /// Values of [`BY_CONTROLLER`].
-pub(crate) fn controller_uid(pod: &Pod) -> Vec<String> {
+pub(crate) fn controller_uid(pod: &LeanPod) -> Vec<String> {
     vec![controller_of(&pod.metadata).map(|owner| owner.uid.to_owned()).unwrap_or_default()]
 }
 
 /// Values of [`BY_NODE`].
-pub(crate) fn node(pod: &Pod) -> Vec<String> {
+pub(crate) fn node(pod: &LeanPod) -> Vec<String> {
     vec![node_name(pod).to_owned()]
+}
+
+/// What an informer keeps of a pod.
+#[cfg(test)]
+pub(crate) fn lean(pod: &k8s_openapi::api::core::v1::Pod) -> Arc<LeanPod> {
+    Arc::new(serde_json::from_value(serde_json::to_value(pod).unwrap()).unwrap())
 }

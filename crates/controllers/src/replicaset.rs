@@ -12,10 +12,10 @@
 
 use std::sync::Arc;
 
-use client::Informer;
+use client::{Informer, LeanPod};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::core::v1::ReplicationController;
 use object::ObjectKey;
 
 use crate::framework::{Controller, Failure, Look, Plan, Wiring, controller_of, woken_by_owned};
@@ -41,7 +41,7 @@ pub(crate) type ReplicationManager = Replicas<ReplicationController>;
 /// Keeps the pods of one kind.
 pub(crate) struct Replicas<K> {
     owners: Arc<Informer<K>>,
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
 }
 
 impl<K: Replicated> Controller for Replicas<K> {
@@ -54,7 +54,7 @@ impl<K: Replicated> Controller for Replicas<K> {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> Replicas<K> {
         let owners = wiring.informer::<K>();
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         owners.add_index(BY_CONTROLLER, |owner| {
             controller_of(owner.metadata()).map(|owner| owner.uid.to_owned()).into_iter().collect()
         });

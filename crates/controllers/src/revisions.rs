@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use client::Object;
+use client::{LeanPod, Object};
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use serde_json::json;
@@ -102,7 +102,7 @@ impl History {
     }
 
     /// Deletes the oldest revisions that no pod is of, beyond the `limit` that is kept for rollbacks.
-    pub(crate) fn clean_up(&self, limit: i32, pods: &[Arc<Pod>], plan: &mut Plan) {
+    pub(crate) fn clean_up(&self, limit: i32, pods: &[Arc<LeanPod>], plan: &mut Plan) {
         let excess = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         let label =
             |meta: &ObjectMeta| meta.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL).cloned());

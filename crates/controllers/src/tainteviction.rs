@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{EventType, Informer, Patch, ResourceType, key_of, reference_to};
+use client::{EventType, Informer, LeanPod, Patch, ResourceType, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Node, PodCondition};
 use object::ObjectKey;
 use semantics::{Effect, Taint, Toleration, conditions};
 use serde_json::json;
@@ -20,14 +20,14 @@ use crate::pods;
 mod tests;
 
 pub(crate) struct TaintEviction {
-    pods: Arc<Informer<Pod>>,
+    pods: Arc<Informer<LeanPod>>,
     nodes: Arc<Informer<Node>>,
 }
 
 /// What a decision about one pod is made from.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pod: Arc<Pod>,
+    pod: Arc<LeanPod>,
     /// The node's `NoExecute` taints.
     taints: Vec<Taint>,
     since: Timestamp,
@@ -43,7 +43,7 @@ impl Controller for TaintEviction {
     type Memory = Option<Timestamp>;
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> TaintEviction {
-        let pods = wiring.informer::<Pod>();
+        let pods = wiring.informer::<LeanPod>();
         let nodes = wiring.informer::<Node>();
         pods.add_index(pods::BY_NODE, pods::node);
         let tainted = Arc::clone(&nodes);
@@ -122,7 +122,7 @@ enum Tolerated {
 }
 
 /// All taints must be tolerated; the shortest of the tolerations that do so counts.
-fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
+fn tolerated(pod: &LeanPod, taints: &[Taint]) -> Tolerated {
     let tolerations = semantics::tolerations(pod);
     let mut shortest: Option<i64> = None;
     for taint in taints {
@@ -140,8 +140,7 @@ fn tolerated(pod: &Pod, taints: &[Taint]) -> Tolerated {
 }
 
 /// Tells those who wait for the pod that it did not fail by itself.
-fn disrupted(pod: &Pod, now: Timestamp) -> Action {
-    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+fn disrupted(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = PodCondition {
         type_: "DisruptionTarget".into(),
         status: conditions::TRUE.into(),
@@ -150,14 +149,13 @@ fn disrupted(pod: &Pod, now: Timestamp) -> Action {
         last_transition_time: Some(api_time(now)),
         ..PodCondition::default()
     };
-    conditions::set_last(&mut conditions, condition);
     Action::Patch {
-        resource: ResourceType::of::<Pod>(),
+        resource: ResourceType::of::<LeanPod>(),
         key: key_of(pod),
         subresource: "status",
-        patch: Patch::Merge(json!({
+        patch: Patch::Strategic(json!({
             "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
-            "status": {"conditions": conditions},
+            "status": {"conditions": [condition]},
         })),
     }
 }

@@ -7,9 +7,7 @@ mod patches;
 
 use fuzz::{Target, assert_linear, measured};
 use object::timestamp::{Precision, Timestamp};
-use object::{
-    FieldSelector, LabelSelector, Quantity, Selector, Value, decode, duration, json, protobuf, yaml,
-};
+use object::{FieldSelector, Quantity, Selector, Value, decode, duration, json, protobuf, yaml};
 use schema::TypeRef;
 
 #[global_allocator]
@@ -224,7 +222,7 @@ fn label_selectors_of_objects_mean_something_or_fail() {
     ];
     target("label-selectors").words(words).run(|input| {
         let Ok(value) = json::parse(input) else { return false };
-        let Ok(selector) = LabelSelector::from_value(&value).to_selector() else { return false };
+        let Ok(selector) = semantics::LabelSelector::read(&value).to_selector() else { return false };
         let text = selector.to_string();
         if selector.requirements().is_some_and(|all| !all.is_empty()) {
             assert_eq!(Selector::parse(&text).expect("what was written can be read").to_string(), text);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use client::LeanPod;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
 
 use super::placement;
 use crate::pods;
@@ -36,7 +36,7 @@ impl FailedPods {
     pub(super) fn hold_off(
         &mut self,
         owner: &str,
-        pods: &[Arc<Pod>],
+        pods: &[Arc<LeanPod>],
         now: Timestamp,
     ) -> HashMap<String, Timestamp> {
         // After twice the longest delay all is forgotten.

@@ -1,6 +1,6 @@
 //! On which nodes a DaemonSet's pod belongs.
 
-use client::Change;
+use client::{Change, LeanPod};
 use k8s_openapi::api::core::v1::{
     Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec,
     Toleration,
@@ -96,7 +96,7 @@ pub(super) fn aim(pod: &mut Pod, node: &str) {
 }
 
 /// The node that a pod is on, or made for.
-pub(super) fn target(pod: &Pod) -> Option<&str> {
+pub(super) fn target(pod: &LeanPod) -> Option<&str> {
     let bound = pods::node_name(pod);
     if !bound.is_empty() {
         return Some(bound);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::LeanPod;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 
 use super::placement::{self, Fit};
 use crate::framework::{Note, sort_by_age};
@@ -19,7 +20,7 @@ pub(crate) struct Snapshot {
     /// All of the namespace that are its own or have no controller.
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
     /// Its pods, and the orphans of the namespace.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
     /// All nodes.
     pub(super) nodes: Vec<Arc<Node>>,
     /// Until when failed pods stay, by node.
@@ -31,7 +32,7 @@ pub(super) struct Place {
     /// `None` if there is no such node (any more).
     pub(super) node: Option<Arc<Node>>,
     pub(super) fit: Fit,
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
 }
 
 /// Pods by the names of their nodes.
@@ -42,14 +43,14 @@ pub(super) type Places = BTreeMap<String, Place>;
 pub(super) struct Moves {
     /// The nodes that get one.
     pub(super) create: Vec<String>,
-    pub(super) delete: Vec<Arc<Pod>>,
+    pub(super) delete: Vec<Arc<LeanPod>>,
     pub(super) notes: Vec<Note>,
     /// When a failed pod has stayed for long enough.
     pub(super) look_again: Option<Duration>,
 }
 
 /// Every node, and every place that one of its pods is meant for.
-pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<Pod>]) -> Places {
+pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<LeanPod>]) -> Places {
     let spec = snapshot.daemon_set.spec.template.spec.clone().unwrap_or_default();
     let mut places: Places = snapshot
         .nodes
@@ -69,7 +70,7 @@ pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<Pod>]) -> Places {
 }
 
 /// Whether a pod is of the present template.
-pub(super) fn is_updated(pod: &Pod, hash: &str) -> bool {
+pub(super) fn is_updated(pod: &LeanPod, hash: &str) -> bool {
     pod.metadata.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL)).is_some_and(|label| label == hash)
 }
 

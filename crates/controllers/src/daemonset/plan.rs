@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{EventType, reference_to};
+use client::{EventType, LeanPod, reference_to};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
-use k8s_openapi::api::core::v1::Pod;
 
 use super::placement::{self, Fit};
 use super::places::{Moves, Place, Places, Snapshot, is_updated, min_ready_seconds, places};
@@ -200,7 +199,7 @@ fn create(daemon_set: &DaemonSet, node: &str, hash: &str) -> Action {
     })
 }
 
-fn delete(daemon_set: &DaemonSet, pod: &Pod) -> Action {
+fn delete(daemon_set: &DaemonSet, pod: &LeanPod) -> Action {
     Action::delete(pod).announced(Announcement {
         about: reference_to(daemon_set),
         reason: "SuccessfulDelete",

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use client::Patch;
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{DaemonSetUpdateStrategy, RollingUpdateDaemonSet};
-use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodTemplateSpec, Taint};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodTemplateSpec, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -89,7 +89,11 @@ fn snapshot(daemon_set: DaemonSet, pods: Vec<Pod>) -> Snapshot {
     let plan = plan::plan(&empty, now());
     let mut revision = plan.actions()[0].object::<ControllerRevision>().unwrap().clone();
     revision.metadata.labels.as_mut().unwrap().insert(HASH_LABEL.into(), "new".into());
-    Snapshot { revisions: vec![Arc::new(revision)], pods: pods.into_iter().map(Arc::new).collect(), ..empty }
+    Snapshot {
+        revisions: vec![Arc::new(revision)],
+        pods: pods.iter().map(crate::pods::lean).collect(),
+        ..empty
+    }
 }
 
 /// The nodes that get a pod and the pods that are deleted.
@@ -99,7 +103,9 @@ fn moves(snapshot: &Snapshot) -> Vec<String> {
         .actions()
         .into_iter()
         .filter_map(|action| match action {
-            Action::Create { .. } => Some(format!("+{}", placement::target(action.object::<Pod>()?)?)),
+            Action::Create { .. } => {
+                Some(format!("+{}", placement::target(&crate::pods::lean(action.object::<Pod>()?))?))
+            }
             Action::Delete { key, .. } => Some(format!("-{}", key.name)),
             _ => None,
         })
@@ -188,7 +194,7 @@ fn pods_fit_by_selector_affinity_and_taints() {
     assert_eq!(placement::fit(&selecting("tape"), &node("a")), Fit::Leave);
     let mut aimed = Pod::default();
     placement::aim(&mut aimed, "b");
-    assert_eq!(placement::target(&aimed), Some("b"));
+    assert_eq!(placement::target(&crate::pods::lean(&aimed)), Some("b"));
     assert_eq!(placement::fit(aimed.spec.as_ref().unwrap(), &node("b")), Fit::Run);
     assert_eq!(placement::fit(aimed.spec.as_ref().unwrap(), &node("a")), Fit::Leave);
 }
@@ -287,7 +293,7 @@ fn failed_pods_stay_longer_and_longer() {
         pod.metadata.uid = Some(uid.into());
         pod.status.as_mut().unwrap().phase = Some("Failed".into());
         let at = now() + SignedDuration::from_secs(at);
-        failed.hold_off("ds", &[Arc::new(pod)], at)["a"].duration_since(at).as_secs()
+        failed.hold_off("ds", &[crate::pods::lean(&pod)], at)["a"].duration_since(at).as_secs()
     };
     assert_eq!((seconds("1", 0), seconds("1", 1), seconds("2", 2), seconds("3", 5)), (1, 0, 2, 4));
     assert_eq!(seconds("4", 5000), 1, "long after the last failure it starts anew");

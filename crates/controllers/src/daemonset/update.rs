@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use client::LeanPod;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::placement::Fit;
 use super::places::{Moves, Places, is_updated, min_ready_seconds};
@@ -39,7 +39,7 @@ fn limits(daemon_set: &DaemonSet, nodes: i32) -> Option<Limits> {
 pub(super) fn plan(daemon_set: &DaemonSet, places: &Places, hash: &str, moves: &mut Moves, now: Timestamp) {
     let nodes = places.values().filter(|place| place.fit == Fit::Run).count();
     let Some(limits) = limits(daemon_set, i32::try_from(nodes).unwrap_or(i32::MAX)) else { return };
-    let is_available = |pod: &Pod| {
+    let is_available = |pod: &LeanPod| {
         let at = pods::available_at(pod, min_ready_seconds(daemon_set));
         pod.metadata.deletion_timestamp.is_none() && at.is_some_and(|at| at <= now)
     };
@@ -56,10 +56,10 @@ fn replace(
     hash: &str,
     limits: &Limits,
     moves: &mut Moves,
-    is_available: impl Fn(&Pod) -> bool,
+    is_available: impl Fn(&LeanPod) -> bool,
 ) {
     let mut unavailable = 0;
-    let mut candidates: Vec<&Arc<Pod>> = Vec::new();
+    let mut candidates: Vec<&Arc<LeanPod>> = Vec::new();
     for place in places.values().filter(|place| place.node.is_some() && place.fit != Fit::Leave) {
         match &place.pods[..] {
             [pod] if is_updated(pod, hash) => unavailable += usize::from(!is_available(pod)),
@@ -85,7 +85,7 @@ fn surge(
     hash: &str,
     limits: &Limits,
     moves: &mut Moves,
-    is_available: impl Fn(&Pod) -> bool,
+    is_available: impl Fn(&LeanPod) -> bool,
 ) {
     let mut surging = 0;
     let mut candidates: Vec<&String> = Vec::new();

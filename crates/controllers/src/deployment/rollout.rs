@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{EventType, reference_to};
+use client::{EventType, LeanPod, reference_to};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
 
 use crate::framework::Note;
 use crate::template;
@@ -17,7 +16,7 @@ pub(crate) struct Snapshot {
     /// take.
     pub(super) replica_sets: Vec<Arc<ReplicaSet>>,
     /// The pods of its ReplicaSets.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
 }
 
 /// A Deployment with its ReplicaSets told apart.

@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{
     DeploymentStatus, DeploymentStrategy, ReplicaSetStatus, RollingUpdateDeployment,
 };
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -227,7 +227,7 @@ fn recreate_waits_for_the_last_old_pod() {
     let mut waiting = snapshot(recreating, vec![empty]);
     let mut pod = Pod::default();
     pod.metadata.owner_references = Some(vec![controller_reference(&old)]);
-    waiting.pods = vec![Arc::new(pod)];
+    waiting.pods = vec![crate::pods::lean(&pod)];
     assert_eq!(sizes(&plan::plan(&waiting, start())), Vec::<String>::new());
     waiting.pods.clear();
     let plan = plan::plan(&waiting, start());

@@ -1,10 +1,12 @@
+use k8s_openapi::api::core::v1::Pod;
+
 use super::*;
 use crate::endpointslice::tests::{pod, service};
 
 fn snapshot(pods: Vec<Pod>) -> Snapshot {
     Snapshot {
         service: Some(Arc::new(service())),
-        pods: pods.into_iter().map(Arc::new).collect(),
+        pods: pods.iter().map(crate::pods::lean).collect(),
         present: None,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service, ServicePort};
+use client::LeanPod;
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use semantics::EndpointState;
@@ -53,7 +54,7 @@ pub(crate) fn publishes_not_ready(service: &Service) -> bool {
 }
 
 /// The pod's addresses of a family.
-pub(crate) fn addresses(pod: &Pod, family: Family) -> Vec<String> {
+pub(crate) fn addresses(pod: &LeanPod, family: Family) -> Vec<String> {
     let status = pod.status.as_ref();
     let mut addresses: Vec<String> = status
         .and_then(|status| status.pod_ips.as_ref())
@@ -71,7 +72,7 @@ pub(crate) fn addresses(pod: &Pod, family: Family) -> Vec<String> {
 /// The endpoint of a pod; `None` if it has ended or has no address of the family.
 pub(super) fn endpoint(
     service: &Service,
-    pod: &Pod,
+    pod: &LeanPod,
     node: Option<&Node>,
     family: Family,
 ) -> Option<Endpoint> {
@@ -97,7 +98,7 @@ pub(super) fn endpoint(
 }
 
 /// The reference to the pod behind an endpoint.
-pub(crate) fn target(pod: &Pod) -> ObjectReference {
+pub(crate) fn target(pod: &LeanPod) -> ObjectReference {
     ObjectReference {
         kind: Some("Pod".into()),
         namespace: pod.metadata.namespace.clone(),
@@ -108,14 +109,14 @@ pub(crate) fn target(pod: &Pod) -> ObjectReference {
 }
 
 /// The pod's own DNS name below the Service, if it has one there.
-pub(crate) fn hostname(service: &Service, pod: &Pod) -> Option<String> {
+pub(crate) fn hostname(service: &Service, pod: &LeanPod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let below = spec.subdomain.is_some() && spec.subdomain == service.metadata.name;
     spec.hostname.clone().filter(|hostname| below && !hostname.is_empty())
 }
 
 /// The ports of a Service as the pod has them; those whose name it does not know are missing.
-pub(super) fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
+pub(super) fn ports(service: &Service, pod: &LeanPod) -> Vec<EndpointPort> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
     let mut ports: Vec<EndpointPort> = ports
         .filter_map(|port| {
@@ -132,7 +133,7 @@ pub(super) fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 }
 
 /// The number of the pod's port that a Service port leads to.
-pub(crate) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
+pub(crate) fn target_port(port: &ServicePort, pod: &LeanPod) -> Option<i32> {
     let name = match &port.target_port {
         None | Some(IntOrString::Int(0)) => return Some(port.port),
         Some(IntOrString::Int(number)) => return Some(*number),

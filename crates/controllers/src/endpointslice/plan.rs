@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use client::{EventType, reference_to};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use client::{EventType, LeanPod, reference_to};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForNode, ForZone};
 use semantics::EndpointState;
 
@@ -190,7 +190,7 @@ fn hints(distribution: Option<&str>, endpoint: &Endpoint) -> Option<EndpointHint
 }
 
 /// A pod whose node does not exist (any more) is left out; it will be collected.
-fn may_serve(pod: &Pod, node: Option<&Node>) -> bool {
+fn may_serve(pod: &LeanPod, node: Option<&Node>) -> bool {
     node.is_some() || pods::node_name(pod).is_empty()
 }
 

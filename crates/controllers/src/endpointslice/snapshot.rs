@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use client::LeanPod;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::Selector;
 
@@ -16,7 +17,7 @@ pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) struct Snapshot {
     pub(super) service: Arc<Service>,
     /// The pods that it selects.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
     /// The nodes of these pods.
     pub(super) nodes: HashMap<String, Arc<Node>>,
     /// All slices that name the Service.

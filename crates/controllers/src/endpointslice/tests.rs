@@ -1,5 +1,5 @@
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, PodCondition, PodIP, PodSpec, PodStatus, ServicePort, ServiceSpec,
+    Container, ContainerPort, Pod, PodCondition, PodIP, PodSpec, PodStatus, ServicePort, ServiceSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -58,7 +58,7 @@ pub(super) fn snapshot(service: Service, pods: Vec<Pod>, slices: Vec<EndpointSli
     node.metadata.labels = Some([("topology.kubernetes.io/zone".to_owned(), "z1".to_owned())].into());
     Snapshot {
         service: Arc::new(service),
-        pods: pods.into_iter().map(Arc::new).collect(),
+        pods: pods.iter().map(crate::pods::lean).collect(),
         nodes: [("n1".to_owned(), Arc::new(node))].into(),
         slices: slices.into_iter().map(Arc::new).collect(),
         topology: Topology::default(),

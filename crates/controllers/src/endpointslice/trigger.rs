@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use client::LeanPod;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use semantics::conditions;
 
@@ -24,7 +25,7 @@ pub(super) fn of_slices(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> 
         let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.serving);
         reported.insert(uid, ready.unwrap_or(false));
     }
-    let is_new = |pod: &&Arc<Pod>| {
+    let is_new = |pod: &&Arc<LeanPod>| {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let has_address = endpoints::families(&snapshot.service)
             .into_iter()
@@ -36,12 +37,12 @@ pub(super) fn of_slices(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> 
 }
 
 /// The earliest time of: the creation of a Service that is new, and the last change of readiness of `pods`.
-pub(crate) fn earliest<'a>(new: Option<&Service>, pods: impl Iterator<Item = &'a Pod>) -> Option<String> {
+pub(crate) fn earliest<'a>(new: Option<&Service>, pods: impl Iterator<Item = &'a LeanPod>) -> Option<String> {
     let created = new.and_then(|service| service.metadata.creation_timestamp.as_ref()).map(|time| time.0);
     let earliest: Option<Timestamp> = pods.filter_map(readiness_changed).chain(created).min();
     earliest.map(|time| time.to_string())
 }
 
-fn readiness_changed(pod: &Pod) -> Option<Timestamp> {
+fn readiness_changed(pod: &LeanPod) -> Option<Timestamp> {
     conditions::of(pod, "Ready").field("lastTransitionTime").as_time()
 }

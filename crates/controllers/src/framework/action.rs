@@ -4,8 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use client::{DeleteOptions, EventType, Object, Patch, ResourceType, key_of};
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use client::{DeleteOptions, EventType, LeanPod, Object, Patch, ResourceType, key_of};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions as ApiDeleteOptions, Preconditions};
 use object::ObjectKey;
@@ -106,7 +106,7 @@ impl Action {
 
     /// Deletes just this pod, unless a disruption budget holds it: then the action fails, and is tried again later.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing drains nodes or scales them down yet"))]
-    pub(crate) fn evict(pod: &Pod) -> Action {
+    pub(crate) fn evict(pod: &LeanPod) -> Action {
         let mut eviction = Eviction::default();
         eviction.metadata.name.clone_from(&pod.metadata.name);
         eviction.metadata.namespace.clone_from(&pod.metadata.namespace);
@@ -114,7 +114,7 @@ impl Action {
         eviction.delete_options =
             Some(ApiDeleteOptions { preconditions: Some(preconditions), ..ApiDeleteOptions::default() });
         Action::CreateSubresource {
-            resource: ResourceType::of::<Pod>(),
+            resource: ResourceType::of::<LeanPod>(),
             key: key_of(pod),
             subresource: "eviction",
             body: Body::new(eviction),

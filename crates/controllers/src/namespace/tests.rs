@@ -1,5 +1,5 @@
 use client::{PartialObject, ResourceType, ServedResource};
-use k8s_openapi::api::core::v1::{ConfigMap, NamespaceSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, NamespaceSpec, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;

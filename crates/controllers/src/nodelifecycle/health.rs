@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use client::{EventType, Patch, ResourceType, key_of, reference_to};
+use client::{EventType, LeanPod, Patch, ResourceType, key_of, reference_to};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use semantics::conditions;
 use serde_json::json;
 
@@ -93,24 +93,17 @@ fn not_ready_note(node: &Node) -> Note {
 }
 
 /// Services shall lead elsewhere: nobody can say that the pod is ready.
-fn not_ready(pod: &Pod, now: Timestamp) -> Action {
-    let mut conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
-    if let Some(ready) = conditions::find(&conditions, "Ready").cloned() {
-        let ready = PodCondition {
-            status: conditions::FALSE.into(),
-            reason: Some("NodeNotReady".into()),
-            last_transition_time: Some(api_time(now)),
-            ..ready
-        };
-        conditions::set(&mut conditions, ready);
-    }
+fn not_ready(pod: &LeanPod, now: Timestamp) -> Action {
+    let condition = json!({
+        "type": "Ready", "status": conditions::FALSE, "reason": "NodeNotReady", "lastTransitionTime": api_time(now),
+    });
     Action::Patch {
-        resource: ResourceType::of::<Pod>(),
+        resource: ResourceType::of::<LeanPod>(),
         key: key_of(pod),
         subresource: "status",
-        patch: Patch::Merge(json!({
+        patch: Patch::Strategic(json!({
             "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
-            "status": {"conditions": conditions},
+            "status": {"conditions": [condition]},
         })),
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use client::LeanPod;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
 /// What a decision about one node is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(super) node: Arc<Node>,
     /// Its pods.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
     /// When it last gave a sign of life.
     pub(super) alive_at: Timestamp,
     /// How long it may be silent.

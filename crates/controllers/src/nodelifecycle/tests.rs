@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use client::Patch;
-use k8s_openapi::api::core::v1::{NodeCondition, PodCondition, Taint};
+use k8s_openapi::api::core::v1::{NodeCondition, Pod, PodCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
@@ -31,7 +31,7 @@ fn snapshot(node: Node, silent_seconds: i64) -> Snapshot {
     pod.status.get_or_insert_default().conditions = Some(vec![ready]);
     Snapshot {
         node: Arc::new(node),
-        pods: vec![Arc::new(pod)],
+        pods: vec![crate::pods::lean(&pod)],
         alive_at: now() - SignedDuration::from_secs(silent_seconds),
         grace: SignedDuration::from_secs(50),
     }

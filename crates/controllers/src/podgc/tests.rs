@@ -1,3 +1,4 @@
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
@@ -6,14 +7,14 @@ fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn pod(name: &str, node: &str, phase: &str, deleting: bool) -> Arc<Pod> {
+fn pod(name: &str, node: &str, phase: &str, deleting: bool) -> Arc<LeanPod> {
     let mut pod = Pod::default();
     pod.metadata.name = Some(name.into());
     pod.metadata.uid = Some(format!("uid-{name}"));
     pod.metadata.deletion_timestamp = deleting.then(|| Time(now()));
     pod.spec.get_or_insert_default().node_name = Some(node.into()).filter(|node: &String| !node.is_empty());
     pod.status.get_or_insert_default().phase = Some(phase.into());
-    Arc::new(pod)
+    pods::lean(&pod)
 }
 
 /// What is done, as `patch NAME` and `delete NAME GRACE`.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{EventType, reference_to};
+use client::{EventType, LeanPod, reference_to};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::replicated::{Replicated, Snapshot};
 use super::{ranking, status};
@@ -21,7 +20,8 @@ pub(super) fn plan<K: Replicated>(snapshot: &Snapshot<K>, now: Timestamp) -> Pla
     if !claimed.changes.is_empty() {
         return claimed.changes;
     }
-    let active: Vec<Arc<Pod>> = claimed.owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
+    let active: Vec<Arc<LeanPod>> =
+        claimed.owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
     let mut plan = Plan::default();
     if owner.metadata().deletion_timestamp.is_none() {
         let wanted = usize::try_from(owner.wanted()).unwrap_or(0);
@@ -56,7 +56,7 @@ pub(super) fn recover<K: Replicated>(snapshot: &Snapshot<K>, failures: &[Failure
     }
     if failed.is_some() {
         let uid = owner.metadata().uid.as_deref();
-        let is_own = |pod: &&Arc<Pod>| controller_of(&pod.metadata).map(|owner| owner.uid) == uid;
+        let is_own = |pod: &&Arc<LeanPod>| controller_of(&pod.metadata).map(|owner| owner.uid) == uid;
         let owned: Vec<_> = snapshot.pods.iter().filter(is_own).cloned().collect();
         status::finish(owner, &owned, failed, &mut plan, now);
     }
@@ -72,7 +72,7 @@ fn create<K: Replicated>(owner: &K) -> Action {
     })
 }
 
-fn delete<K: Replicated>(owner: &K, pod: &Pod) -> Action {
+fn delete<K: Replicated>(owner: &K, pod: &LeanPod) -> Action {
     Action::delete(pod).announced(Announcement {
         about: reference_to(owner),
         reason: "SuccessfulDelete",

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use client::LeanPod;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 
 use crate::pods;
 
@@ -40,7 +40,7 @@ struct Age<'a> {
 }
 
 impl<'a> Age<'a> {
-    fn since(time: Option<Timestamp>, now: Timestamp, pod: &'a Pod) -> Age<'a> {
+    fn since(time: Option<Timestamp>, now: Timestamp, pod: &'a LeanPod) -> Age<'a> {
         let Some(time) = time else { return Age { magnitude: i64::MIN, uid: None } };
         let nanoseconds = now.duration_since(time).as_nanos();
         let magnitude = u128::try_from(nanoseconds).ok().and_then(u128::checked_ilog2).map_or(-1, i64::from);
@@ -51,11 +51,11 @@ impl<'a> Age<'a> {
 /// Chooses `count` of `active` for deletion. `related` are all pods of the same application: a pod goes sooner
 /// if others of them share its node.
 pub(super) fn choose(
-    mut active: Vec<Arc<Pod>>,
-    related: &[Arc<Pod>],
+    mut active: Vec<Arc<LeanPod>>,
+    related: &[Arc<LeanPod>],
     count: usize,
     now: Timestamp,
-) -> Vec<Arc<Pod>> {
+) -> Vec<Arc<LeanPod>> {
     if count < active.len() {
         let mut company: HashMap<&str, usize> = HashMap::new();
         for pod in related.iter().filter(|pod| pods::is_active(pod)) {
@@ -67,11 +67,11 @@ pub(super) fn choose(
     active
 }
 
-fn compare(a: &Pod, b: &Pod, company: &HashMap<&str, usize>, now: Timestamp) -> Ordering {
+fn compare(a: &LeanPod, b: &LeanPod, company: &HashMap<&str, usize>, now: Timestamp) -> Ordering {
     rank(a, company, now).cmp(&rank(b, company, now))
 }
 
-fn rank<'a>(pod: &'a Pod, company: &HashMap<&str, usize>, now: Timestamp) -> Rank<'a> {
+fn rank<'a>(pod: &'a LeanPod, company: &HashMap<&str, usize>, now: Timestamp) -> Rank<'a> {
     let node = pods::node_name(pod);
     let cost = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DELETION_COST));
     let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -93,7 +93,7 @@ fn rank<'a>(pod: &'a Pod, company: &HashMap<&str, usize>, now: Timestamp) -> Ran
 }
 
 /// The most restarts of one of its containers.
-fn restarts(pod: &Pod) -> i32 {
+fn restarts(pod: &LeanPod) -> i32 {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     statuses.into_iter().flatten().map(|status| status.restart_count).max().unwrap_or(0)
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use client::Object;
+use client::{LeanPod, Object};
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{
-    Pod, PodTemplateSpec, ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
+    PodTemplateSpec, ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
 };
 use object::Selector;
 
@@ -45,9 +45,9 @@ pub(crate) trait Replicated: Object {
 pub(crate) struct Snapshot<K> {
     pub(super) owner: Arc<K>,
     /// Its pods, and the orphans of the namespace.
-    pub(super) pods: Vec<Arc<Pod>>,
+    pub(super) pods: Vec<Arc<LeanPod>>,
     /// The pods of all that have the same controller as this one, its own among them.
-    pub(super) related: Vec<Arc<Pod>>,
+    pub(super) related: Vec<Arc<LeanPod>>,
 }
 
 impl Replicated for ReplicaSet {

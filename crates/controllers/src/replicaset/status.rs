@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::LeanPod;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
-use k8s_openapi::api::core::v1::Pod;
 use object::Selector;
 use semantics::conditions;
 
@@ -24,13 +24,13 @@ pub(super) struct ReplicaFailure {
 /// Ends a plan: writes the status if it differs, and says when the next pod has been ready for long enough.
 pub(super) fn finish<K: Replicated>(
     owner: &K,
-    owned: &[Arc<Pod>],
+    owned: &[Arc<LeanPod>],
     failure: Option<ReplicaFailure>,
     plan: &mut Plan,
     now: Timestamp,
 ) {
     let min_ready_seconds = owner.min_ready_seconds();
-    let active: Vec<&Pod> = owned.iter().map(|pod| &**pod).filter(|pod| pods::is_active(pod)).collect();
+    let active: Vec<&LeanPod> = owned.iter().map(|pod| &**pod).filter(|pod| pods::is_active(pod)).collect();
     let available_at = active.iter().filter_map(|pod| pods::available_at(pod, min_ready_seconds));
     if let Some(next) = available_at.filter(|at| *at > now).min() {
         plan.requeue_after(Duration::try_from(next.duration_since(now)).unwrap_or_default());
@@ -46,16 +46,16 @@ pub(super) fn finish<K: Replicated>(
 
 fn counts<K: Replicated>(
     owner: &K,
-    owned: &[Arc<Pod>],
-    active: &[&Pod],
+    owned: &[Arc<LeanPod>],
+    active: &[&LeanPod],
     min_ready_seconds: i32,
     now: Timestamp,
 ) -> ReplicaSetStatus {
     let labels =
         owner.template().and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
     let labelled = Selector::from_labels(labels);
-    let count = |matches: &dyn Fn(&Pod) -> bool| active.iter().filter(|pod| matches(pod)).count() as i32;
-    let available = |pod: &Pod| pods::available_at(pod, min_ready_seconds).is_some_and(|at| at <= now);
+    let count = |matches: &dyn Fn(&LeanPod) -> bool| active.iter().filter(|pod| matches(pod)).count() as i32;
+    let available = |pod: &LeanPod| pods::available_at(pod, min_ready_seconds).is_some_and(|at| at <= now);
     let terminating = owned.iter().filter(|pod| pods::is_terminating(pod)).count() as i32;
     ReplicaSetStatus {
         replicas: active.len() as i32,

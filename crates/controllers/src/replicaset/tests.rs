@@ -1,9 +1,9 @@
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodSpec, PodStatus, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::*;
-use crate::framework::{Action, controller_reference, labels};
+use crate::framework::{Action, controller_reference};
 
 fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -56,7 +56,7 @@ fn pod(of: &ReplicaSet, name: &str, ready_for: Option<i64>) -> Pod {
 }
 
 fn snapshot<K: Replicated>(owner: K, pods: Vec<Pod>) -> Snapshot<K> {
-    let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
+    let pods: Vec<_> = pods.iter().map(crate::pods::lean).collect();
     Snapshot { owner: Arc::new(owner), related: pods.clone(), pods }
 }
 

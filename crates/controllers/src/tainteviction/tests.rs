@@ -1,4 +1,4 @@
-use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::api::core::v1::{Pod, Toleration};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn snapshot(tolerations: Vec<Toleration>, taints: &[&str], seconds_ago: i64) -> 
     pod.metadata.namespace = Some("shop".into());
     pod.spec.get_or_insert_default().tolerations = Some(tolerations);
     Snapshot {
-        pod: Arc::new(pod),
+        pod: pods::lean(&pod),
         taints: taints.iter().map(|key| taint(key)).collect(),
         since: now() - SignedDuration::from_secs(seconds_ago),
     }

@@ -465,7 +465,7 @@ async fn an_eviction_is_an_action() {
     };
     for (pod, goes) in [(&other, false), (&pod, true)] {
         let mut plan = Plan::default();
-        plan.then(Action::evict(pod));
+        plan.then(Action::evict(&crate::pods::lean(pod)));
         let failed = executor.failures(plan).await;
         assert_eq!(failed.is_empty(), goes, "{failed:?}");
     }

@@ -270,7 +270,7 @@ async fn a_slow_plugin_holds_no_informer_up() {
 async fn victims_are_told_and_deleted_and_the_pod_is_nominated() {
     let cluster = Cluster::start(Config::default());
     cluster.server.put(&*node("a", json!({})));
-    let mut low = raw_pod("low", containers(json!({"cpu": "3"})));
+    let mut low = whole_pod("low", containers(json!({"cpu": "3"})));
     low.spec.as_mut().unwrap().node_name = Some("a".to_owned());
     // So that it can be looked at before it goes.
     low.metadata.finalizers = Some(vec!["example.com/keep".to_owned()]);

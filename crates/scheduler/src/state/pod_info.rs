@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use client::{LeanContainer, LeanPod, LeanPodSpec};
 use object::{ObjectKey, Uid};
-use semantics::{NodeTerms, Toleration};
+use semantics::{NodeTerms, Toleration, conditions};
 
 use super::requests::{self, Missing};
 use super::{Namespaces, PodQuery, PodTerms, Resources};
@@ -137,12 +137,8 @@ impl PodInfo {
 
     /// Whether a scheduler told it to go.
     pub fn is_preempted(&self) -> bool {
-        let conditions = self.pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-        conditions.unwrap_or_default().iter().any(|condition| {
-            condition.type_ == "DisruptionTarget"
-                && condition.status == "True"
-                && condition.reason.as_deref() == Some("PreemptionByScheduler")
-        })
+        conditions::holds(&self.pod, "DisruptionTarget")
+            && conditions::of(&self.pod, "DisruptionTarget").field("reason").text() == "PreemptionByScheduler"
     }
 
     /// When it started, in seconds since 1970.
