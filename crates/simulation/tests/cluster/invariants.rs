@@ -216,7 +216,12 @@ impl Invariants {
             let name = name(deployment);
             return Err(format!("Deployment {name} has {available} available pods; {floor} must stay"));
         }
-        *floor = (*floor).max(least(deployment).min(kept));
+        // A controller that has not seen the newest wish may still act on the one before.
+        let is_known =
+            number(deployment, "status.observedGeneration") == number(deployment, "metadata.generation");
+        if is_known && kept >= least(deployment) {
+            *floor = (*floor).max(least(deployment));
+        }
         Ok(())
     }
 }
