@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use client::{Change, Client, HttpConnection, Informer, Informers};
+use client::{Change, Client, HttpConnection, Informers};
 use clock::Clock;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
@@ -17,22 +17,23 @@ use tokio::sync::mpsc;
 async fn main() -> Result<(), Box<dyn Error>> {
     let kubeconfig = std::env::args().nth(1).ok_or("usage: follow KUBECONFIG")?;
     let connection = HttpConnection::from_kubeconfig(Path::new(&kubeconfig), "follow-example").await?;
-    let (_pods, mut told) = follow(Client::new(Arc::new(connection), Clock::system())).await;
+    let (_informers, mut told) = follow(Client::new(Arc::new(connection), Clock::system())).await;
     while let Some(line) = told.recv().await {
         println!("{line}");
     }
     Ok(())
 }
 
-/// A line for each pod that there is, and for each change from then on, as long as the informer is kept.
-async fn follow(client: Client) -> (Arc<Informer<Pod>>, mpsc::UnboundedReceiver<String>) {
+/// A line for each pod that there is, and for each change from then on, as long as the informers are kept.
+async fn follow(client: Client) -> (Informers, mpsc::UnboundedReceiver<String>) {
     let (sender, told) = mpsc::unbounded_channel();
     // One informer of a kind serves everybody in a process.
-    let pods = Informers::new(client).get::<Pod>();
+    let informers = Informers::new(client);
+    let pods = informers.get::<Pod>();
     // Handlers run one after another and must be quick: they pass on what they hear.
     pods.subscribe(move |change| drop(sender.send(describe(change)))).forever();
     pods.synced().await;
-    (pods, told)
+    (informers, told)
 }
 
 fn describe(change: &Change<Pod>) -> String {
@@ -61,7 +62,7 @@ mod tests {
         let mut pod = Pod::default();
         (pod.metadata.name, pod.metadata.namespace) = (Some("web".to_owned()), Some("shop".to_owned()));
         server.put(&pod);
-        let (_pods, mut told) = follow(server.client()).await;
+        let (_informers, mut told) = follow(server.client()).await;
         assert_eq!(told.recv().await.unwrap(), "shop/web is there: ");
         pod.status.get_or_insert_default().phase = Some("Running".to_owned());
         server.put(&pod);
