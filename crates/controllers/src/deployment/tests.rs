@@ -190,6 +190,8 @@ fn a_rollout_stays_within_its_limits() {
         ((8, 5, 5, 0), vec![]),
         ((10, 6, 3, 3), vec!["v1:5"]),
         ((1, 1, 10, 9), vec!["v1:0"]),
+        // Three of the ten that are said to be available were told to end.
+        ((7, 10, 6, 4), vec!["v1:4"]),
         ((0, 0, 10, 10), vec![]),
     ] {
         let (old, old_available, new, new_available) = state;
