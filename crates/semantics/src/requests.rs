@@ -205,7 +205,5 @@ fn apply_pod_level<'a>(total: &mut Amounts<'a>, pod: &'a dyn View, which: Amount
         }
         whole = effective;
     }
-    for (name, amount) in whole.iter().filter(|(name, _)| is_pod_level(name)) {
-        total.set(name, amount.clone());
-    }
+    total.replace(&whole.only(is_pod_level));
 }
