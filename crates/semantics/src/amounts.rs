@@ -104,7 +104,7 @@ impl<'a> Amounts<'a> {
 
     /// Sorts by name; entries of one name stay in their order.
     fn sort(&mut self) {
-        self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.entries.sort_by_key(|(name, _)| *name);
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
