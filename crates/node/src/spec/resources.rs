@@ -142,7 +142,8 @@ mod tests {
             parent("/my-cluster/n1", CgroupDriver::Systemd),
             "/my_cluster.slice/my_cluster-n1.slice/my_cluster-n1-besteffort.slice/my_cluster-n1-besteffort-pod12_ab.slice"
         );
-        let resources = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let amounts = json!({"cpu": "1", "memory": "1Gi"});
+        let resources = json!({"requests": amounts, "limits": amounts});
         let mut guaranteed = testing::pod(json!({"containers": [{"name": "c", "resources": resources}]}));
         guaranteed.uid = "u".to_owned();
         let parent = cgroup_parent(&guaranteed, "/kubepods", CgroupDriver::Systemd);
