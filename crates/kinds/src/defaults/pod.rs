@@ -1,5 +1,7 @@
 //! Defaults of pods and of pod templates.
 
+use std::collections::HashSet;
+
 use object::Value;
 use semantics::Amount;
 
@@ -106,11 +108,12 @@ fn requests_from_limits(resources: &mut Value) {
         return;
     }
     let requests = resources.entry("requests");
-    for (name, limit) in limits.entries().filter(|(_, limit)| !limit.is_null()) {
-        let request = requests.entry(name.to_owned());
-        if request.is_null() {
-            *request = limit.clone();
-        }
+    // Looked up once: a map of the tree is searched from its start for every name.
+    let stated = requests.entries().filter(|(_, request)| !request.is_null());
+    let stated: HashSet<String> = stated.map(|(name, _)| name.to_owned()).collect();
+    let missing = limits.entries().filter(|(name, limit)| !limit.is_null() && !stated.contains(*name));
+    for (name, limit) in missing {
+        *requests.entry(name.to_owned()) = limit.clone();
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::firewall::Protocol;
+use crate::testing::once_free;
 
 mod spoofing;
 
@@ -210,8 +211,8 @@ fn a_restart_adopts_pods_and_reset_leaves_the_host_as_it_was() {
                 matches!(&refused, NetworkError::BridgeTaken { owner: o, .. } if *o == owner),
                 "{refused}"
             );
-            reset(stranger.path()).await.unwrap();
-            reset(env.state.path()).await.unwrap();
+            once_free(async || reset(stranger.path()).await).await;
+            once_free(async || reset(env.state.path()).await).await;
             assert_eq!(snapshot().await, before);
             assert_eq!(std::fs::read_dir(env.state.path()).unwrap().count(), 0);
         })
