@@ -18,10 +18,10 @@ use schema::{Field, FieldType, ResourceDef, Shape, TypeDef};
 const ITEMS: usize = 700;
 /// Then there are so many times as many.
 const FACTOR: usize = 4;
-/// Work that is too little to be measured.
-const UNSEEN: Duration = Duration::from_millis(250);
-/// How much more work the larger object may be: linear work is 4 times as much, quadratic work 16 times.
-const GROWTH_MAX: f64 = 9.0;
+/// Work too small to measure.
+const UNSEEN: Duration = Duration::from_millis(150);
+/// How much more work the larger object may cost: linear work costs 4 times as much, quadratic work 16 times.
+const GROWTH_MAX: f64 = 7.0;
 /// How large an answer may be, whatever is wrong with an object.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 

@@ -15,11 +15,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use places::Places;
 use thin_vec::ThinVec;
 
 mod editor;
 mod key;
 mod macros;
+mod places;
 
 pub(crate) use editor::MapEditor;
 pub use key::Key;
@@ -286,10 +288,24 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 
 /// An object: entries in the order in which they came.
 ///
-/// One word wide (length and capacity stand with the entries), so that a [`Value`] takes three.
-#[derive(Clone, Default)]
+/// Two words wide (length and capacity stand with the entries), so that a [`Value`] takes three. A key is found in constant
+/// time, however large the map is.
+#[derive(Default)]
 pub struct Map {
     entries: ThinVec<(Key, Value)>,
+    places: Places,
+}
+
+impl Clone for Map {
+    fn clone(&self) -> Map {
+        Map::from(self.entries.clone())
+    }
+}
+
+impl From<ThinVec<(Key, Value)>> for Map {
+    fn from(entries: ThinVec<(Key, Value)>) -> Map {
+        Map { entries, places: Places::default() }
+    }
 }
 
 impl Map {
@@ -300,7 +316,7 @@ impl Map {
 
     /// An empty object with room for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Map {
-        Map { entries: ThinVec::with_capacity(capacity) }
+        Map::from(ThinVec::with_capacity(capacity))
     }
 
     /// How many entries there are.
@@ -315,12 +331,13 @@ impl Map {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.entries.iter().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
+        self.places.find(&self.entries, key).map(|place| &self.entries[place].1)
     }
 
     /// The value of a key, for change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.entries.iter_mut().find(|(k, _)| k.as_str() == key).map(|(_, v)| v)
+        let place = self.places.find(&self.entries, key)?;
+        Some(&mut self.entries[place].1)
     }
 
     /// Whether the key is there.
@@ -330,23 +347,20 @@ impl Map {
 
     /// The value of a key, made `null` where it was missing.
     pub fn entry(&mut self, key: Key) -> &mut Value {
-        let index = match self.entries.iter().position(|(k, _)| *k == key) {
-            Some(index) => index,
-            None => {
-                self.entries.push((key, Value::Null));
-                self.entries.len() - 1
-            }
-        };
-        &mut self.entries[index].1
+        let place = self.places.find(&self.entries, key.as_str()).unwrap_or_else(|| {
+            self.push(key, Value::Null);
+            self.entries.len() - 1
+        });
+        &mut self.entries[place].1
     }
 
     /// Puts a value; the old one comes back.
     pub fn insert(&mut self, key: impl Into<Key>, value: Value) -> Option<Value> {
         let key = key.into();
-        match self.entries.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, old)) => Some(std::mem::replace(old, value)),
+        match self.get_mut(key.as_str()) {
+            Some(old) => Some(std::mem::replace(old, value)),
             None => {
-                self.entries.push((key, value));
+                self.push(key, value);
                 None
             }
         }
@@ -355,21 +369,25 @@ impl Map {
     /// Appends an entry whose key is known not to be there yet (a parser that checks duplicates itself).
     pub fn push(&mut self, key: Key, value: Value) {
         self.entries.push((key, value));
+        self.places.appended(&self.entries);
     }
 
     /// Takes an entry out; the others keep their order.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let index = self.entries.iter().position(|(k, _)| k.as_str() == key)?;
-        Some(self.entries.remove(index).1)
+        let place = self.places.find(&self.entries, key)?;
+        self.places.removed(place, key);
+        Some(self.entries.remove(place).1)
     }
 
     /// Keeps the entries for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
+        self.places.forget();
         self.entries.retain_mut(|(k, v)| keep(k.as_str(), v));
     }
 
     /// As [`Map::retain`], for a caller that may exchange keys for equal ones.
     pub(crate) fn retain_keys(&mut self, mut keep: impl FnMut(&mut Key, &mut Value) -> bool) {
+        self.places.forget();
         self.entries.retain_mut(|(k, v)| keep(k, v));
     }
 
@@ -397,7 +415,7 @@ impl Map {
     pub(crate) fn from_members(members: impl ExactSizeIterator<Item = (Key, Value)>) -> Map {
         let mut entries = ThinVec::with_capacity(members.len());
         entries.extend(members);
-        Map { entries }
+        Map::from(entries)
     }
 
     /// Sorts the entries by key.
@@ -405,6 +423,7 @@ impl Map {
         if self.entries.is_sorted_by(|(a, _), (b, _)| a <= b) {
             return;
         }
+        self.places.forget();
         self.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     }
 
@@ -424,7 +443,7 @@ impl Map {
                 }
             }
         }
-        self.entries = kept;
+        *self = Map::from(kept);
     }
 
     /// Gives room that is not used back.
@@ -456,17 +475,14 @@ impl PartialEq for Map {
         if self.iter().zip(other.iter()).all(|((a, _), (b, _))| a == b) {
             return self.iter().zip(other.iter()).all(|((_, a), (_, b))| a == b);
         }
-        if self.len() <= LINEAR_MAX {
-            return self.iter().all(|(k, v)| other.get(k) == Some(v));
-        }
-        let others: HashMap<&str, &Value> = other.iter().collect();
-        self.iter().all(|(k, v)| others.get(k) == Some(&v))
+        self.iter().all(|(k, v)| other.get(k) == Some(v))
     }
 }
 
 impl<K: Into<Key>> FromIterator<(K, Value)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, Value)>>(iter: I) -> Map {
-        let mut map = Map { entries: iter.into_iter().map(|(key, value)| (key.into(), value)).collect() };
+        let entries: ThinVec<_> = iter.into_iter().map(|(key, value)| (key.into(), value)).collect();
+        let mut map = Map::from(entries);
         map.drop_duplicates();
         map
     }

@@ -1,12 +1,15 @@
 use std::mem::size_of;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::value;
 
 #[test]
 fn the_tree_is_compact() {
     assert_eq!(size_of::<Key>(), 16);
-    assert_eq!(size_of::<Map>(), 8);
+    assert_eq!(size_of::<Map>(), 16);
     assert_eq!(size_of::<Value>(), 24);
     assert_eq!(size_of::<(Key, Value)>(), 40);
 }
@@ -74,5 +77,39 @@ fn an_edited_map_is_what_it_would_be() {
         plain.insert("new", Value::Null);
         let edited = editor.finish();
         assert!(edited.iter().eq(plain.iter()));
+    }
+}
+
+proptest! {
+    /// A map answers as a list of pairs would, small or large, whatever was done to it before.
+    #[test]
+    fn a_map_answers_as_a_list_of_pairs(changes in vec((0..5_u8, 0..90_u8), 0..400)) {
+        let (mut map, mut pairs) = (Map::new(), Vec::<(String, i64)>::new());
+        for (number, (change, key)) in changes.into_iter().enumerate() {
+            let (key, number) = (format!("k{key}"), number as i64);
+            let place = pairs.iter().position(|(other, _)| *other == key);
+            match change {
+                0 => {
+                    let old = place.map(|place| Value::Int(pairs.remove(place).1));
+                    prop_assert_eq!(map.remove(&key), old);
+                }
+                1 => {
+                    map.sort();
+                    pairs.sort();
+                }
+                _ => {
+                    let old = map.insert(key.clone(), Value::Int(number));
+                    prop_assert_eq!(old, place.map(|place| Value::Int(pairs[place].1)));
+                    match place {
+                        Some(place) => pairs[place].1 = number,
+                        None => pairs.push((key.clone(), number)),
+                    }
+                }
+            }
+            let found = pairs.iter().find(|(other, _)| *other == key).map(|(_, value)| Value::Int(*value));
+            prop_assert_eq!(map.get(&key), found.as_ref());
+        }
+        let all: Vec<_> = map.iter().map(|(key, value)| (key.to_owned(), value.as_i64().unwrap())).collect();
+        prop_assert_eq!(all, pairs);
     }
 }

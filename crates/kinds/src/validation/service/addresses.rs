@@ -135,7 +135,7 @@ pub(super) fn validate_family_changes(errors: &mut Errors, spec: &Field<'_, '_>,
     let first = families.path.index(0);
     if now.len() == before.len() {
         for _ in (0..now.len()).filter(|&i| now[i] != before[i]) {
-            errors.invalid(&first, families.value.clone(), FIXED);
+            errors.push_with(|| Error::invalid(&first, families.value.clone(), FIXED));
         }
         return;
     }
