@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run as run_command, target};
+use crate::command::{run as run_command, target};
 use crate::{host, up};
 
 /// Builds, and measures what is named; everything by default. The figures go to `bench.json` in the target folder.
@@ -14,11 +14,18 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     host::install_for_tests()?;
     host::install_for_bench()?;
     println!("building (the first time takes some minutes)");
-    run_command(&mut cargo(&["build", "--release", "--package", "ironhull", "--package", "bench"]))?;
-    let image = up::pack_sample()?;
+    let image = up::build("release", &["ironhull", "bench"])?;
+    let built = target().join("release");
     let json = target().join("bench.json");
-    let mut bench = Command::new(target().join("release/bench"));
-    bench.arg("--program").arg(up::program()).arg("--image").arg(image).arg("--json").arg(&json).args(names);
+    let mut bench = Command::new(built.join("bench"));
+    bench
+        .arg("--program")
+        .arg(built.join("ironhull"))
+        .arg("--image")
+        .arg(image)
+        .arg("--json")
+        .arg(&json)
+        .args(names);
     run_command(&mut bench)?;
     println!("\nthe figures are in {}", json.display());
     Ok(())

@@ -51,9 +51,12 @@ pub(crate) fn pid_file() -> PathBuf {
     Path::new(DATA_DIR).join("up.pid")
 }
 
+/// The profile that `up` builds with: see the workspace's manifest.
+const PROFILE: &str = "up";
+
 /// The program as `up` builds it.
 pub(crate) fn program() -> PathBuf {
-    target().join("release/ironhull")
+    target().join(PROFILE).join("ironhull")
 }
 
 /// Brings the cluster up.
@@ -66,8 +69,7 @@ fn bring_up() -> Result<()> {
     host::install_for_up()?;
     let clients = host::clients()?;
     println!("building (the first time takes some minutes)");
-    run_command(&mut cargo(&["build", "--release", "--package", "ironhull"]))?;
-    let archive = pack_sample()?;
+    let archive = build(PROFILE, &["ironhull"])?;
     fs::create_dir_all(DATA_DIR)?;
     let mut server = start_server()?;
     let kubeconfig = Path::new(DATA_DIR).join("kubeconfig");
@@ -106,14 +108,23 @@ fn log_file() -> PathBuf {
     Path::new(DATA_DIR).join("server.log")
 }
 
-/// The sample application, linked statically, as an image archive of one file.
-pub(crate) fn pack_sample() -> Result<PathBuf> {
-    let mut build =
-        cargo(&["rustc", "--release", "--package", "sample-web", "--", "-C", "target-feature=+crt-static"]);
+/// Builds programs, each in the package of its name, and packs the sample application, linked statically, into an image
+/// archive of one file. Returns the archive's path.
+///
+/// The packer is built together with the programs: built alone, its dependencies would have other features and be compiled a
+/// second time.
+pub(crate) fn build(profile: &str, programs: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo(&["build", "--profile", profile, "--package", "runtime", "--example", "pack"]);
+    for program in programs {
+        build.args(["--package", program, "--bin", program]);
+    }
     run_command(&mut build)?;
+    let mut sample = cargo(&["rustc", "--profile", profile, "--package", "sample-web"]);
+    run_command(sample.args(["--", "-C", "target-feature=+crt-static"]))?;
     let archive = target().join("sample-web.tar");
-    let mut pack = cargo(&["run", "--release", "--quiet", "--package", "runtime", "--example", "pack", "--"]);
-    pack.arg(&archive).arg(IMAGE).arg(target().join("release/sample-web")).arg("/sample-web");
+    let built = target().join(profile);
+    let mut pack = Command::new(built.join("examples/pack"));
+    pack.arg(&archive).arg(IMAGE).arg(built.join("sample-web")).arg("/sample-web");
     run_command(&mut pack)?;
     Ok(archive)
 }
