@@ -112,7 +112,7 @@ impl Authenticator {
                 _ => ("minions", ""),
             };
             if !exists(path, namespace, &bound.name, &bound.uid) {
-                return Err(refuse(&"what it is bound to is gone"));
+                return Err(refuse(&"the object it is bound to is gone"));
             }
             if bound.kind == "Pod" {
                 extra.insert("authentication.kubernetes.io/pod-name".into(), vec![bound.name.clone()]);

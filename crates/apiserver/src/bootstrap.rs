@@ -53,10 +53,10 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
 /// How long to wait between attempts on a full disk.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Makes what is missing once there is space on the disk again: a server starts without, to be read and to have objects
+/// Makes what is missing once the disk has space again: a server starts without, to be read and to have objects
 /// deleted.
 pub fn run_later(server: &Arc<ApiServer>, config: &Config, why: &Status) {
-    tracing::error!(%why, "the cluster's first objects are made when there is space");
+    tracing::error!(%why, "the cluster's initial objects will be created when there is space");
     let (server, config) = (Arc::downgrade(server), config.clone());
     tokio::spawn(async move {
         loop {
@@ -64,7 +64,7 @@ pub fn run_later(server: &Arc<ApiServer>, config: &Config, why: &Status) {
             let Some(server) = server.upgrade() else { return };
             match run(&server, &config).await {
                 Err(status) if status.code == crate::FULL => {}
-                Err(status) => return tracing::error!(%status, "cannot make the cluster's first objects"),
+                Err(status) => return tracing::error!(%status, "cannot create the cluster's initial objects"),
                 Ok(()) => return,
             }
         }
@@ -226,7 +226,7 @@ impl<'s> Bootstrap<'s> {
         if let Err(status) = registry.update(&endpoint, &self.call("", name), changed).await {
             tracing::warn!(
                 before = before.join(","), now = texts.join(","), %status,
-                "the ServiceCIDR kubernetes does not follow --service-cidr"
+                "cannot update the ServiceCIDR kubernetes to match --service-cidr"
             );
         }
         Ok(())

@@ -107,10 +107,10 @@ pub enum StartError {
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     /// A network of Services is too large or too small.
-    #[error("--service-cidr {0}: the prefix must be between /12 and /28, that of IPv6 between /64 and /124")]
+    #[error("--service-cidr {0}: the prefix must be between /12 and /28 (IPv6: between /64 and /124)")]
     ServiceCidr(IpNet),
     /// The first objects cannot be made.
-    #[error("cannot make the cluster's first objects: {0}")]
+    #[error("cannot create the cluster's initial objects: {0}")]
     Bootstrap(object::Status),
     /// The built-in table lacks something the server rests on.
     #[error("the table of API facts lacks {0}")]
@@ -243,9 +243,9 @@ impl ApiServer {
             let Some(leases) = collection.leases() else { return };
             match cache::adopt(leases, collection.prefix(), store.as_ref(), &clock).await {
                 Ok(0) => {}
-                Ok(adopted) => tracing::info!(adopted, "events of before end now like others"),
+                Ok(adopted) => tracing::info!(adopted, "events from before the upgrade now expire too"),
                 // The next start goes on.
-                Err(error) => tracing::warn!(%error, "events of before may be kept for ever"),
+                Err(error) => tracing::warn!(%error, "events from before the upgrade may be kept for ever"),
             }
         });
     }

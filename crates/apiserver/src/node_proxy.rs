@@ -231,7 +231,7 @@ where
     parts.uri = target
         .path_and_query
         .parse::<Uri>()
-        .map_err(|error| Status::bad_request(format!("the path cannot be passed on: {error}")))?;
+        .map_err(|error| Status::bad_request(format!("cannot forward the path: {error}")))?;
     parts.version = http::Version::HTTP_11;
     let host = HeaderValue::from_str(&target.address.to_string())
         .map_err(|error| Status::internal_error(format!("host header: {error}")))?;
@@ -246,7 +246,7 @@ where
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a proxied connection ended badly");
+            tracing::debug!(%error, "a proxied connection failed");
         }
     });
     sender.send_request(request).await

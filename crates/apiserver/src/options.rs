@@ -287,7 +287,7 @@ fn version(value: &str) -> Result<u64, Status> {
             &field::Errors::from(field::Error::invalid(
                 &field::Path::root("resourceVersion"),
                 value,
-                "must be a resource version that this server gave out",
+                "must be a resource version that this server issued",
             )),
         )
     })

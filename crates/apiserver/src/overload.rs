@@ -70,7 +70,7 @@ impl Overload {
         let (mut length, mut counted) = (0, 0);
         while let Some(frame) = body.frame().await {
             let broken = |error: B::Error| {
-                Status::bad_request(format!("the request's body broke off: {}", error.into()))
+                Status::bad_request(format!("the request body ended early: {}", error.into()))
             };
             let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
             length += piece.len();

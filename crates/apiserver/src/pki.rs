@@ -36,7 +36,7 @@ pub enum PkiError {
         source: std::io::Error,
     },
     /// A key or certificate cannot be made, or a file does not hold one.
-    #[error("{what} cannot be made or read; move the file away to have a new one made")]
+    #[error("cannot create or read {what}; move the file away to get a new one")]
     Certificate {
         /// What it was to be.
         what: String,
@@ -187,7 +187,7 @@ impl Pki {
         match written {
             // It serves until the next start makes another.
             Err(error) if error.is_of_space() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a certificate could not be kept");
+                tracing::warn!(error = &error as &dyn std::error::Error, "a certificate could not be stored");
             }
             written => written?,
         }

@@ -87,7 +87,7 @@ pub enum TokenError {
     #[error("invalid bearer token: token audiences {0:?} is invalid for the target audiences")]
     Audience(Vec<String>),
     /// The token names no service account.
-    #[error("invalid bearer token: the token names no service account")]
+    #[error("invalid bearer token: the token does not name a service account")]
     NoAccount,
     /// The token is not used yet or no longer.
     #[error("invalid bearer token: service account token has expired")]

@@ -137,7 +137,7 @@ impl Recorder {
         if state.push(event) == 1 {
             // Once for a burst: what is too much for the server is too much for the log.
             let component = source.component.as_deref();
-            tracing::warn!(component, "too many events wait to be written; the oldest are dropped");
+            tracing::warn!(component, "too many events are waiting to be written; dropping the oldest");
         }
         drop(state);
         waiting.changed.notify_one();
@@ -181,11 +181,7 @@ impl Waiting {
                     Ok(event) => return Some(event),
                     Err(0) => {}
                     Err(dropped) => {
-                        tracing::warn!(
-                            component,
-                            dropped,
-                            "events were dropped; those that waited are written"
-                        );
+                        tracing::warn!(component, dropped, "events were dropped while the queue was full");
                     }
                 }
                 if state.closed {

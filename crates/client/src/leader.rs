@@ -231,7 +231,7 @@ impl Observed {
 }
 
 fn report(lease: &ObjectKey, error: &ClientError) {
-    tracing::warn!(%lease, error = error as &dyn std::error::Error, "cannot hold the lease");
+    tracing::warn!(%lease, error = error as &dyn std::error::Error, "cannot acquire or renew the lease");
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
     }
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a controller ended");
+            tracing::error!(%error, "a controller exited");
         }
     }
 }

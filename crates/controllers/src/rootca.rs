@@ -18,8 +18,8 @@ const ENTRY: &str = "ca.crt";
 /// What people read about it.
 const DESCRIPTION: (&str, &str) = (
     "kubernetes.io/description",
-    "The CA certificates by which clients inside the cluster verify the API server. Do not rely on them for \
-     anything else.",
+    "The CA certificates with which clients inside the cluster verify the API server. Do not rely on them \
+        for anything else.",
 );
 
 pub(crate) struct RootCaPublisher {

@@ -262,7 +262,7 @@ impl Agent {
         let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
         self.tasks.spawn(async move {
             if let Err(error) = shared.volumes.watch_mounts(|uid| pods.volume_lost(uid)).await {
-                tracing::warn!(%error, "volumes that are unmounted are not noticed");
+                tracing::warn!(%error, "cannot watch the mount table; unmounted volumes will not be noticed");
             }
         });
     }

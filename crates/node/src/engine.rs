@@ -115,7 +115,7 @@ impl Engine {
                 Err(error) => Some(error),
             };
             if let Some(error) = broken {
-                tracing::warn!(error = error.full_message(), "the engine's events broke off");
+                tracing::warn!(error = error.full_message(), "the engine's event stream ended");
             }
             tokio::time::sleep(RELIST_PERIOD).await;
         }

@@ -114,7 +114,7 @@ impl Manager {
         let resource = threshold.signal.resource();
         self.event(EventType::Warning, "EvictionThresholdMet", &format!("Attempting to reclaim {resource}"));
         if self.reclaim_from_node(&threshold, &pods).await {
-            tracing::info!(resource, "enough was reclaimed without ending a pod");
+            tracing::info!(resource, "reclaimed enough without evicting a pod");
             return Vec::new();
         }
         self.evict_one(&threshold, &pods, &observations).await.into_iter().collect()
@@ -254,21 +254,21 @@ impl Manager {
                 return Some(pod.uid.clone());
             }
         }
-        tracing::warn!("the node is short of resources, and no pod may be evicted");
+        tracing::warn!("the node is short of resources, but no pod can be evicted");
         None
     }
 
     /// Tells a pod to end, unless the cluster cannot do without it.
     fn evict(&self, pod: &PodInfo, message: String, grace_seconds: i64, is_disruption: bool) -> bool {
         if admit::is_critical(pod) {
-            tracing::warn!(pod = %pod.key, "a critical pod is not evicted");
+            tracing::warn!(pod = %pod.key, "not evicting a critical pod");
             return false;
         }
         let eviction = Eviction { message: message.clone(), grace_seconds, is_disruption };
         if !self.pods.evict(&pod.uid, eviction) {
             return false;
         }
-        tracing::warn!(pod = %pod.key, message, "a pod is evicted");
+        tracing::warn!(pod = %pod.key, message, "evicting a pod");
         self.shared.pod_event(pod, EventType::Warning, REASON, message);
         true
     }

@@ -117,8 +117,8 @@ impl Registration {
                 let existing = self.shared.client.get::<Node>(&self.key()).await?;
                 if !node::is_own(&self.shared.config, &existing) {
                     let name = &self.shared.config.node_name;
-                    let why = "the node is another machine's: give this machine another name, or delete the node if \
-                               this machine takes its place";
+                    let why = "the node belongs to another machine: give this machine another name, or \
+                        delete the node if this machine replaces it";
                     return Err(Status::conflict("", "nodes", name, why).into());
                 }
                 // Of that very Node: another one may have taken its place meanwhile.

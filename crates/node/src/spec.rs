@@ -50,7 +50,8 @@ pub(crate) enum SpecError {
     #[error("can't set `spec.hostUsers: false`, RuntimeClass handler {0:?} does not support user namespaces")]
     NoUserNamespacesOfClass(String),
     #[error(
-        "procMount Unmasked needs users of the pod's own (`spec.hostUsers: false`), which this node does not have"
+        "procMount Unmasked needs a user namespace (`spec.hostUsers: false`), which this node does not \
+            support"
     )]
     Unmasked,
     #[error("{field} cannot be applied: {why} (pod: {pod:?}, container: {container})")]

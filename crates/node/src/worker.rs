@@ -168,7 +168,7 @@ impl Worker {
                 match result {
                     Ok(outcome) => self.absorb(outcome),
                     Err(error) => {
-                        tracing::error!(pod = %self.pod.key, %error, "an operation on a pod broke down");
+                        tracing::error!(pod = %self.pod.key, %error, "an operation on a pod panicked");
                         self.retry_step();
                     }
                 }
@@ -182,7 +182,8 @@ impl Worker {
         match Observed::ask(&self.shared.engine, &self.pod.uid).await {
             Ok(observed) => self.observed = observed,
             Err(error) => {
-                tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot ask the engine for a pod");
+                tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot query the engine \
+                    about a pod");
                 return Some(self.shared.clock.now() + ENGINE_RETRY);
             }
         }

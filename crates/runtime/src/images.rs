@@ -282,7 +282,8 @@ impl IngestDirectory {
 impl Drop for IngestDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "downloads are left until the next start");
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove downloads; they stay until the \
+                next start");
         }
     }
 }

@@ -90,7 +90,7 @@ pub enum SnapshotError {
     #[error("invalid root file system id {0:?}: letters, digits, '-', '_' and '.' only")]
     InvalidId(String),
     /// An image has more layers than overlayfs can stack.
-    #[error("{0} layers are too many: overlayfs stacks {LAYERS_MAX}")]
+    #[error("{0} layers are too many: overlayfs can stack {LAYERS_MAX}")]
     TooManyLayers(usize),
     /// The overlay cannot be mounted.
     #[error(transparent)]
@@ -374,7 +374,11 @@ struct TemporaryDirectory(PathBuf);
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         if let Err(error) = remove_tree(&self.0) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "files are left until the next start");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot remove files; they stay until \
+                the next start"
+            );
         }
     }
 }

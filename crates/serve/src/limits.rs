@@ -79,7 +79,7 @@ pub fn raise_descriptors() -> Option<u64> {
         && let Err(error) =
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
     {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
     limit.current
 }

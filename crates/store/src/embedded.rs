@@ -123,7 +123,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Something is damaged, or acknowledged writes are missing. Nothing was changed.
-    #[error("the cluster's state in {path} is damaged or not whole: {damage}")]
+    #[error("the cluster's state in {path} is damaged or incomplete: {damage}")]
     Damaged {
         /// The store's directory, or the backup.
         path: PathBuf,

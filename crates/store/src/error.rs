@@ -28,7 +28,7 @@ pub enum StoreError {
     #[error("lease {0} not found")]
     LeaseNotFound(LeaseId),
     /// The disk is full, and the write does not make space; nothing was changed.
-    #[error("there is no space left on the disk of the cluster's state")]
+    #[error("there is no space left on the disk that holds the cluster's state")]
     Full,
     /// The store is shut down, or stopped after a failed sync; whether a write that was under way took
     /// effect is unknown.

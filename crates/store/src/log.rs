@@ -97,7 +97,7 @@ pub enum LogError {
     #[error("the database failed")]
     Database(#[source] Box<dyn Error + Send + Sync>),
     /// A newer program wrote the database.
-    #[error("it is of version {0}, which a newer program wrote")]
+    #[error("it has version {0}, written by a newer program")]
     Newer(i64),
     /// The file is no store's database.
     #[error("not a database of this program's store: {0}")]

@@ -53,7 +53,7 @@ impl Cluster {
         let mut step = |done: &str| if report(done) { Ok(()) } else { Err(TestbedError::Stopped) };
         let host = |number: usize| Host::on(network, &format!("node-{number}")).map(Arc::new);
         let first = host(1)?;
-        step("the network is there; the server starts on node-1")?;
+        step("the network is ready; starting the server on node-1")?;
         let server = Server::start(&first, &program, &borrowed(&options.server_flags))?;
         let mut cluster = Cluster { server, agents: Vec::new() };
         step("node-1 is ready")?;

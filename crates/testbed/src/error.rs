@@ -49,7 +49,7 @@ pub enum TestbedError {
         output: String,
     },
     /// A program that should run has ended.
-    #[error("{program} ended by itself; its last words:\n{words}")]
+    #[error("{program} exited by itself; its last output:\n{words}")]
     Ended {
         /// The program.
         program: String,
@@ -57,7 +57,7 @@ pub enum TestbedError {
         words: String,
     },
     /// Something did not come about.
-    #[error("{what}: not within {limit:?}; the last look showed: {last}")]
+    #[error("{what}: not within {limit:?}; last state: {last}")]
     Late {
         /// What was waited for.
         what: String,

@@ -47,6 +47,6 @@ mod tests {
         };
         assert_eq!(until("the thing", Duration::from_secs(9), &mut look).unwrap(), "there");
         let error = until("the thing", Duration::ZERO, look).unwrap_err().to_string();
-        assert_eq!(error, "the thing: not within 0ns; the last look showed: -1 left");
+        assert_eq!(error, "the thing: not within 0ns; last state: -1 left");
     }
 }

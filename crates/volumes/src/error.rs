@@ -44,7 +44,7 @@ pub enum VolumeError {
     #[error("volume {0} is not attached to this node yet")]
     NotAttached(String),
     /// What is done cannot be written down, so it is not done.
-    #[error("record what is mounted in {path}")]
+    #[error("record the mounts in {path}")]
     Record {
         /// The directory of the record.
         path: PathBuf,

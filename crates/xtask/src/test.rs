@@ -52,7 +52,7 @@ pub(crate) fn install() -> Result<PathBuf> {
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let clients = install()?;
     if std::env::var_os("IRONHULL_FIXTURES").is_none() {
-        println!("IRONHULL_FIXTURES is not set: encodings are not compared with upstream's");
+        println!("IRONHULL_FIXTURES is not set: encodings will not be compared with upstream's");
     }
     let mut all = cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
     all.args(arguments).env("IRONHULL_CLIENTS", &clients);

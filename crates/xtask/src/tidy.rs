@@ -110,7 +110,7 @@ fn check_edges(findings: &mut Vec<String>) -> Result<()> {
             findings.push(format!("crate {name} must not use {to}"));
         }
         for to in allowed.iter().filter(|to| !used.contains(to)) {
-            findings.push(format!("crate {name} does not use {to}: take the edge out of the table"));
+            findings.push(format!("crate {name} does not use {to}: remove the edge from the table"));
         }
     }
     Ok(())
@@ -146,7 +146,7 @@ fn check_lengths(findings: &mut Vec<String>) -> Result<()> {
         }
     }
     for name in allowed.keys().filter(|name| !lengths.contains_key(*name)) {
-        findings.push(format!("{name} is short enough now: take it out of tidy-allow.txt"));
+        findings.push(format!("{name} is short enough now: remove it from tidy-allow.txt"));
     }
     Ok(())
 }
@@ -216,7 +216,7 @@ fn check_links(findings: &mut Vec<String>) -> Result<()> {
             let is_elsewhere = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
             if !is_elsewhere && !folder.join(file).exists() {
                 let name = path.strip_prefix(&root).unwrap_or(&path).display();
-                findings.push(format!("{name}: the link to {link} leads nowhere"));
+                findings.push(format!("{name}: the link to {link} is dead"));
             }
         }
     }

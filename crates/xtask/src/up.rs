@@ -61,14 +61,14 @@ pub(crate) fn program() -> PathBuf {
 
 /// Brings the cluster up.
 pub(crate) fn run() -> Result<()> {
-    bring_up().context("the cluster did not come up; `cargo xtask down` cleans up")
+    bring_up().context("the cluster did not start; `cargo xtask down` cleans up")
 }
 
 fn bring_up() -> Result<()> {
     host::require_root()?;
     host::install_for_up()?;
     let clients = host::clients()?;
-    println!("building (the first time takes some minutes)");
+    println!("building (the first time takes a few minutes)");
     let archive = build(PROFILE, &["ironhull"])?;
     fs::create_dir_all(DATA_DIR)?;
     let mut server = start_server()?;
@@ -94,13 +94,13 @@ fn bring_up() -> Result<()> {
         output(&mut kubectl(&["get", "service", "sample-web", "-o", "jsonpath={.spec.ports[0].nodePort}"]))?;
     let page = fetch(&address, &mut server)?;
     println!("\nhttp://{address}/ answers:\n{page}");
-    println!("The cluster runs. Try next:\n");
+    println!("The cluster is running. Try next:\n");
     println!("  export KUBECONFIG={} PATH=$PATH:{}", kubeconfig.display(), clients.display());
     println!("  kubectl get pods -o wide");
     println!("  curl http://127.0.0.1:{port}/");
     println!("  kubectl scale deployment sample-web --replicas=5");
     println!("  kubectl logs -f deployment/sample-web");
-    println!("\ncargo xtask down ends it. The server's log is {}.", log_file().display());
+    println!("\n`cargo xtask down` stops it. The server's log is {}.", log_file().display());
     Ok(())
 }
 
@@ -134,7 +134,7 @@ fn start_server() -> Result<Child> {
         && Path::new("/proc").join(pid.trim()).exists()
     {
         bail!(
-            "a cluster of `cargo xtask up` runs already (process {}): `cargo xtask down` ends it",
+            "a cluster of `cargo xtask up` is already running (process {}): `cargo xtask down` stops it",
             pid.trim()
         );
     }
@@ -160,7 +160,7 @@ fn wait(server: &mut Child, holds: impl Fn() -> bool) -> Result<()> {
             let log = fs::read_to_string(log_file()).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            bail!("the server ended ({status}); its last words:\n{}", tail.join("\n"));
+            bail!("the server exited ({status}); its last output:\n{}", tail.join("\n"));
         }
         if holds() {
             return Ok(());

@@ -48,13 +48,13 @@ pub(super) fn user(secret: &Value, (id, shown): (&str, &str), now: Timestamp) ->
         return Err("its secret is wrong");
     }
     if entry("token-id") != id {
-        return Err("its Secret is another token's");
+        return Err("its Secret belongs to another token");
     }
     if has_expired(&entry("expiration"), now) {
         return Err("it has expired");
     }
     if entry("usage-bootstrap-authentication") != "true" {
-        return Err("it is not for authentication");
+        return Err("it cannot be used for authentication");
     }
     let extra = entry("auth-extra-groups");
     let groups: Vec<&str> = extra.split(',').filter(|group| !group.is_empty()).collect();

@@ -160,7 +160,7 @@ impl Hub {
                     Err(error) => {
                         warn!(
                             error = &error as &dyn std::error::Error,
-                            "the watch of the store broke; reading everything again"
+                            "the watch of the store failed; reading everything again"
                         );
                     }
                     Ok(()) => {}

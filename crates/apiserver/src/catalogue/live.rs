@@ -33,10 +33,10 @@ pub enum CatalogueError {
         source: DefinitionError,
     },
     /// A resource with this name is served already.
-    #[error("{0} is served already")]
+    #[error("{0} is already served")]
     Taken(String),
     /// No custom resource with this name is served.
-    #[error("{0} is not a custom resource that is served")]
+    #[error("{0} is not a served custom resource")]
     NotServed(String),
     /// The objects cannot be read from the store.
     #[error("cannot read the objects of {name}")]

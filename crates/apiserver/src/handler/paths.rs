@@ -107,7 +107,7 @@ impl ApiServer {
                 let line = match (passed, name) {
                     (true, _) => format!("[+]{name} ok\n"),
                     (false, "storage-space") => {
-                        format!("[-]{name} failed: the disk is full, only deletions are taken\n")
+                        format!("[-]{name} failed: the disk is full, only deletions are accepted\n")
                     }
                     (false, _) => format!("[-]{name} failed: reason withheld\n"),
                 };

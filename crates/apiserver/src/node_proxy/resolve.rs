@@ -54,7 +54,10 @@ pub(super) fn resolve(
         (GroupResource::SERVICES, "proxy") => service::target(server, info).map(Some),
         (GroupResource::PODS, "proxy") => pod(server, info).map(Some),
         (GroupResource::PODS, _) => node_call(server, info, options),
-        _ => Err(Status::internal_error(format!("{} is not passed on to anything", info.resource_path()))),
+        _ => Err(Status::internal_error(format!(
+            "{} has no backend to forward requests to",
+            info.resource_path()
+        ))),
     }
 }
 

@@ -420,7 +420,7 @@ impl<'a> ResourceWriter<'_, 'a> {
                 if !with.is_empty() {
                     operation
                         .parameters
-                        .push(Parameter::path("path", Cow::Borrowed("What follows behind the proxy.")));
+                        .push(Parameter::path("path", Cow::Borrowed("The path behind the proxy.")));
                 }
                 operation.parameters.extend(options.iter().cloned());
                 operation.produces = Produces::Anything;

@@ -107,24 +107,28 @@ pub(super) const DELETE: &[&str] = &[
 /// Names, types and what they mean.
 #[rustfmt::skip]
 const QUERY: &[(&str, &str, &str)] = &[
-    ("allowWatchBookmarks", "boolean", "Lets a watch send BOOKMARK events, which carry only the resource version that it has reached."),
-    ("continue", "string", "The token of the page before, to go on with a list that a limit cut."),
-    ("dryRun", "string", "`All`: everything is done but the storing."),
-    ("fieldManager", "string", "The name under which changes of fields are recorded; required for server-side apply."),
+    ("allowWatchBookmarks", "boolean", "Lets a watch send BOOKMARK events, which contain only the resource \
+        version that the watch has reached."),
+    ("continue", "string", "The token from the previous page, to continue a list that was cut by a limit."),
+    ("dryRun", "string", "`All`: the request is processed completely, but nothing is stored."),
+    ("fieldManager", "string", "The name under which changes to fields are recorded; required for \
+        server-side apply."),
     ("fieldSelector", "string", "Only objects whose fields match."),
     ("fieldValidation", "string", "What to do with unknown and duplicate fields: `Ignore`, `Warn` (the default) or `Strict`."),
-    ("force", "boolean", "Server-side apply takes over fields that others manage."),
-    ("gracePeriodSeconds", "integer", "How long the object has to end, in seconds; 0 deletes it at once."),
-    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean", "Deletes an object that cannot be read from the store, without any of the usual care."),
+    ("force", "boolean", "Lets server-side apply take over fields that others manage."),
+    ("gracePeriodSeconds", "integer", "The time that the object has to shut down, in seconds; 0 deletes it \
+        at once."),
+    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean", "Deletes an object that cannot be read \
+        from the store, without any of the usual checks."),
     ("labelSelector", "string", "Only objects whose labels match."),
-    ("limit", "integer", "How many objects an answer has at most; the rest comes by `continue`."),
-    ("orphanDependents", "boolean", "Whether dependents stay; deprecated, use `propagationPolicy`."),
-    ("pretty", "string", "`true`: the answer is indented."),
+    ("limit", "integer", "The maximum number of objects in an answer; get the rest with `continue`."),
+    ("orphanDependents", "boolean", "Whether dependents are kept; deprecated, use `propagationPolicy`."),
+    ("pretty", "string", "`true` indents the answer."),
     ("propagationPolicy", "string", "What happens to dependents: `Orphan`, `Background` or `Foreground`."),
-    ("resourceVersion", "string", "The version that a read wants or that a watch starts behind."),
-    ("resourceVersionMatch", "string", "How `resourceVersion` is meant: `NotOlderThan` or `Exact`."),
-    ("sendInitialEvents", "boolean", "Starts a watch with the objects there are and a bookmark behind them."),
-    ("timeoutSeconds", "integer", "When a list or watch ends, in seconds."),
+    ("resourceVersion", "string", "The version that a read requires, or after which a watch starts."),
+    ("resourceVersionMatch", "string", "How `resourceVersion` is applied: `NotOlderThan` or `Exact`."),
+    ("sendInitialEvents", "boolean", "Starts a watch with all existing objects, followed by a bookmark."),
+    ("timeoutSeconds", "integer", "Time limit of a list or watch, in seconds."),
     ("watch", "boolean", "Sends changes as they happen instead of a list."),
 ];
 

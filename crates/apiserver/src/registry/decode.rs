@@ -88,7 +88,7 @@ impl Expected<'_> {
     ) -> Result<Body, Status> {
         let Decoded { mut value, strict_errors } = decoded.map_err(|error| self.undecodable(&error))?;
         if value.as_map().is_none() {
-            return Err(Status::bad_request(format!("{}: the body is no object", self.prefix())));
+            return Err(Status::bad_request(format!("{}: the body is not an object", self.prefix())));
         }
         check_parts(&value)?;
         self.check_kind(&mut value)?;

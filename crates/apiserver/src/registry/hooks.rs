@@ -102,7 +102,7 @@ impl Drop for Begun {
     fn drop(&mut self) {
         if !self.0.is_empty() {
             // The request was dropped at an await, when its client had gone or its time was over.
-            tracing::warn!("a write was abandoned: what it took besides the object stays taken");
+            tracing::warn!("a write was abandoned: its allocations are not released");
         }
     }
 }

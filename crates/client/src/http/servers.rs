@@ -112,7 +112,7 @@ impl Servers {
             state.in_use = position;
         }
         if moved {
-            tracing::warn!(server = address, "moved to another API server");
+            tracing::warn!(server = address, "switched to another API server");
         }
         ServerStream { stream: Box::new(stream), cut: Box::pin(state.cut.clone().cancelled_owned()) }
     }

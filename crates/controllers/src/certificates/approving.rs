@@ -234,8 +234,8 @@ pub(super) fn decide(snapshot: &Snapshot) -> Option<(&'static str, &'static str,
             Some(node) if !has_key(node, &snapshot.parsed) => {
                 let name = node.metadata.name.as_deref().unwrap_or_default();
                 let message = format!(
-                    "there is a node {name:?} already, and it has another key. Give this machine another name, or \
-                     delete that Node first if this machine takes its place."
+                    "node {name:?} already exists and has another key. Give this machine another name, or \
+                        delete that Node first if this machine replaces it."
                 );
                 Some(("Denied", "NodeNameTaken", message))
             }
@@ -251,8 +251,8 @@ pub(super) fn decide(snapshot: &Snapshot) -> Option<(&'static str, &'static str,
             _ => approve("Auto approving kubelet client certificate after SubjectAccessReview."),
         },
         Wish::Serving if snapshot.address_of.is_some() => None,
-        Wish::Serving => approve("Auto approving the certificate of the node's own API."),
-        Wish::Network => approve("Auto approving the certificate of the node's own network parts."),
+        Wish::Serving => approve("Auto approving the certificate of the node's API."),
+        Wish::Network => approve("Auto approving the certificate of the node's network components."),
     }
 }
 

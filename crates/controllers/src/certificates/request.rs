@@ -43,7 +43,7 @@ impl std::fmt::Display for RequestError {
         f.write_str(match self {
             RequestError::Pem => "PEM block type must be CERTIFICATE REQUEST",
             RequestError::Malformed => "the request is malformed",
-            RequestError::Signature => "the request's signature does not fit its key",
+            RequestError::Signature => "the request's signature does not match its key",
         })
     }
 }

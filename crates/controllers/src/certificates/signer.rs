@@ -54,10 +54,10 @@ const EXTENDED_USAGES: [(&str, &[u32]); 13] = [
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
     /// The authority's key cannot be used.
-    #[error("the key of the authority that signs")]
+    #[error("the signing CA's key cannot be used")]
     Key(#[from] rcgen::Error),
     /// The authority's certificate is damaged.
-    #[error("the certificate of the authority that signs is damaged")]
+    #[error("the signing CA's certificate is damaged")]
     Certificate,
     /// A request names a usage that nobody knows.
     #[error("unrecognized usages: [{0}]")]

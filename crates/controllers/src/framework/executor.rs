@@ -185,7 +185,7 @@ impl Executor {
         if found.metadata.uid == uid && found.metadata.deletion_timestamp.is_none() {
             return Ok(());
         }
-        let why = "it is being deleted, or is another object by now";
+        let why = "it is being deleted, or has been replaced by another object";
         Err(Status::conflict(&resource.group, &resource.plural, &key.name, why).into())
     }
 

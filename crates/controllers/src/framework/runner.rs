@@ -173,7 +173,7 @@ impl<C: Controller> Runner<C> {
             }
             return Ok(snapshot);
         }
-        Err(Status::internal_error(format!("{} asks without end about {key}", C::NAME)).into())
+        Err(Status::internal_error(format!("{} keeps asking about {key}", C::NAME)).into())
     }
 }
 

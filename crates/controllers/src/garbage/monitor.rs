@@ -99,7 +99,11 @@ impl Task {
                     tokio::time::sleep(SETTLE_PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot ask what is served");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot discover the served \
+                        resources"
+                    );
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }

@@ -108,5 +108,5 @@ fn an_agent_moves_to_a_server_that_lives() {
         ways.agent().check().unwrap_or_else(|error| panic!("{error:?}"));
     }
     assert_eq!(ways.agent().pid(), pid);
-    assert!(ways.agent().log().contains("moved to another API server"), "{}", ways.agent().log());
+    assert!(ways.agent().log().contains("switched to another API server"), "{}", ways.agent().log());
 }

@@ -104,7 +104,7 @@ impl ImageAges {
             let spec = ImageSpec::from(id.as_str());
             match shared.images.service().remove_image(&spec).await {
                 Ok(()) => {
-                    tracing::info!(image = id, "removed an image that nothing uses");
+                    tracing::info!(image = id, "removed an unused image");
                     freed += images.iter().find(|image| image.id == id).map_or(0, |image| image.size);
                     self.0.remove(&id);
                 }

@@ -76,7 +76,7 @@ pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
             containers.map(|container| ContainerUsage::new(container.name())).collect::<Vec<_>>()
         }
         Err(error) => {
-            tracing::debug!(pod = %pod.key, error = error.full_message(), "cannot ask for a pod's usage");
+            tracing::debug!(pod = %pod.key, error = error.full_message(), "cannot query a pod's usage");
             return None;
         }
     };

@@ -31,11 +31,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         match rotate_all(&shared).await {
             Ok(()) => {}
             Err(error) if error.is_unimplemented() => {
-                tracing::info!("the engine cannot open logs anew: it must rotate them itself");
+                tracing::info!("the engine cannot reopen logs and must rotate them itself");
                 return;
             }
             Err(error) => {
-                tracing::warn!(error = error.full_message(), "cannot look at the containers' logs");
+                tracing::warn!(error = error.full_message(), "cannot check the containers' logs");
             }
         }
     }

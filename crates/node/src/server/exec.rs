@@ -193,7 +193,7 @@ async fn over_spdy(
     };
     tokio::select! {
         result = connection => if let Err(error) = result {
-            tracing::debug!(%error, "a SPDY connection ended badly");
+            tracing::debug!(%error, "a SPDY connection failed");
         },
         () = session => {}
     }

@@ -99,7 +99,7 @@ impl Server {
         tokio::spawn(async move {
             let ended = shared.engine.ended(&pod_uid, &id);
             if let Err(error) = logs::read(&path, options, to, ended).await {
-                tracing::debug!(log = %path.display(), %error, "cannot read a log to its end");
+                tracing::debug!(log = %path.display(), %error, "cannot read the whole log");
             }
         });
         let pieces = futures::stream::unfold(from, |mut from: mpsc::Receiver<Bytes>| async move {

@@ -129,7 +129,7 @@ where
     };
     tokio::select! {
         result = spdy::serve(connection, opened) => if let Err(error) = result {
-            tracing::debug!(%error, "a SPDY connection ended badly");
+            tracing::debug!(%error, "a SPDY connection failed");
         },
         () = forward => {}
     }

@@ -105,7 +105,7 @@ pub(super) fn switch(
         match upgrade.await {
             Ok(upgraded) => Some(TokioIo::new(upgraded)),
             Err(error) => {
-                tracing::debug!(%error, "an upgrade came to nothing");
+                tracing::debug!(%error, "an upgrade failed");
                 None
             }
         }

@@ -241,7 +241,7 @@ pub(crate) fn check_container(
     }
     match labels(pod, container) {
         Some(field) if host.selinux => {
-            refused(field, "SELinux is enabled on the node, and the engine does not label containers")
+            refused(field, "SELinux is enabled on the node, but the engine does not label containers")
         }
         _ => Ok(()),
     }

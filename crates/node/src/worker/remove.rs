@@ -23,7 +23,7 @@ pub(super) async fn clean_up(shared: &Shared, uid: &str) -> bool {
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = &result {
-        tracing::warn!(uid, error, "cannot tear the volumes of a pod down");
+        tracing::warn!(uid, error, "cannot tear down a pod's volumes");
     }
     result.is_ok()
 }
@@ -89,7 +89,12 @@ pub(crate) async fn remove_orphan(shared: Arc<Shared>, uid: String) {
     let observed = match Observed::ask(&shared.engine, &uid).await {
         Ok(observed) => observed,
         Err(error) => {
-            tracing::warn!(uid, error = error.full_message(), "cannot ask the engine for an orphaned pod");
+            tracing::warn!(
+                uid,
+                error = error.full_message(),
+                "cannot query the engine about an orphaned \
+                pod"
+            );
             return;
         }
     };

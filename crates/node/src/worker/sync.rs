@@ -118,7 +118,7 @@ async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError>
     if let Err(error) =
         crate::cgroups::limit_pod(pod, &shared.config.cgroup_root, context.observed.engine.cgroup_driver)
     {
-        tracing::warn!(pod = %pod.key, %error, "cannot limit the pod's cgroup");
+        tracing::warn!(pod = %pod.key, %error, "cannot set the limits of the pod's cgroup");
     }
     Ok(())
 }
@@ -141,7 +141,8 @@ async fn start_all(context: &Context, plan: &Plan, volumes: PodMounts, report: &
     let observed = match Observed::ask(&shared.engine, &pod.uid).await {
         Ok(observed) => observed,
         Err(error) => {
-            tracing::warn!(pod = %pod.key, error = error.full_message(), "cannot ask the engine for a pod");
+            tracing::warn!(pod = %pod.key, error = error.full_message(), "cannot query the engine about a \
+                pod");
             report.complete = false;
             return;
         }

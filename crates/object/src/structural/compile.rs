@@ -45,7 +45,7 @@ pub enum Problem {
     #[error("additionalProperties and properties are mutual exclusive")]
     TwoKindsOfMembers,
     /// No regular expression, or one that is too large.
-    #[error("pattern is no regular expression of a bounded size: {0:?}")]
+    #[error("pattern is not a regular expression of limited size: {0:?}")]
     Pattern(String),
     /// Something that is not supported.
     #[error("{0} is not supported")]

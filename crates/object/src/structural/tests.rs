@@ -214,7 +214,7 @@ fn what_is_not_structural_is_refused_with_its_place() {
         ),
         (
             r#"{"type":"string","pattern":"("}"#,
-            r#"openAPIV3Schema.properties[spec]: pattern is no regular expression of a bounded size: "(""#,
+            r#"openAPIV3Schema.properties[spec]: pattern is not a regular expression of limited size: "(""#,
         ),
     ] {
         let spec = json::parse(schema.as_bytes()).unwrap();

@@ -159,7 +159,7 @@ impl Engine {
         let _operation = container.operation.lock().await;
         let record = container.snapshot();
         if container.was_started() {
-            return Err(CriError::FailedPrecondition(format!("container {id} was started already")));
+            return Err(CriError::FailedPrecondition(format!("container {id} was already started")));
         }
         let sandbox = self.sandbox(&record.sandbox_id)?;
         require_ready(&sandbox, &record.sandbox_id)?;
@@ -227,7 +227,7 @@ impl Engine {
         self.signal(&container, SIGKILL).await?;
         match ended(&container, KILL_TIMEOUT).await {
             true => Ok(()),
-            false => Err(CriError::DeadlineExceeded(format!("container {id} does not end after SIGKILL"))),
+            false => Err(CriError::DeadlineExceeded(format!("container {id} did not exit after SIGKILL"))),
         }
     }
 

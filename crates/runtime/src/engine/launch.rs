@@ -177,7 +177,12 @@ fn set_variable(env: &mut Vec<String>, key: &str, value: &str) {
 
 fn user(security: &LinuxContainerSecurityContext, image: &ImageDefaults) -> Result<User, CriError> {
     let id = |id: i64| {
-        u32::try_from(id).map_err(|_| CriError::InvalidArgument(format!("{id} is no user or group id")))
+        u32::try_from(id).map_err(|_| {
+            CriError::InvalidArgument(format!(
+                "{id} is not a valid user or group \
+            ID"
+            ))
+        })
     };
     let user = match security.run_as_user {
         Some(uid) => id(uid)?.to_string(),
@@ -425,7 +430,7 @@ fn devices(
         let first = nodes.len();
         collect_devices(Path::new(&device.host_path), Path::new(&device.container_path), &mut nodes);
         if nodes.len() == first {
-            return Err(CriError::InvalidArgument(format!("{:?} is no device", device.host_path)));
+            return Err(CriError::InvalidArgument(format!("{:?} is not a device", device.host_path)));
         }
         rules.extend(
             nodes[first..]

@@ -41,7 +41,7 @@ impl Engine {
                 tracing::warn!(
                     sandbox = id,
                     error = error.full_message(),
-                    "the sandbox did not outlive the agent"
+                    "the sandbox is gone: its shim cannot be reached"
                 );
                 self.lose(&sandbox).await;
             }
@@ -85,7 +85,7 @@ impl Engine {
                 tracing::warn!(
                     container = id,
                     error = error.full_message(),
-                    "cannot settle a lost container"
+                    "cannot record the end of a lost container"
                 );
             }
         }

@@ -31,7 +31,7 @@ pub(super) enum ShimError {
         not_found: bool,
     },
     /// It answered something else than the request asks for.
-    #[error("unexpected answer of the pod's shim")]
+    #[error("unexpected answer from the pod's shim")]
     Unexpected,
 }
 

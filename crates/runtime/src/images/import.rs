@@ -206,7 +206,12 @@ fn oci_images(
 ) -> Result<(), ImageError> {
     let index = match Document::parse(index).map_err(ImageError::Import)? {
         Document::Index(index) if depth < DEPTH_MAX => index,
-        _ => return Err(ImageError::Import(PullFailure::corrupt("index.json is no index, or too deep"))),
+        _ => {
+            return Err(ImageError::Import(PullFailure::corrupt(
+                "index.json is not an index, or is nested \
+            too deeply",
+            )));
+        }
     };
     // The outermost index lists images; the ones inside list the platforms of one image.
     let listed: Vec<&Descriptor> = if depth == 0 {

@@ -113,7 +113,7 @@ impl IndexFile {
         let index: Index = serde_json::from_reader(std::io::BufReader::new(file))
             .map_err(|error| store_error("read", &self.path)(std::io::Error::from(error)))?;
         if index.version != VERSION {
-            let reason = format!("version {} is not known to this program", index.version);
+            let reason = format!("unknown version {}", index.version);
             let error = std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
             return Err(store_error("read", &self.path)(error));
         }

@@ -78,7 +78,7 @@ pub(super) async fn pull(
                 return Ok(id);
             }
             Installed::Missing(layers) => {
-                tracing::debug!(image = %name, ?layers, "layers went away during the pull");
+                tracing::debug!(image = %name, ?layers, "layers disappeared during the pull");
                 image = returned;
             }
         }

@@ -195,8 +195,12 @@ impl Registry {
         content: Vec<u8>,
         media_type: &str,
     ) -> Result<(), PullFailure> {
-        let media_type =
-            media_type.parse().map_err(|_| PullFailure::corrupt("the media type is no header value"))?;
+        let media_type = media_type.parse().map_err(|_| {
+            PullFailure::corrupt(
+                "the media type is not a valid header \
+                value",
+            )
+        })?;
         self.client
             .push_manifest_raw(name, content, media_type)
             .await

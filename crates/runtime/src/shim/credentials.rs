@@ -65,7 +65,7 @@ impl ExecLabel {
 /// Takes on the identity, with the process's capabilities and seccomp filter. Nothing privileged works
 /// afterwards.
 pub(super) fn assume(identity: &Identity, process: &Process, label: &ExecLabel) -> Result<()> {
-    own_streams(identity, process.tty).step(|| "hand over the standard streams".into())?;
+    own_streams(identity, process.tty).step(|| "change the owner of the standard streams".into())?;
     let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     nix::unistd::setgroups(&groups).step(|| "set groups".into())?;
     let gid = Gid::from_raw(identity.gid);

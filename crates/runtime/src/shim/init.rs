@@ -162,7 +162,7 @@ fn shed() -> Result<()> {
     sys::reset_signals().step(|| "reset signals".into())?;
     sys::new_session_keyring().step(|| "start a session keyring".into())?;
     sys::reset_personality().step(|| "reset the personality".into())?;
-    rustix::process::set_parent_process_death_signal(None).step(|| "outlive the parent".into())?;
+    rustix::process::set_parent_process_death_signal(None).step(|| "clear the parent death signal".into())?;
     rustix::process::umask(Mode::from_raw_mode(UMASK));
     limits::apply().step(|| "set resource limits".into())
 }

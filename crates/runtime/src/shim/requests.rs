@@ -19,19 +19,19 @@ use super::spawn::{self, BirthNamespace, Child};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The shim does not know it.
-    #[error("{kind} {id} is not known")]
+    #[error("unknown {kind} {id}")]
     Unknown { kind: &'static str, id: String },
     /// The container is not in a state for it.
     #[error("container {id} is not running")]
     NotRunning { id: String },
     /// The container exists already.
-    #[error("container {id} was started already")]
+    #[error("container {id} was already started")]
     Started { id: String },
     /// The sandbox is being stopped.
     #[error("the pod's shim is shutting down")]
     ShuttingDown,
     /// The request lacks a descriptor that it announces.
-    #[error("the request brings too few descriptors")]
+    #[error("the request has too few descriptors")]
     MissingDescriptor,
     /// A system call failed.
     #[error("{step}")]

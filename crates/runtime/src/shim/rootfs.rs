@@ -93,7 +93,7 @@ impl Assembly<'_> {
             if target::split(&mount.destination).is_empty() {
                 return Err(StartError::Invalid("the container's root cannot be mounted over".to_owned()));
             }
-            let directory = target::is_directory(&source).step(|| "look at the source".into())?;
+            let directory = target::is_directory(&source).step(|| "inspect the source".into())?;
             let place = target::make(self.root.as_fd(), &mount.destination, directory, INSIDE)?;
             self.proc_guard.check(&source, &place, &mount.destination)?;
             return attach(&source, &place);

@@ -242,7 +242,7 @@ impl Server {
                 if let Some(container) = self.containers.remove(id) {
                     let message = match container.cgroup.oom_kills() {
                         0 => message,
-                        _ => format!("{message}: killed for memory (is the limit too low?)"),
+                        _ => format!("{message}: out of memory (is the limit too low?)"),
                     };
                     // The child may not be reaped yet; the agent removes the cgroup with the container.
                     let _ = container.cgroup.remove();

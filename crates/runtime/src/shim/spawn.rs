@@ -68,7 +68,7 @@ impl Starting {
         match (self.failure.take(), self.identity.take()) {
             (Some(message), _) => Outcome::Failed(message),
             (None, Some(identity)) => Outcome::Running(identity),
-            (None, None) => Outcome::Failed("the process was killed while it started".to_owned()),
+            (None, None) => Outcome::Failed("the process was killed during its start".to_owned()),
         }
     }
 
@@ -152,7 +152,7 @@ fn wait_for_byte(reader: &OwnedFd, within: Duration) -> io::Result<()> {
             0 => {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    "the process ended while it started",
+                    "the process exited during its start",
                 ));
             }
             _ => has_come = true,

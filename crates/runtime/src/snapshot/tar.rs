@@ -227,7 +227,7 @@ fn or_zero<T: Default>(field: &[u8], number: io::Result<T>) -> io::Result<T> {
 }
 
 fn owner(field: &[u8], number: io::Result<u64>) -> io::Result<u32> {
-    u32::try_from(or_zero(field, number)?).map_err(|_| invalid("an owner's number is too large"))
+    u32::try_from(or_zero(field, number)?).map_err(|_| invalid("an owner's ID is too large"))
 }
 
 fn invalid(what: &str) -> io::Error {

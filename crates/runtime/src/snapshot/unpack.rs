@@ -118,7 +118,7 @@ impl<'a> Applier<'a> {
     /// The entry of the root itself brings its attributes only.
     fn apply_root(&mut self, entry: &TarEntry) -> Result<(), ApplyError> {
         if entry.kind != EntryKind::Directory {
-            return Err(ApplyError::Invalid("the root is no directory".to_owned()));
+            return Err(ApplyError::Invalid("the root is not a directory".to_owned()));
         }
         let root = inside::open(self.root, b".", OFlags::RDONLY | OFlags::DIRECTORY)
             .map_err(|errno| write_error(b"/", errno))?;

@@ -149,7 +149,8 @@ pub(super) fn to_current(
     remove(&kept)?;
     fs::hard_link(&files.database, &kept)?;
     replace(files, &unfinished, Reached::start(cluster, revision))?;
-    tracing::info!(kept = %kept.display(), "the database has today's form now; the old one is kept");
+    tracing::info!(kept = %kept.display(), "converted the database to the current format; the old one is \
+        kept");
     Ok(None)
 }
 

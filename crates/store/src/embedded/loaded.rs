@@ -29,7 +29,7 @@ impl Loaded {
             Ok(())
         })?;
         if let Some(gap) = loaded.gap.filter(|_| damage.is_empty()) {
-            damage = Damage::problem(format!("revision {gap} does not fit the records before it"));
+            damage = Damage::problem(format!("revision {gap} does not match the records before it"));
         }
         Ok((loaded, damage))
     }

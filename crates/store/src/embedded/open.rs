@@ -49,7 +49,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
             return Err(OpenError::Damaged { path: options.directory.clone(), damage });
         }
         let aside = copy::aside(&files, &directory, "damaged", &options.clock).map_err(fail)?;
-        tracing::warn!(lost = %found.damage, kept = %aside.display(), "going on without what is lost");
+        tracing::warn!(lost = %found.damage, kept = %aside.display(), "continuing without the lost data");
         copy::without_what_is_lost(&files, found, options).map_err(fail)?;
         found = look(&files, options).map_err(fail)?;
         if !found.damage.is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
             return Err(OpenError::Damaged { path: options.directory.clone(), damage });
         }
     } else if options.accept_loss.is_some() {
-        tracing::warn!("the cluster's state is whole; the loss that was to be accepted is another one");
+        tracing::warn!("the cluster's state is intact; the accepted loss is a different one");
     }
     let (mut log, loaded) = match found.content {
         Some(content) => content,
@@ -119,7 +119,8 @@ fn look(files: &Files, options: &Options) -> Result<Inspected, LogError> {
 fn nothing(mark: &MarkFound, reached: Option<Reached>, options: &Options) -> Inspected {
     let damage = match (mark, &options.must_exist) {
         (MarkFound::Damaged, _) => Damage::problem(
-            "the database is missing or empty, and the high-water mark that tells what it held is damaged",
+            "the database is missing or empty, and the high-water mark, which says what it contained, is \
+                damaged",
         ),
         (MarkFound::Mark(reached), _) if !reached.is_start() => {
             without(Damage::problem("the database is missing or empty"), Some(*reached))
@@ -137,13 +138,15 @@ fn current(mut log: Box<SqliteLog>, mark: &MarkFound, files: &Files) -> Result<I
     let reached = match *mark {
         MarkFound::Nothing => {
             damage.problems.push(format!(
-                "the high-water mark {mark_path} is missing: nothing tells whether the newest writes are there"
+                "the high-water mark {mark_path} is missing: it is unknown whether the newest writes are \
+                    there"
             ));
             None
         }
         MarkFound::Damaged => {
             damage.problems.push(format!(
-                "the high-water mark {mark_path} is damaged: nothing tells whether the newest writes are there"
+                "the high-water mark {mark_path} is damaged: it is unknown whether the newest writes are \
+                    there"
             ));
             None
         }

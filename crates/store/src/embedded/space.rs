@@ -32,7 +32,7 @@ impl Space {
         if space.is_full {
             tracing::warn!(
                 reserve_bytes = bytes,
-                "the disk is full: until there is space again only what makes space is written"
+                "the disk is full: until there is space again, only writes that free space are accepted"
             );
         }
         Ok(space)
@@ -47,9 +47,12 @@ impl Space {
     pub(super) fn release(&mut self) -> bool {
         let Some(path) = self.path.as_deref().filter(|_| !self.is_full) else { return false };
         self.is_full = true;
-        tracing::error!("the disk is full: until there is space again only what makes space is written");
+        tracing::error!(
+            "the disk is full: until there is space again, only writes that free space are \
+            accepted"
+        );
         if let Err(error) = std::fs::remove_file(path) {
-            tracing::error!(%error, path = %path.display(), "cannot give the reserve back");
+            tracing::error!(%error, path = %path.display(), "cannot release the reserve");
         }
         true
     }
@@ -57,9 +60,9 @@ impl Space {
     /// Looks whether there is space again.
     pub(super) fn recover(&mut self) {
         match self.try_reserve() {
-            Ok(()) if !self.is_full => tracing::info!("there is space on the disk again"),
+            Ok(()) if !self.is_full => tracing::info!("the disk has space again"),
             Ok(()) => {}
-            Err(error) => tracing::warn!(%error, "cannot make the reserve for a full disk"),
+            Err(error) => tracing::warn!(%error, "cannot create the reserve for a full disk"),
         }
     }
 

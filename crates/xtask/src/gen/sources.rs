@@ -48,7 +48,7 @@ impl Sources {
         for member in &added {
             let (name, _) = member.json();
             if message.insert(name.to_owned(), member.tagged_number()).is_some() {
-                bail!("the checkouts know {path} {ty}.{name}: take it out of the supplements");
+                bail!("the checkouts know {path} {ty}.{name}: remove it from the supplements");
             }
         }
         let decl = package.types.entry(ty.to_owned());

@@ -39,7 +39,7 @@ pub(super) fn check(allow_list: &str, sources: &[Source], findings: &mut Vec<Str
     for (folder, modules) in allowed.difference(&found) {
         if !found.iter().any(|(at, is)| at == folder && is.is_subset(modules)) {
             let names = modules.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-            findings.push(format!("circle {folder}: {names} is gone: take it out of tidy-allow.txt"));
+            findings.push(format!("circle {folder}: {names} is gone: remove it from tidy-allow.txt"));
         }
     }
 }

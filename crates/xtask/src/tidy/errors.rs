@@ -21,7 +21,7 @@ pub(super) fn check(allowed: &str, sources: &[Source], findings: &mut Vec<String
         findings.push(format!("error {error} repeats its source's text"));
     }
     for error in allowed.into_iter().filter(|error| !found.contains(*error)) {
-        findings.push(format!("error {error} is as it should be now: take it out of tidy-allow.txt"));
+        findings.push(format!("error {error} no longer repeats its source: remove it from tidy-allow.txt"));
     }
 }
 

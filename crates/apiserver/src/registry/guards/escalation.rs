@@ -93,7 +93,7 @@ fn check_rules(
     let user = write.call.user;
     let owned = authorizer.rbac.rules_of(user, write.call.namespace);
     let missing = authz::missing(&owned, wanted).map_err(|authz::TooLarge| {
-        write.forbidden("a rule stands for too many permissions to compare them with those of its author")
+        write.forbidden("a rule expands to too many permissions to compare them with those of its author")
     })?;
     if missing.is_empty() {
         return Ok(());

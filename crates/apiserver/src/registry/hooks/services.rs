@@ -135,7 +135,7 @@ impl Held {
             let name = addresses::canonical(address);
             match server.delete(ADDRESSES, "", &name).await {
                 Err(status) if status.reason != Reason::NotFound => {
-                    tracing::warn!(address, %status, "a service's address stays taken");
+                    tracing::warn!(address, %status, "a Service's address was not released");
                 }
                 _ => {}
             }
@@ -143,7 +143,7 @@ impl Held {
         for port in &self.ports {
             if let Err(error) = hub.store().write(Write::delete(port_key(*port), Expect::Any)).await {
                 let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(port, error, "a service's port stays taken");
+                tracing::warn!(port, error, "a Service's port was not released");
             }
         }
     }

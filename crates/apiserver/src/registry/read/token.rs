@@ -19,7 +19,7 @@ pub(super) struct Token {
 impl Token {
     pub(super) fn read(text: &str) -> Result<Token, Status> {
         let invalid =
-            || Status::bad_request("continue key is not valid: it is no token that this server gave out");
+            || Status::bad_request("continue key is not valid: this server did not issue the token");
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| invalid())?;
         let token = object::json::parse(&bytes).map_err(|_| invalid())?;
         let revision = token.get("rv").as_i64().and_then(|rv| u64::try_from(rv).ok()).ok_or_else(invalid)?;

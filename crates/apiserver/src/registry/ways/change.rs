@@ -136,7 +136,8 @@ fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Va
         "" | "0" => Ok(false),
         version if version == old.str_at("metadata.resourceVersion") => Ok(true),
         version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
-            "metadata.resourceVersion: Invalid value: {version:?}: must be a resource version that this server gave out"
+            "metadata.resourceVersion: Invalid value: {version:?}: must be a resource version that this \
+                server issued"
         ))),
         _ => Err(endpoint.conflict(call.name, object::MODIFIED)),
     }

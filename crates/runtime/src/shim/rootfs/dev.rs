@@ -131,7 +131,7 @@ fn make_node(directory: &OwnedFd, name: &str, kind: FileType, number: (u32, u32)
 
 /// Makes sure that a file is the device that it must be.
 fn verify(file: &OwnedFd, kind: FileType, number: (u32, u32), name: &str) -> Result<()> {
-    let stat = rustix::fs::fstat(file).step(|| format!("look at {name}"))?;
+    let stat = rustix::fs::fstat(file).step(|| format!("inspect {name}"))?;
     let found = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     if FileType::from_raw_mode(stat.st_mode) == kind && (kind == FileType::RegularFile || found == number) {
         return Ok(());

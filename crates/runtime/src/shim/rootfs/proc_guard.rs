@@ -44,7 +44,7 @@ impl ProcGuard {
 
     /// Refuses to mount `source` on `place`, which `destination` led to, if that would change `/proc`.
     pub(super) fn check(&mut self, source: &OwnedFd, place: &OwnedFd, destination: &str) -> Result<()> {
-        let fails = || "look at the mount".to_owned();
+        let fails = || "inspect the mount".to_owned();
         let mount_id = mount_id(place).step(fails)?;
         let mut inside = None;
         for mount in &self.0 {
@@ -74,7 +74,7 @@ impl ProcGuard {
 
     /// Lets only another procfs take the place of `/proc`.
     fn cover(&mut self, source: &OwnedFd, destination: &str) -> Result<()> {
-        let fails = || "look at the source".to_owned();
+        let fails = || "inspect the source".to_owned();
         let stat = rustix::fs::fstat(source).step(fails)?;
         if !procfs::is_procfs(source).step(fails)? || stat.st_ino != PROC_ROOT_INODE {
             return Err(StartError::OverProc(destination.to_owned()));

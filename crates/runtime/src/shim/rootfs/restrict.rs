@@ -57,7 +57,7 @@ fn make_readonly(place: &OwnedFd) -> Result<()> {
 
 /// Puts an empty read-only directory or the null device over a place.
 fn mask(place: &OwnedFd, null: &NullSource) -> Result<()> {
-    let cover = if target::is_directory(place).step(|| "look at it".into())? {
+    let cover = if target::is_directory(place).step(|| "inspect it".into())? {
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
             | MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV

@@ -318,8 +318,8 @@ async fn damage_in_the_middle_is_named() {
         ("DELETE FROM log WHERE revision = (SELECT min(revision) FROM log)", "1 records are missing", ""),
         ("DELETE FROM lease", "1 leases are missing", ""),
         ("UPDATE lease SET ttl_seconds = 1", "1 leases are damaged", ""),
-        ("DELETE FROM state", "accounts for all others is damaged", ""),
-        ("UPDATE state SET compacted = 5", "accounts for all others is damaged", ""),
+        ("DELETE FROM state", "the summary record is damaged", ""),
+        ("UPDATE state SET compacted = 5", "the summary record is damaged", ""),
     ];
     for (sql, what, which) in cases {
         for name in ["state.db-wal", "state.db-shm"] {

@@ -34,7 +34,7 @@ impl SqliteLog {
             seen.damage.problems.push(format!("the database's header is damaged: {header}"));
         }
         if !self.has_state {
-            seen.damage.problems.push("the record that accounts for all others is damaged".into());
+            seen.damage.problems.push("the summary record is damaged".into());
         }
         self.scan_leases(&mut seen, sink)?;
         self.scan_rows(&mut seen, sink)?;

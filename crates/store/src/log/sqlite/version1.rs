@@ -55,7 +55,7 @@ fn record_from(row: &Row<'_>) -> Result<Record, LogError> {
         let blob = row
             .get_ref(column)?
             .as_blob_or_null()
-            .map_err(|_| LogError::Damaged { revision, reason: "a column that is no blob" })?;
+            .map_err(|_| LogError::Damaged { revision, reason: "a column is not a blob" })?;
         Ok(blob.map(Bytes::copy_from_slice))
     };
     let key = blob(4)?.unwrap_or_default();
