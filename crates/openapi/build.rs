@@ -1,8 +1,9 @@
-//! Collects the description texts of the Kubernetes API from the sources of the `k8s-openapi` crate, which
-//! `cargo` has on this machine anyway, and packs them into one compressed file for `include_bytes!`.
+//! Collects the description texts of the Kubernetes API from the sources of the `k8s-openapi` crate, which `cargo` has
+//! downloaded anyway, and packs them into one compressed file for `include_bytes!`.
 //!
-//! The crate's own way to these texts is its feature `schemars`. It would be switched on for every crate of the
-//! workspace, because features unite, and costs minutes and megabytes; see `docs/decisions/openapi-texts.md`.
+//! The crate itself provides these texts through its feature `schemars`. Because cargo unifies features, that would be
+//! switched on for every crate of the workspace, and would cost minutes and megabytes; see
+//! `docs/decisions/openapi-texts.md`.
 
 use std::collections::BTreeMap;
 use std::fs;

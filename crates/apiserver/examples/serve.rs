@@ -1,5 +1,5 @@
-//! An API server alone, over a store in memory, for trying clients against it: writes a kubeconfig for the
-//! administrator and serves on a free loopback port until it is interrupted.
+//! An API server alone, over an in-memory store, for trying out clients: writes a kubeconfig for the administrator and
+//! serves on a free loopback port until it is interrupted.
 //!
 //! `cargo run -p apiserver --features testing --example serve -- /tmp/kubeconfig`
 

@@ -1,8 +1,8 @@
-//! Admission: what changes or refuses a request after its user was authorized.
+//! Admission: plugins that change or refuse a request after its user was authorized.
 //!
-//! Plugins run in upstream's order; each sees the object after defaulting, and the object as it was. They read other
-//! objects through a [`Reader`] and write them through a [`Writer`], both of which the caller lends them: this module
-//! knows neither how requests are served nor where objects are kept. It must not use the registry.
+//! Plugins run in upstream's order; each sees the object after defaulting, and the previous object. They read other
+//! objects through a [`Reader`] and write them through a [`Writer`], both provided by the caller: this module must not
+//! know how requests are served or where objects are kept, and must not use the registry.
 
 use async_trait::async_trait;
 use object::{Status, Value};

@@ -1,4 +1,4 @@
-//! Who a request comes from: client certificates, tokens, impersonation.
+//! Authentication: client certificates, tokens, impersonation.
 
 use std::collections::HashMap;
 use std::sync::Arc;

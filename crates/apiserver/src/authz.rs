@@ -1,7 +1,8 @@
-//! Who may do what: always on. Nodes are judged by what their pods need ([`node`]), and everybody by roles.
+//! Authorization, which is always on. Nodes are authorized by the needs of their pods ([`node`]), and all users by
+//! roles.
 //!
-//! Roles and bindings are read from the watch cache and compiled into an index by subject, which is made anew
-//! when one of them has changed; a decision then looks at the rules of the user and of the user's groups only.
+//! Roles and bindings are read from the watch cache and compiled into an index by subject, which is rebuilt when one of
+//! them has changed; a decision looks only at the rules of the user and of the user's groups.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What every cluster has from its first second: namespaces, default roles, the `kubernetes` Service.
+//! The initial objects of every cluster: namespaces, default roles, the `kubernetes` Service.
 //!
-//! Everything is made where it is missing; roles and bindings that were made here before are brought up to
-//! date, unless their owner switched that off by an annotation, as upstream does.
+//! Missing objects are created; existing roles and bindings are brought up to date, unless an annotation disables that,
+//! as upstream does.
 
 use std::sync::Arc;
 use std::time::Duration;

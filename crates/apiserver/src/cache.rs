@@ -1,10 +1,10 @@
 //! The watch cache: every stored object in memory, with the recent changes.
 //!
-//! One watch of the store feeds all [`Collection`]s (invariant 6: an idle cluster is idle). A collection
-//! holds the current objects in a persistent map, so that a list works on a snapshot that costs nothing, and a
-//! bounded log of changes. Collections come and go while the server runs ([`Hub::join`], [`Hub::remove`]). Watchers own nothing here but a position in that log: they read on from it when
-//! they are woken, so a slow one neither blocks writers nor grows a queue; when the log has moved past it, it
-//! gets 410 and lists again.
+//! One watch of the store feeds all [`Collection`]s (invariant 6: an idle cluster is idle). A collection holds the
+//! current objects in a persistent map, so that a list works on a snapshot that costs nothing, and a bounded log of
+//! changes. Collections can be added and removed while the server runs ([`Hub::join`], [`Hub::remove`]). A watcher owns
+//! only a position in that log and continues reading from there when it is woken, so a slow one neither blocks writers
+//! nor grows a queue; if the log has moved past its position, it gets 410 and lists again.
 
 mod collection;
 mod hub;

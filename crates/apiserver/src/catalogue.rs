@@ -1,9 +1,9 @@
-//! What is served: every resource of every group version, as generations of an immutable catalogue.
+//! The served resources: every resource of every group version, as generations of an immutable catalogue.
 //!
-//! A [`Catalogue`] never changes. [`LiveCatalogue`] holds the present one behind a swap: a request takes what it needs
-//! of it once and finishes on that, whatever is added or removed meanwhile. Generations share all that did not change,
-//! down to whole group versions, so that whatever is derived from a group version (discovery, OpenAPI) can be kept for
-//! as long as it is the same one.
+//! A [`Catalogue`] never changes. [`LiveCatalogue`] holds the current one behind a swap: a request takes what it needs
+//! from it once and finishes on that, whatever is added or removed in the meantime. Generations share everything that
+//! did not change, including whole group versions, so that data derived from a group version (discovery, OpenAPI) can
+//! be kept for as long as it is the same one.
 //!
 //! This module knows facts, strategies, collections and conversions. It must not know HTTP or how an operation works.
 

@@ -1,7 +1,7 @@
-//! Discovery: which groups, versions and resources there are, one document each or all in one.
+//! Discovery: the list of groups, versions and resources, in one document each or all in one.
 //!
-//! The documents belong to a generation of the catalogue. They are made when somebody first asks, and what is made of a
-//! group version is taken over for as long as that group version does not change.
+//! The documents belong to a generation of the catalogue. They are made on first request, and the part of a group
+//! version is reused for as long as that group version does not change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,14 +3,14 @@
 //! | layer | what it does | where |
 //! | --- | --- | --- |
 //! | identity of the request | its UID, and the `Audit-Id` that its answer carries | [`ApiServer::handle`] |
-//! | observation | tells every [`Observer`] what came and how it went: metrics, audit | [`observe`] |
-//! | authentication | who asks; then impersonation | [`ApiServer::identify`] |
-//! | what answers | other paths, streams to nodes and pods, resources; servers behind this one | [`Answers`] |
-//! | authorization | who may | [`ApiServer::authorize`] |
-//! | overload and time | bytes, processors and seconds that requests may take | `overload` |
+//! | observation | reports every request and its result to each [`Observer`]: metrics, audit | [`observe`] |
+//! | authentication | who is asking; then impersonation | [`ApiServer::identify`] |
+//! | dispatch | other paths, streams to nodes and pods, resources; servers behind this one | [`Answers`] |
+//! | authorization | whether the user may | [`ApiServer::authorize`] |
+//! | overload and time | limits on bytes, processors and seconds that requests may use | `overload` |
 //!
 //! Components in the same process enter at [`ApiServer::operate`], under their own identity: they are observed and
-//! authorized like everybody else.
+//! authorized like all other clients.
 
 use std::sync::Arc;
 

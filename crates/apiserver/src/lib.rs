@@ -5,7 +5,7 @@
 //! is encoded in the form that was negotiated ([`respond`]). Reads are answered from the watch cache ([`cache`]).
 //! Components in the same process take the same path behind TLS ([`ApiServer::operate`]).
 //!
-//! This crate must not know controllers, nodes' insides or any single kind's rules (those are in `kinds`).
+//! This crate must not know controllers, the internals of nodes or the rules of any single kind (those are in `kinds`).
 
 use std::net::IpAddr;
 use std::path::PathBuf;

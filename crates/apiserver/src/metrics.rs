@@ -1,4 +1,4 @@
-//! What the API server measures of itself, by upstream's names.
+//! The API server's metrics, under upstream's names.
 
 use std::fmt;
 use std::sync::Weak;

@@ -1,4 +1,4 @@
-//! Which form an answer takes, and which form a body has.
+//! Content negotiation: the media types of answers and bodies.
 
 use std::str::FromStr;
 

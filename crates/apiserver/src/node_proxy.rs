@@ -1,7 +1,7 @@
-//! The way to nodes and pods: logs, exec, attach, port-forward and plain proxying.
+//! Requests to nodes and pods: logs, exec, attach, port-forward and plain proxying.
 //!
-//! The server resolves whom a request is for, dials it and then passes bytes on; upgraded connections
-//! (WebSocket, SPDY) are spoken end to end by the client and the node.
+//! The server resolves the target of a request, dials it and then forwards bytes; upgraded connections (WebSocket,
+//! SPDY) run end to end between the client and the node.
 
 use std::net::IpAddr;
 use std::sync::Arc;

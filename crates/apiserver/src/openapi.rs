@@ -1,7 +1,8 @@
 //! OpenAPI documents: version 2 of the whole API, version 3 of each group version.
 //!
-//! They are made from the catalogue and the table of types when somebody first asks, and only their compressed bytes
-//! are kept (about 0.6 MB for all of them). The next generation takes over what did not change. Descriptions come from the crate `openapi`.
+//! They are made from the catalogue and the table of types on first request, and only their compressed bytes are kept
+//! (about 0.6 MB for all of them). The next generation reuses everything that did not change. Descriptions come from
+//! the crate `openapi`.
 
 use std::io::{Read, Write};
 

@@ -1,7 +1,8 @@
-//! What requests may take at one moment: bytes of bodies, processors, time.
+//! Limits on concurrent requests: bytes of bodies, processors, time.
 //!
-//! Work on a large body is done off the threads that accept and answer, some requests at a time; the others wait, and small
-//! requests pass them. Components in this process are not counted: there are few of them, and their work is ours.
+//! Large bodies are processed outside the threads that accept and answer, a few requests at a time; the others wait,
+//! and small requests overtake them. Components in this process are not counted: there are few of them, and their work
+//! is the server's own.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! The cluster's own certificate authorities, and what they issue.
+//! The cluster's certificate authorities, and the certificates that they issue.
 //!
-//! Everything is in one directory, readable for its owner alone. Existing files are used as they are, so that
-//! a cluster keeps its identity; what is missing is made.
+//! Everything is in one directory, readable only by its owner. Existing files are used unchanged, so that a cluster
+//! keeps its identity; missing ones are created.
 
 use std::fs;
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! The one path on which every resource is served.
 //!
 //! An [`Endpoint`] of the catalogue is a served resource: its facts, its strategy, the collection that holds its
-//! objects. The operations (create, read, update, patch, delete) are written once, over endpoints; what differs per kind is
-//! in the strategy. Nothing here knows HTTP: requests come decoded, answers leave as [`Answer`].
+//! objects. The operations (create, read, update, patch, delete) are written once, over endpoints; the differences
+//! between kinds are in the strategy. Nothing here knows HTTP: requests arrive decoded, answers leave as [`Answer`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! What a request asks for, read once from its method, path and query (upstream: `RequestInfoFactory`).
+//! The facts of a request, parsed once from its method, path and query (upstream: `RequestInfoFactory`).
 //!
-//! Authorization, routing and the registry share this one value. Whatever looks at a request's text again could see
-//! another request than the one that was authorized.
+//! Authorization, routing and the registry share this one value. Code that parsed a request's text again could see a
+//! different request from the one that was authorized.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Answers on the wire: the object, list or watch in the form that was negotiated.
+//! Answers on the wire: the object, list or watch in the negotiated form.
 
 use std::sync::Arc;
 

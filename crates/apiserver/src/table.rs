@@ -1,4 +1,4 @@
-//! Views of objects: tables for people, metadata for those who need no more.
+//! Views of objects: tables for people, and metadata for clients that need nothing else.
 
 use clock::Clock;
 use object::{Value, Versioned, value};

@@ -1,4 +1,4 @@
-//! A server over a store in memory, for tests.
+//! A server over an in-memory store, for tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;

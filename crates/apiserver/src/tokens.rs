@@ -1,4 +1,4 @@
-//! Tokens of service accounts: JWTs bound to an account and, mostly, to a pod (upstream: KEP-1205).
+//! Tokens of service accounts: JWTs bound to an account and, usually, to a pod (upstream: KEP-1205).
 
 use clock::Clock;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! What was measured, beside what the design allows.
+//! Measured figures next to the design's budgets.
 
 use std::path::Path;
 use std::time::Duration;

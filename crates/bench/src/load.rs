@@ -1,4 +1,4 @@
-//! Closed loops: so many clients, each of which sends its next request when the last one was answered.
+//! Closed loops: a number of clients, each of which sends its next request when the last one was answered.
 
 use std::future::Future;
 use std::rc::Rc;

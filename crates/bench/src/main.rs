@@ -1,12 +1,12 @@
-//! Measures a release build of Ironhull: each figure beside its budget.
+//! Measures a release build of Ironhull: each figure next to its budget.
 //!
-//! `cargo xtask bench` builds the program and runs this. Everything is measured from outside, on a test host of its
-//! own (namespaces for network, mounts and processes), over real connections, against the same disk. Where a budget
-//! rests on what etcd does, Debian's etcd is measured in the same run with the same load, and the ratio is what
-//! counts: figures of a shared machine alone say little.
+//! `cargo xtask bench` builds the program and runs this. Everything is measured from outside, on a separate test host
+//! (namespaces for network, mounts and processes), over real connections, against the same disk. If a budget is
+//! relative to etcd, Debian's etcd is measured in the same run with the same load, and the ratio counts: absolute
+//! figures from a shared machine say little.
 //!
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
-//! - `cluster`, `process`: the server under test on its host, and what the kernel says of its processes.
+//! - `cluster`, `process`: the server under test on its host, and the kernel's figures for its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
 //! - `writes`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
 //!   `overlay`: the measurements.

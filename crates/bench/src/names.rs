@@ -1,4 +1,4 @@
-//! Cluster DNS beside Debian's dnsmasq with the same names, on the same host.
+//! Cluster DNS compared with Debian's dnsmasq with the same names, on the same host.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

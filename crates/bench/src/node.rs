@@ -1,4 +1,4 @@
-//! What takes a node: pods that start, Services that lead somewhere.
+//! Measurements that need a node: pod starts, and Services with endpoints.
 
 use std::process::Stdio;
 use std::time::Duration;

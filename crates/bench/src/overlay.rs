@@ -1,4 +1,4 @@
-//! From pod to pod across two hosts, with each backend, beside the way on one host.
+//! Traffic from pod to pod across two hosts, with each backend, compared with the path on one host.
 
 use std::path::PathBuf;
 use std::sync::Arc;

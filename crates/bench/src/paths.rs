@@ -1,4 +1,4 @@
-//! The way of packets: from pod to pod, and through a Service.
+//! The data path: from pod to pod, and through a Service.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

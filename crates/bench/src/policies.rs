@@ -1,4 +1,4 @@
-//! NetworkPolicies: what a thousand of them cost when they are made, when one changes, and for each packet.
+//! NetworkPolicies: the cost of a thousand of them when they are created, when one changes, and for each packet.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the kernel says of processes.
+//! The kernel's figures for processes.
 
 use std::fs;
 use std::path::PathBuf;

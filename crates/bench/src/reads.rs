@@ -1,4 +1,4 @@
-//! Gets, lists, and the memory that many pods take.
+//! Gets, lists, and the memory for many pods.
 
 use std::time::Duration;
 

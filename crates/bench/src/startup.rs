@@ -1,4 +1,4 @@
-//! The program's size, its start, and what it takes when nothing happens.
+//! The program's size, its start-up time, and its memory when idle.
 
 use std::time::Duration;
 

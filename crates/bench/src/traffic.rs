@@ -1,7 +1,7 @@
-//! Traffic between network namespaces: a small server and what its clients measure.
+//! Traffic between network namespaces: a small server, and the measurements of its clients.
 //!
-//! A connection's first byte says what it is for: `e` echoes single bytes, `s` counts what comes and tells how many
-//! bytes came, `c` is closed at once.
+//! A connection's first byte says what it is for: `e` echoes single bytes, `s` counts the received bytes and reports
+//! their number, `c` is closed at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Durable creates through the API, beside bare puts into etcd.
+//! Durable creates through the API, compared with bare puts into etcd.
 
 use std::cell::Cell;
 use std::time::Duration;

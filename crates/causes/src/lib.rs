@@ -1,7 +1,7 @@
 //! An error with its causes, as one line for people.
 //!
-//! An error's `Display` says its own step only. Where an error is shown (an event, a status, a log line of text), [`chain`]
-//! adds what stands behind it, so that nobody loses the cause. It knows no error by name.
+//! An error's `Display` names only its own step. Where an error is shown (in an event, a status, a log line), [`chain`]
+//! adds the errors behind it, so that no cause is lost. This crate knows no error by name.
 #![deny(missing_docs)]
 
 use std::error::Error;

@@ -1,7 +1,7 @@
-//! A controller in one file: every namespace gets a ConfigMap `contact` that says whom to ask.
+//! A controller in one file: every namespace gets a ConfigMap `contact` with the person to ask.
 //!
-//! The shape is that of all controllers: informers wake keys, a key is worked on by one worker at a time, and a decision
-//! is made from the whole state and never from the change that woke it. Controllers of this repository use the framework
+//! It has the shape of all controllers: informers wake keys, a key is processed by one worker at a time, and a decision
+//! is made from the whole state, never from the change that woke it. Controllers of this repository use the framework
 //! in `crates/controllers`, which does the waking, waiting and writing (`docs/add-a-controller.md`).
 //!
 //! ```console

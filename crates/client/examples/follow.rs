@@ -1,4 +1,4 @@
-//! Follows objects: an informer keeps what is there in memory and tells of each change.
+//! Follows objects: an informer keeps the existing objects in memory and reports each change.
 //!
 //! ```console
 //! $ cargo run -p client --example follow -- ~/.kube/config

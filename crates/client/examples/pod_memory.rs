@@ -1,7 +1,7 @@
-//! How many bytes a pod takes in each of its forms: `cargo run -p client --example pod_memory`.
+//! The number of bytes that a pod takes in each of its forms: `cargo run -p client --example pod_memory`.
 //!
-//! It counts what the allocator gives out, so that every run prints the same. The pod is one of a Deployment, bound and
-//! running, of about 3 KB of JSON; the figures are per pod, over 1,000 of them.
+//! It counts the allocator's bytes, so that every run prints the same. The pod belongs to a Deployment, is bound and
+//! running, and has about 3 KB of JSON; the figures are per pod, over 1,000 of them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;

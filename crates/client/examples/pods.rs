@@ -1,4 +1,4 @@
-//! Reads and writes objects: labels every pod of a namespace, and says what it found.
+//! Reads and writes objects: labels every pod of a namespace, and prints what it found.
 //!
 //! ```console
 //! $ cargo run -p client --example pods -- ~/.kube/config default

@@ -1,4 +1,4 @@
-//! The way to an API server.
+//! The connection to an API server.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! What a server serves: its resources, built-in, custom and aggregated.
+//! Discovery: the resources of a server, built-in, custom and aggregated.
 
 use serde::Deserialize;
 

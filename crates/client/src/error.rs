@@ -1,4 +1,4 @@
-//! Why a request failed.
+//! Errors of requests.
 
 use object::{Reason, Status};
 

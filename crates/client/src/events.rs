@@ -1,7 +1,7 @@
-//! The event recorder: what a component did or met, told to people as Events.
+//! The event recorder: reports a component's actions and observations to users as Events.
 //!
-//! Events are counted, aggregated and limited as client-go's `tools/record` does it (`correlator`), and written
-//! by a task of its own: a recorder never holds its caller up. If the server is slow the oldest are dropped.
+//! Events are counted, aggregated and limited as client-go's `tools/record` does it (`correlator`), and written by a
+//! separate task: a recorder never delays its caller. If the server is slow, the oldest events are dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Shared informers: a local copy of a collection that follows the server.
 //!
-//! [`Informers`] makes one [`Informer`] a collection and process; whoever asks for the same collection gets
-//! the same informer. A task of its own lists and watches (`reflector`) and puts what comes into the store
-//! (`store`). Handlers hear of each change after the store shows it. They must be quick: they map the objects
-//! to keys of work queues and decide nothing.
+//! [`Informers`] makes one [`Informer`] per collection and process; all callers that ask for the same collection get
+//! the same informer. A separate task lists and watches (`reflector`) and puts the objects into the store (`store`).
+//! Handlers are called for each change after the store shows it. They must be quick: they map objects to keys of work
+//! queues and decide nothing.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Leader election: of several candidates one at a time leads, by holding a Lease.
+//! Leader election: one of several candidates at a time leads, by holding a Lease.
 //!
 //! The protocol is client-go's `tools/leaderelection`, so that candidates of both kinds can share a Lease.
 //! Time is measured locally: a Lease counts as abandoned when this candidate has seen it unchanged for its

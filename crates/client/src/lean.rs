@@ -1,13 +1,13 @@
-//! Lean views: what components keep of objects of which there are many.
+//! Lean views: the fields that components keep of numerous objects.
 //!
-//! A typed `Pod` weighs 20 KB, six times its JSON, most of it fields that nobody in this process reads: probes,
-//! environments, images' digests, managed fields. A lean view holds what controllers, scheduler and network read. It is
-//! decoded straight from the canonical JSON, without a tree or a typed struct in between; what it does not keep is
-//! skipped. Words that the API knows (`Ready`, `NoExecute`) are not copied.
+//! A typed `Pod` takes 20 KB, six times its JSON, most of it for fields that nothing in this process reads: probes,
+//! environments, image digests, managed fields. A lean view holds the fields that controllers, scheduler and network
+//! read. It is decoded directly from the canonical JSON, without a tree or a typed struct in between; all other fields
+//! are skipped. Well-known strings of the API (`Ready`, `NoExecute`) are not copied.
 //!
 //! A lean view is an [`Object`](crate::Object) of its own, so that `Informers::get::<LeanPod>()` gives an informer of
-//! it, and names its fields as the whole object does. It is read only: it cannot be serialized, and so never be
-//! written back without what it left out. Who must write reads the whole object first, or patches.
+//! it, and names its fields as the whole object does. It is read-only: it cannot be serialized, so it can never be
+//! written back without the fields that it left out. To write, read the whole object first, or send a patch.
 //!
 //! ```
 //! use client::LeanPod;

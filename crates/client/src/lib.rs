@@ -1,18 +1,18 @@
 //! How components talk to the API server: connections, the typed client, shared informers, work queue,
 //! leader election and event recorder.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | [`connection`](Connection) | the trait of the two forms of connection |
-//! | [`discovery`](Discovered) | what the server serves |
-//! | [`http`](HttpConnection) | the form across a network |
+//! | [`connection`](Connection) | the trait behind both kinds of connection |
+//! | [`discovery`](Discovered) | the resources of the server |
+//! | [`http`](HttpConnection) | the connection across a network |
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
 //! | [`events`](Recorder) | the event recorder |
 //! | [`leader`](Candidate) | leader election by Lease |
-//! | [`lean`](LeanPod) | what is kept of objects of which there are many |
+//! | [`lean`](LeanPod) | the fields that are kept of numerous objects |
 //!
-//! This crate knows no kind's behaviour and no storage. The in-process form of the connection lives where
-//! the server and its clients are wired together.
+//! This crate knows no kind's behaviour and no storage. The in-process connection is defined where the server and its
+//! clients are wired together.
 
 mod api;
 mod connection;

@@ -1,4 +1,4 @@
-//! What a request may ask for beyond its target.
+//! Options of requests.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

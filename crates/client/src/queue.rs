@@ -1,7 +1,7 @@
 //! The work queue: keys wait here until a worker takes them.
 //!
-//! Semantics are those of client-go's `util/workqueue`: a key that waits twice is worked on once; a key that is
-//! added while it is being worked on waits until that is done; failures wait exponentially longer.
+//! The semantics are those of client-go's `util/workqueue`: a key that was added twice is processed once; a key that is
+//! added while it is being processed waits until that is done; failures back off exponentially.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};

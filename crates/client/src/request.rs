@@ -1,4 +1,4 @@
-//! What goes over a [`Connection`](crate::Connection): requests, answers, pages and watch events.
+//! The messages of a [`Connection`](crate::Connection): requests, answers, pages and watch events.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};

@@ -1,8 +1,7 @@
-//! An API server in memory, for tests of what stands on a connection.
+//! An in-memory API server, for tests of code that uses a connection.
 //!
-//! It keeps objects, versions, deletions and watches as a server does, and can be told to fail. It knows no
-//! kinds: there are no defaults, no validation and no graceful deletion, and strategic merge patches merge as
-//! plain ones do.
+//! It handles objects, versions, deletions and watches as a server does, and can be told to fail. It knows no kinds:
+//! there are no defaults, no validation and no graceful deletion, and strategic merge patches merge as plain ones do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

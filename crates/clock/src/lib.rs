@@ -1,12 +1,11 @@
 //! Time, randomness and identity, injected.
 //!
-//! Every component gets a [`Clock`] and asks it for the wall-clock time, for random numbers and for
-//! UIDs. A [`Clock::seeded`] one repeats itself: its time follows tokio's (which a test can pause) and
-//! its numbers come from one seed, so that a whole cluster can be replayed.
+//! Every component gets a [`Clock`] and asks it for the wall-clock time, for random numbers and for UIDs. A
+//! [`Clock::seeded`] clock is deterministic: its time follows tokio's (which a test can pause) and its numbers come
+//! from one seed, so that a whole cluster can be replayed.
 //!
-//! This is the only crate that may read the wall clock or the thread's random numbers; clippy's
-//! `disallowed_methods` holds all others to it. Sleeping is tokio's business (`tokio::time`), which a
-//! paused runtime already controls.
+//! This is the only crate that may read the wall clock or the thread's random numbers; clippy's `disallowed_methods`
+//! enforces this. For sleeping use `tokio::time`, which a paused runtime already controls.
 
 use std::sync::Arc;
 

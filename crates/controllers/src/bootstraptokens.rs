@@ -1,5 +1,6 @@
 //! Bootstrap tokens (upstream: `pkg/controller/bootstrap`): the cleaner deletes those that have expired; the signer
-//! signs `kube-public/cluster-info` with each that is for signing, so that who holds a token can tell a true copy.
+//! signs `kube-public/cluster-info` with each token that allows signing, so that the holder of a token can recognize an
+//! authentic copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
-//! Certificates for those who ask by a CertificateSigningRequest (upstream: `pkg/controller/certificates`).
+//! Certificates for CertificateSigningRequests (upstream: `pkg/controller/certificates`).
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | `request` | what a request in PKCS#10 asks for |
-//! | `rules` | what each signer gives a certificate for |
-//! | `approving` | approves what nodes need, after asking whether they may |
-//! | `signing` | signs what is approved |
-//! | `signer`, `der` | the making of a certificate |
-//! | `cleaner` | removes requests that have served |
+//! | `request` | the content of a PKCS#10 request |
+//! | `rules` | the requests that each signer accepts |
+//! | `approving` | approves requests from nodes, after an access check |
+//! | `signing` | signs approved requests |
+//! | `signer`, `der` | create a certificate |
+//! | `cleaner` | removes old requests |
 
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus,

@@ -1,13 +1,13 @@
-//! The cluster DNS controller: the Service by which pods reach cluster DNS, and its endpoints.
+//! The cluster DNS controller: maintains the Service through which pods reach cluster DNS, and its endpoints.
 //!
-//! Each node says on its own Node object where its DNS server listens ([`ENDPOINTS_ANNOTATION`]). From that this
-//! controller keeps the Service `kube-system/kube-dns`, which has no selector, and for each node and address family one
-//! EndpointSlice, which belongs to the Node and goes with it. A node can only speak for itself: addresses that are
-//! neither its own nor within its range of pods are left out.
+//! Each node publishes the addresses of its DNS server on its own Node object ([`ENDPOINTS_ANNOTATION`]). From that,
+//! this controller maintains the Service `kube-system/kube-dns`, which has no selector, and for each node and address
+//! family one EndpointSlice, which is owned by the Node and deleted with it. A node can only publish its own addresses:
+//! those that are neither its own nor within its pod ranges are ignored.
 //!
-//! Queries go to the server of the pod's own node (hints for that node), and to those of other nodes where it has none
-//! that is ready. That is why the Service's internal traffic policy is `Cluster`: with `Local` a node without DNS would
-//! have no names at all.
+//! Queries go to the server on the pod's own node (by hints for that node), or to another node's if it has no ready
+//! server. That is why the Service's internal traffic policy is `Cluster`: with `Local`, no names could be resolved on
+//! a node without DNS.
 
 use std::sync::Arc;
 

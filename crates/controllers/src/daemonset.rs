@@ -2,10 +2,10 @@
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | `placement` | on which nodes a pod belongs, and how it is bound for one |
-//! | `places` | (types) what is decided about, and what a decision comes to |
-//! | `failed` | how long failed pods stay |
-//! | `update` | which old pods make way for new ones |
+//! | `placement` | which nodes should run a pod, and how a pod is tied to its node |
+//! | `places` | (types) the inputs and results of a decision |
+//! | `failed` | how long failed pods are kept |
+//! | `update` | which old pods are replaced by new ones |
 //! | `status` | counts |
 //! | `plan` | which pods are missing or too many |
 //!

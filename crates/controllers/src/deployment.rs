@@ -1,24 +1,24 @@
-//! The Deployment controller: replaces the pods of one template by those of another, a ReplicaSet a template.
+//! The Deployment controller: replaces the pods of one template with those of another, with one ReplicaSet per
+//! template.
 //!
-//! This file wires; the deciding is done in
+//! This file does the wiring; decisions are made in
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | `rollout` | (types) which ReplicaSets there are, and the limits `maxSurge` and `maxUnavailable` |
+//! | `rollout` | (types) the existing ReplicaSets, and the limits `maxSurge` and `maxUnavailable` |
 //! | `revision` | hash, revisions, annotations and the clean-up of old ReplicaSets |
 //! | `size` | the size of one ReplicaSet |
 //! | `status` | counts and conditions |
-//! | `new` | the ReplicaSet of the present template |
-//! | `rolling` | how far new and old ReplicaSets may go, within the limits; `Recreate` |
-//! | `scale` | how a change of size is shared out when no rollout moves: scaled or paused Deployments |
-//! | `plan` | which of the cases holds, and which ReplicaSet is the new one |
+//! | `new` | the ReplicaSet of the current template |
+//! | `rolling` | how far new and old ReplicaSets may be scaled, within the limits; `Recreate` |
+//! | `scale` | how a change of size is distributed when no rollout is in progress: scaled or paused Deployments |
+//! | `plan` | which of the cases applies, and which ReplicaSet is the new one |
 //!
 //! Each uses only those above it.
 //!
-//! It follows upstream's `pkg/controller/deployment`. Where upstream writes several times in one pass, a plan
-//! here ends with one write of the Deployment's status, and the next plan goes on from what that left.
-//! A rollback is a change of the template to an older one (as kubectl does it): the ReplicaSet of that
-//! template becomes the new one again.
+//! It follows upstream's `pkg/controller/deployment`. Where upstream writes several times in one pass, a plan here ends
+//! with one write of the Deployment's status, and the next plan continues from there. A rollback is a change of the
+//! template to an older one (as kubectl does it): the ReplicaSet of that template becomes the new one again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The Endpoints controller: the older form of what [`crate::endpointslice`] keeps, in one object a Service.
+//! The Endpoints controller: the older form of the data in [`crate::endpointslice`], with one object per Service.
 //!
 //! It follows upstream's `pkg/controller/endpoint`.
 

@@ -1,8 +1,8 @@
-//! The EndpointSlice controller: tells which pods stand behind a Service, at most a hundred a slice.
+//! The EndpointSlice controller: lists the pods behind a Service, at most a hundred per slice.
 //!
-//! `endpoints` makes the endpoints of a Service from its pods, `plan` says which slices it should have, with hints
-//! for `spec.trafficDistribution`, `topology` gives those for topology aware routing, and `spread` gets there with as few
-//! writes as possible. It follows upstream's `staging/src/k8s.io/endpointslice`.
+//! `endpoints` makes the endpoints of a Service from its pods, `plan` computes the desired slices, with hints for
+//! `spec.trafficDistribution`, `topology` computes the hints for topology aware routing, and `spread` reaches the
+//! desired slices with as few writes as possible. It follows upstream's `staging/src/k8s.io/endpointslice`.
 
 use std::sync::Arc;
 

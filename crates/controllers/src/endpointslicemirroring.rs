@@ -1,5 +1,5 @@
-//! The EndpointSlice mirroring controller: Endpoints that people or programs write for a Service without a selector
-//! become slices, which is what the proxy and DNS read.
+//! The EndpointSlice mirroring controller: Endpoints that users or programs write for a Service without a selector are
+//! mirrored to slices, which the proxy and DNS read.
 //!
 //! It follows upstream's `pkg/controller/endpointslicemirroring`.
 

@@ -1,15 +1,15 @@
-//! What all controllers stand on.
+//! The framework of all controllers.
 //!
-//! A [`Controller`] looks at the cluster (`observe`), decides (`plan`) and leaves the doing to the
-//! [`Executor`]. Deciding is a pure function of a snapshot and the time, so it is tested as a table. The rules:
+//! A [`Controller`] looks at the cluster (`observe`), decides (`plan`) and leaves the execution to the [`Executor`].
+//! Deciding is a pure function of a snapshot and the time, so it is tested with tables. The rules:
 //!
 //! - A key wakes a controller, never the content of an event: every plan starts from the whole state.
-//! - A key is worked on by one worker at a time, and planned again only when the informers show all that its
-//!   last plan has written. So no plan is made from a state that lacks the controller's own writes.
-//! - What a decision needs beside the informers comes from the framework, through [`Look`]: the memory of the last look
-//!   at the key, and what only the server can tell. A controller holds no lock and no client.
-//! - A plan made from a state that is as it should be is empty.
-//! - Whatever fails is tried again, later each time.
+//! - A key is processed by one worker at a time, and planned again only when the informers show all writes of its last
+//!   plan. So no plan is made from a state that lacks the controller's own writes.
+//! - Everything that a decision needs besides the informers comes from the framework, through [`Look`]: the memory of
+//!   the last look at the key, and answers that only the server can give. A controller holds no lock and no client.
+//! - The plan for a state that is already correct is empty.
+//! - Failures are retried with increasing delays.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! The garbage collector: deletes objects whose owners are gone.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | `graph` | who owns whom, as the informers tell it, and whom a change concerns |
-//! | `monitor` | watches the metadata of all resources, also of those that come later, and feeds the graph |
-//! | `plan` | what becomes of one object |
+//! | `graph` | who owns whom according to the informers, and which objects a change affects |
+//! | `monitor` | watches the metadata of all resources, including those added later, and feeds the graph |
+//! | `plan` | decides about one object |
 //!
 //! The graph only says where to look: before anything is deleted, the server is asked for the object and for
 //! each owner that the graph does not know. It follows upstream's `pkg/controller/garbagecollector`.

@@ -1,7 +1,8 @@
 //! The repair of Services' addresses (upstream: `ipallocator/controller/repairip.go`).
 //!
-//! The API server writes the IPAddress object before the Service that has it, and removes it after. Should it end in
-//! between, one is without the other: an object that has leaked goes after a while, and one that is missing is made.
+//! The API server writes the IPAddress object before the Service that uses it, and removes it afterwards. If it stops
+//! in between, one exists without the other: this controller removes leaked objects after a while and creates missing
+//! ones.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,30 +1,30 @@
-//! The controllers: each brings one part of the cluster from what it is to what it should be.
+//! The controllers: each brings one part of the cluster from its actual to its desired state.
 //!
-//! | module | brings about |
+//! | module | maintains |
 //! | --- | --- |
 //! | `deployment` | the ReplicaSets of a Deployment, old and new |
 //! | `replicaset` | the pods of a ReplicaSet, and of a ReplicationController |
 //! | `daemonset` | a pod on each node that fits |
 //! | `endpointslice`, `endpoints` | the addresses behind a Service, in slices and in one object |
-//! | `endpointslicemirroring` | slices of Endpoints that people wrote |
+//! | `endpointslicemirroring` | slices for Endpoints that users wrote |
 //! | `servicelb` | load balancers made of the nodes themselves |
-//! | `namespace` | the emptying of a namespace that is deleted |
-//! | `serviceaccount`, `rootca` | what every namespace must have |
-//! | `garbage` | the end of objects whose owners are gone |
-//! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the end of their pods |
-//! | `podgc` | the end of pods that no node ends |
+//! | `namespace` | the removal of a deleted namespace's content |
+//! | `serviceaccount`, `rootca` | the objects that every namespace must have |
+//! | `garbage` | the deletion of objects whose owners are gone |
+//! | `nodelifecycle`, `tainteviction` | conditions and taints of silent nodes, and the eviction of their pods |
+//! | `podgc` | the deletion of pods that no node deletes |
 //! | `nodeipam` | each node's ranges of pod addresses |
-//! | `servicecidr` | the networks that Services get addresses of, ready and kept while they are used |
+//! | `servicecidr` | the networks from which Services get addresses, ready and kept while they are used |
 //! | `ipaddress` | an object for each address of a Service, and none for others |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
-//! | `bootstraptokens` | the end of tokens that machines join with, and their signatures |
-//! | `certificates` | approval, signature and end of certificate signing requests |
+//! | `bootstraptokens` | the expiry of the tokens that machines join with, and their signatures |
+//! | `certificates` | approval, signing and removal of certificate signing requests |
 //!
-//! `framework` runs them: a controller observes, plans in a pure function, and leaves the doing to one
-//! executor. `docs/add-a-controller.md` says how to add one; `deployment` is the example to copy.
+//! `framework` runs them: a controller observes, plans in a pure function, and leaves the execution to one executor.
+//! `docs/add-a-controller.md` says how to add one; `deployment` is the example to copy.
 //!
-//! Controllers talk to the API server through `client` and know nothing of how it stores or of other
-//! controllers: they meet in the objects.
+//! Controllers talk to the API server through `client` and know nothing about its storage or about other controllers:
+//! they interact only through objects.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The namespace controller: empties a namespace that is deleted, then lets it go.
+//! The namespace controller: empties a deleted namespace, then removes its finalizer.
 //!
-//! Pods go first, as they may need what else there is while they end. It follows upstream's
+//! Pods are deleted first, because they may need the other objects while they shut down. It follows upstream's
 //! `pkg/controller/namespace`.
 
 use std::sync::Arc;

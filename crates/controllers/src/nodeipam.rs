@@ -1,6 +1,6 @@
-//! The node IPAM controller: gives each node its own ranges of pod addresses out of the cluster's, one of each family.
+//! The node IPAM controller: gives each node its own ranges of pod addresses from the cluster's, one of each family.
 //!
-//! One key stands for all nodes, as what one node has another must not get.
+//! One key stands for all nodes, because two nodes must not get the same range.
 
 use std::sync::Arc;
 

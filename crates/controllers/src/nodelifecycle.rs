@@ -1,9 +1,8 @@
 //! The node lifecycle controller: notices nodes that have gone silent, and turns the conditions of nodes into
 //! taints.
 //!
-//! `health` decides when a node counts as silent, `taints` which taints its state calls for. It follows upstream's
-//! `pkg/controller/nodelifecycle`, without its rules for the loss of whole zones. Eviction is
-//! [`crate::tainteviction`]'s.
+//! `health` decides when a node counts as silent, `taints` which taints its state requires. It follows upstream's
+//! `pkg/controller/nodelifecycle`, without its rules for the loss of whole zones. [`crate::tainteviction`] evicts pods.
 
 use std::collections::HashMap;
 use std::sync::Arc;

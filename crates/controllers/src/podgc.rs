@@ -1,5 +1,5 @@
-//! The pod collector: ends pods whose node is gone, pods that were deleted before they had a node, and the
-//! oldest of very many that have ended.
+//! The pod garbage collector: deletes pods whose node is gone, pods that were deleted before they had a node, and the
+//! oldest of too many finished pods.
 //!
 //! It follows upstream's `pkg/controller/podgc`.
 

@@ -1,4 +1,4 @@
-//! How several controllers index pods; what they ask about one is [`semantics::pods`].
+//! Indexes of pods that several controllers use; questions about one pod are in [`semantics::pods`].
 
 pub(crate) use semantics::pods::{
     available_at, is_active, is_ready, is_terminal, is_terminating, node_name, phase, ready_since,

@@ -1,10 +1,10 @@
-//! The controller of ReplicaSets, and of ReplicationControllers, which are the same in an older form: keeps as many pods
-//! of one template as are wanted.
+//! The controller of ReplicaSets, and of ReplicationControllers, which are the same in an older form: keeps the desired
+//! number of pods of one template running.
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | `replicated` | (types) what the two kinds have in common |
-//! | `ranking` | which of too many pods go |
+//! | `replicated` | (types) the common part of the two kinds |
+//! | `ranking` | which pods to delete if there are too many |
 //! | `status` | counts, and the condition `ReplicaFailure` |
 //! | `plan` | how many are missing or too many |
 //!

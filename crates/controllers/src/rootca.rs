@@ -1,5 +1,5 @@
-//! The root CA publisher: every namespace has a ConfigMap with the authority that signs the API server's
-//! certificate, which pods mount beside their token.
+//! The root CA publisher: every namespace has a ConfigMap with the CA that signs the API server's certificate, which
+//! pods mount along with their token.
 
 use std::sync::Arc;
 

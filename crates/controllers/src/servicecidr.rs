@@ -1,5 +1,5 @@
-//! The ServiceCIDR controller (KEP-1880): says which networks of Services are ready, and keeps one that is deleted for as
-//! long as Services have addresses that no other network holds.
+//! The ServiceCIDR controller (KEP-1880): marks networks of Services as ready, and keeps a deleted one for as long as
+//! Services have addresses that are in no other network.
 
 use std::net::IpAddr;
 use std::sync::Arc;

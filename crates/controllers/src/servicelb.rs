@@ -1,12 +1,13 @@
 //! The service load balancer: Services of type LoadBalancer on hosts without a cloud.
 //!
-//! There is no machine in front of the nodes: a Service's addresses are those of the nodes themselves, and each
-//! node's proxy serves the Service's ports there. This controller publishes which nodes that are, in
-//! `status.loadBalancer.ingress`, from where the proxies learn it too. As all Services share the nodes'
-//! addresses, no two of them can have the same port: the older one has it, of two as old the one that had it first.
+//! There is no machine in front of the nodes: a Service's addresses are those of the nodes themselves, and each node's
+//! proxy serves the Service's ports there. This controller publishes the nodes' addresses in
+//! `status.loadBalancer.ingress`, where the proxies read them too. Because all Services share the nodes' addresses, no
+//! two of them can have the same port: the older one gets it, or, of two that are equally old, the one that had it
+//! first.
 //!
-//! It takes the place of upstream's `cloud-provider/controllers/service` and uses its finalizer, events and node
-//! labels. `plan` decides.
+//! It replaces upstream's `cloud-provider/controllers/service` and uses its finalizer, events and node labels. `plan`
+//! decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

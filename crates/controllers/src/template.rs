@@ -1,4 +1,4 @@
-//! What controllers that make pods from a template share.
+//! Common code of controllers that create pods from a template.
 
 use client::Object;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};

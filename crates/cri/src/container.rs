@@ -1,4 +1,4 @@
-//! Containers at the boundary.
+//! Containers in the interface.
 
 use serde::{Deserialize, Serialize};
 

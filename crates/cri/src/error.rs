@@ -1,4 +1,4 @@
-//! What can go wrong at the boundary, and which gRPC code says so.
+//! Errors of the interface and their gRPC codes.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! Images at the boundary.
+//! Images in the interface.
 
 use serde::{Deserialize, Serialize};
 

@@ -9,10 +9,10 @@
 //!   the URL of a streaming server;
 //! - fields that only Windows uses, and the deprecated ones, are left out.
 //!
-//! The types derive serde, so that an engine can keep the configuration of what it runs.
+//! The types derive serde, so that an engine can store the configuration of its sandboxes and containers.
 //!
-//! This crate must not know any engine, nor the Kubernetes API. It stands alone so that `node` can be seen to use
-//! this boundary and no engine.
+//! This crate must not know any engine, nor the Kubernetes API. It is separate so that it is visible that `node` uses
+//! only this interface and no engine.
 
 mod container;
 mod error;

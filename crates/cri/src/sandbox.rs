@@ -1,4 +1,4 @@
-//! Pod sandboxes at the boundary.
+//! Pod sandboxes in the interface.
 
 use serde::{Deserialize, Serialize};
 

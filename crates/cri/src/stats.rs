@@ -1,4 +1,4 @@
-//! Resource usage at the boundary.
+//! Resource usage in the interface.
 
 use super::{ContainerMetadata, FilesystemUsage, StringMap};
 

@@ -1,15 +1,15 @@
-//! Random inputs for parsers, with what must hold for every one of them.
+//! Random inputs for parsers, and checks that every input must pass.
 //!
-//! A [`Target`] has a folder of kept seeds. A run checks each seed as it stands, then inputs made of seeds by
+//! A [`Target`] has a folder of kept seeds. A run checks each seed unchanged, then inputs made from seeds by
 //! [mutation](mutate): the same ones in every run, few enough for an ordinary `cargo test`. With
-//! `IRONHULL_FUZZ_SECONDS` it goes on for that long with inputs that no run has seen (`cargo xtask test-long fuzz`); the
-//! number that it prints, given back as `IRONHULL_FUZZ_SEED`, makes the same inputs again.
+//! `IRONHULL_FUZZ_SECONDS` it continues for that long with new inputs (`cargo xtask test-long fuzz`); setting
+//! `IRONHULL_FUZZ_SEED` to the number that it prints repeats the same inputs.
 //!
-//! An input that a check accepts joins the seeds of the run, so that mutations reach beyond the first error. An input that
-//! fails, or does not end, is kept beside the seeds as `found-…`, where it stays as a test. [`Meter`] counts memory: what
-//! a parser takes, and by that whether its work grows faster than its input.
+//! An input that a check accepts is added to the seeds of the run, so that mutations reach beyond the first error. An
+//! input that fails or does not finish is stored next to the seeds as `found-…`, where it stays as a test. [`Meter`]
+//! measures how much memory a parser uses, and thereby whether its work grows faster than its input.
 //!
-//! For tests only. It knows no parser.
+//! For tests only. This crate knows no parser.
 #![deny(missing_docs)]
 
 mod memory;

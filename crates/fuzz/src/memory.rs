@@ -1,4 +1,4 @@
-//! What a parser takes of memory, and how its work grows.
+//! A parser's use of memory, and the growth of its work.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

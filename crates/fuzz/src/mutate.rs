@@ -1,4 +1,4 @@
-//! New inputs out of old ones.
+//! New inputs from old ones.
 
 /// No input is longer.
 const BYTES_MAX: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! What becomes of inputs that fail, and of those that do not end.
+//! Handling of inputs that fail or do not finish.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,14 +1,14 @@
-//! Hollow nodes: nodes of a cluster without a machine behind them.
+//! Hollow nodes: nodes without a machine behind them.
 //!
-//! A [`Node`] does towards the API server what a node agent does: it registers, renews its Lease, posts its
-//! status, watches its pods, moves them through their phases and removes them when they are deleted. Nothing runs
-//! behind it, so that thousands fit into one process, and every duration comes from a [`Timing`] and the clock's
-//! randomness, so that a simulation can repeat it. It can go silent and come back, or reboot.
+//! To the API server, a [`Node`] behaves like a node agent: it registers, renews its Lease, posts its status, watches
+//! its pods, moves them through their phases and removes them when they are deleted. It runs nothing, so that thousands
+//! fit into one process, and every duration comes from a [`Timing`] and the clock's randomness, so that a simulation
+//! can repeat it. It can go silent and come back, or reboot.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | `life` | what becomes of one pod and when; pure |
-//! | `status` | how nodes and pods look in the API; pure |
+//! | `life` | the life of one pod, with its times; pure |
+//! | `status` | nodes and pods as they appear in the API; pure |
 //! | `node` | the loops that watch and write |
 //!
 //! This crate must not know servers, controllers or containers.

@@ -1,4 +1,4 @@
-//! What becomes of one pod on a hollow node, and when. Pure but for the randomness that durations are drawn from.
+//! The life of one pod on a hollow node, with its times. Pure, except for the randomness that durations are drawn from.
 
 use std::ops::Range;
 use std::time::Duration;

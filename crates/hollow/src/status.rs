@@ -1,4 +1,4 @@
-//! How a hollow node and its pods look in the API. Pure.
+//! A hollow node and its pods as they appear in the API. Pure.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

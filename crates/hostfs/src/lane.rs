@@ -1,4 +1,4 @@
-//! Threads for what blocks, a few at a time.
+//! Threads for blocking calls, a few at a time.
 
 use std::io;
 use std::sync::Arc;

@@ -1,16 +1,16 @@
 //! Files and trees of this host that somebody else controls: a container, an image, a volume.
 //!
-//! Whoever controls a path may put a FIFO, a device, a link or a terabyte there, and may change it at any time. So
-//! nothing here opens a file before it has seen that the file is regular, follows a link out of the directory that
-//! was given, reads without a limit, or recurses as deep as a tree happens to be.
+//! Whatever controls a path may put a FIFO, a device, a link or a terabyte there, and may change it at any time. So
+//! nothing here opens a file before checking that the file is regular, follows a link out of the given directory, reads
+//! without a limit, or recurses to the depth of a tree.
 //!
 //! | module | for |
 //! | --- | --- |
 //! | `open` | regular files, by path below a directory |
-//! | `usage` | what a tree takes on its disk |
-//! | `usages` | the same, remembered, for those who ask again and again |
-//! | `remove` | taking a tree away |
-//! | `lane` | threads for what blocks, a few at a time |
+//! | `usage` | the disk usage of a tree |
+//! | `usages` | the same, cached for repeated queries |
+//! | `remove` | removal of a tree |
+//! | `lane` | threads for blocking calls, a few at a time |
 //!
 //! This crate must not know containers or Kubernetes.
 

@@ -1,7 +1,7 @@
-//! Opening files that nobody vouches for.
+//! Opening untrusted files.
 //!
-//! A file is opened twice: first as a mere name (`O_PATH`), which neither waits for the other end of a FIFO nor wakes
-//! a device; then, if it is a regular file, for use.
+//! A file is opened twice: first only as a path (`O_PATH`), which neither waits for the other end of a FIFO nor
+//! activates a device; then, if it is a regular file, for use.
 
 use std::ffi::CString;
 use std::fs::File;

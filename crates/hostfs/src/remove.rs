@@ -1,8 +1,8 @@
-//! Removes trees whatever is in them.
+//! Removes trees with any content.
 //!
-//! A container may nest directories deeper than a path may be long, than a process may have descriptors, or than a
-//! thread's stack would last. So there is no recursion: directories that are not empty are moved up to the tree's
-//! root, one level after the other, and emptied there.
+//! A container may nest directories deeper than the maximum length of a path, the number of descriptors of a process,
+//! or a thread's stack allow. So there is no recursion: directories that are not empty are moved up to the tree's root,
+//! one level after the other, and emptied there.
 
 use std::ffi::{CStr, CString};
 use std::io;

@@ -1,4 +1,4 @@
-//! What trees take on their disks, for those who ask again and again.
+//! Disk usage of trees, cached for repeated queries.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,7 +1,7 @@
-//! Ends flows that connection tracking still knows.
+//! Deletes flows from connection tracking.
 //!
-//! This speaks ctnetlink (`linux/netfilter/nfnetlink_conntrack.h`) directly: one dump a family, and one request for each
-//! flow to delete. The calls block, and are about the calling thread's network namespace.
+//! This speaks ctnetlink (`linux/netfilter/nfnetlink_conntrack.h`) directly: one dump per family, and one request for
+//! each flow to delete. The calls block, and apply to the calling thread's network namespace.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

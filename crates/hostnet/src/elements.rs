@@ -1,7 +1,7 @@
-//! What the kernel's sets and maps hold, and what a change of plans changes there.
+//! The content of the kernel's sets and maps, and the differences that a new plan makes.
 //!
-//! Whoever writes rules keeps its [`Elements`] here and hands the [`Delta`] over in a transaction, so that nothing
-//! needs to be listed back from the kernel.
+//! Code that writes rules keeps its [`Elements`] here and writes the [`Delta`] in a transaction, so that nothing needs
+//! to be listed from the kernel.
 
 use std::collections::HashMap;
 use std::hash::Hash;

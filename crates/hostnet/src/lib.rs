@@ -1,11 +1,11 @@
-//! What the network crates need of the host, in one place.
+//! Common access to the host for the network crates.
 //!
-//! - [`conntrack`] ends flows that connection tracking still knows;
-//! - [`elements`] knows what a change of plans changes in the kernel's sets and maps;
-//! - [`nft`] hands nftables transactions to the kernel, and tells when others change our tables;
-//! - [`netlink`] takes messages of the kernel apart;
+//! - [`conntrack`] deletes flows from connection tracking;
+//! - [`elements`] computes the differences that a new plan makes in the kernel's sets and maps;
+//! - [`nft`] runs nftables transactions, and reports when other programs change our tables;
+//! - [`netlink`] parses messages from the kernel;
 //! - [`NetNs`] is a network namespace, and runs code inside it without moving the caller's thread;
-//! - [`sysctl::Journal`] changes kernel settings so that they can be put back;
+//! - [`sysctl::Journal`] changes kernel settings and can restore them;
 //! - [`state`] keeps small records on disk, replaced atomically.
 //!
 //! With the feature `testing` there are also servers, clients and links for tests that send packets.

@@ -1,4 +1,4 @@
-//! The shape of netlink messages (`linux/netlink.h`), as far as netfilter's subsystems need it.
+//! The format of netlink messages (`linux/netlink.h`), as far as netfilter's subsystems need it.
 
 /// Bytes of the header of a message.
 pub const HEADER: usize = 16;

@@ -1,8 +1,8 @@
 //! Network namespaces, held by a file descriptor.
 //!
-//! Entering a namespace is a property of a thread. Code never enters one on a thread that somebody else
-//! uses: each visit has a thread of its own, with its own single-threaded runtime, that ends with the visit.
-//! Sockets, child processes and `/proc/sys/net` of that thread belong to the namespace.
+//! A thread is in one namespace at a time. Code never enters one on a shared thread: each visit has its own thread with
+//! a single-threaded runtime, which ends with the visit. Sockets, child processes and `/proc/sys/net` of that thread
+//! belong to the namespace.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

@@ -1,10 +1,10 @@
-//! nftables transactions, by the `nft` program.
+//! nftables transactions, through the `nft` program.
 //!
-//! A transaction is a text in nft's language, given on standard input. The kernel takes all of it or nothing.
-//! The program inherits the calling thread's network namespace.
+//! A transaction is a text in nft's language, passed on standard input. The kernel applies all of it or nothing. The
+//! program inherits the calling thread's network namespace.
 //!
-//! Tables can be changed by anybody who may change packet rules: firewall services flush what they do not know. A
-//! [`Watch`] tells whoever keeps a table that somebody else touched it.
+//! Any program with the necessary privileges can change tables: firewall services flush rules that they do not know. A
+//! [`Watch`] notifies the owner of a table that another program changed it.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! Kernel settings under `/proc/sys`, with a record of what they were.
+//! Kernel settings under `/proc/sys`, with a record of their previous values.
 
 use std::collections::BTreeMap;
 use std::fs;

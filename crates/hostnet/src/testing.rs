@@ -1,4 +1,4 @@
-//! Servers, clients and links for tests that send packets between namespaces of their own.
+//! Servers, clients and links for tests that send packets between their own namespaces.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

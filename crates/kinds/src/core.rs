@@ -1,4 +1,4 @@
-//! Kinds of the core group that differ in data only.
+//! Kinds of the core group that differ only in data.
 
 use object::Value;
 

@@ -1,7 +1,7 @@
-//! Custom resources: kinds whose definition comes while the server runs.
+//! Custom resources: kinds that are defined while the server runs.
 //!
-//! What other kinds say in code stands here in data: a compiled schema for defaults and validation, columns, and the
-//! fields that selectors may name.
+//! What is code for other kinds is data here: a compiled schema for defaults and validation, columns, and selectable
+//! fields.
 
 use clock::Clock;
 use object::structural::Structural;

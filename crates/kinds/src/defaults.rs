@@ -1,6 +1,6 @@
-//! What unset fields become: upstream's `SetDefaults_*` functions (`pkg/apis/*/*/defaults.go`).
+//! Defaults of unset fields: upstream's `SetDefaults_*` functions (`pkg/apis/*/*/defaults.go`).
 //!
-//! Each function fills in the defaults of one kind, in place; what is set stays. A field that Go holds by value
+//! Each function fills in the defaults of one kind, in place; set fields stay unchanged. A field that Go holds by value
 //! counts as unset when it is zero, one behind a pointer only when it is missing.
 
 use object::{Quantity, Value};

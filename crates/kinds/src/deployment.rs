@@ -1,7 +1,7 @@
 //! Deployment
 //!
-//! This file is the template of a kind with behaviour of its own (`docs/add-a-kind.md`): the strategy says what
-//! differs from the generic path, and nothing else; the tests below hold it to that.
+//! This file is the template for a kind with its own behaviour (`docs/add-a-kind.md`): the strategy contains only the
+//! differences from the generic path, and the tests below verify that.
 
 use clock::Clock;
 use object::{Value, field};

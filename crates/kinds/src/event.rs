@@ -1,5 +1,5 @@
-//! Event, in both of its versions: core `v1`, in which events are stored, and `events.k8s.io/v1`, which has other
-//! names for some members.
+//! Event, in both of its versions: core `v1`, in which events are stored, and `events.k8s.io/v1`, which has different
+//! names for some fields.
 
 use clock::Clock;
 use object::{Value, field};

@@ -1,4 +1,4 @@
-//! HorizontalPodAutoscaler, in `autoscaling/v2`, in which it is stored, and in `v1`.
+//! HorizontalPodAutoscaler, in `autoscaling/v2`, its stored version, and in `v1`.
 
 use object::Value;
 

@@ -1,11 +1,11 @@
-//! What differs from kind to kind: defaults, rules, preparation and table columns.
+//! The behaviour of single kinds: defaults, rules, preparation and table columns.
 //!
-//! The API server has one path for every resource; what is special about a kind is a [`Strategy`], and
-//! [`strategy`] finds it. Kinds that differ in data only are `Simple` tables of that data, those of one API group
-//! in one file; kinds with behaviour have a file each (`deployment.rs` is the one to copy; see
-//! `docs/add-a-kind.md`). Kinds that no build knew are [`custom`].
+//! The API server has one path for every resource; the special behaviour of a kind is a [`Strategy`], which
+//! [`strategy`] finds. Kinds that differ only in data are `Simple` tables of that data, with one file per API group;
+//! kinds with behaviour have a file each (`deployment.rs` is the one to copy; see `docs/add-a-kind.md`). Kinds that are
+//! defined at run time are [`custom`].
 //!
-//! This crate knows objects and the schema table. It must not know storage, HTTP or other objects than the one at
+//! This crate knows objects and the schema table. It must not know storage, HTTP or any object other than the one at
 //! hand (admission and controllers see those).
 
 pub mod custom;

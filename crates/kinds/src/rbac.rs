@@ -1,5 +1,4 @@
-//! The kinds of `rbac.authorization.k8s.io`. Their names may be whatever stands in a path, as
-//! `system:node-proxier`.
+//! The kinds of `rbac.authorization.k8s.io`. Their names may be any path segment, such as `system:node-proxier`.
 
 use object::Value;
 

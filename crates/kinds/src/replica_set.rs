@@ -1,4 +1,4 @@
-//! ReplicaSet and ReplicationController, its older form, which differs in its selector, a plain map.
+//! ReplicaSet and its older form ReplicationController, whose selector is a plain map.
 
 use clock::Clock;
 use object::{Value, field};

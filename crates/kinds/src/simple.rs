@@ -1,4 +1,4 @@
-//! The strategy of kinds that differ in data only.
+//! The strategy of kinds that differ only in data.
 
 use clock::Clock;
 use object::field::Errors;

@@ -1,4 +1,4 @@
-//! What differs from kind to kind.
+//! The strategy trait: the differences between kinds.
 
 use clock::Clock;
 use object::{FieldValues, Key, Value, field, value};

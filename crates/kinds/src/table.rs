@@ -1,7 +1,7 @@
-//! Tables, as `kubectl get` shows objects.
+//! Tables, in which `kubectl get` shows objects.
 //!
-//! Columns and cells are those of upstream's `pkg/printers/internalversion/printers.go`: names, types, priorities
-//! and texts are part of what people and scripts see. Rows are made from the tree, without decoding.
+//! Columns and cells are those of upstream's `pkg/printers/internalversion/printers.go`: names, types, priorities and
+//! texts are visible to people and scripts. Rows are made from the tree, without decoding.
 
 use clock::Clock;
 use object::Value;

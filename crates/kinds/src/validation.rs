@@ -1,4 +1,4 @@
-//! What is wrong with objects: the rules of upstream's `pkg/apis/*/validation`.
+//! Validation of objects: the rules of upstream's `pkg/apis/*/validation`.
 //!
 //! Reasons, paths and messages are part of the API. Each function takes an object whose unset fields have been
 //! filled in ([`defaults`](crate::defaults)), and leaves its metadata to [`validate_metadata`], which is the same

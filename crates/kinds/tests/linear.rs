@@ -1,7 +1,8 @@
-//! Work on an object grows with its size, and not faster: every struct of every built-in kind is made with many items in
-//! all of its lists and maps, decoded, defaulted, validated, changed and patched, and then with four times as many.
+//! Work on an object grows linearly with its size: every struct of every built-in kind is created with many items in
+//! all of its lists and maps, decoded, defaulted, validated, changed and patched, and then again with four times as
+//! many.
 //!
-//! What is counted is the time that the thread had a processor, so that other load does not matter.
+//! The test measures the thread's processor time, so that other load does not matter.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 

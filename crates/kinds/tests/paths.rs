@@ -1,14 +1,15 @@
-//! Paths into objects are strings in the code (`object.at("spec.replicas")`), and the compiler takes a misspelt one for one
-//! that finds nothing. This test reads the sources of `kinds` and `apiserver` and looks every literal path up in the schema
-//! table.
+//! Paths into objects are strings in the code (`object.at("spec.replicas")`), and for the compiler a misspelt one is
+//! just a path that finds nothing. This test reads the sources of `kinds` and `apiserver` and looks up every literal
+//! path in the schema table.
 //!
-//! The rule: a path must exist from some type that the code can have in its hand. In a file of `kinds` that bears the name of
-//! a kind or a group (`deployment.rs`, `defaults/batch.rs`, `validation/pod/security.rs`), those are the types that the
-//! kinds of that group are made of; elsewhere they are all types of the table. A path does not lead through a list, and goes on behind a map's key.
+//! The rule: a path must exist in some type that the code can be handling. In a file of `kinds` that is named after a
+//! kind or a group (`deployment.rs`, `defaults/batch.rs`, `validation/pod/security.rs`), those are the types of the
+//! kinds of that group; elsewhere they are all types of the table. A path does not lead through a list, and continues
+//! after a map's key.
 //!
-//! What it cannot see: a path that exists in another type than the value at hand has (`template.spec` on a Pod, in a file that
-//! knows both); paths that are put together or passed as arguments; keys of `get`, which other containers have, too; and what
-//! stands in generated code. Names that are no fields are in [`NO_FIELDS`], with the reason.
+//! Its limits: it does not detect a path that exists in a type other than that of the value at hand (`template.spec` on
+//! a Pod, in a file that handles both), paths that are composed or passed as arguments, keys of `get`, which other
+//! containers have too, or generated code. Names that are not fields are in [`NO_FIELDS`], with the reason.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

@@ -1,8 +1,8 @@
-//! A component's connection to the API server of the same process.
+//! A component's connection to the API server in the same process.
 //!
-//! Requests enter the server's path behind TLS, under the component's own identity: authorization and
-//! admission apply as to anybody. Lists and watches hand over the watch cache's shared objects. Which component it is
-//! for, and whom it acts as, is the affair of whoever wires both together: the program, and tests on the real server.
+//! Requests enter the server's path behind TLS, under the component's own identity: authorization and admission apply
+//! as to any client. Lists and watches return the watch cache's shared objects. The code that wires both together (the
+//! program, and tests on the real server) decides which component uses a connection and as whom it acts.
 
 use std::sync::Arc;
 

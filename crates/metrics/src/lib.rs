@@ -1,8 +1,8 @@
-//! What a process measures of itself.
+//! A process's metrics.
 //!
-//! Each component has a struct of its metrics, named as upstream names them. It is made where the component is
-//! wired, registers itself with the process's one [`Exposition`], and is passed in. The exposition is written in the
-//! two formats that scrapers of Prometheus ask for.
+//! Each component has a struct of its metrics, with upstream's names. It is created where the component is wired,
+//! registers itself with the process's one [`Exposition`], and is passed in. The exposition is written in the two
+//! formats that Prometheus scrapers ask for.
 //!
 //! ```
 //! use metrics::{Counter, Exposition};
@@ -19,7 +19,8 @@
 //! assert!(exposition.text().contains("\ndecisions_total 1\n"));
 //! ```
 //!
-//! Deriving `EncodeLabelSet` needs the crate `prometheus-client` beside this one. This crate must not know any component.
+//! Deriving `EncodeLabelSet` needs the crate `prometheus-client` in addition to this one. This crate must not know any
+//! component.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! What the kernel measures of this process (Prometheus: "process metrics").
+//! The kernel's figures for this process (Prometheus: "process metrics").
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Whether a pod fits on the node: the checks that the node makes itself, whatever the scheduler thought
+//! Whether a pod fits on the node: the checks that the node makes itself, regardless of the scheduler
 //! (`pkg/kubelet/lifecycle/predicate.go`).
 
 use std::collections::{BTreeMap, BTreeSet};

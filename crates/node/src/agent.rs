@@ -1,4 +1,4 @@
-//! The agent: gives each pod a worker and hands on what concerns it.
+//! The agent: gives each pod a worker and forwards events to it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;

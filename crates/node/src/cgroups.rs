@@ -1,4 +1,4 @@
-//! The cgroup of a pod: the limits that its containers share. The engine makes the directories and removes them.
+//! The cgroup of a pod: the limits that its containers share. The engine creates and removes the directories.
 
 use std::fs;
 use std::io;

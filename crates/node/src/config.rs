@@ -1,4 +1,4 @@
-//! How a node agent is set up.
+//! Configuration of a node agent.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,10 +1,11 @@
-//! The engine as the agent sees it: what it says of itself, and which pods something happened to in it.
+//! The engine as the agent sees it: its facts, and the pods for which it reports changes.
 //!
 //! An engine with events is followed. One without (CRI's `GetContainerEvents` answers "unimplemented") is listed once a
-//! second, and only the pods whose sandboxes or containers differ from the list before are woken (upstream's pod lifecycle
-//! event generator, `pkg/kubelet/pleg`). The same list finds what was missed when a stream of events breaks off.
+//! second, and only the pods whose sandboxes or containers differ from the previous list are woken (upstream's pod
+//! lifecycle event generator, `pkg/kubelet/pleg`). The same list finds missed events when a stream of events breaks
+//! off.
 //!
-//! Nothing here knows which engine it is.
+//! Nothing here depends on a particular engine.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,17 +1,17 @@
-//! Keeps the node alive when it runs short: measures memory, disks and processes, says so in the node's conditions, frees
-//! what nobody needs, and ends pods, one at a time (`pkg/kubelet/eviction`). Pods that take more of the node's disk than
-//! they may are ended whether it runs short or not.
+//! Keeps the node alive under resource pressure: measures memory, disks and processes, reports pressure in the node's
+//! conditions, reclaims unused resources, and evicts pods, one at a time (`pkg/kubelet/eviction`). Pods that exceed
+//! their disk limits are evicted whether there is pressure or not.
 //!
 //! | module | decides or does |
 //! | --- | --- |
-//! | `threshold` | the settings: which signal must not fall below what |
+//! | `threshold` | the settings: the minimum of each signal |
 //! | `signals` | measures |
-//! | `decide` | *pure*: which conditions hold, and what must be reclaimed |
-//! | `usage` | what pods use |
-//! | `limits` | *pure*: whether a pod uses more of the disk than it may |
-//! | `rank` | *pure*: which pod goes first, and what is said about it |
+//! | `decide` | *pure*: which conditions are true, and what must be reclaimed |
+//! | `usage` | the usage of pods |
+//! | `limits` | *pure*: whether a pod exceeds its disk limits |
+//! | `rank` | *pure*: which pod is evicted first, and with which message |
 //! | `reclaim` | removes dead containers and unused images |
-//! | `admit` | *pure*: which pods a node that runs short takes in |
+//! | `admit` | *pure*: which pods a node under pressure admits |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

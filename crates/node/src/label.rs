@@ -1,5 +1,4 @@
-//! Labels and annotations by which pods and containers are found again, upstream's
-//! (`pkg/kubelet/kuberuntime/labels.go`).
+//! Labels and annotations that identify pods and containers, as upstream's (`pkg/kubelet/kuberuntime/labels.go`).
 
 pub(crate) const POD_NAME: &str = "io.kubernetes.pod.name";
 pub(crate) const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";

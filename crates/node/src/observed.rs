@@ -1,4 +1,4 @@
-//! What the container engine has of a pod.
+//! The sandboxes and containers of a pod, as the engine reports them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What to do next for a pod: decided from its specification, what the engine has of it, what the probes say and
-//! the time. Nothing here does anything (upstream's `computePodActions`, `kuberuntime_manager.go`).
+//! What to do next for a pod: decided from its specification, its state in the engine, the results of probes and the
+//! time. Pure (upstream's `computePodActions`, `kuberuntime_manager.go`).
 
 use cri::{ContainerState, ContainerStatus, PodSandboxState};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! A pod as the agent looks at it: its containers of all kinds in one list, and the settings that have defaults.
+//! A pod as the agent sees it: its containers of all kinds in one list, and settings with their defaults.
 
 use std::sync::Arc;
 

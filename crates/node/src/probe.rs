@@ -1,7 +1,7 @@
-//! Probes: whether containers have started, live, and are ready (`pkg/kubelet/prober`).
+//! Probes: whether containers have started, are alive, and are ready (`pkg/kubelet/prober`).
 //!
-//! [`PodProbes`] keeps one task for each probe of each running container. A task probes at its period, counts
-//! successes and failures, and puts what it found into the pod's [`ProbeView`].
+//! [`PodProbes`] keeps one task for each probe of each running container. A task probes periodically, counts successes
+//! and failures, and puts the result into the pod's [`ProbeView`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The node at the API server: its Node object, its status, and the lease that says it lives.
+//! The node's registration with the API server: its Node object, its status, and the lease that shows that it is alive.
 //!
 //! The lease is renewed every 10 seconds. The status is written when it changes, and every 5 minutes (upstream's
 //! `nodeStatusReportFrequency`).

@@ -1,7 +1,7 @@
-//! The node API: what the API server asks a node for on behalf of users (`pkg/kubelet/server`).
+//! The node API, which the API server calls on behalf of users (`pkg/kubelet/server`).
 //!
-//! TLS with client certificates; whoever shows none is refused, and what others may do is asked of the API server
-//! (`auth`). HTTP/1.1 only: connections that are upgraded for exec, attach and port-forward need it.
+//! TLS with client certificates; clients without one are refused, and the API server authorizes the others (`auth`).
+//! HTTP/1.1 only, because upgraded connections for exec, attach and port-forward need it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What all parts of an agent share.
+//! State shared by all parts of an agent.
 
 use std::sync::Arc;
 

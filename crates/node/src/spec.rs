@@ -1,4 +1,4 @@
-//! The engine's configurations, made from pods: what upstream's `kuberuntime` and `kubelet_pods.go` make.
+//! The engine's configurations, made from pods (upstream's `kuberuntime` and `kubelet_pods.go`).
 
 use std::collections::BTreeMap;
 

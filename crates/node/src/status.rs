@@ -1,5 +1,5 @@
-//! The status of a pod: made from its specification, what the engine has of it and what the probes say
-//! (upstream's `generateAPIPodStatus`, `kubelet_pods.go`, and `pkg/kubelet/status/generate.go`).
+//! The status of a pod: computed from its specification, its state in the engine and the results of probes (upstream's
+//! `generateAPIPodStatus`, `kubelet_pods.go`, and `pkg/kubelet/status/generate.go`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The wire of exec, attach and port-forward: WebSocket with its channel protocols, and SPDY/3.1, alone or
+//! The wire protocols of exec, attach and port-forward: WebSocket with its channel protocols, and SPDY/3.1, alone or
 //! tunnelled inside WebSocket messages.
 
 pub(crate) mod channels;

@@ -1,4 +1,4 @@
-//! Pods and what an engine would say of them, for tests.
+//! Pods and the matching answers of an engine, for tests.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Texts in Go's forms, which upstream's messages have.
+//! Values formatted as Go formats them, for upstream's messages.
 
 use std::time::Duration;
 

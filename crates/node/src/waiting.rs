@@ -1,4 +1,4 @@
-//! Why a container does not run yet.
+//! Reasons why a container is not running yet.
 
 /// The reason and message of a waiting container, as its status shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! One pod's worker: a task that looks, decides and lets do, until the pod is gone.
+//! One pod's worker: a task that observes, decides and runs operations, until the pod is gone.
 //!
-//! Each turn of [`Worker::run`] asks the engine what there is of the pod, makes a plan ([`crate::plan`]) and a
-//! status ([`crate::status`]), hands the status to its writer, and starts at most one [`Operation`]. What takes
-//! time happens in the operation, so that the worker hears at once of a changed pod, an ended container, a probe
-//! or a timer. A pod's life, as the worker sees it:
+//! Each turn of [`Worker::run`] asks the engine for the pod's state, makes a plan ([`crate::plan`]) and a status
+//! ([`crate::status`]), passes the status to its writer, and starts at most one [`Operation`]. Slow work happens in the
+//! operation, so that the worker can react at once to a changed pod, an exited container, a probe or a timer. A pod's
+//! life, as the worker sees it:
 //!
 //! ```text
 //! run ──(deleted, failed, done)──▶ terminate ──(nothing runs)──▶ clean up ──(gone from the API)──▶ remove

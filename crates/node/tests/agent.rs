@@ -1,7 +1,7 @@
-//! The agent over the embedded engine, with real containers, against an API server in memory. Needs root and
+//! The agent over the embedded engine, with real containers, against an in-memory API server. Needs root and
 //! `/bin/busybox`, linked statically.
 //!
-//! The test program is its own shim: it has a `main` of its own that looks at the first argument first.
+//! The test program is its own shim: it has a custom `main` that checks the first argument first.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 

@@ -1,4 +1,4 @@
-//! The agent over an engine that is not ours: nothing of the agent rests on which engine stands behind the traits.
+//! The agent over a foreign engine: nothing in the agent depends on which engine implements the traits.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

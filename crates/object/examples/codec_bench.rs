@@ -1,4 +1,4 @@
-//! What the codecs cost for a pod of about 4 KB of JSON: microseconds of each, and the heap of the tree.
+//! The cost of the codecs for a pod of about 4 KB of JSON: microseconds for each, and the heap size of the tree.
 //!
 //! `cargo run --release -p object --example codec_bench`
 

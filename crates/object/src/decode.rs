@@ -1,12 +1,11 @@
-//! Decoding of requests: text to a tree that looks as Go would encode the decoded struct.
+//! Decoding of requests: text to the tree that Go would encode from the decoded struct.
 //!
-//! A body is decoded here first, before anything else sees it: members that the type does not have are taken
-//! out and reported, wrong types are refused with the words of Go's decoder, and what the type has normal
-//! forms for (times, quantities, zero values) gets them. Two bodies that mean the same to Go so become the
-//! same tree.
+//! A body is decoded here first, before anything else sees it: members that the type does not have are removed and
+//! reported, wrong types are refused with the messages of Go's decoder, and values with a normal form (times,
+//! quantities, zero values) are normalized. So two bodies with the same meaning to Go become the same tree.
 //!
-//! Custom resources (types that are [`TypeRef::Shared`]) are free-form in Go: of them, only unknown members
-//! and duplicates are looked for, and `null` and zero values stay as they are.
+//! Custom resources (types that are [`TypeRef::Shared`]) are free-form in Go: they are checked only for unknown members
+//! and duplicates, and `null` and zero values are kept.
 //!
 //! ```
 //! let ty = schema::type_by_gvk("apps", "v1", "Deployment").unwrap();

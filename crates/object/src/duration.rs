@@ -1,4 +1,4 @@
-//! Spans of time as Go's `time.Duration` reads and writes them: `1h30m0s`, `1.5s`, `300ms`.
+//! Durations as Go's `time.Duration` reads and writes them: `1h30m0s`, `1.5s`, `300ms`.
 
 /// Why text is no duration, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! JSON text, as Go's `encoding/json` and `sigs.k8s.io/json` read and write it.
 //!
-//! [`parse`] knows no types. A request is read by [`decode::decode_json`](crate::decode::decode_json),
-//! which knows them.
+//! [`parse`] does not know types. A request is read by [`decode::decode_json`](crate::decode::decode_json), which knows
+//! them.
 
 use bytes::{BufMut, Bytes};
 

@@ -1,23 +1,23 @@
-//! API objects: the tree, its encodings, and what can be done to an object without knowing its kind.
+//! API objects: the tree, its encodings, and operations that do not depend on the kind.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
 //! | [`value`](Value) | the tree itself |
-//! | [`decode`] | text of a request to a tree, with the type in hand: the first parser |
+//! | [`decode`] | text of a request to a tree, according to its type: the first parser |
 //! | [`json`], [`yaml`] | text without types |
-//! | [`protobuf`] | upstream's protobuf, both ways |
+//! | [`protobuf`] | upstream's protobuf, in both directions |
 //! | [`from_value`], [`to_value`] | trees to typed structs and back |
 //! | [`timestamp`], [`duration`] | times as the API writes them |
 //! | [`Versioned`] | one version of one stored object, shared by caches and informers |
 //! | [`field`] | errors of single fields and the paths that name them |
 //! | [`names`] | the grammars of names, labels, ports and addresses |
 //! | [`Quantity`] | amounts of resources |
-//! | [`Selector`], [`FieldSelector`] | which objects are meant, by label and by field |
+//! | [`Selector`], [`FieldSelector`] | selection of objects by labels and by fields |
 //! | [`structural`] | schemas of custom resources: compiled to types, with defaults and validation |
 //! | [`patch`] | JSON patch, merge patch and strategic merge patch |
 //! | [`Status`] | the error form of the API |
 //!
-//! This crate knows the schema table and nothing of any kind's behaviour, of storage or of HTTP.
+//! This crate knows the schema table, but no kind's behaviour, no storage and no HTTP.
 
 pub mod decode;
 pub mod duration;

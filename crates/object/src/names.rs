@@ -1,7 +1,7 @@
-//! Whether a text may be a name, a label, a port, an address: the small grammars of the API.
+//! Validation of names, labels, ports and addresses: the small grammars of the API.
 //!
-//! Each check gives the messages of what is wrong, none where the text is right. The messages are those of
-//! `k8s.io/apimachinery/pkg/util/validation` and `.../pkg/api/validate/content`; they stand in field errors.
+//! Each check returns messages for everything that is wrong, and none if the text is valid. The messages are those of
+//! `k8s.io/apimachinery/pkg/util/validation` and `.../pkg/api/validate/content`; they appear in field errors.
 //!
 //! ```
 //! use object::names;

@@ -1,13 +1,13 @@
 //! Patches: changes to an object that a client sends instead of the object.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
 //! | [`json_patch`] | operations on paths (RFC 6902) |
 //! | [`merge_patch`] | an object laid over the old one (RFC 7386) |
-//! | [`strategic_merge`] | the same, where lists of the schema merge by key and directives steer |
+//! | [`strategic_merge`] | the same, with lists that merge by key according to the schema, and directives |
 //!
-//! Each takes the old tree and gives the new one; none knows what a kind means. Behaviour and messages are
-//! those of the libraries that upstream's server uses (`evanphx/json-patch` v4,
+//! Each takes the old tree and returns the new one; none knows the meaning of a kind. Behaviour and messages are those
+//! of the libraries that upstream's server uses (`evanphx/json-patch` v4,
 //! `k8s.io/apimachinery/pkg/util/strategicpatch`).
 
 use crate::status::Response;

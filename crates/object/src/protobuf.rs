@@ -1,8 +1,8 @@
 //! Kubernetes' protobuf, driven by the schema table, byte for byte as upstream's Go encoders write it.
 //!
-//! Go writes fields in the order of their numbers; single fields that are no pointers always, even if they are
-//! zero; maps sorted by key. A whole object stands in an envelope: `k8s\0` and a `runtime.Unknown` that names
-//! `apiVersion` and `kind`, which the message itself does not hold.
+//! Go writes fields in the order of their numbers, single fields that are not pointers always, even if they are zero,
+//! and maps sorted by key. A whole object is wrapped in an envelope: `k8s\0` and a `runtime.Unknown` with `apiVersion`
+//! and `kind`, which the message itself does not contain.
 //!
 //! ```
 //! use object::{protobuf, value};

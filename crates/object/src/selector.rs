@@ -1,7 +1,7 @@
 //! Selectors of labels and of fields.
 //!
-//! [`Selector`] is the matching form of a label selector. It comes from text (`app=web,tier notin (a, b)`),
-//! as list requests carry it, or from single [`Requirement`]s, as the selectors of specs are read into. [`FieldSelector`] is the
+//! [`Selector`] is the matching form of a label selector. It is parsed from text (`app=web,tier notin (a, b)`), as in
+//! list requests, or built from single [`Requirement`]s, as for the selectors in specs. [`FieldSelector`] is the
 //! matching form of a field selector (`spec.nodeName=node-1`). Grammars and messages follow
 //! `k8s.io/apimachinery/pkg/{labels,fields}`.
 //!

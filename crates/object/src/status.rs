@@ -1,7 +1,7 @@
 //! `metav1.Status`: the one error form of the API.
 //!
-//! Codes, reasons and messages are those of `k8s.io/apimachinery/pkg/api/errors`; clients decide by reason
-//! and code, people and tests read the messages.
+//! Codes, reasons and messages are those of `k8s.io/apimachinery/pkg/api/errors`; clients act on reason and code,
+//! people and tests read the messages.
 //!
 //! ```
 //! use object::{Reason, Status};

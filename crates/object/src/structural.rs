@@ -1,6 +1,6 @@
-//! Structural schemas: what the definition of a custom resource says of its objects.
+//! Structural schemas: the part of a custom resource's definition that describes its objects.
 //!
-//! [`Structural::compile`] makes a type of the table out of an OpenAPI v3 schema, so that decoding and pruning are the
+//! [`Structural::compile`] compiles an OpenAPI v3 schema into a type of the table, so that decoding and pruning are the
 //! same as for built-in kinds. Defaults and validation, which built-in kinds have in their strategies, are engines over
 //! that type. Upstream: `apiextensions-apiserver/pkg/apiserver/{schema,validation}`.
 //!

@@ -1,4 +1,4 @@
-//! Texts as Go writes them, where messages of the API must match byte for byte.
+//! Text formatted as in Go, for messages of the API that must match byte for byte.
 
 use crate::Value;
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! Points in time as the API writes them: `metav1.Time` with seconds, `metav1.MicroTime` with microseconds.
 //!
-//! Reading is as strict as Go's `time.Parse` with the layouts of these types, and fails with its words.
+//! Parsing is as strict as Go's `time.Parse` with the layouts of these types, and fails with its messages.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,7 @@
-//! Trees to typed structs and back, without going through text.
+//! Conversion between trees and typed structs, without going through text.
 //!
-//! A [`Value`] serializes and deserializes as the JSON it stands for; [`from_value`] and [`to_value`] convert
-//! between trees and the structs of `k8s-openapi` (or any others with serde's traits).
+//! A [`Value`] serializes and deserializes as the JSON it represents; [`from_value`] and [`to_value`] convert between
+//! trees and the structs of `k8s-openapi` (or any others with serde's traits).
 //!
 //! ```
 //! #[derive(serde::Serialize, serde::Deserialize)]

@@ -1,8 +1,8 @@
 //! The object tree.
 //!
-//! A [`Value`] is an API object, or a part of one, of any kind. Keys of known fields are borrowed from the
-//! schema table, so that a tree holds no copy of them; unknown keys (labels, data of a ConfigMap) are its own.
-//! Maps keep the order in which their entries came; equality ignores it.
+//! A [`Value`] is an API object, or a part of one, of any kind. Keys of known fields are borrowed from the schema
+//! table, so that a tree holds no copy of them; unknown keys (labels, data of a ConfigMap) are owned. Maps keep the
+//! order in which their entries were added; equality ignores it.
 //!
 //! ```
 //! use object::{Value, value};

@@ -1,11 +1,12 @@
 //! One version of one stored object, shared by everything in the process.
 //!
-//! The watch cache and all informers hold the same [`Versioned`]: the canonical JSON, the facts that keys
-//! and selectors ask for, and further forms (typed, protobuf) that are made when first asked for and then
-//! shared. A version never changes; a write makes a new one.
+//! The watch cache and all informers hold the same [`Versioned`]: the canonical JSON, the facts needed for keys and
+//! selectors, and further forms (typed, protobuf) that are made on first use and then shared. A version never changes;
+//! a write makes a new one.
 //!
-//! A store keeps objects without a resource version, which its own revision is. So that both need the text only
-//! once, a [`Versioned`] made from a store holds the store's bytes and writes the resource version between them.
+//! A store keeps objects without a resource version, because that is the store's own revision. So that both need the
+//! text only once, a [`Versioned`] made from a store holds the store's bytes and inserts the resource version when it
+//! writes them.
 
 use std::any::Any;
 use std::fmt;

@@ -1,6 +1,6 @@
-//! The codecs against what upstream's own Go encoders wrote, for every kind of the table.
+//! The codecs compared with the output of upstream's own Go encoders, for every kind of the table.
 //!
-//! `IRONHULL_FIXTURES` names the folder; without it there is nothing to compare with, and the tests say so.
+//! `IRONHULL_FIXTURES` names the folder; without it there is nothing to compare with, and the tests print that.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

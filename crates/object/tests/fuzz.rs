@@ -1,4 +1,4 @@
-//! What holds for every input of the parsers, valid or not. Seeds are in `fuzz-seeds`; see the crate `fuzz`.
+//! Properties that hold for every input of the parsers, valid or not. Seeds are in `fuzz-seeds`; see the crate `fuzz`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

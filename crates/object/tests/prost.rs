@@ -1,5 +1,5 @@
-//! The protobuf codec against other people's: the messages that `prost` generates from upstream's definitions
-//! must read what we write, and write it again byte for byte.
+//! The protobuf codec compared with another one: the messages that `prost` generates from upstream's definitions must
+//! read our output and write it again byte for byte.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

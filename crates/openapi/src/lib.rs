@@ -1,8 +1,8 @@
 //! The description texts of the API's types and fields.
 //!
-//! They are upstream's own, found at build time in the sources of `k8s-openapi` and kept compressed in the
-//! program (about 250 KB): nothing of them stands in this repository. [`Descriptions::load`] unpacks them for
-//! as long as an OpenAPI document is being made. This crate knows nothing of the schema table and of documents.
+//! They are upstream's own, read at build time from the sources of `k8s-openapi` and stored compressed in the program
+//! (about 250 KB): none of them is in this repository. [`Descriptions::load`] unpacks them while an OpenAPI document is
+//! being made. This crate does not know the schema table or the documents.
 
 use std::io::Read;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Measures the proxy with many services, in a network namespace of its own (needs root).
 //!
 //! `cargo run --release -p proxy --example scale -- [SERVICES]...`: 100, 1,000 and 10,000 services with three endpoints
-//! each if no numbers are given. Prints the time to load them all, to write them afresh, and of single endpoint
-//! changes, which must not grow with the number, and what the process holds in memory.
+//! each if no numbers are given. Prints the time to load them all, to rewrite them, and for single endpoint changes,
+//! which must not grow with the number, and the memory of the process.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Ends UDP flows that connection tracking still leads to endpoints that are gone.
+//! Deletes UDP flows that connection tracking still directs to endpoints that are gone.
 //!
 //! A TCP client notices a dead endpoint. A UDP client that keeps sending from one port keeps its flow's translation
 //! alive, and would never reach another endpoint.

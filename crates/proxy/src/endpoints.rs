@@ -1,4 +1,4 @@
-//! Which endpoints a service port has, from its EndpointSlices.
+//! The endpoints of a service port, from its EndpointSlices.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

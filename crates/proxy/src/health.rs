@@ -1,9 +1,9 @@
-//! What the proxy tells those who ask for its health, over HTTP (`pkg/proxy/healthcheck` upstream).
+//! The proxy's health checks, over HTTP (`pkg/proxy/healthcheck` upstream).
 //!
-//! - `:10256/healthz` says whether this node should get traffic: the rules are up to date and the node is not about
-//!   to be removed. `/livez` leaves the node out, for those who would restart a proxy that hangs.
-//! - Each Service of type LoadBalancer with `externalTrafficPolicy: Local` has a port of its own, where balancers learn
-//!   whether this node has endpoints of it.
+//! - `:10256/healthz` says whether this node should get traffic: the rules are up to date and the node is not about to
+//!   be removed. `/livez` ignores the node, for supervisors that restart a proxy that hangs.
+//! - Each Service of type LoadBalancer with `externalTrafficPolicy: Local` has its own port, where load balancers learn
+//!   whether this node has endpoints for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -1,4 +1,4 @@
-//! Tells somebody who is about to stop serving that no rule leads to him any more.
+//! Tells a server that is about to stop that no rule refers to it any more.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

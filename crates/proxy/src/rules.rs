@@ -1,4 +1,4 @@
-//! The nftables table, and the words for its elements and chains.
+//! The nftables table, and the syntax of its elements and chains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -1,12 +1,13 @@
 //! Pod sandboxes and containers.
 //!
-//! [`Engine`] is the embedded implementation of [`RuntimeService`](cri::RuntimeService). It keeps a record
-//! of everything it makes (`record`), and containers belong to shims ([`shim`](crate::shim)) rather than to this
-//! process: an engine that is opened over the records of an earlier one connects to their shims and goes on,
-//! nothing restarts. What ended in between is read from the states that the shims have written.
+//! [`Engine`] is the embedded implementation of [`RuntimeService`](cri::RuntimeService). It keeps a record of
+//! everything it creates (`record`), and containers belong to shims ([`shim`](crate::shim)) rather than to this
+//! process: an engine that is opened over the records of an earlier one connects to their shims and continues, without
+//! restarting anything. The end of containers that exited in between is read from the states that the shims have
+//! written.
 //!
-//! A sandbox is a set of namespaces, each mounted on a file (`namespaces`), a few files that its containers
-//! share, and one shim. A container is made when it is started; before that it is a record and a root
+//! A sandbox is a set of namespaces, each mounted on a file (`namespaces`), a few files that its containers share, and
+//! one shim. A container's process is created when it is started; before that, the container is a record and a root
 //! filesystem. Root filesystems come from [`RootFilesystems`], addresses from [`PodNetwork`].
 
 mod capabilities;

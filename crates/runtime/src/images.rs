@@ -6,12 +6,12 @@
 //! <data-dir>/images/ingest/<id>/          downloads, until they are unpacked
 //! ```
 //!
-//! A layer is kept once, unpacked ([`snapshot`](crate::snapshot)); its archive is not kept. What counts is
-//! the index: a layer or image that it does not list is not there, whatever is left on disk of a run that
-//! was cut off, and the next start removes it.
+//! A layer is stored once, unpacked ([`snapshot`](crate::snapshot)); its archive is not kept. The index is
+//! authoritative: a layer or image that it does not list does not exist; remains of an interrupted run are removed at
+//! the next start.
 //!
-//! The store may be opened by several processes at once (the agent and `ironhull image`). It must not know
-//! of containers: root file systems have ids, and that is all.
+//! The store may be opened by several processes at once (the agent and `ironhull image`). It must not know about
+//! containers: for it, root file systems are just IDs.
 
 pub mod build;
 pub mod digest;

@@ -1,11 +1,11 @@
-//! The container engine that is built in: an implementation of the traits in [`cri`].
+//! The built-in container engine: an implementation of the traits in [`cri`].
 //!
-//! - [`images`]: pulls, imports, keeps and removes images (content-addressed blobs and an index);
+//! - [`images`]: pulls, imports, stores and removes images (content-addressed blobs and an index);
 //! - [`snapshot`]: unpacks layers and mounts root file systems from them;
 //! - [`engine`]: pod sandboxes, containers, exec and attach, logs, adoption after a restart;
-//! - [`shim`]: the process that stays with a pod's containers when the agent ends.
+//! - [`shim`]: the process that stays with a pod's containers when the agent exits.
 //!
-//! This crate knows nothing of the Kubernetes API: no pods, no object tree, no API server.
+//! This crate knows nothing about the Kubernetes API: no pods, no object tree, no API server.
 
 pub mod engine;
 pub mod images;

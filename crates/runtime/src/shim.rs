@@ -1,17 +1,16 @@
 //! The process that stays with a pod's containers.
 //!
-//! The agent starts one shim a sandbox, by executing its own program anew with `shim` as first argument. The
-//! shim detaches from the agent and is the parent of the pod's containers from then on: it owns their
-//! streams, writes their logs, reaps them and notes how they ended, whether an agent runs or not. It listens
-//! on a Unix socket in the sandbox's state directory (`protocol`), by which an agent that starts later
-//! finds it again.
+//! The agent starts one shim per sandbox, by executing its own program again with `shim` as the first argument. The
+//! shim detaches from the agent and is the parent of the pod's containers from then on: it owns their streams, writes
+//! their logs, reaps them and records how they exited, whether an agent is running or not. It listens on a Unix socket
+//! in the sandbox's state directory (`protocol`), through which an agent that starts later finds it again.
 //!
-//! The shim stays in the agent's own cgroup. A service manager that stops the agent must end only the agent's
-//! main process (systemd: `KillMode=process`), or it would end the pods with it.
+//! The shim stays in the agent's own cgroup. A service manager that stops the agent must stop only the agent's main
+//! process (systemd: `KillMode=process`), or it would stop the pods too.
 //!
-//! The shim has one thread and waits in one place (`server`), so that it may fork safely: what a container
-//! needs of namespaces, mounts and credentials is made in the child, between fork and `execve` (`init`).
-//! It must not know CRI, the image store or the pod network.
+//! The shim has one thread and waits in one place (`server`), so that it can fork safely: a container's namespaces,
+//! mounts and credentials are set up in the child, between fork and `execve` (`init`). It must not know CRI, the image
+//! store or the pod network.
 
 pub(crate) mod cgroup;
 mod container;

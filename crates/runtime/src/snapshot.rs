@@ -1,8 +1,8 @@
-//! Layers on disk and root file systems made of them.
+//! Layers on disk, and root file systems assembled from them.
 //!
-//! Each layer is unpacked once, under its chain id (the digest of itself and all layers below it), in
-//! overlayfs's own format. A root file system is an overlay mount of an image's layers with a writable
-//! directory of its own on top, or without one for images that are mounted as volumes.
+//! Each layer is unpacked once, under its chain id (the digest of itself and all layers below it), in overlayfs's own
+//! format. A root file system is an overlay mount of an image's layers with its own writable directory on top, or
+//! without one for images that are mounted as volumes.
 //!
 //! ```text
 //! <data-dir>/layers/<chain id>/fs                    a layer
@@ -10,9 +10,9 @@
 //! <data-dir>/rootfs/<id>/layers.json                 the chain ids of its layers
 //! ```
 //!
-//! The mounts live in the host's mount namespace and need no process: containers keep theirs when the
-//! agent ends, and [`Snapshots::prepare_rootfs`] finds them again. Which layers are complete and in use
-//! is for [`images`](crate::images) to know; nothing here may know of names and registries.
+//! The mounts are in the host's mount namespace and need no process: containers keep theirs when the agent exits, and
+//! [`Snapshots::prepare_rootfs`] finds them again. [`images`](crate::images) knows which layers are complete and in
+//! use; nothing here may know about names and registries.
 
 mod inside;
 mod overlay;

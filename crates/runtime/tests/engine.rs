@@ -1,7 +1,7 @@
 //! The embedded engine with real containers. Needs root and `/bin/busybox`, linked statically.
 //!
-//! The test program is its own shim and, for adoption, its own agent: it has a `main` of its own that looks
-//! at the first argument before anything else.
+//! The test program is its own shim and, for adoption, its own agent: it has a custom `main` that checks the first
+//! argument before anything else.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 

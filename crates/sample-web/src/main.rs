@@ -1,11 +1,11 @@
-//! A web application to try a cluster with: says which pod answers, and how often it did.
+//! A web application to try a cluster with: shows which pod answers, and how often it has answered.
 //!
 //! | path | answers |
 //! | --- | --- |
 //! | `/` | a page that names the pod |
 //! | `/healthz` | `ok` |
 //!
-//! It uses the standard library alone, so that it can be linked statically and packed into an image of one file.
+//! It uses only the standard library, so that it can be linked statically and packed into an image with one file.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What plugins may do besides looking at the request.
+//! Access to other objects for plugins.
 
 use std::sync::Arc;
 

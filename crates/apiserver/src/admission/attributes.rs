@@ -1,4 +1,4 @@
-//! What a plugin is told of a request.
+//! The attributes of a request that plugins see.
 
 use object::Value;
 use schema::GroupResource;

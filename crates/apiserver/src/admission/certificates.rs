@@ -1,5 +1,5 @@
-//! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who approves or signs must be allowed to
-//! for the signer, and nobody gets a certificate of the group that may do everything (upstream:
+//! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: users who approve or sign must be allowed
+//! to do so for the signer, and no certificate is issued for the group that may do everything (upstream:
 //! `plugin/pkg/admission/certificates`).
 
 use std::sync::Arc;

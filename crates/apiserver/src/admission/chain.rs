@@ -1,4 +1,4 @@
-//! The plugins, one after the other.
+//! The chain of plugins, run in order.
 
 use std::sync::Arc;
 

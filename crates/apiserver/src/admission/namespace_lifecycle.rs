@@ -1,4 +1,4 @@
-//! NamespaceLifecycle: nothing comes into a namespace that does not exist or is ending.
+//! NamespaceLifecycle: nothing is created in a namespace that does not exist or is terminating.
 
 use async_trait::async_trait;
 use object::{Cause, Status, Value};

@@ -1,7 +1,7 @@
-//! NodeRestriction: what a node writes is about itself and the pods on it (upstream:
+//! NodeRestriction: a node writes only objects about itself and the pods on it (upstream:
 //! `plugin/pkg/admission/noderestriction`).
 //!
-//! It sees what the node authorizer cannot: the objects that are written.
+//! Unlike the node authorizer, it sees the objects that are written.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Priority: a pod's class becomes its number.
+//! Priority: resolves a pod's priority class to a number.
 
 use async_trait::async_trait;
 use object::{Status, Value};

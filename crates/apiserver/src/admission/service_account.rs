@@ -1,4 +1,4 @@
-//! ServiceAccount: every pod runs as one, and finds its token where programs look for it.
+//! ServiceAccount: gives every pod a service account, and mounts its token where programs look for it.
 
 use async_trait::async_trait;
 use clock::Clock;

@@ -1,7 +1,7 @@
-//! Bootstrap tokens: what a machine shows that has no identity yet (upstream:
+//! Bootstrap tokens: the credentials of a machine that has no identity yet (upstream:
 //! `plugin/pkg/auth/authenticator/token/bootstrap`).
 //!
-//! A token is `ID.SECRET`. It is known by a Secret in `kube-system` named `bootstrap-token-ID`; whoever shows it is
+//! A token is `ID.SECRET`. It is stored in a Secret in `kube-system` named `bootstrap-token-ID`; its bearer is
 //! `system:bootstrap:ID` in `system:bootstrappers` and in the groups that the Secret adds.
 
 use base64::Engine;

@@ -1,7 +1,8 @@
-//! Acting as somebody else (`Impersonate-*` headers; upstream: `endpoints/filters/impersonation`).
+//! Impersonation (`Impersonate-*` headers; upstream: `endpoints/filters/impersonation`).
 //!
-//! Whatever a header names takes the right to `impersonate` it. Free are only the groups that the server itself derives
-//! from a user name: those of a service account, where no header names a group, and that of all who are authenticated.
+//! Everything that a header names needs the right to `impersonate` it. The only exceptions are groups that the server
+//! itself derives from a user name: those of a service account, if no header names a group, and the group of all
+//! authenticated users.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Whether rules allow at least what other rules allow: nobody grants what they do not have (upstream:
+//! Whether rules allow at least as much as other rules: users cannot grant rights that they do not have (upstream:
 //! `component-helpers/auth/rbac/validation.Covers`).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

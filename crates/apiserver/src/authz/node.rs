@@ -1,8 +1,8 @@
-//! The node authorizer: a node reads and writes what its own pods need, and nothing else (upstream:
+//! The node authorizer: a node reads and writes only the objects that its own pods need (upstream:
 //! `plugin/pkg/auth/authorizer/node`, with the features of field selectors on).
 //!
-//! Which objects a node's pods need is known by a graph (`graph`) that follows the watch cache. What the authorizer
-//! cannot tell, because it does not see the object that is written, the admission plugin `NodeRestriction` checks.
+//! A graph (`graph`) that follows the watch cache knows which objects a node's pods need. The authorizer does not see
+//! the objects that are written; the admission plugin `NodeRestriction` checks those.
 
 use std::sync::Arc;
 

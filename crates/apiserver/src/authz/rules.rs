@@ -1,4 +1,4 @@
-//! What a rule allows.
+//! Matching requests against the rules of roles.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 

@@ -1,8 +1,8 @@
 //! The default roles and bindings (upstream: `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`), and ours.
 //!
-//! Rules are facts in short form: lists are words with spaces between them, and the core group is the word
-//! `core`. Upstream's roles keep upstream's names and rules. Ours start with `ironhull:`. Each controller acts as the
-//! service account that its role is bound to; as `system:kube-controller-manager` the informers read that they share.
+//! Rules are written in short form: lists are words separated by spaces, and the core group is the word `core`.
+//! Upstream's roles keep upstream's names and rules. Ours start with `ironhull:`. Each controller acts as the service
+//! account that its role is bound to; the informers that they share read as `system:kube-controller-manager`.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::{Value, value};

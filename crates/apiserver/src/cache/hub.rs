@@ -1,4 +1,4 @@
-//! What feeds the collections.
+//! The hub: feeds the collections from the store's watch.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Objects that end after a while: their time to live, as leases of the store.
+//! Objects that expire: their time to live, as leases of the store.
 //!
-//! A lease an object would be many leases. Objects written within a short time share one, as upstream has it: for a
-//! twentieth of their time to live and a minute at most, and a thousand of them. An object so lives a little longer than it
-//! must.
+//! One lease per object would be too many. As upstream does, objects written within a short time share a lease: within
+//! a twentieth of their time to live, but at most a minute, and at most a thousand objects. So an object may live a
+//! little longer than its time to live.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! How stored objects become those of the version that is served, and back.
+//! Conversion of objects between the stored version and the served version.
 //!
-//! The conversions of built-in kinds are functions: they never wait and never fail. Those of custom resources may ask
-//! somebody else ([`Convert`]), so that everything which converts is asynchronous and may be refused.
+//! The conversions of built-in kinds are functions: they never wait and never fail. Those of custom resources may call
+//! another service ([`Convert`]), so all code that converts is asynchronous and may fail.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is made of a generation, when somebody first asks for it.
+//! Data derived from a generation, computed on first use.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The present generation, and how the next one comes to be.
+//! The current generation, and the creation of the next one.
 
 use std::sync::Arc;
 use std::time::Duration;

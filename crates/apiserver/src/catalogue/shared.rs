@@ -1,4 +1,4 @@
-//! Facts that are either part of the program or owned by whatever still uses them.
+//! Facts that are either static or reference-counted.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Where objects are in the store: upstream's layout below `/registry/`, so that an etcd written by either can be
-//! read by the other.
+//! The keys of objects in the store: upstream's layout below `/registry/`, so that each program can read an etcd that
+//! the other has written.
 
 use schema::{ResourceDef, Verb};
 

@@ -1,4 +1,4 @@
-//! Which version of a group comes first (upstream: `apimachinery/pkg/version.CompareKubeAwareVersionStrings`).
+//! The order of the versions of a group (upstream: `apimachinery/pkg/version.CompareKubeAwareVersionStrings`).
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! What custom resources do not have: a protobuf form, and lists that merge by the API definition.
+//! Features that custom resources do not have: a protobuf form, and lists that merge according to the API definition.
 
 use object::Status;
 

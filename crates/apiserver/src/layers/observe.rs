@@ -1,8 +1,8 @@
-//! What is told of every request: to metrics, to an audit log.
+//! Reports about every request, for metrics and audit logs.
 //!
-//! An [`Observer`] hears of each request when it comes, and once more when its answer begins or when nobody waits for
-//! that any more. Of those that run on (watches, logs, exec) it hears a third time when they end. Observers must be quick,
-//! and cannot change anything.
+//! An [`Observer`] is called when a request arrives, and again when its answer begins or its client has gone away. For
+//! long-running requests (watches, logs, exec) it is called a third time when they end. Observers must be quick, and
+//! cannot change anything.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

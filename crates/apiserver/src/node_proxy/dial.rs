@@ -1,4 +1,4 @@
-//! How nodes, pods and endpoints of Services are reached.
+//! Connections to nodes, pods and endpoints of Services.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
-//! What is passed on of a message's headers.
+//! Filtering of the headers that are forwarded.
 //!
-//! A pod, a Service or a node is another program than this server: it is told what is asked, and nothing by which the
-//! client proved to this server who it is.
+//! A pod, a Service or a node is not this server: it gets the request, but none of the credentials with which the
+//! client authenticated to this server.
 
 use std::net::IpAddr;
 

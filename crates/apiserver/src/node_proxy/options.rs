@@ -1,4 +1,4 @@
-//! What clients ask of a stream or a log, in the words of a node's server.
+//! Options of streams and logs, translated for a node's server.
 
 use object::{Status, Value, value};
 use schema::SubresourceDef;

@@ -1,4 +1,4 @@
-//! Whom a request for a node, a pod or a service is for.
+//! The target of a request for a node, a pod or a Service.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Which endpoint of a Service gets a request.
+//! Selection of a Service's endpoint for a request.
 
 use std::net::{IpAddr, SocketAddr};
 

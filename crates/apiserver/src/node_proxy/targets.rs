@@ -1,7 +1,7 @@
-//! Which addresses requests are passed on to.
+//! The addresses to which requests may be forwarded.
 //!
-//! What a status, a slice or a node says of its address was written by somebody. Whoever may write that must not reach
-//! with it what only this server reaches: its own loopback, its links, and the hosts that run the cluster.
+//! The addresses in a status, a slice or a Node were written by some user. That must not give the user access to
+//! anything that only this server can reach: its own loopback, its links, and the hosts that run the cluster.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};

@@ -1,5 +1,5 @@
-//! Schemas of custom resources: types that are compiled at run time, written out in one piece as their definitions have
-//! them. They refer to nothing but the metadata that every object has.
+//! Schemas of custom resources: types that are compiled at run time, each written inline as in its definition. They
+//! refer only to the metadata that every object has.
 
 use object::{Value, value};
 use schema::{Count, Field, FieldType, ListType, ResourceDef, Rules, Shape, TypeDef, TypeRef};

@@ -1,4 +1,4 @@
-//! The documents of one generation of the catalogue, and how the next generation's come from them.
+//! The documents of one generation of the catalogue, from which those of the next generation are derived.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! The protobuf form of an OpenAPI 2.0 document, which client-go asks for (google/gnostic,
 //! `openapiv2/OpenAPIv2.proto`; the field numbers here are from there).
 //!
-//! Only what our own documents hold is written: it is made from [`super::v2::document`].
+//! It covers only the features that our own documents use; the input is [`super::v2::document`].
 
 use object::Value;
 

@@ -1,7 +1,7 @@
-//! The operations of the API: which paths there are and what may be asked of them.
+//! The operations of the API: all paths and their methods.
 //!
-//! They follow from the table of resources (upstream: `apiserver/pkg/endpoints/installer.go`); the writers of
-//! the documents give them their form.
+//! They are derived from the table of resources (upstream: `apiserver/pkg/endpoints/installer.go`); the writers of the
+//! documents format them.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! How admission plugins and hooks read and write the cluster.
+//! Reading and writing of the cluster by admission plugins and hooks.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
-//! What must hold for the user of a write, whatever the write's form.
+//! Rights that the user of a write must have, whatever the write's form.
 //!
 //! Every write passes here twice. First, before anything else happens, its user must have the rights that the request
 //! itself needs ([`Guards::check_request`]). Then, after the last change to the new state (by the client, by admission
-//! plugins, by the strategy and by hooks) and before it is validated and stored, the rights are checked that depend on
-//! the object's content ([`Guards::check_state`]): nothing that an admission plugin puts into a role escapes. Such a right
-//! is never checked where a request is routed.
+//! plugins, by the strategy and by hooks) and before it is validated and stored, the rights that depend on the object's
+//! content are checked ([`Guards::check_state`]), so that additions by an admission plugin to a role are covered too.
+//! Such a right is never checked where a request is routed.
 
 use std::sync::Arc;
 

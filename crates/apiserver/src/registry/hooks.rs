@@ -1,8 +1,8 @@
-//! What an object needs besides itself: taken before it is stored, kept when the store has it, given back when not.
+//! Hooks: what else an object needs is allocated before it is stored, kept if it is stored, and released if it is not.
 //!
-//! A hook begins after the strategy and before the final state is judged, so that guards and validation see what it gave
-//! out. From then on the write comes to one of two ends: the store has the object (commit), or nothing has happened
-//! (undo), because the write was refused, another one came first, or it was a dry run.
+//! A hook begins after the strategy and before the final state is checked, so that guards and validation see its
+//! allocations. From then on the write ends in one of two ways: the store has the object (commit), or nothing has
+//! happened (undo), because the write was refused, another one came first, or it was a dry run.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The one way of every write: fixed stages, in one order, whatever the verb and whatever the kind.
+//! The one path of every write: fixed stages in a fixed order, whatever the verb and the kind.
 //!
-//! The [`ways`](super::ways) come by a [`WriteRequest`] (a body, a patch, a scale, a binding, an eviction, a deletion);
-//! from there on they have this function in common. A stage knows the facts of the request and the object, never by
-//! which way it came. Rules of single kinds are in strategies, guards and hooks.
+//! The [`ways`](super::ways) produce a [`WriteRequest`] (from a body, a patch, a scale, a binding, an eviction, a
+//! deletion); from there on all of them use this function. A stage knows the facts of the request and the object, but
+//! never which way it came. Rules of single kinds are in strategies, guards and hooks.
 
 use object::{Details, Status};
 

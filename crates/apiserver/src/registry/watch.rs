@@ -1,4 +1,4 @@
-//! Following collections.
+//! Watching collections.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The ways to a new state of an object, one file each: they make a [`WriteRequest`](super::write::WriteRequest) and
-//! hand it to the pipeline.
+//! pass it to the pipeline.
 //!
-//! What a path takes is looked up by group, resource and subresource together: a custom resource may be called `pods`
-//! and have a `status`, and nothing else of a pod.
+//! The way of a path is looked up by group, resource and subresource together: a custom resource may be called `pods`
+//! and have a `status`, but has nothing else in common with a pod.
 
 use async_trait::async_trait;
 use object::{Status, Value};

@@ -1,4 +1,4 @@
-//! A write on its way through the pipeline: what every stage is given.
+//! A write on its way through the pipeline: the input of every stage.
 
 use async_trait::async_trait;
 use clock::Clock;

@@ -1,5 +1,5 @@
-//! Long answers piece by piece, so that they never stand in memory as a whole: 27,000 pods are 78 MB of JSON, and
-//! a client that reads slowly would keep all of them there.
+//! Long answers in pieces, so that they are never in memory as a whole: 27,000 pods are 78 MB of JSON, and a slow
+//! client would keep all of them there.
 
 use std::io::Write;
 use std::iter::Peekable;

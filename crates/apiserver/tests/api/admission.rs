@@ -1,4 +1,4 @@
-//! What admission plugins are told, and what they can do.
+//! What admission plugins see, and what they can do.
 
 use std::sync::Arc;
 

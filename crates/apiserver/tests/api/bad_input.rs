@@ -1,4 +1,4 @@
-//! What clients may get wrong, and what they are told: code, reason and message are upstream's.
+//! Mistakes of clients and the answers to them: code, reason and message are upstream's.
 
 use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;

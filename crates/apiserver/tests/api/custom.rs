@@ -1,4 +1,4 @@
-//! Resources that no build knew: added, served, discovered and removed while the server runs and clients write.
+//! Resources unknown at build time: added, served, discovered and removed while the server runs and clients write.
 
 use std::collections::HashMap;
 use std::sync::Arc;

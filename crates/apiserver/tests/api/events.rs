@@ -1,4 +1,4 @@
-//! Events end after a while, whichever API wrote them and whenever that was.
+//! Events expire, whichever API wrote them and whenever that was.
 
 use std::sync::Arc;
 use std::time::Duration;

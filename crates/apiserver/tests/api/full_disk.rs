@@ -1,4 +1,5 @@
-//! The API on a full disk: reads and deletions go on, what takes space is answered by 507, and it ends by itself.
+//! The API on a full disk: reads and deletions continue, other writes are answered with 507, and the server recovers by
+//! itself.
 
 use std::path::Path;
 use std::sync::Arc;

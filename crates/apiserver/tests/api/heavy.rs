@@ -1,4 +1,4 @@
-//! Bodies that are made to be expensive, and what the others notice of them.
+//! Bodies designed to be expensive, and their effect on other clients.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Every resource can be made, read, listed, watched and deleted on the same path.
+//! Every resource can be created, read, listed, watched and deleted on the same path.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Nobody gets by one form of a request what another form would refuse.
+//! No form of a request allows what another form would refuse.
 
 use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;

@@ -1,5 +1,5 @@
-//! Objects of the cluster are found at the cluster's paths alone, objects of a namespace at that namespace's: else the
-//! rights in one namespace would be rights everywhere (the kind of CVE-2019-11247).
+//! Cluster-scoped objects are served only at cluster-wide paths, namespaced objects only at their namespace's:
+//! otherwise rights in one namespace would be rights everywhere (compare CVE-2019-11247).
 
 use apiserver::testing::TestServer;
 use apiserver::user::User;

@@ -1,4 +1,4 @@
-//! Addresses and ports of Services, and the objects that stand for addresses.
+//! Addresses and ports of Services, and the objects that represent addresses.
 
 use apiserver::testing::TestServer;
 use object::{Value, value};

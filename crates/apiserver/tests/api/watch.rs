@@ -1,4 +1,4 @@
-//! Following collections.
+//! Watching collections.
 
 use apiserver::testing::TestServer;
 use object::{Value, value};

@@ -1,6 +1,6 @@
 //! Counts, aggregates and limits events, as client-go's `tools/record/events_cache.go` does.
 //!
-//! - The same event again raises the count of the first.
+//! - A repeated event raises the count of the first.
 //! - Ten different messages of one reason about one object within ten minutes become one event, whose message
 //!   says so.
 //! - A component may write 25 events about an object, and one more every five minutes.

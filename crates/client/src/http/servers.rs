@@ -1,8 +1,8 @@
-//! The API servers of a cluster, and the way to one that lives.
+//! The API servers of a cluster, and connections to one that answers.
 //!
-//! All clients of a process share one [`Servers`]. A connection goes to the server in use; when that one cannot be
-//! reached any more, the next connection tries the others in turn, and the first that answers is the one in use from
-//! then on. Which server answers is proven by its certificate, which must be the cluster's and good for the name
+//! All clients of a process share one [`Servers`]. A connection goes to the server in use; when that one can no longer
+//! be reached, the next connection tries the others in turn, and the first that answers is used from then on. A server
+//! is authenticated by its certificate, which must be signed by the cluster's CA and valid for the name
 //! [`SERVER_NAME`]: addresses prove nothing.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! One informer a collection and process.
+//! One informer per collection and process.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

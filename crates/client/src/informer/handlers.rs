@@ -1,4 +1,4 @@
-//! Who hears of an informer's changes, and how they stop to.
+//! Subscriptions to an informer's changes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

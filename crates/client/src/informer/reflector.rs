@@ -1,7 +1,7 @@
-//! Lists a collection, watches it, and passes on what comes; for as long as the informer lives.
+//! Lists a collection, watches it, and passes on the changes, for as long as the informer lives.
 //!
-//! After a lost connection the watch goes on from the last version seen. Only if the server has forgotten
-//! that version (410), or refuses for another reason, the collection is listed anew. It follows client-go's
+//! After a lost connection the watch continues from the last version seen. Only if the server has forgotten that
+//! version (410), or refuses for another reason, is the collection listed again. It follows client-go's
 //! `tools/cache/reflector.go`.
 
 use std::sync::Arc;

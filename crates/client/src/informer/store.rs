@@ -1,4 +1,4 @@
-//! The objects of an informer, and the ways to find them.
+//! The objects of an informer, and their indexes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Metadata without what nobody reads from a cache.
+//! Metadata without the fields that nothing reads from a cache.
 
 use std::collections::BTreeMap;
 

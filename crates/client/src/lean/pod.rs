@@ -1,4 +1,4 @@
-//! What is kept of a pod.
+//! The fields of a pod that are kept.
 
 use k8s_openapi::api::core::v1::{
     Affinity, ContainerPort, PodIP, PodSchedulingGate, TopologySpreadConstraint, Volume,

@@ -1,4 +1,4 @@
-//! A lean view answers as the whole object does.
+//! A lean view gives the same answers as the whole object.
 
 use k8s_openapi::api::core::v1::Pod;
 use object::Value;

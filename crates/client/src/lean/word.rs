@@ -1,4 +1,4 @@
-//! Texts and maps of texts in little memory.
+//! Strings and maps of strings in little memory.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What is counted of work queues, under upstream's names (`component-base/metrics/prometheus/workqueue`).
+//! Metrics of work queues, under upstream's names (`component-base/metrics/prometheus/workqueue`).
 
 use std::time::Duration;
 

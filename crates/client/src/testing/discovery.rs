@@ -1,4 +1,4 @@
-//! What the server in memory says that it serves.
+//! The discovery documents of the in-memory server.
 
 use serde_json::json;
 

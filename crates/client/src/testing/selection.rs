@@ -1,4 +1,4 @@
-//! Which objects a list or watch selects.
+//! The objects that a list or watch selects.
 
 use object::{FieldSelector, Selector, Status, Value};
 

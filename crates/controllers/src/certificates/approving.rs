@@ -1,9 +1,11 @@
-//! Approves what nodes need, after asking the API server whether who asks may have it.
+//! Approves the requests of nodes, after asking the API server whether the requester is allowed to have the
+//! certificate.
 //!
-//! A machine without an identity asks with a bootstrap token and gets one under a name that is free. A name that a
-//! Node has is given only to the machine with that Node's key: nobody who has a token becomes another node by
-//! naming it. Of machines that ask for one free name at the same time the first gets it; until its Node is there, its
-//! request stands for it. A node then asks as itself: for its next certificate, for that of its own API, for its network parts.
+//! A machine without an identity uses a bootstrap token and gets a certificate for an unused name. The name of an
+//! existing Node is given only to the machine with that Node's key, so a token is not enough to become another node. If
+//! several machines request an unused name at the same time, the first gets it; until its Node exists, its request
+//! reserves the name. A node then makes requests as itself: for its next certificate, for that of its own API, for its
+//! network components.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Removes requests that have served (upstream: `pkg/controller/certificates/cleaner`).
+//! Removes old requests (upstream: `pkg/controller/certificates/cleaner`).
 
 use std::sync::Arc;
 use std::time::Duration;

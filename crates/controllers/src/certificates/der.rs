@@ -1,4 +1,4 @@
-//! The little of DER that a certificate is written with. Parts of requests are copied as they came.
+//! The subset of DER needed to write a certificate. Parts of requests are copied unchanged.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -1,4 +1,4 @@
-//! What a request in PKCS#10 asks for.
+//! The content of a PKCS#10 request.
 
 use std::net::IpAddr;
 

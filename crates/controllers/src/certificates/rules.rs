@@ -1,4 +1,4 @@
-//! What each signer gives a certificate for (upstream: `pkg/apis/certificates/helpers.go`).
+//! The requests that each signer accepts (upstream: `pkg/apis/certificates/helpers.go`).
 
 use super::request::Request;
 

@@ -1,4 +1,4 @@
-//! The making of a certificate from a request that was approved.
+//! Creation of a certificate from an approved request.
 
 use std::fmt;
 use std::sync::Arc;

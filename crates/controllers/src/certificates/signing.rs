@@ -1,4 +1,4 @@
-//! Signs requests that are approved.
+//! Signs approved requests.
 
 use std::sync::Arc;
 

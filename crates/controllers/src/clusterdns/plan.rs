@@ -1,4 +1,4 @@
-//! What the Service and the slices of cluster DNS should be.
+//! The desired Service and slices of cluster DNS.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How long failed pods stay: a pod that fails at once on its node must not be made anew without end.
+//! How long failed pods are kept: a pod that fails immediately on its node must not be recreated in a tight loop.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! On which nodes a DaemonSet's pod belongs.
+//! The nodes that should run a DaemonSet's pod.
 
 use client::{Change, LeanPod};
 use k8s_openapi::api::core::v1::{

@@ -1,4 +1,4 @@
-//! What a decision about a DaemonSet is made from, and what it comes to.
+//! The inputs and results of a decision about a DaemonSet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

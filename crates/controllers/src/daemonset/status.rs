@@ -1,4 +1,4 @@
-//! What a DaemonSet's status says.
+//! The status of a DaemonSet.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which old pods make way for new ones, within `maxUnavailable` or `maxSurge`.
+//! Which old pods are replaced by new ones, within `maxUnavailable` or `maxSurge`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The ReplicaSet of the present template.
+//! The ReplicaSet of the current template.
 
 use client::EventType;
 use jiff::Timestamp;

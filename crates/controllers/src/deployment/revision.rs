@@ -1,4 +1,4 @@
-//! Template hashes, revisions, and what a Deployment hands down to its ReplicaSets.
+//! Template hashes, revisions, and the annotations that ReplicaSets inherit from their Deployment.
 
 use std::sync::Arc;
 

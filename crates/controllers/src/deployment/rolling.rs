@@ -1,4 +1,4 @@
-//! How far a rollout may go at once.
+//! How far a rollout may proceed in one step.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a decision about a Deployment is made from: its ReplicaSets told apart, and the limits of its rollout.
+//! The inputs of a decision about a Deployment: its ReplicaSets, new and old, and the limits of its rollout.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How a change of the Deployment's size is shared out among its ReplicaSets.
+//! How a change of the Deployment's size is distributed over its ReplicaSets.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a Deployment's status says: counts, availability, progress.
+//! The status of a Deployment: counts, availability, progress.
 
 use std::time::Duration;
 

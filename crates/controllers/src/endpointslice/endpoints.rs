@@ -1,4 +1,4 @@
-//! The endpoints and ports that a pod brings to a Service.
+//! The endpoints and ports that a pod contributes to a Service.
 
 use std::net::IpAddr;
 

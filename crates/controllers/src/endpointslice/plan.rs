@@ -1,4 +1,4 @@
-//! What slices a Service should have.
+//! The desired slices of a Service.
 
 use std::collections::HashMap;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! What a decision about one Service is made from.
+//! The inputs of a decision about one Service.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::topology;
 
 /// Names a slice's Service.
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// What a decision about one Service is made from.
+/// The inputs of a decision about one Service.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(super) service: Arc<Service>,

@@ -1,10 +1,10 @@
 //! Hints for Services that ask for topology aware routing (KEP-2433), by the annotation
 //! `service.kubernetes.io/topology-mode: Auto`.
 //!
-//! Each zone gets a share of the endpoints as large as its share of the allocatable CPU, first of all those that are in
-//! it. Where no share is possible that keeps every endpoint's load within bounds, there are no hints at all. The rules
-//! are those of upstream's `staging/src/k8s.io/endpointslice/topologycache`; where it takes any zone, the first by name
-//! is taken here.
+//! Each zone gets a share of the endpoints in proportion to its share of the allocatable CPU, preferably those that are
+//! in it. If no distribution keeps every endpoint's load within bounds, there are no hints at all. The rules are those
+//! of upstream's `staging/src/k8s.io/endpointslice/topologycache`; where upstream picks any zone, this code picks the
+//! first by name.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! When the change happened that slices are about to report.
+//! The time of the change that slices are about to report.
 //!
-//! Upstream remembers between two passes which changes it has reported. Here that is read from the slices
-//! themselves: what they do not say yet has not been reported.
+//! Upstream remembers between two passes which changes it has reported. Here that is read from the slices themselves: a
+//! change that they do not contain yet has not been reported.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! As whom controllers act.
+//! The accounts that controllers act as.
 
 use std::fmt;
 use std::sync::Arc;

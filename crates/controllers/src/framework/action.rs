@@ -1,4 +1,4 @@
-//! What a plan may ask for.
+//! The actions of a plan.
 
 use std::any::Any;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Carries plans out.
+//! Executes plans.
 
 use client::{
     Client, ClientError, ContentType, DeleteOptions, EventType, ListOptions, Recorder, Request, ResourceType,

@@ -1,8 +1,8 @@
-//! What only the API server can tell: reads that informers are not good enough for.
+//! Live reads: answers that only the API server can give, for which informers are not good enough.
 //!
-//! A controller asks while it observes. What has not been answered yet is `None`, and the framework puts the question to
-//! the server and lets the controller observe anew, until nothing is open. So a snapshot holds all of its answers, and
-//! what the informers showed after they were given.
+//! A controller asks while it observes. A question that has not been answered yet returns `None`; the framework then
+//! sends it to the server and lets the controller observe again, until no question is open. So a snapshot holds all of
+//! its answers, and the informers' state after they were given.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What controllers remember from one look to the next.
+//! Data that controllers remember from one look to the next.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,5 +1,5 @@
-//! Controllers and what they own: a controller owns the objects whose controller reference names it, adopts
-//! orphans that its selector matches, and lets go of what it matches no longer.
+//! Controllers and what they own: a controller owns the objects whose controller reference names it, adopts orphans
+//! that its selector matches, and releases objects that it no longer matches.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A decision: steps to take one after the other, and when to look again.
+//! A decision: the steps to take in order, and when to look again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Runs one controller: workers that take keys, observe, plan and have the plan carried out.
+//! Runs one controller: workers that take keys, observe, plan and have the plan executed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

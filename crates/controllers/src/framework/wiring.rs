@@ -1,4 +1,4 @@
-//! How a controller gets its informers, and its keys their wake-up calls.
+//! Connects a controller to its informers, which wake its keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

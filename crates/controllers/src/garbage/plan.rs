@@ -1,4 +1,4 @@
-//! What becomes of one object.
+//! The decision about one object.
 
 use std::time::Duration;
 

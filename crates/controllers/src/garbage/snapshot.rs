@@ -1,4 +1,4 @@
-//! What a decision about one object is made from.
+//! The inputs of a decision about one object.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::graph::{Node, OwnerState};
 
-/// What a decision about one object is made from.
+/// The inputs of a decision about one object.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
     /// It has owners that are gone, or are going after it.

@@ -1,4 +1,4 @@
-//! What a decision about one namespace is made from.
+//! The inputs of a decision about one namespace.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is to go next, and what the namespace's status says about it.
+//! What to delete next, and the namespace's status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

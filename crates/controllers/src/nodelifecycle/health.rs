@@ -1,4 +1,4 @@
-//! When a node counts as silent, and what becomes of its conditions and its pods.
+//! When a node counts as silent, and the effect on its conditions and pods.
 
 use std::time::Duration;
 

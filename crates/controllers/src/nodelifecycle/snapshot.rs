@@ -1,4 +1,4 @@
-//! What a decision about one node is made from.
+//! The inputs of a decision about one node.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use client::LeanPod;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
-/// What a decision about one node is made from.
+/// The inputs of a decision about one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(super) node: Arc<Node>,

@@ -1,4 +1,4 @@
-//! Which taints a node's state calls for.
+//! The taints that a node's state requires.
 
 use client::{Patch, ResourceType, key_of};
 use jiff::Timestamp;

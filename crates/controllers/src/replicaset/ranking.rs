@@ -1,4 +1,4 @@
-//! Which of too many pods go.
+//! Which pods to delete if there are too many.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

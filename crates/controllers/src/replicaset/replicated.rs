@@ -1,4 +1,4 @@
-//! The kinds that keep as many pods of one template as are wanted, and what a decision about one is made from.
+//! The kinds that keep a number of pods of one template running, and the inputs of a decision about one.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the status of an owner of pods says.
+//! The status of a ReplicaSet or ReplicationController.
 
 use std::sync::Arc;
 use std::time::Duration;

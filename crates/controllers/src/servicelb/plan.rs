@@ -1,4 +1,4 @@
-//! Which nodes a Service's load balancer is made of.
+//! The nodes that form a Service's load balancer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What the decision about all Services is made from.
+//! The inputs of the decision about all Services.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup"
 /// A protocol and a port's number.
 pub(super) type Port = (String, i32);
 
-/// What the decision about all Services is made from.
+/// The inputs of the decision about all Services.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     /// Services that have a load balancer or had one.

@@ -1,4 +1,4 @@
-//! The real API server over a store in memory, with all controllers, each under its own account.
+//! The real API server over an in-memory store, with all controllers, each under its own account.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the conformance tests of ReplicationControllers ask for, on the real API server. Pods get no further than a node
-//! would take them, which the tests stand in for.
+//! The requirements of the conformance tests of ReplicationControllers, on the real API server. The tests play the part
+//! of the nodes.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Each controller acts under an account of its own. Its role suffices for what it does, and a controller whose role lacks
-//! a rule says so.
+//! Each controller acts under its own account. Its role is sufficient, and a controller whose role lacks a rule reports
+//! that.
 
 use std::sync::Arc;
 use std::time::Duration;

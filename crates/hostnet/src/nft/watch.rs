@@ -1,10 +1,10 @@
-//! Tells when somebody else changes our tables.
+//! Reports when another program changes our tables.
 //!
-//! The kernel tells every listener of the group `NFNLGRP_NFTABLES` what each transaction changed, and at its end
-//! which process carried it out. A transaction is ours if [`super::apply`] of this process ran it: it is known by
-//! the netlink port of nft's socket, which is nft's process id as this process sees it, or by the process id
-//! that the kernel tells, which is the one of the initial PID namespace. Either suffices: the first differs
-//! when that port was taken, the second when this process runs in a PID namespace.
+//! The kernel tells every listener of the group `NFNLGRP_NFTABLES` what each transaction changed, and at its end which
+//! process made it. A transaction is ours if [`super::apply`] of this process ran it. It is recognized by the netlink
+//! port of nft's socket, which is nft's process ID as this process sees it, or by the process ID that the kernel
+//! reports, which is that of the initial PID namespace. Either one is enough: the first differs if that port was taken,
+//! the second if this process runs in a PID namespace.
 
 use std::collections::VecDeque;
 use std::fmt;

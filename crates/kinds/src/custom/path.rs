@@ -1,4 +1,4 @@
-//! JSON paths, as definitions of custom resources use them: the simple part of `k8s.io/client-go/util/jsonpath`.
+//! JSON paths in definitions of custom resources: the simple part of `k8s.io/client-go/util/jsonpath`.
 //!
 //! Members (`.spec.size`, `['a.b/c']`, `.a\.b`), items (`[0]`, `[-1]`, `[*]`), and items that have a member of a certain
 //! value (`[?(@.type=="Ready")]`).

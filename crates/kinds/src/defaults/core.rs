@@ -1,4 +1,4 @@
-//! Defaults of the core group, pods aside.
+//! Defaults of the core group, except pods.
 
 use object::{Value, value};
 

@@ -1,5 +1,5 @@
-//! What a claim's volume is filled from: `dataSource` and `dataSourceRef`, its successor (KEP-1495), say the same
-//! to clients of either.
+//! The source of a claim's data: `dataSource` and its successor `dataSourceRef` (KEP-1495) are kept equal for clients
+//! of either.
 
 use object::{Value, value};
 

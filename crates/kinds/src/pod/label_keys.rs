@@ -1,5 +1,5 @@
-//! Label keys in affinity terms and spread constraints: the pod's own values of them become part of the
-//! selectors beside them when the pod is created (KEP-3633, KEP-3243).
+//! Label keys in affinity terms and spread constraints: the pod's own values for these keys are added to the selectors
+//! when the pod is created (KEP-3633, KEP-3243).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The table of pods, whose status column sums up the pod and all its containers.
+//! The table of pods, whose status column summarizes the pod and all its containers.
 
 use clock::Clock;
 use object::Value;

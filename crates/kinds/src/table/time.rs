@@ -1,4 +1,4 @@
-//! Spans of time for people.
+//! Human-readable durations.
 
 use clock::Clock;
 use object::Value;

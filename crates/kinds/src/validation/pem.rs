@@ -1,4 +1,4 @@
-//! Blocks of text in PEM (RFC 1421), read as Go's `encoding/pem` reads them: what is no block is passed over.
+//! PEM blocks (RFC 1421), read as Go's `encoding/pem` reads them: text outside blocks is skipped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,6 @@
 //! Pods (`pkg/apis/core/validation/validation.go`).
 //!
-//! The spec is the same in pods and in the templates of workloads, but for a few rules that hold for pods only.
+//! The spec is the same in pods and in the templates of workloads, except for a few rules that apply only to pods.
 
 use std::collections::BTreeSet;
 

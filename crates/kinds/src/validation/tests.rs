@@ -1,4 +1,4 @@
-//! Tables of patches to a valid object, and of what is wrong then.
+//! Tables of patches to a valid object, with the expected errors.
 
 use object::field::Errors;
 use object::patch::merge_patch;

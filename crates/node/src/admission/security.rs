@@ -1,4 +1,4 @@
-//! Whether the node can give a pod the isolation that it asks for.
+//! Whether the node can provide the isolation that a pod requests.
 
 use super::Rejection;
 use crate::host::HostSecurity;

@@ -1,4 +1,4 @@
-//! What the engine was last known to have, pod by pod, and which pods differ from it now.
+//! The last known state of the engine, pod by pod, and the pods that differ from it now.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Which pods a node that runs short takes in, and which it never evicts.
+//! Which pods a node under pressure admits, and which it never evicts.
 
 use semantics::{Effect, QosClass, Taint, Toleration, qos_class, tolerations};
 

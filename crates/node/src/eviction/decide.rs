@@ -1,4 +1,4 @@
-//! Decides from what is measured: which conditions hold, and what must be reclaimed. Nothing here does anything.
+//! Decides from measurements which conditions are true, and what must be reclaimed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

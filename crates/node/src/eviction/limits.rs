@@ -1,4 +1,4 @@
-//! Whether a pod takes more of the node's disk than it may (`localStorageEviction`).
+//! Whether a pod exceeds its disk limits (`localStorageEviction`).
 
 use std::collections::BTreeMap;
 

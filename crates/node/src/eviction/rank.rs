@@ -1,4 +1,4 @@
-//! Which pod goes first, and what is said about it.
+//! Which pod is evicted first, and with which message.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;

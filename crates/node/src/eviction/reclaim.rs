@@ -1,4 +1,5 @@
-//! Frees what nobody needs: dead containers, and images that no container uses (`pkg/kubelet/images/image_gc_manager.go`).
+//! Reclaims unused resources: dead containers, and images that no container uses
+//! (`pkg/kubelet/images/image_gc_manager.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

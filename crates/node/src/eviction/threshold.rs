@@ -1,4 +1,4 @@
-//! The settings of evictions, in the form of upstream's flags.
+//! The settings of evictions, in the syntax of upstream's flags.
 
 use std::time::Duration;
 

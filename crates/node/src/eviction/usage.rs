@@ -1,4 +1,4 @@
-//! What pods use. Trees are measured on threads of their own and remembered ([`hostfs::Usages`]).
+//! The usage of pods. Trees are measured on dedicated threads and cached ([`hostfs::Usages`]).
 
 use std::collections::BTreeMap;
 

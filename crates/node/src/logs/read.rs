@@ -1,4 +1,4 @@
-//! Reads a container's log as people asked for it (`kubelet/kuberuntime/logs`).
+//! Reads a container's log with the requested options (`kubelet/kuberuntime/logs`).
 
 use std::io::{self, SeekFrom};
 use std::os::fd::OwnedFd;

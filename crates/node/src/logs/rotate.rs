@@ -1,7 +1,7 @@
 //! Rotates logs that have grown too long (`kubelet/logs/container_log_manager.go`).
 //!
-//! `0.log` becomes `0.log.<time>`; all but the newest of those are compressed. The engine then opens the log anew.
-//! The sizes are looked at from time to time, as nothing tells of them.
+//! `0.log` becomes `0.log.<time>`; all but the newest of those are compressed. The engine then reopens the log. The
+//! sizes are polled, because nothing reports them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

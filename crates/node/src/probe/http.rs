@@ -1,4 +1,4 @@
-//! HTTP requests of probes and hooks: no certificates verified, few redirects followed, little read.
+//! HTTP requests of probes and hooks: certificates are not verified, and redirects and the size of answers are limited.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a probe, or a lifecycle hook, reaches its container.
+//! Runs a probe or a lifecycle hook against its container.
 
 use std::sync::Arc;
 use std::time::Duration;

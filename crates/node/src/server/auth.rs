@@ -1,4 +1,4 @@
-//! Who may use the node API: certificates say who asks, the API server says what that one may do.
+//! Access to the node API: certificates authenticate the client, and the API server authorizes it.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Port-forward: SPDY streams, mostly inside a WebSocket, or the older WebSocket channels.
+//! Port-forward: SPDY streams, usually inside a WebSocket, or the older WebSocket channels.
 
 use std::collections::HashMap;
 use std::sync::Arc;

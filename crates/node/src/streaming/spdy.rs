@@ -1,8 +1,8 @@
-//! The server's side of SPDY/3.1, as far as clients of exec and port-forward use it.
+//! The server side of SPDY/3.1, as far as clients of exec and port-forward use it.
 //!
-//! [`serve`] runs a connection and hands out the streams that the client opens. Like the library on the other
-//! side (`moby/spdystream`) it neither keeps nor expects flow-control windows: what bounds memory is the bounded
-//! queue of each stream, which holds the whole connection up when its reader is slow.
+//! [`serve`] runs a connection and returns the streams that the client opens. Like the library on the other side
+//! (`moby/spdystream`), it neither maintains nor expects flow-control windows: memory is limited by the bounded queue
+//! of each stream, which blocks the whole connection when its reader is slow.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -1,4 +1,4 @@
-//! Dead containers and sandboxes that nobody needs any more.
+//! Removal of dead containers and sandboxes that are no longer needed.
 
 use std::path::Path;
 

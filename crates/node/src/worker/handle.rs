@@ -1,4 +1,4 @@
-//! A worker from outside: what tells it of news.
+//! A handle to a worker, for sending it updates.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

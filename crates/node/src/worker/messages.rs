@@ -1,8 +1,7 @@
-//! What containers leave behind when they end: `terminationMessagePath` and its policy (upstream's
-//! `getTerminationMessage`).
+//! Termination messages of containers: `terminationMessagePath` and its policy (upstream's `getTerminationMessage`).
 //!
-//! A container decides what its file is and how long, and may change it while it is read; so it is opened only if it is
-//! regular, little of it is read, and on a thread that nobody else waits for.
+//! A container controls the type and length of its file, and may change it while it is read; so the file is opened only
+//! if it is regular, only its first part is read, and on a thread that nothing else waits for.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a worker lets do: the steps that take time.
+//! Operations of a worker: the steps that take time.
 
 use std::sync::Arc;
 

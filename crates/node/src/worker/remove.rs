@@ -1,4 +1,4 @@
-//! Takes back what a pod used, and removes its traces.
+//! Releases a pod's resources, and removes everything that is left of it.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Writes a pod's status to the API server, and deletes the pod when it is over.
+//! Writes a pod's status to the API server, and deletes the pod when it has finished.
 //!
-//! A task of its own writes, so that the worker never waits for the server; of several statuses that come while
-//! one is being written only the last is written.
+//! A separate task does the writing, so that the worker never waits for the server; of several statuses that arrive
+//! during a write, only the last is written.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Carries a plan out: sandbox, kills, starts.
+//! Executes a plan: sandbox, kills, starts.
 
 use client::EventType;
 use cri::{CriError, PodSandboxConfig};

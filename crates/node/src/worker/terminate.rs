@@ -1,4 +1,4 @@
-//! Ends containers and sandboxes.
+//! Stops containers and sandboxes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pods that take what they can.
+//! Pods that use as much as they can.
 
 use k8s_openapi::api::core::v1::Node;
 use libtest_mimic::Trial;

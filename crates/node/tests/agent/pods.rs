@@ -1,4 +1,4 @@
-//! Pods from their creation to their end.
+//! Pods from creation to deletion.
 
 use std::fs;
 

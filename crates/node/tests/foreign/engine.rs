@@ -1,5 +1,5 @@
-//! An engine that is not ours: it has a name of its own, systemd's cgroups, no events, and answers like one behind a
-//! socket, with codes. It keeps sandboxes and containers in memory and runs nothing.
+//! A foreign engine: it has another name, systemd's cgroups, no events, and answers like an engine behind a socket,
+//! with codes. It keeps sandboxes and containers in memory and runs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

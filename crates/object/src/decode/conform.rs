@@ -1,4 +1,4 @@
-//! Making a tree what its type says.
+//! Making a tree conform to its type.
 
 use std::fmt::Write;
 

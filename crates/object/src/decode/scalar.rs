@@ -1,4 +1,4 @@
-//! Values with a normal form, and Go's names of types.
+//! Values with a normal form, and Go's type names.
 
 use base64::Engine;
 use base64::alphabet;

@@ -1,4 +1,4 @@
-//! Zero values, as Go's JSON encoder shows and hides them.
+//! Zero values, written or omitted as by Go's JSON encoder.
 
 use schema::{Field, FieldType, Shape, TypeDef};
 

@@ -1,7 +1,7 @@
-//! IP addresses and networks, as fields hold them.
+//! IP addresses and networks in fields.
 //!
-//! Old fields accept any form of an address that means one thing only; since Kubernetes 1.36 they refuse
-//! leading zeros and IPv4 inside IPv6 (KEP-4858). New fields accept the canonical form only.
+//! Old fields accept any unambiguous form of an address; since Kubernetes 1.36 they refuse leading zeros and IPv4
+//! inside IPv6 (KEP-4858). New fields accept the canonical form only.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,12 +1,12 @@
 //! Strategic merge patch: a merge patch that knows the schema.
 //!
-//! Lists whose field says so merge item by item, by the value of a merge key; lists of scalars that merge
-//! become unions. Directives in the patch steer:
+//! Lists whose field says so are merged item by item, by the value of a merge key; mergeable lists of scalars become
+//! unions. Directives in the patch control the result:
 //!
-//! | directive | in | does |
+//! | directive | in | effect |
 //! | --- | --- | --- |
 //! | `$patch: replace` | an object | replaces instead of merging |
-//! | `$patch: replace` | an item of a merging list | replaces the list by the other items |
+//! | `$patch: replace` | an item of a merging list | replaces the list with the other items |
 //! | `$patch: delete` | an object | empties it |
 //! | `$patch: delete` | an item of a merging list | removes the items with its merge key |
 //! | `$retainKeys: [..]` | an object | removes all members that are not listed |

@@ -1,4 +1,4 @@
-//! Envelopes, lists and watch frames, made around messages that are encoded already.
+//! Envelopes, lists and watch frames around already encoded messages.
 
 use std::borrow::Cow;
 

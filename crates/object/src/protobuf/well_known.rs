@@ -1,4 +1,4 @@
-//! Types with a JSON form of their own.
+//! Types with a special JSON form.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

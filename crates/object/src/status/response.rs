@@ -1,4 +1,4 @@
-//! A Status for answers that carry none.
+//! A Status for answers without one.
 
 use super::{Cause, Reason, Status, qualified};
 use crate::text::quote;

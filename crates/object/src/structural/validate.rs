@@ -1,4 +1,4 @@
-//! Validation of custom resources, in upstream's words (`kube-openapi/pkg/validation`).
+//! Validation of custom resources, with upstream's messages (`kube-openapi/pkg/validation`).
 
 use std::collections::HashMap;
 

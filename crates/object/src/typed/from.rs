@@ -1,4 +1,4 @@
-//! Reading: a tree is a deserializer, and can be deserialized itself.
+//! Reading: a tree is a deserializer, and can itself be deserialized.
 
 use std::fmt;
 

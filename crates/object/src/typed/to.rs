@@ -1,4 +1,4 @@
-//! Writing: a serializer that makes a tree, and a tree that can be serialized.
+//! Writing: a serializer that produces a tree, and a tree that can be serialized.
 
 use serde::ser::{
     Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,

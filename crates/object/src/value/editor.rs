@@ -1,4 +1,4 @@
-//! Maps under many changes.
+//! Efficient editing of maps with many changes.
 
 use std::collections::HashMap;
 

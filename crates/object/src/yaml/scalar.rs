@@ -1,4 +1,4 @@
-//! What a plain scalar means to go-yaml v2.
+//! The meaning of plain scalars in go-yaml v2.
 
 use crate::Value;
 

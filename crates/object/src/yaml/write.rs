@@ -1,4 +1,4 @@
-//! Writing: block style with the choices of go-yaml v2's emitter.
+//! Writing: block style, formatted as by go-yaml v2's emitter.
 
 use super::scalar::is_ambiguous;
 use crate::{Map, Value, json};

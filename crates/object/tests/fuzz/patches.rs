@@ -1,4 +1,4 @@
-//! What holds for every patch.
+//! Properties that hold for every patch.
 //!
 //! An input is one JSON document, `{"target": …, "patch": …}`: the object, and the patch or the object that it is to become.
 

@@ -1,4 +1,4 @@
-//! From a container's configuration to what the shim is told to start.
+//! From a container's configuration to the launch description for the shim.
 
 use std::collections::BTreeSet;
 use std::fs;

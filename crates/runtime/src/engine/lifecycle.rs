@@ -1,4 +1,4 @@
-//! Following shims: adoption after a restart, ends as they happen, and the events made of them.
+//! Following shims: adoption after a restart, exits of containers, and the resulting events.
 
 use std::io;
 use std::sync::{Arc, Weak};

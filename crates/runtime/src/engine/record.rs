@@ -1,4 +1,4 @@
-//! What the engine keeps on disk.
+//! The engine's records on disk.
 //!
 //! ```text
 //! <root>/sandboxes/<id>/sandbox.json      the record of a sandbox
@@ -11,9 +11,9 @@
 //! <root>/boot                             the boot that the records are of
 //! ```
 //!
-//! A record is written before what it stands for is made, and removed after that is gone, so that nothing on
-//! the host is ever without a record. Records are not synced: a crash of the machine ends what they stand for,
-//! too, and a record that it left unreadable is dropped.
+//! A record is written before the thing it describes is created, and removed after that is gone, so that nothing on the
+//! host is ever without a record. Records are not synced: a crash of the machine also ends everything they describe,
+//! and a record that it left unreadable is dropped.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Sandboxes: making, stopping and removing them.
+//! Sandboxes: creating, stopping and removing them.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

@@ -1,7 +1,7 @@
 //! Seccomp: profiles, and their translation into the kernel's classic BPF.
 //!
-//! Profiles have the form of the OCI runtime specification (`config-linux.md#seccomp`), in which pods name
-//! files of their own. A filter is compiled here, in the agent, and travels to the shim as instructions.
+//! Profiles have the format of the OCI runtime specification (`config-linux.md#seccomp`); pods can refer to files in
+//! this format. A filter is compiled here, in the agent, and sent to the shim as instructions.
 
 mod default;
 mod filter;

@@ -1,4 +1,4 @@
-//! [`RuntimeService`] over the engine.
+//! The engine's implementation of [`RuntimeService`].
 
 use std::time::Duration;
 

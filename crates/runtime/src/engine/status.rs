@@ -1,4 +1,4 @@
-//! What the engine tells of sandboxes and containers.
+//! The status of sandboxes and containers.
 
 use super::Engine;
 use super::container::{Container, stop_signal_name};

@@ -1,8 +1,8 @@
 //! Kernel parameters of a sandbox.
 //!
 //! Only parameters that belong to a namespace are set, and only where the sandbox has that namespace to itself:
-//! everything else would change the host. The list is runc's. Who decides what a pod may ask for comes before this;
-//! the engine trusts nobody with the host's parameters.
+//! everything else would change the host. The list is runc's. Which of them a pod may request is decided earlier; the
+//! engine never lets a caller change the host's parameters.
 
 use std::fs::File;
 use std::io;

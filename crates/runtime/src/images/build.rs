@@ -1,7 +1,7 @@
 //! Building small images from files, without a container and without a network.
 //!
-//! Made for images of one static program and its like. The result is reproducible: the same files and
-//! the same configuration give the same digests (times are the epoch, owners are root unless set).
+//! Intended for images with a single static program and similar. The result is reproducible: the same files and the
+//! same configuration give the same digests (times are the epoch, owners are root unless set).
 //!
 //! ```no_run
 //! # fn example() -> Result<(), runtime::images::build::BuildError> {

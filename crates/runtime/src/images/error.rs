@@ -1,4 +1,4 @@
-//! What can go wrong with images.
+//! Errors of the image store.
 
 use std::io;
 use std::path::Path;

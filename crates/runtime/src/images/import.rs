@@ -1,5 +1,4 @@
-//! Importing archives: what `docker save` writes, and OCI image layouts, packed as tar and possibly
-//! compressed.
+//! Importing archives: the output of `docker save`, and OCI image layouts, as a tar file that may be compressed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};

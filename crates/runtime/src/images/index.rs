@@ -1,7 +1,7 @@
 //! The list of images and layers: one small JSON file that is replaced as a whole.
 //!
-//! Several processes may work on a data directory (the agent, `ironhull image`). Who changes the list holds
-//! a lock, and everybody reads the file anew when it was replaced.
+//! Several processes may work on a data directory (the agent, `ironhull image`). Processes hold a lock to change the
+//! list, and reread the file when it was replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

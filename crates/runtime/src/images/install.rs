@@ -1,8 +1,8 @@
-//! Putting an image that has been fetched into the store, and taking out what nobody uses.
+//! Adding a fetched image to the store, and removing unused content.
 //!
-//! Two locks guard the store, among processes too. `unpack.lock` is held by who unpacks layers and adds to
-//! the list. `content.lock` is shared by who relies on layers being there (unpacking on top of them,
-//! mounting them) and exclusive for who removes any.
+//! Two locks guard the store, also between processes. `unpack.lock` is held while layers are unpacked and added to the
+//! list. `content.lock` is held shared while layers must stay (unpacking on top of them, mounting them) and exclusively
+//! while layers are removed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! Telling a caller how far a pull or an import is.
+//! Progress of a pull or an import.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Pulling an image: resolve, fetch what is missing, put it into the store.
+//! Pulling an image: resolve, fetch missing content, add it to the store.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Names of images.
 //!
-//! What users write is completed as everywhere in the field: `busybox` is
-//! `docker.io/library/busybox:latest`. With both tag and digest the digest decides and the tag is dropped.
+//! Names written by users are completed as usual: `busybox` is `docker.io/library/busybox:latest`. If there are both a
+//! tag and a digest, the digest decides and the tag is dropped.
 
 use oci_client::Reference;
 

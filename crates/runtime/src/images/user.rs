@@ -1,4 +1,4 @@
-//! The numbers behind an image's user names.
+//! Resolution of an image's user names to IDs.
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! The cgroup of one container, on cgroup v1 (also beside an empty v2, "hybrid") and on v2.
+//! The cgroup of one container, on cgroup v1 (also along with an empty v2, "hybrid") and on v2.
 //!
-//! A container's cgroup has one path below the root of each hierarchy. The shim makes it, the agent reads its
-//! counters and changes its limits; both go through this module. Facts are from the kernel's
+//! A container's cgroup has one path below the root of each hierarchy. The shim creates it, and the agent reads its
+//! counters and changes its limits; both use this module. Facts are from the kernel's
 //! `Documentation/admin-guide/cgroup-v1` and `cgroup-v2.rst`.
 
 mod devices;

@@ -1,4 +1,4 @@
-//! One container as the shim keeps it: its streams, its log, who is attached, its end.
+//! One container in the shim: its streams, its log, attached clients, its exit.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

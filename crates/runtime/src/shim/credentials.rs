@@ -1,4 +1,4 @@
-//! Who a process is: user, groups, capabilities.
+//! The credentials of a process: user, groups, capabilities.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;

@@ -1,7 +1,7 @@
 //! The child's side of a start: from the fork to `execve`.
 //!
-//! The child sends [`Report`]s over a socket that `execve` closes. The end of the socket after
-//! [`Report::Ready`] means that the program runs.
+//! The child sends [`Report`]s over a socket that `execve` closes. If the socket is closed after [`Report::Ready`], the
+//! program is running.
 
 use std::convert::Infallible;
 use std::ffi::CString;

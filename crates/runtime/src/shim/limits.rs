@@ -1,7 +1,7 @@
 //! Resource limits of containers' processes.
 //!
-//! They do not depend on who started the program: every process begins with the same ones, which are those of a
-//! service of a common system with as many open files as container engines give.
+//! They do not depend on how the program was started: every process begins with the same limits, which are those of a
+//! service on a common system, with the number of open files that container engines usually set.
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

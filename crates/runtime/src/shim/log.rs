@@ -1,8 +1,8 @@
 //! Container logs in the CRI format.
 //!
-//! One line of the file is a time, the stream, a tag and the text, separated by spaces. The tag is `F` for a
-//! full line and `P` for a part of one: a line longer than [`PART_BYTES_MAX`] comes in parts, and so does a
-//! last line that lacks its newline. The format is defined in `kubelet/cri` (kuberuntime/logs).
+//! One line of the file consists of a time, the stream, a tag and the text, separated by spaces. The tag is `F` for a
+//! full line and `P` for a part of one: a line longer than [`PART_BYTES_MAX`] is split into parts, and so is a last
+//! line without a newline. The format is defined in `kubelet/cri` (kuberuntime/logs).
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
-//! A `/proc` that nobody else can have changed.
+//! A `/proc` that no other process can have changed.
 //!
-//! What is mounted on `/proc`, and on paths below it, is decided by whoever made the mount namespace; inside a
-//! container that is the container. Parameters and attributes that are written through such a path may end up in
-//! another file. This mount is attached nowhere: nothing can be mounted over any part of it.
+//! The owner of a mount namespace decides what is mounted on `/proc` and on paths below it; inside a container that is
+//! the container. Parameters and attributes that are written through such a path may end up in another file. This mount
+//! is detached: nothing can be mounted over any part of it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

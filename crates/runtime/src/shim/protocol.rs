@@ -1,11 +1,11 @@
-//! What agent and shim say to each other over the shim's Unix socket.
+//! The protocol between agent and shim over the shim's Unix socket.
 //!
 //! A frame is a big-endian `u32` length and that many bytes of JSON; file descriptors travel as
 //! `SCM_RIGHTS` with the frame's first byte. A connection carries one [`Request`] and its [`Reply`]; two
 //! requests keep it open: [`Request::Exec`] gets a second reply when the process ends, and
 //! [`Request::Subscribe`] gets an [`Reply::Exit`] for every container that ends.
 //!
-//! The shim outlives the agent and may be older than it, so that fields are only ever added, with defaults.
+//! The shim outlives the agent and may be older than it, so fields are only ever added, with defaults.
 
 use std::path::PathBuf;
 

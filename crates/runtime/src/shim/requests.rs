@@ -1,4 +1,4 @@
-//! What the shim does for each request.
+//! The shim's handling of each request.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,10 +1,10 @@
-//! A container's root filesystem: its mounts, devices and what of it is hidden.
+//! A container's root filesystem: its mounts, devices and hidden paths.
 //!
-//! Everything is done with descriptors of the new mount API, before the process is inside. A destination is resolved
-//! by the kernel inside the container's root (`RESOLVE_IN_ROOT`), so that no link in an image or in a volume leads out
-//! of it, and a new filesystem is put on a path without any link. What was opened is used from then on, never its
-//! path again: other containers of the pod may change what they share at any time. Sources are cloned before the
-//! mount namespace is left, while they still belong to the host's peer groups: that is what makes two-way propagation
+//! Everything is done with descriptors of the new mount API, before the process is inside. A destination is resolved by
+//! the kernel inside the container's root (`RESOLVE_IN_ROOT`), so that no link in an image or in a volume leads out of
+//! it, and a new filesystem is mounted on a path without any link. From then on the descriptor is used, never the path
+//! again: other containers of the pod may change shared files at any time. Sources are cloned before the mount
+//! namespace is left, while they still belong to the host's peer groups: that is what makes two-way propagation
 //! possible.
 
 mod dev;

@@ -1,4 +1,4 @@
-//! The shim's side of a start: streams, the fork, and what the child reports.
+//! The shim's side of a start: streams, the fork, and the child's reports.
 
 use std::fs;
 use std::io::{self, IoSliceMut};

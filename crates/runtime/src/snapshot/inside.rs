@@ -1,4 +1,4 @@
-//! Paths inside a root directory that nobody trusts.
+//! Paths inside an untrusted root directory.
 //!
 //! Every lookup is `openat2` with `RESOLVE_IN_ROOT`: symbolic links, absolute ones and `..` included, are
 //! followed as if the root were the process's own root, so none leads out of it.

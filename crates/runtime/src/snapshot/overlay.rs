@@ -1,8 +1,8 @@
 //! Overlay mounts.
 //!
-//! A mount is made detached, by the new mount API, and attached to a path only if someone needs the path.
-//! Lower directories are handed over one by one (`lowerdir+`, Linux 6.8); older kernels get the one
-//! option string of `mount(2)`, with short paths by way of `/proc/self/fd`.
+//! A mount is created detached, with the new mount API, and attached to a path only if the path is needed. Lower
+//! directories are passed one by one (`lowerdir+`, Linux 6.8); older kernels get the single option string of
+//! `mount(2)`, with short paths through `/proc/self/fd`.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

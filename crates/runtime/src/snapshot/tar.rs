@@ -1,4 +1,4 @@
-//! A reader of tar streams for layers and image archives, with bounds on everything that it keeps.
+//! A reader of tar streams for layers and image archives, with limits on everything that it keeps.
 //!
 //! It understands ustar, GNU long names and PAX records (names, sizes, owners, times, extended
 //! attributes). Sparse files are refused: image builders do not write them.

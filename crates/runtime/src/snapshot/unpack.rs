@@ -1,12 +1,11 @@
 //! Applies a layer's tar stream to a directory.
 //!
-//! The directory is either empty (a first layer) or an overlay mount of the layers below with the new
-//! layer's directory as its upper one: the kernel then keeps the books of what the layer changes, with
-//! whiteouts and opaque directories in its own format, and parents that the layer leaves out keep the
-//! attributes that they have below.
+//! The directory is either empty (a first layer) or an overlay mount of the layers below with the new layer's directory
+//! as its upper one: the kernel then records the layer's changes, with whiteouts and opaque directories in its own
+//! format, and parents that the layer does not contain keep the attributes from the layers below.
 //!
-//! A layer is hostile: names may climb (`..`), parents may be symbolic links out of the root, sizes may
-//! lie. Every parent is looked up by [`inside`], the last component is never followed.
+//! A layer is untrusted: names may contain `..`, parents may be symbolic links out of the root, sizes may be wrong.
+//! Every parent is looked up by [`inside`], and the last component is never followed.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};

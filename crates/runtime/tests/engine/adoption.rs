@@ -1,4 +1,4 @@
-//! Containers live on without the agent, and the next one takes them over.
+//! Containers keep running without the agent, and the next agent adopts them.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! What containers try to reach the host, and what of the host they must not get by accident.
+//! Attempts of containers to reach the host, and things of the host that they must not get by accident.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;

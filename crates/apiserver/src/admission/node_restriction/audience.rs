@@ -1,4 +1,4 @@
-//! For whom a node may have tokens of its pods' service accounts: for those whom a pod's volumes name.
+//! The audiences for which a node may request tokens of its pods' service accounts: those that a pod's volumes name.
 
 use object::{Value, quote};
 use schema::GroupResource;

@@ -1,4 +1,4 @@
-//! Certificates that a node asks for: its own, and those of its pods.
+//! Certificates that a node requests: its own, and those of its pods.
 
 use object::{Value, quote};
 use schema::GroupResource;

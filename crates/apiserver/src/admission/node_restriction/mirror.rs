@@ -1,4 +1,4 @@
-//! Mirror pods: pictures of the pods that a node has from elsewhere than the API.
+//! Mirror pods: representations of pods that a node gets from other sources than the API.
 
 use object::Value;
 use schema::GroupResource;

@@ -1,4 +1,5 @@
-//! Which secrets a pod may name: none in a mirror pod, and only those of its account where the account says so.
+//! The secrets that a pod may refer to: none in a mirror pod, and only those of its account if the account requires
+//! that.
 
 use object::Value;
 

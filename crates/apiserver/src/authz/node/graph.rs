@@ -1,7 +1,7 @@
-//! Which node leads to which object, by the pods on it.
+//! Which objects each node may reach, through the pods on it.
 //!
-//! The graph is brought up to date before each question, from the changes that the watch cache has seen since the
-//! last one. So a node that has seen a pod may read what the pod needs at once, and no question looks at all pods.
+//! The graph is updated before each query, from the changes that the watch cache has seen since the last one. So a node
+//! that has seen a pod may read the pod's objects at once, and no query scans all pods.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

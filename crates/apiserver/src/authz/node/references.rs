@@ -1,4 +1,4 @@
-//! What a pod, or a volume, needs of other objects.
+//! References of pods and volumes to other objects.
 
 use object::{Value, Versioned};
 

@@ -1,5 +1,5 @@
-//! The roles of controllers; the name has `system:controller:` before it, and the role is bound to a service
-//! account of the same name.
+//! The roles of controllers. Each name gets the prefix `system:controller:`, and the role is bound to a service account
+//! of the same name.
 
 use super::{EVENTS, READ, Rule, on, on_named};
 

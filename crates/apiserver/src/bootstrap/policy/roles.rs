@@ -1,4 +1,4 @@
-//! Cluster roles that are not a controller's.
+//! Cluster roles other than those of controllers.
 
 use super::{EVENTS, READ, READ_WRITE, Role, Rule, WRITE, on, on_named, role};
 

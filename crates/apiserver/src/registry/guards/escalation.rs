@@ -1,5 +1,5 @@
-//! Nobody grants what they do not have, by a role or by a binding, unless a rule lets them `escalate` or `bind`
-//! (upstream: `pkg/registry/rbac/*/policybased`).
+//! Users cannot grant rights that they do not have, by a role or by a binding, unless a rule lets them `escalate` or
+//! `bind` (upstream: `pkg/registry/rbac/*/policybased`).
 
 use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};

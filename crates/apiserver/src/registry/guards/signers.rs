@@ -1,6 +1,6 @@
-//! Who speaks for a signer of certificates: by a bundle of what it trusts, or by answering a pod's request (upstream:
-//! the admission plugin `ClusterTrustBundleAttest`, and the status of `podcertificaterequest`). Approving and signing
-//! of CertificateSigningRequests is the admission plugin `Certificates`'.
+//! Who may act for a signer of certificates, by publishing its trust bundle or by answering a pod's request (upstream:
+//! the admission plugin `ClusterTrustBundleAttest`, and the status of `podcertificaterequest`). The admission plugin
+//! `Certificates` handles approval and signing of CertificateSigningRequests.
 
 use async_trait::async_trait;
 use object::{Status, Value, field, quote};

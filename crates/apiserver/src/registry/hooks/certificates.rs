@@ -1,4 +1,4 @@
-//! A request for a certificate says who asks, whatever the client wrote there.
+//! Records the real requester in a CertificateSigningRequest, whatever the client wrote there.
 
 use async_trait::async_trait;
 use object::{Status, Value};

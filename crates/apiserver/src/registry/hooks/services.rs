@@ -1,8 +1,9 @@
 //! Addresses and node ports of Services.
 //!
-//! What is taken is recorded in the store, one key each, written only where it is absent: two servers over one store can
-//! never give the same address or port twice. Addresses are recorded as upstream does, as `IPAddress` objects, which take
-//! the way of every write. Node ports have no objects in the API: their records are in the store alone.
+//! Each allocation is recorded under its own key in the store, written only if the key is absent: two servers over one
+//! store can never allocate the same address or port twice. Addresses are recorded as upstream does, as `IPAddress`
+//! objects, which go through the same pipeline as every write. Node ports have no objects in the API: their records are
+//! only in the store.
 
 use std::sync::Arc;
 

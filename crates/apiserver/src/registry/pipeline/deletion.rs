@@ -1,4 +1,4 @@
-//! What a deletion does to an object: it goes, or it waits for its agent and its finalizers.
+//! The effect of a deletion on an object: it is removed, or it waits for its agent and its finalizers.
 
 use clock::Clock;
 use object::Value;

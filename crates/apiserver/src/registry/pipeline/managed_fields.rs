@@ -1,8 +1,8 @@
 //! Who manages which fields (`metadata.managedFields`).
 //!
-//! Every write passes here before admission, with everything that managing fields rests on: the manager, whether it
-//! updates or applies, the subresource, the new and the present object. Until server-side apply comes no managers are
-//! kept: what clients send is dropped, and objects have none.
+//! Every write passes here before admission, with everything that managing fields depends on: the manager, whether it
+//! updates or applies, the subresource, the new and the current object. Until server-side apply is implemented, no
+//! managers are recorded: those that clients send are dropped, and objects have none.
 
 use object::Value;
 

@@ -1,4 +1,4 @@
-//! Who is told which stage a write has reached.
+//! Observers of the stages that a write reaches.
 
 use schema::GroupResource;
 

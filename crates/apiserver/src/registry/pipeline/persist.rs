@@ -1,4 +1,4 @@
-//! The end of a write: the store takes the new state, under the condition that the present one is still the same.
+//! The end of a write: the store takes the new state, on the condition that the current one has not changed.
 
 use object::{Status, Value, Versioned};
 use store::{Expect, RangeRequest, Revision, Write, WriteOutcome};

@@ -1,4 +1,4 @@
-//! What the generic path and the kind's strategy do to an object, before admission and after it.
+//! The changes that the generic path and the kind's strategy make to an object, before admission and after it.
 
 use clock::Clock;
 use object::{Status, Value};

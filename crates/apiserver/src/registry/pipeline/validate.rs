@@ -1,4 +1,4 @@
-//! Whether the final state is valid.
+//! Validation of the final state.
 
 use object::Status;
 

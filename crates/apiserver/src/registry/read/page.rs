@@ -1,5 +1,5 @@
-//! Pages. What is looked at for one grows with the page, not with the collection: it begins at the key where the page before
-//! ended, and ends one object behind its own last.
+//! Pages. The work for a page grows with the page, not with the collection: it begins at the key where the previous
+//! page ended, and stops one object after its own last.
 
 use std::ops::Bound;
 use std::sync::Arc;

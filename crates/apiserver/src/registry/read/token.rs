@@ -1,5 +1,5 @@
-//! Continue tokens. Their form is upstream's, with one entry more: how many objects follow, so that a page need not count
-//! them.
+//! Continue tokens. They have upstream's form with one additional entry, the number of remaining objects, so that a
+//! page need not count them.
 
 use std::sync::Arc;
 

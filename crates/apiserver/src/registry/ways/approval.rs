@@ -1,4 +1,4 @@
-//! `approval` of requests for certificates: their conditions alone. The certificate is the signer's.
+//! `approval` of CertificateSigningRequests: writes only their conditions. The signer writes the certificate.
 
 use async_trait::async_trait;
 use object::{Status, Value};

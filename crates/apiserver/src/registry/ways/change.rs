@@ -1,4 +1,4 @@
-//! Changing an object that is there: the new state is made of the present one, again if somebody else was faster.
+//! Changing an existing object: the new state is computed from the current one, and again if another write came first.
 
 use object::{Status, Value};
 

@@ -1,7 +1,7 @@
-//! `componentstatuses`: the deprecated list of what the control plane rests on. It is made when it is asked for.
+//! `componentstatuses`: the deprecated list of the control plane's dependencies. It is computed on each request.
 //!
-//! Upstream also lists the scheduler and the controller manager, whose health it can ask for at fixed ports of the
-//! same host; here they have no ports, and only the store is listed.
+//! Upstream also lists the scheduler and the controller manager, whose health it can query at fixed ports of the same
+//! host; here they have no ports, and only the store is listed.
 
 use std::sync::Arc;
 

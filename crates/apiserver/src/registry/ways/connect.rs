@@ -1,4 +1,4 @@
-//! Connections to nodes, pods and Services: nothing is written, but admission judges who may open one.
+//! Connections to nodes, pods and Services: nothing is written, but admission decides who may open one.
 
 use object::{Status, Value};
 

@@ -1,5 +1,5 @@
-//! `ephemeralcontainers` of pods: they are all that changes. Labels do not: they choose Services and policies, and are
-//! not for those who may only debug.
+//! `ephemeralcontainers` of pods: nothing else can be changed. Labels in particular stay, because Services and policies
+//! select by them, and users who may only debug must not change that.
 
 use async_trait::async_trait;
 use object::{Status, Value};

@@ -1,4 +1,4 @@
-//! `finalize` of namespaces: the finalizers of `spec`, which hold a namespace's deletion up.
+//! `finalize` of namespaces: the finalizers in `spec`, which delay a namespace's deletion.
 
 use async_trait::async_trait;
 use object::{Status, Value};

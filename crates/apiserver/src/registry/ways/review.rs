@@ -1,4 +1,4 @@
-//! Questions in the form of objects: who am I, may I, is this token good.
+//! Queries in the form of objects: who am I, may I, is this token valid.
 
 use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::PolicyRule;

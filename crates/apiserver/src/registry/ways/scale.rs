@@ -1,4 +1,4 @@
-//! `scale` of workloads: how many replicas there shall be, in a form that autoscalers know for any kind.
+//! `scale` of workloads: the desired number of replicas, in a form that autoscalers can use for any kind.
 
 use async_trait::async_trait;
 use clock::Clock;

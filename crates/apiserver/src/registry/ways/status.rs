@@ -1,4 +1,4 @@
-//! `status`: what an object is, apart from what it should be.
+//! `status`: the actual state of an object, as opposed to the desired one.
 
 use async_trait::async_trait;
 use object::Value;

@@ -1,4 +1,4 @@
-//! Replacing objects by a body, and making those that an update finds missing.
+//! Replacing objects with a body, and creating objects that an update finds missing.
 
 use object::{Status, Value, field};
 

@@ -1,4 +1,4 @@
-//! The object itself: its body, or a change of it.
+//! Writes of the whole object: its body, or a change to it.
 
 use async_trait::async_trait;
 use object::{Status, Value};

@@ -1,4 +1,4 @@
-//! What pods, Services and nodes get of a request, and which addresses get any.
+//! Which parts of a request pods, Services and nodes receive, and which addresses requests are forwarded to.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

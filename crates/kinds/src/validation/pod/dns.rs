@@ -1,4 +1,4 @@
-//! Host names of pods, and how they resolve others.
+//! Host names of pods, and their DNS settings.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Volumes that some storage system provides.
+//! Volumes from storage systems.
 
 use object::field::{Error, Errors};
 use object::names;

@@ -1,4 +1,4 @@
-//! What only pods of Windows may have, and what they may not.
+//! Fields that only Windows pods may have, and fields that they may not.
 
 use object::field::Errors;
 use object::names;

@@ -1,5 +1,5 @@
 //! Header blocks: names and values with their lengths, compressed by zlib with a dictionary. Each direction of a
-//! connection has one history of compression.
+//! connection has one compression history.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What the schema says of the members of a patch.
+//! Schema information for the members of a patch.
 
 use schema::{Field, FieldType, PatchStrategy, Shape, TypeDef};
 

@@ -1,4 +1,4 @@
-//! The rules as the kernel carries them out, with clients and endpoints in namespaces of their own.
+//! The rules as the kernel applies them, with clients and endpoints in separate namespaces.
 
 use std::collections::BTreeMap;
 use std::io;

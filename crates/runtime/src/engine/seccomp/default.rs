@@ -1,7 +1,7 @@
 //! The default profile (`RuntimeDefault`).
 //!
-//! It allows what the default profile of containerd 2 allows (`contrib/seccomp/seccomp_default.go`): all calls
-//! but those that reach beyond the container, and of those the ones that a granted capability stands for.
+//! It allows what the default profile of containerd 2 allows (`contrib/seccomp/seccomp_default.go`): all calls except
+//! those that reach beyond the container, and of those the ones that a granted capability permits.
 
 use super::super::capabilities::bit;
 use super::{Action, Architecture, Condition, Operator, Profile, Rule};

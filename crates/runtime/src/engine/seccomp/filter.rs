@@ -1,9 +1,8 @@
 //! Compiles a profile.
 //!
-//! A filter first tells the architectures apart, then finds the system call's number in a binary tree of
-//! ranges, and where arguments matter compares them in halves of 32 bits, the only width that classic BPF has.
-//! The input is `struct seccomp_data` (`linux/seccomp.h`); architectures that the profile does not list are
-//! killed, as libseccomp does.
+//! A filter first distinguishes the architectures, then finds the system call's number in a binary tree of ranges, and
+//! compares relevant arguments in halves of 32 bits, the only width that classic BPF has. The input is `struct
+//! seccomp_data` (`linux/seccomp.h`); architectures that the profile does not list are killed, as libseccomp does.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What holds for all documents that a registry may send, and all names of images.
+//! Properties that hold for all documents that a registry may send, and for all image names.
 
 use ::fuzz::Target;
 

@@ -1,4 +1,4 @@
-//! cgroup v1: one hierarchy a controller, or a few controllers together.
+//! cgroup v1: one hierarchy per controller, or per group of controllers.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,9 +1,8 @@
 //! Devices of a container: its `/dev`, its terminal, the null device.
 //!
-//! A container's `/dev` is put together before anything of the container or of a volume is attached, so that nobody
-//! can put a link or a file where a device is expected. Where a volume takes the place of `/dev` nothing in it is
-//! opened: terminals and null devices then come from file systems that nobody else sees (CVE-2025-31133,
-//! CVE-2025-52565).
+//! A container's `/dev` is assembled before anything from the container or a volume is attached, so that nothing can
+//! put a link or a file where a device is expected. If a volume replaces `/dev`, nothing in it is opened: terminals and
+//! null devices then come from file systems that no other process sees (CVE-2025-31133, CVE-2025-52565).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Keeps mounts away from the container's `/proc`.
 //!
-//! Whoever mounts over a part of `/proc` decides what later steps read and write there: masks miss, and parameters
-//! end up in other files (CVE-2019-16884, CVE-2019-19921, CVE-2023-28642). The question is asked of the place that
-//! was opened, not of its name, so that neither links in an image nor ones that change meanwhile matter.
+//! A mount over a part of `/proc` controls what later steps read and write there: masks have no effect, and parameters
+//! end up in other files (CVE-2019-16884, CVE-2019-19921, CVE-2023-28642). The check is made on the opened descriptor,
+//! not on its path, so that neither links in an image nor links that change in the meantime matter.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,4 +1,4 @@
-//! What of a container's root is hidden or cannot be written.
+//! Hidden and read-only parts of a container's root.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

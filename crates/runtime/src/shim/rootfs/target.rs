@@ -1,4 +1,4 @@
-//! Places inside a container's root, found and made without leaving it.
+//! Mount targets inside a container's root, found and created without leaving it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

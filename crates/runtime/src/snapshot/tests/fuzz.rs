@@ -1,4 +1,4 @@
-//! What holds for all layers that somebody may offer.
+//! Properties that hold for all layers, including malicious ones.
 
 use std::io::Read;
 use std::os::fd::AsFd;

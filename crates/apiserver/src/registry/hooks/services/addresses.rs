@@ -1,4 +1,4 @@
-//! Cluster addresses: which a Service has, and the IPAddress object that stands for each (upstream: the allocator of
+//! Cluster addresses: those of a Service, and the IPAddress object that represents each (upstream: the allocator of
 //! KEP-1880).
 
 use std::net::IpAddr;

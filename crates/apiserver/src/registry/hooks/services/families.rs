@@ -1,8 +1,8 @@
-//! Which address families a Service has (upstream: `initIPFamilyFields`).
+//! The address families of a Service (upstream: `initIPFamilyFields`).
 //!
-//! `ipFamilyPolicy` says how many families a Service wants, `ipFamilies` which, first the primary one; `clusterIPs` has
-//! one address of each in the same order. What a client leaves open is filled in from the others and from the families
-//! of the cluster.
+//! `ipFamilyPolicy` says how many families a Service has, `ipFamilies` which ones, starting with the primary one;
+//! `clusterIPs` has one address of each in the same order. Fields that a client leaves unset are filled in from the
+//! others and from the families of the cluster.
 
 use kinds::validation::validate_cluster_ips;
 use object::field::{Errors, Path};

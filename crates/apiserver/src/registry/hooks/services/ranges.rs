@@ -1,4 +1,4 @@
-//! The networks from which Services get their addresses.
+//! The networks from which addresses of Services are allocated.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! What hooks took is given back where the write comes to nothing.
+//! Hooks release their allocations if the write fails.
 
 use super::*;
 

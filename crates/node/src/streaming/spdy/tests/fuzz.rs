@@ -1,4 +1,4 @@
-//! What holds for all bytes that a client may send.
+//! Properties that hold for all bytes that a client may send.
 
 use std::collections::BTreeSet;
 
