@@ -1,8 +1,8 @@
 //! Measures decisions: `cargo run --release -p scheduler --example decisions [nodes] [pods] [kind]`.
 //!
-//! It fills a cluster of nodes in three zones with pods that all look alike, once for each kind of pod below, and
-//! prints how many decisions it made a second. `kind` is a part of the names of those to be measured. Each decision takes in the events that it causes: the pod comes,
-//! is decided, and is seen bound.
+//! It fills a cluster of nodes in three zones with identical pods, once for each kind of pod below, and prints the
+//! number of decisions per second. `kind` selects the kinds to measure by a part of their names. Each decision includes
+//! the events that it causes: the pod arrives, is decided, and is seen bound.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! One decision: which node a pod gets, or why none.
+//! One decision: which node a pod gets, or why it gets none.
 //!
-//! Filters are asked node by node until enough nodes are found; those are scored, and the best wins. In a large
-//! cluster it is enough to look at a part of it, and each decision goes on where the last one stopped, so that
-//! all nodes get their turn.
+//! Filters are asked node by node until enough nodes are found; those are scored, and the best wins. In a large cluster
+//! it is enough to look at a part of it, and each decision continues where the last one stopped, so that all nodes get
+//! their turn.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -7,21 +7,20 @@
 //! | [`PreEnqueue`] | whether a pod may be tried at all | |
 //! | [`QueueSort`] | which pod comes first | |
 //! | [`Filter`] | whether a pod can run on a node, as things are or as they might be | |
-//! | [`PostFilter`] | which pods are to go when no node is left | |
+//! | [`PostFilter`] | which pods to preempt when no node fits | |
 //! | [`Score`] | how good a node is | |
-//! | [`Reserve`] | what the pod takes besides its place on the node | fail |
-//! | [`Permit`] | whether the pod is bound now, later or not | wait |
-//! | [`PreBind`] | what is to be done before the pod is bound | write |
+//! | [`Reserve`] | what else the pod takes besides its place on the node | fail |
+//! | [`Permit`] | whether the pod is bound now, later or not at all | wait |
+//! | [`PreBind`] | work to do before the pod is bound | write |
 //! | [`Bind`] | how it is bound | write |
-//! | [`PostBind`] | (it is told that the pod was bound) | |
+//! | [`PostBind`] | nothing: it is notified that the pod was bound | |
 //!
-//! Plugins are pure and synchronous up to [`Permit`]: they look at a pod and the [`Snapshot`] and return a value.
-//! What a plugin works out once a decision is its associated `State`, and what it reserves is its associated
-//! `Reservation`; there is nothing to look up by name and nothing to downcast. From [`PreBind`] on plugins are
-//! asynchronous and get a client, and decisions go on meanwhile.
+//! Plugins are pure and synchronous up to [`Permit`]: they look at a pod and the [`Snapshot`] and return a value. Data
+//! that a plugin computes once per decision is its associated `State`, and data that it reserves is its associated
+//! `Reservation`; there is nothing to look up by name and nothing to downcast. From [`PreBind`] on, plugins are
+//! asynchronous and get a client, and decisions continue in the meantime.
 //!
-//! When anything fails after a plugin reserved, what was reserved is given back in reverse order
-//! ([`Reserve::unreserve`]).
+//! If anything fails after a plugin has reserved, reservations are released in reverse order ([`Reserve::unreserve`]).
 //!
 //! A [`Profile`] holds the plugins in their order, with the weights of their scores. See KEP-624.
 

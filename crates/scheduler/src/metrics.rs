@@ -1,4 +1,4 @@
-//! What the scheduler measures, under upstream's names.
+//! The scheduler's metrics, under upstream's names.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The plugins, one file each. The words of their rejections are upstream's: people search for them.
+//! The plugins, one file each. The messages of their rejections are upstream's, because users search for them.
 
 use crate::framework::Profile;
 

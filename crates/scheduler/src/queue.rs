@@ -1,4 +1,4 @@
-//! The pods that wait for a node.
+//! The pods that are waiting for a node.
 //!
 //! | a pod is | until |
 //! | --- | --- |
@@ -7,10 +7,10 @@
 //! | unschedulable | an event that may help, or five minutes |
 //! | gated | its gates are gone |
 //!
-//! The backoff doubles from [`BACKOFF_MIN`] to [`BACKOFF_MAX`] with each failure. As upstream does it, a pod that
-//! was found unschedulable and was moved by an event need not sit its backoff out while the scheduler is idle; one
-//! that met an error must. Nothing here reads a clock or waits: [`Queue::next_wake`] says when to look again.
-//! See upstream's `pkg/scheduler/backend/queue` and KEP-4247 (queueing hints).
+//! The backoff doubles from [`BACKOFF_MIN`] to [`BACKOFF_MAX`] with each failure. As upstream, a pod that was
+//! unschedulable and was moved by an event need not wait for the end of its backoff while the scheduler is idle; one
+//! that had an error must. Nothing here reads a clock or waits: [`Queue::next_wake`] says when to look again. See
+//! upstream's `pkg/scheduler/backend/queue` and KEP-4247 (queueing hints).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl QueuedPod {
     }
 }
 
-/// The pods that wait for a node.
+/// The pods that are waiting for a node.
 #[derive(Debug, Default)]
 pub struct Queue {
     pods: HashMap<Uid, QueuedPod>,

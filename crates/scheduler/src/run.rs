@@ -1,7 +1,7 @@
 //! The shell around the [`Scheduler`]: informers feed it, and its outcomes become bindings, conditions and events.
 //!
-//! One task owns the scheduler. Whoever has something to tell it posts a letter ([`mailbox`]) and goes on: no
-//! handler of an informer ever waits for a decision.
+//! One task owns the scheduler. All other code posts a letter ([`mailbox`]) and continues: no handler of an informer
+//! ever waits for a decision.
 
 use std::collections::HashMap;
 use std::sync::Arc;

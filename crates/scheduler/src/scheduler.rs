@@ -1,5 +1,4 @@
-//! The scheduler as one state machine without input or output: what happens goes in, what is to be done comes
-//! out.
+//! The scheduler as one state machine without input or output: events go in, actions come out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The state of the cluster as decisions need it: everything a plugin looks at, summed up beforehand.
+//! The state of the cluster for decisions: everything a plugin looks at, with precomputed sums.
 //!
-//! A pod's requests, ports and selectors are worked out once, when it is first seen; a node's sums are kept up
-//! to date with each pod that comes and goes, and so are the counts of the pods that constraints and affinity
-//! terms mean (`tally`). A decision then compares integers and copies nothing.
+//! A pod's requests, ports and selectors are computed once, when it is first seen; a node's sums are updated with each
+//! pod that is added or removed, and so are the counts of the pods that match constraints and affinity terms (`tally`).
+//! A decision then compares integers and copies nothing.
 
 mod budgets;
 mod cache;

@@ -1,5 +1,5 @@
-//! Short constructors for the generated table: they keep a field on one readable line, and run at compile time.
-//! The generated files import all of this module.
+//! Short constructors for the generated table: they keep a field on one readable line, and run at compile time. The
+//! generated files import everything in this module.
 
 use std::mem;
 

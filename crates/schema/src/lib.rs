@@ -1,13 +1,13 @@
 //! Facts about the Kubernetes API, in one table.
 //!
-//! A [`TypeDef`] says of one API type which fields it has, and of each [`Field`] what every engine needs:
-//! its JSON name, protobuf number and shape, whether Go holds it behind a pointer, how lists merge, its
-//! default. A [`ResourceDef`] says of one served resource its names, scope, verbs and subresources.
+//! A [`TypeDef`] lists the fields of one API type, and each [`Field`] has the facts that the engines need: its JSON
+//! name, protobuf number and shape, whether Go holds it behind a pointer, how lists merge, its default. A
+//! [`ResourceDef`] has the names, scope, verbs and subresources of one served resource.
 //!
-//! The built-in table is generated (`cargo xtask gen`) and found by [`type_by_name`] and [`type_by_gvk`],
-//! the resources by [`resource`]; a CustomResourceDefinition
-//! compiles into the same types at run time, so codecs, patches, field validation, discovery and OpenAPI are
-//! written once. This crate holds facts only: it must not know objects, JSON text or any behaviour of a kind.
+//! The built-in table is generated (`cargo xtask gen`) and found by [`type_by_name`] and [`type_by_gvk`], the resources
+//! by [`resource`]; a CustomResourceDefinition compiles into the same types at run time, so codecs, patches, field
+//! validation, discovery and OpenAPI are written once. This crate contains only facts: it must not know objects, JSON
+//! text or any behaviour of a kind.
 
 mod builder;
 mod builtin;

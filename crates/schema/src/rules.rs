@@ -1,4 +1,4 @@
-//! What the definition of a custom resource says of values beyond their types.
+//! Constraints on values in the definition of a custom resource, beyond their types.
 
 /// Rules of one value. The built-in table has none: its kinds are validated by their strategies.
 #[derive(Clone, Debug, Default, PartialEq)]

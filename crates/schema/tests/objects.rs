@@ -1,7 +1,7 @@
 //! The table against objects that upstream's own encoders wrote, with every field filled.
 //!
-//! They are found by the environment variable `IRONHULL_FIXTURES` (a folder with `api/*.json`). Without it this
-//! test says so; in CI it fails.
+//! The environment variable `IRONHULL_FIXTURES` names their folder (with `api/*.json`). Without it this test prints
+//! that; in CI it fails.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

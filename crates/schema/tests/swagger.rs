@@ -1,7 +1,7 @@
-//! The table against upstream's OpenAPI document of the release before.
+//! The table compared with upstream's OpenAPI document of the previous release.
 //!
-//! The document is found by the environment variable `IRONHULL_FIXTURES` (a folder with
-//! `openapi/swagger-1.36.json`). Without it these tests say so; in CI they fail.
+//! The environment variable `IRONHULL_FIXTURES` names its folder (with `openapi/swagger-1.36.json`). Without it these
+//! tests print that; in CI they fail.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

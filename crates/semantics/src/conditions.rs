@@ -1,6 +1,6 @@
-//! Conditions: found by type, and set so that the time of the last transition tells the truth.
+//! Conditions: found by type, and set so that the time of the last transition is correct.
 //!
-//! Typed conditions come in many structs with the same fields; [`Condition`] is what they have in common. Objects in
+//! There are many typed structs for conditions with the same fields; [`Condition`] is their common trait. Objects in
 //! other forms are read with [`of`].
 //!
 //! ```

@@ -1,7 +1,7 @@
 //! Label selectors of specs.
 //!
-//! The grammar of selectors and their matching form are [`object`]'s; here is how a spec's `metav1.LabelSelector`
-//! becomes one, from whatever form the spec has.
+//! The grammar of selectors and their matching form are in [`object`]; this module converts a spec's
+//! `metav1.LabelSelector`, in any form, to a selector.
 //!
 //! ```
 //! use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

@@ -1,23 +1,23 @@
-//! What Kubernetes means by the fields of its objects: each rule once, for every form an object has.
+//! The meaning of the fields of Kubernetes objects: each rule once, for every form of an object.
 //!
-//! | module | says |
+//! | module | defines |
 //! | --- | --- |
 //! | [`view`](View) | how a rule reads an object, whether a tree, a typed struct or a lean view |
 //! | [`labels`](selector) | what a label selector of a spec selects |
-//! | [`nodes`](NodeTerms) | on which nodes a pod may run by `nodeSelector` and node affinity |
+//! | [`nodes`](NodeTerms) | on which nodes a pod may run according to `nodeSelector` and node affinity |
 //! | [`taints`](Toleration) | which taints a toleration covers |
-//! | [`requests`](pod_requests) | what a pod requests and is limited to in all |
+//! | [`requests`](pod_requests) | the total requests and limits of a pod |
 //! | [`qos`](qos_class) | its quality of service class |
 //! | [`pods`] | whether a pod has ended, is active, ready, available |
-//! | [`endpoints`](EndpointState) | whether an endpoint is ready, serves, terminates |
+//! | [`endpoints`](EndpointState) | whether an endpoint is ready, serving or terminating |
 //! | [`conditions`] | how conditions are found and set |
 //! | [`owners`](controller_of) | which object controls another |
 //!
 //! A rule reads through [`View`], so that admission (trees), controllers (typed) and caches (lean views) run the same
-//! code. What a hot path asks again and again is read once into an owned form ([`object::Selector`], [`NodeTerms`],
-//! [`Toleration`], [`Taint`]), which then matches without looking at the object.
+//! code. Data for hot paths is read once into an owned form ([`object::Selector`], [`NodeTerms`], [`Toleration`],
+//! [`Taint`]), which then matches without looking at the object.
 //!
-//! This crate decides nothing about what is to be done, and knows no client, no storage and no HTTP.
+//! This crate makes no decisions about what to do, and knows no client, no storage and no HTTP.
 
 mod amounts;
 pub mod conditions;

@@ -1,4 +1,4 @@
-//! On which nodes a pod may run, or would rather: `nodeSelector` and node affinity.
+//! The nodes on which a pod may run or prefers to run: `nodeSelector` and node affinity.
 //!
 //! The rules are those of upstream's `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
 

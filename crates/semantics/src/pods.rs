@@ -1,4 +1,4 @@
-//! The life of a pod: whether it has ended, counts, is ready, is available.
+//! The life of a pod: whether it has finished, is active, is ready, is available.
 
 use jiff::{SignedDuration, Timestamp};
 

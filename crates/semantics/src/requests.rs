@@ -1,10 +1,10 @@
-//! What a pod requests, and is limited to, in all.
+//! The total requests and limits of a pod.
 //!
 //! Init containers run one after the other, each next to the sidecars before it; containers and sidecars run together.
-//! So a pod needs the larger of what its start needs at most and what its run needs. Amounts of the pod as a whole
-//! replace those of its containers, its overhead comes on top, and while containers are being resized the larger of
-//! what they have and what they shall have counts. The rules are those of upstream's
-//! `k8s.io/component-helpers/resource`; see KEP-753 (sidecars), KEP-1287 (resize) and KEP-2837 (pod level).
+//! So a pod needs the larger of the maximum during its start and the sum while it runs. Pod-level amounts replace those
+//! of its containers, its overhead is added, and while containers are being resized the larger of their current and
+//! their desired amounts counts. The rules are those of upstream's `k8s.io/component-helpers/resource`; see KEP-753
+//! (sidecars), KEP-1287 (resize) and KEP-2837 (pod level).
 //!
 //! ```
 //! use semantics::{Options, pod_requests};

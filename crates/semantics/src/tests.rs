@@ -1,4 +1,4 @@
-//! The rules as tables, each case run on the tree and on the typed form of the same JSON.
+//! The rules as tables; each case runs on the tree and on the typed form of the same JSON.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};

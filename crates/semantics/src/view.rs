@@ -1,9 +1,9 @@
-//! How a rule reads an object, whatever form the object has.
+//! The interface through which rules read objects, whatever their form.
 //!
 //! [`View`] is implemented for trees ([`object::Value`]), for the structs of `k8s-openapi` that rules read, and for the
-//! lean views of caches. A rule takes `&dyn View`, asks for fields by the names that the API has for them, and gets
-//! the same answers from each form. What is missing, null or of another type reads as absent: objects that a rule sees
-//! are validated, and a rule never fails.
+//! lean views of caches. A rule takes `&dyn View`, asks for fields by their names in the API, and gets the same answers
+//! from each form. A field that is missing, null or of another type reads as absent: objects that a rule sees are
+//! validated, and a rule never fails.
 //!
 //! ```
 //! use k8s_openapi::api::core::v1::{Pod, PodSpec};

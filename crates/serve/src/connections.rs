@@ -1,4 +1,4 @@
-//! The table of a port's connections: who is in, and who goes when it is full.
+//! The table of a port's connections, and the choice of the one to close when it is full.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

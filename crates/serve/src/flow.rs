@@ -1,8 +1,8 @@
-//! Answers on their way: they keep their connection busy, and one that nobody reads ends.
+//! Answers in progress: they keep their connection busy, and are aborted if the client does not read them.
 //!
 //! With HTTP/1 a client that does not read fills its socket, and [`Socket`](crate::socket::Socket) sees it. With HTTP/2
-//! it may go on reading its connection and leave one stream alone, so that the stream's window fills: each stream has
-//! its own task, which knows when the last piece was taken.
+//! it may continue reading the connection but ignore one stream, so that the stream's window fills: each stream has its
+//! own task, which knows when the last piece was taken.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end.
+//! One connection, from handshake to close.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,24 +1,24 @@
-//! Who may connect to a port of this program, for how long, and how many at once.
+//! Limits on connections to the program's ports: their number, and the duration of each phase.
 //!
-//! [`run`] is the accept loop of every TLS and HTTP port. Each connection has a place in one table, and every phase of
-//! it ends in time:
+//! [`run`] is the accept loop of every TLS and HTTP port. Each connection has a place in one table, and each of its
+//! phases has a time limit:
 //!
 //! | phase | ends |
 //! | --- | --- |
 //! | TLS handshake | after [`Limits::handshake_within`] |
-//! | until the first request's headers are there | after [`Limits::first_request_within`] |
+//! | until the first request's headers have arrived | after [`Limits::first_request_within`] |
 //! | no request in progress | after [`Limits::idle_max`] |
 //! | an answer that the client does not read | after [`Limits::stall_max`] without progress, see [`Streaming`] |
 //!
-//! When the table is full, newcomers are let in and others go: first those that have shown no certificate and ask
-//! nothing, the client with the most of them first and its quietest connection first. Some places are kept for
-//! administrators ([`Rank::Administrator`]), which are never closed for others. A connection that carries a request (a
-//! watch, a log that is followed, an exec session) is not idle.
+//! When the table is full, new connections are accepted and others are closed: first those without a certificate and
+//! without a request, starting with the client that has the most of them and with its longest idle connection. Some
+//! places are reserved for administrators ([`Rank::Administrator`]), whose connections are never closed to make room
+//! for others. A connection that carries a request (a watch, a log that is followed, an exec session) is not idle.
 //!
-//! Both versions of HTTP have bounds for what a client can make the server keep: headers, streams, streams that were
-//! reset (CVE-2023-44487), continuations (CVE-2023-45288), unsent bytes.
+//! For both versions of HTTP there are limits on everything that a client can make the server keep: headers, streams,
+//! streams that were reset (CVE-2023-44487), continuations (CVE-2023-45288), unsent bytes.
 //!
-//! This crate must not know what is asked and answered, nor who stands behind a certificate: [`Service`] does.
+//! This crate must not know the content of requests and answers, nor whom a certificate identifies: [`Service`] does.
 
 mod accept;
 mod connections;

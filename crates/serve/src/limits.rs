@@ -1,4 +1,4 @@
-//! How much a port's clients may take.
+//! Limits for the clients of a port.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A connection's socket: it ends when its place is needed, and when the other end reads nothing.
+//! A connection's socket: it is closed when its place is needed, and when the other end does not read.
 
 use std::io;
 use std::pin::Pin;

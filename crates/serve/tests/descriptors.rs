@@ -1,5 +1,5 @@
-//! A process that runs out of descriptors serves again as soon as it has some. A test of its own, as the limit is the
-//! whole process's.
+//! A process that runs out of descriptors serves again as soon as it has some. This is a separate test program, because
+//! the limit applies to the whole process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A component's connection to whichever server runs, with what goes wrong on the way.
+//! A component's connection to the running server, with faults on the way.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What goes wrong between components and the server, and inside it: drawn from one seed.
+//! Faults between components and the server, and inside it, drawn from one seed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

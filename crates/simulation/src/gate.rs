@@ -1,4 +1,4 @@
-//! The store behind a server that can end: once its gate is shut, nothing of that server reaches the store any
+//! The store behind a server that can be killed: once its gate is shut, nothing from that server reaches the store any
 //! more, as if its process were gone.
 
 use std::path::Path;

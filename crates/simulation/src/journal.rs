@@ -1,7 +1,7 @@
-//! Everything that was written, in order, and what a test says of it.
+//! All writes in order, with notes from the test.
 //!
-//! The journal follows the store itself, so that it misses nothing, whatever goes wrong between the server and its
-//! clients. Its hash tells two runs apart; its last entries go into the report of a violation.
+//! The journal follows the store itself, so that it misses nothing, whatever faults there are between the server and
+//! its clients. Its hash distinguishes two runs; its last entries go into the report of a violation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;

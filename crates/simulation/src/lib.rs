@@ -1,15 +1,16 @@
-//! The real API server under a paused clock, with faults from a seed: what tests of components stand on.
+//! The real API server under a paused clock, with faults from a seed: the foundation of component tests.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | [`Server`] | the API server over a store in memory, to be stopped and started again |
-//! | [`Faults`] | what goes wrong between a component and the server |
-//! | [`Journal`] | everything that was written, in order, and what a test says of it |
-//! | `gate` | the store behind a server that can end |
+//! | [`Server`] | the API server over an in-memory store, which can be stopped and started again |
+//! | [`Faults`] | faults between a component and the server |
+//! | [`Journal`] | all writes in order, with notes from the test |
+//! | `gate` | the store behind a server that can be killed |
 //!
-//! Nothing here has a thread of its own: on a current-thread runtime with paused time, and with a seeded
-//! [`Clock`](clock::Clock), one seed gives the same run each time ([`run`]). A test of one component starts a [`Server`]
-//! and gives the component a [`client`](Server::client) of it; a simulation of the whole cluster is in `tests/cluster.rs`.
+//! Nothing here has its own thread: on a current-thread runtime with paused time, and with a seeded
+//! [`Clock`](clock::Clock), one seed gives the same run each time ([`run`]). A test of one component starts a
+//! [`Server`] and gives the component a [`client`](Server::client) of it; a simulation of the whole cluster is in
+//! `tests/cluster.rs`.
 //!
 //! This crate must not know controllers, the scheduler or nodes: their tests use it.
 

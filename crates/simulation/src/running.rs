@@ -1,4 +1,4 @@
-//! Which server runs.
+//! The server that is currently running.
 
 use std::sync::Arc;
 

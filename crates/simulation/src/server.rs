@@ -1,4 +1,4 @@
-//! The API server over a store in memory, to be stopped and started again.
+//! The API server over an in-memory store, which can be stopped and started again.
 
 use std::sync::Arc;
 

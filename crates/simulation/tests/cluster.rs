@@ -1,9 +1,9 @@
-//! A whole cluster from one seed: the API server, all controllers, the scheduler and hollow nodes under a workload and under
-//! faults; then peace, and what must be true.
+//! A whole cluster from one seed: the API server, all controllers, the scheduler and hollow nodes under a workload and
+//! faults, followed by a quiet period and final checks.
 //!
-//! Each run is a process of its own (`replay`), so that nothing but the seed makes a difference. `SEED=7 cargo test -p
-//! simulation --test cluster` runs one seed, `IRONHULL_SEEDS=100` the first hundred, and `LOG=FILE` keeps all of what a
-//! run wrote: `docs/find-a-bug-by-seed.md`.
+//! Each run is a separate process (`replay`), so that only the seed makes a difference. `SEED=7 cargo test -p
+//! simulation --test cluster` runs one seed, `IRONHULL_SEEDS=100` the first hundred, and `LOG=FILE` keeps the whole
+//! journal of a run: `docs/find-a-bug-by-seed.md`.
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 

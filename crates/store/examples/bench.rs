@@ -1,7 +1,7 @@
 //! Figures of the embedded store on this machine's disk: `cargo run --release -p store --example bench [DIR]`.
 //!
-//! Durable writes of 2 KB a second with 1, 16 and 128 writers, the time of a list of 10,000 keys, and of
-//! opening a store of 27,000 keys. One line a figure: name, value, unit.
+//! Durable writes of 2 KB a second with 1, 16 and 128 writers, the time of a list of 10,000 keys, and of opening a
+//! store of 27,000 keys. One line per figure: name, value, unit.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is wrong with a store's files: which records are damaged, and which acknowledged writes are missing.
+//! Damage of a store's files: damaged records and missing acknowledged writes.
 
 use std::collections::BTreeMap;
 use std::fmt;

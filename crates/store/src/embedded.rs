@@ -1,13 +1,13 @@
 //! The embedded engine: the keyspace in memory, a log on disk.
 //!
-//! Readers take the current view (`view`), an immutable snapshot that costs nothing to share; nothing but
-//! start-up ever reads the database. Writes go to one writer thread (`writer`), which takes whatever has
-//! queued up as one batch (`engine`): it checks preconditions in memory, assigns revisions, commits one
-//! transaction, and then publishes the batch to readers, watchers (`shared`) and callers. A write that
-//! cannot be made durable stops the process, because nobody can know what the disk holds afterwards.
+//! Readers take the current view (`view`), an immutable snapshot that costs nothing to share; nothing but start-up ever
+//! reads the database. Writes go to one writer thread (`writer`), which takes whatever has queued up as one batch
+//! (`engine`): it checks preconditions in memory, assigns revisions, commits one transaction, and then publishes the
+//! batch to readers, watchers (`shared`) and callers. A write that cannot be made durable stops the process, because
+//! the state of the disk is then unknown.
 //!
-//! History is kept in memory up to [`Options::history_bytes`]; what falls out of it is compacted, and its
-//! records are removed from the database in small pieces between batches.
+//! History is kept in memory up to [`Options::history_bytes`]; older history is compacted, and its records are removed
+//! from the database in small pieces between batches.
 
 mod copy;
 mod directory;

@@ -1,8 +1,8 @@
 //! The revisioned key-value store under the API server.
 //!
-//! [`Store`] is the boundary: ranges at a revision, compare-and-write, watches from a revision, leases and
-//! compaction, with etcd's semantics, so that an etcd cluster can stand behind the same trait. A store is
-//! used as `Arc<dyn Store>`; only the `apiserver` crate talks to one.
+//! [`Store`] is the boundary: ranges at a revision, compare-and-write, watches from a revision, leases and compaction,
+//! with etcd's semantics, so that an etcd cluster can be used through the same trait. A store is used as `Arc<dyn
+//! Store>`; only the `apiserver` crate talks to one.
 //!
 //! - [`Embedded`] is the default backend: the keyspace in memory, a log on disk (see [`embedded`]).
 //! - `suite` (feature `suite`) holds the tests that every backend must pass.

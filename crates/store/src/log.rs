@@ -1,8 +1,8 @@
 //! The durable log under the embedded engine.
 //!
-//! The engine keeps the keyspace in memory and needs from a disk only this: append a batch so that it
-//! survives a crash, read everything back in order at start, and forget records that no longer matter. A log
-//! must not know preconditions, watches or ranges.
+//! The engine keeps the keyspace in memory and needs only three things from a disk: append a batch so that it survives
+//! a crash, read everything back in order at start, and remove obsolete records. A log must not know preconditions,
+//! watches or ranges.
 
 mod discard;
 mod sqlite;

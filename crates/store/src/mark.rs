@@ -1,10 +1,11 @@
-//! The high-water mark: the newest acknowledged revision, in a small file apart from the database.
+//! The high-water mark: the newest acknowledged revision, in a small file separate from the database.
 //!
-//! A database that was replaced by an older copy, or whose write-ahead log lost its end, looks like a whole one that is
-//! a little younger. The mark tells: the database must reach it. It is written after a batch is durable and before the
-//! batch is acknowledged, so that it never promises what the disk does not hold, and no kill of the process can make a
-//! whole database look short. A write costs no sync of its own: a thread syncs the file within [`SYNC_WITHIN`] and
-//! never while nothing changes. So a power failure may leave the mark that much behind, which refuses nothing.
+//! A database that was replaced by an older copy, or whose write-ahead log lost its end, looks like an intact one that
+//! is a little older. The mark reveals this, because the database must reach it. It is written after a batch is durable
+//! and before the batch is acknowledged, so that it never promises more than the disk holds, and no kill of the process
+//! can make an intact database look too short. Writes do not sync it: a thread syncs the file within [`SYNC_WITHIN`],
+//! and never while nothing changes. So after a power failure the mark may be behind by that much, which does not lead
+//! to a refusal.
 //!
 //! The file has two slots, which are written in turn; each fits in one sector and has a checksum.
 

@@ -1,6 +1,6 @@
 //! What every backend of [`Store`](crate::Store) must do, as tests.
 //!
-//! A backend's test file names a factory of fresh stores and gets one test a case:
+//! A backend's test file names a factory of fresh stores and gets one test per case:
 //!
 //! ```text
 //! mod memory {
@@ -9,11 +9,11 @@
 //! }
 //! ```
 //!
-//! The cases are functions of their own, so that something that does only part of a store (a watch cache)
-//! can run those that apply to it.
+//! The cases are separate functions, so that code that implements only a part of a store (a watch cache) can run those
+//! that apply to it.
 //!
-//! [`EtcdLike`] is a backend that keeps what the trait promises and nothing beyond, as etcd does. What stands on a store runs
-//! its tests on it too, so as not to rest on more.
+//! [`EtcdLike`] is a backend that provides only what the trait promises, as etcd does. Code that uses a store runs its
+//! tests on it too, so as not to depend on more.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a store holds and reports: revisions, key-value pairs, events.
+//! The content of a store: revisions, key-value pairs, events.
 
 use std::fmt;
 use std::sync::Arc;

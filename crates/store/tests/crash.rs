@@ -1,12 +1,12 @@
 //! A process that is killed at any moment loses no acknowledged write.
 //!
-//! The test runs itself again as a child with sixteen writers that report each acknowledged write on a pipe,
-//! kills the child with SIGKILL after a random number of reports (sometimes while it still starts), opens
-//! the store and compares. A hundred times on the same store, which is compacted all the while.
+//! The test runs itself again as a child with sixteen writers that report each acknowledged write on a pipe, kills the
+//! child with SIGKILL after a random number of reports (sometimes while it still starts), opens the store and compares.
+//! It does this a hundred times on the same store, which is compacted in the meantime.
 //!
-//! Neither is a store refused for what a kill leaves: opening checks everything there is against the high-water mark,
-//! and a false refusal fails the test as a loss does. Every few rounds the write-ahead log gets the beginning of a
-//! write at its end.
+//! A store must not be refused after a kill either: opening checks everything against the high-water mark, and a false
+//! refusal fails the test just as a loss does. Every few rounds, the beginning of a write is appended to the
+//! write-ahead log.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

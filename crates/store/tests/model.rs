@@ -1,5 +1,5 @@
-//! Random operations on a store and on a model of it, which must never differ: ranges at every revision,
-//! watches, compaction, reopening.
+//! Random operations on a store and on a model of it, which must always agree: ranges at every revision, watches,
+//! compaction, reopening.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

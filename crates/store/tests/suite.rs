@@ -1,4 +1,4 @@
-//! The shared suite on both forms of the embedded engine, and on a store that keeps only what etcd keeps.
+//! The shared suite on both forms of the embedded engine, and on a store that provides only what etcd does.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

@@ -1,4 +1,4 @@
-//! What can go wrong on a test host.
+//! Errors of test hosts.
 
 use std::fmt;
 use std::process::ExitStatus;

@@ -1,8 +1,8 @@
 //! Processes that hold namespaces.
 //!
-//! A holder is process 1 of a pid namespace. It ends when its standard input does, which is when the process that
-//! started it ends in any way, and the kernel then kills every other process of the namespace; mounts and
-//! interfaces go with the last of them.
+//! A holder is process 1 of a PID namespace. It exits when its standard input is closed, which happens when the process
+//! that started it exits in any way. The kernel then kills every other process in the namespace, and mounts and
+//! interfaces disappear with the last of them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

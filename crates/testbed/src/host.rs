@@ -1,7 +1,7 @@
 //! A machine of its own, made of namespaces and connected to a [`Network`].
 //!
-//! While it is on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays when
-//! the host is turned off, and goes when the host is dropped.
+//! While it is switched on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays
+//! when the host is switched off, and is removed when the host is dropped.
 
 pub(crate) mod cgroups;
 

@@ -1,4 +1,4 @@
-//! What hosts leave whose test was killed. Their processes, mounts and interfaces went with it.
+//! Remains of hosts whose test was killed. Their processes, mounts and interfaces ended with it.
 
 use std::fs;
 use std::path::Path;

@@ -1,15 +1,15 @@
-//! Hosts to test on, on this machine.
+//! Test hosts on this machine.
 //!
-//! A [`Host`] is a machine of its own as far as a cluster can tell: it has namespaces for network, mounts,
-//! processes and host name, cgroup hierarchies that begin at its own cgroup, a disk, and an uplink to a [`Network`],
-//! where other hosts may be. Hosts are turned off and on again, cut off by halves, and given other addresses.
-//! A [`Server`] is `ironhull server` on such a host, with `kubectl` to talk to it; an [`Agent`] is `ironhull agent`;
-//! a [`Cluster`] is one server with agents. When the hosts are dropped, all of it is gone, whatever state it was
-//! in; when the test itself is killed, the kernel ends the hosts' processes, and what is left in files and cgroups
-//! is removed when the next host is made.
+//! A [`Host`] is a machine of its own as far as a cluster can tell: it has namespaces for network, mounts, processes
+//! and host name, cgroup hierarchies that begin at its own cgroup, a disk, and an uplink to a [`Network`], where other
+//! hosts may be. Hosts can be switched off and on again, cut off in one or both directions, and given other addresses.
+//! A [`Server`] is `ironhull server` on such a host, with `kubectl` to talk to it; an [`Agent`] is `ironhull agent`; a
+//! [`Cluster`] is one server with agents. When the hosts are dropped, everything is removed, whatever state it was in;
+//! when the test itself is killed, the kernel kills the hosts' processes, and remaining files and cgroups are removed
+//! when the next host is created.
 //!
-//! All of it takes root, util-linux (`unshare`, `nsenter`), iproute2 and nftables. It must not know what the
-//! program under test does inside: it speaks to it by its command line and its API only.
+//! This needs root, util-linux (`unshare`, `nsenter`), iproute2 and nftables. It must not know the internals of the
+//! program under test: it uses only its command line and its API.
 
 mod agent;
 mod cluster;

@@ -1,8 +1,8 @@
-//! What hosts are connected to: one Ethernet, and a network behind it.
+//! The network of hosts: one Ethernet, and a network behind it.
 //!
-//! The network is a namespace of its own with a bridge, at which every host has a port, and a router that is the
-//! hosts' default gateway and stands for the whole world outside. Networks do not know each other: all use the
-//! same addresses, of prefixes for documentation (RFC 5737, RFC 3849).
+//! The network is a separate namespace with a bridge, to which every host is connected, and a router that is the hosts'
+//! default gateway and represents the outside world. Networks are isolated from each other: all use the same addresses,
+//! from prefixes for documentation (RFC 5737, RFC 3849).
 
 mod capture;
 mod faults;

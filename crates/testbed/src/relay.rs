@@ -1,4 +1,5 @@
-//! A way to a server that can break: each connection is passed on by one that begins in a network's namespace.
+//! A path to a server that can be broken: each connection is forwarded through one that begins in a network's
+//! namespace.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

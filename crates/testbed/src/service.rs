@@ -1,4 +1,4 @@
-//! The program under test, as it runs on a host for long.
+//! The program under test, running as a service on a host.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

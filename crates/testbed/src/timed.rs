@@ -1,4 +1,4 @@
-//! How long trials take, for the summary of all tests.
+//! Durations of trials, for the summary of all tests.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Waiting for what cannot be watched.
+//! Waiting for conditions that cannot be watched.
 
 use std::time::Duration;
 

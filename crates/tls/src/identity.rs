@@ -1,4 +1,4 @@
-//! Certificates that are renewed while connections' owners live.
+//! Certificates that can be renewed while the program runs.
 
 use std::sync::Arc;
 

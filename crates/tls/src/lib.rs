@@ -1,10 +1,10 @@
-//! TLS as the parts of a cluster use it: who is shown to peers, and whom they believe.
+//! TLS between the components of a cluster: the certificates they present, and the ones they trust.
 //!
-//! - [`Identity`]: a certificate that is renewed while connections' owners live;
-//! - [`server`], [`client`]: the two ends between the cluster's own parts;
-//! - [`unverified_client`]: towards whoever proves nothing.
+//! - [`Identity`]: a certificate that can be renewed while the program runs;
+//! - [`server`], [`client`]: the two ends of connections between components;
+//! - [`unverified_client`]: for servers that are not verified.
 //!
-//! It must not know what is spoken over a connection, nor where certificates come from.
+//! It must not know the protocols over a connection, nor where certificates come from.
 
 mod identity;
 mod unverified;

@@ -1,4 +1,4 @@
-//! Clients that believe everybody.
+//! Clients that do not verify the server.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `emptyDir`: a directory as old as the pod, on disk or in memory.
+//! `emptyDir`: a directory with the lifetime of the pod, on disk or in memory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

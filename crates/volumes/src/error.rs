@@ -1,4 +1,4 @@
-//! Why a volume could not be set up.
+//! Errors during the set-up of volumes.
 
 use std::io;
 use std::path::PathBuf;

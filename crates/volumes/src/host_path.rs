@@ -1,4 +1,4 @@
-//! `hostPath`: a path of the node itself.
+//! `hostPath`: a path on the node itself.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Threads for what may block in file systems.
+//! Threads for calls that may block in file systems.
 
 use std::sync::LazyLock;
 

@@ -1,19 +1,20 @@
-//! Volumes of pods: one file a plugin.
+//! Volumes of pods: one file per plugin.
 //!
-//! [`Volumes`] makes the volumes that there are those that the node's pods want, through the [`VolumePlugin`]s. What is where is
-//! recorded on disk, so that the next agent removes or mounts again what this one left (`state` decides, `record` keeps):
+//! [`Volumes`] makes the actual volumes match those that the node's pods need, through the [`VolumePlugin`]s. The state
+//! is recorded on disk, so that the next agent can remove or remount the volumes that this one left (`state` decides,
+//! `record` stores):
 //!
 //! | module | volume |
 //! | --- | --- |
-//! | `empty_dir` | a directory, or a tmpfs, as old as the pod |
+//! | `empty_dir` | a directory, or a tmpfs, with the lifetime of the pod |
 //! | `host_path` | a path of the node |
 //! | `projected` | ConfigMaps, Secrets, pod fields and service account tokens as files; the volumes with only one of these sources are projections with one source |
 //!
-//! Directories lie where upstream puts them: `<root>/pods/<uid>/volumes/kubernetes.io~<plugin>/<volume>`.
-//! [`ObjectCache`] follows the ConfigMaps and Secrets that pods of this node use. [`downward`] reads pod fields,
-//! for volumes and for environments alike. [`subpath`] finds a path inside a volume without being led out of it.
+//! Directories are where upstream puts them: `<root>/pods/<uid>/volumes/kubernetes.io~<plugin>/<volume>`.
+//! [`ObjectCache`] follows the ConfigMaps and Secrets that pods of this node use. [`downward`] reads pod fields, for
+//! volumes and for environments alike. [`subpath`] finds a path inside a volume without leaving it.
 //!
-//! This crate knows no containers: it gives paths on the host.
+//! This crate knows no containers: it returns paths on the host.
 
 mod atomic_writer;
 pub mod downward;

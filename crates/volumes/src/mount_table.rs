@@ -1,4 +1,4 @@
-//! The kernel's table of mounts, which tells when it changes.
+//! The kernel's table of mounts, and notifications of its changes.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

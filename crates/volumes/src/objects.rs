@@ -1,7 +1,7 @@
 //! The ConfigMaps and Secrets that this node's pods use.
 //!
-//! A node may read only those objects that its pods refer to, each by name. [`ObjectCache`] follows each such
-//! object with a watch of its own for as long as somebody holds a [`Handle`] of it.
+//! A node may read only those objects that its pods refer to, each by name. [`ObjectCache`] follows each such object
+//! with a separate watch for as long as a [`Handle`] to it exists.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};

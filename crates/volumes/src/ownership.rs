@@ -1,4 +1,4 @@
-//! `fsGroup`: whom the files of a volume belong to.
+//! `fsGroup`: the owner of a volume's files.
 
 use std::fs;
 use std::io;

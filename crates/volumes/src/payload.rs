@@ -1,4 +1,4 @@
-//! The files that a projection shows.
+//! The files of a projection.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};

@@ -1,15 +1,15 @@
-//! The boundary to kinds of volumes, in the shape that CSI has: a step for a device, once a node, and a step for a pod.
+//! The interface to kinds of volumes, in the shape of CSI: a step for a device, once per node, and a step for a pod.
 //!
 //! | step | CSI | who |
 //! | --- | --- | --- |
-//! | attach | `ControllerPublishVolume` | the control side; the node waits for it where [`VolumePlugin::is_attachable`] |
+//! | attach | `ControllerPublishVolume` | the control plane; the node waits for it if [`VolumePlugin::is_attachable`] |
 //! | [`stage`](VolumePlugin::stage) | `NodeStageVolume` | once for a device, however many pods use it |
 //! | [`publish`](VolumePlugin::publish) | `NodePublishVolume` | once for each pod, and again when something changed |
 //! | [`unpublish`](VolumePlugin::unpublish) | `NodeUnpublishVolume` | when the pod has ended |
 //! | [`unstage`](VolumePlugin::unstage) | `NodeUnstageVolume` | when no pod of the node uses the device any more |
 //!
-//! Every step may be repeated, and may find that it was cut off in the middle. A plugin keeps nothing in memory: what is
-//! where is recorded by [`Volumes`](crate::Volumes). This module must not know any plugin.
+//! Every step may be repeated, and may find the remains of an interrupted step. A plugin keeps nothing in memory:
+//! [`Volumes`](crate::Volumes) records the state. This module must not know any plugin.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! Projections: files made of ConfigMaps, Secrets, pod fields and service account tokens.
+//! Projections: files made from ConfigMaps, Secrets, pod fields and service account tokens.
 //!
-//! `projected` volumes name their sources; `configMap`, `secret` and `downwardAPI` volumes are projections with
-//! one source, in directories of their own names.
+//! `projected` volumes name their sources; `configMap`, `secret` and `downwardAPI` volumes are projections with one
+//! source, in directories with their own names.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

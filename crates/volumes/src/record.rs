@@ -1,9 +1,9 @@
-//! What is written down about volumes, so that the next agent finds it: one file a pod, and one a device.
+//! The records of volumes, for the next agent: one file per pod, and one per device.
 //!
-//! A record is written before its volumes are made, so there is nothing on the node that is not recorded, and again when
-//! less is left. A file is replaced as a whole, by renaming; only root reads it. It is not synced: when a machine goes down
-//! its mounts go with it, and the directories that stay are found without a record. A record that cannot be read is told and
-//! left out, and the directories are looked through instead.
+//! A record is written before its volumes are created, so everything on the node is recorded, and again after some were
+//! removed. A file is replaced as a whole, by renaming; only root can read it. It is not synced: mounts do not survive
+//! a reboot, and the directories that do are found without a record. A record that cannot be read is logged and
+//! skipped, and the directories are scanned instead.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! What is wanted, what there is, and the steps from the one to the other. Pure.
+//! The desired state, the actual state, and the steps from one to the other. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
-//! `subPath`: a place inside a volume.
+//! `subPath`: a path inside a volume.
 //!
-//! A container may write to a volume, so any link in it may lead anywhere. The place is therefore found by the
-//! kernel below an open directory, with links that leave it refused (`openat2` with `RESOLVE_IN_ROOT` would
-//! reinterpret them; `RESOLVE_BENEATH` refuses), and then bound onto a path of the node agent's own, which no
-//! container can change: that one is mounted.
+//! A container may write to a volume, so any link in it may lead anywhere. The kernel therefore resolves the path below
+//! an open directory and refuses links that leave it (`openat2` with `RESOLVE_IN_ROOT` would reinterpret them;
+//! `RESOLVE_BENEATH` refuses them). The result is then bind-mounted onto a path that belongs to the node agent, which
+//! no container can change, and containers mount that path.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Service account tokens for pods, kept until they are worth renewing.
+//! Service account tokens for pods, kept until they are due for renewal.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
-//! The volumes of the pods of a node: makes what is there what is wanted.
+//! The volumes of a node's pods: brings the actual state to the desired state.
 //!
-//! [`Volumes`] keeps what is wanted (from the pods that are set up) and what there is (from the records on disk, the
-//! directories, and what it has done since), asks [`crate::state`] for the steps between, and takes them through the plugins.
+//! [`Volumes`] holds the desired state (from the pods that are set up) and the actual state (from the records on disk,
+//! the directories, and its own actions since), gets the necessary steps from [`crate::state`], and carries them out
+//! through the plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! `cargo xtask down`: ends the cluster of `up` and leaves the machine as it was.
+//! `cargo xtask down`: stops the cluster of `up` and leaves the machine as it was.
 
 use std::fs;
 use std::path::Path;

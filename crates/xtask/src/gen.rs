@@ -1,9 +1,9 @@
 //! `cargo xtask gen`: writes the table of API facts (`crates/schema/src/generated.rs` and `generated/`).
 //!
-//! Facts come from the API definitions of Kubernetes: the Go types (JSON names, pointers, list types, merge
-//! keys, defaults) and the proto files beside them (field numbers). What belongs to the release is decided by
-//! the source of `k8s-openapi`: only group versions that it knows are taken, and the command fails if one of the
-//! two sides lacks a field. Only names, numbers and flags are written, no text.
+//! Facts come from the API definitions of Kubernetes: the Go types (JSON names, pointers, list types, merge keys,
+//! defaults) and the proto files next to them (field numbers). The source of `k8s-openapi` determines the content of
+//! the release: only group versions that it contains are used, and the command fails if a field is missing on one of
+//! the two sides. Only names, numbers and flags are written, no text.
 //!
 //! To run it, check out the repositories `kubernetes/api`, `kubernetes/apimachinery`,
 //! `kubernetes/apiextensions-apiserver` and `kubernetes/kube-aggregator` of the release side by side:

@@ -1,4 +1,4 @@
-//! What this machine needs for building, running and testing.
+//! Requirements of this machine for building, running and testing.
 
 use std::fs;
 use std::path::PathBuf;

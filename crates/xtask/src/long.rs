@@ -1,4 +1,4 @@
-//! `cargo xtask test-long NAME`: tests that take long, or need more than a machine like this has.
+//! `cargo xtask test-long NAME`: tests that take a long time, or need special resources.
 
 use anyhow::{Result, bail};
 

@@ -1,7 +1,7 @@
-//! `cargo xtask test`: everything that the tests need, then all of them, and which of them were slow.
+//! `cargo xtask test`: installs the tests' requirements, runs all tests, and lists the slowest.
 //!
-//! Cargo builds the test programs; they are run here, one after the other, so that each test's time is known. What a
-//! program prints is passed on, apart from the lines of tests that passed.
+//! Cargo builds the test programs; they are run here, one after the other, so that each test's time is known. Their
+//! output is passed on, except for the lines of passed tests.
 
 mod arguments;
 mod programs;

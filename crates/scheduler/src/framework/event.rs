@@ -1,4 +1,4 @@
-//! What happens in the cluster, as far as it can make waiting pods schedulable.
+//! Events in the cluster that can make waiting pods schedulable.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Filters that are prepared for one decision, and what they would say if other pods came or went.
+//! Filters prepared for one decision, and their verdicts if pods were added or removed.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Plugins that reserve and bind, whatever their types.
+//! Type-erased plugins that reserve and bind.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Plugins by their places in a profile.
+//! Sets of plugins, by their positions in a profile.
 
 /// A set of plugins of one profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Binds pods by the API server's `binding` subresource.
+//! Binds pods through the API server's `binding` subresource.
 
 use client::Client;
 use k8s_openapi::api::core::v1::{Binding as ApiBinding, ObjectReference, Pod};

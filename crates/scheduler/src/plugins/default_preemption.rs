@@ -1,9 +1,10 @@
-//! Preemption: names pods of lower priority that are to go, so that a pod finds a node.
+//! Preemption: selects pods of lower priority to evict, so that a pod finds a node.
 //!
-//! On each node where the filters' rejections could be cured, all pods of lower priority are supposed gone. If the pod
-//! would fit then, as many of them as possible are supposed back, the most important first, those first whose going
-//! would violate a PodDisruptionBudget. Who is left are the victims. Of several nodes the one whose victims matter
-//! least is taken. See upstream's `pkg/scheduler/framework/preemption`.
+//! On each node where preemption could resolve the filters' rejections, all pods of lower priority are assumed to be
+//! gone. If the pod would then fit, as many of them as possible are added back, starting with those whose eviction
+//! would violate a PodDisruptionBudget, and with the most important ones. The remaining pods are the victims. Of
+//! several nodes, the one with the least important victims is chosen. See upstream's
+//! `pkg/scheduler/framework/preemption`.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;

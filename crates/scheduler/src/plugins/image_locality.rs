@@ -1,4 +1,4 @@
-//! Prefers nodes that have the pod's images already.
+//! Prefers nodes that already have the pod's images.
 
 use crate::framework::{EventKinds, Plugin, SCORE_MAX, Score};
 use crate::state::{ImageNodes, NodeInfo, PodInfo, Snapshot};

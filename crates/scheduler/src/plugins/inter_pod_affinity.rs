@@ -1,4 +1,4 @@
-//! Affinity between pods: which pods must, must not, should or should not share a domain.
+//! Affinity between pods: pods that must, must not, should or should not share a domain.
 
 use std::sync::Arc;
 

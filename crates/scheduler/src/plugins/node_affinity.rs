@@ -1,4 +1,4 @@
-//! Node selector and node affinity: the nodes that a pod demands, and those that it prefers.
+//! Node selector and node affinity: the nodes that a pod requires, and those that it prefers.
 
 use crate::framework::{
     Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Score, Subject, Verdict, normalize_to_max,

@@ -1,9 +1,9 @@
-//! Rejects all nodes but the one that the pod names.
+//! Rejects all nodes except the one that the pod names.
 
 use crate::framework::{Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Subject, Verdict};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// Rejects all nodes but the one that the pod names.
+/// Rejects all nodes except the one that the pod names.
 #[derive(Debug)]
 pub struct NodeName;
 

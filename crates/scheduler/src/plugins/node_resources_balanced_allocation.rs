@@ -1,4 +1,4 @@
-//! Prefers nodes whose CPU and memory would be used to a like degree.
+//! Prefers nodes whose CPU and memory would be used to a similar degree.
 
 use crate::framework::{EventKinds, Plugin, SCORE_MAX, Score};
 use crate::state::{NodeInfo, PodInfo, Snapshot};

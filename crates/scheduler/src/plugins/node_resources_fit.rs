@@ -1,4 +1,4 @@
-//! Resources: rejects nodes that have not enough left, and prefers those that have the most left.
+//! Resources: rejects nodes without enough free resources, and prefers those with the most.
 
 use std::borrow::Cow;
 

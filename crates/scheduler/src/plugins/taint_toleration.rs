@@ -1,8 +1,8 @@
-//! Taints and tolerations: rejects nodes whose taints the pod does not tolerate, and prefers those with the
-//! fewest taints that ask to be avoided.
+//! Taints and tolerations: rejects nodes whose taints the pod does not tolerate, and prefers those with the fewest
+//! `PreferNoSchedule` taints that it does not tolerate.
 //!
-//! This is the plugin to copy for a new one. It has all the parts: a filter and a score, an event that may help
-//! and a hint that looks closer, and tests as a table beside all others in `tests`.
+//! This is the plugin to copy for a new one. It has all the parts: a filter and a score, an event that may help, a hint
+//! that looks closer, and a table of tests next to all others in `tests`.
 
 use semantics::{Effect, Taint, Toleration};
 

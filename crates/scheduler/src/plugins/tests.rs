@@ -1,4 +1,4 @@
-//! Tables of all plugins: what each says about nodes `a`, `b`, ... and a pod.
+//! Tables for all plugins: their verdicts about nodes `a`, `b`, ... and a pod.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Claims: a pod waits until its claims are bound, and runs only where their volumes are reached from.
+//! Claims: a pod waits until its claims are bound, and runs only on nodes that can reach their volumes.
 //!
-//! Claims are bound by a controller. One whose storage class waits for its first consumer
+//! A controller binds claims. A pod with a claim whose storage class waits for its first consumer
 //! (`WaitForFirstConsumer`) finds no node here yet.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Posts to the scheduler what the informers see.
+//! Posts changes from the informers to the scheduler.
 
 use std::sync::{Arc, Weak};
 

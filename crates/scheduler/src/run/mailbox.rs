@@ -1,7 +1,7 @@
-//! Where informers, tasks that write and plugins leave what the scheduler has to know.
+//! The mailbox in which informers, writing tasks and plugins leave messages for the scheduler.
 //!
-//! Posting takes a moment, whatever the scheduler does. While it is busy, news of one object take the place of
-//! older news of it, so that no more is kept than there are objects.
+//! Posting is always quick. While the scheduler is busy, news about an object replaces older news about it, so that no
+//! more letters are kept than there are objects.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

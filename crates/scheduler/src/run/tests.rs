@@ -1,5 +1,5 @@
-//! The whole scheduler, against a server in memory and under a paused clock. The server only notes bindings; the
-//! tests put the bound pods in.
+//! The whole scheduler, against an in-memory server and under a paused clock. The server only records bindings; the
+//! tests add the bound pods.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the scheduler writes besides bindings: conditions, nominations, events and the end of victims.
+//! The scheduler's writes besides bindings: conditions, nominations, events and deletions of victims.
 
 use std::collections::HashMap;
 use std::sync::Arc;

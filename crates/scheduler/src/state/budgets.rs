@@ -1,4 +1,4 @@
-//! PodDisruptionBudgets: how many pods may go at once.
+//! PodDisruptionBudgets: how many pods may be evicted at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;

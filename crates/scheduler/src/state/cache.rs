@@ -1,4 +1,4 @@
-//! Keeps the [`Snapshot`] true to what is known and to what was decided.
+//! Keeps the [`Snapshot`] consistent with the informers' state and with decisions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How many pods each domain of a topology has.
+//! The number of pods in each domain of a topology.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

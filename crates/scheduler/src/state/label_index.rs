@@ -1,4 +1,4 @@
-//! Finds the queries that may mean a pod, by the labels that they need.
+//! Finds the queries that may match a pod, by the labels that they require.
 
 use std::collections::{BTreeMap, HashMap};
 

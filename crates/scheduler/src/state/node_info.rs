@@ -1,4 +1,4 @@
-//! A node and the sums of what runs on it.
+//! A node and the sums over its pods.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

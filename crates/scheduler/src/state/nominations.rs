@@ -1,4 +1,4 @@
-//! The pods that wait for room which is being made for them.
+//! Nominated pods, which wait until their victims are gone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A pod and what is worked out from it once.
+//! A pod and the data computed from it once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct ClaimName {
     pub ephemeral: bool,
 }
 
-/// A pod and what is worked out from it once. It never changes; a newer version of the pod makes a new one.
+/// A pod and the data computed from it once. It never changes; a newer version of the pod makes a new one.
 #[derive(Debug)]
 pub struct PodInfo {
     /// Namespace and name.

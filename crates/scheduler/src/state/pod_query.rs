@@ -1,4 +1,4 @@
-//! Which pods: the part of affinity terms and spread constraints that selects.
+//! Queries for pods: the selecting part of affinity terms and spread constraints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;

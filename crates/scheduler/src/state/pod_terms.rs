@@ -1,4 +1,4 @@
-//! What a pod says about other pods: affinity, anti-affinity and topology spread, in matching form.
+//! A pod's terms about other pods: affinity, anti-affinity and topology spread, in matching form.
 
 use std::sync::Arc;
 

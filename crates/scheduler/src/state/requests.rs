@@ -1,4 +1,4 @@
-//! What a pod requests in all, as the scheduler counts it.
+//! The total requests of a pod, as the scheduler counts them.
 
 use std::sync::LazyLock;
 

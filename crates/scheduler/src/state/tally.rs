@@ -1,15 +1,14 @@
-//! Pods counted by what others say about them, and kept count of as they come and go.
+//! Counts of pods that match queries and terms, kept up to date as pods come and go.
 //!
-//! A decision about spread or affinity wants to know how many pods a query means in each domain of a topology.
-//! Counting them anew would cost a look at all pods of the cluster for each decision. So what was counted once is
-//! kept: each pod that comes or goes changes the counts of the queries that mean it (found by its labels), and
-//! each node whose labels or taints change moves what it holds. The work of a decision no longer grows with the
-//! number of pods.
+//! A decision about spread or affinity needs the number of pods that match a query in each domain of a topology.
+//! Counting them each time would mean scanning all pods of the cluster for each decision. So counts are kept: each pod
+//! that is added or removed changes the counts of the queries that match it (found by its labels), and a node whose
+//! labels or taints change moves its counts. The work of a decision no longer grows with the number of pods.
 //!
-//! | counted | asked for by | kept |
+//! | counts | used by | kept |
 //! | --- | --- | --- |
-//! | [`Queried`]: pods that a query means | spread constraints and affinity of the pod to be placed | while asked for, up to [`QUERIES_MAX`] |
-//! | [`Carried`]: pods that carry a term | every pod to be placed that the term means | while a pod carries it |
+//! | [`Queried`]: pods that match a query | spread constraints and affinity of the pod to be placed | while in use, up to [`QUERIES_MAX`] |
+//! | [`Carried`]: pods that have a term | every pod to be placed that matches the term | while a pod has it |
 
 use std::collections::HashMap;
 use std::sync::Arc;

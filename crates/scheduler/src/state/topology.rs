@@ -1,4 +1,4 @@
-//! The domains that the values of a node label make.
+//! The domains formed by the values of a node label.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Claims, volumes and what else decides where a pod's storage is.
+//! Claims, volumes and other objects that determine where a pod's storage is.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Plugins that write down what they are asked between a decision and a binding, and fail where they are told to.
+//! Plugins that record their calls between a decision and a binding, and fail where they are told to.
 
 use std::sync::Arc;
 use std::time::Duration;

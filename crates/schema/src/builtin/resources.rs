@@ -1,6 +1,6 @@
 //! The resources that a default server has, and their subresources.
 //!
-//! Upstream has no one table of these facts; they follow its storage wiring (`pkg/registry/*/rest`) and its
+//! Upstream has no single table of these facts; they follow its storage wiring (`pkg/registry/*/rest`) and its
 //! discovery documents.
 
 use std::borrow::Cow;

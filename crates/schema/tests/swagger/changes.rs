@@ -1,4 +1,4 @@
-//! What 1.37 changed: the differences of the table to the document of 1.36 that are meant to be.
+//! The changes in 1.37: intended differences between the table and the document of 1.36.
 
 /// Types that 1.37 no longer has, by the beginning of their names.
 pub(super) const GONE: &[&str] = &[

@@ -1,7 +1,7 @@
 //! The structs of `k8s-openapi` as views: those that rules read, with the fields that rules read.
 //!
-//! A rule that asks for a field that is not listed here finds it absent in typed objects and present in trees; the
-//! tests of a rule therefore run it on both.
+//! A field that is not listed here appears absent in typed objects but present in trees; the tests of a rule therefore
+//! run it on both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

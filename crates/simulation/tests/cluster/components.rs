@@ -1,4 +1,4 @@
-//! The parts of a cluster, each of which can end at once and be started again.
+//! The components of a cluster, each of which can be killed and started again.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The operating system's randomness, replaced by one seed, in a process that is made for one run.
+//! The operating system's randomness, replaced by one seed, in a process for one run.
 //!
-//! Time, names and UIDs come from the seeded clock, but two things below it do not: tokio draws which branch of a `select!` and
-//! which of the waiters of a channel comes first, and hash maps have an order of their own. Both begin with
-//! what the C library's `getrandom` says. So that one is replaced, for this test program alone.
+//! Time, names and UIDs come from the seeded clock, but two things below it do not: tokio randomizes which branch of a
+//! `select!` and which of the waiters of a channel comes first, and hash maps have a random order. Both are seeded from
+//! the C library's `getrandom`. So that function is replaced, for this test program only.
 
 #![allow(unsafe_code, reason = "a symbol of the C library is replaced")]
 

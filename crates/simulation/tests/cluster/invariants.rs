@@ -1,4 +1,4 @@
-//! What must hold after every single change.
+//! Invariants that must hold after every single change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

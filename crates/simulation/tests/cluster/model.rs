@@ -1,4 +1,4 @@
-//! What is in the store, followed change by change, and questions about it.
+//! A model of the store's content, updated change by change, and queries on it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What must be true when nothing has gone wrong for a while, and nobody wants anything new.
+//! Checks after a period without faults and without new requests.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One run in a process of its own: this program again, told by its environment what to run.
+//! One run in a separate process: this program again, with the seed in its environment.
 
 use std::process::Command;
 

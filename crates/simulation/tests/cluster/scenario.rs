@@ -1,4 +1,4 @@
-//! One run: a cluster comes up, a workload goes over it under faults, then there is peace and the result is looked at.
+//! One run: a cluster starts, a workload runs under faults, and after a quiet period the result is checked.
 
 use std::sync::Arc;
 use std::time::Duration;

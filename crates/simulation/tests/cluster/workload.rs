@@ -1,4 +1,4 @@
-//! What people do to a cluster, and what befalls it, drawn from the seed.
+//! Actions of users and accidents, drawn from the seed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whole copies of a store: backups, stores from backups, stores without what was lost, stores in today's form.
+//! Whole copies of a store: backups, stores from backups, stores without lost data, stores in the current format.
 //!
 //! A backup is written from a view, so it is consistent and the writer does not notice it. The file is a
 //! database like the store's own, without history.

@@ -1,7 +1,7 @@
-//! When leases expire.
+//! The expiry of leases.
 //!
-//! A lease that nobody keeps alive ends when it was going to, restarts or not: the log knows its deadline. One that is
-//! kept alive has its full time again after a restart, since nobody could keep it alive in between.
+//! A lease that is not kept alive expires at its deadline even after restarts, because the log records it. One that is
+//! kept alive gets its full time again after a restart, because it could not be kept alive in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;

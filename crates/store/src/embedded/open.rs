@@ -1,8 +1,8 @@
-//! Opening a store: is everything there that was acknowledged, and is it as it was written?
+//! Opening a store: checks that everything that was acknowledged is there, unchanged.
 //!
-//! Three things must agree: the database, its write-ahead log, and the high-water mark apart from both. Where they do
-//! not, opening is refused with what is lost, and nothing is changed. Whoever names just that loss
-//! ([`Damage::token`]) gets a store of what is left; the damaged files are kept aside.
+//! Three things must agree: the database, its write-ahead log, and the separate high-water mark. If they do not,
+//! opening is refused with an error that names the loss, and nothing is changed. If the options accept exactly that
+//! loss ([`Damage::token`]), a store with the remaining data is opened; the damaged files are kept aside.
 
 use std::fs;
 use std::io;

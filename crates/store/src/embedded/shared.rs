@@ -1,8 +1,8 @@
-//! What the writer publishes: the current view, and wake-ups for the watchers it concerns.
+//! Published by the writer: the current view, and wake-ups for the affected watchers.
 //!
-//! A watcher has no queue. The writer notes in its mailbox which revisions concern it, and the watcher reads
-//! those events from the history of the view when it gets to run. So a slow watcher costs nothing, and one
-//! that falls behind the kept history ends with [`StoreError::Compacted`].
+//! A watcher has no queue. The writer notes the relevant revisions in its mailbox, and the watcher reads those events
+//! from the history of the view when it runs. So a slow watcher costs nothing, and one that falls behind the kept
+//! history ends with [`StoreError::Compacted`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,9 @@
-//! What happens when the disk is full.
+//! Handling of a full disk.
 //!
-//! A reserve file holds space for that moment. When a write meets a full disk, the reserve is given back to the file
-//! system, and from then on only writes that make space are taken: deletions, and what leads to them. Everything else is
-//! refused until the reserve could be made again, which each write that would be refused tries first. Nothing polls.
+//! A reserve file holds space for that moment. When a write finds the disk full, the reserve is released to the file
+//! system, and from then on only writes that free space are accepted: deletions, and writes that lead to them.
+//! Everything else is refused until the reserve can be created again, which each write tries before it is refused.
+//! Nothing polls.
 
 use std::fs::{File, OpenOptions};
 use std::io;

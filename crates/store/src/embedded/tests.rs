@@ -1,4 +1,4 @@
-//! What the shared suite cannot see: the disk, the bounds, failures.
+//! Tests of properties that the shared suite cannot see: the disk, the limits, failures.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! How requests reach the engine: through a bounded channel to a thread of its own, or, for stores without a
-//! disk, in place.
+//! The path of requests to the engine: through a bounded channel to a separate thread, or, for stores without a disk,
+//! in place.
 //!
-//! In place means that nothing happens outside the caller's task, which a simulation under a paused clock
-//! needs: while a task waits for another thread, tokio takes the runtime for idle and advances its clock.
+//! In place means that nothing happens outside the caller's task. A simulation under a paused clock needs this: while a
+//! task waits for another thread, tokio considers the runtime idle and advances its clock.
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;

@@ -1,4 +1,4 @@
-//! A log that keeps nothing, for stores that live in memory only.
+//! A log that keeps nothing, for in-memory stores.
 
 use super::{Log, LogError, Record, Sink};
 use crate::Revision;

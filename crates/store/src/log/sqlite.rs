@@ -1,13 +1,12 @@
 //! The log in an SQLite database.
 //!
-//! One row a write, appended at the right edge of the table; WAL with `synchronous=FULL`, so that a commit
-//! is one sequential write and one sync. The one connection locks the file exclusively (which also spares
-//! the shared-memory index). Checkpoints run between batches instead of inside commits, where their errors
-//! would be swallowed.
+//! One row per write, appended at the right edge of the table; WAL with `synchronous=FULL`, so that a commit is one
+//! sequential write and one sync. The only connection locks the file exclusively (which also avoids the shared-memory
+//! index). Checkpoints run between batches instead of inside commits, where their errors would be swallowed.
 //!
-//! Rows carry checksums ([`row`]), one row accounts for all of them ([`state`]), and a file beside the database
-//! knows the newest acknowledged revision ([`Mark`]). Until everything was read and found whole
-//! ([`SqliteLog::settle`]), nothing is written to the files, so that a refusal leaves them as they were.
+//! Rows have checksums ([`row`]), one row summarizes all of them ([`state`]), and a file next to the database holds the
+//! newest acknowledged revision ([`Mark`]). Until everything has been read and found intact ([`SqliteLog::settle`]),
+//! nothing is written to the files, so that a refusal leaves them unchanged.
 
 mod row;
 mod scan;

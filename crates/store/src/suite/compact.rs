@@ -1,4 +1,4 @@
-//! Compaction: what is gone, and what goes on.
+//! Compaction: what is removed, and what continues to work.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! A store that behaves like etcd where the embedded engine is kinder: for tests of what stands on a store.
+//! A store that behaves like etcd where the embedded engine offers more: for tests of code that uses a store.
 //!
-//! Keys of one transaction change at one revision, and so do those of a lease that ends; events tell the version before only
-//! to watches that ask; every answer is a copy of its own; an answer that is too large is refused. Everything is kept in the
-//! plainest way: this is a yardstick, not a store to run.
+//! Keys of one transaction change at one revision, and so do those of an expiring lease; events contain the previous
+//! version only for watches that ask for it; every answer is a separate copy; an answer that is too large is refused.
+//! The implementation is as simple as possible: this is a reference, not a store for production.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

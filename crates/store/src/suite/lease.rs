@@ -1,4 +1,4 @@
-//! Leases: keys that go away together.
+//! Leases: keys that expire together.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Ranges: which keys, how many, at which revision.
+//! Ranges: keys, counts, revisions.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Watches: which events, from where, in which order.
+//! Watches: events, starting revisions, order.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Writes: preconditions, revisions, what they answer.
+//! Writes: preconditions, revisions, answers.
 
 use std::sync::Arc;
 

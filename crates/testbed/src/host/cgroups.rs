@@ -1,4 +1,4 @@
-//! The part of each cgroup hierarchy that a test host sees as the whole.
+//! The part of each cgroup hierarchy that a test host sees as its root.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What passes between a host and the network.
+//! Capture of the packets between a host and the network.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};

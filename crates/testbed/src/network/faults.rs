@@ -1,4 +1,4 @@
-//! What goes wrong between a host and the network, as rules of the bridge.
+//! Faults between a host and the network, as rules of the bridge.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Writes the table as Rust source: one file a package, one line a field.
+//! Writes the table as Rust source: one file per package, one line per field.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! Reads type declarations out of Go source: structs with their tags and comment markers, and named types.
 //!
-//! This is no Go parser: it knows the layout that gofmt gives to API definitions, one member a line.
+//! This is not a Go parser: it relies on the layout that gofmt gives to API definitions, one member per line.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Fields of the release that came after the newest public snapshot of the API definitions.
 //!
-//! `k8s-openapi` tells their names and types. Their numbers follow upstream's rule, the next free number of the
-//! message in the order of declaration. Once the checkouts know a field the generator stops at it here, so that
-//! this list can only shrink.
+//! `k8s-openapi` has their names and types. Their numbers follow upstream's rule, the next free number of the message
+//! in the order of declaration. Once the checkouts contain a field, the generator fails if it is still listed here, so
+//! that this list can only shrink.
 
 /// Members to add to one type of some packages, in Go's notation; a type that is not there yet is created.
 pub(crate) struct Supplement {

@@ -1,4 +1,4 @@
-//! The arguments of `cargo test`, told apart: those for cargo, and those for the test programs.
+//! The arguments of `cargo test`, split into those for cargo and those for the test programs.
 
 /// Options of cargo that take a value, which must not be read as the name of a test.
 const WITH_VALUE: [&str; 22] = [

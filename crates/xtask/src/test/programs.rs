@@ -1,4 +1,4 @@
-//! The test programs that cargo builds, and a run of each.
+//! Building the test programs with cargo, and running each.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

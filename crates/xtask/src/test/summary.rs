@@ -1,4 +1,4 @@
-//! What is told at the end of all tests.
+//! The summary at the end of all tests.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How long tests took, read from what test programs print or write.
+//! The durations of tests, read from the output of test programs.
 
 use std::time::Duration;
 

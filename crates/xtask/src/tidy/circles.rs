@@ -1,8 +1,8 @@
-//! The modules of a folder form a ladder: none of them uses another that uses it, be it through a third.
+//! The modules of a folder form a ladder: none of them uses another that uses it, directly or indirectly.
 //!
-//! Of each folder the modules directly in it are looked at, each with all that lies below it. A parent and its own
-//! children are not held against each other: a parent re-exports and wires, and may hold the types that all share.
-//! Circles that were there when this check came stand in `tidy-allow.txt` as `circle FOLDER: MODULE MODULE...`, and
+//! For each folder, the modules directly in it are checked, each with everything below it. A parent and its own
+//! children do not count as a circle: a parent re-exports and wires, and may hold the types that all share. Circles
+//! that existed when this check was introduced are listed in `tidy-allow.txt` as `circle FOLDER: MODULE MODULE...`, and
 //! may only shrink.
 
 use std::collections::{BTreeMap, BTreeSet};

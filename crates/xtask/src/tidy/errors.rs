@@ -1,7 +1,8 @@
-//! An error says its own step, and leaves its source's words to the source.
+//! An error names its own step, and does not repeat its source's text.
 //!
-//! Code that shows an error shows the chain of its sources; a text that is in both the message and the chain is read twice.
-//! Errors that did so when this check came stand in `tidy-allow.txt` as `error FILE: NAME`.
+//! Code that shows an error shows the chain of its sources; a text that is in both the message and the chain would
+//! appear twice. Errors that did so when this check was introduced are listed in `tidy-allow.txt` as `error FILE:
+//! NAME`.
 
 use std::collections::BTreeSet;
 

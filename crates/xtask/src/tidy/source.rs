@@ -1,4 +1,4 @@
-//! The workspace's sources, parsed: what the checks of structure look at.
+//! The workspace's parsed sources, for the checks of structure.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Spread and affinity, compared with plugins that keep no counts: these look at all pods for every node. Clusters
-//! and pods are random, from a seed.
+//! Spread and affinity, compared with plugins that keep no counts and look at all pods for every node. Clusters and
+//! pods are random, from a seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

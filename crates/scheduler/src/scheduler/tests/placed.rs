@@ -1,4 +1,4 @@
-//! From the decision to the binding: what is reserved is given back, in reverse order, whatever fails.
+//! From the decision to the binding: reservations are released in reverse order, whatever fails.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A pod that makes others go waits for its room, and gets it.
+//! A pod that preempts others waits for the space, and gets it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pods that carry terms about others.
+//! Pods that have terms about other pods.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Pods that queries mean.
+//! Pods that match queries.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is kept count of equals what is counted anew.
+//! The maintained counts equal a recount.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Hours of comings and goings under a paused clock: leases end on time, and the database stays as small as it is.
+//! Hours of churn under a paused clock: leases expire on time, and the database does not grow.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Damaged and missing files: everything that was acknowledged is there, or opening is refused. Never silence.
+//! Damaged and missing files: either everything that was acknowledged is there, or opening is refused. Nothing is lost
+//! silently.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! A full disk: the process lives, nothing acknowledged is lost, deletions go on, and it ends when there is space again.
+//! A full disk: the process keeps running, no acknowledged write is lost, deletions continue, and normal operation
+//! resumes when there is space again.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! One row of the log, with its checksum.
 //!
 //! The checksum (XXH3, 64 bits) covers everything in the row, and `chain`, the sum of the checksums of all rows that
-//! were ever written before it. So a row cannot change, and none can go missing between two neighbours, without
-//! notice; what compaction removes is accounted for in the [`State`](super::state::State).
+//! were ever written before it. So no row can change, or disappear between two others, unnoticed; rows that compaction
+//! removes are accounted for in the [`State`](super::state::State).
 
 use std::sync::Arc;
 

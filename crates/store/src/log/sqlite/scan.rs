@@ -1,4 +1,4 @@
-//! Reads everything, around what cannot be read, and accounts for every row.
+//! Reads everything, skipping unreadable parts, and accounts for every row.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The one row that accounts for what the log's rows cannot: whose database it is, and what was removed from it.
+//! The summary row: the cluster that the database belongs to, and the checksums of removed rows.
 
 use rusqlite::{Connection, Row, params};
 use xxhash_rust::xxh3::xxh3_64;

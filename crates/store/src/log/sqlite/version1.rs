@@ -1,4 +1,4 @@
-//! The first form of the log, without checksums: read once, to be written anew.
+//! The first format of the log, without checksums: read once, for the conversion.
 
 use std::sync::Arc;
 use std::time::Duration;

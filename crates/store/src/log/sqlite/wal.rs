@@ -1,9 +1,9 @@
-//! Whether a write-ahead log is damaged in its middle.
+//! Detection of damage in the middle of a write-ahead log.
 //!
-//! SQLite reads a WAL up to the first frame that does not fit and forgets the rest, because a crash may leave an
-//! unfinished transaction there. Only the last transaction can be unfinished, though: the next one starts when the one
-//! before is on disk. So where a frame does not fit and a whole transaction with a successor lies behind it, something
-//! that was acknowledged was damaged later. A frame follows another if its checksum continues the other's.
+//! SQLite reads a WAL up to the first invalid frame and ignores the rest, because a crash may leave an unfinished
+//! transaction there. Only the last transaction can be unfinished, though: the next one starts when the previous one is
+//! on disk. So if an invalid frame is followed by a whole transaction with a successor, acknowledged data was damaged
+//! later. A frame follows another if its checksum continues the other's.
 
 use std::fs;
 use std::io;
