@@ -63,7 +63,7 @@ impl ApiServer {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<body::BodyError>,
     {
-        self.authorize(user, &info)?;
+        self.authorize(user, &info).await?;
         let endpoint = self.endpoint(&info)?;
         let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
         let (parts, incoming) = request.into_parts();
@@ -98,7 +98,7 @@ impl ApiServer {
         uid: &str,
         operation: &Operation,
     ) -> Result<Answer, Status> {
-        self.authorize(user, &operation.info)?;
+        self.authorize(user, &operation.info).await?;
         let endpoint = self.endpoint(&operation.info)?;
         let query = Query::read(&operation.info)?;
         self.perform(user, uid, &endpoint, operation, &query).await

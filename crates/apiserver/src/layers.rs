@@ -149,9 +149,9 @@ impl ApiServer {
 
     /// Who asks. A token may be of an account that the cache has not seen yet.
     async fn known_user(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
-        let identity = match self.identify(headers, peer) {
+        let identity = match self.identify(headers, peer).await {
             Err(status) if status.code == 401 && self.registry.hub.catch_up().await.is_ok() => {
-                self.identify(headers, peer)
+                self.identify(headers, peer).await
             }
             identity => identity,
         };
@@ -160,25 +160,26 @@ impl ApiServer {
     }
 
     /// Who asks, after impersonation.
-    fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
+    async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
         if peer.user_until.is_some_and(|end| end < self.clock.now()) {
             return Err(Status::unauthorized("Unauthorized"));
         }
         let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
         match Impersonation::read(headers)? {
             None => Ok(user),
-            Some(wanted) => wanted.grant(&user, &self.authorizer),
+            Some(wanted) => wanted.grant(&user, &self.authorizer).await,
         }
     }
 
-    /// Refuses what no rule allows.
+    /// Refuses what nobody allows.
     ///
     /// # Errors
-    /// 403 in upstream's words.
-    pub fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
-        let result = self.authorizer.demand(user, &Attributes::from(info));
-        self.metrics.authorized(result.is_ok());
-        result
+    /// 403 in upstream's words; 500 where an authorizer failed that might have allowed it.
+    pub async fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
+        let (what, since) = (Attributes::of(user, info), tokio::time::Instant::now());
+        let ruling = self.authorizer.authorize(&what).await;
+        self.metrics.authorized(&ruling, since.elapsed());
+        ruling.demand(&what)
     }
 }
 

@@ -49,7 +49,7 @@ use admission::{
     ServiceAccountAdmission,
 };
 use authn::Authenticator;
-use authz::{Authorizer, NodeAuthorizer, NodeCollections, Rbac};
+use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, Hub};
 use catalogue::LiveCatalogue;
 use node_proxy::NodeProxy;
@@ -122,6 +122,8 @@ pub enum StartError {
 pub struct Extensions {
     /// Admission plugins, which run behind the built-in ones.
     pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Authorizers, which are asked before nodes' and roles are looked at.
+    pub authorizers: Vec<Arc<dyn Authorizer>>,
     /// Is told which stage each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
     /// Hooks, which begin behind the built-in ones.
@@ -136,7 +138,7 @@ pub struct ApiServer {
     /// Tells who asks.
     pub authenticator: Authenticator,
     /// Tells who may.
-    pub authorizer: Arc<Authorizer>,
+    pub authorizer: Arc<authz::Chain>,
     /// The certificate authorities.
     pub pki: Arc<Pki>,
     /// The way to nodes and pods.
@@ -189,15 +191,15 @@ impl ApiServer {
         let secrets = Secrets { tokens: Arc::clone(&tokens) };
         let mut registry =
             Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
-        let authorizer = Arc::new(authorizer(&registry)?);
-        registry.guards = Guards::new(Arc::clone(&authorizer), Arc::clone(&hub));
+        let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
+        registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         registry.admission = admission_chain(&clock, &authorizer, extensions.plugins);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
         let registry = Arc::new(registry);
         hub.start().await?;
-        let measures = Arc::new(metrics::Metrics::new(&config.exposition));
+        let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));
         let objects = metrics::Objects(Arc::downgrade(&registry));
         config.exposition.with(|shown| shown.register_collector(Box::new(objects)));
         let nodes = NodeProxy::new(&pki, &pki.kept(&node_proxy::client_certificate())?)?;
@@ -251,16 +253,20 @@ impl ApiServer {
     }
 }
 
-/// Who may do what, over the registry's collections.
-fn authorizer(registry: &Registry) -> Result<Authorizer, StartError> {
+/// Who may do what, over the registry's collections, in upstream's order; roles besides, whose rules are compared where
+/// somebody grants them.
+fn authorizers(
+    registry: &Registry,
+    more: Vec<Arc<dyn Authorizer>>,
+) -> Result<(Arc<authz::Chain>, Arc<Rbac>), StartError> {
     let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
-    let rbac = Rbac::new(
+    let rbac = Arc::new(Rbac::new(
         Arc::clone(&registry.hub),
         collection("roles")?,
         collection("clusterroles")?,
         collection("rolebindings")?,
         collection("clusterrolebindings")?,
-    );
+    ));
     let of_nodes = NodeCollections {
         pods: collection("pods")?,
         volumes: collection("persistentvolumes")?,
@@ -269,11 +275,14 @@ fn authorizer(registry: &Registry) -> Result<Authorizer, StartError> {
         requests: collection("podcertificaterequests")?,
     };
     let node = NodeAuthorizer::new(of_nodes, bootstrap::node_rules());
-    Ok(Authorizer { node, rbac })
+    let mut members: Vec<Arc<dyn Authorizer>> = vec![Arc::new(Masters)];
+    members.extend(more);
+    members.extend([Arc::new(node) as _, Arc::clone(&rbac) as _]);
+    Ok((Arc::new(authz::Chain::new(members)), rbac))
 }
 
 /// The plugins in upstream's order (`AllOrderedPlugins`); those that come from outside follow.
-fn admission_chain(clock: &Clock, authorizer: &Arc<Authorizer>, more: Vec<Arc<dyn Plugin>>) -> Chain {
+fn admission_chain(clock: &Clock, authorizer: &Arc<authz::Chain>, more: Vec<Arc<dyn Plugin>>) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
         Arc::new(ServiceAccountAdmission { clock: clock.clone() }),

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Weak;
+use std::time::Duration;
 
 use metrics::{
     Collector, ConstGauge, Counter, DescriptorEncoder, EncodeLabelSet, EncodeMetric, Exposition, Family,
     Gauge, Histogram, Histograms, exponential_buckets,
 };
 
+use crate::authz::{Chain, Decision, Ruling};
 use crate::layers::{Observer, Outcome, Seen};
 use crate::registry::Registry;
 use crate::request::RequestInfo;
@@ -58,11 +60,12 @@ pub struct Metrics {
     running: Family<Asked, Gauge>,
     authentications: Family<Result, Counter>,
     authorizations: Family<Result, Counter>,
+    authorized_within: Histograms<Result>,
 }
 
 impl Metrics {
     /// Metrics that are shown there.
-    pub fn new(exposition: &Exposition) -> Metrics {
+    pub fn new(exposition: &Exposition, authorizer: &Chain) -> Metrics {
         let metrics = Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
@@ -71,14 +74,17 @@ impl Metrics {
             running: Family::default(),
             authentications: Family::default(),
             authorizations: Family::default(),
+            authorized_within: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 15))
+            }),
         };
-        exposition.with(|registry| metrics.register(registry));
+        exposition.with(|registry| metrics.register(registry, authorizer));
         // Upstream's name of this counter, from before counters were called so.
         exposition.without_total("authentication_attempts");
         metrics
     }
 
-    fn register(&self, registry: &mut metrics::Registry) {
+    fn register(&self, registry: &mut metrics::Registry, authorizer: &Chain) {
         let help = "Requests by what they ask for and the code of the answer";
         registry.register("apiserver_request", help, self.requests.clone());
         let help = "Time until the answer begins, in seconds";
@@ -92,6 +98,10 @@ impl Metrics {
         registry.register("authentication_attempts", help, self.authentications.clone());
         let help = "Authorizations by their result";
         registry.register("authorization_attempts", help, self.authorizations.clone());
+        let help = "Time that authorizations took, in seconds";
+        registry.register("authorization_duration_seconds", help, self.authorized_within.clone());
+        let help = "Requests that each authorizer has allowed or denied";
+        registry.register("apiserver_authorization_decisions", help, authorizer.decisions().clone());
     }
 
     /// Somebody was authenticated, or not.
@@ -101,9 +111,15 @@ impl Metrics {
     }
 
     /// Something was allowed, or not.
-    pub(crate) fn authorized(&self, allowed: bool) {
-        let result = if allowed { "allowed" } else { "denied" };
+    pub(crate) fn authorized(&self, ruling: &Ruling, took: Duration) {
+        let result = match &ruling.decision {
+            Decision::Allow(_) => "allowed",
+            _ if !ruling.errors.is_empty() => "error",
+            Decision::Deny(_) => "denied",
+            Decision::NoOpinion(_) => "no-opinion",
+        };
         self.authorizations.get_or_create(&Result { result }).inc();
+        self.authorized_within.get_or_create(&Result { result }).observe(took.as_secs_f64());
     }
 
     fn in_flight(&self, request: &Seen) -> Option<Gauge> {

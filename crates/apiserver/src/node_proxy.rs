@@ -168,7 +168,7 @@ impl ApiServer {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
     {
-        self.authorize(user, info)?;
+        self.authorize(user, info).await?;
         let endpoint = self.placed(info)?;
         // A proxy takes every method of HTTP, the others only those of which discovery tells.
         if info.subresource != "proxy" {
@@ -181,7 +181,7 @@ impl ApiServer {
         let opens_on_node = upgrades && info.group_resource() == GroupResource::NODES;
         if (opens || opens_on_node) && request.method() == Method::GET {
             let create = RequestInfo { verb: "create".into(), ..info.clone() };
-            self.authorize(user, &create)?;
+            self.authorize(user, &create).await?;
         }
         if opens && !upgrades {
             return Err(Status::bad_request("Upgrade request required"));

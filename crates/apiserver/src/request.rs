@@ -155,9 +155,16 @@ impl RequestInfo {
 
     /// The field selector by which authorization may decide, where the verb is one of collections.
     pub fn authorized_fields(&self) -> Option<&FieldSelector> {
-        let reads_many = matches!(&*self.verb, "list" | "watch" | "deletecollection");
-        let fields = self.selectors.fields.as_ref().filter(|_| reads_many && self.selectors_count);
-        fields.and_then(|fields| fields.as_ref().ok())
+        self.selectors.fields.as_ref().filter(|_| self.selects()).and_then(|fields| fields.as_ref().ok())
+    }
+
+    /// The label selector by which authorization may decide, likewise.
+    pub fn authorized_labels(&self) -> Option<&Selector> {
+        self.selectors.labels.as_ref().filter(|_| self.selects()).and_then(|labels| labels.as_ref().ok())
+    }
+
+    fn selects(&self) -> bool {
+        self.selectors_count && matches!(&*self.verb, "list" | "watch" | "deletecollection")
     }
 
     /// The resource, whatever its version.

@@ -91,8 +91,10 @@ mod tests {
             let rights =
                 may.iter().map(|right| (right, true)).chain(may_not.iter().map(|right| (right, false)));
             for ((verb, group, resource, namespace, name), expected) in rights {
-                let target = Target::Resource { group, resource, subresource: "", namespace, name };
-                let allowed = server.authorizer.authorize(&user, &Attributes::new(verb, target)).is_allowed();
+                let target =
+                    Target::Resource { group, version: "v1", resource, subresource: "", namespace, name };
+                let allowed =
+                    server.authorizer.authorize(&Attributes::new(&user, verb, target)).await.is_allowed();
                 assert_eq!(allowed, expected, "{} {verb} {resource} in {namespace:?}", user.name);
             }
         }

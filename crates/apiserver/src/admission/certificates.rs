@@ -10,7 +10,7 @@ use object::{Status, Value};
 use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
-use crate::authz::Authorizer;
+use crate::authz::Chain;
 use crate::user::GROUP_MASTERS;
 
 /// The signer of clients of the API server.
@@ -19,7 +19,7 @@ const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 /// The three plugins.
 pub struct Certificates {
     /// Tells who may.
-    pub authorizer: Arc<Authorizer>,
+    pub authorizer: Arc<Chain>,
 }
 
 #[async_trait]
@@ -34,8 +34,10 @@ impl Plugin for Certificates {
         }
         let result = match (what.operation, what.subresource) {
             (Operation::Create, "") => check_subject(object),
-            (Operation::Update, "approval") => self.check_signer(what, "approve", old),
-            (Operation::Update, "status") if differ(object, old) => self.check_signer(what, "sign", old),
+            (Operation::Update, "approval") => self.check_signer(what, "approve", old).await,
+            (Operation::Update, "status") if differ(object, old) => {
+                self.check_signer(what, "sign", old).await
+            }
             _ => Ok(()),
         };
         result.map_err(|why| what.forbidden(&why))
@@ -44,9 +46,9 @@ impl Plugin for Certificates {
 
 impl Certificates {
     /// Whether the user may do this for the signer itself, or for all of the signer's domain.
-    fn check_signer(&self, what: &Attributes<'_>, verb: &str, request: &Value) -> Result<(), String> {
+    async fn check_signer(&self, what: &Attributes<'_>, verb: &str, request: &Value) -> Result<(), String> {
         let signer = request.str_at("spec.signerName");
-        if self.authorizer.may_for_signer(what.user, verb, signer) {
+        if self.authorizer.may_for_signer(what.user, verb, signer).await {
             return Ok(());
         }
         Err(format!("user not permitted to {verb} requests with signerName {signer:?}"))

@@ -10,7 +10,7 @@ use object::{Status, Value};
 use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
-use crate::authz::Authorizer;
+use crate::authz::Chain;
 use crate::authz::node::node_of;
 
 mod audience;
@@ -44,7 +44,7 @@ const OWN_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"
 /// The plugin.
 pub struct NodeRestriction {
     /// Tells what roles allow a node besides.
-    pub authorizer: Arc<Authorizer>,
+    pub authorizer: Arc<Chain>,
 }
 
 #[async_trait]
@@ -58,7 +58,7 @@ impl Plugin for NodeRestriction {
         if what.operation == Operation::Connect {
             return Ok(());
         }
-        self.check(node, what, object, old).map_err(|refusal| match refusal {
+        self.check(node, what, object, old).await.map_err(|refusal| match refusal {
             Refusal::Forbidden(why) => what.forbidden(&why),
             Refusal::NotYet(why) => Status::internal_error(why),
         })
@@ -80,17 +80,23 @@ impl From<String> for Refusal {
 }
 
 impl NodeRestriction {
-    fn check(&self, node: &str, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Refusal> {
+    async fn check(
+        &self,
+        node: &str,
+        what: &Attributes<'_>,
+        object: &Value,
+        old: &Value,
+    ) -> Result<(), Refusal> {
         if node.is_empty() {
             return Err(format!("could not determine node from user {:?}", what.user.name).into());
         }
         if what.group_resource() == GroupResource::POD_CERTIFICATE_REQUESTS {
-            return self.check_pod_certificate(node, what, object);
+            return self.check_pod_certificate(node, what, object).await;
         }
-        Ok(self.check_others(node, what, object, old)?)
+        Ok(self.check_others(node, what, object, old).await?)
     }
 
-    fn check_others(
+    async fn check_others(
         &self,
         node: &str,
         what: &Attributes<'_>,
@@ -112,7 +118,7 @@ impl NodeRestriction {
             ("", "nodes", _) => check_node(node, what, object, old),
             ("", "persistentvolumeclaims", "status") => check_claim_status(node, object, old),
             ("", "persistentvolumeclaims", _) => Err("may only update PVC status".to_owned()),
-            ("", "serviceaccounts", "token") if is_create => self.check_token(node, what, object),
+            ("", "serviceaccounts", "token") if is_create => self.check_token(node, what, object).await,
             ("coordination.k8s.io", "leases", _) => {
                 need(what.namespace == LEASES, || {
                     format!("can only access leases in the {LEASES:?} system namespace")
@@ -142,7 +148,7 @@ impl NodeRestriction {
         }
     }
 
-    fn check_token(&self, node: &str, what: &Attributes<'_>, request: &Value) -> Result<(), String> {
+    async fn check_token(&self, node: &str, what: &Attributes<'_>, request: &Value) -> Result<(), String> {
         let bound = request.at("spec.boundObjectRef");
         let is_to_pod = bound.str_at("apiVersion") == "v1"
             && bound.str_at("kind") == "Pod"
@@ -163,7 +169,7 @@ impl NodeRestriction {
         need(pod.str_at("spec.nodeName") == node, || {
             "node requested token bound to a pod scheduled on a different node".to_owned()
         })?;
-        self.check_audience(what, request, &pod)
+        self.check_audience(what, request, &pod).await
     }
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use object::Status;
 
 use super::service_account_name;
-use crate::authz::{Attributes, Authorizer, Target};
+use crate::authz::{Attributes, Chain, Target};
 use crate::request::decode_path;
 use crate::user::{GROUP_AUTHENTICATED, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTICATED, NAME_ANONYMOUS, User};
 
@@ -67,25 +67,26 @@ impl Impersonation {
     ///
     /// # Errors
     /// 403 for the first thing that the requestor may not impersonate.
-    pub fn grant(self, requestor: &User, authorizer: &Authorizer) -> Result<User, Status> {
-        let demand = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-            let target = Target::Resource { group, resource, subresource, namespace, name };
-            authorizer.demand(requestor, &Attributes::new("impersonate", target))
+    pub async fn grant(self, requestor: &User, authorizer: &Chain) -> Result<User, Status> {
+        let demand = async |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+            let target = Target::Resource { group, version: "v1", resource, subresource, namespace, name };
+            let what = Attributes::new(requestor, "impersonate", target);
+            authorizer.authorize(&what).await.forbid(&what)
         };
         let account = service_account_name(&self.name);
         match account {
-            Some((namespace, name)) => demand("", "serviceaccounts", "", namespace, name)?,
-            None => demand("", "users", "", "", &self.name)?,
+            Some((namespace, name)) => demand("", "serviceaccounts", "", namespace, name).await?,
+            None => demand("", "users", "", "", &self.name).await?,
         }
         if !self.uid.is_empty() {
-            demand(AUTHENTICATION, "uids", "", "", &self.uid)?;
+            demand(AUTHENTICATION, "uids", "", "", &self.uid).await?;
         }
         for group in &self.groups {
-            demand("", "groups", "", "", group)?;
+            demand("", "groups", "", "", group).await?;
         }
         for (key, values) in &self.extra {
             for value in values {
-                demand(AUTHENTICATION, "userextras", key, "", value)?;
+                demand(AUTHENTICATION, "userextras", key, "", value).await?;
             }
         }
         let mut groups = self.groups;

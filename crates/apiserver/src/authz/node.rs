@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use object::FieldSelector;
+use object::{FieldSelector, quote};
 
-use super::rules::allows_resource;
-use super::{Attributes, Decision, Target, allows_path};
+use super::attributes::{Attributes, Target};
+use super::authorizer::{Authorizer, Decision, Reply, Rules};
+use super::rules::{allows_path, allows_resource};
 use crate::cache::Collection;
 use crate::user::{GROUP_NODES, User};
 
@@ -78,18 +79,6 @@ impl NodeAuthorizer {
         NodeAuthorizer { graph: Graph::new(pods, volumes), attachments, slices, requests, rules }
     }
 
-    /// Whether a node may.
-    pub fn authorize(&self, user: &User, what: &Attributes<'_>) -> Decision {
-        let Some(node) = node_of(user) else { return Decision::NoOpinion(String::new()) };
-        if node.is_empty() {
-            return Decision::NoOpinion(format!("unknown node for user {:?}", user.name));
-        }
-        match self.decide(node, what) {
-            Ok(()) => Decision::Allowed(String::new()),
-            Err(why) => Decision::NoOpinion(why),
-        }
-    }
-
     fn decide(&self, node: &str, what: &Attributes<'_>) -> Answer {
         let verb = what.verb;
         let (group, resource, asked) = match what.target {
@@ -97,7 +86,7 @@ impl NodeAuthorizer {
                 let is_allowed = self.rules.iter().any(|rule| allows_path(rule, verb, path));
                 return is_allowed.then_some(()).ok_or_default();
             }
-            Target::Resource { group, resource, subresource, namespace, name } => {
+            Target::Resource { group, resource, subresource, namespace, name, .. } => {
                 let fields = what.fields;
                 (group, resource, Asked { verb, subresource, namespace, name, fields })
             }
@@ -239,6 +228,35 @@ impl NodeAuthorizer {
             ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
             _ => refuse(""),
         }
+    }
+}
+
+impl Authorizer for NodeAuthorizer {
+    fn kind(&self) -> &'static str {
+        "Node"
+    }
+
+    fn authorize<'a>(&'a self, what: &'a Attributes<'a>) -> Reply<'a> {
+        let decision = match node_of(what.user) {
+            None => Decision::NoOpinion(Arc::default()),
+            Some("") => {
+                Decision::NoOpinion(format!("unknown node for user {}", quote(&what.user.name)).into())
+            }
+            Some(node) => match self.decide(node, what) {
+                Ok(()) => Decision::Allow(Arc::default()),
+                Err(why) => Decision::NoOpinion(why.into()),
+            },
+        };
+        Reply::Now(decision)
+    }
+
+    fn rules_of(&self, user: &User, _namespace: &str) -> Rules {
+        if node_of(user).is_none() {
+            return Rules::default();
+        }
+        // What a node may depends on its pods.
+        let error = "node authorizer does not support user rule resolution";
+        Rules { rules: Vec::new(), incomplete: true, errors: vec![error.into()] }
     }
 }
 

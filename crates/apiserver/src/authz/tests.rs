@@ -1,3 +1,5 @@
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
 use super::*;
 
 fn rule(verbs: &[&str], groups: &[&str], resources: &[&str], names: &[&str]) -> PolicyRule {

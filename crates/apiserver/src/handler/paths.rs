@@ -20,7 +20,7 @@ impl ApiServer {
         info: &RequestInfo,
         request: &Request<B>,
     ) -> Result<Response<Body>, Status> {
-        self.authorize(user, info)?;
+        self.authorize(user, info).await?;
         if !super::is_safe(request.method()) {
             return Err(Status::method_not_supported("", "", &info.verb));
         }

@@ -13,7 +13,7 @@ use object::{Status, Value};
 use schema::GroupResource;
 
 use super::write::{Effect, WriteRequest};
-use crate::authz::{Attributes, Authorizer, Target};
+use crate::authz::{Attributes, Chain, Rbac, Target};
 use crate::cache::Hub;
 
 mod escalation;
@@ -48,23 +48,30 @@ impl WriteRequest<'_> {
     }
 }
 
+struct Parts {
+    authorizer: Arc<Chain>,
+    /// Knows the rules that are granted and held.
+    rbac: Arc<Rbac>,
+    hub: Arc<Hub>,
+}
+
 /// The guards. Without an authorizer nothing passes that needs a right.
 #[derive(Default)]
 pub struct Guards {
-    parts: Option<(Arc<Authorizer>, Arc<Hub>)>,
+    parts: Option<Parts>,
 }
 
 impl Guards {
-    /// Guards that ask this authorizer, over the collections that this hub feeds.
-    pub fn new(authorizer: Arc<Authorizer>, hub: Arc<Hub>) -> Guards {
-        Guards { parts: Some((authorizer, hub)) }
+    /// Guards that ask this authorizer and compare these rules, over the collections that this hub feeds.
+    pub fn new(authorizer: Arc<Chain>, rbac: Arc<Rbac>, hub: Arc<Hub>) -> Guards {
+        Guards { parts: Some(Parts { authorizer, rbac, hub }) }
     }
 
     /// Refuses a request that its user has no right to, whatever the object says.
     ///
     /// # Errors
     /// 403
-    pub(super) fn check_request(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+    pub(super) async fn check_request(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
         if !write.creates_by_update {
             return Ok(());
         }
@@ -72,12 +79,13 @@ impl Guards {
         let (def, call) = (&write.endpoint.def, write.call);
         let target = Target::Resource {
             group: &def.group,
+            version: &def.version,
             resource: &def.plural,
             subresource: call.subresource,
             namespace: call.namespace,
             name: call.name,
         };
-        self.authorizer()?.demand(call.user, &Attributes::new("create", target))
+        self.authorizer()?.demand(&Attributes::new(call.user, "create", target)).await
     }
 
     /// Asks every guard about the final state.
@@ -96,10 +104,12 @@ impl Guards {
         Ok(())
     }
 
-    fn authorizer(&self) -> Result<&Authorizer, Status> {
+    fn parts(&self) -> Result<&Parts, Status> {
         let parts = self.parts.as_ref();
-        parts
-            .map(|(authorizer, _)| authorizer.as_ref())
-            .ok_or_else(|| Status::internal_error("this server has no authorizer to ask about the write"))
+        parts.ok_or_else(|| Status::internal_error("this server has no authorizer to ask about the write"))
+    }
+
+    fn authorizer(&self) -> Result<&Chain, Status> {
+        Ok(&self.parts()?.authorizer)
     }
 }

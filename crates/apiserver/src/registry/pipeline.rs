@@ -35,7 +35,7 @@ impl Registry {
         self.pass(Stage::Arrival, &write);
         prepare::arrive(&mut write, &self.clock)?;
         self.pass(Stage::Rights, &write);
-        self.guards.check_request(&write)?;
+        self.guards.check_request(&write).await?;
         self.pass(Stage::ManagedFields, &write);
         managed_fields::settle(&mut write);
         self.pass(Stage::Mutation, &write);

@@ -23,3 +23,6 @@ mod services;
 mod stalled;
 mod support;
 mod watch;
+
+#[global_allocator]
+static METER: fuzz::Meter = fuzz::Meter;

@@ -6,6 +6,7 @@ use object::{Value, value};
 
 use crate::support::*;
 
+mod chain;
 mod escalation;
 mod impersonation;
 mod parameters;

@@ -399,8 +399,9 @@ async fn rights_for_rare_cases_are_there() {
         ("clusterdns-controller", "delete", "discovery.k8s.io", "endpointslices", ""),
     ] {
         let user = apiserver::user::User::service_account("kube-system", account, "");
-        let target = Target::Resource { group, resource, subresource, namespace: "default", name: "x" };
-        let allowed = server.authorizer.authorize(&user, &Attributes::new(verb, target)).is_allowed();
+        let target =
+            Target::Resource { group, version: "v1", resource, subresource, namespace: "default", name: "x" };
+        let allowed = server.authorizer.authorize(&Attributes::new(&user, verb, target)).await.is_allowed();
         assert!(allowed, "{account} {verb} {resource}/{subresource}");
     }
 }

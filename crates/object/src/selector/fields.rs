@@ -35,6 +35,11 @@ impl FieldSelector {
         FieldSelector::default()
     }
 
+    /// Matches objects that meet all of these.
+    pub fn new(requirements: impl IntoIterator<Item = FieldRequirement>) -> FieldSelector {
+        FieldSelector { requirements: requirements.into_iter().collect() }
+    }
+
     /// Matches objects whose field has a value.
     pub fn equal(field: impl Into<String>, value: impl Into<String>) -> FieldSelector {
         let requirement = FieldRequirement { field: field.into(), value: value.into(), equal: true };

@@ -27,7 +27,7 @@ const SUCCESSORS: [(&str, &str); 7] = [
 
 impl NodeRestriction {
     /// Whether the node may request a token of this pod's account for these audiences; none stands for the API server.
-    pub(super) fn check_audience(
+    pub(super) async fn check_audience(
         &self,
         what: &Attributes<'_>,
         request: &Value,
@@ -40,13 +40,14 @@ impl NodeRestriction {
             .map_err(|why| format!("error validating audience {}: {why}", quote(audience)))?;
         let target = Target::Resource {
             group: "",
+            version: "v1",
             resource: audience,
             subresource: "",
             namespace: what.namespace,
             name: what.name,
         };
-        let may = || self.authorizer.authorize(what.user, &authz::Attributes::new(VERB, target)).is_allowed();
-        need(is_referenced || may(), || {
+        let asked = authz::Attributes::new(what.user, VERB, target);
+        need(is_referenced || self.authorizer.authorize(&asked).await.is_allowed(), || {
             format!(
                 "audience {} not found in pod spec volume, {} is not authorized to request tokens for this audience",
                 quote(audience),

@@ -28,7 +28,7 @@ pub(super) fn check_signing_request(what: &Attributes<'_>, object: &Value) -> Re
 impl NodeRestriction {
     /// A node asks for certificates of its own running pods, with all that the request says of them true, from signers
     /// that the pod names. Where the cache may be behind, the node shall try again.
-    pub(super) fn check_pod_certificate(
+    pub(super) async fn check_pod_certificate(
         &self,
         node: &str,
         what: &Attributes<'_>,
@@ -92,22 +92,23 @@ impl NodeRestriction {
                 "{of_pod} names service account UID {said}, which differs from the running service account ({uid})"
             )));
         }
-        Ok(self.check_pod_signer(what, spec, &pod)?)
+        Ok(self.check_pod_signer(what, spec, &pod).await?)
     }
 
-    fn check_pod_signer(&self, what: &Attributes<'_>, spec: &Value, pod: &Value) -> Result<(), String> {
+    async fn check_pod_signer(&self, what: &Attributes<'_>, spec: &Value, pod: &Value) -> Result<(), String> {
         let signer = spec.str_at("signerName");
         let mut sources = pod.at("spec.volumes").items().flat_map(|v| v.at("projected.sources").items());
         let is_named = sources.any(|source| source.at("podCertificate.signerName").as_str() == Some(signer));
         let target = Target::Resource {
             group: "",
+            version: "v1",
             resource: signer,
             subresource: "",
             namespace: what.namespace,
             name: spec.str_at("serviceAccountName"),
         };
-        let may = || self.authorizer.authorize(what.user, &authz::Attributes::new(VERB, target)).is_allowed();
-        need(is_named || may(), || {
+        let asked = authz::Attributes::new(what.user, VERB, target);
+        need(is_named || self.authorizer.authorize(&asked).await.is_allowed(), || {
             format!(
                 "signer {} not found in pod spec volume, {} is not authorized to request certificates from this signer",
                 quote(signer),

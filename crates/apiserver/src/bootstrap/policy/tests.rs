@@ -145,8 +145,8 @@ async fn users_may_what_their_roles_say() {
         let groups: &[&str] = if name.starts_with("system:node:") { &["system:nodes"] } else { &[] };
         let user = User::new(*name, groups);
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-        let target = Target::Resource { group, resource, subresource, namespace, name: "" };
-        let allowed = server.authorizer.authorize(&user, &Attributes::new(verb, target)).is_allowed();
+        let target = Target::Resource { group, version: "v1", resource, subresource, namespace, name: "" };
+        let allowed = server.authorizer.authorize(&Attributes::new(&user, verb, target)).await.is_allowed();
         assert_eq!(allowed, *expected, "{name} {verb} {group}/{resource}/{subresource}");
     }
     let paths = [
@@ -158,8 +158,8 @@ async fn users_may_what_their_roles_say() {
         (User::new("prometheus", &["system:monitoring"]), "/metrics", true),
     ];
     for (user, path, expected) in paths {
-        let what = Attributes::new("get", Target::Path(path));
-        assert_eq!(server.authorizer.authorize(&user, &what).is_allowed(), expected, "{} {path}", user.name);
+        let what = Attributes::new(&user, "get", Target::Path(path));
+        assert_eq!(server.authorizer.authorize(&what).await.is_allowed(), expected, "{} {path}", user.name);
     }
 }
 
@@ -184,18 +184,31 @@ async fn admin_edit_and_view_differ_by_what_they_may() {
     ];
     for (verb, group, resource, who) in table {
         for role in ["admin", "edit", "view"] {
-            let target =
-                Target::Resource { group, resource, subresource: "", namespace: "default", name: "" };
+            let target = Target::Resource {
+                group,
+                version: "v1",
+                resource,
+                subresource: "",
+                namespace: "default",
+                name: "",
+            };
             let user = User::new(role, &[]);
             // The cache follows the store at once, but not before the write's answer.
             server.registry.hub.catch_up().await.unwrap();
-            let allowed = server.authorizer.authorize(&user, &Attributes::new(verb, target)).is_allowed();
+            let allowed =
+                server.authorizer.authorize(&Attributes::new(&user, verb, target)).await.is_allowed();
             assert_eq!(allowed, who.contains(role), "{role} {verb} {resource}");
-            let elsewhere =
-                Target::Resource { group, resource, subresource: "", namespace: "kube-system", name: "" };
-            let attributes = Attributes::new(verb, elsewhere);
+            let elsewhere = Target::Resource {
+                group,
+                version: "v1",
+                resource,
+                subresource: "",
+                namespace: "kube-system",
+                name: "",
+            };
+            let attributes = Attributes::new(&user, verb, elsewhere);
             assert!(
-                !server.authorizer.authorize(&user, &attributes).is_allowed(),
+                !server.authorizer.authorize(&attributes).await.is_allowed(),
                 "{role} in another namespace"
             );
         }

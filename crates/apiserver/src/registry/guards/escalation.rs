@@ -6,8 +6,8 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
 use object::{Status, Value};
 use schema::GroupResource;
 
-use super::{Guard, Guards, WriteRequest};
-use crate::authz::{self, Attributes, Authorizer, Target};
+use super::{Guard, Guards, Parts, WriteRequest};
+use crate::authz::{self, ANY_VERSION, Attributes, Authorizer, Target};
 use crate::errors::from_cache;
 use crate::user::GROUP_MASTERS;
 
@@ -30,44 +30,42 @@ impl Guard for Escalation {
         if write.call.user.in_group(GROUP_MASTERS) || write.changes_ownership_only() {
             return Ok(());
         }
-        let authorizer = guards.authorizer()?;
-        let refused = match check(authorizer, write) {
-            Ok(()) => return Ok(()),
-            Err(refused) => refused,
-        };
+        let parts = guards.parts()?;
+        if check(parts, write).await.is_ok() {
+            return Ok(());
+        }
         // The role or the author's own rights may have been made a moment ago.
-        let Some((_, hub)) = &guards.parts else { return Err(refused) };
-        hub.catch_up().await.map_err(from_cache)?;
-        check(authorizer, write)
+        parts.hub.catch_up().await.map_err(from_cache)?;
+        check(parts, write).await
     }
 }
 
-fn check(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+async fn check(parts: &Parts, write: &WriteRequest<'_>) -> Result<(), Status> {
     match write.resource() {
-        GroupResource::ROLES | GroupResource::CLUSTER_ROLES => check_role(authorizer, write),
-        _ => check_binding(authorizer, write),
+        GroupResource::ROLES | GroupResource::CLUSTER_ROLES => check_role(parts, write).await,
+        _ => check_binding(parts, write).await,
     }
 }
 
-fn check_role(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+async fn check_role(parts: &Parts, write: &WriteRequest<'_>) -> Result<(), Status> {
     let def = &write.endpoint.def;
-    if may(authorizer, write, "escalate", def.group_resource(), write.call.name) {
+    if may(parts, write, "escalate", def.group_resource(), write.call.name).await {
         return Ok(());
     }
     let rules = write.object.get("rules");
     let wanted: Vec<PolicyRule> =
         if rules.is_null() { Vec::new() } else { object::from_value(rules).map_err(malformed)? };
-    check_rules(authorizer, write, &wanted)?;
+    check_rules(parts, write, &wanted)?;
     let gathers = |role: &Value| !role.at("aggregationRule.clusterRoleSelectors").is_empty();
     if !gathers(&write.object) && !gathers(write.old) {
         return Ok(());
     }
     // What is gathered may be anything, and a role that no longer gathers keeps what it has.
-    check_rules(authorizer, write, &everything())
+    check_rules(parts, write, &everything())
         .map_err(|_| write.forbidden("must have cluster-admin privileges to use the aggregationRule"))
 }
 
-fn check_binding(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<(), Status> {
+async fn check_binding(parts: &Parts, write: &WriteRequest<'_>) -> Result<(), Status> {
     let reference: RoleRef = object::from_value(write.object.get("roleRef")).map_err(malformed)?;
     let role = match reference.kind.as_str() {
         "ClusterRole" => "clusterroles",
@@ -75,39 +73,39 @@ fn check_binding(authorizer: &Authorizer, write: &WriteRequest<'_>) -> Result<()
         other => return Err(Status::bad_request(format!("unsupported role reference kind: {other:?}"))),
     };
     let role = GroupResource::new(reference.api_group.as_deref().unwrap_or_default(), role);
-    if may(authorizer, write, "bind", role, &reference.name) {
+    if may(parts, write, "bind", role, &reference.name).await {
         return Ok(());
     }
-    let rules = authorizer.rbac.rules_of_role(&reference, write.call.namespace);
+    let rules = parts.rbac.rules_of_role(&reference, write.call.namespace);
     let rules =
         rules.ok_or_else(|| Status::not_found(&write.endpoint.def.group, role.plural, &reference.name))?;
-    check_rules(authorizer, write, &rules)
+    check_rules(parts, write, &rules)
 }
 
 /// Refuses rules that the user does not hold where the object is.
-fn check_rules(
-    authorizer: &Authorizer,
-    write: &WriteRequest<'_>,
-    wanted: &[PolicyRule],
-) -> Result<(), Status> {
+fn check_rules(parts: &Parts, write: &WriteRequest<'_>, wanted: &[PolicyRule]) -> Result<(), Status> {
     let user = write.call.user;
-    let owned = authorizer.rbac.rules_of(user, write.call.namespace);
-    let missing = authz::missing(&owned, wanted).map_err(|authz::TooLarge| {
+    let owned = parts.rbac.rules_of(user, write.call.namespace);
+    let missing = authz::missing(&owned.rules, wanted).map_err(|authz::TooLarge| {
         write.forbidden("a rule expands to too many permissions to compare them with those of its author")
     })?;
     if missing.is_empty() {
         return Ok(());
     }
-    Err(write.forbidden(&format!(
+    let mut why = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         object::quote(&user.name),
         authz::quote_all(&user.groups),
         authz::describe(&missing)
-    )))
+    );
+    if !owned.errors.is_empty() {
+        why.push_str(&format!("; resolution errors: [{}]", owned.errors.join(" ")));
+    }
+    Err(write.forbidden(&why))
 }
 
-fn may(
-    authorizer: &Authorizer,
+async fn may(
+    parts: &Parts,
     write: &WriteRequest<'_>,
     verb: &str,
     resource: GroupResource<'_>,
@@ -115,8 +113,9 @@ fn may(
 ) -> bool {
     let GroupResource { group, plural } = resource;
     let namespace = write.call.namespace;
-    let target = Target::Resource { group, resource: plural, subresource: "", namespace, name };
-    authorizer.authorize(write.call.user, &Attributes::new(verb, target)).is_allowed()
+    let target =
+        Target::Resource { group, version: ANY_VERSION, resource: plural, subresource: "", namespace, name };
+    parts.authorizer.authorize(&Attributes::new(write.call.user, verb, target)).await.is_allowed()
 }
 
 /// Everything on all resources and paths.

@@ -25,7 +25,7 @@ impl Guard for Attest {
         }
         let signers = [&write.object, write.old].into_iter().map(|bundle| bundle.str_at(SIGNER));
         for signer in signers.filter(|signer| !signer.is_empty()) {
-            if !guards.authorizer()?.may_for_signer(write.call.user, "attest", signer) {
+            if !guards.authorizer()?.may_for_signer(write.call.user, "attest", signer).await {
                 let why = format!("user not permitted to attest for signerName {}", quote(signer));
                 return Err(write.forbidden(&why));
             }
@@ -50,7 +50,7 @@ impl Guard for Sign {
             return Ok(());
         }
         let (user, signer) = (write.call.user, old.str_at(SIGNER));
-        if guards.authorizer()?.may_for_signer(user, "sign", signer) {
+        if guards.authorizer()?.may_for_signer(user, "sign", signer).await {
             return Ok(());
         }
         let spec = field::Path::root("spec");

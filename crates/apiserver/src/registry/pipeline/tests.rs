@@ -98,6 +98,7 @@ async fn recorded() -> (TestServer, Recorder) {
         plugins: vec![Arc::new(recorder.clone())],
         observer: Some(Arc::new(recorder.clone())),
         hooks: vec![Arc::new(recorder.clone())],
+        ..Extensions::default()
     });
     (server.await, recorder)
 }

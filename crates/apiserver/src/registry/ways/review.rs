@@ -1,16 +1,14 @@
 //! Queries in the form of objects: who am I, may I, is this token valid.
 
 use async_trait::async_trait;
-use k8s_openapi::api::rbac::v1::PolicyRule;
-use object::{FieldSelector, Status, Value, value};
+use object::{FieldRequirement, FieldSelector, Operator, Requirement, Selector, Status, Value, value};
 use schema::GroupResource;
 
 use super::super::write::{Action, WriteRequest};
 use super::super::{Answer, AnswerBody, Registry};
 use super::{At, Way};
 use crate::authn::Authenticator;
-use crate::authz::node::node_of;
-use crate::authz::{Attributes, Authorizer, Decision, Target};
+use crate::authz::{Attributes, Chain, Decision, Rules, Target, aggregate};
 use crate::user::User;
 
 pub(super) const SELF_SUBJECT_REVIEWS: GroupResource<'static> =
@@ -37,7 +35,7 @@ impl Way for Review {
 #[derive(Clone, Copy)]
 pub struct Reviewer<'a> {
     /// Decides.
-    pub authorizer: &'a Authorizer,
+    pub authorizer: &'a Chain,
     /// Knows tokens.
     pub authenticator: &'a Authenticator,
 }
@@ -49,8 +47,8 @@ impl Action for Reviewer<'_> {
         let status = match &*endpoint.def.kind {
             "SelfSubjectReview" => value!({"userInfo": user_info(call.user)}),
             "TokenReview" => self.token(&review),
-            "SelfSubjectAccessReview" => self.access(call.user, review.get("spec"))?,
-            "SubjectAccessReview" => self.access(&subject(review.get("spec"))?, review.get("spec"))?,
+            "SelfSubjectAccessReview" => self.access(call.user, review.get("spec")).await?,
+            "SubjectAccessReview" => self.access(&subject(review.get("spec"))?, review.get("spec")).await?,
             "LocalSubjectAccessReview" => {
                 let namespace = review.at("spec.resourceAttributes").str_at("namespace");
                 if namespace != call.namespace {
@@ -59,20 +57,14 @@ impl Action for Reviewer<'_> {
                         call.namespace
                     )));
                 }
-                self.access(&subject(review.get("spec"))?, review.get("spec"))?
+                self.access(&subject(review.get("spec"))?, review.get("spec")).await?
             }
             "SelfSubjectRulesReview" => {
                 let namespace = review.str_at("spec.namespace");
                 if namespace.is_empty() {
                     return Err(Status::bad_request("no namespace on request"));
                 }
-                let mut status = rules(&self.authorizer.rbac.rules_of(call.user, namespace));
-                if node_of(call.user).is_some() {
-                    // What a node may depends on its pods.
-                    status.set("incomplete", true);
-                    status.set("evaluationError", "node authorizer does not support user rule resolution");
-                }
-                status
+                rules(&self.authorizer.rules_of(call.user, namespace))
             }
             other => return Err(Status::method_not_supported(&endpoint.def.group, other, "create")),
         };
@@ -99,12 +91,13 @@ impl Reviewer<'_> {
         }
     }
 
-    fn access(&self, user: &User, spec: &Value) -> Result<Value, Status> {
+    async fn access(&self, user: &User, spec: &Value) -> Result<Value, Status> {
         let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
         let (verb, target) = match (resource.is_null(), path.is_null()) {
             (false, true) => {
                 let target = Target::Resource {
                     group: resource.str_at("group"),
+                    version: resource.str_at("version"),
                     resource: resource.str_at("resource"),
                     subresource: resource.str_at("subresource"),
                     namespace: resource.str_at("namespace"),
@@ -119,31 +112,94 @@ impl Reviewer<'_> {
                 ));
             }
         };
-        let fields = selector(resource.get("fieldSelector"));
-        let what = Attributes { fields: fields.as_ref(), ..Attributes::new(verb, target) };
-        Ok(match self.authorizer.authorize(user, &what) {
-            Decision::Allowed(reason) if reason.is_empty() => value!({"allowed": true}),
-            Decision::Allowed(reason) => value!({"allowed": true, "reason": reason}),
-            Decision::NoOpinion(reason) if reason.is_empty() => value!({"allowed": false}),
-            Decision::NoOpinion(reason) => value!({"allowed": false, "reason": reason}),
-        })
+        let (fields, bad_fields) = selector(resource.get("fieldSelector"), FieldSelector::parse, fields);
+        let (labels, bad_labels) = selector(resource.get("labelSelector"), Selector::parse, labels);
+        let what = Attributes {
+            fields: fields.as_ref(),
+            labels: labels.as_ref(),
+            ..Attributes::new(user, verb, target)
+        };
+        let ruling = self.authorizer.authorize(&what).await;
+        let mut status = value!({"allowed": (ruling.is_allowed())});
+        if matches!(ruling.decision, Decision::Deny(_)) {
+            status.set("denied", true);
+        }
+        if !ruling.reason().is_empty() {
+            status.set("reason", ruling.reason());
+        }
+        let failure = Some(ruling.failure()).filter(|failure| !failure.is_empty());
+        let ignored = |member: &str, how: Option<&str>| {
+            Some(format!("spec.resourceAttributes.{member} {} due to parse error", how?))
+        };
+        let errors = [failure, ignored("fieldSelector", bad_fields), ignored("labelSelector", bad_labels)];
+        let errors: Vec<String> = errors.into_iter().flatten().collect();
+        if !errors.is_empty() {
+            status.set("evaluationError", errors.join("; "));
+        }
+        Ok(status)
     }
 }
 
-/// The field selector of a question, as a request would have it; `None` for one that cannot be read, with which nothing
-/// more is allowed than without.
-fn selector(selector: &Value) -> Option<FieldSelector> {
+/// What of a selector cannot be used, if anything.
+type Ignored = Option<&'static str>;
+
+/// The selector of a question, as a request would have it. Nothing more is allowed without a part that cannot be read than
+/// with it, so that such parts are left out.
+fn selector<S, E>(
+    selector: &Value,
+    parse: fn(&str) -> Result<S, E>,
+    build: fn(&[Value]) -> (Option<S>, bool),
+) -> (Option<S>, Ignored) {
+    const NOTHING_LEFT: Ignored = Some("ignored");
     let raw = selector.str_at("rawSelector");
     if !raw.is_empty() {
-        return FieldSelector::parse(raw).ok();
+        return parse(raw).map_or((None, NOTHING_LEFT), |read| (Some(read), None));
     }
-    selector.get("requirements").items().find_map(|requirement| {
+    let requirements = selector.get("requirements").as_list().unwrap_or_default();
+    if requirements.is_empty() {
+        return (None, None);
+    }
+    match build(requirements) {
+        (Some(read), true) => (Some(read), None),
+        (Some(read), false) => (Some(read), Some("partially ignored")),
+        (None, _) => (None, NOTHING_LEFT),
+    }
+}
+
+/// Fields are compared with one value each; whether that was all is told as well.
+fn fields(requirements: &[Value]) -> (Option<FieldSelector>, bool) {
+    let mut terms = Vec::new();
+    for requirement in requirements {
         let mut values = requirement.get("values").items();
-        match (requirement.str_at("operator"), values.next().and_then(Value::as_str), values.next()) {
-            ("In", Some(value), None) => Some(FieldSelector::equal(requirement.str_at("key"), value)),
-            _ => None,
+        let equal = match requirement.str_at("operator") {
+            "In" => true,
+            "NotIn" => false,
+            _ => continue,
+        };
+        if let (Some(value), None) = (values.next().and_then(Value::as_str), values.next()) {
+            let (field, value) = (requirement.str_at("key").to_owned(), value.to_owned());
+            terms.push(FieldRequirement { field, value, equal });
         }
-    })
+    }
+    let is_whole = terms.len() == requirements.len();
+    ((!terms.is_empty()).then(|| FieldSelector::new(terms)), is_whole)
+}
+
+fn labels(requirements: &[Value]) -> (Option<Selector>, bool) {
+    let terms = requirements.iter().filter_map(|requirement| {
+        let operator = match requirement.str_at("operator") {
+            "In" => Operator::In,
+            "NotIn" => Operator::NotIn,
+            "Exists" => Operator::Exists,
+            "DoesNotExist" => Operator::DoesNotExist,
+            _ => return None,
+        };
+        let values = requirement.get("values").items().filter_map(Value::as_str).map(str::to_owned);
+        Requirement::new(requirement.str_at("key"), operator, values.collect()).ok()
+    });
+    let terms: Vec<Requirement> = terms.collect();
+    let is_whole = terms.len() == requirements.len();
+    ((!terms.is_empty()).then(|| Selector::new(terms)), is_whole)
 }
 
 fn subject(spec: &Value) -> Result<User, Status> {
@@ -176,11 +232,11 @@ fn user_info(user: &User) -> Value {
     info
 }
 
-fn rules(rules: &[PolicyRule]) -> Value {
+fn rules(all: &Rules) -> Value {
     let strings =
         |list: &[String]| Value::from(list.iter().map(|s| Value::from(s.as_str())).collect::<Vec<_>>());
     let (mut resource, mut other) = (Vec::new(), Vec::new());
-    for rule in rules {
+    for rule in &all.rules {
         if let Some(paths) = rule.non_resource_urls.as_deref().filter(|paths| !paths.is_empty()) {
             other.push(value!({"verbs": strings(&rule.verbs), "nonResourceURLs": strings(paths)}));
             continue;
@@ -198,5 +254,10 @@ fn rules(rules: &[PolicyRule]) -> Value {
         }
         resource.push(item);
     }
-    value!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false})
+    let incomplete = all.incomplete;
+    let mut status = value!({"resourceRules": resource, "nonResourceRules": other, "incomplete": incomplete});
+    if !all.errors.is_empty() {
+        status.set("evaluationError", aggregate(all.errors.iter().map(|error| &**error)));
+    }
+    status
 }

@@ -1,0 +1,316 @@
+//! What is measured of the store, whichever it is, by upstream's names (`storage/etcd3/metrics`).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Registry};
+use parking_lot::RwLock;
+use store::{
+    Expect, KeyRange, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, Store, StoreError,
+    WatchRequest, WatchStream, Write, WriteOp, WriteOutcome,
+};
+use tokio::time::Instant;
+
+use crate::catalogue::storage_of;
+
+/// Where all objects are.
+const ROOT: &str = "/registry/";
+/// Upstream's buckets of a request's duration, in seconds.
+const DURATIONS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+
+/// What is asked of the store.
+#[derive(Clone, Copy)]
+enum Operation {
+    Get,
+    List,
+    Count,
+    Create,
+    Update,
+    Delete,
+}
+
+/// The names of [`Operation`]s, in their order.
+const OPERATIONS: [&str; 6] = ["get", "list", "count", "create", "update", "delete"];
+
+impl Operation {
+    fn of_range(request: &RangeRequest) -> Operation {
+        match (&request.range, request.content) {
+            (_, RangeContent::CountOnly) => Operation::Count,
+            (KeyRange::Exact(_), _) => Operation::Get,
+            (KeyRange::Prefix(_), _) => Operation::List,
+        }
+    }
+
+    fn of_write(write: &Write) -> Operation {
+        match (&write.op, write.expect) {
+            (WriteOp::Delete, _) => Operation::Delete,
+            (WriteOp::Put(_), Expect::Absent) => Operation::Create,
+            (WriteOp::Put(_), _) => Operation::Update,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Resource {
+    group: String,
+    resource: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    operation: &'static str,
+    group: String,
+    resource: String,
+}
+
+/// The metrics of a store.
+pub(crate) struct StoreMetrics {
+    durations: Histograms<Asked>,
+    requests: Family<Asked, Counter>,
+    errors: Family<Asked, Counter>,
+    events: Family<Resource, Counter>,
+}
+
+impl StoreMetrics {
+    /// Metrics that are shown there.
+    pub(crate) fn register(registry: &mut Registry) -> StoreMetrics {
+        let metrics = StoreMetrics {
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            requests: Family::default(),
+            errors: Family::default(),
+            events: Family::default(),
+        };
+        let help = "Time that requests to the store took, in seconds";
+        registry.register("etcd_request_duration_seconds", help, metrics.durations.clone());
+        registry.register("etcd_requests", "Requests to the store", metrics.requests.clone());
+        registry.register("etcd_request_errors", "Requests that the store failed", metrics.errors.clone());
+        let help = "Changes that the store told of";
+        registry.register("apiserver_storage_events_received", help, metrics.events.clone());
+        metrics
+    }
+}
+
+/// The metrics of one operation on one resource.
+struct OperationMeter {
+    duration: Histogram,
+    requests: Counter,
+    errors: Counter,
+}
+
+/// The metrics of one resource.
+struct ResourceMeter {
+    resource: Resource,
+    events: Counter,
+    operations: [OnceLock<OperationMeter>; OPERATIONS.len()],
+}
+
+impl ResourceMeter {
+    fn of(&self, operation: Operation, metrics: &StoreMetrics) -> &OperationMeter {
+        let index = operation as usize;
+        self.operations[index].get_or_init(|| {
+            let Resource { group, resource } = self.resource.clone();
+            let asked = Asked { operation: OPERATIONS[index], group, resource };
+            OperationMeter {
+                duration: metrics.durations.get_or_create_owned(&asked),
+                requests: metrics.requests.get_or_create_owned(&asked),
+                errors: metrics.errors.get_or_create_owned(&asked),
+            }
+        })
+    }
+}
+
+/// Meters by where the keys of their resources start. Keys come from the registry, which has looked a resource up before it
+/// makes one.
+struct Meters {
+    metrics: StoreMetrics,
+    /// Group and resource of what is built in, by the path below [`ROOT`].
+    built_in: HashMap<&'static str, (&'static str, &'static str)>,
+    known: RwLock<HashMap<Box<[u8]>, Arc<ResourceMeter>>>,
+}
+
+impl Meters {
+    fn of(&self, key: &[u8]) -> Arc<ResourceMeter> {
+        let place = place(key);
+        if let Some(known) = self.known.read().get(place) {
+            return Arc::clone(known);
+        }
+        let path = String::from_utf8_lossy(place);
+        let (group, resource) = match self.built_in.get(&*path) {
+            Some((group, resource)) => ((*group).to_owned(), (*resource).to_owned()),
+            // Of a custom resource, or of the server's own notes.
+            None => path.split_once('/').map_or_else(
+                || (String::new(), path.clone().into_owned()),
+                |(group, resource)| (group.to_owned(), resource.to_owned()),
+            ),
+        };
+        let resource = Resource { group, resource };
+        let events = self.metrics.events.get_or_create_owned(&resource);
+        let meter = Arc::new(ResourceMeter { resource, events, operations: Default::default() });
+        Arc::clone(self.known.write().entry(place.into()).or_insert(meter))
+    }
+}
+
+/// The path of a key's resource below [`ROOT`]: one part, or two where the first is a group or has several below it.
+fn place(key: &[u8]) -> &[u8] {
+    let path = key.strip_prefix(ROOT.as_bytes()).unwrap_or(key);
+    let end_from = |start: usize| path[start..].iter().position(|byte| *byte == b'/').map(|at| start + at);
+    let Some(first) = end_from(0) else { return path };
+    if &path[..first] == b"services" || path[..first].contains(&b'.') {
+        return &path[..end_from(first + 1).unwrap_or(path.len())];
+    }
+    &path[..first]
+}
+
+/// A store that is measured.
+pub(crate) struct MeasuredStore {
+    store: Arc<dyn Store>,
+    meters: Arc<Meters>,
+}
+
+impl MeasuredStore {
+    /// This store, with its metrics.
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> MeasuredStore {
+        let stored = schema::resources().iter().filter_map(|def| storage_of(def));
+        let built_in = stored.map(|storage| (storage.path, (storage.group, storage.plural))).collect();
+        MeasuredStore { store, meters: Arc::new(Meters { metrics, built_in, known: RwLock::default() }) }
+    }
+
+    fn note<T>(&self, key: &[u8], operation: Operation, since: Instant, outcome: &Result<T, StoreError>) {
+        let meter = self.meters.of(key);
+        let meter = meter.of(operation, &self.meters.metrics);
+        meter.duration.observe(since.elapsed().as_secs_f64());
+        meter.requests.inc();
+        if outcome.is_err() {
+            meter.errors.inc();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MeasuredStore {
+    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, StoreError> {
+        let (since, operation) = (Instant::now(), Operation::of_range(&request));
+        let (KeyRange::Exact(key) | KeyRange::Prefix(key)) = request.range.clone();
+        let found = self.store.range(request).await;
+        self.note(&key, operation, since, &found);
+        found
+    }
+
+    async fn write(&self, write: Write) -> Result<WriteOutcome, StoreError> {
+        let (since, operation, key) = (Instant::now(), Operation::of_write(&write), write.key.clone());
+        let written = self.store.write(write).await;
+        self.note(&key, operation, since, &written);
+        written
+    }
+
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream, StoreError> {
+        let meters = Arc::clone(&self.meters);
+        let counted = self.store.watch(request).await?.inspect(move |batch| {
+            let events = batch.iter().flat_map(|batch| &batch.events);
+            events.for_each(|event| drop(meters.of(event.key()).events.inc()));
+        });
+        Ok(counted.boxed())
+    }
+
+    async fn request_progress(&self) -> Result<(), StoreError> {
+        self.store.request_progress().await
+    }
+
+    async fn current_revision(&self) -> Result<Revision, StoreError> {
+        self.store.current_revision().await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<(), StoreError> {
+        self.store.compact(revision).await
+    }
+
+    async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, StoreError> {
+        self.store.grant_lease(ttl).await
+    }
+
+    async fn keep_lease_alive(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.keep_lease_alive(lease).await
+    }
+
+    async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
+        self.store.revoke_lease(lease).await
+    }
+
+    fn is_full(&self) -> bool {
+        self.store.is_full()
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        self.store.size_bytes()
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.store.backup(path).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clock::Clock;
+    use metrics::Exposition;
+    use store::Embedded;
+
+    use super::*;
+
+    #[test]
+    fn keys_name_their_resource() {
+        for (key, expected) in [
+            ("/registry/pods/default/web", "pods"),
+            ("/registry/pods/", "pods"),
+            ("/registry/services/specs/default/web", "services/specs"),
+            ("/registry/services/endpoints/", "services/endpoints"),
+            ("/registry/example.com/widgets/default/a", "example.com/widgets"),
+            ("/registry/", ""),
+            ("other", "other"),
+        ] {
+            assert_eq!(place(key.as_bytes()), expected.as_bytes(), "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_operation_and_resource() {
+        let exposition = Exposition::default();
+        let metrics = exposition.with(StoreMetrics::register);
+        let store = MeasuredStore::new(Arc::new(Embedded::in_memory(Clock::system())), metrics);
+        let mut events = store.watch(WatchRequest::prefix("/registry/")).await.unwrap();
+        let key = "/registry/services/specs/default/web";
+        let write = |expect| store.write(Write::put(key, "{}", expect));
+        write(Expect::Absent).await.unwrap();
+        // A conflict is an answer.
+        write(Expect::Absent).await.unwrap();
+        write(Expect::Any).await.unwrap();
+        store.range(RangeRequest::exact(key)).await.unwrap();
+        store.range(RangeRequest::prefix("/registry/example.com/widgets/")).await.unwrap();
+        store.range(RangeRequest::prefix("/registry/minions/").at(Revision(99))).await.unwrap_err();
+        store.write(Write::delete(key, Expect::Any)).await.unwrap();
+        for _ in 0..3 {
+            events.next().await.unwrap().unwrap();
+        }
+        let text = exposition.text();
+        for sample in [
+            "etcd_requests_total{operation=\"create\",group=\"\",resource=\"services\"} 2\n",
+            "etcd_requests_total{operation=\"update\",group=\"\",resource=\"services\"} 1\n",
+            "etcd_requests_total{operation=\"get\",group=\"\",resource=\"services\"} 1\n",
+            "etcd_requests_total{operation=\"delete\",group=\"\",resource=\"services\"} 1\n",
+            "etcd_requests_total{operation=\"list\",group=\"example.com\",resource=\"widgets\"} 1\n",
+            "etcd_request_errors_total{operation=\"list\",group=\"\",resource=\"nodes\"} 1\n",
+            "etcd_request_errors_total{operation=\"create\",group=\"\",resource=\"services\"} 0\n",
+            "etcd_request_duration_seconds_count{operation=\"create\",group=\"\",resource=\"services\"} 2\n",
+            "apiserver_storage_events_received_total{group=\"\",resource=\"services\"} 3\n",
+        ] {
+            assert!(text.contains(sample), "no {sample} in\n{text}");
+        }
+    }
+}
