@@ -94,7 +94,7 @@ pub(crate) fn aggregate<'m>(messages: impl IntoIterator<Item = &'m str>) -> Stri
     }
     match seen.as_slice() {
         [one] => (*one).to_owned(),
-        several if several.is_empty() => String::new(),
+        [] => String::new(),
         several => format!("[{}]", several.join(", ")),
     }
 }

@@ -31,13 +31,16 @@ pub struct Rbac {
     making: Mutex<()>,
 }
 
+/// The rules of a role that is bound, or the message that it does not exist.
+type Bound = Result<Arc<[PolicyRule]>, Arc<str>>;
+
 /// What a binding gives to one subject.
 #[derive(Clone)]
 struct Grant {
     /// Where it holds; everywhere if none.
     namespace: Option<Arc<str>>,
-    /// What it allows, or that its role does not exist.
-    rules: Result<Arc<[PolicyRule]>, Arc<str>>,
+    /// What it allows.
+    rules: Bound,
     /// The reason of what it allows.
     reason: Arc<str>,
 }
@@ -128,7 +131,7 @@ impl Rbac {
 
     fn make_index(&self, generations: [u64; 4]) -> Index {
         let mut index = Index { generations, ..Index::default() };
-        let mut known: HashMap<(String, String), Result<Arc<[PolicyRule]>, Arc<str>>> = HashMap::new();
+        let mut known: HashMap<(String, String), Bound> = HashMap::new();
         let mut rules_of = |reference: &RoleRef, namespace: &str| {
             let home = if reference.kind == "ClusterRole" { "" } else { namespace };
             let key = (home.to_owned(), reference.name.clone());
@@ -191,7 +194,7 @@ impl Index {
         &mut self,
         subjects: Option<&[Subject]>,
         namespace: Option<Arc<str>>,
-        rules: &Result<Arc<[PolicyRule]>, Arc<str>>,
+        rules: &Bound,
         binding: &str,
     ) {
         for subject in subjects.unwrap_or_default() {
