@@ -17,6 +17,7 @@ use crate::metrics::{Attempted, Metrics};
 use crate::state::PodInfo;
 use crate::{Outcome, Scheduler, plugins};
 
+mod bind;
 mod follow;
 mod mailbox;
 #[cfg(test)]
@@ -85,6 +86,7 @@ async fn schedule(client: Client, informers: Informers, config: Config, cancel: 
         writer,
         permits: Arc::new(Semaphore::new(config.writes_max.max(1))),
         writes: TaskTracker::new(),
+        ends: cancel.clone(),
     };
     owner.run(&cancel).await;
 }
@@ -97,6 +99,8 @@ struct Owner {
     writer: Writer,
     permits: Arc<Semaphore>,
     writes: TaskTracker,
+    /// Cancelled when another may schedule.
+    ends: CancellationToken,
 }
 
 impl Owner {
@@ -181,11 +185,11 @@ impl Owner {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
         let (mailbox, writer) = (Arc::clone(&self.mailbox), self.writer.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, ends) = (Arc::clone(&self.metrics), self.ends.clone());
         self.writes.spawn(async move {
             match outcome {
                 Outcome::Bind { placement, attempts, queued } => {
-                    let bound = bind(&mailbox, &writer, &placement).await;
+                    let bound = bind_and_tell(&mailbox, &writer, &placement, &ends).await;
                     let result = if bound { Attempted::Scheduled } else { Attempted::Error };
                     metrics.attempted(placement.profile().name(), result, begun.elapsed());
                     if bound {
@@ -218,9 +222,14 @@ impl Owner {
 }
 
 /// Returns whether the pod was bound.
-async fn bind(mailbox: &Mailbox, writer: &Writer, placement: &Placement) -> bool {
+async fn bind_and_tell(
+    mailbox: &Mailbox,
+    writer: &Writer,
+    placement: &Placement,
+    ends: &CancellationToken,
+) -> bool {
     let (pod, node) = (&placement.pod, &placement.node);
-    let Err(error) = placement.bind(&writer.client).await else {
+    let Err(error) = bind::bind(&writer.client, placement, ends).await else {
         mailbox.post(Letter::Bound(pod.uid.clone()));
         let message = format!("Successfully assigned {} to {node}", pod.key);
         writer.record(pod, EventType::Normal, "Scheduled", &message);

@@ -42,11 +42,13 @@ impl Wire {
             }
             ClientError::transport("read the answer", why)
         };
+        let mut is_answered = true;
         if let Some(faults) = &self.faults {
             let fate = faults.fate(&request);
             pause(faults).await;
             match fate {
                 Fate::Arrives => {}
+                Fate::Unanswered => is_answered = false,
                 Fate::Refused(status) => return Err(status.into()),
                 Fate::Unsent => return Err(ClientError::transport("connect", "a fault of the simulation")),
             }
@@ -62,7 +64,7 @@ impl Wire {
         let answer = answer.ok_or_else(|| lost("the server or the component ended"))?;
         if let Some(faults) = &self.faults {
             pause(faults).await;
-            if faults.loses_answer() {
+            if !is_answered || faults.loses_answer() {
                 return Err(lost("a fault of the simulation"));
             }
         }

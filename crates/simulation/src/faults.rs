@@ -8,6 +8,7 @@ use client::Verb;
 use clock::Clock;
 use object::Status;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often things go wrong; numbers are of a thousand. The default is never.
@@ -25,6 +26,8 @@ pub struct Rates {
     pub broken_watch: u64,
     /// Watches that end as if their version were too old.
     pub expired_watch: u64,
+    /// Events of watches that are up to five seconds late, and all behind them with them.
+    pub late_event: u64,
     /// Writes of the store that take up to two seconds.
     pub slow_write: u64,
     /// How long requests, answers and events are on their way at most, each way.
@@ -56,12 +59,34 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// What goes wrong once, with the next request of this verb and resource.
+struct Planned {
+    verb: Verb,
+    plural: String,
+    what: Mishap,
+}
+
+/// What goes wrong with a request.
+enum Mishap {
+    Refused(Status),
+    Unsent,
+    Unanswered,
+}
+
+impl Planned {
+    fn concerns(&self, request: &client::Request) -> bool {
+        self.verb == request.verb && *self.plural == *request.target.resource.plural
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// Cancelled to end all watches, and replaced.
     epoch: CancellationToken,
     rates: Rates,
-    planned: VecDeque<(Verb, String, Status)>,
+    planned: VecDeque<Planned>,
+    /// The resource of which no watch tells anything.
+    held: watch::Sender<Option<String>>,
     connections: u64,
     requests: Vec<String>,
 }
@@ -85,7 +110,26 @@ impl Faults {
 
     /// Answers the next request with this verb to this resource with an error.
     pub fn fail_next(&self, verb: Verb, plural: &str, status: Status) {
-        self.shared.state.lock().planned.push_back((verb, plural.to_owned(), status));
+        self.plan(verb, plural, Mishap::Refused(status));
+    }
+
+    /// Has the next request with this verb to this resource carried out, and its answer lost.
+    pub fn lose_next_answer(&self, verb: Verb, plural: &str) {
+        self.plan(verb, plural, Mishap::Unanswered);
+    }
+
+    /// Has the next request with this verb to this resource get lost on its way.
+    pub fn lose_next(&self, verb: Verb, plural: &str) {
+        self.plan(verb, plural, Mishap::Unsent);
+    }
+
+    fn plan(&self, verb: Verb, plural: &str, what: Mishap) {
+        self.shared.state.lock().planned.push_back(Planned { verb, plural: plural.to_owned(), what });
+    }
+
+    /// Holds back what watches of a resource tell, or lets everything come again.
+    pub fn hold_watches(&self, plural: Option<&str>) {
+        self.shared.state.lock().held.send_replace(plural.map(str::to_owned));
     }
 
     /// Ends all watches, as if the connections broke.
@@ -128,6 +172,8 @@ pub(crate) enum Fate {
     Refused(Status),
     /// It does not get there.
     Unsent,
+    /// It gets there, and its answer gets lost.
+    Unanswered,
 }
 
 /// The faults of one connection.
@@ -143,11 +189,12 @@ impl ConnectionFaults {
         let rates = {
             let mut state = self.faults.shared.state.lock();
             state.requests.push(format!("{} {}", request.verb.as_str(), request.path_and_query()));
-            let plural = &*request.target.resource.plural;
-            let planned =
-                state.planned.iter().position(|(verb, of, _)| *verb == request.verb && of == plural);
-            if let Some((_, _, status)) = planned.and_then(|at| state.planned.remove(at)) {
-                return Fate::Refused(status);
+            let planned = state.planned.iter().position(|planned| planned.concerns(request));
+            match planned.and_then(|at| state.planned.remove(at)) {
+                Some(Planned { what: Mishap::Refused(status), .. }) => return Fate::Refused(status),
+                Some(Planned { what: Mishap::Unsent, .. }) => return Fate::Unsent,
+                Some(Planned { what: Mishap::Unanswered, .. }) => return Fate::Unanswered,
+                None => {}
             }
             state.rates.clone()
         };
@@ -174,6 +221,19 @@ impl ConnectionFaults {
     /// How long something is on its way.
     pub(crate) fn latency(&self) -> Duration {
         below(&self.random, self.faults.rates().latency)
+    }
+
+    /// How much later than usual an event of a watch comes.
+    pub(crate) fn lateness(&self) -> Duration {
+        let late = self.happens(self.faults.rates().late_event);
+        if late { below(&self.random, Duration::from_secs(5)) } else { Duration::ZERO }
+    }
+
+    /// Returns once watches of a resource are not held back.
+    pub(crate) async fn released(&self, plural: &str) {
+        let mut held = self.faults.shared.state.lock().held.subscribe();
+        // An error means that the faults are gone, and with them whoever held the watches.
+        let _ = held.wait_for(|held| held.as_deref() != Some(plural)).await.is_ok();
     }
 
     /// What becomes of a watch after an event.

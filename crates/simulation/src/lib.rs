@@ -18,6 +18,7 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
+mod acts;
 mod connection;
 mod faults;
 mod gate;

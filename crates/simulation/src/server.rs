@@ -5,9 +5,8 @@ use std::sync::Arc;
 use apiserver::pki::{Pki, PkiError};
 use apiserver::user::{GROUP_MASTERS, User};
 use apiserver::{ApiServer, Config, StartError};
-use client::{Client, ClientError, ListOptions, Object, Patch, key_of};
+use client::Client;
 use clock::Clock;
-use object::ObjectKey;
 use store::{Embedded, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -147,54 +146,6 @@ impl Server {
     pub fn client(&self, user: User) -> Client {
         self.component(user, CancellationToken::new())
     }
-}
-
-/// What tests do as the administrator. All of it panics where the server refuses.
-impl Server {
-    /// Creates an object with its status.
-    pub async fn create<K: Object>(&self, object: &K) -> K {
-        let admin = self.admin();
-        let mut created = admin.create(object).await.unwrap_or_else(|error| fail::<K>("create", error));
-        let status = serde_json::to_value(object).map(|json| json["status"].clone()).unwrap_or_default();
-        if !status.is_null() {
-            created = self.patch_status::<K>(&key_of(&created), status).await;
-        }
-        created
-    }
-
-    /// Changes parts of an object's status.
-    pub async fn patch_status<K: Object>(&self, key: &ObjectKey, status: serde_json::Value) -> K {
-        let change = Patch::Merge(serde_json::json!({"status": status}));
-        self.admin().patch(key, "status", &change).await.unwrap_or_else(|error| fail::<K>("patch", error))
-    }
-
-    /// Changes parts of an object.
-    pub async fn patch<K: Object>(&self, key: &ObjectKey, change: serde_json::Value) -> K {
-        let patched = self.admin().patch(key, "", &Patch::Merge(change)).await;
-        patched.unwrap_or_else(|error| fail::<K>("patch", error))
-    }
-
-    /// One object, if it is there.
-    pub async fn find<K: Object>(&self, key: &ObjectKey) -> Option<K> {
-        self.admin().find(key).await.unwrap_or_else(|error| fail::<K>("get", error))
-    }
-
-    /// All objects of a kind, by namespace and name.
-    pub async fn list<K: Object>(&self) -> Vec<K> {
-        let list = self.admin().list::<K>("", &ListOptions::default()).await;
-        let list = list.unwrap_or_else(|error| fail::<K>("list", error));
-        list.items.into_iter().map(Arc::unwrap_or_clone).collect()
-    }
-
-    /// Takes an object away at once, without grace.
-    pub async fn remove<K: Object>(&self, key: &ObjectKey) {
-        let options = client::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
-        self.admin().delete::<K>(key, &options).await.unwrap_or_else(|error| fail::<K>("delete", error));
-    }
-}
-
-fn fail<K: Object>(verb: &str, error: ClientError) -> ! {
-    panic!("cannot {verb} a {}: {error}", K::KIND)
 }
 
 /// Makes the keys of a cluster, and the certificates that a server asks for when it starts, from time and randomness of their

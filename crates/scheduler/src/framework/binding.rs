@@ -93,6 +93,16 @@ pub enum BindError {
 }
 
 impl BindError {
+    /// Whether the server may still do what it was asked for: it has not said that it is done with it.
+    pub fn is_open(&self) -> bool {
+        let BindError::Client(error) = self else { return false };
+        match error.status() {
+            // The server gave up waiting for its store, which may still carry the write out.
+            Some(status) => status.code == 504,
+            None => true,
+        }
+    }
+
     /// Whether it is because the pod is gone.
     pub fn is_not_found(&self) -> bool {
         matches!(self, BindError::Client(error) if error.is_not_found())

@@ -65,25 +65,31 @@ impl Placement {
         self.held.iter().rev().for_each(|held| held.unreserve(&self.pod, &self.node));
     }
 
-    /// Does what comes before the binding, binds, and tells those who want to know.
-    pub async fn bind(&self, client: &Client) -> Result<(), BindingError> {
+    /// Does what comes before the binding.
+    pub async fn prepare(&self, client: &Client) -> Result<(), BindingError> {
         for held in &self.held {
             let done = held.pre_bind(client, &self.pod, &self.node).await;
             done.map_err(|source| BindingError { point: "PreBind", plugin: held.name(), source })?;
         }
+        Ok(())
+    }
+
+    /// Binds.
+    pub async fn bind(&self, client: &Client) -> Result<(), BindingError> {
         for (plugin, bind) in &self.profile.binds {
             let bound = bind.run(client, &self.pod, &self.node).await;
             match bound.map_err(|source| BindingError { point: "Bind", plugin, source })? {
-                Binding::Done => {
-                    let told = self.profile.post_binds.iter();
-                    told.for_each(|plugin| plugin.post_bind(&self.pod, &self.node));
-                    return Ok(());
-                }
+                Binding::Done => return Ok(()),
                 Binding::Skip => {}
             }
         }
         let source = BindError::Other("no plugin binds this pod".to_owned());
         Err(BindingError { point: "Bind", plugin: "", source })
+    }
+
+    /// Tells those who want to know that the pod is bound.
+    pub fn is_bound(&self) {
+        self.profile.post_binds.iter().for_each(|plugin| plugin.post_bind(&self.pod, &self.node));
     }
 
     /// The profile by which the pod was placed.

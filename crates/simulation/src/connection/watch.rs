@@ -44,7 +44,8 @@ impl Watch {
             };
             self.check(&event);
             let Some(faults) = &self.faults else { return Some((Ok(event), Some(self))) };
-            let latency = faults.latency();
+            faults.released(&self.plural).await;
+            let latency = faults.latency() + faults.lateness();
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;
             }

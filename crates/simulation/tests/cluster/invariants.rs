@@ -205,10 +205,13 @@ impl Invariants {
         let (mut available, mut kept) = (0, 0);
         for set in model.all("replicasets") {
             if controller(set).is_some_and(|by| by.str_at("uid") == uid(deployment)) {
-                let pods = model.pods_of(set).filter(|pod| is_available(pod)).count() as i64;
-                available += pods;
-                // What a ReplicaSet is about to delete is there, but cannot be counted on.
-                kept += pods.min(number(set, "spec.replicas"));
+                let ready = model.pods_of(set).filter(|pod| is_available(pod)).count() as i64;
+                let all = model.pods_of(set).filter(|pod| is_active(pod)).count() as i64;
+                available += ready;
+                // What a ReplicaSet is about to delete is there, but cannot be counted on: its controller may not have
+                // heard which of its pods became ready just now.
+                let surplus = (all - number(set, "spec.replicas")).max(0);
+                kept += (ready - surplus).max(0);
             }
         }
         let floor = self.floors.entry(uid(deployment).to_owned()).or_insert(0);
