@@ -110,7 +110,7 @@ fn plan(namespace: &Namespace, map: Option<&ConfigMap>) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use client::testing::MemoryServer;
+    use simulation::{Server, admin};
 
     use super::*;
 
@@ -128,20 +128,20 @@ mod tests {
         assert!(matches!(plan(&namespace(Some("ada")), Some(&map)), Plan::Update(_)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_namespace_gets_its_contact() {
-        let server = MemoryServer::new(Clock::system());
-        server.put(&namespace(Some("ada")));
-        let controller = Controller::new(server.client()).await;
+        let server = Server::start(1).await;
+        server.put(&namespace(Some("ada"))).await;
+        let controller = Controller::new(server.client(admin())).await;
         let key = ObjectKey::namespaced("shop", NAME);
-        let queue = controller.queue.clone();
+        let (queue, wanted) = (controller.queue.clone(), key.clone());
         let _until_then = controller.maps.subscribe(move |change| {
             // Once the map is there, the test is over.
-            if change.new.is_some() {
+            if change.key == wanted && change.new.is_some() {
                 queue.close();
             }
         });
         controller.run().await;
-        assert_eq!(server.get::<ConfigMap>(&key).unwrap().data.unwrap()[NAME], "ada");
+        assert_eq!(server.find::<ConfigMap>(&key).await.unwrap().data.unwrap()[NAME], "ada");
     }
 }

@@ -51,23 +51,27 @@ fn describe(change: &Change<Pod>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use client::testing::MemoryServer;
     use object::ObjectKey;
+    use simulation::{Server, admin};
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn changes_are_told() {
-        let server = MemoryServer::new(Clock::system());
-        let mut pod = Pod::default();
-        (pod.metadata.name, pod.metadata.namespace) = (Some("web".to_owned()), Some("shop".to_owned()));
-        server.put(&pod);
-        let (_informers, mut told) = follow(server.client()).await;
-        assert_eq!(told.recv().await.unwrap(), "shop/web is there: ");
+        let server = Server::start(1).await;
+        server.open("shop").await;
+        let pod = serde_json::json!({
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+        });
+        let mut pod: Pod = serde_json::from_value(pod).unwrap();
+        server.put(&pod).await;
+        let (_informers, mut told) = follow(server.client(admin())).await;
+        assert_eq!(told.recv().await.unwrap(), "shop/web is there: Pending");
         pod.status.get_or_insert_default().phase = Some("Running".to_owned());
-        server.put(&pod);
-        assert_eq!(told.recv().await.unwrap(), "shop/web: Running after ");
-        server.remove::<Pod>(&ObjectKey::namespaced("shop", "web"));
+        server.put(&pod).await;
+        assert_eq!(told.recv().await.unwrap(), "shop/web: Running after Pending");
+        server.remove::<Pod>(&ObjectKey::namespaced("shop", "web")).await;
         assert_eq!(told.recv().await.unwrap(), "shop/web is gone");
     }
 }

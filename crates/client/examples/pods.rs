@@ -44,17 +44,20 @@ async fn label_all(client: &Client, namespace: &str) -> Result<Vec<String>, Clie
 
 #[cfg(test)]
 mod tests {
-    use client::testing::MemoryServer;
+    use simulation::{Server, admin};
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn pods_are_labelled_once() {
-        let server = MemoryServer::new(Clock::system());
-        let mut pod = Pod::default();
-        (pod.metadata.name, pod.metadata.namespace) = (Some("web".to_owned()), Some("shop".to_owned()));
-        server.put(&pod);
-        assert_eq!(label_all(&server.client(), "shop").await.unwrap(), ["web"]);
-        assert_eq!(label_all(&server.client(), "shop").await.unwrap(), Vec::<String>::new());
+        let server = Server::start(1).await;
+        server.open("shop").await;
+        let pod = serde_json::json!({
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+        });
+        server.put(&serde_json::from_value::<Pod>(pod).unwrap()).await;
+        assert_eq!(label_all(&server.client(admin()), "shop").await.unwrap(), ["web"]);
+        assert_eq!(label_all(&server.client(admin()), "shop").await.unwrap(), Vec::<String>::new());
     }
 }

@@ -15,8 +15,6 @@ mod factory;
 mod handlers;
 mod reflector;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use factory::{Informers, Selection};
 pub use handlers::Subscription;

@@ -233,6 +233,3 @@ impl Observed {
 fn report(lease: &ObjectKey, error: &ClientError) {
     tracing::warn!(%lease, error = error as &dyn std::error::Error, "cannot acquire or renew the lease");
 }
-
-#[cfg(test)]
-mod tests;

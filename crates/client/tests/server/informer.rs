@@ -1,24 +1,28 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use clock::Clock;
-use k8s_openapi::api::core::v1::Pod;
-use object::Status;
+use client::{Client, Informer, Informers, ResourceType, Selection, Verb};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use object::{ObjectKey, Status, Uid};
 use parking_lot::Mutex;
+use serde_json::json;
+use simulation::{Rates, Server, admin};
 
-use super::*;
-use crate::Verb;
-use crate::testing::MemoryServer;
-
-fn server() -> MemoryServer {
-    MemoryServer::new(Clock::seeded(1, "2026-01-01T00:00:00Z".parse().unwrap()))
+/// A server on which pods can be made, and a client of it for which things go wrong.
+async fn server() -> (Server, Client) {
+    let server = Server::start(1).await;
+    server.open("default").await;
+    let client = server.client(admin());
+    (server, client)
 }
 
 fn pod(name: &str, labels: &[(&str, &str)]) -> Pod {
-    let mut pod = Pod::default();
-    pod.metadata.name = Some(name.into());
-    pod.metadata.namespace = Some("default".into());
-    pod.metadata.labels = Some(labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
-    pod
+    let labels: std::collections::BTreeMap<&str, &str> = labels.iter().copied().collect();
+    let pod = json!({
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "app:1"}]},
+    });
+    serde_json::from_value(pod).unwrap()
 }
 
 fn key(name: &str) -> ObjectKey {
@@ -54,27 +58,28 @@ fn take(told: &Mutex<Vec<String>>) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn it_lists_then_follows() {
-    let server = server();
-    server.put(&pod("a", &[]));
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    server.put(&pod("a", &[])).await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let told = record(&pods);
     pods.synced().await;
     assert_eq!(take(&told), ["+a"]);
-    server.put(&pod("b", &[]));
-    server.put(&pod("a", &[("x", "1")]));
-    server.remove::<Pod>(&key("b"));
+    server.put(&pod("b", &[])).await;
+    server.put(&pod("a", &[("x", "1")])).await;
+    server.remove::<Pod>(&key("b")).await;
+    let last = server.revision().await;
     settle().await;
     assert_eq!(take(&told), ["+b", "-b", "~a"]);
     assert_eq!(pods.get(&key("a")).unwrap().metadata.labels.as_ref().unwrap()["x"], "1");
     assert_eq!((pods.len(), pods.in_namespace("default").len(), pods.in_namespace("other").len()), (1, 1, 0));
-    assert_eq!(pods.resource_version(), 4);
+    assert!(pods.resource_version() >= last, "{} < {last}", pods.resource_version());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_collection_is_watched_once() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let (one, two) = (informers.get::<Pod>(), informers.clone().get::<Pod>());
     assert!(Arc::ptr_eq(&one, &two));
     let other = informers.select::<Pod>(Selection::fields::<Pod>("spec.nodeName=n"));
@@ -82,16 +87,16 @@ async fn a_collection_is_watched_once() {
     one.synced().await;
     other.synced().await;
     settle().await;
-    let requests = server.take_requests();
+    let requests = server.faults().take_requests();
     assert_eq!(requests.iter().filter(|request| request.starts_with("list")).count(), 2);
     assert_eq!(requests.iter().filter(|request| request.starts_with("watch")).count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn late_handlers_hear_of_what_is_there() {
-    let server = server();
-    server.put(&pod("a", &[]));
-    let pods = Informers::new(server.client());
+    let (server, client) = server().await;
+    server.put(&pod("a", &[])).await;
+    let pods = Informers::new(client.clone());
     let informer = pods.get::<Pod>();
     informer.synced().await;
     assert_eq!(take(&record(&informer)), ["+a"]);
@@ -99,71 +104,76 @@ async fn late_handlers_hear_of_what_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_watch_goes_on_from_the_last_version() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let told = record(&pods);
     pods.synced().await;
+    // The server says from time to time how far it is, though nothing happens to pods.
     settle().await;
-    server.bookmark::<Pod>();
     settle().await;
-    server.take_requests();
-    server.end_watches();
-    server.put(&pod("a", &[]));
+    let seen = pods.resource_version();
+    server.faults().take_requests();
+    server.faults().break_watches();
+    server.put(&pod("a", &[])).await;
     settle().await;
     assert_eq!(take(&told), ["+a"]);
-    let requests = server.take_requests();
+    let requests = server.faults().take_requests();
     assert!(requests.iter().all(|request| request.starts_with("watch")), "{requests:?}");
-    assert!(requests[0].contains("resourceVersion=1&"), "{requests:?}");
+    assert!(requests[0].contains(&format!("resourceVersion={seen}&")), "{requests:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_version_means_a_new_list() {
-    let server = server();
+    let (server, client) = server().await;
     for name in ["gone", "same", "changed"] {
-        server.put(&pod(name, &[]));
+        server.put(&pod(name, &[])).await;
     }
-    let informers = Informers::new(server.client());
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let told = record(&pods);
     pods.synced().await;
     settle().await;
     take(&told);
-    server.fail_next(Verb::Watch, "pods", Status::service_unavailable("down"));
-    server.end_watches();
-    server.remove::<Pod>(&key("gone"));
-    server.put(&pod("changed", &[("x", "1")]));
-    server.put(&pod("new", &[]));
-    server.compact();
+    server.faults().fail_next(Verb::Watch, "pods", Status::service_unavailable("down"));
+    server.faults().break_watches();
+    server.remove::<Pod>(&key("gone")).await;
+    server.put(&pod("changed", &[("x", "1")])).await;
+    server.put(&pod("new", &[])).await;
+    server.compact().await;
     settle().await;
     assert_eq!(take(&told), ["+new", "-gone", "~changed"]);
-    server.put(&pod("after", &[]));
+    server.put(&pod("after", &[])).await;
     settle().await;
     assert_eq!(take(&told), ["+after"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_event_ends_the_watch() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     pods.synced().await;
     settle().await;
-    server.end_watches();
-    server.compact();
-    server.put(&pod("a", &[]));
+    server.faults().set(Rates { expired_watch: 1000, ..Rates::default() });
+    server.put(&pod("a", &[])).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    server.faults().set(Rates::default());
+    server.put(&pod("b", &[])).await;
     settle().await;
-    assert_eq!(pods.len(), 1);
+    assert_eq!(pods.len(), 2);
+    let lists = server.faults().take_requests().into_iter().filter(|request| request.starts_with("list"));
+    assert!(lists.count() > 1, "it listed again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn failures_are_tried_again_later_and_later() {
-    let server = server();
-    server.put(&pod("a", &[]));
+    let (server, client) = server().await;
+    server.put(&pod("a", &[])).await;
     for _ in 0..4 {
-        server.fail_next(Verb::List, "pods", Status::service_unavailable("down"));
+        server.faults().fail_next(Verb::List, "pods", Status::service_unavailable("down"));
     }
-    let informers = Informers::new(server.client());
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let start = tokio::time::Instant::now();
     pods.synced().await;
@@ -175,29 +185,35 @@ async fn failures_are_tried_again_later_and_later() {
 
 #[tokio::test(start_paused = true)]
 async fn long_lists_come_in_pages() {
-    let server = server();
+    let (server, client) = server().await;
+    let mut map = ConfigMap::default();
+    map.metadata.namespace = Some("default".into());
     for index in 0..1201 {
-        server.put(&pod(&format!("p{index}"), &[]));
+        map.metadata.name = Some(format!("m{index}"));
+        server.admin().create(&map).await.unwrap();
     }
-    let informers = Informers::new(server.client());
-    let pods = informers.get::<Pod>();
-    pods.synced().await;
-    assert_eq!(pods.len(), 1201);
-    assert_eq!(server.take_requests().iter().filter(|request| request.starts_with("list")).count(), 3);
+    let informers = Informers::new(client.clone());
+    let maps = informers.get::<ConfigMap>();
+    maps.synced().await;
+    assert_eq!(maps.in_namespace("default").len(), 1201);
+    assert_eq!(
+        server.faults().take_requests().iter().filter(|request| request.starts_with("list")).count(),
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn selected_objects_come_and_go_with_their_labels() {
-    let server = server();
-    server.put(&pod("a", &[("app", "web")]));
-    server.put(&pod("b", &[("app", "db")]));
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    server.put(&pod("a", &[("app", "web")])).await;
+    server.put(&pod("b", &[("app", "db")])).await;
+    let informers = Informers::new(client.clone());
     let pods = informers.select::<Pod>(Selection::labels::<Pod>("app=web"));
     let told = record(&pods);
     pods.synced().await;
     assert_eq!(take(&told), ["+a"]);
-    server.put(&pod("a", &[("app", "db")]));
-    server.put(&pod("b", &[("app", "web")]));
+    server.put(&pod("a", &[("app", "db")])).await;
+    server.put(&pod("b", &[("app", "web")])).await;
     settle().await;
     assert_eq!(take(&told), ["+b", "-a"]);
 }
@@ -207,95 +223,96 @@ async fn indexes_follow_the_objects() {
     fn app(pod: &Pod) -> Vec<String> {
         pod.metadata.labels.iter().flatten().filter(|(k, _)| *k == "app").map(|(_, v)| v.clone()).collect()
     }
-    let server = server();
-    server.put(&pod("a", &[("app", "web")]));
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    server.put(&pod("a", &[("app", "web")])).await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     pods.synced().await;
     pods.add_index("app", app);
     let count = |value: &str| pods.indexed("app", value).len();
     assert_eq!((count("web"), count("db")), (1, 0));
-    server.put(&pod("a", &[("app", "db")]));
-    server.put(&pod("b", &[("app", "db")]));
+    server.put(&pod("a", &[("app", "db")])).await;
+    server.put(&pod("b", &[("app", "db")])).await;
     settle().await;
     assert_eq!((count("web"), count("db")), (0, 2));
-    server.remove::<Pod>(&key("a"));
+    server.remove::<Pod>(&key("a")).await;
     settle().await;
     assert_eq!(count("db"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn metadata_informers_can_be_stopped() {
-    let server = server();
-    server.put(&pod("a", &[("app", "web")]));
-    let informers = Informers::new(server.client());
-    let resource = crate::ResourceType::of::<Pod>();
+    let (server, client) = server().await;
+    server.put(&pod("a", &[("app", "web")])).await;
+    let informers = Informers::new(client.clone());
+    let resource = ResourceType::of::<Pod>();
     let metadata = informers.metadata(resource.clone());
     metadata.synced().await;
     assert_eq!(metadata.get(&key("a")).unwrap().metadata.name.as_deref(), Some("a"));
     informers.forget_metadata(resource);
     settle().await;
-    server.put(&pod("b", &[]));
+    server.put(&pod("b", &[])).await;
     settle().await;
     assert_eq!(metadata.len(), 1, "a forgotten informer stands still");
 }
 
 #[tokio::test(start_paused = true)]
 async fn informers_stop_with_their_factory() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     pods.synced().await;
     drop(informers);
     settle().await;
-    server.put(&pod("a", &[]));
+    server.put(&pod("a", &[])).await;
     settle().await;
     assert!(pods.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn writers_can_wait_for_their_own_writes() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let told = record(&pods);
-    let created = server.client().create(&pod("a", &[])).await.unwrap();
+    let created = client.create(&pod("a", &[])).await.unwrap();
     pods.caught_up(created.metadata.resource_version.unwrap().parse().unwrap()).await;
     assert_eq!(take(&told), ["+a"]);
     let uid = Uid::from(created.metadata.uid.unwrap().as_str());
     let key = key("a");
     let gone = pods.let_go(&key, &uid);
-    server.remove::<Pod>(&key);
+    server.remove::<Pod>(&key).await;
     gone.await;
     assert_eq!(take(&told), ["-a"]);
     pods.let_go(&key, &uid).await;
-    server.bookmark::<Pod>();
-    pods.caught_up(3).await;
+    // A write elsewhere: the server says in time that there is nothing new about pods up to it.
+    server.open("elsewhere").await;
+    pods.caught_up(server.revision().await).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_goes_with_its_subscription() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let stays = record(&pods);
     let told = Arc::new(Mutex::new(0));
     let held = Arc::downgrade(&told);
     let subscription = pods.subscribe(move |_| *told.lock() += 1);
-    server.put(&pod("a", &[]));
+    server.put(&pod("a", &[])).await;
     settle().await;
     assert_eq!(*held.upgrade().unwrap().lock(), 1);
     drop(subscription);
     assert!(held.upgrade().is_none(), "what the handler held is gone with it");
-    server.put(&pod("b", &[]));
+    server.put(&pod("b", &[])).await;
     settle().await;
     assert_eq!(take(&stays), ["+a", "+b"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_end_its_own_subscription() {
-    let server = server();
-    let informers = Informers::new(server.client());
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     let (told, own) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(None)));
     let (count, end) = (Arc::clone(&told), Arc::clone(&own));
@@ -305,7 +322,7 @@ async fn a_handler_may_end_its_own_subscription() {
     });
     *own.lock() = Some(subscription);
     for name in ["a", "b", "c"] {
-        server.put(&pod(name, &[]));
+        server.put(&pod(name, &[])).await;
         settle().await;
     }
     assert_eq!((*told.lock(), Arc::strong_count(&told)), (1, 1));
