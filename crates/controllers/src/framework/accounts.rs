@@ -16,11 +16,6 @@ impl Accounts {
         Accounts(Arc::new(client_of))
     }
 
-    /// One client for all controllers, where nobody asks who writes.
-    pub fn all_as(client: Client) -> Accounts {
-        Accounts::new(move |_| client.clone())
-    }
-
     /// The client of one service account.
     pub(crate) fn client(&self, account: &'static str) -> Client {
         (self.0)(account)

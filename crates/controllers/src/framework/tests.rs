@@ -1,15 +1,13 @@
 use std::time::Duration;
 
-use client::testing::MemoryServer;
 use client::{Informer, Verb};
-use clock::Clock;
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use object::{ObjectKey, Status};
 use parking_lot::Mutex;
+use simulation::{Server, admin};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::tests::context;
 use crate::{Config, Context, Metrics};
 
 fn config_map(name: &str) -> ConfigMap {
@@ -19,31 +17,47 @@ fn config_map(name: &str) -> ConfigMap {
     map
 }
 
-fn server() -> MemoryServer {
-    MemoryServer::new(Clock::seeded(3, "2026-01-01T00:00:00Z".parse().unwrap()))
+async fn server() -> Server {
+    Server::start(3).await
 }
 
-fn executor(server: &MemoryServer) -> Executor {
-    Executor::new(server.client(), client::Recorder::start(server.client(), "test", ""))
+fn executor(server: &Server) -> Executor {
+    let client = server.client(admin());
+    Executor::new(client.clone(), client::Recorder::start(client, "test", ""))
+}
+
+/// What the controllers of these tests need: upstream has no roles for their accounts.
+fn context(server: &Server) -> Context {
+    let client = server.client(admin());
+    Context {
+        informers: client::Informers::new(client.clone()),
+        accounts: Accounts::new(move |_| client.clone()),
+        metrics: Metrics::default(),
+        config: Arc::new(Config::default()),
+    }
+}
+
+async fn get(server: &Server, namespace: &str, name: &str) -> Option<ConfigMap> {
+    server.find(&ObjectKey::namespaced(namespace, name)).await
 }
 
 fn creations(count: usize) -> Vec<Action> {
     (0..count).map(|index| Action::create(config_map(&format!("m{index}")))).collect()
 }
 
-fn tried(server: &MemoryServer) -> usize {
-    server.take_requests().iter().filter(|request| request.starts_with("create")).count()
+fn tried(server: &Server) -> usize {
+    server.faults().take_requests().iter().filter(|request| request.starts_with("create")).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow_starts_stop_at_the_first_failure() {
     // How many fail at the start, and how many are tried of twenty: 1, then 2, 4, 8 and the rest.
     for (fail_after, expected) in [(0, 1), (1, 3), (3, 7), (7, 15), (15, 20), (20, 20)] {
-        let server = server();
+        let server = server().await;
         // Creations run from the last to the first; the one after `fail_after` fails.
         let mut actions = creations(20);
         if fail_after < 20 {
-            server.put(&config_map(&format!("m{}", 19 - fail_after)));
+            server.put(&config_map(&format!("m{}", 19 - fail_after))).await;
         }
         let mut plan = Plan::default();
         plan.slow_start(std::mem::take(&mut actions));
@@ -56,8 +70,8 @@ async fn slow_starts_stop_at_the_first_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_step_is_the_last() {
-    let server = server();
-    server.put(&config_map("m1"));
+    let server = server().await;
+    server.put(&config_map("m1")).await;
     let mut plan = Plan::default();
     plan.together(creations(3));
     plan.then(Action::create(config_map("after")));
@@ -69,9 +83,9 @@ async fn a_failed_step_is_the_last() {
 
 #[tokio::test(start_paused = true)]
 async fn deletions_are_of_one_object_and_announced_once() {
-    let server = server();
-    server.put(&config_map("a"));
-    let present = server.get::<ConfigMap>(&ObjectKey::namespaced("default", "a")).unwrap();
+    let server = server().await;
+    server.put(&config_map("a")).await;
+    let present = get(&server, "default", "a").await.unwrap();
     let told = || Announcement {
         about: client::reference_to(&config_map("owner")),
         reason: "SuccessfulDelete",
@@ -89,7 +103,7 @@ async fn deletions_are_of_one_object_and_announced_once() {
     assert!(run(&present).await.failures.is_empty());
     assert!(run(&present).await.failures.is_empty(), "what is gone is gone");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let events = server.list::<Event>();
+    let events = server.list::<Event>().await;
     assert_eq!(
         events.iter().filter_map(|event| event.message.as_deref()).collect::<Vec<_>>(),
         ["Deleted: a"]
@@ -98,10 +112,10 @@ async fn deletions_are_of_one_object_and_announced_once() {
 
 #[tokio::test(start_paused = true)]
 async fn adoption_is_refused_to_what_is_going() {
-    let server = server();
-    server.put(&config_map("a"));
+    let server = server().await;
+    server.put(&config_map("a")).await;
     let key = ObjectKey::namespaced("default", "a");
-    let uid = server.get::<ConfigMap>(&key).unwrap().metadata.uid.unwrap();
+    let uid = get(&server, "default", "a").await.unwrap().metadata.uid.unwrap();
     for (uid, fails) in [(uid.as_str(), false), ("other", true)] {
         let mut plan = Plan::default();
         let resource = client::ResourceType::of::<ConfigMap>();
@@ -124,7 +138,8 @@ impl Controller for Copier {
     fn wire(wiring: &mut Wiring<ObjectKey>) -> Copier {
         let maps = wiring.informer::<ConfigMap>();
         wiring.wake(&maps, |change| {
-            [ObjectKey::namespaced("default", change.key.name.trim_end_matches("-copy"))]
+            let is_here = change.key.namespace() == "default";
+            is_here.then(|| ObjectKey::namespaced("default", change.key.name.trim_end_matches("-copy")))
         });
         Copier(maps)
     }
@@ -148,19 +163,22 @@ impl Controller for Copier {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_planned_again_only_when_its_writes_show() {
-    let server = server();
+    let server = server().await;
     let cancel = CancellationToken::new();
-    let running = tokio::spawn(run::<Copier>(context(&server, Config::default()), cancel.clone()));
+    let running = tokio::spawn(run::<Copier>(context(&server), cancel.clone()));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    server.fail_next(Verb::Create, "configmaps", Status::service_unavailable("busy"));
-    server.put(&config_map("a"));
-    for _ in 0..50 {
+    server.faults().fail_next(Verb::Create, "configmaps", Status::service_unavailable("busy"));
+    server.put(&config_map("a")).await;
+    for change in 0..50 {
         // Each of these wakes the key again, in whatever state the cache is.
-        server.put(&config_map("a"));
+        let mut map = config_map("a");
+        map.data = Some([("change".to_owned(), change.to_string())].into());
+        server.put(&map).await;
         tokio::time::sleep(Duration::from_micros(100)).await;
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let copies = server.list::<ConfigMap>().iter().filter(|map| map.metadata.generate_name.is_some()).count();
+    let copies =
+        server.list::<ConfigMap>().await.iter().filter(|map| map.metadata.generate_name.is_some()).count();
     assert_eq!(copies, 1);
     cancel.cancel();
     running.await.unwrap();
@@ -168,21 +186,21 @@ async fn a_key_is_planned_again_only_when_its_writes_show() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_acts_under_its_own_account_and_is_counted() {
-    let server = server();
+    let server = server().await;
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (accounts, shared) = (Arc::clone(&asked), server.clone());
     let exposition = metrics::Exposition::default();
     let context = Context {
         accounts: Accounts::new(move |account| {
             accounts.lock().push(account);
-            shared.client()
+            shared.client(admin())
         }),
         metrics: exposition.with(Metrics::register),
-        ..context(&server, Config::default())
+        ..context(&server)
     };
     let cancel = CancellationToken::new();
     let running = tokio::spawn(run::<Copier>(context, cancel.clone()));
-    server.put(&config_map("a"));
+    server.put(&config_map("a")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(*asked.lock(), ["copy-controller"]);
     let text = exposition.text();
@@ -244,36 +262,37 @@ impl Controller for Witness {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_has_memory_answers_and_notes() {
-    let server = server();
+    let server = server().await;
     let cancel = CancellationToken::new();
-    let running = tokio::spawn(run::<Witness>(context(&server, Config::default()), cancel.clone()));
-    let told = |name: &str| {
-        let map = server.get::<ConfigMap>(&ObjectKey::namespaced("elsewhere", name));
+    let running = tokio::spawn(run::<Witness>(context(&server), cancel.clone()));
+    server.open("elsewhere").await;
+    let told = async |name: &str| {
+        let map = get(&server, "elsewhere", name).await;
         map.map(|map| map.data.unwrap().into_values().collect::<Vec<_>>())
     };
-    let change = |content: &str| {
+    let change = async |content: &str| {
         let mut map = config_map("a");
         map.data = Some([("content".to_owned(), content.to_owned())].into());
-        server.put(&map);
+        server.put(&map).await;
     };
-    change("1");
+    change("1").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(
-        told("seen-a-1"),
+        told("seen-a-1").await,
         Some(vec![String::new(), String::new()]),
         "however often the server is asked"
     );
-    server.put(&config_map("other"));
-    change("2");
+    server.put(&config_map("other")).await;
+    change("2").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(told("seen-a-2"), Some(vec![String::new(), "other".into()]));
-    server.remove::<ConfigMap>(&ObjectKey::namespaced("default", "a"));
+    assert_eq!(told("seen-a-2").await, Some(vec![String::new(), "other".into()]));
+    server.remove::<ConfigMap>(&ObjectKey::namespaced("default", "a")).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    server.remove::<ConfigMap>(&ObjectKey::namespaced("elsewhere", "seen-a-1"));
+    server.remove::<ConfigMap>(&ObjectKey::namespaced("elsewhere", "seen-a-1")).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    change("3");
+    change("3").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let again = told("seen-a-1").expect("the memory went with the object");
+    let again = told("seen-a-1").await.expect("the memory went with the object");
     assert_eq!(again, ["a seen-a-1", "other"]);
     cancel.cancel();
     running.await.unwrap();
@@ -308,8 +327,8 @@ impl Controller for Holder {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_has_stopped_leaves_no_handlers() {
-    let server = server();
-    let context = context(&server, Config::default());
+    let server = server().await;
+    let context = context(&server);
     let informers = context.informers.clone();
     let config = Arc::downgrade(&context.config);
     for _ in 0..3 {

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use client::testing::MemoryServer;
 use client::{DeleteOptions, Propagation, ResourceType};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use simulation::Server;
 
 use super::graph::{Graph, ORPHAN};
 use super::*;
@@ -126,18 +127,8 @@ fn a_dependent_lives_as_long_as_one_owner_does() {
     assert_eq!(fate(&[Waiting], true, true, &[]), ["owners o0:false", "delete Foreground"]);
 }
 
-fn served(cluster: &Cluster) -> &MemoryServer {
-    let server = &cluster.server;
-    server.serve::<Deployment>(true);
-    server.serve::<ReplicaSet>(true);
-    server.serve::<Pod>(true);
-    server.serve::<ConfigMap>(true);
-    server
-}
-
 /// A ConfigMap that owns two others, one of which owns a third.
-async fn family(server: &MemoryServer) -> ConfigMap {
-    let client = server.client();
+async fn family(server: &Server) -> ConfigMap {
     let child = |name: &str, of: Option<&ConfigMap>| {
         let mut child = ConfigMap::default();
         child.metadata.name = Some(name.into());
@@ -145,15 +136,17 @@ async fn family(server: &MemoryServer) -> ConfigMap {
         child.metadata.owner_references = of.map(|of| vec![controller_reference(of)]);
         child
     };
-    let root = client.create(&child("root", None)).await.unwrap();
-    let one = client.create(&child("one", Some(&root))).await.unwrap();
-    client.create(&child("two", Some(&root))).await.unwrap();
-    client.create(&child("three", Some(&one))).await.unwrap();
+    let root = server.create(&child("root", None)).await;
+    let one = server.create(&child("one", Some(&root))).await;
+    server.create(&child("two", Some(&root))).await;
+    server.create(&child("three", Some(&one))).await;
     root
 }
 
-fn left(server: &MemoryServer) -> Vec<String> {
-    server.list::<ConfigMap>().into_iter().map(|map| map.metadata.name.unwrap()).collect()
+async fn left(server: &Server) -> Vec<String> {
+    let maps = server.list::<ConfigMap>().await.into_iter();
+    let own = maps.filter(|map| map.metadata.namespace.as_deref() == Some("default"));
+    own.map(|map| map.metadata.name.unwrap()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,17 +156,17 @@ async fn dependents_go_with_their_owner_each_in_its_way() {
         (Propagation::Foreground, vec![]),
         (Propagation::Orphan, vec!["one", "three", "two"]),
     ] {
-        let cluster = Cluster::start();
-        let server = served(&cluster);
+        let cluster = Cluster::start().await;
+        let server = &cluster.server;
         let root = family(server).await;
         cluster.settle().await;
-        assert_eq!(left(server).len(), 4);
-        server.take_requests();
+        assert_eq!(left(server).await.len(), 4);
+        server.faults().take_requests();
         let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
-        server.client().delete::<ConfigMap>(&client::key_of(&root), &options).await.unwrap();
+        server.admin().delete::<ConfigMap>(&client::key_of(&root), &options).await.unwrap();
         cluster.settle().await;
-        assert_eq!(left(server), expected, "{propagation:?}");
-        let requests = server.take_requests();
+        assert_eq!(left(server).await, expected, "{propagation:?}");
+        let requests = server.faults().take_requests();
         let position = |what: &str| requests.iter().position(|request| request.ends_with(what));
         if propagation == Propagation::Foreground {
             let released = position("patch /api/v1/namespaces/default/configmaps/root");
@@ -187,31 +180,35 @@ async fn dependents_go_with_their_owner_each_in_its_way() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_takes_its_pods_along() {
-    let cluster = Cluster::start();
-    let server = served(&cluster);
-    server.client().create(&crate::tests::web("one", 3)).await.unwrap();
+    let cluster = Cluster::start().await;
+    let server = &cluster.server;
+    server.create(&crate::tests::web("one", 3)).await;
     cluster.settle().await;
-    assert_eq!(server.list::<Pod>().len(), 3);
+    assert_eq!(server.list::<Pod>().await.len(), 3);
     let key = ObjectKey::namespaced("default", "web");
-    server.client().delete::<Deployment>(&key, &DeleteOptions::default()).await.unwrap();
+    server.admin().delete::<Deployment>(&key, &DeleteOptions::default()).await.unwrap();
     cluster.settle().await;
-    assert_eq!((server.list::<ReplicaSet>().len(), server.list::<Pod>().len()), (0, 0));
+    assert_eq!((server.list::<ReplicaSet>().await.len(), server.list::<Pod>().await.len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn owners_that_never_were_doom_and_unknown_kinds_do_not() {
-    let cluster = Cluster::start();
-    let server = served(&cluster);
+    let cluster = Cluster::start().await;
+    let server = &cluster.server;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let doomed = meta("doomed", vec![owner("never", true)], &[], false);
-    let doomed = Pod { metadata: ObjectMeta { finalizers: None, ..doomed }, ..Pod::default() };
-    server.put(&doomed);
+    let spec = serde_json::json!({"containers": [{"name": "c", "image": "i"}]});
+    let doomed = Pod {
+        metadata: ObjectMeta { finalizers: None, ..doomed },
+        spec: Some(serde_json::from_value(spec).unwrap()),
+        ..Pod::default()
+    };
+    server.create(&doomed).await;
     let mut unsure = doomed.clone();
     unsure.metadata.name = Some("unsure".into());
-    unsure.metadata.uid = Some("unsure".into());
     unsure.metadata.owner_references.as_mut().unwrap()[0].kind = "Mystery".into();
-    server.put(&unsure);
+    server.create(&unsure).await;
     cluster.settle().await;
-    let pods: Vec<_> = server.list::<Pod>().into_iter().map(|pod| pod.metadata.name.unwrap()).collect();
+    let pods: Vec<_> = server.list::<Pod>().await.into_iter().map(|pod| pod.metadata.name.unwrap()).collect();
     assert_eq!(pods, ["unsure"]);
 }

@@ -186,22 +186,19 @@ async fn pods_of_replication_controllers_outlive_them_if_orphaned() {
 /// Quota is not there yet: what it would say stands for it.
 #[tokio::test(start_paused = true)]
 async fn replication_controllers_show_that_a_quota_is_exceeded() {
-    let cluster = super::Cluster::start();
+    let cluster = super::Cluster::start().await;
     let why = "exceeded quota: condition-test, requested: pods=1, used: pods=2, limited: pods=2";
     let full = || object::Status::forbidden("", "pods", "condition-test-x", why);
     for _ in 0..6 {
-        cluster.server.fail_next(client::Verb::Create, "pods", full());
+        cluster.server.faults().fail_next(client::Verb::Create, "pods", full());
     }
-    // The server's defaults.
-    let mut made = controller("condition-test", 3);
-    made.spec.as_mut().unwrap().selector = Some([("name".to_owned(), "condition-test".to_owned())].into());
-    cluster.server.put(&made);
+    cluster.server.put(&controller("condition-test", 3)).await;
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    let shown = || {
-        let controller = cluster.server.get::<ReplicationController>(&key("condition-test")).unwrap();
-        controller.status.and_then(|status| status.conditions)
+    let shown = async || {
+        let controller = cluster.server.find::<ReplicationController>(&key("condition-test")).await;
+        controller.unwrap().status.and_then(|status| status.conditions)
     };
-    let conditions = shown().expect("the failure is shown");
+    let conditions = shown().await.expect("the failure is shown");
     assert_eq!(conditions.len(), 1);
     assert_eq!(
         (conditions[0].type_.as_str(), conditions[0].status.as_str(), conditions[0].reason.as_deref()),
@@ -210,8 +207,8 @@ async fn replication_controllers_show_that_a_quota_is_exceeded() {
     let text = format!("pods \"condition-test-x\" is forbidden: {why}");
     assert_eq!(conditions[0].message.as_deref(), Some(&*text));
     cluster.settle().await;
-    assert_eq!((shown(), cluster.server.list::<Pod>().len()), (None, 3));
-    let events = cluster.server.list::<Event>();
+    assert_eq!((shown().await, cluster.server.list::<Pod>().await.len()), (None, 3));
+    let events = cluster.server.list::<Event>().await;
     let told = events.iter().find(|event| event.reason.as_deref() == Some("FailedCreate")).unwrap();
     assert_eq!(told.message.as_deref(), Some(&*format!("Error creating: {text}")));
 }
