@@ -74,22 +74,21 @@ pub(crate) fn scheduler(server: &Server) -> Running {
 /// A hollow node, and its task.
 pub(crate) struct HollowNode {
     pub(crate) node: Node,
-    _running: Running,
+    pub(crate) running: Running,
 }
 
-/// So much of each node's CPU and memory can be asked for.
-pub(crate) const NODE_CPU_MILLI: u32 = 4000;
+/// So much of each node's memory can be asked for.
 const NODE_MEMORY_MIB: u32 = 8192;
 
-/// A node of the cluster.
-pub(crate) fn node(server: &Server, index: u8, restless: bool) -> HollowNode {
+/// A node of the cluster, with so much CPU. A restless one has containers that fail.
+pub(crate) fn node(server: &Server, index: u8, cpu_milli: u32, restless: bool) -> HollowNode {
     let name = format!("node-{index}");
     let zone = format!("zone-{}", index % 2);
     let spec = Spec {
         name: name.clone(),
         labels: [("topology.kubernetes.io/zone".to_owned(), zone)].into(),
         address: Ipv4Addr::new(10, 42, index, 0),
-        cpu_milli: NODE_CPU_MILLI,
+        cpu_milli,
         memory_mib: NODE_MEMORY_MIB,
         pods_max: 40,
     };
@@ -100,5 +99,5 @@ pub(crate) fn node(server: &Server, index: u8, restless: bool) -> HollowNode {
     let node = Node::new(client, spec, timing);
     let runs = node.clone();
     let running = Running::start(|ended| async move { runs.run(ended).await });
-    HollowNode { node, _running: running }
+    HollowNode { node, running }
 }

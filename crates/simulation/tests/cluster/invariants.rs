@@ -8,9 +8,8 @@ use object::Value;
 use parking_lot::Mutex;
 use simulation::{Change, Journal, Observer};
 
-use crate::components::NODE_CPU_MILLI;
 use crate::model::{
-    Model, controller, has_condition, is_active, is_deleting, is_over, name, number, request, uid,
+    Model, amount, controller, has_condition, is_active, is_deleting, is_over, name, number, request, uid,
 };
 
 /// For so long after a change of what is wanted a controller may still act on what was wanted before.
@@ -109,11 +108,21 @@ fn check_capacity(model: &Model, change: &Change) -> Result<(), String> {
     if node.is_empty() || change.old.str_at("spec.nodeName") == node {
         return Ok(());
     }
+    // It may be gone, and the news not have arrived.
+    let Some(object) = model.get(&format!("minions/{node}")) else { return Ok(()) };
+    let has = object.at("status.allocatable");
     let pods = || model.all("pods").filter(|pod| pod.str_at("spec.nodeName") == node && !is_over(pod));
-    let cpu: i64 = pods().map(|pod| request(pod, "cpu")).sum();
-    if cpu > i64::from(NODE_CPU_MILLI) {
-        let pod = name(&change.new);
-        return Err(format!("with {pod} the pods of {node} ask for {cpu}m CPU of {NODE_CPU_MILLI}m"));
+    for resource in ["cpu", "memory"] {
+        let (asked, most) =
+            (pods().map(|pod| request(pod, resource)).sum::<i64>(), amount(has.str_at(resource)));
+        if asked > most {
+            let pod = name(&change.new);
+            return Err(format!("with {pod} the pods of {node} ask for {asked} of its {most} {resource}"));
+        }
+    }
+    let (count, most) = (pods().count() as i64, has.str_at("pods").parse().unwrap_or(0));
+    if count > most {
+        return Err(format!("{node} has {count} pods and takes {most}"));
     }
     Ok(())
 }

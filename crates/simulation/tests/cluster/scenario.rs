@@ -15,6 +15,8 @@ use crate::{peace, workload};
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) nodes: u8,
+    /// How much CPU each has.
+    pub(crate) node_cpu_milli: u32,
     /// How many things the workload does.
     pub(crate) steps: u32,
     /// Whether nothing but controllers takes pods away.
@@ -27,6 +29,9 @@ pub(crate) struct Scenario {
 pub(crate) struct Cluster {
     pub(crate) server: Server,
     pub(crate) nodes: Vec<HollowNode>,
+    /// How many nodes there have been, and how much CPU each gets.
+    pub(crate) nodes_made: u8,
+    pub(crate) node_cpu_milli: u32,
     pub(crate) controllers: Running,
     pub(crate) scheduler: Running,
     /// What is in the store.
@@ -35,10 +40,24 @@ pub(crate) struct Cluster {
     pub(crate) random: Clock,
 }
 
+/// So much CPU has a node that has enough, and one that has not.
+const NODE_CPU_MILLI: u32 = 4000;
+const TIGHT_CPU_MILLI: u32 = 700;
+
+impl Cluster {
+    /// One more node joins.
+    pub(crate) fn add_node(&mut self, restless: bool) {
+        self.nodes_made += 1;
+        self.nodes.push(components::node(&self.server, self.nodes_made, self.node_cpu_milli, restless));
+    }
+}
+
 impl Scenario {
     pub(crate) fn new(seed: u64) -> Scenario {
-        // Every third seed is a calm one.
-        Scenario { seed, nodes: 5, steps: 60, is_calm: seed.is_multiple_of(3), forgets: None }
+        // Every third seed is a calm one; in every fourth the nodes have room for half of the pods.
+        let node_cpu_milli = if seed % 4 == 1 { TIGHT_CPU_MILLI } else { NODE_CPU_MILLI };
+        let is_calm = seed.is_multiple_of(3);
+        Scenario { seed, nodes: 5, node_cpu_milli, steps: 60, is_calm, forgets: None }
     }
 
     /// Runs the seed; what tells its run from others comes back.
@@ -75,23 +94,25 @@ impl Scenario {
 
     async fn run(&self, server: &Server, seen: Arc<Mutex<Seen>>) -> Result<(), String> {
         let random = Clock::seeded(self.seed, start_time());
-        let nodes = (1..=self.nodes)
-            .map(|index| components::node(server, index, !self.is_calm && index % 2 == 0))
-            .collect();
         let mut cluster = Cluster {
-            nodes,
+            nodes: Vec::new(),
+            nodes_made: 0,
+            node_cpu_milli: self.node_cpu_milli,
             controllers: components::controllers(server),
             scheduler: components::scheduler(server),
             server: server.clone(),
             seen,
             random,
         };
+        for index in 1..=self.nodes {
+            cluster.add_node(!self.is_calm && index % 2 == 0);
+        }
         tokio::time::sleep(Duration::from_secs(20)).await;
         server.faults().set(self.rates(&cluster.random));
         server.journal().note("the workload begins");
         workload::run(&mut cluster, self.steps, self.is_calm).await;
         server.journal().note("the workload ends");
-        self.make_peace(&cluster);
+        self.make_peace(&mut cluster);
         peace::check(&cluster).await
     }
 
@@ -104,18 +125,23 @@ impl Scenario {
             lost_answer: random.random_below(20),
             broken_watch: random.random_below(20),
             expired_watch: random.random_below(5),
+            late_event: random.random_below(20),
             slow_write: random.random_below(20),
             latency: Duration::from_millis(random.random_below(80)),
             forgotten_event: self.forgotten(),
         }
     }
 
-    /// From here on nothing goes wrong but what was planted, and everybody is there.
-    fn make_peace(&self, cluster: &Cluster) {
+    /// From here on nothing goes wrong but what was planted, everybody is there, and there is room for all.
+    fn make_peace(&self, cluster: &mut Cluster) {
         cluster.server.faults().set(Rates { forgotten_event: self.forgotten(), ..Rates::default() });
         for HollowNode { node, .. } in &cluster.nodes {
             node.set_timing(hollow::Timing::default());
             node.set_connected(true);
+        }
+        cluster.node_cpu_milli = NODE_CPU_MILLI;
+        for _ in 0..self.nodes {
+            cluster.add_node(false);
         }
     }
 

@@ -5,17 +5,20 @@ use std::time::Duration;
 use client::{ClientError, DeleteOptions, ListOptions, Object, Patch, Propagation};
 use clock::Clock;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use object::ObjectKey;
 use serde_json::{Value, json};
 
-use crate::components;
+use crate::components::{self, HollowNode};
 use crate::scenario::Cluster;
 
 /// Where the workload is.
 const NAMESPACES: [&str; 2] = ["default", "blue"];
 const DEPLOYMENTS_MAX: usize = 5;
 const REPLICA_SETS_MAX: usize = 2;
+const DAEMON_SETS: [&str; 2] = ["everywhere", "logging"];
+/// How many nodes there are.
+const NODES: std::ops::RangeInclusive<usize> = 3..=7;
 
 /// Does so many things, with pauses between them.
 pub(crate) async fn run(cluster: &mut Cluster, steps: u32, is_calm: bool) {
@@ -66,7 +69,7 @@ async fn people(cluster: &Cluster, step: u32, is_calm: bool) -> String {
 /// Something that nobody wants.
 async fn fate(cluster: &mut Cluster) -> String {
     let random = cluster.random.clone();
-    match random.random_below(9) {
+    match random.random_below(12) {
         0..3 => {
             let at = random.random_below(cluster.nodes.len() as u64) as usize;
             let node = &cluster.nodes[at].node;
@@ -99,10 +102,35 @@ async fn fate(cluster: &mut Cluster) -> String {
             cluster.server.compact().await;
             "history is forgotten".to_owned()
         }
-        _ => {
+        8 => {
             cluster.server.faults().break_watches();
             "all watches break".to_owned()
         }
+        9 if cluster.nodes.len() < *NODES.end() => {
+            cluster.add_node(random.random_below(2) == 0);
+            format!("node {} joins", cluster.nodes_made)
+        }
+        9 | 10 if cluster.nodes.len() > *NODES.start() => {
+            let at = random.random_below(cluster.nodes.len() as u64) as usize;
+            let HollowNode { node, running } = cluster.nodes.remove(at);
+            running.kill();
+            remove_node(cluster, node.name()).await + " and never comes back"
+        }
+        _ => {
+            // It makes its object anew when it comes back.
+            let at = random.random_below(cluster.nodes.len() as u64) as usize;
+            cluster.nodes[at].node.set_connected(false);
+            let name = cluster.nodes[at].node.name().to_owned();
+            remove_node(cluster, &name).await + " and is silent"
+        }
+    }
+}
+
+async fn remove_node(cluster: &Cluster, name: &str) -> String {
+    let options = DeleteOptions::default();
+    match cluster.server.admin().delete::<Node>(&ObjectKey::cluster(name), &options).await {
+        Ok(()) => format!("{name} is taken out"),
+        Err(error) => format!("{name} cannot be taken out ({error})"),
     }
 }
 
@@ -167,18 +195,20 @@ async fn add_service(cluster: &Cluster, step: u32) -> String {
 }
 
 async fn toggle_daemon_set(cluster: &Cluster) -> String {
-    if !all::<DaemonSet>(cluster).await.is_empty() {
-        return delete_any::<DaemonSet>(cluster).await;
+    let name = DAEMON_SETS[cluster.random.random_below(DAEMON_SETS.len() as u64) as usize];
+    let key = ObjectKey::namespaced("default", name);
+    if all::<DaemonSet>(cluster).await.iter().any(|set| client::key_of(&**set) == key) {
+        return delete::<DaemonSet>(cluster, &key).await;
     }
     create::<DaemonSet>(
         cluster,
         json!({
-            "metadata": {"name": "everywhere", "namespace": "default"},
+            "metadata": {"name": name, "namespace": "default"},
             "spec": {
-                "selector": {"matchLabels": {"app": "everywhere"}},
+                "selector": {"matchLabels": {"app": name}},
                 // Without requests: a node may be full, and there is no preemption that makes room.
                 "template": {
-                    "metadata": {"labels": {"app": "everywhere"}},
+                    "metadata": {"labels": {"app": name}},
                     "spec": {"containers": [{"name": "main", "image": "agent"}]},
                 },
             },
