@@ -78,7 +78,8 @@ pub struct StreamingSession {
     pub stderr: Option<OutputStream>,
     /// Takes changes of the terminal's size; present with a terminal.
     pub resize: Option<mpsc::Sender<TerminalSize>>,
-    /// The end of the process.
+    /// The end of the process; for an attached client also the end of its input, unless that is the end of the
+    /// container's input (`stdin_once` without a terminal).
     pub exit: ExitFuture,
 }
 

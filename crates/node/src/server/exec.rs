@@ -119,7 +119,14 @@ impl Server {
         streams.stderr &= !streams.tty;
         let runtime = self.shared.runtime.clone();
         let Streams { stdin, stdout, stderr, tty } = streams;
-        let start = async move { runtime.attach(&id, AttachOptions { tty, stdin, stdout, stderr }).await };
+        let start = async move {
+            let mut session = runtime.attach(&id, AttachOptions { tty, stdin, stdout, stderr }).await?;
+            // Attaching succeeds, however the container ends. kubectl takes a failure for a broken connection, and reads
+            // the log from its beginning.
+            let end = session.exit;
+            session.exit = Box::pin(async { end.await.map(|_code| 0) });
+            Ok(session)
+        };
         join(request, streams, start)
     }
 }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::query::Query;
 use super::upgrade::{self, Io, Kind};
 use super::{Body, Server};
-use crate::streaming::channels::Protocol;
+use crate::streaming::channels::{Protocol, see_off};
 use crate::streaming::spdy::{self, SpdyStream};
 use crate::streaming::tunnel::Tunnel;
 
@@ -205,7 +205,10 @@ async fn over_channels(io: Io, protocol: &str, wanted: Vec<u16>, ports: Ports) {
             }
         }
     };
-    tokio::select! { () = send => {}, () = receive => {} }
+    let is_over = tokio::select! { () = send => true, () = receive => false };
+    if is_over {
+        see_off(&mut stream).await;
+    }
 }
 
 async fn forward_channel(

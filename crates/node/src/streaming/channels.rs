@@ -1,5 +1,7 @@
 //! The channel protocols of WebSocket: each message begins with the number of its channel.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -23,6 +25,8 @@ const CLOSE: u8 = 255;
 
 /// How much is read from a process at once.
 const CHUNK_BYTES: usize = 32 << 10;
+/// How long a client may go on sending after the server's last message.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(30);
 /// How many messages may wait to be sent.
 const QUEUE_MAX: usize = 16;
 
@@ -66,17 +70,21 @@ impl Protocol {
         Message::binary(bytes)
     }
 
-    /// The channel and the data of a message; `None` if it has none.
+    /// The channel and the data of a message; `None` if it has none. Whether it is text or binary is up to the client:
+    /// the protocol decides only how the server writes.
     pub(crate) fn parse(self, message: Message) -> Option<(u8, Bytes)> {
-        match message {
-            Message::Binary(bytes) if !self.base64 && !bytes.is_empty() => Some((bytes[0], bytes.slice(1..))),
-            Message::Text(text) if self.base64 => {
-                let (channel, data) = text.as_bytes().split_first()?;
-                let channel = channel.checked_sub(b'0').filter(|channel| *channel <= 9)?;
-                Some((channel, STANDARD.decode(data).ok()?.into()))
-            }
-            _ => None,
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => text.into(),
+            _ => return None,
+        };
+        let channel = *bytes.first()?;
+        let data = bytes.slice(1..);
+        if !self.base64 {
+            return Some((channel, data));
         }
+        let channel = channel.checked_sub(b'0').filter(|channel| *channel <= 9)?;
+        Some((channel, STANDARD.decode(data).ok()?.into()))
     }
 }
 
@@ -99,7 +107,7 @@ pub(crate) async fn run<S>(socket: WebSocketStream<S>, protocol: Protocol, mut s
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let first = if session.stdout.is_some() {
         STDOUT
@@ -125,13 +133,27 @@ where
         let normal = CloseFrame { code: CloseCode::Normal, reason: Default::default() };
         let _ = sender.send(Message::Close(Some(normal))).await;
     };
-    let input = read(stream, protocol, session.stdin.take(), session.resize.take());
+    let input = read(&mut stream, protocol, session.stdin.take(), session.resize.take());
     let write = write(sink, receiver);
-    tokio::select! {
+    let is_over = tokio::select! {
         // The output must be sent to its end.
-        ((), ()) = async { tokio::join!(output, write) } => {}
-        () = input => {}
+        ((), ()) = async { tokio::join!(output, write) } => true,
+        () = input => false,
+    };
+    if is_over {
+        see_off(&mut stream).await;
     }
+}
+
+/// Reads and drops what the client still sends after the server's last message, until it closes the connection. A
+/// connection that is closed while bytes wait to be read is reset, and the client may lose what it has not read yet.
+pub(crate) async fn see_off<S>(stream: &mut SplitStream<WebSocketStream<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let farewell = async { while let Some(Ok(_)) = stream.next().await {} };
+    // A client that goes on for longer loses its connection.
+    let _ = tokio::time::timeout(FAREWELL_WITHIN, farewell).await;
 }
 
 async fn pump(from: Option<OutputStream>, channel: u8, protocol: Protocol, to: mpsc::Sender<Message>) {
@@ -159,7 +181,7 @@ where
 
 /// Ends when the client has gone.
 async fn read<S>(
-    mut stream: SplitStream<WebSocketStream<S>>,
+    stream: &mut SplitStream<WebSocketStream<S>>,
     protocol: Protocol,
     mut stdin: Option<InputStream>,
     resize: Option<mpsc::Sender<TerminalSize>>,
@@ -193,7 +215,44 @@ async fn read<S>(
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
     use super::*;
+
+    /// A client may send much more than the command reads, and still gets all of its output.
+    #[tokio::test]
+    async fn a_client_that_still_sends_loses_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        let protocol = Protocol::ALL[1];
+        tokio::spawn(async move {
+            let (stdin, _) = tokio::io::duplex(1);
+            let session = StreamingSession {
+                stdin: Some(Box::pin(stdin)),
+                stdout: Some(Box::pin(&b"hi\n"[..])),
+                stderr: None,
+                resize: None,
+                exit: Box::pin(std::future::ready(Ok(3))),
+            };
+            run(WebSocketStream::from_raw_socket(far, Role::Server, None).await, protocol, session).await;
+        });
+        let (mut sink, mut stream) = WebSocketStream::from_raw_socket(near, Role::Client, None).await.split();
+        for _ in 0..200 {
+            sink.send(protocol.message(STDIN, &[b'x'; 64 << 10])).await.unwrap();
+        }
+        let mut got = [Vec::new(), Vec::new()];
+        while let Some(message) = stream.next().await {
+            match protocol.parse(message.unwrap()) {
+                Some((STDOUT, data)) => got[0].extend(data),
+                Some((ERROR, data)) => got[1].extend(data),
+                _ => {}
+            }
+        }
+        assert_eq!(got[0], b"hi\n");
+        assert!(String::from_utf8_lossy(&got[1]).contains("exit status 3"));
+    }
 
     #[test]
     fn protocols_are_chosen_in_the_clients_order() {
@@ -208,12 +267,16 @@ mod tests {
         for protocol in Protocol::ALL {
             let message = protocol.message(STDERR, b"abc");
             assert_eq!(message.is_text(), protocol.base64);
-            assert_eq!(
-                protocol.parse(message),
-                Some((STDERR, Bytes::from_static(b"abc"))),
-                "{}",
-                protocol.name
-            );
+            let expected = Some((STDERR, Bytes::from_static(b"abc")));
+            // Clients send text or binary, as they like.
+            let other = match message.clone() {
+                Message::Text(text) => Message::Binary(text.into()),
+                message => Message::text(String::from_utf8(message.into_data().to_vec()).unwrap()),
+            };
+            for message in [message, other] {
+                assert_eq!(protocol.parse(message), expected, "{}", protocol.name);
+            }
+            assert_eq!(protocol.parse(Message::text("")), None);
             assert_eq!(protocol.parse(Message::binary(Vec::new())), None);
         }
         assert_eq!(parse_size(br#"{"Width":80,"Height":24}"#), Some(TerminalSize { width: 80, height: 24 }));

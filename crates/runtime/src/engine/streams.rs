@@ -243,11 +243,21 @@ async fn exec_exit(mut replies: Replies) -> Result<i32, CriError> {
     }
 }
 
-/// Waits for the end of the container. While this exists its client is attached.
-async fn attach_exit(container: Arc<Container>, connection: Replies) -> Result<i32, CriError> {
+/// Waits for the end of the container, or until the shim says that the client's input has ended and the client with it.
+/// While this exists the client is attached.
+async fn attach_exit(container: Arc<Container>, mut connection: Replies) -> Result<i32, CriError> {
     let mut state = container.state.subscribe();
-    let exit = state.wait_for(|state| state.as_ref().is_some_and(|state| state.exit.is_some())).await;
-    drop(connection);
+    let detached = async {
+        if !matches!(connection.next().await, Ok(Some(_))) {
+            // The shim is gone. So is the container, soon.
+            std::future::pending().await
+        }
+    };
+    let exit = tokio::select! {
+        biased;
+        exit = state.wait_for(|state| state.as_ref().is_some_and(|state| state.exit.is_some())) => exit,
+        () = detached => return Ok(0),
+    };
     let code = exit
         .ok()
         .and_then(|state| state.as_ref().and_then(|state| state.exit.as_ref()).map(|exit| exit.code));

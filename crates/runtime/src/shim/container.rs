@@ -154,11 +154,7 @@ impl Container {
             let _ = log.finish(stream);
         }
         for client in &mut self.clients {
-            let sink = client.sink(stream);
-            if let Some(sink) = sink {
-                sink.last = true;
-            }
-            feed(sink, &[]);
+            end(client.sink(stream));
         }
     }
 
@@ -171,24 +167,33 @@ impl Container {
         }
     }
 
-    /// Takes what a client typed. False once the client types no more.
-    pub(super) fn pump_stdin(&mut self, client: usize) {
+    /// Takes what a client typed. Gives the client's connection if it types no more and is detached by that.
+    pub(super) fn pump_stdin(&mut self, client: usize) -> Option<u64> {
         let mut buffer = [0; 4096];
-        let Some(source) = &self.clients[client].stdin else { return };
+        let source = self.clients[client].stdin.as_ref()?;
         match rustix::io::read(source, &mut buffer) {
             Ok(count) if count > 0 => {
                 feed(&mut self.stdin, &buffer[..count]);
+                None
             }
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) => None,
             Ok(_) | Err(_) => self.end_client_stdin(client),
         }
     }
 
-    fn end_client_stdin(&mut self, client: usize) {
-        self.clients[client].stdin = None;
+    /// Ends the container's input with the client's where it is for one client only. Elsewhere the client is done: it
+    /// gets what it was given, and no more.
+    fn end_client_stdin(&mut self, client: usize) -> Option<u64> {
+        let client = &mut self.clients[client];
+        client.stdin = None;
         if self.launch.stdin_once && !self.launch.process.tty {
             self.stdin = None;
+            return None;
         }
+        for sink in [&mut client.stdout, &mut client.stderr] {
+            end(sink);
+        }
+        Some(client.connection)
     }
 
     /// Forgets the client behind a connection that closed. Of a container that ended it may still be reading.
@@ -257,6 +262,14 @@ fn feed(slot: &mut Option<Sink>, data: &[u8]) {
     if slot.as_mut().is_some_and(|sink| sink.push(data).is_err() || (sink.last && !sink.is_full())) {
         *slot = None;
     }
+}
+
+/// Closes a sink as soon as it has what it was given.
+fn end(slot: &mut Option<Sink>) {
+    if let Some(sink) = slot {
+        sink.last = true;
+    }
+    feed(slot, &[]);
 }
 
 /// Replaces a file as a whole.

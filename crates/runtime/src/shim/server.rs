@@ -148,8 +148,9 @@ impl Server {
             Source::ClientStdin(id, index) => {
                 if let Some(container) = self.containers.get_mut(&id)
                     && index < container.clients.len()
+                    && let Some(connection) = container.pump_stdin(index)
                 {
-                    container.pump_stdin(index);
+                    self.reply(connection, &Reply::Done, &[]);
                 }
             }
             Source::Flush(id) => {

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("exec_streams", exec_streams),
         trial("exec_with_a_terminal", exec_with_a_terminal),
         trial("attach_with_input", attach_with_input),
+        trial("attach_ends_with_the_input", attach_ends_with_the_input),
         trial("attach_to_a_terminal", attach_to_a_terminal),
         trial("a_slow_client_loses_nothing", a_slow_client_loses_nothing),
         trial("ports_are_forwarded", ports_are_forwarded),
@@ -135,6 +136,38 @@ async fn attach_with_input(host: Host) {
     assert_eq!(session.exit.await.unwrap(), 0);
     let log = log_lines(&host.exited(&id).await);
     assert_eq!(log.iter().filter(|line| line.starts_with("stdout F got")).count(), 2, "{log:?}");
+}
+
+/// Where the container's input stays open for others, the end of a client's input is the end of its session alone.
+async fn attach_ends_with_the_input(host: Host) {
+    let sandbox = host.sandbox(&host.pod("stays")).await;
+    for tty in [false, true] {
+        let name = if tty { "terminal" } else { "pipe" };
+        let mut config = shell(name, "while read line; do echo got $line; done");
+        (config.stdin, config.tty, config.stdin_once) = (true, tty, tty);
+        let id = host.start(&sandbox, &config).await;
+        let options = AttachOptions { stdin: true, stdout: true, stderr: !tty, tty };
+        for input in ["one", "two"] {
+            let mut session = host.engine.attach(&id, options.clone()).await.unwrap();
+            session.stdin.as_mut().unwrap().write_all(format!("{input}\n").as_bytes()).await.unwrap();
+            let (mut stdout, expected) = (session.stdout.take().unwrap(), format!("got {input}"));
+            let mut seen = String::new();
+            while !seen.contains(&expected) {
+                let mut buffer = [0; 256];
+                let count = stdout.read(&mut buffer).await.unwrap();
+                assert!(count > 0, "the session ended: {seen}");
+                seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+            drop(session.stdin.take());
+            let end =
+                async { (stdout.read_to_string(&mut seen).await.unwrap(), session.exit.await.unwrap()) };
+            let (_, code) = tokio::time::timeout(LIMIT, end).await.expect("the session ends");
+            assert_eq!(code, 0);
+        }
+        host.engine.stop_container(&id, Duration::ZERO).await.unwrap();
+        let log = log_lines(&host.exited(&id).await);
+        assert!(log.iter().any(|line| line.starts_with("stdout F got two")), "{log:?}");
+    }
 }
 
 async fn attach_to_a_terminal(host: Host) {
