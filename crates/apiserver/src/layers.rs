@@ -7,6 +7,7 @@
 //! | authentication | who is asking; then impersonation | [`ApiServer::identify`] |
 //! | dispatch | other paths, streams to nodes and pods, resources; servers behind this one | [`Answers`] |
 //! | authorization | whether the user may | [`ApiServer::authorize`] |
+//! | WebSocket | sends a watch or a log in messages | `websocket` |
 //! | overload and time | limits on bytes, processors and seconds that requests may use | `overload` |
 //!
 //! Components in the same process enter at [`ApiServer::operate`], under their own identity: they are observed and
@@ -29,6 +30,7 @@ use crate::registry::Answer;
 use crate::request::RequestInfo;
 use crate::respond::status_response;
 use crate::user::User;
+use crate::websocket::Asked;
 
 pub mod observe;
 #[cfg(test)]
@@ -107,20 +109,25 @@ impl ApiServer {
         user: &User,
         uid: &str,
         info: Arc<RequestInfo>,
-        request: Request<B>,
+        mut request: Request<B>,
         peer: &Peer,
     ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<body::BodyError>,
     {
-        match Answers::of(&info) {
+        let socket = Asked::take(&mut request, &info);
+        let response = match Answers::of(&info) {
             Answers::Paths => self.path(user, &info, &request).await,
             Answers::Node => {
                 let client = peer.address.map(|address| address.ip());
                 self.stream(user, uid, &info, request, client).await.map(at_leisure)
             }
             Answers::Registry => self.resource(user, uid, info, request).await,
+        }?;
+        match socket {
+            Some(asked) => asked.answer(response),
+            None => Ok(response),
         }
     }
 

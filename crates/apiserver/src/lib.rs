@@ -43,6 +43,7 @@ mod table;
 pub mod testing;
 pub mod tokens;
 pub mod user;
+mod websocket;
 
 use admission::{
     Certificates, Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority,

@@ -28,12 +28,14 @@ use crate::user::User;
 
 mod dial;
 mod headers;
+mod join;
 mod options;
 mod resolve;
 mod service;
 mod targets;
 
 pub use dial::{Dial, Stream};
+pub(crate) use headers::has_token;
 use resolve::{Scheme, Target};
 
 /// How long dialing a node or a pod may take.
@@ -128,7 +130,7 @@ impl NodeProxy {
         check_answer(target, &response, upgrades)?;
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(client_side)) = (status, client_side) {
             let node_side = hyper::upgrade::on(&mut response);
-            tokio::spawn(join(client_side, node_side));
+            tokio::spawn(join::upgraded(client_side, node_side));
             let (parts, _) = response.into_parts();
             return Ok(Response::from_parts(parts, body::empty()));
         }
@@ -250,11 +252,4 @@ where
         }
     });
     sender.send_request(request).await
-}
-
-async fn join(client_side: hyper::upgrade::OnUpgrade, node_side: hyper::upgrade::OnUpgrade) {
-    let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) else { return };
-    let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
-    // Either side's end, good or bad, is the end of both.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut node).await;
 }

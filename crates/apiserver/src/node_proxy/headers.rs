@@ -118,7 +118,7 @@ fn forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
     }
 }
 
-fn has_token(value: &HeaderValue, token: &str) -> bool {
+pub(crate) fn has_token(value: &HeaderValue, token: &str) -> bool {
     value.to_str().is_ok_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
 

@@ -23,6 +23,7 @@ mod services;
 mod stalled;
 mod support;
 mod watch;
+mod websocket;
 
 #[global_allocator]
 static METER: fuzz::Meter = fuzz::Meter;
