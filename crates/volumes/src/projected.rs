@@ -12,11 +12,12 @@ use async_trait::async_trait;
 use client::Client;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, SecretProjection,
+    ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, Pod, SecretProjection,
     ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
 use crate::lane::blocking;
+use crate::ownership::FsGroup;
 use crate::payload::{self, File, Payload};
 use crate::plugin::{Mounted, Publish, VolumePlugin};
 use crate::token::Tokens;
@@ -176,23 +177,22 @@ impl Projected {
         let audience = source.audience.as_deref().unwrap_or_default();
         let seconds = source.expiration_seconds.unwrap_or(TOKEN_SECONDS);
         let token = self.tokens.get(request.pod, audience, seconds).await.map_err(VolumeError::Token)?;
-        // The container's user must be able to read it: as upstream, the owner if all containers agree on
-        // one, or the group if the volume has one.
-        let uid = common_user(request);
-        let mode = match (request.fs_group, uid) {
-            (Some(_), _) => 0o600,
-            (None, Some(_)) => 0o600,
-            (None, None) => default_mode,
-        };
-        let file =
-            File { data: token.text.into_bytes(), mode, uid: uid.filter(|_| request.fs_group.is_none()) };
+        let file = token_file(token.text, request.pod, request.fs_group, default_mode);
         Ok((payload::clean(&source.path)?, file, token.renew_at))
     }
 }
 
+/// A token's file. The container's user must be able to read it: it belongs to that user if all containers agree on one,
+/// and to the group (whose rights are added with it) if the pod has one, as upstream.
+fn token_file(text: String, pod: &Pod, fs_group: Option<FsGroup>, default_mode: u32) -> File {
+    let uid = common_user(pod);
+    let mode = if uid.is_some() || fs_group.is_some() { 0o600 } else { default_mode };
+    File { data: text.into_bytes(), mode, uid }
+}
+
 /// The user that all containers of the pod run as, if they agree on one.
-fn common_user(request: &Publish<'_>) -> Option<u32> {
-    let spec = request.pod.spec.as_ref()?;
+fn common_user(pod: &Pod) -> Option<u32> {
+    let spec = pod.spec.as_ref()?;
     let of_pod = spec.security_context.as_ref().and_then(|context| context.run_as_user);
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let mut users = containers.map(|container| {

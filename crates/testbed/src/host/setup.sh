@@ -2,6 +2,8 @@
 set -e
 id=$1 name=$2 directory=$3
 shift 3
+# As a machine's init has it: pods may ask for mounts that others make.
+mount --make-rshared /
 for mount in "$@"; do
   mount --bind "$mount/$id" "$mount"
 done

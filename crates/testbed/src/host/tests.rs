@@ -16,6 +16,12 @@ fn hosts_are_apart_and_reach_outside() {
     let namespaces = |host: &Host| fs::metadata(host.network_namespace()).unwrap().ino();
     assert_ne!(namespaces(&first), namespaces(&second));
     assert!(shell(&first, "ip -br addr show dev uplink").contains(&HOST_ADDRESS.to_string()));
+    // Mounts propagate within a host, as they do on a machine.
+    assert!(
+        shell(&first, "cut -d' ' -f5,7 /proc/self/mountinfo")
+            .lines()
+            .any(|line| line.starts_with("/ shared:"))
+    );
     // A mount, a file and a server on one host are not seen on the other.
     shell(&first, "mount -t tmpfs here /mnt && touch /mnt/file");
     shell(&second, "test ! -e /mnt/file");

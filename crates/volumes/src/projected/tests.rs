@@ -106,6 +106,40 @@ async fn several_sources_share_a_volume_and_optional_ones_may_miss() {
     host.volumes.tear_down_all("u").await.unwrap();
 }
 
+/// Upstream's table: the owner is the one user of all containers, and the group comes on top.
+#[test]
+fn a_token_belongs_to_those_who_must_read_it() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let user = |user: i64| json!({"name": "c", "securityContext": {"runAsUser": user}});
+    let cases = [
+        (json!({}), vec![json!({"name": "c"})], (0, 0, 0o644)),
+        (json!({"runAsUser": 1000}), vec![json!({"name": "c"})], (1000, 0, 0o600)),
+        (json!({"fsGroup": 2000}), vec![json!({"name": "c"})], (0, 2000, 0o640)),
+        (json!({"runAsUser": 1000, "fsGroup": 2000}), vec![json!({"name": "c"})], (1000, 2000, 0o640)),
+        (json!({"fsGroup": 2000}), vec![user(1), user(1)], (1, 2000, 0o640)),
+        (json!({"fsGroup": 2000}), vec![user(1), user(2)], (0, 2000, 0o640)),
+        (json!({"runAsUser": 1}), vec![user(1), user(2)], (0, 0, 0o644)),
+    ];
+    for (number, (context, containers, expected)) in cases.into_iter().enumerate() {
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {"securityContext": context, "containers": containers},
+        }))
+        .unwrap();
+        let group = FsGroup::of(&pod);
+        let file = token_file("token".to_owned(), &pod, group, 0o644);
+        let volume = dir.path().join(number.to_string());
+        fs::create_dir(&volume).unwrap();
+        let files = Payload::from([("token".to_owned(), file)]);
+        atomic_writer::write(&volume, &files, Timestamp::UNIX_EPOCH, |fresh| {
+            group.map_or(Ok(()), |group| ownership::give_to(fresh, group, true))
+        })
+        .unwrap();
+        let found = fs::metadata(volume.join("token")).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), expected, "{pod:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_empty_dir_keeps_its_content_until_it_is_torn_down() {
     let host = Host::new();
