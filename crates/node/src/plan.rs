@@ -132,22 +132,25 @@ impl<'a> Planner<'a> {
 
     fn with_new_sandbox(&mut self, attempt: u32) {
         let Input { pod, observed, .. } = self.input;
+        let exited = |index: &usize| {
+            let container = &pod.containers[*index];
+            let newest = observed.newest(container.name());
+            Some((container, newest.filter(|status| status.state == ContainerState::Exited)?.exit_code))
+        };
+        let restarts = |index: &usize| {
+            exited(index).is_some_and(|(container, code)| restarts_after(pod, container, code))
+        };
         let was_run = attempt > 0 && !observed.containers.is_empty();
-        if was_run && pod.restart_policy() == RestartPolicy::Never {
-            // What ended with the sandbox must not run again.
-            self.plan.sandbox = SandboxPlan::Stop;
-            return;
-        }
         let regular: Vec<usize> = self
             .indexes(ContainerKind::Regular)
-            .filter(|index| {
-                let container = &pod.containers[*index];
-                let exited =
-                    observed.newest(container.name()).filter(|status| status.state == ContainerState::Exited);
-                exited.is_none_or(|status| status.exit_code != 0 || restarts_after(pod, container, 0))
-            })
+            .filter(|index| exited(index).is_none() || restarts(index))
             .collect();
-        if regular.is_empty() {
+        // In a pod that never restarts, what did not end is not run by a second sandbox, either: unless a container of
+        // its own policy wants one.
+        let is_over = was_run
+            && pod.restart_policy() == RestartPolicy::Never
+            && !(0..pod.containers.len()).any(|index| restarts(&index));
+        if is_over || regular.is_empty() {
             self.plan.sandbox = SandboxPlan::Stop;
             return;
         }

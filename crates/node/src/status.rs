@@ -18,6 +18,7 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use containers::END_SHOWN_FOR;
 pub(crate) use phase::Phase;
 
 /// What a status is made from.

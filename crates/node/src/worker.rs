@@ -29,7 +29,7 @@ use crate::plan::{self, Plan, backoff_key};
 use crate::pod::PodInfo;
 use crate::probe::PodProbes;
 use crate::shared::Shared;
-use crate::status::{self, Phase};
+use crate::status::{self, END_SHOWN_FOR, Phase};
 use crate::waiting::Waiting;
 
 mod gc;
@@ -208,8 +208,13 @@ impl Worker {
         } else if let Some(plan) = &plan {
             self.sync(plan, now);
         }
-        let timers =
-            [self.step_retry_at, self.refresh_at, self.deadline(), plan.and_then(|plan| plan.wake_at)];
+        let timers = [
+            self.step_retry_at,
+            self.refresh_at,
+            self.deadline(),
+            plan.and_then(|plan| plan.wake_at),
+            self.end_shown_until(now),
+        ];
         timers.into_iter().flatten().filter(|at| *at > now).min()
     }
 
@@ -236,6 +241,7 @@ impl Worker {
                 || pod.metadata.annotations != self.pod.pod.metadata.annotations;
             self.refresh |= changed;
             self.pod = PodInfo::new(pod);
+            self.hear_of_the_end();
             self.follow_objects();
         }
     }
@@ -296,6 +302,23 @@ impl Worker {
             let message = "Pod was active on the node longer than the specified deadline";
             self.shared.pod_event(&self.pod, EventType::Normal, "DeadlineExceeded", message);
             self.failure = Some(("DeadlineExceeded".to_owned(), message.to_owned()));
+        }
+    }
+
+    /// Until when the end of a container is shown that waits to run again.
+    fn end_shown_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let ended = self.waiting.keys().filter_map(|name| self.observed.newest(name)?.finished_at);
+        ended.map(|at| at + END_SHOWN_FOR).filter(|at| *at > now).min()
+    }
+
+    /// Takes over the phase of a pod that others ended, such as a controller that gave its node up.
+    fn hear_of_the_end(&mut self) {
+        let told = self.pod.api_status();
+        let over = Phase::parse(told.phase.as_deref()).is_some_and(Phase::is_terminal);
+        if over && !self.is_over() {
+            self.status.phase.clone_from(&told.phase);
+            self.status.reason.clone_from(&told.reason);
+            self.status.message.clone_from(&told.message);
         }
     }
 

@@ -99,7 +99,21 @@ fn restart_rules_of_a_container_win() {
         )
     };
     assert_eq!(outline(spec.clone(), &with(42)), "keep; kill ; start a");
-    assert_eq!(outline(spec, &with(1)), "keep; kill ; start ");
+    assert_eq!(outline(spec.clone(), &with(1)), "keep; kill ; start ");
+    // Alone, too, and in a sandbox of its own where the first one died.
+    let alone = |ready, code| observed(vec![sandbox(0, ready)], vec![container("a", 0, 0, Exited, code)]);
+    let only = json!({"restartPolicy": "Never", "containers": [spec["containers"][0].clone()]});
+    let cases = [
+        (true, 42, "keep; kill ; start a"),
+        (true, 1, "stop; kill ; start "),
+        (false, 42, "create 1; kill ; start a"),
+        (false, 1, "keep; kill ; start "),
+    ];
+    for (ready, code, expected) in cases {
+        assert_eq!(outline(only.clone(), &alone(ready, code)), expected, "{ready} {code}");
+    }
+    let never = json!({"restartPolicy": "Always", "containers": [{"name": "a", "restartPolicy": "Never"}]});
+    assert_eq!(outline(never, &alone(false, 1)), "keep; kill ; start ");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The status of one container.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
     ContainerUser, LinuxContainerUser, PodStatus, VolumeMountStatus,
@@ -17,9 +18,15 @@ const LOST_EXIT_CODE: i32 = 137;
 /// How much the containers of a pod may say together when they end.
 const MESSAGES_BYTES_MAX: usize = 12 << 10;
 
+/// How long the end of a container is shown before the reason why it waits to run again.
+pub(crate) const END_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(3);
+
 pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatus) -> ContainerStatus {
     let name = container.name();
     let seen = input.observed.containers.get(name).map(Vec::as_slice).unwrap_or_default();
+    // One that was made and does not run yet is nobody's business: until it runs the one before it is shown.
+    let made = seen.iter().take_while(|status| status.state == cri::ContainerState::Created).count();
+    let seen = &seen[made..];
     let old = old_status(old, name);
     let mut status = match seen.first() {
         Some(newest) => of_engine(input, container, newest),
@@ -30,14 +37,31 @@ pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatu
     } else if status.last_state.is_none() {
         status.last_state = old.and_then(|old| old.last_state.clone());
     }
-    let ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
     if let Some(waiting) = input.waiting.get(name).filter(|_| !input.terminated && !is_running(&status)) {
-        if ended {
-            status.last_state = status.state.take();
+        let ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        match seen.first().filter(|_| ended) {
+            Some(newest) if !is_end_known(input, newest, name) => {}
+            newest => {
+                if newest.is_some() {
+                    status.last_state = status.state.take();
+                }
+                status.state = Some(waiting_state(waiting.reason, &waiting.message));
+            }
         }
-        status.state = Some(waiting_state(waiting.reason, &waiting.message));
     }
+    cut_messages(&mut status, input);
     status
+}
+
+/// Whether a container's end could be seen: the API server has it, and had it for a while.
+fn is_end_known(input: &Input<'_>, newest: &cri::ContainerStatus, name: &str) -> bool {
+    let id = input.observed.engine.container_id(&newest.id);
+    let known = old_status(input.pod.api_status(), name).is_some_and(|known| {
+        let ends = [known.state.as_ref(), known.last_state.as_ref()].into_iter().flatten();
+        let mut ends = ends.filter_map(|state| state.terminated.as_ref());
+        ends.any(|end| end.container_id.as_deref() == Some(&id))
+    });
+    known && newest.finished_at.is_none_or(|at| input.now >= at + END_SHOWN_FOR)
 }
 
 fn is_running(status: &ContainerStatus) -> bool {
@@ -66,6 +90,7 @@ fn of_engine(input: &Input<'_>, container: &PodContainer, newest: &cri::Containe
             }),
             ..ContainerState::default()
         },
+        // Not shown: see `status`.
         cri::ContainerState::Created => default_waiting(input),
         cri::ContainerState::Exited | cri::ContainerState::Unknown => terminated(input, newest),
     };
@@ -179,7 +204,7 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
         terminated: Some(ContainerStateTerminated {
             exit_code: if unknown { LOST_EXIT_CODE } else { status.exit_code },
             reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
-            message: Some(cut(message.join(": "), input)).filter(|message| !message.is_empty()),
+            message: Some(message.join(": ")).filter(|message| !message.is_empty()),
             started_at: status.started_at.map(|at| Time(whole_seconds(at))),
             finished_at: status.finished_at.map(|at| Time(whole_seconds(at))),
             container_id: Some(input.observed.engine.container_id(&status.id)),
@@ -189,11 +214,14 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
     }
 }
 
-/// All messages of a pod together are bounded: each container has its share.
-fn cut(mut message: String, input: &Input<'_>) -> String {
-    let share = MESSAGES_BYTES_MAX / input.pod.containers.len().max(1);
-    message.truncate(message.floor_char_boundary(share));
-    message
+/// All messages of a pod together are bounded: each container has its share, and what it said first gets what is left.
+fn cut_messages(status: &mut ContainerStatus, input: &Input<'_>) {
+    let mut share = MESSAGES_BYTES_MAX / input.pod.containers.len().max(1);
+    for state in [&mut status.state, &mut status.last_state].into_iter().flatten() {
+        let Some(message) = state.terminated.as_mut().and_then(|end| end.message.as_mut()) else { continue };
+        message.truncate(message.floor_char_boundary(share));
+        share -= message.len();
+    }
 }
 
 fn user(user: &cri::ContainerUser) -> ContainerUser {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
-use crate::pod::{ContainerKind, PodInfo, RestartPolicy};
+use crate::pod::{ContainerKind, PodInfo, restarts_after};
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,11 @@ impl Phase {
 struct Counts {
     waiting: usize,
     running: usize,
+    sidecars_running: usize,
     stopped: usize,
     succeeded: usize,
+    /// Those of the stopped ones that their own policy, or the pod's, lets run again.
+    restarting: usize,
 }
 
 /// The exit code with which a container ended last, if it does not run.
@@ -58,43 +61,52 @@ pub(super) fn phase(
     regular: &[ContainerStatus],
     terminated: bool,
 ) -> Phase {
-    let policy = pod.restart_policy();
+    let restarts = |status: &ContainerStatus, code: i32| {
+        pod.container(&status.name).is_some_and(|container| restarts_after(pod, container, code))
+    };
     let mut initializing = false;
+    let mut counts = Counts::default();
     for status in init {
         let is_sidecar = pod.container(&status.name).is_some_and(|c| c.kind == ContainerKind::Sidecar);
         let state = status.state.as_ref();
         let code = ended(state).or_else(|| ended(status.last_state.as_ref()));
         if is_sidecar {
-            initializing |= status.started != Some(true) && ended(state).is_none();
+            counts.sidecars_running += usize::from(is_running(state));
+            // One that ended once does not hold the pod back.
+            initializing |= if is_running(state) { status.started != Some(true) } else { code.is_none() };
             continue;
         }
         match ended(state) {
             Some(0) => {}
-            _ if code.is_some_and(|code| code != 0) && policy == RestartPolicy::Never => {
-                return Phase::Failed;
-            }
+            _ if code.is_some_and(|code| code != 0 && !restarts(status, code)) => return Phase::Failed,
             _ => initializing = true,
         }
     }
-    let mut counts = Counts::default();
     for status in regular {
         let state = status.state.as_ref();
-        let is_running = state.is_some_and(|state| state.running.is_some());
-        match (is_running, ended(state), ended(status.last_state.as_ref())) {
+        match (is_running(state), ended(state), ended(status.last_state.as_ref())) {
             (true, _, _) => counts.running += 1,
             (false, Some(code), _) => {
                 counts.stopped += 1;
                 counts.succeeded += usize::from(code == 0);
+                counts.restarting += usize::from(restarts(status, code));
             }
             // It waits to run again.
-            (false, None, Some(_)) => counts.stopped += 1,
+            (false, None, Some(_)) => {
+                counts.stopped += 1;
+                counts.restarting += 1;
+            }
             (false, None, None) => counts.waiting += 1,
         }
     }
-    of_counts(&counts, initializing, policy, terminated)
+    of_counts(&counts, initializing, terminated)
 }
 
-fn of_counts(counts: &Counts, initializing: bool, policy: RestartPolicy, terminated: bool) -> Phase {
+fn is_running(state: Option<&ContainerState>) -> bool {
+    state.is_some_and(|state| state.running.is_some())
+}
+
+fn of_counts(counts: &Counts, initializing: bool, terminated: bool) -> Phase {
     if terminated {
         let all_went_well = counts.stopped > 0 && counts.stopped == counts.succeeded && counts.waiting == 0;
         return if all_went_well { Phase::Succeeded } else { Phase::Failed };
@@ -102,11 +114,10 @@ fn of_counts(counts: &Counts, initializing: bool, policy: RestartPolicy, termina
     match counts {
         Counts { running: 0, .. } if initializing => Phase::Pending,
         Counts { waiting: 1.., .. } => Phase::Pending,
-        Counts { running: 1.., .. } => Phase::Running,
+        Counts { running: 1.., .. } | Counts { sidecars_running: 1.., .. } => Phase::Running,
         Counts { stopped: 0, .. } => Phase::Pending,
-        _ if policy == RestartPolicy::Always => Phase::Running,
+        Counts { restarting: 1.., .. } => Phase::Running,
         Counts { stopped, succeeded, .. } if stopped == succeeded => Phase::Succeeded,
-        _ if policy == RestartPolicy::Never => Phase::Failed,
-        _ => Phase::Running,
+        _ => Phase::Failed,
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use cri::ContainerState::{Exited, Running};
+use cri::ContainerState::{Created, Exited, Running};
+use k8s_openapi::api::core::v1::ContainerState;
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,14 +15,17 @@ struct Case {
     observed: Observed,
     probes: ProbeView,
     waiting: BTreeMap<String, Waiting>,
+    messages: BTreeMap<String, String>,
     terminated: bool,
     failure: Option<(&'static str, &'static str)>,
+    now: Timestamp,
 }
 
 impl Case {
     fn new(pod: PodInfo, observed: Observed) -> Case {
         let (probes, waiting) = (ProbeView::default(), BTreeMap::new());
-        Case { pod, observed, probes, waiting, terminated: false, failure: None }
+        let messages = BTreeMap::new();
+        Case { pod, observed, probes, waiting, messages, terminated: false, failure: None, now: at(200) }
     }
 
     fn status(&self) -> PodStatus {
@@ -34,12 +38,12 @@ impl Case {
             observed: &self.observed,
             probes: &self.probes,
             waiting: &self.waiting,
-            messages: &BTreeMap::new(),
+            messages: &self.messages,
             host_ips: &["192.168.0.1".to_owned()],
             terminated: self.terminated,
             disruption: None,
             failure: self.failure,
-            now: at(200),
+            now: self.now,
         };
         status(input, old)
     }
@@ -126,11 +130,102 @@ fn a_crash_loop_shows_the_last_end() {
     let crashed = observed(vec![sandbox(0, true)], vec![container("web", 2, 0, Exited, 3)]);
     let mut case = Case::new(pod(one("Always")), crashed);
     case.waiting.insert("web".into(), Waiting::new("CrashLoopBackOff", "back-off"));
+    // The end itself comes first: the back-off is not shown before the server has it, nor at once.
+    let status = case.status();
+    assert_eq!(state(&status)["terminated"]["exitCode"], 3);
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+    case.pod = pod_with(one("Always"), serde_json::to_value(&status).unwrap());
+    case.now = at(101);
+    assert_eq!(case.status().container_statuses, status.container_statuses);
+    case.now = at(103);
     let status = case.status();
     assert_eq!(state(&status), json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}));
     let container = &status.container_statuses.as_ref().unwrap()[0];
     let last = container.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!((last.exit_code, container.restart_count, status.phase.as_deref()), (3, 2, Some("Running")));
+}
+
+/// While a container is made again nothing new is shown of it: not that it waits, nor that it was restarted.
+#[test]
+fn a_restart_is_shown_when_it_runs() {
+    let ended = || container("web", 1, 0, Exited, 3);
+    let with = |state| observed(vec![sandbox(0, true)], vec![container("web", 2, 0, state, 0), ended()]);
+    let mut case = Case::new(pod(one("Always")), observed(vec![sandbox(0, true)], vec![ended()]));
+    let before = case.status();
+    case.observed = with(Created);
+    assert_eq!(case.status_after(&before), before);
+    case.observed = with(Running);
+    let status = case.status_after(&before);
+    let shown = &status.container_statuses.as_ref().unwrap()[0];
+    assert_eq!((shown.restart_count, shown.last_state.as_ref().unwrap().terminated.is_some()), (2, true));
+    // The first one waits without an id.
+    case.observed = observed(vec![sandbox(0, true)], vec![container("web", 0, 0, Created, 0)]);
+    let status = case.status();
+    assert_eq!(state(&status), json!({"waiting": {"reason": "ContainerCreating"}}));
+    assert_eq!(status.container_statuses.as_ref().unwrap()[0].container_id, None);
+}
+
+#[test]
+fn a_containers_own_policy_counts_for_the_phase() {
+    let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
+    let own =
+        |own: &str| json!({"restartPolicy": "Never", "containers": [{"name": "web", "restartPolicy": own}]});
+    let ruled = json!({"restartPolicy": "Never",
+        "containers": [{"name": "web", "restartPolicy": "Never", "restartPolicyRules": rules}]});
+    let never = json!({"restartPolicy": "Always", "containers": [{"name": "web", "restartPolicy": "Never"}]});
+    let cases = [
+        (own("Always"), 0, "Running"),
+        (own("OnFailure"), 1, "Running"),
+        (own("OnFailure"), 0, "Succeeded"),
+        (ruled.clone(), 42, "Running"),
+        (ruled, 1, "Failed"),
+        (never.clone(), 1, "Failed"),
+        (never, 0, "Succeeded"),
+    ];
+    for (spec, code, phase) in cases {
+        let ended = observed(vec![sandbox(0, true)], vec![container("web", 0, 0, Exited, code)]);
+        assert_eq!(
+            Case::new(pod(spec.clone()), ended).status().phase.as_deref(),
+            Some(phase),
+            "{spec} {code}"
+        );
+    }
+    // So it does for init containers; and a sidecar keeps the pod running.
+    let init = |own: Value| json!({"restartPolicy": "Never", "containers": [{"name": "web"}], "initContainers": [own]});
+    let failed = || observed(vec![sandbox(0, true)], vec![container("i", 0, 0, Exited, 1)]);
+    let retried = Case::new(pod(init(json!({"name": "i", "restartPolicy": "OnFailure"}))), failed()).status();
+    assert_eq!(retried.phase.as_deref(), Some("Pending"));
+    assert_eq!(
+        Case::new(pod(init(json!({"name": "i"}))), failed()).status().phase.as_deref(),
+        Some("Failed")
+    );
+    let all = vec![container("i", 0, 0, Running, 0), container("web", 0, 0, Exited, 0)];
+    let sidecar = pod(init(json!({"name": "i", "restartPolicy": "Always"})));
+    let status = Case::new(sidecar, observed(vec![sandbox(0, true)], all)).status();
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+}
+
+#[test]
+fn all_messages_of_a_pod_are_bounded() {
+    let names = ["a", "b", "c", "d"];
+    let containers: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+    let pod = pod(json!({"containers": containers}));
+    let ended = |attempt| names.map(|name| container(name, attempt, 0, Exited, 1));
+    let all = ended(1).into_iter().chain(ended(0)).collect();
+    let mut case = Case::new(pod, observed(vec![sandbox(0, true)], all));
+    for name in names {
+        case.messages.insert(format!("{name}1"), "x".repeat(if name == "a" { 1000 } else { 4096 }));
+        case.messages.insert(format!("{name}0"), "é".repeat(2048));
+    }
+    let status = case.status();
+    let lengths = status.container_statuses.iter().flatten().map(|status| {
+        let end = |state: &Option<ContainerState>| {
+            let end = state.as_ref().and_then(|state| state.terminated.as_ref());
+            end.and_then(|end| end.message.as_ref()).map_or(0, String::len)
+        };
+        (end(&status.state), end(&status.last_state))
+    });
+    assert_eq!(lengths.collect::<Vec<_>>(), [(1000, 2072), (3072, 0), (3072, 0), (3072, 0)]);
 }
 
 #[test]
