@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub root_dir: PathBuf,
     /// Where containers' logs are: `<log_dir>/<namespace>_<pod>_<uid>/<container>/<n>.log`.
     pub log_dir: PathBuf,
+    /// The host's own logs, which the node API shows at `/logs/`.
+    pub host_log_dir: PathBuf,
     /// Where links to the logs are made for collectors (upstream's `/var/log/containers`); `None` for none.
     pub log_links_dir: Option<PathBuf>,
     /// The directory of seccomp profiles that pods may name.
@@ -89,6 +91,7 @@ impl NodeConfig {
             node_ips: watch::Sender::new(vec![node_ip]).subscribe(),
             root_dir: root_dir.into(),
             log_dir: "/var/log/pods".into(),
+            host_log_dir: "/var/log".into(),
             log_links_dir: None,
             seccomp_dir: "/var/lib/kubelet/seccomp".into(),
             sysctls: SysctlAllowlist::default(),

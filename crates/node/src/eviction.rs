@@ -34,12 +34,14 @@ mod limits;
 mod quantity;
 mod rank;
 mod reclaim;
+mod shown;
 mod signals;
 mod threshold;
 mod usage;
 
 pub(crate) use admit::refusal;
 pub(crate) use decide::Pressure;
+pub(crate) use shown::Limits;
 pub(crate) use threshold::Signal;
 pub use threshold::{EvictionConfig, EvictionFlags, ThresholdError};
 

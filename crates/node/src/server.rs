@@ -24,10 +24,13 @@ use crate::shared::Shared;
 
 mod auth;
 mod exec;
+mod host_logs;
+mod inventory;
 mod logs;
 mod port_forward;
 mod query;
 mod stats;
+mod summary;
 mod upgrade;
 
 use auth::{Authorizer, User};
@@ -85,6 +88,9 @@ impl Server {
             (&Method::GET, ["metrics", "resource"]) => {
                 self.resource_metrics().await.map(|metrics| text(StatusCode::OK, metrics))
             }
+            (&Method::GET, ["logs", ..]) => self.host_logs(&path).await,
+            (&Method::GET, ["configz"]) => Ok(json(self.configz())),
+            (&Method::GET, ["runningpods"]) => self.running_pods().await.map(json),
             (&Method::GET, ["containerLogs", namespace, pod, container]) => {
                 self.container_logs(namespace, pod, container, &query).await
             }

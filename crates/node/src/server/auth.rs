@@ -134,7 +134,10 @@ fn subresources(path: &str) -> &'static [&'static str] {
         _ if is("/stats") => &["stats"],
         _ if is("/metrics") => &["metrics"],
         _ if is("/healthz") => &["healthz", "proxy"],
-        _ if is("/pods") => &["pods", "proxy"],
+        _ if is("/configz") => &["configz", "proxy"],
+        _ if is("/pods") || is("/runningpods") => &["pods", "proxy"],
+        // As the subresource of pods is called.
+        _ if is("/logs") => &["log"],
         _ => &["proxy"],
     }
 }
@@ -148,6 +151,11 @@ mod tests {
         assert_eq!(subresources("/stats/summary"), ["stats"]);
         assert_eq!(subresources("/pods"), ["pods", "proxy"]);
         assert_eq!(subresources("/podsx"), ["proxy"]);
+        assert_eq!(subresources("/runningpods/"), ["pods", "proxy"]);
+        assert_eq!(
+            (subresources("/logs/"), subresources("/configz")),
+            (&["log"][..], &["configz", "proxy"][..])
+        );
         assert_eq!(subresources("/exec/a/b/c"), ["proxy"]);
         assert_eq!((verb(&Method::GET), verb(&Method::POST)), ("get", "create"));
     }

@@ -29,6 +29,11 @@ impl Query {
     }
 }
 
+/// Decodes a path, in which a plus is one.
+pub(super) fn decode_path(path: &str) -> String {
+    decode(&path.replace('+', "%2B"))
+}
+
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -57,5 +62,6 @@ mod tests {
         assert_eq!(query.all("command").collect::<Vec<_>>(), ["sh", "-c", "echo a&b%2"]);
         assert!(query.flag("input") && !query.flag("tty") && !query.flag("none"));
         assert_eq!(query.get("x"), Some(""));
+        assert_eq!(decode_path("/a+b%20c"), "/a+b c");
     }
 }

@@ -1,4 +1,4 @@
-//! Resource usage: `/stats/summary` and `/metrics/resource`.
+//! Resource usage, measured, and `/metrics/resource`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,6 @@ use std::fs;
 use cri::{ContainerStats, ContainerStatsFilter};
 use jiff::Timestamp;
 use object::Status;
-use serde_json::{Value, json};
 
 use super::Server;
 use crate::label;
@@ -16,9 +15,9 @@ use crate::label;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Usage of the whole machine.
-struct NodeUsage {
-    cpu_nanos: u64,
-    memory_bytes: u64,
+pub(super) struct NodeUsage {
+    pub(super) cpu_nanos: u64,
+    pub(super) memory_bytes: u64,
 }
 
 /// Processor time and memory in use, from the kernel's files.
@@ -42,15 +41,15 @@ fn node_usage(stat: &str, meminfo: &str, ticks_per_second: u64) -> NodeUsage {
     }
 }
 
-fn read_node_usage() -> NodeUsage {
+pub(super) fn read_node_usage() -> NodeUsage {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     node_usage(&read("/proc/stat"), &read("/proc/meminfo"), TICKS_PER_SECOND)
 }
 
 /// Namespace, name and UID of a pod.
-type PodKey = (String, String, String);
+pub(super) type PodKey = (String, String, String);
 
-fn by_pod(stats: &[ContainerStats]) -> BTreeMap<PodKey, Vec<&ContainerStats>> {
+pub(super) fn by_pod(stats: &[ContainerStats]) -> BTreeMap<PodKey, Vec<&ContainerStats>> {
     let mut pods = BTreeMap::<PodKey, Vec<_>>::new();
     for container in stats {
         let text = |name: &str| container.labels.get(name).cloned().unwrap_or_default();
@@ -60,73 +59,12 @@ fn by_pod(stats: &[ContainerStats]) -> BTreeMap<PodKey, Vec<&ContainerStats>> {
     pods
 }
 
-fn cpu(container: &ContainerStats) -> u64 {
+pub(super) fn cpu(container: &ContainerStats) -> u64 {
     container.cpu.as_ref().map_or(0, |cpu| cpu.usage_core_nano_seconds)
 }
 
 fn working_set(container: &ContainerStats) -> u64 {
     container.memory.as_ref().map_or(0, |memory| memory.working_set_bytes)
-}
-
-fn container_json(container: &ContainerStats) -> Value {
-    let mut value = json!({"name": container.metadata.name});
-    if let Some(cpu) = &container.cpu {
-        value["startTime"] = json!(cpu.timestamp.to_string());
-        value["cpu"] =
-            json!({"time": cpu.timestamp.to_string(), "usageCoreNanoSeconds": cpu.usage_core_nano_seconds});
-    }
-    if let Some(memory) = &container.memory {
-        value["memory"] = json!({
-            "time": memory.timestamp.to_string(),
-            "availableBytes": memory.available_bytes,
-            "usageBytes": memory.usage_bytes,
-            "workingSetBytes": memory.working_set_bytes,
-            "rssBytes": memory.rss_bytes,
-            "pageFaults": memory.page_faults,
-            "majorPageFaults": memory.major_page_faults,
-        });
-    }
-    if let Some(layer) = &container.writable_layer {
-        let time = layer.timestamp.to_string();
-        value["rootfs"] =
-            json!({"time": time, "usedBytes": layer.used_bytes, "inodesUsed": layer.inodes_used});
-    }
-    value
-}
-
-/// `stats/v1alpha1 Summary`.
-fn summary(
-    node: &str,
-    usage: &NodeUsage,
-    memory_capacity: i64,
-    stats: &[ContainerStats],
-    now: Timestamp,
-) -> Value {
-    let time = now.to_string();
-    let pods: Vec<Value> = by_pod(stats)
-        .into_iter()
-        .map(|((namespace, name, uid), containers)| {
-            let sum = |of: fn(&ContainerStats) -> u64| containers.iter().map(|container| of(container)).sum::<u64>();
-            json!({
-                "podRef": {"name": name, "namespace": namespace, "uid": uid},
-                "startTime": time,
-                "containers": containers.iter().map(|container| container_json(container)).collect::<Vec<_>>(),
-                "cpu": {"time": time, "usageCoreNanoSeconds": sum(cpu)},
-                "memory": {"time": time, "workingSetBytes": sum(working_set)},
-            })
-        })
-        .collect();
-    let available = u64::try_from(memory_capacity).unwrap_or(0).saturating_sub(usage.memory_bytes);
-    json!({
-        "node": {
-            "nodeName": node,
-            "startTime": time,
-            "cpu": {"time": time, "usageCoreNanoSeconds": usage.cpu_nanos},
-            "memory": {"time": time, "workingSetBytes": usage.memory_bytes, "usageBytes": usage.memory_bytes,
-                "availableBytes": available},
-        },
-        "pods": pods,
-    })
 }
 
 fn seconds(nanos: u64) -> f64 {
@@ -199,22 +137,13 @@ fn metrics(usage: &NodeUsage, stats: &[ContainerStats], now: Timestamp) -> Strin
 }
 
 impl Server {
-    async fn container_stats(&self) -> Result<Vec<ContainerStats>, Status> {
+    pub(super) async fn container_stats(&self) -> Result<Vec<ContainerStats>, Status> {
         let stats = self.shared.runtime.list_container_stats(&ContainerStatsFilter::default()).await;
         match stats {
             // The node's own usage is known all the same.
             Err(error) if error.is_unimplemented() => Ok(Vec::new()),
             stats => stats.map_err(|error| Status::internal_error(error.full_message())),
         }
-    }
-
-    pub(super) async fn stats_summary(&self) -> Result<Vec<u8>, Status> {
-        let stats = self.container_stats().await?;
-        let shared = &self.shared;
-        let memory = shared.facts.memory_bytes;
-        let summary =
-            summary(&shared.config.node_name, &read_node_usage(), memory, &stats, shared.clock.now());
-        Ok(summary.to_string().into_bytes())
     }
 
     pub(super) async fn resource_metrics(&self) -> Result<String, Status> {
@@ -245,8 +174,6 @@ mod tests {
         let stats = [container("a", 1_000_000_000), container("b", 500_000_000)];
         let usage = node_usage("cpu 100 0 50 900 0 0 0 0\n", "MemTotal: 100 kB\nMemAvailable: 40 kB\n", 100);
         assert_eq!((usage.cpu_nanos, usage.memory_bytes), (1_500_000_000, 60 * 1024));
-        let summary = summary("n", &usage, 1 << 20, &stats, now);
-        assert_eq!(summary["pods"][0]["cpu"]["usageCoreNanoSeconds"], 1_500_000_000);
         let text = metrics(&usage, &stats, now);
         assert!(
             text.contains("pod_cpu_usage_seconds_total{namespace=\"\",pod=\"web\"} 1.5 1800000000000\n"),

@@ -33,15 +33,12 @@ pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> b
     let mut removed = true;
     let mut log_directories: Vec<_> =
         observed.all_containers().filter_map(|status| pod_log_directory(&status.log_path)).collect();
-    log_directories.sort();
-    log_directories.dedup();
     for status in observed.all_containers() {
         unlink_log(shared, &status.id);
     }
+    // A pod that was deleted early may have one without a sandbox or a container.
+    log_directories.extend(own_log_directories(&shared.config.log_dir, uid));
     for sandbox in &observed.sandboxes {
-        let meta = &sandbox.metadata;
-        log_directories
-            .push(shared.config.log_dir.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid)));
         if let Err(error) = shared.runtime.remove_pod_sandbox(&sandbox.id).await {
             tracing::warn!(
                 uid,
@@ -52,6 +49,8 @@ pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> b
             removed = false;
         }
     }
+    log_directories.sort();
+    log_directories.dedup();
     for directory in log_directories {
         let path = directory.clone();
         if let Err(error) = shared.trees.run(move || hostfs::remove_tree(&path)).await.flatten() {
@@ -71,6 +70,14 @@ pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> b
 /// The directory of a pod's logs, from the path of a container's log in it.
 fn pod_log_directory(log: &str) -> Option<std::path::PathBuf> {
     Some(Path::new(log).parent()?.parent()?.to_owned())
+}
+
+/// The directories that end in a pod's UID, as all of its logs do.
+fn own_log_directories(root: &Path, uid: &str) -> Vec<std::path::PathBuf> {
+    let suffix = format!("_{uid}");
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let own = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(&suffix));
+    own.map(|entry| entry.path()).collect()
 }
 
 /// Removes the links to a container's log.

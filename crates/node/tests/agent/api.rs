@@ -1,5 +1,6 @@
 //! The node API, as the API server calls it.
 
+use std::fs;
 use std::sync::Arc;
 
 use futures::{SinkExt, StreamExt};
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("logs_are_read_and_strangers_are_refused", logs_are_read_and_strangers_are_refused),
         trial("exec_speaks_websocket", exec_speaks_websocket),
+        trial("attach_succeeds_however_the_container_ends", attach_succeeds_however_the_container_ends),
         trial("ports_are_forwarded_by_channels", ports_are_forwarded_by_channels),
         trial("usage_is_told", usage_is_told),
     ]
@@ -181,6 +183,47 @@ async fn exec_speaks_websocket(host: Host) {
     let [_, stdout, _, error] = collect(socket).await;
     assert_eq!(stdout, b"hello");
     assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["status"], "Success");
+
+    // The Python client sends text.
+    for (protocol, hello) in [("v4.channel.k8s.io", "\0hello\n"), ("v4.base64.channel.k8s.io", "0aGVsbG8K")] {
+        let query = "command=sh&command=-c&command=read+line%3B+echo+$line+1%3E%262&input=1&error=1";
+        let mut socket = host.exec(query, protocol).await;
+        socket.send(Message::text(hello)).await.unwrap();
+        let expected = if protocol.contains("base64") { "2aGVsbG8K" } else { "\u{2}hello\n" };
+        let wait = async {
+            while let Some(Ok(message)) = socket.next().await {
+                if message.into_data() == expected.as_bytes() {
+                    return;
+                }
+            }
+            panic!("no answer over {protocol}");
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap();
+    }
+
+    // A client that sends more than the command reads gets the output and the code all the same.
+    let query = "command=sh&command=-c&command=echo+hi%3B+exit+3&input=1&output=1";
+    let mut socket = host.exec(query, "v4.channel.k8s.io").await;
+    let piece = [&[0], &[b'x'; 64 << 10][..]].concat();
+    for _ in 0..80 {
+        socket.send(Message::binary(piece.clone())).await.unwrap();
+    }
+    let [_, stdout, _, error] = collect(socket).await;
+    assert_eq!(stdout, b"hi\n");
+    assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["reason"], "NonZeroExitCode");
+}
+
+async fn attach_succeeds_however_the_container_ends(host: Host) {
+    let container = json!({"name": "c", "image": "busybox", "imagePullPolicy": "IfNotPresent", "stdin": true,
+        "command": ["/bin/sh", "-c", "read line; echo got $line; exit 3"]});
+    host.create("web", json!({"containers": [container], "restartPolicy": "Never"}));
+    host.until_ready("web").await;
+    let path = "/attach/default/web/c?input=1&output=1";
+    let mut socket = host.web_socket(path, "v4.channel.k8s.io").await;
+    socket.send(Message::text("\0hello\n")).await.unwrap();
+    let [_, stdout, _, error] = collect(socket).await;
+    assert_eq!(stdout, b"got hello\n");
+    assert_eq!(serde_json::from_slice::<Value>(&error).unwrap()["status"], "Success");
 }
 
 async fn ports_are_forwarded_by_channels(host: Host) {
@@ -220,5 +263,31 @@ async fn usage_is_told(host: Host) {
         ),
         "{metrics}"
     );
+    let body =
+        |answer: String| -> Value { serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap() };
+    let summary = body(summary);
+    let pod = host.pod("web").unwrap();
+    let started = pod.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
+    for start in [&summary["pods"][0]["startTime"], &summary["pods"][0]["containers"][0]["startTime"]] {
+        let start: jiff::Timestamp = start.as_str().unwrap().parse().unwrap();
+        assert!(start >= started && start <= clock::Clock::system().now(), "{start} {started}");
+    }
+    for memory in [&summary["node"]["memory"], &summary["pods"][0]["memory"]] {
+        assert!(memory["rssBytes"].as_u64() > Some(0) && memory["pageFaults"].as_u64() > Some(0), "{memory}");
+    }
     assert!(host.get(masters, "/pods").await.contains("\"kind\":\"PodList\""));
+    let running = body(host.get(masters, "/runningpods/").await);
+    assert_eq!(running["items"][0]["metadata"]["name"], "web");
+    assert_eq!(running["items"][0]["spec"]["containers"][0]["name"], "c");
+    let configuration = body(host.get(masters, "/configz").await);
+    assert_eq!(configuration["kubeletconfig"]["kind"], "KubeletConfiguration");
+
+    fs::create_dir_all(host.dir.join("host-logs/sub")).unwrap();
+    fs::write(host.dir.join("host-logs/sub/a.log"), "hello\n").unwrap();
+    assert!(host.get(masters, "/logs/").await.contains("<a href=\"sub/\">sub/</a>"));
+    assert!(host.get(masters, "/logs/sub").await.contains("location: sub/\r\n"));
+    assert!(host.get(masters, "/logs/sub/a.log").await.contains("hello"));
+    assert!(host.get(masters, "/logs/none").await.starts_with("HTTP/1.1 404 "));
+    assert!(host.get(masters, "/logs/../api.rs").await.starts_with("HTTP/1.1 404 "));
+    assert!(host.get(Some("strangers"), "/logs/").await.starts_with("HTTP/1.1 403 "));
 }

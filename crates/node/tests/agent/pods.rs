@@ -22,7 +22,10 @@ pub fn trials() -> Vec<Trial> {
             a_missing_image_and_a_missing_config_map_are_told,
         ),
         trial("volumes_and_environment_reach_the_container", volumes_and_environment_reach_the_container),
+        trial("a_container_restarts_by_its_own_rules", a_container_restarts_by_its_own_rules),
+        trial("a_pod_that_others_failed_ends", a_pod_that_others_failed_ends),
         trial("probes_decide_readiness_and_life", probes_decide_readiness_and_life),
+        trial("a_pod_deleted_early_leaves_no_logs", a_pod_deleted_early_leaves_no_logs),
         trial("a_new_agent_takes_over_what_runs", a_new_agent_takes_over_what_runs),
         trial("orphans_are_removed", orphans_are_removed),
         trial("a_pod_that_is_gone_by_force_takes_nothing", a_pod_that_is_gone_by_force_takes_nothing),
@@ -116,6 +119,12 @@ async fn a_job_succeeds_after_its_init_containers(host: Host) {
 
 async fn a_crash_is_restarted_and_backs_off(host: Host) {
     host.create("crash", json!({"restartPolicy": "Always", "containers": [shell("c", "exit 7")]}));
+    // The second end is seen before the back-off.
+    host.until("crash", "its second end", |pod| {
+        let container = &pod["status"]["containerStatuses"][0];
+        container["restartCount"] == 1 && container["state"]["terminated"]["exitCode"] == 7
+    })
+    .await;
     let pod = host
         .until("crash", "CrashLoopBackOff", |pod| {
             pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
@@ -130,6 +139,41 @@ async fn a_crash_is_restarted_and_backs_off(host: Host) {
         "{message}"
     );
     assert_eq!(pod["status"]["phase"], "Running");
+}
+
+async fn a_container_restarts_by_its_own_rules(host: Host) {
+    let mut ruled = shell("c", "test -e /work/again && exit 1; touch /work/again; exit 42");
+    ruled["restartPolicy"] = json!("Never");
+    let codes = json!({"operator": "In", "values": [42]});
+    ruled["restartPolicyRules"] = json!([{"action": "Restart", "exitCodes": codes}]);
+    ruled["volumeMounts"] = json!([{"name": "work", "mountPath": "/work"}]);
+    let volumes = json!([{"name": "work", "emptyDir": {}}]);
+    host.create("ruled", json!({"restartPolicy": "Never", "containers": [ruled], "volumes": volumes}));
+    let pod = host.until_phase("ruled", "Failed").await;
+    let container = &pod["status"]["containerStatuses"][0];
+    assert_eq!(
+        (&container["restartCount"], &container["state"]["terminated"]["exitCode"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(container["lastState"]["terminated"]["exitCode"], 42);
+}
+
+/// A controller that gives a node up, or cannot place a pod there, fails the pod: the node ends it.
+async fn a_pod_that_others_failed_ends(host: Host) {
+    host.create("given-up", json!({"containers": [server("c")]}));
+    host.until_ready("given-up").await;
+    let mut pod = host.pod("given-up").unwrap();
+    let status = pod.status.as_mut().unwrap();
+    (status.phase, status.reason) = (Some("Failed".to_owned()), Some("GivenUp".to_owned()));
+    pod.metadata.resource_version = None;
+    host.server.put(&pod);
+    let pod = host
+        .until("given-up", "the end of its container", |pod| {
+            pod["status"]["containerStatuses"][0]["state"]["terminated"].is_object()
+        })
+        .await;
+    assert_eq!((&pod["status"]["phase"], &pod["status"]["reason"]), (&json!("Failed"), &json!("GivenUp")));
+    assert_eq!(condition(&pod, "Ready"), "False");
 }
 
 async fn a_missing_image_and_a_missing_config_map_are_told(host: Host) {
@@ -211,6 +255,25 @@ async fn probes_decide_readiness_and_life(host: Host) {
     let wanted = "Killing: Container c failed liveness probe, will be restarted";
     assert!(events.iter().any(|event| event == wanted), "{events:?}");
     assert!(events.iter().any(|event| event.starts_with("Unhealthy: Liveness probe failed: ")), "{events:?}");
+}
+
+/// Its folder for logs is made before its sandbox, which comes to nothing here.
+async fn a_pod_deleted_early_leaves_no_logs(host: Host) {
+    host.create("early", json!({"runtimeClassName": "none", "containers": [server("c")]}));
+    let failed = host.until("early", "its failure", |_| {
+        host.events("early").iter().any(|event| event.starts_with("FailedCreatePodSandBox"))
+    });
+    failed.await;
+    let logs = || fs::read_dir(host.dir.join("logs")).unwrap().count();
+    assert_eq!(logs(), 1);
+    host.delete("early", 0);
+    host.until_gone("early").await;
+    let removed = async {
+        while logs() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::LIMIT, removed).await.expect("no folder stays");
 }
 
 async fn a_new_agent_takes_over_what_runs(mut host: Host) {

@@ -184,6 +184,7 @@ impl Host {
     pub async fn start_agent(&mut self) {
         let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), self.dir.join("node"));
         config.log_dir = self.dir.join("logs");
+        config.host_log_dir = self.dir.join("host-logs");
         config.cgroup_root = cgroup_of(&self.dir);
         config.bind_address = "127.0.0.1".parse().unwrap();
         config.port = 0;
