@@ -4,9 +4,8 @@
 //! keeps its identity; missing ones are created.
 
 use std::fs;
-use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clock::Clock;
@@ -390,22 +389,9 @@ fn read(path: &Path) -> Result<String, PkiError> {
     fs::read_to_string(path).map_err(|source| PkiError::File { path: path.to_owned(), source })
 }
 
-/// Writes a file that its owner alone can read, whole or not at all.
-///
-/// # Errors
-/// [`PkiError::File`]
-pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), PkiError> {
-    let fail = |source| PkiError::File { path: path.to_owned(), source };
-    let partial = path.with_extension("partial");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(fail)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(fail)?;
-    fs::rename(&partial, path).map_err(fail)
+fn write_secret(path: &Path, content: &[u8]) -> Result<(), PkiError> {
+    tls::write_secret(path, content)
+        .map_err(|tls::SecretFileError { path, source }| PkiError::File { path, source })
 }
 
 #[cfg(test)]

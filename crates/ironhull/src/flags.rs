@@ -380,24 +380,4 @@ fn flags_of(text: &[u8], path: &Path) -> anyhow::Result<Vec<OsString>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_config_file_names_flags() {
-        let text = b"https-listen-port: 7443\ndisable-agent: true\ntls-san: [a, b]\ntoken: \"0123\"\n";
-        // In the order of their names.
-        let flags = flags_of(text, Path::new("f")).unwrap();
-        let expected =
-            ["--disable-agent", "--https-listen-port=7443", "--tls-san=a", "--tls-san=b", "--token=0123"];
-        assert_eq!(flags, expected);
-        assert!(flags_of(b"node-ip: {a: b}", Path::new("f")).is_err());
-    }
-
-    #[test]
-    fn the_command_line_wins_over_the_file() {
-        let arguments = ["ironhull", "server", "--https-listen-port=1", "--https-listen-port=2"];
-        let Command::Server(flags) = Cli::parse_from(arguments).command else { panic!("no server") };
-        assert_eq!(flags.https_listen_port, 2);
-    }
-}
+mod tests;

@@ -7,11 +7,9 @@
 //! | `cluster` | what all machines of a cluster agree on |
 //! | `agent` | a node that joins a cluster |
 //! | `server` | the control side: store, API server, controllers, scheduler |
-//! | `join_info` | what the control side tells those who join |
 //! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
 //! | `identities` | as whom the parts of this process act |
 //! | `pod_network` | the pod network as the container engine calls it |
-//! | `kubeconfig` | the files by which clients find the server |
 //! | `image` | `ironhull image ...` |
 //! | `token` | `ironhull token ...` |
 //! | `registration` | labels and taints of a new node |
@@ -36,8 +34,6 @@ mod flags;
 mod history;
 mod identities;
 mod image;
-mod join_info;
-mod kubeconfig;
 mod memory;
 mod node_role;
 mod overlay;

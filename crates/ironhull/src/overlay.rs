@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use client::{EventType, Informers, Recorder, Selection};
+use join::info::{CLUSTER_SETTINGS, SETTINGS_ENTRY};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use network::Obstacle;
 use network::overlay::{self, BackendType, OverlayConfig};
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::ClusterSettings;
 use crate::config::NodeSettings;
-use crate::join_info::{CLUSTER_SETTINGS, SETTINGS_ENTRY};
 use crate::node_role::NodeAccess;
 use crate::pod_network::NodeNetwork;
 

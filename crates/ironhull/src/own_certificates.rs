@@ -6,13 +6,27 @@ use std::sync::Arc;
 
 use apiserver::pki::{KeyedCertificate, Pki, PkiError, Wanted};
 use clock::Clock;
+use join::{Credential, keep_renewed};
 use tls::Identity;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::NodeAddresses;
-use crate::agent::credential::{Credential, CredentialError, keep_renewed};
+
+/// Why a certificate cannot be kept or renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnCertificateError {
+    /// It cannot be issued, or its files cannot be used.
+    #[error(transparent)]
+    Issue(#[from] PkiError),
+    /// TLS cannot use it.
+    #[error("cannot show a certificate")]
+    Tls(#[from] rustls::Error),
+    /// The files hold no certificate that matches the key.
+    #[error("the certificate does not match its key")]
+    Unfit,
+}
 
 /// What keeps certificates until it is to stop.
 pub struct OwnCertificates<'t> {
@@ -37,7 +51,7 @@ impl OwnCertificates<'_> {
     pub fn show(
         &mut self,
         wanted: impl Fn() -> Wanted + Send + Sync + 'static,
-    ) -> anyhow::Result<Arc<Identity>> {
+    ) -> Result<Arc<Identity>, OwnCertificateError> {
         let changes = self.addresses.subscribe();
         let kept = self.pki.kept(&wanted())?;
         let identity = Identity::from_pem(&kept.certificate, &kept.key)?;
@@ -55,7 +69,7 @@ impl OwnCertificates<'_> {
         kept: KeyedCertificate,
         identity: Arc<Identity>,
         renewed: impl Fn(&Credential) + Send + 'static,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), OwnCertificateError> {
         self.spawn(move || wanted.clone(), None, kept, identity, renewed)
     }
 
@@ -66,8 +80,8 @@ impl OwnCertificates<'_> {
         kept: KeyedCertificate,
         identity: Arc<Identity>,
         renewed: impl Fn(&Credential) + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let first = Credential::new(kept.certificate, kept.key).ok_or(CredentialError::Unfit)?;
+    ) -> Result<(), OwnCertificateError> {
+        let first = Credential::new(kept.certificate, kept.key).ok_or(OwnCertificateError::Unfit)?;
         let (pki, clock, stop) = (Arc::clone(self.pki), self.clock.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let name = wanted().file;
@@ -79,8 +93,7 @@ impl OwnCertificates<'_> {
     }
 }
 
-fn renew(pki: &Pki, wanted: &Wanted, clock: &Clock) -> Result<Credential, CredentialError> {
-    let made: Result<KeyedCertificate, PkiError> = pki.renewed(wanted);
-    let KeyedCertificate { certificate, key } = made?;
-    Credential::issued(certificate, key, clock).ok_or(CredentialError::Unfit)
+fn renew(pki: &Pki, wanted: &Wanted, clock: &Clock) -> Result<Credential, OwnCertificateError> {
+    let KeyedCertificate { certificate, key } = pki.renewed(wanted)?;
+    Credential::issued(certificate, key, clock).ok_or(OwnCertificateError::Unfit)
 }

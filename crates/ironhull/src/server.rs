@@ -11,6 +11,7 @@ use client::{Client, Informers};
 use clock::Clock;
 use controllers::{Accounts, Signer, SignerError, Signers};
 use jiff::SignedDuration;
+use join::{JoinInfo, kubeconfig};
 use local::LocalConnection;
 use metrics::Exposition;
 use node::ServingTls;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{NodeSettings, ServerConfig};
 use crate::node_role::NodeAccess;
 use crate::own_certificates::OwnCertificates;
-use crate::{history, identities, join_info, kubeconfig, memory, node_role, own_node, state, tell};
+use crate::{history, identities, memory, node_role, own_node, state, tell};
 
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -92,7 +93,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let own = config.clone();
     let node_identity = certificates.show(move || node_certificate(&own))?;
     follow_addresses(&config, &plane, &stop, &mut tasks);
-    match join_info::publish(&config, &plane).await {
+    match publish_join_info(&config, &plane).await {
         Err(error) if store.is_full() => {
             tracing::warn!(error = format!("{error:#}"), "cannot publish what other machines join by");
         }
@@ -121,8 +122,8 @@ fn greet(config: &ServerConfig, kubeconfig: &std::path::Path) {
          Another machine joins with the token in {}:\n  ironhull agent --server {} --token TOKEN",
         config.listen,
         kubeconfig.display(),
-        join_info::token_file(&config.node.data_dir).display(),
-        join_info::url(config)
+        join::info::token_file(&config.node.data_dir).display(),
+        url(config)
     ));
 }
 
@@ -301,7 +302,27 @@ fn follow_addresses(
 
 async fn publish_addresses(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
     apiserver::bootstrap::publish_addresses(&plane.server, &api_config(config)).await?;
-    join_info::publish(config, plane).await
+    publish_join_info(config, plane).await
+}
+
+/// Publishes what other machines join by.
+async fn publish_join_info(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
+    let pki = &plane.server.pki;
+    let info = JoinInfo {
+        url: url(config),
+        authority: pki.server.certificate().to_owned(),
+        settings: join::info::Settings {
+            json: serde_json::to_string(&config.node.cluster)?,
+            client_authority: pki.client.certificate().to_owned(),
+        },
+        token_file: join::info::token_file(&config.node.data_dir),
+    };
+    Ok(join::publish(&plane.client(identities::join_info()), &info).await?)
+}
+
+/// Where other machines reach the server.
+fn url(config: &ServerConfig) -> String {
+    format!("https://{}", std::net::SocketAddr::new(config.node.addresses.primary(), config.listen.port()))
 }
 
 /// Shows people which node has the control side.

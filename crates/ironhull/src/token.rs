@@ -7,13 +7,13 @@ use anyhow::{Context, bail, ensure};
 use client::{Client, DeleteOptions, HttpConnection, ListOptions};
 use clock::Clock;
 use jiff::{SignedDuration, Timestamp};
+use join::info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
+use join::kubeconfig;
+use join::token::{BootstrapToken, JoinToken, Terms, USAGE_PREFIX, USAGES, ca_digest};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use object::ObjectKey;
 
-use crate::agent::discovery::authority_of;
-use crate::agent::token::{BootstrapToken, JoinToken, Terms, USAGE_PREFIX, USAGES, ca_digest};
 use crate::flags::{TokenCommand, TokenFlags};
-use crate::join_info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
 
 /// The namespace of tokens' Secrets.
 const NAMESPACE: &str = "kube-system";
@@ -79,25 +79,18 @@ async fn create(client: &Client, terms: &Terms, print_join_command: bool) -> any
         .get(&ObjectKey::namespaced(namespace, name))
         .await
         .context("cannot read what the cluster tells those who join")?;
-    let kubeconfig = info.data.and_then(|mut data| data.remove(KUBECONFIG_ENTRY)).unwrap_or_default();
-    let authority = authority_of(&kubeconfig);
+    let text = info.data.and_then(|mut data| data.remove(KUBECONFIG_ENTRY)).unwrap_or_default();
+    let authority = kubeconfig::authority(&text);
     let authority = authority.with_context(|| format!("the ConfigMap {namespace}/{name} has no CA"))?;
     let token = BootstrapToken::generate(client.clock());
     client.create(&token.secret_object(terms)).await.context("cannot make the token")?;
     let token = JoinToken { ca_digest: Some(ca_digest(&authority)), secret: token.text() }.text();
     if print_join_command {
-        println!("ironhull agent --server {} --token {token}", server_of(&kubeconfig));
+        println!("ironhull agent --server {} --token {token}", kubeconfig::server(&text));
     } else {
         println!("{token}");
     }
     Ok(())
-}
-
-/// The address of a kubeconfig's first cluster.
-fn server_of(kubeconfig: &str) -> String {
-    let config = object::yaml::parse(kubeconfig.as_bytes()).unwrap_or_default();
-    let server = config.get("clusters").items().next().map(|cluster| cluster.at("cluster").str_at("server"));
-    server.unwrap_or_default().to_owned()
 }
 
 async fn list(client: &Client) -> anyhow::Result<()> {

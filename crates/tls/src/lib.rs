@@ -2,11 +2,13 @@
 //!
 //! - [`Identity`]: a certificate that can be renewed while the program runs;
 //! - [`server`], [`client`]: the two ends of connections between components;
-//! - [`unverified_client`]: for servers that are not verified.
+//! - [`unverified_client`]: for servers that are not verified;
+//! - [`write_secret`]: files that only their owner can read.
 //!
 //! It must not know the protocols over a connection, nor where certificates come from.
 
 mod identity;
+mod secret_file;
 mod unverified;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 
 pub use identity::Identity;
+pub use secret_file::{SecretFileError, write_secret};
 pub use unverified::unverified_client;
 
 /// The certificates of a PEM text, of which there must be one at least.

@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("openapi", &[]),
     ("client", &["object", "semantics", "tls"]),
     ("local", &["apiserver", "client", "object"]),
+    ("join", &["client", "object", "semantics", "tls"]),
     ("controllers", &["client", "object", "semantics"]),
     ("scheduler", &["client", "object", "semantics"]),
     ("cri", &[]),

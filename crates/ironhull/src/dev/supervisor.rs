@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use join::kubeconfig;
 use testbed::{Cluster, ClusterOptions, Cut, Network};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,7 +20,6 @@ use super::flags::UpFlags;
 use super::protocol::{NodeAction, NodeStatus, Reply, Request, Status, say};
 use super::relay;
 use super::state::{Lock, StateDir};
-use crate::kubeconfig;
 
 /// What `up` says on the supervisor's input when the cluster shall live on without it.
 pub const DETACH: &str = "detach\n";
@@ -162,7 +162,7 @@ fn write_kubeconfigs(state: &StateDir, flags: &UpFlags, cluster: &Cluster, api: 
     kubeconfig::write(&state.kubeconfig(), &text)?;
     let Some(copy) = &flags.write_kubeconfig else { return Ok(()) };
     std::fs::write(state.copies(), copy.as_os_str().as_encoded_bytes())?;
-    kubeconfig::write(copy, &text)
+    Ok(kubeconfig::write(copy, &text)?)
 }
 
 impl Supervisor {

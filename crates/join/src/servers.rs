@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apiserver::pki::write_secret;
 use client::{Informer, Informers, Servers};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use tls::write_secret;
 use tokio::sync::Notify;
 
 /// The namespace and the name of the API servers' Service.

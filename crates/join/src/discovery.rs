@@ -7,15 +7,16 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::{Client, ClientError, HttpConnection, Servers};
 use clock::Clock;
 use k8s_openapi::api::core::v1::ConfigMap;
 use object::ObjectKey;
 use sha2::{Digest, Sha256};
 
-use super::token::{BootstrapToken, JoinToken, ca_digest, hex};
-use crate::join_info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
+use crate::info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
+use crate::kubeconfig;
+use crate::token::{BootstrapToken, JoinToken, ca_digest, hex};
 
 /// What the entries with signatures start with; a token's ID follows.
 const SIGNATURE_PREFIX: &str = "jws-kubeconfig-";
@@ -80,8 +81,8 @@ pub async fn authority(
     let (namespace, name) = CLUSTER_INFO;
     let info: ConfigMap = client.get(&ObjectKey::namespaced(namespace, name)).await?;
     let entries = info.data.unwrap_or_default();
-    let kubeconfig = entries.get(KUBECONFIG_ENTRY).ok_or(DiscoveryError::NoAuthority)?;
-    let authority = authority_of(kubeconfig).ok_or(DiscoveryError::NoAuthority)?;
+    let text = entries.get(KUBECONFIG_ENTRY).ok_or(DiscoveryError::NoAuthority)?;
+    let authority = kubeconfig::authority(text).ok_or(DiscoveryError::NoAuthority)?;
     if let Some(wanted) = &token.ca_digest {
         check(std::slice::from_ref(wanted), ca_digest(&authority), "the token")?;
     }
@@ -95,7 +96,7 @@ pub async fn authority(
                 let signature = entries
                     .get(&format!("{SIGNATURE_PREFIX}{id}"))
                     .ok_or(DiscoveryError::UnknownToken { id: id.clone() })?;
-                if !is_signed(kubeconfig, signature, &token) {
+                if !is_signed(text, signature, &token) {
                     return Err(DiscoveryError::Signature { id });
                 }
             }
@@ -114,16 +115,6 @@ fn check(wanted: &[String], found: String, by: &'static str) -> Result<(), Disco
         return Ok(());
     }
     Err(DiscoveryError::Digest { found, by, wanted: wanted.join(" or ") })
-}
-
-/// The CA certificate (PEM) of a kubeconfig's first cluster, if it is one.
-pub fn authority_of(kubeconfig: &str) -> Option<String> {
-    let config = object::yaml::parse(kubeconfig.as_bytes()).ok()?;
-    let cluster = config.get("clusters").items().next()?;
-    let pem = STANDARD.decode(cluster.at("cluster").str_at("certificate-authority-data")).ok()?;
-    let pem = String::from_utf8(pem).ok()?;
-    tls::certificates(&pem).ok()?;
-    Some(pem)
 }
 
 /// The digest of a CA's public key, as kubeadm names it.

@@ -1,0 +1,212 @@
+//! What the control side tells those who join, and where.
+//!
+//! - `kube-public/cluster-info`, readable without any identity: where the server is and what its CA is. Each bootstrap
+//!   token signs it, so that who holds a token can tell a true one (kubeadm's form).
+//! - `kube-system/ironhull-cluster`, readable for nodes: the settings that all machines share.
+//! - `<data-dir>/agent-token`, on the server: a token to join with, and the digest of the CA in front of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use client::{Client, ClientError, Patch};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use object::ObjectKey;
+use serde_json::json;
+use tls::{SecretFileError, write_secret};
+
+use crate::kubeconfig;
+use crate::token::{BootstrapToken, JoinToken, Terms, USAGES, ca_digest};
+
+/// Namespace and name of what is readable without any identity.
+pub const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
+/// The entry of it with a kubeconfig that has no user.
+pub const KUBECONFIG_ENTRY: &str = "kubeconfig";
+/// Namespace and name of the cluster's settings.
+pub const CLUSTER_SETTINGS: (&str, &str) = ("kube-system", "ironhull-cluster");
+/// Its entry with the settings, as JSON.
+pub const SETTINGS_ENTRY: &str = "settings.json";
+/// Its entry with the authority of clients' certificates, in PEM.
+const CLIENT_CA_ENTRY: &str = "client-ca.crt";
+
+/// What there is to tell.
+#[derive(Clone, Debug)]
+pub struct JoinInfo {
+    /// Where other machines reach the server.
+    pub url: String,
+    /// The authority of servers' certificates (PEM).
+    pub authority: String,
+    /// What all machines share.
+    pub settings: Settings,
+    /// The file of the token to join with ([`token_file`]).
+    pub token_file: PathBuf,
+}
+
+/// What all machines of a cluster share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The settings, as JSON: those who run nodes know what they mean.
+    pub json: String,
+    /// The authority of clients' certificates (PEM).
+    pub client_authority: String,
+}
+
+/// Why not all could be told.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The API server refuses it, or cannot be asked.
+    #[error(transparent)]
+    Api(#[from] ClientError),
+    /// The token's file cannot be written.
+    #[error("cannot keep the token to join with")]
+    Token(#[from] SecretFileError),
+}
+
+/// Why the cluster's settings are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The API server refuses to tell them, or cannot be asked.
+    #[error(transparent)]
+    Api(#[from] ClientError),
+    /// An entry is missing.
+    #[error("the ConfigMap {}/{} has no {entry}", CLUSTER_SETTINGS.0, CLUSTER_SETTINGS.1)]
+    Missing {
+        /// Which.
+        entry: &'static str,
+    },
+}
+
+/// The file of the token to join with, below a server's data directory.
+pub fn token_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("agent-token")
+}
+
+/// Brings all of it up to date.
+///
+/// # Errors
+/// [`PublishError`]
+pub async fn publish(client: &Client, info: &JoinInfo) -> Result<(), PublishError> {
+    let kubeconfig = kubeconfig::without_user(&info.url, &info.authority);
+    set_entries(client, CLUSTER_INFO, [(KUBECONFIG_ENTRY, kubeconfig)].into()).await?;
+    let Settings { json, client_authority } = info.settings.clone();
+    let entries = [(SETTINGS_ENTRY, json), (CLIENT_CA_ENTRY, client_authority)];
+    set_entries(client, CLUSTER_SETTINGS, entries.into()).await?;
+    keep_token(client, &info.authority, &info.token_file).await
+}
+
+/// What all machines share, as the control side has published it.
+///
+/// # Errors
+/// [`SettingsError`]
+pub async fn settings(client: &Client) -> Result<Settings, SettingsError> {
+    let (namespace, name) = CLUSTER_SETTINGS;
+    let map: ConfigMap = client.get(&ObjectKey::namespaced(namespace, name)).await?;
+    let mut entries = map.data.unwrap_or_default();
+    let mut entry = |entry: &'static str| entries.remove(entry).ok_or(SettingsError::Missing { entry });
+    Ok(Settings { json: entry(SETTINGS_ENTRY)?, client_authority: entry(CLIENT_CA_ENTRY)? })
+}
+
+/// Sets entries of a ConfigMap and leaves its others as they are.
+async fn set_entries(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    entries: BTreeMap<&str, String>,
+) -> Result<(), ClientError> {
+    let patch = Patch::Merge(json!({"data": entries}));
+    match client.patch::<ConfigMap>(&ObjectKey::namespaced(namespace, name), "", &patch).await {
+        Err(error) if error.is_not_found() => {}
+        result => return result.map(drop),
+    }
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(entries.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()),
+        ..ConfigMap::default()
+    };
+    client.create(&map).await.map(drop)
+}
+
+/// Makes the file's token unless the one in it is still good.
+async fn keep_token(client: &Client, authority: &str, path: &Path) -> Result<(), PublishError> {
+    let digest = ca_digest(authority);
+    let kept = std::fs::read_to_string(path).ok().and_then(|text| JoinToken::parse(&text).ok());
+    if let Some(kept) = kept.filter(|kept| kept.ca_digest.as_deref() == Some(&digest))
+        && let Some(token) = BootstrapToken::parse(&kept.secret)
+        && client.find::<Secret>(&token.secret_key()).await?.is_some()
+    {
+        return Ok(());
+    }
+    let token = BootstrapToken::generate(client.clock());
+    let terms = Terms {
+        description: "The token of the server's file agent-token.".to_owned(),
+        usages: USAGES.map(str::to_owned).into(),
+        ..Terms::default()
+    };
+    client.create(&token.secret_object(&terms)).await?;
+    let text = format!("{}\n", JoinToken { ca_digest: Some(digest), secret: token.text() }.text());
+    Ok(write_secret(path, text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use client::testing::MemoryServer;
+    use clock::Clock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_published_is_read_and_a_good_token_stays() {
+        let server = MemoryServer::new(Clock::system());
+        let client = server.client();
+        let directory = tempfile::tempdir().unwrap();
+        let mut info = JoinInfo {
+            url: "https://192.0.2.1:6443".to_owned(),
+            authority: "a CA".to_owned(),
+            settings: Settings { json: "{}".to_owned(), client_authority: "another CA".to_owned() },
+            token_file: token_file(directory.path()),
+        };
+        publish(&client, &info).await.unwrap();
+        assert_eq!(settings(&client).await.unwrap(), info.settings);
+        let first = std::fs::read_to_string(&info.token_file).unwrap();
+        let joining = JoinToken::parse(&first).unwrap();
+        assert_eq!(joining.ca_digest, Some(ca_digest("a CA")));
+
+        // Signatures, which others add, stay; the token is still good.
+        let key = ObjectKey::namespaced(CLUSTER_INFO.0, CLUSTER_INFO.1);
+        let mut map: ConfigMap = server.get(&key).unwrap();
+        map.data.get_or_insert_default().insert("jws-kubeconfig-abcdef".to_owned(), "signature".to_owned());
+        server.put(&map);
+        info.url = "https://192.0.2.2:6443".to_owned();
+        publish(&client, &info).await.unwrap();
+        let entries = server.get::<ConfigMap>(&key).unwrap().data.unwrap();
+        assert_eq!(kubeconfig::server(&entries[KUBECONFIG_ENTRY]), info.url);
+        assert!(entries.contains_key("jws-kubeconfig-abcdef"));
+        assert_eq!(std::fs::read_to_string(&info.token_file).unwrap(), first);
+
+        // One that the server does not know any more, or of another CA, is replaced.
+        server.remove::<Secret>(&BootstrapToken::parse(&joining.secret).unwrap().secret_key());
+        publish(&client, &info).await.unwrap();
+        let second = std::fs::read_to_string(&info.token_file).unwrap();
+        assert_ne!(second, first);
+        info.authority = "a third CA".to_owned();
+        publish(&client, &info).await.unwrap();
+        let third = JoinToken::parse(&std::fs::read_to_string(&info.token_file).unwrap()).unwrap();
+        assert_eq!(third.ca_digest, Some(ca_digest("a third CA")));
+    }
+
+    #[tokio::test]
+    async fn a_missing_entry_is_named() {
+        let server = MemoryServer::new(Clock::system());
+        let metadata = ObjectMeta {
+            namespace: Some(CLUSTER_SETTINGS.0.to_owned()),
+            name: Some(CLUSTER_SETTINGS.1.to_owned()),
+            ..ObjectMeta::default()
+        };
+        server.put(&ConfigMap { metadata, ..ConfigMap::default() });
+        let error = settings(&server.client()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the ConfigMap kube-system/ironhull-cluster has no settings.json");
+    }
+}
