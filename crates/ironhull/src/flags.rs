@@ -54,7 +54,7 @@ pub enum Command {
     /// End this machine's pods and remove everything that Ironhull created on it.
     Reset(ResetFlags),
     /// Run clusters of many nodes on this machine, for development and experiments.
-    Dev(crate::dev::flags::DevFlags),
+    Dev(dev::DevFlags),
 }
 
 /// Flags of `ironhull server`.

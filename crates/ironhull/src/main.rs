@@ -17,7 +17,6 @@
 //! | `memory` | memory goes back after a peak |
 //! | `state` | the cluster's state on disk, `ironhull backup` and `ironhull restore` |
 //! | `reset` | `ironhull reset` |
-//! | `dev` | `ironhull dev ...` |
 
 use std::process::ExitCode;
 
@@ -28,7 +27,6 @@ mod agent;
 mod cluster;
 mod cni_network;
 mod config;
-mod dev;
 mod dns_endpoints;
 mod flags;
 mod history;

@@ -59,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Not `runtime`: any engine behind `cri` will do.
     ("node", &["client", "object", "semantics", "cri", "volumes", "hostfs", "serve", "tls"]),
     ("testbed", &["hostnet"]),
+    ("dev", &["testbed", "hostnet", "join", "object"]),
     ("bench", &["testbed", "hostnet"]),
     ("sample-web", &[]),
     ("xtask", &[]),

@@ -9,11 +9,11 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use super::flags::UpFlags;
-use super::preflight;
-use super::protocol::{Reply, Status};
-use super::state::StateDir;
-use super::supervisor::DETACH;
+use crate::flags::UpFlags;
+use crate::preflight;
+use crate::protocol::{Reply, Status};
+use crate::state::StateDir;
+use crate::supervisor::DETACH;
 
 /// Starts a cluster.
 ///

@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::flags::UpFlags;
-use super::protocol::{NodeAction, NodeStatus, Reply, Request, Status, say};
-use super::relay;
-use super::state::{Lock, StateDir};
+use crate::flags::UpFlags;
+use crate::protocol::{NodeAction, NodeStatus, Reply, Request, Status, say};
+use crate::relay;
+use crate::state::{Lock, StateDir};
 
 /// What `up` says on the supervisor's input when the cluster shall live on without it.
 pub const DETACH: &str = "detach\n";

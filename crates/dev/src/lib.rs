@@ -1,4 +1,4 @@
-//! `ironhull dev`: clusters of many nodes on one machine, for whoever wants to see what Kubernetes does.
+//! `ironhull dev`: clusters of many nodes on one machine, to see what Kubernetes does when nodes break.
 //!
 //! A cluster's hosts are those of the tests (crate `testbed`). They belong to one process, the supervisor: it has
 //! a directory of its own, answers commands on a socket there, and lets the machine's own shell reach the API by a
@@ -6,7 +6,7 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | `flags` | the command line |
+//! | [`flags`] | the command line |
 //! | `preflight` | what the machine must have |
 //! | `state` | a cluster's directory |
 //! | `protocol` | what commands and the supervisor say to each other |
@@ -14,6 +14,9 @@
 //! | `commands` | all other commands, which ask the supervisor |
 //! | `supervisor` | the supervisor |
 //! | `relay` | the way from the machine's shell to the API server |
+//!
+//! Its errors are texts for the person at the terminal, as those of the program are. It must not know what runs on its hosts: it
+//! starts the program that it is part of, and talks to it as everybody does.
 
 mod commands;
 pub mod flags;
@@ -24,7 +27,8 @@ mod state;
 mod supervisor;
 mod up;
 
-use flags::{DevCommand, DevFlags};
+use flags::DevCommand;
+pub use flags::DevFlags;
 use state::StateDir;
 
 /// Carries out a command.

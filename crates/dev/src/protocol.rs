@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::state::StateDir;
+use crate::state::StateDir;
 
 /// What a command wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-use super::flags::{DevImageCommand, DevNodeCommand};
-use super::preflight::{check_name, require_root};
-use super::protocol::{NodeAction, Request, Status, ask};
-use super::state::StateDir;
+use crate::flags::{DevImageCommand, DevNodeCommand};
+use crate::preflight::{check_name, require_root};
+use crate::protocol::{NodeAction, Request, Status, ask};
+use crate::state::StateDir;
 
 /// Ends a cluster. Afterwards nothing of it is left, also if its supervisor had ended before.
 ///
