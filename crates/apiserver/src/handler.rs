@@ -13,7 +13,7 @@ use crate::body::{self, Body};
 use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, negotiate};
 use crate::options::{DeleteOptions, Query, WriteOptions};
-use crate::overload;
+use crate::overload::{self, Counted};
 use crate::registry::{
     Answer, At, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer, way,
 };
@@ -53,7 +53,7 @@ pub struct Operation {
 impl ApiServer {
     /// Answers a request for what the registry has.
     pub(crate) async fn resource<B>(
-        &self,
+        self: &Arc<Self>,
         user: &User,
         uid: &str,
         info: Arc<RequestInfo>,
@@ -83,8 +83,8 @@ impl ApiServer {
         overload::within(overload::allowed(&info)?, async {
             let body = self.overload.read(incoming).await?;
             let operation = Operation { content_type, user_agent, body: body.bytes.clone(), info };
-            let work = self.perform(user, uid, &endpoint, &operation, &query);
-            let answer = self.overload.work(body.bytes.len(), work).await?;
+            let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
+            let answer = task.run(&endpoint, query, body).await?;
             let (objects, as_kept) = (answer.body.objects(), format == Format::default());
             Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
         })
@@ -93,7 +93,7 @@ impl ApiServer {
 
     /// Answers a component of this process.
     pub(crate) async fn local(
-        &self,
+        self: &Arc<Self>,
         user: &User,
         uid: &str,
         operation: &Operation,
@@ -101,7 +101,9 @@ impl ApiServer {
         self.authorize(user, &operation.info).await?;
         let endpoint = self.endpoint(&operation.info)?;
         let query = Query::read(&operation.info)?;
-        self.perform(user, uid, &endpoint, operation, &query).await
+        let (user, uid, operation) = (user.clone(), uid.to_owned(), operation.clone());
+        let task = Task { server: Arc::clone(self), user, uid, operation };
+        task.run(&endpoint, query, Counted::default()).await
     }
 
     /// The endpoint of a path, whatever is to be done there.
@@ -174,6 +176,38 @@ impl ApiServer {
                 registry.delete_collection(endpoint, &call, query, &options).await
             }
             verb => Err(Status::method_not_supported(&info.group, &info.resource, verb)),
+        }
+    }
+}
+
+/// A request that has been read and may be performed.
+struct Task {
+    server: Arc<ApiServer>,
+    user: User,
+    uid: String,
+    operation: Operation,
+}
+
+impl Task {
+    /// Performs the request. A write runs to its end even if its client leaves or its time is over: dropped halfway, it would
+    /// leave behind what its hooks had allocated.
+    async fn run(self, endpoint: &Arc<Endpoint>, query: Query, body: Counted) -> Result<Answer, Status> {
+        let reads = matches!(&*self.operation.info.verb, "get" | "list" | "watch");
+        let endpoint = Arc::clone(endpoint);
+        let work = async move {
+            let work = self.server.perform(&self.user, &self.uid, &endpoint, &self.operation, &query);
+            // The body's bytes stay counted until the work is done.
+            self.server.overload.work(body.bytes.len(), work).await
+        };
+        if reads {
+            return work.await;
+        }
+        match tokio::spawn(work).await {
+            Ok(answer) => answer,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Status::service_unavailable("the server is shutting down")),
+            },
         }
     }
 }

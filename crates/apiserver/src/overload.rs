@@ -36,7 +36,7 @@ pub(crate) struct Overload {
 }
 
 /// A body that was read; its bytes are counted until this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Counted {
     /// The body.
     pub(crate) bytes: Bytes,

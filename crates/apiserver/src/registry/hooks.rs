@@ -101,7 +101,7 @@ pub(super) struct Begun(Vec<Box<dyn Pending>>);
 impl Drop for Begun {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            // The request was dropped at an await, when its client had gone or its time was over.
+            // Writes outlive their clients: only a server that ends drops one halfway.
             tracing::warn!("a write was abandoned: its allocations are not released");
         }
     }

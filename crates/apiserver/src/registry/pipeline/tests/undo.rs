@@ -116,3 +116,54 @@ async fn what_began_before_a_hook_that_fails_is_undone() {
         Some(vec!["hook begins".into(), "hook undoes".into()])
     );
 }
+
+/// Holds writes of ConfigMaps back in validating admission.
+struct Gate {
+    arrived: tokio::sync::Semaphore,
+    open: tokio::sync::Semaphore,
+}
+
+#[async_trait]
+impl Plugin for Gate {
+    fn name(&self) -> &'static str {
+        "Gate"
+    }
+
+    async fn validate(&self, what: &Attributes<'_>, _object: &Value, _old: &Value) -> Result<(), Status> {
+        if what.resource.plural != "configmaps" || what.name != "gated" {
+            return Ok(());
+        }
+        self.arrived.add_permits(1);
+        let _ = self.open.acquire().await;
+        Err(what.forbidden("not this one"))
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_client_leaves_is_undone_all_the_same() {
+    let recorder = Recorder::default();
+    let gate =
+        Arc::new(Gate { arrived: tokio::sync::Semaphore::new(0), open: tokio::sync::Semaphore::new(0) });
+    let extensions = Extensions {
+        hooks: vec![Arc::new(recorder.clone())],
+        plugins: vec![Arc::clone(&gate) as _],
+        ..Extensions::default()
+    };
+    let server = TestServer::with(extensions).await;
+    recorder.take();
+    let map = value!({"metadata": {"name": "gated"}});
+    tokio::select! {
+        answer = server.create("", "configmaps", "default", map) => panic!("{answer:?}"),
+        arrived = gate.arrived.acquire() => arrived.unwrap().forget(),
+    }
+    // The client is gone.
+    gate.open.add_permits(1);
+    let undone = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        let mut seen = Vec::new();
+        while !seen.contains(&"hook undoes".to_owned()) {
+            tokio::task::yield_now().await;
+            seen.extend(recorder.take().remove("CREATE configmaps").unwrap_or_default());
+        }
+    });
+    undone.await.expect("the hook is undone");
+}
