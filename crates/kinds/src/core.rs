@@ -31,8 +31,12 @@ pub(crate) static COMPONENT_STATUSES: Simple = Simple {
 };
 
 /// LimitRange
-pub(crate) static LIMIT_RANGES: Simple =
-    Simple { creates_on_update: true, default: defaults::default_limit_range, ..Simple::PLAIN };
+pub(crate) static LIMIT_RANGES: Simple = Simple {
+    creates_on_update: true,
+    default: defaults::default_limit_range,
+    validate: validation::validate_limit_range,
+    ..Simple::PLAIN
+};
 
 /// PodTemplate
 pub(crate) static POD_TEMPLATES: Simple = Simple {
@@ -58,6 +62,9 @@ pub(crate) static RESOURCE_QUOTAS: Simple = Simple {
     has_status: true,
     returns_deleted: true,
     default: defaults::default_resource_quota,
+    validate: validation::validate_resource_quota,
+    validate_update: Some(validation::validate_resource_quota_update),
+    validate_status_update: validation::validate_resource_quota_status_update,
     table: Table {
         columns: &[
             NAME,

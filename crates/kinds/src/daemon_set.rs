@@ -1,15 +1,18 @@
 //! DaemonSet
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{
     AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, Table, age, cells, containers, labels, name, number,
     selector,
 };
+use crate::{defaults, validation};
 
 /// DaemonSet
 pub(crate) static DAEMON_SETS: Simple = Simple {
     default: defaults::default_daemon_set,
+    validate: validation::validate_daemon_set,
+    validate_update: Some(validation::validate_daemon_set_update),
+    validate_status_update: validation::validate_daemon_set_status_update,
     table: Table {
         columns: &[
             NAME,

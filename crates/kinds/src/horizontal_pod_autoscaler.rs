@@ -2,9 +2,9 @@
 
 use object::Value;
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, number, number_or_text};
+use crate::{defaults, validation};
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +12,8 @@ mod tests;
 /// HorizontalPodAutoscaler
 pub(crate) static AUTOSCALERS: Simple = Simple {
     default,
+    validate: validation::validate_horizontal_pod_autoscaler,
+    validate_status_update: validation::validate_horizontal_pod_autoscaler_status_update,
     table: Table {
         columns: &[
             NAME,

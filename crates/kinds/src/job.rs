@@ -1,7 +1,7 @@
 //! Job and CronJob
 
 use clock::Clock;
-use object::Value;
+use object::{Value, field};
 use semantics::conditions::holds;
 
 use crate::strategy::Strategy;
@@ -9,7 +9,7 @@ use crate::table::{
     AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, age, cells, containers, count, human_duration, name,
     number, optional_flag, seconds_between, selector, since_or, until_now,
 };
-use crate::{defaults, warnings};
+use crate::{defaults, validation, warnings};
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,18 @@ impl Strategy for Jobs {
         if object.at("spec.manualSelector").as_bool() != Some(true) {
             generate_selector(object);
         }
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_job(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_job_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_job_status_update(object, old)
     }
 
     fn has_status(&self) -> bool {
@@ -140,6 +152,14 @@ pub(crate) struct CronJobs;
 impl Strategy for CronJobs {
     fn default(&self, object: &mut Value) {
         defaults::default_cron_job(object);
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_cron_job(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_cron_job_update(object, old)
     }
 
     fn has_status(&self) -> bool {

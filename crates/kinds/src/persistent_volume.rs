@@ -1,11 +1,11 @@
 //! PersistentVolume and PersistentVolumeClaim
 
 use clock::Clock;
-use object::{Value, value};
+use object::{Value, field, value};
 
-use crate::defaults;
 use crate::strategy::{Strategy, keep_spec};
 use crate::table::{AGE, Column, NAME, age, cells, name, or};
+use crate::{defaults, validation};
 
 mod data_source;
 #[cfg(test)]
@@ -110,6 +110,18 @@ impl Strategy for PersistentVolumeClaims {
 
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_persistent_volume_claim(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_persistent_volume_claim_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_persistent_volume_claim_status_update(object, old)
     }
 
     fn has_status(&self) -> bool {

@@ -3,11 +3,14 @@
 use crate::simple::Simple;
 use crate::strategy::NameRule;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, number, number_or_text};
+use crate::validation;
 
 /// Budgets are spent by evictions, which must not overwrite each other: no update without a version.
 pub(crate) static POD_DISRUPTION_BUDGETS: Simple = Simple {
     updates_unconditionally: false,
     name_rule: NameRule::PathSegment,
+    validate: validation::validate_pod_disruption_budget,
+    validate_status_update: validation::validate_pod_disruption_budget_status_update,
     table: Table {
         columns: &[
             NAME,

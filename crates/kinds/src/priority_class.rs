@@ -1,12 +1,14 @@
 //! PriorityClass
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, flag, name, number};
+use crate::{defaults, validation};
 
 /// PriorityClass
 pub(crate) static PRIORITY_CLASSES: Simple = Simple {
     default: defaults::default_priority_class,
+    validate: validation::validate_priority_class,
+    validate_update: Some(validation::validate_priority_class_update),
     table: Table {
         columns: &[
             NAME,

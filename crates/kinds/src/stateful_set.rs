@@ -1,14 +1,17 @@
 //! StatefulSet
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::strategy::NameRule;
 use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, Table, age, cells, containers, name, number};
+use crate::{defaults, validation};
 
 /// The name of a set is a part of its pods' host names, hence a label.
 pub(crate) static STATEFUL_SETS: Simple = Simple {
     name_rule: NameRule::Label,
     default: defaults::default_stateful_set,
+    validate: validation::validate_stateful_set,
+    validate_update: Some(validation::validate_stateful_set_update),
+    validate_status_update: validation::validate_stateful_set_status_update,
     table: Table {
         columns: &[
             NAME,

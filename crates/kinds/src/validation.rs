@@ -6,19 +6,31 @@
 
 mod certificates;
 mod cluster;
+mod conditions;
 mod config;
+mod cron;
+mod cron_job;
+mod daemon_set;
 mod endpoints;
 mod event;
 mod field;
+mod horizontal_pod_autoscaler;
 mod ingress;
+mod job;
+mod limit_range;
 mod metadata;
 mod network_policy;
 mod networking;
 mod pem;
+mod persistent_volume_claim;
 mod pod;
+mod pod_disruption_budget;
+mod priority_class;
 mod rbac;
+mod resource_quota;
 pub(crate) mod resources;
 mod service;
+mod stateful_set;
 #[cfg(test)]
 pub(crate) mod tests;
 mod workload;
@@ -32,30 +44,51 @@ pub use cluster::{
     validate_namespace_status_update, validate_node, validate_node_update,
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
+pub use cron_job::{validate_cron_job, validate_cron_job_update};
+pub use daemon_set::{validate_daemon_set, validate_daemon_set_status_update, validate_daemon_set_update};
 pub use endpoints::{
     validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints, validate_endpoints_update,
 };
 pub use event::{validate_event, validate_event_update};
 pub use field::same;
+pub use horizontal_pod_autoscaler::{
+    validate_horizontal_pod_autoscaler, validate_horizontal_pod_autoscaler_status_update,
+};
 pub use ingress::{
     validate_ingress, validate_ingress_class, validate_ingress_class_update, validate_ingress_status_update,
     validate_ingress_update,
 };
+pub use job::{validate_job, validate_job_status_update, validate_job_update};
+pub use limit_range::validate_limit_range;
 pub use metadata::{validate_metadata, validate_metadata_update};
 pub use network_policy::{validate_network_policy, validate_network_policy_update};
 pub use networking::{
     validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,
 };
+pub use persistent_volume_claim::{
+    validate_persistent_volume_claim, validate_persistent_volume_claim_status_update,
+    validate_persistent_volume_claim_update,
+};
 pub use pod::{
     validate_binding, validate_ephemeral_containers_update, validate_pod, validate_pod_resize,
     validate_pod_status_update, validate_pod_update,
 };
+pub use pod_disruption_budget::{
+    validate_pod_disruption_budget, validate_pod_disruption_budget_status_update,
+};
+pub use priority_class::{validate_priority_class, validate_priority_class_update};
 pub use rbac::{
     validate_cluster_role, validate_cluster_role_binding, validate_cluster_role_binding_update,
     validate_role, validate_role_binding, validate_role_binding_update,
 };
+pub use resource_quota::{
+    validate_resource_quota, validate_resource_quota_status_update, validate_resource_quota_update,
+};
 pub use service::{
     validate_cluster_ips, validate_service, validate_service_status_update, validate_service_update,
+};
+pub use stateful_set::{
+    validate_stateful_set, validate_stateful_set_status_update, validate_stateful_set_update,
 };
 pub use workload::{
     validate_deployment, validate_deployment_status_update, validate_deployment_update, validate_replica_set,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use object::field::{Error, Errors, Path};
-use object::{Map, Quantity, Value};
+use object::{Map, Quantity, Value, names};
 use semantics::LabelSelector;
 
 /// A field of an object: looking a member up and naming it in an error is one step, so that the two cannot
@@ -207,6 +207,22 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
+    /// The text must be a path behind a domain: `acme.io/foo`.
+    pub(crate) fn check_domain_path(&self, errors: &mut Errors) {
+        let parts =
+            self.text().split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty());
+        let Some((domain, path)) = parts else {
+            return self.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        };
+        errors.invalid_each(&self.path, domain, names::is_dns1123_subdomain(domain));
+        // What may stand in a path of a URL without escapes.
+        let fits = |c: char| c.is_ascii_alphanumeric() || "/:-._~%!$&'()*+,;=".contains(c);
+        if !path.chars().all(fits) {
+            let message = names::regex_message("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
+            errors.invalid(&self.path, path, message);
+        }
+    }
+
     /// The text must be one of these, and must not be empty.
     pub(crate) fn check_one_of(&self, errors: &mut Errors, supported: &[&str]) {
         match self.text() {
@@ -274,6 +290,18 @@ fn same_maps(a: &Map, b: &Map) -> bool {
     let own: HashSet<&str> = a.keys().collect();
     a.iter().all(|(key, value)| same(value, others.get(key).copied().unwrap_or(&null)))
         && b.iter().filter(|(key, _)| !own.contains(key)).all(|(_, value)| same(&null, value))
+}
+
+/// Which members differ: a line for each, with what was and what would be.
+pub(crate) fn differences(old: &Value, new: &Value) -> String {
+    let json = |value: &Value| String::from_utf8_lossy(&object::json::to_vec(value)).into_owned();
+    let mut names: Vec<&str> = old.entries().chain(new.entries()).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let changed = names.into_iter().filter(|name| !same(old.get(name), new.get(name)));
+    changed
+        .map(|name| format!("-\t{name}: {}\n+\t{name}: {}\n", json(old.get(name)), json(new.get(name))))
+        .collect()
 }
 
 /// The quantity that a value is; zero where it is none.

@@ -240,20 +240,7 @@ fn validate_controller(errors: &mut Errors, controller: &Field<'_, '_>) {
     if text.len() > CONTROLLER_BYTES_MAX {
         errors.push(Error::too_long(&controller.path, CONTROLLER_BYTES_MAX));
     }
-    let Some((domain, path)) =
-        text.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty())
-    else {
-        return controller.invalid(errors, "must be a domain-prefixed path (such as \"acme.io/foo\")");
-    };
-    for message in names::is_dns1123_subdomain(domain) {
-        errors.invalid(&controller.path, domain, message);
-    }
-    // What may stand in a path of a URL without escapes.
-    let fits = |c: char| c.is_ascii_alphanumeric() || "/:-._~%!$&'()*+,;=".contains(c);
-    if !path.chars().all(fits) {
-        let message = names::regex_message("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
-        errors.invalid(&controller.path, path, message);
-    }
+    controller.check_domain_path(errors);
 }
 
 #[cfg(test)]

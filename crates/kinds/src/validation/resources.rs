@@ -29,12 +29,12 @@ pub(crate) fn is_huge_page(name: &str) -> bool {
 }
 
 /// Whether the name has no prefix or one of Kubernetes.
-fn is_native(name: &str) -> bool {
+pub(super) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
 /// Whether requests may be lower than limits.
-fn may_overcommit(name: &str) -> bool {
+pub(super) fn may_overcommit(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
 
@@ -89,11 +89,20 @@ fn is_standard(name: &str) -> bool {
         || name.strip_prefix("requests.").is_some_and(is_huge_page)
 }
 
+/// Whether a quota can limit a resource of Kubernetes' own.
+pub(super) fn is_quota(name: &str) -> bool {
+    is_standard(name) && name != "storage"
+}
+
 /// Whose resources are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Container,
     Pod,
+    /// A quota.
+    Quota,
+    /// Anything that has resources.
+    Any,
 }
 
 /// The amount of a resource must not be negative, and whole where the resource is counted.
@@ -107,7 +116,8 @@ pub(super) fn validate_amount(errors: &mut Errors, name: &str, amount: &Field<'_
     }
 }
 
-fn validate_name(errors: &mut Errors, name: &str, field: &Field<'_, '_>, owner: Owner) {
+/// The name of a resource must be one that its owner can have. `field` is the amount.
+pub(super) fn validate_name(errors: &mut Errors, name: &str, field: &Field<'_, '_>, owner: Owner) {
     let wrong = names::is_qualified_name(name);
     let is_wrong = !wrong.is_empty();
     errors.invalid_each(&field.path, name, wrong);
@@ -134,7 +144,10 @@ fn validate_name(errors: &mut Errors, name: &str, field: &Field<'_, '_>, owner: 
         Owner::Container if !is_native(name) && !is_extended(name) => {
             errors.invalid(&field.path, name, "doesn't follow extended resource name standard");
         }
-        Owner::Container => {}
+        Owner::Quota if plain && !is_quota(name) => {
+            errors.invalid(&field.path, name, "must be a standard resource for quota");
+        }
+        Owner::Container | Owner::Quota | Owner::Any => {}
     }
 }
 

@@ -4,9 +4,12 @@ use object::field::Errors;
 use object::patch::merge_patch;
 use object::{Value, json, value};
 
+mod batch;
 mod certificates;
 mod kinds;
+mod limits;
 mod pods;
+mod workloads;
 
 /// What is wrong, a line each.
 pub(crate) fn lines(errors: Errors) -> Vec<String> {
@@ -85,6 +88,57 @@ fn rules_name_fields_of_the_schema() {
             &[super::validate_replication_controller, |controller| {
                 super::validate_replication_controller_status_update(controller, controller)
             }],
+        ),
+        (
+            "apps.v1.DaemonSet",
+            &[
+                |set| super::validate_daemon_set_update(set, set),
+                |set| super::validate_daemon_set_status_update(set, set),
+            ],
+        ),
+        (
+            "apps.v1.StatefulSet",
+            &[
+                super::validate_stateful_set,
+                |set| super::validate_stateful_set_update(set, set),
+                |set| super::validate_stateful_set_status_update(set, set),
+            ],
+        ),
+        (
+            "batch.v1.Job",
+            &[
+                |job| super::validate_job_update(job, job),
+                |job| super::validate_job_status_update(job, &value!({})),
+            ],
+        ),
+        ("batch.v1.CronJob", &[super::validate_cron_job]),
+        (
+            "core.v1.PersistentVolumeClaim",
+            &[
+                |claim| super::validate_persistent_volume_claim_update(claim, claim),
+                |claim| super::validate_persistent_volume_claim_status_update(claim, claim),
+            ],
+        ),
+        (
+            "policy.v1.PodDisruptionBudget",
+            &[super::validate_pod_disruption_budget, |budget| {
+                super::validate_pod_disruption_budget_status_update(budget, budget)
+            }],
+        ),
+        (
+            "autoscaling.v2.HorizontalPodAutoscaler",
+            &[super::validate_horizontal_pod_autoscaler, |autoscaler| {
+                super::validate_horizontal_pod_autoscaler_status_update(autoscaler, autoscaler)
+            }],
+        ),
+        ("core.v1.LimitRange", &[super::validate_limit_range]),
+        (
+            "core.v1.ResourceQuota",
+            &[super::validate_resource_quota, |quota| super::validate_resource_quota_update(quota, quota)],
+        ),
+        (
+            "scheduling.k8s.io.v1.PriorityClass",
+            &[|class| super::validate_priority_class_update(class, class)],
         ),
         ("rbac.authorization.k8s.io.v1.Role", &[super::validate_role]),
         ("rbac.authorization.k8s.io.v1.ClusterRole", &[super::validate_cluster_role]),

@@ -1,4 +1,5 @@
-//! Deployments and ReplicaSets (`pkg/apis/apps/validation`), and ReplicationControllers (`pkg/apis/core/validation`).
+//! Deployments and ReplicaSets (`pkg/apis/apps/validation`), and ReplicationControllers (`pkg/apis/core/validation`); and
+//! what the rules of workloads share.
 
 use object::field::Errors;
 use object::{Value, names};
@@ -54,10 +55,7 @@ pub fn validate_deployment_status_update(deployment: &Value, old: &Value) -> Err
         "collisionCount",
     ];
     validate_counts(&mut errors, &status, &counts, "updatedReplicas");
-    let collisions = status.child("collisionCount");
-    if collisions.number() < old.at("status.collisionCount").as_i64().unwrap_or_default() {
-        errors.invalid(&collisions.path, collisions.number(), "cannot be decremented");
-    }
+    validate_collisions(&mut errors, &status, old);
     errors
 }
 
@@ -123,7 +121,11 @@ pub fn validate_replication_controller(controller: &Value) -> Errors {
         labels.invalid(&mut errors, "`selector` does not match template `labels`");
     }
     validate_pod_template(&mut errors, &template);
-    validate_lasting(&mut errors, &template.child("spec"), "ReplicationController");
+    let pod = template.child("spec");
+    if replicas.number() > 1 {
+        validate_shared_disks(&mut errors, &pod);
+    }
+    validate_lasting(&mut errors, &pod, "ReplicationController");
     errors
 }
 
@@ -138,7 +140,7 @@ pub fn validate_replication_controller_status_update(controller: &Value, _old: &
 }
 
 /// The pods of a workload are known by its selector, which therefore cannot change.
-fn validate_selector_stays(errors: &mut Errors, workload: &Field<'_, '_>, old: &Value) {
+pub(super) fn validate_selector_stays(errors: &mut Errors, workload: &Field<'_, '_>, old: &Value) {
     let spec = workload.child("spec");
     spec.child("selector").check_immutable(errors, old.at("spec.selector"));
 }
@@ -180,7 +182,11 @@ fn validate_selected_template(errors: &mut Errors, spec: &Field<'_, '_>) {
         labels.invalid(errors, "`selector` does not match template `labels`");
     }
     validate_pod_template(errors, &template);
-    validate_lasting(errors, &template.child("spec"), "ReplicaSet");
+    let pod = template.child("spec");
+    if spec.child("replicas").number() > 1 {
+        validate_shared_disks(errors, &pod);
+    }
+    validate_lasting(errors, &pod, "ReplicaSet");
 }
 
 /// Checks that pods are made to stay.
@@ -215,19 +221,21 @@ fn validate_rolling_update(errors: &mut Errors, rolling: &Field<'_, '_>) {
     if int_or_percent(unavailable.value) == 0 && int_or_percent(surge.value) == 0 {
         unavailable.invalid(errors, "may not be 0 when `maxSurge` is 0");
     }
-    if percent(unavailable.value).is_some_and(|percent| percent > 100) {
-        unavailable.invalid(errors, "must not be greater than 100%");
-    }
+    validate_at_most_all(errors, &unavailable);
 }
 
 /// A number that is not negative, or a percentage.
 pub(super) fn validate_int_or_percent(errors: &mut Errors, field: &Field<'_, '_>) {
     match field.value {
-        Value::String(text) if !names::is_valid_percent(text).is_empty() => {
-            field.invalid(errors, "must be an integer or percentage (e.g '5%')");
-        }
-        Value::String(_) => {}
+        Value::String(_) => field.check(errors, names::is_valid_percent),
         _ => field.check_not_negative(errors),
+    }
+}
+
+/// No more than all, where it is a percentage.
+pub(super) fn validate_at_most_all(errors: &mut Errors, field: &Field<'_, '_>) {
+    if percent(field.value).is_some_and(|percent| percent > 100) {
+        field.invalid(errors, "must not be greater than 100%");
     }
 }
 
@@ -235,6 +243,29 @@ fn percent(value: &Value) -> Option<i64> {
     value.as_str()?.strip_suffix('%')?.parse().ok()
 }
 
-fn int_or_percent(value: &Value) -> i64 {
-    percent(value).or(value.as_i64()).unwrap_or_default()
+/// The number, which may be a percentage. Text that is a plain number counts as that, although it is refused.
+pub(super) fn int_or_percent(value: &Value) -> i64 {
+    let text = || value.as_str()?.parse().ok();
+    percent(value).or(value.as_i64()).or_else(text).unwrap_or_default()
+}
+
+/// A count of collisions never falls.
+pub(super) fn validate_collisions(errors: &mut Errors, status: &Field<'_, '_>, old: &Value) {
+    let collisions = status.child("collisionCount");
+    if collisions.number() < old.at("status.collisionCount").as_i64().unwrap_or_default() {
+        errors.invalid(&collisions.path, collisions.number(), "cannot be decremented");
+    }
+}
+
+/// Disks that several pods mount at once must be read only.
+pub(super) fn validate_shared_disks(errors: &mut Errors, pod: &Field<'_, '_>) {
+    let volumes = pod.child("volumes");
+    for volume in volumes.items() {
+        let disk = volume.child("gcePersistentDisk");
+        let read_only = disk.child("readOnly");
+        if disk.is_set() && !read_only.is_true() {
+            let why = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only";
+            errors.invalid(&read_only.path, false, why);
+        }
+    }
 }

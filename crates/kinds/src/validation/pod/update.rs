@@ -9,7 +9,7 @@ use super::annotations::{APP_ARMOR_PREFIX, MIRROR, validate_pod_annotations};
 use super::scheduling::validate_tolerations;
 use super::{POD, validate_any};
 use crate::restore;
-use crate::validation::field::{Field, same};
+use crate::validation::field::{Field, differences, same};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,\
     `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
@@ -205,18 +205,6 @@ fn validate_affinity_change(errors: &mut Errors, node: &Field<'_, '_>, before: &
             term.invalid(errors, "only additions are allowed (no mutations or deletions)");
         }
     }
-}
-
-/// Which members differ: a line for each, with what was and what would be.
-fn differences(old: &Value, new: &Value) -> String {
-    let json = |value: &Value| String::from_utf8_lossy(&object::json::to_vec(value)).into_owned();
-    let mut names: Vec<&str> = old.entries().chain(new.entries()).map(|(name, _)| name).collect();
-    names.sort_unstable();
-    names.dedup();
-    let changed = names.into_iter().filter(|name| !same(old.get(name), new.get(name)));
-    changed
-        .map(|name| format!("-\t{name}: {}\n+\t{name}: {}\n", json(old.get(name)), json(new.get(name))))
-        .collect()
 }
 
 /// Checks a change of `ephemeralcontainers`, the subresource, metadata aside.

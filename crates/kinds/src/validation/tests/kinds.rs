@@ -276,7 +276,14 @@ fn deployments() {
     assert_eq!(
         wrong(value!({"strategy": {"rollingUpdate": {"maxSurge": "x"}}})),
         [
-            r#"spec.strategy.rollingUpdate.maxSurge: Invalid value: "x": must be an integer or percentage (e.g '5%')"#
+            r#"spec.strategy.rollingUpdate.maxSurge: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"#
+        ]
+    );
+    // A number in quotes is no percentage, and refused as that alone.
+    assert_eq!(
+        wrong(value!({"strategy": {"rollingUpdate": {"maxUnavailable": "5", "maxSurge": 0}}})),
+        [
+            r#"spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "5": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"#
         ]
     );
     assert_eq!(
