@@ -11,23 +11,31 @@ mod access;
 mod attributes;
 mod certificates;
 mod chain;
+mod ingress_class;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_priority;
+pub mod pod_security;
+mod runtime_class;
 mod service_account;
 #[cfg(test)]
 mod tests;
 mod toleration_seconds;
+mod warnings;
 
 pub use access::{Objects, Reader, Writer};
 pub use attributes::{Attributes, GroupVersionKind, GroupVersionResource, Operation, Options};
 pub use certificates::Certificates;
 pub use chain::Chain;
+pub use ingress_class::DefaultIngressClass;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;
+pub use pod_security::PodSecurity;
+pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
 pub use toleration_seconds::DefaultTolerationSeconds;
+pub use warnings::Warnings;
 
 /// An admission plugin.
 ///

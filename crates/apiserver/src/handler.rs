@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use object::Status;
-use schema::GroupResource;
+use schema::{GroupResource, Verb};
 
 use crate::ApiServer;
 use crate::body::{self, Body};
@@ -22,6 +22,7 @@ use crate::respond::Writer;
 use crate::user::User;
 
 mod custom;
+mod health;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -65,7 +66,9 @@ impl ApiServer {
     {
         self.authorize(user, &info).await?;
         let endpoint = self.endpoint(&info)?;
-        let views = info.subresource.is_empty() || matches!(info.subresource.as_str(), "status");
+        // What cannot be read back, such as a review, has no rows.
+        let is_kept = endpoint.def.supports(Verb::Get);
+        let views = is_kept && matches!(info.subresource.as_str(), "" | "status");
         let (parts, incoming) = request.into_parts();
         let accept = text(&parts.headers, ACCEPT);
         let mut format =
@@ -84,7 +87,8 @@ impl ApiServer {
             let body = self.overload.read(incoming).await?;
             let operation = Operation { content_type, user_agent, body: body.bytes.clone(), info };
             let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
-            let answer = task.run(&endpoint, query, body).await?;
+            let mut answer = task.run(&endpoint, query, body).await?;
+            answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
             let (objects, as_kept) = (answer.body.objects(), format == Format::default());
             Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
         })
@@ -127,6 +131,9 @@ impl ApiServer {
         // In all namespaces at once, objects are only read.
         let everywhere = endpoint.namespaced() && info.namespace.is_empty();
         let reads = matches!(&*info.verb, "list" | "watch");
+        if info.verb.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
         if !verbs.iter().any(|verb| verb.as_str() == info.verb) || (everywhere && !reads) {
             return Err(Status::method_not_supported(&info.group, &info.resource_path(), &info.verb));
         }

@@ -46,8 +46,8 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority,
-    ServiceAccountAdmission,
+    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction,
+    Plugin, PodPriority, PodSecurity, RuntimeClass, ServiceAccountAdmission,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -121,6 +121,8 @@ pub enum StartError {
 /// What a server has besides what is built in.
 #[derive(Default)]
 pub struct Extensions {
+    /// What the built-in PodSecurity plugin asks of pods where labels say nothing, and whom it does not ask.
+    pub pod_security: admission::pod_security::Config,
     /// Admission plugins, which run behind the built-in ones.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// Authorizers, which are asked before nodes' and roles are looked at.
@@ -194,7 +196,8 @@ impl ApiServer {
             Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
-        registry.admission = admission_chain(&clock, &authorizer, extensions.plugins);
+        registry.admission =
+            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -283,14 +286,22 @@ fn authorizers(
 }
 
 /// The plugins in upstream's order (`AllOrderedPlugins`); those that come from outside follow.
-fn admission_chain(clock: &Clock, authorizer: &Arc<authz::Chain>, more: Vec<Arc<dyn Plugin>>) -> Chain {
+fn admission_chain(
+    clock: &Clock,
+    authorizer: &Arc<authz::Chain>,
+    pod_security: admission::pod_security::Config,
+    more: Vec<Arc<dyn Plugin>>,
+) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
         Arc::new(ServiceAccountAdmission { clock: clock.clone() }),
         Arc::new(NodeRestriction { authorizer: Arc::clone(authorizer) }),
+        Arc::new(PodSecurity { config: pod_security }),
         Arc::new(PodPriority),
         Arc::new(DefaultTolerationSeconds),
+        Arc::new(RuntimeClass),
         Arc::new(Certificates { authorizer: Arc::clone(authorizer) }),
+        Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
     Chain::new(plugins)

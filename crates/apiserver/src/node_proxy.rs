@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, LOCATION};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -29,6 +29,7 @@ use crate::user::User;
 mod dial;
 mod headers;
 mod join;
+mod links;
 mod options;
 mod resolve;
 mod service;
@@ -115,6 +116,10 @@ impl NodeProxy {
         };
         let upgrades = headers::upgrade_of(request.headers()).is_some();
         let client_side = upgrades.then(|| hyper::upgrade::on(&mut request));
+        let source = target.may_redirect.then(|| {
+            let address = target.address.to_string();
+            links::Source::new(request.uri(), &target.path_and_query, address, request.headers().get(HOST))
+        });
         let outgoing = rewrite(target, request, client)?;
         let response = match connector {
             None => send(stream, outgoing).await,
@@ -134,7 +139,11 @@ impl NodeProxy {
             let (parts, _) = response.into_parts();
             return Ok(Response::from_parts(parts, body::empty()));
         }
-        Ok(response.map(|incoming| incoming.map_err(BodyError::from).boxed_unsync()))
+        let response = response.map(|incoming| incoming.map_err(BodyError::from).boxed_unsync());
+        Ok(match source {
+            Some(source) => source.lead_back(response),
+            None => response,
+        })
     }
 }
 
@@ -238,6 +247,12 @@ where
     let host = HeaderValue::from_str(&target.address.to_string())
         .map_err(|error| Status::internal_error(format!("host header: {error}")))?;
     headers::of_request(&mut parts.headers, host, client);
+    let is_for_pages =
+        |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
+    if target.may_redirect && parts.headers.get(ACCEPT).is_some_and(is_for_pages) {
+        // The links of a page that is compressed could not be rewritten.
+        parts.headers.remove(ACCEPT_ENCODING);
+    }
     Ok(Request::from_parts(parts, incoming.map_err(Into::into).boxed_unsync()))
 }
 

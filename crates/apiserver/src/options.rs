@@ -72,6 +72,16 @@ pub struct Query {
     pub include_object: IncludeObject,
 }
 
+impl Propagation {
+    fn name(self) -> &'static str {
+        match self {
+            Propagation::Orphan => "Orphan",
+            Propagation::Background => "Background",
+            Propagation::Foreground => "Foreground",
+        }
+    }
+}
+
 /// What happens to an object's dependents when it is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
@@ -228,7 +238,17 @@ impl DeleteOptions {
             dry_run: query.dry_run,
             ..DeleteOptions::default()
         };
-        let Some(body) = body else { return Ok(options) };
+        let both = |policy: &str| {
+            let path = field::Path::root("propagationPolicy");
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            invalid_delete(field::Error::invalid(&path, policy, why))
+        };
+        let Some(body) = body else {
+            return match query.propagation {
+                Some(policy) if query.orphan_dependents.is_some() => Err(both(policy.name())),
+                _ => Ok(options),
+            };
+        };
         let text = |path: &str| body.at(path).as_str().map(str::to_owned);
         options.grace_period_seconds =
             body.get("gracePeriodSeconds").as_i64().or(options.grace_period_seconds);
@@ -237,11 +257,7 @@ impl DeleteOptions {
         let orphan = body.get("orphanDependents").as_bool();
         if let Some(policy) = text("propagationPolicy") {
             if orphan.is_some() {
-                return Err(invalid_delete(field::Error::invalid(
-                    &field::Path::root("propagationPolicy"),
-                    policy.as_str(),
-                    "orphanDependents and deletionPropagation cannot be both set",
-                )));
+                return Err(both(&policy));
             }
             options.propagation = Some(propagation(&policy)?);
         } else if let Some(orphan) = orphan {

@@ -89,6 +89,8 @@ pub struct ServiceAccountKey {
     pub private: String,
     /// The public key (PEM).
     pub public: String,
+    /// The public key's point, uncompressed.
+    pub point: Vec<u8>,
     /// Names the key in tokens: a digest of the public half.
     pub id: String,
 }
@@ -294,7 +296,8 @@ impl ServiceAccountKey {
         };
         let digest = Sha256::digest(pair.public_key_raw());
         let id = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(ServiceAccountKey { private: pair.serialize_pem(), public: pair.public_key_pem(), id })
+        let point = pair.public_key_raw().to_vec();
+        Ok(ServiceAccountKey { private: pair.serialize_pem(), public: pair.public_key_pem(), point, id })
     }
 }
 

@@ -68,12 +68,19 @@ impl Writer {
         self.pieces(code, std::iter::once(bytes))
     }
 
+    /// What stands behind an answer: JSON ends with a line, unless it was laid out for people (as Go's encoders do it).
+    fn end(&self) -> Option<Bytes> {
+        let is_line = self.format.encoding == Encoding::Json && !self.format.pretty;
+        is_line.then(|| Bytes::from_static(b"\n"))
+    }
+
     /// An answer that is made, compressed and sent piece by piece.
     fn pieces(
         &self,
         code: u16,
-        mut pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
+        pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
     ) -> Response<Body> {
+        let mut pieces = pieces.chain(self.end());
         // How long the answer is need not be known, but whether it is short.
         let mut first: Vec<Bytes> = Vec::new();
         let mut length = 0;
@@ -84,6 +91,9 @@ impl Writer {
             first.push(piece);
         }
         let is_short = length < COMPRESS_FROM;
+        if is_short && first.len() > 1 {
+            first = vec![first.concat().into()];
+        }
         let pieces = first.into_iter().chain(pieces);
         let mut response = Response::new(Body::default());
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
@@ -320,6 +330,13 @@ fn list_protobuf(endpoint: &Endpoint, listing: &Listing) -> Result<Bytes, Status
         .map_err(|error| internal(&error))
 }
 
+/// JSON text that ends with a line.
+fn line(value: &Value) -> Bytes {
+    let mut text = object::json::to_vec(value);
+    text.push(b'\n');
+    text.into()
+}
+
 /// The answer that tells how a request went.
 pub fn status_response(status: &Status, format: Format) -> Response<Body> {
     let value = status.to_value();
@@ -328,11 +345,11 @@ pub fn status_response(status: &Status, format: Format) -> Response<Body> {
             let ty = schema::type_by_gvk("", "v1", "Status");
             match ty.and_then(|ty| object::protobuf::encode(&value, &ty).ok()) {
                 Some(bytes) => (Encoding::Protobuf, bytes),
-                None => (Encoding::Json, object::json::to_bytes(&value)),
+                None => (Encoding::Json, line(&value)),
             }
         }
         Encoding::Yaml => (Encoding::Yaml, object::yaml::to_string(&value).into()),
-        Encoding::Json => (Encoding::Json, object::json::to_bytes(&value)),
+        Encoding::Json => (Encoding::Json, line(&value)),
     };
     let mut response = Response::new(body::full(bytes));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -241,7 +241,8 @@ impl Writer {
 }
 
 fn report(error: &ClientError) {
-    if error.is_namespace_terminating() || error.is_already_exists() {
+    // The namespace may be on its way out, or gone.
+    if error.is_namespace_terminating() || error.is_already_exists() || error.is_not_found() {
         tracing::debug!(%error, "the server rejected an event");
     } else {
         tracing::warn!(error = error as &dyn std::error::Error, "cannot write an event");

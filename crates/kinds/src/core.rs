@@ -11,6 +11,7 @@ pub(crate) static BINDINGS: Simple = Simple { validate: validation::validate_bin
 
 /// ComponentStatus
 pub(crate) static COMPONENT_STATUSES: Simple = Simple {
+    deprecation: Some("v1 ComponentStatus is deprecated in v1.19+"),
     table: Table {
         columns: &[
             NAME,
@@ -98,6 +99,7 @@ fn quotas(object: &Value) -> (String, String) {
 /// Endpoints
 pub(crate) static ENDPOINTS: Simple = Simple {
     creates_on_update: true,
+    deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
     default: defaults::default_endpoints,
     validate: validation::validate_endpoints,
     validate_update: Some(validation::validate_endpoints_update),

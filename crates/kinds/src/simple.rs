@@ -21,6 +21,8 @@ pub(crate) struct Simple {
     pub(crate) creates_on_update: bool,
     pub(crate) updates_unconditionally: bool,
     pub(crate) returns_deleted: bool,
+    /// The warning of a kind that should no longer be used.
+    pub(crate) deprecation: Option<&'static str>,
     pub(crate) name_rule: NameRule,
     /// Paths of text members that field selectors may name.
     pub(crate) selectable: &'static [&'static str],
@@ -41,6 +43,7 @@ impl Simple {
         creates_on_update: false,
         updates_unconditionally: true,
         returns_deleted: false,
+        deprecation: None,
         name_rule: NameRule::Subdomain,
         selectable: &[],
         default: |_| (),
@@ -101,6 +104,10 @@ impl Strategy for Simple {
 
     fn updates_unconditionally(&self) -> bool {
         self.updates_unconditionally
+    }
+
+    fn deprecation(&self) -> Option<&'static str> {
+        self.deprecation
     }
 
     fn returns_deleted(&self) -> bool {

@@ -110,5 +110,20 @@ pub fn decode_value(mut value: Value, ty: &TypeRef) -> Result<Decoded, DecodeErr
     Ok(Decoded { value, strict_errors })
 }
 
+/// Gives an object of a built-in type that was changed after it was decoded, such as one that lost its `status`, the form
+/// again that Go's encoder gives it: members that it writes although they are empty. Custom resources stay as they are.
+///
+/// ```
+/// let ty = schema::type_by_gvk("", "v1", "Service").unwrap();
+/// let mut service = object::value!({"spec": {}});
+/// object::decode::complete(&mut service, &ty);
+/// assert_eq!(service.at("status.loadBalancer"), &object::Value::map());
+/// ```
+pub fn complete(value: &mut Value, ty: &TypeRef) {
+    if let TypeRef::Static(ty) = ty {
+        zero::complete(value, ty);
+    }
+}
+
 #[cfg(test)]
 mod tests;

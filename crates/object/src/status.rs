@@ -185,6 +185,14 @@ impl Status {
         Status::with(Reason::MethodNotAllowed, message, Status::about(group, resource, ""))
     }
 
+    /// 405: the path has nothing for this method of HTTP, which is no action of the API (`OPTIONS`).
+    pub fn method_not_allowed() -> Status {
+        Status::failure(
+            Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
     /// 406: none of the accepted media types can be served; `served` are those that can.
     pub fn not_acceptable(served: &[&str]) -> Status {
         let served = served.join(", ");

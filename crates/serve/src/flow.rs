@@ -118,11 +118,18 @@ pub(crate) struct Outgoing<B> {
     flow: Option<Arc<Flow>>,
     /// What is left of a long piece.
     rest: Bytes,
+    /// Nothing of the body is sent.
+    is_cut: bool,
 }
 
 impl<B: Body<Data = Bytes>> Outgoing<B> {
     pub(crate) fn new(body: B, busy: Busy, flow: Option<Arc<Flow>>) -> Outgoing<B> {
-        Outgoing { body: Box::pin(body), _busy: busy, flow, rest: Bytes::new() }
+        Outgoing { body: Box::pin(body), _busy: busy, flow, rest: Bytes::new(), is_cut: false }
+    }
+
+    /// Sends nothing of the body.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
     }
 
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
@@ -151,6 +158,9 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.is_cut {
+            return Poll::Ready(None);
+        }
         let next = self.next(context);
         if let Some(flow) = &self.flow {
             match &next {
@@ -162,10 +172,13 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.is_cut || self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.is_cut {
+            return SizeHint::with_exact(0);
+        }
         let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
         let mut hint = SizeHint::new();
         hint.set_lower(body.lower() + rest);

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -82,8 +83,13 @@ impl<S: Service> Shared<S> {
             let (answerer, peer, asked, stalls) =
                 (Arc::clone(&answerer), peer.clone(), Arc::clone(&asked), stalls.clone());
             async move {
+                let is_head = request.method() == Method::HEAD;
                 let response = answerer.answer(request, peer).await;
-                Ok::<_, Infallible>(outgoing(response, busy, &asked, &stalls))
+                let mut response = outgoing(response, busy, &asked, &stalls);
+                if is_head {
+                    without_body(&mut response);
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let io = TokioIo::new(io);
@@ -149,6 +155,15 @@ fn http2(limits: &Limits) -> http2::Builder<Streams> {
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WITHIN);
     builder
+}
+
+/// Makes an answer one to `HEAD`, which says how long the body would be and has none. HTTP/2 takes one that has for a
+/// broken message.
+fn without_body<B: http_body::Body<Data = bytes::Bytes>>(response: &mut Response<Outgoing<B>>) {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response.body_mut().cut();
 }
 
 /// The answer as it is sent.

@@ -293,6 +293,29 @@ async fn whoever_asks_nothing_is_closed_in_time() {
     server.empty().await;
 }
 
+/// An answer to `HEAD` says how long it would be; a client of HTTP/2 takes a body for a broken message.
+#[tokio::test]
+async fn answers_to_head_have_no_body() {
+    let server = Server::start(patient(24)).await;
+    let request =
+        || Request::head("https://localhost/").header(HOST, "localhost").body(Empty::<Bytes>::new());
+    let io = TokioIo::new(server.connect(b"h2", true).await.unwrap());
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let response = client.send_request(request().unwrap()).await.unwrap();
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+    let io = TokioIo::new(server.connect(b"http/1.1", true).await.unwrap());
+    let (mut client, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let response = client.send_request(request().unwrap()).await.unwrap();
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_nobody_reads_ends() {
     let limits = Limits { stall_max: Duration::from_millis(300), ..patient(100) };

@@ -3,7 +3,7 @@
 use object::Value;
 use schema::GroupResource;
 
-use super::{Reader, Writer};
+use super::{Reader, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
@@ -106,6 +106,8 @@ pub struct Attributes<'a> {
     pub reader: &'a dyn Reader,
     /// Writes other objects.
     pub writer: &'a dyn Writer,
+    /// What the client is told besides the answer.
+    pub warnings: &'a Warnings,
 }
 
 impl Attributes<'_> {

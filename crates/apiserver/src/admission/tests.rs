@@ -71,3 +71,34 @@ async fn nothing_comes_into_a_namespace_that_is_not_there_or_ends() {
     let kept = server.delete("", "namespaces", "", "kube-system").await.unwrap_err();
     assert_eq!(kept.code(), 403);
 }
+
+#[tokio::test]
+async fn classes_of_priority() {
+    let server = TestServer::start().await;
+    server.create("", "serviceaccounts", "default", value!({"metadata": {"name": "default"}})).await.unwrap();
+    let class = |name: &str, value: i64, policy: &str| value!({"metadata": {"name": name}, "value": value, "preemptionPolicy": policy, "globalDefault": true});
+    server.create("scheduling.k8s.io", "priorityclasses", "", class("quiet", 7, "Never")).await.unwrap();
+    let second = server.create("scheduling.k8s.io", "priorityclasses", "", class("b", 8, "Never")).await;
+    let second = second.unwrap_err();
+    assert_eq!(second.code(), 403);
+    let why = "PriorityClass quiet is already marked as default. Only one default can exist";
+    assert!(second.message.ends_with(why), "{}", second.message);
+    let path = "/api/v1/namespaces/default/pods?dryRun=All";
+    let made = server.json("POST", path, &pod()).await.unwrap();
+    let spec = made.get("spec");
+    assert_eq!((spec.str_at("priorityClassName"), spec.str_at("preemptionPolicy")), ("quiet", "Never"));
+    assert_eq!(spec.get("priority").as_i64(), Some(7));
+    for (field, wrong, why) in [
+        ("priority", Value::from(3), "the integer value of priority (3) must not be provided"),
+        (
+            "preemptionPolicy",
+            Value::from("PreemptLowerPriority"),
+            "the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided",
+        ),
+    ] {
+        let mut own = pod();
+        own.entry("spec").set(field, wrong);
+        let refused = server.json("POST", path, &own).await.unwrap_err();
+        assert!(refused.code() == 403 && refused.message.contains(why), "{}", refused.message);
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use object::{Status, Value, value};
 
+use super::health::Health;
 use crate::body::{self, Body};
 use crate::discovery::Documents;
 use crate::errors::not_served;
@@ -22,14 +24,16 @@ impl ApiServer {
     ) -> Result<Response<Body>, Status> {
         self.authorize(user, info).await?;
         if !super::is_safe(request.method()) {
-            return Err(Status::method_not_supported("", "", &info.verb));
+            return Err(Status::method_not_allowed());
         }
         match info.path.trim_end_matches('/') {
             "" => Ok(json(&self.path_list())),
             "/version" => Ok(json(&version())),
-            "/healthz" | "/livez" | "/readyz" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => {
-                Ok(self.health(&info.path, info.parameters.get("verbose").is_some()).await)
+            path if Health::of(path).is_some() => {
+                let health = Health::of(path).ok_or_else(not_served)?;
+                self.health(&health, &info.parameters).await.ok_or_else(not_served)
             }
+            "/openid/v1/jwks" => Ok(json_as(&self.key_set(), "application/jwk-set+json")),
             "/metrics" => Ok(self.exposition(request.headers())),
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
@@ -87,42 +91,16 @@ impl ApiServer {
         value!({"paths": paths.into_iter().map(Value::from).collect::<Vec<_>>()})
     }
 
-    /// `ok` where the store answers and the cache follows it; each check by name for those who ask verbosely or
-    /// where one fails. A server on a full disk lives, but is not ready.
-    async fn health(&self, path: &str, verbose: bool) -> Response<Body> {
-        let hub = &self.registry.hub;
-        let store = hub.store().current_revision().await;
-        let cache = hub.catch_up().await;
-        let has_space = !path.starts_with("/readyz") || !hub.store().is_full();
-        let checks = [
-            ("ping", true),
-            ("etcd", store.is_ok()),
-            ("informer-sync", cache.is_ok()),
-            ("storage-space", has_space),
-        ];
-        let is_healthy = checks.iter().all(|(_, passed)| *passed);
-        let mut text = String::new();
-        if verbose || !is_healthy {
-            for (name, passed) in checks {
-                let line = match (passed, name) {
-                    (true, _) => format!("[+]{name} ok\n"),
-                    (false, "storage-space") => {
-                        format!("[-]{name} failed: the disk is full, only deletions are accepted\n")
-                    }
-                    (false, _) => format!("[-]{name} failed: reason withheld\n"),
-                };
-                text.push_str(&line);
-            }
-            text.push_str(if is_healthy { "healthz check passed\n" } else { "healthz check failed\n" });
-        } else {
-            text.push_str("ok");
-        }
-        let mut response = Response::new(body::full(text));
-        if !is_healthy {
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        }
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        response
+    /// The public keys of service account tokens (RFC 7517).
+    fn key_set(&self) -> Value {
+        let key = &self.pki.service_account;
+        let text = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        // The point begins with the form in which it is written.
+        let (x, y) = key.point[1..].split_at(key.point.len() / 2);
+        value!({"keys": [{
+            "use": "sig", "kty": "EC", "kid": key.id.as_str(), "crv": "P-256", "alg": "ES256",
+            "x": text(x), "y": text(y)
+        }]})
     }
 }
 
@@ -144,8 +122,12 @@ fn version() -> Value {
 
 /// A plain JSON answer.
 pub(super) fn json(value: &Value) -> Response<Body> {
+    json_as(value, "application/json")
+}
+
+/// A JSON answer of a media type of its own.
+fn json_as(value: &Value, media: &'static str) -> Response<Body> {
     let mut response = Response::new(body::full(object::json::to_bytes(value)));
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

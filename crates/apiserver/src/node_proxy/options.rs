@@ -1,5 +1,6 @@
 //! Options of streams and logs, translated for a node's server.
 
+use object::field::{Errors, Path};
 use object::{Status, Value, value};
 use schema::SubresourceDef;
 
@@ -76,6 +77,36 @@ pub(super) fn log_of_node(parameters: &Parameters) -> String {
     query.join("&")
 }
 
+/// Checks the options of a log, as far as they are numbers (upstream: `ValidatePodLogOptions`).
+///
+/// # Errors
+/// 422 with everything that is wrong.
+pub(super) fn check_log(parameters: &Parameters, pod: &str) -> Result<(), Status> {
+    let mut errors = Errors::new();
+    let number = |name: &str| parameters.get(name).and_then(|text| text.parse::<i64>().ok());
+    if let Some(lines) = number("tailLines").filter(|lines| *lines < 0) {
+        errors.invalid(&Path::root("tailLines"), lines, "must be greater than or equal to 0");
+    }
+    for name in ["limitBytes", "sinceSeconds"] {
+        let has_both =
+            name == "sinceSeconds" && parameters.get("sinceTime").is_some_and(|time| !time.is_empty());
+        match number(name) {
+            Some(_) if has_both => {
+                let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+                errors.forbidden(&Path::root(""), why);
+            }
+            Some(given) if given < 1 => errors.invalid(&Path::root(name), given, "must be greater than 0"),
+            _ => {}
+        }
+    }
+    if let Some(stream) =
+        parameters.get("stream").filter(|stream| !matches!(*stream, "All" | "Stdout" | "Stderr"))
+    {
+        errors.not_supported(&Path::root("stream"), stream, &["All", "Stderr", "Stdout"]);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", pod, &errors)) }
+}
+
 fn pair(name: &str, value: &str) -> String {
     let mut out = format!("{name}=");
     for byte in value.bytes() {
@@ -136,6 +167,30 @@ mod tests {
         let (proxy, _) = connection("nodes", "nodes/n/proxy/stats/summary", "").unwrap();
         assert_eq!(proxy, value!({"kind": "NodeProxyOptions", "apiVersion": "v1", "path": "/stats/summary"}));
         assert_eq!(connection("pods", &pod("portforward"), "ports=http").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn options_of_logs_are_checked() {
+        let check =
+            |query: &str| check_log(&Parameters::parse(Some(query)), "p").map_err(|status| status.message);
+        let wrong = |why: &str| Err(format!("PodLogOptions \"p\" is invalid: {why}"));
+        assert_eq!(check("tailLines=0&sinceSeconds=1&limitBytes=1&stream=All"), Ok(()));
+        assert_eq!(check("sinceTime=2026-01-01T00:00:00Z"), Ok(()));
+        assert_eq!(
+            check("tailLines=-1"),
+            wrong("tailLines: Invalid value: -1: must be greater than or equal to 0")
+        );
+        assert_eq!(check("sinceSeconds=0"), wrong("sinceSeconds: Invalid value: 0: must be greater than 0"));
+        assert_eq!(check("limitBytes=0"), wrong("limitBytes: Invalid value: 0: must be greater than 0"));
+        assert_eq!(
+            check("sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z"),
+            wrong(": Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified")
+        );
+        assert_eq!(
+            check("stream=Odd"),
+            wrong(r#"stream: Unsupported value: "Odd": supported values: "All", "Stderr", "Stdout""#)
+        );
+        assert_eq!(check_log(&Parameters::parse(Some("tailLines=-1")), "p").unwrap_err().code, 422);
     }
 
     #[test]

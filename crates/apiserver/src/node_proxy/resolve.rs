@@ -93,6 +93,9 @@ fn pod(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
 
 /// Logs, exec, attach and port-forward are the node's.
 fn node_call(server: &ApiServer, info: &RequestInfo, options: &Value) -> Result<Option<Target>, Status> {
+    if info.subresource == "log" {
+        options::check_log(&info.parameters, &info.name)?;
+    }
     let pod = object(server, "pods", &info.namespace, &info.name)?;
     let node = pod.str_at("spec.nodeName");
     let prefix = format!("{}/{}", info.namespace, info.name);

@@ -7,7 +7,7 @@ use object::{Status, Value, Versioned};
 use schema::GroupResource;
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
-use crate::admission::{Objects, Reader, Writer};
+use crate::admission::{Objects, Reader, Warnings, Writer};
 use crate::errors::from_cache;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
@@ -19,12 +19,18 @@ const FIELD_MANAGER: &str = "kube-apiserver";
 pub(crate) struct Server<'a> {
     registry: &'a Registry,
     dry_run: bool,
+    warnings: Warnings,
 }
 
 impl<'a> Server<'a> {
     /// The cluster during a request.
     pub(crate) fn new(registry: &'a Registry, dry_run: bool) -> Server<'a> {
-        Server { registry, dry_run }
+        Server { registry, dry_run, warnings: Warnings::default() }
+    }
+
+    /// What plugins tell the client.
+    pub(crate) fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// The endpoint of a resource in this version, or in any.

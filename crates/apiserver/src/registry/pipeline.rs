@@ -52,6 +52,7 @@ impl Registry {
             Some((stored, warnings)) => {
                 let mut answer = self.answer(&write, stored).await?;
                 answer.warnings.extend(warnings);
+                answer.warnings.extend(server.warnings().take());
                 Ok(Some(answer))
             }
             None => Ok(None),

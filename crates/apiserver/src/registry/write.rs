@@ -232,5 +232,6 @@ pub(super) fn attributes<'a>(
         options,
         reader: server,
         writer: server,
+        warnings: server.warnings(),
     }
 }

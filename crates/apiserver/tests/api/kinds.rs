@@ -139,6 +139,17 @@ async fn every_resource_is_served() {
     assert_eq!(done.len(), MINIMAL.len() - 1 + 2, "each example was used (events by two groups)");
 }
 
+/// Whether an object shows everything that Go writes although it is empty.
+fn is_whole(def: &ResourceDef, object: &Value) -> Result<(), String> {
+    let decoded = object::decode::decode_value(object.clone(), &def.ty).map_err(|error| error.to_string())?;
+    let text = |object: &Value| String::from_utf8_lossy(&object::json::to_vec(object)).into_owned();
+    if decoded.value == *object {
+        Ok(())
+    } else {
+        Err(format!("{} is {}", text(object), text(&decoded.value)))
+    }
+}
+
 /// Makes, reads, lists, watches, replaces, patches and deletes an object.
 async fn exercise(server: &TestServer, def: &ResourceDef, object: &Value) -> Result<(), String> {
     let path = collection(def);
@@ -159,6 +170,7 @@ async fn exercise(server: &TestServer, def: &ResourceDef, object: &Value) -> Res
     if read.code != 200 || read.json() != made {
         return Err(say("get", &read));
     }
+    is_whole(def, &made).map_err(|what| format!("created: {what}"))?;
     let list = get(server, &format!("{path}?fieldSelector=metadata.name%3D{name}")).await;
     if list.code != 200 || list.json().str_at("kind") != def.list_kind {
         return Err(say("list", &list));
@@ -178,6 +190,7 @@ async fn exercise(server: &TestServer, def: &ResourceDef, object: &Value) -> Res
     if patched.code != 200 || patched.json().str_at("metadata.labels.touched") != "yes" {
         return Err(say("patch", &patched));
     }
+    is_whole(def, &patched.json()).map_err(|what| format!("patched: {what}"))?;
     watch.expect(&format!("MODIFIED {name}")).await;
     let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let rows = send(server, Some(&apiserver::testing::admin()), "GET", &item, &table, "").await;

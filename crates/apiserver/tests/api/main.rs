@@ -16,6 +16,7 @@ mod network;
 mod operations;
 mod patch;
 mod protobuf;
+mod reported;
 mod requests;
 mod rights;
 mod scopes;

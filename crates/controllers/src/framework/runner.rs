@@ -178,8 +178,8 @@ impl<C: Controller> Runner<C> {
 }
 
 fn report<C: Controller>(key: &C::Key, what: &str, error: &ClientError) {
-    if error.is_conflict() || error.is_not_found() {
-        // The cache is behind; the next plan sees more.
+    if error.is_conflict() || error.is_not_found() || error.is_namespace_terminating() {
+        // The cache is behind, or the namespace goes and takes all with it; the next plan sees more.
         tracing::debug!(controller = C::NAME, %key, %error, "{what}");
     } else {
         // Who acts matters where a role lacks a rule.

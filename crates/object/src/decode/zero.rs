@@ -17,6 +17,27 @@ pub(crate) fn add_always(map: &mut Map, ty: &TypeDef) {
     }
 }
 
+/// Adds, at every depth, the fields that Go's JSON form shows although they are not set.
+pub(super) fn complete(value: &mut Value, ty: &TypeDef) {
+    let Value::Map(map) = value else { return };
+    for (key, member) in map.iter_mut() {
+        let Some(field) = ty.lookup(key).map(|place| place.field) else { continue };
+        let Some(message) = field.message() else { continue };
+        match (field.shape, &field.ty) {
+            (Shape::Single, FieldType::Message(_)) => complete(member, message),
+            (Shape::List, FieldType::Message(_)) => {
+                member.items_mut().for_each(|item| complete(item, message));
+            }
+            (Shape::Map, FieldType::Message(_)) => {
+                let entries = member.as_map_mut().into_iter().flat_map(Map::iter_mut);
+                entries.for_each(|(_, item)| complete(item, message));
+            }
+            _ => {}
+        }
+    }
+    add_always(map, ty);
+}
+
 /// What Go's JSON form shows for a field that is not set.
 fn zero_of_field(field: &Field) -> Value {
     match field.shape {

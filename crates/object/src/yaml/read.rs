@@ -14,8 +14,10 @@ use crate::{Key, Map, Value};
 const COPIED_MAX: usize = 64 << 20;
 
 pub(super) fn read(text: &str) -> Result<(Value, DuplicateKeys), YamlError> {
+    // Whether the parser knows comments depends on what else is built with it.
+    let options = granit_parser::options! { emit_comments: false };
     let mut reader = Reader {
-        parser: Parser::new_from_str(text),
+        parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         copied: 0,
         depth: 0,

@@ -23,6 +23,12 @@ fn scalars_are_go_yamls() {
         ("", Value::Null),
         ("# only a comment\n", Value::Null),
         ("---\na: 1\n...\n", value!({"a": 1})),
+        (
+            "# x\na: 1 # x\n# x\nb: # x\n  - 1 # x\n  # x\n  - c: 2 # x\n",
+            value!({"a": 1, "b": [1, {"c": 2}]}),
+        ),
+        ("a: [1, # x\n 2] # x\nb: |\n  x # y\n# x\n", value!({"a": [1, 2], "b": "x # y\n"})),
+        ("--- # x\na: &b 1 # x\nc: *b # x\n... # x\n", value!({"a": 1, "c": 1})),
         (r#"{"a": [1, "b", {"c": null}]}"#, value!({"a": [1, "b", {"c": null}]})),
         ("a: |\n  x\n   y\nb: >-\n  x\n  y\n", value!({"a": "x\n y\n", "b": "x y"})),
         (

@@ -1,7 +1,7 @@
 //! The changes that the generic path and the kind's strategy make to an object, before admission and after it.
 
 use clock::Clock;
-use object::{Status, Value};
+use object::{Status, Value, decode};
 
 use super::super::metadata;
 use super::super::write::{Effect, Fate, Part, WriteRequest};
@@ -39,6 +39,7 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
             strategy.default(object);
             strategy.prepare_create(object);
             strategy.set_times(object, old, clock);
+            decode::complete(object, &write.endpoint.def.ty);
         }
         Effect::Replace(_) => {
             strategy.default(object);
@@ -49,6 +50,7 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
                 Part::Only(restore) => restore(object, old),
             }
             strategy.set_times(object, old, clock);
+            decode::complete(object, &write.endpoint.def.ty);
             if strategy.tracks_generation() {
                 metadata::count_generation(object, old);
             }

@@ -27,6 +27,15 @@ impl Registry {
                     && endpoint.strategy.creates_on_update()
                     && call.subresource.is_empty() =>
             {
+                let uid = object.str_at("metadata.uid");
+                if !uid.is_empty() {
+                    // The client means one that is gone.
+                    let why =
+                        format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+                    return Err(endpoint.conflict(call.name, &why));
+                }
+                let mut object = object;
+                object.entry("metadata").remove("resourceVersion");
                 self.insert_new(endpoint, call, object, true).await
             }
             result => result,

@@ -1,0 +1,44 @@
+//! What checks look at, and what they find.
+
+use object::Value;
+
+/// A pod, or the template of one.
+#[derive(Clone, Copy)]
+pub(super) struct Pod<'a> {
+    pub(super) metadata: &'a Value,
+    pub(super) spec: &'a Value,
+}
+
+impl<'a> Pod<'a> {
+    /// All containers: those that prepare the pod first, those that debug it last.
+    pub(super) fn containers(self) -> impl Iterator<Item = &'a Value> {
+        ["initContainers", "containers", "ephemeralContainers"]
+            .into_iter()
+            .flat_map(move |list| self.spec.get(list).items())
+    }
+
+    /// The names of the containers of which this is true.
+    pub(super) fn names(self, is_bad: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+        self.containers()
+            .filter(|container| is_bad(container))
+            .map(|container| container.str_at("name"))
+            .collect()
+    }
+
+    pub(super) fn is_windows(self) -> bool {
+        self.spec.str_at("os.name") == "windows"
+    }
+
+    /// Whether users in the pod are others than those of the host.
+    pub(super) fn has_own_users(self) -> bool {
+        self.spec.get("hostUsers").as_bool() == Some(false)
+    }
+}
+
+/// Something that is not allowed.
+pub(super) struct Finding {
+    /// What, in a few words.
+    pub(super) reason: &'static str,
+    /// Where, and with which values.
+    pub(super) detail: String,
+}
