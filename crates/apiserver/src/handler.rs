@@ -11,21 +11,22 @@ use schema::{GroupResource, Verb};
 use crate::ApiServer;
 use crate::body::{self, Body};
 use crate::errors::not_served;
-use crate::negotiate::{Encoding, Format, Offers, negotiate};
-use crate::options::{DeleteOptions, Query, WriteOptions};
+use crate::negotiate::{Format, Offers, negotiate};
+use crate::options::{Query, WriteOptions};
 use crate::overload::{self, Counted};
-use crate::registry::{
-    Answer, At, Body as Decoded, Call, Endpoint, Expected, Patch, PatchKind, Reviewer, way,
-};
+use crate::registry::{Answer, At, Body as Decoded, Call, Endpoint, Expected, Reviewer, way};
 use crate::request::RequestInfo;
 use crate::respond::Writer;
 use crate::user::User;
 
+mod content;
 mod custom;
 mod health;
 mod paths;
 #[cfg(test)]
 mod tests;
+
+pub use content::Content;
 
 /// What the connection knows of its peer.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +49,7 @@ pub struct Operation {
     /// The `User-Agent`, by which the fields that a write sets are known unless the query names their manager.
     pub user_agent: Option<String>,
     /// The body.
-    pub body: Bytes,
+    pub body: Content,
 }
 
 impl ApiServer {
@@ -85,7 +86,8 @@ impl ApiServer {
         let user_agent = text(&parts.headers, USER_AGENT).map(str::to_owned);
         overload::within(overload::allowed(&info)?, async {
             let body = self.overload.read(incoming).await?;
-            let operation = Operation { content_type, user_agent, body: body.bytes.clone(), info };
+            let content = Content::Text(body.bytes.clone());
+            let operation = Operation { content_type, user_agent, body: content, info };
             let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
             let mut answer = task.run(&endpoint, query, body).await?;
             answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
@@ -100,13 +102,13 @@ impl ApiServer {
         self: &Arc<Self>,
         user: &User,
         uid: &str,
-        operation: &Operation,
+        operation: Operation,
     ) -> Result<Answer, Status> {
         self.authorize(user, &operation.info).await?;
         let endpoint = self.endpoint(&operation.info)?;
+        operation.body.check()?;
         let query = Query::read(&operation.info)?;
-        let (user, uid, operation) = (user.clone(), uid.to_owned(), operation.clone());
-        let task = Task { server: Arc::clone(self), user, uid, operation };
+        let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
         task.run(&endpoint, query, Counted::default()).await
     }
 
@@ -145,11 +147,11 @@ impl ApiServer {
         user: &User,
         uid: &str,
         endpoint: &Arc<Endpoint>,
-        operation: &Operation,
+        operation: Operation,
         query: &Query,
     ) -> Result<Answer, Status> {
-        let info = &operation.info;
-        custom::check_media(endpoint, operation)?;
+        let info = &Arc::clone(&operation.info);
+        custom::check_media(endpoint, &operation)?;
         // The path of a namespace names it as a place too, and it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
         let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;
@@ -177,9 +179,12 @@ impl ApiServer {
             "create" => create(&at, operation).await,
             "update" => update(&at, operation).await,
             "patch" => patch(&at, operation).await,
-            "delete" => registry.delete(endpoint, &call, &delete_options(operation, query)?).await,
+            "delete" => {
+                let options = operation.body.delete_options(operation.content_type.as_deref(), query)?;
+                registry.delete(endpoint, &call, &options).await
+            }
             "deletecollection" => {
-                let options = delete_options(operation, query)?;
+                let options = operation.body.delete_options(operation.content_type.as_deref(), query)?;
                 registry.delete_collection(endpoint, &call, query, &options).await
             }
             verb => Err(Status::method_not_supported(&info.group, &info.resource, verb)),
@@ -202,7 +207,7 @@ impl Task {
         let reads = matches!(&*self.operation.info.verb, "get" | "list" | "watch");
         let endpoint = Arc::clone(endpoint);
         let work = async move {
-            let work = self.server.perform(&self.user, &self.uid, &endpoint, &self.operation, &query);
+            let work = self.server.perform(&self.user, &self.uid, &endpoint, self.operation, &query);
             // The body's bytes stay counted until the work is done.
             self.server.overload.work(body.bytes.len(), work).await
         };
@@ -219,7 +224,7 @@ impl Task {
     }
 }
 
-async fn create(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
+async fn create(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
     if at.call.subresource.is_empty() && !at.call.name.is_empty() {
         return Err(at.not_allowed("create"));
     }
@@ -230,7 +235,7 @@ async fn create(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
     Ok(answer)
 }
 
-async fn update(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
+async fn update(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
     let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("update"))?;
     let body = decode(at, operation)?;
     let mut answer = way.replace(at, body.value).await?;
@@ -238,18 +243,17 @@ async fn update(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
     Ok(answer)
 }
 
-async fn patch(at: &At<'_>, operation: &Operation) -> Result<Answer, Status> {
-    let kind = PatchKind::of(operation.content_type.as_deref())?;
-    let patch = Patch::read(kind, &operation.body, at.call.options.field_validation)?;
+async fn patch(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
+    let patch = operation.body.patch(operation.content_type.as_deref(), at.call.options.field_validation)?;
     let way = way(at.endpoint, at.call.subresource).ok_or_else(|| at.not_allowed("update"))?;
     at.patch(way, &patch, &taken(at, "patch")?).await
 }
 
 /// Decodes a body as what the path takes.
-fn decode(at: &At<'_>, operation: &Operation) -> Result<Decoded, Status> {
-    let encoding = Encoding::of_body(operation.content_type.as_deref())?;
-    let expected = taken(at, &operation.info.verb)?;
-    expected.decode(&operation.body, encoding, at.call.options.field_validation)
+fn decode(at: &At<'_>, operation: Operation) -> Result<Decoded, Status> {
+    let Operation { info, content_type, body, .. } = operation;
+    let expected = taken(at, &info.verb)?;
+    body.object(&expected, content_type.as_deref(), at.call.options.field_validation)
 }
 
 /// What the path takes.
@@ -277,29 +281,6 @@ fn is_misplaced(endpoint: &Endpoint, info: &RequestInfo) -> bool {
         return by_name && info.namespace.is_empty();
     }
     !info.namespace.is_empty()
-}
-
-/// The options of a deletion, from its query and its body.
-fn delete_options(operation: &Operation, query: &Query) -> Result<DeleteOptions, Status> {
-    if operation.body.is_empty() {
-        return DeleteOptions::read(query, None);
-    }
-    let ty = schema::type_by_gvk("", "v1", "DeleteOptions")
-        .ok_or_else(|| Status::internal_error("the table lacks DeleteOptions"))?;
-    let encoding = Encoding::of_body(operation.content_type.as_deref())?;
-    let decoded = match encoding {
-        Encoding::Json => object::decode::decode_json(&operation.body, &ty).map(|decoded| decoded.value),
-        Encoding::Yaml => object::decode::decode_yaml(&operation.body, &ty).map(|decoded| decoded.value),
-        Encoding::Protobuf => {
-            let lookup = |_: &str, _: &str| Some(ty.clone());
-            let decoded = object::protobuf::decode(&operation.body, &lookup);
-            let decoded = decoded.map_err(|error| Status::bad_request(error.to_string()))?;
-            return DeleteOptions::read(query, Some(&decoded.value));
-        }
-    };
-    let value =
-        decoded.map_err(|error| Status::bad_request(format!("unable to decode DeleteOptions: {error}")))?;
-    DeleteOptions::read(query, Some(&value))
 }
 
 fn text(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {

@@ -135,7 +135,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// What the network would answer.
-    pub async fn operate(self: &Arc<Self>, user: &User, operation: &Operation) -> Result<Answer, Status> {
+    pub async fn operate(self: &Arc<Self>, user: &User, operation: Operation) -> Result<Answer, Status> {
         let uid = self.clock.uid();
         let observation = self.observers.received(Seen {
             id: uid.to_string(),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::handler::Operation;
+use crate::handler::{Content, Operation};
 use crate::layers::Observer;
 use crate::node_proxy::Dial;
 use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
@@ -203,9 +203,9 @@ impl TestServer {
             info: Arc::new(RequestInfo::parse(&method, path, query)),
             content_type: Some(content_type.to_owned()),
             user_agent: Some("test".to_owned()),
-            body: body.into(),
+            body: Content::Text(body.into()),
         };
-        self.operate(user, &operation).await
+        self.operate(user, operation).await
     }
 
     /// Sends a request with a JSON body as the administrator; the answered object comes back.

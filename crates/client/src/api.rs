@@ -94,7 +94,7 @@ impl Client {
     /// Reads one object.
     pub async fn get<K: Object>(&self, key: &ObjectKey) -> Result<K, ClientError> {
         let response = self.send(Verb::Get, Target::object(ResourceType::of::<K>(), key)).await?;
-        decode(&response, K::KIND)
+        response.body.decode(K::KIND)
     }
 
     /// Reads one object; `None` if it does not exist.
@@ -146,8 +146,7 @@ impl Client {
         patch: &Patch,
     ) -> Result<K, ClientError> {
         let target = Target::object(ResourceType::of::<K>(), key).subresource(subresource);
-        let response = self.connection.call(patch.request(target)).await?;
-        decode(&response, K::KIND)
+        self.connection.call(patch.request(target)?).await?.body.decode(K::KIND)
     }
 
     /// Deletes an object, or begins to.
@@ -235,7 +234,7 @@ impl Client {
         key: &ObjectKey,
     ) -> Result<T, ClientError> {
         let response = self.send(Verb::Get, Target::object(resource.clone(), key)).await?;
-        decode(&response, &resource.kind)
+        response.body.decode(&resource.kind)
     }
 
     /// Changes parts of an object of any resource. The answer is not looked at.
@@ -247,7 +246,7 @@ impl Client {
         patch: &Patch,
     ) -> Result<(), ClientError> {
         let target = Target::object(resource.clone(), key).subresource(subresource);
-        self.connection.call(patch.request(target)).await.map(drop)
+        self.connection.call(patch.request(target)?).await.map(drop)
     }
 
     /// Deletes an object of any resource, or begins to.
@@ -284,14 +283,10 @@ impl Client {
         body: &B,
     ) -> Result<R, ClientError> {
         let what = target.resource.kind.clone();
-        let body = serde_json::to_vec(body).map_err(|error| ClientError::decode(&*what, error))?;
+        let body = object::to_value(body).map_err(|error| ClientError::decode(&*what, error))?;
         let request = Request::new(verb, target).body(ContentType::Json, body);
-        decode(&self.connection.call(request).await?, &what)
+        self.connection.call(request).await?.body.decode(&what)
     }
-}
-
-fn decode<T: DeserializeOwned>(response: &Response, what: &str) -> Result<T, ClientError> {
-    serde_json::from_slice(&response.body).map_err(|error| ClientError::decode(what, error))
 }
 
 impl Debug for Client {

@@ -86,8 +86,7 @@ impl Client {
         let mut discovered = Discovered::default();
         for path in ["/api", "/apis"] {
             let response = self.connection().get_path(path, ACCEPT).await?;
-            let groups: Groups = serde_json::from_slice(&response.body)
-                .map_err(|error| ClientError::decode("the discovery document", error))?;
+            let groups: Groups = response.body.decode("the discovery document")?;
             groups.items.into_iter().for_each(|group| discovered.add(group));
         }
         Ok(discovered)

@@ -18,7 +18,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use object::Status;
 use tower::{BoxError, ServiceBuilder};
 
-use crate::{ByteStream, ClientError, Connection, ListPage, Request, Response, Verb, WatchStream};
+use crate::{ByteStream, ClientError, Connection, Content, ListPage, Request, Response, Verb, WatchStream};
 
 mod decode;
 mod lines;
@@ -96,12 +96,12 @@ impl HttpConnection {
             .method(request.verb.method())
             .uri(request.path_and_query())
             .header(ACCEPT, accept(request));
-        let message = if request.body.is_empty() {
+        let message = if request.body.is_null() {
             message.body(Body::empty())
         } else {
             message
                 .header(CONTENT_TYPE, request.content_type.as_str())
-                .body(Body::from(request.body.to_vec()))
+                .body(Body::from(object::json::to_vec(&request.body)))
         };
         self.exchange(message, Some(request)).await
     }
@@ -133,7 +133,7 @@ impl HttpConnection {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| ClientError::transport("read the answer", error))?;
         let warnings = head.headers.get_all(WARNING).iter().filter_map(warning_text).collect();
-        Ok(Response { code: head.status.as_u16(), body: body.to_bytes(), warnings })
+        Ok(Response { code: head.status.as_u16(), body: Content::Text(body.to_bytes()), warnings })
     }
 
     async fn send_streaming(&self, request: &Request) -> Result<ByteStream, ClientError> {
@@ -150,7 +150,7 @@ impl Connection for HttpConnection {
 
     async fn list(&self, request: Request) -> Result<ListPage, ClientError> {
         let response = self.read_whole(self.send(&request).await?).await?;
-        decode::list(&request.target.resource, &response.body)
+        decode::list(&request.target.resource, &response.body.text())
     }
 
     async fn watch(&self, request: Request) -> Result<WatchStream, ClientError> {

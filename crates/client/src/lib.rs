@@ -43,4 +43,4 @@ pub use lean::{
 };
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, QueueMetrics, Work, WorkQueue};
-pub use request::{ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};
+pub use request::{Content, ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};

@@ -1,7 +1,7 @@
 //! Options of requests.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{ClientError, ContentType, Request, Target, Verb};
 
@@ -109,26 +109,20 @@ impl DeleteOptions {
     }
 
     /// The body of the request: `meta/v1 DeleteOptions`.
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let mut body = Map::new();
-        body.insert("kind".into(), "DeleteOptions".into());
-        body.insert("apiVersion".into(), "v1".into());
+    pub(crate) fn body(&self) -> object::Value {
+        let mut body = object::value!({"kind": "DeleteOptions", "apiVersion": "v1"});
         if let Some(seconds) = self.grace_period_seconds {
-            body.insert("gracePeriodSeconds".into(), seconds.into());
+            body.set("gracePeriodSeconds", seconds);
         }
         if let Some(propagation) = self.propagation {
-            body.insert("propagationPolicy".into(), propagation.as_str().into());
+            body.set("propagationPolicy", propagation.as_str());
         }
-        let mut preconditions = Map::new();
         for (name, value) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
             if let Some(value) = value {
-                preconditions.insert(name.into(), value.as_str().into());
+                body.set_path(&["preconditions", name], value.as_str().into());
             }
         }
-        if !preconditions.is_empty() {
-            body.insert("preconditions".into(), Value::Object(preconditions));
-        }
-        json!(body).to_string().into_bytes()
+        body
     }
 }
 
@@ -161,7 +155,10 @@ impl Patch {
     }
 
     /// The request that makes this change.
-    pub fn request(&self, target: Target) -> Request {
+    ///
+    /// # Errors
+    /// [`ClientError::Decode`] if the patch is not JSON.
+    pub fn request(&self, target: Target) -> Result<Request, ClientError> {
         let request = Request::new(Verb::Patch, target);
         let (content_type, value) = match self {
             Patch::Json(value) => (ContentType::JsonPatch, value),
@@ -169,33 +166,34 @@ impl Patch {
             Patch::Strategic(value) => (ContentType::StrategicMergePatch, value),
             Patch::Apply { object, .. } => (ContentType::ApplyPatch, object),
         };
-        let request = request.body(content_type, value.to_string().into_bytes());
-        match self {
+        let body = object::to_value(value).map_err(|error| ClientError::decode("the patch", error))?;
+        let request = request.body(content_type, body);
+        Ok(match self {
             Patch::Apply { field_manager, force, .. } => {
                 request.query("fieldManager", field_manager).query("force", force.to_string())
             }
             _ => request,
-        }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use object::value;
+
     use super::*;
 
     #[test]
     fn delete_options_say_only_what_is_set() {
-        let body: Value = serde_json::from_slice(&DeleteOptions::default().body()).unwrap();
-        assert_eq!(body, json!({"kind": "DeleteOptions", "apiVersion": "v1"}));
+        assert_eq!(DeleteOptions::default().body(), value!({"kind": "DeleteOptions", "apiVersion": "v1"}));
         let options = DeleteOptions {
             grace_period_seconds: Some(0),
             propagation: Some(Propagation::Foreground),
             ..DeleteOptions::of_uid("u")
         };
-        let body: Value = serde_json::from_slice(&options.body()).unwrap();
         assert_eq!(
-            body,
-            json!({
+            options.body(),
+            value!({
                 "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
                 "propagationPolicy": "Foreground", "preconditions": {"uid": "u"},
             })

@@ -5,7 +5,10 @@ use std::fmt::{self, Write};
 
 use bytes::Bytes;
 use http::Method;
-use object::{ObjectKey, Versioned};
+use object::{ObjectKey, Value, Versioned};
+use serde::de::DeserializeOwned;
+
+use crate::ClientError;
 
 /// A verb of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,8 +192,9 @@ pub struct Request {
     pub query: Vec<(Cow<'static, str>, String)>,
     /// The media type of the body.
     pub content_type: ContentType,
-    /// The body; empty where the verb has none.
-    pub body: Bytes,
+    /// The body, `null` where the verb has none. A connection across a network encodes it; one in the server's own
+    /// process hands it over as it is.
+    pub body: Value,
     /// The caller reads only the metadata of objects. A connection that pays for the rest may leave it out
     /// (`PartialObjectMetadata`); one that shares whole objects need not.
     pub metadata_only: bool,
@@ -204,15 +208,15 @@ impl Request {
             target,
             query: Vec::new(),
             content_type: ContentType::Json,
-            body: Bytes::new(),
+            body: Value::Null,
             metadata_only: false,
         }
     }
 
     /// The same request with a body.
-    pub fn body(mut self, content_type: ContentType, body: impl Into<Bytes>) -> Request {
+    pub fn body(mut self, content_type: ContentType, body: Value) -> Request {
         self.content_type = content_type;
-        self.body = body.into();
+        self.body = body;
         self
     }
 
@@ -256,10 +260,52 @@ fn encode_into(text: &mut String, part: &str) {
 pub struct Response {
     /// The HTTP status code: 200, 201 or 202.
     pub code: u16,
-    /// The body, JSON unless the request asked for something else.
-    pub body: Bytes,
+    /// The body.
+    pub body: Content,
     /// The texts of the `Warning` headers.
     pub warnings: Vec<String>,
+}
+
+/// What an answer holds, as its connection has it.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Text: JSON unless the request asked for something else.
+    Text(Bytes),
+    /// An object that the server's watch cache shares with its clients in the same process.
+    Version(Versioned),
+    /// A tree: what is not stored, such as a status or a scale.
+    Tree(Value),
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content::Text(Bytes::new())
+    }
+}
+
+impl Content {
+    /// The text, put together now if the answer came in another form.
+    pub fn text(&self) -> Bytes {
+        match self {
+            Content::Text(text) => text.clone(),
+            Content::Version(version) => version.json(),
+            Content::Tree(tree) => object::json::to_bytes(tree),
+        }
+    }
+
+    /// The object, decoded as a `T`; `what` names it in the error.
+    ///
+    /// # Errors
+    /// [`ClientError::Decode`] if it is not a `T`.
+    pub fn decode<T: DeserializeOwned>(&self, what: &str) -> Result<T, ClientError> {
+        match self {
+            Content::Text(text) => {
+                serde_json::from_slice(text).map_err(|error| ClientError::decode(what, error))
+            }
+            Content::Version(version) => version.decode().map_err(|error| ClientError::decode(what, error)),
+            Content::Tree(tree) => object::from_value(tree).map_err(|error| ClientError::decode(what, error)),
+        }
+    }
 }
 
 /// One page of a collection.

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    ByteStream, Client, ClientError, Connection, ContentType, ListPage, Object, Request, ResourceType,
-    Response, ServedResource, Verb, WatchEvent, WatchStream,
+    ByteStream, Client, ClientError, Connection, Content, ContentType, ListPage, Object, Request,
+    ResourceType, Response, ServedResource, Verb, WatchEvent, WatchStream,
 };
 
 mod discovery;
@@ -164,11 +164,7 @@ impl MemoryServer {
         let mut state = self.state.lock();
         state.requests.push(format!("{} {}", request.verb.as_str(), request.path_and_query()));
         state.take_fault(request)?;
-        let body = if request.body.is_empty() {
-            Value::Null
-        } else {
-            json::parse(&request.body).map_err(|error| Status::bad_request(error.to_string()))?
-        };
+        let body = request.body.clone();
         if request.verb == Verb::DeleteCollection {
             return self.delete_collection(&mut state, request, &body);
         }
@@ -332,7 +328,7 @@ impl State {
 impl Connection for MemoryServer {
     async fn call(&self, request: Request) -> Result<Response, ClientError> {
         let answer = self.handle(&request)?;
-        Ok(Response { code: 200, body: json::to_bytes(&answer), warnings: Vec::new() })
+        Ok(Response { code: 200, body: Content::Tree(answer), warnings: Vec::new() })
     }
 
     async fn list(&self, request: Request) -> Result<ListPage, ClientError> {
@@ -382,7 +378,7 @@ impl Connection for MemoryServer {
             "/apis" => self.discovery(false),
             _ => return Err(Status::not_found("", "paths", path).into()),
         };
-        Ok(Response { code: 200, body: body.into(), warnings: Vec::new() })
+        Ok(Response { code: 200, body: Content::Text(body.into()), warnings: Vec::new() })
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

@@ -1,8 +1,9 @@
 //! A component's connection to the API server in the same process.
 //!
 //! Requests enter the server's path behind TLS, under the component's own identity: authorization and admission apply
-//! as to any client. Lists and watches return the watch cache's shared objects. The code that wires both together (the
-//! program, and tests on the real server) decides which component uses a connection and as whom it acts.
+//! as to any client. Writes pass trees, which are held to the limits of text. Lists, watches and the answers to writes
+//! return the watch cache's shared objects. The code that wires both together (the program, and tests on the real
+//! server) decides which component uses a connection and as whom it acts.
 
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use apiserver::request::RequestInfo;
 use apiserver::user::User;
 use async_trait::async_trait;
 use bytes::Bytes;
-use client::{ByteStream, ClientError, Connection, ListPage, Request, Response, WatchEvent, WatchStream};
+use client::{
+    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, WatchEvent, WatchStream,
+};
 use futures::stream;
 use http_body_util::{BodyExt, Full};
 use object::Versioned;
@@ -43,9 +46,9 @@ impl LocalConnection {
             info: Arc::new(RequestInfo::parse(&request.verb.method(), path, query)),
             content_type: Some(request.content_type.as_str().to_owned()),
             user_agent: Some(PROGRAM.to_owned()),
-            body: request.body,
+            body: request.body.into(),
         };
-        self.server.operate(&self.user, &operation).await.map_err(ClientError::from)
+        self.server.operate(&self.user, operation).await.map_err(ClientError::from)
     }
 }
 
@@ -54,10 +57,10 @@ impl Connection for LocalConnection {
     async fn call(&self, request: Request) -> Result<Response, ClientError> {
         let answer = self.perform(request).await?;
         let body = match answer.body {
-            AnswerBody::Version(version) => version.json().clone(),
-            AnswerBody::Value(value) => object::json::to_bytes(&value),
-            AnswerBody::Status(status) => object::json::to_bytes(&status.to_value()),
-            AnswerBody::List(listing) => list_json(&listing.items),
+            AnswerBody::Version(version) => Content::Version(version),
+            AnswerBody::Value(value) => Content::Tree(value),
+            AnswerBody::Status(status) => Content::Tree(status.to_value()),
+            AnswerBody::List(listing) => Content::Text(list_json(&listing.items)),
             AnswerBody::Watch(_) => return Err(wrong_form("a single answer")),
         };
         Ok(Response { code: answer.code, body, warnings: answer.warnings })
@@ -97,13 +100,13 @@ impl Connection for LocalConnection {
                 status.unwrap_or_else(|| object::Status::internal_error(format!("{path}: HTTP {code}")));
             return Err(ClientError::from(status));
         }
-        Ok(Response { code, body, warnings: Vec::new() })
+        Ok(Response { code, body: Content::Text(body), warnings: Vec::new() })
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {
         // What is stored is never a stream; logs are the node's, and components read them over the network.
-        let body: Bytes = self.call(request).await?.body;
-        Ok(Box::pin(stream::iter([Ok(body)])))
+        let body = self.call(request).await?.body;
+        Ok(Box::pin(stream::iter([Ok(body.text())])))
     }
 }
 

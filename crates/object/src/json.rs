@@ -7,9 +7,11 @@ use bytes::{BufMut, Bytes};
 
 use crate::Value;
 
+mod measure;
 mod parse;
 mod write;
 
+pub use measure::check;
 pub(crate) use parse::{Hint, parse_hinted};
 pub use write::write_string;
 

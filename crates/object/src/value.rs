@@ -212,7 +212,7 @@ impl Value {
     }
 
     /// Of members with the same key keeps the last, everywhere below.
-    pub(crate) fn drop_duplicates(&mut self) {
+    pub fn drop_duplicates(&mut self) {
         match self {
             Value::List(items) => items.iter_mut().for_each(Value::drop_duplicates),
             Value::Map(map) => {

@@ -197,8 +197,7 @@ impl Journal {
     pub(crate) fn note_lost(&self, who: &str, request: &Request) {
         let what = format!("{} {}", request.verb.as_str(), request.target.path());
         self.note(format!("{who}: no answer to {what}"));
-        let body = object::json::parse(&request.body).unwrap_or_default();
-        self.shared.state.lock().lost.push(LostWrite { what, body });
+        self.shared.state.lock().lost.push(LostWrite { what, body: request.body.clone() });
     }
 
     /// The writes so far whose senders do not know what became of them.

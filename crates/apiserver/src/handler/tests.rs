@@ -43,10 +43,10 @@ async fn ask(
     let info = RequestInfo::parse(&method.parse().unwrap(), &path, None);
     let form = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let query = Query::read(&info)?;
-    let body = object::json::to_bytes(body);
+    let body = Content::Tree(body.clone());
     let operation =
         Operation { info: Arc::new(info), content_type: Some(form.to_owned()), user_agent: None, body };
-    server.perform(&admin(), "uid", endpoint, &operation, &query).await.map(value_of)
+    server.perform(&admin(), "uid", endpoint, operation, &query).await.map(value_of)
 }
 
 async fn server_with_pod() -> (TestServer, Value) {

@@ -23,6 +23,7 @@ mod scopes;
 mod services;
 mod stalled;
 mod support;
+mod trees;
 mod watch;
 mod websocket;
 

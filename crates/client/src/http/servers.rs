@@ -273,7 +273,7 @@ mod tests {
     async fn who(connection: &HttpConnection) -> String {
         for _ in 0..2 {
             if let Ok(answer) = connection.get_path("/version", "*/*").await {
-                return String::from_utf8(answer.body.to_vec()).unwrap();
+                return String::from_utf8(answer.body.text().to_vec()).unwrap();
             }
         }
         panic!("nobody answers");

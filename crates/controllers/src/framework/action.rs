@@ -8,7 +8,7 @@ use client::{DeleteOptions, EventType, LeanPod, Object, Patch, ResourceType, key
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions as ApiDeleteOptions, Preconditions};
-use object::ObjectKey;
+use object::{ObjectKey, TypedError, Value};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -172,12 +172,12 @@ pub(crate) struct Body {
 
 /// What the executor needs of a typed object, whatever its type.
 trait Writable: Any + Send + Sync {
-    fn json(&self) -> serde_json::Result<Vec<u8>>;
+    fn tree(&self) -> Result<Value, TypedError>;
 }
 
 impl<K: Object> Writable for K {
-    fn json(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
+    fn tree(&self) -> Result<Value, TypedError> {
+        object::to_value(self)
     }
 }
 
@@ -192,15 +192,15 @@ impl Body {
         (&*self.object as &dyn Any).downcast_ref()
     }
 
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
-        self.object.json()
+    pub(super) fn tree(&self) -> Result<Value, TypedError> {
+        self.object.tree()
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = self.json().unwrap_or_default();
-        write!(f, "{} {} {}", self.resource.kind, self.key, String::from_utf8_lossy(&json))
+        let tree = self.tree().unwrap_or_default();
+        write!(f, "{} {} {tree:?}", self.resource.kind, self.key)
     }
 }
 

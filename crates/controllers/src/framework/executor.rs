@@ -1,8 +1,8 @@
 //! Executes plans.
 
 use client::{
-    Client, ClientError, ContentType, DeleteOptions, EventType, ListOptions, Recorder, Request, ResourceType,
-    Target, Verb,
+    Client, ClientError, Content, ContentType, DeleteOptions, EventType, ListOptions, Recorder, Request,
+    ResourceType, Target, Verb,
 };
 use futures::StreamExt;
 use object::{ObjectKey, Status, Uid};
@@ -54,19 +54,36 @@ pub(crate) struct Executor {
 }
 
 /// What is of interest in the answer to a write.
+struct Written {
+    name: String,
+    resource_version: Option<u64>,
+}
+
+/// What is read of an object.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Written {
-    metadata: WrittenMeta,
+struct Found {
+    metadata: FoundMeta,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct WrittenMeta {
+struct FoundMeta {
     name: String,
     uid: String,
     resource_version: String,
     deletion_timestamp: Option<String>,
+}
+
+impl Written {
+    fn of(answer: &Content, what: &str) -> Result<Written, ClientError> {
+        if let Content::Version(version) = answer {
+            let resource_version = Some(version.resource_version());
+            return Ok(Written { name: version.name().to_owned(), resource_version });
+        }
+        let Found { metadata } = answer.decode(what)?;
+        Ok(Written { name: metadata.name, resource_version: metadata.resource_version.parse().ok() })
+    }
 }
 
 impl Executor {
@@ -119,26 +136,26 @@ impl Executor {
             Action::Create { object, announcement } => {
                 let target = Target::collection(object.resource.clone(), object.key.namespace());
                 let body =
-                    object.json().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
+                    object.tree().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
                 let request = Request::new(Verb::Create, target).body(ContentType::Json, body);
                 let written = self.write(request).await?;
-                self.announce(announcement, &written.metadata.name);
+                self.announce(announcement, &written.name);
                 Ok(pending(&object.resource, &written))
             }
             Action::Update { object, subresource } => {
                 let target = Target::object(object.resource.clone(), &object.key).subresource(subresource);
                 let body =
-                    object.json().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
+                    object.tree().map_err(|error| ClientError::decode(&*object.resource.kind, error))?;
                 let request = Request::new(Verb::Update, target).body(ContentType::Json, body);
                 Ok(pending(&object.resource, &self.write(request).await?))
             }
             Action::Patch { resource, key, subresource, patch } => {
                 let target = Target::object(resource.clone(), key).subresource(subresource);
-                Ok(pending(resource, &self.write(patch.request(target)).await?))
+                Ok(pending(resource, &self.write(patch.request(target)?).await?))
             }
             Action::CreateSubresource { resource, key, subresource, body } => {
                 let target = Target::object(resource.clone(), key).subresource(subresource);
-                let body = body.json().map_err(|error| ClientError::decode(*subresource, error))?;
+                let body = body.tree().map_err(|error| ClientError::decode(*subresource, error))?;
                 let request = Request::new(Verb::Create, target).body(ContentType::Json, body);
                 // The answer may be another object's, or none at all; informers show what follows from it.
                 self.client.connection().call(request).await.map(|_| None)
@@ -161,7 +178,7 @@ impl Executor {
     async fn write(&self, request: Request) -> Result<Written, ClientError> {
         let what = request.target.resource.kind.clone();
         let response = self.client.connection().call(request).await?;
-        serde_json::from_slice(&response.body).map_err(|error| ClientError::decode(what, error))
+        Written::of(&response.body, &what)
     }
 
     async fn delete(
@@ -181,7 +198,7 @@ impl Executor {
     }
 
     async fn verify(&self, resource: &ResourceType, key: &ObjectKey, uid: &str) -> Result<(), ClientError> {
-        let found: Written = self.client.get_object(resource, key).await?;
+        let found: Found = self.client.get_object(resource, key).await?;
         if found.metadata.uid == uid && found.metadata.deletion_timestamp.is_none() {
             return Ok(());
         }
@@ -201,6 +218,6 @@ impl Executor {
 }
 
 fn pending(resource: &ResourceType, written: &Written) -> Option<Pending> {
-    let version = written.metadata.resource_version.parse().ok()?;
-    Some(Pending { resource: resource.clone(), effect: Effect::Version(version) })
+    let effect = Effect::Version(written.resource_version?);
+    Some(Pending { resource: resource.clone(), effect })
 }

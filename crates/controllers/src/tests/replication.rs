@@ -122,7 +122,7 @@ async fn scale_of_replication_controllers_is_read_and_set() {
     let read = || async {
         let request = client::Request::new(client::Verb::Get, target.clone());
         let answer = cluster.client.connection().call(request).await.unwrap();
-        serde_json::from_slice::<Scale>(&answer.body).unwrap()
+        answer.body.decode::<Scale>("the scale").unwrap()
     };
     let mut scale = read().await;
     assert_eq!(scale.spec.as_ref().unwrap().replicas, Some(1));
@@ -130,7 +130,7 @@ async fn scale_of_replication_controllers_is_read_and_set() {
     assert_eq!((status.replicas, status.selector.as_deref()), (1, Some("name=e2e-rc")));
     scale.spec.as_mut().unwrap().replicas = Some(2);
     let request = client::Request::new(client::Verb::Update, target.clone())
-        .body(client::ContentType::Json, serde_json::to_vec(&scale).unwrap());
+        .body(client::ContentType::Json, object::to_value(&scale).unwrap());
     cluster.client.connection().call(request).await.unwrap();
     available(&cluster, "e2e-rc", 2).await;
     assert_eq!(read().await.status.unwrap().replicas, 2);

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use client::{Client, ClientError, DeleteOptions, EventType, LeanCondition, LeanPod, Patch, Recorder};
+use client::{
+    Client, ClientError, DeleteOptions, EventType, LeanCondition, LeanPod, Patch, Recorder, ResourceType,
+};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use semantics::conditions::{self, Condition as _};
@@ -68,7 +70,9 @@ impl Writer {
     async fn try_patch_status(&self, pod: &PodInfo, status: serde_json::Value) -> Result<(), ClientError> {
         // The pod that has this name by now may be another.
         let change = json!({"metadata": {"uid": pod.uid.as_str()}, "status": status});
-        self.client.patch::<Pod>(&pod.key, "status", &Patch::Strategic(change)).await.map(drop)
+        self.client
+            .patch_object(&ResourceType::of::<Pod>(), &pod.key, "status", &Patch::Strategic(change))
+            .await
     }
 
     fn condition(&self, pod: &LeanPod, to: Condition) -> Option<PodCondition> {

@@ -58,6 +58,12 @@ impl Patch {
         Ok(Patch { kind, content, validation })
     }
 
+    /// A patch that came as a tree. Of members that it has twice the last counts, as in text.
+    pub fn new(kind: PatchKind, mut content: Value, validation: FieldValidation) -> Patch {
+        content.drop_duplicates();
+        Patch { kind, content, validation }
+    }
+
     /// The object after the patch, with what the client is warned of.
     ///
     /// # Errors
