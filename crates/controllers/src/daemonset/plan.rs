@@ -72,7 +72,8 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
 pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure]) -> Plan {
     let mut plan = Plan::default();
     let daemon_set = &*snapshot.daemon_set;
-    for Failure { action, error } in failures {
+    for failure in failures {
+        let Failure { action, error } = failure;
         let (reason, message) = match action {
             Action::Create { object, .. } if object.get::<ControllerRevision>().is_some() => {
                 let known = snapshot
@@ -87,8 +88,8 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure]) -> Plan {
                 continue;
             }
             Action::Create { .. } if error.is_namespace_terminating() => continue,
-            Action::Create { .. } => ("FailedCreate", format!("Error creating: {error}")),
-            Action::Delete { .. } => ("FailedDelete", format!("Error deleting: {error}")),
+            Action::Create { .. } => ("FailedCreate", format!("Error creating: {}", failure.why())),
+            Action::Delete { .. } => ("FailedDelete", format!("Error deleting: {}", failure.why())),
             _ => continue,
         };
         plan.record(Note { about: reference_to(daemon_set), kind: EventType::Warning, reason, message });

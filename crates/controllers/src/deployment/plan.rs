@@ -69,7 +69,8 @@ fn selects_everything(deployment: &Deployment) -> Plan {
 /// What to do when a step of a plan failed.
 pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    for Failure { action, error } in failures {
+    for failure in failures {
+        let Failure { action, error } = failure;
         let Action::Create { object, .. } = action else { continue };
         let Some(wanted) = object.get::<ReplicaSet>() else { continue };
         let name = wanted.metadata.name.as_deref().unwrap_or_default();
@@ -83,7 +84,7 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
                 plan.then(Action::update_status(deployment));
             }
         } else if !error.is_namespace_terminating() {
-            let message = format!("Failed to create new replica set {name:?}: {error}");
+            let message = format!("Failed to create new replica set {name:?}: {}", failure.why());
             plan.record(Note {
                 about: reference_to(&*snapshot.deployment),
                 kind: EventType::Warning,

@@ -23,6 +23,13 @@ pub(crate) struct Failure {
     pub(crate) error: ClientError,
 }
 
+impl Failure {
+    /// Why, for people: the error with what is behind it. Its own text names only the step.
+    pub(crate) fn why(&self) -> String {
+        causes::chain(&self.error)
+    }
+}
+
 /// A write that informers have yet to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {

@@ -51,7 +51,7 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
     let failed: Vec<String> = failures
         .iter()
         .filter(|failure| matches!(failure.action, Action::Delete { .. } | Action::DeleteCollection { .. }))
-        .map(|failure| failure.error.to_string())
+        .map(Failure::why)
         .collect();
     if !failed.is_empty() {
         let text =

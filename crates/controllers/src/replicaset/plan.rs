@@ -43,16 +43,17 @@ pub(super) fn recover<K: Replicated>(snapshot: &Snapshot<K>, failures: &[Failure
     let mut plan = Plan::default();
     let owner = &*snapshot.owner;
     let mut failed = None;
-    for Failure { action, error } in failures {
+    for failure in failures {
+        let Failure { action, error } = failure;
         let (reason, message) = match action {
             Action::Create { .. } if error.is_namespace_terminating() => continue,
-            Action::Create { .. } => ("FailedCreate", format!("Error creating: {error}")),
-            Action::Delete { .. } => ("FailedDelete", format!("Error deleting: {error}")),
+            Action::Create { .. } => ("FailedCreate", format!("Error creating: {}", failure.why())),
+            Action::Delete { .. } => ("FailedDelete", format!("Error deleting: {}", failure.why())),
             _ => continue,
         };
         let about = reference_to(owner);
         plan.record(Note { about, kind: EventType::Warning, reason, message });
-        failed = Some(status::ReplicaFailure { reason, message: error.to_string() });
+        failed = Some(status::ReplicaFailure { reason, message: failure.why() });
     }
     if failed.is_some() {
         let uid = owner.metadata().uid.as_deref();
