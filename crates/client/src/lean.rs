@@ -3,7 +3,7 @@
 //! A typed `Pod` takes 20 KB, six times its JSON, most of it for fields that nothing in this process reads: probes,
 //! environments, image digests, managed fields. A lean view holds the fields that controllers, scheduler and network
 //! read. It is decoded directly from the canonical JSON, without a tree or a typed struct in between; all other fields
-//! are skipped. Well-known strings of the API (`Ready`, `NoExecute`) are not copied.
+//! are skipped. What the pods of one template have in common is kept once, and so are strings that many objects hold.
 //!
 //! A lean view is an [`Object`](crate::Object) of its own, so that `Informers::get::<LeanPod>()` gives an informer of
 //! it, and names its fields as the whole object does. It is read-only: it cannot be serialized, so it can never be
@@ -23,15 +23,19 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod kin;
 mod meta;
 mod pod;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod word;
 
+pub use kin::{Kin, Owners};
 pub use meta::PartialObject;
 pub use pod::{
-    LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodSpec, LeanPodStatus, LeanResources,
-    LeanToleration,
+    LeanAffinity, LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodIp, LeanPodSpec,
+    LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration,
 };
+pub use shared::Shared;
 pub use word::{Pairs, Word};

@@ -38,9 +38,12 @@ pub use events::{EventType, Recorder, reference_to};
 pub use informer::{Change, Informer, Informers, Selection, Subscription};
 pub use leader::{Candidate, Outcome, Timing};
 pub use lean::{
-    LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodSpec, LeanPodStatus, LeanResources,
-    LeanToleration, Pairs, PartialObject, Word,
+    Kin, LeanAffinity, LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodIp, LeanPodSpec,
+    LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration, Owners, Pairs, PartialObject,
+    Shared, Word,
 };
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, QueueMetrics, Work, WorkQueue};
-pub use request::{Content, ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent};
+pub use request::{
+    Content, ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent,
+};

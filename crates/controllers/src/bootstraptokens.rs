@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::Informer;
+use client::{Informer, Selection};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use object::ObjectKey;
@@ -40,13 +40,13 @@ impl Controller for TokenCleaner {
     type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> TokenCleaner {
-        let secrets = wiring.informer::<Secret>();
-        wiring.wake(&secrets, |change| is_token(change.object()).then(|| change.key.clone()));
+        let secrets = wiring.selected::<Secret>(tokens());
+        wiring.wake_self(&secrets);
         TokenCleaner { secrets }
     }
 
     fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Arc<Secret>> {
-        self.secrets.get(key).filter(|secret| is_token(secret))
+        self.secrets.get(key)
     }
 
     fn plan(secret: &Arc<Secret>, now: Timestamp) -> Plan {
@@ -86,22 +86,21 @@ impl Controller for BootstrapSigner {
     type Memory = ();
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> BootstrapSigner {
-        let secrets = wiring.informer::<Secret>();
-        let maps = wiring.informer::<ConfigMap>();
+        let secrets = wiring.selected::<Secret>(tokens());
         let (namespace, name) = INFO;
-        let key = ObjectKey::namespaced(namespace, name);
-        wiring.wake(&secrets, move |change| is_token(change.object()).then(|| key.clone()));
-        wiring.wake(&maps, move |change| {
-            (change.key.namespace() == namespace && &*change.key.name == name).then(|| change.key.clone())
+        let maps = wiring.selected::<ConfigMap>(Selection {
+            namespace: namespace.to_owned(),
+            ..Selection::fields::<ConfigMap>(format!("metadata.name={name}"))
         });
+        let key = ObjectKey::namespaced(namespace, name);
+        wiring.wake(&secrets, move |_| [key.clone()]);
+        wiring.wake_self(&maps);
         BootstrapSigner { secrets, maps }
     }
 
     fn observe(&self, key: &ObjectKey, _look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let info = self.maps.get(key)?;
-        let mut tokens = self.secrets.in_namespace(NAMESPACE);
-        tokens.retain(|secret| is_token(secret));
-        Some(Snapshot { info, tokens })
+        Some(Snapshot { info, tokens: self.secrets.list() })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
@@ -121,8 +120,12 @@ impl Controller for BootstrapSigner {
     }
 }
 
-fn is_token(secret: &Secret) -> bool {
-    secret.type_.as_deref() == Some(SECRET_TYPE) && secret.metadata.namespace.as_deref() == Some(NAMESPACE)
+/// The Secrets that are tokens.
+fn tokens() -> Selection {
+    Selection {
+        namespace: NAMESPACE.to_owned(),
+        ..Selection::fields::<Secret>(format!("type={SECRET_TYPE}"))
+    }
 }
 
 fn entry(secret: &Secret, name: &str) -> String {

@@ -196,7 +196,7 @@ fn address(service: &Service, pod: &LeanPod, ip: String) -> EndpointAddress {
     EndpointAddress {
         ip,
         hostname: endpoints::hostname(service, pod),
-        node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(str::to_owned),
         target_ref: Some(endpoints::target(pod)),
     }
 }

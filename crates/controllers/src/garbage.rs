@@ -48,12 +48,12 @@ impl Controller for GarbageCollector {
 
     fn observe(&self, uid: &Uid, look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let node = self.monitor.graph(|graph| graph.get(uid).cloned())?;
-        if !node.orphaning && !node.foreground {
+        if !node.orphans() && !node.waits() {
             return if node.deleting { None } else { self.dependent(uid, node, look.live) };
         }
         let live = live(uid, &node, look.live)??;
         Some(self.monitor.graph(|graph| {
-            if node.orphaning {
+            if node.orphans() {
                 Snapshot::Orphaning { dependents: graph.dependents(uid).cloned().collect(), node, live }
             } else {
                 let blocked = graph.dependents(uid).any(|dependent| dependent.blocks(uid));
@@ -93,14 +93,14 @@ impl GarbageCollector {
         }
         // What the graph has may be old. If the owners differ, the change is under way and will wake this again.
         let live = self::live(uid, &node, live)??;
-        let unchanged = live.metadata.owner_references.as_deref().unwrap_or_default() == node.owners
+        let unchanged = live.metadata.owner_references.as_deref().unwrap_or_default() == &**node.owners
             && live.metadata.deletion_timestamp.is_none();
         if !unchanged {
             return None;
         }
         Some(self.monitor.graph(|graph| {
             let has_dependents = graph.dependents(uid).next().is_some();
-            let dependent_waits = graph.dependents(uid).any(|dependent| dependent.foreground);
+            let dependent_waits = graph.dependents(uid).any(Node::waits);
             Snapshot::Dependent { node, live, owners, has_dependents, dependent_waits }
         }))
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use client::Informer;
+use client::{Informer, Selection};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use object::ObjectKey;
@@ -47,11 +47,10 @@ impl Controller for RootCaPublisher {
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> RootCaPublisher {
         let namespaces = wiring.informer::<Namespace>();
-        let config_maps = wiring.informer::<ConfigMap>();
+        let named = Selection::fields::<ConfigMap>(format!("metadata.name={NAME}"));
+        let config_maps = wiring.selected::<ConfigMap>(named);
         wiring.wake_self(&namespaces);
-        wiring.wake(&config_maps, |change| {
-            (&*change.key.name == NAME).then(|| ObjectKey::cluster(change.key.namespace()))
-        });
+        wiring.wake(&config_maps, |change| [ObjectKey::cluster(change.key.namespace())]);
         RootCaPublisher { namespaces, config_maps, config: Arc::clone(wiring.config()) }
     }
 

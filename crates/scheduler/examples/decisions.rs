@@ -61,7 +61,7 @@ fn measure(name: &str, nodes: usize, pods: usize, extra: &Value) {
     while let Some(outcome) = scheduler.next(Instant::now()) {
         if let Outcome::Bind { placement, .. } = outcome {
             let mut bound_pod = LeanPod::clone(placement.pod.pod());
-            bound_pod.spec.get_or_insert_default().node_name = Some(placement.node.to_string());
+            bound_pod.spec.get_or_insert_default().node_name = Some((&*placement.node).into());
             scheduler.bound(&placement.pod.uid);
             scheduler.set_pod(Arc::new(PodInfo::new(Arc::new(bound_pod))), Instant::now());
             bound += 1;

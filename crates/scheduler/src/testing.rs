@@ -77,7 +77,7 @@ pub(crate) fn containers(requests: Value) -> Value {
 /// The same pod on a node.
 pub(crate) fn on(node: &str, pod: &Arc<PodInfo>) -> Arc<PodInfo> {
     let mut bound = LeanPod::clone(pod.pod());
-    bound.spec.get_or_insert_default().node_name = Some(node.to_owned());
+    bound.spec.get_or_insert_default().node_name = Some(node.into());
     Arc::new(PodInfo::new(Arc::new(bound)))
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::reflector::Reflector;
 use super::{Decode, Informer};
-use crate::{Client, Object, PartialObject, ResourceType};
+use crate::{Client, Kin, Object, ResourceType};
 
 /// The part of a resource that an informer follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,19 +92,24 @@ impl Informers {
         self.select(Selection::all(ResourceType::of::<K>()))
     }
 
-    /// The informer of the selected objects of a kind.
+    /// The informer of the selected objects of a kind. They have no `managedFields`, which nobody reads from here: a
+    /// server takes a write without them as one that leaves them alone.
     pub fn select<K: Object>(&self, selection: Selection) -> Arc<Informer<K>> {
-        self.start(selection, false, |object| object.decode::<K>().map(Arc::new))
+        self.start(selection, false, |object| {
+            let mut typed: K = object.decode()?;
+            typed.metadata_mut().managed_fields = None;
+            Ok(Arc::new(typed))
+        })
     }
 
-    /// The informer of the metadata of any resource, without `managedFields`, which nobody reads from here.
-    pub fn metadata(&self, resource: ResourceType) -> Arc<Informer<PartialObject>> {
-        self.start(Selection::all(resource), true, |object| object.decode().map(Arc::new))
+    /// The informer of who owns the objects of any resource.
+    pub fn kin(&self, resource: ResourceType) -> Arc<Informer<Kin>> {
+        self.start(Selection::all(resource), true, |object| Kin::read(object).map(Arc::new))
     }
 
-    /// Stops the metadata informer of a resource that is no longer served.
-    pub fn forget_metadata(&self, resource: ResourceType) {
-        let identity = (Selection::all(resource), TypeId::of::<PartialObject>());
+    /// Stops [that informer](Informers::kin) of a resource that is no longer served.
+    pub fn forget_kin(&self, resource: ResourceType) {
+        let identity = (Selection::all(resource), TypeId::of::<Kin>());
         self.shared.running.lock().remove(&identity);
     }
 

@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 /// The annotation in which `kubectl apply` keeps a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The annotations of pods that components read.
+const OF_PODS: [&str; 2] = ["controller.kubernetes.io/pod-deletion-cost", "kubernetes.io/config.mirror"];
 
 /// An object of any kind of which only the metadata matters, without managed fields.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -32,6 +34,18 @@ struct Meta {
     deletion_grace_period_seconds: Option<i64>,
     owner_references: Option<Vec<OwnerReference>>,
     finalizers: Option<Vec<String>>,
+}
+
+/// Reads a pod's metadata as [`lean_meta`] does, with the annotations that components read and without the prefix of its
+/// name, which tells nothing once it has one.
+pub(super) fn pod_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let mut meta = lean_meta(deserializer)?;
+    meta.generate_name = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.retain(|name, _| OF_PODS.contains(&name.as_str()));
+    }
+    meta.annotations = meta.annotations.filter(|annotations| !annotations.is_empty());
+    Ok(meta)
 }
 
 /// Reads metadata; managed fields and what `kubectl apply` keeps in an annotation are skipped.

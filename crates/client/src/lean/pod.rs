@@ -1,21 +1,24 @@
 //! The fields of a pod that are kept.
 
-use k8s_openapi::api::core::v1::{
-    Affinity, ContainerPort, PodIP, PodSchedulingGate, TopologySpreadConstraint, Volume,
-};
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+
+use k8s_openapi::api::core::v1::{Affinity, PodSchedulingGate, TopologySpreadConstraint, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use semantics::conditions::Condition;
+use semantics::{Field, View};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
-use super::meta::lean_meta;
+use super::meta::pod_meta;
+use super::shared::{Part, Shared, Table};
 use super::{Pairs, Word};
 
 /// A pod as controllers, scheduler and network know it. Fields have the names of the whole pod's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct LeanPod {
-    /// `metadata`, without managed fields.
-    #[serde(deserialize_with = "lean_meta")]
+    /// `metadata`, without managed fields, and of the annotations those that components read.
+    #[serde(deserialize_with = "pod_meta")]
     pub metadata: ObjectMeta,
     /// `spec`
     pub spec: Option<LeanPodSpec>,
@@ -23,47 +26,186 @@ pub struct LeanPod {
     pub status: Option<LeanPodStatus>,
 }
 
-/// What is kept of a pod's spec.
+/// What is kept of a pod's spec. What the pods of one template have alike is [shared](LeanTemplate).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(from = "WholeSpec")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
 pub struct LeanPodSpec {
-    pub node_name: Option<String>,
+    pub node_name: Option<Word>,
+    pub hostname: Option<Box<str>>,
+    /// Of a pod of a DaemonSet, its node's alone.
+    pub affinity: Option<Shared<LeanAffinity>>,
+    /// Only volumes that live beyond the pod's node: claims, ephemeral volumes and those of drivers.
+    pub volumes: Option<Vec<Volume>>,
+    /// The rest.
+    pub template: Shared<LeanTemplate>,
+}
+
+impl Deref for LeanPodSpec {
+    type Target = LeanTemplate;
+    fn deref(&self) -> &LeanTemplate {
+        &self.template
+    }
+}
+
+/// What the specs of pods of one template have alike.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanTemplate {
     pub scheduler_name: Option<Word>,
     pub scheduling_gates: Option<Vec<PodSchedulingGate>>,
     pub priority: Option<i32>,
     pub preemption_policy: Option<Word>,
     pub host_network: Option<bool>,
-    pub hostname: Option<String>,
-    pub subdomain: Option<String>,
+    pub subdomain: Option<Word>,
     pub node_selector: Pairs,
-    pub affinity: Option<Box<Affinity>>,
     pub tolerations: Option<Vec<LeanToleration>>,
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
     pub overhead: Pairs,
     pub resources: Option<LeanResources>,
-    #[serde(deserialize_with = "or_default")]
     pub containers: Vec<LeanContainer>,
     pub init_containers: Option<Vec<LeanContainer>>,
-    /// Only volumes that live beyond the pod's node: claims, ephemeral volumes and those of drivers.
+}
+
+impl Eq for LeanTemplate {}
+
+/// Of what has a hash; that is enough to tell templates apart.
+impl Hash for LeanTemplate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.scheduler_name, &self.priority, &self.preemption_policy, &self.host_network).hash(state);
+        (&self.subdomain, &self.node_selector, &self.tolerations, &self.overhead).hash(state);
+        (&self.resources, &self.containers, &self.init_containers).hash(state);
+    }
+}
+
+impl Part for LeanTemplate {
+    fn table() -> &'static Table<LeanTemplate> {
+        static TABLE: Table<LeanTemplate> = Table::new();
+        &TABLE
+    }
+}
+
+/// An affinity, whole.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct LeanAffinity(Affinity);
+
+impl Deref for LeanAffinity {
+    type Target = Affinity;
+    fn deref(&self) -> &Affinity {
+        &self.0
+    }
+}
+
+impl Eq for LeanAffinity {}
+
+impl Hash for LeanAffinity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Its types have no hash. Few pods have an affinity.
+        serde_json::to_vec(&self.0).unwrap_or_default().hash(state);
+    }
+}
+
+impl Part for LeanAffinity {
+    fn table() -> &'static Table<LeanAffinity> {
+        static TABLE: Table<LeanAffinity> = Table::new();
+        &TABLE
+    }
+}
+
+impl View for LeanAffinity {
+    fn as_field(&self) -> Field<'_> {
+        self.0.as_field()
+    }
+
+    fn field(&self, name: &str) -> Field<'_> {
+        self.0.field(name)
+    }
+
+    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a str, Field<'a>)) {
+        self.0.each(visit);
+    }
+}
+
+/// A spec as the API has it.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WholeSpec {
+    node_name: Option<Word>,
+    scheduler_name: Option<Word>,
+    scheduling_gates: Option<Vec<PodSchedulingGate>>,
+    priority: Option<i32>,
+    preemption_policy: Option<Word>,
+    host_network: Option<bool>,
+    hostname: Option<Box<str>>,
+    subdomain: Option<Word>,
+    node_selector: Pairs,
+    affinity: Option<Shared<LeanAffinity>>,
+    tolerations: Option<Vec<LeanToleration>>,
+    topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+    overhead: Pairs,
+    resources: Option<LeanResources>,
+    #[serde(deserialize_with = "or_default")]
+    containers: Vec<LeanContainer>,
+    init_containers: Option<Vec<LeanContainer>>,
     #[serde(deserialize_with = "volumes")]
-    pub volumes: Option<Vec<Volume>>,
+    volumes: Option<Vec<Volume>>,
+}
+
+impl From<WholeSpec> for LeanPodSpec {
+    fn from(spec: WholeSpec) -> LeanPodSpec {
+        let template = LeanTemplate {
+            scheduler_name: spec.scheduler_name,
+            scheduling_gates: spec.scheduling_gates,
+            priority: spec.priority,
+            preemption_policy: spec.preemption_policy,
+            host_network: spec.host_network,
+            subdomain: spec.subdomain,
+            node_selector: spec.node_selector,
+            tolerations: spec.tolerations,
+            topology_spread_constraints: spec.topology_spread_constraints,
+            overhead: spec.overhead,
+            resources: spec.resources,
+            containers: spec.containers,
+            init_containers: spec.init_containers,
+        };
+        LeanPodSpec {
+            node_name: spec.node_name,
+            hostname: spec.hostname,
+            affinity: spec.affinity,
+            volumes: spec.volumes,
+            template: template.into(),
+        }
+    }
 }
 
 /// What is kept of a container.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
 pub struct LeanContainer {
-    pub name: String,
-    pub image: Option<String>,
-    pub ports: Option<Vec<ContainerPort>>,
+    pub name: Word,
+    pub image: Option<Word>,
+    pub ports: Option<Vec<LeanPort>>,
     pub resources: Option<LeanResources>,
     pub restart_policy: Option<Word>,
 }
 
+/// A port of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanPort {
+    pub name: Option<Word>,
+    pub container_port: i32,
+    pub host_port: Option<i32>,
+    #[serde(rename = "hostIP")]
+    pub host_ip: Option<Word>,
+    pub protocol: Option<Word>,
+}
+
 /// What is kept of resources: limits are the node's business.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct LeanResources {
     /// `requests`
@@ -71,7 +213,7 @@ pub struct LeanResources {
 }
 
 /// A toleration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
 pub struct LeanToleration {
@@ -88,17 +230,28 @@ pub struct LeanToleration {
 #[expect(missing_docs, reason = "the fields are those of the API")]
 pub struct LeanPodStatus {
     pub phase: Option<Word>,
-    pub nominated_node_name: Option<String>,
+    pub nominated_node_name: Option<Word>,
     pub start_time: Option<Time>,
     #[serde(rename = "podIP")]
-    pub pod_ip: Option<String>,
-    #[serde(rename = "podIPs")]
-    pub pod_ips: Option<Vec<PodIP>>,
+    pub pod_ip: Option<Box<str>>,
+    #[serde(rename = "podIPs", deserialize_with = "exact")]
+    pub pod_ips: Option<Vec<LeanPodIp>>,
+    #[serde(deserialize_with = "exact")]
     pub conditions: Option<Vec<LeanCondition>>,
+    #[serde(deserialize_with = "exact")]
     pub container_statuses: Option<Vec<LeanContainerStatus>>,
+    #[serde(deserialize_with = "exact")]
     pub init_container_statuses: Option<Vec<LeanContainerStatus>>,
     pub resources: Option<LeanResources>,
     pub allocated_resources: Pairs,
+}
+
+/// An address of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct LeanPodIp {
+    /// The address.
+    pub ip: Box<str>,
 }
 
 /// A condition of a pod.
@@ -119,10 +272,19 @@ pub struct LeanCondition {
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
 pub struct LeanContainerStatus {
-    pub name: String,
+    pub name: Word,
     pub restart_count: i32,
     pub resources: Option<LeanResources>,
     pub allocated_resources: Pairs,
+}
+
+/// A list in no more room than it needs.
+fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
+    let mut list = Option::<Vec<T>>::deserialize(from)?;
+    if let Some(list) = &mut list {
+        list.shrink_to_fit();
+    }
+    Ok(list)
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {

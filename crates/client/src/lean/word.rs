@@ -1,65 +1,39 @@
 //! Strings and maps of strings in little memory.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use semantics::{Field, View};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Words of the API that most objects hold. Sorted.
-const KNOWN: &[&str] = &[
-    "Always",
-    "BestEffort",
-    "Burstable",
-    "ClusterFirst",
-    "DisruptionTarget",
-    "Equal",
-    "Exists",
-    "Failed",
-    "False",
-    "Guaranteed",
-    "NoExecute",
-    "NoSchedule",
-    "Pending",
-    "PodScheduled",
-    "Ready",
-    "Running",
-    "Succeeded",
-    "TCP",
-    "True",
-    "UDP",
-    "Unknown",
-    "Unschedulable",
-    "cpu",
-    "default-scheduler",
-    "ephemeral-storage",
-    "memory",
-    "node.kubernetes.io/disk-pressure",
-    "node.kubernetes.io/memory-pressure",
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/pid-pressure",
-    "node.kubernetes.io/unreachable",
-    "node.kubernetes.io/unschedulable",
-];
+use super::shared::Table;
 
-/// A text that is mostly one of a few words, of which no copy is made.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Word(Cow<'static, str>);
+/// A text that many objects have alike, kept once.
+#[derive(Clone, Eq, PartialOrd, Ord, Hash)]
+pub struct Word(Arc<str>);
+
+fn words() -> &'static Table<str> {
+    static TABLE: Table<str> = Table::new();
+    &TABLE
+}
 
 impl Default for Word {
     fn default() -> Word {
-        Word(Cow::Borrowed(""))
+        Word::from("")
     }
 }
 
 impl From<&str> for Word {
     fn from(text: &str) -> Word {
-        match KNOWN.binary_search(&text) {
-            Ok(index) => Word(Cow::Borrowed(KNOWN[index])),
-            Err(_) => Word(Cow::Owned(text.to_owned())),
-        }
+        Word(words().part(text, Arc::from))
+    }
+}
+
+impl PartialEq for Word {
+    fn eq(&self, other: &Word) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
 
@@ -108,7 +82,7 @@ impl View for Word {
 }
 
 /// A map of texts, such as labels or amounts, sorted by key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pairs(Box<[(Word, Word)]>);
 
 impl Pairs {
@@ -177,12 +151,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_words_are_sorted_and_not_copied() {
-        assert!(KNOWN.is_sorted());
-        assert!(
-            KNOWN.iter().all(|word| matches!(Word::from(*word).0, Cow::Borrowed(found) if found == *word))
-        );
-        assert!(matches!(Word::from("other").0, Cow::Owned(_)));
+    fn equal_words_are_one_and_pairs_are_sorted() {
+        assert!(Arc::ptr_eq(&Word::from("Ready").0, &Word::from("Ready").0));
+        assert_ne!(Word::from("Ready"), Word::from("ready"));
+        assert_eq!(Word::default(), Word::from(""));
         let pairs: Pairs = serde_json::from_str(r#"{"memory": "1Gi", "cpu": "1"}"#).unwrap();
         assert_eq!((pairs.get("cpu"), pairs.get("x")), (Some("1"), None));
         assert_eq!(pairs.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["cpu", "memory"]);

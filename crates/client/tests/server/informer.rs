@@ -241,19 +241,19 @@ async fn indexes_follow_the_objects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metadata_informers_can_be_stopped() {
+async fn informers_of_kin_can_be_stopped() {
     let (server, client) = server().await;
     server.put(&pod("a", &[("app", "web")])).await;
     let informers = Informers::new(client.clone());
     let resource = ResourceType::of::<Pod>();
-    let metadata = informers.metadata(resource.clone());
-    metadata.synced().await;
-    assert_eq!(metadata.get(&key("a")).unwrap().metadata.name.as_deref(), Some("a"));
-    informers.forget_metadata(resource);
+    let kin = informers.kin(resource.clone());
+    kin.synced().await;
+    assert_eq!(kin.get(&key("a")).unwrap().key, key("a"));
+    informers.forget_kin(resource);
     settle().await;
     server.put(&pod("b", &[])).await;
     settle().await;
-    assert_eq!(metadata.len(), 1, "a forgotten informer stands still");
+    assert_eq!(kin.len(), 1, "a forgotten informer stands still");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,10 +60,10 @@ pub(crate) fn addresses(pod: &LeanPod, family: Family) -> Vec<String> {
         .and_then(|status| status.pod_ips.as_ref())
         .into_iter()
         .flatten()
-        .map(|ip| ip.ip.clone())
+        .map(|ip| ip.ip.to_string())
         .collect();
     if addresses.is_empty() {
-        addresses.extend(status.and_then(|status| status.pod_ip.clone()));
+        addresses.extend(status.and_then(|status| status.pod_ip.as_deref()).map(str::to_owned));
     }
     addresses.retain(|address| family.has(address));
     addresses
@@ -90,7 +90,7 @@ pub(super) fn endpoint(
             terminating: Some(state.terminating),
         }),
         hostname: hostname(service, pod),
-        node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(str::to_owned),
         target_ref: Some(target(pod)),
         zone: labels.and_then(|labels| labels.get("topology.kubernetes.io/zone").cloned()),
         ..Endpoint::default()
@@ -111,8 +111,8 @@ pub(crate) fn target(pod: &LeanPod) -> ObjectReference {
 /// The pod's own DNS name below the Service, if it has one there.
 pub(crate) fn hostname(service: &Service, pod: &LeanPod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
-    let below = spec.subdomain.is_some() && spec.subdomain == service.metadata.name;
-    spec.hostname.clone().filter(|hostname| below && !hostname.is_empty())
+    let below = spec.subdomain.is_some() && spec.subdomain.as_deref() == service.metadata.name.as_deref();
+    spec.hostname.as_deref().filter(|hostname| below && !hostname.is_empty()).map(str::to_owned)
 }
 
 /// The ports of a Service as the pod has them; those whose name it does not know are missing.
@@ -145,8 +145,9 @@ pub(crate) fn target_port(port: &ServicePort, pod: &LeanPod) -> Option<i32> {
         spec.init_containers.iter().flatten().filter(|container| semantics::pods::is_sidecar(*container));
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
     let wanted = protocol(port.protocol.as_ref());
-    let mut named = ports
-        .filter(|found| found.name.as_ref() == Some(name) && protocol(found.protocol.as_ref()) == wanted);
+    let mut named = ports.filter(|found| {
+        found.name.as_deref() == Some(name) && found.protocol.as_deref().unwrap_or("TCP") == wanted
+    });
     named.next().map(|found| found.container_port)
 }
 

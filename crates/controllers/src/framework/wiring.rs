@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use client::{Change, Client, Informer, Informers, Object, ResourceType, Subscription, Work, WorkQueue};
+use client::{
+    Change, Client, Informer, Informers, Object, ResourceType, Selection, Subscription, Work, WorkQueue,
+};
 use clock::Clock;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -101,7 +103,13 @@ impl<T: Work> Wiring<T> {
 
     /// The shared informer of a kind. The controller starts when it is synced.
     pub(crate) fn informer<K: Object>(&mut self) -> Arc<Informer<K>> {
-        let informer = self.informers.get::<K>();
+        self.selected(Selection::all(ResourceType::of::<K>()))
+    }
+
+    /// The shared informer of some objects of a kind, for controllers to which all others mean nothing. What the
+    /// controller writes must be among them.
+    pub(crate) fn selected<K: Object>(&mut self, selection: Selection) -> Arc<Informer<K>> {
+        let informer = self.informers.select::<K>(selection);
         self.views.0.insert(ResourceType::of::<K>(), Arc::clone(&informer) as _);
         informer
     }

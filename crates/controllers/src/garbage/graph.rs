@@ -1,10 +1,12 @@
 //! Who owns whom.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
+use std::sync::Arc;
 
-use client::ResourceType;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use object::{ObjectKey, Uid};
+use client::{Kin, ResourceType};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use object::Uid;
 
 /// Holds an owner until its dependents are gone.
 pub(super) const FOREGROUND: &str = "foregroundDeletion";
@@ -25,32 +27,26 @@ pub(crate) enum OwnerState {
 /// One object.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
-    pub(super) resource: ResourceType,
-    pub(super) key: ObjectKey,
-    pub(super) resource_version: Option<String>,
-    pub(super) owners: Vec<OwnerReference>,
-    /// It is being deleted.
-    pub(super) deleting: bool,
-    /// ... and waits for its dependents.
-    pub(super) foreground: bool,
-    /// ... and its dependents are to forget it.
-    pub(super) orphaning: bool,
+    pub(super) resource: Arc<ResourceType>,
+    pub(super) kin: Arc<Kin>,
+}
+
+impl Deref for Node {
+    type Target = Kin;
+    fn deref(&self) -> &Kin {
+        &self.kin
+    }
 }
 
 impl Node {
-    pub(super) fn new(resource: ResourceType, meta: &ObjectMeta) -> Node {
-        let deleting = meta.deletion_timestamp.is_some();
-        let held_by =
-            |name: &str| deleting && meta.finalizers.iter().flatten().any(|finalizer| finalizer == name);
-        Node {
-            resource,
-            key: client::meta_key(meta),
-            resource_version: meta.resource_version.clone(),
-            owners: meta.owner_references.clone().unwrap_or_default(),
-            deleting,
-            foreground: held_by(FOREGROUND),
-            orphaning: held_by(ORPHAN),
-        }
+    /// Whether it is being deleted and waits for its dependents.
+    pub(super) fn waits(&self) -> bool {
+        self.deleting && self.is_held_by(FOREGROUND)
+    }
+
+    /// Whether it is being deleted and its dependents are to forget it.
+    pub(super) fn orphans(&self) -> bool {
+        self.deleting && self.is_held_by(ORPHAN)
     }
 
     /// Whether the owner must wait for this one.
@@ -91,11 +87,12 @@ impl Graph {
         if !same_kind || !same_place || *node.key.name != *owner.name {
             return None;
         }
-        Some(if node.foreground { OwnerState::Waiting } else { OwnerState::Solid })
+        Some(if node.waits() { OwnerState::Waiting } else { OwnerState::Solid })
     }
 
     /// Takes in an object's present state, and returns the objects that must be looked at for it.
-    pub(super) fn put(&mut self, uid: &Uid, node: Node) -> Vec<Uid> {
+    pub(super) fn put(&mut self, node: Node) -> Vec<Uid> {
+        let uid = &node.uid.clone();
         let mut concerned = Vec::new();
         let owners: BTreeSet<Uid> = node.owner_uids().collect();
         let old = self.nodes.insert(uid.clone(), node.clone());
@@ -116,10 +113,10 @@ impl Graph {
         let news = old.as_ref().is_none_or(|old| old.owners != node.owners || old.deleting != node.deleting);
         let unsure =
             node.owners.iter().any(|owner| self.owner_state(owner, &node) != Some(OwnerState::Solid));
-        if node.foreground || node.orphaning || (news && unsure) {
+        if node.waits() || node.orphans() || (news && unsure) {
             concerned.push(uid.clone());
         }
-        if node.foreground && old.is_none_or(|old| !old.foreground) {
+        if node.waits() && old.is_none_or(|old| !old.waits()) {
             concerned.extend(self.dependents.get(uid).into_iter().flatten().cloned());
         }
         concerned
@@ -138,7 +135,7 @@ impl Graph {
 
     /// The object if it waits for its dependents.
     fn waiting(&self, uid: &Uid) -> Option<Uid> {
-        self.nodes.get(uid).filter(|node| node.foreground).map(|_| uid.clone())
+        self.nodes.get(uid).filter(|node| node.waits()).map(|_| uid.clone())
     }
 
     fn forget_dependent(&mut self, owner: &Uid, dependent: &Uid) {

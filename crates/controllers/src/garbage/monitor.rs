@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{
-    Change, Client, ClientError, Informer, Informers, PartialObject, ResourceType, ServedResource,
-    Subscription, WorkQueue,
+    Change, Client, ClientError, Informer, Informers, Kin, ResourceType, ServedResource, Subscription,
+    WorkQueue,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::Uid;
@@ -45,7 +45,7 @@ struct Task {
 
 /// A resource whose changes reach the graph.
 struct Watched {
-    informer: Arc<Informer<PartialObject>>,
+    informer: Arc<Informer<Kin>>,
     _subscription: Subscription,
 }
 
@@ -129,7 +129,7 @@ impl Task {
                 self.watched.keys().filter(|known| !watchable.contains(known)).cloned().collect();
             for resource in gone {
                 self.watched.remove(&resource);
-                self.informers.forget_metadata(resource);
+                self.informers.forget_kin(resource);
             }
         }
         for resource in watchable {
@@ -141,10 +141,10 @@ impl Task {
     }
 
     fn watch(&mut self, resource: ResourceType) {
-        let informer = self.informers.metadata(resource.clone());
+        let informer = self.informers.kin(resource.clone());
         let (graph, queue, changed) = (self.graph.clone(), self.queue.clone(), Arc::clone(&self.changed));
         let decides_what_is_served = matches!(&*resource.plural, "customresourcedefinitions" | "apiservices");
-        let of = resource.clone();
+        let of = Arc::new(resource.clone());
         let subscription = informer.subscribe(move |change| {
             let concerned = graph.write(|graph| apply(graph, &of, change));
             concerned.into_iter().for_each(|uid| queue.add(uid));
@@ -161,15 +161,15 @@ fn is_ignored(resource: &ResourceType) -> bool {
     resource.plural == "events" && matches!(&*resource.group, "" | "events.k8s.io")
 }
 
-fn apply(graph: &mut Graph, resource: &ResourceType, change: &Change<PartialObject>) -> Vec<Uid> {
-    let uid = |object: &Arc<PartialObject>| Uid::from(object.metadata.uid.as_deref().unwrap_or_default());
+fn apply(graph: &mut Graph, resource: &Arc<ResourceType>, change: &Change<Kin>) -> Vec<Uid> {
+    let uid = |kin: &Arc<Kin>| kin.uid.clone();
     let (old, new) = (change.old.as_ref().map(uid), change.new.as_ref().map(uid));
     let mut concerned = Vec::new();
     if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
         concerned.extend(graph.remove(&old));
     }
-    if let (Some(uid), Some(object)) = (new, &change.new) {
-        concerned.extend(graph.put(&uid, Node::new(resource.clone(), &object.metadata)));
+    if let Some(kin) = &change.new {
+        concerned.extend(graph.put(Node { resource: Arc::clone(resource), kin: Arc::clone(kin) }));
     }
     concerned
 }

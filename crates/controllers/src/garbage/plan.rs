@@ -66,7 +66,7 @@ fn delete(node: &Node, live: &PartialObject, propagation: Propagation, unchanged
         resource_version: live.metadata.resource_version.clone().filter(|_| unchanged),
         ..DeleteOptions::of_uid(live.metadata.uid.clone().unwrap_or_default())
     };
-    Action::Delete { resource: node.resource.clone(), key: node.key.clone(), options, announcement: None }
+    Action::Delete { resource: (*node.resource).clone(), key: node.key.clone(), options, announcement: None }
 }
 
 /// Takes a finalizer off.
@@ -78,9 +78,9 @@ fn release(node: &Node, live: &PartialObject, finalizer: &str) -> Action {
 
 /// Takes an owner off a dependent.
 fn forget(dependent: &Node, owner: &str) -> Action {
-    let mut owners = dependent.owners.clone();
-    owners.retain(|found| found.uid != owner);
-    patch(dependent, dependent.resource_version.as_deref(), json!({"ownerReferences": owners}))
+    let owners: Vec<_> = dependent.owners.iter().filter(|found| found.uid != owner).collect();
+    let version = dependent.resource_version.to_string();
+    patch(dependent, Some(&version), json!({"ownerReferences": owners}))
 }
 
 fn set_owners(node: &Node, live: &PartialObject, owners: Vec<OwnerReference>) -> Action {
@@ -97,7 +97,7 @@ fn unblock(node: &Node, live: &PartialObject) -> Action {
 fn patch(node: &Node, resource_version: Option<&str>, mut metadata: serde_json::Value) -> Action {
     metadata["resourceVersion"] = json!(resource_version);
     Action::Patch {
-        resource: node.resource.clone(),
+        resource: (*node.resource).clone(),
         key: node.key.clone(),
         subresource: "",
         patch: Patch::Merge(json!({"metadata": metadata})),

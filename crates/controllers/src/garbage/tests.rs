@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use client::{DeleteOptions, Propagation, ResourceType};
+use client::{DeleteOptions, Kin, Propagation, ResourceType};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use object::{TypeMeta, Versioned};
 
 use simulation::Server;
 
@@ -36,10 +37,14 @@ fn meta(name: &str, owners: Vec<OwnerReference>, finalizers: &[&str], deleting: 
     }
 }
 
+fn node<K: k8s_openapi::Resource>(meta: &ObjectMeta) -> Node {
+    let object = object::value!({"metadata": object::to_value(meta).unwrap()});
+    let version = Versioned::from_value(TypeMeta::new(K::API_VERSION, K::KIND), &object, Vec::new()).unwrap();
+    Node { resource: Arc::new(ResourceType::of::<K>()), kin: Arc::new(Kin::read(&version).unwrap()) }
+}
+
 fn put(graph: &mut Graph, meta: &ObjectMeta) -> Vec<String> {
-    let resource = ResourceType::of::<ReplicaSet>();
-    let concerned = graph.put(&Uid::from(meta.uid.as_deref().unwrap()), Node::new(resource, meta));
-    names(concerned)
+    names(graph.put(node::<ReplicaSet>(meta)))
 }
 
 fn names(uids: Vec<Uid>) -> Vec<String> {
@@ -71,7 +76,7 @@ fn an_owner_counts_only_where_the_reference_says() {
     let child = |namespace: &str, reference: OwnerReference| {
         let meta =
             ObjectMeta { namespace: Some(namespace.into()), ..meta("child", vec![reference], &[], false) };
-        Node::new(ResourceType::of::<Pod>(), &meta)
+        node::<Pod>(&meta)
     };
     let state = |child: Node| graph.owner_state(&child.owners[0], &child);
     assert_eq!(state(child("default", owner("parent", true))), Some(OwnerState::Solid));
@@ -91,7 +96,7 @@ fn fate(
     let references: Vec<_> = names.iter().map(|name| owner(name, true)).collect();
     let meta = meta("child", references.clone(), finalizers, false);
     let snapshot = Snapshot::Dependent {
-        node: Node::new(ResourceType::of::<Pod>(), &meta),
+        node: node::<Pod>(&meta),
         live: Arc::new(PartialObject { metadata: meta }),
         owners: references.into_iter().zip(states.iter().copied()).collect(),
         has_dependents,

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use client::LeanPod;
-use k8s_openapi::api::core::v1::ContainerPort;
+use client::{LeanPod, LeanPort};
 use serde::{Deserialize, Serialize};
 
 use crate::firewall::Protocol;
@@ -36,14 +35,14 @@ impl Facts {
     }
 }
 
-fn named_port(port: &ContainerPort) -> Option<((Protocol, String), u16)> {
+fn named_port(port: &LeanPort) -> Option<((Protocol, String), u16)> {
     let protocol = match port.protocol.as_deref() {
         None | Some("" | "TCP") => Protocol::Tcp,
         Some("UDP") => Protocol::Udp,
         Some("SCTP") => Protocol::Sctp,
         Some(_) => return None,
     };
-    Some(((protocol, port.name.clone()?), u16::try_from(port.container_port).ok()?))
+    Some(((protocol, port.name.as_deref()?.to_owned()), u16::try_from(port.container_port).ok()?))
 }
 
 /// The addresses by which a pod of another node is a peer. There are none for pods in the host's network, which
@@ -63,7 +62,7 @@ pub(crate) fn status_addresses(pod: &LeanPod) -> Vec<IpAddr> {
     if semantics::pods::is_terminal(pod) {
         return Vec::new();
     }
-    let mut texts: Vec<&str> = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();
+    let mut texts: Vec<&str> = status.pod_ips.iter().flatten().map(|ip| &*ip.ip).collect();
     if texts.is_empty() {
         texts.extend(status.pod_ip.as_deref());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use client::{LeanContainer, LeanPod, LeanPodSpec};
+use client::{LeanPod, LeanPodSpec};
 use object::{ObjectKey, Uid};
 use semantics::{NodeTerms, Toleration, conditions};
 
@@ -176,14 +176,13 @@ fn claims(pod: &LeanPod) -> Vec<ClaimName> {
 fn host_ports(spec: &LeanPodSpec) -> Vec<HostPort> {
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|container| semantics::pods::is_sidecar(container));
-    let of_container = |container: &LeanContainer| container.ports.clone().unwrap_or_default();
-    let ports = sidecars.chain(&spec.containers).flat_map(of_container);
+    let ports = sidecars.chain(&spec.containers).flat_map(|container| container.ports.iter().flatten());
     ports
         .filter_map(|port| {
             Some(HostPort {
                 port: port.host_port.filter(|port| *port > 0)?,
-                ip: port.host_ip.unwrap_or_default(),
-                protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
+                ip: port.host_ip.as_deref().unwrap_or_default().to_owned(),
+                protocol: port.protocol.as_deref().unwrap_or("TCP").to_owned(),
             })
         })
         .collect()

@@ -169,7 +169,7 @@ async fn nominated_pods_keep_their_room() {
         raw.spec.get_or_insert_default().priority = Some(priority);
         raw.spec.get_or_insert_default().scheduling_gates =
             serde_json::from_value(json!([{"name": "g"}])).unwrap();
-        raw.status.get_or_insert_default().nominated_node_name = Some("a".to_owned());
+        raw.status.get_or_insert_default().nominated_node_name = Some("a".into());
         Arc::new(PodInfo::new(Arc::new(raw)))
     };
     for (priority, wanted) in [
