@@ -119,8 +119,12 @@ impl<'a> Cluster<'a> {
         connection.fetch(post("/api/v1/namespaces"), Some(namespace.to_string().into())).await?;
         let account = serde_json::json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
         let path = format!("/api/v1/namespaces/{name}/serviceaccounts");
-        connection.fetch(post(&path), Some(account.to_string().into())).await?;
-        Ok(())
+        // Controllers, if there are any, may have been faster.
+        let made = connection.fetch(post(&path), Some(account.to_string().into())).await;
+        let path = format!("{path}/default");
+        self.wait_for(connection, &path, |account| account["kind"] == "ServiceAccount")
+            .await
+            .with_context(|| format!("making the account: {made:?}"))
     }
 
     /// Waits until something about an object holds.

@@ -8,7 +8,7 @@
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and the kernel's figures for its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
-//! - `writes`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
+//! - `writes`, `roles`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
 //!   `overlay`: the measurements.
 //! - `figures`: the table.
 
@@ -25,6 +25,7 @@ mod pods;
 mod policies;
 mod process;
 mod reads;
+mod roles;
 mod sandboxes;
 mod startup;
 mod traffic;
@@ -41,8 +42,9 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 10] =
-    ["size", "start", "writes", "reads", "pods", "services", "paths", "names", "policies", "overlay"];
+const NAMES: [&str; 11] = [
+    "size", "start", "writes", "roles", "reads", "pods", "services", "paths", "names", "policies", "overlay",
+];
 
 /// Measures a release build of Ironhull.
 #[derive(Debug, Parser)]
@@ -112,6 +114,7 @@ impl Bench {
                 "size" => startup::size(self, figures),
                 "start" => startup::measure(self, figures).await,
                 "writes" => writes::measure(self, figures).await,
+                "roles" => roles::measure(self, figures).await,
                 "reads" => reads::measure(self, figures).await,
                 "pods" => node::pods(self, figures).await,
                 "paths" => paths::measure(self, figures).await,

@@ -15,7 +15,20 @@ pub struct Template {
 impl Template {
     /// The template of a pod in this namespace, bound to a node that is not there.
     pub fn new(namespace: &str) -> Template {
-        let text = web_pod(namespace).to_string();
+        Template::of(&web_pod(namespace))
+    }
+
+    /// The same pod of no owner: where the garbage collector runs it would go with one that is not there.
+    pub fn unowned(namespace: &str) -> Template {
+        let mut pod = web_pod(namespace);
+        if let Some(metadata) = pod["metadata"].as_object_mut() {
+            metadata.remove("ownerReferences");
+        }
+        Template::of(&pod)
+    }
+
+    fn of(pod: &Value) -> Template {
+        let text = pod.to_string();
         let (before, after) = text.split_once(NAME).expect("the pod has a name");
         Template { before: before.to_owned(), after: after.to_owned() }
     }

@@ -88,8 +88,17 @@ pub struct Creator {
 impl Creator {
     /// A creator in a namespace, which must be there.
     pub fn new(namespace: &str) -> Creator {
+        Creator::of(namespace, Template::new(namespace))
+    }
+
+    /// One whose pods have no owner.
+    pub fn unowned(namespace: &str) -> Creator {
+        Creator::of(namespace, Template::unowned(namespace))
+    }
+
+    fn of(namespace: &str, template: Template) -> Creator {
         let path = format!("/api/v1/namespaces/{namespace}/pods");
-        Creator { template: Template::new(namespace), path, count: Cell::new(0) }
+        Creator { template, path, count: Cell::new(0) }
     }
 
     /// How many were begun.

@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test    install the tests' requirements, run all tests, and list those that failed and the slowest
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
-  bench   measure a release build against the budgets: [size start writes reads pods services]
+  bench   measure a release build against the budgets: [size start writes roles reads pods services]
   tidy    check crate edges, sizes of files and functions, links in documents
   gen     make the table of API facts anew
 ";
