@@ -13,6 +13,10 @@ pub type WatchStream = BoxStream<'static, Result<WatchEvent, ClientError>>;
 /// The bytes of a streamed answer, such as a container's log.
 pub type ByteStream = BoxStream<'static, Result<Bytes, ClientError>>;
 
+/// Comes each time that what the server serves may have changed. It ends with the connection; whoever follows it asks anew
+/// what is served.
+pub type ServedStream = BoxStream<'static, ()>;
+
 /// A connection to an API server, under one identity.
 ///
 /// There are two forms, and components cannot tell which they have: [`HttpConnection`](crate::HttpConnection)
@@ -32,6 +36,10 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Reads a path that is no resource, such as discovery: `accept` is the media type of the answer.
     async fn get_path(&self, path: &str, accept: &str) -> Result<Response, ClientError>;
+
+    /// Follows what the server serves: resources that come, go and change. Across a network, where nothing can be
+    /// watched for it, the server is asked every half minute.
+    async fn follow_served(&self) -> Result<ServedStream, ClientError>;
 
     /// Sends a request whose answer is a stream of bytes.
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError>;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::{Client, ClientError, ResourceType};
 
 /// The aggregated form of discovery: all groups, or the core group, in one document.
-const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+pub(crate) const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A resource that a server serves.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,10 +18,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use object::Status;
 use tower::{BoxError, ServiceBuilder};
 
-use crate::{ByteStream, ClientError, Connection, Content, ListPage, Request, Response, Verb, WatchStream};
+use crate::{
+    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, ServedStream, Verb,
+    WatchStream,
+};
 
 mod decode;
 mod lines;
+mod served;
 mod servers;
 
 pub use servers::{SERVER_NAME, Servers};
@@ -41,6 +45,7 @@ const ERROR_BODY_BYTES_MAX: usize = 1 << 20;
 ///
 /// A dead server is noticed within 45 seconds by pings. Requests are not retried here: their callers know
 /// whether that is safe.
+#[derive(Clone)]
 pub struct HttpConnection {
     client: kube::Client,
 }
@@ -163,6 +168,10 @@ impl Connection for HttpConnection {
     async fn get_path(&self, path: &str, accept: &str) -> Result<Response, ClientError> {
         let message = http::Request::get(path).header(ACCEPT, accept).body(Body::empty());
         self.read_whole(self.exchange(message, None).await?).await
+    }
+
+    async fn follow_served(&self) -> Result<ServedStream, ClientError> {
+        self.ask_for_changes(served::INTERVAL).await
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

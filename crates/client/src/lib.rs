@@ -31,7 +31,7 @@ pub mod testing;
 
 pub use self::http::{HttpConnection, SERVER_NAME, Servers};
 pub use api::{Client, List, Object, key_of, meta_key};
-pub use connection::{ByteStream, Connection, WatchStream};
+pub use connection::{ByteStream, Connection, ServedStream, WatchStream};
 pub use discovery::{Discovered, ServedResource};
 pub use error::ClientError;
 pub use events::{EventType, Recorder, reference_to};

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     ByteStream, Client, ClientError, Connection, Content, ContentType, ListPage, Object, Request,
-    ResourceType, Response, ServedResource, Verb, WatchEvent, WatchStream,
+    ResourceType, Response, ServedResource, ServedStream, Verb, WatchEvent, WatchStream,
 };
 
 mod discovery;
@@ -27,6 +27,8 @@ use selection::Filter;
 pub struct MemoryServer {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
+    /// Told when something else is served.
+    served: watch::Sender<()>,
     clock: Clock,
 }
 
@@ -57,7 +59,12 @@ struct Logged {
 impl MemoryServer {
     /// An empty server.
     pub fn new(clock: Clock) -> MemoryServer {
-        MemoryServer { state: Arc::default(), changed: watch::Sender::new(0), clock }
+        MemoryServer {
+            state: Arc::default(),
+            changed: watch::Sender::new(0),
+            served: watch::Sender::new(()),
+            clock,
+        }
     }
 
     /// A client of it.
@@ -379,6 +386,16 @@ impl Connection for MemoryServer {
             _ => return Err(Status::not_found("", "paths", path).into()),
         };
         Ok(Response { code: 200, body: Content::Text(body.into()), warnings: Vec::new() })
+    }
+
+    async fn follow_served(&self) -> Result<ServedStream, ClientError> {
+        let mut served = self.served.subscribe();
+        served.mark_unchanged();
+        Ok(futures::stream::unfold(served, |mut served| async {
+            served.changed().await.ok()?;
+            Some(((), served))
+        })
+        .boxed())
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

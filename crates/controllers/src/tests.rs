@@ -17,6 +17,7 @@ use crate::{Accounts, Config, Context, Metrics};
 mod real;
 mod replication;
 mod rights;
+mod served;
 
 pub(crate) struct Cluster {
     pub(crate) server: Server,

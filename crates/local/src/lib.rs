@@ -15,7 +15,8 @@ use apiserver::user::User;
 use async_trait::async_trait;
 use bytes::Bytes;
 use client::{
-    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, WatchEvent, WatchStream,
+    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, ServedStream, WatchEvent,
+    WatchStream,
 };
 use futures::stream;
 use http_body_util::{BodyExt, Full};
@@ -101,6 +102,14 @@ impl Connection for LocalConnection {
             return Err(ClientError::from(status));
         }
         Ok(Response { code, body: Content::Text(body), warnings: Vec::new() })
+    }
+
+    async fn follow_served(&self) -> Result<ServedStream, ClientError> {
+        let generations = self.server.catalogue().changed();
+        Ok(Box::pin(stream::unfold(generations, |mut generations| async {
+            generations.changed().await.ok()?;
+            Some(((), generations))
+        })))
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use client::{ByteStream, ClientError, Connection, ListPage, Request, Response, Verb, WatchStream};
+use client::{
+    ByteStream, ClientError, Connection, ListPage, Request, Response, ServedStream, Verb, WatchStream,
+};
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use local::LocalConnection;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +116,17 @@ impl Connection for Wire {
             return Err(ClientError::transport("connect", "this component has ended"));
         }
         LocalConnection::new(server, self.user.clone()).get_path(path, accept).await
+    }
+
+    async fn follow_served(&self) -> Result<ServedStream, ClientError> {
+        let Some(Running { server, up }) = self.running.get() else {
+            return Err(ClientError::transport("connect", "no server runs"));
+        };
+        let served = LocalConnection::new(server, self.user.clone()).follow_served().await?;
+        let ended = self.ended.clone();
+        Ok(Box::pin(served.take_until(async move {
+            up.run_until_cancelled(ended.cancelled()).await;
+        })))
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {

@@ -119,3 +119,42 @@ async fn no_server_is_a_transport_error() {
     let error = connect(address).call(pods(Verb::Get)).await.unwrap_err();
     assert!(matches!(error, ClientError::Transport { .. }));
 }
+
+#[tokio::test]
+async fn an_error_tells_why_no_answer_came() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = connect(address).list(pods(Verb::List)).await.unwrap_err();
+    let why = causes::chain(&error);
+    assert!(why.starts_with("send the request: "), "{why}");
+    assert_eq!(why.matches("Connection refused").count(), 1, "{why}");
+}
+
+#[tokio::test]
+async fn what_is_served_is_followed_by_the_tags_of_its_documents() {
+    let (old, new) = ("200 OK\r\netag: \"1\"", "200 OK\r\netag: \"2\"");
+    let same = answer("304 Not Modified", "");
+    let (address, asked) = answering(vec![
+        answer(old, "{}"),
+        answer(old, "{}"),
+        same.clone(),
+        same.clone(),
+        same.clone(),
+        answer(new, "{}"),
+        "HTTP/1.1 garbage".to_owned(),
+    ])
+    .await;
+    let mut changes = connect(address).ask_for_changes(Duration::from_millis(1)).await.unwrap();
+    assert_eq!(changes.next().await, Some(()));
+    assert_eq!(changes.next().await, None, "a server that cannot be asked is followed anew");
+    let asked = asked.await.unwrap();
+    let shown: Vec<_> = asked
+        .iter()
+        .map(|text| (text.split(' ').nth(1).unwrap(), text.contains("if-none-match: \"1\"")))
+        .collect();
+    let (core, groups) = ("/api", "/apis");
+    let expected = [false, false, true, true, true, true];
+    let paths = [core, groups, core, groups, core, groups];
+    assert_eq!(shown[..6], paths.into_iter().zip(expected).collect::<Vec<_>>());
+}

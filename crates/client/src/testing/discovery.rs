@@ -16,6 +16,13 @@ impl MemoryServer {
         let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
         let verbs = verbs.map(str::to_owned).into();
         self.state.lock().served.push(ServedResource { resource, namespaced, verbs });
+        self.served.send_replace(());
+    }
+
+    /// Serves a resource no longer.
+    pub fn serve_no_more(&self, resource: &ResourceType) {
+        self.state.lock().served.retain(|served| served.resource != *resource);
+        self.served.send_replace(());
     }
 
     /// The aggregated discovery document of the core group, or of all others.

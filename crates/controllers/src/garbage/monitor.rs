@@ -8,9 +8,10 @@ use client::{
     Change, Client, ClientError, Informer, Informers, Kin, ResourceType, ServedResource, Subscription,
     WorkQueue,
 };
+use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::Uid;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::graph::{Graph, Node};
@@ -39,8 +40,6 @@ struct Task {
     served: Notes<Served>,
     watched: BTreeMap<ResourceType, Watched>,
     synced: watch::Sender<bool>,
-    /// Told when a custom or aggregated resource changes what is served.
-    changed: Arc<Notify>,
 }
 
 /// A resource whose changes reach the graph.
@@ -63,7 +62,6 @@ impl Monitor {
             served: served.clone(),
             watched: BTreeMap::new(),
             synced: sender,
-            changed: Arc::default(),
         };
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(task.run()).await });
@@ -89,24 +87,30 @@ impl Monitor {
 impl Task {
     async fn run(mut self) {
         loop {
-            match self.update().await {
-                Ok(()) => {
-                    for watched in self.watched.values() {
-                        watched.informer.synced().await;
-                    }
-                    self.synced.send_replace(true);
-                    self.changed.notified().await;
-                    tokio::time::sleep(SETTLE_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot discover the served \
-                        resources"
-                    );
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
+            if let Err(error) = self.follow().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot discover the served resources"
+                );
             }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Follows what is served until the connection ends.
+    async fn follow(&mut self) -> Result<(), ClientError> {
+        // What changes from here on, the stream tells.
+        let mut changes = self.client.connection().follow_served().await?;
+        loop {
+            self.update().await?;
+            for watched in self.watched.values() {
+                watched.informer.synced().await;
+            }
+            self.synced.send_replace(true);
+            if changes.next().await.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
         }
     }
 
@@ -142,15 +146,11 @@ impl Task {
 
     fn watch(&mut self, resource: ResourceType) {
         let informer = self.informers.kin(resource.clone());
-        let (graph, queue, changed) = (self.graph.clone(), self.queue.clone(), Arc::clone(&self.changed));
-        let decides_what_is_served = matches!(&*resource.plural, "customresourcedefinitions" | "apiservices");
+        let (graph, queue) = (self.graph.clone(), self.queue.clone());
         let of = Arc::new(resource.clone());
         let subscription = informer.subscribe(move |change| {
             let concerned = graph.write(|graph| apply(graph, &of, change));
             concerned.into_iter().for_each(|uid| queue.add(uid));
-            if decides_what_is_served {
-                changed.notify_one();
-            }
         });
         self.watched.insert(resource, Watched { informer, _subscription: subscription });
     }

@@ -228,6 +228,22 @@ fn failures_are_told_and_shown_until_all_is_well() {
 }
 
 #[test]
+fn a_failure_is_told_with_what_is_behind_it() {
+    let owner = replica_set(1);
+    let plan = plan::plan(&snapshot(owner.clone(), vec![]), start());
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let error = client::ClientError::transport("send the request", refused);
+    let failure = Failure { action: plan.actions()[0].clone(), error };
+    let remedy = plan::recover(&snapshot(owner, vec![]), &[failure], start());
+    let why = "send the request: connection refused";
+    assert!(
+        matches!(remedy.actions()[0], Action::Record(note) if note.message == format!("Error creating: {why}"))
+    );
+    let shown = status(&remedy).conditions.unwrap();
+    assert_eq!(shown[0].message.as_deref(), Some(why));
+}
+
+#[test]
 fn orphans_are_adopted_and_mismatches_released() {
     let owner = replica_set(1);
     let mut orphan = pod(&owner, "orphan", Some(1));

@@ -9,7 +9,7 @@ use apiserver::user::User;
 use async_trait::async_trait;
 use client::{
     ByteStream, Client, ClientError, Connection, Informers, ListPage, Object, Patch, Request, Response,
-    WatchStream, key_of,
+    ServedStream, WatchStream, key_of,
 };
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -122,6 +122,10 @@ impl Connection for Logged {
 
     async fn get_path(&self, path: &str, accept: &str) -> Result<Response, ClientError> {
         self.inner.get_path(path, accept).await
+    }
+
+    async fn follow_served(&self) -> Result<ServedStream, ClientError> {
+        self.inner.follow_served().await
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {
