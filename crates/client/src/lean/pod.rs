@@ -1,7 +1,7 @@
 //! The fields of a pod that are kept.
 
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use k8s_openapi::api::core::v1::{Affinity, PodSchedulingGate, TopologySpreadConstraint, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -45,6 +45,13 @@ impl Deref for LeanPodSpec {
     type Target = LeanTemplate;
     fn deref(&self) -> &LeanTemplate {
         &self.template
+    }
+}
+
+/// What is changed is a copy of the pod's own from then on.
+impl DerefMut for LeanPodSpec {
+    fn deref_mut(&mut self) -> &mut LeanTemplate {
+        self.template.own()
     }
 }
 

@@ -27,7 +27,6 @@ struct Parts<T: ?Sized> {
 
 impl<T: ?Sized + Hash + Eq> Table<T> {
     /// An empty table, for a `static`.
-    #[expect(clippy::new_without_default, reason = "it stands in a static")]
     pub const fn new() -> Table<T> {
         Table(LazyLock::new(|| Mutex::new(Parts { all: HashSet::new(), sweep_at: SWEEP_FROM })))
     }
@@ -78,6 +77,13 @@ impl<T> AsRef<T> for Found<T> {
 impl<T: Part> From<T> for Shared<T> {
     fn from(part: T) -> Shared<T> {
         Shared(T::table().part(Found(part), |part| Arc::new(part.0)))
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    /// The part, for change. While others hold it, which the table does, this is a copy that is shared with nobody.
+    pub(super) fn own(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.0)
     }
 }
 
@@ -144,7 +150,7 @@ impl<T: View> View for Shared<T> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Default, PartialEq, Eq, Hash)]
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
     struct Number(usize);
 
     impl Part for Number {
@@ -159,6 +165,9 @@ mod tests {
         let (one, same) = (Shared::from(Number(1)), Shared::from(Number(1)));
         assert!(Arc::ptr_eq(&one.0, &same.0));
         assert_ne!(one, Shared::from(Number(2)));
+        let mut changed = one.clone();
+        changed.own().0 = 3;
+        assert_eq!((one.0.0, changed.0.0, Shared::from(Number(1)).0.0), (1, 3, 1), "the others keep theirs");
         for number in 0..10 * SWEEP_FROM {
             drop(Shared::from(Number(number)));
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::shared::Table;
 
 /// A text that many objects have alike, kept once.
-#[derive(Clone, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Word(Arc<str>);
 
 fn words() -> &'static Table<str> {
@@ -28,12 +28,6 @@ impl Default for Word {
 impl From<&str> for Word {
     fn from(text: &str) -> Word {
         Word(words().part(text, Arc::from))
-    }
-}
-
-impl PartialEq for Word {
-    fn eq(&self, other: &Word) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
 

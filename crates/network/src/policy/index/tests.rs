@@ -109,8 +109,7 @@ fn pods_in_the_hosts_network_and_ended_ones_are_no_peers() {
     assert!(passes(&index, into_x));
     let pod = cluster.pod("z", "a").clone();
     let mut in_host_network = pod.object();
-    let spec = in_host_network.spec.as_mut().unwrap();
-    spec.template = client::LeanTemplate { host_network: Some(true), ..(*spec.template).clone() }.into();
+    in_host_network.spec.as_mut().unwrap().host_network = Some(true);
     index.pod_changed(&pod.key(), Some(Arc::new(in_host_network)));
     assert!(!passes(&index, into_x));
     index.pod_changed(&pod.key(), Some(Arc::new(pod.object())));
