@@ -17,6 +17,7 @@
 mod container;
 mod error;
 mod image;
+mod network;
 mod sandbox;
 mod security;
 mod stats;
@@ -35,6 +36,7 @@ pub use container::{
 };
 pub use error::{Code, CriError, PullErrorKind};
 pub use image::{AuthConfig, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageSpec};
+pub use network::{NetworkRequest, PodNetwork};
 pub use sandbox::{
     DnsConfig, LinuxPodSandboxConfig, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxMetadata,
     PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, PortMapping, Protocol,

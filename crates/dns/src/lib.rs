@@ -10,13 +10,14 @@
 //! Service in a persistent map, so a change costs the change and readers never wait; answers are computed from it.
 //!
 //! How it is reached: the server listens on an address of the node that pods reach, the gateway of the pod network, and
-//! the node says on its Node object where. The control side makes of that endpoints of the cluster DNS Service, which
+//! the node says on its Node object where ([`endpoints`]). The control side makes of that endpoints of the cluster DNS Service, which
 //! lead pods to the server of their own node first (see the controller `clusterdns`). The port need not be 53, where
 //! another program of the host may listen on all addresses.
 //!
 //! This crate must not know packet rules or the pod network; it is given addresses to listen on.
 
 mod custom;
+pub mod endpoints;
 mod forward;
 mod host_file;
 mod index;

@@ -10,10 +10,11 @@ use node::ServingTls;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::NodeAccess;
 use crate::config::{NodeSettings, node_name};
 use crate::flags::AgentFlags;
-use crate::node_role::{self, NodeAccess};
-use crate::server::run_until_signal;
+use crate::lifetime::run_until_signal;
+use crate::node_role;
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 3] = ["dns", "proxy", "network-policy"];

@@ -8,17 +8,17 @@ use anyhow::{Context, bail, ensure};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
-use network::overlay::BackendType;
+use network::{BackendType, NodeAddresses};
 use node::SysctlAllowlist;
 use sha2::{Digest, Sha256};
 
-use crate::addresses::{NodeAddresses, NodePortAddresses};
 use crate::cluster::ClusterSettings;
-use crate::flags::{LimitFlags, NodeFlags, ServerFlags};
-use crate::registration;
+use crate::flags::{DATA_DIR, LimitFlags, NodeFlags, ServerFlags};
 
-/// Where state is kept unless a flag says otherwise.
-pub const DATA_DIR: &str = "/var/lib/ironhull";
+mod node_ports;
+mod registration;
+
+pub use node_ports::NodePortAddresses;
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 6] = ["dns", "proxy", "network-policy", "servicelb", "scheduler", "controllers"];
@@ -232,7 +232,7 @@ pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
 /// Where they cannot be told, or there are two of one family.
 fn node_addresses(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<NodeAddresses> {
     if flags.node_ips.is_empty() {
-        let own = NodeAddresses::of_machine(cluster);
+        let own = NodeAddresses::of_machine(&cluster.cluster_cidrs);
         return own.context("cannot tell this machine's address: name it by --node-ip");
     }
     one_of_each_family("--node-ip", flags.node_ips.iter().copied())?;

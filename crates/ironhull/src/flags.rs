@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use network::overlay::BackendType;
+use network::BackendType;
 
+/// Where state is kept unless a flag says otherwise.
+pub const DATA_DIR: &str = "/var/lib/ironhull";
 /// Where the config file is unless `IRONHULL_CONFIG` says otherwise.
 const CONFIG_FILE: &str = "/etc/ironhull/config.yaml";
 
@@ -62,7 +64,7 @@ pub enum Command {
 #[command(args_override_self = true)]
 pub struct ServerFlags {
     /// The directory that holds all state.
-    #[arg(long, default_value = crate::config::DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
     /// The address to listen on; 0.0.0.0 listens on every address, IPv6 included if the cluster has it.
     #[arg(long, default_value = "0.0.0.0")]
@@ -279,7 +281,7 @@ pub enum TokenCommand {
 #[derive(Debug, Args)]
 pub struct ImageFlags {
     /// The directory that holds all state.
-    #[arg(long, global = true, default_value = crate::config::DATA_DIR)]
+    #[arg(long, global = true, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -314,7 +316,7 @@ pub enum ImageCommand {
 #[derive(Debug, Args)]
 pub struct BackupFlags {
     /// The server's data directory.
-    #[arg(long, default_value = crate::config::DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
     /// The backup file to write; it must not exist.
     pub file: PathBuf,
@@ -324,7 +326,7 @@ pub struct BackupFlags {
 #[derive(Debug, Args)]
 pub struct RestoreFlags {
     /// The server's data directory.
-    #[arg(long, default_value = crate::config::DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
     /// The backup file.
     pub file: PathBuf,
@@ -334,7 +336,7 @@ pub struct RestoreFlags {
 #[derive(Debug, Args)]
 pub struct ResetFlags {
     /// The directory that holds all state.
-    #[arg(long, default_value = crate::config::DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
 }
 

@@ -1,44 +1,48 @@
 //! The `ironhull` program: flags, validated configuration, and the wiring of roles.
 //!
+//! From the bottom to the top; a module uses those above it in this table only:
+//!
 //! | module | is |
 //! | --- | --- |
+//! | `cluster` | what all machines of a cluster agree on |
 //! | `flags` | the command line and the config file, as people write them |
 //! | `config` | the same, validated once |
-//! | `cluster` | what all machines of a cluster agree on |
-//! | `agent` | a node that joins a cluster |
-//! | `server` | the control side: store, API server, controllers, scheduler |
-//! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
+//! | `lifetime` | until when tasks run |
 //! | `identities` | as whom the parts of this process act |
-//! | `pod_network` | the pod network as the container engine calls it |
-//! | `image` | `ironhull image ...` |
-//! | `token` | `ironhull token ...` |
-//! | `registration` | labels and taints of a new node |
+//! | `control_plane` | the API server of this process, and clients of it |
+//! | `access` | a node's clients of an API server, wherever that is |
 //! | `history` | how long old versions are kept |
 //! | `memory` | memory goes back after a peak |
+//! | `own_certificates` | the certificates of a server's own parts |
+//! | `own_node` | what the control plane says of its own machine's node |
+//! | `image` | `ironhull image ...`, and the store of images |
 //! | `state` | the cluster's state on disk, `ironhull backup` and `ironhull restore` |
+//! | `node_role` | the node side: engine, network, proxy, DNS, node agent |
+//! | `server` | the control plane: store, API server, controllers, scheduler |
+//! | `agent` | a node that joins a cluster |
+//! | `token` | `ironhull token ...` |
 //! | `reset` | `ironhull reset` |
+//!
+//! What a role does is in its crate: joining in `join`, the clusters of `ironhull dev` in `dev`, a node's network in `network`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-mod addresses;
+mod access;
 mod agent;
 mod cluster;
-mod cni_network;
 mod config;
-mod dns_endpoints;
+mod control_plane;
 mod flags;
 mod history;
 mod identities;
 mod image;
+mod lifetime;
 mod memory;
 mod node_role;
-mod overlay;
 mod own_certificates;
 mod own_node;
-mod pod_network;
-mod registration;
 mod reset;
 mod server;
 mod state;

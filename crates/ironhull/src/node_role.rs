@@ -1,48 +1,29 @@
 //! The node side: container engine, pod network, service proxy, DNS and the node agent.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use client::{Client, Informers, Recorder};
-use clock::Clock;
+use client::{Informers, Recorder};
 use controllers::NODE_KEY_ANNOTATION;
-use network::{Policies, PolicyConfig};
+use cri::PodNetwork;
+use network::{CniNetwork, NodeNetwork, NodeNetworkConfig, Policies, PolicyConfig, overlay};
 use node::{Agent, NodeConfig, ServingTls};
 use proxy::Release;
-use runtime::engine::{Engine, EngineOptions, PodNetwork};
+use runtime::engine::{Engine, EngineOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cni_network::CniNetwork;
+use crate::access::NodeAccess;
+use crate::cluster::follow_backend;
 use crate::config::NodeSettings;
-use crate::dns_endpoints;
 use crate::image::open_store;
-use crate::overlay;
-use crate::pod_network::NodeNetwork;
+use crate::lifetime::until_stop;
 
-/// How long a DNS server that stops waits for the answers of other servers.
-const DNS_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+mod dns;
+
 /// Where the proxy tells its health; upstream's.
 const PROXY_HEALTH_PORT: u16 = 10256;
-
-/// A node's ways to the API server, in one process or across a network. Who makes it decides which.
-pub struct NodeAccess {
-    /// As the node itself (`system:node:<name>`).
-    pub node: Client,
-    /// As the node's network parts (proxy, DNS), which read what concerns all nodes.
-    pub network: Client,
-    /// What the network parts watch. In a server's process all components share them.
-    pub informers: Informers,
-    /// What the node API shows, and whom it believes.
-    pub serving: ServingTls,
-    /// Names the key by which this machine joined; none in the server's own process.
-    pub key_digest: Option<String>,
-    /// Time and randomness.
-    pub clock: Clock,
-}
 
 /// Starts everything that a node runs. The node becomes ready by itself, when its network is.
 ///
@@ -54,7 +35,7 @@ pub async fn start(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    overlay::check(settings).await?;
+    check_overlay(settings).await?;
     follow_addresses(settings, stop, tasks);
     let images = Arc::new(open_store(&settings.data_dir, access.clock.clone())?);
     images.probe().await.context("containers need overlay file systems in the data directory")?;
@@ -72,13 +53,13 @@ pub async fn start(
     .await
     .context("cannot open the container engine")?;
     if let Some(network) = &networks.own {
-        overlay::start(settings, &access, network, stop, tasks);
+        start_overlay(settings, &access, network, stop, tasks);
         start_policies(networks.policies, network, stop, tasks);
     }
     // The proxy works until queries are led to another node's DNS.
     let handed_over = CancellationToken::new();
     let release = start_proxy(settings, &access, &handed_over, tasks);
-    start_dns(settings, &access, networks.own, release, (stop, handed_over), tasks);
+    dns::start(settings, &access, networks.own, release, (stop, handed_over), tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
         agent_config(settings, access.serving, access.key_digest),
@@ -100,13 +81,33 @@ pub async fn start(
     Ok(())
 }
 
+/// Checks that this machine can carry the cluster's backend, before anything is changed.
+async fn check_overlay(settings: &NodeSettings) -> anyhow::Result<()> {
+    let cluster = &settings.cluster;
+    overlay::preflight(cluster.backend, settings.addresses.primary(), &cluster.cluster_cidrs, settings.mtu)
+        .await
+        .context("this machine cannot carry the pods' network between nodes")
+}
+
+/// Keeps the ways to other nodes until `stop`. What stands then stays, for the pods live on.
+fn start_overlay(
+    settings: &NodeSettings,
+    access: &NodeAccess,
+    network: &Arc<NodeNetwork>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+    let backend = follow_backend(settings.cluster.backend, &access.informers);
+    let (client, informers) = (access.node.clone(), access.informers.clone());
+    let recorder = Recorder::start(access.network.clone(), "network", &settings.node_name);
+    let (network, name) = (Arc::clone(network), settings.node_name.clone());
+    until_stop(stop, tasks, async move { network.keep(&name, backend, client, &informers, recorder).await });
+}
+
 /// Keeps the node's addresses those of the machine.
 fn follow_addresses(settings: &NodeSettings, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let (addresses, cluster) = (settings.addresses.clone(), settings.cluster.clone());
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        stop.run_until_cancelled(addresses.follow(&cluster)).await;
-    });
+    let (addresses, pods) = (settings.addresses.clone(), settings.cluster.cluster_cidrs.clone());
+    until_stop(stop, tasks, async move { addresses.follow(&pods).await });
 }
 
 /// The pod network of a node.
@@ -127,15 +128,20 @@ impl Networks {
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<Networks> {
         if let Some((conf_dir, bin_dirs)) = settings.cni.clone() {
-            let engine = Arc::new(CniNetwork::new(&settings.data_dir, conf_dir, bin_dirs)?);
-            let (keep, stop) = (engine.keep(), stop.clone());
-            tasks.spawn(async move {
-                stop.run_until_cancelled(keep).await;
-            });
+            let engine = Arc::new(CniNetwork::new(&settings.data_dir.join("network"), conf_dir, bin_dirs)?);
+            until_stop(stop, tasks, engine.keep());
             return Ok(Networks { engine, own: None, policies: None });
         }
         let policies = policies(settings, access).await;
-        let own = Arc::new(NodeNetwork::new(settings, policies.clone())?);
+        let config = NodeNetworkConfig {
+            state_dir: settings.data_dir.join("network"),
+            cluster_subnets: settings.cluster.cluster_cidrs.clone(),
+            service_subnets: settings.cluster.service_cidrs.clone(),
+            backend: settings.cluster.backend,
+            addresses: settings.addresses.clone(),
+            mtu: settings.mtu,
+        };
+        let own = Arc::new(NodeNetwork::new(config, policies.clone())?);
         Ok(Networks { engine: Arc::clone(&own) as _, own: Some(own), policies })
     }
 }
@@ -188,16 +194,10 @@ fn start_policies(
     tasks: &mut JoinSet<()>,
 ) {
     let Some(policies) = policies else { return };
-    let (network, stop) = (Arc::clone(network), stop.clone());
-    let enforce = async move {
+    let network = Arc::clone(network);
+    until_stop(stop, tasks, async move {
         let leases = network.ready().await.leases();
         policies.run(leases).await;
-    };
-    tasks.spawn(async move {
-        tokio::select! {
-            () = enforce => {}
-            () = stop.cancelled() => {}
-        }
     });
 }
 
@@ -233,127 +233,12 @@ fn start_proxy(
         std::future::pending::<()>().await;
     };
     let release = Release::default();
-    let (informers, stop, asked) = (access.informers.clone(), stop.clone(), release.clone());
-    tasks.spawn(async move {
+    let (informers, asked) = (access.informers.clone(), release.clone());
+    until_stop(stop, tasks, async move {
         tokio::select! {
             () = proxy::run(options, &informers, &asked) => {}
             () = follow => {}
-            () = stop.cancelled() => {}
         }
     });
     Some(release)
-}
-
-/// Starts the node's DNS. When it stops, `handed_over` is cancelled.
-fn start_dns(
-    settings: &NodeSettings,
-    access: &NodeAccess,
-    network: Option<Arc<NodeNetwork>>,
-    release: Option<Release>,
-    (stop, handed_over): (&CancellationToken, CancellationToken),
-    tasks: &mut JoinSet<()>,
-) {
-    let dns = NodeDns {
-        settings: settings.clone(),
-        node: access.node.clone(),
-        informers: access.informers.clone(),
-        recorder: Recorder::start(access.network.clone(), "dns", &settings.node_name),
-        clock: access.clock.clone(),
-        // A server's own controllers, which would lead queries elsewhere, stop with it.
-        hands_over: access.key_digest.is_some(),
-        release,
-        stop: stop.clone(),
-    };
-    let handed_over = handed_over.drop_guard();
-    tasks.spawn(async move {
-        if let Err(error) = dns.run(network.as_deref()).await {
-            tracing::error!(error = format!("{error:#}"), "cluster DNS does not run");
-            dns.stop.cancelled().await;
-        }
-        drop(handed_over);
-    });
-}
-
-/// What the node's DNS runs with.
-struct NodeDns {
-    settings: NodeSettings,
-    node: Client,
-    informers: Informers,
-    recorder: Recorder,
-    clock: Clock,
-    hands_over: bool,
-    release: Option<Release>,
-    stop: CancellationToken,
-}
-
-impl NodeDns {
-    async fn run(&self, network: Option<&NodeNetwork>) -> anyhow::Result<()> {
-        if !self.settings.runs("dns") {
-            // It may have run before.
-            self.advertise(&[]).await;
-            return Ok(());
-        }
-        let Some(network) = network else {
-            // Of another program's network only the node's own addresses are known.
-            let mut node_ips = self.settings.addresses.subscribe();
-            loop {
-                let current = node_ips.borrow_and_update().clone();
-                tokio::select! {
-                    ended = self.serve(current) => return ended,
-                    Ok(()) = node_ips.changed() => {}
-                }
-            }
-        };
-        let gateways = async { network.ready().await.config().gateways().collect() };
-        match self.stop.run_until_cancelled(gateways).await {
-            Some(gateways) => self.serve(gateways).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Answers at these addresses until it is to stop.
-    async fn serve(&self, gateways: Vec<IpAddr>) -> anyhow::Result<()> {
-        let server = match dns::Server::bind(&at_port(&gateways, 53)).await {
-            Ok(server) => server,
-            // Another program of the host listens on all addresses: the Service leads to any port.
-            Err(_) => {
-                dns::Server::bind(&at_port(&gateways, 0)).await.context("cannot listen for DNS queries")?
-            }
-        };
-        let addresses = server.addresses()?;
-        let cluster = &self.settings.cluster;
-        let zone = dns::Zone::new(&cluster.cluster_domain, cluster.cluster_dns.clone())
-            .with_context(|| format!("--cluster-domain {:?} is not a domain name", cluster.cluster_domain))?;
-        let own: Vec<IpAddr> = gateways.iter().chain(&cluster.cluster_dns).copied().collect();
-        let config = dns::DnsConfig::new(zone, own);
-        let following = dns::follow(config, &self.informers, self.clock.clone(), Some(self.recorder.clone()));
-        let Some(following) = self.stop.run_until_cancelled(following).await else { return Ok(()) };
-        let released = CancellationToken::new();
-        let serving = server.run_until(Arc::clone(&following.resolver), released.clone());
-        let late = async {
-            self.advertise(&addresses).await;
-            released.cancel();
-            tokio::time::sleep(DNS_ANSWERS_WITHIN).await;
-        };
-        tokio::select! {
-            () = serving => {}
-            () = late => tracing::warn!("DNS stops before upstream servers have answered"),
-        }
-        Ok(())
-    }
-
-    /// Says where DNS listens until it is to stop, and then that it does not any more.
-    async fn advertise(&self, addresses: &[SocketAddr]) {
-        let name = &self.settings.node_name;
-        let saying = dns_endpoints::advertise(&self.node, &self.informers, name, addresses);
-        self.stop.run_until_cancelled(saying).await;
-        if self.hands_over && !addresses.is_empty() {
-            let release = self.release.as_ref();
-            dns_endpoints::hand_over(&self.node, &self.informers, name, addresses, release).await;
-        }
-    }
-}
-
-fn at_port(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
-    addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
 }

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use apiserver::pki::{KeyedCertificate, Pki, PkiError, Wanted};
 use clock::Clock;
 use join::{Credential, keep_renewed};
+use network::NodeAddresses;
 use tls::Identity;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-use crate::addresses::NodeAddresses;
 
 /// Why a certificate cannot be kept or renewed.
 #[derive(Debug, thiserror::Error)]

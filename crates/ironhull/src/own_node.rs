@@ -8,8 +8,8 @@ use object::ObjectKey;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::control_plane::ControlPlane;
 use crate::identities;
-use crate::server::ControlPlane;
 
 /// The label by which people see that a node has the control side. Nodes may not set it on themselves.
 const ROLE_LABEL: &str = "node-role.kubernetes.io/control-plane";

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clock::Clock;
+use network::ResetNetwork;
 
 use crate::image::open_store;
-use crate::pod_network::ResetNetwork;
 
 /// Ends this machine's pods and removes everything that was made below and because of `data_dir`.
 ///

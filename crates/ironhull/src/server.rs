@@ -7,54 +7,26 @@ use anyhow::Context;
 use apiserver::pki::{Authority, Pki, Subject, Usage, Wanted};
 use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config};
-use client::{Client, Informers};
 use clock::Clock;
 use controllers::{Accounts, Signer, SignerError, Signers};
 use jiff::SignedDuration;
 use join::{JoinInfo, kubeconfig};
-use local::LocalConnection;
 use metrics::Exposition;
 use node::ServingTls;
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::NodeAccess;
 use crate::config::{NodeSettings, ServerConfig};
-use crate::node_role::NodeAccess;
+use crate::control_plane::ControlPlane;
+use crate::lifetime::{run_until_signal, until_stop};
 use crate::own_certificates::OwnCertificates;
 use crate::{history, identities, memory, node_role, own_node, state, tell};
 
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// A control side that runs.
-#[derive(Clone)]
-pub struct ControlPlane {
-    /// The API server.
-    pub server: Arc<ApiServer>,
-    /// Time and randomness.
-    pub clock: Clock,
-    /// What all components of this process watch, each kind once, under the controllers' identity, which may read
-    /// everything. Each component writes under its own.
-    pub informers: Informers,
-    /// Where this process shows what it measures.
-    pub exposition: Exposition,
-}
-
-impl ControlPlane {
-    fn new(server: Arc<ApiServer>, clock: Clock, exposition: Exposition) -> ControlPlane {
-        let connection = LocalConnection::new(Arc::clone(&server), identities::informers());
-        let informers = Informers::new(Client::new(Arc::new(connection), clock.clone()));
-        ControlPlane { server, clock, informers, exposition }
-    }
-
-    /// A client of the server in this process, under an identity of its own.
-    pub fn client(&self, user: User) -> Client {
-        Client::new(Arc::new(LocalConnection::new(Arc::clone(&self.server), user)), self.clock.clone())
-    }
-}
 
 /// Runs a server until it is told to stop. Containers live on.
 ///
@@ -125,21 +97,6 @@ fn greet(config: &ServerConfig, kubeconfig: &std::path::Path) {
         join::info::token_file(&config.node.data_dir).display(),
         url(config)
     ));
-}
-
-/// Waits for the signal to stop, and for the tasks' end after it.
-///
-/// # Errors
-/// Where signals cannot be listened for.
-pub async fn run_until_signal(stop: &CancellationToken, mut tasks: JoinSet<()>) -> anyhow::Result<()> {
-    wait_for_signal().await?;
-    tracing::info!("stopping; containers live on");
-    stop.cancel();
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), async {
-        while tasks.join_next().await.is_some() {}
-    })
-    .await;
-    Ok(())
 }
 
 /// This machine's ways to the API server in this process.
@@ -284,19 +241,16 @@ fn follow_addresses(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    let (config, plane, stop) = (config.clone(), plane.clone(), stop.clone());
+    let (config, plane) = (config.clone(), plane.clone());
     let mut changes = config.node.addresses.subscribe();
-    tasks.spawn(async move {
-        let publish = async {
-            while changes.changed().await.is_ok() {
-                while let Err(error) = publish_addresses(&config, &plane).await {
-                    let error = format!("{error:#}");
-                    tracing::warn!(error, "cannot publish the server's address yet");
-                    tokio::time::sleep(RETRY_AFTER).await;
-                }
+    until_stop(stop, tasks, async move {
+        while changes.changed().await.is_ok() {
+            while let Err(error) = publish_addresses(&config, &plane).await {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "cannot publish the server's address yet");
+                tokio::time::sleep(RETRY_AFTER).await;
             }
-        };
-        stop.run_until_cancelled(publish).await;
+        }
     });
 }
 
@@ -332,18 +286,6 @@ fn start_label(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    let (plane, name, stop) = (plane.clone(), config.node.node_name.clone(), stop.clone());
-    tasks.spawn(async move {
-        stop.run_until_cancelled(own_node::label(&plane, &name)).await;
-    });
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    let (plane, name) = (plane.clone(), config.node.node_name.clone());
+    until_stop(stop, tasks, async move { own_node::label(&plane, &name).await });
 }

@@ -18,6 +18,7 @@
 mod attachment;
 mod capabilities;
 mod config;
+mod error;
 mod exec;
 mod versions;
 mod watch;
@@ -36,11 +37,11 @@ use tokio::time::{Instant, timeout};
 use attachment::Attachment;
 pub use config::ConfigError;
 use config::ConfigList;
-pub use exec::PluginError;
+pub use error::PluginError;
 use versions::Versions;
 use watch::Watch;
 
-use crate::firewall::HostPort;
+use crate::host_port::HostPort;
 
 /// The link inside of pods.
 const INTERFACE: &str = "eth0";

@@ -22,8 +22,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use crate::local::POD_LINK_PREFIX;
-use crate::overlay::{UDP_PORT, VXLAN_PORT, VXLAN_VNI};
+use crate::backend_type::{UDP_PORT, VXLAN_PORT, VXLAN_VNI};
+use crate::link::POD_LINK_PREFIX;
 
 /// The tunnel of this node, as the rules know it.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use hostnet::state;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::firewall::{HostPort, Protocol};
+use crate::host_port::{HostPort, Protocol};
 
 /// What one pod sandbox holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

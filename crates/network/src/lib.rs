@@ -24,30 +24,47 @@
 //!
 //! [`Policies`] enforces the cluster's NetworkPolicies on the pods of this node.
 //!
-//! The pod network itself knows no pods: the node agent tells it sandboxes and host ports. Nothing here knows Services.
+//! [`NodeNetwork`] is all of it as a container engine calls it, and [`CniNetwork`] the same for the plugins of another program
+//! ([`cni`]); a node has one of the two. [`NodeAddresses`] are the addresses of the node itself, which may change.
+//!
+//! The pod network itself knows no pods: the engine tells it sandboxes and host ports. Nothing here knows Services.
 
 mod addresses;
+mod backend_type;
 pub mod cni;
+mod cni_network;
+mod config;
+mod error;
 mod firewall;
 mod foreign;
 mod guard;
+mod host_port;
 mod ipam;
 mod link;
 mod local;
 mod lock;
+mod node_addresses;
+mod node_network;
 mod notifications;
 pub mod overlay;
 mod policy;
 mod preflight;
+mod requests;
+mod reset;
 #[cfg(test)]
 mod testing;
 
-pub use addresses::watch_addresses;
-pub use firewall::{HostPort, Protocol};
+pub use backend_type::{BackendType, UnknownBackend};
+pub use cni_network::CniNetwork;
+pub use config::LocalConfig;
+pub use error::NetworkError;
 pub use foreign::Obstacle;
+pub use host_port::{HostPort, Protocol};
 pub use ipam::{IpamError, Lease};
 pub use link::LinkError;
-pub use local::{LocalConfig, LocalNetwork, NetworkError, reset};
-pub use lock::HostLock;
+pub use local::LocalNetwork;
+pub use node_addresses::NodeAddresses;
+pub use node_network::{NodeNetwork, NodeNetworkConfig};
 pub use policy::{PodIdentity, Policies, PolicyConfig, PolicyError, reset as reset_policies};
 pub use preflight::{PreflightError, preflight};
+pub use reset::{ResetError, ResetNetwork, reset};

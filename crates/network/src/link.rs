@@ -13,6 +13,10 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::packet_route::{AddressFamily, route::RouteHeader};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
+use sha2::{Digest, Sha256};
+
+/// How the names of the host's ends of pods' links begin.
+pub(crate) const POD_LINK_PREFIX: &str = "ihv";
 
 /// The hardware address of the host end of every pod link. Pods are each on a link of their own, so one
 /// address serves all, and the pod's neighbour entry for its gateway can be written without asking.
@@ -382,4 +386,10 @@ fn destination(route: &RouteMessage) -> Option<IpNet> {
     })?;
     let destination = IpNet::new(address, header.destination_prefix_length).ok()?;
     (destination.prefix_len() > 0).then_some(destination)
+}
+
+/// The name of the host's end of a sandbox's link: 15 bytes at most, so a digest stands for the sandbox.
+pub(crate) fn link_name(sandbox: &str) -> String {
+    let digest = Sha256::digest(sandbox.as_bytes());
+    digest.iter().take(5).fold(POD_LINK_PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }

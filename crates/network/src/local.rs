@@ -2,167 +2,38 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hostnet::nft::{self, NftError};
-use hostnet::{NetNs, NetNsError, state};
+use hostnet::nft;
+use hostnet::{NetNs, state};
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::cni;
-use crate::firewall::{HostPort, Rules};
+use crate::config::LocalConfig;
+use crate::error::{NetworkError, io_error};
 use crate::foreign;
 use crate::guard::OtherNodes;
-use crate::ipam::{self, Ipam, IpamError, Lease};
-use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
+use crate::host_port::HostPort;
+use crate::ipam::{Ipam, Lease};
+use crate::link::{Netlink, configure_pod, link_name, pod_mac};
 use crate::lock::HostLock;
-use crate::overlay;
-use crate::preflight::{PreflightError, preflight};
+use crate::preflight::preflight;
 
 mod firewalls;
 mod flows;
 mod mtu;
+mod record;
 mod rules;
 mod settings;
 use flows::Flows;
-use settings::{restore_sysctls, set_sysctls};
-
-/// How the names of the host's ends of pods' links begin.
-pub(crate) const POD_LINK_PREFIX: &str = "ihv";
+use record::{Created, created, created_path, leases_path, nodes_path, sysctl_path};
+pub(crate) use record::{is_recorded, remove_recorded};
+use settings::set_sysctls;
 
 /// The MTU where no uplink tells one: Ethernet's.
 const MTU_DEFAULT: u32 = 1500;
-
-/// What the network of a node depends on.
-#[derive(Debug, Clone)]
-pub struct LocalConfig {
-    /// Where leases and the record for [`reset`] are kept.
-    pub state_dir: PathBuf,
-    /// The subnets of this node's pods (`spec.podCIDRs`), at most one of each family.
-    pub pod_subnets: Vec<IpNet>,
-    /// The subnets of all pods of the cluster (`--cluster-cidr`).
-    pub cluster_subnets: Vec<IpNet>,
-    /// The subnets of services (`--service-cidr`); only checked for conflicts.
-    pub service_subnets: Vec<IpNet>,
-    /// The link that holds the gateway addresses.
-    pub bridge: String,
-    /// The nftables table (family `inet`).
-    pub table: String,
-    /// The MTU of pods' links, in bytes; `None` takes the uplinks'.
-    pub mtu: Option<u32>,
-}
-
-impl LocalConfig {
-    /// A configuration with the names that `ironhull` uses.
-    pub fn new(
-        state_dir: impl Into<PathBuf>,
-        pod_subnets: Vec<IpNet>,
-        cluster_subnets: Vec<IpNet>,
-    ) -> LocalConfig {
-        LocalConfig {
-            state_dir: state_dir.into(),
-            pod_subnets,
-            cluster_subnets,
-            service_subnets: Vec::new(),
-            bridge: "ih0".to_owned(),
-            table: "ironhull-pods".to_owned(),
-            mtu: None,
-        }
-    }
-
-    /// The gateways of the pod subnets: their first addresses, which the host holds.
-    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
-        self.pod_subnets.iter().map(|subnet| ipam::gateway(*subnet))
-    }
-
-    /// What the bridge's alias says of its owner.
-    pub(crate) fn alias(&self) -> String {
-        format!("ironhull {}", self.state_dir.display())
-    }
-
-    fn rules(&self) -> Rules<'_> {
-        Rules { table: &self.table, pod_subnets: &self.pod_subnets, cluster_subnets: &self.cluster_subnets }
-    }
-}
-
-/// Why the network, or a pod's part of it, could not be set up or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// The host or the configuration is not fit; nothing was changed.
-    #[error(transparent)]
-    Preflight(#[from] PreflightError),
-    /// Another running instance has this host network.
-    #[error("another instance of ironhull runs on this host network")]
-    InUse,
-    /// A link of the bridge's name exists and is not this state directory's.
-    #[error(
-        "the link {name} belongs to {owner}: run `ironhull reset` with that data directory, or delete the link"
-    )]
-    BridgeTaken {
-        /// The link.
-        name: String,
-        /// Its alias, which says whose it is.
-        owner: String,
-    },
-    /// No address or host port was to be had.
-    #[error(transparent)]
-    Ipam(#[from] IpamError),
-    /// The kernel refused a change of links or routes.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The packet rules could not be changed.
-    #[error(transparent)]
-    Nft(#[from] NftError),
-    /// The way to other nodes could not be removed.
-    #[error(transparent)]
-    Overlay(Box<overlay::OverlayError>),
-    /// Plugins of a CNI network did not take pods back.
-    #[error(transparent)]
-    Cni(Box<cni::CniError>),
-    /// The pod's namespace could not be entered.
-    #[error(transparent)]
-    Namespace(#[from] NetNsError),
-    /// A record or a kernel setting could not be read or written.
-    #[error("{what}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
-    move |source| NetworkError::Io { what, source }
-}
-
-/// What [`reset`] must undo, apart from pods' links and kernel settings, which have records of their own.
-#[derive(Debug, Serialize, Deserialize)]
-struct Created {
-    bridge: String,
-    table: String,
-    pod_subnets: Vec<IpNet>,
-}
-
-fn created_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("network.json")
-}
-
-fn nodes_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("nodes.json")
-}
-
-fn leases_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("leases.json")
-}
-
-fn sysctl_path(state_dir: &Path) -> PathBuf {
-    state_dir.join("sysctl.json")
-}
 
 /// The pod network of this host. Only one can exist on a host network.
 pub struct LocalNetwork {
@@ -362,49 +233,9 @@ impl LocalNetwork {
     }
 }
 
-/// Removes everything that [`LocalNetwork`] made on this host and puts kernel settings back. `state_dir` is that of
-/// its configuration; without a record there, nothing is done. The pods are expected to be gone.
-///
-/// # Errors
-/// [`NetworkError::InUse`] while an instance runs. After another error it can be called again.
-pub async fn reset(state_dir: &Path) -> Result<(), NetworkError> {
-    if state_dir.join(cni::DIRECTORY).exists() {
-        let _lock = HostLock::take()?;
-        cni::reset(state_dir).await.map_err(|error| NetworkError::Cni(Box::new(error)))?;
-    }
-    let path = created_path(state_dir);
-    let created = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
-    let Some(created) = created else { return Ok(()) };
-    let _lock = HostLock::take()?;
-    let netlink = Netlink::open()?;
-    let leases_path = leases_path(state_dir);
-    for sandbox in Ipam::open(&leases_path, &created.pod_subnets)?.leases().keys() {
-        netlink.delete(&link_name(sandbox)).await?;
-    }
-    nft::delete_tables(&[("inet", &created.table)]).await?;
-    overlay::reset(&netlink, state_dir).await.map_err(|error| NetworkError::Overlay(Box::new(error)))?;
-    foreign::remove().await?;
-    for subnet in &created.pod_subnets {
-        netlink.delete_unreachable(*subnet).await?;
-    }
-    netlink.delete(&created.bridge).await?;
-    restore_sysctls(&sysctl_path(state_dir)).map_err(io_error("cannot put a kernel setting back"))?;
-    state::remove(&leases_path)
-        .and_then(|()| state::remove(&nodes_path(state_dir)))
-        .and_then(|()| state::remove(&path))
-        .map_err(io_error("cannot remove a record"))
-}
-
-/// The name of the host's end of a sandbox's link: 15 bytes at most, so a digest stands for the sandbox.
-fn link_name(sandbox: &str) -> String {
-    let digest = Sha256::digest(sandbox.as_bytes());
-    digest.iter().take(5).fold(POD_LINK_PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"))
-}
-
 async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
     let Some(link) = netlink.link(&config.bridge).await? else { return Ok(()) };
-    let recorded = state::load::<Created>(&created_path(&config.state_dir));
-    let recorded = recorded.map_err(io_error("cannot read the record of the network"))?;
+    let recorded = created(&config.state_dir)?;
     match link.alias {
         Some(alias) if alias == config.alias() => Ok(()),
         // A run that ended between making the link and naming its owner.
@@ -418,9 +249,9 @@ async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), Net
 
 /// Removes bridge and routes of a former run with other subnets. No pod holds an address of those.
 async fn forget_former_subnets(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
-    let path = created_path(&config.state_dir);
-    let former = state::load::<Created>(&path).map_err(io_error("cannot read the record of the network"))?;
-    let Some(former) = former.filter(|f| f.pod_subnets != config.pod_subnets) else { return Ok(()) };
+    let Some(former) = created(&config.state_dir)?.filter(|f| f.pod_subnets != config.pod_subnets) else {
+        return Ok(());
+    };
     for subnet in &former.pod_subnets {
         netlink.delete_unreachable(*subnet).await?;
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use crate::local::NetworkError;
+use crate::error::NetworkError;
 
 /// The name of the abstract socket that the owner of a host network holds. Such names belong to the network
 /// namespace, and go with the process.

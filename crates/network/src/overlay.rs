@@ -40,12 +40,6 @@ mod tun;
 mod udp;
 mod watch;
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
-pub(crate) use backend::{UDP_PORT, VXLAN_PORT, VXLAN_VNI};
 pub use follow::{OverlayConfig, run};
 #[cfg(test)]
 pub(crate) use mac::Mac;
@@ -53,67 +47,9 @@ pub use mtu::pod_mtu;
 pub use preflight::preflight;
 pub(crate) use record::reset;
 
+use crate::backend_type::BackendType;
+use crate::error::NetworkError;
 use crate::link::LinkError;
-
-/// How packets travel between nodes (`--flannel-backend`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BackendType {
-    /// The kernel's VXLAN.
-    #[default]
-    Vxlan,
-    /// Plain routes by the nodes' addresses.
-    HostGw,
-    /// Wrapped in UDP by this process.
-    Udp,
-    /// Nothing: somebody else routes between nodes.
-    None,
-}
-
-impl BackendType {
-    /// All of them.
-    pub const ALL: [BackendType; 4] =
-        [BackendType::Vxlan, BackendType::HostGw, BackendType::Udp, BackendType::None];
-
-    /// The UDP port that nodes must reach at each other, if there is one.
-    pub fn port(self) -> Option<u16> {
-        match self {
-            BackendType::Vxlan => Some(backend::VXLAN_PORT),
-            BackendType::Udp => Some(backend::UDP_PORT),
-            BackendType::HostGw | BackendType::None => None,
-        }
-    }
-
-    /// The name in flags and annotations.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BackendType::Vxlan => "vxlan",
-            BackendType::HostGw => "host-gw",
-            BackendType::Udp => "udp",
-            BackendType::None => "none",
-        }
-    }
-}
-
-impl fmt::Display for BackendType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that names no backend.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a backend: choose vxlan, host-gw, udp or none")]
-pub struct UnknownBackend(String);
-
-impl FromStr for BackendType {
-    type Err = UnknownBackend;
-
-    fn from_str(text: &str) -> Result<BackendType, UnknownBackend> {
-        let found = BackendType::ALL.into_iter().find(|backend| backend.as_str() == text);
-        found.ok_or_else(|| UnknownBackend(text.to_owned()))
-    }
-}
 
 /// Why the way to other nodes could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +126,7 @@ pub enum OverlayError {
     Record(#[source] std::io::Error),
     /// A setting of the node's own part could not be changed.
     #[error(transparent)]
-    Local(#[from] Box<crate::NetworkError>),
+    Local(#[from] Box<NetworkError>),
     /// The own Node object could not be written.
     #[error("cannot write the node's annotations")]
     Annotate(#[from] client::ClientError),

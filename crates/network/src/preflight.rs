@@ -4,10 +4,9 @@ use hostnet::nft::{self, NftError};
 use hostnet::{NetNs, NetNsError};
 use ipnet::IpNet;
 
-use crate::firewall::Rules;
+use crate::config::LocalConfig;
 use crate::guard::OtherNodes;
 use crate::link::{LinkError, Netlink, configure_pod, pod_mac};
-use crate::local::LocalConfig;
 
 /// Why a host cannot carry the pod network.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +60,7 @@ pub async fn preflight(config: &LocalConfig) -> Result<(), PreflightError> {
         return Err(PreflightError::NftMissing);
     }
     let (host, pod) = (NetNs::create()?, NetNs::create()?);
-    let rules = Rules {
-        table: &config.table,
-        pod_subnets: &config.pod_subnets,
-        cluster_subnets: &config.cluster_subnets,
-    };
-    let text = rules.full(std::iter::empty(), &OtherNodes::default());
+    let text = config.rules().full(std::iter::empty(), &OtherNodes::default());
     let gateways: Vec<_> = config.gateways().collect();
     host.run(move || async move {
         nft::apply(&text).await.map_err(PreflightError::Nftables)?;

@@ -9,8 +9,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
 };
 
-use crate::NetworkError;
 use crate::overlay::Mac;
+use crate::{NetworkError, ResetError};
 
 /// How long a condition may take to come about on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -126,11 +126,11 @@ pub(crate) fn comes_alone(capture: &Capture, what: &str, source: IpAddr, victim:
 
 /// Does what needs the host network for itself. A process that another test starts right now holds all sockets, and with them
 /// the lock, until it has its own program.
-pub(crate) async fn once_free<T>(attempt: impl AsyncFn() -> Result<T, NetworkError>) -> T {
+pub(crate) async fn once_free<T, E: Into<ResetError>>(attempt: impl AsyncFn() -> Result<T, E>) -> T {
     let free = async {
         loop {
-            match attempt().await {
-                Err(NetworkError::InUse) => tokio::task::yield_now().await,
+            match attempt().await.map_err(E::into) {
+                Err(ResetError::Local(NetworkError::InUse)) => tokio::task::yield_now().await,
                 done => return done.unwrap_or_else(|error| panic!("{error}")),
             }
         }

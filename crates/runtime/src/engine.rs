@@ -40,7 +40,7 @@ use tokio::sync::broadcast;
 use crate::shim::protocol::LogLimits;
 use crate::snapshot::Usage;
 use container::Container;
-use cri::{ContainerEvent, CriError, DnsConfig, ImageSpec, PodSandboxMetadata, PortMapping, StringMap};
+use cri::{ContainerEvent, CriError, ImageSpec, NetworkRequest, PodNetwork};
 pub use record::ImageDefaults;
 use record::Store;
 use sandbox::Sandbox;
@@ -48,52 +48,6 @@ use shim_client::ShimProgram;
 
 /// How many events a subscriber may be behind before it loses some.
 const EVENTS_MAX: usize = 4096;
-
-/// A sandbox, as the pod network needs to know it.
-#[derive(Clone, Debug)]
-pub struct NetworkRequest {
-    /// The sandbox's id.
-    pub sandbox_id: String,
-    /// The pod.
-    pub pod: PodSandboxMetadata,
-    /// The file that the network namespace is mounted on. The loopback device is up already.
-    pub namespace: PathBuf,
-    /// The sandbox's annotations.
-    pub annotations: StringMap,
-    /// Ports of the host that shall lead into the sandbox.
-    pub port_mappings: Vec<PortMapping>,
-    /// How names are resolved in it; absent if as on the host.
-    pub dns: Option<DnsConfig>,
-    /// The pod's cgroup; empty if it has none.
-    pub cgroup: String,
-}
-
-/// Connects sandboxes to the pod network.
-#[async_trait]
-pub trait PodNetwork: Send + Sync {
-    /// Connects a sandbox and gives its addresses, the primary one first.
-    async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError>;
-
-    /// Takes back what [`setup`](Self::setup) gave. Idempotent, and right for a setup that was cut off; the
-    /// namespace may be gone already.
-    async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError>;
-
-    /// Why sandboxes cannot be connected at present; `None` if they can.
-    async fn problem(&self) -> Option<String> {
-        None
-    }
-
-    /// Waits until [`problem`](Self::problem) may answer otherwise, where the network knows. A change while nobody waits
-    /// is told to the next one who does.
-    async fn changed(&self) {
-        std::future::pending().await
-    }
-
-    /// Hears of the node's pod subnets (CRI's `UpdateRuntimeConfig`).
-    async fn update_pod_cidr(&self, _pod_cidr: &str) -> Result<(), CriError> {
-        Ok(())
-    }
-}
 
 /// A pod network without addresses: sandboxes have the loopback device only.
 #[derive(Clone, Copy, Debug, Default)]

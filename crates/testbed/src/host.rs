@@ -3,8 +3,6 @@
 //! While it is switched on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays
 //! when the host is switched off, and is removed when the host is dropped.
 
-pub(crate) mod cgroups;
-
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,12 +16,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::cgroups::HostCgroups;
 use crate::error::cannot;
 use crate::holder::{self, Holder};
 use crate::network::Port;
 use crate::process::Process;
 use crate::{Capture, Cut, Network, TestbedError, left_over, output};
-use cgroups::HostCgroups;
 
 /// The address of the first host of a network (of a network for documentation, RFC 5737).
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);

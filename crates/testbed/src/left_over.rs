@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::host::cgroups;
+use crate::cgroups;
 
 /// How names of hosts and their files begin; the id of the process that made them follows, and a dash.
 pub(crate) const PREFIX: &str = "ironhull-test-";

@@ -12,6 +12,7 @@
 //! program under test: it uses only its command line and its API.
 
 mod agent;
+mod cgroups;
 mod cluster;
 mod error;
 mod holder;

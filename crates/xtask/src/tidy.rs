@@ -53,9 +53,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("fuzz", &[]),
     ("hostfs", &[]),
     ("hostnet", &[]),
-    ("network", &["client", "object", "semantics", "hostnet"]),
+    ("network", &["client", "object", "semantics", "cri", "hostnet"]),
     ("proxy", &["client", "semantics", "hostnet"]),
-    ("dns", &["client", "semantics"]),
+    ("dns", &["client", "object", "semantics"]),
     // Not `runtime`: any engine behind `cri` will do.
     ("node", &["client", "object", "semantics", "cri", "volumes", "hostfs", "serve", "tls"]),
     ("testbed", &["hostnet"]),

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::INTERFACE;
 use super::attachment::Attachment;
 use super::config::{ConfigList, Plugin};
+use super::error::PluginError;
 
 /// What a plugin may write, in bytes.
 const OUTPUT_MAX: u64 = 1 << 20;
@@ -25,73 +26,6 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Error codes of STATUS: nothing can be connected, and what is connected may be cut off, too.
 const NOT_AVAILABLE: u64 = 50;
 const NOT_AVAILABLE_AND_CUT_OFF: u64 = 51;
-
-/// Why a plugin did not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum PluginError {
-    /// Its program is nowhere.
-    #[error(
-        "the CNI plugin {plugin:?} is in none of {}: install it, or name its directory by --cni-bin-dir",
-        directories.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ")
-    )]
-    Missing {
-        /// The plugin.
-        plugin: String,
-        /// Where it was looked for.
-        directories: Vec<PathBuf>,
-    },
-    /// It could not be run.
-    #[error("cannot run the CNI plugin {plugin}")]
-    Run {
-        /// The plugin.
-        plugin: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It took too long, and was ended.
-    #[error("the CNI plugin {plugin} did not answer {command} within {limit:?}")]
-    Late {
-        /// The plugin.
-        plugin: String,
-        /// What it was asked.
-        command: &'static str,
-        /// How long it had.
-        limit: Duration,
-    },
-    /// It refused, or failed.
-    #[error("the CNI plugin {plugin} failed {command}: {message}")]
-    Failed {
-        /// The plugin.
-        plugin: String,
-        /// What it was asked.
-        command: &'static str,
-        /// What it said.
-        message: String,
-    },
-    /// It says that it cannot connect pods at present.
-    #[error(
-        "the CNI plugin {plugin} is not available{}: {message}",
-        if *cut_off { ", and pods that run may be cut off" } else { "" }
-    )]
-    NotAvailable {
-        /// The plugin.
-        plugin: String,
-        /// Whether what is connected may be cut off, too.
-        cut_off: bool,
-        /// What it said.
-        message: String,
-    },
-    /// Its answer is no JSON, or too long.
-    #[error("the CNI plugin {plugin} gave no valid result for {command}: {reason}")]
-    Answer {
-        /// The plugin.
-        plugin: String,
-        /// What it was asked.
-        command: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
-}
 
 /// The program of a plugin.
 pub(super) fn find(directories: &[PathBuf], plugin: &str) -> Result<PathBuf, PluginError> {

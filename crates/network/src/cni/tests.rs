@@ -5,7 +5,7 @@ use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ip};
 
 use super::*;
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 /// A host with directories of its own for configurations, plugins and records.
 struct Env {

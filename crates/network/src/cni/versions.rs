@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::config::{ConfigError, ConfigList};
-use super::exec::{self, PluginError};
+use super::error::PluginError;
+use super::exec;
 
 /// What tells one program from another of the same name: where it is, its size, and when it was written.
 type Program = (PathBuf, u64, Option<SystemTime>);

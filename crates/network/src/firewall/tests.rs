@@ -1,6 +1,7 @@
 use hostnet::{NetNs, nft};
 
 use super::*;
+use crate::host_port::Protocol;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -112,7 +112,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::overlay::BackendType;
+    use crate::backend_type::BackendType;
     use crate::{LocalConfig, LocalNetwork};
 
     #[test]

@@ -8,8 +8,8 @@ use hostnet::nft;
 use tokio::sync::watch;
 
 use super::LocalNetwork;
+use crate::backend_type::BackendType;
 use crate::foreign;
-use crate::overlay::BackendType;
 
 impl LocalNetwork {
     /// Looks at the firewalls of others, now and whenever one of the usual ones changes: lets pods through where that is

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use hostnet::NetNs;
 
-use super::{LocalNetwork, NetworkError, link_name};
-use crate::link::set_pod_mtu;
+use super::LocalNetwork;
+use crate::error::NetworkError;
+use crate::link::{link_name, set_pod_mtu};
 
 impl LocalNetwork {
     /// Sets the MTU, in bytes, of all pods' links, both ends, and of those to come. A pod that cannot be reached keeps

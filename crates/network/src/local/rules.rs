@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use hostnet::{nft, state};
 
+use super::LocalNetwork;
+use super::record::nodes_path;
 use super::settings::harden_link;
-use super::{LocalNetwork, NetworkError, io_error, nodes_path};
+use crate::error::{NetworkError, io_error};
 use crate::guard::{OtherNodes, Tunnel};
 
 /// The pause before another attempt to write rules that somebody else deleted.

@@ -6,7 +6,10 @@ use hostnet::testing::{Greeter, ask_tcp, ask_udp, ip, link};
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
+use crate::ipam::IpamError;
+use crate::preflight::PreflightError;
+use crate::reset::{ResetError, reset};
 use crate::testing::once_free;
 
 mod spoofing;
@@ -190,7 +193,7 @@ fn a_restart_adopts_pods_and_reset_leaves_the_host_as_it_was() {
             let network = LocalNetwork::new(env.config()).await.unwrap();
             let addresses = network.setup(&pod.path(), "pod", &[port(8080, Protocol::Tcp)]).await.unwrap();
             assert!(matches!(LocalNetwork::new(env.config()).await, Err(NetworkError::InUse)));
-            assert!(matches!(reset(env.state.path()).await, Err(NetworkError::InUse)));
+            assert!(matches!(reset(env.state.path()).await, Err(ResetError::Local(NetworkError::InUse))));
             drop(network);
 
             let server = Greeter::tcp(&pod, parsed("0.0.0.0:80"), "pod");

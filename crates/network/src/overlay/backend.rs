@@ -5,24 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::BackendType;
 use super::mac::Mac;
 use super::peer::{BackendData, Peer};
 use super::plan::{Device, DeviceKind, Exit, Item, MAIN_TABLE, NODES_TABLE, Plan};
 use super::udp::{TunnelPeer, TunnelPlan};
+use crate::backend_type::{BackendType, UDP_PORT, VXLAN_PORT, VXLAN_VNI};
 use crate::ipam::gateway;
 
 /// The VXLAN device.
 pub(crate) const VXLAN_DEVICE: &str = "ih-vxlan";
-/// The VXLAN network's number, as flannel's.
-pub(crate) const VXLAN_VNI: u32 = 1;
-/// The UDP port of VXLAN, as flannel's: the kernel's own default, older than the registered 4789.
-pub(crate) const VXLAN_PORT: u16 = 8472;
 
 /// The device of the user-space tunnel.
 pub(crate) const UDP_DEVICE: &str = "ih-udp";
-/// Its UDP port, as flannel's.
-pub(crate) const UDP_PORT: u16 = 8285;
 
 /// All devices that a backend may have made.
 pub(crate) const DEVICES: [&str; 2] = [VXLAN_DEVICE, UDP_DEVICE];

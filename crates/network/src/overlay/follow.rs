@@ -21,7 +21,8 @@ use super::plan::{Plan, steps};
 use super::record::Record;
 use super::udp::Tunnel;
 use super::watch::Interest;
-use super::{BackendType, OverlayError, kernel, mtu, record};
+use super::{OverlayError, kernel, mtu, record};
+use crate::backend_type::BackendType;
 use crate::link::Netlink;
 use crate::local::LocalNetwork;
 

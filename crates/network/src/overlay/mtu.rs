@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{BackendType, OverlayError, backend};
+use super::{OverlayError, backend};
+use crate::backend_type::BackendType;
 use crate::link::Netlink;
 
 /// The MTU where no uplink tells one: Ethernet's.

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use serde::{Deserialize, Serialize};
 
-use super::BackendType;
 use super::mac::Mac;
+use crate::backend_type::BackendType;
 
 /// The backend of a node (`vxlan`, `host-gw`, `udp`).
 pub(crate) const BACKEND_TYPE: &str = "ironhull.io/backend-type";

@@ -7,9 +7,10 @@ use futures::TryStreamExt;
 use hostnet::NetNs;
 use ipnet::IpNet;
 
-use super::backend::{UDP_DEVICE, UDP_PORT, VXLAN_DEVICE, VXLAN_PORT, VXLAN_VNI};
+use super::backend::{UDP_DEVICE, VXLAN_DEVICE};
 use super::plan::{Device, DeviceKind};
-use super::{BackendType, OverlayError, kernel, mac::Mac, mtu, tun};
+use super::{OverlayError, kernel, mac::Mac, mtu, tun};
+use crate::backend_type::{BackendType, UDP_PORT, VXLAN_PORT, VXLAN_VNI};
 use crate::link::{LinkError, Netlink};
 
 /// Checks that this machine can carry a backend between nodes: the kernel's part, the port, the MTU. Nothing of the

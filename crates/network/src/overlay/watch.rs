@@ -17,7 +17,7 @@ use rtnetlink::packet_route::rule::{RuleAttribute, RuleMessage};
 use tokio::sync::Notify;
 
 use super::plan::PROTOCOL;
-use crate::local::POD_LINK_PREFIX;
+use crate::link::POD_LINK_PREFIX;
 use crate::notifications;
 
 const GROUPS: [MulticastGroup; 8] = [

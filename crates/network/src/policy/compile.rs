@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use object::Selector;
 
 use super::rules::{Chain, Direction, Family, Peer, Ports, Rule, Verdict};
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 /// Pods that a peer names: those that match in the namespaces that match.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::pods::{self, Facts, Labels};
 use super::rules::{Chain, Direction, Rule, SetId, Slot, Value, Verdict};
 use super::shared::{Counter, Shared};
 use super::tracked::Tracked;
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 mod sets;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use client::{LeanPod, LeanPort};
 use serde::{Deserialize, Serialize};
 
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 /// Labels of an object.
 pub(crate) type Labels = BTreeMap<String, String>;

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use hostnet::elements::Delta;
 use ipnet::IpNet;
 
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 /// Which end of a connection a rule protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

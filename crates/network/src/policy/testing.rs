@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::index::Index;
 use super::pods::{Facts, Labels};
 use super::rules::{Chain, Direction, Family, Peer, Ports, Slot, Value, Verdict};
-use crate::firewall::Protocol;
+use crate::host_port::Protocol;
 
 pub(crate) const NODE: &str = "here";
 

@@ -12,12 +12,12 @@ use super::launch::{cgroup_parent, hostname};
 use super::namespaces::{self, Wanted};
 use super::record::SandboxRecord;
 use super::shim_client::{ShimClient, ShimError};
-use super::{Engine, NetworkRequest, sysctl};
+use super::{Engine, sysctl};
 use crate::shim::cgroup::Cgroup;
 use crate::shim::protocol::Request;
 use cri::{
-    ContainerEventType, CriError, DnsConfig, NamespaceMode, PodSandboxConfig, PodSandboxState,
-    UserNamespaceMode,
+    ContainerEventType, CriError, DnsConfig, NamespaceMode, NetworkRequest, PodSandboxConfig,
+    PodSandboxState, UserNamespaceMode,
 };
 
 /// The size of a pod's `/dev/shm`.

@@ -5,7 +5,7 @@ use hostnet::testing::{Greeter, ask_udp, ask_udp_from, ip, link};
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::firewall::{HostPort, Protocol};
+use crate::host_port::{HostPort, Protocol};
 use crate::local::{LocalConfig, LocalNetwork};
 
 fn parsed(text: &str) -> SocketAddr {

@@ -8,7 +8,8 @@ use hostnet::NetNs;
 use hostnet::testing::{Greeter, ip};
 
 use super::env::{Cluster, answer, eventually, output, seen_as};
-use crate::overlay::{BackendType, peer};
+use crate::backend_type::BackendType;
+use crate::overlay::peer;
 use crate::reset;
 use crate::testing::once_free;
 

@@ -14,7 +14,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::overlay::{BackendType, OverlayConfig, run};
+use crate::backend_type::BackendType;
+use crate::overlay::{OverlayConfig, run};
 pub(super) use crate::testing::eventually;
 use crate::testing::once_free;
 use crate::{LocalConfig, LocalNetwork};

@@ -7,7 +7,7 @@ use hostnet::{NetNs, nft};
 
 use super::env::{Cluster, answer, eventually};
 use crate::LocalNetwork;
-use crate::overlay::BackendType;
+use crate::backend_type::BackendType;
 use crate::overlay::mac::Mac;
 use crate::testing::{Capture, comes_alone, once_free, send_from};
 

@@ -3,7 +3,8 @@ use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
 
 use super::env::{Cluster, eventually};
-use crate::overlay::{BackendType, peer};
+use crate::backend_type::BackendType;
+use crate::overlay::peer;
 
 #[test]
 fn nodes_come_go_and_change() {

@@ -6,7 +6,7 @@ use hostnet::NetNs;
 use ipnet::IpNet;
 
 use super::env::{Cluster, eventually, output};
-use crate::overlay::BackendType;
+use crate::backend_type::BackendType;
 use crate::overlay::mac::Mac;
 use crate::testing::{Capture, datagram, ethernet, ip_packet};
 

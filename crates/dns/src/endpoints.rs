@@ -1,9 +1,8 @@
 //! What a node says on its own Node object about its DNS server.
 //!
-//! The control side makes endpoints of the cluster DNS Service of it (the controller `clusterdns`); a node writes
+//! The control plane makes endpoints of the cluster DNS Service from it (the controller `clusterdns`); a node writes
 //! nothing but its own object.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,6 @@ use client::{Client, Informer, Informers, Patch};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::ObjectKey;
-use proxy::Release;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -55,16 +53,16 @@ pub async fn advertise(node: &Client, informers: &Informers, name: &str, address
     }
 }
 
-/// Takes the annotation away before the node's server stops, and waits until the proxy leads queries to other nodes' servers.
-/// It does nothing where there are none, and gives up after a short time. Of another program's proxy nobody knows when it
-/// has followed: it has all of that time (`release` is `None`).
+/// Takes the annotation away before the node's server stops, and waits until the proxy leads queries to other nodes' servers
+/// (`led_away`). It does nothing where there are none, and gives up after a short time. Of another program's proxy nobody knows
+/// when it has followed: it has all of that time (`led_away` is `None`).
 pub async fn hand_over(
     node: &Client,
     informers: &Informers,
     name: &str,
-    addresses: &[SocketAddr],
-    release: Option<&Release>,
+    led_away: Option<impl Future<Output = ()>>,
 ) {
+    let is_known = led_away.is_some();
     let slices = informers.get::<EndpointSlice>();
     let mut others = false;
     slices.for_each(|slice| others |= serves(slice, |node| node != name));
@@ -87,12 +85,12 @@ pub async fn hand_over(
         while is_own_there() {
             changed.notified().await;
         }
-        match release {
-            Some(release) => release.of(BTreeSet::from_iter(addresses.iter().copied())).await,
+        match led_away {
+            Some(led_away) => led_away.await,
             None => std::future::pending().await,
         }
     };
-    if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() && release.is_some() {
+    if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() && is_known {
         tracing::warn!("DNS stops before queries are led to other nodes");
     }
 }

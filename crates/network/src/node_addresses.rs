@@ -2,21 +2,17 @@
 //! change.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::ClusterSettings;
+use crate::addresses::watch_addresses;
 
 /// How long notifications gather: somebody who changes an address does it in several steps.
 const GATHER: Duration = Duration::from_millis(300);
-
-/// The addresses at which a machine reaches itself.
-const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// A node's addresses, at most one of each family; the first is the primary one. Clones are of the same node.
 #[derive(Clone, Debug)]
@@ -32,13 +28,14 @@ impl NodeAddresses {
         NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: false }
     }
 
-    /// The addresses from which this machine reaches the world.
+    /// The addresses from which this machine reaches the world, of the families of `cluster_subnets`, the networks of the
+    /// cluster's pods.
     ///
     /// # Errors
-    /// Where it has none of the cluster's first family.
-    pub fn of_machine(cluster: &ClusterSettings) -> io::Result<NodeAddresses> {
-        let addresses = default_addresses(cluster)?;
-        if addresses.len() < cluster.cluster_cidrs.len() {
+    /// Where it has none of the first family.
+    pub fn of_machine(cluster_subnets: &[IpNet]) -> io::Result<NodeAddresses> {
+        let addresses = default_addresses(cluster_subnets)?;
+        if addresses.len() < cluster_subnets.len() {
             tracing::warn!("this machine has no address of the cluster's second family");
         }
         Ok(NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: true })
@@ -60,7 +57,7 @@ impl NodeAddresses {
     }
 
     /// Follows the machine's own addresses, for ever. While it has none, the last ones stay.
-    pub async fn follow(&self, cluster: &ClusterSettings) {
+    pub async fn follow(&self, cluster_subnets: &[IpNet]) {
         if !self.follows {
             return std::future::pending().await;
         }
@@ -69,13 +66,13 @@ impl NodeAddresses {
             loop {
                 changed.notified().await;
                 tokio::time::sleep(GATHER).await;
-                if let Ok(now) = default_addresses(cluster) {
+                if let Ok(now) = default_addresses(cluster_subnets) {
                     self.set(now);
                 }
             }
         };
         tokio::select! {
-            () = network::watch_addresses(Arc::clone(&changed)) => {}
+            () = watch_addresses(Arc::clone(&changed)) => {}
             () = look => {}
         }
     }
@@ -92,57 +89,12 @@ impl NodeAddresses {
     }
 }
 
-/// Which addresses of a machine answer node ports.
-#[derive(Clone, Debug)]
-pub enum NodePortAddresses {
-    /// The node's own; with `loopback`, those as well at which the machine reaches itself.
-    Own {
-        /// See there.
-        loopback: bool,
-    },
-    /// Those in these networks; all of a family of which there is none.
-    In(Vec<IpNet>),
-}
-
-impl NodePortAddresses {
-    /// What `--nodeport-addresses` names. By default it is as upstream's `primary`, with the loopback addresses beside:
-    /// only this machine itself reaches those.
-    ///
-    /// # Errors
-    /// Where it names something else.
-    pub fn parse(texts: &[String]) -> anyhow::Result<NodePortAddresses> {
-        let network = |text: &String| -> anyhow::Result<IpNet> {
-            text.parse().with_context(|| {
-                format!(
-                    "--nodeport-addresses {text:?} is not a network such as 192.0.2.0/24; `primary` must stand alone"
-                )
-            })
-        };
-        Ok(match texts {
-            [] => NodePortAddresses::Own { loopback: true },
-            [word] if word == "primary" => NodePortAddresses::Own { loopback: false },
-            networks => NodePortAddresses::In(networks.iter().map(network).collect::<anyhow::Result<_>>()?),
-        })
-    }
-
-    /// The networks of those addresses on a node that has `node_ips`.
-    pub fn of(&self, node_ips: &[IpAddr]) -> Vec<IpNet> {
-        match self {
-            NodePortAddresses::In(networks) => networks.clone(),
-            NodePortAddresses::Own { loopback } => {
-                let own = node_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| IpNet::from(*ip));
-                own.chain(loopback.then_some(LOOPBACK.into())).collect()
-            }
-        }
-    }
-}
-
 /// The addresses from which this machine would reach the world, of each family that the cluster has. It may lack one
 /// of the second family.
-fn default_addresses(cluster: &ClusterSettings) -> io::Result<Vec<IpAddr>> {
+fn default_addresses(cluster_subnets: &[IpNet]) -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
-    for network in &cluster.cluster_cidrs {
-        match default_address(network.addr().is_ipv4()).and_then(|address| usable(address, cluster)) {
+    for network in cluster_subnets {
+        match default_address(network.addr().is_ipv4()).and_then(|address| usable(address, cluster_subnets)) {
             Ok(address) => addresses.push(address),
             Err(error) if addresses.is_empty() => return Err(error),
             Err(_) => {}
@@ -161,8 +113,8 @@ fn default_address(is_v4: bool) -> io::Result<IpAddr> {
 }
 
 /// A machine whose uplink has lost its address would speak by whatever else it has: its pods' gateway.
-fn usable(address: IpAddr, cluster: &ClusterSettings) -> io::Result<IpAddr> {
-    let is_of_pods = cluster.cluster_cidrs.iter().any(|network| network.contains(&address));
+fn usable(address: IpAddr, cluster_subnets: &[IpNet]) -> io::Result<IpAddr> {
+    let is_of_pods = cluster_subnets.iter().any(|network| network.contains(&address));
     if is_of_pods || address.is_loopback() || address.is_unspecified() {
         let why = format!("{address} is not an address at which other machines can reach this one");
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
@@ -172,8 +124,6 @@ fn usable(address: IpAddr, cluster: &ClusterSettings) -> io::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use network::overlay::BackendType;
-
     use super::*;
 
     #[test]
@@ -191,14 +141,8 @@ mod tests {
 
     #[test]
     fn addresses_of_pods_are_no_nodes() {
-        let cluster = ClusterSettings {
-            cluster_cidrs: vec!["10.42.0.0/16".parse().unwrap()],
-            service_cidrs: Vec::new(),
-            cluster_dns: Vec::new(),
-            cluster_domain: String::new(),
-            backend: BackendType::Vxlan,
-        };
-        let is_usable = |text: &str| usable(text.parse().unwrap(), &cluster).is_ok();
+        let cluster: IpNet = "10.42.0.0/16".parse().unwrap();
+        let is_usable = |text: &str| usable(text.parse().unwrap(), &[cluster]).is_ok();
         assert!(is_usable("192.0.2.7"));
         assert!(!is_usable("10.42.3.1") && !is_usable("127.0.0.1") && !is_usable("0.0.0.0"));
     }

@@ -1,4 +1,4 @@
-//! The pod network as the container engine calls it.
+//! Our own pod network, as the container engine calls it.
 //!
 //! The network can only be set up once the cluster has given this node a subnet; until then sandboxes wait.
 
@@ -7,24 +7,44 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cri::{CriError, PortMapping};
+use client::{Client, EventType, Informers, Recorder};
+use cri::{CriError, NetworkRequest, PodNetwork};
 use ipnet::IpNet;
-use network::{
-    HostLock, HostPort, LocalConfig, LocalNetwork, NetworkError, PodIdentity, Policies, Protocol, overlay,
-};
-use runtime::engine::{NetworkRequest, PodNetwork};
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio::sync::watch;
 
-use crate::addresses::NodeAddresses;
-use crate::cluster::ClusterSettings;
-use crate::config::NodeSettings;
+use crate::backend_type::BackendType;
+use crate::config::LocalConfig;
+use crate::error::NetworkError;
+use crate::foreign::Obstacle;
+use crate::host_port::HostPort;
+use crate::local::LocalNetwork;
+use crate::lock::HostLock;
+use crate::node_addresses::NodeAddresses;
+use crate::overlay::{self, OverlayConfig};
+use crate::policy::{PodIdentity, Policies};
+use crate::requests::{host_port, pod_subnets};
+
+/// What the pod network of a node depends on.
+#[derive(Debug, Clone)]
+pub struct NodeNetworkConfig {
+    /// Where leases and records are kept.
+    pub state_dir: PathBuf,
+    /// The networks of the cluster's pods.
+    pub cluster_subnets: Vec<IpNet>,
+    /// The networks of its Services; only checked for conflicts.
+    pub service_subnets: Vec<IpNet>,
+    /// How packets travel between nodes when the network is set up.
+    pub backend: BackendType,
+    /// The node's addresses.
+    pub addresses: NodeAddresses,
+    /// The MTU of pods' links, in bytes; `None` takes what there is.
+    pub mtu: Option<u32>,
+}
 
 /// The pod network of this node.
 pub struct NodeNetwork {
-    state_dir: PathBuf,
-    cluster: ClusterSettings,
-    addresses: NodeAddresses,
-    mtu: Option<u32>,
+    config: NodeNetworkConfig,
     lock: Arc<HostLock>,
     /// `None` where network policy is left out.
     policies: Option<Arc<Policies>>,
@@ -39,14 +59,11 @@ impl NodeNetwork {
     /// # Errors
     /// Where another instance has the network of this host.
     pub fn new(
-        settings: &NodeSettings,
+        config: NodeNetworkConfig,
         policies: Option<Arc<Policies>>,
     ) -> Result<NodeNetwork, NetworkError> {
         Ok(NodeNetwork {
-            state_dir: settings.data_dir.join("network"),
-            cluster: settings.cluster.clone(),
-            addresses: settings.addresses.clone(),
-            mtu: settings.mtu,
+            config,
             lock: Arc::new(HostLock::take()?),
             policies,
             network: watch::Sender::new(None),
@@ -65,6 +82,43 @@ impl NodeNetwork {
                 // The sender lives in `self`, which is borrowed.
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Keeps the way to other nodes' pods and the packet rules as they should be, once there is a network, and tells people of
+    /// firewalls that are in the way. It never returns; what it made stays when it is dropped, for the pods live on.
+    ///
+    /// `client` writes the own Node object; `backend` is how packets travel between nodes now.
+    pub async fn keep(
+        &self,
+        node_name: &str,
+        backend: watch::Receiver<BackendType>,
+        client: Client,
+        informers: &Informers,
+        recorder: Recorder,
+    ) {
+        let network = self.ready().await;
+        let NodeNetworkConfig { addresses, mtu, .. } = &self.config;
+        let config =
+            OverlayConfig { node_name: node_name.to_owned(), node_ips: addresses.subscribe(), mtu: *mtu };
+        let keep = async {
+            // Without notifications the rules stand as they are.
+            if let Err(error) = network.keep_rules().await {
+                tracing::warn!(%error, "cannot watch the pod network's rules; changes by other programs will not be repaired");
+            }
+            std::future::pending::<()>().await;
+        };
+        let tell = tell_of(recorder, node_name);
+        let look = async {
+            if let Err(error) = network.watch_firewalls(addresses.primary(), backend.clone(), tell).await {
+                tracing::warn!(%error, "cannot watch this host's firewalls");
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = look => {}
+            () = overlay::run(config, backend.clone(), Arc::clone(&network), client, informers) => {}
+            () = keep => {}
         }
     }
 
@@ -143,20 +197,22 @@ impl PodNetwork for NodeNetwork {
             return Ok(());
         }
         let pod_subnets = pod_subnets(pod_cidr)?;
-        if let Some(family) = missing_family(&self.cluster.cluster_cidrs, &pod_subnets) {
+        if let Some(family) = missing_family(&self.config.cluster_subnets, &pod_subnets) {
             tracing::warn!(
                 pod_cidr,
                 "this node has no {family} range, as it was there before the cluster had one, and its pods have no {family} \
                  addresses: what a node has is never changed; drain it, delete the Node and start it again"
             );
         }
-        let mtu = overlay::pod_mtu(self.cluster.backend, self.addresses.primary(), &pod_subnets, self.mtu)
+        let NodeNetworkConfig { state_dir, cluster_subnets, service_subnets, backend, addresses, mtu } =
+            &self.config;
+        let mtu = overlay::pod_mtu(*backend, addresses.primary(), &pod_subnets, *mtu)
             .await
             .map_err(|error| CriError::internal("set up the node's network", error))?;
         let config = LocalConfig {
             mtu: Some(mtu),
-            service_subnets: self.cluster.service_cidrs.clone(),
-            ..LocalConfig::new(&self.state_dir, pod_subnets, self.cluster.cluster_cidrs.clone())
+            service_subnets: service_subnets.clone(),
+            ..LocalConfig::new(state_dir, pod_subnets, cluster_subnets.clone())
         };
         let network = LocalNetwork::with_lock(config, Arc::clone(&self.lock))
             .await
@@ -166,13 +222,18 @@ impl PodNetwork for NodeNetwork {
     }
 }
 
-/// The subnets in what CRI calls a pod CIDR: one, or one of each family.
-pub fn pod_subnets(pod_cidr: &str) -> Result<Vec<IpNet>, CriError> {
-    let parse = |text: &str| -> Result<IpNet, CriError> {
-        let wrong = |_| CriError::InvalidArgument(format!("the pod subnet {text:?} is not a network"));
-        text.trim().parse().map_err(wrong)
+/// Tells people of firewalls that may keep pods from each other: in the log, and in an event about the node.
+fn tell_of(recorder: Recorder, node_name: &str) -> impl Fn(&Obstacle) + use<> {
+    let node = ObjectReference {
+        kind: Some("Node".to_owned()),
+        uid: Some(node_name.to_owned()),
+        name: Some(node_name.to_owned()),
+        ..ObjectReference::default()
     };
-    pod_cidr.split(',').map(parse).collect()
+    move |obstacle| {
+        tracing::warn!("{obstacle}");
+        recorder.record(&node, EventType::Warning, "FirewallDropsPods", obstacle.to_string());
+    }
 }
 
 /// The family of which the cluster has a network and the node no range.
@@ -180,35 +241,6 @@ fn missing_family(cluster: &[IpNet], node: &[IpNet]) -> Option<&'static str> {
     let has = |networks: &[IpNet], ipv4: bool| networks.iter().any(|net| net.addr().is_ipv4() == ipv4);
     let lacks = |ipv4: bool| has(cluster, ipv4) && !has(node, ipv4);
     [(true, "IPv4"), (false, "IPv6")].into_iter().find(|(ipv4, _)| lacks(*ipv4)).map(|(_, family)| family)
-}
-
-/// The port of the host that a container asks for; `None` if it asks for none.
-pub fn host_port(mapping: &PortMapping) -> Option<HostPort> {
-    let protocol = match mapping.protocol {
-        cri::Protocol::Tcp => Protocol::Tcp,
-        cri::Protocol::Udp => Protocol::Udp,
-        cri::Protocol::Sctp => Protocol::Sctp,
-    };
-    (mapping.host_port != 0).then(|| HostPort {
-        protocol,
-        host_ip: mapping.host_ip.parse().ok(),
-        host_port: mapping.host_port,
-        container_port: mapping.container_port,
-    })
-}
-
-/// Stands in for the network while sandboxes are removed by `reset`: the network itself is reset as a whole.
-pub struct ResetNetwork;
-
-#[async_trait]
-impl PodNetwork for ResetNetwork {
-    async fn setup(&self, _request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError> {
-        Err(CriError::FailedPrecondition("this machine is being reset".to_owned()))
-    }
-
-    async fn teardown(&self, _request: &NetworkRequest) -> Result<(), CriError> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cri::CriError;
-use network::cni::{Cni, CniConfig, Sandbox};
-use network::{HostLock, NetworkError};
+use cri::{CriError, NetworkRequest, PodNetwork};
 use object::Quantity;
-use runtime::engine::{NetworkRequest, PodNetwork};
 
-use crate::pod_network::{host_port, pod_subnets};
+use crate::cni::{Cni, CniConfig, Sandbox};
+use crate::error::NetworkError;
+use crate::lock::HostLock;
+use crate::requests::{host_port, pod_subnets};
 
 /// The annotations of pods that limit their traffic, in bits a second.
 const INGRESS_BANDWIDTH: &str = "kubernetes.io/ingress-bandwidth";
@@ -27,16 +27,16 @@ pub struct CniNetwork {
 }
 
 impl CniNetwork {
-    /// A network that is configured in `conf_dir`, now or later.
+    /// A network that is configured in `conf_dir`, now or later. What is kept of it goes to `state_dir`.
     ///
     /// # Errors
     /// Where another instance has the network of this host.
     pub fn new(
-        data_dir: &Path,
+        state_dir: &Path,
         conf_dir: PathBuf,
         bin_dirs: Vec<PathBuf>,
     ) -> Result<CniNetwork, NetworkError> {
-        let config = CniConfig { conf_dir, bin_dirs, state_dir: data_dir.join("network") };
+        let config = CniConfig { conf_dir, bin_dirs, state_dir: state_dir.to_owned() };
         Ok(CniNetwork { cni: Arc::new(Cni::new(config)), _lock: HostLock::take()? })
     }
 

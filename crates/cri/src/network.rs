@@ -1,0 +1,54 @@
+//! The pod network, as an engine calls it. CRI leaves this to engines; ours is given one.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::{CriError, DnsConfig, PodSandboxMetadata, PortMapping, StringMap};
+
+/// A sandbox, as the pod network needs to know it.
+#[derive(Clone, Debug)]
+pub struct NetworkRequest {
+    /// The sandbox's id.
+    pub sandbox_id: String,
+    /// The pod.
+    pub pod: PodSandboxMetadata,
+    /// The file that the network namespace is mounted on. The loopback device is up already.
+    pub namespace: PathBuf,
+    /// The sandbox's annotations.
+    pub annotations: StringMap,
+    /// Ports of the host that shall lead into the sandbox.
+    pub port_mappings: Vec<PortMapping>,
+    /// How names are resolved in it; absent if as on the host.
+    pub dns: Option<DnsConfig>,
+    /// The pod's cgroup; empty if it has none.
+    pub cgroup: String,
+}
+
+/// Connects sandboxes to the pod network. Engines that bring a network of their own need none.
+#[async_trait]
+pub trait PodNetwork: Send + Sync {
+    /// Connects a sandbox and gives its addresses, the primary one first.
+    async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError>;
+
+    /// Takes back what [`setup`](Self::setup) gave. Idempotent, and right for a setup that was cut off; the
+    /// namespace may be gone already.
+    async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError>;
+
+    /// Why sandboxes cannot be connected at present; `None` if they can.
+    async fn problem(&self) -> Option<String> {
+        None
+    }
+
+    /// Waits until [`problem`](Self::problem) may answer otherwise, where the network knows. A change while nobody waits
+    /// is told to the next one who does.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+
+    /// Hears of the node's pod subnets (CRI's `UpdateRuntimeConfig`).
+    async fn update_pod_cidr(&self, _pod_cidr: &str) -> Result<(), CriError> {
+        Ok(())
+    }
+}
