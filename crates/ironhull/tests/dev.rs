@@ -158,7 +158,7 @@ fn whatever_ends_it_leaves_nothing() {
     // A signal in the middle of it, as by ctrl-C. The first line comes when the first host is there.
     let up = machine.0.start("up", machine.dev(&["up", "--nodes", "1"])).unwrap();
     until("the first step", PATIENCE, || match up.log() {
-        log if log.contains("the network is there") => Ok(()),
+        log if log.contains("the network is ready") => Ok(()),
         log => Err(log),
     })
     .unwrap_or_else(|error| panic!("{error:?}"));
