@@ -15,6 +15,9 @@ fn a_config_file_names_flags() {
     let expected =
         ["--disable-agent", "--https-listen-port=7443", "--tls-san=a", "--tls-san=b", "--token=0123"];
     assert_eq!(flags, expected);
+    // The features of the YAML parser are those that the program has.
+    let noted = b"# all\ndisable-agent: true # none here\n# more\ntls-san: # names\n- a # one\n";
+    assert_eq!(flags_of(noted, Path::new("f")).unwrap(), ["--disable-agent", "--tls-san=a"]);
     assert!(flags_of(b"node-ip: {a: b}", Path::new("f")).is_err());
 }
 

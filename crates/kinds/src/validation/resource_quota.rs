@@ -3,12 +3,21 @@
 use std::collections::{BTreeSet, HashSet};
 
 use object::Value;
-use object::field::Errors;
+use object::field::{Error, Errors};
 
 use super::field::{Field, IMMUTABLE};
 use super::resources::{Owner, is_quota, validate_amount, validate_name};
 
 const QUOTA: &str = "io.k8s.api.core.v1.ResourceQuota";
+const SCOPES: [&str; 7] = [
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
+    "VolumeAttributesClass",
+];
 /// Scopes that exclude each other.
 const PAIRS: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
 
@@ -58,14 +67,14 @@ fn validate_amounts(errors: &mut Errors, amounts: &Field<'_, '_>) {
 
 fn validate_spec(errors: &mut Errors, spec: &Field<'_, '_>) {
     validate_amounts(errors, &spec.child("hard"));
-    let hard: BTreeSet<&str> = spec.value.get("hard").entries().map(|(name, _)| name).collect();
+    let hard = Hard::of(spec.value.get("hard"));
     let scopes = spec.child("scopes");
     let mut seen = HashSet::new();
     for scope in scopes.value.items().filter_map(Value::as_str) {
         if !is_scope(scope) {
             scopes.invalid(errors, "unsupported scope");
         }
-        for _ in hard.iter().filter(|name| is_quota(name) && !applies(scope, name)) {
+        if !hard.takes(scope) {
             scopes.invalid(errors, "unsupported scope applied to resource");
         }
         seen.insert(scope);
@@ -77,12 +86,7 @@ fn validate_spec(errors: &mut Errors, spec: &Field<'_, '_>) {
     }
 }
 
-fn validate_selector(
-    errors: &mut Errors,
-    selector: &Field<'_, '_>,
-    hard: &BTreeSet<&str>,
-    scopes: &Field<'_, '_>,
-) {
+fn validate_selector(errors: &mut Errors, selector: &Field<'_, '_>, hard: &Hard, scopes: &Field<'_, '_>) {
     // The paths of these errors lack the index upstream, too.
     let expressions = selector.child("matchExpressions");
     let mut seen = HashSet::new();
@@ -93,12 +97,9 @@ fn validate_selector(
         if !is_scope(scope) {
             errors.invalid(&expressions.path.child("scopeName"), scope, "unsupported scope");
         }
-        for _ in hard.iter().filter(|name| is_quota(name) && !applies(scope, name)) {
-            errors.invalid(
-                &expressions.path,
-                selector.value.clone(),
-                "unsupported scope applied to resource",
-            );
+        if !hard.takes(scope) {
+            let why = "unsupported scope applied to resource";
+            errors.push_with(|| Error::invalid(&expressions.path, selector.value.clone(), why));
         }
         let operator_path = expressions.path.child("operator");
         let operator = operator.as_str().unwrap_or_default();
@@ -134,8 +135,25 @@ fn validate_pairs(errors: &mut Errors, scopes: &Field<'_, '_>, seen: &HashSet<&s
 }
 
 fn is_scope(scope: &str) -> bool {
-    PAIRS.as_flattened().contains(&scope)
-        || matches!(scope, "PriorityClass" | "CrossNamespacePodAffinity" | "VolumeAttributesClass")
+    SCOPES.contains(&scope)
+}
+
+/// What a quota limits, as far as it matters to scopes: each is asked of many.
+struct Hard {
+    /// The scopes that do not tell apart objects that use one of the resources.
+    unfit: Vec<&'static str>,
+}
+
+impl Hard {
+    fn of(hard: &Value) -> Hard {
+        let names = || hard.entries().map(|(name, _)| name).filter(|name| is_quota(name));
+        let unfit = SCOPES.into_iter().filter(|scope| names().any(|name| !applies(scope, name)));
+        Hard { unfit: unfit.collect() }
+    }
+
+    fn takes(&self, scope: &str) -> bool {
+        !self.unfit.contains(&scope)
+    }
 }
 
 /// Whether a scope tells objects apart that use a resource.
