@@ -65,6 +65,7 @@ fn depth_is_bounded() {
 fn text_is_gos() {
     for (value, expected) in [
         (Value::Float(1.0), "1"),
+        (Value::Float(-0.0), "0"),
         (Value::Float(0.1), "0.1"),
         (Value::Float(1e21), "1e+21"),
         (Value::Float(1e20), "100000000000000000000"),

@@ -43,8 +43,12 @@ fn write_float(number: f64, out: &mut impl BufMut) {
     if !number.is_finite() {
         return out.put_slice(b"null");
     }
+    if number == 0.0 {
+        // Without a sign: what reads `-0` takes it for the integer, and would write `0` from then on.
+        return out.put_slice(b"0");
+    }
     let magnitude = number.abs();
-    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+    if !(1e-6..1e21).contains(&magnitude) {
         let text = format!("{number:e}");
         let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
         out.put_slice(digits.as_bytes());

@@ -121,7 +121,11 @@ fn rounded(parts: &Parts<'_>, suffix: Suffix) -> Result<Quantity, Error> {
     match suffix {
         Suffix::Decimal { exponent, format } => {
             let scale = scale.saturating_add(exponent);
-            Ok(Quantity { mantissa, scale, format, text: None }.round_up(NANO))
+            let quantity = Quantity { mantissa, scale, format, text: None }.round_up(NANO);
+            // Suffixes go in steps of three digits: written with the next one, it must fit again.
+            let step = 10_i128.pow(quantity.scale.rem_euclid(3).unsigned_abs());
+            quantity.mantissa.checked_mul(step).ok_or(Error::Numeric)?;
+            Ok(quantity)
         }
         Suffix::Binary { exponent } => Ok(rounded_binary(mantissa, scale, exponent)),
     }

@@ -96,6 +96,8 @@ fn what_is_no_quantity() {
         ("1K", Error::Suffix),
         ("1mm", Error::Suffix),
         ("9999999999999999999999999999999999999999", Error::Numeric),
+        // It fits, but not in the form that it would be written in, with the suffix `m`.
+        ("12345678989010456789048901010104567890.1", Error::Numeric),
     ] {
         assert_eq!(Quantity::parse(text).unwrap_err(), error, "{text:?}");
     }
