@@ -43,7 +43,7 @@ pub use lean::{
     Shared, Word,
 };
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
-pub use queue::{Job, QueueMetrics, Work, WorkQueue};
+pub use queue::{Job, QueueMetrics, RETRY_MAX, Work, WorkQueue};
 pub use request::{
     Content, ContentType, ListPage, Request, ResourceType, Response, Target, Verb, WatchEvent,
 };

@@ -22,8 +22,8 @@ pub use metrics::QueueMetrics;
 
 /// The delay after the first failure.
 const BASE_DELAY: Duration = Duration::from_millis(5);
-/// The longest delay.
-const DELAY_MAX: Duration = Duration::from_secs(1000);
+/// The longest delay, unless a queue has another: client-go's.
+pub const RETRY_MAX: Duration = Duration::from_secs(1000);
 
 /// What a [`WorkQueue`] may hold: cheap to clone, as keys are.
 pub trait Work: Clone + Eq + Hash + Ord + Send + fmt::Debug + 'static {}
@@ -50,6 +50,8 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Notify,
     meter: Option<Meter>,
+    /// The longest delay after a failure.
+    retry_max: Duration,
 }
 
 struct State<T> {
@@ -69,15 +71,15 @@ struct State<T> {
 impl<T: Work> WorkQueue<T> {
     /// An empty queue.
     pub fn new() -> WorkQueue<T> {
-        WorkQueue::start(None)
+        WorkQueue::start(None, RETRY_MAX)
     }
 
-    /// An empty queue that is counted under `name`.
-    pub fn measured(name: &'static str, metrics: &QueueMetrics) -> WorkQueue<T> {
-        WorkQueue::start(Some(metrics.of(name)))
+    /// An empty queue that is counted under `name`, and whose keys wait no longer than `retry_max` after a failure.
+    pub fn measured(name: &'static str, metrics: &QueueMetrics, retry_max: Duration) -> WorkQueue<T> {
+        WorkQueue::start(Some(metrics.of(name)), retry_max)
     }
 
-    fn start(meter: Option<Meter>) -> WorkQueue<T> {
+    fn start(meter: Option<Meter>, retry_max: Duration) -> WorkQueue<T> {
         let state = State {
             ready: VecDeque::new(),
             dirty: HashSet::new(),
@@ -87,7 +89,8 @@ impl<T: Work> WorkQueue<T> {
             failures: HashMap::new(),
             closed: false,
         };
-        WorkQueue { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), meter }) }
+        let (state, changed) = (Mutex::new(state), Notify::new());
+        WorkQueue { shared: Arc::new(Shared { state, changed, meter, retry_max }) }
     }
 
     /// Adds a key, unless it waits already.
@@ -114,7 +117,7 @@ impl<T: Work> WorkQueue<T> {
     }
 
     /// Adds a key that failed, after a delay that doubles with each failure since the last
-    /// [`WorkQueue::forget`]: 5 ms up to 1000 s.
+    /// [`WorkQueue::forget`]: 5 ms up to the queue's longest delay, mostly [`RETRY_MAX`].
     pub fn add_rate_limited(&self, key: T) {
         let failures = {
             let mut state = self.shared.state.lock();
@@ -124,7 +127,7 @@ impl<T: Work> WorkQueue<T> {
         };
         self.shared.measure(Meter::retried);
         let factor = 2_u32.checked_pow(failures - 1).unwrap_or(u32::MAX);
-        self.add_after(key, BASE_DELAY.saturating_mul(factor).min(DELAY_MAX));
+        self.add_after(key, BASE_DELAY.saturating_mul(factor).min(self.shared.retry_max));
     }
 
     /// Forgets a key's failures.

@@ -13,6 +13,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Work;
 use jiff::Timestamp;
@@ -49,6 +50,8 @@ pub(crate) trait Controller: Sized + Send + Sync + 'static {
     const QUEUE: &'static str;
     /// How many keys are worked on at once.
     const WORKERS: usize = 5;
+    /// How long a key that failed again and again waits at most.
+    const RETRY_MAX: Duration = client::RETRY_MAX;
     /// What wakes it: mostly an [`object::ObjectKey`].
     type Key: Work + fmt::Display + Sync;
     /// All that a decision about one key is made from.

@@ -4,6 +4,7 @@
 //! `pkg/controller/namespace`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::{Informer, LeanPod};
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ mod plan;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use content::{FINALIZER, Remaining, Snapshot};
+use content::{FINALIZER, Remaining, Snapshot, Unlisted};
 
 pub(crate) struct NamespaceController {
     namespaces: Arc<Informer<Namespace>>,
@@ -34,6 +35,8 @@ impl Controller for NamespaceController {
     const ACCOUNT: &'static str = "namespace-controller";
     const QUEUE: &'static str = "namespace";
     const WORKERS: usize = 10;
+    /// Emptying a namespace takes an answer about every resource, so it fails often where something is wrong.
+    const RETRY_MAX: Duration = Duration::from_secs(60);
     type Key = ObjectKey;
     type Snapshot = Snapshot;
     type Memory = ();
@@ -67,14 +70,15 @@ impl Controller for NamespaceController {
         let found: Vec<_> = emptied
             .map(|resource| (resource, look.live.metadata_in(&resource.resource, &key.name)))
             .collect();
-        let mut remaining = Vec::new();
+        let (mut remaining, mut unlisted) = (Vec::new(), Vec::new());
         for (resource, objects) in found {
-            let objects = objects?;
-            if !objects.is_empty() {
-                remaining.push(Remaining { resource: resource.clone(), objects });
+            match objects? {
+                Ok(objects) if objects.is_empty() => {}
+                Ok(objects) => remaining.push(Remaining { resource: resource.clone(), objects }),
+                Err(why) => unlisted.push(Unlisted { resource: resource.resource.clone(), why }),
             }
         }
-        Some(Snapshot { namespace, remaining, undiscovered: served.stale.clone() })
+        Some(Snapshot { namespace, remaining, unlisted, undiscovered: served.stale.clone() })
     }
 
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {

@@ -136,7 +136,7 @@ async fn a_measured_queue_tells_what_it_did() {
     let queues = QueueMetrics::default();
     let exposition = ::metrics::Exposition::default();
     exposition.with(|registry| queues.register(registry));
-    let queue = WorkQueue::measured("deployment", &queues);
+    let queue = WorkQueue::measured("deployment", &queues, RETRY_MAX);
     queue.add(1);
     queue.add(1);
     queue.add(2);
@@ -158,4 +158,18 @@ async fn a_measured_queue_tells_what_it_did() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in:\n{text}");
     }
+}
+
+/// A namespace that could not be emptied for a while was tried again only after a quarter of an hour.
+#[tokio::test(start_paused = true)]
+async fn a_queue_has_its_own_longest_delay() {
+    let queue = WorkQueue::measured("namespace", &QueueMetrics::default(), Duration::from_secs(60));
+    let mut longest = Duration::ZERO;
+    for _ in 0..30 {
+        let start = Instant::now();
+        queue.add_rate_limited(1);
+        drop(queue.next().await);
+        longest = longest.max(start.elapsed());
+    }
+    assert_eq!(longest.as_secs(), 60);
 }

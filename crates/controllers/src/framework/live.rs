@@ -29,7 +29,7 @@ enum Question {
 #[derive(Clone, Debug)]
 enum Answer {
     Metadata(Option<Arc<PartialObject>>),
-    MetadataIn(Arc<Vec<PartialObject>>),
+    MetadataIn(Result<Arc<Vec<PartialObject>>, String>),
     List(Vec<Versioned>),
     Served(Arc<Discovered>),
     May(bool),
@@ -55,13 +55,13 @@ impl Live {
         }
     }
 
-    /// The metadata of all objects of a resource in a namespace. There are none of a resource that is not served any
-    /// more.
+    /// The metadata of all objects of a resource in a namespace, or why they cannot be listed: one resource must not hold up
+    /// all others. There are none of a resource that is not served any more.
     pub(crate) fn metadata_in(
         &mut self,
         resource: &ResourceType,
         namespace: &str,
-    ) -> Option<Arc<Vec<PartialObject>>> {
+    ) -> Option<Result<Arc<Vec<PartialObject>>, String>> {
         match self.ask(Question::MetadataIn(resource.clone(), namespace.to_owned()))? {
             Answer::MetadataIn(objects) => Some(objects),
             _ => None,
@@ -124,7 +124,10 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
             Err(error) if error.is_not_found() => Ok(Answer::Metadata(None)),
             Err(error) => Err(error),
         },
-        Question::MetadataIn(resource, namespace) => metadata_in(client, resource, namespace).await,
+        Question::MetadataIn(resource, namespace) => {
+            let listed = metadata_in(client, resource, namespace).await;
+            Ok(Answer::MetadataIn(listed.map(Arc::new).map_err(|error| causes::chain(&error))))
+        }
         Question::List(resource, options) => {
             client.list_all(resource, "", options).await.map(|(objects, _)| Answer::List(objects))
         }
@@ -141,7 +144,7 @@ async fn metadata_in(
     client: &Client,
     resource: &ResourceType,
     namespace: &str,
-) -> Result<Answer, ClientError> {
+) -> Result<Vec<PartialObject>, ClientError> {
     let mut request = Request::new(Verb::List, Target::collection(resource.clone(), namespace));
     request.metadata_only = true;
     let items = match client.connection().list(request).await {
@@ -153,7 +156,7 @@ async fn metadata_in(
     let decode = |object: &Versioned| {
         serde_json::from_slice(&object.json()).map_err(|error| ClientError::decode(object.kind(), error))
     };
-    items.iter().map(decode).collect::<Result<_, _>>().map(|objects| Answer::MetadataIn(Arc::new(objects)))
+    items.iter().map(decode).collect()
 }
 
 /// A single object that does not fit its kind must not hold up all others.

@@ -77,7 +77,7 @@ impl<C: Controller> Runner<C> {
     /// Wires the controller up, and waits until it can see.
     async fn start(context: Context) -> Runner<C> {
         let Context { informers, accounts, metrics, config } = context;
-        let queue = WorkQueue::measured(C::QUEUE, &metrics.queues);
+        let queue = WorkQueue::measured(C::QUEUE, &metrics.queues, C::RETRY_MAX);
         let client = accounts.client(C::ACCOUNT);
         let mut wiring = Wiring::new(informers.clone(), client.clone(), queue.clone(), config);
         let controller = C::wire(&mut wiring);

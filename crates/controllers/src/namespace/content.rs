@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use client::{PartialObject, ServedResource};
+use client::{PartialObject, ResourceType, ServedResource};
 use k8s_openapi::api::core::v1::Namespace;
 
 /// The finalizer that this controller serves.
@@ -15,8 +15,17 @@ pub(crate) struct Snapshot {
     pub(super) namespace: Arc<Namespace>,
     /// What is left, by resource.
     pub(super) remaining: Vec<Remaining>,
+    /// Of what it is not known whether anything is left.
+    pub(super) unlisted: Vec<Unlisted>,
     /// Group versions whose server does not answer.
     pub(super) undiscovered: Vec<String>,
+}
+
+/// A resource whose objects cannot be listed.
+#[derive(Debug)]
+pub(super) struct Unlisted {
+    pub(super) resource: ResourceType,
+    pub(super) why: String,
 }
 
 /// What is left of a resource.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use client::ResourceType;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use semantics::conditions;
@@ -33,13 +34,13 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         let (count, names) = (snapshot.undiscovered.len(), snapshot.undiscovered.join(", "));
         ("DiscoveryFailed", format!("Discovery failed for some groups, {count} failing: {names}"))
     });
-    if snapshot.remaining.is_empty() && discovery.is_none() {
+    if snapshot.remaining.is_empty() && snapshot.unlisted.is_empty() && discovery.is_none() {
         plan.then(finalize(&snapshot.namespace));
         return plan;
     }
     let deletions = deletions(snapshot);
     let progress = !deletions.is_empty();
-    set_status(snapshot, &mut plan, discovery, None, now);
+    set_status(snapshot, &mut plan, discovery, unlisted(snapshot), now);
     plan.together(deletions);
     plan.requeue_after(if progress { SOON } else { LATER });
     plan
@@ -54,21 +55,33 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
         .map(Failure::why)
         .collect();
     if !failed.is_empty() {
-        let text =
-            format!("Failed to delete all resource types, {} remaining: {}", failed.len(), failed.join(", "));
-        set_status(snapshot, &mut plan, None, Some(("ContentDeletionFailed", text)), now);
+        set_status(snapshot, &mut plan, None, Some(not_deleted(&failed)), now);
     }
     plan
 }
 
+/// What cannot be listed cannot be deleted.
+fn unlisted(snapshot: &Snapshot) -> Option<(&'static str, String)> {
+    let failed: Vec<String> = snapshot.unlisted.iter().map(|unlisted| unlisted.why.clone()).collect();
+    (!failed.is_empty()).then(|| not_deleted(&failed))
+}
+
+fn not_deleted(failed: &[String]) -> (&'static str, String) {
+    let (count, failed) = (failed.len(), failed.join(", "));
+    ("ContentDeletionFailed", format!("Failed to delete all resource types, {count} remaining: {failed}"))
+}
+
+fn is_pods(resource: &ResourceType) -> bool {
+    resource.group.is_empty() && resource.plural == "pods"
+}
+
 /// What has not begun to go: of the pods while there are pods, then of all.
 fn deletions(snapshot: &Snapshot) -> Vec<Action> {
-    let is_pods = |remaining: &&Remaining| {
-        let resource = &remaining.resource.resource;
-        resource.group.is_empty() && resource.plural == "pods"
-    };
-    let pods: Vec<&Remaining> = snapshot.remaining.iter().filter(is_pods).collect();
-    let next = if pods.is_empty() { snapshot.remaining.iter().collect() } else { pods };
+    let remaining = snapshot.remaining.iter();
+    let pods: Vec<&Remaining> =
+        remaining.clone().filter(|remaining| is_pods(&remaining.resource.resource)).collect();
+    let may_have_pods = snapshot.unlisted.iter().any(|unlisted| is_pods(&unlisted.resource));
+    let next = if pods.is_empty() && !may_have_pods { remaining.collect() } else { pods };
     let namespace = snapshot.namespace.metadata.name.clone().unwrap_or_default();
     let mut actions = Vec::new();
     for Remaining { resource, objects } in next {

@@ -36,7 +36,7 @@ fn remaining<K: client::Object>(verbs: &[&str], live: usize, going: usize) -> Re
 }
 
 fn snapshot(remaining: Vec<Remaining>) -> Snapshot {
-    Snapshot { namespace: Arc::new(namespace(true)), remaining, undiscovered: vec![] }
+    Snapshot { namespace: Arc::new(namespace(true)), remaining, unlisted: vec![], undiscovered: vec![] }
 }
 
 fn done(plan: &Plan) -> Vec<String> {
@@ -48,6 +48,27 @@ fn conditions(plan: &Plan) -> Vec<(String, String, String)> {
     let condition =
         |c: k8s_openapi::api::core::v1::NamespaceCondition| (c.type_, c.status, c.message.unwrap());
     written.conditions.unwrap().into_iter().map(condition).collect()
+}
+
+/// One resource that could not be listed held up the end of everything else, and nobody was told.
+#[test]
+fn what_cannot_be_listed_is_told_and_holds_up_nothing_else() {
+    let all = &["list", "delete", "deletecollection"][..];
+    let unlisted = |resource| Unlisted { resource, why: "the webhook is down".into() };
+    let with = |remaining, resource| Snapshot { unlisted: vec![unlisted(resource)], ..snapshot(remaining) };
+    let maps = || vec![remaining::<ConfigMap>(all, 2, 0)];
+    let secrets = with(maps(), ResourceType::of::<k8s_openapi::api::core::v1::Secret>());
+    let plan = plan::plan(&secrets, now());
+    assert_eq!(done(&plan), ["update status of Namespace shop", "delete all configmaps/v1 in shop"]);
+    let text = "Failed to delete all resource types, 1 remaining: the webhook is down";
+    let told = ("NamespaceDeletionContentFailure".to_owned(), "True".to_owned(), text.to_owned());
+    assert!(conditions(&plan).contains(&told), "{:?}", conditions(&plan));
+    // Pods that may be there may need the rest.
+    let pods = with(maps(), ResourceType::of::<Pod>());
+    assert_eq!(done(&plan::plan(&pods, now())), ["update status of Namespace shop"]);
+    // What may be left must not be left behind.
+    let nothing = with(vec![], ResourceType::of::<ConfigMap>());
+    assert_eq!(done(&plan::plan(&nothing, now())), ["update status of Namespace shop"]);
 }
 
 #[test]

@@ -61,7 +61,9 @@ impl Iterator for FreeRanges {
                 Some((_, last)) if *last < first => drop(self.taken.pop()),
                 // The first range behind what is taken here.
                 Some((taken, last)) if *taken <= end => self.next = (last | span).checked_add(1),
-                _ => {
+                free => {
+                    debug_assert_eq!(first & span, 0, "a range begins where its prefix allows");
+                    debug_assert!(free.is_none_or(|(taken, _)| *taken > end), "what is given out is free");
                     self.next = end.checked_add(1);
                     return self.range(first);
                 }
