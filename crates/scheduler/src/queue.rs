@@ -268,41 +268,59 @@ impl Queue {
         let uid = pod.info.uid.clone();
         pod.place = place;
         match place {
-            Place::Active { rank } => drop(self.active.insert((rank, pod.since, pod.number), uid.clone())),
+            Place::Active { rank } => put(&mut self.active, (rank, pod.since, pod.number), &uid),
             Place::Backoff { until } => {
                 let list = if pod.errors > 0 { &mut self.backoff_errors } else { &mut self.backoff };
-                list.insert((until, pod.number), uid.clone());
+                put(list, (until, pod.number), &uid);
             }
             Place::Unschedulable => {
                 let key = (pod.since, pod.number);
-                self.unschedulable.insert(key, uid.clone());
-                self.by_events.entry(pod.waits_for).or_default().insert(key, uid.clone());
+                put(&mut self.unschedulable, key, &uid);
+                put(self.by_events.entry(pod.waits_for).or_default(), key, &uid);
             }
             Place::Gated | Place::Out => {}
         }
-        self.pods.insert(uid, pod);
+        let earlier = self.pods.insert(uid, pod);
+        assert!(earlier.is_none(), "a pod waits in one place");
     }
 
     fn unlink(&mut self, pod: &QueuedPod) {
         match pod.place {
-            Place::Active { rank } => drop(self.active.remove(&(rank, pod.since, pod.number))),
+            Place::Active { rank } => take(&mut self.active, &(rank, pod.since, pod.number), pod),
             Place::Backoff { until } => {
-                self.backoff.remove(&(until, pod.number));
-                self.backoff_errors.remove(&(until, pod.number));
+                let list = if pod.errors > 0 { &mut self.backoff_errors } else { &mut self.backoff };
+                take(list, &(until, pod.number), pod);
             }
             Place::Unschedulable => {
                 let key = (pod.since, pod.number);
-                self.unschedulable.remove(&key);
-                if let Some(pods) = self.by_events.get_mut(&pod.waits_for) {
-                    pods.remove(&key);
-                    if pods.is_empty() {
-                        self.by_events.remove(&pod.waits_for);
-                    }
+                take(&mut self.unschedulable, &key, pod);
+                let pods = self.by_events.get_mut(&pod.waits_for);
+                let pods = pods.expect("what waits for events is listed by them");
+                take(pods, &key, pod);
+                if pods.is_empty() {
+                    self.by_events.remove(&pod.waits_for);
                 }
             }
             Place::Gated | Place::Out => {}
         }
+        debug_assert_eq!(
+            self.unschedulable.len(),
+            self.by_events.values().map(BTreeMap::len).sum::<usize>(),
+            "what is unschedulable waits for events, once"
+        );
     }
+}
+
+/// Puts a pod in a list.
+fn put<K: Ord>(list: &mut BTreeMap<K, Uid>, key: K, uid: &Uid) {
+    let other = list.insert(key, uid.clone());
+    assert!(other.is_none(), "numbers tell pods apart");
+}
+
+/// Takes a pod out of the list that its place says it is in.
+fn take<K: Ord>(list: &mut BTreeMap<K, Uid>, key: &K, pod: &QueuedPod) {
+    let found = list.remove(key);
+    assert!(found.is_some_and(|found| found == pod.info.uid), "a pod is where its place says");
 }
 
 /// The backoff after so many failures, of which there is at least one.

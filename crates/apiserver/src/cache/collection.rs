@@ -450,9 +450,8 @@ impl State {
 
     fn remove(&mut self, key: &Arc<str>) -> Option<Versioned> {
         let previous = self.objects.remove(key)?;
-        if let Some(namespace) = namespace_of(key)
-            && let Some(count) = self.counts.get_mut(namespace)
-        {
+        if let Some(namespace) = namespace_of(key) {
+            let count = self.counts.get_mut(namespace).expect("an object is counted for its namespace");
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(namespace);

@@ -132,8 +132,14 @@ impl<K> Store<K> {
     fn reindex(&mut self, key: &ObjectKey, old: Option<&K>, new: Option<&K>) {
         if let Some(namespace) = &key.namespace {
             match (old, new) {
-                (None, Some(_)) => insert(&mut self.namespaces, namespace, key),
-                (_, None) => remove(&mut self.namespaces, namespace, key),
+                (None, Some(_)) => {
+                    let is_new = insert(&mut self.namespaces, namespace, key);
+                    assert!(is_new, "an object comes once");
+                }
+                (_, None) => {
+                    let was_there = remove(&mut self.namespaces, namespace, key);
+                    assert!(was_there, "what goes was there");
+                }
                 (Some(_), Some(_)) => {}
             }
         }
@@ -141,7 +147,8 @@ impl<K> Store<K> {
             let before = old.map(index.values).unwrap_or_default();
             let after = new.map(index.values).unwrap_or_default();
             for value in before.iter().filter(|value| !after.contains(value)) {
-                remove(&mut index.keys, value, key);
+                let was_there = remove(&mut index.keys, value, key);
+                debug_assert!(was_there || before.iter().filter(|other| other == &value).count() > 1);
             }
             for value in after.iter().filter(|value| !before.contains(value)) {
                 insert(&mut index.keys, value, key);
@@ -150,22 +157,20 @@ impl<K> Store<K> {
     }
 }
 
-fn insert(keys: &mut Keys, value: &str, key: &ObjectKey) {
+/// Returns whether it was not there.
+fn insert(keys: &mut Keys, value: &str, key: &ObjectKey) -> bool {
     match keys.get_mut(value) {
-        Some(found) => {
-            found.insert(key.clone());
-        }
-        None => {
-            keys.insert(value.into(), BTreeSet::from([key.clone()]));
-        }
+        Some(found) => found.insert(key.clone()),
+        None => keys.insert(value.into(), BTreeSet::from([key.clone()])).is_none(),
     }
 }
 
-fn remove(keys: &mut Keys, value: &str, key: &ObjectKey) {
-    if let Some(found) = keys.get_mut(value) {
-        found.remove(key);
-        if found.is_empty() {
-            keys.remove(value);
-        }
+/// Returns whether it was there.
+fn remove(keys: &mut Keys, value: &str, key: &ObjectKey) -> bool {
+    let Some(found) = keys.get_mut(value) else { return false };
+    let was_there = found.remove(key);
+    if found.is_empty() {
+        keys.remove(value);
     }
+    was_there
 }

@@ -72,7 +72,9 @@ impl Scheduler {
             .collect();
         let waiting = !waits.is_empty();
         let placed = Placed { queued, placement: Arc::new(placement), stage: Stage::Waiting(waits) };
-        self.placed.insert(pod.uid.clone(), placed);
+        let earlier = self.placed.insert(pod.uid.clone(), placed);
+        assert!(earlier.is_none(), "a pod is placed once");
+        debug_assert!(self.cache.is_assumed(&pod.uid) && self.queue.get(&pod.uid).is_none());
         if !waiting {
             self.begin_binding(&pod.uid);
         }

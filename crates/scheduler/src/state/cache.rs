@@ -79,7 +79,8 @@ impl Cache {
 
     /// Counts a pod as being on a node, before it is bound.
     pub fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
-        self.take(&pod.uid);
+        let known = self.take(&pod.uid);
+        assert!(known.is_none(), "a pod that has a place is not given another");
         self.put(pod, node, true);
     }
 
@@ -106,7 +107,8 @@ impl Cache {
     fn put(&mut self, info: Arc<PodInfo>, node: &str, assumed: bool) {
         let slot = self.snapshot.add_pod(node, Arc::clone(&info));
         self.assumed += usize::from(assumed);
-        self.pods.insert(info.uid.clone(), CachedPod { info, slot, assumed });
+        let earlier = self.pods.insert(info.uid.clone(), CachedPod { info, slot, assumed });
+        assert!(earlier.is_none(), "a pod counts once");
     }
 
     fn take(&mut self, uid: &Uid) -> Option<CachedPod> {
