@@ -228,10 +228,12 @@ impl Invariants {
             let name = name(deployment);
             return Err(format!("Deployment {name} has {available} available pods; {floor} must stay"));
         }
-        // A controller that has not seen the newest wish may still act on the one before.
+        // A controller that has not seen the newest wish may still act on the one before, and one that has not heard of
+        // pods that became ready may count on others: what the Deployment says of itself must have been enough, too.
         let is_known =
             number(deployment, "status.observedGeneration") == number(deployment, "metadata.generation");
-        if is_known && kept >= least(deployment) {
+        let told = number(deployment, "status.availableReplicas");
+        if is_known && kept.min(told) >= least(deployment) {
             *floor = (*floor).max(least(deployment));
         }
         Ok(())
