@@ -9,13 +9,16 @@
 mod collection;
 mod hub;
 mod leases;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod watcher;
 
+pub(crate) use collection::LOG_CHANGES_MAX;
 pub use collection::{Collection, CollectionSpec, Snapshot};
 pub use hub::Hub;
 pub use leases::{Leases, adopt};
+pub use metrics::{CacheMetrics, Meter};
 pub use watcher::{Change, ChangeKind, Watcher};
 
 /// Why the cache cannot answer.

@@ -27,6 +27,7 @@ pub use derived::Derived;
 pub use endpoint::Endpoint;
 pub use live::{CatalogueError, LiveCatalogue};
 pub use shared::Shared;
+pub(crate) use storage::storage_of;
 
 /// One generation of what is served.
 #[derive(Default)]

@@ -26,7 +26,7 @@ use crate::authz::Attributes;
 use crate::body::{self, Body};
 use crate::handler::{Operation, Peer};
 use crate::negotiate::{Format, Offers, negotiate};
-use crate::registry::Answer;
+use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;
 use crate::respond::status_response;
 use crate::user::User;
@@ -145,12 +145,17 @@ impl ApiServer {
             user: Default::default(),
         });
         observation.by(user.clone());
-        let result = self.local(user, &uid, operation).await;
-        let code = match &result {
-            Ok(answer) => answer.code,
-            Err(status) => status.code,
-        };
-        observation.ended(code);
+        let mut result = self.local(user, &uid, operation).await;
+        match &mut result {
+            Ok(answer) => {
+                let watch = match &mut answer.body {
+                    AnswerBody::Watch(watch) => Some(watch),
+                    _ => None,
+                };
+                observation.given(answer.code, watch);
+            }
+            Err(status) => observation.given(status.code, None),
+        }
         result
     }
 

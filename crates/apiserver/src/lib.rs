@@ -27,6 +27,7 @@ pub mod discovery;
 mod errors;
 pub mod handler;
 pub mod layers;
+mod measured_store;
 mod metrics;
 pub mod negotiate;
 pub mod node_proxy;
@@ -51,8 +52,9 @@ use admission::{
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
-use cache::{CacheError, Hub};
+use cache::{CacheError, CacheMetrics, Hub};
 use catalogue::LiveCatalogue;
+use measured_store::{MeasuredStore, StoreMetrics};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
 use registry::{Guards, Registry, Secrets, StageObserver};
@@ -188,7 +190,9 @@ impl ApiServer {
             key.public.as_bytes(),
         )?;
         check_service_cidrs(&config.service_cidrs)?;
-        let hub = Arc::new(Hub::new(store));
+        let store = config.exposition.with(|shown| MeasuredStore::new(store, StoreMetrics::register(shown)));
+        let cache = config.exposition.with(CacheMetrics::register);
+        let hub = Arc::new(Hub::measured(Arc::new(store), cache));
         let networks = config.service_cidrs.clone();
         let tokens = Arc::new(tokens);
         let secrets = Secrets { tokens: Arc::clone(&tokens) };

@@ -5,11 +5,12 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use metrics::{
-    Collector, ConstGauge, Counter, DescriptorEncoder, EncodeLabelSet, EncodeMetric, Exposition, Family,
-    Gauge, Histogram, Histograms, exponential_buckets,
+    Collector, Counter, DescriptorEncoder, EncodeLabelSet, EncodeMetric, Exposition, Family, Gauge,
+    Histogram, Histograms, exponential_buckets,
 };
 
 use crate::authz::{Chain, Decision, Ruling};
+use crate::cache::LOG_CHANGES_MAX;
 use crate::layers::{Observer, Outcome, Seen};
 use crate::registry::Registry;
 use crate::request::RequestInfo;
@@ -229,6 +230,14 @@ impl fmt::Debug for Objects {
     }
 }
 
+/// Upstream shows no more of a revision than a float can hold: its last 15 digits.
+const REVISIONS_MAX: u64 = 1_000_000_000_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cluster {
+    storage_cluster_id: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Stored {
     group: String,
@@ -238,24 +247,37 @@ struct Stored {
 impl Collector for Objects {
     fn encode(&self, mut encoder: DescriptorEncoder) -> std::result::Result<(), fmt::Error> {
         let Some(registry) = self.0.upgrade() else { return Ok(()) };
-        let objects: Family<Stored, Gauge> = Family::default();
+        let (objects, revisions, capacities): (
+            Family<Stored, Gauge>,
+            Family<Stored, Gauge>,
+            Family<Stored, Gauge>,
+        ) = Default::default();
+        let revision = i64::try_from(registry.hub.revision() % REVISIONS_MAX).unwrap_or(i64::MAX);
+        let capacity = i64::try_from(LOG_CHANGES_MAX).unwrap_or(i64::MAX);
         for endpoint in registry.catalogue.present().endpoints() {
             let Some(collection) = &endpoint.collection else { continue };
             let (group, resource) = (endpoint.def.group.to_string(), endpoint.def.plural.to_string());
             let count = i64::try_from(collection.len()).unwrap_or(i64::MAX);
-            objects.get_or_create(&Stored { group, resource }).set(count);
+            let stored = Stored { group, resource };
+            objects.get_or_create(&stored).set(count);
+            revisions.get_or_create(&stored).set(revision);
+            capacities.get_or_create(&stored).set(capacity);
         }
         let help = "Stored objects by resource";
         let kind = objects.metric_type();
         objects.encode(encoder.encode_descriptor("apiserver_resource_objects", help, None, kind)?)?;
-        let revision = ConstGauge::new(i64::try_from(registry.hub.revision()).unwrap_or(i64::MAX));
         let help = "The revision up to which reads are answered from memory";
-        let kind = revision.metric_type();
-        revision.encode(encoder.encode_descriptor(
-            "apiserver_watch_cache_resource_version",
-            help,
-            None,
-            kind,
-        )?)
+        let kind = revisions.metric_type();
+        let name = "apiserver_watch_cache_resource_version";
+        revisions.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        let help = "How many changes the cache keeps for watches";
+        capacities.encode(encoder.encode_descriptor("watch_cache_capacity", help, None, kind)?)?;
+        let Some(bytes) = registry.hub.store().size_bytes() else { return Ok(()) };
+        let sizes: Family<Cluster, Gauge> = Family::default();
+        sizes
+            .get_or_create(&Cluster { storage_cluster_id: "etcd-0" })
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let help = "Size of the store's files, in bytes";
+        sizes.encode(encoder.encode_descriptor("apiserver_storage_size_bytes", help, None, kind)?)
     }
 }

@@ -39,9 +39,10 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen at {}: is another server running?", config.listen))?;
     let data_dir = &config.node.data_dir;
-    let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone()).await?;
     let exposition = Exposition::default();
     exposition.with(|registry| registry.register_collector(Box::new(metrics::Process)));
+    let measured = exposition.with(store::Metrics::register);
+    let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone(), measured).await?;
     let api = Config { exposition: exposition.clone(), ..api_config(&config) };
     let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
     state::note_keys(store.as_ref(), data_dir).await?;

@@ -36,12 +36,14 @@ pub async fn open(
     data_dir: &Path,
     accept_loss: Option<&str>,
     clock: Clock,
+    metrics: store::Metrics,
 ) -> anyhow::Result<Arc<dyn Store>> {
     let keys = keys_directory(data_dir);
     let has_keys = KEY_FILES.iter().any(|name| keys.join(name).exists());
     let options = Options {
         must_exist: has_keys.then(|| format!("the keys of a cluster are in {}", keys.display())),
         accept_loss: accept_loss.filter(|loss| *loss != NEW_KEYS).map(str::to_owned),
+        metrics,
         ..options(data_dir, clock)
     };
     let store: Arc<dyn Store> =
@@ -172,7 +174,9 @@ mod tests {
     const TLS: &str = "tls";
 
     async fn opened(data_dir: &Path, accept: Option<&str>) -> Result<Arc<dyn Store>, String> {
-        open(data_dir, accept, Clock::system()).await.map_err(|error| format!("{error:#}"))
+        open(data_dir, accept, Clock::system(), store::Metrics::default())
+            .await
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// A cluster with keys, stopped.

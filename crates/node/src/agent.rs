@@ -16,11 +16,12 @@ use tokio::task::JoinSet;
 use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
 
 use crate::config::NodeConfig;
-use crate::engine::Engine;
+use crate::engine::{Engine, MeasuredImages, MeasuredRuntime};
 use crate::eviction;
 use crate::host::{self, Facts};
 use crate::images::Images;
 use crate::label;
+use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::registration::Registration;
 use crate::server::Server;
@@ -139,12 +140,22 @@ impl Agent {
                 pods.object_changed(id);
             }
         }));
+        let metrics = Arc::new(Metrics::new(&config.node_name));
+        let operations = &metrics.operations;
+        let runtime: Arc<dyn RuntimeService> =
+            Arc::new(MeasuredRuntime { inner: runtime, operations: operations.clone() });
+        let images = Arc::new(MeasuredImages { inner: images, operations: operations.clone() });
         let recorder = Recorder::start(client.clone(), "kubelet", &config.node_name);
         let of_node = |field: &str| format!("{field}={}", config.node_name);
         let shared = Arc::new(Shared {
             volumes: Volumes::new(&config.root_dir, client.clone(), Arc::clone(&objects)),
             images: Images::new(images, Arc::clone(&objects), recorder.clone(), clock.clone()),
-            prober: Prober::new(Arc::clone(&runtime), recorder.clone(), clock.clone()),
+            prober: Prober::new(
+                Arc::clone(&runtime),
+                recorder.clone(),
+                clock.clone(),
+                metrics.probes.clone(),
+            ),
             files: Lane::new(FILES_WIDTH),
             trees: Lane::new(TREES_WIDTH),
             admitted: Default::default(),
@@ -153,6 +164,7 @@ impl Agent {
             nodes: informers.select::<Node>(Selection::fields::<Node>(of_node("metadata.name"))),
             services: informers.get(),
             port: parking_lot::RwLock::new(config.port),
+            metrics,
             engine: Engine::new(Arc::clone(&runtime)),
             facts,
             client,

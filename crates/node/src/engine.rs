@@ -14,8 +14,10 @@ use cri::{CgroupDriver, ContainerState, CriError, RuntimeService};
 use futures::StreamExt;
 use tokio::sync::{OnceCell, broadcast};
 
+mod measured;
 mod relist;
 
+pub(crate) use measured::{MeasuredImages, MeasuredRuntime};
 use relist::Relist;
 
 /// The pause between two lists, and before events are subscribed to anew.

@@ -205,9 +205,10 @@ impl Manager {
         let mut evicted = Vec::new();
         for (pod, usage) in limited.into_iter().zip(usages) {
             let exceeded = usage.and_then(|usage| limits::exceeded(pod, &usage, has_image_disk));
-            if let Some(message) = exceeded
+            if let Some((signal, message)) = exceeded
                 && self.evict(pod, message, GRACE_IMMEDIATE, false)
             {
+                self.shared.metrics.evicted(signal);
                 evicted.push(pod.uid.clone());
             }
         }
@@ -253,6 +254,7 @@ impl Manager {
             };
             let message = rank::message(candidate, threshold, observations.get(&threshold.signal));
             if self.evict(pod, message, grace, true) {
+                self.shared.metrics.evicted(threshold.signal.as_str());
                 return Some(pod.uid.clone());
             }
         }

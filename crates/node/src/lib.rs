@@ -17,6 +17,7 @@
 //! | `probe` | liveness, readiness and startup probes |
 //! | `registration` | the Node object, its status and its lease |
 //! | `logs` | reading and rotating containers' logs |
+//! | `metrics` | what the agent measures of itself |
 //! | `server` | the node API: logs, exec, attach, port-forward, stats |
 //!
 //! When the agent exits, the containers keep running; the next one finds them by their labels and continues. This crate
@@ -33,6 +34,7 @@ mod host;
 mod images;
 mod label;
 mod logs;
+mod metrics;
 mod observed;
 mod plan;
 mod pod;

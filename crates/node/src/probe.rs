@@ -147,8 +147,10 @@ impl PodProbes {
             let mut view = self.view.write();
             *kind.slot(view.0.entry(status.id.clone()).or_default()) = Some(known);
         }
+        let of_pod = (pod.key.namespace(), &*pod.key.name, pod.uid.as_str());
         Task {
             prober: prober.clone(),
+            meter: prober.metrics.of(kind.as_str(), of_pod, container.name()),
             about: pod.container_reference(container),
             container_id: status.id.clone(),
             started_at: status.started_at,

@@ -27,6 +27,7 @@ mod exec;
 mod host_logs;
 mod inventory;
 mod logs;
+mod metrics;
 mod port_forward;
 mod query;
 mod stats;
@@ -66,6 +67,8 @@ impl Server {
     }
 
     async fn respond(&self, user: Option<User>, request: Request<Incoming>) -> Response<Body> {
+        let _answering =
+            self.shared.metrics.requested(metrics::labels(request.method(), request.uri().path()));
         let result = match user {
             None => Err(Status::unauthorized("Unauthorized")),
             Some(user) => match self.authorizer.check(&user, request.method(), request.uri().path()).await {
@@ -85,6 +88,9 @@ impl Server {
             (&Method::GET, ["healthz"]) => Ok(text(StatusCode::OK, "ok")),
             (&Method::GET, ["pods"]) => Ok(json(self.pod_list())),
             (&Method::GET, ["stats", "summary"]) => self.stats_summary().await.map(json),
+            (&Method::GET, ["metrics"]) => self.own_metrics(request.headers()).await,
+            (&Method::GET, ["metrics", "probes"]) => Ok(self.probe_metrics(request.headers())),
+            (&Method::GET, ["metrics", "cadvisor"]) => self.container_metrics().await,
             (&Method::GET, ["metrics", "resource"]) => {
                 self.resource_metrics().await.map(|metrics| text(StatusCode::OK, metrics))
             }

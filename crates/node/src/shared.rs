@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::eviction::Pressures;
 use crate::host::Facts;
 use crate::images::Images;
+use crate::metrics::Metrics;
 use crate::pod::{PodContainer, PodInfo};
 use crate::probe::Prober;
 use crate::spec::HostResolver;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) volumes: Volumes,
     pub(crate) recorder: Recorder,
     pub(crate) prober: Prober,
+    pub(crate) metrics: Arc<Metrics>,
     /// For small files that containers control.
     pub(crate) files: Lane,
     /// For what takes its time with many files.

@@ -40,6 +40,7 @@ mod mounts;
 mod operation;
 mod remove;
 mod start;
+mod startup;
 mod status_writer;
 mod sync;
 mod terminate;
@@ -48,6 +49,7 @@ use handle::Inbox;
 pub(crate) use handle::{Eviction, WorkerHandle};
 use operation::{Operation, Outcome};
 pub(crate) use remove::remove_orphan;
+use startup::Startup;
 use status_writer::StatusWriter;
 
 /// How long to wait before the engine is asked again after it failed.
@@ -82,6 +84,7 @@ struct Worker {
     messages: BTreeMap<String, String>,
     status: PodStatus,
     writer: StatusWriter,
+    startup: Startup,
     running: Option<Running>,
     /// When a step that failed is tried again, and how often it failed in a row.
     step_retry_at: Option<Timestamp>,
@@ -102,7 +105,8 @@ struct Worker {
 
 impl Worker {
     fn new(shared: Arc<Shared>, pod: Arc<Pod>, inbox: Arc<Inbox>) -> Worker {
-        let writer = StatusWriter::start(shared.client.clone(), Arc::clone(&pod));
+        let writer =
+            StatusWriter::start(shared.client.clone(), Arc::clone(&pod), Arc::clone(&shared.metrics));
         let probes = PodProbes::new(Arc::clone(&inbox.wake));
         let pod = PodInfo::new(pod);
         let status = pod.api_status().clone();
@@ -115,6 +119,7 @@ impl Worker {
             waiting: BTreeMap::new(),
             retry_at: BTreeMap::new(),
             messages: BTreeMap::new(),
+            startup: Startup::new(&status),
             status,
             writer,
             running: None,
@@ -360,6 +365,7 @@ impl Worker {
         if over && (terminated || self.observed.running().next().is_none()) {
             self.shared.admitted.release(&self.pod.uid);
         }
+        self.startup.look(&self.shared.metrics, &self.pod, &self.observed, &status, now);
         self.status = status;
         if !self.removed {
             let delete = self.pod.is_deleting() && terminated && self.cleaned_up;
@@ -441,6 +447,7 @@ impl Worker {
             pod: self.pod.clone(),
             observed: self.observed.clone(),
             cancel: cancel.clone(),
+            pulled: self.startup.pulled(),
         };
         let task = tokio::spawn(operation::run(context, operation));
         self.running = Some(Running { cancel, task, grace_seconds });

@@ -44,8 +44,8 @@ use self::writer::Writer;
 use crate::damage::Damage;
 use crate::log::{DiscardLog, LogError};
 use crate::{
-    LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream, Write,
-    WriteOutcome,
+    LeaseId, Metrics, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream,
+    Write, WriteOutcome,
 };
 
 /// What to do when the log fails. It should not return; if it does, the store refuses everything from then.
@@ -71,6 +71,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Where lease ids and the time of deadlines come from.
     pub clock: Clock,
+    /// What the engine measures of itself.
+    pub metrics: Metrics,
 }
 
 impl Options {
@@ -85,6 +87,7 @@ impl Options {
             accept_loss: None,
             reserve_bytes: RESERVE_BYTES,
             clock,
+            metrics: Metrics::default(),
         }
     }
 
@@ -166,7 +169,7 @@ pub struct Embedded {
     writer: Option<Writer>,
     expiry: JoinHandle<()>,
     /// Held until the writer thread is gone.
-    _directory: Option<Directory>,
+    directory: Option<Directory>,
 }
 
 impl Embedded {
@@ -210,7 +213,7 @@ impl Embedded {
             deadlines.resume(*id, lease.ttl, left.map(Duration::from_secs));
         }
         let expiry = tokio::spawn(lease::expire(deadlines.clone(), writer.downgrade()));
-        Embedded { shared, deadlines, clock, cluster, writer: Some(writer), expiry, _directory: directory }
+        Embedded { shared, deadlines, clock, cluster, writer: Some(writer), expiry, directory }
     }
 
     async fn submit(&self, command: Command) -> Result<WriteOutcome, StoreError> {
@@ -291,6 +294,14 @@ impl Store for Embedded {
 
     fn is_full(&self) -> bool {
         self.shared.is_full()
+    }
+
+    fn size_bytes(&self) -> Option<u64> {
+        let database = self.directory.as_ref()?.database();
+        let log = open::wal_of(&database);
+        let length = |path: &Path| std::fs::metadata(path).map(|found| found.len());
+        // The log is not there before the first write.
+        Some(length(&database).ok()? + length(&log).unwrap_or(0))
     }
 
     async fn backup(&self, path: &Path) -> Result<(), StoreError> {

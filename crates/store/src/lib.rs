@@ -14,6 +14,7 @@ pub mod embedded;
 mod error;
 mod log;
 mod mark;
+mod metrics;
 mod request;
 #[cfg(feature = "suite")]
 pub mod suite;
@@ -30,6 +31,7 @@ pub use damage::{Damage, DamagedRecord};
 pub use embedded::{Embedded, OpenError, Options, restore};
 pub use error::StoreError;
 pub use log::LogError;
+pub use metrics::Metrics;
 pub use request::{
     Expect, KeyRange, RangeContent, RangeRequest, RangeResponse, WatchRequest, Write, WriteOp, WriteOutcome,
 };
@@ -106,6 +108,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store has no space left and takes nothing but what makes space.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// How many bytes the store has of its disk, if it has one and knows.
+    fn size_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// Writes a consistent copy of the current keyspace to `path`, which must not exist, while the store

@@ -11,10 +11,10 @@ use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::watcher::{Change, ChangeKind, Watcher};
-use super::{CacheError, Hub, Leases, ParseError};
+use super::{CacheError, Hub, Leases, Meter, ParseError};
 
 /// How many changes a collection remembers at most.
-const LOG_CHANGES_MAX: usize = 8192;
+pub(crate) const LOG_CHANGES_MAX: usize = 8192;
 /// How many bytes of objects those changes may hold at most; the newest change is always kept.
 const LOG_BYTES_MAX: usize = 16 << 20;
 /// How many snapshots are kept for lists that go on page by page.
@@ -44,6 +44,7 @@ pub struct Collection {
     drafts: Mutex<HashMap<Bytes, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
+    meter: Meter,
 }
 
 /// The objects at one moment, by their keys behind the collection's prefix.
@@ -100,7 +101,19 @@ impl Collection {
             state: RwLock::default(),
             drafts: Mutex::default(),
             changed: watch::Sender::new(0),
+            meter: Meter::default(),
         }
+    }
+
+    /// The collection, measured by this.
+    #[must_use]
+    pub fn measured_by(self, meter: Meter) -> Collection {
+        Collection { meter, ..self }
+    }
+
+    /// What is measured of the collection.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// How objects end after a while, where they do.
@@ -256,6 +269,7 @@ impl Collection {
         let log_start = state.log_start + state.log.len() as u64 + 1;
         *state = State { log_start, loaded: revision, ended: state.ended, ..loaded };
         drop(state);
+        self.meter.loaded(kvs.len());
         self.changed.send_replace(revision);
         Ok(())
     }
@@ -272,6 +286,7 @@ impl Collection {
         };
         let changes: Vec<_> = events.iter().map(change).collect::<Result<_, CacheError>>()?;
         let Some(revision) = changes.last().map(|(_, revision, _)| *revision) else { return Ok(()) };
+        self.meter.received(changes.len());
         let mut state = self.state.write();
         // The store's watch may be behind the read that the collection was loaded by.
         if revision <= state.loaded || state.ended {
@@ -290,6 +305,7 @@ impl Collection {
                 (None, None) => continue,
             };
             state.append(Arc::new(Change { kind, revision, object, previous }));
+            self.meter.dispatched();
         }
         drop(state);
         self.changed.send_replace(revision);
@@ -308,9 +324,9 @@ impl Collection {
         if let Some(draft) = self.take_draft(&kv.key, &kv.value) {
             return Ok(draft.at_version(kv.mod_revision.0));
         }
-        self.parse(&kv.value, kv.mod_revision.0).map_err(|source| CacheError::Corrupt {
-            key: String::from_utf8_lossy(&kv.key).into_owned(),
-            source,
+        self.parse(&kv.value, kv.mod_revision.0).map_err(|source| {
+            self.meter.undecodable();
+            CacheError::Corrupt { key: String::from_utf8_lossy(&kv.key).into_owned(), source }
         })
     }
 

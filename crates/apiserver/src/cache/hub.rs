@@ -10,7 +10,7 @@ use store::{Event, KeyValue, RangeRequest, Revision, Store, StoreError, WatchBat
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{CacheError, Collection};
+use super::{CacheError, CacheMetrics, Collection};
 
 /// Where all objects are in the store.
 const ROOT: &str = "/registry/";
@@ -30,6 +30,7 @@ pub struct Hub {
     loading: tokio::sync::Mutex<()>,
     /// Up to which revision the collections have everything.
     progress: watch::Sender<u64>,
+    metrics: CacheMetrics,
 }
 
 /// A collection that is fed by the store's watch.
@@ -66,8 +67,14 @@ impl Drop for Provisional<'_> {
 impl Hub {
     /// A hub over a store, with no collections yet.
     pub fn new(store: Arc<dyn Store>) -> Hub {
+        Hub::measured(store, CacheMetrics::default())
+    }
+
+    /// The same, with metrics that somebody sees.
+    pub fn measured(store: Arc<dyn Store>, metrics: CacheMetrics) -> Hub {
         Hub {
             store,
+            metrics,
             feeds: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             progress: watch::Sender::new(0),
@@ -77,6 +84,11 @@ impl Hub {
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What is measured of the collections.
+    pub fn metrics(&self) -> &CacheMetrics {
+        &self.metrics
     }
 
     /// Up to which revision the collections have everything.

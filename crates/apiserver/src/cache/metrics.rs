@@ -82,22 +82,58 @@ impl CacheMetrics {
         let metrics = CacheMetrics::default();
         let of_cache = "apiserver_watch_cache";
         let counters = [
-            (format!("{of_cache}_initializations"), "Times the cache was filled from the store", &metrics.initializations),
+            (
+                format!("{of_cache}_initializations"),
+                "Times the cache was filled from the store",
+                &metrics.initializations,
+            ),
             ("apiserver_init_events".into(), "Objects that the cache was filled with", &metrics.init_events),
             (format!("{of_cache}_events_received"), "Changes that came from the store", &metrics.received),
-            (format!("{of_cache}_events_dispatched"), "Changes that watchers were told of", &metrics.dispatched),
-            ("apiserver_terminated_watchers".into(), "Watches that were too slow and ended", &metrics.terminated),
-            ("apiserver_storage_decode_errors".into(), "Stored objects that cannot be read", &metrics.undecodable),
-            ("apiserver_cache_list_returned_objects".into(), "Objects that lists of the cache returned", &metrics.returned),
+            (
+                format!("{of_cache}_events_dispatched"),
+                "Changes that watchers were told of",
+                &metrics.dispatched,
+            ),
+            (
+                "apiserver_terminated_watchers".into(),
+                "Watches that were too slow and ended",
+                &metrics.terminated,
+            ),
+            (
+                "apiserver_storage_decode_errors".into(),
+                "Stored objects that cannot be read",
+                &metrics.undecodable,
+            ),
+            (
+                "apiserver_cache_list_returned_objects".into(),
+                "Objects that lists of the cache returned",
+                &metrics.returned,
+            ),
             ("apiserver_storage_list".into(), "Lists that were read from the store", &metrics.past_lists),
-            ("apiserver_storage_list_fetched_objects".into(), "Objects that lists read from the store", &metrics.past_fetched),
-            ("apiserver_storage_list_evaluated_objects".into(), "Objects that lists of the store tested", &metrics.past_evaluated),
-            ("apiserver_storage_list_returned_objects".into(), "Objects that lists of the store returned", &metrics.past_returned),
+            (
+                "apiserver_storage_list_fetched_objects".into(),
+                "Objects that lists read from the store",
+                &metrics.past_fetched,
+            ),
+            (
+                "apiserver_storage_list_evaluated_objects".into(),
+                "Objects that lists of the store tested",
+                &metrics.past_evaluated,
+            ),
+            (
+                "apiserver_storage_list_returned_objects".into(),
+                "Objects that lists of the store returned",
+                &metrics.past_returned,
+            ),
         ];
         for (name, help, counts) in counters {
             registry.register(name, help, counts.clone());
         }
-        registry.register("apiserver_cache_list", "Lists that were read from the cache", metrics.lists.clone());
+        registry.register(
+            "apiserver_cache_list",
+            "Lists that were read from the cache",
+            metrics.lists.clone(),
+        );
         let help = "Objects that lists looked at in the cache";
         registry.register("apiserver_cache_list_fetched_objects", help, metrics.fetched.clone());
         let help = "Time that reads waited for the cache, in seconds";

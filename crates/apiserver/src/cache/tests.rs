@@ -322,3 +322,50 @@ async fn objects_are_counted_by_namespace() {
     assert_eq!(counts(&before), [3, 2, 1, 0]);
     assert_eq!(counts(&collection.snapshot(&hub)), [2, 1, 1, 0]);
 }
+
+#[tokio::test]
+async fn what_the_cache_does_is_measured() {
+    let exposition = ::metrics::Exposition::default();
+    let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
+    let pod = r#"{"metadata":{"namespace":"a","name":"old","uid":"u"}}"#;
+    store.write(Write::put("/registry/pods/a/old", pod, Expect::Any)).await.unwrap();
+    let hub = Arc::new(Hub::measured(store, exposition.with(CacheMetrics::register)));
+    let collection = Arc::new(
+        Collection::new(CollectionSpec {
+            prefix: "/registry/pods/".into(),
+            type_meta: TypeMeta::new("v1", "Pod"),
+            fields: Box::new(|_| Vec::new()),
+            leases: None,
+        })
+        .measured_by(hub.metrics().of("", "pods")),
+    );
+    hub.add(Arc::clone(&collection));
+    hub.start().await.unwrap();
+    let mut slow = collection.watch_from(hub.revision()).unwrap();
+    put(&hub, &collection, "web", "n").await;
+    let last = put(&hub, &collection, "web", "m").await;
+    hub.wait_for(last).await.unwrap();
+    hub.forget_before(store::Revision(last));
+    assert!(matches!(slow.next().await, Err(CacheError::TooOld { .. })));
+    let broken = Write::put("/registry/pods/a/broken", "{", Expect::Any);
+    let kv = store::KeyValue {
+        key: broken.key.clone(),
+        value: "{".into(),
+        create_revision: store::Revision(9),
+        mod_revision: store::Revision(9),
+        version: 1,
+        lease: None,
+    };
+    collection.decode(&kv).unwrap_err();
+    let text = exposition.text();
+    for sample in [
+        "apiserver_watch_cache_initializations_total{group=\"\",resource=\"pods\"} 1\n",
+        "apiserver_init_events_total{group=\"\",resource=\"pods\"} 1\n",
+        "apiserver_watch_cache_events_received_total{group=\"\",resource=\"pods\"} 2\n",
+        "apiserver_watch_cache_events_dispatched_total{group=\"\",resource=\"pods\"} 2\n",
+        "apiserver_terminated_watchers_total{group=\"\",resource=\"pods\"} 1\n",
+        "apiserver_storage_decode_errors_total{group=\"\",resource=\"pods\"} 1\n",
+    ] {
+        assert!(text.contains(sample), "no {sample} in\n{text}");
+    }
+}

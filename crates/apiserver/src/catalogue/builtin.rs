@@ -24,7 +24,8 @@ pub(super) fn catalogue(hub: &Hub, event_ttl: Duration) -> (Catalogue, Collectio
         let storage = storage_of(def);
         let collection = storage.as_ref().map(|storage| {
             let make = || {
-                let collection = Arc::new(collection_of(storage, def, event_ttl));
+                let meter = hub.metrics().of(storage.group, storage.plural);
+                let collection = Arc::new(collection_of(storage, def, event_ttl).measured_by(meter));
                 hub.add(Arc::clone(&collection));
                 collection
             };

@@ -11,7 +11,7 @@ use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, W
 use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 
 use super::{Conversion, Convert, Endpoint, api_version};
-use crate::cache::{Collection, CollectionSpec};
+use crate::cache::{CacheMetrics, Collection, CollectionSpec};
 
 /// What every custom resource supports.
 const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
@@ -90,7 +90,7 @@ impl Definition {
     ///
     /// # Errors
     /// Why it cannot be served.
-    pub(super) fn entries(self) -> Result<Entries, DefinitionError> {
+    pub(super) fn entries(self, metrics: &CacheMetrics) -> Result<Entries, DefinitionError> {
         self.check_names()?;
         let mut strategies = Vec::new();
         for version in &self.versions {
@@ -99,12 +99,13 @@ impl Definition {
         let stored = self.versions.iter().position(|version| version.name == self.stored_version);
         let stored = stored.ok_or_else(|| DefinitionError::StoredVersion(self.stored_version.clone()))?;
         let stored_strategy = Arc::clone(&strategies[stored]);
-        let collection = Arc::new(Collection::new(CollectionSpec {
+        let collection = Collection::new(CollectionSpec {
             prefix: format!("/registry/{}/{}/", self.group, self.plural),
             type_meta: self.type_meta(&self.stored_version),
             fields: Box::new(move |object| stored_strategy.field_values(object)),
             leases: None,
-        }));
+        });
+        let collection = Arc::new(collection.measured_by(metrics.of(&self.group, &self.plural)));
         let served = self.versions.iter().zip(strategies).filter(|(version, _)| version.served);
         let endpoints = served.map(|(version, strategy)| {
             Arc::new(Endpoint {

@@ -128,7 +128,7 @@ impl LiveCatalogue {
     /// Compiles a definition and has its collection join the hub.
     async fn join(&self, definition: Definition) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
         let name = name(&definition.group, &definition.plural);
-        let Entries { collection, endpoints } = match definition.entries() {
+        let Entries { collection, endpoints } = match definition.entries(self.hub.metrics()) {
             Ok(entries) => entries,
             Err(source) => return Err(CatalogueError::Definition { name, source }),
         };

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use crate::body::{Body, BodyError};
-use crate::registry::Endpoint;
+use crate::registry::{Endpoint, WatchReply};
 use crate::request::RequestInfo;
 use crate::user::User;
 
@@ -115,10 +115,15 @@ impl Observation {
         response.map(|body| Guarded { body, _running: running }.boxed_unsync())
     }
 
-    /// The answer was given to a component of this process, which reads on its own.
-    pub(super) fn ended(mut self, code: u16) {
+    /// The answer was given to a component of this process. What runs on ends when the component drops it.
+    pub(super) fn given(mut self, code: u16, answer: Option<&mut WatchReply>) {
         self.tell(Outcome::Answered { code, bytes: None });
-        self.end_if_running();
+        match answer {
+            Some(watch) => {
+                watch.accompany(Running { seen: Arc::clone(&self.seen), observers: self.observers.clone() });
+            }
+            None => self.end_if_running(),
+        }
     }
 
     fn tell(&mut self, outcome: Outcome) {

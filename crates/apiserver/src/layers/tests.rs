@@ -94,6 +94,27 @@ async fn a_watch_ends_when_its_reader_leaves() {
 }
 
 #[tokio::test]
+async fn a_watch_of_this_process_ends_when_it_is_dropped() {
+    let (server, ear) = server().await;
+    let answer = server.request(&admin(), "GET", "/api/v1/nodes?watch=true", "", "").await.unwrap();
+    assert_eq!(ear.take(), ["watch /api/v1/nodes (known)", "admin: 200, size known: false"]);
+    let running = |count| {
+        let text = server.exposition.text();
+        let sample = format!(
+            "\napiserver_longrunning_requests{{verb=\"WATCH\",group=\"\",version=\"v1\",resource=\"nodes\",subresource=\"\",scope=\"cluster\",component=\"apiserver\"}} {count}\n"
+        );
+        assert!(text.contains(&sample), "no {sample} in\n{text}");
+    };
+    running(1);
+    drop(answer);
+    assert_eq!(ear.take(), ["ended"]);
+    running(0);
+    let refused = server.request(&admin(), "GET", "/api/v1/nodes?watch=true&resourceVersion=x", "", "").await;
+    assert!(refused.is_err());
+    assert_eq!(ear.take().last().map(String::as_str), Some("ended"));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_told_of() {
     let (server, ear) = server().await;
     // A body that never comes.
@@ -153,4 +174,43 @@ async fn metrics_are_shown_in_upstreams_names() {
     assert!(!text.contains("secret-name"));
     let stranger = Peer { user: Some(User::new("stranger", &[])), ..Peer::default() };
     assert_eq!(Arc::clone(&server).handle(get("/metrics"), stranger).await.status(), 403);
+}
+
+#[tokio::test]
+async fn lists_are_counted_by_where_they_come_from() {
+    let (server, _) = server().await;
+    let list = async |query: &str| {
+        let path = format!("/api/v1/namespaces?{query}");
+        match server.request(&admin(), "GET", &path, "", "").await.unwrap().body {
+            AnswerBody::List(listing) => listing,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = list("").await;
+    list("labelSelector=no=where&resourceVersion=0").await;
+    server.create("", "namespaces", "", object::value!({"metadata": {"name": "new"}})).await.unwrap();
+    // The cache keeps no snapshot of a version that no page asked for.
+    let past = list(&format!("resourceVersion={}&resourceVersionMatch=Exact", first.revision)).await;
+    assert_eq!(past.items.len(), first.items.len());
+    let text = server.exposition.text();
+    let of = "group=\"\",resource=\"namespaces\"";
+    for sample in [
+        format!("apiserver_cache_list_total{{{of},index=\"\"}} "),
+        format!("apiserver_cache_list_fetched_objects_total{{{of},index=\"\"}} "),
+        format!("apiserver_cache_list_returned_objects_total{{{of}}} "),
+        format!("apiserver_storage_list_total{{{of}}} "),
+        format!("apiserver_storage_list_fetched_objects_total{{{of}}} "),
+        format!("apiserver_storage_list_evaluated_objects_total{{{of}}} "),
+        format!("apiserver_storage_list_returned_objects_total{{{of}}} "),
+        format!("apiserver_watch_cache_read_wait_seconds_count{{{of}}} "),
+        format!("apiserver_watch_cache_consistent_read_total{{{of},success=\"true\",fallback=\"false\"}} "),
+        format!("etcd_requests_total{{operation=\"create\",{of}}} "),
+        format!("apiserver_storage_events_received_total{{{of}}} "),
+        format!("watch_cache_capacity{{{of}}} "),
+        format!("apiserver_watch_cache_resource_version{{{of}}} "),
+    ] {
+        let value =
+            text.lines().find_map(|line| line.strip_prefix(&sample)).map(|value| value.parse::<f64>());
+        assert!(value.is_some_and(|value| value.is_ok_and(|value| value > 0.0)), "no {sample} in\n{text}");
+    }
 }

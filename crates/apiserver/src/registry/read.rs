@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use object::{FieldSelector, Labels, Selector, Status, Versioned};
+use tokio::time::Instant;
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use crate::cache::{CacheError, Collection, Snapshot};
@@ -102,8 +103,8 @@ impl Registry {
                 collection.get(call.namespace, call.name).ok_or_else(|| endpoint.not_found(call.name))?
             }
             wanted => {
-                if let Some(revision) = wanted {
-                    self.hub.wait_for(revision).await.map_err(from_cache)?;
+                if wanted.is_some() {
+                    self.freshen(collection, wanted).await?;
                 }
                 self.current(endpoint, collection, call.namespace, call.name).await?
             }
@@ -134,13 +135,20 @@ impl Registry {
             Some(token) => page_source(collection, token.revision),
             None => self.fresh_source(collection, query).await?,
         };
+        let meter = collection.meter();
         let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
         let page = Page { filter: &filter, after: after.clone(), limit: query.limit };
         let taken = match &source {
-            Source::Snapshot(snapshot) => page.take(snapshot),
+            Source::Snapshot(snapshot) => {
+                let taken = page.take(snapshot);
+                meter.listed(taken.looked_at, taken.items.len());
+                taken
+            }
             Source::Past(revision) => {
                 let taken = page.take_past(collection, self.hub.store().as_ref(), *revision).await;
-                taken.map_err(|status| self.expired(status, after))?
+                let taken = taken.map_err(|status| self.expired(status, after))?;
+                meter.listed_past(taken.looked_at, taken.items.len());
+                taken
             }
         };
         let revision = source.revision();
@@ -162,17 +170,27 @@ impl Registry {
     /// What a list's first page is made of: as fresh as the client wants it.
     async fn fresh_source(&self, collection: &Arc<Collection>, query: &Query) -> Result<Source, Status> {
         match (query.resource_version, query.version_match) {
-            (None, _) => {
-                self.hub.catch_up().await.map_err(from_cache)?;
-            }
+            (None, _) => self.freshen(collection, None).await?,
             (Some(0), _) => {}
             (Some(revision), Some(VersionMatch::Exact)) => return Ok(page_source(collection, revision)),
             // With a limit, a version without a rule of matching means just that version.
-            (Some(revision), _) => {
-                self.hub.wait_for(revision).await.map_err(from_cache)?;
-            }
+            (revision, _) => self.freshen(collection, revision).await?,
         }
         Ok(Source::Snapshot(collection.snapshot(&self.hub)))
+    }
+
+    /// Waits until the cache has a revision; without one, until it has everything that the store had at the call.
+    pub(super) async fn freshen(&self, collection: &Collection, revision: Option<u64>) -> Result<(), Status> {
+        let since = Instant::now();
+        let fresh = match revision {
+            Some(revision) => self.hub.wait_for(revision).await,
+            None => self.hub.catch_up().await,
+        };
+        collection.meter().waited(since.elapsed());
+        if revision.is_none() {
+            collection.meter().consistent(fresh.is_ok());
+        }
+        fresh.map(drop).map_err(from_cache)
     }
 
     /// Says of a page whose version is gone how the client may go on, if it can bear the difference.

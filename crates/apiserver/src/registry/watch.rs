@@ -1,5 +1,6 @@
 //! Watching collections.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct WatchReply {
     ends: Instant,
     /// The version up to which everything was told.
     told: u64,
+    /// What is dropped with the watch.
+    companion: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl std::fmt::Debug for WatchReply {
@@ -77,11 +80,7 @@ impl Registry {
         let wants_initial = query.initial_events.unwrap_or(matches!(query.resource_version, None | Some(0)));
         let mut ready = VecDeque::new();
         let (watcher, told) = if wants_initial {
-            match query.resource_version {
-                None => self.hub.catch_up().await,
-                Some(revision) => self.hub.wait_for(revision).await,
-            }
-            .map_err(from_cache)?;
+            self.freshen(collection, query.resource_version).await?;
             let (snapshot, watcher) = collection.watch_from_now(&self.hub);
             let matching = snapshot.objects.values().filter(|object| filter.matches(object));
             ready.extend(matching.map(|object| WatchItem::Added(object.clone())));
@@ -91,7 +90,7 @@ impl Registry {
             (watcher, snapshot.revision)
         } else if let Some(revision) = query.resource_version.filter(|revision| *revision > 0) {
             if revision > self.hub.revision() {
-                self.hub.wait_for(revision).await.map_err(from_cache)?;
+                self.freshen(collection, Some(revision)).await?;
             }
             (collection.watch_from(revision).map_err(from_cache)?, revision)
         } else {
@@ -115,11 +114,17 @@ impl Registry {
             next_bookmark: (now + BOOKMARK_EVERY).min(last_bookmark),
             ends,
             told,
+            companion: None,
         })))
     }
 }
 
 impl WatchReply {
+    /// Has the watch keep something until it is dropped.
+    pub(crate) fn accompany(&mut self, companion: impl Any + Send + Sync) {
+        self.companion = Some(Box::new(companion));
+    }
+
     /// The endpoint that is watched.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint

@@ -59,21 +59,26 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Says which limit a pod exceeds.
-pub(super) fn exceeded(pod: &PodInfo, usage: &PodUsage, has_image_disk: bool) -> Option<String> {
+/// Says which limit a pod exceeds: its name in metrics, and what people are told.
+pub(super) fn exceeded(
+    pod: &PodInfo,
+    usage: &PodUsage,
+    has_image_disk: bool,
+) -> Option<(&'static str, String)> {
     for (name, limit) in volume_limits(pod) {
         let used = usage.volumes.get(name).map_or(0, |used| signed(used.bytes));
         if used > limit.value() {
-            return Some(format!("Usage of EmptyDir volume {name:?} exceeds the limit \"{limit}\". "));
+            let message = format!("Usage of EmptyDir volume {name:?} exceeds the limit \"{limit}\". ");
+            return Some(("emptydirfs.limit", message));
         }
     }
     if let Some(limit) = pod_limit(pod)
         && signed(usage.disk().bytes) > limit
     {
         let limit = super::quantity::bytes(limit);
-        return Some(format!(
-            "Pod ephemeral local storage usage exceeds the total limit of containers {limit}. "
-        ));
+        let message =
+            format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}. ");
+        return Some(("ephemeralpodfs.limit", message));
     }
     for container in pod.of_kind(ContainerKind::Regular) {
         let Some(limit) = of_container(container).filter(|limit| !limit.is_zero()) else { continue };
@@ -82,9 +87,9 @@ pub(super) fn exceeded(pod: &PodInfo, usage: &PodUsage, has_image_disk: bool) ->
             seen.map(|usage| usage.logs.bytes + if has_image_disk { 0 } else { usage.root.bytes }).sum();
         if signed(used) > limit.value() {
             let name = container.name();
-            return Some(format!(
-                "Container {name} exceeded its local ephemeral storage limit \"{limit}\". "
-            ));
+            let message =
+                format!("Container {name} exceeded its local ephemeral storage limit \"{limit}\". ");
+            return Some(("ephemeralcontainerfs.limit", message));
         }
     }
     None
@@ -138,13 +143,20 @@ mod tests {
         ];
         for (source, limit, usage, message) in cases {
             let pod = spec(source.clone(), limit.clone());
-            assert_eq!(exceeded(&pod, &usage, false).as_deref(), message, "{source} {limit} {usage:?}");
+            assert_eq!(
+                exceeded(&pod, &usage, false).map(|(_, said)| said).as_deref(),
+                message,
+                "{source} {limit} {usage:?}"
+            );
         }
         // A container's own limit counts where another one's room is left.
         let limits = |limit: &str| json!({"limits": {"ephemeral-storage": limit}});
         let two = pod(json!({"containers": [
             {"name": "c", "resources": limits("20Mi")}, {"name": "d", "resources": limits("1Gi")}]}));
-        assert_eq!(exceeded(&two, &usage(15, 6, 0, 0), false).as_deref(), Some(container));
+        assert_eq!(
+            exceeded(&two, &usage(15, 6, 0, 0), false).map(|(_, said)| said).as_deref(),
+            Some(container)
+        );
         assert_eq!(exceeded(&two, &usage(15, 6, 0, 0), true), None, "the layer lies on another disk");
     }
 

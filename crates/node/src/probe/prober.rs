@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::grpc;
 use super::http::{self, HttpTarget};
+use crate::metrics::ProbeMetrics;
 use crate::pod::PodContainer;
 
 /// How much of a command's output an event shows.
@@ -45,11 +46,17 @@ pub(crate) struct Prober {
     /// Who tells people of probes that fail.
     pub(super) recorder: Recorder,
     pub(super) clock: Clock,
+    pub(super) metrics: ProbeMetrics,
 }
 
 impl Prober {
-    pub(crate) fn new(runtime: Arc<dyn RuntimeService>, recorder: Recorder, clock: Clock) -> Prober {
-        Prober { runtime, recorder, clock }
+    pub(crate) fn new(
+        runtime: Arc<dyn RuntimeService>,
+        recorder: Recorder,
+        clock: Clock,
+        metrics: ProbeMetrics,
+    ) -> Prober {
+        Prober { runtime, recorder, clock, metrics }
     }
 
     /// Makes one probe of a container.

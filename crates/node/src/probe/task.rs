@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Outcome, ProbeKind, ProbeView, Prober, Target, Timings};
+use crate::metrics::{ProbeMeter, ProbeResult};
 
 pub(super) struct Task {
     pub(super) prober: Prober,
     pub(super) about: ObjectReference,
+    pub(super) meter: ProbeMeter,
     pub(super) container_id: String,
     pub(super) started_at: Option<Timestamp>,
     pub(super) kind: ProbeKind,
@@ -53,10 +55,12 @@ impl Task {
             if !self.is_due() {
                 continue;
             }
+            let since = Instant::now();
             let outcome = match &self.target {
                 Ok(target) => self.prober.probe(target, &self.container_id, self.timings.timeout).await,
                 Err(message) => Outcome::Error(message.clone()),
             };
+            self.meter.probed(result(&outcome), since.elapsed());
             let Some(success) = self.report(outcome) else { continue };
             if !run.count(success, &self.timings) {
                 continue;
@@ -109,6 +113,14 @@ impl Task {
         if slot.replace(success) != Some(success) {
             self.changed.notify_one();
         }
+    }
+}
+
+fn result(outcome: &Outcome) -> ProbeResult {
+    match outcome {
+        Outcome::Success | Outcome::Warning(_) => ProbeResult::Successful,
+        Outcome::Failure(_) => ProbeResult::Failed,
+        Outcome::Error(_) => ProbeResult::Unknown,
     }
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::startup::Pulled;
 use super::{remove, sync, terminate};
 use crate::images::Failure;
 use crate::observed::Observed;
-use crate::plan::Plan;
+use crate::plan::{Plan, SandboxPlan};
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
@@ -19,6 +21,8 @@ pub(super) struct Context {
     pub(super) observed: Observed,
     /// The worker wants something else: stop where nothing is left half done.
     pub(super) cancel: CancellationToken,
+    /// How long images took.
+    pub(super) pulled: Pulled,
 }
 
 /// One operation.
@@ -32,6 +36,19 @@ pub(super) enum Operation {
     CleanUp,
     /// Remove every trace.
     Remove,
+}
+
+impl Operation {
+    /// Its name in upstream's metrics; the last two are steps that upstream counts as others.
+    fn kind(&self) -> &'static str {
+        match self {
+            Operation::Sync(Plan { sandbox: SandboxPlan::Create { .. }, .. }) => "create",
+            Operation::Sync(_) => "sync",
+            Operation::Terminate { .. } => "kill",
+            Operation::CleanUp => "clean_up",
+            Operation::Remove => "remove",
+        }
+    }
 }
 
 /// What a sync has done.
@@ -55,10 +72,17 @@ pub(super) enum Outcome {
 }
 
 pub(super) async fn run(context: Context, operation: Operation) -> Outcome {
+    let (kind, since) = (operation.kind(), Instant::now());
+    let outcome = carry_out(&context, operation).await;
+    context.shared.metrics.pod_worked(kind, since.elapsed());
+    outcome
+}
+
+async fn carry_out(context: &Context, operation: Operation) -> Outcome {
     match operation {
-        Operation::Sync(plan) => Outcome::Synced(sync::sync(&context, &plan).await),
+        Operation::Sync(plan) => Outcome::Synced(sync::sync(context, &plan).await),
         Operation::Terminate { grace_seconds } => {
-            Outcome::Terminated(terminate::terminate(&context, grace_seconds).await)
+            Outcome::Terminated(terminate::terminate(context, grace_seconds).await)
         }
         Operation::CleanUp => Outcome::CleanedUp(remove::clean_up(&context.shared, &context.pod.uid).await),
         Operation::Remove => {

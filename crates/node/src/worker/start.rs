@@ -7,13 +7,14 @@ use std::sync::Arc;
 use client::EventType;
 use cri::{ContainerConfig, ContainerState, CriError, PodSandboxConfig};
 use k8s_openapi::api::core::v1::{HostIP, PodIP};
+use tokio::time::Instant;
 use volumes::subpath;
 
 use super::operation::Context;
 use super::{hooks, mounts, terminate};
 use crate::images::{Failure, Ready, Wanted};
 use crate::observed::{Observed, restart_count};
-use crate::pod::{PodContainer, PodInfo};
+use crate::pod::{ContainerKind, PodContainer, PodInfo};
 use crate::spec::{self, ContainerInput, PodMounts, SpecError};
 use crate::waiting::Waiting;
 
@@ -63,6 +64,10 @@ impl<'a> Starter<'a> {
     /// Starts one container.
     pub(super) async fn start(&mut self, container: &PodContainer) -> Result<(), Failure> {
         let result = self.try_start(container).await;
+        if !self.context.cancel.is_cancelled() {
+            let error = result.as_ref().err().map(|failure| failure.waiting.reason);
+            self.context.shared.metrics.container_started(kind_of(container), error);
+        }
         if let Err(failure) = &result {
             let Waiting { reason, message } = &failure.waiting;
             let text = match *reason {
@@ -83,10 +88,13 @@ impl<'a> Starter<'a> {
 
     async fn try_start(&self, container: &PodContainer) -> Result<(), Failure> {
         let Context { shared, cancel, .. } = self.context;
+        let since = Instant::now();
         let ready = tokio::select! {
-            ready = self.image(container) => ready?,
+            ready = self.image(container) => ready,
             () = cancel.cancelled() => return Err(failure("ContainerCreating", "")),
         };
+        self.context.pulled.add(since.elapsed());
+        let ready = ready?;
         let config = self.configuration(container, &ready).await.map_err(|error| config_error(&error))?;
         if cancel.is_cancelled() {
             return Err(failure("ContainerCreating", ""));
@@ -206,6 +214,15 @@ impl<'a> Starter<'a> {
         let grace = self.pod.grace_period_seconds();
         terminate::kill(self.context, id, container, "FailedPostStartHook", grace).await;
         Err(failure("PostStartHookError", "PostStartHook failed"))
+    }
+}
+
+/// What upstream's metrics call a container; one that restarts beside the others counts as an init container there.
+fn kind_of(container: &PodContainer) -> &'static str {
+    match container.kind {
+        ContainerKind::Regular => "container",
+        ContainerKind::Ephemeral => "ephemeral_container",
+        _ => "init_container",
     }
 }
 

@@ -11,6 +11,9 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::metrics::Metrics;
 
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -21,6 +24,7 @@ struct Wanted {
     status: PodStatus,
     /// Then delete the pod.
     delete: bool,
+    since: Instant,
 }
 
 /// The writer of one pod's status.
@@ -30,9 +34,9 @@ pub(super) struct StatusWriter {
 }
 
 impl StatusWriter {
-    pub(super) fn start(client: Client, pod: Arc<Pod>) -> StatusWriter {
+    pub(super) fn start(client: Client, pod: Arc<Pod>, metrics: Arc<Metrics>) -> StatusWriter {
         let (wanted, receiver) = watch::channel(None);
-        let task = tokio::spawn(run(client, receiver, Known::of(&pod))).abort_handle();
+        let task = tokio::spawn(run(client, receiver, Known::of(&pod), metrics)).abort_handle();
         StatusWriter { wanted, task }
     }
 
@@ -43,7 +47,7 @@ impl StatusWriter {
                 .as_ref()
                 .is_some_and(|w| w.status == status && w.delete == delete && Arc::ptr_eq(&w.pod, &pod));
             if !same {
-                *wanted = Some(Wanted { pod, status, delete });
+                *wanted = Some(Wanted { pod, status, delete, since: Instant::now() });
             }
             !same
         });
@@ -69,7 +73,12 @@ impl Known {
     }
 }
 
-async fn run(client: Client, mut wanted: watch::Receiver<Option<Wanted>>, mut known: Known) {
+async fn run(
+    client: Client,
+    mut wanted: watch::Receiver<Option<Wanted>>,
+    mut known: Known,
+    metrics: Arc<Metrics>,
+) {
     let mut delay = RETRY_MIN;
     while wanted.changed().await.is_ok() {
         loop {
@@ -79,7 +88,10 @@ async fn run(client: Client, mut wanted: watch::Receiver<Option<Wanted>>, mut kn
                 known = seen;
             }
             match write(&client, &now, &mut known).await {
-                Ok(()) => {
+                Ok(is_written) => {
+                    if is_written {
+                        metrics.status_written(now.since.elapsed());
+                    }
                     delay = RETRY_MIN;
                     break;
                 }
@@ -96,12 +108,14 @@ async fn run(client: Client, mut wanted: watch::Receiver<Option<Wanted>>, mut kn
     }
 }
 
-async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<(), ClientError> {
+/// Writes what differs; false where nothing does.
+async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<bool, ClientError> {
     let key = client::meta_key(&wanted.pod.metadata);
     let uid = wanted.pod.metadata.uid.clone().unwrap_or_default();
     let changes = difference(&known.status, &wanted.status)
         .map_err(|error| ClientError::decode("a pod's status", error))?;
-    if !changes.is_empty() {
+    let is_changed = !changes.is_empty();
+    if is_changed {
         let patch = Patch::Strategic(json!({"metadata": {"uid": uid}, "status": changes}));
         *known = Known::of(&client.patch::<Pod>(&key, "status", &patch).await?);
     }
@@ -109,7 +123,7 @@ async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<()
         let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::of_uid(uid) };
         client.delete::<Pod>(&key, &options).await?;
     }
-    Ok(())
+    Ok(is_changed)
 }
 
 /// The fields that differ, as a strategic merge patch.

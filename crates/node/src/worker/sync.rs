@@ -2,6 +2,7 @@
 
 use client::EventType;
 use cri::{CriError, PodSandboxConfig};
+use tokio::time::Instant;
 
 use super::operation::{Context, Report};
 use super::{gc, mounts, start, terminate};
@@ -114,7 +115,10 @@ async fn create_sandbox(context: &Context, attempt: u32) -> Result<(), CriError>
     std::fs::create_dir_all(&config.log_directory)
         .map_err(|error| CriError::internal(format!("make {}", config.log_directory), error))?;
     let handler = runtime_handler(context).await?;
-    shared.runtime.run_pod_sandbox(&config, &handler).await?;
+    let since = Instant::now();
+    let run = shared.runtime.run_pod_sandbox(&config, &handler).await;
+    shared.metrics.sandbox_started(&handler, since.elapsed(), run.is_ok());
+    run?;
     if let Err(error) =
         crate::cgroups::limit_pod(pod, &shared.config.cgroup_root, context.observed.engine.cgroup_driver)
     {

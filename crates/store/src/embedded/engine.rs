@@ -10,13 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use imbl::OrdSet;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::loaded::Loaded;
 use super::shared::Shared;
 use super::space::Space;
 use super::view::{Lease, View, deletion};
 use crate::log::{Log, LogError, Record};
-use crate::{Event, Expect, KeyValue, LeaseId, Revision, StoreError, Write, WriteOp, WriteOutcome};
+use crate::{Event, Expect, KeyValue, LeaseId, Metrics, Revision, StoreError, Write, WriteOp, WriteOutcome};
 
 /// Superseded records that are removed from the log in one transaction.
 const COMPACTION_CHUNK: usize = 2048;
@@ -74,6 +75,7 @@ pub(super) struct Engine {
     compacting: bool,
     /// Whether the last piece of housekeeping found the disk full; the next batch clears it.
     stuck: bool,
+    metrics: Metrics,
 }
 
 impl Engine {
@@ -83,11 +85,25 @@ impl Engine {
         let shared = Arc::new(Shared::new(view.clone()));
         shared.set_full(space.is_full());
         let (compacting, stuck) = (false, false);
-        let mut engine =
-            Engine { log, view, shared, space, history_bytes_max, superseded, compacting, stuck };
+        let mut engine = Engine {
+            log,
+            view,
+            shared,
+            space,
+            history_bytes_max,
+            superseded,
+            compacting,
+            stuck,
+            metrics: Metrics::default(),
+        };
         engine.limit_history();
         engine.shared.publish(&engine.view, &[]);
         engine
+    }
+
+    /// The engine, measured by this.
+    pub(super) fn measured_by(self, metrics: Metrics) -> Engine {
+        Engine { metrics, ..self }
     }
 
     /// What readers see.
@@ -139,12 +155,14 @@ impl Engine {
             changes.events.len() as u64,
             "a batch moves the store on by its events"
         );
-        if !changes.records.is_empty()
-            && let Err(error) = self.log.append_batch(&changes.records)
-        {
-            self.view = before;
-            self.superseded.truncate(superseded);
-            return Err(error);
+        if !changes.records.is_empty() {
+            let since = Instant::now();
+            if let Err(error) = self.log.append_batch(&changes.records) {
+                self.view = before;
+                self.superseded.truncate(superseded);
+                return Err(error);
+            }
+            self.metrics.committed(changes.records.len(), since.elapsed());
         }
         Ok((changes, answers))
     }

@@ -33,8 +33,13 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn wal(&self) -> PathBuf {
-        beside(&self.database, "-wal")
+        wal_of(&self.database)
     }
+}
+
+/// Where the write-ahead log of a database is.
+pub(super) fn wal_of(database: &Path) -> PathBuf {
+    beside(database, "-wal")
 }
 
 /// Opens the store of `options`, or makes one.
@@ -70,7 +75,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     log.follow(mark).map_err(fail)?;
     let space = Space::reserve(directory.path().join("reserve"), options.reserve_bytes)
         .map_err(|error| fail(error.into()))?;
-    let engine = Engine::new(log, loaded, space, options.history_bytes);
+    let engine = Engine::new(log, loaded, space, options.history_bytes).measured_by(options.metrics.clone());
     Ok(Opened { directory, engine, cluster })
 }
 

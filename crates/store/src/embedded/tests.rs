@@ -370,3 +370,25 @@ async fn leases_follow_a_paused_clock() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(count().await, 0);
 }
+
+#[tokio::test]
+async fn commits_and_the_files_size_are_measured() {
+    let (directory, exposition) = (tempfile::tempdir().unwrap(), metrics::Exposition::default());
+    let options = Options {
+        metrics: exposition.with(crate::Metrics::register),
+        ..Options::new(directory.path(), Clock::system())
+    };
+    let store = Embedded::open(options).await.unwrap();
+    let before = store.size_bytes().unwrap();
+    for key in ["a", "b"] {
+        put(&store, key, "x".repeat(100_000)).await;
+    }
+    assert!(store.size_bytes().unwrap() >= before + 200_000);
+    let text = exposition.text();
+    for sample in
+        ["ironhull_store_commit_duration_seconds_count 2\n", "ironhull_store_commit_changes_sum 2.0\n"]
+    {
+        assert!(text.contains(sample), "no {sample} in\n{text}");
+    }
+    assert_eq!(Embedded::in_memory(Clock::system()).size_bytes(), None);
+}

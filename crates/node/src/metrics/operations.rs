@@ -1,0 +1,51 @@
+//! Calls of the container engine.
+
+use std::future::Future;
+
+use cri::CriError;
+use metrics::{Counter, Family, Histogram, Histograms, Registry, exponential_buckets};
+use tokio::time::Instant;
+
+use super::Label;
+
+/// What is measured of calls of the engine. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Operations {
+    calls: Family<Label, Counter>,
+    errors: Family<Label, Counter>,
+    durations: Histograms<Label>,
+}
+
+impl Operations {
+    /// Metrics that are shown there.
+    pub(super) fn register(registry: &mut Registry) -> Operations {
+        let operations = Operations {
+            calls: Family::default(),
+            errors: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.005, 2.5, 14))),
+        };
+        let name = "kubelet_runtime_operations";
+        registry.register(name, "Calls of the container engine", operations.calls.clone());
+        let help = "Calls that the container engine failed";
+        registry.register(format!("{name}_errors"), help, operations.errors.clone());
+        let help = "Time that calls of the container engine took, in seconds";
+        registry.register(format!("{name}_duration_seconds"), help, operations.durations.clone());
+        operations
+    }
+
+    /// Measures a call.
+    pub(crate) async fn measure<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, CriError>> + Send,
+    ) -> Result<T, CriError> {
+        let (labels, since) = ([("operation_type", operation)], Instant::now());
+        self.calls.get_or_create(&labels).inc();
+        let result = call.await;
+        self.durations.get_or_create(&labels).observe(since.elapsed().as_secs_f64());
+        if result.is_err() {
+            self.errors.get_or_create(&labels).inc();
+        }
+        result
+    }
+}
