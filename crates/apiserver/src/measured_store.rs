@@ -177,7 +177,7 @@ pub(crate) struct MeasuredStore {
 impl MeasuredStore {
     /// This store, with its metrics.
     pub(crate) fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> MeasuredStore {
-        let stored = schema::resources().iter().filter_map(|def| storage_of(def));
+        let stored = schema::resources().iter().filter_map(storage_of);
         let built_in = stored.map(|storage| (storage.path, (storage.group, storage.plural))).collect();
         MeasuredStore { store, meters: Arc::new(Meters { metrics, built_in, known: RwLock::default() }) }
     }

@@ -13,7 +13,7 @@ use crate::label;
 use crate::metrics::HttpRequest;
 
 /// Paths that are told apart; all others are one.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "attach",
     "checkpoint",
     "configz",
@@ -27,6 +27,7 @@ const PATHS: [&str; 14] = [
     "metrics/resource",
     "pods",
     "portForward",
+    "runningpods",
     "stats",
 ];
 /// Those whose answers run on.
