@@ -17,7 +17,6 @@ use client::EventType;
 use cri::ContainerState;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use volumes::Handle;
 
@@ -47,7 +46,7 @@ mod terminate;
 
 use handle::Inbox;
 pub(crate) use handle::{Eviction, WorkerHandle};
-use operation::{Operation, Outcome};
+use operation::{Operation, Outcome, Running};
 pub(crate) use remove::remove_orphan;
 use startup::Startup;
 use status_writer::StatusWriter;
@@ -61,14 +60,6 @@ const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const STEP_RETRY_MIN: SignedDuration = SignedDuration::from_millis(500);
 const STEP_RETRY_MAX: SignedDuration = SignedDuration::from_secs(122);
 const STEP_DOUBLINGS_MAX: u32 = 8;
-
-/// An operation that runs.
-struct Running {
-    cancel: CancellationToken,
-    task: JoinHandle<Outcome>,
-    /// The grace period that it ends the pod with, in seconds.
-    grace_seconds: Option<i64>,
-}
 
 struct Worker {
     shared: Arc<Shared>,
@@ -105,8 +96,7 @@ struct Worker {
 
 impl Worker {
     fn new(shared: Arc<Shared>, pod: Arc<Pod>, inbox: Arc<Inbox>) -> Worker {
-        let writer =
-            StatusWriter::start(shared.client.clone(), Arc::clone(&pod), Arc::clone(&shared.metrics));
+        let writer = StatusWriter::start(&shared, &pod);
         let probes = PodProbes::new(Arc::clone(&inbox.wake));
         let pod = PodInfo::new(pod);
         let status = pod.api_status().clone();

@@ -44,7 +44,7 @@ pub struct Collection {
     drafts: Mutex<HashMap<Bytes, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// The objects at one moment, by their keys behind the collection's prefix.
@@ -109,11 +109,6 @@ impl Collection {
     #[must_use]
     pub fn measured_by(self, meter: Meter) -> Collection {
         Collection { meter, ..self }
-    }
-
-    /// What is measured of the collection.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
     }
 
     /// How objects end after a while, where they do.

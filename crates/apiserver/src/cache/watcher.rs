@@ -72,7 +72,7 @@ impl Watcher {
             let revision = *self.changed.borrow_and_update();
             let changes =
                 self.collection.changes_from(self.position, BATCH_MAX, BATCH_BYTES_MAX).ok_or_else(|| {
-                    self.collection.meter().terminated();
+                    self.collection.meter.terminated();
                     CacheError::TooOld { requested: revision, oldest: self.collection.oldest() }
                 })?;
             if !changes.is_empty() {

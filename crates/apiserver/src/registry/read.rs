@@ -135,7 +135,7 @@ impl Registry {
             Some(token) => page_source(collection, token.revision),
             None => self.fresh_source(collection, query).await?,
         };
-        let meter = collection.meter();
+        let meter = &collection.meter;
         let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
         let page = Page { filter: &filter, after: after.clone(), limit: query.limit };
         let taken = match &source {
@@ -186,9 +186,9 @@ impl Registry {
             Some(revision) => self.hub.wait_for(revision).await,
             None => self.hub.catch_up().await,
         };
-        collection.meter().waited(since.elapsed());
+        collection.meter.waited(since.elapsed());
         if revision.is_none() {
-            collection.meter().consistent(fresh.is_ok());
+            collection.meter.consistent(fresh.is_ok());
         }
         fresh.map(drop).map_err(from_cache)
     }

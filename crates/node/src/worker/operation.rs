@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,14 @@ pub(super) struct Report {
     pub(super) refresh_at: Option<Timestamp>,
     /// Everything was done, or its failure is told by a container.
     pub(super) complete: bool,
+}
+
+/// An operation that runs.
+pub(super) struct Running {
+    pub(super) cancel: CancellationToken,
+    pub(super) task: JoinHandle<Outcome>,
+    /// The grace period that it ends the pod with, in seconds.
+    pub(super) grace_seconds: Option<i64>,
 }
 
 /// How an operation went; `false` is a failure, which was logged.

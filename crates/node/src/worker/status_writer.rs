@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use crate::shared::Shared;
 
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -34,9 +35,10 @@ pub(super) struct StatusWriter {
 }
 
 impl StatusWriter {
-    pub(super) fn start(client: Client, pod: Arc<Pod>, metrics: Arc<Metrics>) -> StatusWriter {
+    pub(super) fn start(shared: &Shared, pod: &Pod) -> StatusWriter {
         let (wanted, receiver) = watch::channel(None);
-        let task = tokio::spawn(run(client, receiver, Known::of(&pod), metrics)).abort_handle();
+        let (client, metrics) = (shared.client.clone(), Arc::clone(&shared.metrics));
+        let task = tokio::spawn(run(client, receiver, Known::of(pod), metrics)).abort_handle();
         StatusWriter { wanted, task }
     }
 
