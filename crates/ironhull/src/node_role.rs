@@ -217,6 +217,7 @@ fn start_proxy(
         service_subnets: settings.cluster.service_cidrs.clone(),
         node_port_addresses: networks.subscribe(),
         health_port: Some(PROXY_HEALTH_PORT),
+        settings_journal: Some(settings.data_dir.join(proxy::SETTINGS_JOURNAL)),
         ..proxy::ProxyConfig::new(&settings.node_name, settings.cluster.cluster_cidrs.clone())
     };
     let node_ports = settings.node_ports.clone();

@@ -31,7 +31,9 @@ pub async fn run(data_dir: &Path) -> anyhow::Result<()> {
     let table = network::PolicyConfig::new("", data_dir).table;
     network::reset_policies(&table).await.context("cannot remove the rules of network policies")?;
     let table = proxy::ProxyConfig::new("", Vec::new()).table;
-    proxy::reset(&table).await.context("cannot remove the rules of Services")?;
+    proxy::reset(&table, &data_dir.join(proxy::SETTINGS_JOURNAL))
+        .await
+        .context("cannot take the proxy back")?;
     unmount_below(data_dir).context("cannot unmount the pods' volumes")?;
     std::fs::remove_dir_all(data_dir).with_context(|| format!("cannot remove {}", data_dir.display()))?;
     println!("removed everything that Ironhull had made on this machine");

@@ -5,6 +5,7 @@
 //!   where the way back is known to lead to them (`nodes4`, `nodes6`);
 //! - host ports lead to pods, also from the node itself and from its loopback addresses;
 //! - a pod that reaches itself by such a detour is masqueraded, or it would answer itself directly;
+//! - answers of the host's UDP servers come from the address that was asked ([`crate::answers`]);
 //! - nobody speaks for somebody else ([`crate::guard`]);
 //! - the gateway never says that nobody listens at its DNS port: a query that meets no server, while the program
 //!   restarts or after it was killed, is lost like any other packet, and resolvers ask again instead of failing.
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::answers;
 use crate::guard::{self, OtherNodes};
 use crate::host_port::HostPort;
 
@@ -45,6 +47,7 @@ impl Rules<'_> {
             TABLE
                 .replace("@TABLE@", table)
                 .replace("@GUARD@", &guard::rules(self.cluster_subnets))
+                .replace("@ANSWERS@", &answers::rules(self.pod_subnets, self.cluster_subnets))
                 .replace("@SILENCE@", &self.silence())
                 .replace("@MASQUERADE@", &self.masquerade())
         );
@@ -156,7 +159,7 @@ table inet @TABLE@ {
   set nodes6 { type ipv6_addr; }
   set hairpin4 { type ipv4_addr . ipv4_addr; }
   set hairpin6 { type ipv6_addr . ipv6_addr; }
-@GUARD@  chain silence {
+@GUARD@@ANSWERS@  chain silence {
     type filter hook output priority filter; policy accept;
 @SILENCE@  }
   chain hostports {

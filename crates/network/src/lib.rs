@@ -30,6 +30,7 @@
 //! The pod network itself knows no pods: the engine tells it sandboxes and host ports. Nothing here knows Services.
 
 mod addresses;
+mod answers;
 mod backend_type;
 pub mod cni;
 mod cni_network;

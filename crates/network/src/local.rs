@@ -27,7 +27,7 @@ mod mtu;
 mod record;
 mod rules;
 mod settings;
-use flows::Flows;
+use flows::{Flows, Older};
 use record::{Created, created, created_path, leases_path, nodes_path, sysctl_path};
 pub(crate) use record::{is_recorded, remove_recorded};
 use settings::set_sysctls;
@@ -206,8 +206,14 @@ impl LocalNetwork {
             // It was changed meanwhile, and who changed it may have missed this link.
             self.set_mtu_of(sandbox, lease.namespace.as_deref(), current).await?;
         }
-        let _order = self.rules.lock().await;
-        self.apply(&self.config.rules().add(&lease.addresses, &lease.host_ports)).await
+        let order = self.rules.lock().await;
+        self.apply(&self.config.rules().add(&lease.addresses, &lease.host_ports)).await?;
+        drop(order);
+        let host = self.netlink.addresses().await?.iter().map(|(_, address)| address.addr()).collect();
+        if let Some(older) = Older::new(&lease.addresses, &lease.host_ports, host) {
+            older.end().await;
+        }
+        Ok(())
     }
 
     /// Removes the rules of the sandbox's lease, if it has one, and takes its host ports out of the lease.

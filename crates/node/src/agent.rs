@@ -23,7 +23,7 @@ use crate::images::Images;
 use crate::label;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
-use crate::registration::Registration;
+use crate::registration::{Registration, has_new_resources};
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::worker::{Eviction, WorkerHandle, remove_orphan};
@@ -227,7 +227,9 @@ impl Agent {
             let cidr = |node: Option<&Arc<Node>>| {
                 node.and_then(|node| node.spec.clone()).and_then(|spec| spec.pod_cidr)
             };
-            if cidr(change.old.as_ref()) != cidr(change.new.as_ref()) {
+            let status = change.new.as_ref().and_then(|node| node.status.as_ref());
+            let has_resources = status.is_some_and(has_new_resources);
+            if has_resources || cidr(change.old.as_ref()) != cidr(change.new.as_ref()) {
                 notify.notify_one();
             }
         });

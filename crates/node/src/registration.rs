@@ -19,6 +19,8 @@ use crate::shared::Shared;
 mod lease;
 mod node;
 
+pub(crate) use node::has_new_resources;
+
 /// How often the lease is renewed and the machine looked at.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often the status is written even if it is the same.
@@ -170,7 +172,8 @@ impl Registration {
         let version = shared.runtime.version().await.ok();
         let images = shared.images.service().list_images(&Default::default()).await.unwrap_or_default();
         let node = shared.node();
-        let old = written.or(node.status.as_ref()).cloned().unwrap_or_default();
+        let seen = node.status.clone().unwrap_or_default();
+        let old = written.cloned().unwrap_or_else(|| seen.clone());
         node::status(node::Input {
             config: &shared.config,
             facts: &shared.facts,
@@ -179,6 +182,7 @@ impl Registration {
             images: &images,
             port: *shared.port.read(),
             old: &old,
+            seen: &seen,
             pressures: &shared.pressures.borrow().clone(),
             now: shared.clock.now(),
         })
@@ -204,8 +208,9 @@ impl Registration {
         if !due {
             return Ok(());
         }
-        let patch =
-            node::status_patch(status).map_err(|error| ClientError::decode("the node's status", error))?;
+        let seen = self.shared.node().status.clone().unwrap_or_default();
+        let patch = node::status_patch(status, &seen)
+            .map_err(|error| ClientError::decode("the node's status", error))?;
         self.shared.client.patch::<Node>(&self.key(), "status", &Patch::Strategic(patch)).await?;
         if is_true(&status.conditions, "Ready") {
             self.ready.send_replace(true);

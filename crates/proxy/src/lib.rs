@@ -28,8 +28,10 @@ mod plan;
 mod proxier;
 mod release;
 mod rules;
+mod settings;
 mod wiring;
 
-pub use proxier::{Proxier, ProxyConfig, ServiceKey, reset};
+pub use proxier::{Proxier, ProxyConfig, ResetError, ServiceKey, reset};
 pub use release::Release;
+pub use settings::SETTINGS_JOURNAL;
 pub use wiring::run;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hostnet::elements::{Delta, Elements};
@@ -17,6 +19,7 @@ use crate::endpoints::{Place, Target};
 use crate::health::Check;
 use crate::plan::{Memory, Numbers, Plan, is_foreign, plan};
 use crate::rules::{self, Family, Front, Networks, NodePorts, Pick, Slot, Value};
+use crate::settings;
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -40,6 +43,8 @@ pub struct ProxyConfig {
     pub node_port_addresses: watch::Receiver<Vec<IpNet>>,
     /// Where the proxy tells its health, on all addresses of the node. Upstream's is 10256; `None` for nowhere.
     pub health_port: Option<u16>,
+    /// Where the record is of how the kernel kept flows before; `None` leaves its settings alone.
+    pub settings_journal: Option<PathBuf>,
 }
 
 impl ProxyConfig {
@@ -52,6 +57,7 @@ impl ProxyConfig {
             service_subnets: Vec::new(),
             node_port_addresses: watch::Sender::new(Vec::new()).subscribe(),
             health_port: None,
+            settings_journal: None,
         }
     }
 
@@ -409,12 +415,24 @@ fn difference<T: Clone + PartialEq>(
     }
 }
 
-/// Removes the tables of a proxy with this table name.
+/// Why what a proxy made could not be taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// The tables are still there.
+    #[error("cannot remove the rules of Services")]
+    Rules(#[from] NftError),
+    /// The kernel keeps flows as the proxy wanted.
+    #[error("cannot put the settings of connection tracking back")]
+    Settings(#[source] io::Error),
+}
+
+/// Removes the tables of a proxy with this table name, and puts the settings back that it recorded.
 ///
 /// # Errors
-/// As [`Proxier::sync`].
-pub async fn reset(table: &str) -> Result<(), NftError> {
-    nft::delete_tables(&[("ip", table), ("ip6", table)]).await
+/// [`ResetError`]; it can be called again.
+pub async fn reset(table: &str, settings_journal: &Path) -> Result<(), ResetError> {
+    nft::delete_tables(&[("ip", table), ("ip6", table)]).await?;
+    settings::restore(settings_journal).map_err(ResetError::Settings)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::health::{self, Checks, Health, Serving};
 use crate::proxier::{Proxier, ProxyConfig, ServiceKey};
 use crate::release::Release;
+use crate::settings;
 
 /// How long to wait after a transaction failed; doubled for each further failure, up to the last value.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -61,6 +62,7 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
     let mut node_ports = config.node_port_addresses.clone();
     let mut watch = open_watch(&proxier);
     let mut retry_after = RETRY_AFTER;
+    let mut settings = config.settings_journal.as_deref();
     loop {
         let inbox = std::mem::take(&mut *mailbox.inbox.lock());
         health.queued();
@@ -74,6 +76,10 @@ pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) 
             continue;
         }
         retry_after = RETRY_AFTER;
+        // Now the kernel has connection tracking, if it did not before.
+        if let Some(Err(error)) = settings.take().map(settings::apply) {
+            tracing::warn!(%error, "cannot change how the kernel keeps track of connections");
+        }
         health.written();
         release.answer(|endpoints| proxier.leads_to(endpoints));
         tokio::select! {

@@ -154,7 +154,7 @@ fn pods_find_and_reach_services_of_their_own_node() {
         outside.run(move || ask_tcp(node_port)).await.unwrap().unwrap();
         assert!(ask_tcp("127.0.0.1:30080".parse().unwrap()).await.is_ok());
         drop((servers, network));
-        proxy::reset("ironhull-services").await.unwrap();
+        proxy::reset("ironhull-services", Path::new("/nonexistent")).await.unwrap();
         network::reset(state.path()).await.unwrap();
         assert_eq!(hostnet::nft::output(&["list", "ruleset"]).await.unwrap(), "");
     };

@@ -87,6 +87,84 @@ fn pods_reach_each_other_the_host_and_the_world() {
     drop((world, world6));
 }
 
+/// Sends from one port, again and again, until the answer satisfies the check.
+async fn keep_asking(
+    from: SocketAddr,
+    to: SocketAddr,
+    check: impl Fn(&io::Result<String>) -> bool,
+) -> String {
+    let socket = UdpSocket::bind(from).await.unwrap();
+    socket.connect(to).await.unwrap();
+    let ask = async {
+        loop {
+            let mut answer = [0; 256];
+            let exchange = async {
+                socket.send(b"?").await?;
+                let count = socket.recv(&mut answer).await?;
+                Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
+            };
+            let answer = tokio::time::timeout(Duration::from_millis(100), exchange).await;
+            let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            if check(&answer) {
+                return answer.unwrap_or_default();
+            }
+            // Refusals come at once.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ask).await.expect("the answer comes in time")
+}
+
+/// A server on every address answers from the one that was asked, not from the gateway's.
+#[test]
+fn answers_of_the_hosts_udp_servers_reach_pods() {
+    let env = Host::new();
+    let pod = NetNs::create().unwrap();
+    env.host
+        .block_on(|| async {
+            let network = LocalNetwork::new(env.config()).await.unwrap();
+            let addresses = network.setup(&pod.path(), "pod", &[]).await.unwrap();
+            let server = Greeter::udp(&env.host, parsed("[::]:53"), "host");
+            // Another address of the host, the gateway's own, and both families; then the same again.
+            ip(&env.host, "addr add 192.0.2.77/24 dev up0");
+            for target in ["192.0.2.1:53", "192.0.2.77:53", "10.42.0.1:53", "[fd99::1]:53", "192.0.2.1:53"] {
+                let (from, target) = (at(addresses[usize::from(target.starts_with('['))], 0), parsed(target));
+                let answer = pod.run(move || keep_asking(from, target, Result::is_ok)).await.unwrap();
+                assert!(answer.starts_with("host "), "{target}: {answer}");
+            }
+            drop(server);
+        })
+        .unwrap();
+}
+
+/// A client that sends on from one port reaches the pod that came later, and its successor.
+#[test]
+fn older_udp_flows_lead_to_host_ports() {
+    let env = Host::new();
+    let pods = [NetNs::create().unwrap(), NetNs::create().unwrap()];
+    env.host
+        .block_on(|| async {
+            let network = LocalNetwork::new(env.config()).await.unwrap();
+            let (from, target) = (parsed("192.0.2.9:5000"), parsed("192.0.2.1:8053"));
+            let ask = |check: fn(&io::Result<String>) -> bool| {
+                env.outside.run(move || keep_asking(from, target, check))
+            };
+            // Nobody listens, which the kernel keeps as a flow to the host itself.
+            ask(Result::is_err).await.unwrap();
+            for (number, pod) in pods.iter().enumerate() {
+                let name = format!("pod-{number}");
+                network.setup(&pod.path(), &name, &[port(8053, Protocol::Udp)]).await.unwrap();
+                let server = Greeter::udp(pod, parsed("0.0.0.0:80"), &name);
+                let answer = ask(Result::is_ok).await.unwrap();
+                assert!(answer.starts_with(&name), "{answer}");
+                drop(server);
+                network.teardown(&name).await.unwrap();
+                ask(Result::is_err).await.unwrap();
+            }
+        })
+        .unwrap();
+}
+
 #[test]
 fn host_ports_lead_to_pods_from_everywhere() {
     let env = Host::new();

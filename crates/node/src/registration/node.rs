@@ -31,6 +31,8 @@ pub(super) struct Input<'a> {
     pub(super) images: &'a [Image],
     pub(super) port: u16,
     pub(super) old: &'a NodeStatus,
+    /// The status as the API server has it.
+    pub(super) seen: &'a NodeStatus,
     /// What the node runs short of.
     pub(super) pressures: &'a Pressures,
     pub(super) now: Timestamp,
@@ -82,12 +84,7 @@ pub(super) fn status(input: Input<'_>) -> NodeStatus {
             addresses.map(|(kind, address)| NodeAddress { type_: kind.to_owned(), address }).collect(),
         ),
         capacity: Some(resources(config, facts, 0, 0)),
-        allocatable: Some(resources(
-            config,
-            facts,
-            config.eviction.reserved(Signal::MemoryAvailable, facts.memory_bytes),
-            config.eviction.reserved(Signal::NodeFsAvailable, facts.storage_bytes),
-        )),
+        allocatable: Some(allocatable(&input)),
         conditions: Some(conditions(&input)),
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(input.port) }),
@@ -113,6 +110,36 @@ fn resources(config: &NodeConfig, facts: &Facts, memory: i64, storage: i64) -> B
         resources.insert(name.clone(), Quantity(bytes.to_string()));
     }
     resources
+}
+
+/// What pods can have: all but what eviction keeps back, and all of the extended resources that others put into the node's
+/// capacity.
+fn allocatable(input: &Input<'_>) -> BTreeMap<String, Quantity> {
+    let Input { config, facts, .. } = input;
+    let mut resources = resources(
+        config,
+        facts,
+        config.eviction.reserved(Signal::MemoryAvailable, facts.memory_bytes),
+        config.eviction.reserved(Signal::NodeFsAvailable, facts.storage_bytes),
+    );
+    let extended = input.seen.capacity.iter().flatten().filter(|(name, _)| is_extended(name));
+    resources.extend(extended.map(|(name, amount)| (name.clone(), amount.clone())));
+    resources
+}
+
+/// Whether a resource is none of Kubernetes' own: its name has a domain.
+fn is_extended(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(domain, _)| {
+        domain != "kubernetes.io" && !domain.ends_with(".kubernetes.io") && !domain.starts_with("requests.")
+    })
+}
+
+/// Whether the extended resources of a node are not those that pods can have.
+pub(crate) fn has_new_resources(status: &NodeStatus) -> bool {
+    let extended = |list: &Option<BTreeMap<String, Quantity>>| -> BTreeMap<String, Quantity> {
+        list.clone().into_iter().flatten().filter(|(name, _)| is_extended(name)).collect()
+    };
+    extended(&status.capacity) != extended(&status.allocatable)
 }
 
 fn system_info(input: &Input<'_>) -> NodeSystemInfo {
@@ -218,9 +245,19 @@ fn problem(runtime: Result<&RuntimeStatus, &String>) -> Option<String> {
 }
 
 /// The strategic merge patch that writes a status. The list of addresses replaces the one there is: the API merges it by
-/// type, of which a node with both families has each twice (upstream: `fixupPatchForNodeStatusAddresses`).
-pub(super) fn status_patch(status: &NodeStatus) -> Result<serde_json::Value, serde_json::Error> {
+/// type, of which a node with both families has each twice (upstream: `fixupPatchForNodeStatusAddresses`). What the
+/// server has as allocatable and the status has not is taken away.
+pub(super) fn status_patch(
+    status: &NodeStatus,
+    seen: &NodeStatus,
+) -> Result<serde_json::Value, serde_json::Error> {
     let mut patch = json!({"status": serde_json::to_value(status)?});
+    if let Some(allocatable) = patch.pointer_mut("/status/allocatable").and_then(|list| list.as_object_mut())
+    {
+        for name in seen.allocatable.iter().flatten().map(|(name, _)| name).filter(|name| is_extended(name)) {
+            allocatable.entry(name.clone()).or_insert(serde_json::Value::Null);
+        }
+    }
     if let Some(addresses) = patch.pointer_mut("/status/addresses").and_then(|list| list.as_array_mut()) {
         addresses.insert(0, json!({"$patch": "replace"}));
     }
@@ -279,12 +316,52 @@ mod tests {
             addresses: Some(vec![address("192.0.2.7"), address("2001:db8::7")]),
             ..NodeStatus::default()
         };
-        let addresses = status_patch(&status).unwrap()["status"]["addresses"].clone();
+        let nothing = NodeStatus::default();
+        let addresses = status_patch(&status, &nothing).unwrap()["status"]["addresses"].clone();
         assert_eq!(addresses[0], json!({"$patch": "replace"}));
         assert_eq!(
             (&addresses[1]["address"], &addresses[2]["address"]),
             (&json!("192.0.2.7"), &json!("2001:db8::7"))
         );
-        assert_eq!(status_patch(&NodeStatus::default()).unwrap(), json!({"status": {}}));
+        assert_eq!(status_patch(&nothing, &nothing).unwrap(), json!({"status": {}}));
+    }
+
+    #[test]
+    fn resources_of_others_are_for_pods() {
+        let config = NodeConfig::new("n", "192.0.2.1".parse().unwrap(), "/x");
+        let facts = Facts::gather(std::path::Path::new("/tmp")).unwrap();
+        let list = |names: &[&str]| {
+            Some(names.iter().map(|name| ((*name).to_owned(), Quantity("3".to_owned()))).collect())
+        };
+        let error = String::new();
+        let status_of = |seen: &NodeStatus| {
+            status(Input {
+                config: &config,
+                facts: &facts,
+                runtime: Err(&error),
+                version: None,
+                images: &[],
+                port: 1,
+                old: &NodeStatus::default(),
+                seen,
+                pressures: &Pressures::default(),
+                now: Timestamp::UNIX_EPOCH,
+            })
+        };
+        let names = ["example.com/x", "cpu", "node.kubernetes.io/x", "hugepages-3Ki"];
+        let mut seen = NodeStatus { capacity: list(&names), ..NodeStatus::default() };
+        assert!(has_new_resources(&seen));
+        let made = status_of(&seen);
+        let allocatable = made.allocatable.as_ref().unwrap();
+        assert_eq!(allocatable["example.com/x"].0, "3");
+        assert!(!allocatable.contains_key("node.kubernetes.io/x") && allocatable["cpu"].0 != "3");
+        // What others put there is theirs to change.
+        assert!(!made.capacity.as_ref().unwrap().contains_key("example.com/x"));
+        seen.allocatable = Some(allocatable.clone());
+        assert!(!has_new_resources(&seen));
+        seen.capacity = None;
+        assert!(has_new_resources(&seen));
+        let patch = status_patch(&status_of(&seen), &seen).unwrap();
+        assert_eq!(patch["status"]["allocatable"]["example.com/x"], serde_json::Value::Null);
     }
 }

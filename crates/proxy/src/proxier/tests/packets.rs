@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ask_udp, ask_udp_from, ip, link};
@@ -294,7 +295,7 @@ fn after_a_failed_transaction_all_is_written_anew() {
     cluster
         .node
         .block_on(|| async {
-            reset("ironhull-services").await.unwrap();
+            reset("ironhull-services", Path::new("/nonexistent")).await.unwrap();
             proxier.endpoint_slice_changed(&web_slice(), slice("TCP", &ALL[..2]));
             assert!(matches!(proxier.sync().await, Err(NftError::Refused { .. })));
             proxier.sync().await.unwrap();
@@ -306,7 +307,7 @@ fn after_a_failed_transaction_all_is_written_anew() {
     cluster
         .node
         .block_on(|| async {
-            reset("ironhull-services").await.unwrap();
+            reset("ironhull-services", Path::new("/nonexistent")).await.unwrap();
             assert_eq!(nft::output(&["list", "tables"]).await.unwrap(), "");
         })
         .unwrap();
