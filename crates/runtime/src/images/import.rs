@@ -53,7 +53,8 @@ pub(super) fn import(
         oci_images(&files, &files.read("index.json", MANIFEST_BYTES_MAX)?, None, 0, &mut images)?;
         images
     } else {
-        let reason = "it has neither manifest.json (docker save) nor index.json (OCI layout)";
+        let reason =
+            "it is not an archive of images: it has neither manifest.json (docker save) nor index.json (OCI layout)";
         return Err(ImageError::Import(PullFailure::corrupt(reason)));
     };
     let mut ids = Vec::with_capacity(images.len());
@@ -78,7 +79,8 @@ struct Files {
 impl Files {
     fn extract(archive: impl Read, directory: &Path) -> Result<Files, ImageError> {
         let unreadable = |error: std::io::Error| {
-            ImageError::Import(PullFailure::corrupt(format!("cannot read the archive: {error}")))
+            let reason = format!("it is not a tar archive, or a damaged one: {error}");
+            ImageError::Import(PullFailure::corrupt(reason))
         };
         let mut reader = TarReader::new(decompress_stream(archive).map_err(unreadable)?, ENTRIES_MAX);
         let mut files = Files { files: HashMap::new(), links: HashMap::new() };
