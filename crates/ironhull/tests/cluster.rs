@@ -52,6 +52,8 @@ mod metrics;
 mod network_policy;
 #[path = "cluster/overlay.rs"]
 mod overlay;
+#[path = "cluster/python.rs"]
+mod python;
 #[path = "cluster/redis.rs"]
 mod redis;
 #[path = "cluster/renewal.rs"]
@@ -87,6 +89,7 @@ fn main() {
         metrics::trials(&shared),
         environment::trials(&shared),
         commands::trials(&shared),
+        python::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),

