@@ -23,6 +23,20 @@ pub(crate) fn clean(path: &[u8]) -> Option<Vec<&[u8]>> {
     Some(parts)
 }
 
+/// Where a link in `directory` leads, from the root. Above that is nothing.
+pub(crate) fn led_to(directory: &[u8], target: &[u8]) -> Vec<u8> {
+    let start = if target.starts_with(b"/") { &b""[..] } else { directory };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in start.split(|byte| *byte == b'/').chain(target.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
 /// A path for calls that have no `*at` form: through `/proc`, the last component is not followed by calls
 /// that do not follow links.
 pub(crate) fn descriptor_path(directory: impl AsFd, name: &[u8]) -> PathBuf {

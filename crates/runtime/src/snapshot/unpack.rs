@@ -22,6 +22,8 @@ const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 /// Names that begin so are the business of the aufs file system, and mean nothing here.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
+/// How many links without a target may lead to each other, as many as the kernel follows.
+const LINKS_MAX: usize = 40;
 const COPY_BUFFER_BYTES: usize = 256 << 10;
 
 /// Why a layer could not be applied.
@@ -241,11 +243,16 @@ impl<'a> Applier<'a> {
         {
             return Ok(parent);
         }
+        self.open_or_make(path, LINKS_MAX)
+    }
+
+    /// Opens a directory. The layer may leave parents out that do not exist below either: they are made, also where a link
+    /// leads to that has no target yet, and `links_left` bounds how many of those follow each other.
+    fn open_or_make(&self, path: &[u8], links_left: usize) -> Result<OwnedFd, Errno> {
         match inside::open_directory(self.root, path) {
             Err(Errno::NOENT) => {}
             result => return result,
         }
-        // The layer leaves parents out that do not exist below either.
         let mut directory = inside::open_directory(self.root, b"")?;
         let mut end = 0;
         for part in path.split(|byte| *byte == b'/') {
@@ -253,8 +260,18 @@ impl<'a> Applier<'a> {
             let next = match inside::open_directory(self.root, &path[..end]) {
                 Err(Errno::NOENT) => {
                     let name = inside::c_string(part)?;
-                    rustix::fs::mkdirat(&directory, &name, Mode::RWXU)?;
-                    rustix::fs::chmodat(&directory, &name, Mode::from_raw_mode(0o755), AtFlags::empty())?;
+                    match rustix::fs::readlinkat(&directory, &name, Vec::new()) {
+                        Ok(target) => {
+                            let links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
+                            let target = inside::led_to(&path[..end - part.len()], target.as_bytes());
+                            self.open_or_make(&target, links_left)?;
+                        }
+                        Err(_) => {
+                            rustix::fs::mkdirat(&directory, &name, Mode::RWXU)?;
+                            let mode = Mode::from_raw_mode(0o755);
+                            rustix::fs::chmodat(&directory, &name, mode, AtFlags::empty())?;
+                        }
+                    }
                     inside::open_directory(self.root, &path[..end])?
                 }
                 result => result?,
