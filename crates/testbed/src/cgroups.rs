@@ -9,7 +9,7 @@ use crate::error::cannot;
 use crate::{TestbedError, until};
 
 /// How long the kernel may take to let go of a cgroup whose processes have ended.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cgroup of the host's name in every hierarchy.
 #[derive(Debug)]
