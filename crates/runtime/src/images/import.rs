@@ -53,8 +53,7 @@ pub(super) fn import(
         oci_images(&files, &files.read("index.json", MANIFEST_BYTES_MAX)?, None, 0, &mut images)?;
         images
     } else {
-        let reason =
-            "it is not an archive of images: it has neither manifest.json (docker save) nor index.json (OCI layout)";
+        let reason = "it is not an archive of images: it has neither manifest.json (docker save) nor index.json (OCI layout)";
         return Err(ImageError::Import(PullFailure::corrupt(reason)));
     };
     let mut ids = Vec::with_capacity(images.len());
