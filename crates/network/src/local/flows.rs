@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use hostnet::conntrack::{self, ConntrackError, Flow, PROTOCOL_UDP};
 use parking_lot::Mutex;
 
-use crate::firewall::{HostPort, Protocol};
+use crate::host_port::{HostPort, Protocol};
 
 /// Ends flows. Those of pods that go at the same time are ended in one pass over the kernel's table.
 #[derive(Debug, Default)]
