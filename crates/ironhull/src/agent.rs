@@ -3,9 +3,11 @@
 //! Joining is the crate `join`'s; this gives it the flags, and starts what every node runs with what came of it.
 
 use anyhow::{Context, bail, ensure};
+use client::ClientError;
 use clock::Clock;
+use join::info::Settings;
 use join::token::is_digest;
-use join::{JoinConfig, JoinToken, Joined};
+use join::{JoinConfig, JoinError, JoinToken, Joined, SettingsError};
 use node::ServingTls;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,8 @@ use crate::node_role;
 const PARTS: [&str; 3] = ["dns", "proxy", "network-policy"];
 /// The port of a server whose URL names none.
 const SERVER_PORT: u16 = 6443;
+/// The pause after an attempt to reach a server.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 /// Whom the node's clients say they are.
 const USER_AGENT: &str = concat!("kubelet/v1.37.0 ironhull/", env!("CARGO_PKG_VERSION"));
 
@@ -31,8 +35,7 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let clock = Clock::system();
     let config = join_config(&flags)?;
     let url = format!("https://{}", config.servers[0]);
-    let joined = Joined::new(config, &clock).await.context("cannot join the cluster")?;
-    let shared = joined.settings().await.context("cannot read the cluster's settings")?;
+    let (joined, shared) = join(&config, &clock).await?;
     let cluster = serde_json::from_str(&shared.json).context("cannot understand the cluster's settings")?;
     let settings = NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?;
     let stop = CancellationToken::new();
@@ -53,6 +56,52 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     tasks.spawn(crate::memory::give_back(stop.clone()));
     node_role::start(&settings, access, &stop, &mut tasks).await?;
     run_until_signal(&stop, tasks).await
+}
+
+/// Joins the cluster, and reads what all of its machines agree on. A server that cannot be reached may yet start, or be on
+/// the other side of a network that does: it is waited for.
+async fn join(config: &JoinConfig, clock: &Clock) -> anyhow::Result<(Joined, Settings)> {
+    let mut told = String::new();
+    loop {
+        let attempt = async {
+            let joined = Joined::new(config.clone(), clock).await.context("cannot join the cluster")?;
+            let settings = joined.settings().await.context("cannot read the cluster's settings")?;
+            Ok::<_, anyhow::Error>((joined, settings))
+        };
+        let error = match attempt.await {
+            Err(error) if may_pass(&error) => causes::chain(error.as_ref()),
+            done => return done,
+        };
+        if told != error {
+            tracing::warn!(error, "no server can be reached; trying again until one can");
+            told = error;
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// Whether an attempt failed for want of a server. One that answers has decided, and so has one that shows a certificate that
+/// this machine does not believe.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let is_unreachable = |error: &ClientError| match error {
+        ClientError::Transport { .. } => true,
+        ClientError::Api(status) => matches!(status.code, 429 | 500..),
+        _ => false,
+    };
+    // Errors that only pass others on do not show them as their cause.
+    let of_client = |cause: &'_ (dyn std::error::Error + 'static)| match cause.downcast_ref() {
+        Some(JoinError::Connection(error)) => is_unreachable(error),
+        _ => match cause.downcast_ref() {
+            Some(SettingsError::Api(error)) => is_unreachable(error),
+            _ => cause.downcast_ref().is_some_and(is_unreachable),
+        },
+    };
+    let unreachable = error.chain().any(of_client);
+    let of_tls = |cause: &(dyn std::error::Error + 'static)| {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    };
+    unreachable && !error.chain().any(of_tls)
 }
 
 fn join_config(flags: &AgentFlags) -> anyhow::Result<JoinConfig> {

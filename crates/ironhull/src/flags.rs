@@ -298,7 +298,7 @@ pub enum ImageCommand {
     },
     /// Import images from an archive written by `docker save` or OCI tools.
     Import {
-        /// The archive, plain or gzip-compressed.
+        /// The archive, plain or gzip-compressed; `-` reads it from standard input.
         file: PathBuf,
     },
     /// List the images.

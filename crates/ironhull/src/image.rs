@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clock::Clock;
-use runtime::images::{ImageStore, ImageStoreConfig, PullPhase, PullProgress};
+use runtime::images::{ImageStore, ImageStoreConfig, ProgressFn, PullPhase, PullProgress};
 
 use crate::flags::{ImageCommand, ImageFlags};
 
@@ -32,7 +32,11 @@ pub async fn run(flags: ImageFlags) -> anyhow::Result<()> {
             println!("pulled {}", image.with_context(|| format!("cannot pull {name}"))?);
         }
         ImageCommand::Import { file } => {
-            let images = store.import(&file, Some(Arc::new(show_progress))).await;
+            let progress: ProgressFn = Arc::new(show_progress);
+            let images = match file.to_str() {
+                Some("-") => store.import_reader(std::io::stdin(), Some(progress)).await,
+                _ => store.import(&file, Some(progress)).await,
+            };
             for image in images.with_context(|| format!("cannot import {}", file.display()))? {
                 println!("imported {image}");
             }
@@ -40,6 +44,12 @@ pub async fn run(flags: ImageFlags) -> anyhow::Result<()> {
         ImageCommand::List => list(&store)?,
         ImageCommand::Rm { names } => {
             for name in names {
+                // The engine's removal is content where there is nothing; a person who misspelt a name is not.
+                let is_there = store.status(&name).context("cannot read the images")?.is_some();
+                ensure!(
+                    is_there,
+                    "there is no image {name} on this machine (`ironhull image list` shows them)"
+                );
                 store.remove(&name).await.with_context(|| format!("cannot remove {name}"))?;
                 println!("removed {name}");
             }

@@ -92,7 +92,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Says what went wrong, with its causes.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    tell(format_args!("ironhull: {error:#}"));
+    tell(format_args!("ironhull: {}", causes::chain(error.as_ref())));
     ExitCode::FAILURE
 }
 

@@ -68,7 +68,10 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     follow_addresses(&config, &plane, &stop, &mut tasks);
     match publish_join_info(&config, &plane).await {
         Err(error) if store.is_full() => {
-            tracing::warn!(error = format!("{error:#}"), "cannot publish what other machines join by");
+            tracing::warn!(
+                error = causes::chain(error.as_ref()),
+                "cannot publish what other machines join by"
+            );
         }
         published => published.context("cannot publish what other machines join by")?,
     }
@@ -79,12 +82,13 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     tasks.spawn(memory::give_back(stop.clone()));
     start_controllers(&config, &plane, &stop, &mut tasks)?;
     start_scheduler(&config, &plane, &stop, &mut tasks);
-    greet(&config, &kubeconfig);
     if config.agent {
         start_label(&config, &plane, &stop, &mut tasks);
         node_role::start(&config.node, node_access(&config.node, &plane, node_identity)?, &stop, &mut tasks)
             .await?;
     }
+    // Now nothing is left that could end it, such as another server that has this host's network.
+    greet(&config, &kubeconfig);
     run_until_signal(&stop, tasks).await
 }
 
@@ -174,7 +178,7 @@ fn keep_kubeconfig(
     let identity = Identity::from_pem(&admin.certificate, &admin.key)?;
     certificates.keep(wanted, admin, identity, move |renewed| {
         if let Err(error) = write(&renewed.certificate, &renewed.key) {
-            tracing::warn!(error = format!("{error:#}"), "cannot write the administrator's kubeconfig");
+            tracing::warn!(error = causes::chain(&error), "cannot write the administrator's kubeconfig");
         }
     })?;
     Ok(config.kubeconfig.clone().unwrap_or(own))
@@ -247,7 +251,7 @@ fn follow_addresses(
     until_stop(stop, tasks, async move {
         while changes.changed().await.is_ok() {
             while let Err(error) = publish_addresses(&config, &plane).await {
-                let error = format!("{error:#}");
+                let error = causes::chain(error.as_ref());
                 tracing::warn!(error, "cannot publish the server's address yet");
                 tokio::time::sleep(RETRY_AFTER).await;
             }

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("a_machine_joins_and_is_known_again", a_machine_joins_and_is_known_again),
         trial("who_may_not_join_is_told_why", who_may_not_join_is_told_why),
+        trial("a_machine_waits_for_its_server", a_machine_waits_for_its_server),
         trial("of_two_machines_with_one_name_one_joins", of_two_machines_with_one_name_one_joins),
     ]
 }
@@ -167,8 +168,6 @@ fn who_may_not_join_is_told_why() {
         assert!(said.contains(expected), "{flags:?}: {said}");
         assert!(!said.contains(bare.split_once('.').unwrap().1), "a secret is told: {said}");
     }
-    let said = pair.refused(&["--server", "https://127.0.0.1:6443", "--token", bare]);
-    assert!(said.contains("127.0.0.1:6443: Connection refused"), "{said}");
     assert!(!pair.other.directory().join("data").exists(), "something was left");
 
     // Deleted tokens are good for nothing.
@@ -179,6 +178,23 @@ fn who_may_not_join_is_told_why() {
     let agent = pair.agent("the-servers-own", &[]);
     pair.wait_ready(&agent);
     assert!(agent.log().contains("the cluster's CA is believed"), "{}", agent.log());
+}
+
+/// Machines start in any order: one whose server does not run yet says so, and joins when it does.
+fn a_machine_waits_for_its_server() {
+    let pair = Pair::new(&[]);
+    let token = pair.token();
+    pair.server.stop().unwrap();
+    let agent = pair.agent(&token, &[]);
+    let waits = "no server can be reached";
+    until("the agent waits", PATIENCE, || {
+        let log = agent.log();
+        if log.contains(waits) { Ok(()) } else { Err(log) }
+    })
+    .unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(agent.log().contains("Connection refused"), "{}", agent.log());
+    pair.server.start_again().unwrap();
+    pair.wait_ready(&agent);
 }
 
 fn of_two_machines_with_one_name_one_joins() {
