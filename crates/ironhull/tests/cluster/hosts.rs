@@ -107,8 +107,7 @@ fn pods_of_every_host_are_reached_from_every_host(namespace: &Namespace) {
 }
 
 fn a_rolling_update_on_several_hosts_loses_no_request(namespace: &Namespace) {
-    // The images come to each host for the first time, which may take longer than there.
-    namespace.apply(&WEB.replace("progressDeadlineSeconds: 10", "progressDeadlineSeconds: 90"));
+    namespace.apply(WEB);
     namespace.run(&["rollout", "status", "deployment/web", LIMIT]);
     let nodes: BTreeSet<String> = pods(namespace).into_iter().map(|[_, node, _]| node).collect();
     assert!(nodes.len() > 1, "the pods are spread: {nodes:?}");
