@@ -10,6 +10,8 @@
 mod addresses;
 #[path = "cluster/adoption.rs"]
 mod adoption;
+#[path = "cluster/apps.rs"]
+mod apps;
 #[path = "cluster/attacks.rs"]
 mod attacks;
 #[path = "cluster/bad_pods.rs"]
@@ -44,6 +46,8 @@ mod images;
 mod joining;
 #[path = "cluster/kube_rs.rs"]
 mod kube_rs;
+#[path = "cluster/kubectl.rs"]
+mod kubectl;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
 #[path = "cluster/metrics.rs"]
@@ -52,6 +56,8 @@ mod metrics;
 mod network_policy;
 #[path = "cluster/overlay.rs"]
 mod overlay;
+#[path = "cluster/pods.rs"]
+mod pods;
 #[path = "cluster/python.rs"]
 mod python;
 #[path = "cluster/redis.rs"]
@@ -68,6 +74,8 @@ mod services;
 mod services_hosts;
 #[path = "cluster/support.rs"]
 mod support;
+#[path = "cluster/volumes.rs"]
+mod volumes;
 
 use std::sync::Arc;
 
@@ -83,13 +91,17 @@ fn main() {
     let trials: Vec<Trial> = [
         deployment::trials(&shared),
         replication::trials(&shared),
+        apps::trials(&shared),
         addresses::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
         metrics::trials(&shared),
         environment::trials(&shared),
+        pods::trials(&shared),
+        volumes::trials(&shared),
         commands::trials(&shared),
         python::trials(&shared),
+        kubectl::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),

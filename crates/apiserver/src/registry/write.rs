@@ -105,6 +105,11 @@ pub(crate) trait Form: Send + Sync {
     /// # Errors
     /// 409 or 422 for what cannot be.
     fn apply(&self, write: &WriteRequest<'_>, asked: &Value, clock: &Clock) -> Result<Value, Status>;
+
+    /// Whether a change of the spec that comes in this form makes a new generation.
+    fn counts_generation(&self) -> bool {
+        true
+    }
 }
 
 /// What is done at the end of a request that stores no object of its own.

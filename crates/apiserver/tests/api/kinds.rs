@@ -89,7 +89,8 @@ fn minimal(def: &ResourceDef) -> Option<Value> {
     Some(object::json::parse(text.as_bytes()).unwrap())
 }
 
-fn signing_request() -> Value {
+/// A request for a certificate, signed with a key of its own.
+pub fn signing_request() -> Value {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::default();
     parameters.distinguished_name.push(rcgen::DnType::CommonName, "jane");
@@ -101,7 +102,8 @@ fn signing_request() -> Value {
     })
 }
 
-fn trust_bundle() -> Value {
+/// A bundle of one certificate.
+pub fn trust_bundle() -> Value {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::default();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -5,6 +5,7 @@
 mod admission;
 mod bad_input;
 mod certificates;
+mod conformance;
 mod custom;
 mod delete;
 mod events;

@@ -274,6 +274,7 @@ async fn a_pod_is_bound_once() {
     assert_eq!(call(&server, "POST", &path, &binding).await.code, 201);
     let bound = get(&server, &format!("{PODS}/p")).await.success();
     assert_eq!(bound.str_at("spec.nodeName"), "n");
+    assert_eq!(bound.at("metadata.generation").as_i64(), Some(1));
     let conditions = bound.at("status.conditions");
     let scheduled = conditions.items().find(|condition| condition.str_at("type") == "PodScheduled");
     assert_eq!(scheduled.map(|condition| condition.str_at("status")), Some("True"));

@@ -120,6 +120,11 @@ spec:
     assert_eq!(namespace.run(&["logs", "counter", "-c", "counter", "--limit-bytes=6"]), "line 1");
     let stamped = namespace.run(&["logs", "counter", "-c", "counter", "--timestamps", "--tail=1"]);
     assert!(stamped.starts_with("20") && stamped.ends_with("Z appended\n"), "{stamped}");
+    assert_eq!(namespace.run(&["logs", "counter", "-c", "counter", "--since=24h"]), seen);
+    namespace.until("a second without a line", || {
+        let recent = namespace.run(&["logs", "counter", "-c", "counter", "--since=1s"]);
+        if recent.is_empty() { Ok(()) } else { Err(recent) }
+    });
     let all = namespace.run(&["logs", "counter", "--all-containers", "--prefix"]);
     assert!(
         all.contains("[pod/counter/other] other\n") && all.contains("[pod/counter/first] made\n"),

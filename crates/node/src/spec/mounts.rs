@@ -97,7 +97,7 @@ fn volume_mount(wanted: &VolumeMount, available: &PodMounts) -> Result<Mount, Sp
     })
 }
 
-/// The place inside the volume, with variables replaced; all of them must have values.
+/// The place inside the volume, with variables replaced; all of them must have values, and an empty one counts as none.
 fn sub_path(wanted: &VolumeMount, environment: &[KeyValue]) -> Result<Option<String>, SpecError> {
     if let Some(path) = wanted.sub_path.as_ref().filter(|path| !path.is_empty()) {
         return Ok(Some(path.clone()));
@@ -107,9 +107,34 @@ fn sub_path(wanted: &VolumeMount, environment: &[KeyValue]) -> Result<Option<Str
     };
     let missing = std::cell::Cell::new(false);
     let path = expand(expression, |name| {
-        let found = environment.iter().find(|variable| variable.key == name);
+        let found = environment.iter().find(|variable| variable.key == name && !variable.value.is_empty());
         missing.set(missing.get() || found.is_none());
         found.map(|variable| variable.value.as_str())
     });
     if missing.get() { Err(SpecError::SubPathExpr(expression.clone())) } else { Ok(Some(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_need_values_that_are_not_empty() {
+        let variable = |key: &str, value: &str| KeyValue { key: key.into(), value: value.into() };
+        let environment = [variable("POD", "web"), variable("EMPTY", "")];
+        let path = |expression: &str| {
+            let wanted = VolumeMount { sub_path_expr: Some(expression.into()), ..VolumeMount::default() };
+            sub_path(&wanted, &environment).ok()
+        };
+        let cases = [
+            ("logs/$(POD)", Some(Some("logs/web"))),
+            ("", Some(None)),
+            ("$(EMPTY)", None),
+            ("logs/$(EMPTY)", None),
+            ("$(MISSING)", None),
+        ];
+        for (expression, expected) in cases {
+            assert_eq!(path(expression).as_ref().map(|path| path.as_deref()), expected, "{expression}");
+        }
+    }
 }

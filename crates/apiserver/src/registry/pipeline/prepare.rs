@@ -51,7 +51,8 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
             }
             strategy.set_times(object, old, clock);
             decode::complete(object, &write.endpoint.def.ty);
-            if strategy.tracks_generation() {
+            let counts = write.request.as_ref().is_none_or(|request| request.form.counts_generation());
+            if strategy.tracks_generation() && counts {
                 metadata::count_generation(object, old);
             }
             if is_finished(write) {

@@ -55,6 +55,11 @@ impl Form for Binding {
         }
         Ok(bound(pod, binding, node, &clock.now_seconds().to_string()))
     }
+
+    /// A pod that runs for the first time is still the first generation.
+    fn counts_generation(&self) -> bool {
+        false
+    }
 }
 
 /// The node that a binding names.
