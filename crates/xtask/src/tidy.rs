@@ -4,7 +4,7 @@
 //! - Files stay under 500 lines and functions under 70; tests and generated files may be longer. Those that were longer
 //!   when this check was introduced are listed in `tidy-allow.txt` with their length, and may only shrink.
 //! - The modules of a folder use each other in one direction (`circles`), and errors do not repeat their sources' text.
-//! - Links in documents are not dead, and the tests and functions that they name exist.
+//! - Links in documents are not dead, and the tests and functions that they name exist. Every conformance test has its line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::{cargo, output, workspace};
 
 mod circles;
+mod conformance;
 mod errors;
 mod named_tests;
 mod source;
@@ -73,6 +74,7 @@ pub(crate) fn run() -> Result<()> {
     check_links(&mut findings)?;
     let root = workspace();
     named_tests::check(&root, &mut findings)?;
+    conformance::check(&root, &mut findings)?;
     let sources = source::read(&root)?;
     let allowed = fs::read_to_string(root.join("tidy-allow.txt")).unwrap_or_default();
     circles::check(&allowed, &sources, &mut findings);

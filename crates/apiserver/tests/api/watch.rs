@@ -51,6 +51,10 @@ async fn an_object_comes_into_a_selection_and_leaves_it() {
     let deleted = watch.expect("DELETED a").await;
     assert_eq!(deleted.str_at("metadata.labels.app"), "web", "the last state that matched");
     assert_eq!(version(&deleted), version(&left));
+    // What happens outside is not told; it comes back as something new.
+    call(&server, "PATCH", &item, &value!({"data": {"key": "2"}})).await.success();
+    call(&server, "PATCH", &item, &label("web")).await.success();
+    assert_eq!(watch.expect("ADDED a").await.str_at("data.key"), "2");
 }
 
 #[tokio::test]

@@ -118,11 +118,9 @@ fn deployments_should_replace_pods(namespace: &Namespace) {
     assert!(old.is_disjoint(&new), "{old:?} {new:?}");
     // No new pod runs beside an old one.
     let seen = watched.until(&format!("Running   {NGINX_2}"));
-    let running = |image: &str| move |line: &&str| line.contains("Running") && line.ends_with(&image);
-    let last_old = seen.lines().filter(running(NGINX_1)).count();
-    let before_new =
-        seen.lines().take_while(|line| !line.ends_with(NGINX_2)).filter(running(NGINX_1)).count();
-    assert_eq!(last_old, before_new, "{seen}");
+    let old = |line: &&str| line.contains("Running") && line.ends_with(NGINX_1);
+    let before = seen.lines().take_while(|line| !line.ends_with(NGINX_2)).filter(old).count();
+    assert_eq!(seen.lines().filter(old).count(), before, "{seen}");
     // The old ReplicaSet is not kept.
     namespace.until("one ReplicaSet", || {
         let sets = namespace.run(&["get", "replicasets", "-l", "app=recreate", "-o", "name"]);

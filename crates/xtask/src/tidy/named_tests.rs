@@ -68,7 +68,7 @@ fn named(text: &str) -> Vec<&str> {
 }
 
 /// Whether a text in backticks is a test's name, and not a crate's.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:*".contains(c);
     text.chars().all(allowed) && (text.contains("::") || text.contains('_'))
 }
