@@ -1,6 +1,8 @@
 //! Conformance tests about single kinds that are no plain rounds of all operations. The titles of upstream's tests are above ours;
 //! `docs/sig-*.md` have the tables of both.
 
+use std::sync::Arc;
+
 use apiserver::testing::{TestServer, admin};
 use object::{Value, value};
 
@@ -241,4 +243,40 @@ async fn watchers_agree_with_each_other() {
             assert_eq!(later.expect(event).await.str_at("metadata.resourceVersion"), version);
         }
     }
+}
+
+/// "[sig-api-machinery] Servers with support for API chunking should support continue listing from the last key if the original version
+/// has been compacted away, though the list is inconsistent [Slow]".
+#[tokio::test]
+async fn pages_go_on_when_their_version_is_compacted_away() {
+    let store: Arc<dyn store::Store> = Arc::new(store::Embedded::in_memory(clock::Clock::system()));
+    let server = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
+    for number in 0..8 {
+        call(&server, "POST", CONFIG_MAPS, &config_map(&format!("m{number}"), &[])).await.success();
+    }
+    let whole = get(&server, CONFIG_MAPS).await.success();
+    let version = whole.str_at("metadata.resourceVersion").to_owned();
+    call(&server, "POST", CONFIG_MAPS, &config_map("m8", &[])).await.success();
+    let exact = format!("resourceVersion={version}&resourceVersionMatch=Exact");
+    let first = get(&server, &format!("{CONFIG_MAPS}?{exact}&limit=2")).await.success();
+    let token = first.str_at("metadata.continue").to_owned();
+    let last = call(&server, "POST", CONFIG_MAPS, &config_map("m9", &[])).await.success();
+    let last = last.str_at("metadata.resourceVersion").parse().unwrap();
+    store.compact(store::Revision(last)).await.unwrap();
+
+    let refused = get(&server, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await;
+    assert_eq!((refused.status().0, refused.status().1.as_str()), (410, "Expired"));
+    let mut token = refused.json().str_at("metadata.continue").to_owned();
+    let (mut seen, mut versions) = (2, std::collections::BTreeSet::new());
+    while !token.is_empty() {
+        let page = get(&server, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.success();
+        let count = i64::try_from(page.get("items").items().count()).unwrap();
+        assert!(count <= 2);
+        seen += count;
+        versions.insert(page.str_at("metadata.resourceVersion").to_owned());
+        token = page.str_at("metadata.continue").to_owned();
+        let remaining = page.at("metadata.remainingItemCount").as_i64();
+        assert_eq!(remaining, Some(10 - seen).filter(|left| *left > 0), "after {seen}");
+    }
+    assert_eq!((seen, versions.len()), (10, 1), "those made meanwhile are seen too: {versions:?}");
 }

@@ -151,6 +151,8 @@ async fn exercise(server: &TestServer, (group, version, resource, namespaced, na
         object.set("metadata", value!({"name": name.as_str(), "labels": {"special": "yes"}}));
         let made = call(server, "POST", &path, &object).await;
         assert_eq!(made.code, 201, "{resource}: {:?}", made.bytes);
+        let read = get(server, &format!("{path}/{name}")).await.success();
+        assert!(holds(&read, &object), "{resource}: {read:?}");
         watch.expect(&format!("ADDED {name}")).await;
     }
     let (first, item) = (&names[0], format!("{path}/{}", names[0]));
