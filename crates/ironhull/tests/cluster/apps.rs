@@ -58,6 +58,14 @@ fn daemon_sets_should_run_on_nodes(namespace: &Namespace) {
     namespace.run(&["rollout", "status", "daemonset/simple", LIMIT]);
     let second = until_pods(namespace, "simple", 1);
     assert!(first.is_disjoint(&second), "{first:?} {second:?}");
+    // So is one that is said to have failed.
+    let status = r#"{"status": {"phase": "Failed"}}"#;
+    namespace.run(&["patch", "pod", &second.first().unwrap().0, "--subresource=status", "-p", status]);
+    namespace.until("another in place of the failed one", || {
+        let pods = pods(namespace, "simple");
+        if pods.len() == 1 && pods.is_disjoint(&second) { Ok(()) } else { Err(format!("{pods:?}")) }
+    });
+    namespace.run(&["rollout", "status", "daemonset/simple", LIMIT]);
 
     // A node gets its pod with the label, and loses it with the label.
     assert_eq!(namespace.field("daemonset/complex", ".status.desiredNumberScheduled"), "0");
@@ -106,7 +114,6 @@ fn deployments_should_replace_pods(namespace: &Namespace) {
         "-l",
         "app=recreate",
         "--watch",
-        "--output-watch-events",
         "--no-headers",
         "-o",
         "custom-columns=PHASE:.status.phase,IMAGE:.spec.containers[0].image",
