@@ -108,23 +108,15 @@ fn deployments_should_replace_pods(namespace: &Namespace) {
     namespace.apply(&workload("Deployment", "recreate", NGINX_1, rest));
     namespace.run(&["rollout", "status", "deployment/recreate", LIMIT]);
     let old = until_pods(namespace, "recreate", 1);
-    let watched = namespace.follow(&[
-        "get",
-        "pods",
-        "-l",
-        "app=recreate",
-        "--watch",
-        "--no-headers",
-        "-o",
-        "custom-columns=PHASE:.status.phase,IMAGE:.spec.containers[0].image",
-    ]);
+    let each = "jsonpath={.status.phase} {.spec.containers[0].image}{\"\\n\"}";
+    let watched = namespace.follow(&["get", "pods", "-l", "app=recreate", "--watch", "-o", each]);
     watched.until(NGINX_1);
     namespace.run(&["set", "image", "deployment/recreate", &format!("c={NGINX_2}")]);
     namespace.run(&["rollout", "status", "deployment/recreate", LIMIT]);
     let new = until_pods(namespace, "recreate", 1);
     assert!(old.is_disjoint(&new), "{old:?} {new:?}");
     // No new pod runs beside an old one.
-    let seen = watched.until(&format!("Running   {NGINX_2}"));
+    let seen = watched.until(&format!("Running {NGINX_2}"));
     let old = |line: &&str| line.contains("Running") && line.ends_with(NGINX_1);
     let before = seen.lines().take_while(|line| !line.ends_with(NGINX_2)).filter(old).count();
     assert_eq!(seen.lines().filter(old).count(), before, "{seen}");
