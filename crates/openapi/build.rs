@@ -71,8 +71,8 @@ fn read_directory(directory: &Path, texts: &mut Texts) -> Result<()> {
     Ok(())
 }
 
-/// Reads the texts out of a type's generated `JsonSchema` implementation, line by line: the type's name stands
-/// below `fn schema_name`, its text at an indentation of 12, a field's name at 16 and its text at 20.
+/// Reads the texts out of a type's generated `JsonSchema` implementation, line by line: the type's name is below `fn
+/// schema_name`, its text at an indentation of 12, a field's name at 16 and its text at 20.
 fn read_source(source: &str, texts: &mut Texts) -> Result<()> {
     let mut ty = None;
     let mut field = String::new();

@@ -39,11 +39,11 @@ pub use warnings::Warnings;
 
 /// An admission plugin.
 ///
-/// `object` is null for deletions and `old` for creations. Of a subresource with a kind of its own (`scale`, `binding`)
-/// both are of that kind; of a connection `object` is its options, such as `PodExecOptions`.
+/// `object` is null for deletions and `old` for creations. For a subresource with its own kind (`scale`, `binding`),
+/// both are of that kind; for a connection, `object` is its options, such as `PodExecOptions`.
 #[async_trait]
 pub trait Plugin: Send + Sync + 'static {
-    /// The name, as upstream calls it.
+    /// Upstream's name.
     fn name(&self) -> &'static str;
 
     /// May change the object; may refuse.
@@ -56,14 +56,14 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether the plugin wants to see the object once more if a later one has unsettled it. Its `admit` must then
-    /// change nothing that is right already.
+    /// Whether the plugin should see the object again if a later one may have changed it. Its `admit` must then not
+    /// change anything that is already correct.
     fn wants_reinvocation(&self) -> bool {
         false
     }
 
-    /// Whether the plugin may change what earlier ones have decided about. Those of this program do not: each fills in
-    /// fields of its own. Webhooks may change anything.
+    /// Whether the plugin may change fields that earlier ones have decided about. Built-in plugins do not: each fills
+    /// in only its own fields. Webhooks may change anything.
     fn unsettles(&self) -> bool {
         false
     }

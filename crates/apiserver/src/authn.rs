@@ -17,7 +17,7 @@ mod impersonation;
 
 pub use impersonation::Impersonation;
 
-/// What the subprotocol starts with by which browsers send a bearer token: they cannot set headers.
+/// The prefix of the subprotocol in which browsers send a bearer token, because they cannot set headers.
 pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// How a request may be authenticated.
@@ -26,14 +26,14 @@ pub struct Authenticator {
     /// Verifies the tokens of service accounts.
     signer: Arc<TokenSigner>,
     clock: Clock,
-    /// Users by the SHA-256 digests of their tokens, so that finding one takes no time that tells of others.
+    /// Users by the SHA-256 digests of their tokens, so that the time of a lookup reveals nothing about others.
     tokens: HashMap<[u8; 32], User>,
     /// Whether a request without credentials is the anonymous user's; it is refused otherwise.
     anonymous: bool,
 }
 
 impl Authenticator {
-    /// An authenticator that knows these static tokens besides those of service accounts, which this signer has signed.
+    /// An authenticator that knows these static tokens and those of service accounts, which this signer has signed.
     pub fn new(
         catalogue: Arc<LiveCatalogue>,
         signer: Arc<TokenSigner>,
@@ -44,7 +44,7 @@ impl Authenticator {
         Authenticator { catalogue, signer, clock, tokens, anonymous: true }
     }
 
-    /// The user of a request: by its bearer token, else by the connection's certificate, else anonymous.
+    /// The user of a request: by its bearer token, otherwise by the connection's certificate, otherwise anonymous.
     ///
     /// # Errors
     /// 401 for a token that is not good.
@@ -66,7 +66,7 @@ impl Authenticator {
         if self.anonymous { Ok(User::anonymous()) } else { Err(Status::unauthorized("Unauthorized")) }
     }
 
-    /// The user of a token, and for whom of the wanted audiences the token is.
+    /// The user of a token, and which of the requested audiences it is valid for.
     ///
     /// # Errors
     /// 401 for a token that is not good.
@@ -137,7 +137,7 @@ pub fn certificate_user(der: &[u8]) -> Option<User> {
     Some(User::new(name, &groups))
 }
 
-/// When a certificate ends.
+/// When a certificate expires.
 pub fn certificate_end(der: &[u8]) -> Option<jiff::Timestamp> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
@@ -166,7 +166,7 @@ fn is_websocket(headers: &http::HeaderMap) -> bool {
     has(http::header::CONNECTION, "upgrade") && has(http::header::UPGRADE, "websocket")
 }
 
-/// The token among the subprotocols that are offered. There must be another one, for the server to choose.
+/// The token among the offered subprotocols. There must be a further one, for the server to choose.
 fn protocol_token(headers: &http::HeaderMap) -> Result<Option<String>, &'static str> {
     let offered = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter();
     let offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -189,7 +189,7 @@ fn protocol_token(headers: &http::HeaderMap) -> Result<Option<String>, &'static 
     }
 }
 
-/// Namespace and name of a service account's user name; `None` for other users, also such as only begin like one.
+/// Namespace and name in a service account's user name; `None` for other users, even if their name begins like one.
 pub fn service_account_name(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     let is_valid = object::names::is_dns1123_label(namespace).is_empty()

@@ -16,10 +16,10 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of a request or an answer.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// How large a request's body may be, in bytes (upstream: 3 MiB).
+/// The maximum size of a request's body, in bytes (upstream: 3 MiB).
 pub const REQUEST_BYTES_MAX: usize = 3 << 20;
 
-/// A body that is there as a whole.
+/// A body that is completely in memory.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
@@ -29,13 +29,13 @@ pub fn empty() -> Body {
     full(Bytes::new())
 }
 
-/// A body that comes piece by piece.
+/// A body that arrives in pieces.
 pub fn stream(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Body {
     use futures::TryStreamExt;
     StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
 }
 
-/// A body in pieces that are made when they are sent; `length` is how many bytes they have, where that is known.
+/// A body in pieces that are created when they are sent; `length` is their total size in bytes, if known.
 pub fn pieces(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static, length: Option<u64>) -> Body {
     Pieces { pieces, left: length }.map_err(|never| match never {}).boxed_unsync()
 }

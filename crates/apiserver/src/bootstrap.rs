@@ -17,16 +17,16 @@ mod policy;
 
 pub use policy::node_rules;
 
-/// Marks what the server keeps up to date.
+/// Marks objects that the server keeps up to date.
 const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// Gave every node what any needs, before there was an authorizer of nodes; older clusters have it.
+/// Gave every node all rights that nodes need, before there was a node authorizer; older clusters have it.
 const OUTDATED_BINDING: &str = "ironhull:nodes";
 
-/// Makes what is missing.
+/// Creates missing objects.
 ///
 /// # Errors
-/// What the registry says.
+/// The registry's errors.
 pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
     let bootstrap = Bootstrap::new(server);
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -53,8 +53,8 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
 /// How long to wait between attempts on a full disk.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Makes what is missing once the disk has space again: a server starts without, to be read and to have objects
-/// deleted.
+/// Creates missing objects once the disk has space again: until then, the server starts without them, for reads and
+/// deletions.
 pub fn run_later(server: &Arc<ApiServer>, config: &Config, why: &Status) {
     tracing::error!(%why, "the cluster's initial objects will be created when there is space");
     let (server, config) = (Arc::downgrade(server), config.clone());
@@ -71,7 +71,7 @@ pub fn run_later(server: &Arc<ApiServer>, config: &Config, why: &Status) {
     });
 }
 
-/// The classes of what a cluster cannot do without.
+/// The priority classes of critical pods.
 const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
     (
         "system-cluster-critical",
@@ -85,7 +85,7 @@ const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
     ),
 ];
 
-/// Says where the server is found, after that has changed.
+/// Publishes the server's address after it has changed.
 ///
 /// # Errors
 /// What the server itself answers.
@@ -112,7 +112,7 @@ impl<'s> Bootstrap<'s> {
         Call { user, namespace, name, subresource: "", options, uid }
     }
 
-    /// Makes an object unless there is one.
+    /// Creates an object unless it exists.
     async fn ensure(&self, group: &str, plural: &str, namespace: &str, object: Value) -> Result<(), Status> {
         let registry = &self.server.registry;
         let catalogue = registry.catalogue.present();
@@ -130,7 +130,7 @@ impl<'s> Bootstrap<'s> {
         }
     }
 
-    /// Removes an object of the cluster, if it is there.
+    /// Removes a cluster-scoped object, if it exists.
     async fn remove(&self, group: &str, plural: &str, name: &str) -> Result<(), Status> {
         let registry = &self.server.registry;
         let endpoint =
@@ -142,7 +142,7 @@ impl<'s> Bootstrap<'s> {
         registry.delete(&endpoint, &self.call("", name), &options).await.map(drop)
     }
 
-    /// Makes a role or binding, or adds to it what it lacks.
+    /// Creates a role or binding, or adds the missing parts to it.
     async fn reconcile(&self, plural: &'static str, mut wanted: Value) -> Result<(), Status> {
         let registry = &self.server.registry;
         let group = "rbac.authorization.k8s.io";
@@ -162,7 +162,7 @@ impl<'s> Bootstrap<'s> {
             return Ok(());
         }
         let mut updated = existing.clone();
-        // A role that gathers others' rules gets them from its controller.
+        // An aggregating role gets its rules from its controller.
         let member = if plural.ends_with("bindings") { "subjects" } else { "rules" };
         if !wanted.get("aggregationRule").is_null() {
             return Ok(());
@@ -182,7 +182,8 @@ impl<'s> Bootstrap<'s> {
         registry.update(&endpoint, &self.call(&namespace, &name), updated).await.map(|_| ())
     }
 
-    /// Takes the right of one controller from the identity of all: in older clusters all acted as one.
+    /// Removes controllers' rights from their former common identity: in older clusters all controllers acted as one
+    /// user.
     async fn narrow(&self, (plural, namespace, name): (&str, &str, String)) -> Result<(), Status> {
         let registry = &self.server.registry;
         let group = "rbac.authorization.k8s.io";
@@ -204,8 +205,8 @@ impl<'s> Bootstrap<'s> {
         registry.update(&endpoint, &self.call(namespace, &name), narrowed).await.map(|_| ())
     }
 
-    /// The networks of Services, as an object. A cluster that gets a second family gets it there; that the first one
-    /// is another than before must not go unnoticed, as Services have their addresses of it.
+    /// The networks of Services, as an object. A second family is added there; a change of the first one must not go
+    /// unnoticed, because Services have addresses in it.
     async fn service_cidr(&self, config: &Config) -> Result<(), Status> {
         let (group, plural, name) = ("networking.k8s.io", "servicecidrs", "kubernetes");
         let texts: Vec<String> = config.service_cidrs.iter().map(ToString::to_string).collect();
@@ -232,7 +233,8 @@ impl<'s> Bootstrap<'s> {
         Ok(())
     }
 
-    /// The Service by which pods reach this server, and its endpoints. It has the primary family only, as upstream's.
+    /// The Service through which pods reach this server, and its endpoints. It has only the primary family, as
+    /// upstream's.
     async fn kubernetes_service(&self, config: &Config) -> Result<(), Status> {
         let Some(primary) = config.service_cidrs.first().copied() else { return Ok(()) };
         let address = first_service_address(primary).to_string();
@@ -262,7 +264,7 @@ impl<'s> Bootstrap<'s> {
         let mut endpoints = value!({
             "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}
         });
-        // A server that listens on the loopback alone cannot be reached by pods.
+        // Pods cannot reach a server that listens only on the loopback.
         if !addresses.is_empty() {
             let ports = value!([{"name": "https", "port": i64::from(port), "protocol": "TCP"}]);
             endpoints.set("subsets", value!([{"addresses": subset_addresses, "ports": ports}]));

@@ -24,7 +24,7 @@ pub use watcher::{Change, ChangeKind, Watcher};
 /// Why the cache cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The version is older than everything that is kept.
+    /// The version is older than all kept versions.
     #[error("too old resource version: {requested} ({oldest})")]
     TooOld {
         /// The version asked for.
@@ -40,7 +40,7 @@ pub enum CacheError {
         /// The current version.
         current: u64,
     },
-    /// The resource is not served any more: nothing follows.
+    /// The resource is not served any more: no change follows.
     #[error("the resource is no longer served")]
     Ended,
     /// The store failed.
@@ -51,18 +51,18 @@ pub enum CacheError {
     Corrupt {
         /// Its key in the store.
         key: String,
-        /// What is wrong with it.
+        /// The error.
         source: ParseError,
     },
 }
 
-/// Why what the store has cannot be read as an object.
+/// Why a stored value cannot be read as an object.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// It is not an object as this server stores it.
+    /// It is not in the form in which this server stores objects.
     #[error("read it as JSON")]
     Json(#[from] object::VersionedError),
-    /// It is not an object as upstream's server stores it.
+    /// It is not in the form in which upstream's server stores objects.
     #[error("read it as protobuf")]
     Protobuf(#[from] object::protobuf::DecodeError),
 }

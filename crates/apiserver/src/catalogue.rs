@@ -29,7 +29,7 @@ pub use live::{CatalogueError, LiveCatalogue};
 pub use shared::Shared;
 pub(crate) use storage::storage_of;
 
-/// One generation of what is served.
+/// One generation of the served resources.
 #[derive(Default)]
 pub struct Catalogue {
     generation: u64,
@@ -103,7 +103,7 @@ impl Catalogue {
         Some(&found.endpoints[found.position(plural).ok()?])
     }
 
-    /// The next generation, with these endpoints beside the present ones or in place of those that have their names.
+    /// The next generation, with these endpoints added to the current ones, replacing those with the same names.
     #[must_use]
     pub fn with(&self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) -> Catalogue {
         let mut next = self.next();

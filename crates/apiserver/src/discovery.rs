@@ -31,7 +31,7 @@ pub struct Documents {
     aggregated: BTreeMap<&'static str, Document>,
 }
 
-/// What discovery says of one group version.
+/// The discovery document of one group version.
 struct Part {
     version: Arc<GroupVersion>,
     /// Its APIResourceList.
@@ -40,7 +40,7 @@ struct Part {
     aggregated: String,
 }
 
-/// A document as it is mostly sent.
+/// A document in its most common form.
 #[derive(Clone)]
 struct Document {
     json: Bytes,
@@ -62,7 +62,7 @@ impl Document {
 type Groups<'a> = BTreeMap<&'a str, Vec<&'a Part>>;
 
 impl Documents {
-    /// The documents of a generation, with those parts of earlier ones that are still right.
+    /// The documents of a generation, reusing those parts of earlier ones that are still valid.
     pub fn new(catalogue: &Catalogue, earlier: Option<&Documents>) -> Documents {
         let known = |version: &Arc<GroupVersion>| {
             earlier?.parts.iter().find(|part| Arc::ptr_eq(&part.version, version)).cloned()
@@ -110,7 +110,7 @@ impl Documents {
     /// The document at a path, in the form that the client accepts.
     ///
     /// # Errors
-    /// 406 where it accepts none.
+    /// 406 if it accepts none.
     pub fn answer(&self, path: &str, headers: &HeaderMap) -> Result<Option<Response<Body>>, Status> {
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
         let aggregated = self.aggregated.get(path);

@@ -9,7 +9,7 @@ use crate::cache::CacheError;
 /// long for the message.
 const FULL_RETRY_SECONDS: i32 = 1;
 
-/// What a client is told of an error of the cache.
+/// The answer to a client for an error of the cache.
 pub fn from_cache(error: CacheError) -> Status {
     match error {
         CacheError::TooOld { requested, oldest } => {
@@ -27,7 +27,7 @@ pub fn not_served() -> Status {
     Status::failure(Reason::NotFound, "the server could not find the requested resource")
 }
 
-/// What a client is told of an error of the store.
+/// The answer to a client for an error of the store.
 pub fn from_store(error: StoreError) -> Status {
     match error {
         StoreError::Compacted { requested, oldest } => {

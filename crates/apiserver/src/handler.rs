@@ -28,12 +28,12 @@ mod tests;
 
 pub use content::Content;
 
-/// What the connection knows of its peer.
+/// The connection's information about its peer.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// The user that its client certificate names.
     pub user: Option<User>,
-    /// When that certificate ends. Connections outlive it, the identity does not.
+    /// When that certificate expires. The connection may outlive it, the identity does not.
     pub user_until: Option<jiff::Timestamp>,
     /// Its address.
     pub address: Option<std::net::SocketAddr>,
@@ -42,18 +42,18 @@ pub struct Peer {
 /// A request behind TLS and authentication, as [`ApiServer::operate`] takes it.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// What method, path and query ask for.
+    /// The request parsed from method, path and query.
     pub info: Arc<RequestInfo>,
     /// The `Content-Type` of the body.
     pub content_type: Option<String>,
-    /// The `User-Agent`, by which the fields that a write sets are known unless the query names their manager.
+    /// The `User-Agent`, which names the manager of the fields that a write sets unless the query does.
     pub user_agent: Option<String>,
     /// The body.
     pub body: Content,
 }
 
 impl ApiServer {
-    /// Answers a request for what the registry has.
+    /// Answers a request from the registry.
     pub(crate) async fn resource<B>(
         self: &Arc<Self>,
         user: &User,
@@ -67,7 +67,7 @@ impl ApiServer {
     {
         self.authorize(user, &info).await?;
         let endpoint = self.endpoint(&info)?;
-        // What cannot be read back, such as a review, has no rows.
+        // Objects that cannot be read back, such as reviews, have no rows.
         let is_kept = endpoint.def.supports(Verb::Get);
         let views = is_kept && matches!(info.subresource.as_str(), "" | "status");
         let (parts, incoming) = request.into_parts();
@@ -112,10 +112,10 @@ impl ApiServer {
         task.run(&endpoint, query, Counted::default()).await
     }
 
-    /// The endpoint of a path, whatever is to be done there.
+    /// The endpoint of a path, for any verb.
     ///
     /// # Errors
-    /// 404 where nothing is at such a path.
+    /// 404 if nothing is at such a path.
     pub(crate) fn placed(&self, info: &RequestInfo) -> Result<Arc<Endpoint>, Status> {
         let endpoint = self.registry.endpoint(&info.group, &info.version, &info.resource);
         let endpoint = endpoint.filter(|endpoint| {
@@ -130,7 +130,7 @@ impl ApiServer {
         let endpoint = self.placed(info)?;
         let verbs =
             endpoint.def.subresource(&info.subresource).map_or(&endpoint.def.verbs, |part| &part.verbs);
-        // In all namespaces at once, objects are only read.
+        // Requests over all namespaces can only read objects.
         let everywhere = endpoint.namespaced() && info.namespace.is_empty();
         let reads = matches!(&*info.verb, "list" | "watch");
         if info.verb.is_empty() {
@@ -152,7 +152,7 @@ impl ApiServer {
     ) -> Result<Answer, Status> {
         let info = &Arc::clone(&operation.info);
         custom::check_media(endpoint, &operation)?;
-        // The path of a namespace names it as a place too, and it is in none.
+        // The path of a namespace names it as the namespace of the request too, although it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
         let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;
         let call = Call {
@@ -249,14 +249,14 @@ async fn patch(at: &At<'_>, operation: Operation) -> Result<Answer, Status> {
     at.patch(way, &patch, &taken(at, "patch")?).await
 }
 
-/// Decodes a body as what the path takes.
+/// Decodes a body as the kind that the path accepts.
 fn decode(at: &At<'_>, operation: Operation) -> Result<Decoded, Status> {
     let Operation { info, content_type, body, .. } = operation;
     let expected = taken(at, &info.verb)?;
     body.object(&expected, content_type.as_deref(), at.call.options.field_validation)
 }
 
-/// What the path takes.
+/// The kind that the path accepts.
 fn taken<'a>(at: &At<'a>, verb: &str) -> Result<Expected<'a>, Status> {
     let def = &at.endpoint.def;
     if at.call.subresource.is_empty() {
@@ -269,11 +269,11 @@ fn taken<'a>(at: &At<'a>, verb: &str) -> Result<Expected<'a>, Status> {
     Ok(Expected { api_version: api_version.into(), kind: &part.kind, ty })
 }
 
-/// Whether objects of this resource are never found at this path: those of the cluster below a namespace (where the
-/// rights in that namespace would count, as in CVE-2019-11247), those of a namespace by name without one.
+/// Whether objects of this resource are never found at this path: cluster-scoped objects below a namespace (where the
+/// rights in that namespace would count, as in CVE-2019-11247), namespaced objects by name without one.
 fn is_misplaced(endpoint: &Endpoint, info: &RequestInfo) -> bool {
     if endpoint.def.group_resource() == GroupResource::NAMESPACES {
-        // A namespace's own path names it twice over: as where, and as what.
+        // A namespace's own path names it twice: as the namespace and as the object.
         return !info.namespace.is_empty() && info.namespace != info.name;
     }
     if endpoint.namespaced() {

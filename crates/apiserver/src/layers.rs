@@ -38,17 +38,17 @@ mod tests;
 
 pub use observe::{Observer, Outcome, Seen};
 
-/// The header by which a request is known, in its answer and in what is recorded of it.
+/// The header with a request's ID, in its response and in records of it.
 const AUDIT_ID: &str = "audit-id";
-/// How long an id may be that a client gives its request, in bytes (upstream's).
+/// The maximum length of an ID that a client gives its request, in bytes (upstream's).
 const AUDIT_ID_BYTES_MAX: usize = 64;
 
-/// What answers a request.
+/// The part of the server that answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
     /// Health, discovery, metrics and other paths that are not resources.
     Paths,
-    /// A node, or what runs on it.
+    /// A node, or a pod on it.
     Node,
     /// The registry.
     Registry,
@@ -65,7 +65,7 @@ impl Answers {
 }
 
 impl ApiServer {
-    /// Answers a request that came over the network. Never fails: errors are answers too.
+    /// Answers a request from the network. Never fails: errors are responses too.
     pub async fn handle<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -103,7 +103,7 @@ impl ApiServer {
         observation.answered(response)
     }
 
-    /// Hands the request to what answers it.
+    /// Dispatches the request.
     async fn route<B>(
         self: &Arc<Self>,
         user: &User,
@@ -159,7 +159,7 @@ impl ApiServer {
         result
     }
 
-    /// Who asks. A token may be of an account that the cache has not seen yet.
+    /// The user. A token may belong to an account that the cache has not seen yet.
     async fn known_user(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
         let identity = match self.identify(headers, peer).await {
             Err(status) if status.code == 401 && self.registry.hub.catch_up().await.is_ok() => {
@@ -171,7 +171,7 @@ impl ApiServer {
         identity
     }
 
-    /// Who asks, after impersonation.
+    /// The user after impersonation.
     async fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<User, Status> {
         if peer.user_until.is_some_and(|end| end < self.clock.now()) {
             return Err(Status::unauthorized("Unauthorized"));
@@ -183,10 +183,10 @@ impl ApiServer {
         }
     }
 
-    /// Refuses what nobody allows.
+    /// Refuses requests that no authorizer allows.
     ///
     /// # Errors
-    /// 403 in upstream's words; 500 where an authorizer failed that might have allowed it.
+    /// 403 in upstream's words; 500 if an authorizer failed that might have allowed it.
     pub async fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
         let (what, since) = (Attributes::of(user, info), tokio::time::Instant::now());
         let ruling = self.authorizer.authorize(&what).await;
@@ -195,13 +195,13 @@ impl ApiServer {
     }
 }
 
-/// The id that a client gave its request.
+/// The ID that a client gave its request.
 fn given_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(AUDIT_ID)?.to_str().ok()?;
     (!id.is_empty() && id.len() <= AUDIT_ID_BYTES_MAX).then(|| id.to_owned())
 }
 
-/// An answer that somebody reads as it comes, such as a log.
+/// A response that is read while it is written, such as a log.
 fn at_leisure(mut response: Response<Body>) -> Response<Body> {
     response.extensions_mut().insert(serve::Streaming);
     response

@@ -66,19 +66,19 @@ pub const KUBERNETES_VERSION: &str = "v1.37.0";
 /// The issuer and the audience of service account tokens.
 pub const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
-/// How long events are kept unless something else is said, as upstream has it.
+/// How long events are kept by default, as upstream.
 pub const EVENT_TTL: Duration = Duration::from_secs(3600);
-/// The code of an answer that says that the disk is full.
+/// The status code for a full disk.
 const FULL: u16 = 507;
 
-/// What an API server must know.
+/// The configuration of an API server.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where certificates and keys are kept.
     pub pki_directory: PathBuf,
     /// The addresses at which clients reach this server.
     pub addresses: Vec<IpAddr>,
-    /// More names for which the server's certificate is good.
+    /// Additional names for which the server's certificate is valid.
     pub names: Vec<String>,
     /// The port.
     pub port: u16,
@@ -88,9 +88,9 @@ pub struct Config {
     pub cluster_domain: String,
     /// Tokens known from the start, with their users.
     pub tokens: Vec<(String, User)>,
-    /// How long events are kept; 0 for ever.
+    /// How long events are kept; 0 for an unlimited time.
     pub event_ttl: Duration,
-    /// Where this process shows what it measures.
+    /// The metrics of this process.
     pub exposition: ::metrics::Exposition,
 }
 
@@ -112,26 +112,26 @@ pub enum StartError {
     /// A network of Services is too large or too small.
     #[error("--service-cidr {0}: the prefix must be between /12 and /28 (IPv6: between /64 and /124)")]
     ServiceCidr(IpNet),
-    /// The first objects cannot be made.
+    /// The initial objects cannot be created.
     #[error("cannot create the cluster's initial objects: {0}")]
     Bootstrap(object::Status),
-    /// The built-in table lacks something the server rests on.
+    /// The built-in table lacks something that the server needs.
     #[error("the table of API facts lacks {0}")]
     Table(&'static str),
 }
 
-/// What a server has besides what is built in.
+/// Additions to the built-in parts of a server.
 #[derive(Default)]
 pub struct Extensions {
-    /// What the built-in PodSecurity plugin asks of pods where labels say nothing, and whom it does not ask.
+    /// The defaults and exemptions of the built-in PodSecurity plugin.
     pub pod_security: admission::pod_security::Config,
-    /// Admission plugins, which run behind the built-in ones.
+    /// Admission plugins, which run after the built-in ones.
     pub plugins: Vec<Arc<dyn Plugin>>,
-    /// Authorizers, which are asked before nodes' and roles are looked at.
+    /// Authorizers, which are asked before those of nodes and roles.
     pub authorizers: Vec<Arc<dyn Authorizer>>,
-    /// Is told which stage each write has reached.
+    /// Observes which stage each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
-    /// Hooks, which begin behind the built-in ones.
+    /// Hooks, which run after the built-in ones.
     #[cfg(test)]
     pub(crate) hooks: Vec<Arc<dyn registry::Hook>>,
 }
@@ -140,13 +140,13 @@ pub struct Extensions {
 pub struct ApiServer {
     /// The generic path.
     pub registry: Arc<Registry>,
-    /// Tells who asks.
+    /// The authenticator.
     pub authenticator: Authenticator,
-    /// Tells who may.
+    /// The authorizer.
     pub authorizer: Arc<authz::Chain>,
     /// The certificate authorities.
     pub pki: Arc<Pki>,
-    /// The way to nodes and pods.
+    /// The connection to nodes and pods.
     pub nodes: NodeProxy,
     discovery: catalogue::Derived<discovery::Documents>,
     openapi: openapi::Documents,
@@ -158,7 +158,7 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Opens the keys, loads the state and makes what every cluster has. Serving is [`server::serve`]'s.
+    /// Opens the keys, loads the state and creates the initial objects of a cluster. [`server::serve`] serves requests.
     ///
     /// # Errors
     /// Why the server cannot start.
@@ -170,7 +170,7 @@ impl ApiServer {
         ApiServer::start_with(config, store, clock, Extensions::default()).await
     }
 
-    /// As [`ApiServer::start`], with more than is built in.
+    /// Like [`ApiServer::start`], with additional parts.
     ///
     /// # Errors
     /// Why the server cannot start.
@@ -240,12 +240,12 @@ impl ApiServer {
 }
 
 impl ApiServer {
-    /// What is served: resources are added and removed here.
+    /// The served resources, which can be added and removed.
     pub fn catalogue(&self) -> &Arc<LiveCatalogue> {
         &self.registry.catalogue
     }
 
-    /// Lets events end that are from before they had leases, in a task of its own.
+    /// Gives leases to events that were written before events had leases, in a separate task.
     fn give_old_events_leases(&self) {
         let Some(collection) = self.registry.collection(registry::EVENTS).cloned() else { return };
         let (store, clock) = (Arc::clone(self.registry.hub.store()), self.clock.clone());
@@ -254,15 +254,15 @@ impl ApiServer {
             match cache::adopt(leases, collection.prefix(), store.as_ref(), &clock).await {
                 Ok(0) => {}
                 Ok(adopted) => tracing::info!(adopted, "events from before the upgrade now expire too"),
-                // The next start goes on.
+                // The next start continues.
                 Err(error) => tracing::warn!(%error, "events from before the upgrade may be kept for ever"),
             }
         });
     }
 }
 
-/// Who may do what, over the registry's collections, in upstream's order; roles besides, whose rules are compared where
-/// somebody grants them.
+/// The authorizers over the registry's collections, in upstream's order; and the role authorizer separately, whose
+/// rules are compared when a user grants rights.
 fn authorizers(
     registry: &Registry,
     more: Vec<Arc<dyn Authorizer>>,

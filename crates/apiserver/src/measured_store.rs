@@ -1,4 +1,4 @@
-//! What is measured of the store, whichever it is, by upstream's names (`storage/etcd3/metrics`).
+//! Metrics of the store, whichever it is, under upstream's names (`storage/etcd3/metrics`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::catalogue::storage_of;
 
-/// Where all objects are.
+/// The prefix of all objects.
 const ROOT: &str = "/registry/";
 /// Upstream's buckets of a request's duration, in seconds.
 const DURATIONS: [f64; 23] = [
@@ -25,7 +25,7 @@ const DURATIONS: [f64; 23] = [
     20.0, 30.0, 45.0, 60.0,
 ];
 
-/// What is asked of the store.
+/// The operations of the store.
 #[derive(Clone, Copy)]
 enum Operation {
     Get,
@@ -79,7 +79,7 @@ pub(crate) struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Metrics that are shown there.
+    /// Metrics that are registered there.
     pub(crate) fn register(registry: &mut Registry) -> StoreMetrics {
         let metrics = StoreMetrics {
             durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
@@ -126,11 +126,11 @@ impl ResourceMeter {
     }
 }
 
-/// Meters by where the keys of their resources start. Keys come from the registry, which has looked a resource up before it
+/// Meters by the prefix of their resources' keys. Keys come from the registry, which has looked a resource up before it
 /// makes one.
 struct Meters {
     metrics: StoreMetrics,
-    /// Group and resource of what is built in, by the path below [`ROOT`].
+    /// Group and resource of the built-in resources, by the path below [`ROOT`].
     built_in: HashMap<&'static str, (&'static str, &'static str)>,
     known: RwLock<HashMap<Box<[u8]>, Arc<ResourceMeter>>>,
 }
@@ -144,7 +144,7 @@ impl Meters {
         let path = String::from_utf8_lossy(place);
         let (group, resource) = match self.built_in.get(&*path) {
             Some((group, resource)) => ((*group).to_owned(), (*resource).to_owned()),
-            // Of a custom resource, or of the server's own notes.
+            // A custom resource's, or the server's own records.
             None => path.split_once('/').map_or_else(
                 || (String::new(), path.clone().into_owned()),
                 |(group, resource)| (group.to_owned(), resource.to_owned()),
@@ -168,7 +168,7 @@ fn place(key: &[u8]) -> &[u8] {
     &path[..first]
 }
 
-/// A store that is measured.
+/// A store with metrics.
 pub(crate) struct MeasuredStore {
     store: Arc<dyn Store>,
     meters: Arc<Meters>,
@@ -290,7 +290,7 @@ mod tests {
         let key = "/registry/services/specs/default/web";
         let write = |expect| store.write(Write::put(key, "{}", expect));
         write(Expect::Absent).await.unwrap();
-        // A conflict is an answer.
+        // A conflict is a result, not an error.
         write(Expect::Absent).await.unwrap();
         write(Expect::Any).await.unwrap();
         store.range(RangeRequest::exact(key)).await.unwrap();

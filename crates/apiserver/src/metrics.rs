@@ -20,11 +20,11 @@ const DURATIONS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0,
 ];
-/// Paths that are told apart; all others are one.
+/// Paths with separate labels; all others share one.
 const PATHS: [&str; 9] =
     ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/version", "/.well-known"];
 
-/// What a request asks for. Only what this server has gives names to labels, so that nobody fills it by asking.
+/// The target of a request. Only resources that this server has appear in labels, so that clients cannot fill it up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Asked {
     verb: &'static str,
@@ -65,7 +65,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that are shown there.
+    /// Metrics that are registered there.
     pub fn new(exposition: &Exposition, authorizer: &Chain) -> Metrics {
         let metrics = Metrics {
             requests: Family::default(),
@@ -80,7 +80,7 @@ impl Metrics {
             }),
         };
         exposition.with(|registry| metrics.register(registry, authorizer));
-        // Upstream's name of this counter, from before counters were called so.
+        // Upstream's name of this counter, which predates the naming convention.
         exposition.without_total("authentication_attempts");
         metrics
     }
@@ -105,13 +105,13 @@ impl Metrics {
         registry.register("apiserver_authorization_decisions", help, authorizer.decisions().clone());
     }
 
-    /// Somebody was authenticated, or not.
+    /// A request was authenticated, or not.
     pub(crate) fn authenticated(&self, success: bool) {
         let result = if success { "success" } else { "failure" };
         self.authentications.get_or_create(&Result { result }).inc();
     }
 
-    /// Something was allowed, or not.
+    /// A request was authorized, or not.
     pub(crate) fn authorized(&self, ruling: &Ruling, took: Duration) {
         let result = match &ruling.decision {
             Decision::Allow(_) => "allowed",
@@ -201,7 +201,7 @@ impl Asked {
     }
 }
 
-/// The verb as upstream's metrics have it: the method, but for reading several and for connections.
+/// The verb as in upstream's metrics: the method, except for lists and connections.
 fn verb_of(info: &RequestInfo) -> &'static str {
     if matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy") {
         return "CONNECT";
@@ -221,7 +221,7 @@ fn verb_of(info: &RequestInfo) -> &'static str {
     }
 }
 
-/// How many objects there are of each resource, counted when somebody asks.
+/// The number of objects of each resource, counted on request.
 pub(crate) struct Objects(pub(crate) Weak<Registry>);
 
 impl fmt::Debug for Objects {
@@ -230,7 +230,7 @@ impl fmt::Debug for Objects {
     }
 }
 
-/// Upstream shows no more of a revision than a float can hold: its last 15 digits.
+/// Upstream shows only as much of a revision as a float can hold: its last 15 digits.
 const REVISIONS_MAX: u64 = 1_000_000_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -42,7 +42,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding of a body, by its `Content-Type`; JSON where there is none.
+    /// The encoding of a body, by its `Content-Type`; JSON if there is none.
     pub fn of_body(content_type: Option<&str>) -> Result<Encoding, Status> {
         let media = content_type.unwrap_or(JSON).split(';').next().unwrap_or_default().trim();
         match media {
@@ -54,7 +54,7 @@ impl Encoding {
     }
 }
 
-/// What an answer shows of the object.
+/// The view of the object in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum View {
     /// The object itself.
@@ -98,7 +98,7 @@ pub struct Format {
     pub pretty: bool,
 }
 
-/// What an endpoint can answer with.
+/// The forms in which an endpoint can answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Offers {
     /// Protobuf is possible (built-in kinds).
@@ -169,7 +169,7 @@ impl<'a> Clause<'a> {
 /// The format of the answer: the first of the best clauses of `Accept` that the endpoint offers.
 ///
 /// # Errors
-/// 406 where nothing that the client accepts is offered.
+/// 406 if nothing that the client accepts is offered.
 pub fn negotiate(accept: Option<&str>, offers: Offers) -> Result<Format, Status> {
     let accept = accept.unwrap_or_default();
     let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();

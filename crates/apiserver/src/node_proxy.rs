@@ -43,14 +43,14 @@ use resolve::{Scheme, Target};
 const DIAL_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Dials nodes with the server's own client certificate, and pods without one.
 pub struct NodeProxy {
-    /// What nodes are shown.
+    /// The certificate presented to nodes.
     pub identity: Arc<Identity>,
     nodes: TlsConnector,
     anything: TlsConnector,
     dialer: Box<dyn Dial>,
 }
 
-/// The certificate that a server shows nodes.
+/// The certificate that a server presents to nodes.
 pub fn client_certificate() -> Wanted {
     let subject = Subject {
         // Its role is `system:kubelet-api-admin`.
@@ -72,20 +72,20 @@ pub fn is_streaming(info: &RequestInfo) -> bool {
 }
 
 impl NodeProxy {
-    /// A proxy that shows nodes this certificate and trusts those with a certificate of the nodes' authority.
+    /// A proxy that presents this certificate to nodes and trusts those with a certificate of the nodes' authority.
     ///
     /// # Errors
-    /// [`rustls::Error`] where the certificates cannot be used.
+    /// [`rustls::Error`] if the certificates cannot be used.
     pub fn new(pki: &Pki, identity: &KeyedCertificate) -> Result<NodeProxy, rustls::Error> {
         let identity = Identity::from_pem(&identity.certificate, &identity.key)?;
         let nodes = tls::client(pki.kubelet_serving.certificate(), Some(Arc::clone(&identity)))?;
-        // Pods' and services' own certificates are nobody's here: upstream's proxy does not verify them either.
+        // The certificates of pods and Services are not verified, as in upstream's proxy.
         let anything = tls::unverified_client();
         let (nodes, anything) = (Arc::new(nodes).into(), Arc::new(anything).into());
         Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(dial::Tcp) })
     }
 
-    /// Reaches others in this way from now on.
+    /// Sets the way in which targets are dialed from now on.
     pub fn dial_by(&mut self, dialer: impl Dial) {
         self.dialer = Box::new(dialer);
     }
@@ -147,7 +147,7 @@ impl NodeProxy {
     }
 }
 
-/// Refuses answers that would have the client, or this server, take the connection for another than it is.
+/// Refuses responses that would make the client, or this server, mistake the connection's protocol.
 fn check_answer<B>(target: &Target, response: &Response<B>, upgrades: bool) -> Result<(), Status> {
     let status = response.status();
     let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
@@ -181,14 +181,14 @@ impl ApiServer {
     {
         self.authorize(user, info).await?;
         let endpoint = self.placed(info)?;
-        // A proxy takes every method of HTTP, the others only those of which discovery tells.
+        // A proxy accepts every HTTP method, the others only those listed in discovery.
         if info.subresource != "proxy" {
             self.endpoint(info)?;
         }
-        // A WebSocket opens with GET; what it does is a creation all the same.
+        // A WebSocket is opened with GET, but still counts as a creation.
         let opens = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
         let upgrades = headers::upgrade_of(request.headers()).is_some();
-        // So does one to a node's own server, which runs commands in every pod there. Upstream lets `get` do for it.
+        // So does one to a node's own server, which runs commands in every pod there. Upstream accepts `get` for it.
         let opens_on_node = upgrades && info.group_resource() == GroupResource::NODES;
         if (opens || opens_on_node) && request.method() == Method::GET {
             let create = RequestInfo { verb: "create".into(), ..info.clone() };
@@ -200,15 +200,15 @@ impl ApiServer {
         let options = self.admit_connection(user, uid, &endpoint, info).await?;
         match resolve::resolve(self, info, &options)? {
             Some(target) => self.nodes.pass(&target, request, client).await,
-            // A pod that is on no node yet has said nothing.
+            // A pod that is not on a node yet has no log.
             None => Ok(Response::new(body::empty())),
         }
     }
 }
 
 impl ApiServer {
-    /// Asks the admission plugins about a connection; its options come back as they leave them, null for a log, which
-    /// is read like an object.
+    /// Asks the admission plugins about a connection; returns its options as the plugins have changed them, null for a
+    /// log, which is read like an object.
     async fn admit_connection(
         &self,
         user: &User,
@@ -250,7 +250,7 @@ where
     let is_for_pages =
         |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
     if target.may_redirect && parts.headers.get(ACCEPT).is_some_and(is_for_pages) {
-        // The links of a page that is compressed could not be rewritten.
+        // The links of a compressed page could not be rewritten.
         parts.headers.remove(ACCEPT_ENCODING);
     }
     Ok(Request::from_parts(parts, incoming.map_err(Into::into).boxed_unsync()))

@@ -36,7 +36,7 @@ mod v3;
 const JSON: &str = "application/json";
 /// The media type of version 2 in protobuf, as answers name it.
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// The same in the form of old clients, which is no valid media type.
+/// The same in the form that old clients use, which is not a valid media type.
 const V2_PROTOBUF_OLD: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The OpenAPI documents of the server, of whatever generation they are asked for.
@@ -104,7 +104,7 @@ impl Documents {
     /// The document of a generation at a path; `hash` is that of the document which the client expects there.
     ///
     /// # Errors
-    /// 406 where the client accepts none of its forms.
+    /// 406 if the client accepts none of its forms.
     pub fn answer(
         &self,
         catalogue: &Catalogue,
@@ -130,7 +130,7 @@ impl Documents {
         }
         let Some(document) = v3.documents.get(rest.trim_start_matches('/')) else { return Ok(None) };
         match hash {
-            // The address of another state of the document: the client is sent to the present one.
+            // The address of another state of the document: the client is sent to the current one.
             Some(hash) if hash != document.hash => Ok(Some(redirect(path, &document.hash))),
             hash => {
                 let mut response = document.answer(JSON, headers)?;

@@ -8,19 +8,19 @@ mod write;
 
 pub use write::WriteOptions;
 
-/// Which version a read wants (`resourceVersionMatch`).
+/// The version that a read requires (`resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
     /// This version or a newer one.
     NotOlderThan,
-    /// Just this version.
+    /// Exactly this version.
     Exact,
 }
 
 /// What to do with unknown and duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum FieldValidation {
-    /// Drop them in silence.
+    /// Drop them silently.
     Ignore,
     /// Drop them and warn.
     #[default]
@@ -29,7 +29,7 @@ pub enum FieldValidation {
     Strict,
 }
 
-/// Everything a query may say, read once. What does not belong to a verb is ignored, as upstream does.
+/// All parameters of a query, parsed once. Parameters that do not apply to a verb are ignored, as upstream does.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// `labelSelector`
@@ -93,7 +93,7 @@ pub enum Propagation {
     Foreground,
 }
 
-/// What a table's rows carry of their objects.
+/// The part of each object that a table's rows contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
     /// Nothing.
@@ -109,7 +109,7 @@ impl Query {
     /// Reads the query of a request.
     ///
     /// # Errors
-    /// 400 for text that a parameter cannot hold, 422 for a value that it must not have.
+    /// 400 for text that is malformed for its parameter, 422 for a value that is not allowed.
     pub fn read(info: &RequestInfo) -> Result<Query, Status> {
         let parameters = &info.parameters;
         let text = |name: &'static str| parameters.get(name).filter(|value| !value.is_empty());
@@ -144,7 +144,7 @@ impl Query {
     /// Checks the parameters of a list or a watch against each other (upstream: `ValidateListOptions`).
     ///
     /// # Errors
-    /// 422 with the field paths of what does not go together.
+    /// 422 with the field paths of contradictory parameters.
     pub fn check_list(&self) -> Result<(), Status> {
         let mut errors = field::Errors::default();
         let matching = field::Path::root("resourceVersionMatch");
@@ -211,7 +211,7 @@ impl Query {
     }
 }
 
-/// What a delete asks for, from its query and its body (a `DeleteOptions`); the body wins.
+/// The options of a deletion, from its query and its body (a `DeleteOptions`); the body takes precedence.
 #[derive(Clone, Debug, Default)]
 pub struct DeleteOptions {
     /// `gracePeriodSeconds`
@@ -227,7 +227,7 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    /// Reads the body where there is one, the query otherwise.
+    /// Reads the body if there is one, otherwise the query.
     ///
     /// # Errors
     /// 400 or 422 for values that are not possible.

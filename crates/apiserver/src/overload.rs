@@ -18,18 +18,18 @@ use crate::request::RequestInfo;
 
 /// Bytes of bodies that are read or worked on at one moment.
 const BODY_BYTES_MAX: usize = 128 << 20;
-/// The bytes that one permit of them stands for.
+/// The number of bytes per permit.
 const UNIT_BYTES: usize = 1 << 10;
 /// From this size on work on a body is heavy, in bytes.
 const HEAVY_FROM: usize = 64 << 10;
-/// From this number of objects on it is heavy to make an answer of them that is not sent as it is kept.
+/// From this number of objects on, encoding an answer that is not sent in its stored form is heavy work.
 const HEAVY_OBJECTS: usize = 500;
 /// When a client that was refused should try again, in seconds (upstream's).
 const RETRY_AFTER_SECONDS: i32 = 1;
-/// How long a request may take that is not a watch, unless it says `timeout` (upstream's `--request-timeout`).
+/// How long a request other than a watch may take, unless it sets `timeout` (upstream's `--request-timeout`).
 const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 
-/// What requests take at the moment.
+/// The current usage by requests.
 pub(crate) struct Overload {
     bytes: Arc<Semaphore>,
     heavy: Semaphore,
@@ -59,7 +59,7 @@ impl Overload {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// 413 where it is too large, 400 where it breaks off, 429 where there are too many.
+    /// 413 if it is too large, 400 if it breaks off, 429 where there are too many.
     pub(crate) async fn read<B>(&self, body: B) -> Result<Counted, Status>
     where
         B: http_body::Body<Data = Bytes>,
@@ -87,7 +87,7 @@ impl Overload {
                 Some(permits) => permits.merge(more),
                 None => permits = Some(more),
             }
-            // Most bodies come in one piece, which need not be copied.
+            // Most bodies arrive in one piece, which need not be copied.
             if first.is_empty() && all.is_empty() {
                 first = piece;
                 continue;
@@ -99,12 +99,12 @@ impl Overload {
         Ok(Counted { bytes, _permits: permits })
     }
 
-    /// Works on a body of so many bytes.
+    /// Processes a body of this many bytes.
     pub(crate) async fn work<F: Future>(&self, bytes: usize, work: F) -> F::Output {
         self.heavy(bytes >= HEAVY_FROM, work).await
     }
 
-    /// Makes an answer of so many objects; `as_kept` where they are sent as they are kept.
+    /// Encodes a response with this many objects; `as_kept` if they are sent in their stored form.
     pub(crate) async fn answer<T>(&self, objects: usize, as_kept: bool, make: impl FnOnce() -> T) -> T {
         self.heavy(!as_kept && objects >= HEAVY_OBJECTS, async { make() }).await
     }
@@ -116,17 +116,17 @@ impl Overload {
         // The semaphore is never closed.
         let _permit = self.heavy.acquire().await;
         match Handle::current().runtime_flavor() {
-            // This thread leaves its other tasks to another one.
+            // This thread passes its other tasks to another one.
             RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| Handle::current().block_on(work)),
             _ => work.await,
         }
     }
 }
 
-/// How long a request may take: what its `timeout` says, 60 s at most.
+/// How long a request may take: its `timeout`, 60 s at most.
 ///
 /// # Errors
-/// 400 where that is not a duration.
+/// 400 if that is not a duration.
 pub(crate) fn allowed(info: &RequestInfo) -> Result<Option<Duration>, Status> {
     let Some(text) = info.parameters.get("timeout").filter(|text| !text.is_empty()) else {
         return Ok((info.verb != "watch").then_some(REQUEST_WITHIN));

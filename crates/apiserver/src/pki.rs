@@ -16,30 +16,30 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 
-/// How long an authority's certificate holds, in seconds: ten years.
+/// The lifetime of a CA certificate in seconds: ten years.
 const AUTHORITY_SECONDS: i64 = 10 * 365 * 86_400;
-/// How long other certificates hold unless something else is said: a year.
+/// The default lifetime of other certificates: a year.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// Certificates begin a little in the past, for peers whose clocks are behind.
 const BACKDATE_SECONDS: i64 = 300;
 
-/// What can go wrong with certificates and keys.
+/// Errors of certificates and keys.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
     /// A file cannot be read or written.
     #[error("cannot read or write {path}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A key or certificate cannot be made, or a file does not hold one.
+    /// A key or certificate cannot be created, or a file does not contain one.
     #[error("cannot create or read {what}; move the file away to get a new one")]
     Certificate {
-        /// What it was to be.
+        /// Its purpose.
         what: String,
-        /// Why.
+        /// The cause.
         source: rcgen::Error,
     },
 }
@@ -54,7 +54,7 @@ impl PkiError {
 /// A certificate and its key, both as PEM. The key is a secret.
 #[derive(Clone)]
 pub struct KeyedCertificate {
-    /// The certificate, with its authority's behind it where it is a server's.
+    /// The certificate, followed by its CA's if it is a server's.
     pub certificate: String,
     /// The private key (PKCS#8).
     pub key: String,
@@ -75,9 +75,10 @@ pub struct Pki {
     pub server: Authority,
     /// Issues the certificates of clients.
     pub client: Authority,
-    /// Issues the certificates of node APIs. It is not the servers' own, so that no node can pass for a server.
+    /// Issues the certificates of node APIs. It is separate from the servers' own, so that no node can impersonate a
+    /// server.
     pub kubelet_serving: Authority,
-    /// Issues the certificate by which an aggregating proxy is known.
+    /// Issues the certificate that identifies an aggregating proxy.
     pub front_proxy: Authority,
     /// Signs tokens of service accounts.
     pub service_account: ServiceAccountKey,
@@ -91,24 +92,24 @@ pub struct ServiceAccountKey {
     pub public: String,
     /// The public key's point, uncompressed.
     pub point: Vec<u8>,
-    /// Names the key in tokens: a digest of the public half.
+    /// The key's ID in tokens: a digest of the public key.
     pub id: String,
 }
 
-/// Whom a certificate is for.
+/// The subject of a certificate.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
     /// The common name: a user's name.
     pub common_name: String,
     /// The organizations: a user's groups.
     pub organizations: Vec<String>,
-    /// Names a server answers to.
+    /// The names of a server.
     pub names: Vec<String>,
-    /// Addresses a server answers at.
+    /// The addresses of a server.
     pub addresses: Vec<IpAddr>,
 }
 
-/// For what a certificate is good, and by that, which authority issues it.
+/// The purpose of a certificate, which determines the CA that issues it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// An API server's own.
@@ -124,26 +125,26 @@ pub enum Usage {
 pub struct Wanted {
     /// The name of its files, without an extension.
     pub file: &'static str,
-    /// For what it is good.
+    /// Its purpose.
     pub usage: Usage,
-    /// Whose it is.
+    /// Its subject.
     pub subject: Subject,
-    /// How long it holds.
+    /// Its lifetime.
     pub lifetime: SignedDuration,
 }
 
 impl Wanted {
-    /// One that holds for a [year](LIFETIME).
+    /// One that is valid for a [year](LIFETIME).
     pub fn new(file: &'static str, usage: Usage, subject: Subject) -> Wanted {
         Wanted { file, usage, subject, lifetime: LIFETIME }
     }
 }
 
 impl Pki {
-    /// Opens the directory; makes it and what is missing in it.
+    /// Opens the directory; creates it and missing files in it.
     ///
     /// # Errors
-    /// Where a file cannot be read, written or understood.
+    /// If a file cannot be read, written or understood.
     pub fn open(directory: &Path, clock: &Clock) -> Result<Pki, PkiError> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -162,10 +163,10 @@ impl Pki {
         })
     }
 
-    /// The certificate of the files, or a new one where that nears its end or lacks a name.
+    /// The certificate in the files, or a new one if that expires soon or lacks a name.
     ///
     /// # Errors
-    /// Where a file cannot be read, written or understood.
+    /// If a file cannot be read, written or understood.
     pub fn kept(&self, wanted: &Wanted) -> Result<KeyedCertificate, PkiError> {
         let (certificate, key) = self.paths(wanted);
         if let (Ok(certificate), Ok(key)) = (fs::read_to_string(&certificate), fs::read_to_string(&key))
@@ -176,17 +177,17 @@ impl Pki {
         self.renewed(wanted)
     }
 
-    /// A new certificate, which the files hold from now on.
+    /// A new certificate, which is stored in the files.
     ///
     /// # Errors
-    /// Where a file cannot be written, or the subject cannot stand in a certificate.
+    /// If a file cannot be written, or the subject cannot stand in a certificate.
     pub fn renewed(&self, wanted: &Wanted) -> Result<KeyedCertificate, PkiError> {
         let (certificate, key) = self.paths(wanted);
         let made = self.authority(wanted.usage).issue(wanted, &self.clock)?;
         let written = write_secret(&key, made.key.as_bytes())
             .and_then(|()| write_secret(&certificate, made.certificate.as_bytes()));
         match written {
-            // It serves until the next start makes another.
+            // It is used until the next start creates a new one.
             Err(error) if error.is_of_space() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a certificate could not be stored");
             }
@@ -223,7 +224,7 @@ impl Authority {
         }
         let pair = KeyPair::generate().map_err(fail)?;
         let mut params = CertificateParams::default();
-        // The time in the name tells two clusters' authorities apart in a trust store.
+        // The time in the name distinguishes two clusters' authorities in a trust store.
         params.distinguished_name = common_name(&format!("ironhull-{name}@{}", clock.now().as_second()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
@@ -301,7 +302,7 @@ impl ServiceAccountKey {
     }
 }
 
-/// Whether a certificate that was made before still serves.
+/// Whether an existing certificate can still be used.
 fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestamp) -> bool {
     let Ok((_, parsed)) = x509_parser::pem::parse_x509_pem(pem.as_bytes()) else { return false };
     let Ok(certificate) = parsed.parse_x509() else { return false };
@@ -309,7 +310,7 @@ fn still_good(pem: &str, authority: &Authority, subject: &Subject, now: Timestam
         return false;
     };
     let Ok(issuer) = issuer.parse_x509() else { return false };
-    // A quarter of its life is left, of a year about ninety days.
+    // A quarter of its lifetime is left; for a year, about ninety days.
     let (begin, end) =
         (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
     if certificate.issuer() != issuer.subject() || end - now.as_second() < (end - begin) / 4 {
@@ -347,7 +348,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// The common name that a signing request (PEM) asks for; `None` where the text is no request.
+/// The common name in a signing request (PEM); `None` if the text is not a request.
 pub fn request_common_name(pem: &[u8]) -> Option<String> {
     of_request(pem, |subject| {
         let name = subject.iter_common_name().last();
@@ -355,7 +356,7 @@ pub fn request_common_name(pem: &[u8]) -> Option<String> {
     })
 }
 
-/// The organizations that a signing request (PEM) asks for; `None` where the text is no request.
+/// The organizations in a signing request (PEM); `None` if the text is not a request.
 pub fn request_organizations(pem: &[u8]) -> Option<Vec<String>> {
     of_request(pem, |subject| {
         subject.iter_organization().filter_map(|group| Some(group.as_str().ok()?.to_owned())).collect()
@@ -421,7 +422,7 @@ mod tests {
         assert_ne!(again.kept(&more).unwrap().certificate, first.certificate);
         let renewed = again.renewed(&more).unwrap().certificate;
         assert_eq!(again.kept(&more).unwrap().certificate, renewed);
-        // What has not long to live is not taken up again.
+        // A certificate that expires soon is not reused.
         let short = Wanted { file: "short", lifetime: SignedDuration::from_secs(60), ..more };
         assert_ne!(again.kept(&short).unwrap().certificate, again.kept(&short).unwrap().certificate);
         for entry in fs::read_dir(dir.path()).unwrap() {

@@ -43,10 +43,10 @@ pub(crate) use ways::{At, way};
 pub use ways::{Patch, PatchKind, Reviewer, Secrets};
 pub use write::ManagerOperation;
 
-/// What an operation is asked with.
+/// The context of an operation.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Who asks.
+    /// The user who sent the request.
     pub user: &'a User,
     /// The namespace of the path.
     pub namespace: &'a str,
@@ -54,9 +54,9 @@ pub struct Call<'a> {
     pub name: &'a str,
     /// The subresource of the path.
     pub subresource: &'a str,
-    /// What a write is asked with besides.
+    /// The additional context of a write.
     pub options: &'a WriteOptions,
-    /// Tells the request from all others.
+    /// Identifies the request.
     pub uid: &'a str,
 }
 
@@ -65,13 +65,13 @@ pub struct Call<'a> {
 pub struct Answer {
     /// The HTTP status code.
     pub code: u16,
-    /// What is answered.
+    /// The content of the response.
     pub body: AnswerBody,
     /// Warnings for the client's user.
     pub warnings: Vec<String>,
 }
 
-/// What an operation answers.
+/// The answer of an operation.
 #[derive(Debug)]
 pub enum AnswerBody {
     /// A stored object.
@@ -82,7 +82,7 @@ pub enum AnswerBody {
     List(Listing),
     /// A watch.
     Watch(WatchReply),
-    /// How it went.
+    /// A status.
     Status(Box<Status>),
 }
 
@@ -108,26 +108,26 @@ impl Answer {
 
 /// Everything the generic path needs.
 pub struct Registry {
-    /// What feeds the collections.
+    /// The hub that feeds the collections.
     pub hub: Arc<Hub>,
-    /// What is served.
+    /// The served resources.
     pub catalogue: Arc<LiveCatalogue>,
     /// Time and identity.
     pub clock: Clock,
-    /// What must hold for the user of a write.
+    /// Checks of the rights of a write's user.
     pub guards: Guards,
     /// The admission plugins.
     pub admission: admission::Chain,
-    /// Signs what the registry gives out (service account tokens).
+    /// Signs the tokens that the registry issues (service account tokens).
     pub secrets: Secrets,
-    /// Is told which stage each write has reached.
+    /// Observes the stage that each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
     pub(crate) hooks: Hooks,
 }
 
 impl Registry {
     /// Every resource of the built-in table, over a hub that is not started yet. Services get addresses of these
-    /// networks, events live for `event_ttl` (0: for ever).
+    /// networks, events live for `event_ttl` (0: forever).
     pub fn new(
         hub: Arc<Hub>,
         clock: Clock,
@@ -159,7 +159,7 @@ impl Registry {
         self.catalogue.built_in(path)
     }
 
-    /// The object as the store has it, with its version.
+    /// The stored object, with its version.
     async fn current(
         &self,
         endpoint: &Endpoint,
@@ -171,7 +171,7 @@ impl Registry {
         let found = self.hub.store().range(store::RangeRequest::exact(key)).await;
         let found = found.map_err(crate::errors::from_store)?;
         let kv = found.kvs.first().ok_or_else(|| endpoint.not_found(name))?;
-        // The cache mostly has this very version already, decoded.
+        // The cache usually has this version already, decoded.
         match collection.get(namespace, name) {
             Some(cached) if cached.resource_version() == kv.mod_revision.0 => Ok(cached),
             _ => collection.decode(kv).map_err(|error| internal(&error)),

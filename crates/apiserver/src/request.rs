@@ -15,7 +15,7 @@ mod percent;
 pub use parameters::Parameters;
 pub(crate) use percent::{decode_path, encode_path};
 
-/// What a request asks for, as authorization, audit, routing and the registry see it.
+/// A request as authorization, audit, routing and the registry see it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestInfo {
     /// Whether the path names a resource (under `/api` or `/apis`, with a version).
@@ -33,17 +33,17 @@ pub struct RequestInfo {
     pub namespace: String,
     /// The plural name of the resource.
     pub resource: String,
-    /// What follows the object's name.
+    /// The path segment after the object's name.
     pub subresource: String,
-    /// The object's name, be it by a field selector that picks just one.
+    /// The object's name, which may come from a field selector that picks exactly one.
     pub name: String,
-    /// What follows the subresource (for proxies), percent-encoded, without its leading slash.
+    /// The path after the subresource (for proxies), percent-encoded, without its leading slash.
     pub rest: String,
     /// The query.
     pub parameters: Parameters,
     /// Which objects of a collection are meant.
     pub selectors: Selectors,
-    /// Whether the selectors decide who may: not with the deprecated `/watch/` prefix.
+    /// Whether authorization considers the selectors: not with the deprecated `/watch/` prefix.
     pub selectors_count: bool,
 }
 
@@ -190,7 +190,8 @@ struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// No more are told apart: prefix, group, version, `watch`, `namespaces`, namespace, resource, name, subresource.
+    /// At most these are distinguished: prefix, group, version, `watch`, `namespaces`, namespace, resource, name,
+    /// subresource.
     const MAX: usize = 9;
 
     fn of(path: &'a [u8]) -> Segments<'a> {
@@ -222,7 +223,7 @@ impl<'a> Segments<'a> {
         self.bytes(index).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// What follows a segment and its slash.
+    /// The rest after a segment and its slash.
     fn behind(&self, index: usize) -> &'a [u8] {
         let end = self.places.get(index).map_or(self.path.len(), |(_, end)| *end + 1);
         self.path.get(end..).unwrap_or_default()

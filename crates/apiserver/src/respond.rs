@@ -32,7 +32,7 @@ const WARNING_MAX: usize = 256;
 pub struct Writer {
     /// The form.
     pub format: Format,
-    /// What a table's rows carry.
+    /// The content of a table's rows.
     pub include: IncludeObject,
     /// The client accepts gzip.
     pub gzip: bool,

@@ -23,7 +23,7 @@ use crate::{ApiServer, Config, StartError};
 /// The API server may have one half of the process's descriptors for its connections.
 const DESCRIPTORS_PART: usize = 2;
 
-/// What clients of the API server may take, by this process's descriptors.
+/// The limits for clients of the API server, derived from this process's descriptors.
 pub fn limits() -> Limits {
     Limits::of_descriptors(DESCRIPTORS_PART)
 }
@@ -90,14 +90,14 @@ impl serve::Service for ApiServer {
     }
 }
 
-/// Tells a request's connection who is behind it, as a token may have shown.
+/// Tells a request's connection which user it belongs to, as a token may have shown.
 pub(crate) fn known<B>(request: &Request<B>, user: &User) {
     if let Some(connection) = request.extensions().get::<serve::Connection>() {
         connection.raise(rank(Some(user)));
     }
 }
 
-/// What a user's connections are worth while there are too many.
+/// The rank of a user's connections when there are too many.
 fn rank(user: Option<&User>) -> Rank {
     match user {
         Some(user) if user.groups.iter().any(|group| group == GROUP_MASTERS) => Rank::Administrator,

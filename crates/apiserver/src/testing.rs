@@ -21,7 +21,7 @@ use crate::request::RequestInfo;
 use crate::user::{GROUP_MASTERS, User};
 use crate::{ApiServer, Config, Extensions, StartError};
 
-/// A server with keys of its own and everything that bootstrap makes.
+/// A server with its own keys and everything that bootstrap creates.
 pub struct TestServer {
     server: Arc<ApiServer>,
     config: Config,
@@ -65,7 +65,7 @@ impl Deref for TestServer {
     }
 }
 
-/// Who may do everything.
+/// A user who may do everything.
 pub fn admin() -> User {
     User::new("admin", &[GROUP_MASTERS])
 }
@@ -125,7 +125,7 @@ impl TestServer {
         TestServer::start().await.dial_by(dialer)
     }
 
-    /// Has the server, that nobody else has yet, reach nodes and pods in another way.
+    /// Lets the server, which must not be shared yet, reach nodes and pods in another way.
     #[must_use]
     pub fn dial_by(self, dialer: impl Dial) -> TestServer {
         let mut server = self;
@@ -133,7 +133,7 @@ impl TestServer {
         server
     }
 
-    /// Makes what is missing of what every cluster has, as at the next start.
+    /// Creates missing initial objects, as at the next start.
     ///
     /// # Errors
     /// What the registry says.
@@ -144,7 +144,7 @@ impl TestServer {
         self.server.registry.hub.catch_up().await.map(drop).map_err(unseen)
     }
 
-    /// Starts one of whose requests somebody hears.
+    /// Starts one with an observer of its requests.
     pub async fn observed_by(observer: Arc<dyn Observer>) -> TestServer {
         let mut server = TestServer::start().await;
         let made = Arc::get_mut(&mut server.server).expect("nothing shares a server just made");
@@ -185,10 +185,10 @@ impl TestServer {
         })
     }
 
-    /// Sends a request as somebody.
+    /// Sends a request as a user.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The server's answer.
     pub async fn request(
         &self,
         user: &User,
@@ -208,10 +208,10 @@ impl TestServer {
         self.operate(user, operation).await
     }
 
-    /// Sends a request with a JSON body as the administrator; the answered object comes back.
+    /// Sends a request with a JSON body as the administrator; returns the object of the response.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The server's answer.
     pub async fn json(&self, method: &str, path: &str, body: &Value) -> Result<Value, Status> {
         let body = if body.is_null() { bytes::Bytes::new() } else { object::json::to_bytes(body) };
         let answer = self.request(&admin(), method, path, "application/json", body).await?;
@@ -221,7 +221,7 @@ impl TestServer {
     /// Makes an object.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The server's answer.
     pub async fn create(
         &self,
         group: &str,
@@ -235,7 +235,7 @@ impl TestServer {
     /// Deletes an object.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The server's answer.
     pub async fn delete(
         &self,
         group: &str,
@@ -250,7 +250,7 @@ impl TestServer {
     /// Reads an object.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The server's answer.
     pub async fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
         let path = format!("{}/{name}", collection_path(group, plural, namespace));
         self.json("GET", &path, &Value::Null).await

@@ -14,7 +14,7 @@ pub struct TokenSigner {
     decoding: DecodingKey,
 }
 
-/// What a token is asked for.
+/// The parameters of a requested token.
 #[derive(Clone, Debug, Default)]
 pub struct TokenRequest {
     /// The account's namespace.
@@ -83,7 +83,7 @@ pub enum TokenError {
     /// The token is not ours, was changed, or is over.
     #[error("invalid bearer token")]
     Invalid(#[source] jsonwebtoken::errors::Error),
-    /// The token is for somebody else.
+    /// The token is for another audience.
     #[error("invalid bearer token: token audiences {0:?} is invalid for the target audiences")]
     Audience(Vec<String>),
     /// The token names no service account.

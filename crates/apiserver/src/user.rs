@@ -11,7 +11,7 @@ pub struct User {
     pub uid: String,
     /// The groups.
     pub groups: Vec<String>,
-    /// What else the authenticator says.
+    /// Additional attributes from the authenticator.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -33,7 +33,7 @@ pub const GROUP_NETWORKS: &str = "ironhull:networks";
 pub const GROUP_BOOTSTRAPPERS: &str = "system:bootstrappers";
 
 impl User {
-    /// A user with groups, besides those that all authenticated users have.
+    /// A user with groups, in addition to those that all authenticated users have.
     pub fn new(name: impl Into<String>, groups: &[&str]) -> User {
         let groups = groups.iter().copied().chain([GROUP_AUTHENTICATED]).map(str::to_owned).collect();
         User { name: name.into(), groups, ..User::default() }
@@ -44,7 +44,7 @@ impl User {
         User { name: NAME_ANONYMOUS.into(), groups: vec![GROUP_UNAUTHENTICATED.into()], ..User::default() }
     }
 
-    /// The server itself, where it writes of its own accord.
+    /// The server itself, for its own writes.
     pub fn server() -> User {
         User::new("system:apiserver", &[GROUP_MASTERS])
     }

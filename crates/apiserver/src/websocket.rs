@@ -94,7 +94,7 @@ impl Asked {
     /// Makes a successful answer one in messages. Any other is passed on.
     ///
     /// # Errors
-    /// 400 without a key, 403 where the client offers no protocol that is known.
+    /// 400 without a key, 403 if the client offers no protocol that is known.
     pub(crate) fn answer(self, response: Response<Body>) -> Result<Response<Body>, Status> {
         if response.status() != StatusCode::OK {
             return Ok(response);

@@ -1,4 +1,4 @@
-//! What holds for every path and query of a request.
+//! Properties that hold for every path and query of a request.
 //!
 //! An input is the target of a request line: a path, and a query behind a question mark.
 
@@ -13,7 +13,7 @@ use http::Method;
 static METER: fuzz::Meter = fuzz::Meter;
 
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-/// A byte of the target makes no more than so many bytes of the request's description, beside a fixed part.
+/// The limit on the bytes of the request's description per byte of the target, in addition to a fixed part.
 const BYTES_PER_BYTE_MAX: usize = 100;
 const BYTES_FIXED: usize = 16 << 10;
 
@@ -57,7 +57,7 @@ fn a_request_is_read_in_one_way() {
             let (info, spent) = measured(|| parse(&method, input));
             let allowed = BYTES_FIXED + BYTES_PER_BYTE_MAX * input.len();
             assert!(spent.peak <= allowed, "{} bytes of memory for {} of input", spent.peak, input.len());
-            // Who asks in another way of writing asks for the same.
+            // A different spelling has the same meaning.
             if !info.path.contains('\u{fffd}') {
                 let same = RequestInfo::parse(&method, &encoded(&info.path), info.parameters.raw());
                 assert_eq!(same, info);
@@ -96,7 +96,7 @@ fn selectors_of_a_request_are_those_that_count() {
         let target = [b"/api/v1/pods?", input].concat();
         let info = parse(&Method::GET, &target);
         let Ok(query) = Query::read(&info) else { return false };
-        // What authorization has seen is what the list is filtered by.
+        // The list is filtered by the same selectors that authorization has seen.
         assert_eq!(query.fields.as_ref(), info.authorized_fields());
         if let Some(name) = query.fields.as_ref().and_then(|fields| fields.exact("metadata.name"))
             && !info.name.is_empty()

@@ -22,11 +22,11 @@ use crate::connection::Connection;
 
 /// Where the API listens, in the host's network.
 const ADDRESS: &str = "127.0.0.1:6443";
-/// What requests say whom they are for.
+/// The host that requests are addressed to.
 const ORIGIN: &str = "https://localhost:6443";
 /// How long anything may take before the measurement is given up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait between two looks at something that cannot be watched: short, since it adds to what is measured.
+/// How long to wait between two polls of something that cannot be watched: short, because it adds to the measurement.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long the server may take to end.
 const END_WITHIN: Duration = Duration::from_secs(20);
@@ -91,7 +91,7 @@ impl<'a> Cluster<'a> {
     /// A new connection as the administrator.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the server does not answer.
     pub async fn connect(&self) -> Result<Connection> {
         let kubeconfig = std::fs::read_to_string(self.data_dir.join("kubeconfig"))?;
         Connection::tls(ADDRESS, Arc::new(tls(&kubeconfig)?)).await
@@ -112,7 +112,7 @@ impl<'a> Cluster<'a> {
     /// Makes a namespace that pods can be created in although no controller runs.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub async fn make_namespace(&self, connection: &Connection, name: &str) -> Result<()> {
         let namespace =
             serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
@@ -161,7 +161,7 @@ impl<'a> Cluster<'a> {
     /// Takes the sample image in.
     ///
     /// # Errors
-    /// What the program says.
+    /// The program's output.
     pub fn import_image(&self) -> Result<()> {
         let mut command = self.bench.host.command(&self.bench.program);
         command.args(["image", "import", "--data-dir"]).arg(&self.data_dir).arg(&self.bench.image);
@@ -212,10 +212,10 @@ fn request(method: Method, path: &str) -> Request<()> {
     request
 }
 
-/// What a request for one object answers, as a tree.
+/// The answer to a request for one object, as a tree.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub async fn fetch_object(
     connection: &Connection,
     request: Request<()>,

@@ -24,7 +24,7 @@ pub struct Connection {
     requests: SendRequest<Bytes>,
 }
 
-/// The answer to a request, as soon as its head is there.
+/// The response to a request, as soon as its head has arrived.
 pub struct Answer {
     /// The HTTP status.
     pub status: StatusCode,
@@ -43,7 +43,7 @@ impl Connection {
     /// Connects with TLS.
     ///
     /// # Errors
-    /// Where nobody answers, or not by HTTP/2.
+    /// If there is no answer, or not with HTTP/2.
     pub async fn tls(address: &str, config: Arc<rustls::ClientConfig>) -> Result<Connection> {
         let name = ServerName::try_from("localhost").context("localhost")?;
         let stream = TlsConnector::from(config).connect(name, tcp(address).await?).await?;
@@ -65,7 +65,7 @@ impl Connection {
     /// Sends a request.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// If the connection breaks.
     pub async fn send(&self, request: Request<()>, body: Option<Bytes>) -> Result<Answer> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut stream) = requests.send_request(request, body.is_none())?;
@@ -76,10 +76,10 @@ impl Connection {
         Ok(Answer { status: head.status, body })
     }
 
-    /// Sends a request; the whole answer's body comes back.
+    /// Sends a request and returns the whole body of the response.
     ///
     /// # Errors
-    /// Where the connection breaks, or the answer is no success.
+    /// If the connection breaks, or the answer is not a success.
     pub async fn fetch(&self, request: Request<()>, body: Option<Bytes>) -> Result<Vec<u8>> {
         let what = format!("{} {}", request.method(), request.uri());
         let mut answer = self.send(request, body).await?;
@@ -98,7 +98,7 @@ impl Answer {
     /// The next piece of the body; none at its end.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// If the connection breaks.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let Some(chunk) = self.body.data().await else { return Ok(None) };
         let chunk = chunk?;
@@ -109,7 +109,7 @@ impl Answer {
     /// Reads the body to its end without keeping it; how many bytes it had, and the trailer `grpc-status`.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// If the connection breaks.
     pub async fn drain(mut self) -> Result<(u64, Option<Bytes>)> {
         let mut bytes = 0;
         while let Some(chunk) = self.chunk().await? {

@@ -51,7 +51,7 @@ impl Figure {
 pub struct Figures(Vec<Figure>);
 
 impl Figures {
-    /// Adds a figure; `note` tells under which conditions it holds.
+    /// Adds a figure; `note` states the conditions under which it was measured.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -81,7 +81,7 @@ impl Figures {
     /// Writes all figures as one JSON document.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_json(&self, path: &Path) -> std::io::Result<()> {
         let figures = self.0.iter().map(|figure| {
             let (at_most, at_least) = match figure.budget {
@@ -118,7 +118,7 @@ pub fn mb(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The value below which this share (0 to 1) of the sorted values lies.
+/// The quantile of the sorted values for this share (0 to 1).
 pub fn percentile(sorted: &[Duration], share: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()

@@ -14,7 +14,7 @@ use crate::process;
 /// How long a load runs before it is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// What a load showed.
+/// The results of a load.
 #[derive(Debug)]
 pub struct Outcome {
     /// Requests a second.

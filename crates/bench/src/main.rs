@@ -62,7 +62,7 @@ struct Flags {
     names: Vec<String>,
 }
 
-/// What the measurements share.
+/// The common context of the measurements.
 struct Bench {
     program: PathBuf,
     image: PathBuf,
@@ -83,18 +83,18 @@ fn main() -> Result<()> {
     // Before any other thread runs, so that all of them live in the host's network.
     let network = std::fs::File::open(host.network_namespace())?;
     setns(network, CloneFlags::CLONE_NEWNET).context("cannot enter the test host's network")?;
-    // One thread: what generates the load should leave the other cores to what is measured.
+    // One thread: the load generator should leave the other cores to the program under test.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench = Bench { program: flags.program, image: flags.image, host };
     let mut figures = Figures::default();
     let result = runtime.block_on(bench.run(&flags.names, &mut figures));
-    // What was measured before a failure is worth showing too.
+    // The figures from before a failure are worth showing too.
     figures.print();
     figures.write_json(&flags.json).with_context(|| format!("cannot write {}", flags.json.display()))?;
     result
 }
 
-/// Says so where other programs will take part of what is measured; processor times and ratios hold even then.
+/// Warns if other programs will affect the measurements; processor times and ratios are valid even then.
 fn warn_if_busy() {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();

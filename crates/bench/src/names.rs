@@ -91,7 +91,7 @@ async fn ask(server: &str, pid: i32) -> Result<Outcome> {
         socket.connect(server).await?;
         sockets.push(socket);
     }
-    // All names, once each, until they are there: what is measured should not begin with what is not known yet.
+    // Query every name once until it exists, so that the measurement does not begin with unknown names.
     for number in 0..NAMES {
         let limit = Instant::now() + PATIENCE;
         while let Err(error) = query(&sockets[0], number, 0).await {

@@ -72,7 +72,7 @@ pub async fn services(bench: &Bench, figures: &mut Figures) -> Result<()> {
         monitor.until(&endpoint(count - 1, 99)).await?;
         let note = format!("{new} more, from the first create to the last rule, one create after the other");
         figures.add(format!("{count} Services to rules"), ms(started.elapsed()), "ms", None, note);
-        // Each round moves to a network of its own: the addresses of the round before would be found at once.
+        // Each round uses a separate network, because the addresses of the previous round would be found at once.
         let times = change_endpoints(&connection, &mut monitor, 98 - (count.ilog10() as usize)).await?;
         let budget = Some(Budget::AtMost(100.0));
         let note = format!("from the request to the kernel's rule, {CHANGES} times");
@@ -141,7 +141,7 @@ fn is_running(pod: &Value) -> bool {
         && statuses.iter().all(|status| status["state"]["running"].is_object())
 }
 
-/// Waits until the node is ready; a connection to its server comes back.
+/// Waits until the node is ready; returns a connection to its server.
 ///
 /// # Errors
 /// If it does not become so.
@@ -162,7 +162,7 @@ impl Watch {
     /// Starts a watch.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub async fn open(connection: &Connection, path: &str) -> Result<Watch> {
         let answer = connection.send(get(path), None).await?;
         ensure!(answer.status == 200, "{path}: {}", answer.status);
@@ -193,7 +193,7 @@ impl Watch {
     }
 }
 
-/// `nft monitor` on the test host: every change of the rules, as the kernel tells it.
+/// `nft monitor` on the test host: every change of the rules, as the kernel reports it.
 struct Monitor {
     _process: Child,
     lines: Lines<BufReader<ChildStdout>>,

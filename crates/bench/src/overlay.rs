@@ -18,10 +18,10 @@ use crate::traffic::{PORT, Server};
 
 /// The backends, the plainest first.
 const BACKENDS: [&str; 3] = ["host-gw", "vxlan", "udp"];
-/// By what the second host joins.
+/// The credentials with which the second host joins.
 const TOKEN: &str = "the-token-of-the-measurement";
 
-/// Every backend in a cluster of its own.
+/// Every backend in a separate cluster.
 pub async fn measure(bench: &Bench, figures: &mut Figures) -> Result<()> {
     let mut beside = None;
     for backend in BACKENDS {

@@ -25,7 +25,7 @@ pub const ROUND_TRIPS: usize = 20_000;
 /// How many pods are made for the time to the first packet.
 const FIRSTS: usize = 10;
 
-/// What one path showed.
+/// The results for one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Path {
     /// Bytes a second of one TCP stream.

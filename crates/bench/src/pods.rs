@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// Where the name stands in a template.
+/// The position of the name in a template.
 const NAME: &str = "POD-NAME";
 
 /// A pod whose name is filled in for each request.

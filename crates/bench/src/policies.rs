@@ -23,7 +23,7 @@ use crate::{process, sandboxes};
 const POLICIES: usize = 1000;
 /// How often the one that lets the client in changes.
 const CHANGES: usize = 20;
-/// How long one try to connect lasts: what is dropped is not answered.
+/// The time limit of an attempt to connect, because dropped packets are not answered.
 const TRY: Duration = Duration::from_millis(2);
 const PATH: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
 

@@ -15,7 +15,7 @@ use crate::{load, process};
 
 /// How many pods there are.
 const PODS: u64 = 27_000;
-/// How many of them are in a namespace of their own.
+/// How many of them are in a separate namespace.
 const PODS_FEW: u64 = 500;
 /// How many clients fill the cluster.
 const FILLERS: usize = 64;

@@ -31,8 +31,8 @@ pub fn sample_pod(name: &str, node: Option<&str>) -> Value {
     })
 }
 
-/// Starts the sample application as a pod named `name`, on a node or anywhere. `neighbour` is a process of the host
-/// that the pod comes to.
+/// Starts the sample application as a pod named `name`, on a node or anywhere. `neighbour` is a process on the host
+/// that gets the pod.
 ///
 /// # Errors
 /// If it does not run in time.

@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::figures::{Budget, Figures, mb, ms};
 use crate::{Bench, process};
 
-/// How long the cluster has time to come to rest, and then is watched doing nothing.
+/// How long the cluster gets to settle, and is then watched while idle.
 const SETTLE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
 

@@ -57,7 +57,7 @@ impl Server {
 async fn accept(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(async move {
-            // A client that went away is no failure of the server.
+            // It is not an error of the server if a client disconnects.
             let _ = serve(stream).await;
         });
     }
@@ -111,7 +111,7 @@ pub async fn throughput(from: &Arc<NetNs>, to: SocketAddr, span: Duration) -> Re
     from.run(send).await?
 }
 
-/// The times of so many round trips of one byte over one connection, sorted.
+/// The times of a number of one-byte round trips over one connection, sorted.
 ///
 /// # Errors
 /// As [`throughput`].

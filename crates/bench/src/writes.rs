@@ -60,7 +60,7 @@ pub async fn measure(bench: &Bench, figures: &mut Figures) -> Result<()> {
     separate_connections(&cluster, &creator, figures).await
 }
 
-/// The same where each client is a program with a connection of its own.
+/// The same with a separate connection for each client.
 async fn separate_connections(cluster: &Cluster<'_>, creator: &Creator, figures: &mut Figures) -> Result<()> {
     const CLIENTS: usize = 64;
     let own = cluster.connect_many(CLIENTS).await?;
@@ -109,7 +109,7 @@ impl Creator {
     /// Creates the next one.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub async fn create(&self, connection: &Connection) -> Result<()> {
         self.count.set(self.count.get() + 1);
         let body = self.template.body(&format!("pod-{}", self.count.get()));

@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use object::ObjectKey;
 
 const NAME: &str = "contact";
-/// Whom to ask, unless the namespace's annotation `contact` says another.
+/// The default contact, unless the namespace's annotation `contact` names another.
 const NOBODY: &str = "nobody";
 
 #[tokio::main]
@@ -80,7 +80,7 @@ impl Controller {
     }
 }
 
-/// What is to be done for a namespace.
+/// The action for a namespace.
 #[derive(Debug, PartialEq)]
 enum Plan {
     Nothing,
@@ -136,7 +136,7 @@ mod tests {
         let key = ObjectKey::namespaced("shop", NAME);
         let (queue, wanted) = (controller.queue.clone(), key.clone());
         let _until_then = controller.maps.subscribe(move |change| {
-            // Once the map is there, the test is over.
+            // The test is over once the map exists.
             if change.key == wanted && change.new.is_some() {
                 queue.close();
             }

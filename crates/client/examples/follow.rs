@@ -24,13 +24,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A line for each pod that there is, and for each change from then on, as long as the informers are kept.
+/// Prints a line for each existing pod, and for each change from then on, as long as the informers are kept.
 async fn follow(client: Client) -> (Informers, mpsc::UnboundedReceiver<String>) {
     let (sender, told) = mpsc::unbounded_channel();
-    // One informer of a kind serves everybody in a process.
+    // One informer of a kind serves all its users in a process.
     let informers = Informers::new(client);
     let pods = informers.get::<Pod>();
-    // Handlers run one after another and must be quick: they pass on what they hear.
+    // Handlers run one after another and must be quick: they only pass changes on.
     pods.subscribe(move |change| drop(sender.send(describe(change)))).forever();
     pods.synced().await;
     (informers, told)

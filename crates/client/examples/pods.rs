@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Labels the pods that have no label `seen`; their names come back.
+/// Labels the pods that have no label `seen`; returns their names.
 async fn label_all(client: &Client, namespace: &str) -> Result<Vec<String>, ClientError> {
     let options = ListOptions { limit: 500, ..ListOptions::labels("!seen") };
     let mut names = Vec::new();
@@ -34,7 +34,7 @@ async fn label_all(client: &Client, namespace: &str) -> Result<Vec<String>, Clie
         let patch = Patch::Merge(serde_json::json!({"metadata": {"labels": {"seen": "true"}}}));
         match client.patch::<Pod>(&key_of(&*pod), "", &patch).await {
             Ok(pod) => names.extend(pod.metadata.name),
-            // Somebody deleted it meanwhile.
+            // It was deleted in the meantime.
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }

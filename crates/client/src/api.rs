@@ -34,12 +34,12 @@ impl<K> Object for K where
 {
 }
 
-/// The namespace and name of a typed object; empty where it has none yet.
+/// The namespace and name of a typed object; empty if it has none yet.
 pub fn key_of<K: Metadata<Ty = ObjectMeta>>(object: &K) -> ObjectKey {
     meta_key(object.metadata())
 }
 
-/// The namespace and name in an object's metadata; empty where it has none yet.
+/// The namespace and name in an object's metadata; empty if it has none yet.
 pub fn meta_key(meta: &ObjectMeta) -> ObjectKey {
     ObjectKey::namespaced(
         meta.namespace.as_deref().unwrap_or_default(),
@@ -58,8 +58,8 @@ pub struct List<K> {
 
 /// Reads and writes objects through a [`Connection`]. Cheap to clone.
 ///
-/// Keys say where an object is; those of cluster-wide kinds have no namespace. Every method returns
-/// [`ClientError::Api`] with the server's status where the server refuses.
+/// Keys identify objects; those of cluster-wide kinds have no namespace. Every method returns [`ClientError::Api`] with
+/// the server's status if the server refuses.
 ///
 /// ```no_run
 /// # async fn example(client: client::Client) -> Result<(), client::ClientError> {
@@ -132,13 +132,13 @@ impl Client {
         self.write(Verb::Update, Target::object(ResourceType::of::<K>(), &key_of(object)), object).await
     }
 
-    /// Replaces an object's status, and nothing else of it.
+    /// Replaces only an object's status.
     pub async fn update_status<K: Object>(&self, object: &K) -> Result<K, ClientError> {
         let target = Target::object(ResourceType::of::<K>(), &key_of(object)).subresource("status");
         self.write(Verb::Update, target, object).await
     }
 
-    /// Changes parts of an object, or of its subresource (`status`, `scale`) where one is named.
+    /// Changes parts of an object, or of its subresource (`status`, `scale`) if one is named.
     pub async fn patch<K: Object>(
         &self,
         key: &ObjectKey,
@@ -174,8 +174,8 @@ impl Client {
         self.write(Verb::Create, target, body).await
     }
 
-    /// Reads a collection of any resource, page after page if `options` sets a limit, and its resource version.
-    /// A list that takes so long that its pages expire is begun anew once, in one page.
+    /// Reads a collection of any resource, page after page if `options` sets a limit, and its resource version. If a
+    /// list takes so long that its pages expire, it is restarted once, in one page.
     pub async fn list_all(
         &self,
         resource: &ResourceType,
@@ -193,7 +193,7 @@ impl Client {
                         return Ok((objects, page.resource_version));
                     }
                     options.continue_token = page.continue_token;
-                    // Later pages are of the version that the token holds.
+                    // Later pages have the version in the token.
                     options.resource_version.clear();
                 }
                 Err(error) if error.is_expired() && !first => {
@@ -237,7 +237,7 @@ impl Client {
         response.body.decode(&resource.kind)
     }
 
-    /// Changes parts of an object of any resource. The answer is not looked at.
+    /// Changes parts of an object of any resource. The response body is ignored.
     pub async fn patch_object(
         &self,
         resource: &ResourceType,

@@ -14,7 +14,7 @@ pub struct ServedResource {
     pub resource: ResourceType,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
-    /// What can be done with it, as authorization names it.
+    /// The verbs that it supports.
     pub verbs: Vec<String>,
 }
 
@@ -25,12 +25,12 @@ impl ServedResource {
     }
 }
 
-/// What [`Client::discover`] found.
+/// The result of [`Client::discover`].
 #[derive(Clone, Debug, Default)]
 pub struct Discovered {
     /// Each resource of each group once, in the version that the server prefers.
     pub resources: Vec<ServedResource>,
-    /// The group versions that could not be asked: their server does not answer.
+    /// The group versions that could not be queried: their server does not answer.
     pub stale: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ struct Kind {
 }
 
 impl Client {
-    /// Asks the server what it serves.
+    /// Asks the server for its resources.
     pub async fn discover(&self) -> Result<Discovered, ClientError> {
         let mut discovered = Discovered::default();
         for path in ["/api", "/apis"] {
@@ -94,7 +94,7 @@ impl Client {
 }
 
 impl Discovered {
-    /// Adds a group, whose versions come in the order of preference.
+    /// Adds a group, with its versions in the order of preference.
     fn add(&mut self, group: Group) {
         let name = group.metadata.name;
         let start = self.resources.len();

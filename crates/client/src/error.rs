@@ -14,7 +14,7 @@ pub enum ClientError {
     /// No answer came, or it broke off; whether the request took effect is unknown.
     #[error("{step}")]
     Transport {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
         /// Why it failed.
         source: Source,
@@ -22,12 +22,12 @@ pub enum ClientError {
     /// The answer, or the object to send, does not have the expected form.
     #[error("{what} does not have the expected form")]
     Decode {
-        /// What was being read or written.
+        /// The object being read or written.
         what: String,
         /// What does not fit.
         source: Source,
     },
-    /// The kubeconfig, or what it refers to, cannot be used.
+    /// The kubeconfig, or a file it refers to, cannot be used.
     #[error("client configuration")]
     Config(#[source] Source),
 }
@@ -57,12 +57,12 @@ impl ClientError {
         self.has_reason(&Reason::NotFound)
     }
 
-    /// An object of this name exists.
+    /// An object of this name exists already.
     pub fn is_already_exists(&self) -> bool {
         self.has_reason(&Reason::AlreadyExists)
     }
 
-    /// The object changed in between, or a precondition did not hold.
+    /// The object changed in between, or a precondition failed.
     pub fn is_conflict(&self) -> bool {
         self.has_reason(&Reason::Conflict)
     }
@@ -72,7 +72,7 @@ impl ClientError {
         self.has_reason(&Reason::Invalid)
     }
 
-    /// The identity may not do this, or nobody may.
+    /// The identity is not allowed to do this, or it is not possible for anyone.
     pub fn is_forbidden(&self) -> bool {
         self.has_reason(&Reason::Forbidden)
     }
@@ -82,7 +82,7 @@ impl ClientError {
         self.has_reason(&Reason::MethodNotAllowed)
     }
 
-    /// The resource version or the continue token is too old; the collection must be listed anew.
+    /// The resource version or the continue token is too old; the collection must be listed again.
     pub fn is_expired(&self) -> bool {
         self.has_reason(&Reason::Expired) || self.has_reason(&Reason::Gone)
     }

@@ -20,19 +20,19 @@ mod tests;
 
 use correlator::{Correlated, Correlator, Write};
 
-/// So many events may wait to be written.
+/// The maximum number of events waiting to be written.
 const QUEUE_MAX: usize = 1000;
-/// So often an event is tried while no answer comes.
+/// How often an event is sent if there is no answer.
 const TRIES_MAX: u32 = 12;
 /// The pause between two tries; the first is shorter, at random.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether an event is good news.
+/// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// All is well.
     Normal,
-    /// Something went wrong.
+    /// There is a problem.
     Warning,
 }
 
@@ -135,7 +135,7 @@ impl Recorder {
         event.metadata.name = Some(format!("{}.{moment:x}", about.name.as_deref().unwrap_or_default()));
         event.metadata.namespace = Some(namespace.unwrap_or_else(|| "default".to_owned()));
         if state.push(event) == 1 {
-            // Once for a burst: what is too much for the server is too much for the log.
+            // Once per burst: too many events for the server are also too many lines for the log.
             let component = source.component.as_deref();
             tracing::warn!(component, "too many events are waiting to be written; dropping the oldest");
         }
@@ -152,8 +152,8 @@ impl Drop for Queue {
 }
 
 impl WaitingState {
-    /// Adds an event in place of the oldest where there is no room. It answers which of the burst's drops that was, from 1 on;
-    /// 0 if nothing was dropped.
+    /// Adds an event, replacing the oldest if there is no room. Returns the number of events dropped in this burst,
+    /// including this one; 0 if nothing was dropped.
     fn push(&mut self, event: Event) -> usize {
         let is_full = self.events.len() == QUEUE_MAX;
         if is_full {
@@ -164,14 +164,14 @@ impl WaitingState {
         if is_full { self.dropped } else { 0 }
     }
 
-    /// The next event, or how many were dropped since there was none the last time.
+    /// The next event, or the number of events dropped in a burst that has ended.
     fn pop(&mut self) -> Result<Event, usize> {
         self.events.pop_front().ok_or_else(|| std::mem::take(&mut self.dropped))
     }
 }
 
 impl Waiting {
-    /// The next event; `None` when no recorder is left to bring one.
+    /// The next event; `None` when no recorder is left.
     async fn next(&self, component: &str) -> Option<Event> {
         loop {
             let changed = self.changed.notified();
@@ -210,7 +210,7 @@ impl Writer {
                         self.correlator.written(correlated, written);
                         break;
                     }
-                    // Whatever the server says, it will say again.
+                    // The server would give the same answer again.
                     Err(error) if error.status().is_some() => {
                         report(&error);
                         break;
@@ -231,7 +231,7 @@ impl Writer {
                 "count": event.count, "lastTimestamp": event.last_timestamp, "message": event.message,
             });
             match self.client.patch(&key_of(event), "", &Patch::Strategic(change)).await {
-                // It has outlived its time; it starts anew.
+                // It has expired and starts again.
                 Err(error) if error.is_not_found() => {}
                 result => return result,
             }
@@ -241,7 +241,7 @@ impl Writer {
 }
 
 fn report(error: &ClientError) {
-    // The namespace may be on its way out, or gone.
+    // The namespace may be terminating, or gone.
     if error.is_namespace_terminating() || error.is_already_exists() || error.is_not_found() {
         tracing::debug!(%error, "the server rejected an event");
     } else {

@@ -30,18 +30,18 @@ mod servers;
 
 pub use servers::{SERVER_NAME, Servers};
 
-/// A ping asks after the server when nothing came for so long ...
+/// A ping is sent when nothing was received for this long ...
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// ... and the connection counts as broken when the answer takes longer than this.
+/// ... and the connection counts as broken if the answer takes longer than this.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same where there are other servers to turn to, and a node that must not seem dead meanwhile.
+/// The same if there are other servers to fail over to, and a node that must not appear dead in the meantime.
 const SERVERS_KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
-/// How long a TCP connection may take to stand.
+/// How long a TCP connection may take to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read into memory for an error's text.
 const ERROR_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// A [`Connection`] across a network. All requests share one HTTP/2 connection where the server speaks it.
+/// A [`Connection`] across a network. All requests share one HTTP/2 connection if the server supports it.
 ///
 /// A dead server is noticed within 45 seconds by pings. Requests are not retried here: their callers know
 /// whether that is safe.
@@ -51,7 +51,7 @@ pub struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Connects as the configuration says; `user_agent` names the component to the server, which derives the
+    /// Connects according to the configuration; `user_agent` names the component to the server, which derives the
     /// default field manager from it.
     pub fn new(config: kube::Config, user_agent: &str) -> Result<HttpConnection, ClientError> {
         let mut config = config;
@@ -60,7 +60,7 @@ impl HttpConnection {
         Ok(HttpConnection { client: build(&config).map_err(|error| ClientError::Config(error.into()))? })
     }
 
-    /// Connects as the current context of a kubeconfig file says.
+    /// Connects with the current context of a kubeconfig file.
     pub async fn from_kubeconfig(path: &Path, user_agent: &str) -> Result<HttpConnection, ClientError> {
         let config = async {
             let kubeconfig = Kubeconfig::read_from(path)?;
@@ -69,8 +69,8 @@ impl HttpConnection {
         HttpConnection::new(config.await.map_err(|error| ClientError::Config(error.into()))?, user_agent)
     }
 
-    /// Connects to whichever of the servers lives, over this TLS and with this bearer token, if any. A dead server
-    /// is noticed within 20 seconds.
+    /// Connects to any live server, over this TLS and with this bearer token, if any. A dead server is noticed within
+    /// 20 seconds.
     ///
     /// # Errors
     /// [`ClientError::Config`] where token or user agent cannot stand in a header.
@@ -95,7 +95,7 @@ impl HttpConnection {
         Ok(HttpConnection { client: client.map_err(|error| ClientError::Config(error.into()))? })
     }
 
-    /// Sends a request; an answer that is no success becomes its status.
+    /// Sends a request; an unsuccessful answer becomes its status.
     async fn send(&self, request: &Request) -> Result<http::Response<Body>, ClientError> {
         let message = http::Request::builder()
             .method(request.verb.method())
@@ -196,7 +196,7 @@ fn build(config: &kube::Config) -> Result<kube::Client, kube::Error> {
     stack(config, connector, (KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT))
 }
 
-/// kube-rs' layers over a transport with this connector, which pings at this interval and waits so long for answers.
+/// kube-rs' layers over a transport with this connector, which pings at this interval and waits this long for answers.
 fn stack<C: Connect + Clone + Send + Sync + 'static>(
     config: &kube::Config,
     connector: C,
@@ -229,7 +229,7 @@ fn accept(request: &Request) -> &'static str {
     }
 }
 
-/// The status in an answer's body, or one made up by its code where there is none (a proxy answered).
+/// The status in an answer's body, or one derived from its code if there is none (a proxy answered).
 fn status_of(
     method: &Method,
     request: Option<&Request>,

@@ -29,8 +29,8 @@ pub struct Change<K> {
     pub key: ObjectKey,
     /// The state before; `None` if the object is new.
     pub old: Option<Arc<K>>,
-    /// The state after; `None` if the object is gone, or matches the selectors no longer. The two may be of
-    /// different objects (look at the UID) if a deletion went by unseen while the connection was down.
+    /// The state after; `None` if the object is gone, or no longer matches the selectors. The two may be different
+    /// objects (compare the UIDs) if a deletion was missed while the connection was down.
     pub new: Option<Arc<K>>,
 }
 
@@ -40,7 +40,7 @@ impl<K> Change<K> {
         self.new.iter().chain(&self.old)
     }
 
-    /// The newest state: the last one before it went if the object is gone.
+    /// The newest state: if the object is gone, the last one before.
     pub fn object(&self) -> &Arc<K> {
         self.states().next().expect("a change has at least one state")
     }
@@ -53,7 +53,7 @@ pub struct Informer<K> {
     store: RwLock<Store<K>>,
     handlers: Handlers<K>,
     synced: watch::Sender<bool>,
-    /// The resource version up to which changes are in the store and told.
+    /// The resource version up to which changes are in the store and delivered to handlers.
     told: watch::Sender<u64>,
     decode: Decode<K>,
 }
@@ -92,7 +92,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
         self.store.read().indexed(index, value)
     }
 
-    /// Runs over all objects without copying the list. The store stands still meanwhile.
+    /// Iterates over all objects without copying the list. The store is locked in the meantime.
     pub fn for_each(&self, visit: impl FnMut(&Arc<K>)) {
         self.store.read().iter().for_each(visit);
     }
@@ -107,7 +107,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
         self.len() == 0
     }
 
-    /// Keeps the objects findable by the values that `values` returns. An index that exists already stays.
+    /// Indexes the objects by the values that `values` returns. An existing index is kept.
     pub fn add_index(&self, index: &'static str, values: fn(&K) -> Vec<String>) {
         self.store.write().add_index(index, values);
     }
@@ -117,8 +117,9 @@ impl<K: Send + Sync + 'static> Informer<K> {
         self.store.read().resource_version()
     }
 
-    /// Tells `handler` of each object that is there, as if it had just come, and then of each change, until what is
-    /// returned is dropped. It runs on the informer's own task: it must not block, nor subscribe to the same informer.
+    /// Calls `handler` for each existing object, as if it had just been added, and then for each change, until the
+    /// returned guard is dropped. It runs on the informer's own task: it must not block, nor subscribe to the same
+    /// informer.
     pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + 'static) -> Subscription {
         let mut subscribers = self.handlers.lock();
         let present: Vec<Change<K>> = self.store.read().entries().map(Change::addition).collect();
@@ -126,7 +127,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
         handlers::add(&self.handlers, &mut subscribers, Box::new(handler))
     }
 
-    /// Waits until the first list is in the store and told to the handlers.
+    /// Waits until the first list is in the store and delivered to the handlers.
     pub async fn synced(&self) {
         let mut synced = self.synced.subscribe();
         // The sender lives as long as `self`, so this ends only when the value is true.
@@ -138,11 +139,11 @@ impl<K: Send + Sync + 'static> Informer<K> {
         *self.synced.borrow()
     }
 
-    /// Waits until the store reflects a write that left its object, or the collection, at this resource
-    /// version, and the handlers have heard of it.
+    /// Waits until the store reflects a write that left its object, or the collection, at this resource version, and
+    /// the handlers have been called for it.
     pub async fn caught_up(&self, resource_version: u64) {
         let mut told = self.told.subscribe();
-        // The sender lives as long as `self`, so this ends only when the condition holds.
+        // The sender lives as long as `self`, so this ends only when the condition is true.
         let _ = told.wait_for(|told| *told >= resource_version).await;
     }
 
@@ -161,14 +162,14 @@ impl<K: Send + Sync + 'static> Informer<K> {
                 deleting: object.is_deleting(),
             }),
             Err(error) => {
-                // A single object that does not fit must not hold up all others.
+                // A single object that cannot be decoded must not hold up all others.
                 tracing::error!(?object, error = &error as &dyn std::error::Error, "cannot read an object");
                 None
             }
         }
     }
 
-    /// Tells the handlers of changes that the store shows already.
+    /// Notifies the handlers of changes that the store shows already.
     fn tell<'c>(
         &self,
         subscribers: &mut Vec<Subscriber<K>>,

@@ -18,7 +18,7 @@ use crate::{Client, ClientError};
 /// A candidate.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The Lease that is fought for.
+    /// The Lease that candidates compete for.
     pub lease: ObjectKey,
     /// This candidate's name, unlike all others': often the host's name and a UID.
     pub identity: String,
@@ -29,16 +29,16 @@ pub struct Candidate {
 /// The times of an election.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// So long the others wait for a leader that went silent.
+    /// How long the others wait for a leader that has gone silent.
     pub lease_duration: Duration,
-    /// So long a leader tries to renew before it gives up; shorter than the lease.
+    /// How long a leader tries to renew before it gives up; shorter than the lease.
     pub renew_deadline: Duration,
     /// The pause between two tries.
     pub retry_period: Duration,
 }
 
 impl Default for Timing {
-    /// What upstream's components use: 15, 10 and 2 seconds.
+    /// The values of upstream's components: 15, 10 and 2 seconds.
     fn default() -> Timing {
         Timing {
             lease_duration: Duration::from_secs(15),
@@ -51,22 +51,22 @@ impl Default for Timing {
 /// How a candidacy ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was called off; the Lease is given up.
+    /// It was cancelled; the Lease is released.
     Cancelled,
     /// The Lease could not be renewed in time: another may lead by now. Upstream's components exit.
     Lost,
-    /// The work that the leader does came to its end; the Lease is given up.
+    /// The leader's work is finished; the Lease is released.
     Finished,
 }
 
-/// What was last seen of the Lease, and when.
+/// The last seen state of the Lease, and its time.
 struct Observed {
     lease: Option<Lease>,
     since: Instant,
 }
 
 impl Candidate {
-    /// Waits for the Lease, then runs `lead` and renews until it returns, the Lease is lost or `cancel` is
+    /// Waits for the Lease, then runs `lead` and renews the Lease until it returns, the Lease is lost or `cancel` is
     /// cancelled. `lead` gets a token that is cancelled when it must stop; this waits for it to do so.
     pub async fn run<F>(
         &self,
@@ -85,7 +85,7 @@ impl Candidate {
         let working = cancel.child_token();
         let mut work = std::pin::pin!(lead(working.clone()));
         let outcome = tokio::select! {
-            // The work hears of it too and may end at once: the cause comes before its effect.
+            // The work is notified too and may end at once: the cause comes before its effect.
             biased;
             () = cancel.cancelled() => Outcome::Cancelled,
             () = self.renew(client, &mut observed) => Outcome::Lost,
@@ -174,13 +174,13 @@ impl Candidate {
                 observed.see(lease);
                 Ok(true)
             }
-            // Someone was faster; who, the next try will show.
+            // Another candidate was faster; the next try will show which.
             Err(error) if error.is_conflict() => self.still_held(observed),
             Err(error) => Err(error),
         }
     }
 
-    /// After a conflict: a leader goes on until its deadline, for the next try decides.
+    /// After a conflict: a leader continues until its deadline, because the next attempt decides.
     fn still_held(&self, observed: &Observed) -> Result<bool, ClientError> {
         let holder =
             observed.lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref());
@@ -199,7 +199,7 @@ impl Candidate {
         spec.lease_transitions = Some(transitions);
     }
 
-    /// Gives the Lease up, so that the next candidate need not wait.
+    /// Releases the Lease, so that the next candidate need not wait.
     async fn release(&self, client: &Client, observed: &mut Observed) {
         let Some(mut lease) = observed.lease.take() else { return };
         let now = client.clock().now();
@@ -208,7 +208,7 @@ impl Candidate {
         spec.lease_duration_seconds = Some(1);
         spec.acquire_time = Some(MicroTime(now));
         spec.renew_time = Some(MicroTime(now));
-        // Without an answer the Lease runs out by itself.
+        // Without an answer the Lease simply expires.
         if let Ok(Err(error)) = tokio::time::timeout(self.timing.retry_period, client.update(&lease)).await {
             report(&self.lease, &error);
         }

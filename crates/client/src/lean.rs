@@ -5,9 +5,9 @@
 //! read. It is decoded directly from the canonical JSON, without a tree or a typed struct in between; all other fields
 //! are skipped. What the pods of one template have in common is kept once, and so are strings that many objects hold.
 //!
-//! A lean view is an [`Object`](crate::Object) of its own, so that `Informers::get::<LeanPod>()` gives an informer of
-//! it, and names its fields as the whole object does. It is read-only: it cannot be serialized, so it can never be
-//! written back without the fields that it left out. To write, read the whole object first, or send a patch.
+//! A lean view is a separate [`Object`](crate::Object), so that `Informers::get::<LeanPod>()` returns an informer of
+//! it, and its fields have the names of the whole object's. It is read-only: it cannot be serialized, so it can never
+//! be written back without the fields that it left out. To write, read the whole object first, or send a patch.
 //!
 //! ```
 //! use client::LeanPod;

@@ -5,18 +5,18 @@ use serde_json::Value;
 
 use crate::{ClientError, ContentType, Request, Target, Verb};
 
-/// Which objects of a collection, and how many at once.
+/// Selects objects of a collection, and the size of pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListOptions {
     /// Selects by labels; empty selects all.
     pub label_selector: String,
     /// Selects by fields that the kind registers; empty selects all.
     pub field_selector: String,
-    /// At most so many objects a page; 0 is all.
+    /// The maximum number of objects per page; 0 means all.
     pub limit: u32,
-    /// The token of the page before.
+    /// The token of the previous page.
     pub continue_token: String,
-    /// Empty for the newest state, `0` for whatever the server has at hand, else at least this version.
+    /// Empty for the newest state, `0` for any state that the server has, otherwise at least this version.
     pub resource_version: String,
 }
 
@@ -49,9 +49,9 @@ pub struct WatchOptions {
     pub label_selector: String,
     /// Selects by fields that the kind registers; empty selects all.
     pub field_selector: String,
-    /// Events after this version. Empty starts with the present objects as `Added`.
+    /// Events after this version. Empty starts with the existing objects as `Added`.
     pub resource_version: String,
-    /// The server ends the watch after so many seconds; 0 leaves it to the server.
+    /// The number of seconds after which the server ends the watch; 0 leaves it to the server.
     pub timeout_seconds: u64,
 }
 
@@ -68,14 +68,14 @@ impl WatchOptions {
     }
 }
 
-/// What becomes of the objects that a deleted object owns.
+/// What happens to the objects that a deleted object owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
     /// They stay, without an owner.
     Orphan,
-    /// The owner goes at once, they go afterwards.
+    /// The owner is deleted at once, the dependents afterwards.
     Background,
-    /// They go first; the owner waits for those that block it.
+    /// The dependents are deleted first; the owner waits for those that block it.
     Foreground,
 }
 
@@ -92,9 +92,9 @@ impl Propagation {
 /// How an object is to be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteOptions {
-    /// Seconds until it is taken away by force; `None` leaves it to the object.
+    /// Seconds until it is deleted by force; `None` leaves it to the object.
     pub grace_period_seconds: Option<i64>,
-    /// What becomes of its dependents; `None` is the kind's default.
+    /// What happens to its dependents; `None` is the kind's default.
     pub propagation: Option<Propagation>,
     /// Only if the object has this UID.
     pub uid: Option<String>,
@@ -139,9 +139,9 @@ pub enum Patch {
     Apply {
         /// A partial object with `apiVersion` and `kind`.
         object: Value,
-        /// Who owns the fields.
+        /// The manager that owns the fields.
         field_manager: String,
-        /// Takes fields away from other managers.
+        /// Takes over fields of other managers.
         force: bool,
     },
 }

@@ -25,7 +25,7 @@ const BASE_DELAY: Duration = Duration::from_millis(5);
 /// The longest delay, unless a queue has another: client-go's.
 pub const RETRY_MAX: Duration = Duration::from_secs(1000);
 
-/// What a [`WorkQueue`] may hold: cheap to clone, as keys are.
+/// Items of a [`WorkQueue`]: cheap to clone, as keys are.
 pub trait Work: Clone + Eq + Hash + Ord + Send + fmt::Debug + 'static {}
 
 impl<T: Clone + Eq + Hash + Ord + Send + fmt::Debug + 'static> Work for T {}
@@ -55,11 +55,11 @@ struct Shared<T> {
 }
 
 struct State<T> {
-    /// Waits to be taken, in order; since when.
+    /// Waiting to be taken, in order, with the time at which each was added.
     ready: VecDeque<(T, Instant)>,
-    /// Waits, or will when its worker is done.
+    /// Waiting, or will be when its worker is done.
     dirty: HashSet<T>,
-    /// Is with a worker.
+    /// Being processed by a worker.
     processing: HashSet<T>,
     /// Becomes ready later; an entry counts only if `due` still names its time.
     delayed: BinaryHeap<Reverse<(Instant, T)>>,
@@ -93,14 +93,14 @@ impl<T: Work> WorkQueue<T> {
         WorkQueue { shared: Arc::new(Shared { state, changed, meter, retry_max }) }
     }
 
-    /// Adds a key, unless it waits already.
+    /// Adds a key, unless it is already waiting.
     pub fn add(&self, key: T) {
         if self.shared.add(&mut self.shared.state.lock(), key) {
             self.shared.changed.notify_one();
         }
     }
 
-    /// Adds a key after `delay`. If it is already to be added, the earlier time holds.
+    /// Adds a key after `delay`. If it is already scheduled, the earlier time applies.
     pub fn add_after(&self, key: T, delay: Duration) {
         if delay.is_zero() {
             return self.add(key);
@@ -140,8 +140,8 @@ impl<T: Work> WorkQueue<T> {
         self.shared.state.lock().failures.get(key).copied().unwrap_or(0)
     }
 
-    /// Takes the next key, as soon as there is one. After [`WorkQueue::close`] the keys that wait are still
-    /// handed out, then comes `None`. Dropping the future loses nothing.
+    /// Takes the next key, as soon as there is one. After [`WorkQueue::close`] the waiting keys are still returned,
+    /// then `None`. Dropping the future loses nothing.
     pub async fn next(&self) -> Option<Job<T>> {
         loop {
             let changed = self.shared.changed.notified();
@@ -157,7 +157,7 @@ impl<T: Work> WorkQueue<T> {
                     return Some(Job { key, queue: self.clone(), since: now });
                 }
                 if state.closed {
-                    // The other workers shall see it too.
+                    // The other workers need to see it too.
                     self.shared.changed.notify_one();
                     return None;
                 }
@@ -209,7 +209,7 @@ impl<T: Work> WorkQueue<T> {
 }
 
 impl<T: Work> Shared<T> {
-    /// Adds a key; says whether it is ready now.
+    /// Adds a key; returns whether it is ready now.
     fn add(&self, state: &mut State<T>, key: T) -> bool {
         if state.closed || !state.dirty.insert(key.clone()) {
             return false;
@@ -227,7 +227,7 @@ impl<T: Work> Shared<T> {
         self.measure(|meter| meter.waits(state.ready.len()));
     }
 
-    /// Adds what is due, and returns when the next delayed key will be.
+    /// Adds the keys that are due, and returns when the next delayed key is due.
     fn release_due(&self, state: &mut State<T>, now: Instant) -> Option<Instant> {
         loop {
             let Reverse((at, key)) = state.delayed.peek()?;

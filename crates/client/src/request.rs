@@ -19,7 +19,7 @@ pub enum Verb {
     List,
     /// Follows a collection.
     Watch,
-    /// Makes an object, or a subresource such as a binding.
+    /// Creates an object, or a subresource such as a binding.
     Create,
     /// Replaces an object.
     Update,
@@ -102,7 +102,7 @@ impl fmt::Display for ResourceType {
     }
 }
 
-/// Where a request goes: a collection, an object or a subresource.
+/// The target of a request: a collection, an object or a subresource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The resource.
@@ -126,7 +126,7 @@ impl Target {
         Target { name: key.name.to_string(), ..Target::collection(resource, key.namespace()) }
     }
 
-    /// The same object's subresource; an empty name stands for the object itself.
+    /// The same object's subresource; an empty name means the object itself.
     pub fn subresource(mut self, name: &str) -> Target {
         name.clone_into(&mut self.subresource);
         self
@@ -184,9 +184,9 @@ impl ContentType {
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to do.
+    /// The verb.
     pub verb: Verb,
-    /// To what.
+    /// The target.
     pub target: Target,
     /// The query parameters, not yet percent-encoded.
     pub query: Vec<(Cow<'static, str>, String)>,
@@ -195,7 +195,7 @@ pub struct Request {
     /// The body, `null` where the verb has none. A connection across a network encodes it; one in the server's own
     /// process hands it over as it is.
     pub body: Value,
-    /// The caller reads only the metadata of objects. A connection that pays for the rest may leave it out
+    /// The caller reads only the metadata of objects. A connection to which the rest is a cost may omit it
     /// (`PartialObjectMetadata`); one that shares whole objects need not.
     pub metadata_only: bool,
 }
@@ -244,7 +244,7 @@ impl Request {
     }
 }
 
-/// Percent-encodes all but the characters that are unreserved in URLs (RFC 3986, 2.3).
+/// Percent-encodes all characters except those that are unreserved in URLs (RFC 3986, 2.3).
 fn encode_into(text: &mut String, part: &str) {
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -322,15 +322,15 @@ pub struct ListPage {
 /// One event of a watch.
 #[derive(Clone, Debug)]
 pub enum WatchEvent {
-    /// The object came to be, or came to match the selectors.
+    /// The object was created, or started to match the selectors.
     Added(Versioned),
     /// The object changed.
     Modified(Versioned),
-    /// The object is gone, or matches no longer; this is its last state, at the version of the deletion.
+    /// The object was deleted, or no longer matches; this is its last state, at the version of the deletion.
     Deleted(Versioned),
     /// Nothing that matches changed up to this version.
     Bookmark {
-        /// From where a new watch may go on.
+        /// The version from which a new watch can continue.
         resource_version: String,
     },
 }

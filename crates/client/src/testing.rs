@@ -37,7 +37,7 @@ struct State {
     revision: u64,
     /// Watches from before this revision are refused.
     compacted: u64,
-    /// Raised to end all watches that run.
+    /// Raised to end all running watches.
     epoch: u64,
     objects: BTreeMap<Place, Value>,
     log: Vec<Logged>,
@@ -72,7 +72,7 @@ impl MemoryServer {
         Client::new(Arc::new(self.clone()), self.clock.clone())
     }
 
-    /// Puts an object in, as another client's create or update would do it.
+    /// Stores an object, as another client's create or update would.
     pub fn put<K: Object>(&self, object: &K) {
         let json = serde_json::to_vec(object).expect("a typed object has a JSON form");
         let mut value = json::parse(&json).expect("serde_json writes JSON");
@@ -84,7 +84,7 @@ impl MemoryServer {
         self.announce(&state);
     }
 
-    /// Takes an object away at once.
+    /// Removes an object at once.
     pub fn remove<K: Object>(&self, key: &ObjectKey) {
         let mut state = self.state.lock();
         let place = (collection(&ResourceType::of::<K>()), key.clone());
@@ -129,7 +129,7 @@ impl MemoryServer {
         state.log.clear();
     }
 
-    /// Tells the watches of a kind that nothing newer changed.
+    /// Sends the watches of a kind a bookmark: nothing newer has changed.
     pub fn bookmark<K: Object>(&self) {
         let mut state = self.state.lock();
         state.revision += 1;
@@ -138,7 +138,7 @@ impl MemoryServer {
         self.announce(&state);
     }
 
-    /// The requests so far, as `verb path?query`; they are forgotten here.
+    /// Returns the requests so far, as `verb path?query`, and forgets them.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().requests)
     }
@@ -147,7 +147,7 @@ impl MemoryServer {
         self.changed.send_replace(state.revision);
     }
 
-    /// Sets what a server sets on every object.
+    /// Sets the fields that a server sets on every object.
     fn complete(&self, value: &mut Value, old: &Value) {
         let uid = match (value.str_at("metadata.uid"), old.str_at("metadata.uid")) {
             ("", "") => self.clock.uid(),
@@ -182,7 +182,7 @@ impl MemoryServer {
             return self.create(&mut state, place.0, body);
         }
         if request.verb == Verb::Create {
-            // Bindings, tokens, evictions: only that they were asked for is of interest.
+            // Bindings, tokens, evictions: tests only check that they were requested.
             return Ok(body);
         }
         let (group, plural) = (&target.resource.group, &target.resource.plural);

@@ -16,11 +16,11 @@ use crate::framework::{Action, Controller, Look, Plan, Wiring};
 #[cfg(test)]
 mod tests;
 
-/// The namespace and the type of tokens' Secrets, and what their names start with.
+/// The namespace, the type and the name prefix of tokens' Secrets.
 const NAMESPACE: &str = "kube-system";
 const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
 const NAME_PREFIX: &str = "bootstrap-token-";
-/// What is signed, and what the names of the signatures start with.
+/// The signed content, and the prefix of the names of the signatures.
 const INFO: (&str, &str) = ("kube-public", "cluster-info");
 const KUBECONFIG: &str = "kubeconfig";
 const SIGNATURE_PREFIX: &str = "jws-kubeconfig-";
@@ -69,7 +69,7 @@ pub(crate) struct BootstrapSigner {
     maps: Arc<Informer<ConfigMap>>,
 }
 
-/// What is signed, and the tokens that sign it.
+/// The signed content, and the tokens that sign it.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     info: Arc<ConfigMap>,
@@ -133,11 +133,11 @@ fn entry(secret: &Secret, name: &str) -> String {
     bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).unwrap_or_default()
 }
 
-/// When a token ends.
+/// When a token expires.
 enum Expiry {
     Never,
     At(Timestamp),
-    /// It cannot be told: the token is not believed.
+    /// It is unknown, so the token is not accepted.
     Unreadable,
 }
 

@@ -49,7 +49,7 @@ fn is_issued(request: &CertificateSigningRequest) -> bool {
         .is_some_and(|pem| !pem.0.is_empty())
 }
 
-/// The request with one more condition, which holds.
+/// The request with one more condition, which is true.
 fn with_condition(
     request: &CertificateSigningRequest,
     kind: &str,

@@ -33,12 +33,12 @@ pub(crate) struct ClusterDns {
     config: Arc<Config>,
 }
 
-/// What a decision is made from: the Service's (its key is that of a Service), or one node's.
+/// The inputs of a decision: about the Service (its key is that of a Service), or about one node.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
-    /// The Service as it is, and the addresses that it should have.
+    /// The current Service, and its desired addresses.
     Service { present: Option<Arc<Service>>, addresses: Vec<std::net::IpAddr> },
-    /// A node and the slices that it has.
+    /// A node and its slices.
     Node { node: Arc<Node>, present: Vec<Arc<EndpointSlice>> },
 }
 

@@ -7,7 +7,7 @@
 //! | `failed` | how long failed pods are kept |
 //! | `update` | which old pods are replaced by new ones |
 //! | `status` | counts |
-//! | `plan` | which pods are missing or too many |
+//! | `plan` | which pods are missing or superfluous |
 //!
 //! Each uses only those above it.
 //!
@@ -50,7 +50,7 @@ impl Controller for DaemonSetController {
     const WORKERS: usize = 2;
     type Key = ObjectKey;
     type Snapshot = Snapshot;
-    /// What failed, and since when.
+    /// Failed pods, and their times.
     type Memory = FailedPods;
 
     fn wire(wiring: &mut Wiring<ObjectKey>) -> DaemonSetController {

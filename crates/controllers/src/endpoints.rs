@@ -19,13 +19,13 @@ use crate::pods;
 #[cfg(test)]
 mod tests;
 
-/// So many addresses an object.
+/// The maximum number of addresses per object.
 const ADDRESSES_MAX: usize = 1000;
-/// Says that there were more.
+/// Marks that there were more.
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 /// Marks the endpoints of Services without an address.
 const HEADLESS: &str = "service.kubernetes.io/headless";
-/// Says who keeps the object.
+/// Marks the manager of the object.
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 
 pub(crate) struct EndpointsController {
@@ -34,7 +34,7 @@ pub(crate) struct EndpointsController {
     endpoints: Arc<Informer<Endpoints>>,
 }
 
-/// What a decision about one Service is made from.
+/// The inputs of a decision about one Service.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     /// `None` if it is gone.
@@ -76,7 +76,7 @@ impl Controller for EndpointsController {
 fn plan(snapshot: &Snapshot) -> Plan {
     let mut plan = Plan::default();
     let Some(service) = &snapshot.service else {
-        // Only what this controller made goes with the Service.
+        // Only objects created by this controller are deleted with the Service.
         let mine = snapshot.present.as_ref().filter(|present| label(present, MANAGED_BY).is_some());
         mine.into_iter().for_each(|present| plan.then(Action::delete(&**present)));
         return plan;
@@ -109,7 +109,7 @@ fn plan(snapshot: &Snapshot) -> Plan {
     plan
 }
 
-/// The earliest of the changes that the present object does not show.
+/// The earliest of the changes that the current object does not show.
 fn trigger_time(snapshot: &Snapshot, service: &Service) -> Option<String> {
     let mut reported: HashMap<&str, bool> = HashMap::new();
     for subset in snapshot.present.iter().flat_map(|present| present.subsets.iter().flatten()) {
@@ -135,7 +135,7 @@ struct Member {
     pod: usize,
 }
 
-/// The addresses under each port, by its name, number and protocol; `None` stands for no port at all.
+/// The addresses under each port, by its name, number and protocol; `None` means no port at all.
 type Members = BTreeMap<Option<(String, i32, String)>, (Option<EndpointPort>, Vec<Member>)>;
 
 /// Ports with the same addresses share a subset.
@@ -201,7 +201,7 @@ fn address(service: &Service, pod: &LeanPod, ip: String) -> EndpointAddress {
     }
 }
 
-/// Drops addresses beyond the most that an object may hold, those that are not ready first.
+/// Drops addresses beyond the maximum of an object, starting with those that are not ready.
 fn truncate(subsets: &mut [EndpointSubset]) -> bool {
     let mut left = ADDRESSES_MAX;
     let mut truncated = false;

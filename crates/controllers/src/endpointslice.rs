@@ -101,8 +101,8 @@ fn wake_asking(
     });
 }
 
-/// Wakes Services when they change, when a pod changes that they select or selected, and when the node of such a
-/// pod shows up.
+/// Wakes Services when they change, when a pod changes that they select or selected, and when the node of such a pod
+/// appears.
 pub(crate) fn wake_services(
     wiring: &mut Wiring<ObjectKey>,
     services: &Arc<Informer<Service>>,

@@ -23,12 +23,12 @@ use crate::framework::{Action, Controller, Look, Note, Plan, Wiring, controller_
 mod tests;
 
 const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
-/// Keeps Endpoints from being mirrored.
+/// Prevents Endpoints from being mirrored.
 const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
 /// Marks Endpoints that are only the lock of an election.
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// So many addresses of a subset are mirrored.
+/// The maximum number of mirrored addresses of a subset.
 const ADDRESSES_MAX: usize = 1000;
 
 pub(crate) struct EndpointSliceMirroring {
@@ -37,12 +37,12 @@ pub(crate) struct EndpointSliceMirroring {
     slices: Arc<Informer<EndpointSlice>>,
 }
 
-/// What a decision about one Endpoints object is made from.
+/// The inputs of a decision about one Endpoints object.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     service: Option<Arc<Service>>,
     endpoints: Option<Arc<Endpoints>>,
-    /// The slices that name the Service and that this controller keeps.
+    /// The slices of the Service that this controller manages.
     slices: Vec<Arc<EndpointSlice>>,
 }
 
@@ -113,7 +113,7 @@ fn plan(snapshot: &Snapshot) -> Plan {
         changes.reconcile(family, by_ports, &slices.cloned().collect::<Vec<_>>());
     }
     changes.into_plan(&mut plan);
-    // What was left out is told along with a change, not at every look.
+    // Skipped addresses are reported along with a change, not at every plan.
     if !plan.is_empty() {
         let about = reference_to(endpoints);
         let warning =

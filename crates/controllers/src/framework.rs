@@ -48,46 +48,46 @@ pub(crate) trait Controller: Sized + Send + Sync + 'static {
     const ACCOUNT: &'static str;
     /// The name of its queue in metrics; upstream's.
     const QUEUE: &'static str;
-    /// How many keys are worked on at once.
+    /// How many keys are processed at once.
     const WORKERS: usize = 5;
     /// How long a key that failed again and again waits at most.
     const RETRY_MAX: Duration = client::RETRY_MAX;
-    /// What wakes it: mostly an [`object::ObjectKey`].
+    /// The key that wakes it: usually an [`object::ObjectKey`].
     type Key: Work + fmt::Display + Sync;
-    /// All that a decision about one key is made from.
+    /// All inputs of a decision about one key.
     type Snapshot: Send + Sync;
-    /// What it remembers of a key from one look to the next; `()` where the cluster's state says it all. It is forgotten
-    /// when there is nothing to decide about the key, and when the controller stops.
+    /// The data that it remembers about a key from one look to the next; `()` if the cluster's state is enough. It is
+    /// dropped when there is nothing to decide about the key, and when the controller stops.
     type Memory: Clone + Default + PartialEq + Send;
 
-    /// Takes the informers it reads, and says which changes wake which keys.
+    /// Takes the informers it reads, and declares which changes wake which keys.
     fn wire(wiring: &mut Wiring<Self::Key>) -> Self;
 
-    /// Collects what is known about a key; `None` if there is nothing to decide, or if a question to the server is open:
-    /// then the framework asks it and has the controller observe anew.
+    /// Collects the known state of a key; `None` if there is nothing to decide, or if a question to the server is open:
+    /// then the framework asks it and lets the controller observe again.
     fn observe(&self, key: &Self::Key, look: &mut Look<'_, Self::Memory>) -> Option<Self::Snapshot>;
 
-    /// Decides what is to be done.
+    /// Decides what to do.
     fn plan(snapshot: &Self::Snapshot, now: Timestamp) -> Plan;
 
-    /// Decides what is to be done about actions that failed, before the key is planned anew: mostly a
-    /// condition and an event that tell of it.
+    /// Decides what to do about failed actions, before the key is planned again: usually a condition and an event that
+    /// report them.
     fn recover(_snapshot: &Self::Snapshot, _failures: &[Failure], _now: Timestamp) -> Plan {
         Plan::default()
     }
 }
 
-/// What there is to observe beside informers and notes.
+/// Inputs of an observation in addition to informers and notes.
 pub(crate) struct Look<'a, M> {
-    /// What was remembered of the key, and what will be.
+    /// The memory of the key, before and after.
     pub(crate) memory: &'a mut M,
-    /// What only the server can tell.
+    /// Answers that only the server can give.
     pub(crate) live: &'a mut Live,
     /// The time.
     pub(crate) now: Timestamp,
 }
 
-/// A time as the API carries it, in whole seconds.
+/// A time in the API's form, in whole seconds.
 pub(crate) fn api_time(now: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
     let seconds = Timestamp::from_second(now.as_second());
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(seconds.expect("the second of a timestamp is one"))

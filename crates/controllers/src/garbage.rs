@@ -91,7 +91,7 @@ impl GarbageCollector {
         if owners.iter().all(|(_, state)| *state == OwnerState::Solid) {
             return unobserved.then_some(Snapshot::Unobserved);
         }
-        // What the graph has may be old. If the owners differ, the change is under way and will wake this again.
+        // The graph's data may be stale. If the owners differ, the change is on its way and will wake this key again.
         let live = self::live(uid, &node, live)??;
         let unchanged = live.metadata.owner_references.as_deref().unwrap_or_default() == &**node.owners
             && live.metadata.deletion_timestamp.is_none();
@@ -105,11 +105,11 @@ impl GarbageCollector {
         }))
     }
 
-    /// What the server says of an owner; `None` while it is being asked.
+    /// The server's answer about an owner; `None` while it is pending.
     fn ask_for_owner(&self, owner: &OwnerReference, node: &Node, live: &mut Live) -> Option<Answer> {
         let Some(resource) = self.monitor.resource(owner) else { return Some(Answer::Unknowable) };
         let namespace = match (resource.namespaced, node.key.namespace()) {
-            // An object of the cluster cannot name the namespace of its owner: nothing can be said of that.
+            // A cluster-scoped object cannot name the namespace of its owner, so nothing is known about it.
             (true, "") => return Some(Answer::Is(OwnerState::Solid)),
             (true, namespace) => namespace,
             (false, _) => "",
@@ -128,14 +128,14 @@ impl GarbageCollector {
     }
 }
 
-/// What is found out about an owner.
+/// The findings about an owner.
 #[derive(Clone, Copy)]
 enum Answer {
     Is(OwnerState),
     Unknowable,
 }
 
-/// The object as the server has it; the inner `None` if it is gone, or another has its name.
+/// The object at the server; the inner `None` if it is gone, or a different one has its name.
 fn live(uid: &Uid, node: &Node, live: &mut Live) -> Option<Option<Arc<PartialObject>>> {
     let found = live.metadata(&node.resource, &node.key)?;
     Some(found.filter(|found| found.metadata.uid.as_deref() == Some(uid.as_str())))

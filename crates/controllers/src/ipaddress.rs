@@ -1,4 +1,4 @@
-//! The repair of Services' addresses (upstream: `ipallocator/controller/repairip.go`).
+//! Repairs Services' addresses (upstream: `ipallocator/controller/repairip.go`).
 //!
 //! The API server writes the IPAddress object before the Service that uses it, and removes it afterwards. If it stops
 //! in between, one exists without the other: this controller removes leaked objects after a while and creates missing
@@ -32,12 +32,12 @@ pub(crate) struct AddressRepair {
     addresses: Arc<Informer<IPAddress>>,
 }
 
-/// What a decision is made from.
+/// The inputs of a decision.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
     /// A Service, and the IPAddress object of each of its addresses.
     Service { service: Arc<Service>, addresses: Vec<(String, Option<Arc<IPAddress>>)> },
-    /// An address of the allocator's, and whether its Service has it.
+    /// An address of the allocator, and whether its Service has it.
     Address { address: Arc<IPAddress>, is_used: bool },
 }
 
@@ -148,7 +148,7 @@ fn missing(service: &Service, addresses: &[(String, Option<Arc<IPAddress>>)], no
     for (ip, address) in addresses {
         let (reason, message) = match address {
             Some(address) if parent(address).as_ref() == Some(&own) => continue,
-            // Two Services with one address cannot be told apart; people must.
+            // If two Services have the same address, users have to decide which keeps it.
             Some(_) => (
                 "ClusterIPAlreadyAllocated",
                 format!("Cluster IP {ip} was assigned to multiple services; please recreate service"),
@@ -158,7 +158,7 @@ fn missing(service: &Service, addresses: &[(String, Option<Arc<IPAddress>>)], no
                     plan.requeue_after(left);
                     continue;
                 }
-                // Should it be there by now, nothing was wrong, and nothing is told.
+                // If it exists by now, there was no problem, and nothing is reported.
                 plan.then(Action::create(address_of(service, ip)));
                 ("ClusterIPNotAllocated", format!("Cluster IP {ip} is not allocated; repairing"))
             }

@@ -68,8 +68,8 @@ pub use framework::Accounts;
 /// The options of all controllers.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The ranges of all pods' addresses, at most one of each family, such as `10.42.0.0/16`. Without any, nodes get no
-    /// pod addresses from here.
+    /// The ranges of all pods' addresses, at most one of each family, such as `10.42.0.0/16`. Without any, the
+    /// controllers assign no pod addresses to nodes.
     pub cluster_cidrs: Vec<IpNet>,
     /// The addresses of the cluster's DNS, at most one of each family. Without any, there is no Service for it.
     pub cluster_dns: Vec<IpAddr>,
@@ -79,9 +79,10 @@ pub struct Config {
     pub signers: Option<Signers>,
     /// How long a node may be silent until it counts as unreachable.
     pub node_monitor_grace: SignedDuration,
-    /// Whether Services of type LoadBalancer are served by the nodes; without, by nobody or a controller of the user's.
+    /// Whether Services of type LoadBalancer are served by the nodes; if not, by a controller of the user or not at
+    /// all.
     pub service_lb: bool,
-    /// Where several processes run controllers: how this one stands for election.
+    /// If several processes run controllers: how this one takes part in the election.
     pub leader_election: Option<Candidate>,
 }
 
@@ -100,7 +101,7 @@ impl Default for Config {
     }
 }
 
-/// What is counted of all controllers. Clones share the counts.
+/// The metrics of all controllers. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Their queues.
@@ -108,7 +109,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the counts and registers them.
+    /// Creates the metrics and registers them.
     pub fn register(registry: &mut metrics::Registry) -> Metrics {
         let metrics = Metrics::default();
         metrics.queues.register(registry);
@@ -116,21 +117,21 @@ impl Metrics {
     }
 }
 
-/// What controllers run with.
+/// The clients of the controllers.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// What they watch, each kind once in a process, under an identity that may read all of it.
+    /// The informers, one per kind and process, under an identity that may read everything.
     pub informers: Informers,
-    /// As whom they write.
+    /// The identities with which they write.
     pub accounts: Accounts,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
     /// The options.
     pub config: Arc<Config>,
 }
 
-/// Runs all controllers until `cancel` is cancelled or, where there is an election, until it is lost. The caller
-/// that loses one should start anew or end.
+/// Runs all controllers until `cancel` is cancelled or, with an election, until leadership is lost. In that case the
+/// caller should restart or exit.
 pub async fn run(context: Context, cancel: CancellationToken) {
     let Some(candidate) = context.config.leader_election.clone() else {
         return run_all(context, cancel).await;

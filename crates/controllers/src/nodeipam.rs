@@ -25,7 +25,7 @@ pub(crate) struct NodeIpam {
     config: Arc<Config>,
 }
 
-/// What the decision is made from.
+/// The inputs of the decision.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// The cluster's ranges, at least one and at most one of each family.
@@ -73,8 +73,8 @@ fn pod_cidrs(node: &Node) -> impl Iterator<Item = IpNet> {
     all.chain(first).filter_map(|text| text.parse().ok())
 }
 
-/// Gives the nodes without a range the lowest ones that are free, the oldest node first. A node gets one of each family
-/// or none: what it has is never changed later.
+/// Gives nodes without a range the lowest free ones, the oldest node first. A node gets one of each family or none: its
+/// ranges are never changed later.
 fn plan(snapshot: &Snapshot) -> Plan {
     let taken: Vec<IpNet> = snapshot.nodes.iter().flat_map(|node| pod_cidrs(node)).collect();
     let mut free: Vec<FreeRanges> =

@@ -66,11 +66,11 @@ impl Controller for NodeLifecycle {
             {
                 signs.insert(node, now);
             }
-            // A renewal wakes nobody: the node's next look at the clock finds it.
+            // A renewal wakes no key: the node's next timed check finds it.
             None
         });
         wiring.wake(&pods, |change| {
-            // A pod that lands on a silent node must be told of it.
+            // A pod that is bound to a silent node must be marked too.
             let node = change.old.is_none().then(|| pods::node_name(change.object()));
             node.filter(|node| !node.is_empty()).map(ObjectKey::cluster)
         });
@@ -88,7 +88,7 @@ impl Controller for NodeLifecycle {
     fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         if !health::plan(snapshot, &mut plan, now) {
-            // The taints follow what the status says; after a change of it, the next plan sets them.
+            // The taints follow the status; after it changed, the next plan sets them.
             taints::plan(snapshot, &mut plan, now);
         }
         plan

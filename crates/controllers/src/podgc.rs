@@ -19,12 +19,12 @@ use crate::pods;
 #[cfg(test)]
 mod tests;
 
-/// A node must be missing for so long before its pods are ended.
+/// How long a node must be missing before its pods are deleted.
 const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
-/// So many ended pods are kept for people to look at.
+/// The number of finished pods that are kept for inspection.
 const ENDED_MAX: usize = 12_500;
 
-/// What wakes the collector.
+/// The key that wakes the collector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
     /// The pods of a node that is missing.
@@ -50,7 +50,7 @@ pub(crate) struct PodGc {
     nodes: Arc<Informer<Node>>,
 }
 
-/// What a decision is made from.
+/// The inputs of a decision.
 #[derive(Debug)]
 pub(crate) enum Snapshot {
     /// The pods of a node that has been missing since then; `confirmed` if the server says so too.
@@ -68,7 +68,7 @@ impl Controller for PodGc {
     const WORKERS: usize = 1;
     type Key = Key;
     type Snapshot = Snapshot;
-    /// Since when a node is known to be missing.
+    /// Since when a node has been known to be missing.
     type Memory = Option<Timestamp>;
 
     fn wire(wiring: &mut Wiring<Key>) -> PodGc {
@@ -132,7 +132,7 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         }
         Snapshot::Orphans { since, confirmed: false, .. } => {
             let left = QUARANTINE - now.duration_since(*since);
-            // The node may have come back and be unknown to the cache only: that, too, needs another look.
+            // The node may have come back and be missing only from the cache: that needs another check too.
             plan.requeue_after(Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(1)));
         }
         Snapshot::Ended(ended) => {
@@ -146,7 +146,7 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     plan
 }
 
-/// Deletes a pod at once: nobody is left who would end it gracefully.
+/// Deletes a pod immediately: there is no node that would terminate it gracefully.
 fn end(pod: &LeanPod) -> Action {
     let options = DeleteOptions {
         grace_period_seconds: Some(0),
@@ -156,7 +156,7 @@ fn end(pod: &LeanPod) -> Action {
     Action::Delete { resource, key: key_of(pod), options, announcement: None }
 }
 
-/// Tells those who wait for the pod that it failed, and why.
+/// Marks the pod as failed, with a reason, for those who wait for it.
 fn fail(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = PodCondition {
         type_: "DisruptionTarget".into(),

@@ -25,7 +25,7 @@ pub(crate) fn node(pod: &LeanPod) -> Vec<String> {
     vec![node_name(pod).to_owned()]
 }
 
-/// What an informer keeps of a pod.
+/// An informer's form of a pod.
 #[cfg(test)]
 pub(crate) fn lean(pod: &k8s_openapi::api::core::v1::Pod) -> Arc<LeanPod> {
     Arc::new(serde_json::from_value(serde_json::to_value(pod).unwrap()).unwrap())

@@ -1,4 +1,4 @@
-//! The controller of ReplicaSets, and of ReplicationControllers, which are the same in an older form: keeps the desired
+//! The controller of ReplicaSets, and of ReplicationControllers, which are an older form of the same: keeps the desired
 //! number of pods of one template running.
 //!
 //! | module | decides |
@@ -30,7 +30,7 @@ mod tests;
 
 use replicated::{Replicated, Snapshot};
 
-/// The index of owners by the UID of their own controller.
+/// The index of owners by the UID of their controller.
 const BY_CONTROLLER: &str = "controller";
 
 /// Keeps the pods of ReplicaSets.

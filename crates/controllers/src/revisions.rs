@@ -15,16 +15,16 @@ use serde_json::json;
 use crate::framework::{Action, Plan, controller_reference};
 use crate::template;
 
-/// The label of pods and revisions that tells templates apart.
+/// The label of pods and revisions that distinguishes templates.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 
 /// A workload as its history sees it.
 pub(crate) struct Versioned<'a, O> {
     /// The workload.
     pub(crate) owner: &'a O,
-    /// What its pods are made of now.
+    /// The current template of its pods.
     pub(crate) template: &'a PodTemplateSpec,
-    /// How often a hash met the name of somebody else's revision.
+    /// How often a hash collided with the name of another revision.
     pub(crate) collisions: Option<i32>,
 }
 
@@ -38,7 +38,7 @@ impl<O> Versioned<'_, O> {
 }
 
 impl<O: Object> Versioned<'_, O> {
-    /// The revision with this number of the present template.
+    /// The revision with this number of the current template.
     fn revision(&self, number: i64) -> ControllerRevision {
         let meta = self.owner.metadata();
         let hash = template::hash(self.template, self.collisions);
@@ -62,14 +62,14 @@ impl<O: Object> Versioned<'_, O> {
 
 /// The revisions of a workload.
 pub(crate) struct History {
-    /// That of the present template.
+    /// That of the current template.
     pub(crate) current: Option<Arc<ControllerRevision>>,
     /// The others, the oldest first.
     pub(crate) old: Vec<Arc<ControllerRevision>>,
 }
 
 impl History {
-    /// Tells the revision of the present template from the others.
+    /// Tells the revision of the current template from the others.
     pub(crate) fn new<O>(of: &Versioned<'_, O>, mut revisions: Vec<Arc<ControllerRevision>>) -> History {
         revisions.sort_by_key(|revision| (revision.revision, revision.metadata.name.clone()));
         let data = of.data();
@@ -78,7 +78,7 @@ impl History {
         History { current, old: revisions }
     }
 
-    /// The hash of the present template.
+    /// The hash of the current template.
     pub(crate) fn hash(&self) -> Option<&str> {
         self.current.as_ref()?.metadata.labels.as_ref()?.get(HASH_LABEL).map(String::as_str)
     }
@@ -87,7 +87,7 @@ impl History {
         self.old.iter().filter_map(|revision| revision.revision).max().unwrap_or(0) + 1
     }
 
-    /// Makes the present template the newest revision, if it is not.
+    /// Makes the current template the newest revision, if it is not.
     pub(crate) fn bring_up<O: Object>(&self, of: &Versioned<'_, O>, plan: &mut Plan) {
         let next = self.next();
         match &self.current {

@@ -15,7 +15,7 @@ use crate::framework::{Action, Controller, Look, Plan, Wiring};
 const NAME: &str = "kube-root-ca.crt";
 /// The name of the certificate in it.
 const ENTRY: &str = "ca.crt";
-/// What people read about it.
+/// The description for users.
 const DESCRIPTION: (&str, &str) = (
     "kubernetes.io/description",
     "The CA certificates with which clients inside the cluster verify the API server. Do not rely on them \
@@ -28,7 +28,7 @@ pub(crate) struct RootCaPublisher {
     config: Arc<Config>,
 }
 
-/// What a decision about one namespace is made from.
+/// The inputs of a decision about one namespace.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     namespace: Arc<Namespace>,

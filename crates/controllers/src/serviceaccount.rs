@@ -17,7 +17,7 @@ pub(crate) struct ServiceAccountController {
     accounts: Arc<Informer<ServiceAccount>>,
 }
 
-/// What a decision about one namespace is made from.
+/// The inputs of a decision about one namespace.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     namespace: Arc<Namespace>,

@@ -31,7 +31,7 @@ pub(crate) struct ServiceCidrs {
     addresses: Arc<Informer<IPAddress>>,
 }
 
-/// What a decision about one network is made from.
+/// The inputs of a decision about one network.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     cidr: Arc<ServiceCIDR>,

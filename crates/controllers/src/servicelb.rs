@@ -43,7 +43,7 @@ impl Controller for ServiceLoadBalancer {
     type Snapshot = Snapshot;
     type Memory = ();
 
-    /// One key stands for all Services, as what one has another must not get.
+    /// One key stands for all Services, because two of them must not get the same port.
     fn wire(wiring: &mut Wiring<ObjectKey>) -> ServiceLoadBalancer {
         let all = || ObjectKey::cluster("services");
         let services = wiring.informer::<Service>();

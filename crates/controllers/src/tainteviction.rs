@@ -24,7 +24,7 @@ pub(crate) struct TaintEviction {
     nodes: Arc<Informer<Node>>,
 }
 
-/// What a decision about one pod is made from.
+/// The inputs of a decision about one pod.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pod: Arc<LeanPod>,
@@ -139,7 +139,7 @@ fn tolerated(pod: &LeanPod, taints: &[Taint]) -> Tolerated {
     }
 }
 
-/// Tells those who wait for the pod that it did not fail by itself.
+/// Shows users of the pod that it did not fail by itself.
 fn disrupted(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = PodCondition {
         type_: "DisruptionTarget".into(),

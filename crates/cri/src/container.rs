@@ -41,9 +41,9 @@ pub enum MountPropagation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mount {
-    /// Where it appears.
+    /// Its path in the container.
     pub container_path: String,
-    /// What of the host appears there; empty with `image`. If it does not exist, a directory is made.
+    /// The host path that appears there; empty with `image`. If it does not exist, a directory is created.
     pub host_path: String,
     /// Read-only.
     pub readonly: bool,
@@ -67,7 +67,7 @@ pub struct Mount {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Device {
-    /// Where it appears.
+    /// Its path in the container.
     pub container_path: String,
     /// The device on the host.
     pub host_path: String,
@@ -121,7 +121,7 @@ pub struct LinuxContainerConfig {
     pub security_context: LinuxContainerSecurityContext,
 }
 
-/// What a container should be.
+/// The configuration of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerConfig {
@@ -168,7 +168,7 @@ pub enum ContainerState {
     Running,
     /// Ended.
     Exited,
-    /// The engine lost track of it.
+    /// The engine does not know its state.
     Unknown,
 }
 
@@ -221,13 +221,13 @@ pub struct ContainerStatus {
     pub exit_code: i32,
     /// Its image as configured.
     pub image: ImageSpec,
-    /// A digest reference of its image, or the id.
+    /// A digest reference of its image, or the ID.
     pub image_ref: String,
-    /// The id of its image.
+    /// The ID of its image.
     pub image_id: String,
     /// A CamelCase word for the end: `Completed`, `Error`, `OOMKilled`, `ContainerCannotRun`.
     pub reason: String,
-    /// A sentence for people.
+    /// A message for people.
     pub message: String,
     /// Labels as configured.
     pub labels: StringMap,
@@ -256,9 +256,9 @@ pub struct Container {
     pub metadata: ContainerMetadata,
     /// Its image as configured.
     pub image: ImageSpec,
-    /// A digest reference of its image, or the id.
+    /// A digest reference of its image, or the ID.
     pub image_ref: String,
-    /// The id of its image.
+    /// The ID of its image.
     pub image_id: String,
     /// Its state.
     pub state: ContainerState,

@@ -7,7 +7,7 @@ use std::error::Error;
 pub enum Code {
     /// The caller gave up.
     Cancelled,
-    /// The engine does not say more.
+    /// The engine gives no further details.
     Unknown,
     /// The request makes no sense.
     InvalidArgument,
@@ -21,9 +21,9 @@ pub enum Code {
     PermissionDenied,
     /// Something is used up.
     ResourceExhausted,
-    /// The request makes no sense in the present state.
+    /// The request makes no sense in the current state.
     FailedPrecondition,
-    /// The engine does not have this call. Asking again is no use; the caller does without.
+    /// The engine does not implement this call. Callers do not retry, and work without it.
     Unimplemented,
     /// The engine failed.
     Internal,
@@ -67,7 +67,7 @@ pub enum PullErrorKind {
     InvalidName,
     /// The registry does not have it.
     NotFound,
-    /// The registry wants other credentials.
+    /// The registry requires other credentials.
     Unauthorized,
     /// The registry cannot be reached or fails.
     RegistryUnavailable,
@@ -75,15 +75,15 @@ pub enum PullErrorKind {
     TooManyRequests,
     /// The image has nothing for this machine's platform.
     NoMatchingPlatform,
-    /// What came does not match its digest, cannot be read or breaks a bound.
+    /// The received data do not match their digest, cannot be read or exceed a limit.
     Corrupt,
     /// This machine failed: disk, permissions, mounts.
     Local,
 }
 
-/// An error of [`RuntimeService`](super::RuntimeService) or [`ImageService`](super::ImageService).
-/// [`CriError::code`] says which gRPC code each variant stands for; callers act on that, as an engine behind a socket
-/// answers with nothing but a code and a message.
+/// An error of [`RuntimeService`](super::RuntimeService) or [`ImageService`](super::ImageService). [`CriError::code`]
+/// returns the gRPC code of each variant; callers act on that, because an engine behind a socket answers only with a
+/// code and a message.
 #[derive(Debug, thiserror::Error)]
 pub enum CriError {
     /// There is no such sandbox, container or image.
@@ -91,7 +91,7 @@ pub enum CriError {
     NotFound {
         /// `sandbox`, `container` or `image`.
         kind: &'static str,
-        /// What was asked for.
+        /// The requested object.
         id: String,
     },
     /// The name is taken.
@@ -105,19 +105,19 @@ pub enum CriError {
     /// The request makes no sense.
     #[error("{0}")]
     InvalidArgument(String),
-    /// The request makes no sense in the present state, such as exec in an ended container.
+    /// The request makes no sense in the current state, such as exec in an ended container.
     #[error("{0}")]
     FailedPrecondition(String),
     /// The operation took longer than it was allowed to.
     #[error("{0}")]
     DeadlineExceeded(String),
-    /// The engine cannot be reached, or what was asked for ended meanwhile.
+    /// The engine cannot be reached, or the requested object has ended in the meantime.
     #[error("{0}")]
     Unavailable(String),
     /// The engine does not have this call.
     #[error("the engine does not implement {0}")]
     Unimplemented(&'static str),
-    /// What an engine behind a socket answered.
+    /// The answer of an engine behind a socket.
     #[error("{message}")]
     Remote {
         /// The code of its status.
@@ -130,13 +130,13 @@ pub enum CriError {
     ImagePull {
         /// How callers should treat it.
         kind: PullErrorKind,
-        /// A sentence for people, with the image's name.
+        /// A message for people, with the image's name.
         message: String,
     },
     /// Everything else.
     #[error("{context}")]
     Internal {
-        /// What was being done.
+        /// The step that failed.
         context: String,
         /// Why it failed.
         #[source]
@@ -145,7 +145,7 @@ pub enum CriError {
 }
 
 impl CriError {
-    /// An [`CriError::Internal`] from what was being done and why it failed (an error or a text).
+    /// A [`CriError::Internal`] from the step and its cause (an error or a text).
     pub fn internal(context: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> CriError {
         CriError::Internal { context: context.into(), source: source.into() }
     }
@@ -176,7 +176,7 @@ impl CriError {
         }
     }
 
-    /// Whether what was asked for does not exist.
+    /// Whether the requested object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.code() == Code::NotFound
     }

@@ -64,7 +64,7 @@ pub struct AuthConfig {
     pub server_address: String,
     /// A refresh token for the registry's token service.
     pub identity_token: String,
-    /// A bearer token to send as it is.
+    /// A bearer token to send unchanged.
     pub registry_token: String,
 }
 

@@ -55,7 +55,7 @@ pub use stream::{
 /// Labels and annotations, in the order of their keys.
 pub type StringMap = BTreeMap<String, String>;
 
-/// What an engine says about itself.
+/// Facts that an engine reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionInfo {
     /// The engine's name, for example `ironhull` or `containerd`.
@@ -71,11 +71,11 @@ pub struct VersionInfo {
 pub struct RuntimeCondition {
     /// The condition's name.
     pub kind: String,
-    /// Whether it holds.
+    /// Whether it is true.
     pub status: bool,
-    /// A CamelCase word for why it does not hold.
+    /// A CamelCase word for why it is not true.
     pub reason: String,
-    /// A sentence for people.
+    /// A message for people.
     pub message: String,
 }
 
@@ -117,7 +117,7 @@ pub enum CgroupDriver {
     Cgroupfs,
 }
 
-/// What happened to a container (or a sandbox, which counts as one here).
+/// An event of a container (or a sandbox, which counts as one here).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerEventType {
     /// It was created.
@@ -147,7 +147,7 @@ pub struct ContainerEvent {
 
 /// Sandboxes and containers: CRI's `RuntimeService`.
 ///
-/// Calls that end or remove something succeed where it is already ended or gone.
+/// Calls that stop or remove something succeed if it is already stopped or gone.
 #[async_trait]
 pub trait RuntimeService: Send + Sync {
     /// Name and version of the engine.
@@ -156,8 +156,8 @@ pub trait RuntimeService: Send + Sync {
     /// Conditions of the engine.
     async fn status(&self) -> Result<RuntimeStatus, CriError>;
 
-    /// Waits until [`status`](Self::status) may answer otherwise, where the engine can tell; it is asked from time to time
-    /// in any case. A change while nobody waits is told to the next one who does.
+    /// Waits until the answer of [`status`](Self::status) may have changed, if the engine supports that; it is polled
+    /// in any case. A change without a waiter is reported to the next one.
     async fn status_changed(&self) {
         std::future::pending().await
     }
@@ -168,14 +168,14 @@ pub trait RuntimeService: Send + Sync {
     /// Tells the engine the node's pod subnets (CRI's `UpdateRuntimeConfig`); empty if not known yet.
     async fn update_pod_cidr(&self, pod_cidr: &str) -> Result<(), CriError>;
 
-    /// Creates and starts a sandbox, and gives its id; it is ready when this returns.
+    /// Creates and starts a sandbox and returns its ID; it is ready when this returns.
     async fn run_pod_sandbox(
         &self,
         config: &PodSandboxConfig,
         runtime_handler: &str,
     ) -> Result<String, CriError>;
 
-    /// Ends every process of the sandbox and gives back its network. Idempotent.
+    /// Ends every process of the sandbox and releases its network. Idempotent.
     async fn stop_pod_sandbox(&self, pod_sandbox_id: &str) -> Result<(), CriError>;
 
     /// Removes the sandbox and its containers, ending what still runs. Idempotent.
@@ -195,7 +195,7 @@ pub trait RuntimeService: Send + Sync {
         resources: &LinuxContainerResources,
     ) -> Result<(), CriError>;
 
-    /// Creates a container in a sandbox, without starting it, and gives its id.
+    /// Creates a container in a sandbox without starting it, and returns its ID.
     async fn create_container(
         &self,
         pod_sandbox_id: &str,
@@ -225,7 +225,7 @@ pub trait RuntimeService: Send + Sync {
         resources: &LinuxContainerResources,
     ) -> Result<(), CriError>;
 
-    /// Opens the container's log anew after the caller has rotated it.
+    /// Reopens the container's log after the caller has rotated it.
     async fn reopen_container_log(&self, container_id: &str) -> Result<(), CriError>;
 
     /// Runs a command in the container and waits for it; [`CriError::DeadlineExceeded`] after `timeout`
@@ -255,8 +255,8 @@ pub trait RuntimeService: Send + Sync {
         filter: &ContainerStatsFilter,
     ) -> Result<Vec<ContainerStats>, CriError>;
 
-    /// Events of all containers from now on (CRI's `GetContainerEvents`). The stream ends, with an error
-    /// if the caller fell behind, when events may have been lost: list, and subscribe anew. An engine without events says
+    /// Events of all containers from now on (CRI's `GetContainerEvents`). The stream ends, with an error if the caller
+    /// fell behind, when events may have been lost: list, and subscribe again. An engine without events returns
     /// [`Code::Unimplemented`].
     async fn events(&self) -> Result<BoxStream<'static, Result<ContainerEvent, CriError>>, CriError>;
 }
@@ -270,7 +270,7 @@ pub trait ImageService: Send + Sync {
     /// The image, by tag, digest or id; `None` if it is not present.
     async fn image_status(&self, image: &ImageSpec) -> Result<Option<Image>, CriError>;
 
-    /// Pulls an image and gives the reference to run it by (its id).
+    /// Pulls an image and returns the reference by which to run it (its ID).
     async fn pull_image(
         &self,
         image: &ImageSpec,

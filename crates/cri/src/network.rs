@@ -18,7 +18,7 @@ pub struct NetworkRequest {
     pub namespace: PathBuf,
     /// The sandbox's annotations.
     pub annotations: StringMap,
-    /// Ports of the host that shall lead into the sandbox.
+    /// Ports of the host that should lead into the sandbox.
     pub port_mappings: Vec<PortMapping>,
     /// How names are resolved in it; absent if as on the host.
     pub dns: Option<DnsConfig>,
@@ -29,25 +29,25 @@ pub struct NetworkRequest {
 /// Connects sandboxes to the pod network. Engines that bring a network of their own need none.
 #[async_trait]
 pub trait PodNetwork: Send + Sync {
-    /// Connects a sandbox and gives its addresses, the primary one first.
+    /// Connects a sandbox and returns its addresses, the primary one first.
     async fn setup(&self, request: &NetworkRequest) -> Result<Vec<IpAddr>, CriError>;
 
-    /// Takes back what [`setup`](Self::setup) gave. Idempotent, and right for a setup that was cut off; the
-    /// namespace may be gone already.
+    /// Reverts [`setup`](Self::setup). Idempotent, and safe after an interrupted setup; the namespace may be gone
+    /// already.
     async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError>;
 
-    /// Why sandboxes cannot be connected at present; `None` if they can.
+    /// Why sandboxes cannot be connected at the moment; `None` if they can.
     async fn problem(&self) -> Option<String> {
         None
     }
 
-    /// Waits until [`problem`](Self::problem) may answer otherwise, where the network knows. A change while nobody waits
-    /// is told to the next one who does.
+    /// Waits until the answer of [`problem`](Self::problem) may have changed, if the network supports that. A change
+    /// without a waiter is reported to the next one.
     async fn changed(&self) {
         std::future::pending().await
     }
 
-    /// Hears of the node's pod subnets (CRI's `UpdateRuntimeConfig`).
+    /// Receives the node's pod subnets (CRI's `UpdateRuntimeConfig`).
     async fn update_pod_cidr(&self, _pod_cidr: &str) -> Result<(), CriError> {
         Ok(())
     }

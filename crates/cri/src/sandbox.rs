@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::security::{LinuxSandboxSecurityContext, NamespaceOption};
 use super::{LinuxContainerResources, StringMap};
 
-/// The identity of a sandbox; the engine holds all four together unique.
+/// The identity of a sandbox; the engine ensures that the four together are unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PodSandboxMetadata {
@@ -57,7 +57,7 @@ pub struct PortMapping {
     pub host_ip: String,
 }
 
-/// What a sandbox should be.
+/// The configuration of a sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PodSandboxConfig {

@@ -8,7 +8,7 @@ pub enum NamespaceMode {
     /// The sandbox's, shared by the pod's containers.
     #[default]
     Pod,
-    /// One of its own.
+    /// A new one.
     Container,
     /// The host's.
     Node,
@@ -26,7 +26,7 @@ pub enum UserNamespaceMode {
     Node,
 }
 
-/// A range of ids and what it is on the host.
+/// A range of IDs and its range on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IdMapping {

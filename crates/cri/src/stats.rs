@@ -16,9 +16,9 @@ pub struct CpuUsage {
 pub struct MemoryUsage {
     /// When it was measured.
     pub timestamp: jiff::Timestamp,
-    /// Usage without what the kernel can take back at once.
+    /// Usage without memory that the kernel can reclaim at once.
     pub working_set_bytes: u64,
-    /// What is left to the limit; `None` without limit.
+    /// The amount left below the limit; `None` without a limit.
     pub available_bytes: Option<u64>,
     /// All usage.
     pub usage_bytes: u64,
@@ -35,7 +35,7 @@ pub struct MemoryUsage {
 pub struct SwapUsage {
     /// When it was measured.
     pub timestamp: jiff::Timestamp,
-    /// What is left to the limit; `None` without limit.
+    /// The amount left below the limit; `None` without a limit.
     pub swap_available_bytes: Option<u64>,
     /// Usage.
     pub swap_usage_bytes: u64,

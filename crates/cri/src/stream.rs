@@ -35,7 +35,7 @@ pub struct TerminalSize {
     pub height: u16,
 }
 
-/// What to run in a container, and with which streams.
+/// The command to run in a container, and its streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecOptions {
     /// The command and its arguments.
@@ -65,10 +65,9 @@ pub struct AttachOptions {
 
 /// A running exec or attach.
 ///
-/// The output streams end when the process has closed them; read them to their end before showing the
-/// exit code. Dropping `stdin` (or shutting it down) closes the process's input. Dropping the session
-/// detaches: the process of an exec gets its input closed and its terminal hung up, an attached container
-/// goes on.
+/// The output streams end when the process has closed them; read them to their end before showing the exit code.
+/// Dropping `stdin` (or shutting it down) closes the process's input. Dropping the session detaches: the process of an
+/// exec gets its input closed and its terminal hung up, an attached container keeps running.
 pub struct StreamingSession {
     /// Standard input, if asked for.
     pub stdin: Option<InputStream>,

@@ -1,4 +1,4 @@
-//! Commands for a cluster that runs, and its end.
+//! Commands for a running cluster, and for stopping it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::preflight::{check_name, require_root};
 use crate::protocol::{NodeAction, Request, Status, ask};
 use crate::state::StateDir;
 
-/// Ends a cluster. Afterwards nothing of it is left, also if its supervisor had ended before.
+/// Stops a cluster. Afterwards nothing of it remains, even if its supervisor had exited before.
 ///
 /// # Errors
 /// If something cannot be removed.
@@ -56,7 +56,7 @@ pub async fn list(parent: &Path) -> anyhow::Result<()> {
         let state = StateDir::new(parent, &name);
         match request(&state, Request::Status).await {
             Ok(status) => println!("{name:<20} {:>5}  {}", status.nodes.len(), status.kubeconfig.display()),
-            Err(_) => println!("{name:<20} {:>5}  (does not run: `ironhull dev down --name {name}`)", "-"),
+            Err(_) => println!("{name:<20} {:>5}  (not running: `ironhull dev down --name {name}`)", "-"),
         }
     }
     Ok(())

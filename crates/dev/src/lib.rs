@@ -1,22 +1,22 @@
-//! `ironhull dev`: clusters of many nodes on one machine, to see what Kubernetes does when nodes break.
+//! `ironhull dev`: clusters of many nodes on one machine, to see how Kubernetes behaves when nodes break.
 //!
-//! A cluster's hosts are those of the tests (crate `testbed`). They belong to one process, the supervisor: it has
-//! a directory of its own, answers commands on a socket there, and lets the machine's own shell reach the API by a
-//! port of the loopback interface. When it ends, in whatever way, the kernel ends the hosts with it.
+//! A cluster's hosts are test hosts (crate `testbed`). They belong to one process, the supervisor: it has its own
+//! directory, answers commands on a socket there, and forwards a loopback port of the machine to the API. When it exits
+//! in any way, the kernel kills the hosts with it.
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
 //! | [`flags`] | the command line |
-//! | `preflight` | what the machine must have |
+//! | `preflight` | checks of the machine's requirements |
 //! | `state` | a cluster's directory |
-//! | `protocol` | what commands and the supervisor say to each other |
+//! | `protocol` | the protocol between commands and the supervisor |
 //! | `up` | `ironhull dev up`: starts a supervisor and waits |
-//! | `commands` | all other commands, which ask the supervisor |
+//! | `commands` | all other commands, which talk to the supervisor |
 //! | `supervisor` | the supervisor |
-//! | `relay` | the way from the machine's shell to the API server |
+//! | `relay` | the connection from the machine's shell to the API server |
 //!
-//! Its errors are texts for the person at the terminal, as those of the program are. It must not know what runs on its hosts: it
-//! starts the program that it is part of, and talks to it as everybody does.
+//! Its errors are texts for the person at the terminal, like those of the program. It must not know what runs on its
+//! hosts: it starts the program that it is part of, and talks to it like any client.
 
 mod commands;
 pub mod flags;

@@ -1,4 +1,4 @@
-//! What `ironhull dev` needs of the machine, looked at before anything is changed.
+//! The machine's requirements for `ironhull dev`, checked before anything is changed.
 
 use anyhow::{bail, ensure};
 use hostnet::nft::find_program;
@@ -21,7 +21,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 /// Refuses names that cannot be a part of paths.
 ///
 /// # Errors
-/// What is wrong with the name.
+/// The reason why the name is invalid.
 pub fn check_name(name: &str) -> anyhow::Result<()> {
     let wrong = object::names::is_dns1123_label(name);
     ensure!(wrong.is_empty(), "--name {name:?}: {}", wrong.join("; "));
@@ -44,7 +44,7 @@ pub fn require_root() -> anyhow::Result<()> {
 /// Refuses a machine that lacks what hosts are made with.
 ///
 /// # Errors
-/// All that is missing, and where it comes from.
+/// Everything that is missing, and the packages to install.
 pub fn check_machine() -> anyhow::Result<()> {
     require_root()?;
     let missing: Vec<_> =
@@ -56,7 +56,7 @@ pub fn check_machine() -> anyhow::Result<()> {
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
     bail!(
-        "this machine lacks {}: install the packages {}, as Debian names them",
+        "missing on this machine: {}; install the packages {} (their names in Debian)",
         programs.join(", "),
         packages.join(" ")
     );

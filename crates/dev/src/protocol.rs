@@ -1,7 +1,7 @@
-//! What commands and the supervisor say to each other: JSON, one message a line.
+//! The protocol between commands and the supervisor: JSON, one message per line.
 //!
 //! A command sends one [`Request`] and reads [`Reply`]s until one of them is the last. While a cluster starts, the
-//! supervisor says the same replies on its standard output.
+//! supervisor writes the same replies to its standard output.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::StateDir;
 
-/// What a command wants.
+/// A command's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Request {
-    /// The cluster as it is.
+    /// The cluster's status.
     Status,
-    /// The end of the cluster.
+    /// Shut down the cluster.
     Down,
     /// The images of this archive on every node.
     ImportImage(PathBuf),
-    /// Something done to a node.
+    /// An action on a node.
     Node {
         /// Its name.
         name: String,
@@ -31,7 +31,7 @@ pub enum Request {
     },
 }
 
-/// What can be done to a node.
+/// The actions on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NodeAction {
@@ -43,11 +43,11 @@ pub enum NodeAction {
     Start,
 }
 
-/// What the supervisor answers.
+/// The supervisor's reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reply {
-    /// Something was done, and more is to come; for a person.
+    /// A step was done, and more will follow; a message for users.
     Step(String),
     /// All is done. The last reply.
     Done(Status),
@@ -55,7 +55,7 @@ pub enum Reply {
     Failed(String),
 }
 
-/// A cluster as it is.
+/// The status of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -63,7 +63,7 @@ pub struct Status {
     pub name: String,
     /// The process that owns it.
     pub supervisor: u32,
-    /// Where the machine's shell reaches the API.
+    /// The API's address for the machine's shell.
     pub api: String,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
@@ -71,7 +71,7 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
 }
 
-/// A node as it is.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
@@ -79,14 +79,14 @@ pub struct NodeStatus {
     pub name: String,
     /// Its addresses in the cluster's network, joined by commas.
     pub addresses: String,
-    /// `running`, `cut off`, `stopped`, or `failed` if its program has ended by itself.
+    /// `running`, `cut off`, `stopped`, or `failed` if its program has exited by itself.
     pub state: String,
 }
 
-/// Asks a cluster's supervisor, and hears each step on the way.
+/// Sends a request to a cluster's supervisor, and reports each step.
 ///
 /// # Errors
-/// What the supervisor said, or that there is none.
+/// The supervisor's error, or that it is not running.
 pub fn ask(state: &StateDir, request: &Request, mut step: impl FnMut(&str)) -> anyhow::Result<Status> {
     let running = state.is_running()?;
     if !running {
@@ -105,13 +105,13 @@ pub fn ask(state: &StateDir, request: &Request, mut step: impl FnMut(&str)) -> a
             Reply::Failed(text) => bail!(text),
         }
     }
-    bail!("the supervisor of the cluster {:?} ended; its words are in {}", state.name, state.log().display())
+    bail!("the supervisor of the cluster {:?} exited; its output is in {}", state.name, state.log().display())
 }
 
 /// Writes one message.
 ///
 /// # Errors
-/// If nobody reads any more.
+/// If the reader is gone.
 pub fn say(mut to: impl Write, message: &impl Serialize) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');

@@ -1,7 +1,7 @@
-//! The way from the machine's own shell to the API server, which is in a host's network.
+//! The connection from the machine's own shell to the API server, which is in a host's network.
 //!
-//! The machine's network is left as it is: a port of the loopback interface is listened at, and each connection is
-//! passed on by one that begins in the host's network. It leads to the server even if its host is cut off.
+//! The machine's network is not changed: the relay listens on a loopback port, and forwards each connection through one
+//! that begins in the host's network. It reaches the server even if its host is cut off.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 /// How many connections are passed on at once. More wait.
 const CONNECTIONS_MAX: usize = 512;
 
-/// Where the server listens, seen from its host.
+/// The server's address on its host.
 const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
 
 /// Listens at a free port of the loopback interface.
@@ -26,7 +26,7 @@ pub async fn listen() -> anyhow::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on the loopback interface")
 }
 
-/// Passes connections on to the server on `host`, for as long as that is there.
+/// Forwards connections to the server on `host`, for as long as that exists.
 pub async fn run(listener: TcpListener, host: Weak<Host>) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

@@ -1,4 +1,4 @@
-//! A cluster's directory: `<state dir>/<name>`, readable for root alone.
+//! A cluster's directory: `<state dir>/<name>`, readable only by root.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// The names and places of what a cluster keeps.
+/// The paths of a cluster's files.
 #[derive(Clone, Debug)]
 pub struct StateDir {
     /// The cluster's name.
@@ -15,7 +15,7 @@ pub struct StateDir {
     pub parent: PathBuf,
 }
 
-/// The right to be a cluster's supervisor: one process has it, until it ends.
+/// The lock of a cluster's supervisor: one process holds it, until it exits.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
 
@@ -40,12 +40,12 @@ impl StateDir {
         self.path().join("control.sock")
     }
 
-    /// What the supervisor writes.
+    /// The supervisor's log.
     pub fn log(&self) -> PathBuf {
         self.path().join("supervisor.log")
     }
 
-    /// Where the path of the kubeconfig is kept that a person asked for.
+    /// The file with the path of the kubeconfig that the user requested.
     pub fn copies(&self) -> PathBuf {
         self.path().join("kubeconfig-copy")
     }
@@ -53,14 +53,14 @@ impl StateDir {
     /// Makes the directory, and those above it.
     ///
     /// # Errors
-    /// If it cannot be made, or if it is somebody else's.
+    /// If it cannot be created, or belongs to another user.
     pub fn create(&self) -> anyhow::Result<()> {
         let path = self.path();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+            .with_context(|| format!("cannot create {}", path.display()))?;
         let metadata = fs::symlink_metadata(&path)?;
         ensure!(
             metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o077 == 0,
@@ -81,7 +81,7 @@ impl StateDir {
     /// If the directory is not there.
     pub fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let path = self.path().join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -104,7 +104,7 @@ impl StateDir {
     pub fn remove(&self) -> anyhow::Result<()> {
         let path = self.path();
         if let (Ok(copy), Ok(own)) = (fs::read_to_string(self.copies()), fs::read(self.kubeconfig()))
-            // Somebody may have put another cluster's there.
+            // It may have been replaced with another cluster's.
             && fs::read(&copy).is_ok_and(|text| text == own)
         {
             let _ = fs::remove_file(&copy);

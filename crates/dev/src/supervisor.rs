@@ -1,7 +1,7 @@
 //! The process that owns a cluster.
 //!
-//! It starts the cluster, answers commands, and ends it: when told, by a signal, or when whoever started it went
-//! away before the cluster was ready. What it does to hosts blocks, and happens on threads of its own.
+//! It starts the cluster, answers commands, and shuts the cluster down: on request, on a signal, or when its starter
+//! exits before the cluster is ready. Operations on hosts block, and run on separate threads.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,35 +21,35 @@ use crate::protocol::{NodeAction, NodeStatus, Reply, Request, Status, say};
 use crate::relay;
 use crate::state::{Lock, StateDir};
 
-/// What `up` says on the supervisor's input when the cluster shall live on without it.
+/// The text that `up` writes to the supervisor's input when the cluster should keep running without it.
 pub const DETACH: &str = "detach\n";
 
-/// How long a command may take to say what it wants.
+/// How long a command may take to send its request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where the kubeconfig of a server on its own host leads.
+/// The server's URL in the kubeconfig on its own host.
 const SERVER_URL: &str = "https://127.0.0.1:6443";
 
 /// A cluster that runs, as its commands see it.
 struct Supervisor {
     state: StateDir,
-    /// Where the machine's shell reaches the API.
+    /// The API's address for the machine's shell.
     api: String,
     cluster: Mutex<Option<Cluster>>,
     /// Nodes that a command has cut off.
     cut_off: Mutex<Vec<String>>,
-    /// Tells that the cluster shall end.
+    /// Signals that the cluster should shut down.
     stop: watch::Sender<bool>,
-    /// Who asked for the end, and waits for it.
+    /// The clients that requested the shutdown, and wait for it.
     waiting: Mutex<Vec<UnixStream>>,
 }
 
 /// Owns a cluster until its end.
 ///
 /// # Errors
-/// Why the cluster could not be started, which the standard output tells too.
+/// The reason why the cluster could not be started, which is written to the standard output too.
 pub async fn run(state: StateDir, flags: UpFlags) -> anyhow::Result<()> {
-    // The terminal's signals are not for this process. It fails where there is a session already.
+    // The terminal's signals are not for this process. It fails if there is already a session.
     let _ = rustix::process::setsid();
     let result = own(&state, &flags).await;
     if let Err(error) = &result {
@@ -59,7 +59,7 @@ pub async fn run(state: StateDir, flags: UpFlags) -> anyhow::Result<()> {
 }
 
 async fn own(state: &StateDir, flags: &UpFlags) -> anyhow::Result<()> {
-    let Some(lock) = state.lock()? else { bail!("a cluster {:?} runs already", state.name) };
+    let Some(lock) = state.lock()? else { bail!("a cluster {:?} is already running", state.name) };
     let stop = watch::Sender::new(false);
     listen_for_signals(stop.clone())?;
     let starter = stop.clone();
@@ -72,7 +72,7 @@ async fn own(state: &StateDir, flags: &UpFlags) -> anyhow::Result<()> {
         }
     };
     let _ = stop.subscribe().wait_for(|stopped| *stopped).await;
-    tracing::info!("the cluster ends");
+    tracing::info!("the cluster is shutting down");
     let status = supervisor.status();
     let cluster = supervisor.cluster().take();
     spawn_blocking(move || drop(cluster)).await?;
@@ -87,14 +87,14 @@ async fn own(state: &StateDir, flags: &UpFlags) -> anyhow::Result<()> {
     finished
 }
 
-/// Removes the files of a cluster whose hosts are gone, and then lets go of the lock.
+/// Removes the files of a cluster whose hosts are gone, and then releases the lock.
 fn finish(state: &StateDir, lock: Lock) -> anyhow::Result<()> {
     let removed = state.remove();
     drop(lock);
     removed
 }
 
-/// A signal ends the cluster.
+/// A signal shuts down the cluster.
 fn listen_for_signals(stop: watch::Sender<bool>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
@@ -105,7 +105,7 @@ fn listen_for_signals(stop: watch::Sender<bool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// If whoever started this process goes away before it is content, the cluster ends.
+/// If the starter of this process exits before the cluster is ready, the cluster is shut down.
 fn listen_to_starter(stop: &watch::Sender<bool>) {
     let mut line = String::new();
     let read = std::io::stdin().read_line(&mut line);
@@ -114,13 +114,13 @@ fn listen_to_starter(stop: &watch::Sender<bool>) {
     }
 }
 
-/// Starts the cluster, and what leads to it.
+/// Starts the cluster, and the relay to it.
 async fn start(
     state: &StateDir,
     flags: &UpFlags,
     stop: &watch::Sender<bool>,
 ) -> anyhow::Result<Arc<Supervisor>> {
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = std::env::current_exe().context("cannot determine the path of this program")?;
     let options = ClusterOptions { agents: usize::from(flags.nodes) - 1, ..ClusterOptions::default() };
     let (directory, stopped) = (state.path(), stop.subscribe());
     let build = move || {
@@ -154,10 +154,10 @@ async fn start(
     Ok(supervisor)
 }
 
-/// Writes the administrator's kubeconfig, as it is good for this machine's shell.
+/// Writes the administrator's kubeconfig for this machine's shell.
 fn write_kubeconfigs(state: &StateDir, flags: &UpFlags, cluster: &Cluster, api: &str) -> anyhow::Result<()> {
     let own = std::fs::read_to_string(cluster.server.kubeconfig()).context("the server's kubeconfig")?;
-    ensure!(own.contains(SERVER_URL), "the server's kubeconfig does not lead to {SERVER_URL}");
+    ensure!(own.contains(SERVER_URL), "the server's kubeconfig does not point to {SERVER_URL}");
     let text = own.replace(SERVER_URL, &format!("https://{api}"));
     kubeconfig::write(&state.kubeconfig(), &text)?;
     let Some(copy) = &flags.write_kubeconfig else { return Ok(()) };
@@ -189,13 +189,13 @@ impl Supervisor {
             Ok(status) => Reply::Done(status),
             Err(error) => Reply::Failed(format!("{error:#}")),
         };
-        // Whoever went away wants no answer.
+        // The client may be gone and not need the answer.
         let _ = say(&stream, &reply);
     }
 
     fn carry_out(&self, request: Request, stream: &UnixStream) -> anyhow::Result<()> {
         let slot = self.cluster();
-        let cluster = slot.as_ref().context("the cluster ends")?;
+        let cluster = slot.as_ref().context("the cluster is shutting down")?;
         match request {
             Request::Status | Request::Down => Ok(()),
             Request::ImportImage(archive) => import(cluster, &archive, stream),
@@ -222,7 +222,7 @@ impl Supervisor {
 
     fn status(&self) -> anyhow::Result<Status> {
         let (slot, cut_off) = (self.cluster(), guard(&self.cut_off));
-        let cluster = slot.as_ref().context("the cluster ends")?;
+        let cluster = slot.as_ref().context("the cluster is shutting down")?;
         let nodes = cluster.hosts().map(|host| {
             let state = if !host.is_on() {
                 "stopped"
@@ -261,11 +261,15 @@ fn import(cluster: &Cluster, archive: &Path, stream: &UnixStream) -> anyhow::Res
         }
         let said = cluster.import_image_on(name, archive).with_context(|| format!("on {name}"))?;
         for line in said.lines() {
-            // The import goes on when nobody looks any more.
+            // The import continues when its client is gone.
             let _ = say(stream, &Reply::Step(format!("{name}: {line}")));
         }
     }
-    ensure!(off.is_empty(), "the images are not on {}: start it, and import them again", off.join(", "));
+    ensure!(
+        off.is_empty(),
+        "the images were not imported on {}: start it, and import them again",
+        off.join(", ")
+    );
     Ok(())
 }
 

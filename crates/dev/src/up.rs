@@ -18,20 +18,20 @@ use crate::supervisor::DETACH;
 /// Starts a cluster.
 ///
 /// # Errors
-/// What the machine lacks, or why a node did not become ready. Nothing is left then.
+/// The machine's missing requirements, or why a node did not become ready. Nothing is left then.
 pub async fn run(state: &StateDir, flags: &UpFlags) -> anyhow::Result<()> {
     preflight::check_machine()?;
     if state.is_running()? {
         let name = &state.name;
         bail!(
-            "a cluster {name:?} runs already (kubeconfig {}): `ironhull dev down{}` ends it, `ironhull dev up \
-             --name OTHER` starts another beside it",
+            "a cluster {name:?} is already running (kubeconfig {}): `ironhull dev down{}` stops it, \
+                `ironhull dev up --name OTHER` starts another one",
             state.kubeconfig().display(),
             of_cluster(name)
         );
     }
     if state.exists() {
-        println!("removing what an earlier cluster {:?} has left, which ended by itself", state.name);
+        println!("removing the remains of an earlier cluster {:?}, which exited by itself", state.name);
         state.remove()?;
     }
     let begin = Instant::now();
@@ -41,24 +41,25 @@ pub async fn run(state: &StateDir, flags: &UpFlags) -> anyhow::Result<()> {
     let status = match status {
         Ok(status) => status,
         Err(error) => {
-            // Its input ends with this, and it removes what it made.
+            // Its input is closed with this, and it removes everything it created.
             drop(supervisor.stdin.take());
             let _ = supervisor.wait().await;
             return Err(error);
         }
     };
     let mut input = supervisor.stdin.take().context("the supervisor has no input")?;
-    input.write_all(DETACH.as_bytes()).await.context("the supervisor ended")?;
+    input.write_all(DETACH.as_bytes()).await.context("the supervisor exited")?;
     show(&status, begin.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Starts this program as the supervisor. It does not end with this process, unless that happens before
-/// [`DETACH`] was said.
+/// Starts this program as the supervisor. It does not end with this process, unless that exits before sending
+/// [`DETACH`].
 fn start_supervisor(state: &StateDir, flags: &UpFlags) -> anyhow::Result<Child> {
     state.create()?;
     let log = File::create(state.log()).with_context(|| format!("cannot write {}", state.log().display()))?;
-    let mut command = Command::new(std::env::current_exe().context("cannot tell where this program is")?);
+    let mut command =
+        Command::new(std::env::current_exe().context("cannot determine the path of this program")?);
     command.args(["dev", "supervise", "--name", &state.name, "--nodes", &flags.nodes.to_string()]);
     command.arg("--state-dir").arg(std::path::absolute(&state.parent)?);
     if let Some(path) = &flags.write_kubeconfig {
@@ -68,7 +69,7 @@ fn start_supervisor(state: &StateDir, flags: &UpFlags) -> anyhow::Result<Child> 
     command.spawn().context("cannot start the supervisor")
 }
 
-/// Shows what is being done until all is, or until a signal comes.
+/// Shows the progress until everything is done, or until a signal arrives.
 async fn wait(supervisor: &mut Child) -> anyhow::Result<Status> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
@@ -84,8 +85,8 @@ async fn wait(supervisor: &mut Child) -> anyhow::Result<Status> {
             Some(Ok(Reply::Step(text))) => println!("{text}"),
             Some(Ok(Reply::Done(status))) => return Ok(status),
             Some(Ok(Reply::Failed(text))) => bail!(text),
-            Some(Err(error)) => return Err(error).context("the supervisor said something else"),
-            None => bail!("the supervisor ended ({})", supervisor.wait().await?),
+            Some(Err(error)) => return Err(error).context("unexpected output from the supervisor"),
+            None => bail!("the supervisor exited ({})", supervisor.wait().await?),
         }
     }
 }
@@ -94,7 +95,7 @@ fn show(status: &Status, seconds: f64) {
     let of = of_cluster(&status.name);
     let last = status.nodes.last().map_or("node-1", |node| &node.name);
     println!(
-        "\nThe cluster {:?} runs: {} nodes, ready after {seconds:.1} s.",
+        "\nThe cluster {:?} is running: {} nodes, ready after {seconds:.1} s.",
         status.name,
         status.nodes.len()
     );
@@ -104,7 +105,7 @@ fn show(status: &Status, seconds: f64) {
     println!("  ironhull dev image import{of} FILE    an image archive, on every node");
     println!("  ironhull dev node cut{of} {last}       see what Kubernetes does then");
     println!("  ironhull dev node start{of} {last}     and undo it");
-    println!("\n`ironhull dev down{of}` ends it, and leaves nothing.");
+    println!("\n`ironhull dev down{of}` stops it and leaves nothing behind.");
 }
 
 /// The flag that names a cluster, if it needs one.

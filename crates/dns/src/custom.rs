@@ -6,7 +6,7 @@
 //!   stubDomains: '{"corp.example": ["192.0.2.53"], "lab.example": ["[2001:db8::53]:5353"]}'
 //! ```
 //!
-//! The keys and their form are those of kube-dns. Without `upstreamNameservers` other names go to each node's own
+//! The keys and their format are those of kube-dns. Without `upstreamNameservers`, other names go to each node's own
 //! servers.
 
 use std::collections::BTreeMap;
@@ -22,23 +22,23 @@ pub(crate) const NAME: &str = "kube-dns";
 const UPSTREAMS: &str = "upstreamNameservers";
 const STUBS: &str = "stubDomains";
 
-/// So many servers stand in one list at most, as with kube-dns.
+/// The maximum number of servers in one list, as with kube-dns.
 const SERVERS_MAX: usize = 3;
-/// So many stub domains count.
+/// The maximum number of stub domains.
 const STUBS_MAX: usize = 100;
-/// Where a server listens whose port is not named.
+/// If a server listens whose port is not named.
 const PORT: u16 = 53;
 
-/// What the ConfigMap says.
+/// The content of the ConfigMap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomServers {
-    /// The servers of names that are in no stub domain; the node's own where there are none.
+    /// The servers of names that are in no stub domain; empty means the node's own.
     pub(crate) upstreams: Vec<SocketAddr>,
-    /// Domains with servers of their own.
+    /// Domains with their own servers.
     pub(crate) stubs: Vec<(Name, Vec<SocketAddr>)>,
 }
 
-/// What is wrong with the ConfigMap.
+/// Errors of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CustomError {
     /// A value is not a JSON of the right form.
@@ -46,15 +46,15 @@ pub enum CustomError {
     Json {
         /// Which one.
         key: &'static str,
-        /// What it should be.
+        /// The expected form.
         form: &'static str,
-        /// What the parser says.
+        /// The parser's error.
         why: String,
     },
-    /// A server is no address.
+    /// A server is not an address.
     #[error("{key}: {server:?} is not an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")]
     Server {
-        /// Where it stands.
+        /// Its position.
         key: String,
         /// The text.
         server: String,
@@ -62,17 +62,17 @@ pub enum CustomError {
     /// A list of servers is empty or too long.
     #[error("{key} names {count} servers; one to {SERVERS_MAX} are allowed")]
     Count {
-        /// Where it stands.
+        /// Its position.
         key: String,
         /// How many it has.
         count: usize,
     },
-    /// A domain is no name, or the cluster's own.
+    /// A domain is not a name, or is the cluster's own.
     #[error("stubDomains: {domain:?} {why}")]
     Domain {
         /// The text.
         domain: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// There are too many stub domains.
@@ -81,8 +81,8 @@ pub enum CustomError {
 }
 
 impl CustomServers {
-    /// Reads the data of the ConfigMap, all of it or nothing. `cluster` is the cluster's own domain. Other keys are
-    /// none of ours.
+    /// Parses the data of the ConfigMap, all of it or nothing. `cluster` is the cluster's own domain. Other keys are
+    /// ignored.
     ///
     /// # Errors
     /// The first thing that is wrong.

@@ -1,4 +1,4 @@
-//! What a node says on its own Node object about its DNS server.
+//! Publishes a node's DNS server on its own Node object.
 //!
 //! The control plane makes endpoints of the cluster DNS Service from it (the controller `clusterdns`); a node writes
 //! nothing but its own object.
@@ -14,7 +14,7 @@ use object::ObjectKey;
 use serde_json::json;
 use tokio::sync::Notify;
 
-/// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
+/// The annotation in which a node publishes the addresses of its DNS server: `ip:port`, separated by commas.
 const ANNOTATION: &str = "ironhull.io/dns-endpoints";
 
 /// The Service of cluster DNS.
@@ -22,14 +22,14 @@ const NAMESPACE: &str = "kube-system";
 const SERVICE: &str = "kube-dns";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// How long a node that stops waits for its queries to go elsewhere.
+/// How long a stopping node waits for its queries to be redirected.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long to wait after the server refused.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Keeps the annotation of the Node `name` as it should be, also where somebody changes it or the Node is made anew. No
-/// addresses, no annotation. It never returns.
+/// Maintains the annotation of the Node `name`, even if it is changed or the Node is recreated. Without addresses there
+/// is no annotation. It never returns.
 pub async fn advertise(node: &Client, informers: &Informers, name: &str, addresses: &[SocketAddr]) {
     let nodes: Arc<Informer<Node>> = informers.get::<Node>();
     let (key, changed) = (ObjectKey::cluster(name), Arc::new(Notify::new()));
@@ -45,7 +45,10 @@ pub async fn advertise(node: &Client, informers: &Informers, name: &str, address
         if let Some(patch) = nodes.get(&key).and_then(|node| change(&node, wanted.as_deref()))
             && let Err(error) = node.patch::<Node>(&key, "", &patch).await
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot say where DNS listens");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot publish the addresses of the DNS server"
+            );
             tokio::time::sleep(RETRY_AFTER).await;
             continue;
         }
@@ -75,7 +78,10 @@ pub async fn hand_over(
         let _woken = slices.subscribe(move |_| wake.notify_one());
         let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION: null}}}));
         if let Err(error) = node.patch::<Node>(&ObjectKey::cluster(name), "", &patch).await {
-            return tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that DNS stops");
+            return tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot withdraw the addresses of the DNS server"
+            );
         }
         let is_own_there = || {
             let mut there = false;
@@ -91,11 +97,11 @@ pub async fn hand_over(
         }
     };
     if tokio::time::timeout(HAND_OVER_WITHIN, gone).await.is_err() && is_known {
-        tracing::warn!("DNS stops before queries are led to other nodes");
+        tracing::warn!("DNS stops before queries have been redirected to other nodes");
     }
 }
 
-/// Whether a slice holds a ready DNS server of a node that fits.
+/// Whether a slice contains a ready DNS server of a matching node.
 fn serves(slice: &EndpointSlice, fits: impl Fn(&str) -> bool) -> bool {
     let labels = slice.metadata.labels.as_ref();
     let is_dns = slice.metadata.namespace.as_deref() == Some(NAMESPACE)
@@ -113,7 +119,7 @@ fn text(addresses: &[SocketAddr]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(","))
 }
 
-/// The change that a Node needs; `None` if it is as it should be.
+/// The necessary change of a Node; `None` if there is none.
 fn change(node: &Node, wanted: Option<&str>) -> Option<Patch> {
     let present = node.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION));
     let is_right = present.map(String::as_str) == wanted;

@@ -1,8 +1,8 @@
-//! Names that are none of the cluster's, asked of other servers: those of stub domains, of the cluster's configuration,
-//! or the host's own.
+//! Forwarding of names outside the cluster to other servers: those of stub domains, of the cluster's configuration, or
+//! the host's own.
 //!
-//! Equal questions that are under way share one exchange. This is also the guard against loops: a question that comes
-//! back to us from an upstream server waits for itself and ends with the first one's time limit, instead of going round.
+//! Concurrent equal questions share one exchange. This also prevents loops: a question that comes back to us from an
+//! upstream server waits for itself and ends with the first one's time limit, instead of looping.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ use crate::host_file;
 /// Upstream servers that are asked for one question, at most.
 const SERVERS_MAX: usize = 3;
 
-/// By what a question came, and goes on.
+/// The transport of a question, used for forwarding it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
     Udp,
@@ -56,7 +56,7 @@ pub struct ForwardConfig {
     pub own_addresses: Vec<IpAddr>,
     /// How long to wait for one server.
     pub server_timeout: Duration,
-    /// Exchanges under way at once; more are refused.
+    /// Exchanges in progress at once; more are refused.
     pub exchanges_max: usize,
     /// Answers that are kept.
     pub cache_entries_max: usize,
@@ -95,7 +95,7 @@ impl ForwardError {
     }
 }
 
-/// What makes two questions equal.
+/// The identity of a question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Question {
     /// In lower case.
@@ -111,7 +111,7 @@ type Answer = Result<Arc<Message>, ForwardError>;
 pub(crate) struct Forwarder {
     config: ForwardConfig,
     clock: Clock,
-    /// What the routes are made of.
+    /// The inputs of the routes.
     known: Mutex<Known>,
     routes: ArcSwap<Routes>,
     cache: Mutex<Cache<Question>>,
@@ -187,7 +187,7 @@ impl Forwarder {
         }
     }
 
-    /// What other servers said is forgotten: these may say otherwise.
+    /// Cached answers of other servers are dropped, because these may answer differently.
     fn reroute(&self, known: &Known) {
         let others = if known.custom.upstreams.is_empty() { &known.host } else { &known.custom.upstreams };
         let routes = Routes::new(&known.custom.stubs, others, &self.config.own_addresses);
@@ -255,8 +255,8 @@ impl Forwarder {
     }
 }
 
-/// Somebody's part in an exchange that is under way. It may be given up, as when a client is gone; the exchange is
-/// forgotten when it has its answer, or when nobody waits for it any more.
+/// A share in a running exchange. It may be dropped, for example when a client is gone; the exchange is removed when it
+/// has its answer, or when nothing waits for it any more.
 struct Shared<'a> {
     forwarder: &'a Forwarder,
     question: &'a Question,

@@ -1,4 +1,4 @@
-//! The servers that the host itself asks, from a file such as `/etc/resolv.conf`, which is followed.
+//! The host's own DNS servers, from a file such as `/etc/resolv.conf`, which is watched.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-/// Whoever writes a file does so in several steps.
+/// Programs write a file in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// The servers of the file's `nameserver` lines; none where it cannot be read, with a line in the log.
@@ -49,8 +49,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches the file and its place, and those of what it is a link to. What is watched already is not watched twice,
-    /// and what is gone is forgotten by the kernel.
+    /// Watches the file and its directory, and those of its link targets. Existing watches are not duplicated, and the
+    /// kernel drops those of removed files.
     fn look(&self) {
         let place = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::ONLYDIR;
         let file = WatchFlags::CLOSE_WRITE | WatchFlags::MODIFY;
@@ -58,7 +58,7 @@ impl Watch {
         for path in [Some(self.path.clone()), target].into_iter().flatten() {
             let directory = path.parent().map(Path::to_owned).unwrap_or_default();
             for (path, flags) in [(directory, place), (path, file)] {
-                // What is missing now shows up in its directory.
+                // A missing file will show up in its directory.
                 let _ = inotify::add_watch(self.notify.get_ref(), &path, flags);
             }
         }
@@ -73,7 +73,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for events and throws them away: which they are is no matter.
+    /// Waits for events and discards them: their content does not matter.
     async fn drain(&self) -> std::io::Result<()> {
         loop {
             let mut ready = self.notify.readable().await?;
@@ -129,7 +129,7 @@ mod tests {
                 }
             };
             tokio::time::timeout(Duration::from_secs(20), seen).await.expect(expected);
-            // What is left of this change must not stand for the next one.
+            // The rest of this change must not count as the next one.
             while tokio::time::timeout(SETTLE * 2, watch.changed()).await.is_ok() {}
         }
         std::fs::remove_dir_all(&directory).unwrap();

@@ -1,4 +1,4 @@
-//! What DNS needs to know of Services and their endpoints.
+//! The data about Services and their endpoints that DNS needs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ impl ServiceKey {
 /// A port of a Service or of its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port {
-    /// Empty for the only port, which may be without a name; it has no DNS name of its own then.
+    /// Empty for a single port, which may be unnamed; it then has no DNS name.
     pub(crate) name: String,
     /// `tcp`, `udp` or `sctp`.
     pub(crate) protocol: String,
@@ -49,10 +49,10 @@ pub(crate) struct Host {
     pub(crate) is_named: bool,
 }
 
-/// What a Service's name means.
+/// The meaning of a Service's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Records {
-    /// Addresses of its own; its endpoints have names, too, as upstream's cluster DNS gives them.
+    /// Its own addresses; its endpoints have names too, as in upstream's cluster DNS.
     ClusterIps { addresses: Vec<IpAddr>, ports: Vec<Port>, hosts: Vec<Host> },
     /// Its endpoints' addresses.
     Headless { hosts: Vec<Host> },
@@ -60,7 +60,7 @@ pub(crate) enum Records {
     ExternalName(String),
 }
 
-/// Who has an address: a Service, or one of its hosts.
+/// The owner of an address: a Service, or one of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) service: ServiceKey,
@@ -89,7 +89,7 @@ impl Snapshot {
         self.owners.get(&address).map(|owners| owners.as_slice()).unwrap_or_default()
     }
 
-    /// Replaces what is known of a service.
+    /// Replaces the data of a Service.
     fn set(&mut self, key: &ServiceKey, records: Option<Records>) {
         let before = self.services.get(key).cloned();
         if before.as_deref() == records.as_ref() {
@@ -178,13 +178,13 @@ impl Index {
         }
     }
 
-    /// Notes the new state of a Service; `None` if it is gone.
+    /// Records the new state of a Service; `None` if it is gone.
     pub fn service_changed(&mut self, key: &ServiceKey, service: Option<Arc<Service>>) {
         self.sources.entry(key.clone()).or_default().service = service;
         self.update(key);
     }
 
-    /// Notes the new state of an EndpointSlice; `None` if it is gone.
+    /// Records the new state of an EndpointSlice; `None` if it is gone.
     pub fn endpoint_slice_changed(&mut self, key: &ServiceKey, slice: Option<Arc<EndpointSlice>>) {
         let labels = slice.as_ref().and_then(|slice| slice.metadata.labels.as_ref());
         let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL));
@@ -213,7 +213,7 @@ impl Index {
     }
 }
 
-/// What a Service's name means; `None` if it has no name yet.
+/// The meaning of a Service's name; `None` if it has no name yet.
 fn records(service: &Service, slices: &BTreeMap<String, Arc<EndpointSlice>>) -> Option<Records> {
     let spec = service.spec.as_ref()?;
     if spec.type_.as_deref() == Some("ExternalName") {

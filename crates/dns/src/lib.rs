@@ -1,4 +1,4 @@
-//! Cluster DNS: answers for Services, their endpoints and pods; everything else goes to the host's servers.
+//! Cluster DNS: answers for Services, their endpoints and pods; everything else is forwarded to the host's servers.
 //!
 //! ```text
 //! Service, EndpointSlice ──▶ Index ──▶ Snapshot (swapped) ──▶ Zone::lookup ──┐
@@ -6,8 +6,9 @@
 //!       resolv.conf, ConfigMap kube-dns ──▶ Forwarder (routes, cache) ───────┘
 //! ```
 //!
-//! The names are those of the Kubernetes DNS specification, version 1.1.0. [`Index`] keeps what is needed of each
-//! Service in a persistent map, so a change costs the change and readers never wait; answers are computed from it.
+//! The names are those of the Kubernetes DNS specification, version 1.1.0. [`Index`] keeps the necessary data of each
+//! Service in a persistent map, so the cost of a change does not depend on the number of Services and readers never
+//! wait; answers are computed from it.
 //!
 //! How it is reached: the server listens on an address of the node that pods reach, the gateway of the pod network, and
 //! the node says on its Node object where ([`endpoints`]). The control side makes of that endpoints of the cluster DNS Service, which

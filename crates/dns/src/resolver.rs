@@ -17,7 +17,7 @@ use crate::zone::{Lookup, TTL_SECONDS, Zone};
 /// The largest response by UDP, in bytes: what passes every link unfragmented (dnsflagday.net, 2020).
 const UDP_PAYLOAD_MAX: u16 = 1232;
 
-/// The largest response by UDP to clients that do not say what they can take (RFC 1035).
+/// The maximum size of a UDP response to clients that do not announce one (RFC 1035).
 const UDP_PAYLOAD_DEFAULT: u16 = 512;
 
 /// How many aliases are followed inside of the cluster.
@@ -32,11 +32,11 @@ pub struct Resolver {
     turn: AtomicUsize,
 }
 
-/// What became of a request without waiting.
+/// The result of handling a request without waiting.
 pub(crate) enum Reply {
     /// The response.
     Now(Vec<u8>),
-    /// A response that lacks what an upstream server must say.
+    /// A response that still needs data from an upstream server.
     Later(Box<Unfinished>),
     /// Not a request: no answer is due.
     Nothing,
@@ -61,17 +61,17 @@ impl Resolver {
         self.forwarder.set_custom(servers);
     }
 
-    /// Follows the host's own servers; returns where there is nothing to follow.
+    /// Follows the host's own servers; returns if there is nothing to follow.
     pub(crate) async fn follow_host(&self) {
         self.forwarder.follow_host().await;
     }
 
-    /// Answers what can be answered at once.
+    /// Answers a request if that is possible at once.
     pub(crate) fn begin(&self, request: &[u8], transport: Transport) -> Reply {
         let message = match Message::from_vec(request) {
             Ok(message) if message.metadata.message_type == MessageType::Query => message,
             Ok(_) => return Reply::Nothing,
-            // Whoever sent a header gets to know that the rest is not understood.
+            // A client that sent at least a header gets a format error.
             Err(_) => return malformed(request).map_or(Reply::Nothing, Reply::Now),
         };
         let limit = limit(&message, transport);
@@ -122,7 +122,7 @@ impl Resolver {
         encode(&response, limit)
     }
 
-    /// Puts what the cluster knows into the response, and returns what is left to ask upstream.
+    /// Puts the cluster's data into the response, and returns the question that remains for upstream.
     fn answer(&self, response: &mut Message, query: &Query) -> Option<Query> {
         let snapshot = self.snapshots.load();
         let mut name = query.name().clone();
@@ -220,7 +220,7 @@ fn spelled_as(mut record: Record, name: &Name) -> Record {
     record
 }
 
-/// The bytes of a response of at most `limit` bytes; what does not fit is left out, and the response says so.
+/// The encoded response with at most `limit` bytes; if not everything fits, it is truncated and marked so.
 fn encode(response: &Message, limit: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     let mut encoder = BinEncoder::new(&mut bytes);

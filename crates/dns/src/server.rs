@@ -63,8 +63,8 @@ impl Server {
         self.run_until(resolver, CancellationToken::new()).await;
     }
 
-    /// Serves until `stop` is cancelled, and then answers what has come so far: those who wait for upstream servers have
-    /// their answers when this returns.
+    /// Serves until `stop` is cancelled, and then finishes the requests received so far: clients that wait for upstream
+    /// servers have their answers when this returns.
     pub async fn run_until(self, resolver: Arc<Resolver>, stop: CancellationToken) {
         let waiting = Arc::new(Semaphore::new(WAITING_MAX));
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -214,13 +214,13 @@ impl Drop for Place {
     }
 }
 
-/// Answers the requests of one connection. One that waits for an upstream server does not hold up those behind it
-/// (RFC 7766): answers may come in another order. After `stop` no more requests are read.
+/// Answers the requests of one connection. One that waits for an upstream server does not hold up those behind it (RFC
+/// 7766): answers may be sent in a different order. After `stop` no more requests are read.
 async fn converse(stream: TcpStream, resolver: &Arc<Resolver>, stop: &CancellationToken) -> io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let mut waiting: JoinSet<Vec<u8>> = JoinSet::new();
     let mut ended = false;
-    // A request that is half read goes on being read after an answer was written.
+    // After an answer was written, the rest of a partially read request is still read.
     let mut reading = Box::pin(read_request(&mut reader));
     loop {
         let answer = tokio::select! {

@@ -18,12 +18,12 @@ use crate::index::{Index, ServiceKey};
 use crate::resolver::Resolver;
 use crate::zone::Zone;
 
-/// What cluster DNS depends on.
+/// The configuration of cluster DNS.
 #[derive(Debug, Clone)]
 pub struct DnsConfig {
     /// The cluster's domain.
     pub zone: Zone,
-    /// What happens to other names.
+    /// The handling of other names.
     pub forward: ForwardConfig,
 }
 
@@ -55,8 +55,9 @@ pub struct Following {
 /// How long names wait for the cluster's own configuration of DNS, which may not be there or not be readable.
 const CUSTOM_WITHIN: Duration = Duration::from_secs(3);
 
-/// Keeps an index equal to the cluster's Services, EndpointSlices and namespaces, and the forwarder's servers to what the
-/// ConfigMap `kube-system/kube-dns` says; returns a resolver over them once the first lists are in. With a recorder, what is wrong with the ConfigMap is told as an event, too.
+/// Keeps an index in sync with the cluster's Services, EndpointSlices and namespaces, and the forwarder's servers with
+/// the ConfigMap `kube-system/kube-dns`; returns a resolver over them once the first lists have arrived. With a
+/// recorder, errors in the ConfigMap are also reported as an event.
 pub async fn follow(
     config: DnsConfig,
     informers: &Informers,
@@ -96,14 +97,12 @@ pub async fn follow(
     slices.synced().await;
     namespaces.synced().await;
     if tokio::time::timeout(CUSTOM_WITHIN, custom.synced()).await.is_err() {
-        tracing::warn!(
-            "the ConfigMap kube-system/kube-dns cannot be read yet: names are forwarded without it"
-        );
+        tracing::warn!("cannot read the ConfigMap kube-system/kube-dns yet: names are forwarded without it");
     }
     Following { resolver, _subscriptions: [of_services, of_slices, of_namespaces, of_custom] }
 }
 
-/// Takes over what the ConfigMap says now. What is wrong changes nothing.
+/// Applies the current ConfigMap. An invalid one changes nothing.
 fn configure(resolver: &Resolver, cluster: &Name, recorder: Option<&Recorder>, change: &Change<ConfigMap>) {
     let data = change.new.as_ref().and_then(|config| config.data.clone()).unwrap_or_default();
     match CustomServers::parse(&data, cluster) {

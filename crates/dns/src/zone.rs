@@ -1,4 +1,4 @@
-//! The cluster's names: what a name means, by the Kubernetes DNS specification.
+//! The cluster's names and their meaning, according to the Kubernetes DNS specification.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ pub(crate) const TTL_SECONDS: u32 = 5;
 /// The version of the specification that the names follow.
 const SPECIFICATION_VERSION: &str = "1.1.0";
 
-/// What priority every SRV record has, and what the weights of one answer make together; as upstream's cluster DNS.
+/// The priority of every SRV record, and the sum of the weights in one answer, as in upstream's cluster DNS.
 const SRV_PRIORITY: u16 = 0;
 const SRV_WEIGHTS: usize = 100;
 
-/// The cluster's domain, and what it needs to describe itself.
+/// The cluster's domain, with its name servers.
 #[derive(Debug, Clone)]
 pub struct Zone {
     /// The domain in lower case, with its final dot.
@@ -28,18 +28,18 @@ pub struct Zone {
     servers: Vec<IpAddr>,
 }
 
-/// What is known of a name.
+/// The result of a lookup.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lookup {
     /// Records of the type that was asked for, and further ones that explain them.
     Found { answers: Vec<RData>, additionals: Vec<Record> },
-    /// The name stands for another.
+    /// The name is an alias.
     Alias(Name),
     /// The name exists, without records of this type.
     NoData,
     /// There is no such name.
     NoName,
-    /// The name is none of the cluster's.
+    /// The name is not one of the cluster's.
     Elsewhere,
 }
 
@@ -50,8 +50,8 @@ impl Lookup {
 }
 
 impl Zone {
-    /// The zone of `domain` (`cluster.local`), whose name server has the addresses `servers`; `None` if the domain is no
-    /// domain name.
+    /// The zone of `domain` (`cluster.local`), whose name server has the addresses `servers`; `None` if the domain is
+    /// not a valid domain name.
     pub fn new(domain: &str, servers: Vec<IpAddr>) -> Option<Zone> {
         let domain = format!("{}.", domain.trim_end_matches('.').to_ascii_lowercase());
         let name = Name::from_ascii(&domain).ok().filter(|name| !name.is_root())?;
@@ -63,7 +63,7 @@ impl Zone {
         &self.name
     }
 
-    /// What `name` means for a query of `kind`.
+    /// Looks up `name` for a query of `kind`.
     pub(crate) fn lookup(&self, snapshot: &Snapshot, name: &Name, kind: RecordType) -> Lookup {
         let name = name.to_lowercase();
         if !self.name.zone_of(&name) {
@@ -96,7 +96,7 @@ impl Zone {
     pub(crate) fn soa(&self) -> Record {
         let server = self.child("ns.dns");
         let contact = self.child("hostmaster");
-        // The zone is not transferred, so nobody compares its serial.
+        // The zone is not transferred, so its serial is never compared.
         let soa = SOA::new(server, contact, 1, 7200, 1800, 86_400, TTL_SECONDS);
         Record::from_rdata(self.name.clone(), TTL_SECONDS, RData::SOA(soa))
     }
@@ -227,9 +227,9 @@ fn addresses(all: impl Iterator<Item = IpAddr>, kind: RecordType) -> Lookup {
     Lookup::found(data)
 }
 
-/// Another name, which answers a question for itself and stands for its target in all others.
+/// An alias, which answers a question for CNAME itself, and with its target all others.
 fn external(target: &str, kind: RecordType) -> Lookup {
-    // An address is no name, and nobody would find it as one.
+    // An address is not a name, and could not be looked up as one.
     if target.parse::<IpAddr>().is_ok() {
         return Lookup::NoData;
     }
@@ -249,7 +249,7 @@ struct Target<'a> {
     host: &'a str,
 }
 
-/// What `_port._protocol` (`names`) means among the ports. A name that is only a part of such a pair exists, too.
+/// Looks up `_port._protocol` (`names`) among the ports. A name that is only a part of such a pair exists, too.
 fn port_name<'a>(names: &[&str], kind: RecordType, targets: impl FnOnce() -> Vec<Target<'a>>) -> Lookup {
     let (port_name, protocol) = match names {
         [port, protocol] => (port.strip_prefix('_'), protocol.strip_prefix('_')),

@@ -42,7 +42,7 @@ pub struct Target {
     inputs: usize,
 }
 
-/// How long a run goes on.
+/// The duration of a run.
 #[derive(Debug, Clone, Copy)]
 enum Budget {
     Inputs(usize),
@@ -126,7 +126,7 @@ impl Target {
         kept.chain(self.made.iter().cloned()).collect()
     }
 
-    /// The number that inputs are made of, and how many there are.
+    /// The seed of the inputs, and their number.
     fn budget(&self) -> (u64, Budget) {
         let variable = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let budget = match variable("IRONHULL_FUZZ_SECONDS") {

@@ -6,11 +6,11 @@ use std::cell::Cell;
 /// How much longer the longer input of [`assert_linear`] is.
 const LONGER: usize = 8;
 /// Work that grows with the input's length takes about [`LONGER`] times as much, work that grows with its square
-/// `LONGER * LONGER` times. In between lies what a busy machine adds.
+/// `LONGER * LONGER` times. The range in between allows for a busy machine.
 const RATIO_MAX: u64 = 24;
 /// Less time than this is noise, in nanoseconds.
 const NOISE_NANOS: u64 = 2_000_000;
-/// The best of so many runs counts.
+/// The number of runs, of which the best counts.
 const RUNS: usize = 3;
 
 /// The system's allocator, which counts what each thread has. A test program makes it its own:
@@ -28,7 +28,7 @@ thread_local! {
     static TOTAL: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What some work took of memory, on its own thread.
+/// The memory used by some work, on its own thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
     /// The most bytes at once.
@@ -45,7 +45,7 @@ fn more(bytes: usize) {
 }
 
 fn less(bytes: usize) {
-    // What another thread asked for may end here.
+    // Memory allocated by another thread may be freed here.
     PRESENT.set(PRESENT.get().saturating_sub(bytes));
 }
 
@@ -53,7 +53,7 @@ fn less(bytes: usize) {
 unsafe impl GlobalAlloc for Meter {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         more(layout.size());
-        // SAFETY: the caller's promises are those that the system's allocator wants.
+        // SAFETY: the caller's promises are those that the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for Meter {
     }
 }
 
-/// Runs some work and tells what it took; zeros unless [`Meter`] is the program's allocator.
+/// Runs some work and returns its usage; zeros unless [`Meter`] is the program's allocator.
 pub fn measured<T>(work: impl FnOnce() -> T) -> (T, Spent) {
     let before = PRESENT.get();
     PEAK.set(before);
@@ -81,7 +81,8 @@ pub fn measured<T>(work: impl FnOnce() -> T) -> (T, Spent) {
     (result, spent)
 }
 
-/// Asserts that work on inputs of a kind grows with their length and not faster. `make` gives an input of so many parts.
+/// Asserts that work on inputs of a kind grows at most linearly with their length. `make` returns an input with a
+/// number of parts.
 ///
 /// Memory is counted, and so exact; time is the thread's own on a processor.
 ///

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 /// No input of at most 64 KiB takes longer, however busy the machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Ends the program when a check hangs. Without it nobody would know the input.
+/// Ends the program when a check hangs. Without it the input would be unknown.
 pub(crate) struct Watchdog(Arc<Shared>);
 
 #[derive(Default)]
@@ -62,7 +62,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// Keeps an input beside the seeds, and says what it is.
+/// Stores an input next to the seeds, and describes it.
 pub(crate) fn keep(name: &str, folder: &Path, input: &[u8], what: &str) {
     // FNV-1a: the same input has the same name.
     let hash = input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

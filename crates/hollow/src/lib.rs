@@ -26,14 +26,14 @@ mod tests;
 
 pub use node::Node;
 
-/// What a hollow node says of itself.
+/// The properties of a hollow node.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// The node's name.
     pub name: String,
-    /// Labels beside those that every node has.
+    /// Labels in addition to those that every node has.
     pub labels: BTreeMap<String, String>,
-    /// Its own address; those of its pods follow it.
+    /// Its own address; those of its pods are derived from it.
     pub address: Ipv4Addr,
     /// Allocatable CPU, in thousandths of a core.
     pub cpu_milli: u32,
@@ -43,7 +43,7 @@ pub struct Spec {
     pub pods_max: u32,
 }
 
-/// How long things take. Ranges are drawn from anew for each pod; an empty range stands for its start.
+/// Durations. A new value is drawn from each range for each pod; an empty range means its start.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// Between two renewals of the Lease.
@@ -52,7 +52,7 @@ pub struct Timing {
     pub start: Range<Duration>,
     /// From the deletion of a pod until its containers have stopped, if its grace period is not shorter.
     pub stop: Range<Duration>,
-    /// How long a pod runs that is not to run for ever (`restartPolicy` is not `Always`).
+    /// How long a pod runs that is to end (`restartPolicy` is not `Always`).
     pub run: Range<Duration>,
     /// After how long the containers of a pod fail and are started again. `None`: never.
     pub fail: Option<Range<Duration>>,

@@ -10,7 +10,7 @@ use object::Uid;
 
 use crate::Timing;
 
-/// What a pod is doing at a moment.
+/// The phase of a pod at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Its containers are being started.
@@ -23,7 +23,7 @@ pub(crate) enum Stage {
     Stopped,
 }
 
-/// One pod's way. It goes on whether the server can be reached or not.
+/// One pod's life. It continues whether the server can be reached or not.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) uid: Uid,
@@ -31,7 +31,7 @@ pub(crate) struct Life {
     pub(crate) address: u32,
     pub(crate) began: Timestamp,
     pub(crate) restarts: i32,
-    /// Whether its containers are started again whenever they end.
+    /// Whether its containers are restarted whenever they end.
     is_lasting: bool,
     ready_at: Timestamp,
     /// Its containers end here: by themselves, or by failing.
@@ -40,7 +40,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// A pod that begins now.
+    /// A pod that starts now.
     pub(crate) fn begin(uid: Uid, address: u32, pod: &Pod, timing: &Timing, clock: &Clock) -> Life {
         let began = clock.now();
         let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
@@ -72,7 +72,7 @@ impl Life {
         };
     }
 
-    /// Brings the pod up to the present. What it is doing comes back, and when that will be something else.
+    /// Advances the pod to the current time. Returns its phase, and when that will change.
     pub(crate) fn advance(
         &mut self,
         pod: &Pod,
@@ -95,7 +95,7 @@ impl Life {
         let stage = self.stage(now);
         let next = match stage {
             Stage::Starting => Some(self.ready_at),
-            // Where nothing fails any more, it just goes on.
+            // If nothing fails any more, it just continues.
             Stage::Running(_) => self.ends_at.filter(|at| *at > now),
             Stage::Done | Stage::Stopped => None,
         };

@@ -35,7 +35,7 @@ struct Shared {
     spec: Spec,
     timing: Mutex<Timing>,
     client: Client,
-    /// The pods that run here, whoever can see that.
+    /// The pods that run here, whether the server knows it or not.
     lives: Mutex<BTreeMap<ObjectKey, Life>>,
     /// Whether the node can reach the server.
     connected: watch::Sender<bool>,
@@ -61,7 +61,7 @@ impl Node {
         &self.shared.spec.name
     }
 
-    /// Cuts the node off from the server, or ends that. Its pods go on.
+    /// Cuts the node off from the server, or reconnects it. Its pods keep running.
     pub fn set_connected(&self, connected: bool) {
         self.shared.connected.send_replace(connected);
     }
@@ -82,7 +82,7 @@ impl Node {
         let mut connected = shared.connected.subscribe();
         cancel
             .run_until_cancelled(async {
-                // The sender lives as long as `self`, so both waits end with what they wait for.
+                // The sender lives as long as `self`, so both waits succeed.
                 while connected.wait_for(|connected| *connected).await.is_ok() {
                     let cut = CancellationToken::new();
                     let mut until_cut = shared.connected.subscribe();
@@ -97,7 +97,7 @@ impl Node {
             .await;
     }
 
-    /// Stops the machine. When the node is connected again, the containers of its pods start once more.
+    /// Stops the machine. When the node is connected again, the containers of its pods restart.
     pub fn reboot(&self) {
         self.set_connected(false);
         let Shared { lives, client, .. } = &*self.shared;
@@ -119,7 +119,7 @@ impl Shared {
         ObjectKey::cluster(self.spec.name.as_str())
     }
 
-    /// Makes the Node object unless it is there.
+    /// Creates the Node object unless it exists.
     async fn register(&self) -> core::Node {
         loop {
             match self.client.create(&status::node(&self.spec)).await {
@@ -191,7 +191,7 @@ impl Connected<'_> {
         let woken = queue.clone();
         let _pods = pods.subscribe(move |change| woken.add(change.key.clone()));
         for key in shared.lives.lock().keys() {
-            // What went while nobody could say so must be let go too.
+            // Pods that were deleted while the node was cut off must be removed too.
             queue.add(key.clone());
         }
         let node_changed = Arc::new(tokio::sync::Notify::new());
@@ -215,7 +215,7 @@ impl Connected<'_> {
         }
     }
 
-    /// Says that the node is ready whenever the Node object says otherwise.
+    /// Reports the node as ready whenever the Node object says otherwise.
     async fn keep_status(&self) {
         let shared = self.shared;
         loop {
@@ -249,7 +249,7 @@ impl Connected<'_> {
         }
     }
 
-    /// Brings one pod a step further; how long until there is another comes back.
+    /// Advances one pod by a step; returns how long until the next one.
     async fn keep_pod(&self, key: &ObjectKey) -> Result<Option<Duration>, ClientError> {
         let shared = self.shared;
         let Some(pod) = self.pods.get(key) else {
@@ -297,7 +297,7 @@ impl Connected<'_> {
     }
 }
 
-/// Whether a pod has ended for good.
+/// Whether a pod has terminated.
 fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))

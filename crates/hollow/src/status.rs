@@ -32,7 +32,7 @@ pub(crate) fn node(spec: &Spec) -> Node {
     Node { metadata, ..Node::default() }
 }
 
-/// The patch that makes the node's status say that all is well. `seen` is what it says now.
+/// The patch that makes the node's status healthy. `seen` is the current status.
 pub(crate) fn node_status(spec: &Spec, seen: &Node, now: Timestamp) -> Value {
     let conditions: Vec<Value> = [
         ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
@@ -104,7 +104,7 @@ pub(crate) fn pod(spec: &Spec, pod: &Pod, life: &Life, stage: Stage, now: Timest
     }
 }
 
-/// Whether a pod's status shows something else than the node wants it to. What others wrote into it does not count.
+/// Whether a pod's status differs from the node's values. Values written by others do not count.
 pub(crate) fn differs(seen: Option<&PodStatus>, wanted: &PodStatus) -> bool {
     let Some(seen) = seen else { return true };
     let states = |status: &PodStatus| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// A bound on how much that may block runs at once. What hangs for ever holds its place, and those who come later
-/// are told so instead of hanging as well.
+/// A limit on the number of blocking calls at once. A call that hangs forever keeps its place, and later callers get an
+/// error instead of hanging as well.
 #[derive(Clone, Debug)]
 pub struct Lane(Arc<Semaphore>);
 
@@ -31,7 +31,7 @@ impl Lane {
         task.await.map_err(io::Error::other)
     }
 
-    /// The same, but waits no longer than `limit`; the work itself goes on.
+    /// The same, but waits no longer than `limit`; the work itself continues.
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`], or that the work broke down.

@@ -36,10 +36,10 @@ pub fn open_directory(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     open(root, path, OFlags::PATH | OFlags::DIRECTORY)
 }
 
-/// Reads a regular file inside `root`, as [`open`] finds it; what is longer than `bytes_max` is cut off.
+/// Reads a regular file inside `root`, as [`open`] finds it; content beyond `bytes_max` is cut off.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] for what is not a regular file.
+/// [`io::ErrorKind::InvalidData`] for anything that is not a regular file.
 pub fn read_file(root: impl AsFd, path: &[u8], bytes_max: u64) -> io::Result<Vec<u8>> {
     // By the path again, and looked at again: there may be no `/proc` to be trusted where this runs.
     check_regular(&open(&root, path, OFlags::PATH)?)?;
@@ -52,7 +52,7 @@ pub fn read_file(root: impl AsFd, path: &[u8], bytes_max: u64) -> io::Result<Vec
 /// is followed on the way.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] for what is not a regular file, `ELOOP` for a link.
+/// [`io::ErrorKind::InvalidData`] for anything that is not a regular file, `ELOOP` for a link.
 pub fn open_regular(root: &Path, path: &Path, flags: OFlags) -> io::Result<File> {
     let root = open_root(root)?;
     let name = c_string(path.as_os_str().as_bytes())?;
@@ -70,10 +70,10 @@ pub fn open_subdirectory(root: &Path, path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat2(&root, c_string(path.as_os_str().as_bytes())?, flags, Mode::empty(), resolve)?)
 }
 
-/// Opens the regular file of this name in a directory for appending, and makes it with `mode` if there is none.
+/// Opens the regular file of this name in a directory for appending, and creates it with `mode` if there is none.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] for what is not a regular file, a link included.
+/// [`io::ErrorKind::InvalidData`] for anything that is not a regular file, including links.
 pub fn append_regular(directory: impl AsFd, name: &[u8], mode: u32) -> io::Result<File> {
     let name = c_string(name)?;
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
@@ -103,7 +103,7 @@ pub fn read_tail(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     tail_of(&mut open_regular(parent, Path::new(name), OFlags::RDONLY)?, bytes_max)
 }
 
-/// The end of an open file, at most `bytes_max` bytes, however it grows or shrinks meanwhile.
+/// The end of an open file, at most `bytes_max` bytes, however it grows or shrinks in the meantime.
 pub fn tail_of(file: &mut File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
@@ -118,7 +118,7 @@ fn head_of(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens for use what is known by name, if it is a regular file.
+/// Opens an `O_PATH` descriptor for use, if it is a regular file.
 fn regular(place: &OwnedFd, flags: OFlags) -> io::Result<File> {
     check_regular(place)?;
     let again = format!("/proc/self/fd/{}", place.as_raw_fd());

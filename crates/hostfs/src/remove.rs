@@ -17,11 +17,11 @@ use crate::open::open_root;
 /// How deep directories may be where they cannot be moved: each of them is held open.
 const DEPTH_MAX: usize = 512;
 
-/// Removes a file, or a directory with all in it; that it is gone is fine. Nothing on another file system is touched.
-/// The directory that `path` is in is trusted. Blocks.
+/// Removes a file, or a directory with its contents; it is not an error if it is gone already. Nothing on another file
+/// system is touched. The directory that `path` is in is trusted. Blocks.
 ///
 /// # Errors
-/// What the kernel says; `EBUSY` or `EXDEV` where something is mounted in the tree.
+/// The kernel's errors; `EBUSY` or `EXDEV` if something is mounted in the tree.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -43,7 +43,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Unlinks what is not a directory. False if it is one.
+/// Unlinks anything that is not a directory. Returns false if it is one.
 fn remove_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, name: P) -> Result<bool, Errno> {
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
@@ -64,7 +64,8 @@ struct Emptier {
 }
 
 impl Emptier {
-    /// Empties the root. What is moved up while its entries are read may be missed: they are read until there are none.
+    /// Empties the root. Entries that are moved up while the directory is read may be missed, so it is read until it is
+    /// empty.
     fn empty(&mut self) -> Result<(), Errno> {
         loop {
             let mut any = false;
@@ -86,7 +87,7 @@ impl Emptier {
         }
     }
 
-    /// Empties a directory of the root, moving up what is in its own directories.
+    /// Empties a directory of the root, moving up the content of its subdirectories.
     fn empty_child(&mut self, name: &CStr) -> Result<(), Errno> {
         let child = open_child(self.top.as_fd(), name)?;
         for entry in Dir::read_from(&child)? {
@@ -99,7 +100,7 @@ impl Emptier {
                 continue;
             }
             match self.move_up(child.as_fd(), name) {
-                // What a lower layer of an overlay has stays where it is.
+                // Entries of a lower overlay layer stay in place.
                 Err(Errno::XDEV) => descend(child.as_fd(), name)?,
                 result => result?,
             }

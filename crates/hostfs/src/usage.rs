@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::open::open_root;
 
-/// What a tree takes on its disk.
+/// The disk usage of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Allocated bytes.
@@ -48,7 +48,7 @@ impl Default for Limits {
 /// The result of a measurement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// What was found.
+    /// The result.
     pub usage: Usage,
     /// All was seen. If not, the tree takes at least so much.
     pub complete: bool,
@@ -69,8 +69,8 @@ struct Waiting {
     depth: u32,
 }
 
-/// Measures the tree below `root`, itself included; other file systems in it do not count, nor does what vanishes
-/// meanwhile. No link is followed. Blocks.
+/// Measures the tree below `root`, including itself; other file systems in it do not count, nor do entries that vanish
+/// in the meantime. No link is followed. Blocks.
 ///
 /// # Errors
 /// That the root cannot be looked at.
@@ -121,7 +121,7 @@ impl Walk {
         let directory = match opened {
             Ok(directory) => Rc::new(directory),
             Err(error) => {
-                // It is gone, or something else took its place; anything else hides what is in there.
+                // It is gone, or was replaced; any other error hides its content.
                 self.measured.complete &=
                     matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV);
                 return true;

@@ -15,13 +15,13 @@ use crate::usage::{Limits, Measured, measure};
 
 /// How old a measurement may be.
 const AGE_MAX: Duration = Duration::from_secs(8);
-/// A measurement that takes long is made more rarely: it may take one part in so many of the time.
+/// A slow measurement is made less often: this is the inverse of the share of time that it may take.
 const SHARE: u32 = 20;
-/// How long one who asks waits for a new measurement before the old one must do.
+/// How long a caller waits for a new measurement before it gets the old one.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many trees are measured at once.
 const WIDTH: usize = 2;
-/// After so long nobody is interested in a tree any more.
+/// The time after the last query when a tree is dropped.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// One tree.
@@ -31,11 +31,11 @@ struct Known {
     /// Until when the measurement will do.
     fresh_until: Instant,
     asked_at: Instant,
-    /// Tells when the measurement that is under way has ended.
+    /// Tells when the measurement that is in progress has ended.
     under_way: Option<watch::Receiver<()>>,
 }
 
-/// Measures trees on threads of their own, a few at a time, and remembers what was found; cheap to clone.
+/// Measures trees on dedicated threads, a few at a time, and caches the results; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Usages {
     known: Arc<Mutex<HashMap<PathBuf, Known>>>,
@@ -50,21 +50,22 @@ impl Default for Usages {
 }
 
 impl Usages {
-    /// What the tree takes. It answers within a few seconds: a tree that takes longer to measure is known from the last
-    /// time, or not at all yet (`None`). A tree that does not exist takes nothing. Must be called inside a tokio runtime.
+    /// The usage of the tree. It answers within a few seconds: for a tree that takes longer to measure, it returns the
+    /// last result, or `None` if there is none yet. A tree that does not exist uses nothing. Must be called inside a
+    /// tokio runtime.
     pub async fn get(&self, path: &Path) -> Option<Measured> {
         let mut under_way = self.ask(path)?;
-        // An error says that the measurement broke down.
+        // An error means that the measurement failed.
         let _ = tokio::time::timeout(PATIENCE, under_way.changed()).await;
         self.known.lock().get(path).and_then(|known| known.measured)
     }
 
-    /// What was found last, however old it is.
+    /// The last result, however old it is.
     pub fn last(&self, path: &Path) -> Option<Measured> {
         self.known.lock().get(path).and_then(|known| known.measured)
     }
 
-    /// What is to be waited for; starts a measurement where one is due. Of a fresh one there is nothing to wait for: the
+    /// The measurement to wait for; starts one if it is due. If the last one is fresh there is nothing to wait for: the
     /// receiver's sender is gone.
     fn ask(&self, path: &Path) -> Option<watch::Receiver<()>> {
         let now = Instant::now();

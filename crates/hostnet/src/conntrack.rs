@@ -31,7 +31,7 @@ pub const PROTOCOL_UDP: u8 = 17;
 
 /// The kernel refused to list or delete flows.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot list or end tracked connections")]
+#[error("cannot list or delete tracked connections")]
 pub struct ConntrackError(#[from] Errno);
 
 /// One direction of a flow.
@@ -45,12 +45,12 @@ pub struct Tuple {
     pub protocol: u8,
 }
 
-/// A flow: as its first packet came, and as answers to it come.
+/// A flow: the direction of its first packet, and that of the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     /// Before any translation.
     pub original: Tuple,
-    /// After it, seen from the other end.
+    /// After translation, in the direction of the replies.
     pub reply: Tuple,
 }
 
@@ -63,19 +63,19 @@ impl Flow {
     }
 }
 
-/// Ends the flows from and to these addresses, whatever translates them; answers how many.
+/// Deletes the flows from and to these addresses, whatever translates them; returns their number.
 ///
 /// # Errors
-/// Where the kernel refuses, as one without connection tracking.
+/// If the kernel refuses, as one without connection tracking.
 pub fn end_of_addresses(addresses: &BTreeSet<IpAddr>) -> Result<usize, ConntrackError> {
     let has = |is_family: fn(&IpAddr) -> bool| addresses.iter().any(is_family);
     end(has(IpAddr::is_ipv4), has(IpAddr::is_ipv6), |flow| flow.concerns(addresses))
 }
 
-/// Ends the flows that are over, of IPv4, IPv6 or both; answers how many.
+/// Deletes the flows that are over, of IPv4, IPv6 or both; returns their number.
 ///
 /// # Errors
-/// Where the kernel refuses, as one without connection tracking.
+/// If the kernel refuses, as one without connection tracking.
 pub fn end(v4: bool, v6: bool, is_over: impl Fn(&Flow) -> bool) -> Result<usize, ConntrackError> {
     let socket = socket(
         AddressFamily::Netlink,
@@ -98,7 +98,7 @@ pub fn end(v4: bool, v6: bool, is_over: impl Fn(&Flow) -> bool) -> Result<usize,
         for name in over {
             request(&socket, DELETE, FLAG_ACK, number, &name)?;
             match receive(&socket, |_| {}) {
-                // It ended by itself meanwhile.
+                // It has ended by itself in the meantime.
                 Err(Errno::ENOENT) => {}
                 other => other.map(|()| ended += 1)?,
             }
@@ -156,7 +156,7 @@ fn request(socket: &OwnedFd, kind: u16, flags: u16, family: u8, body: &[u8]) -> 
     message.extend(u32::try_from(length).map_err(|_| Errno::EMSGSIZE)?.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend((flags | FLAG_REQUEST).to_ne_bytes());
-    // Sequence and port: one request is under way at a time, and the kernel knows the socket.
+    // Sequence and port: one request is in progress at a time, and the kernel knows the socket.
     message.extend([0; 8]);
     message.extend([family, 0, 0, 0]);
     message.extend(body);

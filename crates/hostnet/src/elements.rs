@@ -6,22 +6,23 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Elements with their owners, which are numbers that the caller gives. Several owners may want the same element (an
-/// external address in two services, a pod behind both): the first that came has it, and the next takes over when
-/// that one lets go.
+/// Elements with their owners, which are numbers that the caller gives. Several owners may claim the same element (an
+/// external address in two services, a pod behind both): the first one has it, and the next takes over when that one
+/// releases it.
 #[derive(Debug)]
 pub struct Elements<K, V> {
     slots: HashMap<K, Vec<(u32, V)>>,
-    /// What the kernel has in slots that changed since the last [`Elements::commit`].
+    /// The kernel's state of slots that changed since the last [`Elements::commit`].
     touched: HashMap<K, Option<V>>,
 }
 
-/// What brings the kernel to another state. Deletions come first: a slot with a new value is in both lists.
+/// The changes that bring the kernel to a different state. Deletions come first: a slot with a new value is in both
+/// lists.
 #[derive(Debug, PartialEq)]
 pub struct Delta<K, V> {
-    /// What the kernel has and should not have.
+    /// Elements to delete.
     pub delete: Vec<(K, V)>,
-    /// What the kernel should have and has not.
+    /// Elements to add.
     pub add: Vec<(K, V)>,
 }
 
@@ -32,7 +33,7 @@ impl<K, V> Default for Elements<K, V> {
 }
 
 impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
-    /// Replaces what `owner` wants, from `before` to `after` (keys are unique in each).
+    /// Replaces the claims of `owner`, from `before` to `after` (keys are unique in each).
     pub fn replace(&mut self, owner: u32, before: &[(K, V)], after: &[(K, V)]) {
         let kept: HashMap<K, V> = after.iter().copied().collect();
         for (key, _) in before.iter().filter(|(key, _)| !kept.contains_key(key)) {
@@ -43,7 +44,7 @@ impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
         }
     }
 
-    /// Notes that `owner` wants the element, with this value.
+    /// Records that `owner` claims the element, with this value.
     pub fn put(&mut self, owner: u32, key: K, value: V) {
         let wants = self.slots.get(&key).map(Vec::as_slice).unwrap_or_default();
         let position = wants.iter().position(|(other, _)| *other == owner);
@@ -58,7 +59,7 @@ impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
         }
     }
 
-    /// Notes that `owner` wants the element no longer.
+    /// Records that `owner` releases the element.
     pub fn take(&mut self, owner: u32, key: K) {
         self.touch(key);
         if let Some(wants) = self.slots.get_mut(&key) {
@@ -69,7 +70,7 @@ impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
         }
     }
 
-    /// What brings the kernel to the present state, sorted.
+    /// The changes that bring the kernel to the current state, sorted.
     pub fn delta(&self) -> Delta<K, V> {
         let (mut delete, mut add) = (Vec::new(), Vec::new());
         for (key, before) in &self.touched {
@@ -91,7 +92,7 @@ impl<K: Hash + Eq + Copy + Ord, V: PartialEq + Copy> Elements<K, V> {
         all
     }
 
-    /// Notes that the kernel holds the present state.
+    /// Records that the kernel holds the current state.
     pub fn commit(&mut self) {
         self.touched.clear();
     }

@@ -12,7 +12,7 @@ const ATTRIBUTE_HEADER: usize = 4;
 pub struct Message<'a>(&'a [u8]);
 
 impl<'a> Message<'a> {
-    /// The message's type: the subsystem in the upper byte, what it says in the lower.
+    /// The message's type: the subsystem in the upper byte, the message in the lower.
     pub fn kind(self) -> u16 {
         u16_at(self.0, 4).unwrap_or_default()
     }
@@ -22,7 +22,7 @@ impl<'a> Message<'a> {
         self.0.get(12..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
 
-    /// What follows the header.
+    /// The data after the header.
     pub fn body(self) -> &'a [u8] {
         &self.0[HEADER..]
     }
@@ -38,7 +38,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The messages in what one `recv` brought. Ends at the first that is damaged.
+/// The messages that one `recv` returned. Ends at the first damaged one.
 pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
@@ -48,7 +48,7 @@ pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// The attributes in `bytes`: type, the whole attribute, its body. Ends at the first that is damaged.
+/// The attributes in `bytes`: type, the whole attribute, its body. Ends at the first damaged one.
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8], &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -60,7 +60,7 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8], &[u8])>
     })
 }
 
-/// Where what follows something of this length begins.
+/// The aligned offset behind something of this length.
 pub fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }

@@ -23,18 +23,18 @@ pub struct NetNs {
 /// Why a namespace could not be made, opened or entered.
 #[derive(Debug, thiserror::Error)]
 pub enum NetNsError {
-    /// There is no namespace at the path, or it cannot be opened.
+    /// There is no network namespace at the path, or it cannot be opened.
     #[error("cannot open the network namespace {path}")]
     Open {
         /// The path that was asked for.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A new namespace was refused (it takes CAP_SYS_ADMIN).
     #[error("cannot create a network namespace")]
     Create(#[source] nix::errno::Errno),
-    /// The namespace could not be entered, or the file is no network namespace.
+    /// The namespace could not be entered, or the file is not a network namespace.
     #[error("cannot enter the network namespace")]
     Enter(#[source] nix::errno::Errno),
     /// No thread, runtime or file descriptor was to be had for the visit.
@@ -46,7 +46,7 @@ pub enum NetNsError {
 }
 
 impl NetNs {
-    /// Makes a new, empty namespace. It has no path but [`NetNs::path`] and ends with its last user.
+    /// Makes a new, empty namespace. It has no path other than [`NetNs::path`] and ends with its last user.
     pub fn create() -> Result<NetNs, NetNsError> {
         on_own_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(NetNsError::Create)?;
@@ -70,7 +70,7 @@ impl NetNs {
         self.fd.as_raw_fd()
     }
 
-    /// Runs the future that `make` returns inside the namespace, on a thread of its own.
+    /// Runs the future that `make` returns inside the namespace, on a separate thread.
     pub async fn run<T, F, Fut>(&self, make: F) -> Result<T, NetNsError>
     where
         T: Send + 'static,
@@ -80,7 +80,7 @@ impl NetNs {
         let fd = self.fd.try_clone()?;
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("netns".to_owned()).spawn(move || {
-            // A caller that went away wants no answer.
+            // The caller may be gone and not need the answer.
             let _ = sender.send(visit(&fd, make));
         })?;
         receiver.await.map_err(|_| NetNsError::Panicked)?

@@ -31,7 +31,7 @@ pub enum NftError {
     /// The program or the kernel refused the transaction; nothing of it took effect.
     #[error("nft refused the transaction: {stderr}")]
     Refused {
-        /// What the program wrote, cut to its first lines.
+        /// The program's output, cut to its first lines.
         stderr: String,
     },
 }
@@ -50,13 +50,13 @@ pub async fn apply(transaction: &str) -> Result<(), NftError> {
 
 /// Deletes tables, each `(family, name)`, whether or not they exist.
 pub async fn delete_tables(tables: &[(&str, &str)]) -> Result<(), NftError> {
-    // Adding first makes the deletion succeed where there is no such table (`destroy` is newer than nft 1.0.6).
+    // Adding first makes the deletion succeed if there is no such table (`destroy` is newer than nft 1.0.6).
     let text: String =
         tables.iter().map(|(f, name)| format!("add table {f} {name}\ndelete table {f} {name}\n")).collect();
     apply(&text).await
 }
 
-/// Runs `nft` with `arguments` and answers what it wrote to standard output.
+/// Runs `nft` with `arguments` and returns its standard output.
 pub async fn output(arguments: &[&str]) -> Result<String, NftError> {
     run(arguments, "").await
 }
@@ -69,7 +69,7 @@ async fn run(arguments: &[&str], input: &str) -> Result<String, NftError> {
     let mut stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin.take() {
-            // A broken pipe means that nft gave up early; its own words tell more.
+            // A broken pipe means that nft gave up early; its own message says more.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
     };

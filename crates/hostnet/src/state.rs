@@ -21,7 +21,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes the record to `path`: whoever reads it, also after a crash, finds the old one or the new one.
+/// Writes the record to `path`: readers find either the old one or the new one, even after a crash.
 pub fn save<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;

@@ -16,7 +16,7 @@ fn write(name: &str, value: &str) -> io::Result<()> {
     fs::write(Path::new("/proc/sys").join(name), value)
 }
 
-/// Changes settings and remembers on disk what they were, so that [`Journal::restore`] puts them back.
+/// Changes settings and records their previous values on disk, so that [`Journal::restore`] can restore them.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -42,8 +42,7 @@ impl Journal {
         write(name, value)
     }
 
-    /// Puts every changed setting back and removes the journal. Settings that are gone with their device
-    /// are passed over.
+    /// Restores every changed setting and removes the journal. Settings that are gone with their device are skipped.
     pub fn restore(self) -> io::Result<()> {
         for (name, value) in &self.previous {
             match write(name, value) {

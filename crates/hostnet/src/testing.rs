@@ -16,7 +16,7 @@ use crate::NetNs;
 /// How long a client waits for an answer. Refusals come at once; only lost packets take this long.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 
-/// A server that tells each client its name and the client's address, until it is dropped; then its address is free.
+/// A server that sends each client its name and the client's address, until it is dropped; then its address is free.
 pub struct Greeter {
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -25,7 +25,7 @@ impl Drop for Greeter {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.running.take() {
             drop(stop);
-            // What the server panicked of its test has seen.
+            // The test has already seen the server's panic.
             let _ = thread.join();
         }
     }
@@ -89,7 +89,7 @@ async fn until_free<T, Fut: Future<Output = io::Result<T>>>(bind: impl Fn() -> F
     timeout(Duration::from_secs(20), free).await.expect("the test's address is free")
 }
 
-/// Connects by TCP from the calling thread's namespace and returns what the server says.
+/// Connects by TCP from the calling thread's namespace and returns the server's answer.
 pub async fn ask_tcp(address: SocketAddr) -> io::Result<String> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     within(async {
@@ -112,7 +112,7 @@ pub async fn ask_udp_from(socket: &UdpSocket, address: SocketAddr) -> io::Result
     .await
 }
 
-/// As [`ask_udp_from`], from a socket of its own.
+/// As [`ask_udp_from`], from a new socket.
 pub async fn ask_udp(address: SocketAddr) -> io::Result<String> {
     let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
     ask_udp_from(&UdpSocket::bind((any, 0)).await?, address).await

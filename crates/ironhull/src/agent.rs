@@ -1,6 +1,7 @@
 //! `ironhull agent`: a machine that joins a cluster and runs its pods.
 //!
-//! Joining is the crate `join`'s; this gives it the flags, and starts what every node runs with what came of it.
+//! The crate `join` joins the cluster; this module passes it the flags, and starts the components of a node with the
+//! result.
 
 use anyhow::{Context, bail, ensure};
 use client::ClientError;
@@ -20,14 +21,14 @@ use crate::node_role;
 
 /// The parts that `--disable` knows.
 const PARTS: [&str; 3] = ["dns", "proxy", "network-policy"];
-/// The port of a server whose URL names none.
+/// The default port in a server's URL.
 const SERVER_PORT: u16 = 6443;
 /// The pause after an attempt to reach a server.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
-/// Whom the node's clients say they are.
+/// The user agent of the node's clients.
 const USER_AGENT: &str = concat!("kubelet/v1.37.0 ironhull/", env!("CARGO_PKG_VERSION"));
 
-/// Runs an agent until it is told to stop. Containers live on.
+/// Runs an agent until it is stopped. Containers keep running.
 ///
 /// # Errors
 /// Why it cannot run.
@@ -108,7 +109,7 @@ fn join_config(flags: &AgentFlags) -> anyhow::Result<JoinConfig> {
     for part in &flags.disable {
         ensure!(
             PARTS.contains(&part.as_str()),
-            "--disable {part}: an agent's parts are {}",
+            "--disable {part}: the components of an agent are {}",
             PARTS.join(", ")
         );
     }
@@ -123,7 +124,10 @@ fn join_config(flags: &AgentFlags) -> anyhow::Result<JoinConfig> {
     };
     for hash in &flags.ca_cert_hashes {
         let fits = hash.strip_prefix("sha256:").is_some_and(is_digest);
-        ensure!(fits, "--discovery-token-ca-cert-hash {hash}: it is sha256: and 64 hexadecimal digits");
+        ensure!(
+            fits,
+            "--discovery-token-ca-cert-hash {hash}: must be sha256: followed by 64 hexadecimal digits"
+        );
     }
     Ok(JoinConfig {
         data_dir: flags.data_dir.clone(),

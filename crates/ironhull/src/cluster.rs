@@ -1,4 +1,4 @@
-//! What all machines of a cluster agree on.
+//! Settings shared by all machines of a cluster.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use network::BackendType;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// The settings of a cluster. The server has them from its flags; every other node learns them from the server.
+/// The settings of a cluster. The server takes them from its flags; every other node gets them from the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterSettings {

@@ -23,7 +23,7 @@ pub use node_ports::NodePortAddresses;
 /// The parts that `--disable` knows.
 const PARTS: [&str; 6] = ["dns", "proxy", "network-policy", "servicelb", "scheduler", "controllers"];
 
-/// What a machine that runs pods needs to know.
+/// The configuration of a machine that runs pods.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
     /// Where state is kept.
@@ -44,36 +44,36 @@ pub struct NodeSettings {
     pub node_ports: NodePortAddresses,
     /// The kernel parameters that pods may set.
     pub sysctls: SysctlAllowlist,
-    /// The MTU of pods' links, in bytes; `None` takes what there is.
+    /// The MTU of pods' links, in bytes; `None` uses what the uplink leaves.
     pub mtu: Option<u32>,
-    /// When the node ends pods, and what it keeps.
+    /// When the node evicts pods, and how much it keeps of logs and images.
     pub limits: NodeLimits,
-    /// What is left out.
+    /// The disabled components.
     pub disabled: Vec<String>,
-    /// What all machines of the cluster agree on.
+    /// The settings shared by all machines of the cluster.
     pub cluster: ClusterSettings,
 }
 
-/// What `ironhull server` runs with.
+/// The configuration of `ironhull server`.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where the API listens.
+    /// The address of the API.
     pub listen: std::net::SocketAddr,
-    /// Where else the administrator's kubeconfig goes.
+    /// An additional path for the administrator's kubeconfig.
     pub kubeconfig: Option<PathBuf>,
     /// The administrator's bearer token; a secret.
     pub token: Option<String>,
     /// Names and addresses for the server's certificate.
     pub tls_sans: Vec<String>,
-    /// How long certificates hold that the cluster signs.
+    /// How long certificates signed by the cluster stay valid.
     pub signing_duration: SignedDuration,
-    /// How long events are kept; 0 for ever.
+    /// How long events are kept; 0 for an unlimited time.
     pub event_ttl: std::time::Duration,
     /// The loss of data that is accepted.
     pub accept_loss: Option<String>,
     /// Whether this machine runs pods.
     pub agent: bool,
-    /// What concerns this machine as a node, also where it runs no pods.
+    /// The settings of this machine as a node, even if it runs no pods.
     pub node: NodeSettings,
 }
 
@@ -81,7 +81,7 @@ impl ServerConfig {
     /// Checks the flags against each other and against this machine.
     ///
     /// # Errors
-    /// What is wrong, and with which flag.
+    /// The error, with the flag.
     pub fn validate(flags: ServerFlags) -> anyhow::Result<ServerConfig> {
         let service_cidrs = networks("--service-cidr", &flags.service_cidrs)?;
         let cluster_dns = match flags.cluster_dns {
@@ -97,7 +97,11 @@ impl ServerConfig {
         };
         check_networks(&cluster)?;
         for part in &flags.disable {
-            ensure!(PARTS.contains(&part.as_str()), "--disable {part}: the parts are {}", PARTS.join(", "));
+            ensure!(
+                PARTS.contains(&part.as_str()),
+                "--disable {part}: the components are {}",
+                PARTS.join(", ")
+            );
         }
         Ok(ServerConfig {
             listen: (listening(flags.bind_address, &cluster), flags.https_listen_port).into(),
@@ -113,16 +117,16 @@ impl ServerConfig {
     }
 }
 
-/// When a node ends pods, and what it keeps of logs and images.
+/// When a node evicts pods, and how much it keeps of logs and images.
 #[derive(Clone, Debug)]
 pub struct NodeLimits {
     /// When pods are evicted.
     pub eviction: node::EvictionConfig,
-    /// How full the disk of images may be, in percent, before unused ones go, and after.
+    /// How full the disk of images may be, in percent, before unused ones are removed, and afterwards.
     pub image_gc_percent: (u8, u8),
     /// The size of a log file at which a new one begins, in bytes.
     pub log_bytes_max: u64,
-    /// How many log files a container keeps.
+    /// The maximum number of log files per container.
     pub log_files_max: usize,
 }
 
@@ -141,7 +145,7 @@ impl NodeLimits {
         let size = object::Quantity::parse(&flags.container_log_max_size).ok();
         let size = size.and_then(|size| u64::try_from(size.value()).ok()).filter(|bytes| *bytes > 0);
         Ok(NodeLimits {
-            eviction: eviction.context("--eviction-hard, --eviction-soft or what belongs to them")?,
+            eviction: eviction.context("--eviction-hard, --eviction-soft or a related flag")?,
             image_gc_percent: (high, low),
             log_bytes_max: size.with_context(|| {
                 let text = &flags.container_log_max_size;
@@ -156,7 +160,7 @@ impl NodeSettings {
     /// Checks the flags of a node against this machine.
     ///
     /// # Errors
-    /// What is wrong, and with which flag.
+    /// The error, with the flag.
     pub fn validate(
         data_dir: PathBuf,
         flags: NodeFlags,
@@ -165,8 +169,9 @@ impl NodeSettings {
     ) -> anyhow::Result<NodeSettings> {
         ensure!(
             flags.cni_conf_dir.is_none() || cluster.backend == BackendType::None,
-            "--cni-conf-dir does not fit the cluster, whose --flannel-backend is {}: a CNI network routes between nodes \
-             itself. Start all servers with --flannel-backend none, or this machine without --cni-conf-dir",
+            "--cni-conf-dir cannot be used with the cluster's --flannel-backend {}: a CNI network routes \
+                between nodes itself. Start all servers with --flannel-backend none, or this machine \
+                without --cni-conf-dir",
             cluster.backend
         );
         Ok(NodeSettings {
@@ -187,8 +192,8 @@ impl NodeSettings {
         })
     }
 
-    /// The cgroup of all pods. Instances on one machine, each on a host network of its own, have different data
-    /// directories, and by that no cgroup in common: one may be reset while the other runs.
+    /// The cgroup of all pods. Instances on one machine, each with its own host network, have different data
+    /// directories, and therefore no common cgroup: one can be reset while the other is running.
     pub fn cgroup_root(&self) -> String {
         if self.data_dir == Path::new(DATA_DIR) {
             return "/ironhull".to_owned();
@@ -198,7 +203,7 @@ impl NodeSettings {
         format!("/ironhull-{a:02x}{b:02x}{c:02x}{d:02x}")
     }
 
-    /// The address at which this machine's own servers listen: all, of both families where the node has both.
+    /// The address on which this machine's own servers listen: all, of both families if the node has both.
     pub fn any_address(&self) -> IpAddr {
         match self.addresses.get().iter().any(IpAddr::is_ipv6) {
             true => Ipv6Addr::UNSPECIFIED.into(),
@@ -206,7 +211,7 @@ impl NodeSettings {
         }
     }
 
-    /// Whether a part runs.
+    /// Whether a component runs.
     pub fn runs(&self, part: &str) -> bool {
         !self.disabled.iter().any(|disabled| disabled == part)
     }
@@ -215,7 +220,7 @@ impl NodeSettings {
 /// The name of this machine as a node.
 ///
 /// # Errors
-/// Where the name cannot be one.
+/// If the name cannot be one.
 pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
     let name = match &flags.node_name {
         Some(name) => name.clone(),
@@ -229,11 +234,11 @@ pub fn node_name(flags: &NodeFlags) -> anyhow::Result<String> {
 /// The addresses of this machine as a node.
 ///
 /// # Errors
-/// Where they cannot be told, or there are two of one family.
+/// If they cannot be determined, or there are two of one family.
 fn node_addresses(flags: &NodeFlags, cluster: &ClusterSettings) -> anyhow::Result<NodeAddresses> {
     if flags.node_ips.is_empty() {
         let own = NodeAddresses::of_machine(&cluster.cluster_cidrs);
-        return own.context("cannot tell this machine's address: name it by --node-ip");
+        return own.context("cannot determine this machine's address: set it with --node-ip");
     }
     one_of_each_family("--node-ip", flags.node_ips.iter().copied())?;
     Ok(NodeAddresses::fixed(flags.node_ips.clone()))
@@ -311,7 +316,7 @@ fn host_name() -> anyhow::Result<String> {
     Ok(name.trim().to_ascii_lowercase())
 }
 
-/// The tenth address of a network of Services, as everywhere with Kubernetes.
+/// The tenth address of a network of Services, as is usual with Kubernetes.
 fn dns_address(network: IpNet) -> IpAddr {
     match network {
         IpNet::V4(network) => Ipv4Addr::from_bits(network.network().to_bits() + 10).into(),
@@ -409,7 +414,7 @@ mod tests {
                 "--nodeport-addresses \"primary\" is not a network",
             ),
             (&["--nodeport-addresses=192.0.2.7"], "--nodeport-addresses \"192.0.2.7\""),
-            (&["--cni-conf-dir=/etc/cni/net.d"], "whose --flannel-backend is vxlan"),
+            (&["--cni-conf-dir=/etc/cni/net.d"], "--flannel-backend vxlan"),
         ];
         for (flags, expected) in table {
             let error = validate(flags).unwrap_err().to_string();

@@ -18,10 +18,10 @@ pub struct ControlPlane {
     pub server: Arc<ApiServer>,
     /// Time and randomness.
     pub clock: Clock,
-    /// What all components of this process watch, each kind once, under the controllers' identity, which may read
-    /// everything. Each component writes under its own.
+    /// The shared informers of this process's components, one per kind, under the controllers' identity, which may read
+    /// everything. Each component writes under its own identity.
     pub informers: Informers,
-    /// Where this process shows what it measures.
+    /// The metrics of this process.
     pub exposition: Exposition,
 }
 
@@ -33,7 +33,7 @@ impl ControlPlane {
         ControlPlane { server, clock, informers, exposition }
     }
 
-    /// A client of the server in this process, under an identity of its own.
+    /// A client of the server in this process, under its own identity.
     pub fn client(&self, user: User) -> Client {
         Client::new(Arc::new(LocalConnection::new(Arc::clone(&self.server), user)), self.clock.clone())
     }

@@ -1,5 +1,4 @@
-//! The command line and the config file, as people write them. Names follow k3s and Kubernetes where the
-//! meaning is the same.
+//! The raw command line and config file. Names follow k3s and Kubernetes where the meaning is the same.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -9,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use network::BackendType;
 
-/// Where state is kept unless a flag says otherwise.
+/// The default data directory.
 pub const DATA_DIR: &str = "/var/lib/ironhull";
 /// Where the config file is unless `IRONHULL_CONFIG` says otherwise.
 const CONFIG_FILE: &str = "/etc/ironhull/config.yaml";
@@ -343,7 +342,7 @@ pub struct ResetFlags {
 /// The arguments with those of the config file in front of the subcommand's own, which win.
 ///
 /// # Errors
-/// Where the file cannot be read, or holds something that is no flag.
+/// If the file cannot be read, or contains an unknown flag.
 pub fn with_config_file(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let place = arguments.iter().position(|argument| argument == "server" || argument == "agent");
@@ -357,7 +356,7 @@ pub fn with_config_file(arguments: impl IntoIterator<Item = OsString>) -> anyhow
     Ok(arguments)
 }
 
-/// The flags that a config file names: `name: value`, `name: true`, or a list for flags that may come often.
+/// The flags that a config file names: `name: value`, `name: true`, or a list for flags that can be repeated.
 fn flags_of(text: &[u8], path: &Path) -> anyhow::Result<Vec<OsString>> {
     let config =
         object::yaml::parse(text).with_context(|| format!("{} is not valid YAML", path.display()))?;

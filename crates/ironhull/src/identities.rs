@@ -1,9 +1,9 @@
-//! As whom the parts of this process act at the API server. Each has a role of its own and no more than that
-//! (`apiserver::bootstrap`); the administrator's kubeconfig is not among them.
+//! The identities of this process's components at the API server. Each has only its own role (`apiserver::bootstrap`);
+//! none uses the administrator's kubeconfig.
 
 use apiserver::user::{GROUP_NETWORKS, GROUP_NODES, User};
 
-/// What all components of a server watch, each kind once. It may read everything and write next to nothing.
+/// The shared informers of a server's components, one per kind. It may read everything and write almost nothing.
 pub fn informers() -> User {
     User::new("system:kube-controller-manager", &[])
 }
@@ -33,12 +33,12 @@ pub fn network(node_name: &str) -> User {
     User::new(format!("ironhull:network:{node_name}"), &[GROUP_NETWORKS])
 }
 
-/// Who labels the Node of a server's own machine.
+/// The component that labels the Node of a server's own machine.
 pub fn node_labels() -> User {
     User::new("ironhull:node-labels", &[])
 }
 
-/// Who publishes what other machines join by.
+/// The component that publishes the data with which other machines join.
 pub fn join_info() -> User {
     User::new("ironhull:join-info", &[])
 }
@@ -53,7 +53,7 @@ mod tests {
     /// Verb, group, resource, namespace and name.
     type Right = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-    /// What each may do, and what it may not.
+    /// The allowed and forbidden actions of each.
     #[rustfmt::skip]
     const RIGHTS: &[(&str, &[Right], &[Right])] = &[
         ("network",

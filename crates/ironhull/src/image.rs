@@ -13,7 +13,7 @@ use crate::flags::{ImageCommand, ImageFlags};
 /// The image store below a data directory.
 ///
 /// # Errors
-/// Where it cannot be opened.
+/// If it cannot be opened.
 pub fn open_store(data_dir: &Path, clock: Clock) -> anyhow::Result<ImageStore> {
     let config = ImageStoreConfig { data_dir: data_dir.join("runtime"), ..ImageStoreConfig::default() };
     ImageStore::open(&config, clock)
@@ -58,14 +58,14 @@ pub async fn run(flags: ImageFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows a person how far it is, where a person is looking.
+/// Shows the progress, if standard error is a terminal.
 fn show_progress(progress: PullProgress) {
     if !std::io::stderr().is_terminal() {
         return;
     }
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let line = match progress.phase {
-        PullPhase::Resolving => "asking the registry".to_owned(),
+        PullPhase::Resolving => "contacting the registry".to_owned(),
         PullPhase::Downloading => format!(
             "layers {}/{}, {:.1} of {:.1} MiB",
             progress.layers_done,

@@ -22,13 +22,13 @@ pub fn until_stop(
     });
 }
 
-/// Waits for the signal to stop, and for the tasks' end after it.
+/// Waits for the signal to stop, and then for the end of the tasks.
 ///
 /// # Errors
 /// Where signals cannot be listened for.
 pub async fn run_until_signal(stop: &CancellationToken, mut tasks: JoinSet<()>) -> anyhow::Result<()> {
     wait_for_signal().await?;
-    tracing::info!("stopping; containers live on");
+    tracing::info!("stopping; containers keep running");
     stop.cancel();
     let _ = tokio::time::timeout(ENDED_WITHIN, async { while tasks.join_next().await.is_some() {} }).await;
     Ok(())

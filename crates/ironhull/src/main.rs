@@ -4,7 +4,7 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | `cluster` | what all machines of a cluster agree on |
+//! | `cluster` | settings shared by all machines of a cluster |
 //! | `flags` | the command line and the config file, as people write them |
 //! | `config` | the same, validated once |
 //! | `lifetime` | until when tasks run |
@@ -12,7 +12,7 @@
 //! | `control_plane` | the API server of this process, and clients of it |
 //! | `access` | a node's clients of an API server, wherever that is |
 //! | `history` | how long old versions are kept |
-//! | `memory` | memory goes back after a peak |
+//! | `memory` | returns memory to the system after a peak |
 //! | `own_certificates` | the certificates of a server's own parts |
 //! | `own_node` | what the control plane says of its own machine's node |
 //! | `image` | `ironhull image ...`, and the store of images |
@@ -85,19 +85,19 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Dev(flags) => dev::run(flags).await,
         }
     });
-    // Watches and informers have no end of their own.
+    // Watches and informers never end by themselves.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
 
-/// Says what went wrong, with its causes.
+/// Prints the error, with its causes.
 fn fail(error: &anyhow::Error) -> ExitCode {
     tell(format_args!("ironhull: {}", causes::chain(error.as_ref())));
     ExitCode::FAILURE
 }
 
-/// Says something to the person at the terminal. It may be lost (the terminal is gone, the disk of the log is full), which is
-/// no reason to stop.
+/// Prints a message for the person at the terminal. If that fails (the terminal is gone, the log's disk is full), it is
+/// ignored.
 fn tell(text: std::fmt::Arguments<'_>) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -112,7 +112,7 @@ fn start_logging(cli: &Cli) {
     };
     let filter = EnvFilter::try_from_env("IRONHULL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // What cannot be written is lost: to say so would need the same file, and panics where that is full.
+    // Failed writes are ignored: reporting them would need the same file, and panic if that is full.
     let builder = builder.log_internal_errors(false);
     let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match cli.log_format {

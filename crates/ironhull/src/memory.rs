@@ -1,8 +1,8 @@
-//! Memory goes back to the system after a peak.
+//! Returns memory to the system after a peak.
 //!
-//! The allocator (glibc's) keeps what was freed for later, in every thread's arena, and gives back only what lies at an
-//! arena's end. So after a burst a process stays as large as it ever was. Here the process looks at its size now and then,
-//! and while it is larger than it once was asks the allocator to give back every free page (`docs/decisions/allocator.md`).
+//! The allocator (glibc's) keeps freed memory for later, in every thread's arena, and returns only memory at an arena's
+//! end. So after a burst a process stays as large as it ever was. Here the process checks its size periodically, and
+//! while it is larger than it once was, asks the allocator to return every free page (`docs/decisions/allocator.md`).
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(30);
-/// By how much a process must be larger than it once was, in pages of 4 KiB: 8 MiB.
+/// By how much a process must exceed its smallest size, in pages of 4 KiB: 8 MiB.
 const GROWTH_PAGES: u64 = 2048;
-/// After how many looks, at most, to ask again where little came back. History is dropped some minutes after a peak.
+/// After how many checks, at most, to try again if little was returned. History is dropped some minutes after a peak.
 const PAUSE_MAX: u32 = 16;
 
-/// Gives memory back until it is to stop.
+/// Returns memory until it is stopped.
 pub async fn give_back(stop: CancellationToken) {
     let mut pace = Pace::new(resident_pages().unwrap_or(0));
     loop {
@@ -27,24 +27,24 @@ pub async fn give_back(stop: CancellationToken) {
         if !pace.is_time(pages) {
             continue;
         }
-        // It takes locks of the allocator for milliseconds.
+        // It holds locks of the allocator for milliseconds.
         let _ = tokio::task::spawn_blocking(trim).await;
         let after = resident_pages().unwrap_or(pages);
-        tracing::debug!(before = pages, after, "gave memory back");
+        tracing::debug!(before = pages, after, "returned memory to the system");
         pace.gave_back(pages, after);
     }
 }
 
-/// When to ask the allocator: as soon as the process has grown, and again and again while it is larger than it once
-/// was, since what was in use then may be free now. The less comes back, the longer the pauses.
+/// When to call the allocator: as soon as the process has grown, and repeatedly while it is larger than it once was,
+/// because memory that was in use may be free now. The less is returned, the longer the pauses.
 struct Pace {
-    /// The smallest that the process was.
+    /// The smallest size of the process so far.
     smallest: u64,
-    /// What it was after memory was last given back.
+    /// The size after memory was last returned.
     last: u64,
-    /// Looks from one try to the next.
+    /// Checks from one try to the next.
     pause: u32,
-    /// Looks until the next try.
+    /// Checks until the next try.
     left: u32,
 }
 
@@ -85,7 +85,7 @@ fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other C libraries give back what is free by themselves.
+/// Other C libraries return free memory by themselves.
 #[cfg(not(target_env = "gnu"))]
 fn trim() {}
 
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(blocks.iter().flatten().count(), 200);
     }
 
-    /// What is freed some minutes after a peak, when nothing happens any more, goes back as well.
+    /// Memory that is freed some minutes after a peak, when nothing happens any more, is returned as well.
     #[test]
     fn a_process_that_stays_large_is_asked_again_and_less_and_less_often() {
         let (quiet, peak) = (10_000, 40_000);
@@ -123,7 +123,7 @@ mod tests {
             }
         }
         assert_eq!(tries, [0, 2, 6, 14, 30, 46, 62, 78]);
-        // What came back at last lets it try soon again, and a quiet process is left alone.
+        // After a success it tries again soon, and a quiet process is left alone.
         pace.gave_back(peak, peak - 2 * GROWTH_PAGES);
         assert!(pace.is_time(peak - 2 * GROWTH_PAGES));
         pace.gave_back(peak - 2 * GROWTH_PAGES, quiet);

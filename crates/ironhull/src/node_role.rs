@@ -22,10 +22,10 @@ use crate::lifetime::until_stop;
 
 mod dns;
 
-/// Where the proxy tells its health; upstream's.
+/// The proxy's health check address, as upstream's.
 const PROXY_HEALTH_PORT: u16 = 10256;
 
-/// Starts everything that a node runs. The node becomes ready by itself, when its network is.
+/// Starts everything that a node runs. The node becomes ready when its network is.
 ///
 /// # Errors
 /// What this machine lacks or refuses.
@@ -56,7 +56,7 @@ pub async fn start(
         start_overlay(settings, &access, network, stop, tasks);
         start_policies(networks.policies, network, stop, tasks);
     }
-    // The proxy works until queries are led to another node's DNS.
+    // The proxy works until queries are redirected to another node's DNS.
     let handed_over = CancellationToken::new();
     let release = start_proxy(settings, &access, &handed_over, tasks);
     dns::start(settings, &access, networks.own, release, (stop, handed_over), tasks);
@@ -86,10 +86,10 @@ async fn check_overlay(settings: &NodeSettings) -> anyhow::Result<()> {
     let cluster = &settings.cluster;
     overlay::preflight(cluster.backend, settings.addresses.primary(), &cluster.cluster_cidrs, settings.mtu)
         .await
-        .context("this machine cannot carry the pods' network between nodes")
+        .context("this machine cannot connect the pod network between nodes")
 }
 
-/// Keeps the ways to other nodes until `stop`. What stands then stays, for the pods live on.
+/// Maintains the connections to other nodes until `stop`. They stay afterwards, because the pods keep running.
 fn start_overlay(
     settings: &NodeSettings,
     access: &NodeAccess,
@@ -104,7 +104,7 @@ fn start_overlay(
     until_stop(stop, tasks, async move { network.keep(&name, backend, client, &informers, recorder).await });
 }
 
-/// Keeps the node's addresses those of the machine.
+/// Keeps the node's addresses in sync with the machine's.
 fn follow_addresses(settings: &NodeSettings, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let (addresses, pods) = (settings.addresses.clone(), settings.cluster.cluster_cidrs.clone());
     until_stop(stop, tasks, async move { addresses.follow(&pods).await });
@@ -112,11 +112,11 @@ fn follow_addresses(settings: &NodeSettings, stop: &CancellationToken, tasks: &m
 
 /// The pod network of a node.
 struct Networks {
-    /// As the engine calls it.
+    /// For the engine's calls.
     engine: Arc<dyn PodNetwork>,
-    /// As we know it, unless it is another program's.
+    /// For our own calls; `None` if it is another program's.
     own: Option<Arc<NodeNetwork>>,
-    /// The network policies of its pods. In another program's network they are that program's affair.
+    /// The network policies of its pods. In a CNI network, the plugins are responsible for them.
     policies: Option<Arc<Policies>>,
 }
 
@@ -172,7 +172,7 @@ fn agent_config(settings: &NodeSettings, serving: ServingTls, key_digest: Option
     agent
 }
 
-/// Network policy; `None` where it is left out. What a former run with it left behind is removed then.
+/// Network policy; `None` if it is disabled. Rules from an earlier run are then removed.
 async fn policies(settings: &NodeSettings, access: &NodeAccess) -> Option<Arc<Policies>> {
     let config = PolicyConfig::new(&settings.node_name, settings.data_dir.join("network"));
     if settings.runs("network-policy") {
@@ -201,7 +201,8 @@ fn start_policies(
     });
 }
 
-/// Starts the node's proxy, if it is ours; what tells when it leads nothing to an endpoint any more.
+/// Starts the node's proxy, if it is ours; returns the handle by which to wait until it no longer directs traffic to an
+/// endpoint.
 fn start_proxy(
     settings: &NodeSettings,
     access: &NodeAccess,

@@ -1,4 +1,5 @@
-//! The certificates of a server's own parts, which it issues itself: kept in files, and renewed before they end.
+//! The certificates of a server's own components, which it issues itself: stored in files, and renewed before they
+//! expire.
 
 use std::future::ready;
 use std::net::IpAddr;
@@ -20,33 +21,32 @@ pub enum OwnCertificateError {
     #[error(transparent)]
     Issue(#[from] PkiError),
     /// TLS cannot use it.
-    #[error("cannot show a certificate")]
+    #[error("cannot use a certificate")]
     Tls(#[from] rustls::Error),
-    /// The files hold no certificate that matches the key.
+    /// The files contain no certificate that matches the key.
     #[error("the certificate does not match its key")]
     Unfit,
 }
 
-/// What keeps certificates until it is to stop.
+/// The tasks that renew certificates, until they are stopped.
 pub struct OwnCertificates<'t> {
-    /// Issues them.
+    /// The issuer.
     pub pki: &'t Arc<Pki>,
-    /// The addresses for which servers' certificates are good.
+    /// The addresses for which servers' certificates are valid.
     pub addresses: &'t NodeAddresses,
     /// Time and randomness.
     pub clock: &'t Clock,
-    /// Ends the tasks.
+    /// Stops the tasks.
     pub stop: &'t CancellationToken,
-    /// Where the renewals run.
+    /// The tracker of the renewal tasks.
     pub tasks: &'t mut JoinSet<()>,
 }
 
 impl OwnCertificates<'_> {
-    /// Shows a server's certificate, always one that holds and is good for the addresses of the moment: `wanted` says which
-    /// that is.
+    /// Presents a server's certificate that is always valid for the current addresses, which `wanted` returns.
     ///
     /// # Errors
-    /// Where a file cannot be read or written.
+    /// If a file cannot be read or written.
     pub fn show(
         &mut self,
         wanted: impl Fn() -> Wanted + Send + Sync + 'static,
@@ -58,10 +58,10 @@ impl OwnCertificates<'_> {
         Ok(identity)
     }
 
-    /// Renews a certificate that `identity` shows already; `renewed` is told each time.
+    /// Renews a certificate that `identity` already presents; `renewed` is called each time.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn keep(
         &mut self,
         wanted: Wanted,

@@ -1,4 +1,4 @@
-//! What the control side says of its own machine's node.
+//! The control plane's label for its own machine's node.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use tokio::sync::Notify;
 use crate::control_plane::ControlPlane;
 use crate::identities;
 
-/// The label by which people see that a node has the control side. Nodes may not set it on themselves.
+/// The label that marks a control plane node. Nodes may not set it on themselves.
 const ROLE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
-/// Gives the node the label of its role, each time that it registers anew, until it is dropped. Who takes the label away
-/// keeps it away until the next start.
+/// Sets the node's role label each time that the node registers, until it is dropped. If a user removes the label, it
+/// stays removed until the next start.
 pub async fn label(plane: &ControlPlane, node_name: &str) {
     let client = plane.client(identities::node_labels());
     let nodes = plane.informers.get::<Node>();
@@ -34,7 +34,7 @@ pub async fn label(plane: &ControlPlane, node_name: &str) {
         if uid.is_some() && uid != labelled {
             match set(&client, &key, uid.as_deref()).await {
                 Ok(()) => labelled = uid,
-                // It is another one already, which a change tells.
+                // It is a different one already, which a change will report.
                 Err(error) if error.is_conflict() || error.is_not_found() => {}
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;

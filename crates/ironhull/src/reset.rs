@@ -1,4 +1,4 @@
-//! `ironhull reset`: the host as it was.
+//! `ironhull reset`: restores the host to its previous state.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use network::ResetNetwork;
 
 use crate::image::open_store;
 
-/// Ends this machine's pods and removes everything that was made below and because of `data_dir`.
+/// Stops this machine's pods and removes everything that was created for `data_dir`.
 ///
 /// # Errors
-/// What could not be removed; a second call goes on where this one stopped.
+/// The part that could not be removed; a second call continues where this one stopped.
 pub async fn run(data_dir: &Path) -> anyhow::Result<()> {
     if !data_dir.exists() {
         println!("nothing to remove: {} does not exist", data_dir.display());
@@ -22,12 +22,12 @@ pub async fn run(data_dir: &Path) -> anyhow::Result<()> {
     let images = Arc::new(open_store(data_dir, clock.clone())?);
     runtime::engine::reset(&data_dir.join("engine"), Arc::clone(&images) as _, Arc::new(ResetNetwork), clock)
         .await
-        .context("cannot end the containers")?;
+        .context("cannot stop the containers")?;
     for id in images.rootfs_ids().context("cannot read the file systems of containers")? {
         images.remove_rootfs(&id).await.with_context(|| format!("cannot unmount {id}"))?;
     }
     drop(images);
-    network::reset(&data_dir.join("network")).await.context("cannot take the pod network back")?;
+    network::reset(&data_dir.join("network")).await.context("cannot remove the pod network")?;
     let table = network::PolicyConfig::new("", data_dir).table;
     network::reset_policies(&table).await.context("cannot remove the rules of network policies")?;
     let table = proxy::ProxyConfig::new("", Vec::new()).table;
@@ -36,7 +36,7 @@ pub async fn run(data_dir: &Path) -> anyhow::Result<()> {
         .context("cannot take the proxy back")?;
     unmount_below(data_dir).context("cannot unmount the pods' volumes")?;
     std::fs::remove_dir_all(data_dir).with_context(|| format!("cannot remove {}", data_dir.display()))?;
-    println!("removed everything that Ironhull had made on this machine");
+    println!("removed everything that Ironhull had created on this machine");
     Ok(())
 }
 

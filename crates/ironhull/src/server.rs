@@ -1,4 +1,4 @@
-//! The control side, and the node beside it.
+//! The control plane, with a node in the same process.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::{history, identities, memory, node_role, own_node, state, tell};
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Runs a server until it is told to stop. Containers live on.
+/// Runs a server until it is stopped. Containers keep running.
 ///
 /// # Errors
 /// Why it cannot run.
@@ -73,7 +73,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
                 "cannot publish what other machines join by"
             );
         }
-        published => published.context("cannot publish what other machines join by")?,
+        published => published.context("cannot publish the information for joining machines")?,
     }
 
     let limits = apiserver::server::limits();
@@ -92,11 +92,11 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     run_until_signal(&stop, tasks).await
 }
 
-/// Says where the server is, and what to do next.
+/// Prints the server's address, and what to do next.
 fn greet(config: &ServerConfig, kubeconfig: &std::path::Path) {
     tell(format_args!(
         "Ironhull serves the Kubernetes API at https://{}\n  export KUBECONFIG={}\n  kubectl get nodes\n\
-         Another machine joins with the token in {}:\n  ironhull agent --server {} --token TOKEN",
+         To join another machine, use the token in {}:\n  ironhull agent --server {} --token TOKEN",
         config.listen,
         kubeconfig.display(),
         join::info::token_file(&config.node.data_dir).display(),
@@ -104,7 +104,7 @@ fn greet(config: &ServerConfig, kubeconfig: &std::path::Path) {
     ));
 }
 
-/// This machine's ways to the API server in this process.
+/// This machine's connections to the API server in this process.
 fn node_access(
     settings: &NodeSettings,
     plane: &ControlPlane,
@@ -123,7 +123,7 @@ fn node_access(
     })
 }
 
-/// The certificate of this machine's own node API, which holds as long as those of other nodes.
+/// The certificate of this machine's own node API, with the same lifetime as those of other nodes.
 fn node_certificate(config: &ServerConfig) -> Wanted {
     let subject = Subject {
         common_name: identities::node_name(&config.node.node_name),
@@ -150,7 +150,7 @@ fn api_config(config: &ServerConfig) -> Config {
     }
 }
 
-/// Writes the administrator's kubeconfig, and again whenever its certificate is renewed; the path to show comes back.
+/// Writes the administrator's kubeconfig, and again whenever its certificate is renewed; returns the path to show.
 fn keep_kubeconfig(
     config: &ServerConfig,
     certificates: &mut OwnCertificates<'_>,
@@ -239,7 +239,7 @@ fn start_scheduler(
     tasks.spawn(async move { scheduler::run(client, informers, options, stop).await });
 }
 
-/// Publishes where the server is found whenever its machine's address changes.
+/// Publishes the server's address whenever its machine's address changes.
 fn follow_addresses(
     config: &ServerConfig,
     plane: &ControlPlane,
@@ -264,7 +264,7 @@ async fn publish_addresses(config: &ServerConfig, plane: &ControlPlane) -> anyho
     publish_join_info(config, plane).await
 }
 
-/// Publishes what other machines join by.
+/// Publishes the data with which other machines join.
 async fn publish_join_info(config: &ServerConfig, plane: &ControlPlane) -> anyhow::Result<()> {
     let pki = &plane.server.pki;
     let info = JoinInfo {
@@ -279,12 +279,12 @@ async fn publish_join_info(config: &ServerConfig, plane: &ControlPlane) -> anyho
     Ok(join::publish(&plane.client(identities::join_info()), &info).await?)
 }
 
-/// Where other machines reach the server.
+/// The address at which other machines reach the server.
 fn url(config: &ServerConfig) -> String {
     format!("https://{}", std::net::SocketAddr::new(config.node.addresses.primary(), config.listen.port()))
 }
 
-/// Shows people which node has the control side.
+/// Labels the node with the control plane.
 fn start_label(
     config: &ServerConfig,
     plane: &ControlPlane,

@@ -1,9 +1,10 @@
-//! The cluster's state on disk: where it is, what it must fit, and what to do where it is damaged.
+//! The cluster's state on disk: its location, its consistency checks, and the recovery from damage.
 //!
-//! - `<data-dir>/db` holds the database, `<data-dir>/db.high-water-mark` how far it must reach: apart, so that an older
-//!   copy of the whole directory is noticed too.
-//! - The database knows the cluster's keys by a digest. It is not used beside others, and none is made beside keys.
-//! - `ironhull backup` and `ironhull restore` copy it, while no server runs on it.
+//! - `<data-dir>/db` holds the database, `<data-dir>/db.high-water-mark` the revision that it must have reached:
+//!   separately, so that an older copy of the whole directory is noticed too.
+//! - The database contains a digest of the cluster's keys. It is not used with other keys, and no database is created
+//!   if there are keys.
+//! - `ironhull backup` and `ironhull restore` copy it, while no server is using it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use store::{Embedded, Expect, OpenError, Options, RangeRequest, Store, StoreErro
 
 use crate::flags::{BackupFlags, RestoreFlags};
 
-/// Where the store keeps the digest of the cluster's keys; outside of what the API serves.
+/// The key of the digest of the cluster's keys in the store, outside the API's prefix.
 const KEYS_KEY: &str = "/ironhull/keys";
-/// What `--accept-data-loss` says where the cluster's keys are gone.
+/// The value of `--accept-data-loss` if the cluster's keys are gone.
 const NEW_KEYS: &str = "new-keys";
-/// Each names a cluster: whoever has one knows it again by it.
+/// Each identifies a cluster, and its holders recognize the cluster by it.
 const KEY_FILES: [&str; 5] =
     ["server-ca.key", "client-ca.key", "kubelet-serving-ca.key", "request-header-ca.key", "service.key"];
 
@@ -28,7 +29,7 @@ pub fn keys_directory(data_dir: &Path) -> PathBuf {
     data_dir.join("tls")
 }
 
-/// Opens the cluster's state, or makes one for a new cluster. `accept_loss` names the loss that is accepted.
+/// Opens the cluster's state, or creates one for a new cluster. `accept_loss` names the loss that is accepted.
 ///
 /// # Errors
 /// Why it cannot be used, and what to do.
@@ -56,7 +57,7 @@ fn options(data_dir: &Path, clock: Clock) -> Options {
     Options { mark: Some(data_dir.join("db.high-water-mark")), ..Options::new(data_dir.join("db"), clock) }
 }
 
-/// The error with the ways out.
+/// The error, with the possible remedies.
 fn refusal(error: OpenError, data_dir: &Path) -> anyhow::Error {
     let OpenError::Damaged { damage, .. } = &error else {
         let what = format!("cannot open the cluster's state in {}", data_dir.join("db").display());
@@ -65,14 +66,14 @@ fn refusal(error: OpenError, data_dir: &Path) -> anyhow::Error {
     let (token, data_dir) = (damage.token(), data_dir.display());
     anyhow::anyhow!(
         "{error}\n\
-         Nothing was changed. There are two ways to go on:\n  \
+         Nothing was changed. There are two ways to continue:\n  \
          - restore a backup: ironhull restore --data-dir {data_dir} FILE\n  \
-         - go on without what is lost: start once with --accept-data-loss={token}\n\
-         In both cases the files that are there now are kept in a directory of their own in {data_dir}/db."
+         - continue without the lost data: start once with --accept-data-loss={token}\n\
+         In both cases the current files are kept in a separate directory in {data_dir}/db."
     )
 }
 
-/// Refuses a database of a cluster with other keys than those that are here.
+/// Refuses a database of a cluster with other keys than this machine's.
 async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str>) -> anyhow::Result<()> {
     let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
     let Some(known) = known.first() else { return Ok(()) };
@@ -84,28 +85,28 @@ async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str
         (None, Ok(digest)) if digest.as_bytes() == &known.value[..] => return Ok(()),
         (None, Ok(_)) => {
             format!(
-                "the keys in {directory_text} are of another cluster than the database in {}",
+                "the keys in {directory_text} belong to another cluster than the database in {}",
                 data_dir.join("db").display()
             )
         }
         (None, Err(error)) => bail!("cannot read the cluster's keys in {directory_text}: {error}"),
     };
     if accept_loss == Some(NEW_KEYS) {
-        tracing::warn!("{wrong}; going on with other keys");
+        tracing::warn!("{wrong}; continuing with new keys");
         return Ok(());
     }
     bail!(
-        "{wrong}.\nNothing was changed. There are two ways to go on:\n  \
-         - put the cluster's keys, or its database, in their place\n  \
-         - go on with other keys: start once with --accept-data-loss={NEW_KEYS}. Nodes, clients and service accounts \
-         of before are then refused: nodes must join again."
+        "{wrong}.\nNothing was changed. There are two ways to continue:\n  \
+         - put the cluster's keys, or its database, back in place\n  \
+         - continue with new keys: start once with --accept-data-loss={NEW_KEYS}. Existing nodes, clients \
+         and service accounts are then refused: nodes must join again."
     )
 }
 
-/// Notes in the store which keys the cluster has; to be called once they were opened.
+/// Records in the store which keys the cluster has; to be called once they were opened.
 ///
 /// # Errors
-/// What the store says.
+/// The store's errors.
 pub async fn note_keys(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()> {
     let digest = digest(&keys_directory(data_dir)).context("cannot read the cluster's keys")?;
     let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
@@ -113,13 +114,13 @@ pub async fn note_keys(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()>
         return Ok(());
     }
     match store.write(Write::put(KEYS_KEY, digest, Expect::Any)).await {
-        // The next start does it.
+        // The next start will do it.
         Err(StoreError::Full) => Ok(()),
-        written => written.map(drop).context("cannot note the cluster's keys"),
+        written => written.map(drop).context("cannot record the cluster's keys"),
     }
 }
 
-/// What tells the keys of a cluster from others.
+/// The digest that distinguishes the keys of clusters.
 fn digest(directory: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     for name in KEY_FILES {
@@ -137,14 +138,14 @@ pub async fn backup(flags: BackupFlags) -> anyhow::Result<()> {
     let options = Options { must_exist, ..options(&flags.data_dir, Clock::system()) };
     let store = match Embedded::open(options).await {
         Err(OpenError::InUse { process, .. }) => {
-            bail!("the server that uses {} (process {process}) must stop first", flags.data_dir.display())
+            bail!("stop the server that uses {} (process {process}) first", flags.data_dir.display())
         }
         opened => opened.map_err(|error| refusal(error, &flags.data_dir))?,
     };
     store.backup(&flags.file).await.with_context(|| format!("cannot write {}", flags.file.display()))?;
     println!("wrote {}", flags.file.display());
     println!(
-        "the cluster's keys are not in it: keep a copy of {} too",
+        "the backup does not contain the cluster's keys: keep a copy of {} too",
         keys_directory(&flags.data_dir).display()
     );
     Ok(())
@@ -160,7 +161,7 @@ pub async fn restore(flags: RestoreFlags) -> anyhow::Result<()> {
     let kept = kept.with_context(|| format!("cannot restore {}", flags.file.display()))?;
     println!("restored {}; start the server now", flags.file.display());
     if let Some(kept) = kept {
-        println!("what was there before is kept in {}", kept.display());
+        println!("the previous state is kept in {}", kept.display());
     }
     Ok(())
 }
@@ -233,7 +234,7 @@ mod tests {
         copy(&two.path().join("db"), &one.path().join("db"));
         std::fs::copy(two.path().join("db.high-water-mark"), one.path().join("db.high-water-mark")).unwrap();
         let refused = opened(one.path(), None).await.err().unwrap();
-        assert!(refused.contains("of another cluster than the database"), "{refused}");
+        assert!(refused.contains("belong to another cluster than the database"), "{refused}");
         // Without one of the keys.
         std::fs::remove_file(two.path().join(TLS).join("service.key")).unwrap();
         let refused = opened(two.path(), None).await.err().unwrap();

@@ -1,4 +1,4 @@
-//! `ironhull token`: the tokens by which machines join, as Secrets of the cluster.
+//! `ironhull token`: the tokens that machines join with, as Secrets of the cluster.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::flags::{TokenCommand, TokenFlags};
 
 /// The namespace of tokens' Secrets.
 const NAMESPACE: &str = "kube-system";
-/// What selects them.
+/// The field selector for them.
 const TYPE_SELECTOR: &str = "type=bootstrap.kubernetes.io/token";
 
-/// Does what the command says.
+/// Runs the command.
 ///
 /// # Errors
-/// What is wrong with the flags, or what the API server says.
+/// Errors of the flags, or of the API server.
 pub async fn run(flags: TokenFlags) -> anyhow::Result<()> {
     let clock = Clock::system();
     let path = flags.kubeconfig.unwrap_or_else(|| flags.data_dir.join("kubeconfig"));
@@ -42,12 +42,12 @@ pub async fn run(flags: TokenFlags) -> anyhow::Result<()> {
 async fn connect(kubeconfig: PathBuf, clock: Clock) -> anyhow::Result<Client> {
     let connection = HttpConnection::from_kubeconfig(&kubeconfig, "ironhull-token").await;
     let connection = connection.with_context(|| {
-        format!("cannot use {}: tokens are made on a server, or with --kubeconfig", kubeconfig.display())
+        format!("cannot use {}: tokens are created on a server, or with --kubeconfig", kubeconfig.display())
     })?;
     Ok(Client::new(Arc::new(connection), clock))
 }
 
-/// When a token ends that holds for `ttl` from now on; never, for 0.
+/// When a token with a lifetime of `ttl` from now expires; never, for 0.
 fn expiry(ttl: &str, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
     if ttl == "0" {
         return Ok(None);
@@ -64,11 +64,15 @@ fn expiry(ttl: &str, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
 
 fn check(terms: &Terms) -> anyhow::Result<()> {
     for usage in &terms.usages {
-        ensure!(USAGES.contains(&usage.as_str()), "--usages {usage}: the usages are {}", USAGES.join(", "));
+        ensure!(
+            USAGES.contains(&usage.as_str()),
+            "--usages {usage}: a usage must be one of {}",
+            USAGES.join(", ")
+        );
     }
     for group in &terms.groups {
         let is_theirs = group.strip_prefix("system:bootstrappers:").is_some_and(|rest| !rest.is_empty());
-        ensure!(is_theirs, "--groups {group}: groups of tokens start with system:bootstrappers:");
+        ensure!(is_theirs, "--groups {group}: groups of tokens must start with system:bootstrappers:");
     }
     Ok(())
 }
@@ -78,12 +82,12 @@ async fn create(client: &Client, terms: &Terms, print_join_command: bool) -> any
     let info: ConfigMap = client
         .get(&ObjectKey::namespaced(namespace, name))
         .await
-        .context("cannot read what the cluster tells those who join")?;
+        .context("cannot read the cluster's information for joining machines")?;
     let text = info.data.and_then(|mut data| data.remove(KUBECONFIG_ENTRY)).unwrap_or_default();
     let authority = kubeconfig::authority(&text);
     let authority = authority.with_context(|| format!("the ConfigMap {namespace}/{name} has no CA"))?;
     let token = BootstrapToken::generate(client.clock());
-    client.create(&token.secret_object(terms)).await.context("cannot make the token")?;
+    client.create(&token.secret_object(terms)).await.context("cannot create the token")?;
     let token = JoinToken { ca_digest: Some(ca_digest(&authority)), secret: token.text() }.text();
     if print_join_command {
         println!("ironhull agent --server {} --token {token}", kubeconfig::server(&text));
@@ -133,16 +137,16 @@ fn row(secret: &Secret, now: Timestamp) -> [String; 5] {
 
 async fn delete(client: &Client, tokens: &[String]) -> anyhow::Result<()> {
     for text in tokens {
-        // Of a token its ID is enough, and the secret is not repeated.
+        // The ID is enough to identify a token, and the secret is not printed.
         let text = JoinToken::parse(text).map(|token| token.secret).unwrap_or_default();
         let id = BootstrapToken::parse(&text).map_or(text, |token| token.id);
         let is_id =
             id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
-        ensure!(is_id, "what is to be deleted is neither a token nor the six characters of its ID");
+        ensure!(is_id, "give a token or the six characters of its ID");
         let key = ObjectKey::namespaced(NAMESPACE, format!("bootstrap-token-{id}"));
         match client.delete::<Secret>(&key, &DeleteOptions::default()).await {
             Ok(()) => println!("token {id} deleted"),
-            Err(error) if error.is_not_found() => bail!("there is no token {id}"),
+            Err(error) if error.is_not_found() => bail!("token {id} does not exist"),
             Err(error) => return Err(error).with_context(|| format!("cannot delete token {id}")),
         }
     }

@@ -1,8 +1,8 @@
-//! A cluster on a host of its own, with real containers and with kubectl: what people do with it works, and what
-//! they do wrong is told as they know it.
+//! A cluster on a separate host, with real containers and kubectl: tests of what users do with it, and of the messages
+//! for their mistakes.
 //!
-//! Needs root and what `cargo xtask test` installs. Most trials share one cluster, each in a namespace of its own;
-//! it is started by the first that wants it.
+//! Needs root and what `cargo xtask test` installs. Most trials share one cluster, each in its own namespace; the first
+//! trial that needs it starts it.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
@@ -82,7 +82,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 use support::SharedCluster;
 
-/// How many trials run at once unless told otherwise: they wait most of the time.
+/// The default number of concurrent trials, which wait most of the time.
 const TRIALS_AT_ONCE: usize = 4;
 
 fn main() {
@@ -134,7 +134,7 @@ fn main() {
     // `exit` runs no destructors, and the cluster has one.
     drop(shared);
     drop(hosts);
-    // What it measures is its own doing only where nothing runs beside it.
+    // Its measurements are valid only if nothing else is running.
     let alone = libtest_mimic::run(&arguments, attacks::trials());
     conclusion.exit_if_failed();
     alone.exit();

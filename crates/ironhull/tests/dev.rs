@@ -1,6 +1,6 @@
-//! `ironhull dev`, as people use it: a cluster of several nodes, broken and mended, and gone.
+//! `ironhull dev`, as people use it: a cluster of several nodes that is broken, repaired and removed.
 //!
-//! A test host stands for the machine, so that all that a cluster changes of it can be seen.
+//! A test host plays the part of the machine, so that everything that a cluster changes on it can be seen.
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, but none of them is a #[test] function")]
 
@@ -31,7 +31,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// A machine that somebody wants a cluster on.
+/// A machine for a cluster.
 struct Machine(Host);
 
 impl Machine {
@@ -69,7 +69,7 @@ impl Machine {
         output(&mut command).map_err(|error| error.to_string())
     }
 
-    /// Everything that a cluster could leave. Processes and cgroups of the look itself are left out.
+    /// Everything that a cluster could leave behind, without the processes and cgroups of this check itself.
     fn traces(&self) -> String {
         let script = r#"
             echo links; ip -o link | cut -d: -f2 | cut -d@ -f1
@@ -121,9 +121,12 @@ fn a_cluster_comes_breaks_and_goes() {
     stat.args(["-c", mode]).arg(&kubeconfig).arg(machine.state_dir());
     assert_eq!(output(&mut stat).unwrap(), "600\n700\n600\n");
 
-    // Twice is a clear word, and another name is another cluster.
+    // A second start is refused clearly, and another name is another cluster.
     let said = machine.fails(&["up"]);
-    assert!(said.contains("a cluster \"dev\" runs already") && said.contains("ironhull dev down"), "{said}");
+    assert!(
+        said.contains("a cluster \"dev\" is already running") && said.contains("ironhull dev down"),
+        "{said}"
+    );
     let status = machine.run(&["status"]);
     assert!(status.contains("node-2     running    198.51.100.3,2001:db8:100::3"), "{status}");
     assert!(machine.fails(&["status", "--name", "other"]).contains("there is no cluster \"other\""));
@@ -155,7 +158,7 @@ fn a_cluster_comes_breaks_and_goes() {
 fn whatever_ends_it_leaves_nothing() {
     let machine = Machine::new();
     let before = machine.traces();
-    // A signal in the middle of it, as by ctrl-C. The first line comes when the first host is there.
+    // A signal during the start, as by ctrl-C. The first line appears when the first host exists.
     let up = machine.0.start("up", machine.dev(&["up", "--nodes", "1"])).unwrap();
     until("the first step", PATIENCE, || match up.log() {
         log if log.contains("the network is ready") => Ok(()),
@@ -179,7 +182,7 @@ fn whatever_ends_it_leaves_nothing() {
     output(machine.0.command("kill").args(["-9", owner])).unwrap();
     until("the end of the supervisor", PATIENCE, || {
         let said = output(&mut machine.dev(&["list"])).map_err(|error| error.to_string())?;
-        if said.contains("does not run") { Ok(()) } else { Err(said) }
+        if said.contains("not running") { Ok(()) } else { Err(said) }
     })
     .unwrap_or_else(|error| panic!("{error:?}"));
     machine.run(&["down", "--name", "second"]);
@@ -198,7 +201,7 @@ fn what_is_missing_is_told_first() {
     assert!(said.contains("--name \"../x\""), "{said}");
     let said = machine.fails(&["up", "--nodes", "0"]);
     assert!(said.contains("0 is not in 1..=100"), "{said}");
-    // Without nft the machine is none for clusters.
+    // A machine without nft cannot run clusters.
     let mut hidden = machine.0.command("sh");
     let script = "mount -t tmpfs hidden /usr/sbin && mount -t tmpfs hidden /sbin; exec \"$0\" dev up --state-dir \"$1\"";
     hidden.args(["-c", &format!("exec unshare --mount sh -c '{script}' \"$0\" \"$1\"")]);

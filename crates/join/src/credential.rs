@@ -1,4 +1,4 @@
-//! A certificate with its key, and its renewal before it ends, whoever issues it.
+//! A certificate with its key, and its renewal before it expires, independent of the issuer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::token::hex;
 
 /// The shortest and the longest pause after a renewal that failed.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-/// The longest sleep at once: the machine's clock may be set meanwhile.
+/// The longest sleep at once: the machine's clock may be set in the meantime.
 const SLEEP_MAX: Duration = Duration::from_secs(600);
 
 /// A certificate with its key (PEM).
@@ -25,14 +25,13 @@ pub struct Credential {
     pub certificate: String,
     /// The key; a secret.
     pub key: String,
-    /// When its life began: when it was issued, as far as that is known. Certificates themselves begin a little earlier,
-    /// those of short lives too.
+    /// When it was issued, as far as that is known. The validity begins a little earlier, even for short lifetimes.
     begin: Timestamp,
     not_after: Timestamp,
 }
 
 impl Credential {
-    /// Reads a certificate; `None` where it cannot be used with the key.
+    /// Reads a certificate; `None` if it cannot be used with the key.
     pub fn new(certificate: String, key: String) -> Option<Credential> {
         let pair = KeyPair::from_pem(&key).ok()?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).ok()?;
@@ -52,7 +51,7 @@ impl Credential {
         Some(Credential { begin, ..credential })
     }
 
-    /// When the certificate is to be renewed: after 70 % of its life, and so many thousandths of it later.
+    /// When to renew the certificate: after 70 % of its lifetime, plus a number of thousandths.
     pub(crate) fn end_of_use(&self, thousandths: u64) -> Timestamp {
         let life = self.not_after.duration_since(self.begin).as_secs();
         let share = 700 + i64::try_from(thousandths).unwrap_or(200).min(200);
@@ -60,12 +59,12 @@ impl Credential {
         self.begin.saturating_add(used).unwrap_or(self.not_after)
     }
 
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub(crate) fn ends(&self) -> Timestamp {
         self.not_after
     }
 
-    /// What is shown to peers.
+    /// The identity presented to peers.
     ///
     /// # Errors
     /// Where TLS cannot use it.
@@ -73,18 +72,18 @@ impl Credential {
         Identity::from_pem(&self.certificate, &self.key)
     }
 
-    /// Names the key: SHA-256 of its public half (SubjectPublicKeyInfo), in hexadecimal digits.
+    /// Identifies the key: SHA-256 of its public half (SubjectPublicKeyInfo), in hexadecimal digits.
     ///
     /// # Errors
-    /// Where the key cannot be read.
+    /// If the key cannot be read.
     pub fn key_digest(&self) -> Result<String, rcgen::Error> {
         Ok(hex(&Sha256::digest(KeyPair::from_pem(&self.key)?.subject_public_key_info())))
     }
 }
 
-/// Renews a certificate again and again, each time between 70 and 90 % of its life (upstream's jitter), and shows the
-/// new one; at once, where what it is good for changes (`addresses`). `renew` asks for it, from whoever issues it; `renewed`
-/// is told after each renewal. `name` is for the log.
+/// Renews a certificate repeatedly, each time between 70 and 90 % of its lifetime (upstream's jitter), and presents the
+/// new one; at once, if the addresses that it is valid for change (`addresses`). `renew` requests it from the issuer;
+/// `renewed` is called after each renewal. `name` is for the log.
 pub async fn keep_renewed<R, F, E>(
     clock: &Clock,
     name: &str,
@@ -123,12 +122,12 @@ pub async fn keep_renewed<R, F, E>(
         };
         tracing::info!(name, ends = %credential.not_after, "a certificate was renewed");
         renewed(&credential);
-        // Also where certificates hardly live: nobody is to be asked without a pause.
+        // Also for certificates with a very short lifetime: there must be a pause between requests.
         tokio::time::sleep(RETRY.0).await;
     }
 }
 
-/// Waits for a change, for ever where there is none to come.
+/// Waits for a change, forever if there cannot be one.
 async fn changed(addresses: &mut Option<watch::Receiver<Vec<IpAddr>>>) {
     if let Some(addresses) = addresses
         && addresses.changed().await.is_ok()
@@ -156,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate of its own for a key, from `now` on.
+    /// A self-signed certificate for a key, valid from `now`.
     fn issue(key: &KeyPair, now: Timestamp, seconds: i64) -> Credential {
         let at = |second| time::OffsetDateTime::from_unix_timestamp(second).unwrap();
         let mut params = CertificateParams::default();
@@ -176,7 +175,7 @@ mod tests {
         let (renewals, failures) = (Cell::new(0), Cell::new(0));
         let renew = || {
             let age = clock.now().duration_since(newest.borrow().begin).as_secs();
-            // Certificates begin at whole seconds, and a try that fails is made again.
+            // Certificates begin at whole seconds, and a failed attempt is retried.
             assert!((419..=551).contains(&age), "renewed at the age of {age} s");
             // Every other try fails.
             failures.set(failures.get() + 1);

@@ -1,8 +1,8 @@
-//! How a machine that knows nothing but a token finds out which CA is the cluster's.
+//! How a machine with only a token determines the cluster's CA.
 //!
-//! The ConfigMap `kube-public/cluster-info` has the CA, but whoever answers may be anybody. What it says is believed
-//! if the digest of the CA is the one that the token or a flag names, or if it is signed with the token. With neither
-//! (a token that only the server knows) it is believed at first use, and said so.
+//! The ConfigMap `kube-public/cluster-info` contains the CA, but the connection is not verified yet. The CA is trusted
+//! if its digest is the one in the token or a flag, or if the ConfigMap is signed with the token. Otherwise (with a
+//! token that only the server knows) it is trusted on first use, with a warning.
 
 use std::sync::Arc;
 
@@ -18,49 +18,50 @@ use crate::info::{CLUSTER_INFO, KUBECONFIG_ENTRY};
 use crate::kubeconfig;
 use crate::token::{BootstrapToken, JoinToken, ca_digest, hex};
 
-/// What the entries with signatures start with; a token's ID follows.
+/// The prefix of the entries with signatures; a token's ID follows.
 const SIGNATURE_PREFIX: &str = "jws-kubeconfig-";
 
-/// Why the cluster's CA cannot be told.
+/// Why the cluster's CA cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// No server answers, or it answers with an error.
-    #[error("cannot ask the server for the cluster's CA")]
+    #[error("cannot get the cluster's CA from the server")]
     Api(#[from] ClientError),
-    /// The server says nothing that can be read.
+    /// The server's answer cannot be parsed.
     #[error(
-        "the server's ConfigMap kube-public/cluster-info holds no CA certificate: is it a server of a cluster?"
+        "the server's ConfigMap kube-public/cluster-info contains no CA certificate: is this the server of \
+            a cluster?"
     )]
     NoAuthority,
     /// The CA is another one than the token or the flag names.
     #[error(
-        "the cluster's CA has the digest {found}, and {by} wants {wanted}: this is another cluster, or somebody stands \
-         between this machine and the server"
+        "the cluster's CA has the digest {found}, but {by} requires {wanted}: this is another cluster, or \
+            the connection to the server is being intercepted"
     )]
     Digest {
         /// Of the certificate that the server showed.
         found: String,
-        /// What wants another.
+        /// The source of the expected digest.
         by: &'static str,
         /// The digests that were wanted.
         wanted: String,
     },
     /// The token's ID is not known.
     #[error(
-        "the server knows no token {id}: it has expired, was deleted, or is another cluster's (`ironhull token create` \
-         on a server makes a new one)"
+        "the server does not know token {id}: it has expired, was deleted, or belongs to another cluster \
+            (`ironhull token create` on a server makes a new one)"
     )]
     UnknownToken {
-        /// The token's ID, which is no secret.
+        /// The token's ID, which is not secret.
         id: String,
     },
     /// The signature was made with another token.
     #[error(
-        "the server's signature does not fit the secret of token {id}: the token is wrong, or somebody stands between \
-         this machine and the server"
+        "the server's signature does not match the secret of token {id}: the token is wrong, or the \
+            connection to the server is being intercepted"
     )]
     Signature {
-        /// The token's ID, which is no secret.
+        /// The token's ID, which is not secret.
         id: String,
     },
 }
@@ -102,8 +103,8 @@ pub async fn authority(
             }
             None => tracing::warn!(
                 digest = ca_digest(&authority),
-                "the cluster's CA is believed because nobody says what it must be: a token with the CA's digest in \
-                 front, as in the server's file agent-token, would prove it"
+                "trusting the cluster's CA on first use: a token that begins with the CA's digest, as in \
+                    the server's file agent-token, would verify it"
             ),
         }
     }

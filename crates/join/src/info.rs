@@ -1,9 +1,9 @@
-//! What the control side tells those who join, and where.
+//! The control plane's information for joining machines.
 //!
-//! - `kube-public/cluster-info`, readable without any identity: where the server is and what its CA is. Each bootstrap
-//!   token signs it, so that who holds a token can tell a true one (kubeadm's form).
+//! - `kube-public/cluster-info`, readable anonymously: the server's address and its CA. Each bootstrap token signs it,
+//!   so that the holder of a token can recognize an authentic copy (kubeadm's format).
 //! - `kube-system/ironhull-cluster`, readable for nodes: the settings that all machines share.
-//! - `<data-dir>/agent-token`, on the server: a token to join with, and the digest of the CA in front of it.
+//! - `<data-dir>/agent-token`, on the server: a token to join with, prefixed with the digest of the CA.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use tls::{SecretFileError, write_secret};
 use crate::kubeconfig;
 use crate::token::{BootstrapToken, JoinToken, Terms, USAGES, ca_digest};
 
-/// Namespace and name of what is readable without any identity.
+/// Namespace and name of the ConfigMap that is readable anonymously.
 pub const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
-/// The entry of it with a kubeconfig that has no user.
+/// Its entry with a kubeconfig without a user.
 pub const KUBECONFIG_ENTRY: &str = "kubeconfig";
 /// Namespace and name of the cluster's settings.
 pub const CLUSTER_SETTINGS: (&str, &str) = ("kube-system", "ironhull-cluster");
@@ -29,29 +29,29 @@ pub const SETTINGS_ENTRY: &str = "settings.json";
 /// Its entry with the authority of clients' certificates, in PEM.
 const CLIENT_CA_ENTRY: &str = "client-ca.crt";
 
-/// What there is to tell.
+/// The information to publish.
 #[derive(Clone, Debug)]
 pub struct JoinInfo {
-    /// Where other machines reach the server.
+    /// The address at which other machines reach the server.
     pub url: String,
     /// The authority of servers' certificates (PEM).
     pub authority: String,
-    /// What all machines share.
+    /// The settings that all machines share.
     pub settings: Settings,
     /// The file of the token to join with ([`token_file`]).
     pub token_file: PathBuf,
 }
 
-/// What all machines of a cluster share.
+/// The settings that all machines of a cluster share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The settings, as JSON: those who run nodes know what they mean.
+    /// The settings, as JSON, for the code that runs nodes.
     pub json: String,
     /// The authority of clients' certificates (PEM).
     pub client_authority: String,
 }
 
-/// Why not all could be told.
+/// Why not everything could be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The API server refuses it, or cannot be asked.
@@ -65,7 +65,7 @@ pub enum PublishError {
 /// Why the cluster's settings are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The API server refuses to tell them, or cannot be asked.
+    /// The API server refuses to return them, or cannot be reached.
     #[error(transparent)]
     Api(#[from] ClientError),
     /// An entry is missing.
@@ -81,7 +81,7 @@ pub fn token_file(data_dir: &Path) -> PathBuf {
     data_dir.join("agent-token")
 }
 
-/// Brings all of it up to date.
+/// Updates everything.
 ///
 /// # Errors
 /// [`PublishError`]
@@ -94,7 +94,7 @@ pub async fn publish(client: &Client, info: &JoinInfo) -> Result<(), PublishErro
     keep_token(client, &info.authority, &info.token_file).await
 }
 
-/// What all machines share, as the control side has published it.
+/// The settings that all machines share, as published by the control plane.
 ///
 /// # Errors
 /// [`SettingsError`]
@@ -141,7 +141,7 @@ async fn keep_token(client: &Client, authority: &str, path: &Path) -> Result<(),
     }
     let token = BootstrapToken::generate(client.clock());
     let terms = Terms {
-        description: "The token of the server's file agent-token.".to_owned(),
+        description: "The token in the server's file agent-token.".to_owned(),
         usages: USAGES.map(str::to_owned).into(),
         ..Terms::default()
     };

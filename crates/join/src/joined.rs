@@ -1,4 +1,4 @@
-//! A machine that joins: the whole way, from a token or from what it has kept, to clients whose certificates are renewed.
+//! A machine that joins: from a token, or from its stored certificates, to clients whose certificates are renewed.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::machine::{CredentialError, Kind, Machine};
 use crate::servers::{self, ServersFile};
 use crate::token::JoinToken;
 
-/// What a machine joins with.
+/// The configuration of a joining machine.
 #[derive(Clone, Debug)]
 pub struct JoinConfig {
     /// Where state is kept; certificates and keys are in `agent` below it.
@@ -27,11 +27,11 @@ pub struct JoinConfig {
     pub node_name: String,
     /// The API servers that are known beforehand, as `host:port`.
     pub servers: Vec<String>,
-    /// Lets the machine in for the first time. One that has joined needs none.
+    /// The token for the first join. A machine that has joined needs none.
     pub token: Option<JoinToken>,
-    /// What the digest of the CA's public key must be, as `sha256:` and hexadecimal digits; any, where there is none.
+    /// The accepted digests of the CA's public key, as `sha256:` and hexadecimal digits; empty accepts any.
     pub key_hashes: Vec<String>,
-    /// Whom the node's clients say they are.
+    /// The user agent of the node's clients.
     pub user_agent: String,
 }
 
@@ -40,7 +40,7 @@ pub struct JoinConfig {
 pub enum JoinError {
     /// It has neither a certificate nor a token.
     #[error(
-        "this machine has not joined yet ({data_dir} has no certificate of node {node_name} that holds): give a token by \
+        "this machine has not joined yet ({data_dir} has no valid certificate of node {node_name}): give a token with \
          --token; the server's file agent-token has one"
     )]
     NoToken {
@@ -54,14 +54,14 @@ pub enum JoinError {
     Discovery(#[from] DiscoveryError),
     /// The server does not know the token.
     #[error(
-        "the server refuses the token: it is wrong, has expired or was deleted (`ironhull token create` on a server makes \
-         a new one)"
+        "the server rejected the token: it is wrong, has expired or was deleted (`ironhull token create` on \
+            a server makes a new one)"
     )]
     RefusedToken,
     /// There is no certificate.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// There is none for the node's own API.
+    /// There is no certificate for the node's own API.
     #[error("cannot get the certificate of the node API")]
     Serving(#[source] CredentialError),
     /// The CA or a certificate cannot be used.
@@ -86,7 +86,7 @@ pub struct Joined {
     network: Ends,
 }
 
-/// A client of the API server, and what it shows.
+/// A client of the API server, and its certificate.
 struct Ends {
     client: Client,
     identity: Arc<Identity>,
@@ -99,11 +99,11 @@ pub struct Member {
     pub node: Client,
     /// As its network parts, which read what concerns all nodes.
     pub network: Client,
-    /// What the network parts watch.
+    /// The informers of the network components.
     pub informers: Informers,
-    /// What the node's own API shows.
+    /// The certificate of the node's own API.
     pub serving: Arc<Identity>,
-    /// Names the key by which this machine joined.
+    /// The digest of the key with which this machine joined.
     pub key_digest: String,
 }
 
@@ -121,8 +121,8 @@ impl JoinConfig {
 }
 
 impl Joined {
-    /// Joins, or takes up what the machine kept when it joined. Nothing on the machine is changed before it has its
-    /// certificate.
+    /// Joins, or continues with the certificates stored when the machine joined. Nothing on the machine is changed
+    /// before it has its certificate.
     ///
     /// # Errors
     /// [`JoinError`]
@@ -152,7 +152,7 @@ impl Joined {
         Ok(Joined { config, machine, servers, node, network })
     }
 
-    /// What all machines of the cluster share.
+    /// The settings that all machines of the cluster share.
     ///
     /// # Errors
     /// [`SettingsError`]
@@ -208,7 +208,7 @@ impl Joined {
     }
 }
 
-/// What renews one certificate.
+/// The task that renews one certificate.
 struct Renewal {
     kind: Kind,
     identity: Arc<Identity>,
@@ -222,7 +222,7 @@ impl Renewal {
     async fn run(self, credential: Credential) {
         let changes = (self.kind == Kind::Serving).then(|| self.addresses.clone());
         let renew = || renew(at(&self.machine, &self.addresses), &self.client, self.kind);
-        // Connections that stand go on with the certificate with which they were made, until it ends.
+        // Existing connections continue with the certificate with which they were opened, until it expires.
         let renewed = |_: &Credential| {
             if self.kind != Kind::Serving {
                 self.servers.cut()
@@ -244,7 +244,7 @@ fn at(machine: &Machine, addresses: &watch::Receiver<Vec<IpAddr>>) -> Machine {
     Machine { node_ips: addresses.borrow().clone(), ..machine.clone() }
 }
 
-/// Ends connections after each change of the machine's address: what was begun from one that is gone is never answered.
+/// Closes connections after each change of the machine's address, because those from an old address are never answered.
 async fn cut_after_changes(servers: Arc<Servers>, mut changes: watch::Receiver<Vec<IpAddr>>) {
     while changes.changed().await.is_ok() {
         servers.cut();
@@ -263,7 +263,7 @@ fn authority_file(directory: &Path) -> PathBuf {
     directory.join("server-ca.crt")
 }
 
-/// Finds out the cluster's CA, gets the node's first certificate, and keeps both.
+/// Determines the cluster's CA, gets the node's first certificate, and stores both.
 async fn first_time(
     config: &JoinConfig,
     machine: &Machine,

@@ -1,4 +1,4 @@
-//! Files by which clients find the server and show who they are.
+//! Kubeconfig files, with the server's address and the client's credentials.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub fn text(server: &str, authority: &str, certificate: &str, key: &str) -> Stri
     object::yaml::to_string(&config)
 }
 
-/// A kubeconfig with one cluster and nobody to be there, as machines that join read it.
+/// A kubeconfig with one cluster and no user, for joining machines.
 pub fn without_user(server: &str, authority: &str) -> String {
     let config: Value = value!({
         "apiVersion": "v1", "kind": "Config",
@@ -64,14 +64,14 @@ pub fn authority(kubeconfig: &str) -> Option<String> {
     Some(pem)
 }
 
-/// The URL of a kubeconfig's first cluster; empty where there is none.
+/// The URL of a kubeconfig's first cluster; empty if there is none.
 pub fn server(kubeconfig: &str) -> String {
     let config = object::yaml::parse(kubeconfig.as_bytes()).unwrap_or_default();
     let server = config.get("clusters").items().next().map(|cluster| cluster.at("cluster").str_at("server"));
     server.unwrap_or_default().to_owned()
 }
 
-/// Writes a kubeconfig, readable for its owner alone, unless it is there already; directories on the way are made.
+/// Writes a kubeconfig, readable only by its owner, unless it exists already; missing parent directories are created.
 ///
 /// # Errors
 /// [`KubeconfigError`]
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(authority(&text).as_ref(), Some(&pem));
             assert_eq!(server(&text), "https://192.0.2.1:6443");
         }
-        // What is no certificate is none, whatever stands where one should be.
+        // An invalid certificate counts as none.
         assert_eq!(authority(&without_user("https://192.0.2.1:6443", "no certificate")), None);
         assert_eq!((authority("a: ["), server("a: [")), (None, String::new()));
     }

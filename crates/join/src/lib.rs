@@ -1,24 +1,24 @@
 //! How a machine becomes a node of a cluster, and how it stays one.
 //!
 //! ```text
-//!  control side                                   machine that joins
+//!  control plane                                  joining machine
 //!  info::publish ──▶ kube-public/cluster-info ──▶ discovery ──▶ the cluster's CA, proven by a token
 //!                                                 Machine ────▶ certificates, by signing requests
 //!                ──▶ kube-system/ironhull-cluster ──▶ Joined ──▶ clients, certificates that are renewed, the servers' list
 //! ```
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | [`token`] | the tokens by which machines join |
-//! | [`kubeconfig`] | the files by which clients find the server |
+//! | [`token`] | the tokens that machines join with |
+//! | [`kubeconfig`] | kubeconfig files |
 //! | `credential` | a certificate with its key, and its renewal |
-//! | `servers` | which API servers there are |
-//! | [`info`] | what the control side tells those who join |
-//! | `discovery` | which CA is the cluster's |
-//! | `machine` | the certificates that a node asks for |
+//! | `servers` | the list of API servers |
+//! | [`info`] | the control plane's information for joining machines |
+//! | `discovery` | determines the cluster's CA |
+//! | `machine` | the certificates that a node requests |
 //! | `joined` | all of it for one machine |
 //!
-//! It must not know what a node runs, nor what the settings that all machines share mean.
+//! It must not know what a node runs, nor the meaning of the shared settings.
 
 mod credential;
 mod discovery;

@@ -1,4 +1,4 @@
-//! The certificates of a node: asked for by signing requests, and kept in files.
+//! The certificates of a node: requested with CertificateSigningRequests, and stored in files.
 
 use std::fs;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::credential::Credential;
 
 /// How long a request may wait for its certificate.
 const ISSUED_WITHIN: Duration = Duration::from_secs(60);
-/// How far the clocks of this machine and of the server may differ: certificates begin so long in the past.
+/// How far the clocks of this machine and of the server may differ: certificates begin this long in the past.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// Which of a node's certificates.
@@ -40,7 +40,7 @@ pub struct Machine {
     pub node_name: String,
     /// The node's addresses, once they are known.
     pub node_ips: Vec<IpAddr>,
-    /// Where the files are.
+    /// The directory of the files.
     pub directory: PathBuf,
 }
 
@@ -48,20 +48,20 @@ pub struct Machine {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// The API server refuses the request, or cannot be asked.
-    #[error("cannot ask for a certificate")]
+    #[error("cannot request a certificate")]
     Api(#[from] ClientError),
     /// The request was denied.
-    #[error("the server gives this machine no certificate ({reason}): {message}")]
+    #[error("the server refused this machine a certificate ({reason}): {message}")]
     Denied {
         /// For programs.
         reason: String,
-        /// For people.
+        /// The message for users.
         message: String,
     },
-    /// Nobody approved or signed.
+    /// The request was not approved or signed in time.
     #[error(
-        "the server has not signed the request {name} within {} s: `kubectl describe csr {name}` tells its state, and \
-         the server's controllers must run",
+        "the server has not signed the request {name} within {} s: `kubectl describe csr {name}` shows its \
+            state; the server's controllers must be running",
         ISSUED_WITHIN.as_secs()
     )]
     Late {
@@ -70,24 +70,24 @@ pub enum CredentialError {
     },
     /// The clocks differ.
     #[error(
-        "this machine's clock and the server's differ by {} s, which is too much for certificates to hold: set them \
-         right",
+        "this machine's clock and the server's differ by {} s, which is too much for certificates to be \
+            valid: correct them",
         .0.as_secs()
     )]
     Skew(SignedDuration),
     /// A key or a request cannot be made.
-    #[error("cannot make a key or a signing request")]
+    #[error("cannot create a key or a signing request")]
     Key(#[from] rcgen::Error),
     /// TLS cannot use the certificate.
-    #[error("cannot show a certificate")]
+    #[error("cannot use a certificate")]
     Tls(#[from] rustls::Error),
     /// A file cannot be written.
-    #[error("cannot keep a certificate")]
+    #[error("cannot store a certificate")]
     File(#[from] SecretFileError),
     /// The directory cannot be made.
-    #[error("cannot make the directory of certificates")]
+    #[error("cannot create the directory of certificates")]
     Directory(#[source] std::io::Error),
-    /// The answer is no certificate.
+    /// The answer is not a certificate.
     #[error("the server's answer does not contain a certificate that matches the key")]
     Unfit,
 }
@@ -141,7 +141,7 @@ impl Machine {
         self.directory.join(format!("{}.{extension}", kind.file()))
     }
 
-    /// The certificate of the file, unless it is past its end, another node's, or there is none.
+    /// The certificate in the file, unless it has expired or belongs to another node.
     pub fn load(&self, kind: Kind, now: Timestamp) -> Option<Credential> {
         let certificate = fs::read_to_string(self.path(kind, "crt")).ok()?;
         let key = fs::read_to_string(self.path(kind, "key")).ok()?;
@@ -238,7 +238,7 @@ async fn issued(client: &Client, mut request: CertificateSigningRequest) -> Resu
     }
 }
 
-/// The certificate, or why there is none; `None` while that is open.
+/// The certificate, or why there is none; `None` while the request is pending.
 fn decided(request: &CertificateSigningRequest) -> Option<Result<String, CredentialError>> {
     let status = request.status.as_ref()?;
     if let Some(certificate) = status.certificate.as_ref().filter(|pem| !pem.0.is_empty()) {
@@ -252,7 +252,7 @@ fn decided(request: &CertificateSigningRequest) -> Option<Result<String, Credent
     }))
 }
 
-/// Whether a certificate is of this machine: its name and, where it serves, its addresses.
+/// Whether a certificate belongs to this machine: its name and, for a server's, its addresses.
 fn is_of(credential: &Credential, machine: &Machine, kind: Kind) -> bool {
     use x509_parser::extensions::GeneralName;
     let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(credential.certificate.as_bytes()) else {
@@ -303,7 +303,7 @@ mod tests {
         assert!(machine("b").load(Kind::Node, now).is_none());
         let later = now.saturating_add(SignedDuration::from_secs(600)).unwrap();
         assert!(machine("a").load(Kind::Node, later).is_none());
-        // The key stays the machine's, with or without a certificate that holds.
+        // The machine keeps its key, with or without a valid certificate.
         let kept = machine("a").key(Kind::Node).unwrap();
         assert_eq!(kept.serialize_pem(), key.serialize_pem());
         let other = KeyPair::generate().unwrap().serialize_pem();

@@ -1,5 +1,5 @@
-//! Which API servers there are: those of the flags, and those that the cluster itself names in the EndpointSlices of
-//! its Service `kubernetes`. The list is kept in a file, so that an agent finds a living server after a restart too.
+//! The list of API servers: those from the flags, and those in the EndpointSlices of the cluster's own Service
+//! `kubernetes`. The list is stored in a file, so that an agent finds a running server after a restart too.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,7 @@ impl ServersFile {
         ServersFile(directory.join("servers"))
     }
 
-    /// The addresses of the file, one a line; none where there is no file.
+    /// The addresses in the file, one per line; empty if there is no file.
     pub fn read(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
@@ -34,7 +34,7 @@ impl ServersFile {
     fn write(&self, addresses: &[String]) {
         if let Err(error) = write_secret(&self.0, format!("{}\n", addresses.join("\n")).as_bytes()) {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "cannot keep the list of API servers");
+            tracing::warn!(error, "cannot store the list of API servers");
         }
     }
 }
@@ -50,8 +50,8 @@ pub fn joined(first: &[String], then: impl IntoIterator<Item = String>) -> Vec<S
     all
 }
 
-/// Keeps the servers up to date until it is dropped. Those of the flags stay, whatever the cluster says: they may be
-/// a way around what is broken there.
+/// Keeps the servers up to date until it is dropped. Those from the flags always stay: they may be a workaround for a
+/// problem in the cluster.
 pub async fn follow(servers: Arc<Servers>, flags: Vec<String>, file: ServersFile, informers: Informers) {
     let slices = informers.get::<EndpointSlice>();
     let changed = Arc::new(Notify::new());

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::ObjectKey;
 use sha2::{Digest, Sha256};
 
-/// What a token starts with that has the digest of the CA in front.
+/// The beginning of a token that is prefixed with the digest of the CA.
 const PREFIX: &str = "K10";
 /// The letters of bootstrap tokens.
 const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -21,24 +21,24 @@ const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 pub struct JoinToken {
     /// SHA-256 of the cluster's CA certificate, in PEM as `cluster-info` has it, in hexadecimal digits.
     pub ca_digest: Option<String>,
-    /// What the server knows the bearer by: a bootstrap token, or the server's own.
+    /// The bearer token: a bootstrap token, or the server's own.
     pub secret: String,
 }
 
-/// Why a text is no token. The text itself is not told: it may be a secret.
+/// Why a text is not a token. The message does not contain the text, which may be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It is empty.
     #[error("the token is empty")]
     Empty,
-    /// It starts as one with a digest and does not go on so.
+    /// It begins like one with a digest, but the rest is malformed.
     #[error(
-        "a token that starts with K10 goes on with 64 hexadecimal digits, two colons and a secret: \
-             this one may be cut off"
+        "after K10, a token must continue with 64 hexadecimal digits, two colons and a secret: this one may \
+            be truncated"
     )]
     Digest,
     /// It has characters that no token has.
-    #[error("the token holds spaces or characters that cannot be sent: this one may be damaged")]
+    #[error("the token contains spaces or characters that cannot be sent: it may be damaged")]
     Characters,
 }
 
@@ -79,7 +79,7 @@ pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The digest by which a token names a CA certificate (PEM).
+/// The digest with which a token identifies a CA certificate (PEM).
 pub fn ca_digest(pem: &str) -> String {
     hex(&Sha256::digest(pem))
 }
@@ -92,21 +92,21 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The usages of bootstrap tokens: to sign what says which CA is the cluster's, and to authenticate.
+/// The usages of bootstrap tokens: signing the information about the cluster's CA, and authentication.
 pub const USAGES: [&str; 2] = ["signing", "authentication"];
-/// What entries start with that say for what a token may be used.
+/// The prefix of the entries with the allowed usages of a token.
 pub const USAGE_PREFIX: &str = "usage-bootstrap-";
 
 /// On which terms a bootstrap token is given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// For people.
+    /// The description.
     pub description: String,
     /// Of [`USAGES`].
     pub usages: Vec<String>,
     /// More groups of the bearer.
     pub groups: Vec<String>,
-    /// When it ends; never, if nothing is said.
+    /// When it expires; `None` means never.
     pub expires: Option<Timestamp>,
 }
 
@@ -119,7 +119,7 @@ pub struct BootstrapToken {
 }
 
 impl BootstrapToken {
-    /// Reads a token; `None` where the text is none.
+    /// Parses a token; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<BootstrapToken> {
         let (id, secret) = text.split_once('.')?;
         let fits = |text: &str, length| text.len() == length && text.bytes().all(|b| ALPHABET.contains(&b));
@@ -145,12 +145,12 @@ impl BootstrapToken {
         &self.secret
     }
 
-    /// Where the API server keeps what it knows of the token.
+    /// The name of the token's Secret.
     pub fn secret_key(&self) -> ObjectKey {
         ObjectKey::namespaced("kube-system", format!("bootstrap-token-{}", self.id))
     }
 
-    /// What the API server is to know of the token.
+    /// The content of the token's Secret.
     pub fn secret_object(&self, terms: &Terms) -> Secret {
         let mut data: BTreeMap<String, String> =
             [("token-id", &self.id), ("token-secret", &self.secret), ("description", &terms.description)]

@@ -82,7 +82,7 @@ fn policy_row(object: &Value, rules: &str, clock: &Clock) -> Vec<Value> {
     cells![name(object), count(object, rules), kind, age(object, clock)]
 }
 
-/// The parameters by name, `*` standing for any namespace, or else by selector.
+/// The parameters by name, with `*` for any namespace, or otherwise by selector.
 fn param_ref(reference: &Value) -> String {
     match reference.str_at("name") {
         "" if reference.get("selector").is_null() => "<unset>".to_owned(),

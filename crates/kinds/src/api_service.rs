@@ -8,7 +8,7 @@ use crate::defaults;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
 use crate::table::{AGE, Column, NAME, age, cells, name};
 
-/// A service without a backend is served by this server, and so available from the start.
+/// A service without a backend is served by this server, and is therefore available from the start.
 pub(crate) struct ApiServices;
 
 impl Strategy for ApiServices {

@@ -15,7 +15,7 @@ mod tests;
 /// ClusterTrustBundle
 pub(crate) static CLUSTER_TRUST_BUNDLES: Simple = Simple {
     updates_unconditionally: false,
-    // The colons of a signer's name stand in the names of its bundles.
+    // The names of a signer's bundles contain the signer's name with colons.
     name_rule: NameRule::PathSegment,
     selectable: &["spec.signerName"],
     table: Table {
@@ -27,17 +27,17 @@ pub(crate) static CLUSTER_TRUST_BUNDLES: Simple = Simple {
 
 const SIGNER: Column = Column::text("SignerName", "Who signs.");
 
-/// CertificateSigningRequest. Who asks (`spec.username` and the like) is set where the user is known.
+/// CertificateSigningRequest. The requester (`spec.username` and so on) is set where the user is known.
 pub(crate) struct CertificateSigningRequests;
 
 impl Strategy for CertificateSigningRequests {
-    /// A request is not changed once it is made.
+    /// A request is never changed.
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         restore(object, old, "spec");
         restore(object, old, "status");
     }
 
-    /// Signers give out certificates; they do not approve.
+    /// Signers issue certificates; they do not approve.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         for kind in ["Approved", "Denied"] {
@@ -207,8 +207,7 @@ fn conditions_mut(object: &mut Value) -> impl Iterator<Item = &mut Value> {
     object.at_mut("status.conditions").into_iter().flat_map(Value::items_mut)
 }
 
-/// Keeps the conditions of a type as they were, if there are as many of them as before; validation refuses
-/// another number.
+/// Keeps the conditions of a type unchanged, if their number is the same as before; validation refuses another number.
 fn preserve_conditions(object: &mut Value, old: &Value, kind: &str) {
     let is_kind = |condition: &&Value| condition.str_at("type") == kind;
     let kept: Vec<&Value> = old.at("status.conditions").items().filter(is_kind).collect();
@@ -221,7 +220,7 @@ fn preserve_conditions(object: &mut Value, old: &Value, kind: &str) {
     }
 }
 
-/// Gives conditions the time of their last change: that of the same condition before, or else now.
+/// Sets the time of conditions' last change: that of the same previous condition, or otherwise now.
 fn set_condition_times(object: &mut Value, old: &Value, clock: &Clock) {
     let now = Value::from(clock.now_seconds().to_string());
     for condition in conditions_mut(object).filter(|c| c.get("lastTransitionTime").is_null()) {

@@ -21,7 +21,7 @@ pub(crate) static CONTROLLER_REVISIONS: Simple = Simple {
     ..Simple::PLAIN
 };
 
-/// The controlling owner as `kind.group/name`, in lower case but for the name.
+/// The controlling owner as `kind.group/name`, in lower case except for the name.
 fn controller(object: &Value) -> String {
     let is_controller = |owner: &&Value| owner.get("controller").as_bool() == Some(true);
     let Some(owner) = object.at("metadata.ownerReferences").items().find(is_controller) else {

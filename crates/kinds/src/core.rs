@@ -6,7 +6,7 @@ use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, containers, labels, name};
 use crate::{defaults, validation};
 
-/// Binding, which is answered and not stored
+/// Binding, which is not stored
 pub(crate) static BINDINGS: Simple = Simple { validate: validation::validate_binding, ..Simple::PLAIN };
 
 /// ComponentStatus

@@ -1,7 +1,7 @@
 //! Custom resources: kinds that are defined while the server runs.
 //!
-//! What is code for other kinds is data here: a compiled schema for defaults and validation, columns, and selectable
-//! fields.
+//! For other kinds this is code, here it is data: a compiled schema for defaults and validation, columns, and
+//! selectable fields.
 
 use clock::Clock;
 use object::structural::Structural;

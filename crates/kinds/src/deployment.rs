@@ -10,7 +10,7 @@ use crate::strategy::{Strategy, bump_generation, keep_spec, restore};
 use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, SELECTOR, age, cells, containers, name, number};
 use crate::{defaults, validation, warnings};
 
-/// What differs for Deployments (`pkg/registry/apps/deployment/strategy.go`).
+/// The strategy of Deployments (`pkg/registry/apps/deployment/strategy.go`).
 pub(crate) struct Deployments;
 
 impl Strategy for Deployments {
@@ -26,7 +26,7 @@ impl Strategy for Deployments {
         }
     }
 
-    /// The controller's writes of the status leave the labels to people.
+    /// The controller's writes of the status do not change labels, which belong to users.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         restore(object.entry("metadata"), old.get("metadata"), "labels");

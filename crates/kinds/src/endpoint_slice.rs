@@ -9,8 +9,8 @@ use crate::strategy::{Strategy, bump_generation};
 use crate::table::{AGE, Column, NAME, age, cells, first_three, name, or};
 use crate::{defaults, validation};
 
-/// What differs for slices (`pkg/registry/discovery/endpointslice/strategy.go`): labels say which Service a slice
-/// is of, so they count as content.
+/// The strategy of slices (`pkg/registry/discovery/endpointslice/strategy.go`): labels name the slice's Service, so
+/// they count as content.
 pub(crate) struct EndpointSlices;
 
 impl Strategy for EndpointSlices {
@@ -73,7 +73,7 @@ impl Strategy for EndpointSlices {
     }
 }
 
-/// The topology of the beta version is not written any more.
+/// The topology of the beta version is no longer written.
 fn drop_topology(slice: &mut Value) {
     for endpoint in slice.get_mut("endpoints").into_iter().flat_map(Value::items_mut) {
         endpoint.remove("deprecatedTopology");

@@ -153,7 +153,7 @@ fn core_form(event: &Value) -> Value {
     event
 }
 
-/// The member under whichever of its names it stands.
+/// The member under either of its names.
 fn either<'a>(event: &'a Value, core: &str) -> &'a Value {
     let other = MEMBERS.iter().find(|(name, _)| *name == core).map_or(core, |(_, other)| other);
     match event.get(core) {
@@ -194,7 +194,7 @@ fn row(event: &Value, clock: &Clock) -> Vec<Value> {
     ]
 }
 
-/// Who tells, and on which host.
+/// The reporting component, and its host.
 fn source(event: &Value) -> String {
     let source = either(event, "source");
     let reporting = either(event, "reportingComponent").as_str().unwrap_or_default();

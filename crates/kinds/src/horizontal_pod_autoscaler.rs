@@ -91,7 +91,7 @@ fn metric(spec: &Value, status: &Value) -> String {
     let (target, current) = (spec.get("target"), status.get("current"));
     let is_known = !status.is_null();
     let average = target.get("averageValue").as_str();
-    // A value that is measured, and is not there, is zero.
+    // A missing measured value is zero.
     let measured = |member: &str, absent: &'static str| {
         let value = current.get(member).as_str().unwrap_or(absent);
         if is_known { value.to_owned() } else { "<unknown>".to_owned() }

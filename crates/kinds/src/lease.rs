@@ -4,7 +4,7 @@ use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name};
 use crate::validation;
 
-/// Leases come into being by the first update, so that taking one is a single request.
+/// The first update creates a Lease, so that taking one is a single request.
 pub(crate) static LEASES: Simple = Simple {
     creates_on_update: true,
     updates_unconditionally: false,

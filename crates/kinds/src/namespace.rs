@@ -10,8 +10,8 @@ use crate::{defaults, validation};
 /// The finalizer of the controller that empties a namespace.
 const FINALIZER: &str = "kubernetes";
 
-/// What differs for namespaces (`pkg/registry/core/namespace`): a deletion is held up by finalizers in the spec
-/// until the namespace is empty, and shows in the phase meanwhile.
+/// The strategy of namespaces (`pkg/registry/core/namespace`): finalizers in the spec delay a deletion until the
+/// namespace is empty, and the phase shows it in the meantime.
 pub(crate) struct Namespaces;
 
 impl Strategy for Namespaces {
@@ -30,7 +30,7 @@ impl Strategy for Namespaces {
         }
     }
 
-    /// The finalizers are changed by `finalize` alone.
+    /// Only `finalize` changes the finalizers.
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         restore(object, old, "status");
         restore(object.entry("spec"), old.get("spec"), "finalizers");

@@ -105,7 +105,7 @@ fn hosts(rules: &Value) -> String {
     let text = join(first.iter().map(|(_, host)| **host), ",");
     match first.as_slice() {
         [] => "*".to_owned(),
-        // Rules without a host count among those that are left out, as upstream counts them.
+        // Rules without a host count among the omitted ones, as upstream counts them.
         [_, _, (third, _)] if third + 1 < hosts.len() => format!("{text} + {} more...", hosts.len() - 3),
         _ => text,
     }

@@ -15,7 +15,7 @@ const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 /// The label whose value is a role.
 const ROLE_LABEL: &str = "kubernetes.io/role";
 
-/// What differs for nodes (`pkg/registry/core/node/strategy.go`).
+/// The strategy of nodes (`pkg/registry/core/node/strategy.go`).
 pub(crate) struct Nodes;
 
 impl Strategy for Nodes {
@@ -23,7 +23,7 @@ impl Strategy for Nodes {
         defaults::default_node(object);
     }
 
-    /// A node is registered together with its status. Dynamic configuration is gone since 1.24.
+    /// A node is registered together with its status. Dynamic configuration was removed in 1.24.
     fn prepare_create(&self, object: &mut Value) {
         object.entry("spec").remove("configSource");
     }

@@ -15,7 +15,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-/// What differs for pods (`pkg/registry/core/pod/strategy.go`).
+/// The strategy of pods (`pkg/registry/core/pod/strategy.go`).
 pub(crate) struct Pods;
 
 const SELECTABLE: &[&str] = &[
@@ -49,7 +49,7 @@ impl Strategy for Pods {
         label_keys::merge(object);
     }
 
-    /// The node's agent tells how its pods are. Who owns a pod, and when it is to end, is not its business.
+    /// The node's agent reports the state of its pods. It must not change a pod's owners, or when it is deleted.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         for member in ["ownerReferences", "deletionTimestamp"] {
@@ -87,7 +87,7 @@ impl Strategy for Pods {
         validation::validate_pod_status_update(object, old)
     }
 
-    /// A binding is checked by who makes it, and changes what no update may change.
+    /// A binding is checked by the code that creates it, and changes what no update may change.
     fn validate_part_update(&self, subresource: &str, object: &Value, old: &Value) -> field::Errors {
         match subresource {
             "ephemeralcontainers" => validation::validate_ephemeral_containers_update(object, old),
@@ -112,7 +112,7 @@ impl Strategy for Pods {
                 "spec.host" => (*path, text("spec.nodeName")),
                 "spec.hostNetwork" => (*path, uses_host_network.to_string()),
                 "status.podIP" => (*path, ip.to_owned()),
-                // Known as a name, and never set.
+                // Accepted as a name, but never set.
                 "status.podIPs" => (*path, String::new()),
                 path => (path, text(path)),
             })
@@ -123,7 +123,7 @@ impl Strategy for Pods {
         SELECTABLE
     }
 
-    /// A pod is given the time that it asks for, or that the client asks for, to end; none where no agent runs it.
+    /// A pod is given the grace period that it or the client requests; none if no agent runs it.
     fn deletion_grace_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
         let is_scheduled = !object.at("spec.nodeName").is_empty();
         let has_ended = pods::is_terminal(object);
@@ -165,8 +165,8 @@ impl Strategy for Pods {
     }
 }
 
-/// An agent that does not know of observed generations must not erase them. Conditions of one type are paired
-/// in their order.
+/// An agent that does not know observed generations must not erase them. Conditions of one type are paired in their
+/// order.
 fn keep_observed_generations(status: &mut Value, old: &Value) {
     let mut before: HashMap<&str, VecDeque<&Value>> = HashMap::new();
     for old in old.get("conditions").items() {

@@ -5,7 +5,7 @@ use crate::strategy::NameRule;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, number, number_or_text};
 use crate::validation;
 
-/// Budgets are spent by evictions, which must not overwrite each other: no update without a version.
+/// Evictions use up budgets and must not overwrite each other: updates need a version.
 pub(crate) static POD_DISRUPTION_BUDGETS: Simple = Simple {
     updates_unconditionally: false,
     name_rule: NameRule::PathSegment,

@@ -10,10 +10,10 @@ mod tests;
 /// Custom resources, and whatever else is not built in.
 static CUSTOM: Simple = Simple { updates_unconditionally: false, ..Simple::PLAIN };
 
-/// Resources that are answered and not stored: reviews.
+/// Resources that are not stored: reviews.
 static TRANSIENT: Simple = Simple::PLAIN;
 
-/// The strategy of a resource. One that is not built in gets that of a kind without behaviour of its own.
+/// The strategy of a resource. One that is not built in gets the generic strategy.
 pub fn strategy(group: &str, plural: &str) -> &'static dyn Strategy {
     match group {
         "" => of_core(plural),

@@ -43,7 +43,7 @@ pub(crate) static RESOURCE_SLICES: Simple = Simple {
 pub(crate) struct ResourceClaims;
 
 impl Strategy for ResourceClaims {
-    /// Devices that the change gives back lose their status.
+    /// Devices that the change releases lose their status.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
         keep_metadata(object, old);

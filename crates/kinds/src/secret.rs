@@ -9,8 +9,7 @@ use crate::strategy::{Strategy, restore};
 use crate::table::{AGE, Column, NAME, age, cells, count, name};
 use crate::{defaults, validation};
 
-/// What differs for Secrets: `stringData` is written only, and becomes a part of `data` before anything else
-/// looks at the object.
+/// The strategy of Secrets: `stringData` is write-only, and is merged into `data` before anything else sees the object.
 pub(crate) struct Secrets;
 
 impl Strategy for Secrets {
@@ -19,7 +18,7 @@ impl Strategy for Secrets {
         defaults::default_secret(object);
     }
 
-    /// An update that says no type leaves the type, which cannot change.
+    /// An update without a type keeps the type, which cannot change.
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         if object.get("type").is_empty() {
             restore(object, old, "type");

@@ -11,8 +11,8 @@ use crate::{defaults, validation};
 #[cfg(test)]
 mod tests;
 
-/// What differs for Services (`pkg/registry/core/service/strategy.go`). Addresses and node ports are given out
-/// by the server, which knows the other Services.
+/// The strategy of Services (`pkg/registry/core/service/strategy.go`). The server, which knows the other Services,
+/// allocates addresses and node ports.
 pub(crate) struct Services;
 
 const SELECTABLE: &[&str] = &["spec.clusterIP", "spec.type"];
@@ -133,8 +133,8 @@ const TYPE_FIELDS: [TypeField; 6] = [
     ("externalTrafficPolicy", takes_external_traffic),
 ];
 
-/// Where the type changes, what only the old type can have goes, if the client left it as it was: clients that
-/// change the type read the object and write it back.
+/// If the type changes, fields that only the old type can have are dropped if the client left them unchanged: clients
+/// that change the type read the object and write it back.
 fn drop_what_the_type_has_not(object: &mut Value, old: &Value) {
     let (spec, before) = (object.entry("spec"), old.get("spec"));
     let is_same = |spec: &Value, member: &str| spec.get(member) == before.get(member);

@@ -6,7 +6,7 @@ use object::{Value, value};
 use crate::strategy::Strategy;
 use crate::table::{Column, Table};
 
-/// What differs for service accounts: of the Secrets that they list, only the names are kept.
+/// The strategy of service accounts: only the names of listed Secrets are kept.
 pub(crate) struct ServiceAccounts;
 
 impl Strategy for ServiceAccounts {

@@ -7,10 +7,10 @@ use object::{Value, field};
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
 use crate::table::{Column, Table};
 
-/// A kind without behaviour of its own: what differs from kind to kind stands in the members.
+/// A kind without special behaviour: the differences between such kinds are in the members.
 ///
-/// Kinds are written with struct update syntax on [`Simple::PLAIN`] or [`Simple::WITH_STATUS`], so that each
-/// says only what is special.
+/// Kinds are written with struct update syntax on [`Simple::PLAIN`] or [`Simple::WITH_STATUS`], so that each lists only
+/// its differences.
 #[derive(Clone, Copy)]
 pub(crate) struct Simple {
     pub(crate) table: Table,
@@ -28,7 +28,7 @@ pub(crate) struct Simple {
     pub(crate) selectable: &'static [&'static str],
     pub(crate) default: fn(&mut Value),
     pub(crate) validate: fn(&Value) -> Errors,
-    /// `None` validates the new object alone.
+    /// `None` validates only the new object.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
     pub(crate) validate_status_update: fn(&Value, &Value) -> Errors,
 }
@@ -55,7 +55,7 @@ impl Simple {
     /// A kind whose generation counts changes.
     pub(crate) const COUNTED: Simple = Simple { tracks_generation: true, ..Simple::PLAIN };
 
-    /// A kind with a status, whose generation counts the changes of all else.
+    /// A kind with a status, whose generation counts the changes of everything else.
     pub(crate) const WITH_STATUS: Simple = Simple { has_status: true, ..Simple::COUNTED };
 }
 

@@ -5,7 +5,7 @@ use crate::strategy::NameRule;
 use crate::table::{AGE, CONTAINERS, Column, IMAGES, NAME, Table, age, cells, containers, name, number};
 use crate::{defaults, validation};
 
-/// The name of a set is a part of its pods' host names, hence a label.
+/// The name of a set is a part of its pods' host names, so it must be a label.
 pub(crate) static STATEFUL_SETS: Simple = Simple {
     name_rule: NameRule::Label,
     default: defaults::default_stateful_set,

@@ -5,11 +5,12 @@ use object::{FieldValues, Key, Value, field, value};
 
 use crate::table::Column;
 
-/// What one built-in kind adds to the generic path of the API server.
+/// The additions of one kind to the generic path of the API server.
 ///
 /// The order of a write is: decode, [`Strategy::default`], mutating admission, [`Strategy::default`], `prepare_*`,
-/// `set_times`, hooks, `validate*`, validating admission, store. Every method has a default that suits a kind without behaviour of its own, so
-/// that a strategy says only what is special. Methods are pure: what they may use is in their arguments.
+/// `set_times`, hooks, `validate*`, validating admission, store. Every method has a default that suits a kind without
+/// special behaviour, so that a strategy contains only the differences. Methods are pure: they use only their
+/// arguments.
 pub trait Strategy: Send + Sync + 'static {
     /// Fills in the defaults of unset fields. Runs on every object that comes from a client, before
     /// anything looks at it.
@@ -29,8 +30,8 @@ pub trait Strategy: Send + Sync + 'static {
         }
     }
 
-    /// Readies an update of `status`: restores everything else. The default keeps `spec` and all other
-    /// members but `metadata` and `status`.
+    /// Readies an update of `status`: restores everything else. The default keeps `spec` and all other members except
+    /// `metadata` and `status`.
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
     }
@@ -39,28 +40,28 @@ pub trait Strategy: Send + Sync + 'static {
     /// new object.
     fn set_times(&self, _object: &mut Value, _old: &Value, _clock: &Clock) {}
 
-    /// What is wrong with a new object, besides its metadata.
+    /// Validates a new object, except its metadata.
     fn validate(&self, _object: &Value) -> field::Errors {
         field::Errors::default()
     }
 
-    /// What is wrong with a change, besides metadata. The default validates the new object alone.
+    /// Validates a change, except metadata. The default validates only the new object.
     fn validate_update(&self, object: &Value, _old: &Value) -> field::Errors {
         self.validate(object)
     }
 
-    /// What is wrong with a change of `status`.
+    /// Validates a change of `status`.
     fn validate_status_update(&self, _object: &Value, _old: &Value) -> field::Errors {
         field::Errors::default()
     }
 
-    /// What is wrong with a change of a part that has a subresource of its own (`resize`, `finalize`). The
-    /// default has the rules of an update.
+    /// Validates a change of a part with its own subresource (`resize`, `finalize`). The default applies the rules of
+    /// an update.
     fn validate_part_update(&self, _subresource: &str, object: &Value, old: &Value) -> field::Errors {
         self.validate_update(object, old)
     }
 
-    /// How the kind's names look; names are checked with it, and so is the fixed part of `generateName`.
+    /// The rule for the kind's names and for the fixed part of `generateName`.
     fn name_rule(&self) -> NameRule {
         NameRule::Subdomain
     }
@@ -80,13 +81,12 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
-    /// Whether an update without a resource version is taken as it is.
+    /// Whether an update without a resource version is accepted.
     fn updates_unconditionally(&self) -> bool {
         true
     }
 
-    /// The fields, besides `metadata.name` and `metadata.namespace`, that field selectors may name, with the
-    /// object's values.
+    /// The selectable fields other than `metadata.name` and `metadata.namespace`, with the object's values.
     fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -96,25 +96,25 @@ pub trait Strategy: Send + Sync + 'static {
         &[]
     }
 
-    /// [`Strategy::selectable_fields`] as the cache keeps them. Custom resources, whose fields have names that come at run
-    /// time, say these alone.
+    /// [`Strategy::selectable_fields`] as the cache keeps them. Custom resources, whose fields are known only at run
+    /// time, implement only this.
     fn field_values(&self, object: &Value) -> FieldValues {
         let fields = self.selectable_fields(object).into_iter();
         fields.map(|(name, value)| (Key::from(name), value.into_boxed_str())).collect()
     }
 
-    /// Whether field selectors may name a field, besides `metadata.name` and `metadata.namespace`.
+    /// Whether a field other than `metadata.name` and `metadata.namespace` is selectable.
     fn is_selectable(&self, field: &str) -> bool {
         self.selectable_field_names().contains(&field)
     }
 
-    /// How long a deletion waits for the object's agent, in seconds; `None` removes it at once.
-    /// `requested` is what the client asked for.
+    /// How long a deletion waits for the object's agent, in seconds; `None` removes it at once. `requested` is the
+    /// client's value.
     fn deletion_grace_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
         None
     }
 
-    /// Whether something besides `metadata.finalizers` still holds a deletion up (a namespace's own finalizers).
+    /// Whether something other than `metadata.finalizers` still delays a deletion (a namespace's own finalizers).
     fn blocks_deletion(&self, _object: &Value) -> bool {
         false
     }
@@ -122,7 +122,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// Readies an object for the time in which its deletion is held up.
     fn prepare_deletion(&self, _object: &mut Value) {}
 
-    /// Whether a deletion without `propagationPolicy` leaves the dependents alone.
+    /// Whether a deletion without `propagationPolicy` keeps the dependents.
     fn orphans_by_default(&self) -> bool {
         false
     }
@@ -137,7 +137,8 @@ pub trait Strategy: Send + Sync + 'static {
         crate::table::NAME_AND_CREATION
     }
 
-    /// [`Strategy::columns`] as tables show them. Custom resources, whose columns come at run time, say these alone.
+    /// [`Strategy::columns`] as tables show them. Custom resources, whose columns are known only at run time, implement
+    /// only this.
     fn column_definitions(&self) -> Vec<Value> {
         let definition = |column: &Column| {
             value!({
@@ -153,12 +154,12 @@ pub trait Strategy: Send + Sync + 'static {
         crate::table::name_and_creation(object, clock)
     }
 
-    /// What a table says of an object's state besides its cells (`conditions` of a row); null for nothing.
+    /// An object's state in a table in addition to its cells (`conditions` of a row); null for none.
     fn row_conditions(&self, _object: &Value) -> Value {
         Value::Null
     }
 
-    /// The warning that every request for the kind gets, because it is deprecated.
+    /// The warning in the response to every request for the kind, because it is deprecated.
     fn deprecation(&self) -> Option<&'static str> {
         None
     }
@@ -169,7 +170,7 @@ pub trait Strategy: Send + Sync + 'static {
     }
 }
 
-/// What names of a kind may look like.
+/// The valid names of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameRule {
     /// A DNS subdomain of at most 253 characters (most kinds).
@@ -178,20 +179,20 @@ pub enum NameRule {
     Label,
     /// A DNS label that starts with a letter (RFC 1035).
     Label1035,
-    /// Anything that can stand in a path (RBAC kinds).
+    /// Anything that can be a path segment (RBAC kinds).
     PathSegment,
     /// An IP address in its canonical form (IPAddress).
     Ip,
 }
 
 impl NameRule {
-    /// What is wrong with a name, in upstream's words; nothing where it is good. A `prefix` is the fixed part
-    /// of a generated name, which may end in a dash.
+    /// The errors of a name, in upstream's words; none if it is valid. A `prefix` is the fixed part of a generated
+    /// name, which may end in a dash.
     pub fn check(self, name: &str, prefix: bool) -> Vec<String> {
         let masked;
         let before_dash = name.strip_suffix('-').filter(|rest| prefix && !rest.is_empty());
         let name = match before_dash.and_then(|rest| rest.char_indices().next_back()) {
-            // As upstream: the dash and what is before it become a letter.
+            // As upstream: the dash and the character before it become a letter.
             Some((last, _)) => {
                 masked = format!("{}a", &name[..last]);
                 masked.as_str()
@@ -212,12 +213,12 @@ impl NameRule {
     }
 }
 
-/// Makes `object`'s member what it was in `old`.
+/// Restores a member of `object` from `old`.
 pub fn restore(object: &mut Value, old: &Value, member: &'static str) {
     restore_into(object, old, member);
 }
 
-/// Makes everything but `metadata` and `status` what it was in `old`.
+/// Restores everything except `metadata` and `status` from `old`.
 pub(crate) fn keep_spec(object: &mut Value, old: &Value) {
     let mut kept = old.clone();
     kept.set("metadata", object.get("metadata").clone());
@@ -225,7 +226,7 @@ pub(crate) fn keep_spec(object: &mut Value, old: &Value) {
     *object = kept;
 }
 
-/// Makes the metadata that people write what it was in `old` (`metav1.ResetObjectMetaForStatus`).
+/// Restores the user-settable metadata from `old` (`metav1.ResetObjectMetaForStatus`).
 pub(crate) fn keep_metadata(object: &mut Value, old: &Value) {
     let metadata = object.entry("metadata");
     for member in ["labels", "annotations", "finalizers", "ownerReferences"] {

@@ -25,7 +25,7 @@ pub struct Column {
     pub format: &'static str,
     /// 0 is always shown, above it only with `-o wide`.
     pub priority: i32,
-    /// What the column means, shown by `kubectl explain`-like tools.
+    /// The column's description, shown by `kubectl explain`-like tools.
     pub description: &'static str,
 }
 
@@ -40,7 +40,7 @@ impl Column {
         Column { kind: "integer", ..Column::text(name, description) }
     }
 
-    /// A column of truth values.
+    /// A column of booleans.
     pub const fn boolean(name: &'static str, description: &'static str) -> Column {
         Column { kind: "boolean", ..Column::text(name, description) }
     }
@@ -71,7 +71,7 @@ pub(crate) const IMAGES: Column = Column::text("Images", "The images of the temp
 pub(crate) const SELECTOR: Column =
     Column::text("Selector", "Which pods belong to the object, by their labels.").wide();
 
-/// The columns of a kind, and what fills them.
+/// The columns of a kind, and the function that fills them.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
     pub(crate) columns: &'static [Column],
@@ -79,7 +79,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table of a kind without columns of its own.
+    /// The table of a kind without special columns.
     pub(crate) const NAME_AND_CREATION: Table = Table { columns: NAME_AND_CREATION, row: name_and_creation };
 
     /// Name and age.
@@ -87,7 +87,7 @@ impl Table {
         Table { columns: &[NAME, AGE], row: |object, clock| cells![name(object), age(object, clock)] };
 }
 
-/// What a kind without columns of its own shows.
+/// The row of a kind without special columns.
 pub static NAME_AND_CREATION: &[Column] = &[
     NAME,
     Column { kind: "date", ..Column::text("Created At", "The time at which the object was created.") },
@@ -109,17 +109,17 @@ pub(crate) fn name(object: &Value) -> Value {
     Value::from(object.str_at("metadata.name"))
 }
 
-/// The whole number at a path; 0 where there is none.
+/// The integer at a path; 0 if there is none.
 pub(crate) fn number(object: &Value, path: &str) -> i64 {
     object.at(path).as_i64().unwrap_or(0)
 }
 
-/// The truth value at a path; false where there is none.
+/// The boolean at a path; false if there is none.
 pub(crate) fn flag(object: &Value, path: &str) -> bool {
     object.at(path).as_bool().unwrap_or(false)
 }
 
-/// How many items or entries stand at a path.
+/// The number of items or entries at a path.
 pub(crate) fn count(object: &Value, path: &str) -> i64 {
     let count = match object.at(path) {
         Value::List(list) => list.len(),
@@ -129,12 +129,12 @@ pub(crate) fn count(object: &Value, path: &str) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The text, or what stands for its absence.
+/// The text, or the placeholder if it is absent.
 pub(crate) fn or<'a>(text: &'a str, absent: &'a str) -> &'a str {
     if text.is_empty() { absent } else { text }
 }
 
-/// What is shown of a truth value that may be absent.
+/// The text for an optional boolean.
 pub(crate) fn optional_flag(value: &Value) -> &'static str {
     match value.as_bool() {
         Some(true) => "True",
@@ -143,7 +143,7 @@ pub(crate) fn optional_flag(value: &Value) -> &'static str {
     }
 }
 
-/// A number or text (`intOrString`), or what stands for its absence.
+/// A number or text (`intOrString`), or the placeholder if it is absent.
 pub(crate) fn number_or_text(value: &Value, absent: &str) -> String {
     match value {
         Value::String(text) => text.to_string(),
@@ -185,7 +185,7 @@ pub(crate) fn containers(list: &Value) -> (String, String) {
     (all("name"), all("image"))
 }
 
-/// Up to three texts, and how many there are beyond.
+/// Up to three texts, and the number of further ones.
 pub(crate) fn first_three<'a>(texts: impl Iterator<Item = std::borrow::Cow<'a, str>>) -> String {
     let mut texts = texts;
     let shown: Vec<_> = texts.by_ref().take(3).collect();

@@ -4,12 +4,12 @@ use object::{Value, names};
 
 const SURPRISING: &str = "which can result in surprising behavior; a DNS label is recommended";
 
-/// Warns of a pod whose name is no DNS label: its host name is another.
+/// Warns about a pod whose name is not a DNS label: its host name will differ.
 pub(crate) fn of_pod_name(object: &Value) -> Vec<String> {
     of_name(object, "the Pod's hostname")
 }
 
-/// Warns of an object after which pods are named, and whose name is no DNS label.
+/// Warns about an object after which pods are named and whose name is not a DNS label.
 pub(crate) fn of_pod_name_base(object: &Value) -> Vec<String> {
     of_name(object, "Pod names and hostnames")
 }

@@ -17,7 +17,7 @@ use schema::{Field, FieldType, ResourceDef, Shape, TypeDef};
 
 /// Items of each list and map at first.
 const ITEMS: usize = 700;
-/// Then there are so many times as many.
+/// The factor by which the number grows.
 const FACTOR: usize = 4;
 /// Work too small to measure.
 const UNSEEN: Duration = Duration::from_millis(150);
@@ -173,7 +173,7 @@ impl Case {
         used() - before
     }
 
-    /// What is wrong, if there is something.
+    /// The error, if any.
     fn check(&self, items: Items, clock: &Clock) -> Option<String> {
         let large = self.work(self.object(items, ITEMS * FACTOR)?, clock);
         if large < UNSEEN {

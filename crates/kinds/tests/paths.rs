@@ -26,11 +26,11 @@ use syn::{Expr, ExprLit, Lit, Token};
 const METHODS: [&str; 8] =
     ["at", "at_mut", "str_at", "at_path", "set_path", "set_default", "is_set", "entry"];
 
-/// What looks like a path but is not: the beginning of the file, the path, and what it is.
+/// Strings that look like paths but are not: the beginning of the file, the string, and its meaning.
 const NO_FIELDS: [(&str, &str, &str); 1] =
     [("apiserver/src/registry/read", "v", "a token to continue a list with")];
 
-/// Files whose trees are no objects of the API.
+/// Files whose trees are not objects of the API.
 const OTHER_TREES: [(&str, &str); 1] = [("apiserver/src/openapi", "OpenAPI documents")];
 
 /// A literal path in a source.
@@ -94,7 +94,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
-        // What stands in `assert!`, `cells!` and their like are expressions as a rule.
+        // The arguments of `assert!`, `cells!` and similar macros are usually expressions.
         if let Ok(arguments) = invocation.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated) {
             for argument in &arguments {
                 let mut inner = Reader { file: self.file, found: BTreeSet::new() };
@@ -158,7 +158,7 @@ fn within(ty: &FieldType, rest: &[&str]) -> bool {
     }
 }
 
-/// The types that a type is made of, itself included.
+/// The types that a type consists of, including itself.
 fn reachable<'t>(ty: &'t TypeDef, into: &mut BTreeMap<&'t str, &'t TypeDef>) {
     if into.insert(&ty.name, ty).is_none() {
         ty.fields.iter().filter_map(schema::Field::message).for_each(|ty| reachable(ty, into));

@@ -113,7 +113,7 @@ impl Connection for LocalConnection {
     }
 
     async fn stream(&self, request: Request) -> Result<ByteStream, ClientError> {
-        // What is stored is never a stream; logs are the node's, and components read them over the network.
+        // Stored objects are never streams; logs are on the nodes, and components read them over the network.
         let body = self.call(request).await?.body;
         Ok(Box::pin(stream::iter([Ok(body.text())])))
     }

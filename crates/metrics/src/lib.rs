@@ -67,8 +67,8 @@ impl Exposition {
         register(&mut self.0.write().registry)
     }
 
-    /// In the older format this counter's name shall not end in `_total`, as those of upstream's that are from before
-    /// counters were named so.
+    /// In the older format this counter's name must not end in `_total`, like upstream's counters that are older than
+    /// this convention.
     pub fn without_total(&self, counter: &'static str) {
         self.0.write().without_total.insert(counter);
     }
@@ -88,7 +88,7 @@ impl Exposition {
 }
 
 /// Turns OpenMetrics into the older format. They differ in how counters are declared, whose samples are called
-/// `NAME_total` in both, and in what the older one does not know: units and the end.
+/// `NAME_total` in both, and in units and the end marker, which the older one does not have.
 fn older_text(open_metrics: &str, without_total: &BTreeSet<&'static str>) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1024);
     let mut lines = open_metrics.lines().peekable();

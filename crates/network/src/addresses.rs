@@ -18,8 +18,8 @@ const GROUPS: [MulticastGroup; 4] = [
 /// The pause before another connection after one that broke.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Tells `changed` whenever an address or a default route of the host came or went, for ever. It must be called in the
-/// host's network namespace.
+/// Calls `changed` whenever an address or a default route of the host is added or removed; never returns. It must be
+/// called in the host's network namespace.
 pub async fn watch_addresses(changed: Arc<Notify>) {
     loop {
         if let Err(error) = notifications::listen(&GROUPS, &changed, matters).await {
@@ -32,7 +32,7 @@ pub async fn watch_addresses(changed: Arc<Notify>) {
 fn matters(message: &RouteNetlinkMessage) -> bool {
     match message {
         RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_) => true,
-        // Pods' routes come and go all the time.
+        // Pods' routes change all the time.
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
             route.header.destination_prefix_length == 0
         }
@@ -62,7 +62,7 @@ mod tests {
                     assert!(told.is_ok(), "{what} is not told");
                 }
             };
-            // From here on it listens.
+            // It listens from here on.
             told("the begin").await;
             for change in [
                 "addr add 192.0.2.7/32 dev lo",

@@ -23,7 +23,7 @@ pub enum BackendType {
     HostGw,
     /// Wrapped in UDP by this process.
     Udp,
-    /// Nothing: somebody else routes between nodes.
+    /// None: another program routes between nodes.
     None,
 }
 

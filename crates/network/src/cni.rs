@@ -1,4 +1,4 @@
-//! Other people's pod networks: the runtime's side of the Container Network Interface, versions 0.3.1 to 1.1.0.
+//! CNI networks: the runtime's side of the Container Network Interface, versions 0.3.1 to 1.1.0.
 //!
 //! ```text
 //! <conf dir>/10-net.conflist ──▶ config ──▶ exec: one plugin after the other, each with the result before
@@ -6,14 +6,14 @@
 //!                             attachment: what DEL will need, on disk before the first plugin runs
 //! ```
 //!
-//! The first configuration in the order of names counts, in the newest version that it and all of its plugins speak
+//! The first configuration in the order of names is used, in the newest version that it and all of its plugins support
 //! (`versions`). A pod is disconnected with the configuration with which it was connected, whatever is in the directory
 //! by then.
 //!
-//! While [`Cni::keep`] runs, changes of the configuration are told at once (`watch`), and plugins that know GC hear which
-//! pods there still are.
+//! While [`Cni::keep`] runs, changes of the configuration take effect at once (`watch`), and plugins that support GC
+//! receive the list of existing pods.
 //!
-//! This module must not know the overlay: where it is used, somebody else routes between nodes.
+//! This module must not know the overlay: with CNI, the network's plugins route between nodes.
 
 mod attachment;
 mod capabilities;
@@ -47,7 +47,7 @@ use crate::host_port::HostPort;
 const INTERFACE: &str = "eth0";
 /// Where attachments are recorded, below the state directory.
 pub(crate) const DIRECTORY: &str = "cni";
-/// How long what plugins say to STATUS counts: nothing tells when it changes. Upstream's kubelet asks as often.
+/// How long an answer to STATUS is valid, because changes are not reported. Upstream's kubelet queries as often.
 const STATUS_HOLDS: Duration = Duration::from_secs(5);
 /// The same while one says that it is not available.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
@@ -63,11 +63,11 @@ pub struct CniConfig {
     pub conf_dir: PathBuf,
     /// Directories of plugins; the first that has one counts.
     pub bin_dirs: Vec<PathBuf>,
-    /// Where attachments are recorded; only for root's eyes, as configurations can hold secrets.
+    /// The directory of the records of attachments; readable only by root, because configurations can contain secrets.
     pub state_dir: PathBuf,
 }
 
-/// What a sandbox wants of its network.
+/// The network settings of a sandbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Sandbox<'s> {
     /// The sandbox's id.
@@ -76,13 +76,13 @@ pub struct Sandbox<'s> {
     pub namespace: &'s Path,
     /// The pod's namespace, name and UID.
     pub pod: [&'s str; 3],
-    /// Ports of the host that shall lead to it.
+    /// Ports of the host that lead to it.
     pub host_ports: &'s [HostPort],
     /// The most bits a second into the pod, if limited.
     pub ingress_rate: Option<i64>,
     /// The most bits a second out of the pod, if limited.
     pub egress_rate: Option<i64>,
-    /// How it resolves names, unless as its host does: servers, search domains, options.
+    /// Its DNS settings if they differ from the host's: servers, search domains, options.
     pub dns: Option<[&'s [String]; 3]>,
     /// The pod's cgroup; empty if it has none.
     pub cgroup: &'s str,
@@ -115,18 +115,19 @@ pub enum CniError {
 pub struct Cni {
     config: CniConfig,
     versions: Versions,
-    /// The node's pod subnets, for plugins that want them.
+    /// The node's pod subnets, for plugins that need them.
     pod_subnets: Mutex<Vec<IpNet>>,
     status: Mutex<Option<Answer>>,
-    /// Told when [`Cni::problem`] may answer otherwise.
+    /// Notified when the answer of [`Cni::problem`] may have changed.
     changed: Notify,
-    /// Told when something was disconnected, or another network configured.
+    /// Notified when something was disconnected, or another network configured.
     garbage: Notify,
-    /// Held for writing while garbage is collected: a plugin would take an attachment for stale that is just being made.
+    /// Held for writing while garbage is collected: otherwise a plugin would take an attachment that is being made for
+    /// a stale one.
     collecting: RwLock<()>,
 }
 
-/// What plugins said to STATUS.
+/// The plugins' answers to STATUS.
 #[derive(Debug)]
 struct Answer {
     list: ConfigList,
@@ -135,7 +136,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Whether it still tells how `list` is.
+    /// Whether it still describes `list`.
     fn counts_for(&self, list: &ConfigList) -> bool {
         let holds = if self.failure.is_some() { FAILURE_HOLDS } else { STATUS_HOLDS };
         self.list == *list && self.at.elapsed() < holds
@@ -143,7 +144,7 @@ impl Answer {
 }
 
 impl Cni {
-    /// A runtime that looks for its configuration when it needs it.
+    /// A runtime that reads its configuration when it is needed.
     pub fn new(config: CniConfig) -> Cni {
         Cni {
             config,
@@ -156,14 +157,14 @@ impl Cni {
         }
     }
 
-    /// Hears of the node's pod subnets.
+    /// Receives the node's pod subnets.
     pub fn set_pod_subnets(&self, subnets: Vec<IpNet>) {
         *self.pod_subnets.lock() = subnets;
         self.changed.notify_one();
     }
 
-    /// Why pods cannot be connected at present, in upstream's words where it has some; `None` if they can. Plugins that
-    /// know STATUS are asked every few seconds at most.
+    /// Why pods cannot be connected at the moment, with upstream's message if it has one; `None` if they can. Plugins
+    /// that support STATUS are queried every few seconds at most.
     pub async fn problem(&self) -> Option<String> {
         let failure = match self.network().await {
             Ok(list) if list.has_status() => self.status(list).await?,
@@ -174,8 +175,8 @@ impl Cni {
         Some(format!("Network plugin returns error: {failure}"))
     }
 
-    /// Waits until [`Cni::problem`] may answer otherwise, as far as that is known while [`Cni::keep`] runs. For one
-    /// caller, who misses nothing between two calls.
+    /// Waits until the answer of [`Cni::problem`] may have changed, as far as that is known while [`Cni::keep`] runs.
+    /// For one caller, which misses nothing between two calls.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -190,7 +191,7 @@ impl Cni {
         }
     }
 
-    /// What the first plugin says that cannot connect pods at present.
+    /// The message of the first plugin that cannot connect pods at the moment.
     async fn status(&self, list: ConfigList) -> Option<String> {
         if let Some(answer) = self.status.lock().as_ref().filter(|answer| answer.counts_for(&list)) {
             return answer.failure.clone();
@@ -206,8 +207,8 @@ impl Cni {
         failure
     }
 
-    /// Notices changes of the configuration, and has garbage collected: once at the beginning, and whenever something
-    /// was disconnected. Never returns.
+    /// Follows changes of the configuration, and collects garbage: once at the beginning, and whenever something was
+    /// disconnected. Never returns.
     pub async fn keep(&self) {
         tokio::join!(self.watch(), self.collect());
     }
@@ -233,7 +234,7 @@ impl Cni {
             if let Err(error) = self.collect_garbage().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "CNI plugins do not collect garbage"
+                    "CNI plugins failed to collect garbage"
                 );
             }
             self.garbage.notified().await;
@@ -242,8 +243,8 @@ impl Cni {
         }
     }
 
-    /// Tells the plugins which attachments there are, so that they give back what others have left. Does nothing where
-    /// there is no network, its version has no GC, or it forbids it.
+    /// Passes the list of valid attachments to the plugins, so that they free everything else. Does nothing if there is
+    /// no network, its version has no GC, or its configuration disables GC.
     ///
     /// # Errors
     /// Of the first plugin that failed; the others have been asked nevertheless.
@@ -251,7 +252,7 @@ impl Cni {
         let _alone = self.collecting.write().await;
         let list = match self.network().await {
             Ok(list) if list.can_collect_garbage() => list,
-            // What is wrong with it, the node's status says.
+            // Errors in it are shown in the node's status.
             Ok(_) | Err(_) => return Ok(()),
         };
         let mut valid = Vec::new();
@@ -261,7 +262,7 @@ impl Cni {
                 valid.push(json!({"containerID": id, "ifname": INTERFACE}));
             }
         }
-        // The first name is the specification's, the second that of its first edition.
+        // The first name is that of the current specification, the second that of its first edition.
         let names = ["cni.dev/valid-attachments", "cni.dev/attachments"];
         let more = Map::from_iter(names.map(|name| (name.to_owned(), json!(valid))));
         let mut failed = None;
@@ -272,13 +273,13 @@ impl Cni {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Connects a sandbox and answers its addresses, the primary one first.
+    /// Connects a sandbox and returns its addresses, the primary one first.
     ///
     /// # Errors
-    /// Of the first plugin that failed; what the others had done is taken back.
+    /// The error of the first plugin that failed; the work of the others is undone.
     pub async fn add(&self, sandbox: &Sandbox<'_>) -> Result<Vec<IpAddr>, CniError> {
         let _not_garbage = self.collecting.read().await;
-        // All plugins are there and speak its version, before the first one runs.
+        // All plugins exist and support its version, before the first one runs.
         let list = self.network().await?;
         let mut attachment = Attachment {
             id: sandbox.id.to_owned(),
@@ -289,7 +290,7 @@ impl Cni {
             list,
             result: None,
         };
-        // On disk first: what a crash leaves half done is found again.
+        // Written to disk first, so that an unfinished attachment is found after a crash.
         attachment.save(&self.config.state_dir)?;
         let added = self.add_all(&mut attachment).await;
         if added.is_err() {
@@ -297,7 +298,7 @@ impl Cni {
                 tracing::warn!(
                     sandbox = sandbox.id,
                     error = &error as &dyn std::error::Error,
-                    "cannot take back what CNI plugins did"
+                    "cannot undo the work of CNI plugins"
                 );
             } else {
                 Attachment::remove(&self.config.state_dir, sandbox.id)?;
@@ -309,7 +310,7 @@ impl Cni {
     async fn add_all(&self, attachment: &mut Attachment) -> Result<Vec<IpAddr>, CniError> {
         for position in 0..attachment.list.plugins.len() {
             let answer = exec::run("ADD", attachment, position).await?;
-            // A plugin that only looks on may say nothing; the result before stands.
+            // A plugin without effects may return nothing; the previous result is kept.
             attachment.result = answer.or(attachment.result.take());
         }
         attachment.save(&self.config.state_dir)?;
@@ -320,7 +321,7 @@ impl Cni {
         }
     }
 
-    /// Disconnects a sandbox; does nothing if it is not connected. A namespace that is gone is no hindrance.
+    /// Disconnects a sandbox; does nothing if it is not connected. It works even if the namespace is gone.
     ///
     /// # Errors
     /// Of the first plugin that failed; the call can be repeated.
@@ -341,7 +342,7 @@ impl Cni {
     }
 
     /// Asks the plugins whether a sandbox is connected as it should be. Networks of versions before 0.4.0, and those
-    /// that forbid it, are taken at their word.
+    /// that disable CHECK, are assumed to be connected.
     ///
     /// # Errors
     /// Of the first plugin that finds something wrong.
@@ -367,7 +368,7 @@ impl Cni {
     }
 }
 
-/// What plugins may know of the pod (`CNI_ARGS`).
+/// The pod's data for plugins (`CNI_ARGS`).
 fn arguments(sandbox: &Sandbox<'_>) -> String {
     let [namespace, name, uid] = sandbox.pod;
     format!(
@@ -377,7 +378,7 @@ fn arguments(sandbox: &Sandbox<'_>) -> String {
     )
 }
 
-/// The pod's addresses in a result: those on links inside of it, and those on none.
+/// The pod's addresses in a result: those on links inside it, and those without a link.
 fn addresses(result: &Value) -> Vec<IpAddr> {
     let list = |name: &str| result.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let interfaces = list("interfaces");

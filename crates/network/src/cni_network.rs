@@ -1,4 +1,4 @@
-//! Another program's pod network, as the container engine calls it: the plugins of a CNI configuration.
+//! The container engine's interface to a CNI network: the plugins of a CNI configuration.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::error::NetworkError;
 use crate::lock::HostLock;
 use crate::requests::{host_port, pod_subnets};
 
-/// The annotations of pods that limit their traffic, in bits a second.
+/// The annotations of pods that limit their traffic, in bits per second.
 const INGRESS_BANDWIDTH: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS_BANDWIDTH: &str = "kubernetes.io/egress-bandwidth";
-/// What such a limit can be, in bits a second.
+/// The range of such a limit, in bits per second.
 const RATE_MIN: i64 = 1_000;
 const RATE_MAX: i64 = 1_000_000_000_000_000;
 
-/// The pod network of this node, where it is not ours.
+/// The pod network of this node, if it is a CNI network.
 pub struct CniNetwork {
     cni: Arc<Cni>,
     _lock: HostLock,
@@ -40,15 +40,15 @@ impl CniNetwork {
         Ok(CniNetwork { cni: Arc::new(Cni::new(config)), _lock: HostLock::take()? })
     }
 
-    /// What has to be done beside single sandboxes, until it is dropped.
+    /// Background work of the network, until it is dropped.
     pub fn keep(&self) -> impl Future<Output = ()> + Send + use<> {
         let cni = Arc::clone(&self.cni);
         async move { cni.keep().await }
     }
 }
 
-/// The limit of traffic that a pod asks for. The API server has not checked it; upstream's runtimes take what is between
-/// a thousand and 10^15 bits a second.
+/// The traffic limit that a pod requests. The API server has not checked it; upstream's runtimes accept values between
+/// a thousand and 10^15 bits per second.
 fn rate(request: &NetworkRequest, annotation: &str) -> Result<Option<i64>, CriError> {
     let Some(text) = request.annotations.get(annotation) else { return Ok(None) };
     let rate = Quantity::parse(text).ok().map(|quantity| quantity.value());
@@ -77,14 +77,14 @@ impl PodNetwork for CniNetwork {
             cgroup: &request.cgroup,
             annotations: &request.annotations,
         };
-        // What an attempt that was cut off left.
+        // The remains of an interrupted attempt.
         self.cni.delete(&request.sandbox_id).await.map_err(failed)?;
         self.cni.add(&sandbox).await.map_err(failed)
     }
 
     async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError> {
         let done = self.cni.delete(&request.sandbox_id).await;
-        done.map_err(|error| CriError::internal("take back the pod network", error))
+        done.map_err(|error| CriError::internal("tear down the pod network", error))
     }
 
     async fn problem(&self) -> Option<String> {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::firewall::Rules;
 use crate::ipam::gateway;
 
-/// What the network of a node depends on.
+/// The configuration of a node's network.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
     /// Where leases and the record for [`reset`](crate::reset) are kept.
@@ -19,7 +19,7 @@ pub struct LocalConfig {
     pub cluster_subnets: Vec<IpNet>,
     /// The subnets of services (`--service-cidr`); only checked for conflicts.
     pub service_subnets: Vec<IpNet>,
-    /// The link that holds the gateway addresses.
+    /// The link with the gateway addresses.
     pub bridge: String,
     /// The nftables table (family `inet`).
     pub table: String,
@@ -45,12 +45,12 @@ impl LocalConfig {
         }
     }
 
-    /// The gateways of the pod subnets: their first addresses, which the host holds.
+    /// The gateways of the pod subnets: their first addresses, which are the host's.
     pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
         self.pod_subnets.iter().map(|subnet| gateway(*subnet))
     }
 
-    /// What the bridge's alias says of its owner.
+    /// The owner according to the bridge's alias.
     pub(crate) fn alias(&self) -> String {
         format!("ironhull {}", self.state_dir.display())
     }

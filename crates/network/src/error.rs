@@ -12,11 +12,11 @@ use crate::preflight::PreflightError;
 /// Why the network, or a pod's part of it, could not be set up or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// The host or the configuration is not fit; nothing was changed.
+    /// The host or the configuration is unsuitable; nothing was changed.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
-    /// Another running instance has this host network.
-    #[error("another instance of ironhull runs on this host network")]
+    /// Another running instance uses this host network.
+    #[error("another instance of ironhull is running on this host network")]
     InUse,
     /// A link of the bridge's name exists and is not this state directory's.
     #[error(
@@ -25,10 +25,10 @@ pub enum NetworkError {
     BridgeTaken {
         /// The link.
         name: String,
-        /// Its alias, which says whose it is.
+        /// Its alias, which names its owner.
         owner: String,
     },
-    /// No address or host port was to be had.
+    /// No address or host port was available.
     #[error(transparent)]
     Ipam(#[from] IpamError),
     /// The kernel refused a change of links or routes.

@@ -20,12 +20,12 @@ use crate::answers;
 use crate::guard::{self, OtherNodes};
 use crate::host_port::HostPort;
 
-/// What the rules depend on, apart from the pods.
+/// The inputs of the rules, apart from the pods.
 pub(crate) struct Rules<'a> {
     pub(crate) table: &'a str,
     /// Subnets of this node's pods.
     pub(crate) pod_subnets: &'a [IpNet],
-    /// All pods' subnets: what goes there keeps the pod's address.
+    /// All pods' subnets: packets to them keep the pod's address.
     pub(crate) cluster_subnets: &'a [IpNet],
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Rules<'a> {
 type Element = (&'static str, String);
 
 impl Rules<'_> {
-    /// The transaction that makes the table afresh, with everything that `pods` need and what is known of other nodes.
+    /// The transaction that recreates the table, with everything that `pods` need and the data about other nodes.
     pub(crate) fn full<'p>(
         &self,
         pods: impl Iterator<Item = (&'p [IpAddr], &'p [HostPort])>,
@@ -74,7 +74,7 @@ impl Rules<'_> {
     }
 
     fn change(&self, verb: &str, addresses: &[IpAddr], ports: &[HostPort]) -> String {
-        // Only a pod with host ports can come back to itself by this table's doing.
+        // Only a pod with host ports can reach itself through this table.
         let addresses = if ports.is_empty() { &[] } else { addresses };
         let elements = addresses.iter().flat_map(|pod| {
             let family = family(*pod);
@@ -88,7 +88,7 @@ impl Rules<'_> {
         text
     }
 
-    /// The last two bytes that are looked at are the destination port of the UDP packet that an unreachable message
+    /// The last two bytes that are examined are the destination port of the UDP packet that an unreachable message
     /// quotes behind its own eight bytes and an IP header without options.
     fn silence(&self) -> String {
         let rule = |subnet: &IpNet| match subnet {

@@ -1,8 +1,8 @@
-//! Room for pods in a firewall that is not ours.
+//! Rules for pods in a firewall of another program.
 //!
-//! Docker and ufw set the policy of iptables' `FORWARD` chain to drop. A verdict "accept" of our own table does not
-//! help there: each table decides for itself. So one rule a subnet and direction is put at the head of that chain,
-//! marked by a comment, and taken out again at `reset`. What stands elsewhere is told ([`Obstacle`]).
+//! Docker and ufw set the policy of iptables' `FORWARD` chain to drop. The verdict "accept" of our own table does not
+//! help there, because each table decides for itself. So one rule per subnet and direction is inserted at the head of
+//! that chain, marked by a comment, and removed again by `reset`. Other chains that drop are reported ([`Obstacle`]).
 
 mod obstacles;
 
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 pub use obstacles::Obstacle;
 pub(crate) use obstacles::{Wanted, find as find_obstacles};
 
-/// Tables in which firewalls usually stand: iptables', the example of nftables, firewalld's.
+/// The usual tables of firewalls: iptables', the example of nftables, firewalld's.
 pub(crate) const USUAL_TABLES: [(&str, &str); 4] =
     [("ip", "filter"), ("ip6", "filter"), ("inet", "filter"), ("inet", "firewalld")];
 
@@ -24,8 +24,8 @@ fn iptables(family_is_v4: bool) -> &'static str {
     if family_is_v4 { "ip" } else { "ip6" }
 }
 
-/// Lets packets of `subnets` through `FORWARD` chains whose policy is drop. Does nothing where there is no such
-/// chain, or where the rules stand already.
+/// Lets packets of `subnets` through `FORWARD` chains whose policy is drop. Does nothing if there is no such chain, or
+/// if the rules already exist.
 pub(crate) async fn accept_forwarding(subnets: &[IpNet]) -> Result<(), NftError> {
     for family in ["ip", "ip6"] {
         let Some(chain) = forward_chain(family).await else { continue };
@@ -44,7 +44,7 @@ pub(crate) async fn accept_forwarding(subnets: &[IpNet]) -> Result<(), NftError>
     Ok(())
 }
 
-/// Takes out what [`accept_forwarding`] put in.
+/// Removes the rules from [`accept_forwarding`].
 pub(crate) async fn remove() -> Result<(), NftError> {
     for family in ["ip", "ip6"] {
         let Some(chain) = forward_chain(family).await else { continue };
@@ -57,7 +57,7 @@ pub(crate) async fn remove() -> Result<(), NftError> {
     Ok(())
 }
 
-/// The chain as nft lists it. A host without such a chain is the usual case, and no error.
+/// The chain as nft lists it. Most hosts have no such chain, so that is not an error.
 async fn forward_chain(family: &str) -> Option<String> {
     nft::output(&["-a", "list", "chain", family, "filter", "FORWARD"]).await.ok()
 }

@@ -1,19 +1,21 @@
-//! The packet rules that keep pods and strangers from speaking for somebody else.
+//! The packet rules against forged addresses from pods and other machines.
 //!
-//! - **On a pod's link only its own addresses enter.** The kernel's routes say which they are: a packet is good if the
-//!   route back to its source leads to the very link that it came by. So a pod costs no rule and no element, the check
-//!   stands before the link does, and whatever a pod does to its own end changes nothing. Link-local addresses do not
-//!   enter: they reach nobody but the host, and with forged ones a pod could fill the host's table of neighbours.
-//! - **What claims a pod's address comes from where that pod is**: by the same check, on all other links.
-//! - **Pods do not reach the ports of tunnels** of any node, directly or by a translated destination. What a pod sends to an
-//!   address that is not known as another node's leaves with this node's address, and would be believed there.
-//! - **A tunnel takes packets from the other nodes alone**, and inside them only addresses of the node that sent them.
-//!   nftables reads the inner address from behind the VXLAN header, as once the kernel has unwrapped the packet, nobody
-//!   knows who sent it. In the backend `udp` the process looks itself (`overlay::udp`).
+//! - **A pod's link accepts only the pod's own addresses.** The kernel's routes define them: a packet is accepted if
+//!   the route back to its source leads to the link that it arrived on. So a pod needs no rule and no element, the
+//!   check is in place before the link, and nothing that a pod does to its own end matters. Link-local addresses are
+//!   dropped: they reach only the host, and with forged ones a pod could fill the host's neighbour table.
+//! - **A packet with a pod's source address must come from where that pod is**: the same check applies to all other
+//!   links.
+//! - **Pods cannot reach the tunnel ports** of any node, directly or through a translated destination. A packet from a
+//!   pod to an address that is not known to be another node's leaves with this node's address, and would be accepted
+//!   there.
+//! - **A tunnel accepts packets only from the other nodes**, and inside them only source addresses of the sending node.
+//!   nftables reads the inner address after the VXLAN header, because the sender is unknown once the kernel has
+//!   unwrapped the packet. In the backend `udp` the process itself checks (`overlay::udp`).
 //!
 //! Pods are routed, so nothing else on their links has a receiver: no bridge learns their hardware addresses, ARP and
-//! neighbour discovery are off on the host's end, as both ends have permanent neighbour entries (`link`), and other protocols
-//! have no handler.
+//! neighbour discovery are off on the host's end, because both ends have permanent neighbour entries (`link`), and
+//! other protocols have no handler.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -28,15 +30,15 @@ use crate::link::POD_LINK_PREFIX;
 /// The tunnel of this node, as the rules know it.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tunnel {
-    /// Whether routes to all pods of the cluster are ours: not where somebody else knows the ways.
+    /// Whether the routes to all pods of the cluster are ours, and not managed by another program.
     pub(crate) ways_known: bool,
     /// The UDP port, if packets are wrapped at all.
     pub(crate) port: Option<u16>,
-    /// Who sends to it, each with a network that may speak inside.
+    /// The senders to it, each with a network of permitted inner sources.
     pub(crate) senders: BTreeSet<(IpAddr, IpNet)>,
 }
 
-/// What the rules know of other nodes. It is kept on disk, so that a restart cuts nobody off.
+/// The rules' data about other nodes. They are stored on disk, so that a restart cuts no node off.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OtherNodes {
     /// The addresses towards which pods keep their own.
@@ -49,7 +51,7 @@ pub(crate) struct OtherNodes {
 type Element = (&'static str, String);
 
 impl OtherNodes {
-    /// What the sets of the table hold. `own` and `cluster` are the networks of the node's pods and of all.
+    /// The content of the table's sets. `own` and `cluster` are the networks of the node's pods and of all pods.
     pub(crate) fn elements(&self, own: &[IpNet], cluster: &[IpNet]) -> BTreeSet<Element> {
         let mut all = BTreeSet::new();
         let of = |names: [&'static str; 2], address: IpAddr| names[usize::from(address.is_ipv6())];
@@ -83,7 +85,7 @@ impl OtherNodes {
     }
 }
 
-/// A network as the range of plain numbers that nftables wants where it reads an address by its place.
+/// A network as a range of plain numbers, which nftables requires where it reads an address by its offset.
 fn range(net: IpNet) -> String {
     let number = |address: IpAddr| match address {
         IpAddr::V4(v4) => format!("{:#010x}", v4.to_bits()),
@@ -106,7 +108,7 @@ pub(crate) fn change(table: &str, before: &BTreeSet<Element>, after: &BTreeSet<E
     text
 }
 
-/// The part of the table with sets and chains for all this, without elements.
+/// The table's sets and chains for all this, without elements.
 pub(crate) fn rules(cluster_subnets: &[IpNet]) -> String {
     let to_pods = |net: &IpNet| {
         let family = if net.addr().is_ipv4() { "ip" } else { "ip6" };
@@ -120,9 +122,10 @@ pub(crate) fn rules(cluster_subnets: &[IpNet]) -> String {
         .replace("@TO_PODS@", &cluster_subnets.iter().map(to_pods).collect::<String>())
 }
 
-/// Before connection tracking, or a forged packet could pass as one of somebody's connection. With `route_localnet` the
-/// kernel no longer drops packets from outside that claim loopback addresses (CVE-2020-8558): the chain `guard` does.
-/// Routers' advertisements (CVE-2020-10749), redirects and answers of DHCP would make a pod the host's router.
+/// Before connection tracking, because otherwise a forged packet could pass as part of another connection. With
+/// `route_localnet` the kernel no longer drops packets from outside that claim loopback addresses (CVE-2020-8558): the
+/// chain `guard` does. Router advertisements (CVE-2020-10749), redirects and DHCP answers would make a pod the host's
+/// router.
 ///
 /// Places in a datagram are bits from the UDP header on: VXLAN's network number is at 96, the inner type of protocol at
 /// 224, the inner source at 336 (IPv4) or 304 (IPv6).

@@ -40,7 +40,7 @@ pub struct HostPort {
 }
 
 impl HostPort {
-    /// True if not both can be had at once.
+    /// Whether the two exclude each other.
     pub fn conflicts(&self, other: &HostPort) -> bool {
         let specific = |port: &HostPort| port.host_ip.filter(|ip| !ip.is_unspecified());
         let addresses_meet = match (specific(self), specific(other)) {

@@ -1,8 +1,8 @@
 //! Addresses of pods, leased from the node's subnets and recorded on disk.
 //!
-//! The record is written before a lease is handed out and before an address is free again, so no address is ever
-//! given twice, also across crashes. The search starts behind the last address given: a released one comes last,
-//! which keeps late packets and caches of its former owner from reaching a new one.
+//! The record is written before a lease is returned and before an address is free again, so no address is ever leased
+//! twice, even across crashes. The search starts after the last leased address: a released one is reused last, which
+//! keeps late packets and caches of its previous owner from reaching a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_port::{HostPort, Protocol};
 
-/// What one pod sandbox holds.
+/// The leases of one pod sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// One address for each of the node's subnets, in their order.
     pub addresses: Vec<IpAddr>,
     /// The ports of the host that lead to the pod.
     pub host_ports: Vec<HostPort>,
-    /// Where the pod's network namespace is. Records of former versions lack it.
+    /// The path of the pod's network namespace. Records of earlier versions lack it.
     #[serde(default)]
     pub namespace: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ pub enum IpamError {
         port: u16,
         /// Its protocol.
         protocol: Protocol,
-        /// Who has it.
+        /// Its owner.
         sandbox: String,
     },
     /// A subnet is too small for a gateway and one pod.
@@ -60,14 +60,14 @@ pub enum IpamError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     subnets: Vec<IpNet>,
-    /// For each subnet, the address given last.
+    /// For each subnet, the last leased address.
     last: Vec<IpAddr>,
     /// By sandbox id.
     leases: BTreeMap<String, Lease>,
 }
 
 impl Record {
-    /// What holds for every record that is written: no address and no host port is leased twice.
+    /// The invariant of every written record: no address and no host port is leased twice.
     fn check(&self) {
         let all = || self.leases.values().flat_map(|lease| &lease.addresses);
         debug_assert_eq!(all().collect::<BTreeSet<_>>().len(), all().count(), "no address is leased twice");
@@ -95,8 +95,8 @@ pub(crate) struct Ipam {
 }
 
 impl Ipam {
-    /// Opens the record at `path`, adopting the leases in it. Those of other subnets, which the node had before, stay until
-    /// they are released; whoever is connected anew gets an address of the present ones.
+    /// Opens the record at `path`, adopting the leases in it. Those in previous subnets of the node stay until they are
+    /// released; new sandboxes get an address in the current ones.
     pub(crate) fn open(path: &Path, subnets: &[IpNet]) -> Result<Ipam, IpamError> {
         if let Some(&subnet) = subnets.iter().find(|s| offsets(**s).is_none()) {
             return Err(IpamError::TooSmall { subnet });
@@ -115,8 +115,8 @@ impl Ipam {
                         former = ?record.subnets,
                         now = ?subnets,
                         pods,
-                        "the node's pod subnets changed: pods keep their former addresses, which other nodes do not reach, \
-                         until they are made anew; delete them"
+                        "the node's pod subnets changed: pods keep their previous addresses, which other \
+                            nodes cannot reach, until they are recreated; delete them"
                     );
                 }
                 Record { leases: record.leases, ..fresh() }
@@ -130,8 +130,8 @@ impl Ipam {
         &self.record.leases
     }
 
-    /// Leases addresses and host ports to `sandbox`. If it has a lease, its addresses stay, and its namespace unless
-    /// another one is named.
+    /// Leases addresses and host ports to `sandbox`. If it has a lease, it keeps its addresses, and its namespace
+    /// unless a new one is given.
     pub(crate) fn lease(
         &mut self,
         sandbox: &str,

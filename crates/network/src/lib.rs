@@ -1,8 +1,8 @@
 //! The pod network of a node.
 //!
-//! [`LocalNetwork`] is the node's own part: it gives each pod sandbox its addresses and its link, and lets pods
-//! reach each other, their node, and the world. Traffic to other nodes' pods leaves by ordinary routes, which
-//! [`overlay`] keeps.
+//! [`LocalNetwork`] is the node's own part: it gives each pod sandbox its addresses and its link, and lets pods reach
+//! each other, their node, and the world. Traffic to other nodes' pods uses ordinary routes, which [`overlay`]
+//! maintains.
 //!
 //! ```text
 //!   pod netns               host netns
@@ -16,11 +16,11 @@
 //! ```
 //!
 //! Pods are routed, not bridged. On a bridge, the answer of a pod that was reached through a Service goes to its
-//! neighbour in layer 2, past connection tracking, which therefore cannot put the Service's address back, unless
-//! the kernel has `br_netfilter`. Routed, every packet of a pod passes the host's hooks on every kernel, pods see
-//! no broadcasts of each other, and network policy has one place to stand. The bridge `ih0` only holds the gateway
-//! address while there are no pods (the `dummy` device, the usual holder, is missing from some kernels) and shows
-//! who owns the network.
+//! neighbour on layer 2, bypassing connection tracking, which therefore cannot restore the Service's address, unless
+//! the kernel has `br_netfilter`. With routing, every packet of a pod passes the host's hooks on every kernel, pods do
+//! not see each other's broadcasts, and network policy can be enforced in one place. The bridge `ih0` only holds the
+//! gateway address while there are no pods (the `dummy` device, the usual holder, is missing from some kernels) and
+//! shows who owns the network.
 //!
 //! [`Policies`] enforces the cluster's NetworkPolicies on the pods of this node.
 //!

@@ -1,4 +1,4 @@
-//! Links, addresses, routes and neighbours, by netlink.
+//! Links, addresses, routes and neighbours, through netlink.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,11 +15,11 @@ use rtnetlink::packet_route::{AddressFamily, route::RouteHeader};
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
 use sha2::{Digest, Sha256};
 
-/// How the names of the host's ends of pods' links begin.
+/// The prefix of the names of the host's ends of pods' links.
 pub(crate) const POD_LINK_PREFIX: &str = "ihv";
 
-/// The hardware address of the host end of every pod link. Pods are each on a link of their own, so one
-/// address serves all, and the pod's neighbour entry for its gateway can be written without asking.
+/// The hardware address of the host end of every pod link. Each pod has its own link, so one address serves all, and
+/// the pod's neighbour entry for its gateway can be written without asking.
 const HOST_MAC: [u8; 6] = [0xee, 0xee, 0xee, 0xee, 0xee, 0xee];
 
 /// The name of the link inside a pod.
@@ -42,17 +42,17 @@ impl LinkError {
         LinkError { action: action.into(), source }
     }
 
-    /// A link that was there a moment ago.
+    /// A link that existed a moment ago.
     pub(crate) fn vanished(name: &str) -> LinkError {
         LinkError { action: format!("find {name}"), source: io::Error::from(io::ErrorKind::NotFound) }
     }
 
-    /// True if the kernel has the thing already.
+    /// Whether the error means that the object exists already.
     pub(crate) fn is_exists(&self) -> bool {
         self.source.raw_os_error().map(nix::errno::Errno::from_raw) == Some(nix::errno::Errno::EEXIST)
     }
 
-    /// True if the kernel knows no such link, address or route.
+    /// Whether the error means that there is no such link, address or route.
     pub fn is_not_found(&self) -> bool {
         let errno = self.source.raw_os_error().map(nix::errno::Errno::from_raw);
         use nix::errno::Errno::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
@@ -62,13 +62,13 @@ impl LinkError {
 
 type Result<T> = std::result::Result<T, LinkError>;
 
-/// What is known of a link.
+/// The known data of a link.
 pub(crate) struct Link {
     pub(crate) index: u32,
-    /// The alias, a free text that says here who made the link.
+    /// The alias, a free text that names the owner of the link.
     pub(crate) alias: Option<String>,
     pub(crate) mtu: Option<u32>,
-    /// Whether ARP is asked and answered on it.
+    /// Whether it uses ARP.
     pub(crate) has_arp: bool,
 }
 
@@ -101,7 +101,7 @@ impl Netlink {
         Ok(message.map(link_of))
     }
 
-    /// Makes a bridge called `name`, with `alias` saying whose it is.
+    /// Makes a bridge called `name`, with `alias` naming its owner.
     pub(crate) async fn add_bridge(&self, name: &str, alias: &str) -> Result<()> {
         self.add(LinkBridge::new(name).build(), name).await?;
         // The kernel takes no alias at creation.
@@ -144,7 +144,7 @@ impl Netlink {
             .map_err(|e| LinkError::new(format!("delete {name}"), e))
         {
             Ok(()) => Ok(true),
-            // It went with its namespace meanwhile.
+            // It has disappeared with its namespace in the meantime.
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
@@ -157,7 +157,7 @@ impl Netlink {
         done.map_err(|e| LinkError::new(format!("set the alias of {name}"), e))
     }
 
-    /// Makes a link that is there do without ARP.
+    /// Switches ARP off on an existing link.
     pub(crate) async fn set_arp_off(&self, index: u32) -> Result<()> {
         let mut message = LinkUnspec::new_with_index(index).build();
         set_noarp(&mut message);
@@ -179,7 +179,7 @@ impl Netlink {
     pub(crate) async fn add_address(&self, index: u32, address: IpAddr) -> Result<()> {
         let mut request = self.0.address().add(index, address, full_length(address)).replace();
         if address.is_ipv6() {
-            // Nobody else is on the link: duplicate detection would only delay the first packet.
+            // There is no other host on the link, so duplicate detection would only delay the first packet.
             request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
         }
         request.execute().await.map_err(|e| LinkError::new(format!("add the address {address}"), e))
@@ -202,7 +202,7 @@ impl Netlink {
         done.map_err(|e| LinkError::new(format!("add the route to {destination}"), e))
     }
 
-    /// Answers "unreachable" for what `destination` covers and no longer route does.
+    /// Adds an unreachable route: `destination` is refused where no more specific route leads.
     pub(crate) async fn add_unreachable(&self, destination: IpNet) -> Result<()> {
         let done = self.0.route().add(unreachable(destination)).replace().execute().await;
         done.map_err(|e| LinkError::new(format!("add the unreachable route to {destination}"), e))
@@ -249,7 +249,7 @@ impl Netlink {
         Ok(found.and_then(|message| link_of(message).mtu))
     }
 
-    /// The smallest MTU of the links that carry default routes, which is what a pod's packets must fit.
+    /// The smallest MTU of the links with default routes, which pods' packets must fit.
     pub(crate) async fn uplink_mtu(&self) -> Result<Option<u32>> {
         let mut smallest = None;
         for route in self.all_routes().await? {
@@ -388,7 +388,7 @@ fn destination(route: &RouteMessage) -> Option<IpNet> {
     (destination.prefix_len() > 0).then_some(destination)
 }
 
-/// The name of the host's end of a sandbox's link: 15 bytes at most, so a digest stands for the sandbox.
+/// The name of the host's end of a sandbox's link: 15 bytes at most, so it contains a digest of the sandbox's ID.
 pub(crate) fn link_name(sandbox: &str) -> String {
     let digest = Sha256::digest(sandbox.as_bytes());
     digest.iter().take(5).fold(POD_LINK_PREFIX.to_owned(), |name, byte| format!("{name}{byte:02x}"))

@@ -32,7 +32,7 @@ use record::{Created, created, created_path, leases_path, nodes_path, sysctl_pat
 pub(crate) use record::{is_recorded, remove_recorded};
 use settings::set_sysctls;
 
-/// The MTU where no uplink tells one: Ethernet's.
+/// The MTU if there is no uplink: Ethernet's.
 const MTU_DEFAULT: u32 = 1500;
 
 /// The pod network of this host. Only one can exist on a host network.
@@ -42,7 +42,7 @@ pub struct LocalNetwork {
     mtu: AtomicU32,
     netlink: Netlink,
     ipam: Mutex<Ipam>,
-    /// What the packet rules know of other nodes. Held while the rules change, so that they change in the order of the
+    /// The packet rules' data about other nodes. Locked while the rules change, so that they change in the order of the
     /// leases.
     rules: tokio::sync::Mutex<OtherNodes>,
     flows: Flows,
@@ -50,16 +50,16 @@ pub struct LocalNetwork {
 }
 
 impl LocalNetwork {
-    /// Checks the host, then sets up the bridge, the rules and the kernel's settings, and adopts the leases of a
-    /// former run. Must be called in the host's network namespace; the value lives on the calling runtime.
+    /// Checks the host, then sets up the bridge, the rules and the kernel's settings, and adopts the leases of an
+    /// earlier run. Must be called in the host's network namespace; the value lives on the calling runtime.
     pub async fn new(config: LocalConfig) -> Result<LocalNetwork, NetworkError> {
         LocalNetwork::with_lock(config, Arc::new(HostLock::take()?)).await
     }
 
-    /// As [`LocalNetwork::new`], for a caller that took the lock before it knew the configuration.
+    /// Like [`LocalNetwork::new`], for a caller that took the lock before it knew the configuration.
     ///
     /// # Errors
-    /// As of [`LocalNetwork::new`]; the lock stays with the caller, who may try again.
+    /// As [`LocalNetwork::new`]; the caller keeps the lock and may retry.
     pub async fn with_lock(config: LocalConfig, lock: Arc<HostLock>) -> Result<LocalNetwork, NetworkError> {
         let netlink = Netlink::open()?;
         check_bridge(&netlink, &config).await?;
@@ -95,7 +95,7 @@ impl LocalNetwork {
             flows: Flows::default(),
             _lock: lock,
         };
-        // Pods of a former run may have links of another MTU, and former versions left their links as they came.
+        // Pods of a former run may have links of another MTU, and former versions did not change their links.
         network.set_mtu(mtu).await?;
         for sandbox in network.sandboxes() {
             network.harden(&link_name(&sandbox)).await?;
@@ -108,24 +108,24 @@ impl LocalNetwork {
         &self.config
     }
 
-    /// The addresses that `sandbox` holds, if it is set up.
+    /// The addresses of `sandbox`, if it is set up.
     pub fn addresses(&self, sandbox: &str) -> Option<Vec<IpAddr>> {
         self.ipam.lock().leases().get(sandbox).map(|lease| lease.addresses.clone())
     }
 
-    /// The sandboxes that hold addresses, so that those of vanished ones can be torn down after a restart.
+    /// The sandboxes with addresses, so that vanished ones can be torn down after a restart.
     pub fn sandboxes(&self) -> Vec<String> {
         self.ipam.lock().leases().keys().cloned().collect()
     }
 
-    /// What each sandbox holds: the addresses of its lease.
+    /// The leased addresses of each sandbox.
     pub fn leases(&self) -> Vec<(String, Vec<IpAddr>)> {
         let ipam = self.ipam.lock();
         ipam.leases().iter().map(|(sandbox, lease)| (sandbox.clone(), lease.addresses.clone())).collect()
     }
 
-    /// Leases the addresses that [`LocalNetwork::setup`] will give to `sandbox`, so that what must stand before its
-    /// first packet can be made. Taken back by [`LocalNetwork::teardown`].
+    /// Leases the addresses that [`LocalNetwork::setup`] will give to `sandbox`, so that rules can be in place before
+    /// its first packet. Released by [`LocalNetwork::teardown`].
     pub fn reserve(&self, sandbox: &str) -> Result<Vec<IpAddr>, NetworkError> {
         if let Some(addresses) = self.addresses(sandbox) {
             return Ok(addresses);
@@ -133,17 +133,17 @@ impl LocalNetwork {
         Ok(self.ipam.lock().lease(sandbox, &[], None)?.addresses)
     }
 
-    /// Cuts `sandbox` off, without freeing its addresses; does nothing if it has no link.
+    /// Deletes the link of `sandbox` without freeing its addresses; does nothing if it has none.
     pub async fn disconnect(&self, sandbox: &str) -> Result<(), NetworkError> {
         self.teardown_rules(sandbox).await?;
         self.netlink.delete(&link_name(sandbox)).await?;
         Ok(())
     }
 
-    /// Connects the namespace at `netns` to the pod network and answers its addresses, one for each pod subnet.
+    /// Connects the namespace at `netns` to the pod network and returns its addresses, one for each pod subnet.
     ///
-    /// A repeated call for the same sandbox keeps its addresses and makes its link afresh. After an error nothing of
-    /// the sandbox is left.
+    /// A repeated call for the same sandbox keeps its addresses and recreates its link. After an error nothing remains
+    /// of the sandbox.
     pub async fn setup(
         &self,
         netns: &Path,
@@ -173,7 +173,7 @@ impl LocalNetwork {
         self.teardown_rules(sandbox).await?;
         self.netlink.delete(&link_name(sandbox)).await?;
         if let Some(addresses) = self.addresses(sandbox) {
-            // Before somebody else gets them.
+            // Before another sandbox gets them.
             self.flows.end(addresses).await;
         }
         Ok(self.ipam.lock().release(sandbox)?)
@@ -203,7 +203,7 @@ impl LocalNetwork {
         namespace.run(move || configure_pod(addresses, gateways)).await??;
         let current = self.mtu.load(Ordering::Acquire);
         if current != mtu {
-            // It was changed meanwhile, and who changed it may have missed this link.
+            // It was changed in the meantime, and the change may have missed this link.
             self.set_mtu_of(sandbox, lease.namespace.as_deref(), current).await?;
         }
         let order = self.rules.lock().await;
@@ -216,13 +216,13 @@ impl LocalNetwork {
         Ok(())
     }
 
-    /// Removes the rules of the sandbox's lease, if it has one, and takes its host ports out of the lease.
+    /// Removes the rules of the sandbox's lease, if it has one, and removes its host ports from the lease.
     async fn teardown_rules(&self, sandbox: &str) -> Result<(), NetworkError> {
         let others = self.rules.lock().await;
         let lease = self.ipam.lock().leases().get(sandbox).cloned();
         let Some(lease) = lease else { return Ok(()) };
         if self.apply(&self.config.rules().delete(&lease.addresses, &lease.host_ports)).await.is_err() {
-            // The rules are not what the leases say, as after a set-up that failed half-way: write them anew.
+            // The rules do not match the leases, for example after a set-up that failed half-way: rewrite them.
             nft::apply(&self.all_rules(&others, Some(sandbox))).await?;
         }
         if !lease.host_ports.is_empty() {
@@ -253,7 +253,7 @@ async fn check_bridge(netlink: &Netlink, config: &LocalConfig) -> Result<(), Net
     }
 }
 
-/// Removes bridge and routes of a former run with other subnets. No pod holds an address of those.
+/// Removes bridge and routes of an earlier run with other subnets. No pod has an address in those.
 async fn forget_former_subnets(netlink: &Netlink, config: &LocalConfig) -> Result<(), NetworkError> {
     let Some(former) = created(&config.state_dir)?.filter(|f| f.pod_subnets != config.pod_subnets) else {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The addresses of this machine as a node: as the flags say, or those by which it reaches the world, also when these
-//! change.
+//! The addresses of this machine as a node: those from the flags, or those of the default route's interface, followed
+//! when they change.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -11,19 +11,19 @@ use tokio::sync::{Notify, watch};
 
 use crate::addresses::watch_addresses;
 
-/// How long notifications gather: somebody who changes an address does it in several steps.
+/// How long notifications are collected: an address is usually changed in several steps.
 const GATHER: Duration = Duration::from_millis(300);
 
-/// A node's addresses, at most one of each family; the first is the primary one. Clones are of the same node.
+/// A node's addresses, at most one of each family; the first is the primary one. Clones belong to the same node.
 #[derive(Clone, Debug)]
 pub struct NodeAddresses {
     current: Arc<watch::Sender<Vec<IpAddr>>>,
-    /// Whether they are the machine's own, whatever these are.
+    /// Whether they follow the machine's own addresses.
     follows: bool,
 }
 
 impl NodeAddresses {
-    /// Addresses that stay.
+    /// Fixed addresses.
     pub fn fixed(addresses: Vec<IpAddr>) -> NodeAddresses {
         NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: false }
     }
@@ -36,27 +36,27 @@ impl NodeAddresses {
     pub fn of_machine(cluster_subnets: &[IpNet]) -> io::Result<NodeAddresses> {
         let addresses = default_addresses(cluster_subnets)?;
         if addresses.len() < cluster_subnets.len() {
-            tracing::warn!("this machine has no address of the cluster's second family");
+            tracing::warn!("this machine has no address of the cluster's second address family");
         }
         Ok(NodeAddresses { current: Arc::new(watch::Sender::new(addresses)), follows: true })
     }
 
-    /// The addresses now; there is one at least.
+    /// The current addresses, at least one.
     pub fn get(&self) -> Vec<IpAddr> {
         self.current.borrow().clone()
     }
 
-    /// The primary address now.
+    /// The current primary address.
     pub fn primary(&self) -> IpAddr {
         self.current.borrow()[0]
     }
 
-    /// Tells of changes from now on.
+    /// Reports changes from now on.
     pub fn subscribe(&self) -> watch::Receiver<Vec<IpAddr>> {
         self.current.subscribe()
     }
 
-    /// Follows the machine's own addresses, for ever. While it has none, the last ones stay.
+    /// Follows the machine's own addresses forever. While it has none, the last ones stay.
     pub async fn follow(&self, cluster_subnets: &[IpNet]) {
         if !self.follows {
             return std::future::pending().await;
@@ -81,7 +81,8 @@ impl NodeAddresses {
         self.current.send_if_modified(|current| {
             let is_other = *current != now;
             if is_other {
-                tracing::warn!(before = ?current, ?now, "this machine's address has changed, and the node's with it");
+                tracing::warn!(before = ?current, ?now, "this machine's address has changed; the node's \
+                    address follows");
                 *current = now;
             }
             is_other
@@ -103,20 +104,20 @@ fn default_addresses(cluster_subnets: &[IpNet]) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// No packet is sent: a datagram socket only looks its route up.
+/// No packet is sent: a datagram socket only looks up its route.
 fn default_address(is_v4: bool) -> io::Result<IpAddr> {
-    // Addresses for documentation (RFC 5737, RFC 3849), which nobody has.
+    // Addresses for documentation (RFC 5737, RFC 3849), which are never assigned.
     let (any, somewhere) = if is_v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
     let socket = UdpSocket::bind(any)?;
     socket.connect(somewhere)?;
     Ok(socket.local_addr()?.ip())
 }
 
-/// A machine whose uplink has lost its address would speak by whatever else it has: its pods' gateway.
+/// A machine whose uplink has lost its address would use any other one, such as its pods' gateway.
 fn usable(address: IpAddr, cluster_subnets: &[IpNet]) -> io::Result<IpAddr> {
     let is_of_pods = cluster_subnets.iter().any(|network| network.contains(&address));
     if is_of_pods || address.is_loopback() || address.is_unspecified() {
-        let why = format!("{address} is not an address at which other machines can reach this one");
+        let why = format!("other machines cannot reach this one at {address}");
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why));
     }
     Ok(address)

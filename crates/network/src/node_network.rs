@@ -38,7 +38,7 @@ pub struct NodeNetworkConfig {
     pub backend: BackendType,
     /// The node's addresses.
     pub addresses: NodeAddresses,
-    /// The MTU of pods' links, in bytes; `None` takes what there is.
+    /// The MTU of pods' links, in bytes; `None` uses what the uplink leaves.
     pub mtu: Option<u32>,
 }
 
@@ -54,7 +54,7 @@ pub struct NodeNetwork {
 }
 
 impl NodeNetwork {
-    /// A network that waits for its subnet. Pods get their links after `policies` has put their rules in force.
+    /// A network that waits for its subnet. Pods get their links after `policies` has put their rules in place.
     ///
     /// # Errors
     /// Where another instance has the network of this host.
@@ -102,7 +102,7 @@ impl NodeNetwork {
         let config =
             OverlayConfig { node_name: node_name.to_owned(), node_ips: addresses.subscribe(), mtu: *mtu };
         let keep = async {
-            // Without notifications the rules stand as they are.
+            // Without notifications the rules stay as they are.
             if let Err(error) = network.keep_rules().await {
                 tracing::warn!(%error, "cannot watch the pod network's rules; changes by other programs will not be repaired");
             }
@@ -122,7 +122,7 @@ impl NodeNetwork {
         }
     }
 
-    /// Puts the pod's policies in force for the sandbox, before it has a link.
+    /// Enforces the pod's policies on the sandbox, before it has a link.
     async fn protect(&self, network: &LocalNetwork, request: &NetworkRequest) -> Result<(), CriError> {
         let Some(policies) = &self.policies else { return Ok(()) };
         let sandbox = &request.sandbox_id;
@@ -136,11 +136,11 @@ impl NodeNetwork {
         policies
             .attach(sandbox, &pod, &addresses)
             .await
-            .map_err(|error| CriError::internal("put network policies in force", error))
+            .map_err(|error| CriError::internal("apply network policies", error))
     }
 
-    /// Takes back what there is of a sandbox. Its rules stand as long as its link, and are gone before somebody else
-    /// gets its addresses.
+    /// Removes everything of a sandbox. Its rules stay as long as its link, and are gone before another sandbox gets
+    /// its addresses.
     async fn take_back(&self, network: &LocalNetwork, sandbox: &str) -> Result<(), NetworkError> {
         network.disconnect(sandbox).await?;
         if let Some(policies) = &self.policies {
@@ -180,11 +180,11 @@ impl PodNetwork for NodeNetwork {
     }
 
     async fn teardown(&self, request: &NetworkRequest) -> Result<(), CriError> {
-        // Right after a restart the network is not there yet, and the sandbox's lease would be forgotten: the caller
-        // tries again.
+        // Right after a restart the network is not set up yet, and the sandbox's lease would be forgotten: the caller
+        // retries.
         let network = self.current()?;
         let taken_back = self.take_back(&network, &request.sandbox_id).await;
-        taken_back.map_err(|error| CriError::internal("take back the pod network", error))
+        taken_back.map_err(|error| CriError::internal("tear down the pod network", error))
     }
 
     async fn problem(&self) -> Option<String> {
@@ -200,8 +200,9 @@ impl PodNetwork for NodeNetwork {
         if let Some(family) = missing_family(&self.config.cluster_subnets, &pod_subnets) {
             tracing::warn!(
                 pod_cidr,
-                "this node has no {family} range, as it was there before the cluster had one, and its pods have no {family} \
-                 addresses: what a node has is never changed; drain it, delete the Node and start it again"
+                "this node has no {family} range, because it is older than the cluster's, and its pods have \
+                    no {family} addresses: a node's ranges never change; drain the node, delete its Node \
+                    object and restart it"
             );
         }
         let NodeNetworkConfig { state_dir, cluster_subnets, service_subnets, backend, addresses, mtu } =
@@ -222,7 +223,7 @@ impl PodNetwork for NodeNetwork {
     }
 }
 
-/// Tells people of firewalls that may keep pods from each other: in the log, and in an event about the node.
+/// Reports firewalls that may drop pods' traffic: in the log, and in an event about the node.
 fn tell_of(recorder: Recorder, node_name: &str) -> impl Fn(&Obstacle) + use<> {
     let node = ObjectReference {
         kind: Some("Node".to_owned()),
@@ -236,7 +237,7 @@ fn tell_of(recorder: Recorder, node_name: &str) -> impl Fn(&Obstacle) + use<> {
     }
 }
 
-/// The family of which the cluster has a network and the node no range.
+/// The family for which the cluster has a network but the node has no range.
 fn missing_family(cluster: &[IpNet], node: &[IpNet]) -> Option<&'static str> {
     let has = |networks: &[IpNet], ipv4: bool| networks.iter().any(|net| net.addr().is_ipv4() == ipv4);
     let lacks = |ipv4: bool| has(cluster, ipv4) && !has(node, ipv4);

@@ -8,11 +8,12 @@ use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use tokio::sync::Notify;
 
-/// Tells `changed` of every notification that matters, until the connection ends; the caller opens another one. It tells it
-/// also at the begin, as what was changed before may have been missed. It must be called in the host's network namespace.
+/// Calls `changed` for every relevant notification, until the connection ends; the caller opens another one. It is also
+/// called at the beginning, because earlier changes may have been missed. It must be called in the host's network
+/// namespace.
 ///
 /// # Errors
-/// Where the kernel refuses the connection.
+/// If the kernel refuses the connection.
 pub(crate) async fn listen(
     groups: &[MulticastGroup],
     changed: &Notify,
@@ -24,7 +25,7 @@ pub(crate) async fn listen(
         while let Some((message, _)) = messages.next().await {
             let matters = match &message.payload {
                 NetlinkPayload::InnerMessage(message) => matters(message),
-                // The kernel had more to tell than we took.
+                // The kernel sent more than we read.
                 _ => true,
             };
             if matters {

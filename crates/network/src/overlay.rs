@@ -1,4 +1,4 @@
-//! How pods reach pods on other nodes.
+//! The overlay: connections between pods on different nodes.
 //!
 //! Each node has a subnet of each address family, and the packets for another node's subnets leave by the routes
 //! of a *backend*:
@@ -6,9 +6,9 @@
 //! | backend | a packet between nodes is | needs |
 //! | --- | --- | --- |
 //! | `vxlan` | wrapped by the kernel: Ethernet in VXLAN in UDP, port 8472 | UDP between the nodes |
-//! | `host-gw` | sent as it is to the other node, which is its gateway | nodes on one link |
+//! | `host-gw` | sent unchanged to the other node, which is its gateway | nodes on one link |
 //! | `udp` | wrapped by this process: IP in UDP, port 8285 | UDP between the nodes; for kernels without `vxlan` |
-//! | `none` | somebody else's affair | |
+//! | `none` | routed by another program | |
 //!
 //! ```text
 //! Node objects ──▶ peer ──▶ backend (plan) ──▶ desired items ─┐
@@ -16,16 +16,16 @@
 //! netlink notifications ──▶ what the kernel has ──────────────┘
 //! ```
 //!
-//! [`run`] follows the Node objects. What a node tells others about itself stands in annotations of its own Node
-//! object (`peer`). Planning is pure (`plan`); whatever carries our route protocol number, or stands on our
-//! device, and is not planned, goes. So a restart adopts what is there, and what somebody else deletes comes back.
+//! [`run`] follows the Node objects. A node publishes its data for others in annotations of its own Node object
+//! (`peer`). Planning is pure (`plan`); everything with our route protocol number, or on our device, that is not
+//! planned is removed. So a restart adopts existing entries, and anything that another program deletes is restored.
 //!
 //! # The node's own addresses
 //!
-//! A pod keeps its address also towards other *nodes*. Sent plainly, such a packet would come in by the uplink,
-//! while the way back to the pod leads through the tunnel: strict reverse path filters drop it, and so do
-//! networks that know nodes only. Hence a tunnel carries it, too: a rule sends what comes from the node's pods
-//! through a routing table of ours that knows the other nodes' addresses, and nothing else.
+//! A pod also keeps its address when it talks to other *nodes*. Without a tunnel, such a packet would arrive on the
+//! uplink, while the return path to the pod leads through the tunnel: strict reverse path filters drop it, and so do
+//! networks that know only nodes. So the tunnel is used here too: a rule routes packets from the node's pods by a
+//! separate table that contains only the other nodes' addresses.
 
 mod backend;
 mod follow;
@@ -51,32 +51,32 @@ use crate::backend_type::BackendType;
 use crate::error::NetworkError;
 use crate::link::LinkError;
 
-/// Why the way to other nodes could not be set up.
+/// Why the connections to other nodes could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlayError {
-    /// The uplink leaves too little for a pod's packets.
+    /// The uplink leaves too little space for a pod's packets.
     #[error(
-        "the uplink's MTU {uplink} leaves {left} bytes for pods with the backend {backend}, and {family} needs \
-         {needed}: raise the MTU of the uplink, or choose another --flannel-backend"
+        "the uplink's MTU {uplink} leaves {left} bytes for pods with the backend {backend}, but {family} \
+            needs {needed}: raise the MTU of the uplink, or choose another --flannel-backend"
     )]
     MtuTooSmall {
         /// The MTU of the link between nodes.
         uplink: u32,
-        /// What is left of it.
+        /// The MTU that is left.
         left: u32,
         /// The backend.
         backend: BackendType,
         /// `IPv4` or `IPv6`.
         family: &'static str,
-        /// The least MTU of that family.
+        /// The minimum MTU of that family.
         needed: u32,
     },
-    /// An MTU was asked for that does not fit.
+    /// The requested MTU is too large.
     #[error("--mtu {wanted} is more than the {left} bytes that the uplink leaves with the backend {backend}")]
     MtuTooLarge {
-        /// What was asked for.
+        /// The requested value.
         wanted: u32,
-        /// What there is.
+        /// The available value.
         left: u32,
         /// The backend.
         backend: BackendType,
@@ -86,10 +86,10 @@ pub enum OverlayError {
     DeviceTaken {
         /// The link.
         name: String,
-        /// Its alias, which says whose it is.
+        /// Its alias, which names its owner.
         owner: String,
     },
-    /// The kernel lacks what a backend needs.
+    /// The kernel lacks a feature that a backend needs.
     #[error(
         "the kernel does not support the backend {backend}: load or install the module {module}, or choose another \
          --flannel-backend"
@@ -99,10 +99,10 @@ pub enum OverlayError {
         backend: BackendType,
         /// The kernel's module.
         module: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
-    /// Another program has a backend's port.
+    /// Another program uses a backend's port.
     #[error(
         "UDP port {port} is in use on this machine, and the backend needs it: stop the program that has it"
     )]
@@ -110,12 +110,12 @@ pub enum OverlayError {
         /// The port.
         port: u16,
     },
-    /// The tunnel of the backend `udp` cannot be made.
+    /// The tunnel of the backend `udp` cannot be created.
     #[error("cannot {what}")]
     Tunnel {
-        /// What was tried.
+        /// The step that failed.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The kernel refused a change.

@@ -6,26 +6,26 @@
 //!                              compile: one policy, pure
 //! ```
 //!
-//! | module | is |
+//! | module | contents |
 //! | --- | --- |
-//! | `compile` | one policy read, and turned into chains |
+//! | `compile` | parses one policy, and turns it into chains |
 //! | `index` | which policies and scopes concern which pods, change by change |
-//! | `rules` | the types of rules, and their words in nftables |
+//! | `rules` | the types of rules, and their nftables syntax |
 //! | `kernel` | the transactions |
 //! | `task` | informers and sandboxes in, transactions out |
 //!
-//! A packet's cost does not grow with the number of pods: one map from its address leads to a chain that asks only
+//! A packet's cost does not grow with the number of pods: one map from its address leads to a chain that checks only
 //! the policies of that pod, and peers are looked up in sets, one for each distinct pair of selectors. Only the first
-//! packet of a connection is looked at.
+//! packet of a connection is checked.
 //!
-//! A sandbox gets its link after [`Policies::attach`] answered, when its rules stand; so they hold from its first
-//! packet. A restart replaces all rules in one transaction, and until then those of the former run stay.
+//! A sandbox gets its link after [`Policies::attach`] has returned and its rules are in place, so they apply from its
+//! first packet. A restart replaces all rules in one transaction, and until then those of the previous run stay.
 //!
-//! What upstream leaves open is decided so (`docs/decisions/network-policy.md`):
-//! - a connection that was allowed when it began goes on when policies change;
-//! - blocks of addresses see the source that a connection has when it reaches this node, before the node puts its own
-//!   in (what comes through a node port of this node is judged by the client's address), and the destination behind
-//!   a Service;
+//! Decisions that upstream leaves open (`docs/decisions/network-policy.md`):
+//! - a connection that was allowed when it began continues when policies change;
+//! - blocks of addresses see the source that a connection has when it reaches this node, before the node substitutes
+//!   its own (traffic through a node port of this node is checked against the client's address), and the destination
+//!   behind a Service;
 //! - pods in the host's network are the node: no policy selects them, and as peers only blocks of addresses do;
 //! - ICMP follows isolation: rules without ports allow it, errors about allowed connections pass.
 
@@ -60,14 +60,14 @@ const ATTACH_WITHIN: Duration = Duration::from_secs(10);
 /// How long the policies of the pod's namespace may take to be known.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
 
-/// What network policy depends on.
+/// The configuration of network policy.
 #[derive(Debug, Clone)]
 pub struct PolicyConfig {
     /// The nftables table (family `inet`).
     pub table: String,
-    /// Where it is recorded which sandbox is which pod's.
+    /// The record of each sandbox's pod.
     pub state_dir: PathBuf,
-    /// This node's name, which tells its pods from others.
+    /// This node's name, which distinguishes its pods from others.
     pub node_name: String,
     /// How long a sandbox may wait for its rules.
     pub attach_within: Duration,
@@ -85,7 +85,7 @@ impl PolicyConfig {
     }
 }
 
-/// Which pod a sandbox is of.
+/// The pod of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodIdentity {
     /// The pod's namespace.
@@ -96,7 +96,7 @@ pub struct PodIdentity {
     pub uid: String,
 }
 
-/// Why a sandbox got no rules.
+/// Why the rules of a sandbox are not in place.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The pod, its policies, or the kernel's answer did not come in time.
@@ -106,9 +106,9 @@ pub enum PolicyError {
         namespace: String,
         /// The pod's name.
         name: String,
-        /// How long was waited.
+        /// The time limit.
         within: Duration,
-        /// What was waited for.
+        /// The missing condition.
         reason: &'static str,
     },
 }
@@ -136,16 +136,16 @@ impl Policies {
 
     /// Enforces policies until it is dropped; must be called once, in the host's network namespace. `leases` are the
     /// sandboxes that are connected already, with their addresses. Rules of a former run stay until the pods and
-    /// policies of the cluster are known. When another program touches the table, it is written afresh.
+    /// policies of the cluster are known. When another program changes the table, it is rewritten.
     pub async fn run(&self, leases: Vec<(String, Vec<IpAddr>)>) {
         task::run(&self.config, &self.informers, &self.mailbox, leases).await;
     }
 
-    /// Puts the policies of a pod in force for its sandbox, which has these addresses but no link yet. Answers once
-    /// the rules stand.
+    /// Enforces the policies of a pod on its sandbox, which has these addresses but no link yet. Returns once the rules
+    /// are in place.
     ///
     /// # Errors
-    /// [`PolicyError::Late`]; [`Policies::detach`] then takes back what there may be.
+    /// [`PolicyError::Late`]; [`Policies::detach`] then removes any remains.
     pub async fn attach(
         &self,
         sandbox: &str,
@@ -168,7 +168,7 @@ impl Policies {
         });
         match tokio::time::timeout_at(deadline, stands).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(late("network policy has ended on this node")),
+            Ok(Err(_)) => Err(late("network policy is no longer enforced on this node")),
             Err(_) if !self.policies.is_synced() => {
                 Err(late("the network policies have not arrived from the API server yet"))
             }
@@ -178,13 +178,13 @@ impl Policies {
         }
     }
 
-    /// Takes the rules of a sandbox back. Its link is expected to be gone.
+    /// Removes the rules of a sandbox. Its link is expected to be gone.
     pub fn detach(&self, sandbox: &str) {
         self.mailbox.request(Request::Detach { sandbox: sandbox.to_owned() });
     }
 
-    /// Waits until the informer knows the policies that the namespace has now. Without that, a policy older than the
-    /// pod could come after the pod's first packet: each kind has a watch of its own.
+    /// Waits until the informer knows the namespace's current policies. Without that, a policy older than the pod could
+    /// arrive after the pod's first packet, because each kind has a separate watch.
     async fn catch_up(&self, namespace: &str) {
         let known = async {
             let list = self.client.list::<NetworkPolicy>(namespace, &ListOptions::default()).await?;
@@ -195,7 +195,8 @@ impl Policies {
         };
         match tokio::time::timeout(CATCH_UP_WITHIN, known).await {
             Ok(Ok(())) => {}
-            // A sandbox of a pod that is known must start while the server is away: what was told last counts.
+            // A sandbox of a known pod must be able to start while the server is unreachable: the last known state
+            // counts.
             Ok(Err(error)) => {
                 tracing::warn!(
                     namespace,
@@ -203,7 +204,9 @@ impl Policies {
                     "cannot list policies; using those already known"
                 );
             }
-            Err(_) => tracing::warn!(namespace, "the policies are late; using those already known"),
+            Err(_) => {
+                tracing::warn!(namespace, "the policies have not arrived in time; using those already known")
+            }
         }
     }
 }

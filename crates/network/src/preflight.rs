@@ -1,4 +1,4 @@
-//! What must be true of a host before its network is touched.
+//! Checks of a host before its network is changed.
 
 use hostnet::nft::{self, NftError};
 use hostnet::{NetNs, NetNsError};
@@ -14,12 +14,12 @@ pub enum PreflightError {
     /// The program `nft` is not installed.
     #[error("the nft program is missing: install the package nftables")]
     NftMissing,
-    /// nftables in this kernel cannot do what the rules need.
+    /// nftables in this kernel lacks features that the rules need.
     #[error(
         "this kernel's nftables support is incomplete: load or install nf_tables, nft_nat, nft_masq and nft_fib"
     )]
     Nftables(#[source] NftError),
-    /// The kernel has no network namespaces for us.
+    /// The kernel does not give us network namespaces.
     #[error("network namespaces cannot be used")]
     Namespaces(#[from] NetNsError),
     /// The kernel has no bridges or veth pairs.
@@ -44,7 +44,7 @@ pub enum PreflightError {
         /// The second.
         two: IpNet,
     },
-    /// A node's subnet lies outside of the cluster's.
+    /// A node's subnet is outside the cluster's.
     #[error("the node's pod subnet {subnet} is not within the cluster's")]
     OutsideOfCluster {
         /// The node's subnet.
@@ -52,8 +52,8 @@ pub enum PreflightError {
     },
 }
 
-/// Checks the host and the configuration. Nothing of the host is changed: rules and links are tried in a
-/// namespace of their own, which tells more than a search for modules, as most load themselves at first use.
+/// Checks the host and the configuration. The host is not changed: rules and links are created in a separate namespace,
+/// which is more reliable than a search for modules, because most are loaded on first use.
 pub async fn preflight(config: &LocalConfig) -> Result<(), PreflightError> {
     check_subnets(config)?;
     if nft::find_program("nft").is_none() {
@@ -92,7 +92,7 @@ async fn check_routes(config: &LocalConfig) -> Result<(), PreflightError> {
     let netlink = Netlink::open().map_err(PreflightError::Routes)?;
     let ours = netlink.link(&config.bridge).await.map_err(PreflightError::Routes)?;
     if ours.is_some_and(|link| link.alias.as_deref() == Some(config.alias().as_str())) {
-        // The routes of a network that is in use already are its own.
+        // These are the routes of our own network, which is in use already.
         return Ok(());
     }
     for route in netlink.routes().await.map_err(PreflightError::Routes)? {

@@ -14,7 +14,7 @@ pub(crate) fn pod_subnets(pod_cidr: &str) -> Result<Vec<IpNet>, CriError> {
     pod_cidr.split(',').map(parse).collect()
 }
 
-/// The port of the host that a container asks for; `None` if it asks for none.
+/// The host port that a container requests, if any.
 pub(crate) fn host_port(mapping: &PortMapping) -> Option<HostPort> {
     let protocol = match mapping.protocol {
         cri::Protocol::Tcp => Protocol::Tcp,

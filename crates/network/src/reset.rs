@@ -22,7 +22,7 @@ pub enum ResetError {
     /// The way to other nodes.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
-    /// Plugins of a CNI network did not take pods back.
+    /// Plugins of a CNI network could not disconnect pods.
     #[error(transparent)]
     Cni(#[from] CniError),
 }

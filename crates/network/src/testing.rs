@@ -1,4 +1,4 @@
-//! Packets as tests see them on links.
+//! Captured packets for tests.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,7 +12,7 @@ use nix::sys::socket::{
 use crate::overlay::Mac;
 use crate::{NetworkError, ResetError};
 
-/// How long a condition may take to come about on a busy machine.
+/// How long a condition may take to become true on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits for a condition.
@@ -41,7 +41,7 @@ impl Capture {
         Capture(namespace.block_on(open).unwrap())
     }
 
-    /// What came since the last call, until `wanted` finds what it looks for.
+    /// The packets since the last call, until `wanted` matches.
     pub(crate) fn find<T>(&self, what: &str, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
         eventually(what, || self.next(&wanted).ok_or_else(|| "no such frame".to_owned()))
     }
@@ -104,14 +104,14 @@ pub(crate) fn datagram<'p>(packet: &Ip<'p>, port: u16) -> Option<&'p [u8]> {
 pub(crate) fn send_from(namespace: &NetNs, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
     let work = || async {
         let socket = UdpSocket::bind(from).unwrap_or_else(|error| panic!("{from}: {error}"));
-        // An answer to an earlier one is told here; the next attempt is for this one.
+        // An error of an earlier one is reported here; the next attempt is for this one.
         socket.send_to(payload, to).or_else(|_| socket.send_to(payload, to))
     };
     namespace.block_on(work).unwrap().unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
 }
 
-/// Waits for a datagram to `victim`, port 9, from `source`, who is the last that sends. The test fails if one from somebody
-/// else came before it.
+/// Waits for a datagram to `victim`, port 9, from `source`, which sends last. The test fails if one from another sender
+/// arrived before it.
 pub(crate) fn comes_alone(capture: &Capture, what: &str, source: IpAddr, victim: IpAddr) {
     capture.find(what, |frame| {
         let packet = ip_packet(ethernet(frame)?.2)?;
@@ -124,8 +124,8 @@ pub(crate) fn comes_alone(capture: &Capture, what: &str, source: IpAddr, victim:
     });
 }
 
-/// Does what needs the host network for itself. A process that another test starts right now holds all sockets, and with them
-/// the lock, until it has its own program.
+/// Runs code that needs the host network for itself. A process that another test starts right now holds all sockets,
+/// and with them the lock, until it has its own program.
 pub(crate) async fn once_free<T, E: Into<ResetError>>(attempt: impl AsyncFn() -> Result<T, E>) -> T {
     let free = async {
         loop {

@@ -27,7 +27,7 @@ pub(crate) struct Rejection {
     pub(crate) message: String,
 }
 
-/// What a pod takes of the node.
+/// The resources of the node that a pod uses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claim {
     /// By resource: thousandths of cores for `cpu`, else units.
@@ -41,12 +41,13 @@ impl Claim {
     }
 }
 
-/// The pods that are taken in, with what they take.
+/// The admitted pods, with the resources they use.
 #[derive(Default)]
 pub(crate) struct Admitted(Mutex<BTreeMap<String, Claim>>);
 
 impl Admitted {
-    /// Takes a pod in if it fits beside the others. One that is `known` to run here already is not refused.
+    /// Admits a pod if it fits in addition to the others. One that is `known` to be running here already is not
+    /// refused.
     pub(crate) fn admit(&self, pod: &PodInfo, node: &Node, known: bool) -> Result<(), Rejection> {
         let claim = Claim::of(pod);
         let mut admitted = self.0.lock();
@@ -57,7 +58,7 @@ impl Admitted {
         Ok(())
     }
 
-    /// Gives back what a pod took.
+    /// Releases a pod's resources.
     pub(crate) fn release(&self, uid: &str) {
         self.0.lock().remove(uid);
     }
@@ -89,7 +90,7 @@ fn fits(
     Ok(())
 }
 
-/// A resource that the node says nothing of is not checked: the node may not be registered yet.
+/// A resource that the node does not report is not checked: the node may not be registered yet.
 fn check(resource: &str, requested: i64, used: i64, capacity: Option<i64>) -> Result<(), Rejection> {
     let Some(capacity) = capacity else { return Ok(()) };
     if requested == 0 || requested + used <= capacity {
@@ -116,7 +117,7 @@ fn whole_units(resource: &str, quantity: &Quantity) -> i64 {
     if resource == "cpu" { quantity.milli_value() } else { quantity.value() }
 }
 
-/// What a pod requests in all.
+/// The total requests of a pod.
 pub(crate) fn requests(pod: &PodInfo) -> BTreeMap<String, i64> {
     let requests = pod_requests(&*pod.pod, semantics::Options::default());
     requests.iter().map(|(name, amount)| (name.to_owned(), whole_units(name, amount))).collect()
@@ -140,8 +141,8 @@ fn ports_conflict(one: &BTreeSet<(String, i32, String)>, other: &BTreeSet<(Strin
     })
 }
 
-/// Whether the pod may run here by its `nodeSelector` and node affinity. A node that is not registered yet has no labels
-/// to judge by.
+/// Whether the pod may run here by its `nodeSelector` and node affinity. The labels of a node that is not registered
+/// yet are unknown.
 fn selector_matches(spec: &PodSpec, node: &Node) -> bool {
     let name = node.metadata.name.as_deref().unwrap_or_default();
     node.metadata.labels.as_ref().is_none_or(|labels| NodeTerms::new(spec).match_node(name, labels))

@@ -28,14 +28,15 @@ use crate::server::Server;
 use crate::shared::Shared;
 use crate::worker::{Eviction, WorkerHandle, remove_orphan};
 
-/// How many files of containers are read at once, and how many trees of files are worked on. What hangs keeps its place.
+/// The number of container files that are read at once, and of file trees that are processed. An operation that hangs
+/// keeps its place.
 const FILES_WIDTH: usize = 16;
 const TREES_WIDTH: usize = 8;
 
 /// Why an agent could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The machine cannot be looked at, or a directory cannot be made.
+    /// The machine cannot be examined, or a directory cannot be created.
     #[error("prepare the node agent's directories")]
     Directories(#[source] io::Error),
     /// The node API's TLS cannot be set up.
@@ -44,21 +45,21 @@ pub enum AgentError {
     /// The node API cannot listen.
     #[error("listen for the node API on {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: std::net::SocketAddr,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The workers by their pods' UIDs.
+/// The workers, by their pods' UIDs.
 #[derive(Default)]
 pub(crate) struct Pods {
     workers: Mutex<HashMap<String, WorkerHandle>>,
 }
 
 impl Pods {
-    /// The pods that the agent looks after.
+    /// The pods that the agent manages.
     pub(crate) fn list(&self) -> Vec<Arc<Pod>> {
         self.workers.lock().values().map(WorkerHandle::pod).collect()
     }
@@ -72,12 +73,12 @@ impl Pods {
         same.max_by_key(|pod| pod.metadata.creation_timestamp.clone())
     }
 
-    /// Tells a pod's worker to end it. False if there is none, or if it was told already.
+    /// Makes a pod's worker evict it. Returns false if there is no worker, or if it is evicting the pod already.
     pub(crate) fn evict(&self, uid: &str, eviction: Eviction) -> bool {
         self.workers.lock().get(uid).is_some_and(|worker| worker.evict(eviction))
     }
 
-    /// Whether nothing of a pod runs or will, and what it used is given back.
+    /// Whether nothing of a pod is running or will run, and its resources are released.
     pub(crate) fn is_cleaned_up(&self, uid: &str) -> bool {
         self.workers.lock().get(uid).is_none_or(WorkerHandle::is_cleaned_up)
     }
@@ -105,7 +106,7 @@ impl Pods {
 
 /// A running node agent.
 ///
-/// Dropping it is like [`Agent::shutdown`]: its tasks end, the containers live on.
+/// Dropping it is like [`Agent::shutdown`]: its tasks end, and the containers keep running.
 pub struct Agent {
     pods: Arc<Pods>,
     shared: Arc<Shared>,
@@ -116,12 +117,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent over an engine. It registers the node, takes over what runs, and follows the pods of its
+    /// Starts an agent over an engine. It registers the node, adopts running containers, and follows the pods of its
     /// node. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`AgentError`] where the machine or the configuration do not allow it. That the API server does not
-    /// answer is no error: the agent tries on.
+    /// [`AgentError`] if the machine or the configuration do not allow it. It is not an error if the API server does
+    /// not answer: the agent retries.
     pub async fn start(
         config: NodeConfig,
         client: Client,
@@ -204,7 +205,7 @@ impl Agent {
 
     /// Waits until the node is Ready at the API server.
     pub async fn ready(&self) {
-        // The sender lives as long as the agent's tasks; without them nothing becomes ready.
+        // The sender lives as long as the agent's tasks; without them the node does not become ready.
         if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -215,7 +216,7 @@ impl Agent {
         *self.shared.port.read()
     }
 
-    /// Ends the agent. The containers live on; the next agent takes them over.
+    /// Stops the agent. The containers keep running; the next agent adopts them.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
     }
@@ -260,7 +261,7 @@ impl Agent {
         });
     }
 
-    /// Pods tell the addresses of their node.
+    /// Pods report the addresses of their node.
     fn follow_addresses(&mut self) {
         let mut node_ips = self.shared.config.node_ips.clone();
         let pods = Arc::clone(&self.pods);
@@ -271,7 +272,7 @@ impl Agent {
         });
     }
 
-    /// A volume that somebody unmounts is mounted again.
+    /// Volumes that are unmounted by accident are mounted again.
     fn follow_mounts(&mut self) {
         let (shared, pods) = (Arc::clone(&self.shared), Arc::clone(&self.pods));
         self.tasks.spawn(async move {
@@ -299,7 +300,7 @@ impl std::fmt::Debug for Agent {
     }
 }
 
-/// Hands a change of a pod to its worker, which is made if need be.
+/// Passes a change of a pod to its worker, which is created if necessary.
 fn dispatch(
     shared: &Arc<Shared>,
     pods: &Pods,
@@ -313,8 +314,8 @@ fn dispatch(
         && let Some(worker) = workers.get_mut(&uid(old))
     {
         worker.update(Arc::clone(old));
-        // It counts for nobody else any more, so it must not here, though its containers may live on for a while: the
-        // scheduler gives what it had to the next pod at once.
+        // It must no longer count here, although its containers may still run for a while: for all others it is gone,
+        // and the scheduler gives its resources to the next pod at once.
         shared.admitted.release(&uid(old));
         worker.removed();
     }
@@ -329,7 +330,7 @@ fn dispatch(
     }
 }
 
-/// Ends and removes the pods that ran here but that the API server does not know any more.
+/// Stops and removes the pods that ran here but that the API server no longer knows.
 async fn remove_orphans(shared: &Arc<Shared>, pods: &Pods) {
     let found = match orphans(shared).await {
         Ok(found) => found,
@@ -341,7 +342,7 @@ async fn remove_orphans(shared: &Arc<Shared>, pods: &Pods) {
     let known: BTreeSet<String> = pods.workers.lock().keys().cloned().collect();
     let orphans = found.difference(&known).map(|uid| remove_orphan(Arc::clone(shared), uid.clone()));
     futures::future::join_all(orphans).await;
-    // Those of pods that ended while no agent ran.
+    // Those of pods that ended while no agent was running.
     shared.volumes.unstage_idle().await;
 }
 

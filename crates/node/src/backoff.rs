@@ -23,7 +23,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Until when `key`, which failed at `failed_at`, must wait, and the delay; `None` if it need not.
+    /// The time until which `key`, which failed at `failed_at`, must wait, and the delay; `None` if it need not wait.
     pub(crate) fn waits_until(
         &self,
         key: &str,
@@ -35,7 +35,7 @@ impl Backoff {
         (now < until).then_some((until, entry.delay))
     }
 
-    /// Notes one more failure of `key`, at `failed_at`.
+    /// Records one more failure of `key`, at `failed_at`.
     pub(crate) fn fail(&mut self, key: &str, failed_at: Timestamp, now: Timestamp) {
         let known = self.entries.get(key).filter(|entry| !has_expired(entry, failed_at));
         let delay = known.map_or(FIRST_DELAY, |entry| (entry.delay * 2).min(DELAY_MAX));
@@ -48,7 +48,7 @@ impl Backoff {
     }
 }
 
-/// Who held for twice the longest delay starts from the first again.
+/// A key without failures for twice the longest delay starts from the first delay again.
 fn has_expired(entry: &Entry, failed_at: Timestamp) -> bool {
     failed_at.duration_since(entry.updated_at).unsigned_abs() > DELAY_MAX * 2 && failed_at > entry.updated_at
 }

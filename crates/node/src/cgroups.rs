@@ -11,12 +11,12 @@ use crate::spec::{cgroup_parent, pod_resources};
 
 const MOUNT: &str = "/sys/fs/cgroup";
 
-/// Sets the limits of a pod's cgroup, where the hierarchy has it.
+/// Sets the limits of a pod's cgroup, if it exists in the hierarchy.
 pub(crate) fn limit_pod(pod: &PodInfo, root: &str, driver: CgroupDriver) -> io::Result<()> {
     let parent = cgroup_parent(pod, root, driver);
     let parent = parent.trim_start_matches('/');
     for (path, value) in settings(pod, parent, Path::new(MOUNT).join("cgroup.controllers").exists()) {
-        // A controller that is not there limits nothing.
+        // A missing controller limits nothing.
         if path.exists() {
             fs::write(&path, value)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
@@ -25,7 +25,7 @@ pub(crate) fn limit_pod(pod: &PodInfo, root: &str, driver: CgroupDriver) -> io::
     Ok(())
 }
 
-/// Files and what to write into them.
+/// Files and their new content.
 fn settings(pod: &PodInfo, parent: &str, unified: bool) -> Vec<(PathBuf, String)> {
     let resources = pod_resources(pod);
     let (quota, period) = (resources.cpu_quota, resources.cpu_period);

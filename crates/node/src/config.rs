@@ -14,17 +14,17 @@ use crate::eviction::EvictionConfig;
 
 use crate::admission::SysctlAllowlist;
 
-/// The version that the node reports: that of the kubelet it stands for.
+/// The version that the node reports: that of the kubelet it corresponds to.
 pub const KUBELET_VERSION: &str = "v1.37.0";
 
-/// The settings of a node agent, validated by whoever makes them.
+/// The settings of a node agent, validated by the code that creates them.
 #[derive(Debug)]
 pub struct NodeConfig {
     /// The name of the Node object.
     pub node_name: String,
     /// The node's addresses; the first is its primary one. They may change at any time.
     pub node_ips: watch::Receiver<Vec<IpAddr>>,
-    /// Where the agent keeps the pods' volumes; made if missing.
+    /// The directory of the pods' volumes; created if missing.
     pub root_dir: PathBuf,
     /// Where containers' logs are: `<log_dir>/<namespace>_<pod>_<uid>/<container>/<n>.log`.
     pub log_dir: PathBuf,
@@ -46,14 +46,14 @@ pub struct NodeConfig {
     pub port: u16,
     /// The address that the node API listens on.
     pub bind_address: IpAddr,
-    /// The node API's TLS; without it there is no node API.
+    /// TLS for the node API; without it, the node API is not served.
     pub tls: Option<ServingTls>,
-    /// More labels of the Node object.
+    /// Additional labels of the Node object.
     pub labels: BTreeMap<String, String>,
     /// Annotations of the Node object.
     pub annotations: BTreeMap<String, String>,
-    /// The annotation by which the machine is known: a Node of this name that has another value there, or none, is
-    /// another machine's and left alone.
+    /// The annotation that identifies the machine: a Node with this name but another value, or none, belongs to another
+    /// machine and is left alone.
     pub machine_annotation: Option<String>,
     /// Taints that the node registers with.
     pub taints: Vec<Taint>,
@@ -63,18 +63,18 @@ pub struct NodeConfig {
     pub cgroup_root: String,
     /// The size of a log file at which a new one begins, in bytes.
     pub log_bytes_max: u64,
-    /// How many log files a container keeps.
+    /// The maximum number of log files per container.
     pub log_files_max: usize,
     /// When pods are evicted.
     pub eviction: EvictionConfig,
-    /// How full the disk of images may be, in percent, before images that nothing uses are removed, and to what. 100 never
-    /// removes any for that.
+    /// How full the disk of images may be, in percent, before images that nothing uses are removed, and down to what
+    /// level. 100 disables this.
     pub image_gc_high_percent: u8,
     /// See [`image_gc_high_percent`](Self::image_gc_high_percent).
     pub image_gc_low_percent: u8,
 }
 
-/// What the node API shows, and whom it believes.
+/// The certificate of the node API, and the CAs that it trusts.
 #[derive(Debug)]
 pub struct ServingTls {
     /// The certificate and its key, which may be renewed.
@@ -115,7 +115,7 @@ impl NodeConfig {
         }
     }
 
-    /// Where the node API listens.
+    /// The address of the node API.
     pub(crate) fn listen_address(&self) -> SocketAddr {
         SocketAddr::new(self.bind_address, self.port)
     }

@@ -20,18 +20,18 @@ mod relist;
 pub(crate) use measured::{MeasuredImages, MeasuredRuntime};
 use relist::Relist;
 
-/// The pause between two lists, and before events are subscribed to anew.
+/// The pause between two lists, and before subscribing to events again.
 pub(crate) const RELIST_PERIOD: Duration = Duration::from_secs(1);
 
-/// How many changes whoever waits for an end may be behind before it looks for itself.
+/// How many changes a waiter may be behind before it has to check by itself.
 const CHANGES_MAX: usize = 256;
 
-/// What an engine says of itself, once.
+/// Facts that an engine reports once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EngineFacts {
-    /// Its name, which is the scheme of its containers' ids.
+    /// Its name, which is the scheme of its containers' IDs.
     pub(crate) name: String,
-    /// What names cgroups have.
+    /// The naming scheme of cgroups.
     pub(crate) cgroup_driver: CgroupDriver,
 }
 
@@ -42,7 +42,7 @@ impl Default for EngineFacts {
 }
 
 impl EngineFacts {
-    /// A container's id as the API shows it: `<engine>://<id>`.
+    /// A container's ID as the API shows it: `<engine>://<id>`.
     pub(crate) fn container_id(&self, id: &str) -> String {
         format!("{}://{id}", self.name)
     }
@@ -65,12 +65,12 @@ impl Engine {
         &*self.runtime
     }
 
-    /// What the engine says of itself. It is asked until it has answered once.
+    /// The engine's facts. It is queried until it has answered once.
     pub(crate) async fn facts(&self) -> Result<Arc<EngineFacts>, CriError> {
         let ask = || async {
             let version = self.runtime.version().await?;
             let cgroup_driver = match self.runtime.cgroup_driver().await {
-                // Engines that cannot say are set up like upstream's agent by default.
+                // Engines that do not report it are treated like upstream's default.
                 Err(error) if error.is_unimplemented() => CgroupDriver::Cgroupfs,
                 driver => driver?,
             };
@@ -79,13 +79,13 @@ impl Engine {
         self.facts.get_or_try_init(ask).await.cloned()
     }
 
-    /// Calls `changed` with the UID of each pod that something happens to, without end.
+    /// Calls `changed` with the UID of each pod that changes. Never returns.
     pub(crate) async fn follow(&self, changed: impl Fn(&str) + Send) {
         let mut relist = Relist::default();
         let mut is_told = false;
         let announce = |uid: &str| {
             changed(uid);
-            // Nobody may be waiting.
+            // There may be no receivers.
             let _ = self.changes.send(uid.into());
         };
         loop {
@@ -102,7 +102,7 @@ impl Engine {
                     match events.next().await {
                         Some(Ok(event)) => match relist.note(&event) {
                             Some(uid) => announce(&uid),
-                            // Something went that was never seen.
+                            // Something disappeared that was never seen.
                             None => continue,
                         },
                         Some(Err(error)) => break Some(error),
@@ -124,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// Waits until a container of a pod runs no more.
+    /// Waits until a container of a pod is no longer running.
     pub(crate) async fn ended(&self, pod_uid: &str, container_id: &str) {
         let mut changes = self.changes.subscribe();
         loop {

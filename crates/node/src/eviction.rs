@@ -48,19 +48,19 @@ pub use threshold::{EvictionConfig, EvictionFlags, ThresholdError};
 use rank::Candidate;
 use threshold::Threshold;
 
-/// The reason of evicted pods, and of pods that are not taken in.
+/// The reason of evicted pods, and of pods that are not admitted.
 pub(crate) const REASON: &str = "Evicted";
 /// How often the node is measured.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long an evicted pod is waited for before the node is measured again.
+/// How long to wait for an evicted pod before the node is measured again.
 const CLEANED_UP_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How often images that nobody needs are looked for.
+/// How often unused images are searched for.
 const IMAGES_PERIOD: Duration = Duration::from_secs(300);
-/// What a pod gets to end when it must go at once, in seconds.
+/// The grace period of a pod that must be evicted at once, in seconds.
 const GRACE_IMMEDIATE: i64 = 1;
 
-/// The conditions that hold now.
+/// The conditions that are true now.
 pub(crate) type Pressures = BTreeSet<Pressure>;
 
 /// Watches over the node.
@@ -100,7 +100,7 @@ impl Manager {
         }
     }
 
-    /// Measures, decides and does; gives the UIDs of the pods that were told to end.
+    /// Measures, decides and acts; returns the UIDs of the evicted pods.
     async fn synchronize(&mut self) -> Vec<String> {
         let observations = self.measure().await;
         let now = self.shared.clock.now();
@@ -138,7 +138,7 @@ impl Manager {
         })
     }
 
-    /// Where images are, as the engine says.
+    /// The file system of images, from the engine.
     async fn image_filesystem(&mut self) -> Option<PathBuf> {
         if self.image_filesystem.is_none() {
             let info = self.shared.images.service().image_fs_info().await.ok()?;
@@ -148,7 +148,7 @@ impl Manager {
         self.image_filesystem.clone()
     }
 
-    /// Whether images have a disk of their own.
+    /// Whether images have a separate disk.
     async fn has_image_disk(&mut self) -> bool {
         let Some(images) = self.image_filesystem().await else { return false };
         let root = self.shared.config.root_dir.clone();
@@ -156,7 +156,7 @@ impl Manager {
         !same.unwrap_or(true)
     }
 
-    /// Makes the conditions known: to those who take pods in, and by the node's status to all.
+    /// Publishes the conditions: to the admission of pods, and in the node's status.
     fn tell(&self, pressures: Pressures) {
         let before = self.shared.pressures.borrow().clone();
         for pressure in Pressure::ALL {
@@ -184,7 +184,7 @@ impl Manager {
         self.shared.recorder.record(&about, kind, reason, message);
     }
 
-    /// The pods that something of may run.
+    /// The pods of which something may be running.
     fn active_pods(&self) -> Vec<PodInfo> {
         let over = |pod: &Arc<Pod>| {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -193,7 +193,7 @@ impl Manager {
         self.pods.list().into_iter().filter(|pod| !over(pod)).map(PodInfo::new).collect()
     }
 
-    /// Ends the pods that take more of the disk than they may.
+    /// Evicts the pods that exceed their disk limits.
     async fn evict_over_limits(&mut self, pods: &[PodInfo]) -> Vec<String> {
         let limited: Vec<&PodInfo> = pods.iter().filter(|pod| limits::has_limits(pod)).collect();
         if limited.is_empty() {
@@ -215,10 +215,10 @@ impl Manager {
         evicted
     }
 
-    /// Frees what nobody needs. Says whether that was enough.
+    /// Reclaims unused resources. Returns whether that was enough.
     async fn reclaim_from_node(&mut self, threshold: &Threshold, pods: &[PodInfo]) -> bool {
         let frees = match threshold.signal.pressure() {
-            // With a disk of their own images are not what fills the node's.
+            // If images have a separate disk, removing them does not help the node's.
             Pressure::Disk => threshold.signal.is_of_images() || !self.has_image_disk().await,
             Pressure::Memory | Pressure::Pid => false,
         };
@@ -262,7 +262,7 @@ impl Manager {
         None
     }
 
-    /// Tells a pod to end, unless the cluster cannot do without it.
+    /// Evicts a pod, unless it is critical.
     fn evict(&self, pod: &PodInfo, message: String, grace_seconds: i64, is_disruption: bool) -> bool {
         if admit::is_critical(pod) {
             tracing::warn!(pod = %pod.key, "not evicting a critical pod");
@@ -284,7 +284,8 @@ impl Manager {
         }
     }
 
-    /// Removes images that nobody used for long once their disk is full to a high mark, down to a low one.
+    /// Removes images that have been unused for a long time when their disk usage exceeds a high mark, down to a low
+    /// one.
     async fn collect_images(&mut self) {
         let pods = self.active_pods();
         self.images.look(&self.shared, &pods).await;

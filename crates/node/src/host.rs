@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The mode of directories that are for root, as upstream's.
+/// The mode of directories that are only for root, as upstream's.
 const PRIVATE_MODE: u32 = 0o750;
 
-/// What the node tells about its machine.
+/// Facts about the machine that the node reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) cpus: usize,
@@ -23,13 +23,13 @@ pub(crate) struct Facts {
     pub(crate) machine_id: String,
     pub(crate) system_uuid: String,
     pub(crate) boot_id: String,
-    /// The host has cgroup v2 alone.
+    /// The host has only cgroup v2.
     pub(crate) unified_cgroups: bool,
-    /// What of the kernel's access control is on.
+    /// The kernel's enabled security modules.
     pub(crate) security: HostSecurity,
 }
 
-/// Which of the kernel's systems of access control are on.
+/// Which of the kernel's access control systems are enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostSecurity {
     pub(crate) apparmor: bool,
@@ -46,7 +46,7 @@ impl HostSecurity {
 }
 
 impl Facts {
-    /// Looks at the machine. `directory` is on the file system that pods' data is on; it must exist.
+    /// Examines the machine. `directory` is on the file system of pods' data; it must exist.
     pub(crate) fn gather(directory: &Path) -> io::Result<Facts> {
         let uname = rustix::system::uname();
         let storage = rustix::fs::statvfs(directory)?;
@@ -70,8 +70,8 @@ impl Facts {
     }
 }
 
-/// Makes a directory that other users of the host cannot look into, or makes one so. In pods' volumes are tokens that
-/// every user of the pod may read, and programs that change their user.
+/// Creates a directory that other users of the host cannot enter, or closes an existing one to them. Pods' volumes
+/// contain tokens that every user of the pod may read, and set-user-ID programs.
 pub(crate) fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(PRIVATE_MODE))
@@ -101,7 +101,7 @@ fn os_image(text: &str) -> String {
     name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
 }
 
-/// Sizes of huge pages (`hugepages-2Mi`) and how many bytes of each there are.
+/// Sizes of huge pages (`hugepages-2Mi`), and the number of bytes of each.
 fn hugepages() -> Vec<(String, i64)> {
     let entries = fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
     let mut sizes: Vec<(String, i64)> = entries

@@ -24,22 +24,22 @@ use credentials::Keyring;
 /// An image that can be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
-    /// What the store knows of it.
+    /// The store's information about it.
     pub(crate) image: Image,
     /// The reference to run it by.
     pub(crate) reference: String,
 }
 
-/// Why an image is not there.
+/// Why an image is not available.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    /// What the container's status shows.
+    /// The reference in the container's status.
     pub(crate) waiting: Waiting,
-    /// When it makes sense to try again; `None` for the usual time.
+    /// When to try again; `None` for the usual time.
     pub(crate) retry_at: Option<Timestamp>,
 }
 
-/// Which image is wanted, and for whom.
+/// The required image, and its user.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) pod: &'a PodInfo,
@@ -47,7 +47,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) image: &'a str,
     /// `Always`, `IfNotPresent`, `Never`, or empty for the default.
     pub(crate) policy: &'a str,
-    /// Whom events are about.
+    /// The object of events.
     pub(crate) about: &'a ObjectReference,
     pub(crate) sandbox: &'a PodSandboxConfig,
 }
@@ -183,13 +183,13 @@ impl Images {
         );
         let now = self.clock.now();
         self.backoff.lock().fail(&key, now, now);
-        // The engines that people know tell no registry that is out of reach from an image that is not there.
+        // Common engines do not distinguish an unreachable registry from a missing image.
         let reason = match error {
             CriError::ImagePull { kind: PullErrorKind::InvalidName, .. } => "InvalidImageName",
             _ => "ErrImagePull",
         };
         self.failures.lock().insert(key, LastFailure { at: now, message: format!("{reason}: {message}") });
-        // The next look finds the backoff, and says so.
+        // The next check finds the back-off, and reports it.
         let retry_at = now + jiff::SignedDuration::from_secs(5);
         Failure { waiting: Waiting::new(reason, message), retry_at: Some(retry_at) }
     }
@@ -222,7 +222,7 @@ impl Images {
         Err(last.unwrap_or_else(|| CriError::Unavailable("no credentials to pull with".to_owned())))
     }
 
-    /// The credentials of a pod's pull secrets. Secrets that are missing give none.
+    /// The credentials of a pod's pull secrets. Missing Secrets are skipped.
     async fn keyring(&self, pod: &PodInfo) -> Result<Keyring, CriError> {
         let mut keyring = Keyring::default();
         for reference in pod.spec().image_pull_secrets.iter().flatten() {

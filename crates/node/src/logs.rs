@@ -16,13 +16,13 @@ pub(crate) use read::{LogOptions, read};
 
 use line::Line;
 
-/// How many bytes of a file are looked at beyond the text that is wanted: one line as long as engines write them, and
-/// the times and tags of all.
+/// How many bytes of a file are read in addition to the requested text: one line of the length that engines write, and
+/// the times and tags of all lines.
 const SLACK_BYTES: usize = (16 << 10) + 256;
 const LINE_HEAD_BYTES: usize = 64;
 
-/// The last lines of a log, at most so many and so many bytes, as one text. A message is worth little without its end:
-/// what is longer is cut at its beginning. Blocks, though not for long.
+/// The last lines of a log, with limits on their number and bytes, as one text. The end of a message matters most, so a
+/// longer one is cut at its beginning. Blocks, but not for long.
 pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> String {
     let wanted = bytes_max + lines_max * LINE_HEAD_BYTES + SLACK_BYTES;
     let read = || -> io::Result<Vec<u8>> { hostfs::tail_of(&mut open(path)?, wanted as u64) };
@@ -30,7 +30,7 @@ pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> Stri
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
     let first = lines.len().saturating_sub(lines_max);
     let mut text = Vec::new();
-    // Of a longer file the first line is half a line, which does not parse.
+    // In a longer file the first line is incomplete and does not parse.
     for line in lines[first..].iter().filter_map(|line| Line::parse(line)) {
         text.extend_from_slice(line.text);
         if line.is_full {
@@ -41,15 +41,15 @@ pub(crate) fn tail_text(path: &Path, lines_max: usize, bytes_max: usize) -> Stri
     String::from_utf8_lossy(&text[start..]).into_owned()
 }
 
-/// Opens a log, which lies three levels below a directory that is trusted: a pod's, a container's, a file. A pod that may
-/// write to the logs' directory of its host may have put anything in the place of these.
+/// Opens a log, which is three levels below a trusted directory: a pod's, a container's, a file. A pod that may write
+/// to its host's log directory may have replaced any of these.
 pub(crate) fn open(path: &Path) -> io::Result<fs::File> {
     let (root, name) = place(path).ok_or(io::ErrorKind::InvalidInput)?;
     hostfs::open_regular(root, name, OFlags::RDONLY)
 }
 
-/// The directory of a log, held open, and the log's path by it: whatever becomes of the names on the way, work on the log
-/// stays in there.
+/// The directory of a log, held open, and the log's path through it: even if directories on the path are replaced,
+/// operations on the log stay in there.
 pub(crate) fn directory(path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let (root, below) = place(path).ok_or(io::ErrorKind::InvalidInput)?;
     let (Some(parent), Some(name)) = (below.parent(), below.file_name()) else {

@@ -131,7 +131,7 @@ impl Metrics {
             metrics.register_pods(registry);
             metrics.register_server(registry);
         });
-        // Upstream's name of this counter, from before counters were called so.
+        // Upstream's name of this counter, which predates the naming convention.
         exposition.without_total("kubelet_evictions");
         metrics
     }

@@ -14,7 +14,7 @@ use crate::label;
 /// The sandboxes and containers of one pod.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// Whose they are.
+    /// The pod.
     pub(crate) engine: Arc<EngineFacts>,
     /// The newest first.
     pub(crate) sandboxes: Vec<PodSandboxStatus>,
@@ -23,7 +23,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Asks the engine.
+    /// Queries the engine.
     pub(crate) async fn ask(engine: &Engine, pod_uid: &str) -> Result<Observed, CriError> {
         let (facts, runtime) = (engine.facts().await?, engine.runtime());
         let labels = StringMap::from([(label::POD_UID.to_owned(), pod_uid.to_owned())]);
@@ -95,7 +95,7 @@ impl Observed {
     }
 }
 
-/// What vanished between list and look is no error.
+/// It is not an error if something vanished between the list and the query.
 fn present<T>(result: Result<T, CriError>) -> Result<Option<T>, CriError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -104,7 +104,7 @@ fn present<T>(result: Result<T, CriError>) -> Result<Option<T>, CriError> {
     }
 }
 
-/// How often the container of this status was started anew.
+/// How often the container of this status was restarted.
 pub(crate) fn restart_count(status: &ContainerStatus) -> u32 {
     let annotated = status.annotations.get(label::RESTART_COUNT).and_then(|count| count.parse().ok());
     annotated.unwrap_or(status.metadata.attempt)

@@ -17,18 +17,18 @@ mod tests;
 
 pub(crate) use init::is_initialized;
 
-/// A container to end.
+/// A container to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kill {
     /// Its name.
     pub(crate) name: String,
-    /// Its id at the engine.
+    /// Its ID in the engine.
     pub(crate) id: String,
-    /// Why.
+    /// The reason.
     pub(crate) why: KillReason,
 }
 
-/// Why a container is ended.
+/// Why a container is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KillReason {
     /// The specification changed.
@@ -37,36 +37,36 @@ pub(crate) enum KillReason {
     Liveness,
     /// Its startup probe failed.
     Startup,
-    /// The engine lost track of it.
+    /// The engine does not know its state.
     Unknown,
 }
 
 /// What to do with the pod's sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SandboxPlan {
-    /// It is as it should be.
+    /// Keep it.
     Keep,
-    /// End all that is left of older ones, and make this one.
+    /// Stop the remains of older ones, and create this one.
     Create {
         /// Its number, counted from 0.
         attempt: u32,
     },
-    /// End everything: the pod is done.
+    /// Stop everything: the pod is finished.
     Stop,
 }
 
 /// What to do next for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// First.
+    /// Done first.
     pub(crate) sandbox: SandboxPlan,
-    /// Then, at once.
+    /// Done next, all at once.
     pub(crate) kill: Vec<Kill>,
-    /// Then, in this order: indexes into the pod's containers.
+    /// Done next, in this order: indexes into the pod's containers.
     pub(crate) start: Vec<usize>,
     /// Containers that must wait before they start again, and why.
     pub(crate) waiting: Vec<(String, Waiting)>,
-    /// When to plan anew if nothing happens before.
+    /// When to plan again if nothing happens before.
     pub(crate) wake_at: Option<Timestamp>,
 }
 
@@ -77,19 +77,19 @@ impl Plan {
     }
 }
 
-/// What a plan is made from.
+/// The inputs of a plan.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) pod: &'a PodInfo,
     pub(crate) observed: &'a Observed,
     pub(crate) probes: &'a ProbeView,
     pub(crate) backoff: &'a Backoff,
-    /// Until when a container that could not be started must wait.
+    /// The time until which a container that could not be started must wait.
     pub(crate) retry_at: &'a dyn Fn(&str) -> Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
-/// Makes the plan of a pod that shall run.
+/// Makes the plan for a pod that should run.
 pub(crate) fn plan(input: Input<'_>) -> Plan {
     let mut planner = Planner {
         input,
@@ -121,7 +121,7 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// The number of the sandbox to make; `None` if the newest one will do.
+    /// The number of the sandbox to create; `None` if the newest one can be used.
     fn sandbox_attempt(&self) -> Option<u32> {
         let sandboxes = &self.input.observed.sandboxes;
         let Some(newest) = sandboxes.first() else { return Some(0) };
@@ -145,8 +145,8 @@ impl<'a> Planner<'a> {
             .indexes(ContainerKind::Regular)
             .filter(|index| exited(index).is_none() || restarts(index))
             .collect();
-        // In a pod that never restarts, what did not end is not run by a second sandbox, either: unless a container of
-        // its own policy wants one.
+        // In a pod that never restarts, unfinished containers are not run in a second sandbox either, unless a
+        // container's own policy requires it.
         let is_over = was_run
             && pod.restart_policy() == RestartPolicy::Never
             && !(0..pod.containers.len()).any(|index| restarts(&index));
@@ -160,7 +160,7 @@ impl<'a> Planner<'a> {
             None => regular.into_iter().for_each(|index| self.start(index)),
         }
         if self.plan.start.is_empty() && attempt > 0 {
-            // There is nothing yet that a sandbox is needed for.
+            // Nothing needs a sandbox yet.
             self.plan.sandbox = SandboxPlan::Keep;
         }
     }
@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans for one regular container; says whether it runs or will.
+    /// Plans for one regular container; returns whether it is running or will be.
     fn regular(&mut self, index: usize) -> bool {
         let container = &self.input.pod.containers[index];
         let Some(status) = self.input.observed.newest(container.name()) else {
@@ -210,7 +210,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Ends a running container where its specification or its probes want it, and starts it anew if it may.
+    /// Stops a running container if its specification or its probes require it, and restarts it if allowed.
     fn check_running(&mut self, index: usize, container: &PodContainer, status: &ContainerStatus) {
         let hash = status.annotations.get(label::CONTAINER_HASH);
         let changed = hash.is_some_and(|hash| *hash != container.hash());
@@ -275,7 +275,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The name of a container's delays: a changed container starts afresh.
+/// The name of a container's delays: a changed container starts again.
 pub(crate) fn backoff_key(pod: &PodInfo, container: &PodContainer) -> String {
     format!("{}_{}_{}", pod.uid, container.name(), container.hash())
 }

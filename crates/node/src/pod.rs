@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec, PodStatus};
 use object::ObjectKey;
 
-/// What becomes of a container that ended.
+/// What to do with a container that exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestartPolicy {
     Always,
@@ -23,12 +23,12 @@ impl RestartPolicy {
     }
 }
 
-/// Which list of the pod a container is in, and how it lives.
+/// The pod's list that a container is in, and its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContainerKind {
     /// Runs to its end before the next one starts.
     Init,
-    /// An init container with `restartPolicy: Always`: runs beside the pod's containers (KEP-753).
+    /// An init container with `restartPolicy: Always`: runs alongside the pod's containers (KEP-753).
     Sidecar,
     Regular,
     Ephemeral,
@@ -45,7 +45,7 @@ impl ContainerKind {
 pub(crate) struct PodContainer {
     pub(crate) kind: ContainerKind,
     pub(crate) spec: Container,
-    /// Whose processes an ephemeral container shall see.
+    /// The container whose processes an ephemeral container should see.
     pub(crate) target: Option<String>,
 }
 
@@ -64,9 +64,9 @@ impl PodContainer {
         format!("spec.{list}{{{}}}", self.spec.name)
     }
 
-    /// What makes a running container another one when it changes: name and image.
+    /// The fields whose change requires a new container: name and image.
     pub(crate) fn hash(&self) -> String {
-        // FNV-1a (32 bit), as upstream's hasher: it only has to tell changes.
+        // FNV-1a (32 bit), as upstream's hasher: it only has to reveal changes.
         let text = [self.spec.name.as_str(), self.spec.image.as_deref().unwrap_or_default()].join("\0");
         let hash = text
             .bytes()
@@ -113,7 +113,7 @@ impl PodInfo {
         self.pod.spec.as_ref().unwrap_or(&EMPTY)
     }
 
-    /// The status as the API server has it.
+    /// The status at the API server.
     pub(crate) fn api_status(&self) -> &PodStatus {
         static EMPTY: std::sync::LazyLock<PodStatus> = std::sync::LazyLock::new(PodStatus::default);
         self.pod.status.as_ref().unwrap_or(&EMPTY)
@@ -131,7 +131,7 @@ impl PodInfo {
         self.spec().host_network == Some(true)
     }
 
-    /// The time that containers have to end, in seconds: that of the deletion if there is one.
+    /// The grace period in seconds: that of the deletion if there is one.
     pub(crate) fn grace_period_seconds(&self) -> i64 {
         let of_deletion = self.pod.metadata.deletion_grace_period_seconds.filter(|_| self.is_deleting());
         of_deletion.or(self.spec().termination_grace_period_seconds).unwrap_or(30).max(0)
@@ -177,14 +177,14 @@ pub(crate) fn restarts_after(pod: &PodInfo, container: &PodContainer, exit_code:
     let policy = own.map_or_else(|| pod.restart_policy(), |own| RestartPolicy::parse(Some(own)));
     by_rule
         || match policy {
-            // An init container that went well is done.
+            // An init container that succeeded is done.
             RestartPolicy::Always => container.kind == ContainerKind::Regular || exit_code != 0,
             RestartPolicy::OnFailure => exit_code != 0,
             RestartPolicy::Never => false,
         }
 }
 
-/// An ephemeral container as a container: it has the same fields but one.
+/// An ephemeral container as a container: it has the same fields except one.
 fn container_of(ephemeral: &EphemeralContainer) -> Container {
     let e = ephemeral.clone();
     Container {

@@ -26,7 +26,7 @@ pub(crate) use http::get;
 pub(crate) use prober::{Outcome, Prober, Target, handler_target};
 use task::Task;
 
-/// What the probes of one container say; `None` where they have said nothing yet, or there is no such probe.
+/// The results of one container's probes; `None` if there is no result yet, or no such probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ContainerProbes {
     pub(crate) startup: Option<bool>,
@@ -34,7 +34,7 @@ pub(crate) struct ContainerProbes {
     pub(crate) readiness: Option<bool>,
 }
 
-/// What the probes of a pod's containers say, by the container's id.
+/// The results of the probes of a pod's containers, by container ID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbeView(pub(crate) BTreeMap<String, ContainerProbes>);
 
@@ -81,7 +81,7 @@ impl ProbeKind {
     }
 }
 
-/// Ends its task when it is dropped.
+/// Stops its task when it is dropped.
 struct Running(AbortHandle);
 
 impl Drop for Running {
@@ -98,17 +98,17 @@ pub(crate) struct PodProbes {
 }
 
 impl PodProbes {
-    /// No probes yet. `changed` is told when one says something new.
+    /// No probes yet. `changed` is notified when a result changes.
     pub(crate) fn new(changed: Arc<Notify>) -> PodProbes {
         PodProbes { view: Arc::default(), running: HashMap::new(), changed }
     }
 
-    /// What the probes say now.
+    /// The current results.
     pub(crate) fn view(&self) -> ProbeView {
         self.view.read().clone()
     }
 
-    /// Probes exactly the containers that run.
+    /// Probes exactly the running containers.
     pub(crate) fn follow(&mut self, prober: &Prober, pod: &PodInfo, observed: &Observed, ips: &[String]) {
         let alive = |id: &str| observed.running().any(|status| status.id == id);
         self.running.retain(|(id, _), _| alive(id));

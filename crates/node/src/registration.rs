@@ -21,13 +21,13 @@ mod node;
 
 pub(crate) use node::has_new_resources;
 
-/// How often the lease is renewed and the machine looked at.
+/// How often the lease is renewed and the machine is examined.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often the status is written even if it is the same.
 const REPORT: Duration = Duration::from_secs(300);
-/// How often the engine is asked while it is not ready: nothing tells when it becomes so.
+/// How often the engine is asked while it is not ready: nothing reports when it becomes ready.
 const UNREADY_HEARTBEAT: Duration = Duration::from_millis(200);
-/// How long a written status may take until it is seen here.
+/// How long it may take until a written status is seen here.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// The pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,18 +35,18 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Keeps the node registered.
 pub(crate) struct Registration {
     pub(crate) shared: Arc<Shared>,
-    /// Told when the Node object changes.
+    /// Notified when the Node object changes.
     pub(crate) node_changed: Arc<Notify>,
     /// Set when the node is Ready at the API server.
     pub(crate) ready: watch::Sender<bool>,
 }
 
-/// What the engine said of the node's pod subnet.
+/// The engine's answer about the node's pod subnet.
 #[derive(Default)]
 struct PodCidr {
-    /// The one that it has.
+    /// The current one.
     accepted: String,
-    /// Why it does not take the newest.
+    /// Why it does not accept the newest one.
     refusal: String,
 }
 
@@ -110,7 +110,7 @@ impl Registration {
         self.shared.recorder.record(&about, EventType::Normal, reason, message);
     }
 
-    /// Makes the Node object, or brings the labels of the one there is up to date.
+    /// Creates the Node object, or updates the labels of an existing one.
     async fn register(&self) -> Result<(), ClientError> {
         let wanted = node::object(&self.shared.config, &self.shared.facts);
         match self.shared.client.create(&wanted).await {
@@ -123,11 +123,11 @@ impl Registration {
                         delete the node if this machine replaces it";
                     return Err(Status::conflict("", "nodes", name, why).into());
                 }
-                // Of that very Node: another one may have taken its place meanwhile.
+                // Of exactly that Node: another one may have replaced it in the meantime.
                 let patch = Patch::Merge(json!({"metadata": {
                     "uid": existing.metadata.uid,
                     "labels": wanted.metadata.labels,
-                    // Null would take away what others have put there.
+                    // Null would remove values written by others.
                     "annotations": wanted.metadata.annotations.unwrap_or_default()
                 }}));
                 self.shared.client.patch::<Node>(&self.key(), "", &patch).await.map(drop)
@@ -136,7 +136,7 @@ impl Registration {
         }
     }
 
-    /// Tells the engine of the node's pod subnet as soon as it is known.
+    /// Passes the node's pod subnet to the engine as soon as it is known.
     async fn pass_on_pod_cidr(&self, known: &mut PodCidr) {
         let node = self.shared.node();
         let spec = node.spec.as_ref();
@@ -151,13 +151,13 @@ impl Registration {
         }
         match self.shared.runtime.update_pod_cidr(&cidr).await {
             Ok(()) => *known = PodCidr { accepted: cidr, refusal: String::new() },
-            // Its network comes from elsewhere.
+            // Its network is configured elsewhere.
             Err(error) if error.is_unimplemented() => {
                 *known = PodCidr { accepted: cidr, refusal: String::new() };
             }
             Err(error) => {
                 let refusal = error.full_message();
-                // It is tried again and again, and told once.
+                // It is retried, but logged once.
                 if refusal != known.refusal {
                     tracing::warn!(cidr, error = refusal, "the engine refuses the pod subnet");
                     known.refusal = refusal;
@@ -188,14 +188,14 @@ impl Registration {
         })
     }
 
-    /// Whether somebody else changed what was written here: who does not hear of a node for long takes it for dead.
+    /// Whether another component changed our values: the node lifecycle controller marks a silent node as dead.
     fn is_overwritten(&self, written: &NodeStatus, at: Instant) -> bool {
         let node = self.shared.node();
         at.elapsed() >= SEEN_WITHIN
             && node.status.as_ref().is_some_and(|seen| node::is_overwritten(written, seen))
     }
 
-    /// Writes the status if it changed, or was not written for long.
+    /// Writes the status if it changed, or was not written for a long time.
     async fn report(
         &self,
         status: &NodeStatus,

@@ -40,8 +40,8 @@ use query::Query;
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The node API may have one part in so many of the process's descriptors for its connections: its clients are the API
-/// servers, and who scrapes metrics.
+/// The share of the process's descriptors for connections of the node API, whose clients are the API servers and
+/// scrapers of metrics.
 const DESCRIPTORS_PART: usize = 8;
 
 /// The node API.
@@ -60,7 +60,7 @@ impl Server {
     /// Serves connections until it is dropped.
     pub(crate) async fn run(self, listener: TcpListener, tls: rustls::ServerConfig) {
         let mut limits = Limits::of_descriptors(DESCRIPTORS_PART);
-        // What nodes answer is read by people as it comes: logs, terminals, ports.
+        // Clients read the answers of nodes as they arrive: logs, terminals, ports.
         limits.stall_max = limits.stream_stall_max;
         let port = Port { listener, tls: Some(TlsAcceptor::from(Arc::new(tls))), limits };
         serve::run(port, Arc::new(self), CancellationToken::new()).await;

@@ -23,7 +23,7 @@ use crate::pod::{PodContainer, PodInfo};
 use crate::probe::Prober;
 use crate::spec::HostResolver;
 
-/// The agent's services, made once.
+/// The agent's services, created once.
 pub(crate) struct Shared {
     pub(crate) config: NodeConfig,
     pub(crate) facts: Facts,
@@ -39,21 +39,21 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// For small files that containers control.
     pub(crate) files: Lane,
-    /// For what takes its time with many files.
+    /// For operations that are slow with many files.
     pub(crate) trees: Lane,
     pub(crate) admitted: Admitted,
-    /// What the node runs short of.
+    /// The node's resource pressure.
     pub(crate) pressures: watch::Sender<Pressures>,
-    /// What trees take on the node's disk.
+    /// The disk usage of trees.
     pub(crate) usages: Usages,
     pub(crate) nodes: Arc<Informer<Node>>,
     pub(crate) services: Arc<Informer<Service>>,
-    /// The port that the node API listens on; 0 before it does.
+    /// The port that the node API listens on; 0 before it listens.
     pub(crate) port: RwLock<u16>,
 }
 
 impl Shared {
-    /// The Node object as the API server has it; empty before it is registered.
+    /// The Node object at the API server; empty before it is registered.
     pub(crate) fn node(&self) -> Arc<Node> {
         self.nodes.get(&ObjectKey::cluster(self.config.node_name.as_str())).unwrap_or_default()
     }
@@ -63,7 +63,7 @@ impl Shared {
         self.config.node_ips.borrow().iter().map(ToString::to_string).collect()
     }
 
-    /// The node's own name resolution, as it is now.
+    /// The node's own current DNS settings.
     pub(crate) fn host_resolver(&self) -> HostResolver {
         let text = std::fs::read_to_string(&self.config.resolv_conf).unwrap_or_default();
         HostResolver::parse(&text)

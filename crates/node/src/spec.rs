@@ -66,7 +66,7 @@ pub(crate) enum SpecError {
     File { path: String, source: std::io::Error },
 }
 
-/// An amount in a list of resources; `None` if it is not there or zero.
+/// An amount in a list of resources; `None` if it is missing or zero.
 pub(crate) fn amount(list: Option<&BTreeMap<String, ApiQuantity>>, name: &str) -> Option<Quantity> {
     let quantity = Quantity::parse(&list?.get(name)?.0).ok()?;
     (!quantity.is_zero()).then_some(quantity)

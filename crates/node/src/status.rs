@@ -21,7 +21,7 @@ mod tests;
 pub(crate) use containers::END_SHOWN_FOR;
 pub(crate) use phase::Phase;
 
-/// What a status is made from.
+/// The inputs of a status.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a> {
     pub(crate) pod: &'a PodInfo,
@@ -29,19 +29,19 @@ pub(crate) struct Input<'a> {
     pub(crate) probes: &'a ProbeView,
     /// Why containers do not run, by name.
     pub(crate) waiting: &'a BTreeMap<String, Waiting>,
-    /// What ended containers said, by id.
+    /// Termination messages of exited containers, by ID.
     pub(crate) messages: &'a BTreeMap<String, String>,
     pub(crate) host_ips: &'a [String],
-    /// Nothing of the pod runs any more, nor will.
+    /// Nothing in the pod is running or will run.
     pub(crate) terminated: bool,
-    /// A reason that the agent ended the pod for, with a message.
+    /// The agent's reason for terminating the pod, with a message.
     pub(crate) failure: Option<(&'a str, &'a str)>,
-    /// What the agent says of a pod that it ends for the node's sake.
+    /// The agent's reason for evicting a pod.
     pub(crate) disruption: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
 
-/// Makes the status of a pod. `old` is the status made before, or the one of the API server.
+/// Computes the status of a pod. `old` is the previous status, or the one from the API server.
 pub(crate) fn status(input: Input<'_>, old: &PodStatus) -> PodStatus {
     let pod = input.pod;
     let list = |kinds: &[ContainerKind]| -> Vec<ContainerStatus> {
@@ -52,7 +52,7 @@ pub(crate) fn status(input: Input<'_>, old: &PodStatus) -> PodStatus {
     let regular = list(&[ContainerKind::Regular]);
     let ephemeral = list(&[ContainerKind::Ephemeral]);
     let mut phase = phase::phase(pod, &init, &regular, input.terminated);
-    // A pod that is over stays over, whatever became of its containers since.
+    // A finished pod stays finished, whatever has happened to its containers since.
     match (Phase::parse(old.phase.as_deref()), input.failure) {
         (Some(over @ (Phase::Succeeded | Phase::Failed)), _) => phase = over,
         (_, Some(_)) if input.terminated => phase = Phase::Failed,
@@ -60,7 +60,7 @@ pub(crate) fn status(input: Input<'_>, old: &PodStatus) -> PodStatus {
     }
     let ips = match (pod.host_network(), input.observed.ips()) {
         (true, _) if !input.observed.sandboxes.is_empty() => input.host_ips.to_vec(),
-        // A sandbox that ended has no address any more, but the pod had one.
+        // A stopped sandbox no longer has an address, but the pod had one.
         (_, ips) if ips.is_empty() => known_ips(old),
         (_, ips) => ips,
     };

@@ -5,7 +5,7 @@
 pub(crate) struct Waiting {
     /// A CamelCase word.
     pub(crate) reason: &'static str,
-    /// A sentence for people; may be empty.
+    /// A human-readable message; may be empty.
     pub(crate) message: String,
 }
 

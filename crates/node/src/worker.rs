@@ -53,8 +53,7 @@ use status_writer::StatusWriter;
 
 /// How long to wait before the engine is asked again after it failed.
 const ENGINE_RETRY: SignedDuration = SignedDuration::from_secs(2);
-/// How long to wait before a container that could not be started is tried again; up to half as much again at
-/// random.
+/// How long to wait before a container that could not be started is tried again; up to half as much is added at random.
 const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// The shortest and the longest pause before a failed step is tried again.
 const STEP_RETRY_MIN: SignedDuration = SignedDuration::from_millis(500);
@@ -71,26 +70,26 @@ struct Worker {
     /// Why containers could not be started.
     waiting: BTreeMap<String, Waiting>,
     retry_at: BTreeMap<String, Timestamp>,
-    /// What ended containers said.
+    /// Termination messages of exited containers.
     messages: BTreeMap<String, String>,
     status: PodStatus,
     writer: StatusWriter,
     startup: Startup,
     running: Option<Running>,
-    /// When a step that failed is tried again, and how often it failed in a row.
+    /// When a failed step is retried, and how often it failed in a row.
     step_retry_at: Option<Timestamp>,
     step_failures: u32,
     /// When a volume must be set up again.
     refresh_at: Option<Timestamp>,
     refresh: bool,
-    /// Why the agent ends the pod.
+    /// Why the agent evicts the pod.
     failure: Option<(String, String)>,
     eviction: Option<Eviction>,
     admitted: bool,
     removed: bool,
     cleaned_up: bool,
     finished: bool,
-    /// Keeps the objects followed that the pod refers to.
+    /// Keeps following the objects that the pod refers to.
     followed: Vec<Handle>,
 }
 
@@ -116,7 +115,7 @@ impl Worker {
             step_retry_at: None,
             step_failures: 0,
             refresh_at: None,
-            // An earlier agent's volumes may be out of date, or end soon.
+            // An earlier agent's volumes may be out of date, or expire soon.
             refresh: true,
             failure: None,
             eviction: None,
@@ -140,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// Waits for news, for the operation's end, or until `wake_at`.
+    /// Waits for messages, for the operation's end, or until `wake_at`.
     async fn wait(&mut self, wake_at: Option<Timestamp>) {
         let now = self.shared.clock.now();
         let timer = async {
@@ -171,7 +170,7 @@ impl Worker {
         }
     }
 
-    /// Looks, decides and lets do; says when to look again at the latest.
+    /// Observes, decides and starts an operation; returns when to look again at the latest.
     async fn turn(&mut self) -> Option<Timestamp> {
         self.read_inbox();
         match Observed::ask(&self.shared.engine, &self.pod.uid).await {
@@ -194,7 +193,7 @@ impl Worker {
             let ips = self.pod_ips();
             self.probes.follow(&self.shared.prober, &self.pod, &self.observed, &ips);
         }
-        // While something is under way a plan would be made from half of it.
+        // During an operation, a plan would be based on an intermediate state.
         let plan = (!ending && self.running.is_none()).then(|| self.make_plan(now));
         self.publish_status(ending, now);
         self.inbox.state.lock().cleaned_up = self.is_terminated() && self.cleaned_up;
@@ -227,7 +226,7 @@ impl Worker {
             self.failure = Some((eviction::REASON.to_owned(), eviction.message.clone()));
         }
         if self.refresh {
-            // What was missing may be there now.
+            // Missing objects may exist now.
             self.retry_at.clear();
             self.step_retry_at = None;
         }
@@ -250,7 +249,7 @@ impl Worker {
         Phase::parse(self.status.phase.as_deref()).is_some_and(Phase::is_terminal)
     }
 
-    /// Whether the pod shall not run, or not any more.
+    /// Whether the pod should not run, or no longer.
     fn must_end(&self) -> bool {
         self.removed || self.pod.is_deleting() || self.failure.is_some() || self.is_over()
     }
@@ -259,7 +258,7 @@ impl Worker {
         self.must_end() && !self.observed.is_alive() && self.running.is_none()
     }
 
-    /// Takes a new pod in, or refuses it. A pod that ran already is not asked again.
+    /// Admits a new pod, or refuses it. A pod that ran already is not checked again.
     fn admit(&mut self) {
         if self.admitted || self.must_end() {
             return;
@@ -276,7 +275,7 @@ impl Worker {
         }
     }
 
-    /// Whether the node takes pods of this kind in at all, whatever they need.
+    /// Whether the node admits pods of this kind at all, whatever they need.
     fn may_come(&self) -> Result<(), Rejection> {
         if let Some(rejection) = eviction::refusal(&self.pod, &self.shared.pressures.borrow()) {
             return Err(rejection);
@@ -300,13 +299,13 @@ impl Worker {
         }
     }
 
-    /// Until when the end of a container is shown that waits to run again.
+    /// The time until which the end of a container that waits for its restart is shown.
     fn end_shown_until(&self, now: Timestamp) -> Option<Timestamp> {
         let ended = self.waiting.keys().filter_map(|name| self.observed.newest(name)?.finished_at);
         ended.map(|at| at + END_SHOWN_FOR).filter(|at| *at > now).min()
     }
 
-    /// Takes over the phase of a pod that others ended, such as a controller that gave its node up.
+    /// Adopts the phase of a pod that another component terminated, such as a controller that considered its node lost.
     fn hear_of_the_end(&mut self) {
         let told = self.pod.api_status();
         let over = Phase::parse(told.phase.as_deref()).is_some_and(Phase::is_terminal);
@@ -343,13 +342,13 @@ impl Worker {
         plan
     }
 
-    /// Makes the status and hands it to its writer.
+    /// Computes the status and passes it to its writer.
     fn publish_status(&mut self, ending: bool, now: Timestamp) {
         let terminated = self.is_terminated();
         let mut status = self.make_status(terminated, now);
         let over = Phase::parse(status.phase.as_deref()).is_some_and(Phase::is_terminal);
         if over && !terminated && !ending && !self.observed.is_alive() {
-            // It is done on its own: nothing follows.
+            // It has terminated by itself.
             status = self.make_status(true, now);
         }
         if over && (terminated || self.observed.running().next().is_none()) {
@@ -383,7 +382,7 @@ impl Worker {
         status::status(input, &self.status)
     }
 
-    /// Does what a plan says, unless something is under way.
+    /// Starts the plan's next operation, unless one is in progress.
     fn sync(&mut self, plan: &Plan, now: Timestamp) {
         let refresh = self.refresh || self.refresh_at.is_some_and(|at| at <= now);
         let is_early = self.step_retry_at.is_some_and(|at| at > now);
@@ -404,7 +403,7 @@ impl Worker {
         self.begin(Operation::Sync(plan.clone()), None);
     }
 
-    /// Ends the pod a step further.
+    /// Advances the termination of the pod by one step.
     fn end(&mut self) {
         let now = self.shared.clock.now();
         let mut grace_seconds = self.pod.grace_period_seconds();
@@ -412,7 +411,7 @@ impl Worker {
             grace_seconds = grace_seconds.min(eviction.grace_seconds);
         }
         if let Some(running) = &self.running {
-            // What starts containers stops; what ends them hurries if there is less time now.
+            // Operations that start containers stop; those that terminate them speed up if there is less time now.
             if running.grace_seconds.is_none_or(|given| grace_seconds < given) {
                 running.cancel.cancel();
             }
@@ -443,7 +442,7 @@ impl Worker {
         self.running = Some(Running { cancel, task, grace_seconds });
     }
 
-    /// Takes in what an operation has done.
+    /// Records the result of an operation.
     fn absorb(&mut self, outcome: Outcome) {
         self.step_retry_at = None;
         let failures = std::mem::take(&mut self.step_failures);

@@ -38,7 +38,7 @@ impl Host {
         let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), directory.path().join("node"));
         config.log_dir = directory.path().join("logs");
         config.cgroup_root = "/of-a-test".to_owned();
-        // This machine's disk may be as full as it likes.
+        // This machine's disk may be full.
         let hard = ["memory.available<1Mi".to_owned()];
         let flags =
             EvictionFlags { hard: Some(&hard), pressure_transition: "5m", ..EvictionFlags::default() };
@@ -51,7 +51,7 @@ impl Host {
         Host { server, engine, _agent: agent, _directory: directory }
     }
 
-    /// Creates a pod whose containers never start anew, and waits until it runs.
+    /// Creates a pod whose containers never restart, and waits until it is running.
     async fn run(&self, name: &str) -> Value {
         let spec =
             json!({"nodeName": "n1", "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]});
@@ -92,7 +92,7 @@ async fn ids_have_the_engines_scheme_and_cgroups_the_names_of_its_driver() {
     assert_eq!(node["status"]["nodeInfo"]["containerRuntimeVersion"], "foreign://9.8.7");
 }
 
-/// Every pod was asked for ten times a second, or none ever.
+/// Each pod was queried ten times a second, or not at all.
 #[tokio::test(start_paused = true)]
 async fn an_engine_without_events_is_listed_once_a_second_and_only_changed_pods_are_asked_for() {
     let host = Host::start(Some(CgroupDriver::Cgroupfs)).await;
@@ -119,7 +119,7 @@ async fn what_an_engine_does_not_have_is_done_without() {
     // Upstream's default.
     assert_eq!(host.engine.cgroup_parents(), ["/of-a-test/besteffort/podweb-uid"]);
     assert_eq!(host.engine.unimplemented("RuntimeConfig"), 1);
-    // Its network comes from elsewhere: the subnet is told once, not again and again.
+    // Its network is configured elsewhere: the subnet is passed once, not repeatedly.
     let mut node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
     node.spec.get_or_insert_default().pod_cidr = Some("10.9.8.0/24".to_owned());
     host.server.put(&node);

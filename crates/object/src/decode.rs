@@ -1,4 +1,4 @@
-//! Decoding of requests: text to the tree that Go would encode from the decoded struct.
+//! Decoding of requests: turns text into the tree that Go would encode from the decoded struct.
 //!
 //! A body is decoded here first, before anything else sees it: members that the type does not have are removed and
 //! reported, wrong types are refused with the messages of Go's decoder, and values with a normal form (times,
@@ -35,7 +35,7 @@ pub(crate) use zero::{absent, add_always, zero};
 pub struct Decoded {
     /// The object
     pub value: Value,
-    /// What strict field validation refuses, in the order in which it was found; at most [`STRICT_ERRORS_MAX`].
+    /// The errors for strict field validation, in the order in which they were found; at most [`STRICT_ERRORS_MAX`].
     pub strict_errors: Vec<StrictError>,
 }
 
@@ -66,23 +66,23 @@ impl fmt::Display for StrictError {
 /// Why a body cannot be decoded, in the words of Go's decoder.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is no JSON.
+    /// It is not JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// It is no YAML, or nothing that JSON could express.
+    /// It is not YAML, or cannot be expressed in JSON.
     #[error(transparent)]
     Yaml(#[from] YamlError),
     /// A value is not of the type of its field.
     #[error("json: cannot unmarshal {found} into Go {place} of type {expected}")]
     Type {
-        /// What stands there: `string`, `number 1.5`, `object`, ...
+        /// The value found: `string`, `number 1.5`, `object`, ...
         found: String,
         /// `value`, or `struct field STRUCT.path`
         place: String,
         /// The Go type
         expected: String,
     },
-    /// A value has the right type, and is not of the form that its field wants.
+    /// A value has the right type, but not the form that its field requires.
     #[error("{0}")]
     Form(String),
 }

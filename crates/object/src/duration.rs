@@ -1,6 +1,6 @@
 //! Durations as Go's `time.Duration` reads and writes them: `1h30m0s`, `1.5s`, `300ms`.
 
-/// Why text is no duration, in Go's words.
+/// Why text is not a duration, with Go's messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// It is not of the form, or beyond 292 years.
@@ -9,7 +9,7 @@ pub enum DurationError {
     /// A number without a unit.
     #[error("time: missing unit in duration {0:?}")]
     MissingUnit(String),
-    /// A number with a unit that is none.
+    /// A number with an unknown unit.
     #[error("time: unknown unit {unit:?} in duration {text:?}")]
     UnknownUnit {
         /// The whole text

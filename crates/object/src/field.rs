@@ -28,12 +28,12 @@ mod tests;
 
 pub use path::Path;
 
-/// How many errors are told; of further ones only how many there are.
+/// How many errors are reported; further ones are only counted.
 pub const ERRORS_MAX: usize = 100;
-/// How long a path, a value or a detail may be that is told, in bytes.
+/// The maximum length of a reported path, value or detail, in bytes.
 const TOLD_BYTES_MAX: usize = 4 << 10;
 
-/// What is wrong with a field.
+/// The kind of a field error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// A value that the field refers to does not exist.
@@ -44,7 +44,7 @@ pub enum ErrorKind {
     Duplicate,
     /// The value is malformed or out of bounds.
     Invalid,
-    /// The value is none of those that are known.
+    /// The value is not one of the known ones.
     NotSupported,
     /// The value is well-formed but must not stand here.
     Forbidden,
@@ -58,7 +58,7 @@ pub enum ErrorKind {
     TooFew,
     /// The server failed, not the field.
     Internal,
-    /// The value has another type than the schema says.
+    /// The value has a different type than the schema says.
     TypeInvalid,
 }
 
@@ -149,7 +149,7 @@ impl Error {
         Error::new(ErrorKind::Forbidden, path, "", detail)
     }
 
-    /// A value that is there twice.
+    /// A value that appears twice.
     pub fn duplicate(path: &Path<'_>, value: impl Into<Value>) -> Error {
         Error::new(ErrorKind::Duplicate, path, value, "")
     }
@@ -159,8 +159,7 @@ impl Error {
         Error::new(ErrorKind::NotFound, path, value, "")
     }
 
-    /// A value that is none of `supported`, which the message names in the order given (upstream mostly
-    /// gives them sorted).
+    /// A value that is not in `supported`, which the message lists in the given order (usually sorted, as upstream).
     pub fn not_supported(path: &Path<'_>, value: impl Into<Value>, supported: &[&str]) -> Error {
         let names: Vec<String> = supported.iter().map(|name| quote(name)).collect();
         let detail = match names.is_empty() {
@@ -215,7 +214,7 @@ impl Error {
         self
     }
 
-    /// The message without the path: what a cause in a Status says.
+    /// The message without the path, as in a cause of a Status.
     pub fn body(&self) -> String {
         let mut text = String::from(self.kind.words());
         if let Some(value) = self.bad_value.as_ref().filter(|_| self.kind.shows_value()) {
@@ -259,8 +258,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The field errors of one object, in the order in which they were found: [`ERRORS_MAX`] of them, and how many more there
-/// are. Whoever adds one by a method that names its kind makes no text for one that is only counted.
+/// The field errors of one object, in the order in which they were found: [`ERRORS_MAX`] of them, and the number of
+/// further ones. The methods for each kind create no text for errors that are only counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Errors {
@@ -290,7 +289,7 @@ impl Errors {
         self.omitted
     }
 
-    /// Each of those that are told.
+    /// The reported errors.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.list.iter()
     }
@@ -300,7 +299,7 @@ impl Errors {
         self.push_with(|| error);
     }
 
-    /// Adds one, which is made only if it is told.
+    /// Adds one, which is created only if it is reported.
     pub fn push_with(&mut self, error: impl FnOnce() -> Error) {
         match self.list.len() < ERRORS_MAX {
             true => self.list.push(error()),
@@ -352,7 +351,7 @@ impl Errors {
         self.push_with(|| Error::not_supported(path, value, supported));
     }
 
-    /// Nothing, or all of them as an error.
+    /// `Ok` if there are none, otherwise all of them as an error.
     ///
     /// # Errors
     /// The list itself, where it is not empty.
@@ -361,7 +360,8 @@ impl Errors {
     }
 }
 
-/// One error stands alone; several stand in brackets; equal messages are told once; last stands how many more there are.
+/// A single error has no brackets; several are in brackets; equal messages appear once; the number of further errors
+/// comes last.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut seen = HashSet::with_capacity(self.list.len());
@@ -375,7 +375,7 @@ impl fmt::Display for Errors {
     }
 }
 
-/// What stands for errors that are only counted.
+/// The text for errors that are only counted.
 pub(crate) fn omitted_text(count: usize) -> Option<String> {
     (count > 0).then(|| format!("{} omitted", counted(count, "more error")))
 }

@@ -15,24 +15,24 @@ pub use measure::check;
 pub(crate) use parse::{Hint, parse_hinted};
 pub use write::write_string;
 
-/// The nesting that is read; deeper text is refused. Far beyond any API type, and far below what the stack
-/// of a thread bears.
+/// The maximum nesting; deeper text is refused. Far more than any API type has, and far less than a thread's stack
+/// allows.
 pub const DEPTH_MAX: usize = 512;
 
-/// Why text is no JSON, in Go's words.
+/// Why text is not JSON, with Go's messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// The text ends in the middle of a value.
     #[error("unexpected end of JSON input")]
     UnexpectedEnd,
-    /// A character that cannot stand where it stands.
+    /// A character that is not allowed at its position.
     #[error("invalid character {} {context}", quoted(*.character))]
     InvalidCharacter {
         /// The character
         character: char,
-        /// What was read when it came
+        /// What was being read
         context: &'static str,
-        /// Where it stands, in bytes
+        /// Its position, in bytes
         offset: usize,
     },
     /// Nesting beyond [`DEPTH_MAX`].
@@ -57,7 +57,7 @@ fn quoted(character: char) -> String {
     }
 }
 
-/// Parses one JSON document. Of duplicate keys the last counts. Invalid UTF-8 becomes U+FFFD, as in Go.
+/// Parses one JSON document. The last of duplicate keys counts. Invalid UTF-8 becomes U+FFFD, as in Go.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut value = parse_hinted(text, Hint::NONE)?;
     value.drop_duplicates();

@@ -21,7 +21,7 @@ pub use ip::{
 };
 pub use sysctl::{SysctlNamespace, normalize_sysctl, sysctl_namespace};
 
-/// The messages of what is wrong with a text.
+/// The error messages for a text.
 pub type Messages = Vec<String>;
 
 /// The longest label of a DNS name, and the longest name part of a label key, in bytes.
@@ -294,7 +294,7 @@ pub fn is_path_segment_prefix(name: &str) -> Messages {
     forbidden.map(|text| format!("may not contain '{text}'")).collect()
 }
 
-/// A reason of a condition, apart from its length.
+/// A reason of a condition, without the check of its length.
 pub fn is_valid_condition_reason(value: &str) -> Messages {
     if grammar::condition_reason(value) {
         return Messages::new();

@@ -40,9 +40,9 @@ pub const DEPTH_MAX: usize = 100;
 pub struct EncodeError {
     /// Where, from the root
     pub path: String,
-    /// What stands there
+    /// The value found
     pub found: &'static str,
-    /// What the type wants
+    /// The expected type
     pub expected: &'static str,
 }
 
@@ -58,7 +58,7 @@ pub enum DecodeError {
     /// A number that is longer than 64 bits.
     #[error("proto: integer overflow")]
     IntegerOverflow,
-    /// A field of number 0, or of a wire type that is none.
+    /// A field with number 0, or an invalid wire type.
     #[error("proto: illegal tag {number} (wire type {wire})")]
     IllegalTag {
         /// The field number
@@ -74,20 +74,20 @@ pub enum DecodeError {
         /// The field
         field: String,
     },
-    /// A field with bytes that are not of the form that its type wants.
+    /// A field whose bytes do not have the form that its type requires.
     #[error("field {field} of {message}: {problem}")]
     Form {
         /// The type that has the field
         message: String,
         /// The field
         field: String,
-        /// What is wrong
+        /// The reason
         problem: String,
     },
     /// Nesting beyond [`DEPTH_MAX`].
     #[error("exceeded max depth")]
     TooDeep,
-    /// An envelope of a kind that nobody knows.
+    /// An envelope of an unknown kind.
     #[error("no kind {kind:?} is registered for version {api_version:?}")]
     UnknownKind {
         /// `apiVersion` of the envelope
@@ -95,7 +95,7 @@ pub enum DecodeError {
         /// `kind` of the envelope
         kind: String,
     },
-    /// An envelope around something that is no plain protobuf.
+    /// An envelope around something other than plain protobuf.
     #[error("unsupported content of the envelope: {0:?}")]
     Content(String),
 }

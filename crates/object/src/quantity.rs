@@ -31,16 +31,16 @@ pub enum Format {
     DecimalSi,
 }
 
-/// Why a text is no quantity.
+/// Why a text is not a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is not even of the form.
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Format,
-    /// The number is none, or has more digits than fit.
+    /// The number is invalid, or has too many digits.
     #[error("unable to parse numeric part of quantity")]
     Numeric,
-    /// The suffix is none.
+    /// The suffix is invalid.
     #[error("unable to parse quantity's suffix")]
     Suffix,
 }
@@ -104,12 +104,12 @@ impl Quantity {
         self.mantissa.signum() as i32
     }
 
-    /// The amount in whole units, rounded away from zero; the bounds of the type where it lies beyond them.
+    /// The amount in whole units, rounded away from zero and clamped to the range of the type.
     pub fn value(&self) -> i64 {
         self.scaled_value(0)
     }
 
-    /// The amount in thousandths, rounded away from zero; the bounds of the type where it lies beyond them.
+    /// The amount in thousandths, rounded away from zero and clamped to the range of the type.
     pub fn milli_value(&self) -> i64 {
         self.scaled_value(-3)
     }

@@ -113,7 +113,7 @@ pub enum Operator {
 pub struct Requirement {
     key: String,
     operator: Operator,
-    /// As many as the operator wants.
+    /// The number that the operator requires.
     values: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Requirement {
     /// A requirement whose key and values are checked.
     ///
     /// # Errors
-    /// The number of values does not fit the operator, or key or values are no label's.
+    /// The number of values does not match the operator, or key or values are not valid in labels.
     pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Requirement, Errors> {
         let root = Path::root("");
         let path = root.child("values");

@@ -29,24 +29,24 @@ pub use response::Response;
 pub const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
-/// An answer that says how a request went: mostly an error, sometimes (deletes) success.
+/// The outcome of a request: mostly an error, sometimes (deletes) success.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// The HTTP status code.
     pub code: u16,
     /// Why; [`Reason::Unknown`] on success.
     pub reason: Reason,
-    /// For people.
+    /// A message for people.
     pub message: String,
     /// For programs.
     pub details: Option<Box<Details>>,
     /// Whether this says `Success`.
     pub success: bool,
-    /// The token with which an expired list may go on inconsistently (`metadata.continue`).
+    /// The token with which an expired list can be continued inconsistently (`metadata.continue`).
     pub continue_token: Option<Box<str>>,
 }
 
-/// Which object a [`Status`] is about, and what was wrong with it. Unset strings are empty.
+/// The object that a [`Status`] is about, and the errors. Unset strings are empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
     /// The object's name.
@@ -57,7 +57,7 @@ pub struct Details {
     pub kind: String,
     /// Its UID.
     pub uid: String,
-    /// What was wrong.
+    /// The errors.
     pub causes: Vec<Cause>,
     /// After how many seconds the client should try again; 0 says nothing.
     pub retry_after_seconds: i32,
@@ -68,7 +68,7 @@ pub struct Details {
 pub struct Cause {
     /// For programs, such as `FieldValueInvalid` or `FieldManagerConflict`.
     pub reason: String,
-    /// For people.
+    /// A message for people.
     pub message: String,
     /// The path of the field, if it is one's fault.
     pub field: String,
@@ -161,14 +161,14 @@ impl Status {
         Status::failure(Reason::BadRequest, message)
     }
 
-    /// 401: who are you? An empty message becomes `not authorized`.
+    /// 401: authentication failed. An empty message becomes `not authorized`.
     pub fn unauthorized(message: impl Into<String>) -> Status {
         let message = Some(message.into()).filter(|m| !m.is_empty());
         Status::failure(Reason::Unauthorized, message.unwrap_or_else(|| "not authorized".into()))
     }
 
-    /// 403: you may not, or nobody may. Group and resource are empty for paths that are no resource, the
-    /// name is empty for collections.
+    /// 403: not allowed for this user, or for anyone. Group and resource are empty for non-resource paths, the name is
+    /// empty for collections.
     pub fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Status {
         let message = match (group.is_empty() && resource.is_empty(), name) {
             (true, _) => format!("forbidden: {why}"),
@@ -214,7 +214,7 @@ impl Status {
         Status::failure(Reason::RequestEntityTooLarge, format!("Request entity too large: {what}"))
     }
 
-    /// 410 `Gone`: the thing is gone for good.
+    /// 410 `Gone`: the resource is gone permanently.
     pub fn gone(message: impl Into<String>) -> Status {
         Status::failure(Reason::Gone, message)
     }
@@ -230,7 +230,7 @@ impl Status {
         Status::with(Reason::Timeout, format!("Timeout: {what}"), details)
     }
 
-    /// 504: the resource version asked for lies in the future of this server, which waited for it in vain.
+    /// 504: the requested resource version is newer than this server's state, which did not catch up in time.
     pub fn resource_version_too_large(asked: u64, current: u64) -> Status {
         let message = format!("Too large resource version: {asked}, current: {current}");
         let mut status = Status::timeout(&message, 1);
@@ -253,13 +253,13 @@ impl Status {
         Status::with(Reason::ServerTimeout, message, details)
     }
 
-    /// 429: come back later.
+    /// 429: try again later.
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: i32) -> Status {
         let details = Details { retry_after_seconds, ..Details::default() };
         Status::with(Reason::TooManyRequests, message.into(), details)
     }
 
-    /// 507: there is no space to store anything, which passes when somebody makes some. Upstream has no reason for it.
+    /// 507: there is no space to store anything until some is freed. Upstream has no reason for it.
     pub fn insufficient_storage(message: impl Into<String>, retry_after_seconds: i32) -> Status {
         let details = Details { retry_after_seconds, ..Details::default() };
         Status {

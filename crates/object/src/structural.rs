@@ -50,22 +50,22 @@ impl Structural {
     /// Compiles the schema of a whole object. `name` is the type's name in OpenAPI.
     ///
     /// # Errors
-    /// Where the schema is not structural, or says what is not supported.
+    /// The schema is not structural, or contains unsupported features.
     pub fn compile(name: &str, schema: &Value) -> Result<Structural, CompileError> {
         compile::compile(name, schema)
     }
 
-    /// The type: what decoding, pruning and OpenAPI go by.
+    /// The type, which decoding, pruning and OpenAPI use.
     pub fn ty(&self) -> &TypeRef {
         &self.ty
     }
 
-    /// Removes `null` where it may not stand, and sets the defaults of what is missing.
+    /// Removes `null` where it is not allowed, and sets defaults for missing fields.
     pub fn default(&self, object: &mut Value) {
         defaults::object(object, &self.ty);
     }
 
-    /// What is wrong with an object, besides its metadata.
+    /// Validates an object, except its metadata.
     pub fn validate(&self, object: &Value) -> Errors {
         validate::object(object, &self.ty, &self.patterns)
     }

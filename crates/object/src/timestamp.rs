@@ -35,7 +35,7 @@ impl Precision {
     }
 }
 
-/// Why text is no point in time, in Go's words.
+/// Why text is not a point in time, with Go's messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimestampError {
     /// A part is not of its form.
@@ -63,7 +63,7 @@ pub enum TimestampError {
     Extra {
         /// The whole text
         text: String,
-        /// What is too much
+        /// The part out of range
         extra: String,
     },
 }

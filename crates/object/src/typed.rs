@@ -40,13 +40,13 @@ impl ser::Error for TypedError {
     }
 }
 
-/// The struct that a tree stands for.
+/// Converts a tree to a struct.
 pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, TypedError> {
     T::deserialize(value)
 }
 
-/// The tree that a struct stands for. Null members of structs stay; [`decode_value`](crate::decode::decode_value)
-/// brings the tree into the form that Go gives it.
+/// Converts a struct to a tree. Null members of structs are kept; [`decode_value`](crate::decode::decode_value) brings
+/// the tree into the form that Go gives it.
 pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, TypedError> {
     value.serialize(to::ToValue)
 }

@@ -26,7 +26,7 @@ mod places;
 pub(crate) use editor::MapEditor;
 pub use key::Key;
 
-/// What stands where nothing is.
+/// The value returned for absent members.
 static NULL: Value = Value::Null;
 
 /// A JSON value.
@@ -139,33 +139,32 @@ impl Value {
         self.as_map().into_iter().flat_map(Map::iter)
     }
 
-    /// The member of an object; `null` where there is none or this is no object.
+    /// The member of an object; `null` if there is none or this is not an object.
     pub fn get(&self, key: &str) -> &Value {
         self.as_map().and_then(|m| m.get(key)).unwrap_or(&NULL)
     }
 
-    /// The member of an object for change; `None` where there is none or this is no object.
+    /// The member of an object for modification; `None` if there is none or this is not an object.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         self.as_map_mut().and_then(|m| m.get_mut(key))
     }
 
-    /// What stands at a dotted path of members; `null` where nothing is. Keys that hold dots want
-    /// [`Value::at_path`].
+    /// The value at a dotted path of members; `null` if there is none. For keys with dots use [`Value::at_path`].
     pub fn at(&self, path: &str) -> &Value {
         path.split('.').fold(self, |value, key| value.get(key))
     }
 
-    /// What stands at a path of members; `null` where nothing is.
+    /// The value at a path of members; `null` if there is none.
     pub fn at_path(&self, path: &[&str]) -> &Value {
         path.iter().fold(self, |value, key| value.get(key))
     }
 
-    /// What stands at a dotted path, for change; `None` where nothing is.
+    /// The value at a dotted path, for modification; `None` if there is none.
     pub fn at_mut(&mut self, path: &str) -> Option<&mut Value> {
         path.split('.').try_fold(self, |value, key| value.get_mut(key))
     }
 
-    /// The string at a dotted path; `""` where there is none.
+    /// The string at a dotted path; `""` if there is none.
     pub fn str_at(&self, path: &str) -> &str {
         self.at(path).as_str().unwrap_or_default()
     }
@@ -197,7 +196,7 @@ impl Value {
         }
     }
 
-    /// Takes a member out of the object.
+    /// Removes a member from the object and returns it.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         self.as_map_mut().and_then(|m| m.remove(key))
     }
@@ -340,7 +339,7 @@ impl Map {
         Some(&mut self.entries[place].1)
     }
 
-    /// Whether the key is there.
+    /// Whether the key exists.
     pub fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -354,7 +353,7 @@ impl Map {
         &mut self.entries[place].1
     }
 
-    /// Puts a value; the old one comes back.
+    /// Sets a value and returns the old one.
     pub fn insert(&mut self, key: impl Into<Key>, value: Value) -> Option<Value> {
         let key = key.into();
         match self.get_mut(key.as_str()) {
@@ -372,7 +371,7 @@ impl Map {
         self.places.appended(&self.entries);
     }
 
-    /// Takes an entry out; the others keep their order.
+    /// Removes an entry; the others keep their order.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let place = self.places.find(&self.entries, key)?;
         self.places.removed(place, key);

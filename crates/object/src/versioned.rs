@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Key, Value, json, protobuf};
 
-/// A namespaced name: what a work queue, an index or a reference knows an object by.
+/// A namespaced name, which identifies an object in work queues, indexes and references.
 ///
 /// ```
 /// use object::ObjectKey;
@@ -36,7 +36,7 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
-    /// The key of an object in a namespace. An empty namespace is none.
+    /// The key of an object in a namespace. An empty namespace means none.
     pub fn namespaced(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> ObjectKey {
         let namespace = Some(namespace.into()).filter(|namespace| !namespace.is_empty());
         ObjectKey { namespace, name: name.into() }
@@ -86,7 +86,7 @@ impl FromStr for ObjectKey {
     }
 }
 
-/// The `metadata.uid` of an object: it tells two objects apart that had the same name one after the other.
+/// The `metadata.uid` of an object: it distinguishes objects that had the same name one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uid(Arc<str>);
 
@@ -128,10 +128,10 @@ impl TypeMeta {
 /// Why an object could not become, or be turned into another form of, a [`Versioned`].
 #[derive(Debug, thiserror::Error)]
 pub enum VersionedError {
-    /// The stored bytes are no JSON object.
+    /// The stored bytes are not a JSON object.
     #[error("stored object")]
     Json(#[from] json::JsonError),
-    /// The resource version is no decimal number.
+    /// The resource version is not a decimal number.
     #[error("invalid resource version {0:?}")]
     ResourceVersion(String),
     /// The object does not fit the typed form.
@@ -176,7 +176,7 @@ struct Inner {
     protobuf: OnceLock<Bytes>,
 }
 
-/// What keys and selectors ask for. Shared by the versions that differ in nothing but their resource version.
+/// The facts needed for keys and selectors. Shared by versions that differ only in their resource version.
 struct Facts {
     key: ObjectKey,
     uid: Uid,
@@ -209,8 +209,8 @@ impl Facts {
 enum Json {
     /// All of it.
     Whole(Bytes),
-    /// What a store keeps, which shares these bytes: all but the resource version, which belongs at this place,
-    /// behind the brace that opens `metadata`.
+    /// The stored form, which shares these bytes: everything except the resource version, which belongs at this
+    /// position, after the brace that opens `metadata`.
     Stored { text: Bytes, metadata_at: usize },
 }
 
@@ -225,8 +225,8 @@ impl Versioned {
         Versioned::whole(type_meta, object, json::to_bytes(object), fields)
     }
 
-    /// A version from its canonical JSON, which is kept as it is. `fields` tells the values of the kind's
-    /// registered field selectors.
+    /// A version from its canonical JSON, which is kept as it is. `fields` returns the values of the kind's registered
+    /// field selectors.
     pub fn from_json(
         type_meta: Arc<TypeMeta>,
         json: Bytes,
@@ -237,8 +237,8 @@ impl Versioned {
         Versioned::whole(type_meta, &object, json, fields)
     }
 
-    /// A version from what a store keeps of it: its JSON without the resource version, which the store's revision
-    /// is. `metadata_at` is the offset behind the brace that opens `metadata`. The bytes are shared, not copied.
+    /// A version from its stored form: its JSON without the resource version, which is the store's revision.
+    /// `metadata_at` is the offset after the brace that opens `metadata`. The bytes are shared, not copied.
     pub fn from_stored(
         type_meta: Arc<TypeMeta>,
         text: Bytes,
@@ -410,7 +410,7 @@ impl Versioned {
         }
     }
 
-    /// What a store keeps of this version; its canonical JSON if it was not made for a store.
+    /// The stored form of this version; its canonical JSON if it was not made for a store.
     pub fn stored(&self) -> &Bytes {
         match &self.0.json {
             Json::Whole(text) | Json::Stored { text, .. } => text,
@@ -428,8 +428,8 @@ impl Versioned {
         typed.map_err(|source| VersionedError::Typed { key: self.key().clone(), source })
     }
 
-    /// The typed form, decoded once per version: the first type that is asked for is kept and shared for as long as
-    /// the version lives, others are decoded anew each time. Only for kinds of which there are few.
+    /// The typed form, decoded once per version: the first requested type is kept and shared for as long as the version
+    /// lives, others are decoded each time. Only for kinds with few objects.
     pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, VersionedError> {
         if let Some(kept) = self.0.typed.get()
             && let Ok(typed) = Arc::clone(kept).downcast::<T>()

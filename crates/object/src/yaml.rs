@@ -9,15 +9,15 @@ mod read;
 mod scalar;
 mod write;
 
-/// Why text is no YAML document, or none that JSON could express.
+/// Why text is not a YAML document, or cannot be expressed in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum YamlError {
-    /// It is no YAML.
+    /// It is not YAML.
     #[error("error converting YAML to JSON: yaml: line {line}: {problem}")]
     Syntax {
         /// The line, from 1
         line: usize,
-        /// What is wrong there
+        /// The reason
         problem: String,
     },
     /// A body is one document.
@@ -26,7 +26,7 @@ pub enum YamlError {
         /// The line where the second one begins, from 1
         line: usize,
     },
-    /// Nesting beyond what the parser bears, which is less than [`json::DEPTH_MAX`](crate::json::DEPTH_MAX).
+    /// Nesting beyond the parser's limit, which is less than [`json::DEPTH_MAX`](crate::json::DEPTH_MAX).
     #[error("error converting YAML to JSON: yaml: exceeded max depth")]
     TooDeep,
     /// Aliases that would make the document much larger than its text.
@@ -62,7 +62,7 @@ pub fn parse(text: &[u8]) -> Result<Value, YamlError> {
     Ok(parse_reporting(text)?.0)
 }
 
-/// As [`parse`], and tells which keys came twice.
+/// Like [`parse`], and reports duplicate keys.
 pub fn parse_reporting(text: &[u8]) -> Result<(Value, Option<DuplicateKeys>), YamlError> {
     let (value, duplicates) = read::read(&String::from_utf8_lossy(text))?;
     Ok((value, Some(duplicates).filter(|duplicates| !duplicates.keys.is_empty())))

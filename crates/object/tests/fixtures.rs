@@ -81,12 +81,12 @@ fn fixtures() -> Option<(Vec<Fixture>, Vec<String>)> {
     Some((known, missing))
 }
 
-/// The enveloped protobuf of a tree. `WatchEvent` and its like have no `apiVersion` and `kind`.
+/// The enveloped protobuf of a tree. `WatchEvent` and similar types have no `apiVersion` and `kind`.
 fn encode(value: &Value, ty: &TypeRef) -> Vec<u8> {
     protobuf::encode(value, ty).unwrap().to_vec()
 }
 
-/// Runs a check on each fixture and tells all that fail.
+/// Runs a check on each fixture and reports all failures.
 fn check(what: &str, mut check: impl FnMut(&Fixture) -> Result<(), String>) {
     let Some((fixtures, _)) = fixtures() else { return };
     let failures: BTreeMap<&str, String> =

@@ -13,7 +13,7 @@ use schema::TypeRef;
 #[global_allocator]
 static METER: fuzz::Meter = fuzz::Meter;
 
-/// A byte of input makes no more than so many bytes of tree, parser and text together, beside a fixed part.
+/// The limit on the bytes of tree, parser and text together per byte of input, in addition to a fixed part.
 const BYTES_PER_BYTE_MAX: usize = 160;
 const BYTES_FIXED: usize = 64 << 10;
 
@@ -147,7 +147,7 @@ fn objects_are_the_same_in_json_and_protobuf() {
         let back = protobuf::decode(&message, &find).expect("what was encoded can be decoded").value;
         let encoded = protobuf::encode(&back, &ty).expect("what was decoded can be encoded");
         assert_eq!(encoded, message, "encoded again");
-        // What JSON says of it is the same object, and says the same again.
+        // Its JSON form is the same object, and encodes to the same text again.
         let written = json::to_vec(&back);
         let reread = decode::decode_json(&written, &ty).expect("what was decoded is a valid object");
         assert!(reread.strict_errors.is_empty(), "{:?}", reread.strict_errors);

@@ -47,12 +47,12 @@ impl Descriptions {
         Descriptions { text, records }
     }
 
-    /// What a type is, by its name in OpenAPI.
+    /// The description of a type, by its name in OpenAPI.
     pub fn of_type(&self, ty: &str) -> Option<&str> {
         self.of_field(ty, "")
     }
 
-    /// What a field of a type is, by its JSON name.
+    /// The description of a field, by its JSON name.
     pub fn of_field(&self, ty: &str, field: &str) -> Option<&str> {
         let part = |range: &Range<u32>| &self.text[range.start as usize..range.end as usize];
         let key = |record: &[Range<u32>; 3]| (part(&record[0]), part(&record[1]));

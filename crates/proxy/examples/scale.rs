@@ -1,4 +1,4 @@
-//! Measures the proxy with many services, in a network namespace of its own (needs root).
+//! Measures the proxy with many services, in a separate network namespace (needs root).
 //!
 //! `cargo run --release -p proxy --example scale -- [SERVICES]...`: 100, 1,000 and 10,000 services with three endpoints
 //! each if no numbers are given. Prints the time to load them all, to rewrite them, and for single endpoint changes,

@@ -10,7 +10,7 @@ use hostnet::conntrack::{self, ConntrackError, Flow, PROTOCOL_UDP};
 use crate::endpoints::Target;
 use crate::rules::{Family, Front, Protocol};
 
-/// Ends the UDP flows to `fronts` that do not lead to one of the front's targets; answers how many.
+/// Deletes the UDP flows to `fronts` that do not lead to one of the front's targets; returns their number.
 pub(crate) fn end_stale(fronts: &BTreeMap<Front, BTreeSet<Target>>) -> Result<usize, ConntrackError> {
     let has = |family| fronts.keys().any(|front| front.family == family);
     conntrack::end(has(Family::V4), has(Family::V6), |flow| is_stale(flow, fronts))

@@ -15,7 +15,7 @@ pub(crate) struct Target {
     pub(crate) port: u16,
 }
 
-/// What decides about the use of an endpoint.
+/// The criteria for using an endpoint.
 #[derive(Debug, Clone, Copy, Default)]
 struct Traits {
     ready: bool,
@@ -58,8 +58,8 @@ pub(crate) struct Choice {
 
 /// Chooses among the endpoints of `slices` that have the port `name` of `protocol`.
 ///
-/// Terminating endpoints that still serve stand in where no endpoint is ready (KEP-1669). Hints (KEP-2433, KEP-3015)
-/// are followed only if every ready endpoint has them and one names this node or zone.
+/// Terminating endpoints that still serve are used if no endpoint is ready (KEP-1669). Hints (KEP-2433, KEP-3015) are
+/// followed only if every ready endpoint has them and one names this node or zone.
 pub(crate) fn choose<'a>(
     slices: impl Iterator<Item = &'a EndpointSlice>,
     family: Family,
@@ -163,8 +163,8 @@ pub(crate) fn local_ready<'a>(
     ready.filter_map(|endpoint| endpoint.addresses.first()).collect::<std::collections::HashSet<_>>().len()
 }
 
-/// Orders `wanted` so that as many as possible keep their position in `previous`: a position is a key in the
-/// kernel's map, and what keeps it costs nothing.
+/// Orders `wanted` so that as many as possible keep their position in `previous`: a position is a key in the kernel's
+/// map, and an endpoint that keeps its position costs nothing.
 pub(crate) fn keep_positions(previous: &[Target], wanted: &[Target]) -> Vec<Target> {
     let mut slots: Vec<Option<Target>> = previous.iter().take(wanted.len()).copied().map(Some).collect();
     slots.resize(wanted.len(), None);
@@ -174,7 +174,7 @@ pub(crate) fn keep_positions(previous: &[Target], wanted: &[Target]) -> Vec<Targ
     }
     let kept: std::collections::HashSet<Target> = slots.iter().flatten().copied().collect();
     let mut new = wanted.iter().filter(|target| !kept.contains(target)).copied();
-    // As many are new as positions are open, since `wanted` has no duplicates.
+    // The number of new endpoints equals the number of open positions, because `wanted` has no duplicates.
     slots.into_iter().filter_map(|slot| slot.or_else(|| new.next())).collect()
 }
 

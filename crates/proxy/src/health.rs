@@ -38,13 +38,14 @@ use crate::rules::NodePorts;
 const LATE_AFTER: Duration = Duration::from_secs(60);
 /// How long a client may take to ask, and to read.
 const CLIENT_WITHIN: Duration = Duration::from_secs(10);
-/// So many clients at once at one port, and of one address: who keeps connections open must not keep balancers out.
+/// The maximum number of clients at one port, and from one address: clients that keep connections open must not keep
+/// load balancers out.
 const CLIENTS_MAX: usize = 64;
 const CLIENTS_OF_ADDRESS_MAX: usize = 8;
 /// The taint that the cluster autoscaler sets before it removes a node.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
-/// How the proxy is, told by its loop and asked for by servers.
+/// The health of the proxy, written by its loop and read by servers.
 #[derive(Debug)]
 pub(crate) struct Health {
     clock: Clock,
@@ -65,19 +66,19 @@ impl Health {
         Health { clock, state: Mutex::new(state) }
     }
 
-    /// Notes that there is something to write.
+    /// Records that there is something to write.
     pub(crate) fn queued(&self) {
         self.state.lock().pending.get_or_insert_with(Instant::now);
     }
 
-    /// Notes that all that was noted before is written.
+    /// Records that everything recorded before is written.
     pub(crate) fn written(&self) {
         let mut state = self.state.lock();
         state.pending = None;
         state.updated = Some(self.clock.now());
     }
 
-    /// Notes the state of this node; `None` if there is none yet, or it is gone.
+    /// Records the state of this node; `None` if there is none yet, or it is gone.
     pub(crate) fn node_changed(&self, node: Option<&Node>) {
         let leaves = node.is_some_and(|node| {
             let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
@@ -122,7 +123,7 @@ pub(crate) async fn serve_proxy_health(health: Arc<Health>, port: u16) -> io::Re
     serve(port, watch::Sender::new(Vec::new()).subscribe(), move |path| health.answer(path)).await
 }
 
-/// What is asked for at the health check port of one Service.
+/// The data for the health check port of one Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) port: u16,
@@ -138,7 +139,7 @@ pub(crate) struct Checks {
     /// The networks whose addresses of the node answer.
     addresses: watch::Receiver<Vec<IpNet>>,
     serving: HashMap<ServiceKey, (u16, Arc<AtomicUsize>, Serving)>,
-    /// Checks whose port somebody else had.
+    /// Checks whose port was taken by another program.
     failed: BTreeMap<ServiceKey, Check>,
 }
 
@@ -159,11 +160,11 @@ impl Checks {
         !self.failed.is_empty()
     }
 
-    /// Follows changes, with `None` for Services without a check. Ports are let go before others are taken, as a port
-    /// may go from one Service to another.
+    /// Follows changes, with `None` for Services without a check. Ports are released before others are taken, because a
+    /// port may move from one Service to another.
     pub(crate) async fn change(&mut self, changes: Vec<(ServiceKey, Option<Check>)>) {
         let failed = std::mem::take(&mut self.failed).into_iter().map(|(key, check)| (key, Some(check)));
-        // What is new about a Service counts.
+        // The newest state of a Service counts.
         let changes: BTreeMap<ServiceKey, Option<Check>> = failed.chain(changes).collect();
         for (key, check) in &changes {
             let port = check.map(|check| check.port);
@@ -225,7 +226,7 @@ impl Drop for Serving {
     }
 }
 
-/// Serves at `port` of the addresses of the node in the networks `at`, as they are at a time.
+/// Listens on `port` of the node's current addresses in the networks `at`.
 async fn serve<F>(port: u16, at: watch::Receiver<Vec<IpNet>>, answer: F) -> io::Result<Serving>
 where
     F: Fn(&str) -> Option<(StatusCode, String)> + Send + Sync + 'static,
@@ -243,11 +244,11 @@ where
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let Ok((stream, client)) = listener.accept().await else {
-                // Out of descriptors, mostly: others may free some.
+                // Mostly out of descriptors: others may free some.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            // Addresses come and go, so the server listens at all of them.
+            // Addresses come and go, so the server listens on all of them.
             let own = stream.local_addr().map(|address| address.ip().to_canonical());
             if !own.is_ok_and(|address| NodePorts::new(&at.borrow()).contains(address)) {
                 continue;
@@ -255,7 +256,7 @@ where
             let Some(seat) = seats.take(client.ip()) else { continue };
             let answer = Arc::clone(&answer);
             tokio::spawn(async move {
-                // What becomes of a client is its own affair.
+                // Errors of single clients are ignored.
                 let _ = tokio::time::timeout(CLIENT_WITHIN, attend(stream, &*answer)).await;
                 drop((place, seat));
             });

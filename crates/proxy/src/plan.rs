@@ -20,12 +20,12 @@ const AFFINITY_SECONDS_DEFAULT: i32 = 10_800;
 const FOREIGN_LABELS: [&str; 2] =
     ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
 
-/// Whether an object with these labels is none of this proxy's business, whatever else it says.
+/// Whether an object with these labels must be ignored by this proxy.
 pub(crate) fn is_foreign(meta: &ObjectMeta) -> bool {
     meta.labels.as_ref().is_some_and(|labels| FOREIGN_LABELS.iter().any(|label| labels.contains_key(*label)))
 }
 
-/// What the kernel needs for one Service.
+/// The kernel's state for one Service.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Elements of shared sets and maps; each slot once.
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) picks: BTreeSet<(Family, Pick)>,
     /// The endpoints behind each UDP front: flows to others are stale.
     pub(crate) udp: BTreeMap<Front, BTreeSet<Target>>,
-    /// What balancers learn at the service's health check port.
+    /// The answer to load balancers at the Service's health check port.
     pub(crate) check: Option<Check>,
 }
 
@@ -56,7 +56,7 @@ impl Numbers {
     }
 }
 
-/// What stays the same from plan to plan of one Service.
+/// State that is kept from plan to plan of one Service.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) positions: BTreeMap<ListKey, Vec<Target>>,
@@ -66,7 +66,7 @@ pub(crate) struct Memory {
     pub(crate) endpoints: BTreeMap<(Family, Protocol, u16, Target), u32>,
 }
 
-/// Plans `service`. `memory` is what the last plan of it left, and is brought up to date.
+/// Plans `service`. `memory` is the state after its last plan, and is updated.
 pub(crate) fn plan(
     service: &Service,
     slices: &BTreeMap<String, Arc<EndpointSlice>>,
@@ -96,7 +96,7 @@ pub(crate) fn plan(
     plan
 }
 
-/// Balancers ask for a node's health where it matters which nodes have endpoints.
+/// Load balancers ask for a node's health if it matters which nodes have endpoints.
 fn check(spec: &ServiceSpec, slices: &BTreeMap<String, Arc<EndpointSlice>>, place: &Place) -> Option<Check> {
     let is_local = spec.external_traffic_policy.as_deref() == Some("Local");
     let port =
@@ -118,7 +118,7 @@ fn is_ours(service: &Service, spec: &ServiceSpec) -> bool {
         && !matches!(address, "" | "None")
 }
 
-/// The addresses in `texts` of one family; others are passed over.
+/// The addresses in `texts` of one family; others are skipped.
 fn addresses<'a>(texts: impl Iterator<Item = &'a String>, family: Family) -> impl Iterator<Item = IpAddr> {
     texts.filter_map(|text| text.parse().ok()).filter(move |address| Family::of(*address) == family)
 }
@@ -205,7 +205,7 @@ impl PortPlanner<'_> {
             return;
         }
         if list.is_empty() {
-            // Somebody serves elsewhere: clients should look there, not take this for the end of the service.
+            // There are endpoints elsewhere: clients should look there instead of considering the Service gone.
             self.plan.elements.push((Slot::Refuse(front), Value::Drop));
         } else {
             self.serve(front, false, list, policy.external && !policy.local, policy.local);

@@ -27,21 +27,22 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 /// The label of a Node that names its zone.
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
-/// What a proxy depends on.
+/// The configuration of a proxy.
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
     /// The name of the nftables tables, one of family `ip` and, with an IPv6 pod subnet, one of family `ip6`.
     pub table: String,
-    /// This node's name, which tells local endpoints.
+    /// This node's name, by which local endpoints are recognized.
     pub node_name: String,
     /// The subnets of all pods: clients there reach cluster IPs with their own address.
     pub cluster_subnets: Vec<IpNet>,
-    /// The networks of Services: what is sent to addresses there that no Service has is refused.
+    /// The networks of Services: traffic to unassigned addresses there is refused.
     pub service_subnets: Vec<IpNet>,
-    /// The networks whose addresses of this node answer node ports (`--nodeport-addresses`), with their health checks; all
-    /// of a family of which there is none. They may change at any time.
+    /// The networks whose addresses of this node answer node ports (`--nodeport-addresses`), with their health checks;
+    /// for a family without any network, all addresses. They may change at any time.
     pub node_port_addresses: watch::Receiver<Vec<IpNet>>,
-    /// Where the proxy tells its health, on all addresses of the node. Upstream's is 10256; `None` for nowhere.
+    /// The port on which the proxy reports its health, on all addresses of the node. Upstream's is 10256; `None` for no
+    /// port.
     pub health_port: Option<u16>,
     /// Where the record is of how the kernel kept flows before; `None` leaves its settings alone.
     pub settings_journal: Option<PathBuf>,
@@ -96,7 +97,7 @@ struct Entry {
 /// Names of chains and sets, by family.
 type Names = HashSet<(Family, String)>;
 
-/// What the kernel has, apart from elements.
+/// The kernel's state, except elements.
 #[derive(Debug, Default)]
 struct Kernel {
     chains: Names,
@@ -104,7 +105,7 @@ struct Kernel {
     picks: BTreeSet<(Family, Pick)>,
 }
 
-/// What changed since the last transaction, apart from elements. `None` is gone.
+/// The changes since the last transaction, except elements. `None` means removed.
 #[derive(Debug, Default)]
 struct Pending {
     chains: BTreeMap<(Family, String), Option<Vec<String>>>,
@@ -114,7 +115,7 @@ struct Pending {
     stale: BTreeMap<Front, BTreeSet<Target>>,
 }
 
-/// Keeps the kernel's rules equal to the Services and EndpointSlices it is told of.
+/// Keeps the kernel's rules in sync with the given Services and EndpointSlices.
 #[derive(Debug)]
 pub struct Proxier {
     table: String,
@@ -157,13 +158,13 @@ impl Proxier {
         }
     }
 
-    /// Notes the new state of a Service; `None` if it is gone.
+    /// Records the new state of a Service; `None` if it is gone.
     pub fn service_changed(&mut self, key: &ServiceKey, service: Option<Arc<Service>>) {
         self.entry(key).service = service;
         self.dirty.insert(key.clone());
     }
 
-    /// Notes the new state of an EndpointSlice; `None` if it is gone.
+    /// Records the new state of an EndpointSlice; `None` if it is gone.
     pub fn endpoint_slice_changed(&mut self, key: &ServiceKey, slice: Option<Arc<EndpointSlice>>) {
         let slice = slice.filter(|slice| !is_foreign(&slice.metadata));
         let labels = slice.as_ref().and_then(|slice| slice.metadata.labels.as_ref());
@@ -183,7 +184,7 @@ impl Proxier {
         }
     }
 
-    /// Notes the new state of this node, whose zone decides about topology hints.
+    /// Records the new state of this node, whose zone decides which topology hints apply.
     pub fn node_changed(&mut self, node: Option<&Node>) {
         let labels = node.and_then(|node| node.metadata.labels.as_ref());
         let zone = labels.and_then(|labels| labels.get(ZONE_LABEL)).cloned();
@@ -193,7 +194,7 @@ impl Proxier {
         }
     }
 
-    /// Notes which networks answer node ports from now on; all rules are written anew for it.
+    /// Sets the networks that answer node ports from now on; all rules are rewritten for it.
     pub(crate) fn node_ports_changed(&mut self, networks: &[IpNet]) {
         self.networks.node_ports = NodePorts::new(networks);
         self.invalidate();
@@ -204,12 +205,13 @@ impl Proxier {
         std::mem::take(&mut self.checks).into_iter().collect()
     }
 
-    /// Notes that the kernel's rules may not be what was written: the next [`Proxier::sync`] writes all anew.
+    /// Records that the kernel's rules may differ from the written ones: the next [`Proxier::sync`] rewrites
+    /// everything.
     pub fn invalidate(&mut self) {
         self.rebuild = true;
     }
 
-    /// Whether what the kernel has since the last [`Proxier::sync`] leads to one of these endpoints.
+    /// Whether the kernel's rules since the last [`Proxier::sync`] refer to one of these endpoints.
     pub(crate) fn leads_to(&self, endpoints: &BTreeSet<SocketAddr>) -> bool {
         let served = self.services.values().filter(|entry| entry.service.is_some());
         let mut targets = served.flat_map(|entry| entry.memory.positions.values()).flatten();
@@ -221,10 +223,10 @@ impl Proxier {
         self.place.families.iter().map(|family| (family.nft(), self.table.as_str())).collect()
     }
 
-    /// Brings the kernel up to date, in one transaction, and ends UDP flows to endpoints that are gone.
+    /// Brings the kernel up to date in one transaction, and deletes UDP flows to endpoints that are gone.
     ///
     /// # Errors
-    /// If the transaction was refused; the kernel then has the former rules, and the next call writes all anew.
+    /// If the transaction was refused; the kernel then has the previous rules, and the next call rewrites everything.
     pub async fn sync(&mut self) -> Result<(), NftError> {
         self.replan();
         let transaction = self.transaction();
@@ -236,13 +238,13 @@ impl Proxier {
         }
         let stale = self.commit();
         if !stale.is_empty() {
-            // The rules stand; what a flow keeps to is over at the latest when it has been idle for its timeout.
+            // The rules are in place; a remaining flow ends at the latest when it has been idle for its timeout.
             let done = tokio::task::spawn_blocking(move || conntrack::end_stale(&stale)).await;
             match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
                 Ok(0) => {}
-                Ok(flows) => tracing::debug!(flows, "ended stale UDP flows"),
+                Ok(flows) => tracing::debug!(flows, "deleted stale UDP flows"),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot end stale UDP flows")
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot delete stale UDP flows")
                 }
             }
         }
@@ -309,7 +311,7 @@ impl Proxier {
         let Delta { delete, add } = self.elements.delta();
         rules::write_elements(text, "delete", &self.table, &delete);
         rules::write_elements(text, "add", &self.table, &add);
-        // Nothing leads to these any more; they may still lead to each other.
+        // Nothing refers to these any more; they may still refer to each other.
         let gone =
             chains.iter().filter(|(name, rules)| rules.is_none() && self.kernel.chains.contains(*name));
         for verb in ["flush", "delete"] {
@@ -337,7 +339,7 @@ impl Proxier {
     where
         I: Iterator<Item = (&'a (Family, String), &'a [String])>,
     {
-        // All first exist, as they lead to each other.
+        // All are created first, because they refer to each other.
         for ((family, name), _) in chains() {
             let _ = writeln!(text, "add chain {} {} {name}", family.nft(), self.table);
         }
@@ -346,7 +348,7 @@ impl Proxier {
         }
     }
 
-    /// Notes that the kernel has the planned state; answers the UDP fronts that may have stale flows.
+    /// Records that the kernel has the planned state; returns the UDP fronts that may have stale flows.
     fn commit(&mut self) -> BTreeMap<Front, BTreeSet<Target>> {
         let pending = std::mem::take(&mut self.pending);
         if std::mem::take(&mut self.rebuild) {
@@ -401,7 +403,7 @@ impl Pending {
     }
 }
 
-/// Notes in `changes` what is new, different or gone.
+/// Records in `changes` everything that is new, different or gone.
 fn difference<T: Clone + PartialEq>(
     changes: &mut BTreeMap<(Family, String), Option<T>>,
     before: &BTreeMap<(Family, String), T>,

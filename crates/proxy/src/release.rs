@@ -18,8 +18,8 @@ struct Questions {
 }
 
 impl Release {
-    /// Waits until the proxy's rules in the kernel lead nothing to these endpoints, and flows that were led to them by UDP
-    /// are ended. Of a proxy that does not run, there is no answer.
+    /// Waits until the proxy's rules in the kernel no longer refer to these endpoints, and UDP flows to them have been
+    /// deleted. If the proxy is not running, this never returns.
     pub async fn of(&self, endpoints: BTreeSet<SocketAddr>) {
         let (answer, answered) = oneshot::channel();
         self.0.waiting.lock().push((endpoints, answer));
@@ -35,13 +35,13 @@ impl Release {
         self.0.asked.notified().await;
     }
 
-    /// Answers whom nothing leads to.
+    /// Answers the questions about endpoints that nothing leads to any more.
     pub(crate) fn answer(&self, leads_to: impl Fn(&BTreeSet<SocketAddr>) -> bool) {
         let mut waiting = self.0.waiting.lock();
         for (endpoints, answer) in std::mem::take(&mut *waiting) {
             match leads_to(&endpoints) {
                 true => waiting.push((endpoints, answer)),
-                // Who asked may have given up.
+                // The asker may have given up.
                 false => drop(answer.send(())),
             }
         }

@@ -11,11 +11,10 @@ use crate::endpoints::Target;
 /// The bit of the packet mark that asks for masquerade. Upstream's kube-proxy uses the same.
 const MASQUERADE_MARK: &str = "0x4000";
 
-/// Where the positions of endpoints for traffic from inside of the cluster begin; those for all other traffic are
-/// below.
+/// The first position of endpoints for traffic from inside the cluster; those for all other traffic are below.
 const INSIDE_OFFSET: u32 = 1 << 16;
 
-/// An address family; each has a table of its own.
+/// An address family; each has its own table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
     V4,
@@ -73,7 +72,7 @@ impl Protocol {
     }
 }
 
-/// What a client connects to: a port of a service's address, or of every address of the node.
+/// The address that a client connects to: a port of a Service's address, or of every address of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Front {
     pub(crate) family: Family,
@@ -90,7 +89,7 @@ pub(crate) enum Slot {
     Serve { front: Front, inside: bool },
     /// The endpoint at a position of a front.
     Endpoint { front: Front, inside: bool, position: u32 },
-    /// What happens to packets to a front that nobody serves.
+    /// The action for packets to a front without endpoints.
     Refuse(Front),
     /// The chain that lets only some sources reach a front.
     Firewall(Front),
@@ -107,7 +106,7 @@ pub(crate) enum Value {
     Member,
     /// A chain that looks for one of `count` endpoints.
     Pick(Pick),
-    /// A chain of a service's own: with session affinity, or of its firewall.
+    /// A service's own chain: for session affinity, or for its firewall.
     Own(OwnChain),
     /// An endpoint.
     Endpoint(Target),
@@ -117,7 +116,7 @@ pub(crate) enum Value {
     Drop,
 }
 
-/// What a shared chain does.
+/// The action of a shared chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Pick {
     pub(crate) protocol: Protocol,
@@ -134,7 +133,7 @@ pub(crate) struct OwnChain {
     pub(crate) id: u32,
 }
 
-/// What a service's own chain does.
+/// The action of a Service's own chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum OwnKind {
     /// Affinity, among all endpoints.
@@ -143,7 +142,7 @@ pub(crate) enum OwnKind {
     ClusterMasquerade,
     /// Affinity, among the endpoints of this node.
     Local,
-    /// As `Cluster`, masquerading what the node itself sends.
+    /// As `Cluster`, but masquerading the node's own packets.
     Inside,
     /// Source ranges of a load balancer.
     Firewall,
@@ -329,7 +328,7 @@ impl NodePorts {
     }
 }
 
-/// Writes the empty table of a family, replacing one that is there.
+/// Writes the empty table of a family, replacing an existing one.
 pub(crate) fn write_table(text: &mut String, table: &str, family: Family, networks: &Networks) {
     let ip = family.nft();
     let of_family = |networks: &[IpNet]| -> Vec<String> {
@@ -380,7 +379,7 @@ fn endpoint_maps(family: Family, protocol: Protocol) -> String {
     )
 }
 
-/// With `route_localnet`, loopback addresses of others must not come in (CVE-2020-8558).
+/// With `route_localnet`, packets to loopback addresses must not come in from other machines (CVE-2020-8558).
 const LOOPBACK_V4: &str = "  chain loopback {
     type filter hook prerouting priority raw; policy accept;
     iifname != \"lo\" ip daddr 127.0.0.0/8 drop

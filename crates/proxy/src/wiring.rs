@@ -21,8 +21,8 @@ use crate::settings;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(32);
 
-/// What changed since the proxy last looked: for each object its newest state, so it never holds more than the
-/// cluster has objects.
+/// The changes since the proxy's last look: the newest state of each object, so there are never more entries than
+/// objects in the cluster.
 #[derive(Default)]
 struct Inbox {
     services: HashMap<ServiceKey, Option<Arc<Service>>>,
@@ -49,7 +49,7 @@ fn key(meta: &ObjectMeta) -> ServiceKey {
 
 /// Runs a proxy until it is dropped. Nothing is written before all services and endpoints are known, so that a
 /// restart does not take rules away; changes that come while a transaction runs make up the next one. When another
-/// program touches the tables, they are written afresh. `release` gets its answers from it.
+/// program touches the tables, they are written again. `release` gets its answers from it.
 pub async fn run(config: ProxyConfig, informers: &Informers, release: &Release) {
     let mailbox = Arc::new(Mailbox::default());
     let health = Arc::new(Health::new(informers.client().clock().clone()));
@@ -109,7 +109,7 @@ async fn serve_health(config: &ProxyConfig, health: &Arc<Health>) -> Option<Serv
     serving.inspect_err(|error| tracing::warn!(%error, port, "cannot serve the proxy's health; is the port already in use?")).ok()
 }
 
-/// A watch over the proxy's tables; `None`, and a word about it, where the kernel grants none.
+/// A watch over the proxy's tables; `None`, with a log line, if the kernel does not grant one.
 fn open_watch(proxier: &Proxier) -> Option<nft::Watch> {
     let watch = nft::Watch::open(&proxier.tables());
     watch
@@ -221,7 +221,7 @@ mod tests {
                 assert!(status.success());
                 appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
             }
-            // Who serves hears when nothing leads to him any more; a stranger hears it at once.
+            // A server is notified when nothing leads to it any more; an unknown one is notified at once.
             let limit = Duration::from_secs(20);
             let endpoint = |text: &str| BTreeSet::from([text.parse().unwrap()]);
             tokio::time::timeout(limit, release.of(endpoint("10.42.0.9:9999"))).await.unwrap();

@@ -90,7 +90,7 @@ async fn start_dns(gateway: IpAddr, web: &Published) -> SocketAddr {
     address
 }
 
-/// What the cluster's name server says of `default/web`, asked from the calling thread's namespace.
+/// The answer of the cluster's name server for `default/web`, asked from the calling thread's namespace.
 async fn resolve_web() -> String {
     let mut request = Message::new(7, MessageType::Query, OpCode::Query);
     let name = Name::from_ascii("web.default.svc.cluster.local.").unwrap();

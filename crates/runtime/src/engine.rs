@@ -64,10 +64,10 @@ impl PodNetwork for LoopbackOnly {
     }
 }
 
-/// A mounted root filesystem and what its image says.
+/// A mounted root filesystem and its image's settings.
 #[derive(Clone, Debug)]
 pub struct RootFilesystem {
-    /// Where it is mounted.
+    /// Its mount point.
     pub path: PathBuf,
     /// The image's id.
     pub image_id: String,
@@ -77,7 +77,7 @@ pub struct RootFilesystem {
     pub defaults: ImageDefaults,
 }
 
-/// Gives containers their root filesystems; [`ImageStore`](crate::images::ImageStore) does.
+/// Provides containers' root filesystems; [`ImageStore`](crate::images::ImageStore) does.
 #[async_trait]
 pub trait RootFilesystems: Send + Sync {
     /// Mounts a root filesystem for a container; `id` names it from then on.
@@ -86,25 +86,25 @@ pub trait RootFilesystems: Send + Sync {
     /// Mounts an image read-only, for a volume; `id` names the mount.
     async fn prepare_volume(&self, id: &str, image: &ImageSpec) -> Result<PathBuf, CriError>;
 
-    /// Unmounts and removes what was made under `id`. Idempotent.
+    /// Unmounts and removes everything created under `id`. Idempotent.
     async fn remove(&self, id: &str) -> Result<(), CriError>;
 
-    /// What the writable part of a root filesystem takes on disk.
+    /// The disk usage of the writable part of a root filesystem.
     async fn usage(&self, id: &str) -> Result<Usage, CriError>;
 }
 
 /// How to open an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Where the engine keeps its records; made if missing, for root alone.
+    /// The directory of the engine's records; created if missing, accessible only to root.
     pub root: PathBuf,
     /// The program that becomes a shim.
     pub shim_program: PathBuf,
-    /// The arguments by which it does. The sandbox's directory comes behind them.
+    /// Its arguments. The sandbox's directory is appended.
     pub shim_arguments: Vec<OsString>,
     /// The size of a container's log file at which another one begins, in bytes.
     pub log_bytes_max: u64,
-    /// How many log files a container keeps.
+    /// The maximum number of log files per container.
     pub log_files_max: usize,
 }
 
@@ -171,7 +171,7 @@ struct Inner {
 }
 
 impl Engine {
-    /// Opens the engine over its records, and adopts what runs. Must be called within a tokio runtime; one
+    /// Opens the engine over its records, and adopts running containers. Must be called within a tokio runtime; one
     /// engine at a time may be open over the same records.
     pub async fn open(
         options: EngineOptions,
@@ -200,7 +200,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Ends every container and removes everything that the engine has made on this host, its records last.
+    /// Stops every container and removes everything that the engine has created on this host, its records last.
     pub async fn destroy_all(&self) -> Result<(), EngineError> {
         let ids: Vec<_> = self.0.sandboxes.lock().keys().cloned().collect();
         for id in ids {
@@ -221,8 +221,8 @@ impl Engine {
     }
 }
 
-/// Removes everything that an engine with these records has made on this host, containers that run included;
-/// that there is nothing is fine. No engine may be open over them.
+/// Removes everything that an engine with these records has made on this host, including running containers; it is not
+/// an error if there is nothing. No engine may be open over them.
 pub async fn reset(
     root: &Path,
     roots: Arc<dyn RootFilesystems>,

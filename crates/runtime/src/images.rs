@@ -53,12 +53,12 @@ pub use progress::{ProgressFn, PullPhase, PullProgress};
 /// Settings of a store.
 #[derive(Clone, Debug, Default)]
 pub struct ImageStoreConfig {
-    /// The directory that holds `images`, `layers` and `rootfs`.
+    /// The directory that contains `images`, `layers` and `rootfs`.
     pub data_dir: PathBuf,
-    /// Registries (`host` or `host:port`) that are spoken to without TLS, beside those of the loopback
+    /// Registries (`host` or `host:port`) that are accessed without TLS, in addition to those on the loopback
     /// interface.
     pub insecure_registries: Vec<String>,
-    /// Bounds on what a layer may unpack to.
+    /// Limits on the unpacked size of a layer.
     pub limits: UnpackLimits,
 }
 
@@ -67,13 +67,13 @@ pub struct ImageStoreConfig {
 pub struct ImageStore {
     store: Arc<Store>,
     pulls: Arc<Mutex<Vec<RunningPull>>>,
-    /// What containers have written.
+    /// The disk usage of writable layers.
     usages: Usages,
 }
 
 type PullFuture = BoxFuture<'static, Result<Digest, PullFailure>>;
 
-/// A pull that several callers may wait for. It ends when the last of them goes away.
+/// A pull that several callers may wait for. It is cancelled when the last of them is dropped.
 struct RunningPull {
     name: Reference,
     auth: Option<AuthConfig>,
@@ -116,13 +116,13 @@ impl ImageStore {
         if store.open.change(FlockOperation::NonBlockingLockExclusive).is_ok() {
             store.clean()?;
         }
-        // A change that failed has given the lock up, too.
+        // A failed change has released the lock too.
         store.open.change(FlockOperation::LockShared)?;
         Ok(ImageStore { store: Arc::new(store), pulls: Arc::default(), usages: Usages::default() })
     }
 
-    /// Pulls an image by tag or digest and gives its id. Callers that want the same image with the same
-    /// credentials at the same time share one download; the first one's `progress` is told of it.
+    /// Pulls an image by tag or digest and returns its ID. Concurrent callers for the same image with the same
+    /// credentials share one download, which is reported to the first one's `progress`.
     pub async fn pull(
         &self,
         name: &str,
@@ -149,15 +149,14 @@ impl ImageStore {
         let reporter = Reporter::new(progress);
         let pull = pull::pull(self.store.clone(), name.clone(), auth.cloned(), reporter);
         let result = pull.boxed().shared();
-        // It cannot be finished: nobody has polled it.
+        // It cannot be finished, because it has not been polled.
         if let Some(weak) = result.downgrade() {
             pulls.push(RunningPull { name: name.clone(), auth: auth.cloned(), result: weak });
         }
         result
     }
 
-    /// Imports all images of an archive (`docker save` or OCI layout, possibly compressed) and gives their
-    /// ids.
+    /// Imports all images of an archive (`docker save` or OCI layout, possibly compressed) and returns their IDs.
     pub async fn import(
         &self,
         path: impl AsRef<Path>,
@@ -194,7 +193,7 @@ impl ImageStore {
         Ok(index.find(name).map(|id| image(id, &index.images[id])))
     }
 
-    /// What the image says about running it.
+    /// The image's settings for running it.
     pub fn config(&self, name: &str) -> Result<ImageConfig, ImageError> {
         let index = self.store.index.load()?;
         let id = index.find(name).ok_or_else(|| ImageError::NotPresent(name.to_owned()))?;
@@ -203,15 +202,15 @@ impl ImageStore {
         ImageConfig::parse(&document).map_err(|error| store_error("read", &path)(std::io::Error::from(error)))
     }
 
-    /// Removes an image with all its names, and the layers that no other image and no root file system
-    /// uses. Removing what is not there is fine.
+    /// Removes an image with all its names, and the layers that no other image and no root file system uses. A missing
+    /// one is ignored.
     pub async fn remove(&self, name: &str) -> Result<(), ImageError> {
         let (store, name) = (self.store.clone(), name.to_owned());
         blocking(move || store.remove(&name)).await
     }
 
-    /// Mounts a root file system of an image under an id of the caller's choice and gives its path. What
-    /// is mounted under that id already stays as it is, also from before a restart of the agent.
+    /// Mounts a root file system of an image under an ID chosen by the caller and returns its path. If one is already
+    /// mounted under that ID, even from before a restart of the agent, it is kept.
     pub async fn prepare_rootfs(
         &self,
         id: &str,
@@ -228,8 +227,7 @@ impl ImageStore {
         .await
     }
 
-    /// Unmounts and removes a root file system, and the layers that only it used. Removing what is not
-    /// there is fine.
+    /// Unmounts and removes a root file system, and the layers that only it used. A missing one is ignored.
     pub async fn remove_rootfs(&self, id: &str) -> Result<(), ImageError> {
         let (store, id) = (self.store.clone(), id.to_owned());
         blocking(move || {
@@ -242,8 +240,8 @@ impl ImageStore {
         .await
     }
 
-    /// Tries whether containers' root file systems can be mounted on the data directory's file system: the
-    /// error says why not, and what to do about it.
+    /// Tries whether containers' root file systems can be mounted on the data directory's file system: the error gives
+    /// the reason and advice.
     pub async fn probe(&self) -> Result<(), ImageError> {
         let store = self.store.clone();
         blocking(move || Ok(store.snapshots.probe(&store.clock.uid())?)).await
@@ -254,8 +252,8 @@ impl ImageStore {
         Ok(self.store.snapshots.rootfs_ids()?)
     }
 
-    /// What a container has written, on disk; as far as it is known, since a container may have written more files than
-    /// can be counted now and then.
+    /// The disk usage of a container's writable layer, as far as it is known: a container may have written more files
+    /// than can be counted regularly.
     pub async fn rootfs_usage(&self, id: &str) -> Result<Usage, ImageError> {
         let upper = self.store.snapshots.upper_path(id)?;
         Ok(self.usages.get(&upper).await.map(|measured| measured.usage).unwrap_or_default())
@@ -263,7 +261,7 @@ impl ImageStore {
 }
 
 impl Store {
-    /// A directory for downloads that goes away with all its content when it is dropped.
+    /// A directory for downloads that is removed with its content when it is dropped.
     fn new_ingest_directory(&self) -> Result<IngestDirectory, ImageError> {
         let path = self.ingest.join(self.clock.uid());
         std::fs::create_dir(&path).map_err(store_error("create", &path))?;
@@ -302,7 +300,7 @@ fn image(id: &Digest, record: &ImageRecord) -> Image {
     }
 }
 
-/// Runs what blocks on a thread for that.
+/// Runs blocking work on a separate thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {

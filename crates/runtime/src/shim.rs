@@ -46,14 +46,13 @@ pub const ARGUMENT: &str = "shim";
 /// How much less likely than others the kernel kills the shim when memory is short.
 const OOM_SCORE_ADJ: &str = "-999";
 
-/// Runs as a shim; gives the exit code. `args` are the arguments behind [`ARGUMENT`]: the sandbox's state
-/// directory.
+/// Runs as a shim; returns the exit code. `args` are the arguments after [`ARGUMENT`]: the sandbox's state directory.
 ///
-/// A program that embeds the engine calls this first thing in `main` when its first argument is
-/// [`ARGUMENT`], before it starts any thread. The calling process returns as soon as the shim listens, which
-/// goes on in a process of its own.
+/// A program that embeds the engine calls this at the beginning of `main` when its first argument is [`ARGUMENT`],
+/// before it starts any thread. The calling process returns as soon as the shim, which continues in a separate process,
+/// is listening.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
-    // What the starter had open is no business of the shim's, nor of any container's.
+    // Neither the shim nor any container may use the descriptors that the starter had open.
     sys::close_from(3);
     let mut args = args.into_iter();
     let (Some(directory), None) = (args.next(), args.next()) else {
@@ -70,7 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
     }
 }
 
-/// Opens the socket and forks. Gives the server in the child and `None` in the process that was called.
+/// Opens the socket and forks. Returns the server in the child and `None` in the calling process.
 fn detach(directory: &Path) -> io::Result<Option<server::Server>> {
     let listener = listen(directory)?;
     if sys::fork()?.is_some() {
@@ -92,8 +91,8 @@ fn detach(directory: &Path) -> io::Result<Option<server::Server>> {
     server::Server::new(listener, clock::Clock::system()).map(Some)
 }
 
-/// Listens on the socket in the directory. The path goes by the directory's descriptor, since a socket's own
-/// path may be no longer than 107 bytes.
+/// Listens on the socket in the directory. The path goes through the directory's descriptor, since a socket's own path
+/// may be no longer than 107 bytes.
 fn listen(directory: &Path) -> io::Result<UnixListener> {
     let handle = File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{}", handle.as_raw_fd(), protocol::SOCKET_NAME);

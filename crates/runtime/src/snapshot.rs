@@ -35,9 +35,9 @@ pub(crate) use inside::{clean, open as open_inside, open_root, read_file};
 pub use overlay::OverlayError;
 pub(crate) use tar::{EntryKind, TarReader};
 
-/// Overlayfs stacks at most so many lower directories (`OVL_MAX_STACK`).
+/// The maximum number of lower directories in overlayfs (`OVL_MAX_STACK`).
 pub const LAYERS_MAX: usize = 500;
-/// A layer is bounded by what it may unpack to, and is measured whole.
+/// A layer's unpacked size is limited, and it is measured as a whole.
 const LAYER_LIMITS: hostfs::Limits =
     hostfs::Limits { time: std::time::Duration::MAX, waiting_max: usize::MAX };
 const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -61,13 +61,13 @@ impl Default for UnpackLimits {
 /// Whether a root file system can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootfsMode {
-    /// For a container: changes go into a directory of its own and end with it.
+    /// For a container: changes go into a separate directory and are removed with it.
     Writable,
     /// For an image that is mounted as a volume.
     ReadOnly,
 }
 
-/// What can go wrong with layers and root file systems.
+/// Errors of layers and root file systems.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The layer's content is broken, breaks a bound or tries to leave its root.
@@ -75,15 +75,15 @@ pub enum SnapshotError {
     InvalidLayer {
         /// The layer's diff id.
         diff_id: Digest,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The layer's content is not what its image says.
+    /// The layer's content does not match its image.
     #[error("wrong diff id: expected {expected}, found {found}")]
     DiffIdMismatch {
-        /// What the image's configuration says.
+        /// The digest in the image's configuration.
         expected: Digest,
-        /// What the content is.
+        /// The digest of the content.
         found: Digest,
     },
     /// The name cannot be used for a root file system.
@@ -98,7 +98,7 @@ pub enum SnapshotError {
     /// This machine failed.
     #[error("{context}")]
     Io {
-        /// What was being done.
+        /// The step that failed.
         context: String,
         /// Why it failed.
         source: io::Error,
@@ -131,19 +131,19 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    /// The directory that holds the layers.
+    /// The directory of the layers.
     pub fn layers_path(&self) -> &Path {
         &self.layers
     }
 
-    /// The directory that holds the root file systems.
+    /// The directory of the root file systems.
     pub fn rootfs_path(&self) -> &Path {
         &self.rootfs
     }
 
-    /// Unpacks a layer on top of `parents` (chain ids, the lowest first), verifies its content against
-    /// `diff_id`, and gives what it takes on disk. `stamp` makes the temporary name unique. The archive is
-    /// uncompressed. The content is not synced: see [`sync`](Self::sync).
+    /// Unpacks a layer on top of `parents` (chain ids, the lowest first), verifies its content against `diff_id`, and
+    /// returns its disk usage. `stamp` makes the temporary name unique. The archive is uncompressed. The content is not
+    /// synced: see [`sync`](Self::sync).
     pub fn unpack(
         &self,
         archive: impl Read,
@@ -179,7 +179,7 @@ impl Snapshots {
         let usage = hostfs::measure(&layer, LAYER_LIMITS).map_err(io_error("measure", &layer))?.usage;
         let chain_id = Digest::chain(parents.last(), diff_id);
         let place = self.layer_path(&chain_id);
-        // What stands there is of a run that ended before it was recorded.
+        // An existing directory is from a run that ended before it was recorded.
         remove_tree(&place)?;
         for leftover in ["work", "merged"] {
             remove_tree(&temporary.0.join(leftover))?;
@@ -194,13 +194,13 @@ impl Snapshots {
         rustix::fs::syncfs(&directory).map_err(io_error("sync", &self.layers))
     }
 
-    /// Whether a layer's directory is there.
+    /// Whether a layer's directory exists.
     pub fn has_layer(&self, chain_id: &Digest) -> bool {
         self.layer_path(chain_id).join("fs").is_dir()
     }
 
-    /// Takes a layer that nothing uses out of the way. It is removed when the value is dropped, which takes
-    /// its time with many files: not while others wait for a lock. `stamp` makes the name unique.
+    /// Moves an unused layer aside. It is removed when the value is dropped, which can take a long time with many files
+    /// and should not happen while others wait for a lock. `stamp` makes the name unique.
     pub fn discard_layer(&self, chain_id: &Digest, stamp: &str) -> Result<DiscardedLayer, SnapshotError> {
         let place = self.layer_path(chain_id);
         let trash = TemporaryDirectory(self.layers.join(format!("{TEMPORARY_PREFIX}{stamp}")));
@@ -227,9 +227,9 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Mounts a root file system from layers (chain ids, the lowest first) and gives its path. If it is
-    /// mounted already, by an earlier run of the agent too, that is all. One that exists without being
-    /// mounted is of before a reboot and is made anew.
+    /// Mounts a root file system from layers (chain ids, the lowest first) and returns its path. If it is already
+    /// mounted, even by an earlier run of the agent, nothing else is done. One that exists without being mounted is
+    /// from before a reboot and is recreated.
     pub fn prepare_rootfs(
         &self,
         id: &str,
@@ -260,7 +260,7 @@ impl Snapshots {
         layers: &[Digest],
         mode: RootfsMode,
     ) -> Result<(), SnapshotError> {
-        // First the record of what is used, then the use.
+        // The used layers are recorded before they are used.
         let list = base.join(LAYERS_FILE);
         let text = serde_json::to_vec(layers).expect("a list of strings can be written as JSON");
         fs::write(&list, text).map_err(io_error("write", &list))?;
@@ -285,7 +285,7 @@ impl Snapshots {
         overlay::attach(&mount, merged).map_err(io_error("attach the overlay to", merged))
     }
 
-    /// Unmounts and removes a root file system; one that does not exist is fine. Gives its layers.
+    /// Unmounts and removes a root file system; one that does not exist is ignored. Returns its layers.
     pub fn remove_rootfs(&self, id: &str, stamp: &str) -> Result<Vec<Digest>, SnapshotError> {
         let base = self.rootfs_directory(id)?;
         let merged = base.join("merged");
@@ -301,7 +301,7 @@ impl Snapshots {
         Ok(layers)
     }
 
-    /// Tries whether root file systems can be mounted here: an error tells why not, and the cure.
+    /// Tests whether root file systems can be mounted here: an error says why not, and what to do.
     pub fn probe(&self, stamp: &str) -> Result<(), SnapshotError> {
         let id = format!("probe-{stamp}");
         let mounted = self.prepare_rootfs(&id, &[], RootfsMode::Writable);
@@ -325,7 +325,7 @@ impl Snapshots {
         Ok(layers)
     }
 
-    /// The directory of a root file system that changes go to; it may not exist.
+    /// The directory for changes to a root file system; it may not exist.
     pub fn upper_path(&self, id: &str) -> Result<PathBuf, SnapshotError> {
         Ok(self.rootfs_directory(id)?.join("upper"))
     }
@@ -342,7 +342,7 @@ impl Snapshots {
         self.layers.join(chain_id.hex())
     }
 
-    /// Directories of these layers as overlayfs wants them, the topmost first.
+    /// Directories of these layers in the order of overlayfs, the topmost first.
     fn lower_directories(&self, layers: &[Digest]) -> Vec<PathBuf> {
         layers.iter().rev().map(|chain_id| self.layer_path(chain_id).join("fs")).collect()
     }
@@ -376,8 +376,7 @@ impl Drop for TemporaryDirectory {
         if let Err(error) = remove_tree(&self.0) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot remove files; they stay until \
-                the next start"
+                "cannot remove files; they stay until the next start"
             );
         }
     }
@@ -419,7 +418,7 @@ fn remove_tree(path: &Path) -> Result<(), SnapshotError> {
     hostfs::remove_tree(path).map_err(io_error("remove", path))
 }
 
-/// An error with what was being done to which path.
+/// An error with the step and its path.
 fn io_error<E: Into<io::Error>>(action: &str, path: &Path) -> impl FnOnce(E) -> SnapshotError {
     let context = format!("{action} {}", path.display());
     move |error| SnapshotError::Io { context, source: error.into() }

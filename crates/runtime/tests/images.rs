@@ -319,7 +319,7 @@ async fn a_start_cleans_up_what_a_crash_has_left() {
     std::fs::write(data.join("images/blobs/sha256").join(stray.hex()), "x").unwrap();
     std::fs::write(data.join("images/index.new"), "{half").unwrap();
 
-    // While somebody works there, nothing is touched.
+    // While another process works there, nothing is touched.
     drop(test.open_again());
     assert!(data.join(&leftovers[0]).exists());
     // The last one has gone before the next one comes.

@@ -15,7 +15,7 @@ use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 #[cfg(test)]
 mod tests;
 
-/// So many nodes are looked for at least.
+/// The minimum number of feasible nodes to search for.
 const FEASIBLE_MIN: usize = 100;
 /// This part of the nodes is looked for at least.
 const FEASIBLE_PERCENT_MIN: usize = 5;
@@ -23,9 +23,9 @@ const FEASIBLE_PERCENT_MIN: usize = 5;
 /// Why no node can take a pod.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// Who said so. Nobody if there are no nodes.
+    /// The plugins that rejected it. Empty if there are no nodes.
     pub rejected_by: PluginSet,
-    /// For people.
+    /// A message for people.
     pub message: String,
     /// Pods that are to make room.
     pub preemption: Option<Preemption>,
@@ -162,7 +162,7 @@ fn nominated<'s>(pod: &PodInfo, snapshot: &'s Snapshot, filters: &Filters<'_>) -
     (in_question && filters.check(node).is_ok()).then_some(node)
 }
 
-/// What was learned about the nodes that cannot take the pod.
+/// The findings about the nodes that rejected the pod.
 #[derive(Debug, Default)]
 struct Diagnosis {
     rejected_by: PluginSet,
@@ -221,7 +221,7 @@ impl Diagnosis {
     }
 }
 
-/// The sentence that tells how many nodes have which reason, in upstream's form.
+/// The sentence that says how many nodes have which reason, in upstream's form.
 pub fn explain<'r>(nodes: usize, reasons: impl IntoIterator<Item = (Cow<'r, str>, usize)>) -> String {
     let counted = reasons.into_iter().filter(|(_, count)| *count > 0);
     let mut counted: Vec<String> = counted.map(|(reason, count)| format!("{count} {reason}")).collect();

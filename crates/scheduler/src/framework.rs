@@ -1,4 +1,4 @@
-//! What a plugin is.
+//! The traits of plugins.
 //!
 //! A plugin implements [`Plugin`] and the traits of the extension points at which it takes part:
 //!
@@ -52,7 +52,7 @@ pub use profile::Profile;
 /// The best score of a node.
 pub const SCORE_MAX: i64 = 100;
 
-/// What every plugin says about itself.
+/// Facts about every plugin.
 pub trait Plugin: Send + Sync + 'static {
     /// Upstream's name of it, where there is one.
     const NAME: &'static str;

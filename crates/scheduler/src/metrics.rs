@@ -12,12 +12,12 @@ const ATTEMPTS_MAX: u32 = 15;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// What came of an attempt to schedule a pod.
+/// The result of an attempt to schedule a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempted {
     /// The pod was bound.
     Scheduled,
-    /// No node could take it.
+    /// No node fits.
     Unschedulable,
     /// Something failed.
     Error,
@@ -33,7 +33,7 @@ impl Attempted {
     }
 }
 
-/// What the scheduler measures.
+/// The metrics of the scheduler.
 #[derive(Debug)]
 pub struct Metrics {
     pending_pods: Gauges<4>,

@@ -100,7 +100,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Puts a new pod in, or a newer version of one that waits. Returns what a newly gated pod waits for.
+    /// Adds a new pod, or a newer version of a waiting one. Returns what a newly gated pod is waiting for.
     pub fn set(&mut self, info: Arc<PodInfo>, profile: &Arc<Profile>, now: Instant) -> Option<String> {
         match self.pods.get(&info.uid) {
             Some(_) => self.update(info, now),
@@ -124,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Takes a pod out for good.
+    /// Removes a pod permanently.
     pub fn remove(&mut self, uid: &Uid) -> Option<QueuedPod> {
         let mut pod = self.pods.remove(uid)?;
         self.unlink(&pod);
@@ -132,7 +132,7 @@ impl Queue {
         Some(pod)
     }
 
-    /// Takes the next pod out to be decided. It comes back by [`Queue::rejected`] or [`Queue::failed`].
+    /// Takes the next pod to decide on out of the queue. It comes back by [`Queue::rejected`] or [`Queue::failed`].
     pub fn pop(&mut self, now: Instant) -> Option<QueuedPod> {
         self.flush(now);
         let uid = self.active.values().next().or_else(|| self.backoff.values().next())?.clone();
@@ -196,7 +196,7 @@ impl Queue {
         [active, backoff, unschedulable, self.pods.len() - active - backoff - unschedulable]
     }
 
-    /// Lets a pod be active, unless a plugin keeps it back.
+    /// Makes a pod active, unless a plugin holds it back.
     fn admit(&mut self, mut pod: QueuedPod, now: Instant) -> Option<String> {
         match pod.profile.run_pre_enqueue(&pod.info) {
             Ok(()) => {
@@ -222,7 +222,7 @@ impl Queue {
             Place::Gated => {
                 let mut pod = self.remove(&uid)?;
                 pod.info = info;
-                // That it waits was told when it came.
+                // That it is waiting was reported when it was added.
                 self.admit(pod, now);
             }
             Place::Unschedulable => {
@@ -238,7 +238,7 @@ impl Queue {
         None
     }
 
-    /// Makes an unschedulable pod active, or lets it sit out the rest of its backoff first.
+    /// Makes an unschedulable pod active, or lets it wait for the end of its backoff first.
     fn retry(&mut self, uid: &Uid, now: Instant) {
         let Some(pod) = self.remove(uid) else { return };
         let until = pod.since + backoff(pod.rejections);
@@ -249,7 +249,7 @@ impl Queue {
         }
     }
 
-    /// Moves the pods whose time has come.
+    /// Moves the pods whose time is over.
     fn flush(&mut self, now: Instant) {
         let due = |list: &BTreeMap<(Instant, u64), Uid>, wait: Duration| -> Vec<Uid> {
             list.iter().take_while(|(key, _)| key.0 + wait <= now).map(|(_, uid)| uid.clone()).collect()
@@ -323,7 +323,7 @@ fn take<K: Ord>(list: &mut BTreeMap<K, Uid>, key: &K, pod: &QueuedPod) {
     assert!(found.is_some_and(|found| found == pod.info.uid), "a pod is where its place says");
 }
 
-/// The backoff after so many failures, of which there is at least one.
+/// The backoff after a number of failures, at least one.
 fn backoff(failures: u32) -> Duration {
     let doubled = BACKOFF_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(BACKOFF_MAX)

@@ -32,11 +32,11 @@ use write::{Condition, Writer};
 pub struct Config {
     /// The plugins by the `spec.schedulerName` of the pods; others are left to other schedulers.
     pub profiles: Vec<Arc<Profile>>,
-    /// Of how many nodes in a hundred the best is taken; 0 lets the size of the cluster decide.
+    /// The percentage of nodes from which the best is taken; 0 lets the size of the cluster decide.
     pub percentage_of_nodes_to_score: u32,
-    /// So many writes (bindings and conditions) may be under way at once.
+    /// The maximum number of concurrent writes (bindings and conditions).
     pub writes_max: usize,
-    /// Set where several processes run schedulers, so that one leads.
+    /// Set if several processes run schedulers, so that one leads.
     pub candidate: Option<Candidate>,
     /// Where letters go: plugins that keep pods waiting post leave or denial here.
     pub mailbox: Arc<Mailbox>,
@@ -114,7 +114,7 @@ impl Owner {
                 Some(outcome) => {
                     self.metrics.decided(begun.elapsed());
                     self.carry_out(outcome, begun).await;
-                    // Decisions come one after the other without a pause; other tasks have their turn too.
+                    // Decisions follow each other without a pause; other tasks must get their turn too.
                     tokio::task::yield_now().await;
                 }
                 None => self.wait(cancel).await,
@@ -171,7 +171,7 @@ impl Owner {
         }
     }
 
-    /// Tells people of an error. There are no more of these than bindings under way.
+    /// Reports an error to people. There are no more of these than bindings in progress.
     fn spawn_report(&self, pod: Arc<PodInfo>, message: String) {
         let writer = self.writer.clone();
         self.writes.spawn(async move {
@@ -180,7 +180,7 @@ impl Owner {
         });
     }
 
-    /// Begins what is to be done; waits only while too much is under way already.
+    /// Starts an action; waits only while too many are in progress.
     async fn carry_out(&self, outcome: Outcome, begun: Instant) {
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.expect("the semaphore is never closed");

@@ -29,38 +29,38 @@ pub struct Scheduler {
     queue: Queue,
     /// Pods that have a node, until they are known to be bound.
     placed: HashMap<Uid, Placed>,
-    /// What is to be done before the next decision.
+    /// An action to start before the next decision.
     outcomes: VecDeque<Outcome>,
 }
 
 /// Something to be done.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The pod is to be bound; the answer is to be told by [`Scheduler::bound`] or [`Scheduler::bind_failed`].
+    /// Bind the pod, and report the result with [`Scheduler::bound`] or [`Scheduler::bind_failed`].
     Bind {
-        /// The pod, its node and what was reserved.
+        /// The pod, its node and its reservations.
         placement: Arc<Placement>,
         /// How often it was tried.
         attempts: u32,
         /// When it was queued first.
         queued: Instant,
     },
-    /// People are to be told that the pod fits nowhere.
+    /// Report that the pod fits nowhere.
     Unschedulable {
         /// The pod.
         pod: Arc<PodInfo>,
         /// Why.
         message: String,
-        /// Pods that are to make room; if that fails, it is to be told by [`Scheduler::preemption_failed`].
+        /// Pods to preempt; a failure is reported with [`Scheduler::preemption_failed`].
         preemption: Option<Preemption>,
         /// Whether an earlier nomination is to be taken back.
         gives_up_nomination: bool,
     },
-    /// People are to be told that the pod is not tried yet.
+    /// Report that the pod is not tried yet.
     Gated {
         /// The pod.
         pod: Arc<PodInfo>,
-        /// What it waits for.
+        /// What it is waiting for.
         message: String,
     },
 }
@@ -85,7 +85,7 @@ impl Scheduler {
         }
     }
 
-    /// A node is there, or there in a newer version.
+    /// A node was added or updated.
     pub fn set_node(&mut self, new: Arc<Node>, now: Instant) {
         let name = new.metadata.name.as_deref().unwrap_or_default();
         let old = self.cache.view().node_named(name).and_then(|node| node.node().cloned());
@@ -118,12 +118,13 @@ impl Scheduler {
         self.queue.happened(&event, now);
     }
 
-    /// A PodDisruptionBudget came, changed or went. It helps no waiting pod: it only says which victims to spare.
+    /// A PodDisruptionBudget was added, updated or deleted. It helps no waiting pod: it only says which victims to
+    /// spare.
     pub fn set_budget(&mut self, key: &ObjectKey, budget: Option<&PodDisruptionBudget>) {
         self.cache.set_budget(key, budget);
     }
 
-    /// A pod is there, or there in a newer version.
+    /// A pod was added or updated.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>, now: Instant) {
         if pod.is_terminal() {
             self.remove_pod(&pod.uid, now);
@@ -198,8 +199,8 @@ impl Scheduler {
         self.queue.happened(&event, now);
     }
 
-    /// Makes decisions until there is something to be done. `None` if there is none to make before
-    /// [`Scheduler::next_wake`] or the next event.
+    /// Makes decisions until there is an action. `None` if there is nothing to decide before [`Scheduler::next_wake`]
+    /// or the next event.
     pub fn next(&mut self, now: Instant) -> Option<Outcome> {
         self.end_waiting(now);
         loop {
@@ -242,7 +243,7 @@ impl Scheduler {
         self.outcomes.push_back(Outcome::Unschedulable { pod, message, preemption, gives_up_nomination });
     }
 
-    /// Victims could not be made to go: they may be chosen again.
+    /// Victims could not be deleted: they may be chosen again.
     pub fn preemption_failed(&mut self, victims: &[Uid]) {
         victims.iter().for_each(|victim| self.cache.nominations().victim_is_gone(victim));
     }

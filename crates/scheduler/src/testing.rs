@@ -85,7 +85,7 @@ pub(crate) fn namespace(name: &str, labels: Value) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap()
 }
 
-/// A cluster of these nodes and pods; each pod stands with its node.
+/// A cluster of these nodes and pods; each pod is listed with its node.
 pub(crate) fn cluster(nodes: &[Arc<Node>], pods: &[(&str, Arc<PodInfo>)]) -> Cache {
     let mut cache = Cache::default();
     for node in nodes {
@@ -97,7 +97,7 @@ pub(crate) fn cluster(nodes: &[Arc<Node>], pods: &[(&str, Arc<PodInfo>)]) -> Cac
     cache
 }
 
-/// What a filter says about each node, by name: nothing, or its first reason.
+/// A filter's verdict about each node, by name: empty, or its first reason.
 pub(crate) fn verdicts<P: Filter>(plugin: P, pod: &PodInfo, cache: &mut Cache) -> Vec<(String, String)> {
     let snapshot = cache.snapshot();
     let (state, only) = match plugin.pre_filter(pod, snapshot) {

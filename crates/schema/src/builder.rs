@@ -73,7 +73,7 @@ const fn field(name: &'static str, number: u32, shape: Shape, ty: FieldType, fla
     }
 }
 
-// Assigning would drop the old value, which constant evaluation cannot do; what is forgotten here is borrowed.
+// Assigning would drop the old value, which constant evaluation cannot do; the forgotten value is only borrowed data.
 impl Field {
     /// A list that is a set.
     pub(crate) const fn set(mut self) -> Field {

@@ -69,8 +69,8 @@ pub fn type_by_name(name: &str) -> Option<TypeRef> {
     Some(TypeRef::Static(TYPES[index]))
 }
 
-/// The type of a kind: of a resource, of a list, of a body without a resource such as `Scale`, or one of the
-/// kinds that every group version has (`DeleteOptions` and its like).
+/// The type of a kind: of a resource, of a list, of a body without a resource such as `Scale`, or one of the kinds that
+/// every group version has (such as `DeleteOptions`).
 ///
 /// ```
 /// let options = schema::type_by_gvk("apps", "v1", "DeleteOptions").unwrap();

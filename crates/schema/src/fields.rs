@@ -41,7 +41,7 @@ pub struct TypeDef {
     /// An object in its own right inside of another, with `apiVersion`, `kind` and `metadata`
     /// (`x-kubernetes-embedded-resource`).
     pub embedded: bool,
-    /// What a custom resource's definition says of the type; texts of built-in types are found elsewhere.
+    /// The description in a custom resource's definition; those of built-in types are found elsewhere.
     pub description: Option<Arc<str>>,
 }
 
@@ -91,7 +91,7 @@ impl TypeDef {
 /// How deep types of the API embed others: `NamedRuleWithOperations`, `RuleWithOperations`, `Rule`.
 pub const EMBEDDING_MAX: usize = 2;
 
-/// Where a JSON name leads to.
+/// The field to which a JSON name leads.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The embedding fields on the way, outermost first; protobuf nests the field in their messages.
@@ -105,23 +105,23 @@ pub struct Place<'a> {
 pub struct Field {
     /// The JSON name; of an embedding the name of its type.
     pub name: Cow<'static, str>,
-    /// The protobuf field number; 0 where the field has none (custom resources, `apiVersion` and `kind`).
+    /// The protobuf field number; 0 if the field has none (custom resources, `apiVersion` and `kind`).
     pub number: u32,
     /// One value, a list or a map with string keys.
     pub shape: Shape,
     /// The type of the value, of a list's items or of a map's values.
     pub ty: FieldType,
-    /// Go can tell an explicit zero from absence: the value stands behind a pointer, or is a byte slice. Go
-    /// encodes other single fields even when they are zero; a decoder must drop such zeros. Always false for
-    /// lists and maps, which are absent when they are empty.
+    /// Go can distinguish an explicit zero from absence: the value is behind a pointer, or is a byte slice. Go encodes
+    /// other single fields even when they are zero; a decoder must drop such zeros. Always false for lists and maps,
+    /// which are absent when they are empty.
     pub pointer: bool,
     /// Go's JSON form always shows the field, `null`, zero or `{}` if unset: its tag lacks `omitempty`, or it
     /// is a struct by value, which `omitempty` does not leave out.
     pub always_in_json: bool,
     /// OpenAPI lists the field as required.
     pub required: bool,
-    /// The type's fields stand directly in the parent's JSON object (Go embeds it), while protobuf nests it.
-    /// The name is then that of the type, and appears in no encoding; see [`TypeDef::lookup`].
+    /// The type's fields are directly in the parent's JSON object (Go embeds it), while protobuf nests it. The name is
+    /// then that of the type, and appears in no encoding; see [`TypeDef::lookup`].
     pub inline: bool,
     /// How server-side apply merges a list.
     pub list_type: ListType,
@@ -134,9 +134,9 @@ pub struct Field {
     pub granular: bool,
     /// How strategic merge patch treats the field.
     pub patch: PatchStrategy,
-    /// The default as JSON text, where the API definition states one.
+    /// The default as JSON text, if the API definition states one.
     pub default: Option<Cow<'static, str>>,
-    /// What a custom resource's definition says of the value beyond its type.
+    /// Constraints in a custom resource's definition beyond the value's type.
     pub rules: Option<Arc<Rules>>,
 }
 
@@ -161,7 +161,7 @@ pub enum Shape {
     Map,
 }
 
-/// The type of a value. The variants from [`FieldType::Time`] on have a JSON form of their own.
+/// The type of a value. The variants from [`FieldType::Time`] on have a special JSON form.
 #[derive(Clone, Debug)]
 pub enum FieldType {
     /// `true` or `false`.
@@ -176,7 +176,7 @@ pub enum FieldType {
     String,
     /// Bytes: base64 text in JSON.
     Bytes,
-    /// A message with fields of its own.
+    /// A message with its own fields.
     Message(TypeRef),
     /// `metav1.Time`: RFC 3339 with seconds in JSON; `{1: seconds, 2: nanos}` in protobuf.
     Time,
@@ -200,11 +200,11 @@ pub enum FieldType {
     JsonSchemaOrBool(TypeRef),
     /// A schema or a list of strings: `{1: schema, 2: repeated strings}` in protobuf.
     JsonSchemaOrStringArray(TypeRef),
-    /// A list of strings that protobuf wraps into a message of its own: `{1: repeated strings}`
-    /// (`authentication.ExtraValue` and its like, as values of a map).
+    /// A list of strings that protobuf wraps into a message: `{1: repeated strings}` (such as
+    /// `authentication.ExtraValue`, as values of a map).
     StringList,
-    /// A value inside of another that is more than a type of this list: a list in a list, a map in a map, an item with
-    /// a default or rules of its own. Its name means nothing. Custom resources only.
+    /// A value inside another one that is more than a plain type: a list in a list, a map in a map, an item with its
+    /// own default or rules. Its name has no meaning. Custom resources only.
     Nested(Arc<Field>),
 }
 

@@ -17,7 +17,7 @@ pub struct ResourceDef {
     pub plural: Cow<'static, str>,
     /// The singular name.
     pub singular: Cow<'static, str>,
-    /// The kind of a list of it; empty where the resource cannot be listed.
+    /// The kind of a list of it; empty if the resource cannot be listed.
     pub list_kind: Cow<'static, str>,
     /// Namespaced or cluster-wide.
     pub scope: Scope,

@@ -3,7 +3,7 @@
 /// Rules of one value. The built-in table has none: its kinds are validated by their strategies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// The text for people; empty where there is none.
+    /// The description; empty if there is none.
     pub description: Box<str>,
     /// Whether `null` may stand for the value.
     pub nullable: bool,

@@ -81,7 +81,7 @@ fn missing_upstream<'a>(ty: &TypeDef, upstream: impl Iterator<Item = &'a String>
     missing
 }
 
-/// Name of the fact, what the table says, what upstream says.
+/// Name of the fact, its value in the table, its value upstream.
 fn facts_of(field: &Field, upstream: &Value, required: bool) -> Vec<(&'static str, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list_type = match (field.shape, field.list_type) {
@@ -176,7 +176,7 @@ fn their_type(value: &Value) -> String {
     }
 }
 
-/// Verbs by resource or subresource, as paths and actions of the document tell them.
+/// Verbs by resource or subresource, as paths and actions of the document state them.
 type Served = BTreeMap<(String, String, String), BTreeSet<String>>;
 
 #[test]
@@ -210,7 +210,7 @@ fn resources_and_verbs() {
     report(differences);
 }
 
-/// The resource and its subresources, each with its verbs; a watch is no operation of its own.
+/// The resource and its subresources, each with its verbs; a watch is not a separate operation.
 fn paths_of(def: &ResourceDef) -> Vec<(String, BTreeSet<String>)> {
     let names = |verbs: &[schema::Verb]| verbs.iter().map(|verb| verb.as_str().to_owned()).collect();
     let mut paths = vec![(def.plural.to_string(), names(&def.verbs))];

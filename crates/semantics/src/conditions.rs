@@ -41,7 +41,7 @@ pub fn status(holds: bool) -> &'static str {
     if holds { TRUE } else { FALSE }
 }
 
-/// A condition with a struct of its own.
+/// A typed condition.
 pub trait Condition {
     /// `type`
     fn kind(&self) -> &str;
@@ -62,7 +62,7 @@ pub fn find<'a, C: Condition>(conditions: &'a Option<Vec<C>>, kind: &str) -> Opt
     conditions.iter().flatten().find(|condition| condition.kind() == kind)
 }
 
-/// Whether a condition holds.
+/// Whether a condition is true.
 pub fn is_true<C: Condition>(conditions: &Option<Vec<C>>, kind: &str) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status() == TRUE)
 }
@@ -72,8 +72,8 @@ pub fn says_the_same(one: &impl Condition, other: &impl Condition) -> bool {
     one.status() == other.status() && one.reason() == other.reason() && one.message() == other.message()
 }
 
-/// Sets a condition where the one of its type stands, or at the end. While the status stays the same, so does the
-/// time of the last transition.
+/// Sets a condition at the position of the one with its type, or at the end. While the status stays the same, so does
+/// the time of the last transition.
 pub fn set<C: Condition>(conditions: &mut Option<Vec<C>>, mut condition: C) {
     keep_time(conditions, &mut condition);
     let list = conditions.get_or_insert_default();
@@ -91,7 +91,7 @@ pub fn set_last<C: Condition>(conditions: &mut Option<Vec<C>>, mut condition: C)
     list.push(condition);
 }
 
-/// Takes a condition out. A list that is empty then goes too.
+/// Removes a condition, and the list too if it is empty then.
 pub fn remove<C: Condition>(conditions: &mut Option<Vec<C>>, kind: &str) {
     if let Some(list) = conditions {
         list.retain(|condition| condition.kind() != kind);

@@ -22,8 +22,8 @@ impl EndpointState {
         EndpointState { ready: publishes_not_ready || (serving && !terminating), serving, terminating }
     }
 
-    /// What an endpoint of an EndpointSlice says. Unset is true for `ready`, the value of `ready` for `serving`, and
-    /// false for `terminating`.
+    /// The conditions of an endpoint in an EndpointSlice. Unset is true for `ready`, the value of `ready` for
+    /// `serving`, and false for `terminating`.
     pub fn of_endpoint(endpoint: &dyn View) -> EndpointState {
         let conditions = endpoint.field("conditions");
         let flag = |name| {

@@ -18,7 +18,7 @@ pub struct Weighted<T> {
     pub term: T,
 }
 
-/// What a pod says about nodes, in matching form.
+/// A pod's terms about nodes, in matching form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeTerms {
     /// `spec.nodeSelector`: labels that the node must have.

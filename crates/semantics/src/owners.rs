@@ -2,7 +2,7 @@
 
 use crate::{Field, View};
 
-/// What the reference to a controller says.
+/// The content of a controller reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Controller<'a> {
     /// The controller's group and version.

@@ -24,7 +24,7 @@ pub fn is_deleting(pod: &dyn View) -> bool {
     !pod.field("metadata").field("deletionTimestamp").is_absent()
 }
 
-/// Whether it counts for those who want it: neither ended nor in deletion.
+/// Whether it is active: neither finished nor being deleted.
 pub fn is_active(pod: &dyn View) -> bool {
     !is_terminal(pod) && !is_deleting(pod)
 }
@@ -56,7 +56,7 @@ pub fn available_at(pod: &dyn View, min_ready_seconds: i32) -> Option<Timestamp>
     ready_since(pod)?.checked_add(SignedDuration::from_secs(min_ready_seconds.into())).ok()
 }
 
-/// Whether an init container is a sidecar: one that runs beside the containers and is restarted as they are.
+/// Whether an init container is a sidecar: one that runs alongside the containers and is restarted like them.
 pub fn is_sidecar(init_container: &dyn View) -> bool {
     init_container.field("restartPolicy").text() == "Always"
 }

@@ -43,9 +43,9 @@ impl Amount {
 /// How a pod is summed up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Leaves out the pod's status, and thereby resizes that have not happened yet.
+    /// Ignores the pod's status, and so resizes that have not happened yet.
     pub ignores_status: bool,
-    /// What a container without a request for a resource counts as.
+    /// The assumed amounts of a container without a request for a resource.
     pub missing: &'a [(&'static str, Quantity)],
 }
 
@@ -77,12 +77,13 @@ pub fn pod_limits<'a>(pod: &'a dyn View, options: Options<'a>) -> Amounts<'a> {
     total
 }
 
-/// What the containers of a pod's spec need at once, without its overhead and the amounts of the pod as a whole.
+/// The sum over the containers in a pod's spec, without its overhead and pod-level amounts.
 pub fn container_totals<'a>(spec: Field<'a>, which: Amount) -> Amounts<'a> {
     aggregate(spec, |container| Amounts::read(container.field("resources").field(which.as_str())))
 }
 
-/// What the containers need: by their spec and, while they are resized, by what they run with and were allocated.
+/// The needs of the containers: according to their spec and, while they are resized, to their actual and allocated
+/// amounts.
 fn total<'a>(pod: &'a dyn View, which: Amount, options: Options<'a>) -> Amounts<'a> {
     let (spec, status) = (pod.field("spec"), pod.field("status"));
     let wanted = |container: Field<'a>| Amounts::read(container.field("resources").field(which.as_str()));
@@ -147,7 +148,7 @@ fn whole_by_status<'a>(status: Field<'a>, which: Amount) -> Option<Amounts<'a>> 
     Some(whole)
 }
 
-/// Whether a status says anything of resources: most never do.
+/// Whether a status mentions resources: most never do.
 fn tells_resources(status: Field<'_>) -> bool {
     let tells = |part: Field<'_>| {
         !part.field("resources").is_absent() || !part.field("allocatedResources").is_absent()
@@ -167,7 +168,7 @@ fn resize_is_infeasible(pod: &dyn View) -> bool {
     conditions::of(pod, "PodResizePending").field("reason").text() == "Infeasible"
 }
 
-/// The larger of what the start of a pod needs at most and what its run needs.
+/// The larger of the maximum during a pod's start and the sum while it runs.
 fn aggregate<'a>(spec: Field<'a>, amounts: impl Fn(Field<'a>) -> Amounts<'a>) -> Amounts<'a> {
     let mut running = Amounts::default();
     for container in spec.field("containers").items() {

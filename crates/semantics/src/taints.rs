@@ -12,14 +12,14 @@ use std::fmt;
 
 use crate::{Field, View};
 
-/// What a taint does.
+/// The effect of a taint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// New pods stay away.
     NoSchedule,
     /// New pods stay away if they can.
     PreferNoSchedule,
-    /// New pods stay away, and those that are there leave.
+    /// New pods stay away, and running ones leave.
     NoExecute,
     /// One that this version does not know; it does nothing.
     Other(Box<str>),
@@ -66,7 +66,7 @@ pub struct Taint {
     pub key: Box<str>,
     /// Its value, perhaps empty.
     pub value: Box<str>,
-    /// What it does.
+    /// Its effect.
     pub effect: Effect,
 }
 
@@ -145,7 +145,7 @@ impl Toleration {
         }
     }
 
-    /// For how long a pod may stay, in seconds, where the taint is `NoExecute`; `None` for ever.
+    /// For how long a pod may stay, in seconds, where the taint is `NoExecute`; `None` for an unlimited time.
     pub fn seconds(&self) -> Option<i64> {
         self.seconds
     }
@@ -166,7 +166,7 @@ impl Toleration {
             }
     }
 
-    /// Whether it says something about taints of this key and effect, whatever their value.
+    /// Whether it applies to taints of this key and effect, whatever their value.
     pub fn covers(&self, key: &str, effect: &Effect) -> bool {
         (self.key.is_empty() || &*self.key == key) && self.effect.as_ref().is_none_or(|own| own == effect)
     }

@@ -12,7 +12,7 @@ use super::*;
 mod matching;
 mod resources;
 
-/// What a rule makes of an object, which must be the same from each form.
+/// The result of a rule for an object, which must be the same for each form.
 fn ask<K: View + DeserializeOwned, T: PartialEq + std::fmt::Debug>(
     object: &Json,
     rule: impl Fn(&dyn View) -> T,
@@ -39,7 +39,7 @@ fn a_field_reads_as_what_it_is() {
         assert!(spec.field("hostNetwork").is_true());
         let names: Vec<&str> = spec.field("containers").items().map(|c| c.field("name").text()).collect();
         assert_eq!(names, ["a", "b"]);
-        // What is not there, or is of another type, is absent.
+        // A field that is missing, or of another type, is absent.
         assert!(metadata.field("uid").is_absent() && metadata.field("name").field("x").is_absent());
         assert!(
             metadata.field("name").as_integer().is_none() && spec.field("priority").items().next().is_none()
@@ -102,7 +102,7 @@ fn a_pod_is_available_when_it_was_ready_for_long_enough() {
     }
     assert_eq!(available(&json!({"status": {"conditions": []}}), 0), None);
     assert!(!ask::<Pod, _>(&json!({}), pods::is_ready));
-    // Without a time it has been ready for ever.
+    // Without a time it has always been ready.
     let timeless = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
     assert_eq!(ask::<Pod, _>(&timeless, pods::ready_since), Some(Timestamp::UNIX_EPOCH));
 }

@@ -36,7 +36,7 @@ mod typed;
 /// Only [`View::as_field`] and what belongs to its answer has to be there: [`View::field`] and [`View::each`] for
 /// objects and maps, [`View::count`] and [`View::item`] for lists, nothing more for values.
 pub trait View {
-    /// What this is.
+    /// The value's type.
     fn as_field(&self) -> Field<'_>;
 
     /// The member of this name, by the name that it has in JSON.
@@ -58,7 +58,7 @@ pub trait View {
     }
 }
 
-/// What stands in a field.
+/// The value of a field.
 #[derive(Clone, Copy, Default)]
 pub enum Field<'a> {
     /// Nothing, or null.
@@ -68,7 +68,7 @@ pub enum Field<'a> {
     Flag(bool),
     /// A whole number.
     Integer(i64),
-    /// A text, a quantity as it is written included.
+    /// A text, including a quantity in its written form.
     Text(&'a str),
     /// A point in time, where the form has it ready; in trees it is a text.
     Time(Timestamp),
@@ -85,12 +85,12 @@ impl<'a> Field<'a> {
         if let Field::Object(object) = self { object.field(name) } else { Field::Absent }
     }
 
-    /// Whether nothing is there.
+    /// Whether there is no value.
     pub fn is_absent(self) -> bool {
         matches!(self, Field::Absent)
     }
 
-    /// Whether nothing is there, or an empty text, list or object.
+    /// Whether there is no value, or an empty text, list or object.
     pub fn is_empty(self) -> bool {
         match self {
             Field::Absent => true,
@@ -105,7 +105,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The text; `""` where there is none.
+    /// The text; `""` if there is none.
     pub fn text(self) -> &'a str {
         self.as_text().unwrap_or_default()
     }
@@ -120,7 +120,7 @@ impl<'a> Field<'a> {
         if let Field::Integer(number) = self { Some(number) } else { None }
     }
 
-    /// Whether a truth value is there and true.
+    /// Whether there is a boolean and it is true.
     pub fn is_true(self) -> bool {
         matches!(self, Field::Flag(true))
     }
@@ -148,7 +148,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A field is a view of what stands in it.
+/// A field is a view of its value.
 impl View for Field<'_> {
     fn as_field(&self) -> Field<'_> {
         *self

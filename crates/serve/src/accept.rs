@@ -21,13 +21,13 @@ use crate::{Port, Service};
 const PAUSE: Duration = Duration::from_millis(100);
 /// The pause while the process is out of descriptors: each round closes one newcomer.
 const PAUSE_EXHAUSTED: Duration = Duration::from_millis(5);
-/// How often the log tells of failures.
+/// How often failures are logged.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-/// How long a client may be silent before its machine is asked whether it is there, as upstream does.
+/// How long a client may be silent before keepalive probes are sent, as upstream does.
 const KEEP_ALIVE: Duration = Duration::from_secs(180);
 
-/// Serves a port until `stop`; then open requests get a moment to end ([`Limits::drain_within`]). Ends at once when it is
-/// dropped.
+/// Serves a port until `stop`; then open requests get a moment to end ([`Limits::drain_within`]). Stops at once when it
+/// is dropped.
 ///
 /// [`Limits::drain_within`]: crate::Limits::drain_within
 pub async fn run<S: Service>(port: Port, service: Arc<S>, stop: CancellationToken) {
@@ -70,14 +70,14 @@ pub(crate) async fn run_in<S: Service>(
     drop(acceptor);
     let drained = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(drain_within, drained).await;
-    // What has not ended, watches mostly, is cut.
+    // Requests that have not ended, mostly watches, are cut.
     shared.cut.cancel();
     while tasks.join_next().await.is_some() {}
 }
 
 struct Acceptor {
     listener: TcpListener,
-    /// Given up for a moment when there are no descriptors left, so that newcomers are told instead of waiting.
+    /// Closed for a moment when there are no descriptors left, so that new clients get an error instead of waiting.
     spare: Option<File>,
     warned: Option<Instant>,
 }

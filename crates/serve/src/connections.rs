@@ -16,11 +16,11 @@ use crate::Limits;
 /// When room is made, this part of what could go does, so that the search pays.
 const EVICTED_PART: usize = 32;
 
-/// What a connection's other end has shown of itself.
+/// The identity that a connection's peer has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Rank {
-    /// The handshake goes on.
+    /// The handshake is in progress.
     Handshaking = 0,
     /// It has shown nothing.
     Anonymous = 1,
@@ -44,13 +44,13 @@ impl Rank {
 /// How easily a connection is given up, the first first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Worth {
-    /// Nobody known, and nothing is asked.
+    /// Unidentified, without a request.
     Cheap,
-    /// Somebody known who asks nothing.
+    /// Identified, without a request.
     Idle,
-    /// Nobody known, with a request.
+    /// Unidentified, with a request.
     Asking,
-    /// Somebody known, with a request.
+    /// Identified, with a request.
     Working,
     /// Never closed for others.
     Kept,
@@ -69,7 +69,7 @@ pub(crate) struct Entry {
     has_asked: AtomicBool,
     /// When a request began or ended last, in milliseconds after `start`.
     touched_ms: AtomicU64,
-    /// How long what is sent may stand still, in milliseconds.
+    /// How long sending may stall, in milliseconds.
     stall_ms: AtomicU64,
     evicted: AtomicBool,
     pub(crate) reader: AtomicWaker,
@@ -104,7 +104,7 @@ impl Entry {
         self.touched_ms.store(elapsed, Ordering::Relaxed);
     }
 
-    /// Whether it must end, for others.
+    /// Whether it must end, to make room for others.
     pub(crate) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
     }
@@ -123,7 +123,7 @@ impl Entry {
         self.stall_ms.store(u64::try_from(stall.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Counts a request until the guard goes.
+    /// Counts a request until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.has_asked.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +217,7 @@ impl Connections {
         }
     }
 
-    /// Lets a client in, if need be in another's place; `None` if there is no place.
+    /// Accepts a client, if necessary in another's place; `None` if there is no place.
     pub(crate) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Slot> {
         let client = client.to_canonical();
         let limits = &self.limits;

@@ -30,8 +30,8 @@ tokio::task_local! {
 /// How one stream of HTTP/2 flows.
 pub(crate) struct Flow {
     start: Instant,
-    /// When a piece was given that is not known to be taken, in milliseconds after `start`, and one more; 0 where the
-    /// stream waits for what there is to send.
+    /// When a piece was handed over that is not yet known to be taken, in milliseconds after `start` plus one; 0 if the
+    /// stream is waiting for data to send.
     given_ms: AtomicU64,
     stall_ms: AtomicU64,
 }
@@ -58,7 +58,7 @@ impl Flow {
         self.given_ms.store(millis(self.start.elapsed()) + 1, Ordering::Relaxed);
     }
 
-    /// When the stream ends if it does not move.
+    /// When the stream ends if nothing moves.
     fn deadline(&self) -> Option<Instant> {
         let given = self.given_ms.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.start + Duration::from_millis(given + self.stall_ms.load(Ordering::Relaxed)))
@@ -86,7 +86,7 @@ where
     }
 }
 
-/// A stream, until it stands still for too long; dropping it tells the client that it was reset.
+/// A stream, until it stalls for too long; dropping it resets it for the client.
 struct Moving<F> {
     stream: Pin<Box<F>>,
     flow: Arc<Flow>,
@@ -116,7 +116,7 @@ pub(crate) struct Outgoing<B> {
     body: Pin<Box<B>>,
     _busy: Busy,
     flow: Option<Arc<Flow>>,
-    /// What is left of a long piece.
+    /// The rest of a long piece.
     rest: Bytes,
     /// Nothing of the body is sent.
     is_cut: bool,

@@ -32,20 +32,20 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 const STREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Bytes that TLS keeps.
 const TLS_BUFFER_BYTES_MAX: usize = 32 << 10;
-/// How often a silent client of HTTP/2 is asked whether it is there, and how long it may take to answer.
+/// How often a silent HTTP/2 client is pinged, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_WITHIN: Duration = Duration::from_secs(30);
-/// How long a client that is told to go may take.
+/// How long a client may take to close after it was asked to.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What all connections of a port share.
+/// State shared by all connections of a port.
 pub(crate) struct Shared<S> {
     pub(crate) service: Arc<S>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) tls: Option<TlsAcceptor>,
     /// No more requests are taken.
     pub(crate) stop: CancellationToken,
-    /// Everything ends.
+    /// The server is stopping: all connections end.
     pub(crate) cut: CancellationToken,
 }
 
@@ -102,7 +102,7 @@ impl<S: Service> Shared<S> {
         }
     }
 
-    /// Runs a connection, until nothing is asked for too long or the server ends.
+    /// Runs a connection until it is idle for too long or the server ends.
     async fn until_end<C>(&self, connection: C, entry: &Entry, farewell: impl Fn(std::pin::Pin<&mut C>))
     where
         C: Future<Output = Result<(), hyper::Error>>,

@@ -52,18 +52,18 @@ pub struct Port {
     pub listener: TcpListener,
     /// The server's side of TLS; a port without it speaks HTTP/1.1 in plain text.
     pub tls: Option<TlsAcceptor>,
-    /// What a client may take.
+    /// The limits for a client.
     pub limits: Limits,
 }
 
-/// What answers the requests of a port.
+/// The service behind a port.
 pub trait Service: Send + Sync + 'static {
-    /// What is known of a connection's other end.
+    /// The known facts about a connection's peer.
     type Peer: Clone + Send + Sync + 'static;
     /// The body of answers.
     type Body: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static;
 
-    /// Who is at the other end: the certificate was verified, if there is one.
+    /// Identifies the peer: the certificate was verified, if there is one.
     fn peer(&self, certificate: Option<&CertificateDer<'_>>, address: SocketAddr) -> (Self::Peer, Rank);
 
     /// Answers a request. Its extensions hold the [`Connection`].
@@ -79,13 +79,13 @@ pub trait Service: Send + Sync + 'static {
 pub struct Connection(pub(crate) Arc<Entry>);
 
 impl Connection {
-    /// Tells what a request's credentials have shown: who is behind the connection. It never falls.
+    /// Raises the connection's rank to what a request's credentials have shown. It is never lowered.
     pub fn raise(&self, rank: Rank) {
         self.0.raise(rank);
     }
 }
 
-/// An extension of an answer that somebody reads at leisure, such as a log in a pager: it may stand still for
+/// An extension of an answer that is read slowly, such as a log in a pager: it may stall for
 /// [`Limits::stream_stall_max`]. Upgraded connections may in any case.
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming;

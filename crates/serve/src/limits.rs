@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const CONNECTIONS_MAX: usize = 20_000;
 /// The fewest connections of a port, whatever the descriptors allow.
 const CONNECTIONS_MIN: usize = 16;
-/// Descriptors of a process that may have as many as it likes.
+/// The assumed number of descriptors of a process without a limit.
 const DESCRIPTORS_UNLIMITED: u64 = 1 << 20;
 /// Descriptors that a process with all roles can make use of.
 const DESCRIPTORS_WANTED: u64 = 1 << 16;
@@ -22,15 +22,15 @@ pub struct Limits {
     pub first_request_within: Duration,
     /// How long a connection may have no request in progress.
     pub idle_max: Duration,
-    /// How long a client may read nothing of what is sent to it.
+    /// How long a client may leave sent data unread.
     pub stall_max: Duration,
     /// The same for [`Streaming`](crate::Streaming) answers and upgraded connections.
     pub stream_stall_max: Duration,
-    /// How long open requests may go on when the server ends.
+    /// How long open requests may continue when the server stops.
     pub drain_within: Duration,
     /// Connections at once.
     pub connections_max: usize,
-    /// Connections beyond those: administrators, and those of whom it is not known yet.
+    /// Connections beyond those: those of administrators, and those whose user is not known yet.
     pub reserve: usize,
     /// Connections of one client address, unless it is this machine's own.
     pub of_client_max: usize,
@@ -39,7 +39,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits for so many connections. The times are upstream's, where it has any.
+    /// Limits for this number of connections. The times are upstream's, if it has any.
     pub fn new(connections_max: usize) -> Limits {
         Limits {
             handshake_within: Duration::from_secs(10),
@@ -55,7 +55,7 @@ impl Limits {
         }
     }
 
-    /// Limits of a port that may take one of so many parts of this process's descriptors.
+    /// Limits for a port that may use a fraction of this process's descriptors.
     pub fn of_descriptors(parts: usize) -> Limits {
         let soft = getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS_UNLIMITED);
         let descriptors = usize::try_from(soft).unwrap_or(usize::MAX);
@@ -68,10 +68,11 @@ impl Limits {
     }
 }
 
-/// Lets this process have as many open files as its ports may need, or as many as it may; how many it could have before.
+/// Raises this process's limit on open files to the number that its ports may need, or as far as allowed; returns the
+/// previous limit.
 ///
-/// Processes that it starts inherit the limit, so it is not raised beyond need: some go through all descriptors that they
-/// might have.
+/// Processes that it starts inherit the limit, so it is not raised beyond what is needed: some iterate over all
+/// possible descriptors.
 pub fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(DESCRIPTORS_WANTED).min(DESCRIPTORS_WANTED);

@@ -36,7 +36,7 @@ impl Socket {
         Ok(())
     }
 
-    /// What became of an attempt to write.
+    /// The result of an attempt to write.
     fn written(
         &mut self,
         context: &mut Context<'_>,

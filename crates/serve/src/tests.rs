@@ -19,10 +19,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::*;
 use crate::connections::Connections;
 
-/// How long a test waits for what must come.
+/// How long a test waits for an expected event.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Answers `/endless` with data without end, `/silent` with a body that never says anything, and all else with a word.
+/// Answers `/endless` with endless data, `/silent` with a body that never sends anything, and all other paths with a
+/// word.
 #[derive(Default)]
 struct Answers {
     /// Bodies that are held.
@@ -84,7 +85,7 @@ impl Service for Answers {
 }
 
 impl Answers {
-    /// Another protocol, in which the server talks without end.
+    /// Another protocol, in which the server sends without end.
     fn upgrade(&self, request: &mut Request<Incoming>) -> Response<Reply> {
         let held = |bodies: &Arc<AtomicUsize>| {
             bodies.fetch_add(1, Ordering::SeqCst);
@@ -154,7 +155,7 @@ impl Server {
         tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, self.tcp().await).await
     }
 
-    /// What the administrator is answered.
+    /// The answer to the administrator.
     async fn ask(&self, protocol: &[u8]) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
         let io = TokioIo::new(self.connect(protocol, true).await?);
         let request = Request::get("https://localhost/").header(HOST, "localhost");
@@ -172,7 +173,7 @@ impl Server {
         Ok(response.into_body().collect().await?.to_bytes())
     }
 
-    /// Waits until the table has nobody left.
+    /// Waits until the table is empty.
     async fn empty(&self) {
         until(|| self.connections.len() == 0).await;
     }
@@ -188,7 +189,7 @@ async fn until(condition: impl Fn() -> bool) {
     tokio::time::timeout(WITHIN, wait).await.expect("it comes true in time");
 }
 
-/// The ways to hold a connection without asking anything whole.
+/// The ways to hold a connection without sending a complete request.
 #[derive(Clone, Copy, Debug)]
 enum Hold {
     Tcp,
@@ -213,11 +214,11 @@ const HOLDS: [Hold; 7] = [
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty frame of settings.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// Headers of stream 1 that go on in a continuation: `:method GET`.
+/// Headers of stream 1 that continue in a CONTINUATION frame: `:method GET`.
 const HEADERS: &[u8] = &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82];
 
 impl Server {
-    /// Holds a connection; it lives as long as what comes back.
+    /// Opens a connection, which lives as long as the returned value.
     async fn hold(&self, hold: Hold) -> Option<Box<dyn Send>> {
         let (protocol, bytes): (&[u8], Vec<u8>) = match hold {
             Hold::Tcp => return Some(Box::new(self.tcp().await)),
@@ -322,7 +323,7 @@ async fn an_answer_that_nobody_reads_ends() {
     let server = Server::start(limits).await;
     let mut stalled = server.connect(b"http/1.1", true).await.unwrap();
     stalled.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    // The same over a connection of HTTP/2 that is read all the time, but for one stream.
+    // The same over an HTTP/2 connection that is read all the time, except for one stream.
     let io = TokioIo::new(server.connect(b"h2", true).await.unwrap());
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -332,7 +333,8 @@ async fn an_answer_that_nobody_reads_ends() {
     let unread = client.send_request(request("/endless")).await.unwrap();
     let silent = client.send_request(request("/silent")).await.unwrap();
     until(|| server.bodies.load(Ordering::SeqCst) == 3).await;
-    // Both end, and what they held is gone; the stream that waits for the server goes on, as does its connection.
+    // Both end, and their resources are released; the stream that waits for the server continues, as does its
+    // connection.
     until(|| server.bodies.load(Ordering::SeqCst) == 1).await;
     let reset = unread.into_body().collect().await.unwrap_err();
     let reset = std::error::Error::source(&reset).and_then(|error| error.downcast_ref::<h2::Error>());

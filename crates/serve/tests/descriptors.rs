@@ -55,7 +55,7 @@ async fn a_process_without_descriptors_recovers() {
         files.push(file);
     }
     files.pop();
-    // A newcomer is closed, instead of waiting for ever.
+    // A new connection is closed instead of waiting forever.
     let mut newcomer = TcpStream::connect(address).await.unwrap();
     let closed = tokio::time::timeout(Duration::from_secs(60), newcomer.read(&mut [0])).await.unwrap();
     assert!(!closed.is_ok_and(|read| read > 0));

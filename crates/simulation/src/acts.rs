@@ -1,4 +1,4 @@
-//! What tests do as the administrator, for whom nothing goes wrong. All of it panics where the server refuses.
+//! What tests do as the administrator, whose requests meet no faults. All of it panics if the server refuses.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Server {
         created
     }
 
-    /// Creates an object with its status, or changes the one that is there to what this says; what it leaves out stays.
+    /// Creates an object with its status, or changes the existing one to match; fields that are not given stay.
     pub async fn put<K: Object>(&self, object: &K) -> K {
         let key = key_of(object);
         if self.find::<K>(&key).await.is_none() {
@@ -65,7 +65,7 @@ impl Server {
         patched.unwrap_or_else(|error| fail::<K>("patch", error))
     }
 
-    /// One object, if it is there.
+    /// One object, if it exists.
     pub async fn find<K: Object>(&self, key: &ObjectKey) -> Option<K> {
         self.admin().find(key).await.unwrap_or_else(|error| fail::<K>("get", error))
     }

@@ -24,14 +24,14 @@ pub(crate) struct Wire {
     pub(crate) running: Current,
     pub(crate) journal: Journal,
     pub(crate) user: apiserver::user::User,
-    /// `None`: nothing goes wrong, and nobody counts the requests.
+    /// `None`: there are no faults, and requests are not counted.
     pub(crate) faults: Option<Arc<ConnectionFaults>>,
-    /// Cancelled when the component ends: nothing of it reaches the server any more.
+    /// Cancelled when the component ends: none of its requests reach the server any more.
     pub(crate) ended: CancellationToken,
 }
 
 impl Wire {
-    /// Has a request carried out by the server that runs, unless the wire breaks before the answer is there.
+    /// Has a request carried out by the running server, unless the connection breaks before the response arrives.
     async fn carry<T>(
         &self,
         request: Request,

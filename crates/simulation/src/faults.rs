@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often things go wrong; numbers are of a thousand. The default is never.
+/// How often faults happen, in thousandths. The default is never.
 #[derive(Clone, Debug, Default)]
 pub struct Rates {
-    /// Requests that the server refuses as it is too busy, or fails to carry out (429, 500, 503).
+    /// Requests that the server refuses because it is too busy, or fails to carry out (429, 500, 503).
     pub refused: u64,
     /// Updates and patches that are answered with a conflict, without one.
     pub conflict: u64,
     /// Requests that never reach the server.
     pub unsent: u64,
-    /// Requests that are carried out, and whose answers do not come.
+    /// Requests that are carried out, but whose responses are lost.
     pub lost_answer: u64,
     /// Watches that break off after an event.
     pub broken_watch: u64,
@@ -36,7 +36,7 @@ pub struct Rates {
     pub forgotten_event: Option<Forgotten>,
 }
 
-/// Events that a component never hears of.
+/// Events that a component never receives.
 #[derive(Clone, Debug)]
 pub struct Forgotten {
     /// Of a thousand events.
@@ -47,7 +47,7 @@ pub struct Forgotten {
     pub plural: String,
 }
 
-/// What goes wrong; clones share it.
+/// The faults; clones share them.
 #[derive(Clone)]
 pub struct Faults {
     shared: Arc<Shared>,
@@ -59,14 +59,14 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// What goes wrong once, with the next request of this verb and resource.
+/// A fault that happens once, at the next request of this verb and resource.
 struct Planned {
     verb: Verb,
     plural: String,
     what: Mishap,
 }
 
-/// What goes wrong with a request.
+/// The fault of a request.
 enum Mishap {
     Refused(Status),
     Unsent,
@@ -85,25 +85,25 @@ struct State {
     epoch: CancellationToken,
     rates: Rates,
     planned: VecDeque<Planned>,
-    /// The resource of which no watch tells anything.
+    /// The resource whose watches send nothing.
     held: watch::Sender<Option<String>>,
     connections: u64,
     requests: Vec<String>,
 }
 
 impl Faults {
-    /// No faults yet; those to come are drawn from `seed`.
+    /// No faults yet; future ones are drawn from `seed`.
     pub(crate) fn new(seed: u64) -> Faults {
         let random = Clock::seeded(seed, crate::start_time());
         Faults { shared: Arc::new(Shared { seed, random, state: Mutex::default() }) }
     }
 
-    /// How often things go wrong from here on.
+    /// Sets how often faults happen from here on.
     pub fn set(&self, rates: Rates) {
         self.shared.state.lock().rates = rates;
     }
 
-    /// How often things go wrong now.
+    /// How often faults happen now.
     pub fn rates(&self) -> Rates {
         self.shared.state.lock().rates.clone()
     }
@@ -127,7 +127,7 @@ impl Faults {
         self.shared.state.lock().planned.push_back(Planned { verb, plural: plural.to_owned(), what });
     }
 
-    /// Holds back what watches of a resource tell, or lets everything come again.
+    /// Holds back the events of a resource's watches, or lets all events pass again.
     pub fn hold_watches(&self, plural: Option<&str>) {
         self.shared.state.lock().held.send_replace(plural.map(str::to_owned));
     }
@@ -150,7 +150,7 @@ impl Faults {
         (below(random, rates.latency.max(slow)), below(random, rates.latency))
     }
 
-    /// Faults of one more connection, with randomness of its own.
+    /// Faults of one more connection, with separate randomness.
     pub(crate) fn connect(&self, who: &str) -> ConnectionFaults {
         let mut state = self.shared.state.lock();
         state.connections += 1;
@@ -164,11 +164,11 @@ impl Faults {
     }
 }
 
-/// What happens to a request on its way to the server.
+/// The fate of a request on its way to the server.
 pub(crate) enum Fate {
     /// It gets there.
     Arrives,
-    /// The server says no.
+    /// The server refuses.
     Refused(Status),
     /// It does not get there.
     Unsent,
@@ -184,7 +184,7 @@ pub(crate) struct ConnectionFaults {
 }
 
 impl ConnectionFaults {
-    /// Notes a request and decides what becomes of it.
+    /// Records a request and decides its outcome.
     pub(crate) fn fate(&self, request: &client::Request) -> Fate {
         let rates = {
             let mut state = self.faults.shared.state.lock();
@@ -263,7 +263,7 @@ impl ConnectionFaults {
     }
 }
 
-/// What becomes of an event of a watch.
+/// The fate of an event of a watch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WatchFate {
     Delivers,

@@ -49,21 +49,21 @@ impl Change {
     }
 }
 
-/// What a test says of every change.
+/// A test's check of every change.
 pub trait Observer: Send {
-    /// Looks at the next change; what is wrong with it comes back.
+    /// Checks the next change; returns the violation, if any.
     ///
     /// # Errors
     /// The violation, in words.
     fn observe(&mut self, change: &Change) -> Result<(), String>;
 }
 
-/// A write whose outcome its sender does not know: the answer did not come.
+/// A write whose outcome its sender does not know, because the response was lost.
 #[derive(Clone, Debug)]
 pub struct LostWrite {
     /// `verb path`.
     pub what: String,
-    /// The body, null where there is none.
+    /// The body, null if there is none.
     pub body: Value,
 }
 
@@ -85,13 +85,13 @@ struct State {
     hash: Xxh3Default,
     last: VecDeque<String>,
     observers: Vec<Box<dyn Observer>>,
-    /// The newest change of each object that is there.
+    /// The newest change of each existing object.
     present: BTreeMap<String, Change>,
     lost: Vec<LostWrite>,
 }
 
 impl Journal {
-    /// A journal that nobody writes to yet.
+    /// A journal that is not written to yet.
     pub(crate) fn new(clock: Clock) -> Journal {
         let state = State {
             kept: KEPT,
@@ -106,7 +106,7 @@ impl Journal {
         }
     }
 
-    /// Follows the store from here on, in a task of its own.
+    /// Follows the store from here on, in a separate task.
     pub(crate) async fn follow(&self, store: &Arc<dyn Store>) {
         let from = store.current_revision().await.expect("a store in memory is open while it is held");
         let request = WatchRequest::prefix(ROOT).from(from);
@@ -167,14 +167,14 @@ impl Journal {
         change
     }
 
-    /// Notes that something is wrong.
+    /// Records that something is wrong.
     pub(crate) fn violate(&self, violation: String) {
         self.shared.seen.send_modify(|seen| {
             seen.1.get_or_insert(violation);
         });
     }
 
-    /// Has every change from here on looked at, and before that what is there already, as if it were created now.
+    /// Checks every change from here on, and first all existing objects, as if they were created now.
     pub fn observe(&self, mut observer: impl Observer + 'static) {
         let mut state = self.shared.state.lock();
         for present in state.present.values() {
@@ -185,7 +185,7 @@ impl Journal {
         state.observers.push(Box::new(observer));
     }
 
-    /// Notes something that is no change of an object.
+    /// Records something other than a change of an object.
     pub fn note(&self, text: impl AsRef<str>) {
         let mut state = self.shared.state.lock();
         state.hash.update(text.as_ref().as_bytes());
@@ -193,14 +193,14 @@ impl Journal {
         state.push(line);
     }
 
-    /// Notes a write that may or may not have happened.
+    /// Records a write that may or may not have happened.
     pub(crate) fn note_lost(&self, who: &str, request: &Request) {
         let what = format!("{} {}", request.verb.as_str(), request.target.path());
         self.note(format!("{who}: no answer to {what}"));
         self.shared.state.lock().lost.push(LostWrite { what, body: request.body.clone() });
     }
 
-    /// The writes so far whose senders do not know what became of them.
+    /// The writes so far whose senders do not know the outcome.
     pub fn lost_writes(&self) -> Vec<LostWrite> {
         self.shared.state.lock().lost.clone()
     }
@@ -223,16 +223,16 @@ impl Journal {
     /// Waits until everything up to a revision was looked at.
     pub async fn caught_up(&self, revision: u64) {
         let mut seen = self.shared.seen.subscribe();
-        // The sender lives as long as `self`, so this ends only when the condition holds.
+        // The sender lives as long as `self`, so this ends only when the condition is true.
         let _ = seen.wait_for(|seen| seen.0 >= revision).await.is_ok();
     }
 
-    /// What tells this run from another.
+    /// The value that distinguishes this run from others.
     pub fn hash(&self) -> u64 {
         self.shared.state.lock().hash.digest()
     }
 
-    /// Keeps all entries from here on, and not just the last few hundred.
+    /// Keeps all entries from here on, not just the last few hundred.
     pub fn keep_all(&self) {
         self.shared.state.lock().kept = usize::MAX;
     }

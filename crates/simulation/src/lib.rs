@@ -32,13 +32,13 @@ pub use faults::{Faults, Forgotten, Rates};
 pub use journal::{Change, Journal, LostWrite, Observer};
 pub use server::{Server, admin};
 
-/// When every simulation begins.
+/// The time at which every simulation begins.
 pub fn start_time() -> Timestamp {
     // 2026-01-01T00:00:00Z.
     Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Runs a future to its end on a runtime of its own: one thread, paused time, no input or output.
+/// Runs a future to its end on a separate runtime: one thread, paused time, no input or output.
 ///
 /// # Panics
 /// If the runtime cannot be made, or where the future panics.

@@ -27,7 +27,7 @@ impl Current {
         *self.0.lock() = Some(running);
     }
 
-    /// Ends the server that runs.
+    /// Stops the running server.
     pub(crate) fn end(&self) {
         if let Some(running) = self.0.lock().take() {
             running.up.cancel();

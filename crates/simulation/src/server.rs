@@ -17,7 +17,7 @@ use crate::gate::Gate;
 use crate::running::{Current, Running};
 use crate::{Faults, Journal, start_time};
 
-/// Who may do everything.
+/// A user who may do everything.
 pub fn admin() -> User {
     User::new("admin", &[GROUP_MASTERS])
 }
@@ -35,12 +35,12 @@ struct Shared {
     faults: Faults,
     journal: Journal,
     running: Current,
-    /// The keys are here; nothing of them gets into objects.
+    /// Keys do not get into objects.
     _keys: TempDir,
 }
 
 impl Server {
-    /// Starts one over an empty store. Time, names and UIDs, and the faults to come, are drawn from `seed`. Must be called
+    /// Starts one with an empty store. Time, names and UIDs, and future faults, are drawn from `seed`. Must be called
     /// inside a tokio runtime with paused time.
     ///
     /// # Panics
@@ -71,7 +71,7 @@ impl Server {
         server
     }
 
-    /// Ends the server at once, in the middle of whatever it does. What it has acknowledged is in the store.
+    /// Kills the server at once, in the middle of its work. Acknowledged writes are in the store.
     pub fn stop(&self) {
         self.journal().note("the server ends");
         self.shared.running.end();
@@ -96,7 +96,7 @@ impl Server {
         &self.shared.clock
     }
 
-    /// What goes wrong.
+    /// The faults.
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
     }
@@ -126,12 +126,13 @@ impl Server {
         }
     }
 
-    /// A client of the administrator, for whom nothing goes wrong while a server runs.
+    /// A client of the administrator, which meets no faults while a server runs.
     pub fn admin(&self) -> Client {
         self.wire(admin(), None, CancellationToken::new())
     }
 
-    /// A client of a component, for whom things go wrong. Once `ended` is cancelled nothing of it reaches the server any more.
+    /// A client of a component, which meets faults. Once `ended` is cancelled, none of its requests reach the server
+    /// any more.
     pub fn component(&self, user: User, ended: CancellationToken) -> Client {
         let faults = Some(Arc::new(self.faults().connect(&user.name)));
         self.wire(user, faults, ended)

@@ -58,10 +58,10 @@ fn a_seed_replays_exactly() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Controllers that never hear of some events are found out, and only by that.
+/// Controllers that never receive some events are detected, and by nothing else.
 fn a_forgotten_event_is_found() -> Result<(), Failed> {
     let forgetful = |seed| Scenario { forgets: Some("pods".to_owned()), ..Scenario::new(seed) };
-    // Sometimes it does not matter what they miss.
+    // Sometimes missed events do not matter.
     let found = (1..=SEEDS).find_map(|seed| Some((seed, replay::run(&forgetful(seed)).err()?)));
     let (seed, report) = found.expect("controllers that miss events leave something undone");
     assert!(report.contains(&format!("seed {seed}: ")), "{report}");

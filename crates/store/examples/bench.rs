@@ -30,7 +30,7 @@ async fn main() -> Result<(), Failure> {
     list_and_open(directory.path().join("list")).await
 }
 
-/// Durable writes a second with so many writers, each with a hundred keys.
+/// Durable writes per second with a number of writers, each with a hundred keys.
 async fn write_rate(store: &Arc<Embedded>, writers: usize) -> Result<f64, Failure> {
     let start = Instant::now();
     let tasks: Vec<_> = (0..writers)

@@ -10,37 +10,37 @@ use crate::Revision;
 /// How many records or ranges a message names.
 const NAMED_MAX: usize = 10;
 
-/// A record that is there but not as it was written.
+/// A record that exists but differs from what was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DamagedRecord {
-    /// The revision it stands at.
+    /// Its revision.
     pub revision: Revision,
     /// Its key as far as it can be read; the key may be what is damaged.
     pub key: Option<String>,
 }
 
-/// Everything that is known to be wrong with a store's files. Empty where nothing is.
+/// All known damage of a store's files; empty if there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
     /// Records that do not match their checksum, or whose content cannot be read.
     pub records: Vec<DamagedRecord>,
     /// Revisions, first and last, whose records are missing or cannot be read.
     pub gaps: Vec<(Revision, Revision)>,
-    /// How many records are missing in all, as far as it can be counted, besides those of `tail`.
+    /// The total number of missing records, as far as it can be counted, without those of `tail`.
     pub missing: u64,
-    /// Acknowledged writes, first and last, that are newer than everything that is there.
+    /// Acknowledged writes, first and last, that are newer than everything in the store.
     pub tail: Option<(Revision, Revision)>,
-    /// What else is wrong, in words.
+    /// Other damage, in words.
     pub problems: Vec<String>,
 }
 
 impl Damage {
-    /// Only this problem.
+    /// Damage with only this problem.
     pub(crate) fn problem(text: impl Into<String>) -> Damage {
         Damage { problems: vec![text.into()], ..Damage::default() }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no damage.
     pub fn is_empty(&self) -> bool {
         *self == Damage::default()
     }
@@ -51,7 +51,7 @@ impl Damage {
         tail + self.missing.max(self.records.len() as u64)
     }
 
-    /// Names exactly this damage: other damage has another name. Whoever accepts the loss must give it.
+    /// Identifies exactly this damage: other damage has a different token. It is needed to accept the loss.
     pub fn token(&self) -> String {
         let digest = xxh3_64(format!("{self:?}").as_bytes());
         format!("{}-writes-{:08x}", self.lost(), digest >> 32)

@@ -48,28 +48,30 @@ use crate::{
     Write, WriteOutcome,
 };
 
-/// What to do when the log fails. It should not return; if it does, the store refuses everything from then.
+/// The action when the log fails. It should not return; if it does, the store refuses everything from then on.
 pub type FatalAction = Arc<dyn Fn(&LogError) + Send + Sync>;
 
 /// How to open an embedded store.
 #[derive(Clone)]
 pub struct Options {
-    /// The directory of the database; made if it does not exist, and closed to other users.
+    /// The directory of the database; created if it does not exist, and closed to other users.
     pub directory: PathBuf,
-    /// How much history to keep in memory, in bytes, whatever nobody compacts.
+    /// How much history to keep in memory, in bytes, even without compaction.
     pub history_bytes: usize,
-    /// What to do when the log fails: log it and abort the process, unless a test wants to look.
+    /// The action when the log fails: log it and abort the process, unless a test replaces it.
     pub on_fatal: FatalAction,
-    /// Where the high-water mark is: what tells, apart from the database, how far that must reach. In the directory unless
-    /// it is said; elsewhere it also tells that the whole directory was replaced by an older copy.
+    /// The path of the high-water mark, a file separate from the database with the revision that the database must have
+    /// reached. By default it is in the directory; elsewhere it also detects that the whole directory was replaced with
+    /// an older copy.
     pub mark: Option<PathBuf>,
-    /// Why there must be a store already, if so: "there are keys of a cluster in ...". Then none is made.
+    /// The reason why a store must exist already, if it must: "there are keys of a cluster in ...". Then none is
+    /// created.
     pub must_exist: Option<String>,
     /// The damage whose loss is accepted, by its [`Damage::token`].
     pub accept_loss: Option<String>,
     /// How much of the disk to keep free for deletions on a full one, in bytes.
     pub reserve_bytes: u64,
-    /// Where lease ids and the time of deadlines come from.
+    /// The source of lease IDs and of the time for deadlines.
     pub clock: Clock,
     /// What the engine measures of itself.
     pub metrics: Metrics,
@@ -117,7 +119,7 @@ pub enum OpenError {
         /// The other process's id, if it could be read.
         process: String,
     },
-    /// The directory cannot be made or used.
+    /// The directory cannot be created or used.
     #[error("cannot use the directory {path}")]
     Directory {
         /// The store's directory.
@@ -130,7 +132,7 @@ pub enum OpenError {
     Damaged {
         /// The store's directory, or the backup.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         damage: Box<Damage>,
     },
     /// The database cannot be read.
@@ -268,7 +270,7 @@ impl Store for Embedded {
         let ttl = Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(MIN_TTL);
         // Positive: 0 means no lease.
         let lease = LeaseId((self.clock.random_u64() >> 1).max(1).cast_signed());
-        // The deadline first: if the caller goes away meanwhile, the lease still expires.
+        // The deadline first: if the call is cancelled in the meantime, the lease still expires.
         self.deadlines.add(lease, ttl);
         let deadline = self.clock.now().as_second().saturating_add_unsigned(ttl.as_secs());
         let granted = self.submit(Command::GrantLease { lease, ttl, deadline }).await;

@@ -30,7 +30,7 @@ pub enum StoreError {
     /// The disk is full, and the write does not make space; nothing was changed.
     #[error("there is no space left on the disk that holds the cluster's state")]
     Full,
-    /// The store is shut down, or stopped after a failed sync; whether a write that was under way took
+    /// The store is shut down, or stopped after a failed sync; whether a write that was in progress took
     /// effect is unknown.
     #[error("the store is closed")]
     Closed,

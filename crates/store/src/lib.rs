@@ -37,10 +37,10 @@ pub use request::{
 };
 pub use value::{Event, KeyValue, LeaseId, Revision, WatchBatch};
 
-/// What a watch yields: batches in revision order, or one error, after which the stream ends.
+/// The items of a watch: batches in revision order, or one error, after which the stream ends.
 ///
-/// [`StoreError::Compacted`] means that the watcher's next event is no longer kept (it asked too late, or
-/// reads too slowly): it must list again. A watch never blocks writers and queues nothing of its own.
+/// [`StoreError::Compacted`] means that the watcher's next event is no longer kept (it asked too late, or reads too
+/// slowly): it must list again. A watch never blocks writers and has no queue.
 pub type WatchStream = BoxStream<'static, Result<WatchBatch, StoreError>>;
 
 /// A revisioned key-value store.
@@ -48,11 +48,11 @@ pub type WatchStream = BoxStream<'static, Result<WatchBatch, StoreError>>;
 /// Every successful write gets the next [`Revision`] of the whole store. Reads are linearizable: a range
 /// that starts after a write returned sees that write.
 ///
-/// It promises no more than etcd keeps, and callers must not count on more: several keys may change at one revision, events
-/// tell the version before only where that is asked for, a count takes time, and two answers share no memory.
+/// It promises only what etcd provides, and callers must not rely on more: several keys may change at one revision,
+/// events contain the previous version only on request, a count takes time, and two answers share no memory.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Reads a range of keys in key order, now or at a past revision. A range whose size nobody knows is read in pages
+    /// Reads a range of keys in key order, now or at a past revision. A range of unknown size is read in pages
     /// ([`RangeRequest::limit`]) at one revision: a remote store refuses answers that are too large.
     ///
     /// # Errors
@@ -61,12 +61,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts or deletes one key if its precondition holds; returns once the write is durable.
     ///
-    /// A failed precondition is no error but [`WriteOutcome::Conflict`]. Deleting an absent key (where the
-    /// precondition allows it) changes nothing and makes no revision.
+    /// A failed precondition is not an error but [`WriteOutcome::Conflict`]. Deleting an absent key (if the
+    /// precondition allows it) changes nothing and creates no revision.
     ///
     /// # Errors
-    /// [`StoreError::LeaseNotFound`] if the named lease does not exist; [`StoreError::Full`] where there is no space, and
-    /// the write is no deletion and does not lead to one ([`Write::makes_space`]).
+    /// [`StoreError::LeaseNotFound`] if the named lease does not exist; [`StoreError::Full`] if there is no space, and
+    /// the write is not a deletion and does not lead to one ([`Write::makes_space`]).
     async fn write(&self, write: Write) -> Result<WriteOutcome, StoreError>;
 
     /// Watches a range of keys; see [`WatchStream`].
@@ -89,8 +89,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Compacted`] if that much is compacted already, [`StoreError::FutureRevision`].
     async fn compact(&self, revision: Revision) -> Result<(), StoreError>;
 
-    /// Makes a lease that expires `ttl` after the last keep-alive (to whole seconds, at least one). Keys
-    /// written under it are deleted with it.
+    /// Creates a lease that expires `ttl` after the last keep-alive (to whole seconds, at least one). Keys written
+    /// under it are deleted with it.
     async fn grant_lease(&self, ttl: Duration) -> Result<LeaseId, StoreError>;
 
     /// Starts the lease's time to live again.
@@ -105,7 +105,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::LeaseNotFound`] if it expired or was revoked.
     async fn revoke_lease(&self, lease: LeaseId) -> Result<(), StoreError>;
 
-    /// Whether the store has no space left and takes nothing but what makes space.
+    /// Whether the store has no space left and accepts only writes that make space.
     fn is_full(&self) -> bool {
         false
     }
@@ -115,7 +115,7 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// Writes a consistent copy of the current keyspace to `path`, which must not exist, while the store
-    /// goes on serving.
+    /// Writes a consistent copy of the current keyspace to `path`, which must not exist, while the store continues
+    /// serving.
     async fn backup(&self, path: &Path) -> Result<(), StoreError>;
 }

@@ -29,10 +29,10 @@ pub(crate) enum Record {
     Put(Arc<KeyValue>),
     /// A key was deleted.
     Delete { key: Bytes, revision: Revision },
-    /// A lease was granted, or what is known of it changed. Without a deadline (seconds since 1970) it has its full time
-    /// again after a restart, because somebody keeps it alive.
+    /// A lease was granted, or its data changed. Without a deadline (seconds since 1970) it has its full time again
+    /// after a restart, because it is kept alive.
     GrantLease { lease: LeaseId, ttl: Duration, deadline: Option<i64> },
-    /// A lease ended; its keys' deletions are records of their own.
+    /// A lease ended; the deletions of its keys are separate records.
     RevokeLease { lease: LeaseId },
 }
 
@@ -50,25 +50,26 @@ pub(crate) type Sink<'a> = dyn FnMut(Record) -> Result<(), LogError> + 'a;
 
 /// A durable, ordered log of records.
 pub(crate) trait Log: Send {
-    /// Makes all records durable, or none. After [`LogError::Full`] it is as before; after other errors nothing is known.
+    /// Makes all records durable, or none. After [`LogError::Full`] the log is unchanged; after other errors its state
+    /// is unknown.
     fn append_batch(&mut self, records: &[Record]) -> Result<(), LogError>;
 
     /// The revision given to the last [`Log::compact`]: what came before it may be incomplete.
     fn compacted(&mut self) -> Result<Revision, LogError>;
 
-    /// Passes every whole record to `sink`: leases first, then puts and deletions by revision. What is damaged or missing
-    /// is told, and left out.
+    /// Passes every intact record to `sink`: leases first, then puts and deletions by revision. Damaged or missing
+    /// records are reported and skipped.
     fn scan(&mut self, sink: &mut Sink<'_>) -> Result<Damage, LogError>;
 
-    /// Notes that history up to `compacted` is dropped, and removes the puts and deletions with these
-    /// revisions; a record must not be removed before those of its key that it superseded. Whether there is
-    /// more space to give back, by further calls.
+    /// Records that history up to `compacted` is dropped, and removes the puts and deletions with these revisions; a
+    /// record must not be removed before those of its key that it superseded. Returns whether further calls can release
+    /// more space.
     fn compact(&mut self, compacted: Revision, superseded: &[Revision]) -> Result<bool, LogError>;
 
-    /// Housekeeping after a batch that nobody waits for.
+    /// Housekeeping after a batch, which no caller waits for.
     fn tidy(&mut self) -> Result<(), LogError>;
 
-    /// Gives back what space can be done without, as the disk is full.
+    /// Releases dispensable space, because the disk is full.
     fn shrink(&mut self) -> Result<(), LogError> {
         Ok(())
     }
@@ -83,7 +84,7 @@ pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Why the log failed. After a failed append nothing is known about what the disk holds.
+/// Why the log failed. After a failed append the content of the disk is unknown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -99,15 +100,15 @@ pub enum LogError {
     /// A newer program wrote the database.
     #[error("it has version {0}, written by a newer program")]
     Newer(i64),
-    /// The file is no store's database.
+    /// The file is not a store's database.
     #[error("not a database of this program's store: {0}")]
     Foreign(String),
     /// Records are missing or contradict each other.
     #[error("the log is damaged at revision {revision}: {reason}")]
     Damaged {
-        /// The record at which it shows.
+        /// The record where it was found.
         revision: Revision,
-        /// What is wrong.
+        /// The damage.
         reason: &'static str,
     },
 }

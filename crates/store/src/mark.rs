@@ -30,10 +30,10 @@ const VERSION: u64 = 1;
 const RECORD_BYTES: usize = 64;
 const SLOT_BYTES: usize = 4096;
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reached {
-    /// The cluster whose store it is about.
+    /// The cluster of the store.
     pub(crate) cluster: u128,
     /// Counts the changes of the mark.
     sequence: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
-    /// Where a store begins.
+    /// The mark of a new store.
     pub(crate) fn start(cluster: u128, revision: Revision) -> Reached {
         Reached { cluster, sequence: 0, revision, lease_changes: 0 }
     }
@@ -80,12 +80,12 @@ impl Reached {
     }
 }
 
-/// What is where a mark should be.
+/// The state of the mark file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum MarkFound {
     /// No file.
     Nothing,
-    /// A file in which no slot is whole.
+    /// A file in which no slot is intact.
     Damaged,
     /// A mark.
     Mark(Reached),
@@ -103,7 +103,7 @@ pub(crate) fn find(path: &Path) -> io::Result<MarkFound> {
     Ok(newest.map_or(MarkFound::Damaged, MarkFound::Mark))
 }
 
-/// Makes the mark at `path`, or replaces it, durably.
+/// Creates the mark at `path`, or replaces it, durably.
 pub(crate) fn write(path: &Path, reached: Reached) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".unfinished");
@@ -126,7 +126,7 @@ pub(crate) struct Mark {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread that syncs is told, and tells.
+/// The state shared with the syncing thread.
 #[derive(Default)]
 struct Syncer {
     state: Mutex<SyncerState>,
@@ -141,7 +141,7 @@ struct SyncerState {
 }
 
 impl Mark {
-    /// Goes on with the mark that was found at `path`.
+    /// Continues with the mark found at `path`.
     pub(crate) fn open(path: &Path, reached: Reached) -> io::Result<Mark> {
         let file = Arc::new(OpenOptions::new().write(true).open(path)?);
         let syncer = Arc::new(Syncer::default());
@@ -151,7 +151,7 @@ impl Mark {
         Ok(Mark { file, reached, syncer, thread: Some(thread) })
     }
 
-    /// Notes that everything up to `revision` is durable.
+    /// Records that everything up to `revision` is durable.
     pub(crate) fn advance(&mut self, revision: Revision, lease_changes: u64) -> Result<(), LogError> {
         if (revision, lease_changes) == (self.reached.revision, self.reached.lease_changes) {
             return Ok(());
@@ -230,7 +230,7 @@ mod tests {
 
         let whole = std::fs::read(&path).unwrap();
         assert_eq!(whole.len(), 2 * SLOT_BYTES);
-        // The newest revision is in the first slot: damaged there, the second counts.
+        // The newest revision is in the first slot: if it is damaged, the second counts.
         let mut flipped = whole.clone();
         flipped[41] ^= 1;
         std::fs::write(&path, &flipped).unwrap();

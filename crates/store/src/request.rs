@@ -13,7 +13,7 @@ use crate::{KeyValue, LeaseId, Revision};
 pub enum KeyRange {
     /// This key alone.
     Exact(Bytes),
-    /// Every key that starts so; all keys if empty.
+    /// Every key with this prefix; all keys if it is empty.
     Prefix(Bytes),
 }
 
@@ -28,7 +28,7 @@ impl KeyRange {
         KeyRange::Prefix(prefix.into())
     }
 
-    /// Whether `key` lies in the range.
+    /// Whether `key` is in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         match self {
             KeyRange::Exact(exact) => key == exact,
@@ -70,15 +70,15 @@ fn prefix_end(prefix: &Bytes) -> Bound<Bytes> {
     }
 }
 
-/// How much of each key-value pair a range answers.
+/// How much of each key-value pair a range returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RangeContent {
     /// Keys and values.
     #[default]
     Full,
-    /// Everything but the values, which come empty.
+    /// Everything except the values, which are empty.
     KeysOnly,
-    /// Nothing but [`RangeResponse::count`].
+    /// Only [`RangeResponse::count`].
     CountOnly,
 }
 
@@ -87,15 +87,16 @@ pub enum RangeContent {
 pub struct RangeRequest {
     /// The keys.
     pub range: KeyRange,
-    /// At which revision; the current one if none.
+    /// The revision to read at; the current one if none.
     pub revision: Option<Revision>,
-    /// How many pairs at most; all if none. There may be fewer where they are large: [`RangeResponse::more`] tells.
+    /// The maximum number of pairs; `None` means all. There may be fewer if they are large, see
+    /// [`RangeResponse::more`].
     pub limit: Option<NonZeroUsize>,
-    /// Only keys strictly after this one: the last key of the page before.
+    /// Only keys strictly after this one: the last key of the previous page.
     pub after: Option<Bytes>,
-    /// What to answer of each.
+    /// The requested parts of each version.
     pub content: RangeContent,
-    /// Whether to count all keys of the range, whatever the limit. That takes time for each of them.
+    /// Whether to count all keys of the range, regardless of the limit. That takes time for each of them.
     pub counted: bool,
 }
 
@@ -154,17 +155,17 @@ pub struct RangeResponse {
     pub kvs: Vec<Arc<KeyValue>>,
     /// Whether the limit cut the answer.
     pub more: bool,
-    /// How many keys the range holds (after [`RangeRequest::after`]) whatever the limit: `count - kvs.len()`
-    /// remain after this page. Only where [`RangeRequest::counted`] or [`RangeContent::CountOnly`] asked for it.
+    /// The number of keys in the range (after [`RangeRequest::after`]), regardless of the limit: `count - kvs.len()`
+    /// remain after this page. Only if [`RangeRequest::counted`] or [`RangeContent::CountOnly`] requested it.
     pub count: Option<usize>,
     /// The revision that was read: the one asked for, or the store's at the moment of the read.
     pub revision: Revision,
 }
 
-/// What to do with a key.
+/// The operation on a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WriteOp {
-    /// Give it this value.
+    /// Set this value.
     Put(Bytes),
     /// Remove it.
     Delete,
@@ -173,7 +174,7 @@ pub enum WriteOp {
 /// The precondition of a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expect {
-    /// None: write whatever is there.
+    /// None: write in any case.
     Any,
     /// The key must not exist.
     Absent,
@@ -186,13 +187,13 @@ pub enum Expect {
 pub struct Write {
     /// The key.
     pub key: Bytes,
-    /// What to do.
+    /// The operation.
     pub op: WriteOp,
-    /// Under which condition.
+    /// The precondition.
     pub expect: Expect,
-    /// The lease the key goes with from now on; a put without one detaches the key.
+    /// The lease that the key is attached to; a put without one detaches the key.
     pub lease: Option<LeaseId>,
-    /// Whether the write leads to a deletion, so that it is taken on a full disk too. Deletions always are.
+    /// Whether the write leads to a deletion, so that it is accepted even on a full disk. Deletions always are.
     pub makes_space: bool,
 }
 
@@ -220,7 +221,7 @@ impl Write {
     }
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WriteOutcome {
     /// It is durable.
@@ -230,16 +231,16 @@ pub enum WriteOutcome {
         /// The version that was replaced or deleted.
         previous: Option<Arc<KeyValue>>,
     },
-    /// The precondition did not hold; nothing changed.
+    /// The precondition failed; nothing changed.
     Conflict {
-        /// The key as it is.
+        /// The current version of the key.
         current: Option<Arc<KeyValue>>,
         /// The store's revision at that moment.
         revision: Revision,
     },
 }
 
-/// What to watch.
+/// The parameters of a watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WatchRequest {
     /// The keys.
@@ -249,8 +250,8 @@ pub struct WatchRequest {
     /// Whether to answer [`Store::request_progress`](crate::Store::request_progress) with a batch without
     /// events, once everything up to its revision was delivered.
     pub progress: bool,
-    /// Whether events tell the version before ([`Event::prev`](crate::Event::prev)). It costs a remote store a second read and a second value
-    /// on the wire, so only those who need it ask.
+    /// Whether events contain the previous version ([`Event::prev`](crate::Event::prev)). It costs a remote store a
+    /// second read and a second value on the wire, so only those who need it ask.
     pub previous: bool,
 }
 

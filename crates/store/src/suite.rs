@@ -1,4 +1,4 @@
-//! What every backend of [`Store`](crate::Store) must do, as tests.
+//! Tests that every backend of [`Store`](crate::Store) must pass.
 //!
 //! A backend's test file names a factory of fresh stores and gets one test per case:
 //!
@@ -38,7 +38,7 @@ pub use etcd_like::EtcdLike;
 /// How long a case waits for something that must happen.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A store that was never written to, and what must live as long as it (its directory, its server).
+/// A fresh store, and values that must live as long as it (its directory, its server).
 pub struct Fixture {
     /// The store.
     pub store: Arc<dyn Store>,
@@ -90,7 +90,7 @@ macro_rules! suite_tests {
     };
 }
 
-/// Writes; the revision and the version it replaced. Fails the test on a conflict.
+/// Writes; returns the revision and the replaced version. Fails the test on a conflict.
 pub async fn commit(store: &Arc<dyn Store>, write: Write) -> (Revision, Option<Arc<KeyValue>>) {
     match store.write(write).await {
         Ok(WriteOutcome::Committed { revision, previous }) => (revision, previous),
@@ -98,12 +98,12 @@ pub async fn commit(store: &Arc<dyn Store>, write: Write) -> (Revision, Option<A
     }
 }
 
-/// Puts without precondition; the revision.
+/// Puts without precondition; returns the revision.
 pub async fn put(store: &Arc<dyn Store>, key: &'static str, value: impl Into<String>) -> Revision {
     commit(store, Write::put(key, value.into(), Expect::Any)).await.0
 }
 
-/// Deletes without precondition; the revision.
+/// Deletes without precondition; returns the revision.
 pub async fn delete(store: &Arc<dyn Store>, key: &'static str) -> Revision {
     commit(store, Write::delete(key, Expect::Any)).await.0
 }
@@ -115,7 +115,7 @@ pub async fn pairs(store: &Arc<dyn Store>, request: RangeRequest) -> Vec<(String
     response.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
 }
 
-/// What a store refused, in a form that can be compared.
+/// The refusal of a store, in a comparable form.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Compacted,
@@ -123,7 +123,7 @@ enum Refusal {
     NoLease,
 }
 
-/// The refusal that must have come.
+/// The expected refusal.
 fn refusal<T>(result: Result<T, StoreError>) -> Refusal {
     match result.err() {
         Some(StoreError::Compacted { .. }) => Refusal::Compacted,
@@ -146,7 +146,7 @@ impl Watched {
         Watched { stream, last }
     }
 
-    /// The next batch; checks what holds for each.
+    /// The next batch, with checks of the invariants of batches.
     async fn batch(&mut self) -> WatchBatch {
         let next = tokio::time::timeout(LIMIT, self.stream.next()).await.expect("the watch goes on");
         let batch = next.expect("the watch does not end").expect("the watch does not fail");

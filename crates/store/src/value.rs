@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// A point in the history of the whole store: one more with every write. An empty store is at 1, as in etcd,
-/// so that 0 stays free for callers with a special meaning of it.
+/// A point in the history of the whole store: one more with every write. An empty store is at 1, as in etcd, so that
+/// callers can give 0 a special meaning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Revision(pub u64);
 
@@ -37,8 +37,8 @@ impl fmt::Display for LeaseId {
     }
 }
 
-/// One version of a key. Immutable. A store may hand out the same allocation twice, or may not: what identifies a version
-/// is its key and `mod_revision`, never where it is in memory.
+/// One version of a key. Immutable. A store may or may not return the same allocation twice: a version is identified by
+/// its key and `mod_revision`, never by its address in memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyValue {
     /// The key.
@@ -51,12 +51,12 @@ pub struct KeyValue {
     pub mod_revision: Revision,
     /// How many times the key was written since it was created, from 1.
     pub version: u64,
-    /// The lease the key goes with.
+    /// The lease that the key is attached to.
     pub lease: Option<LeaseId>,
 }
 
 impl fmt::Debug for KeyValue {
-    /// Tells the value's size only: values are Secrets too.
+    /// Shows only the value's size, because values include Secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyValue")
             .field("key", &self.key)
@@ -69,15 +69,15 @@ impl fmt::Debug for KeyValue {
     }
 }
 
-/// One change of one key. Several keys may change at one revision (etcd's transactions, and the end of a lease there), each
-/// key once.
+/// One change of one key. Several keys may change at one revision (in etcd's transactions and when a lease expires
+/// there), each key once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The key was created or changed; [`Event::is_creation`] tells which.
+    /// The key was created or changed; [`Event::is_creation`] says which.
     Put {
         /// The new version.
         kv: Arc<KeyValue>,
-        /// The version it replaced, where the watch asked for that ([`WatchRequest::previous`](crate::WatchRequest)).
+        /// The replaced version, if the watch requested it ([`WatchRequest::previous`](crate::WatchRequest)).
         prev: Option<Arc<KeyValue>>,
     },
     /// The key was deleted.
@@ -86,7 +86,7 @@ pub enum Event {
         key: Bytes,
         /// The revision of the deletion.
         revision: Revision,
-        /// The last version, where the watch asked for that.
+        /// The last version, if the watch requested it.
         prev: Option<Arc<KeyValue>>,
     },
 }
@@ -108,7 +108,7 @@ impl Event {
         }
     }
 
-    /// The version before the change, if there was one and it is told.
+    /// The version before the change, if there was one and it was requested.
     pub fn prev(&self) -> Option<&Arc<KeyValue>> {
         match self {
             Event::Put { prev, .. } | Event::Delete { prev, .. } => prev.as_ref(),
@@ -120,7 +120,7 @@ impl Event {
         matches!(self, Event::Put { kv, .. } if kv.create_revision == kv.mod_revision)
     }
 
-    /// The same without the version before.
+    /// The same without the previous version.
     #[must_use]
     pub fn without_previous(self) -> Event {
         match self {

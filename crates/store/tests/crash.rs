@@ -27,7 +27,7 @@ const WRITERS: u64 = 16;
 const KEYS_PER_WRITER: u64 = 8;
 /// Set for the child: the store's directory.
 const CHILD: &str = "STORE_CRASH_TEST_DIRECTORY";
-/// What a report starts with; the child's other output is the test harness's.
+/// The prefix of a report; the child's other output is the test harness's.
 const REPORT: &str = "acknowledged";
 
 #[test]
@@ -71,7 +71,7 @@ async fn write_until_killed(directory: &Path) {
 }
 
 async fn write_for_ever(store: Arc<Embedded>, writer: u64) {
-    // Sequence numbers go on where the last life's stopped, so that a value tells its age.
+    // Sequence numbers continue where the previous process stopped, so that a value shows its age.
     let own = store.range(RangeRequest::prefix(format!("/{writer:02}/"))).await.unwrap();
     let last = own.kvs.iter().map(|kv| Value::parse(&kv.value).sequence).max();
     let mut sequence = last.unwrap_or(0) + 1_000_000;
@@ -89,7 +89,7 @@ async fn write_for_ever(store: Arc<Embedded>, writer: u64) {
         };
         sequence += 1;
         if sequence.is_multiple_of(100) {
-            // Refused if another writer compacted further meanwhile.
+            // Refused if another writer compacted further in the meantime.
             let _ = store.compact(Revision(revision.0.saturating_sub(50))).await;
         }
         if kind == "delete" && previous.is_none() {
@@ -102,7 +102,7 @@ async fn write_for_ever(store: Arc<Embedded>, writer: u64) {
     }
 }
 
-/// A value that shows whether it is whole.
+/// A value that shows whether it is intact.
 #[derive(PartialEq, Eq, Debug)]
 struct Value {
     writer: u64,
@@ -173,7 +173,7 @@ impl Drop for Killed {
     }
 }
 
-/// Runs a child until it has reported `reports_min` writes, kills it, and reads what else it reported.
+/// Runs a child until it has reported `reports_min` writes, kills it, and reads its remaining reports.
 fn run_and_kill(directory: &Path, reports_min: u64) -> Vec<Report> {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["a_killed_process_loses_no_acknowledged_write", "--exact", "--nocapture"])
@@ -193,7 +193,7 @@ fn run_and_kill(directory: &Path, reports_min: u64) -> Vec<Report> {
     reports
 }
 
-/// Leaves of a write what a power failure may leave: some bytes.
+/// Leaves a part of a write, as after a power failure: some bytes.
 fn begin_a_write(directory: &Path, clock: &Clock) {
     let wal = directory.join("state.db-wal");
     let Ok(mut wal) = std::fs::OpenOptions::new().append(true).open(wal) else { return };
@@ -202,7 +202,7 @@ fn begin_a_write(directory: &Path, clock: &Clock) {
     wal.write_all(&bytes).unwrap();
 }
 
-/// What the acknowledged writes of all lives say the store must hold.
+/// The expected content of the store after the acknowledged writes of all processes.
 #[derive(Default)]
 struct Expected {
     /// The last acknowledged write of each key.
@@ -233,8 +233,8 @@ impl Expected {
         self.revision = revisions.last().copied().unwrap_or_default().max(self.revision);
     }
 
-    /// Compares with the store: each key is as its last acknowledged write left it, or as the one write of
-    /// its writer that was under way did.
+    /// Compares with the store: each key has the state of its last acknowledged write, or of its writer's one write in
+    /// progress.
     async fn compare(&mut self, store: &Embedded, round: usize) {
         let current = store.current_revision().await.unwrap();
         assert!(current >= self.revision, "round {round}: {current} < {}", self.revision);
@@ -273,7 +273,7 @@ impl Expected {
         self.revision = current;
     }
 
-    /// What was under way is now known to have happened or not.
+    /// It is now known which of the writes in progress have happened.
     fn settle(&mut self, found: &BTreeMap<String, Arc<KeyValue>>) {
         for (key, report) in &mut self.last {
             match found.get(key) {

@@ -38,13 +38,13 @@ enum Operation {
         key: usize,
         condition: Condition,
     },
-    /// A list at the revision so many before the current one, in pages.
+    /// A list at an earlier revision, by offset from the current one, in pages.
     List {
         prefix: usize,
         back: u64,
         page: usize,
     },
-    /// A watch from so many revisions back, compared at the end of its life.
+    /// A watch from an earlier revision, by offset, compared at its end.
     Watch {
         prefix: usize,
         back: u64,
@@ -75,7 +75,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(operation, 1..80)
 }
 
-/// The whole history, kept in the plainest way.
+/// The whole history, stored in the simplest way.
 struct Model {
     /// The keyspace at each revision, from [`Revision::EMPTY`].
     states: Vec<BTreeMap<String, Arc<KeyValue>>>,
@@ -142,14 +142,14 @@ impl Model {
     }
 }
 
-/// A watch and what it must have delivered when it is compared.
+/// A watch and its expected events.
 struct Watched {
     stream: WatchStream,
     range: KeyRange,
     from: Revision,
 }
 
-/// The store beside its model.
+/// The store and its model.
 struct Pair {
     directory: tempfile::TempDir,
     store: Option<Embedded>,
@@ -251,7 +251,7 @@ impl Pair {
 
     async fn compact(&mut self, back: u64) {
         let revision = self.model.back(back);
-        // What a watch has not read yet may be lost to it.
+        // A watch may lose events that it has not read yet.
         self.compare_watches().await;
         let result = self.store().compact(revision).await;
         if revision > self.model.compacted {
@@ -262,7 +262,7 @@ impl Pair {
         }
     }
 
-    /// Ends all watches, after comparing what they delivered up to now.
+    /// Ends all watches, after comparing their events so far.
     async fn compare_watches(&mut self) {
         let watches = std::mem::take(&mut self.watches);
         if watches.is_empty() {

@@ -22,10 +22,10 @@ pub struct Agent {
 impl Agent {
     /// Starts `program agent`, which joins the server at `url` (`https://ADDRESS:6443`) by a token.
     ///
-    /// Whether its node becomes ready is the server's to tell: see [`Server::wait_node`](crate::Server::wait_node).
+    /// The server knows whether its node becomes ready: see [`Server::wait_node`](crate::Server::wait_node).
     ///
     /// # Errors
-    /// If the process cannot be started. That it ends at once is no error.
+    /// If the process cannot be started. It is not an error if it exits at once.
     pub fn start(
         host: &Arc<Host>,
         program: impl Into<PathBuf>,
@@ -100,7 +100,7 @@ impl Agent {
     /// Runs `ironhull reset`. The agent should have ended.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// The command's output, if it failed.
     pub fn reset(&self) -> Result<String, TestbedError> {
         self.service.reset()
     }
@@ -108,7 +108,7 @@ impl Agent {
     /// Takes images from an archive.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// The command's output, if it failed.
     pub fn import_image(&self, archive: &std::path::Path) -> Result<String, TestbedError> {
         self.service.import_image(archive)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::cannot;
 use crate::{TestbedError, until};
 
-/// How long the kernel may take to let go of a cgroup whose processes have ended.
+/// How long the kernel may take to release a cgroup whose processes have ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cgroup of the host's name in every hierarchy.
@@ -31,7 +31,7 @@ impl HostCgroups {
             delegate(mount);
             let directory = mount.join(name);
             fs::create_dir(&directory).map_err(cannot(format!("make the cgroup {}", directory.display())))?;
-            // In v1 a new cpuset is empty, and nobody can enter an empty one.
+            // In v1 a new cpuset is empty, and no process can enter an empty one.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 if let Ok(all) = fs::read(mount.join(file)) {
                     let _ = fs::write(directory.join(file), all);
@@ -80,7 +80,7 @@ impl HostCgroups {
     }
 }
 
-/// Lets cgroups below the root of a v2 hierarchy use what the root has; of v1 this is neither possible nor needed.
+/// Lets cgroups below the root of a v2 hierarchy use the root's controllers; in v1 this is neither possible nor needed.
 fn delegate(mount: &Path) {
     let Ok(controllers) = fs::read_to_string(mount.join("cgroup.controllers")) else { return };
     for controller in controllers.split_whitespace() {

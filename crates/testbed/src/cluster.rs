@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::cannot;
 use crate::{Agent, Host, Network, Server, TestbedError};
 
-/// What a [`Cluster`] is made of.
+/// The configuration of a [`Cluster`].
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
     /// How many hosts join the server's.
@@ -17,7 +17,7 @@ pub struct ClusterOptions {
     pub agent_flags: Vec<String>,
 }
 
-/// A server and agents, each on a host of its own: `node-1` is the server's, and the agents' follow.
+/// A server and agents, each on a separate host: `node-1` is the server's, and the agents' follow.
 #[derive(Debug)]
 pub struct Cluster {
     /// The server, whose host runs pods too.
@@ -39,7 +39,7 @@ impl Cluster {
         Cluster::start_reporting(network, program, options, &mut |_| true)
     }
 
-    /// As [`Cluster::start`], for somebody who waits: `report` hears what has been done, and says whether to go on.
+    /// As [`Cluster::start`], with progress: `report` is called for each step, and returns whether to continue.
     ///
     /// # Errors
     /// As [`Cluster::start`], and [`TestbedError::Stopped`] if `report` has said so.
@@ -99,7 +99,7 @@ impl Cluster {
 
     fn wait_agent(&self, agent: &Agent) -> Result<(), TestbedError> {
         let ready = self.server.wait_node(agent.host().name());
-        // That the agent ended tells more than that its node is not ready.
+        // The end of the agent explains more than that its node is not ready.
         ready.or_else(|error| agent.check().and(Err(error)))
     }
 
@@ -130,7 +130,7 @@ impl Cluster {
     /// Makes a node whole: its host is on and connected, and the program runs. Nothing is done twice.
     ///
     /// # Errors
-    /// [`TestbedError::NoHost`] if there is no such node; else where the machine refuses.
+    /// [`TestbedError::NoHost`] if there is no such node; otherwise if the machine refuses.
     pub fn start_node(&self, name: &str) -> Result<(), TestbedError> {
         let host = self.known_host(name)?;
         host.power_on()?;
@@ -160,7 +160,7 @@ impl Cluster {
     /// Takes images from an archive, on every host.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// The command's output, if it failed.
     pub fn import_image(&self, archive: &Path) -> Result<(), TestbedError> {
         self.hosts().try_for_each(|host| self.import_image_on(host.name(), archive).map(drop))
     }
@@ -168,7 +168,7 @@ impl Cluster {
     /// Takes images from an archive, on one host.
     ///
     /// # Errors
-    /// What the command said, if it failed; else it is returned.
+    /// The command's output, if it failed; otherwise it is returned.
     pub fn import_image_on(&self, name: &str, archive: &Path) -> Result<String, TestbedError> {
         self.known_host(name)?;
         self.agent(name)

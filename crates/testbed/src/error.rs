@@ -4,15 +4,15 @@ use std::fmt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why a test host, or a program on it, did not do what it should.
+/// Errors of a test host, or of a program on it.
 #[derive(thiserror::Error)]
 pub enum TestbedError {
     /// The machine refused something that the host needs.
     #[error("cannot {task}")]
     Io {
-        /// What was tried.
+        /// The step that failed.
         task: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The namespaces could not be set up (they take root).
@@ -21,15 +21,15 @@ pub enum TestbedError {
     /// All numbers of the network's hosts were given away.
     #[error("the network has no address left for one more host")]
     Full,
-    /// There is no host of this name.
+    /// There is no host with this name.
     #[error("there is no node {name}: the nodes are {known}")]
     NoHost {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The names that there are.
         known: String,
     },
-    /// Whoever waited for a cluster does not want it any more.
+    /// The caller that waited for a cluster has given up.
     #[error("stopped before the cluster was ready")]
     Stopped,
     /// A network namespace could not be entered.
@@ -45,7 +45,7 @@ pub enum TestbedError {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it said, on both streams.
+        /// Its output, from both streams.
         output: String,
     },
     /// A program that should run has ended.
@@ -56,19 +56,19 @@ pub enum TestbedError {
         /// The end of its log.
         words: String,
     },
-    /// Something did not come about.
+    /// Something did not happen in time.
     #[error("{what}: not within {limit:?}; last state: {last}")]
     Late {
-        /// What was waited for.
+        /// The expected condition.
         what: String,
         /// For how long.
         limit: Duration,
-        /// What was there instead.
+        /// The last observed state.
         last: String,
     },
 }
 
-/// The whole chain, as people read it: a test shows the errors of its test host in no other form.
+/// The whole chain in readable form: a test shows the errors of its test host in no other form.
 impl fmt::Debug for TestbedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&causes::chain(self))

@@ -30,8 +30,8 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Starts `command`, whose only child becomes process 1, and waits until that says `ready`. What goes wrong
-    /// is written to `log`.
+    /// Starts `command`, whose only child becomes process 1, and waits until that prints `ready`. Errors are written to
+    /// `log`.
     ///
     /// # Errors
     /// [`TestbedError::Setup`] with the words in the log.

@@ -1,4 +1,4 @@
-//! A machine of its own, made of namespaces and connected to a [`Network`].
+//! A separate machine, made of namespaces and connected to a [`Network`].
 //!
 //! While it is switched on, a holder process keeps the namespaces (see `holder`). Its disk is a directory: it stays
 //! when the host is switched off, and is removed when the host is dropped.
@@ -26,7 +26,7 @@ use crate::{Capture, Cut, Network, TestbedError, left_over, output};
 /// The address of the first host of a network (of a network for documentation, RFC 5737).
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
-/// What every host's `/etc/resolv.conf` says.
+/// The content of every host's `/etc/resolv.conf`.
 const RESOLV_CONF: &str = "nameserver 203.0.113.1\nsearch outside.test\n";
 /// Process 1 of a host that is off: an id that the kernel never gives (it stops at 2^22), so that `nsenter` fails.
 const NO_PROCESS: i32 = i32::MAX;
@@ -44,11 +44,11 @@ pub struct Host {
     network: Arc<Network>,
     port: Port,
     running: Mutex<Option<Running>>,
-    // Last: what the others hold is in it.
+    // Last, because it contains the others' files.
     directory: TempDir,
 }
 
-/// What a host is while it is on.
+/// The state of a host while it is on.
 #[derive(Debug)]
 struct Running {
     holder: Holder,
@@ -56,10 +56,10 @@ struct Running {
 }
 
 impl Host {
-    /// Makes a host in a network of its own. Its name is unique.
+    /// Creates a host in a separate network. Its name is unique.
     ///
     /// # Errors
-    /// Where the machine refuses, as it does anybody but root.
+    /// If the machine refuses, as it does anybody but root.
     pub fn new() -> Result<Host, TestbedError> {
         Host::make(&Network::new()?, None)
     }
@@ -68,7 +68,7 @@ impl Host {
     /// same.
     ///
     /// # Errors
-    /// Where the machine refuses, or if the network is full.
+    /// If the machine refuses, or if the network is full.
     pub fn on(network: &Arc<Network>, name: &str) -> Result<Host, TestbedError> {
         Host::make(network, Some(name))
     }
@@ -158,11 +158,10 @@ impl Host {
         self.network.command(program)
     }
 
-    /// Starts a program that runs until it is dropped. What it says goes to `logs/<name>` in the host's
-    /// directory, after what is there already.
+    /// Starts a program that runs until it is dropped. Its output is appended to `logs/<name>` in the host's directory.
     ///
     /// # Errors
-    /// If it cannot be started. That it ends at once is no error.
+    /// If it cannot be started. It is not an error if it exits at once.
     pub fn start(&self, name: &str, mut command: Command) -> Result<Process, TestbedError> {
         let path = self.directory().join("logs").join(name);
         let log = File::options().create(true).append(true).open(&path).map_err(cannot("write a log"))?;
@@ -176,20 +175,20 @@ impl Host {
         self.running().is_some()
     }
 
-    /// Turns the host off, as by its plug: every process is killed, and what the kernel knew (mounts,
-    /// interfaces, routes, rules, cgroups, `/run`) is gone. The disk stays.
+    /// Switches the host off, as if unplugged: every process is killed, and the kernel's state (mounts, interfaces,
+    /// routes, rules, cgroups, `/run`) is gone. The disk stays.
     pub fn power_off(&self) {
         if let Some(running) = self.running().take() {
-            // The kernel takes its time to end a network, which answers until then.
+            // The kernel takes some time to remove a network, which responds until then.
             self.network.disconnect(&self.port);
             drop(running);
         }
     }
 
-    /// Turns the host on, with nothing running on it. Faults of its connection stay as they were.
+    /// Switches the host on, with nothing running on it. Faults of its connection stay as they were.
     ///
     /// # Errors
-    /// Where the machine refuses.
+    /// If the machine refuses.
     pub fn power_on(&self) -> Result<(), TestbedError> {
         let mut slot = self.running();
         if slot.is_some() {
@@ -237,7 +236,7 @@ impl Host {
         Ok(())
     }
 
-    /// Cuts the host off: what it sends, what it should receive, or both is lost on the way. The link stays up.
+    /// Cuts the host off: packets that it sends, packets to it, or both are lost on the way. The link stays up.
     ///
     /// # Errors
     /// If the network's rules cannot be changed.
@@ -270,7 +269,7 @@ impl Host {
         self.network.set_carrier(&self.port, true)
     }
 
-    /// Gives the host other addresses, which no host of the network has had; the old ones are gone at once.
+    /// Gives the host new addresses, which no host of the network has had; the old ones are removed at once.
     ///
     /// # Errors
     /// If the host is off, or the network is full.

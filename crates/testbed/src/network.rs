@@ -51,7 +51,7 @@ addr add 2001:db8:200::1/128 dev lo
 link set lan up
 ";
 
-/// Settings of the network's namespace: packets that cross the bridge are no business of its packet filter.
+/// Settings of the network's namespace: packets that cross the bridge must not pass its packet filter.
 const SETTINGS: [&str; 2] = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
 
 /// A network that hosts are connected to. See the [module's description](self).
@@ -64,7 +64,7 @@ pub struct Network {
     faults: Mutex<BTreeMap<String, Faults>>,
     /// Where the hosts' directories are.
     parent: PathBuf,
-    // Last: what the others hold is in it.
+    // Last, because it contains the others' files.
     directory: TempDir,
 }
 
@@ -96,16 +96,16 @@ impl Network {
     /// Makes a network without hosts. Files are in the system's directory for temporary ones.
     ///
     /// # Errors
-    /// Where the machine refuses, as it does anybody but root.
+    /// If the machine refuses, as it does anybody but root.
     pub fn new() -> Result<Arc<Network>, TestbedError> {
         Network::with_directory(&std::env::temp_dir())
     }
 
-    /// As [`Network::new`], with all files in `parent`. Hosts have file systems of their own over `/etc`, `/opt`,
-    /// `/run`, `/var/lib` and `/var/log`: it must be elsewhere.
+    /// As [`Network::new`], with all files in `parent`. It must not be below `/etc`, `/opt`, `/run`, `/var/lib` or
+    /// `/var/log`, where hosts have their own file systems.
     ///
     /// # Errors
-    /// Where the machine refuses, as it does anybody but root.
+    /// If the machine refuses, as it does anybody but root.
     pub fn with_directory(parent: &Path) -> Result<Arc<Network>, TestbedError> {
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-network.", std::process::id()))
@@ -117,7 +117,7 @@ impl Network {
         let namespace = holder.network()?;
         let switch_off = || async {
             for setting in SETTINGS {
-                // Missing where the kernel has no such filter.
+                // Missing if the kernel has no such filter.
                 let _ = std::fs::write(Path::new("/proc/sys/net").join(setting), "0");
             }
         };
@@ -139,10 +139,10 @@ impl Network {
         holder::enter(self.holder.init(), &["--net", "--mount", "--pid"], program)
     }
 
-    /// Starts a program that runs until it is dropped. What it says goes to a log of its name.
+    /// Starts a program that runs until it is dropped. Its output goes to a log with its name.
     ///
     /// # Errors
-    /// If it cannot be started. That it ends at once is no error.
+    /// If it cannot be started. It is not an error if it exits at once.
     pub fn start(&self, name: &str, mut command: Command) -> Result<Process, TestbedError> {
         let path = self.directory.path().join(name);
         let log = std::fs::File::create(&path).map_err(cannot("write a log"))?;
@@ -192,11 +192,11 @@ impl Network {
 
     /// Removes a host's link.
     pub(crate) fn disconnect(&self, port: &Port) {
-        // It is gone already where the host removed its end.
+        // It is gone already if the host removed its end.
         let _ = ip(&self.namespace, &format!("link del {}\n", port.name));
     }
 
-    /// Gives a host the addresses of its port, and none besides.
+    /// Gives a host exactly the addresses of its port.
     pub(crate) fn address(&self, port: &Port, host: &Holder) -> Result<(), TestbedError> {
         let [v4, v6] = port.addresses();
         let lines = format!(
@@ -207,13 +207,13 @@ impl Network {
         ip(&host.network()?, &lines)
     }
 
-    /// Whether a host's link is up at this end, and by that at the host's.
+    /// Whether a host's link is up at this end, and therefore at the host's.
     pub(crate) fn set_carrier(&self, port: &Port, is_up: bool) -> Result<(), TestbedError> {
         let state = if is_up { "up" } else { "down" };
         ip(&self.namespace, &format!("link set {} {state}\n", port.name))
     }
 
-    /// Changes what goes wrong at a port.
+    /// Changes the faults of a port.
     pub(crate) fn change_faults(
         &self,
         port: &Port,

@@ -25,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, which enters namespaces through one child of its own.
+    /// Starts `command`, which enters namespaces through one child process.
     pub(crate) fn start(name: &str, mut command: Command, log: PathBuf) -> Result<Process, TestbedError> {
         let mut entry = command.spawn().map_err(cannot(format!("start {name}")))?;
         let id = entry.id();
@@ -101,7 +101,7 @@ fn child_unless(parent: u32, mut has_ended: impl FnMut() -> bool) -> Result<Opti
     })
 }
 
-/// Runs a command to its end and returns what it wrote to its standard output.
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Errors
 /// [`TestbedError::Failed`] with everything it said, if it failed.
@@ -116,7 +116,7 @@ pub fn output(command: &mut Command) -> Result<String, TestbedError> {
     Err(TestbedError::Failed { command: shown, status: output.status, output: said })
 }
 
-/// A command as people would type it, without the way into the host.
+/// A command as people would type it, without the prefix that enters the host.
 fn shown(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())

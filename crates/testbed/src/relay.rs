@@ -20,13 +20,13 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// How much is read before it is passed on.
 const BUFFER_BYTES: usize = 1 << 14;
 
-/// What a relay does with what comes.
+/// The state of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayState {
     /// It is passed on.
     Open,
-    /// It is swallowed: connections stand and come to stand, and nothing is heard on them. What came meanwhile is passed
-    /// on when the relay opens again.
+    /// Data are held back: connections stay and are still accepted, but nothing is forwarded. Data received in the
+    /// meantime are forwarded when the relay opens again.
     Silent,
     /// Connections end, and new ones are refused.
     Closed,
@@ -42,7 +42,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Passes on what comes to a free port of the network's router to `target`.
+    /// Forwards connections from a free port of the network's router to `target`.
     ///
     /// # Errors
     /// If there is no port.
@@ -85,7 +85,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // The thread ends when nobody can change the state any more.
+        // The thread ends when the state can no longer be changed.
         drop(self.state.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -93,7 +93,7 @@ impl Drop for Relay {
     }
 }
 
-/// What each connection of a relay knows.
+/// The context of each connection of a relay.
 #[derive(Clone, Debug)]
 struct Way {
     target: SocketAddr,

@@ -23,8 +23,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program server` with these flags besides those that keep it to its host, and waits until its node
-    /// is ready.
+    /// Starts `program server` with these flags, in addition to those that confine it to its host, and waits until its
+    /// node is ready.
     ///
     /// # Errors
     /// If it ends, or if its node is not ready in time; the text holds the end of its log.
@@ -73,7 +73,7 @@ impl Server {
         self.service.set_flags(flags);
     }
 
-    /// Waits until the API server and the node say that they are ready.
+    /// Waits until the API server and the node report that they are ready.
     ///
     /// # Errors
     /// [`TestbedError::Ended`] or [`TestbedError::Late`], with the end of the log.
@@ -91,7 +91,7 @@ impl Server {
         ready.map_err(|error| self.with_log(error, &self.log()))
     }
 
-    /// Waits until a node is there and ready.
+    /// Waits until a node exists and is ready.
     ///
     /// # Errors
     /// [`TestbedError::Late`] with the end of the server's log.
@@ -146,7 +146,7 @@ impl Server {
     /// Runs `ironhull reset`. The server should have ended.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// The command's output, if it failed.
     pub fn reset(&self) -> Result<String, TestbedError> {
         self.service.reset()
     }
@@ -154,7 +154,7 @@ impl Server {
     /// Takes images from an archive.
     ///
     /// # Errors
-    /// What the command said, if it failed.
+    /// The command's output, if it failed.
     pub fn import_image(&self, archive: &Path) -> Result<String, TestbedError> {
         self.service.import_image(archive)
     }
@@ -164,7 +164,8 @@ impl Server {
         self.service.ironhull(subcommand)
     }
 
-    /// A kubectl command as the administrator. kubectl is looked for where `IRONHULL_CLIENTS` says, or in `PATH`.
+    /// A kubectl command as the administrator. kubectl is searched for in the directory of `IRONHULL_CLIENTS`, or in
+    /// `PATH`.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         self.client("kubectl", arguments)
     }
@@ -179,18 +180,18 @@ impl Server {
         command
             .args(arguments)
             .env("KUBECONFIG", self.kubeconfig())
-            // Where clients keep what they found out about a server.
+            // The directory of clients' discovery caches.
             .env("HOME", self.host().directory())
             .stdin(Stdio::null());
         command
     }
 
-    /// Runs kubectl with `input` and returns what it writes to its standard output.
+    /// Runs kubectl with `input` and returns its standard output.
     ///
     /// # Errors
     /// [`TestbedError::Failed`] with everything it said.
     pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String, TestbedError> {
-        // A file, not a pipe: nobody has to write while kubectl runs.
+        // A file, not a pipe, so that nothing has to be written while kubectl runs.
         let mut file = tempfile::tempfile().map_err(cannot("write kubectl's input"))?;
         file.write_all(input.as_bytes()).map_err(cannot("write kubectl's input"))?;
         std::io::Seek::rewind(&mut file).map_err(cannot("write kubectl's input"))?;

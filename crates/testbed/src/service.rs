@@ -47,7 +47,7 @@ impl Service {
             .args(subcommand)
             .arg("--data-dir")
             .arg(self.data_dir())
-            // This machine's own configuration is none of the test's.
+            // This machine's own configuration must not affect the test.
             .env("IRONHULL_CONFIG", self.host.directory().join("no-config"));
         command
     }

@@ -29,7 +29,7 @@ impl Drop for Stopwatch<'_> {
         let Some(path) = std::env::var_os(TIMES) else { return };
         let seconds = self.clock.now().duration_since(self.start).as_secs_f64();
         let line = format!("{seconds:.3} {}\n", self.name);
-        // One write a line, for trials that end at the same moment.
+        // One write per line, for trials that end at the same moment.
         let written = OpenOptions::new().create(true).append(true).open(&path);
         if let Err(error) = written.and_then(|mut file| file.write_all(line.as_bytes())) {
             eprintln!("cannot write the time of {}: {error}", self.name);

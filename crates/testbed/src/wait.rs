@@ -9,9 +9,9 @@ use crate::TestbedError;
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks until there is something to see, and returns it. A look that sees nothing tells what it saw instead.
+/// Polls until there is a result, and returns it. A poll without a result returns the observed state instead.
 ///
-/// For processes, files and pages. What the API tells is better waited for with `kubectl wait`.
+/// For processes, files and pages. For the API, `kubectl wait` is better.
 ///
 /// # Errors
 /// [`TestbedError::Late`] if the first look after `limit` still sees nothing.

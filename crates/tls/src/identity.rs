@@ -10,16 +10,16 @@ use rustls::{Error, SignatureScheme};
 
 use crate::{certificates, private_key};
 
-/// A certificate and its key, as shown to peers: by a client, or by a server. Each new connection shows the one of
-/// that moment.
+/// A certificate and its key, as shown to peers: by a client, or by a server. Each new connection presents the current
+/// one.
 #[derive(Debug)]
 pub struct Identity(RwLock<Arc<CertifiedKey>>);
 
 impl Identity {
-    /// An identity from PEM texts: the certificate, with those that lead to its authority behind it, and the key.
+    /// An identity from PEM texts: the certificate, followed by those that lead to its authority, and the key.
     ///
     /// # Errors
-    /// Where they cannot be read or do not belong together.
+    /// If they cannot be read or do not belong together.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Arc<Identity>, Error> {
         Ok(Arc::new(Identity(RwLock::new(certified(certificate, key)?))))
     }

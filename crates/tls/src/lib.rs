@@ -23,10 +23,10 @@ pub use identity::Identity;
 pub use secret_file::{SecretFileError, write_secret};
 pub use unverified::unverified_client;
 
-/// The certificates of a PEM text, of which there must be one at least.
+/// The certificates of a PEM text, which must contain at least one.
 ///
 /// # Errors
-/// Where there is none, or one is damaged.
+/// If there is none, or one is damaged.
 pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = certificates.map_err(|error| Error::General(format!("certificate: {error}")))?;
@@ -39,17 +39,17 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 /// The private key of a PEM text.
 ///
 /// # Errors
-/// Where the text holds none.
+/// If the text contains no certificate.
 pub fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(pem.as_bytes())
         .map_err(|error| Error::General(format!("private key: {error}")))
 }
 
-/// A server that shows this identity. Clients may come without a certificate (and then get little), but one that they show
-/// must be of these authorities.
+/// A server that shows this identity. Clients may connect without a certificate (and then may do little), but one that
+/// they present must be from these authorities.
 ///
 /// # Errors
-/// Where an authority cannot be used, or there is none.
+/// If a CA cannot be used, or there is none.
 pub fn server(
     identity: Arc<Identity>,
     client_authorities: &[CertificateDer<'static>],
@@ -72,7 +72,7 @@ pub fn server(
 /// A client that believes servers with a certificate of this authority (PEM) and shows its own identity, if it has one.
 ///
 /// # Errors
-/// Where the authority cannot be used.
+/// If the authority cannot be used.
 pub fn client(authority: &str, identity: Option<Arc<Identity>>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

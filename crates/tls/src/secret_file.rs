@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        // A directory stands in the way: what is there stays.
+        // A directory is in the way: its contents stay.
         let taken = directory.path().join("taken");
         fs::create_dir_all(taken.join("in it")).unwrap();
         let error = write_secret(&taken, b"text").unwrap_err();

@@ -15,7 +15,7 @@ fn certificate() -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-/// Whether a client comes to speak with a server, and how many certificates it has shown; else why not.
+/// Whether a client can talk to a server, and how many certificates it has presented; otherwise the error.
 fn talk(server: &Arc<ServerConfig>, client: ClientConfig) -> Result<usize, String> {
     Ok(shown(server, &Arc::new(client))?.len())
 }
@@ -60,7 +60,7 @@ fn each_end_believes_its_authority() {
     assert!(talk(&server, client(&foreign, None).unwrap()).unwrap_err().contains("invalid peer certificate"));
     assert_eq!(talk(&server, unverified_client()), Ok(0));
 
-    // What is renewed is shown to whoever comes then.
+    // A renewed certificate is presented on new connections.
     identity.replace(&foreign, &foreign_key).unwrap();
     assert_eq!(talk(&server, client(&foreign, None).unwrap()), Ok(0));
     assert!(identity.replace(&own, &foreign_key).is_err());

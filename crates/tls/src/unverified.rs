@@ -7,8 +7,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-/// A client that takes any certificate and shows none: what comes over it is proven by other means, or is no secret, as the
-/// answers of pods to probes and to the API server's proxy (upstream does not verify those either).
+/// A client that accepts any certificate and presents none: the data are verified by other means, or are not secret,
+/// such as the answers of pods to probes and to the API server's proxy (upstream does not verify those either).
 pub fn unverified_client() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ClientConfig::builder_with_provider(Arc::clone(&provider))

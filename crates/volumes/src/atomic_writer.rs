@@ -25,8 +25,8 @@ use crate::payload::Payload;
 const DATA: &str = "..data";
 const DATA_NEW: &str = "..data_tmp";
 
-/// Brings the directory to show the payload; does nothing if it does already. `finish` gets the new files'
-/// directory before anyone can see it. `now` names it.
+/// Makes the directory show the payload; does nothing if it already does. `finish` gets the new files' directory before
+/// anyone can see it. `now` names it.
 pub(crate) fn write(
     directory: &Path,
     payload: &Payload,
@@ -56,8 +56,8 @@ pub(crate) fn write(
     replace().map_err(failed())
 }
 
-/// The directory that is shown now. A container with enough rights may have put anything in its place: what the writer
-/// cannot have written does not count.
+/// The current directory. A container with enough rights may have replaced it with anything: names that the writer
+/// cannot have written do not count.
 fn old_state(directory: &Path) -> io::Result<Option<OsString>> {
     let link = match fs::read_link(directory.join(DATA)) {
         Ok(link) => link.into_os_string(),
@@ -114,7 +114,7 @@ fn shows(directory: &Path, payload: &Payload) -> io::Result<bool> {
         return Ok(false);
     }
     for (path, file) in payload {
-        // Something else in a file's place, or more of it, is not what was written.
+        // If a file was replaced or is longer, it is not the written one.
         let Ok(found) = hostfs::open_regular(directory, Path::new(path), OFlags::RDONLY) else {
             return Ok(false);
         };
@@ -217,7 +217,7 @@ mod tests {
         fs::create_dir_all(&volume).unwrap();
         fs::create_dir_all(&victim).unwrap();
         fs::write(victim.join("a"), "1").unwrap();
-        // A state that leads elsewhere is neither believed nor removed.
+        // A link that leads elsewhere is neither followed nor removed.
         for target in ["../victim", "..", ".", "/etc"] {
             let _ = fs::remove_file(volume.join(DATA));
             symlink(target, volume.join(DATA)).unwrap();

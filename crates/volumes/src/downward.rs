@@ -73,8 +73,8 @@ fn lines<'a>(map: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     map.map(|(key, value)| format!("{key}={}", object::quote(value))).collect::<Vec<_>>().join("\n")
 }
 
-/// A resource of a container, divided by the selector's divisor and rounded up. A limit that is not set is
-/// what the node can give.
+/// A resource of a container, divided by the selector's divisor and rounded up. An unset limit is the node's
+/// allocatable amount.
 ///
 /// # Errors
 /// If there is no such container or resource.

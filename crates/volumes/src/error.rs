@@ -14,7 +14,7 @@ pub enum VolumeError {
         /// Its name.
         name: String,
     },
-    /// The server did not tell of a ConfigMap or a Secret in time.
+    /// The server did not send a ConfigMap or a Secret in time.
     #[error("failed to sync {kind} cache: timed out waiting for the condition")]
     NotSynced {
         /// `configmap` or `secret`.
@@ -34,16 +34,16 @@ pub enum VolumeError {
     /// A service account token was refused.
     #[error("failed to fetch token")]
     Token(#[source] client::ClientError),
-    /// What the volume says cannot be used.
+    /// The volume's settings cannot be used.
     #[error("{0}")]
     Invalid(String),
-    /// The path on the host is not what the volume's type wants.
+    /// The path on the host is not of the type that the volume requires.
     #[error("hostPath type check failed: {0}")]
     HostPathType(String),
     /// The control side has not attached the volume's device to this node.
     #[error("volume {0} is not attached to this node yet")]
     NotAttached(String),
-    /// What is done cannot be written down, so it is not done.
+    /// The step cannot be recorded, so it is not carried out.
     #[error("record the mounts in {path}")]
     Record {
         /// The directory of the record.
@@ -57,7 +57,7 @@ pub enum VolumeError {
     /// The host's file system failed.
     #[error("{step} {path}")]
     Io {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
         /// To what.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
-    /// For `map_err`: what was being done, and to what.
+    /// For `map_err`: the step and its path.
     pub(crate) fn io(step: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> VolumeError {
         let path = path.into();
         move |source| VolumeError::Io { step, path, source }

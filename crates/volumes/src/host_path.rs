@@ -37,7 +37,7 @@ impl VolumePlugin for HostPath {
     }
 }
 
-/// Checks the path against the volume's type, and makes it where the type says so.
+/// Checks the path against the volume's type, and creates it if the type says so.
 fn check(path: &Path, kind: &str) -> Result<(), VolumeError> {
     let found = match fs::metadata(path) {
         Ok(meta) => Some(meta.file_type()),

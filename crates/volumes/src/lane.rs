@@ -6,13 +6,13 @@ use hostfs::Lane;
 
 use crate::VolumeError;
 
-/// How much may be under way in file systems at once: containers decide how many files there are to remove, and some
+/// How much may be in progress in file systems at once: containers decide how many files there are to remove, and some
 /// file systems do not answer at all.
 const LANE_WIDTH: usize = 8;
 
 static LANE: LazyLock<Lane> = LazyLock::new(|| Lane::new(LANE_WIDTH));
 
-/// Runs what may block on a thread for that, a few at a time.
+/// Runs blocking work on threads made for it, a few at a time.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, VolumeError> + Send + 'static,
 ) -> Result<T, VolumeError> {

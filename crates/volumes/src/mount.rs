@@ -37,7 +37,8 @@ pub(crate) fn unmount(path: &Path) -> Result<(), VolumeError> {
     Ok(())
 }
 
-/// Removes a directory with all in it, but refuses to go into another file system. That it is gone is fine.
+/// Removes a directory with its contents, but refuses to enter another file system. It is not an error if it is gone
+/// already.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), VolumeError> {
     hostfs::remove_tree(path).map_err(VolumeError::io("remove", path))
 }

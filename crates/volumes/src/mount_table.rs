@@ -40,7 +40,7 @@ fn parse(table: &[u8]) -> BTreeSet<PathBuf> {
     lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4).map(unescape)).collect()
 }
 
-/// Spaces and the like stand as a backslash and three octal digits.
+/// Spaces and similar characters are written as a backslash and three octal digits.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;

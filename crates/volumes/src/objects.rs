@@ -83,7 +83,7 @@ enum Either {
     Secret(Arc<Followed<Secret>>),
 }
 
-/// Keeps an object followed while it lives.
+/// The object is followed as long as this exists.
 #[derive(Clone)]
 pub struct Handle(Either);
 
@@ -113,7 +113,7 @@ impl Known {
 
 type OnChange = Arc<dyn Fn(&ObjectId) + Send + Sync>;
 
-/// Follows the ConfigMaps and Secrets that somebody holds a [`Handle`] of.
+/// Follows the ConfigMaps and Secrets for which there is a [`Handle`].
 pub struct ObjectCache {
     client: Client,
     changed: OnChange,

@@ -19,7 +19,7 @@ pub struct FsGroup {
 }
 
 impl FsGroup {
-    /// What the pod's security context asks for.
+    /// The settings in the pod's security context.
     pub fn of(pod: &Pod) -> Option<FsGroup> {
         let context = pod.spec.as_ref()?.security_context.as_ref()?;
         let gid = u32::try_from(context.fs_group?).ok()?;
@@ -28,7 +28,7 @@ impl FsGroup {
     }
 }
 
-/// Set-group-ID: what is made in a directory gets its group.
+/// Set-group-ID: entries created in a directory get its group.
 const SETGID: u32 = 0o2000;
 
 /// Gives a volume's files to the group, readable and (unless `read_only`) writable, as upstream's

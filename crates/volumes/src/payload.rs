@@ -81,7 +81,7 @@ pub(crate) fn clean(path: &str) -> Result<String, VolumeError> {
     }
     match parts.first() {
         None => Err(invalid("must not be empty")),
-        // The names of the writer's own entries begin so.
+        // The prefix of the names of the writer's own entries.
         Some(first) if first.starts_with("..") => Err(invalid("must not start with '..'")),
         Some(_) => Ok(parts.join("/")),
     }

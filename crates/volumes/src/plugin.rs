@@ -22,8 +22,8 @@ use crate::lane::blocking;
 use crate::ownership::FsGroup;
 use crate::{VolumeError, mount};
 
-/// What stands behind volumes of one or more pods, by upstream's unique name: `<plugin>/<driver>^<handle>`. It is the name
-/// in a node's `volumesAttached`.
+/// The device behind volumes of one or more pods, by upstream's unique name: `<plugin>/<driver>^<handle>`. It is the
+/// name in a node's `volumesAttached`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(pub String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// What a plugin needs to stage a device.
+/// The input for staging a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage<'a> {
     /// The device.
@@ -42,11 +42,11 @@ pub struct Stage<'a> {
     pub volume: &'a Volume,
     /// The pod of that volume.
     pub pod: &'a Pod,
-    /// Where the device shall be found; made if missing.
+    /// The path where the device should appear; created if missing.
     pub directory: &'a Path,
 }
 
-/// What a plugin needs to publish one volume to a pod.
+/// The input for publishing a volume to a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Publish<'a> {
     /// The pod.
@@ -59,7 +59,7 @@ pub struct Publish<'a> {
     pub directory: &'a Path,
     /// Where the volume's device is staged, if it has one.
     pub staged: Option<&'a Path>,
-    /// Whom the files shall belong to.
+    /// The owner of the files.
     pub fs_group: Option<FsGroup>,
 }
 
@@ -68,11 +68,11 @@ pub struct Publish<'a> {
 pub struct Mounted {
     /// Where it is on the host.
     pub path: PathBuf,
-    /// Something is mounted there, which somebody could unmount.
+    /// Something is mounted there, which could be unmounted by accident.
     pub is_mount: bool,
     /// Containers must not write to it.
     pub read_only: bool,
-    /// When it must be published again at the latest, because a token in it ends.
+    /// When it must be published again at the latest, because a token in it expires.
     pub refresh_at: Option<Timestamp>,
 }
 
@@ -113,13 +113,13 @@ pub trait VolumePlugin: Send + Sync {
         Ok(())
     }
 
-    /// Takes back what [`stage`](Self::stage) made, also from a stage that was cut off. Idempotent.
+    /// Undoes [`stage`](Self::stage), also one that was interrupted. Idempotent.
     async fn unstage(&self, _device: &DeviceId, directory: &Path) -> Result<(), VolumeError> {
         remove_mounted(directory).await
     }
 
-    /// Makes the volume, or brings it up to date. Idempotent: it is called again whenever something that the
-    /// volume shows may have changed, and when it is not where it was.
+    /// Creates the volume, or brings it up to date. Idempotent: it is called again whenever something that the volume
+    /// shows may have changed, and when the volume is not mounted any more.
     async fn publish(&self, request: Publish<'_>) -> Result<Mounted, VolumeError>;
 
     /// Removes what [`publish`](Self::publish) made, also what one made that was cut off. Idempotent.

@@ -26,9 +26,9 @@ use crate::{ObjectCache, VolumeError, atomic_writer, downward, mount, ownership}
 #[cfg(test)]
 mod tests;
 
-/// The mode of files where the volume says none.
+/// The mode of files if the volume does not set one.
 const DEFAULT_MODE: u32 = 0o644;
-/// How long a token holds where the volume says nothing.
+/// How long a token is valid if the volume does not say.
 const TOKEN_SECONDS: i64 = 3600;
 
 /// The sources of a volume, and the mode of its files.

@@ -99,7 +99,7 @@ pub(crate) fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<
     Ok(Some(serde_json::from_slice::<Versioned<T>>(&text)?.content))
 }
 
-/// Removes a record. That there is none is fine. Blocks.
+/// Removes a record, if there is one. Blocks.
 pub(crate) fn remove(directory: &Path, name: &str) -> io::Result<()> {
     match fs::remove_file(directory.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -128,7 +128,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pod = dir.path().join("pods/u");
         assert_eq!(read::<PodRecord>(&pod, POD_FILE).unwrap(), None);
-        // What an agent left that was cut off in the middle does not matter.
+        // Remains of an interrupted agent do not matter.
         fs::create_dir_all(&pod).unwrap();
         fs::write(pod.join("volumes.json.tmp"), "{").unwrap();
         for count in [2, 1] {

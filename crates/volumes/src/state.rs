@@ -8,7 +8,7 @@ use crate::DeviceId;
 #[cfg(test)]
 mod tests;
 
-/// How a volume is made: what names it beside its pod and its own name.
+/// How a volume is created: its identity besides its pod and its own name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     /// The plugin, by the name of its directory.
@@ -29,7 +29,7 @@ pub(crate) struct Published {
 /// Volumes of pods: by the pods' UIDs, then by their names.
 type OfPods<T> = BTreeMap<String, BTreeMap<String, T>>;
 
-/// The volumes that shall be: those of the pods that run here.
+/// The desired volumes: those of the pods that run here.
 #[derive(Debug, Default)]
 pub(crate) struct Desired(OfPods<Source>);
 
@@ -51,7 +51,7 @@ impl Desired {
     }
 }
 
-/// The volumes that are, as far as it is known: what is recorded, and what lies on the disk.
+/// The actual volumes, as far as is known: those in the records, and those on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Actual {
     pods: OfPods<Published>,
@@ -99,7 +99,7 @@ impl Actual {
     }
 }
 
-/// One step towards what is wanted.
+/// One step towards the desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Take a volume from its pod.
@@ -110,8 +110,9 @@ pub(crate) enum Step {
     Publish { volume: String },
 }
 
-/// The steps for one pod: first what is not wanted any more, or wanted otherwise, then what is. A volume that is where it
-/// should be is published again too: what it shows may have changed, and its mount may be gone.
+/// The steps for one pod: first for volumes that are no longer wanted, or wanted differently, then for those that are
+/// wanted. A volume that is already published is published again too: its content may have changed, and its mount may
+/// be gone.
 pub(crate) fn steps(desired: &Desired, actual: &Actual, uid: &str) -> Vec<Step> {
     let wanted: BTreeMap<&String, &Source> = desired.of(uid).collect();
     let present = actual.pods.get(uid).into_iter().flatten();
@@ -126,13 +127,13 @@ pub(crate) fn steps(desired: &Desired, actual: &Actual, uid: &str) -> Vec<Step> 
     steps
 }
 
-/// The staged devices that no pod has or wants, with their plugins.
+/// The staged devices that no pod has or needs, with their plugins.
 pub(crate) fn idle_devices(desired: &Desired, actual: &Actual) -> Vec<(DeviceId, String)> {
     let idle = actual.devices.iter().filter(|(device, _)| !desired.uses(device) && !actual.uses(device));
     idle.map(|(device, plugin)| (device.clone(), plugin.clone())).collect()
 }
 
-/// The pods of which something that shall be mounted is not.
+/// The pods with a missing mount.
 pub(crate) fn unmounted(
     desired: &Desired,
     actual: &Actual,

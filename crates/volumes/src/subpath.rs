@@ -16,15 +16,15 @@ use rustix::mount::mount_bind;
 
 use crate::{VolumeError, mount};
 
-/// What a new directory takes of the volume's mode: who may do what, and that files belong to its group.
+/// The bits of the volume's mode that a new directory gets: permissions and set-group-ID.
 const MODE_TAKEN: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO).union(Mode::SGID);
 
 /// The directory below a pod's directory that the bound places are in.
 const DIRECTORY: &str = "volume-subpaths";
 
-/// Binds `sub_path` of a volume to a path of its own, and returns that. A missing directory is made with the mode of the
-/// volume, so that whoever may write to the one may write to the other, unless the volume is read-only. Idempotent: a
-/// place that is bound already stays.
+/// Bind-mounts `sub_path` of a volume to a separate path, and returns that path. A missing directory is created with
+/// the mode of the volume, so that it has the same permissions, unless the volume is read-only. Idempotent: an existing
+/// bind mount is kept.
 ///
 /// # Errors
 /// [`VolumeError::Invalid`] where the path is absolute or climbs, [`VolumeError::Io`] where it leads out of the
@@ -39,7 +39,7 @@ pub fn bind(
 ) -> Result<PathBuf, VolumeError> {
     let parts = parts(sub_path)?;
     let target = pod_directory.join(DIRECTORY).join(volume).join(container).join(index.to_string());
-    // A container that starts anew sees the place as it is now.
+    // A restarted container sees the current state of the path.
     release(&target)?;
     let found =
         open_beneath(volume_path, &parts).map_err(VolumeError::io("find the subPath in", volume_path))?;
@@ -75,7 +75,7 @@ pub fn release_all(pod_directory: &Path) -> Result<(), VolumeError> {
 }
 
 fn release(target: &Path) -> Result<(), VolumeError> {
-    // A file's bind lies on the same device as its parent as often as not, so the kernel is asked.
+    // A file's bind mount may be on the same device as its parent, so the kernel is asked.
     loop {
         match rustix::mount::unmount(
             target,
@@ -124,8 +124,8 @@ fn open_beneath(root: &Path, parts: &[&std::ffi::OsStr]) -> io::Result<OwnedFd> 
     Ok(last)
 }
 
-/// Makes a directory of just this mode. The mode is set by descriptor: whatever took the directory's place meanwhile is
-/// no link, and a directory of the volume.
+/// Creates a directory with exactly this mode. The mode is set by descriptor: if the directory was replaced in the
+/// meantime, the replacement is a directory in the volume, not a link.
 fn make_directory(parent: &OwnedFd, name: &std::ffi::OsStr, mode: Mode) -> io::Result<()> {
     mkdirat(parent, name, mode)?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use object::ObjectKey;
 use parking_lot::Mutex;
 
-/// A token is renewed when it is older than this, however long it holds.
+/// A token is renewed when it is older than this, however long it is valid.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// A token and when to renew it.
@@ -56,7 +56,7 @@ impl Tokens {
                 self.known.lock().insert(wanted, token.clone());
                 Ok(token)
             }
-            // It still holds; the next renewal may go better.
+            // It is still valid; the next renewal may succeed.
             (Err(error), Some(old)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -30,10 +30,10 @@ use crate::{ObjectCache, VolumeError, mount};
 #[cfg(test)]
 mod tests;
 
-/// How long after a change of the mount table it is looked at: mounts come and go in groups.
+/// How long after a change the mount table is read: mounts come and go in groups.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// What became of a pod's volumes, by their names. `None` for those that the container engine makes itself (images).
+/// The results for a pod's volumes, by name. `None` for those that the container engine creates itself (images).
 pub type SetUpResults = Vec<(String, Result<Option<Mounted>, VolumeError>)>;
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ struct State {
     actual: Actual,
 }
 
-/// The volumes of the pods of a node. Of one pod only one call may be under way.
+/// The volumes of the pods of a node. Only one call per pod may be in progress.
 pub struct Volumes {
     root: PathBuf,
     plugins: Vec<Arc<dyn VolumePlugin>>,
@@ -52,8 +52,8 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// The volumes below `root` (`<root>/pods/...`), with all plugins of this crate. What an earlier agent left there is
-    /// known from then on.
+    /// The volumes below `root` (`<root>/pods/...`), with all plugins of this crate. Volumes left by an earlier agent
+    /// are known from then on.
     pub fn new(root: impl Into<PathBuf>, client: Client, objects: Arc<ObjectCache>) -> Volumes {
         let plugins: Vec<Arc<dyn VolumePlugin>> = vec![
             Arc::new(EmptyDir),
@@ -113,8 +113,8 @@ impl Volumes {
         self.plugins.iter().find(|plugin| plugin.supports(volume))
     }
 
-    /// Makes the volumes of a pod what the pod wants: sets them up, brings them up to date, mounts anew what is not mounted
-    /// any more, and removes what is there otherwise.
+    /// Brings the volumes of a pod to the desired state: sets them up, updates them, remounts those that are no longer
+    /// mounted, and removes those that differ.
     pub async fn set_up(&self, pod: &Pod, node: &Node) -> SetUpResults {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let mut results = SetUpResults::new();
@@ -170,7 +170,7 @@ impl Volumes {
         results
     }
 
-    /// Notes and records volumes before they are made.
+    /// Records volumes before they are made.
     async fn intend(&self, uid: &str, wanted: &BTreeMap<String, Source>) -> Result<(), VolumeError> {
         {
             let mut state = self.state.lock();
@@ -188,7 +188,7 @@ impl Volumes {
         self.write_record(uid).await
     }
 
-    /// Writes down what there is of a pod's volumes.
+    /// Records the actual state of a pod's volumes.
     async fn write_record(&self, uid: &str) -> Result<(), VolumeError> {
         let volumes = self.state.lock().actual.of(uid);
         let volumes: Vec<_> = volumes
@@ -283,7 +283,7 @@ impl Volumes {
         failed
     }
 
-    /// Takes back the devices that no pod has or wants. What fails is tried again with the next pod that ends.
+    /// Unstages the devices that no pod has or needs. Failures are retried when the next pod ends.
     pub async fn unstage_idle(&self) {
         let idle = |volumes: &Volumes| {
             let state = volumes.state.lock();
@@ -312,10 +312,10 @@ impl Volumes {
         Ok(())
     }
 
-    /// Removes all volumes of a pod, by what is recorded and what is on disk: the pod need not be known any more.
+    /// Removes all volumes of a pod, according to the record and the disk: the pod need not be known any more.
     ///
     /// # Errors
-    /// The first error; what could be removed is removed all the same.
+    /// The first error; everything that can be removed is removed nevertheless.
     pub async fn tear_down_all(&self, uid: &str) -> Result<(), VolumeError> {
         self.recall_directories(uid)?;
         let steps = {
@@ -341,18 +341,18 @@ impl Volumes {
     /// The UIDs of the pods that have volumes or a directory here.
     ///
     /// # Errors
-    /// Where the directories cannot be read.
+    /// If the directories cannot be read.
     pub fn pods(&self) -> Result<BTreeSet<String>, VolumeError> {
         let names = entries(&self.root.join("pods"))?;
         let on_disk = names.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
         Ok(on_disk.chain(self.state.lock().actual.pods().cloned()).collect())
     }
 
-    /// Tells of pods whose volumes somebody has unmounted, without end: they must be set up again. Must be called inside a
-    /// tokio runtime.
+    /// Reports pods whose volumes were unmounted and must be set up again. Never returns. Must be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// Where the kernel does not tell of mounts.
+    /// If the kernel does not report mounts.
     pub async fn watch_mounts(&self, lost: impl Fn(&str) + Send) -> io::Result<()> {
         let table = MountTable::open()?;
         loop {
@@ -370,7 +370,7 @@ impl Volumes {
         }
     }
 
-    /// Takes in what is recorded of a pod, and what lies on the disk.
+    /// Loads the record of a pod, and its directories on disk.
     fn recall(&self, uid: &str) {
         let directory = self.pod_directory(uid);
         match record::read::<PodRecord>(&directory, POD_FILE) {
@@ -389,8 +389,7 @@ impl Volumes {
                 tracing::warn!(
                     uid,
                     error,
-                    "cannot read the record of a pod's volumes; scanning its \
-                    directories"
+                    "cannot read the record of a pod's volumes; scanning its directories"
                 );
             }
         }
@@ -399,8 +398,8 @@ impl Volumes {
         }
     }
 
-    /// Takes in the volumes on the disk that are not recorded: those of earlier versions of this program, or of a record that
-    /// was lost with the machine.
+    /// Adopts the volumes on the disk that are not recorded: those of earlier versions of this program, or of a record
+    /// that was lost with the machine.
     fn recall_directories(&self, uid: &str) -> Result<(), VolumeError> {
         for plugin in entries(&self.pod_directory(uid).join("volumes"))? {
             let Some(name) = plugin.file_name().and_then(|name| name.to_str()) else { continue };
@@ -446,13 +445,13 @@ fn is_attached(node: &Node, device: &DeviceId) -> bool {
     attached.into_iter().any(|attached| attached.name == device.0)
 }
 
-/// Whether a path of a record lies below a pod's directory, and names nothing else by climbing.
+/// Whether a path in a record is below a pod's directory, without `..`.
 fn is_inside(path: &Path, pod_directory: &Path) -> bool {
     path.starts_with(pod_directory.join("volumes")) && !path.components().any(|part| part.as_os_str() == "..")
 }
 
-/// Unmounts and removes all volumes below `root`, of whatever pods: for a host that gives back everything. No agent
-/// may run. That there is nothing is fine.
+/// Unmounts and removes all volumes below `root`, of whatever pods: for the cleanup of a host. No agent may run. It is
+/// not an error if there are none.
 ///
 /// # Errors
 /// [`VolumeError::Io`] for the first thing that could not be unmounted or removed.

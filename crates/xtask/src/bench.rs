@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command::{run as run_command, target};
 use crate::{host, up};
 
-/// Builds, and measures what is named; everything by default. The figures go to `bench.json` in the target folder.
+/// Builds, and runs the named measurements; all by default. The figures go to `bench.json` in the target folder.
 pub(crate) fn run(names: &[String]) -> Result<()> {
     host::require_root()?;
     host::install_for_up()?;

@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn stop(pid: &str) -> Result<()> {
     let process = Path::new("/proc").join(pid);
-    // The number may be somebody else's by now.
+    // The process ID may have been reused by now.
     let is_ours = fs::read_to_string(process.join("cmdline")).is_ok_and(|line| line.contains(up::DATA_DIR));
     if !is_ours {
         return Ok(());

@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// How deep the table's readers expect types to embed others (`schema::EMBEDDING_MAX`).
 const EMBEDDING_MAX: usize = 2;
 
-/// What the table's readers rely on: unique numbers, and no deeper embedding than they expect.
+/// Checks what the table's readers rely on: unique numbers, and no deeper embedding than they expect.
 fn check(table: &Table) -> Result<()> {
     for (name, ty) in &table.types {
         for pair in ty.fields.windows(2) {

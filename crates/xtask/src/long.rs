@@ -8,11 +8,11 @@ use crate::test;
 /// A test in a form that is too long for every run of all tests.
 struct Long {
     name: &'static str,
-    /// What it shows, and how long that takes.
+    /// Its description, and its duration.
     about: &'static str,
     /// The runs of `cargo test` that it is: packages and targets, and behind `--` the trials.
     runs: &'static [&'static [&'static str]],
-    /// What makes them long, unless it is set already.
+    /// The environment variable that makes them long, unless it is already set.
     environment: &'static [(&'static str, &'static str)],
 }
 
@@ -40,7 +40,7 @@ const ALL: [Long; 3] = [
     },
 ];
 
-/// Installs what is missing and runs the test that is named; further arguments go to the test programs.
+/// Installs missing requirements and runs the named test; further arguments go to the test programs.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let named = arguments.split_first().and_then(|(name, rest)| Some((find(name)?, rest)));
     let Some((long, rest)) = named else {
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let clients = test::install()?;
     for run in long.runs {
         let mut tests = cargo(&["test"]);
-        // Trials that are left out of other runs are meant here, and what they measure is shown.
+        // This includes trials that are left out of other runs, and shows their measurements.
         tests.args(*run).args(["--include-ignored", "--nocapture"]).args(rest);
         tests.env("IRONHULL_CLIENTS", &clients);
         let unset = |(name, _): &&(&str, &str)| std::env::var_os(name).is_none();

@@ -28,7 +28,7 @@ struct Timed {
     took: Duration,
 }
 
-/// What became of a test program.
+/// The result of a test program.
 #[derive(Debug)]
 struct Outcome {
     /// `crate: target`.
@@ -49,7 +49,7 @@ pub(crate) fn install() -> Result<PathBuf> {
     host::clients()
 }
 
-/// Installs what is missing and runs the tests; `arguments` are those of `cargo test`.
+/// Installs missing requirements and runs the tests; `arguments` are those of `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let clients = install()?;
     if std::env::var_os("IRONHULL_FIXTURES").is_none() {

@@ -105,7 +105,7 @@ fn check_edges(findings: &mut Vec<String>) -> Result<()> {
             continue;
         };
         let dependencies = package["dependencies"].as_array().into_iter().flatten();
-        // What tests use is no edge of the architecture.
+        // Dependencies of tests are not edges of the architecture.
         let used = dependencies.filter(|dependency| dependency["kind"].as_str() != Some("dev"));
         let used: Vec<&str> = used.filter_map(|dependency| dependency["name"].as_str()).collect();
         for to in used.iter().filter(|to| {

@@ -145,7 +145,7 @@ fn start_server() -> Result<Child> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    // A session of its own: the cluster outlives this command and its terminal.
+    // A separate session: the cluster outlives this command and its terminal.
     command.process_group(0);
     let child = command.spawn().with_context(|| format!("cannot start {}", program().display()))?;
     fs::write(pid_file(), child.id().to_string())?;

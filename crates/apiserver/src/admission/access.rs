@@ -10,22 +10,22 @@ use schema::GroupResource;
 /// All objects of a resource at one moment, by `NAMESPACE/NAME`, or the name alone.
 pub type Objects = OrdMap<Arc<str>, Versioned>;
 
-/// Reads objects of the cluster from what the server has in memory.
+/// Reads objects of the cluster from the server's cache.
 #[async_trait]
 pub trait Reader: Send + Sync {
-    /// An object. It may be that the newest writes are not seen yet.
+    /// An object; possibly without the newest writes.
     fn get(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Option<Versioned>;
 
-    /// All objects of a resource. Taking them costs nothing, looking at them does.
+    /// All objects of a resource. Taking them is free, iterating over them is not.
     fn all(&self, resource: GroupResource<'_>) -> Objects;
 
-    /// Waits until reads see every write that was acknowledged before.
+    /// Waits until reads include every write that was acknowledged before.
     ///
     /// # Errors
     /// Why they do not.
     async fn catch_up(&self) -> Result<(), Status>;
 
-    /// An object, also if it was made a moment ago.
+    /// An object, even if it was created a moment ago.
     ///
     /// # Errors
     /// As [`Reader::catch_up`].
@@ -43,17 +43,17 @@ pub trait Reader: Send + Sync {
     }
 }
 
-/// Writes objects of the cluster under the server's own identity. Such writes are requests like others: every guard and
-/// plugin sees them. What is written for a dry run is a dry run too.
+/// Writes objects of the cluster under the server's own identity. Such writes are ordinary requests: every guard and
+/// plugin sees them. Writes during a dry run are dry runs too.
 #[async_trait]
 pub trait Writer: Send + Sync {
-    /// Makes an object; it says its `apiVersion`.
+    /// Creates an object, which must contain its `apiVersion`.
     ///
     /// # Errors
-    /// As any client is answered, for example 409 where it exists.
+    /// As any client is answered, for example 409 if it exists.
     async fn create(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status>;
 
-    /// Replaces an object; it says its `apiVersion`.
+    /// Replaces an object, which must contain its `apiVersion`.
     ///
     /// # Errors
     /// As any client is answered.
@@ -62,6 +62,6 @@ pub trait Writer: Send + Sync {
     /// Deletes an object.
     ///
     /// # Errors
-    /// As any client is answered, for example 404 where there is none.
+    /// The same as for any client, for example 404 if the object does not exist.
     async fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Result<(), Status>;
 }

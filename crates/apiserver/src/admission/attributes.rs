@@ -7,12 +7,12 @@ use super::{Reader, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
-/// What a request does.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Makes an object.
+    /// Creates an object.
     Create,
-    /// Changes one.
+    /// Updates one.
     Update,
     /// Deletes one.
     Delete,
@@ -63,12 +63,12 @@ pub enum Options<'a> {
     Update(&'a WriteOptions),
     /// `DeleteOptions`
     Delete(&'a DeleteOptions),
-    /// None: those of a connection are its object.
+    /// None: the options of a connection are its object.
     Connect,
 }
 
 impl Options<'_> {
-    /// The options as an object of the API; null where there are none.
+    /// The options as an object of the API; null if there are none.
     pub fn to_value(self) -> Value {
         match self {
             Options::Create(options) => options.to_value("CreateOptions"),
@@ -79,26 +79,26 @@ impl Options<'_> {
     }
 }
 
-/// What a plugin is told of a request, and what it may use.
+/// The attributes of a request that a plugin sees, and the access it gets.
 #[derive(Clone, Copy)]
 pub struct Attributes<'a> {
-    /// What the request does.
+    /// The operation.
     pub operation: Operation,
     /// The resource of the path.
     pub resource: GroupVersionResource<'a>,
     /// The subresource; empty for the object itself.
     pub subresource: &'a str,
-    /// The kind of the object, which a subresource may have of its own.
+    /// The kind of the object; a subresource may have its own.
     pub kind: GroupVersionKind<'a>,
     /// The namespace; empty for objects of the cluster.
     pub namespace: &'a str,
-    /// The name; empty where there is none.
+    /// The name; empty if there is none.
     pub name: &'a str,
-    /// Who asks.
+    /// The user who sent the request.
     pub user: &'a User,
-    /// Tells this request from all others.
+    /// Identifies this request.
     pub uid: &'a str,
-    /// Whether nothing is to be stored.
+    /// Whether this is a dry run.
     pub dry_run: bool,
     /// The options.
     pub options: Options<'a>,
@@ -106,7 +106,7 @@ pub struct Attributes<'a> {
     pub reader: &'a dyn Reader,
     /// Writes other objects.
     pub writer: &'a dyn Writer,
-    /// What the client is told besides the answer.
+    /// Warnings for the client in addition to the response.
     pub warnings: &'a Warnings,
 }
 
@@ -116,12 +116,12 @@ impl Attributes<'_> {
         GroupResource::new(self.resource.group, self.resource.plural)
     }
 
-    /// Whether this is about objects of a resource themselves (not a subresource).
+    /// Whether this concerns objects of a resource (not a subresource).
     pub fn is(&self, resource: GroupResource<'_>) -> bool {
         self.is_part(resource, "")
     }
 
-    /// Whether this is about this subresource of a resource.
+    /// Whether this concerns this subresource of a resource.
     pub fn is_part(&self, resource: GroupResource<'_>, subresource: &str) -> bool {
         self.subresource == subresource && self.group_resource() == resource
     }

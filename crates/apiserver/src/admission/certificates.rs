@@ -18,7 +18,7 @@ const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
 /// The three plugins.
 pub struct Certificates {
-    /// Tells who may.
+    /// Authorizes users.
     pub authorizer: Arc<Chain>,
 }
 
@@ -67,7 +67,7 @@ fn check_subject(request: &Value) -> Result<(), String> {
         return Ok(());
     }
     let pem = base64::engine::general_purpose::STANDARD.decode(request.str_at("spec.request"));
-    // What is no request has no subject; the signer refuses it.
+    // An invalid request has no subject; the signer will refuse it.
     let groups = pem.ok().and_then(|pem| crate::pki::request_organizations(&pem)).unwrap_or_default();
     if groups.iter().any(|group| group == GROUP_MASTERS) {
         return Err(format!("use of {CLIENT_SIGNER} signer with {GROUP_MASTERS} group is not allowed"));

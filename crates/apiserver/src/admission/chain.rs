@@ -16,8 +16,8 @@ impl Chain {
         Chain(plugins)
     }
 
-    /// Lets every plugin change the object. If one of those that may unsettle the others has changed it, those before
-    /// it that want to are asked once more.
+    /// Lets every plugin change the object. If one that may change fields of others has changed it, earlier plugins
+    /// that need reinvocation are called again.
     ///
     /// # Errors
     /// The first refusal.
@@ -36,7 +36,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Asks every plugin whether the request may be.
+    /// Asks every plugin whether the request is allowed.
     ///
     /// # Errors
     /// The first refusal.

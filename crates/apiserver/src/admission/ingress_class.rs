@@ -37,7 +37,7 @@ impl Plugin for DefaultIngressClass {
         let defaults = classes.filter(|class| {
             class.at("metadata.annotations").get(DEFAULT_ANNOTATION).as_str() == Some("true")
         });
-        // Of several the newest counts, of equally old ones the first by name.
+        // If there are several, the newest counts; of equally old ones, the first by name.
         let key = |class: &Value| {
             let text = |path: &str| class.str_at(path).to_owned();
             (Reverse(text("metadata.creationTimestamp")), text("metadata.name"))

@@ -19,9 +19,9 @@ mod mirror;
 #[cfg(test)]
 mod tests;
 
-/// Where nodes keep their leases.
+/// The namespace of nodes' leases.
 const LEASES: &str = "kube-node-lease";
-/// Labels of these namespaces, and of those below them, are the administrators' to isolate nodes with.
+/// Labels of these namespaces, and of those below them, are reserved for administrators, to isolate nodes.
 const RESTRICTED: &str = "node-restriction.kubernetes.io";
 /// Labels of Kubernetes' namespaces that a node may set on itself ...
 const OWN_LABELS: [&str; 12] = [
@@ -38,12 +38,12 @@ const OWN_LABELS: [&str; 12] = [
     "beta.kubernetes.io/arch",
     "node.kubernetes.io/windows-build",
 ];
-/// ... and namespaces of which it may set all.
+/// ... and namespaces in which it may set all labels.
 const OWN_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 /// The plugin.
 pub struct NodeRestriction {
-    /// Tells what roles allow a node besides.
+    /// Decides what roles allow a node in addition.
     pub authorizer: Arc<Chain>,
 }
 
@@ -65,11 +65,11 @@ impl Plugin for NodeRestriction {
     }
 }
 
-/// Why a node may not.
+/// Why a node is refused.
 enum Refusal {
-    /// It never may.
+    /// It is never allowed.
     Forbidden(String),
-    /// It may be that the cache is behind.
+    /// The cache may be behind.
     NotYet(String),
 }
 
@@ -131,7 +131,7 @@ impl NodeRestriction {
                 "can only access CSINode with the same name as the requesting node".to_owned()
             }),
             ("resource.k8s.io", "resourceslices", _) => {
-                // Of changes, the authorizer has seen whose slice it is; its node never changes.
+                // For changes, the authorizer has checked the slice's node, which never changes.
                 let (verb, slice) = match what.operation {
                     Operation::Create => ("create", object),
                     Operation::Delete => ("delete", old),
@@ -156,7 +156,7 @@ impl NodeRestriction {
         need(is_to_pod, || "node requested token not bound to a pod".to_owned())?;
         let uid = bound.str_at("uid");
         need(!uid.is_empty(), || "node requested token with a pod binding without a uid".to_owned())?;
-        // One that does not exist is refused with that word by the request itself.
+        // If it does not exist, the request itself is refused for that reason.
         let pod = what.reader.get(GroupResource::PODS, what.namespace, bound.str_at("name"));
         let Some(pod) = pod else { return Ok(()) };
         need(uid == pod.uid().as_str(), || {
@@ -269,7 +269,7 @@ fn differing(one: &Value, other: &Value) -> Vec<String> {
     keys
 }
 
-/// Of these labels, those that are not a node's to set.
+/// Those of these labels that a node may not set.
 fn forbidden_labels(keys: &[String]) -> String {
     let forbidden = keys.iter().filter(|key| {
         let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);

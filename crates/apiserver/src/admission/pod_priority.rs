@@ -29,7 +29,7 @@ impl Plugin for PodPriority {
         match what.operation {
             Operation::Create => admit_pod(what, object).await,
             Operation::Update => {
-                // A client that does not know the fields leaves them as they are.
+                // A client that does not know the fields leaves them unchanged.
                 for name in ["priority", "preemptionPolicy"] {
                     let before = old.get("spec").get(name);
                     if !before.is_null() {
@@ -88,7 +88,7 @@ async fn admit_pod(what: &Attributes<'_>, pod: &mut Value) -> Result<(), Status>
 fn global_default(what: &Attributes<'_>) -> Option<Value> {
     let classes = what.reader.all(CLASSES);
     let defaults = classes.values().map(object::Versioned::value);
-    // Of several defaults the lowest counts, as upstream decides.
+    // If there are several defaults, the lowest counts, as upstream decides.
     defaults
         .filter(|class| class.get("globalDefault").as_bool() == Some(true))
         .min_by_key(|class| class.get("value").as_i64().unwrap_or_default())

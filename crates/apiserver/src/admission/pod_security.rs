@@ -1,7 +1,9 @@
-//! PodSecurity: pods keep to the level that labels of their namespace ask for (`k8s.io/pod-security-admission`).
+//! PodSecurity: pods must comply with the level that labels of their namespace request
+//! (`k8s.io/pod-security-admission`).
 //!
-//! `enforce` refuses pods, `warn` tells the client, of pods and of workloads that make pods, and `audit` goes to the log.
-//! A namespace without labels gets the defaults, which restrict nothing unless the [`Config`] says otherwise.
+//! `enforce` refuses pods, `warn` warns the client about pods and about workloads that create pods, and `audit` writes
+//! to the log. A namespace without labels gets the defaults, which restrict nothing unless the [`Config`] says
+//! otherwise.
 
 use async_trait::async_trait;
 use object::{Status, Value};
@@ -22,7 +24,7 @@ pub use level::{Level, LevelVersion, Policy, Version};
 use evaluate::Findings;
 use pod::Pod;
 
-/// Resources whose objects are no pods and make some, with the way to the template.
+/// Resources whose objects create pods, with the path of the template.
 const TEMPLATES: [(GroupResource<'static>, &str); 8] = [
     (GroupResource::new("", "replicationcontrollers"), "spec.template"),
     (GroupResource::new("", "podtemplates"), "template"),
@@ -33,20 +35,20 @@ const TEMPLATES: [(GroupResource<'static>, &str); 8] = [
     (GroupResource::new("batch", "jobs"), "spec.template"),
     (GroupResource::new("batch", "cronjobs"), "spec.jobTemplate.spec.template"),
 ];
-/// Subresources of pods that change nothing that is restricted.
+/// Subresources of pods that change no restricted field.
 const HARMLESS: [&str; 8] =
     ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"];
 
-/// What holds where labels say nothing, and who is not asked at all.
+/// The defaults for namespaces without labels, and the exemptions.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// What holds without labels.
+    /// The policy of namespaces without labels.
     pub defaults: Policy,
-    /// Users whose requests are not looked at.
+    /// Users whose requests are not checked.
     pub exempt_users: Vec<String>,
-    /// Namespaces that are not looked at.
+    /// Namespaces that are not checked.
     pub exempt_namespaces: Vec<String>,
-    /// Runtime classes whose pods are not looked at.
+    /// Runtime classes whose pods are not checked.
     pub exempt_runtime_classes: Vec<String>,
 }
 
@@ -89,7 +91,7 @@ impl Plugin for PodSecurity {
 }
 
 impl PodSecurity {
-    /// Judges a pod, or a template of pods, which is never refused.
+    /// Evaluates a pod, or a template of pods, which is never refused.
     async fn validate_pod(&self, what: &Attributes<'_>, pod: Pod<'_>, enforces: bool) -> Result<(), Status> {
         let is_exempt = |names: &[String], name: &str| !name.is_empty() && names.iter().any(|n| n == name);
         if is_exempt(&self.config.exempt_namespaces, what.namespace)
@@ -107,7 +109,7 @@ impl PodSecurity {
                 return Err(Status::internal_error(format!("failed to lookup namespace {name}")));
             }
         };
-        // Labels that cannot be read count as upstream counts them: the strictest for `enforce`, nothing else.
+        // Invalid labels count as upstream counts them: as the strictest level for `enforce`, and not otherwise.
         let (policy, _) = Policy::of_labels(&labels, &self.config.defaults);
         let judge = |level: LevelVersion| Findings::of(level, pod);
         if enforces {
@@ -131,7 +133,7 @@ impl PodSecurity {
     }
 }
 
-/// Whether containers were added or removed, or run another image: nothing else that is restricted can change.
+/// Whether containers were added or removed, or have a different image: no other restricted field can change.
 fn changes_containers(pod: &Value, old: &Value) -> bool {
     let image = |container: &Value| container.str_at("image").to_owned();
     let regular = ["containers", "initContainers"].iter().any(|list| {

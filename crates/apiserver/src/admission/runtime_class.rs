@@ -1,5 +1,5 @@
-//! RuntimeClass: a pod's class must exist, and says what the pod costs besides its containers and where it can run
-//! (upstream: `plugin/pkg/admission/runtimeclass`).
+//! RuntimeClass: a pod's class must exist, and defines the pod's overhead and the nodes where it can run (upstream:
+//! `plugin/pkg/admission/runtimeclass`).
 
 use std::collections::HashMap;
 
@@ -61,7 +61,7 @@ fn is_new_pod(what: &Attributes<'_>) -> bool {
     what.is(GroupResource::PODS) && what.operation == Operation::Create
 }
 
-/// The pod's class; null where it names none.
+/// The pod's class; null if it names none.
 async fn class_of(what: &Attributes<'_>, pod: &Value) -> Result<Value, Status> {
     let Some(name) = pod.at("spec.runtimeClassName").as_str() else { return Ok(Value::Null) };
     match what.reader.find(CLASSES, "", name).await? {
@@ -83,7 +83,7 @@ fn are_equal(a: &Value, b: &Value) -> bool {
     amounts(a) == amounts(b)
 }
 
-/// Lets the pod run only where its class can.
+/// Restricts the pod to nodes where its class can run.
 fn merge_selector(pod: &mut Value, of_class: &Value) -> Result<(), String> {
     if of_class.is_empty() {
         return Ok(());
@@ -103,7 +103,7 @@ fn merge_selector(pod: &mut Value, of_class: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds the tolerations of the class. Of two where one tolerates all that the other does, that one stays.
+/// Adds the tolerations of the class. If one of two tolerates everything that the other does, it replaces the other.
 fn merge_tolerations(pod: &mut Value, of_class: &Value) {
     if of_class.is_empty() {
         return;
@@ -121,7 +121,7 @@ fn merge_tolerations(pod: &mut Value, of_class: &Value) {
     *tolerations = Value::from(merged);
 }
 
-/// Whether one toleration tolerates all that another does.
+/// Whether one toleration covers another.
 fn covers(wide: &Value, narrow: &Value) -> bool {
     if wide == narrow {
         return true;

@@ -11,10 +11,10 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
-/// Where programs in pods look for their credentials.
+/// The directory where programs in pods look for their credentials.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// How long a token of a pod is asked to hold, in seconds: an hour, and seven seconds by which such tokens are
-/// told from others.
+/// The requested lifetime of a pod's token, in seconds: an hour, plus seven seconds that distinguish such tokens from
+/// others.
 const TOKEN_SECONDS: i64 = 3607;
 /// Static pods have this annotation; they may not use the API.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -76,7 +76,7 @@ impl Plugin for ServiceAccountAdmission {
     }
 }
 
-/// Whether a pod is the picture of one that a node has from elsewhere than the API.
+/// Whether a pod is a mirror pod: a node got it from a source other than the API.
 fn is_mirror(pod: &Value) -> bool {
     !pod.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null()
 }
@@ -146,7 +146,7 @@ fn token_volume(name: &str) -> Value {
     })
 }
 
-/// The pod's word counts before the account's; both silent means yes.
+/// The pod's setting takes precedence over the account's; the default is yes.
 fn wants_token(pod: &Value, account: &Value) -> bool {
     let pod = pod.at("spec.automountServiceAccountToken").as_bool();
     pod.or(account.get("automountServiceAccountToken").as_bool()).unwrap_or(true)

@@ -1,4 +1,4 @@
-//! DefaultTolerationSeconds: pods stay for five minutes on a node that is not ready or cannot be reached.
+//! DefaultTolerationSeconds: pods stay for five minutes on a node that is not ready or is unreachable.
 
 use async_trait::async_trait;
 use object::{Status, Value, value};
@@ -30,7 +30,7 @@ impl Plugin for DefaultTolerationSeconds {
             return Ok(());
         }
         for taint in TAINTS {
-            // One that says something of the taint already, whatever its value.
+            // An existing toleration for the taint, whatever its value.
             if semantics::tolerations(object)
                 .iter()
                 .any(|toleration| toleration.covers(taint, &Effect::NoExecute))

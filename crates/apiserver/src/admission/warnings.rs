@@ -1,8 +1,8 @@
-//! What plugins tell the client besides their decision.
+//! Warnings of plugins to the client.
 
 use parking_lot::Mutex;
 
-/// Warnings that the client shows to its user, gathered while a request is judged.
+/// Warnings that the client shows to its user, collected during admission.
 #[derive(Debug, Default)]
 pub struct Warnings(Mutex<Vec<String>>);
 
@@ -12,7 +12,7 @@ impl Warnings {
         self.0.lock().push(warning);
     }
 
-    /// All of them; none are left.
+    /// Takes all of them.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock())
     }

@@ -14,12 +14,12 @@ use crate::user::{GROUP_BOOTSTRAPPERS, User};
 
 /// The namespace of tokens' Secrets.
 pub(super) const NAMESPACE: &str = "kube-system";
-/// What their names start with.
+/// The prefix of their names.
 pub(super) const NAME_PREFIX: &str = "bootstrap-token-";
 /// Their type.
 const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
 
-/// ID and secret of a token, where the text looks like one: six and sixteen lower-case letters and digits.
+/// ID and secret of a token, if the text looks like one: six and sixteen lower-case letters and digits.
 pub(super) fn parts(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.split_once('.')?;
     let fits = |text: &str, length: usize| {
@@ -31,7 +31,7 @@ pub(super) fn parts(token: &str) -> Option<(&str, &str)> {
 /// The user of a token by its Secret.
 ///
 /// # Errors
-/// Why the token is not good, for the server's log: a client is told nothing of it.
+/// Why the token is not valid, for the server's log: the client does not learn the reason.
 pub(super) fn user(secret: &Value, (id, shown): (&str, &str), now: Timestamp) -> Result<User, &'static str> {
     if !secret.at("metadata.deletionTimestamp").is_null() {
         return Err("its Secret is being deleted");
@@ -43,7 +43,7 @@ pub(super) fn user(secret: &Value, (id, shown): (&str, &str), now: Timestamp) ->
         let bytes = STANDARD.decode(secret.get("data").str_at(name)).unwrap_or_default();
         String::from_utf8(bytes).unwrap_or_default()
     };
-    // Digests are compared, so that the time it takes tells nothing of the secret.
+    // Digests are compared, so that the time it takes reveals nothing about the secret.
     if Sha256::digest(entry("token-secret")) != Sha256::digest(shown) {
         return Err("its secret is wrong");
     }
@@ -65,7 +65,7 @@ pub(super) fn user(secret: &Value, (id, shown): (&str, &str), now: Timestamp) ->
     Ok(User::new(format!("system:bootstrap:{id}"), &groups))
 }
 
-/// Whether a time is past. Without one a token holds for ever; one that cannot be read is past.
+/// Whether a time is past. A token without one never expires; an invalid one counts as past.
 fn has_expired(text: &str, now: Timestamp) -> bool {
     !text.is_empty() && text.parse::<Timestamp>().map_or(true, |time| time <= now)
 }

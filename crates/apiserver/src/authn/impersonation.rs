@@ -17,12 +17,12 @@ use crate::user::{GROUP_AUTHENTICATED, GROUP_SERVICE_ACCOUNTS, GROUP_UNAUTHENTIC
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const UID: HeaderName = HeaderName::from_static("impersonate-uid");
-/// What the names of headers with extra values start with; the key follows.
+/// The prefix of headers with extra values; the key follows.
 const EXTRA: &str = "impersonate-extra-";
-/// The API group of what users consist of, besides names and groups.
+/// The API group of the attributes of users other than names and groups.
 const AUTHENTICATION: &str = "authentication.k8s.io";
 
-/// Whom a request wants to act as, just as its headers say.
+/// The user that a request wants to act as, exactly as in its headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Impersonation {
     name: String,
@@ -32,11 +32,11 @@ pub struct Impersonation {
 }
 
 impl Impersonation {
-    /// Reads the headers; `None` where they name nobody.
+    /// Reads the headers; `None` if they name no user.
     ///
     /// # Errors
-    /// 400 where groups, extras or a UID come without a user name, and for values that are not text: to go on
-    /// without them would be to act as somebody else than was asked for.
+    /// 400 for groups, extras or a UID without a user name, and for values that are not text: ignoring them would mean
+    /// acting as a different user than requested.
     pub fn read(headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
         let mut wanted = Impersonation {
             name: first(headers, &USER)?,
@@ -63,7 +63,7 @@ impl Impersonation {
         )))
     }
 
-    /// The user to act as, where `requestor` may.
+    /// The user to act as, if `requestor` may.
     ///
     /// # Errors
     /// 403 for the first thing that the requestor may not impersonate.
@@ -109,7 +109,7 @@ fn ensure_group(user: &mut User, group: &str) {
     }
 }
 
-/// The first value of a header, which is the one that counts; empty where there is none.
+/// The first value of a header, which is the one that counts; empty if there is none.
 fn first(headers: &HeaderMap, name: &HeaderName) -> Result<String, Status> {
     Ok(all(headers, name)?.into_iter().next().unwrap_or_default())
 }

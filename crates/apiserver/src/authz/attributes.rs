@@ -1,25 +1,25 @@
-//! What somebody wants to do, as every authorizer sees it.
+//! A requested action, as every authorizer sees it.
 
 use object::{FieldSelector, Selector};
 
 use crate::request::RequestInfo;
 use crate::user::User;
 
-/// The version of a resource for questions that no request asks: any.
+/// The version of a resource in checks without a request: any.
 pub const ANY_VERSION: &str = "*";
 
-/// What somebody wants to do. It is read once from a request, or made by code that asks about a right.
+/// A requested action. It is parsed once from a request, or created by code that checks a right.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
-    /// Who.
+    /// The user.
     pub user: &'a User,
     /// The verb.
     pub verb: &'a str,
     /// The target.
     pub target: Target<'a>,
-    /// Which objects of a collection are asked for: the very selector that the collection obeys.
+    /// The requested objects of a collection: the same selector that is applied to the collection.
     pub fields: Option<&'a FieldSelector>,
-    /// The same by labels.
+    /// Likewise by labels.
     pub labels: Option<&'a Selector>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Attributes<'a> {
         Attributes { user, verb, target, fields: None, labels: None }
     }
 
-    /// What a request of this user asks for.
+    /// The action of this user's request.
     pub fn of(user: &'a User, info: &'a RequestInfo) -> Attributes<'a> {
         let target = if info.is_resource {
             Target::Resource {
@@ -51,7 +51,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// What a verb is about.
+/// The target of a verb.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// A resource.
@@ -62,11 +62,11 @@ pub enum Target<'a> {
         version: &'a str,
         /// The plural name.
         resource: &'a str,
-        /// The subresource, or nothing.
+        /// The subresource; empty for the object itself.
         subresource: &'a str,
-        /// The namespace, or nothing.
+        /// The namespace; empty for none.
         namespace: &'a str,
-        /// The object's name, or nothing.
+        /// The object's name; empty for none.
         name: &'a str,
     },
     /// Any other path.

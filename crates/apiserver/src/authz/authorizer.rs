@@ -1,4 +1,4 @@
-//! What a member of the chain is.
+//! The members of the chain.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,48 +10,48 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use super::attributes::Attributes;
 use crate::user::User;
 
-/// How long an authorizer may take unless it says something else (upstream's limit for webhooks).
+/// How long an authorizer may take by default (upstream's limit for webhooks).
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why an authorizer could not decide.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A decision, with its reason; empty where there is nothing to say.
+/// A decision, with its reason; may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes, whatever the others say.
+    /// Allowed, whatever the others say.
     Allow(Arc<str>),
-    /// No, whatever the others say.
+    /// Denied, whatever the others say.
     Deny(Arc<str>),
-    /// The others decide; without them it is a no.
+    /// The others decide; without them it is denied.
     NoOpinion(Arc<str>),
 }
 
-/// An authorizer's answer. One that knows it at once gives it at once: that takes no memory.
+/// An authorizer's answer. An immediate answer needs no allocation.
 pub enum Reply<'a> {
-    /// Here it is.
+    /// It is known at once.
     Now(Decision),
     /// It must be waited for, and may fail. Dropping it ends the work.
     Later(BoxFuture<'a, Result<Decision, BoxError>>),
 }
 
-/// What an authorizer that cannot answer counts for (upstream: `failurePolicy`).
+/// The effect of an authorizer that cannot answer (upstream: `failurePolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// The others decide.
     NoOpinion,
-    /// Nobody may anything that no earlier one allows.
+    /// Everything that no earlier one allows is denied.
     Deny,
 }
 
 /// The rules of a user, as far as an authorizer can list them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// What is allowed.
+    /// The allowed actions.
     pub rules: Vec<PolicyRule>,
-    /// Whether there may be more.
+    /// Whether the list may be incomplete.
     pub incomplete: bool,
-    /// What went wrong.
+    /// The error.
     pub errors: Vec<Arc<str>>,
 }
 
@@ -60,15 +60,15 @@ pub trait Authorizer: Send + Sync + 'static {
     /// Its type as upstream's configuration has it, such as `RBAC`.
     fn kind(&self) -> &'static str;
 
-    /// Tells it from others of its type.
+    /// Distinguishes it from others of its type.
     fn name(&self) -> &str {
         ""
     }
 
-    /// Whether the user may.
+    /// Decides about an action.
     fn authorize<'a>(&'a self, what: &'a Attributes<'a>) -> Reply<'a>;
 
-    /// What it may allow the user in a namespace; nothing from those that allow nothing of their own.
+    /// The rules that it allows the user in a namespace; empty for authorizers without rules.
     fn rules_of(&self, _user: &User, _namespace: &str) -> Rules {
         Rules::default()
     }
@@ -78,13 +78,13 @@ pub trait Authorizer: Send + Sync + 'static {
         PATIENCE
     }
 
-    /// What it counts for where it fails or takes too long.
+    /// Its effect if it fails or takes too long.
     fn on_failure(&self) -> OnFailure {
         OnFailure::NoOpinion
     }
 }
 
-/// Several messages as one, each once (upstream: `errors.Aggregate`).
+/// Several messages as one, without duplicates (upstream: `errors.Aggregate`).
 pub(crate) fn aggregate<'m>(messages: impl IntoIterator<Item = &'m str>) -> String {
     let mut seen: Vec<&str> = Vec::new();
     for message in messages {

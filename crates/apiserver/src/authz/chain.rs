@@ -25,16 +25,16 @@ pub enum AuthorizerError {
     Late(String, Duration),
 }
 
-/// What the chain has decided, and which members failed on the way.
+/// The chain's decision, and the members that failed.
 #[derive(Debug)]
 pub struct Ruling {
     /// The decision.
     pub decision: Decision,
-    /// Of an allowed or denied request only what its decider says.
+    /// For an allowed or denied request, only the reason of the deciding member.
     pub errors: Vec<AuthorizerError>,
 }
 
-/// Who decided, and how.
+/// The deciding member, and its decision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Decider {
     r#type: &'static str,
@@ -42,7 +42,7 @@ pub(crate) struct Decider {
     decision: &'static str,
 }
 
-/// A member, with how often it has decided.
+/// A member, with the number of its decisions.
 struct Member {
     authorizer: Arc<dyn Authorizer>,
     allowed: Counter,
@@ -58,7 +58,7 @@ impl Member {
         Member { allowed: counter("allowed"), denied: counter("denied"), authorizer }
     }
 
-    /// What it says; where it fails, what it counts for then.
+    /// Its decision, or the effect of its failure.
     async fn ask(&self, what: &Attributes<'_>) -> (Decision, Option<AuthorizerError>) {
         let answer = match self.authorizer.authorize(what) {
             Reply::Now(decision) => return (decision, None),
@@ -83,7 +83,7 @@ impl Member {
     }
 }
 
-/// The authorizers in their order. The first that allows or denies decides; what nobody allows is refused.
+/// The authorizers in their order. The first that allows or denies decides; requests that none allows are refused.
 pub struct Chain {
     members: Vec<Member>,
     decisions: Family<Decider, Counter>,
@@ -102,7 +102,7 @@ impl Chain {
         &self.decisions
     }
 
-    /// Whether the user may. Dropping the future stops whoever is being asked.
+    /// Decides about an action. Dropping the future stops the member being asked.
     pub async fn authorize(&self, what: &Attributes<'_>) -> Ruling {
         let (mut reasons, mut errors) = (Vec::<Arc<str>>::new(), Vec::new());
         for member in &self.members {
@@ -135,7 +135,7 @@ impl Chain {
         all
     }
 
-    /// Whether the user may do this for a signer of certificates: for itself, or for all of its domain.
+    /// Whether the user may do this for a signer of certificates: for this signer, or for all of its domain.
     pub async fn may_for_signer(&self, user: &User, verb: &str, signer: &str) -> bool {
         let domain = format!("{}/*", signer.split('/').next().unwrap_or_default());
         for name in [signer, &domain] {
@@ -148,37 +148,37 @@ impl Chain {
         false
     }
 
-    /// Refuses what nobody allows the user.
+    /// Refuses an action that no member allows the user.
     ///
     /// # Errors
-    /// 403 in upstream's words; 500 where a member failed that might have allowed it.
+    /// 403 in upstream's words; 500 if a member failed that might have allowed it.
     pub async fn demand(&self, what: &Attributes<'_>) -> Result<(), Status> {
         self.authorize(what).await.demand(what)
     }
 }
 
 impl Ruling {
-    /// Whether it is a yes.
+    /// Whether it is allowed.
     pub fn is_allowed(&self) -> bool {
         matches!(self.decision, Decision::Allow(_))
     }
 
-    /// Why, where there is something to say.
+    /// The reason, if there is one.
     pub fn reason(&self) -> &str {
         let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = &self.decision;
         reason
     }
 
-    /// What went wrong, as one line with all causes; empty where nothing did.
+    /// The errors, as one line with all causes; empty if there are none.
     pub fn failure(&self) -> String {
         let messages: Vec<String> = self.errors.iter().map(|error| causes::chain(error)).collect();
         aggregate(messages.iter().map(String::as_str))
     }
 
-    /// Refuses what is not allowed.
+    /// Refuses a request that is not allowed.
     ///
     /// # Errors
-    /// 403 in upstream's words; 500 where a member failed that might have allowed it.
+    /// 403 in upstream's words; 500 if a member failed that might have allowed it.
     pub fn demand(&self, what: &Attributes<'_>) -> Result<(), Status> {
         match (self.is_allowed(), self.errors.first()) {
             (true, _) => Ok(()),
@@ -187,7 +187,7 @@ impl Ruling {
         }
     }
 
-    /// As [`Ruling::demand`], but a member that failed is no different from one that has no opinion.
+    /// Like [`Ruling::demand`], but treats a failed member like one without an opinion.
     ///
     /// # Errors
     /// 403 in upstream's words.
@@ -196,11 +196,11 @@ impl Ruling {
     }
 }
 
-/// The answer to a request that nobody allows (upstream: `responsewriters.ForbiddenStatusError`).
+/// The response to a request that is not allowed (upstream: `responsewriters.ForbiddenStatusError`).
 fn refusal(what: &Attributes<'_>, reason: &str) -> Status {
     let (user, verb) = (quote(&what.user.name), what.verb);
     let (why, group, resource, name) = match what.target {
-        // Upstream names the empty group and resource of a path, which come out as this.
+        // Upstream's text for the empty group and resource of a path.
         Target::Path(path) => (format!("User {user} cannot {verb} path {}", quote(path)), "", "", ""),
         Target::Resource { group, resource, subresource, namespace, name, .. } => {
             let part = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
@@ -213,7 +213,7 @@ fn refusal(what: &Attributes<'_>, reason: &str) -> Status {
             (why, group, resource, name)
         }
     };
-    // A browser that shows the answer as a page must find no tags in it.
+    // A browser that shows the response as a page must find no tags in it.
     let mut why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     if !reason.is_empty() {
         why.push_str(": ");

@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::quote;
 
-/// How many single permissions a rule may stand for when it is compared with rules that cover it only together.
-/// Four lists multiply, so that a small object could otherwise ask for work without end.
+/// How many single permissions a rule may stand for when it is compared with rules that cover it only together. Four
+/// lists multiply, so a small object could otherwise cause unlimited work.
 const PERMISSIONS_MAX: usize = 1 << 14;
 
-/// A rule that stands for more permissions than are compared.
+/// A rule with more permissions than are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// What the wanted rules allow beyond the owned ones, one permission a rule; nothing where they are covered.
+/// The permissions of the wanted rules beyond the owned ones, one per rule; empty if they are covered.
 ///
 /// # Errors
 /// [`TooLarge`] for a rule that no single owned rule covers and that stands for too many permissions.
@@ -96,7 +96,7 @@ fn permissions_of(rule: &PolicyRule) -> Vec<Permission<'_>> {
 fn covers_one(own: &PolicyRule, wanted: &Permission<'_>) -> bool {
     match *wanted {
         Permission::Path { verb, path } => {
-            // A rule with names speaks of resources alone.
+            // A rule with names applies only to resources.
             has(&own.verbs, verb)
                 && list(&own.resource_names).is_empty()
                 && list(&own.non_resource_urls).iter().any(|pattern| covers_path(pattern, path))
@@ -129,7 +129,7 @@ fn covers_whole(own: &PolicyRule, wanted: &PolicyRule) -> bool {
         && paths.iter().all(|path| patterns.iter().any(|pattern| covers_path(pattern, path)))
 }
 
-/// A name `*` is a name like others.
+/// `*` is an ordinary name here.
 fn has_all_literally(own: &[String], wanted: &[String]) -> bool {
     let own: HashSet<&str> = own.iter().map(String::as_str).collect();
     wanted.iter().all(|one| own.contains(one.as_str()))

@@ -24,12 +24,12 @@ use graph::Graph;
 pub(crate) use references::names_secret;
 use references::{Kind, Reference};
 
-/// What the users' names of nodes start with.
+/// The prefix of nodes' user names.
 const USER_PREFIX: &str = "system:node:";
-/// Where nodes keep their leases.
+/// The namespace of nodes' leases.
 const LEASES: &str = "kube-node-lease";
 
-/// The node that a user is; `None` for those that are no node. The name is empty where it cannot be told.
+/// The node that a user stands for; `None` for users that are not nodes. The name is empty if it is unknown.
 pub fn node_of(user: &User) -> Option<&str> {
     let name = user.name.strip_prefix(USER_PREFIX)?;
     user.in_group(GROUP_NODES).then_some(name)
@@ -41,11 +41,11 @@ pub struct NodeAuthorizer {
     attachments: Arc<Collection>,
     slices: Arc<Collection>,
     requests: Arc<Collection>,
-    /// What every node may.
+    /// The rights of every node.
     rules: Vec<PolicyRule>,
 }
 
-/// The collections that tell what a node's pods need.
+/// The collections that show what a node's pods need.
 pub struct NodeCollections {
     /// Pods.
     pub pods: Arc<Collection>,
@@ -69,7 +69,7 @@ struct Asked<'a> {
     fields: Option<&'a FieldSelector>,
 }
 
-/// Yes, or why not.
+/// `Ok`, or the reason of the refusal.
 type Answer = Result<(), String>;
 
 impl NodeAuthorizer {
@@ -165,7 +165,7 @@ impl NodeAuthorizer {
 
     fn service_account(&self, node: &str, asked: Asked<'_>) -> Answer {
         if asked.subresource.is_empty() && asked.verb == "get" {
-            // For tokens with which images are pulled.
+            // For tokens that are used to pull images.
             return self.related(node, Kind::ServiceAccount, asked);
         }
         if asked.verb != "create" || asked.name.is_empty() {
@@ -182,7 +182,7 @@ impl NodeAuthorizer {
             return refuse("cannot authorize ResourceSlice subresources");
         }
         match asked.verb {
-            // What is made is seen by NodeRestriction.
+            // NodeRestriction checks the created object.
             "create" => Ok(()),
             "get" | "update" | "patch" | "delete" => self.related(node, Kind::Slice, asked),
             "list" | "watch" | "deletecollection" if selects(asked, "spec.nodeName", node) => Ok(()),
@@ -201,7 +201,7 @@ impl NodeAuthorizer {
             return refuse("nodes may not access the status subresource of PodCertificateRequests");
         }
         match asked.verb {
-            // For which pod, NodeRestriction sees.
+            // NodeRestriction checks the pod.
             "create" => Ok(()),
             "get" => self.related(node, Kind::CertificateRequest, asked),
             "list" | "watch" if selects(asked, "spec.nodeName", node) => Ok(()),
@@ -224,7 +224,7 @@ impl NodeAuthorizer {
                     refuse("can only list/watch pods with spec.nodeName field selector")
                 }
             }
-            // Which pods, NodeRestriction sees.
+            // NodeRestriction checks the pods.
             ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
             _ => refuse(""),
         }
@@ -254,7 +254,7 @@ impl Authorizer for NodeAuthorizer {
         if node_of(user).is_none() {
             return Rules::default();
         }
-        // What a node may depends on its pods.
+        // The rights of a node depend on its pods.
         let error = "node authorizer does not support user rule resolution";
         Rules { rules: Vec::new(), incomplete: true, errors: vec![error.into()] }
     }
@@ -262,7 +262,7 @@ impl Authorizer for NodeAuthorizer {
 
 fn own_node(node: &str, asked: Asked<'_>) -> Answer {
     match (asked.subresource, asked.verb) {
-        // Which node, NodeRestriction sees.
+        // NodeRestriction checks the node.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
         ("", "get" | "list" | "watch") => match asked.name {
             name if name == node => Ok(()),
@@ -303,12 +303,12 @@ fn refuse(why: &str) -> Answer {
     Err(why.to_owned())
 }
 
-/// Whether only objects are asked for that have this value in a field.
+/// Whether only objects with this value in a field are requested.
 fn selects(asked: Asked<'_>, field: &str, value: &str) -> bool {
     asked.fields.and_then(|fields| fields.exact(field)) == Some(value)
 }
 
-/// A refusal without words.
+/// A refusal without a message.
 trait OkOrDefault {
     fn ok_or_default(self) -> Answer;
 }

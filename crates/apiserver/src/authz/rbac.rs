@@ -27,27 +27,27 @@ pub struct Rbac {
     bindings: Arc<Collection>,
     cluster_bindings: Arc<Collection>,
     index: ArcSwap<Index>,
-    /// Held while the index is made, so that it is made once.
+    /// Held while the index is built, so that it is built once.
     making: Mutex<()>,
 }
 
 /// The rules of a role that is bound, or the message that it does not exist.
 type Bound = Result<Arc<[PolicyRule]>, Arc<str>>;
 
-/// What a binding gives to one subject.
+/// The rights that a binding gives to one subject.
 #[derive(Clone)]
 struct Grant {
-    /// Where it holds; everywhere if none.
+    /// The namespace; `None` for all.
     namespace: Option<Arc<str>>,
-    /// What it allows.
+    /// The rules.
     rules: Bound,
-    /// The reason of what it allows.
+    /// The reason in decisions.
     reason: Arc<str>,
 }
 
 #[derive(Default)]
 struct Index {
-    /// The generations of the collections it was made of.
+    /// The generations of the collections from which it was built.
     generations: [u64; 4],
     users: HashMap<String, Vec<Grant>>,
     groups: HashMap<String, Vec<Grant>>,
@@ -158,7 +158,7 @@ impl Rbac {
     }
 }
 
-/// What there is to say of a role that is bound and does not exist.
+/// The message about a bound role that does not exist.
 fn absent(reference: &RoleRef) -> Arc<str> {
     let kind = reference.kind.to_lowercase();
     format!("{kind}.rbac.authorization.k8s.io {} not found", quote(&reference.name)).into()
@@ -225,7 +225,7 @@ fn allows(rule: &PolicyRule, what: &Attributes<'_>, namespaced: bool) -> bool {
         Target::Resource { group, resource, subresource, name, .. } => {
             allows_resource(rule, what.verb, group, resource, subresource, name)
         }
-        // Rules of a namespace never speak of paths.
+        // Rules of a namespace never apply to paths.
         Target::Path(path) => !namespaced && allows_path(rule, what.verb, path),
     }
 }

@@ -19,7 +19,7 @@ pub fn allows_resource(
         && rule.resource_names.as_deref().is_none_or(|list| list.is_empty() || list.iter().any(|n| n == name))
 }
 
-/// Whether a rule allows a verb on a path that is no resource.
+/// Whether a rule allows a verb on a non-resource path.
 pub fn allows_path(rule: &PolicyRule, verb: &str, path: &str) -> bool {
     let paths = rule.non_resource_urls.as_deref().unwrap_or_default();
     names(&rule.verbs, verb)

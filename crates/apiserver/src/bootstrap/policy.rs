@@ -17,10 +17,10 @@ mod roles;
 #[cfg(test)]
 mod tests;
 
-/// What the names of controllers' roles begin with.
+/// The prefix of the names of controllers' roles.
 const CONTROLLER_PREFIX: &str = "system:controller:";
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
-/// As whom informers read for all controllers.
+/// The identity under which informers read for all controllers.
 pub(super) const CONTROLLER_MANAGER_NAME: &str = "system:kube-controller-manager";
 const CONTROLLER_MANAGER: Subject = Subject::User(CONTROLLER_MANAGER_NAME);
 
@@ -30,9 +30,9 @@ const READ_WRITE: &str = "create delete deletecollection get list patch update w
 
 /// One rule.
 enum Rule {
-    /// Verbs on resources of groups; only on objects with these names, where there are any.
+    /// Verbs on resources of groups; if there are names, only on objects with these names.
     On { verbs: &'static str, groups: &'static str, resources: &'static str, names: &'static str },
-    /// `get` of paths that are no resources.
+    /// `get` on non-resource paths.
     Paths(&'static str),
     /// Every verb on every path.
     AllPaths,
@@ -53,16 +53,16 @@ const fn on_named(
     Rule::On { verbs, groups, resources, names }
 }
 
-/// What all who report events need.
+/// The rights that all recorders of events need.
 const EVENTS: Rule = on("create patch update", "core events.k8s.io", "events");
 
 /// A role with its rules.
 struct Role {
     name: &'static str,
     rules: &'static [Rule],
-    /// The role that gathers this one's rules.
+    /// The role into which this one is aggregated.
     gathered_by: Option<&'static str>,
-    /// The roles whose rules this one gathers, in the order of their names.
+    /// The roles that this one aggregates, in the order of their names.
     gathers: &'static [&'static str],
 }
 
@@ -80,7 +80,7 @@ impl Role {
     }
 }
 
-/// To whom a binding gives a role.
+/// The subjects of a binding.
 #[derive(Clone, Copy)]
 enum Subject {
     User(&'static str),
@@ -115,7 +115,7 @@ const BINDINGS: &[(&str, &str, &[Subject])] = &[
     ("system:volume-scheduler", "system:volume-scheduler", &[Subject::User("system:kube-scheduler")]),
 ];
 
-/// What every node may, as far as that does not depend on its pods.
+/// The rights of every node that do not depend on its pods.
 pub fn node_rules() -> Vec<PolicyRule> {
     let strings = |text: &'static str| -> Vec<String> {
         text.split_whitespace().map(|word| if word == "core" { "" } else { word }.to_owned()).collect()
@@ -179,7 +179,7 @@ fn cluster_role(role: &Role) -> Value {
     object
 }
 
-/// A role's own rules, and those of the roles that it gathers.
+/// A role's own rules, and those of the roles that it aggregates.
 fn gathered(role: &Role) -> Vec<&'static Rule> {
     let others = role.gathers.iter().filter_map(|name| ROLES.iter().find(|other| other.name == *name));
     role.rules.iter().chain(others.flat_map(gathered)).collect()

@@ -15,32 +15,32 @@ use super::{CacheError, Hub, Leases, Meter, ParseError};
 
 /// How many changes a collection remembers at most.
 pub(crate) const LOG_CHANGES_MAX: usize = 8192;
-/// How many bytes of objects those changes may hold at most; the newest change is always kept.
+/// The maximum number of bytes in those changes; the newest change is always kept.
 const LOG_BYTES_MAX: usize = 16 << 20;
-/// How many snapshots are kept for lists that go on page by page.
+/// How many snapshots are kept for lists that are read page by page.
 const PINNED_MAX: usize = 64;
-/// How many drafts are kept for the events of their writes. More than one batch of the store has.
+/// How many drafts are kept for the events of their writes: more than one batch of the store contains.
 const DRAFTS_MAX: usize = 1024;
 
-/// What a collection must know of its resource.
+/// A collection's facts about its resource.
 pub struct CollectionSpec {
     /// Where its keys start in the store, for example `/registry/pods/`.
     pub prefix: String,
     /// `apiVersion` and `kind` of the stored objects.
     pub type_meta: Arc<TypeMeta>,
-    /// The values that field selectors may ask for.
+    /// The fields that field selectors may use.
     pub fields: Box<dyn Fn(&Value) -> FieldValues + Send + Sync>,
-    /// How objects end after a while, where they do.
+    /// The leases of objects that expire, if they do.
     pub leases: Option<Leases>,
 }
 
 /// The objects of one stored resource, with their recent changes.
 pub struct Collection {
     spec: CollectionSpec,
-    /// What the JSON of every object starts with, up to and with the brace that opens `metadata`.
+    /// The beginning of the JSON of every object, up to and including the brace that opens `metadata`.
     head: Bytes,
     state: RwLock<State>,
-    /// What this process is writing, by its key in the store. An event of that key with the same bytes needs no parsing.
+    /// Writes of this process in progress, by key. An event of that key with the same bytes needs no parsing.
     drafts: Mutex<HashMap<Bytes, Versioned>>,
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
@@ -61,7 +61,7 @@ pub struct Snapshot {
 type Counts = OrdMap<Arc<str>, usize>;
 
 impl Snapshot {
-    /// How many objects a namespace has; all, where it is empty. The number is kept, not counted.
+    /// The number of objects in a namespace; of all objects if it is empty. The number is maintained, not counted.
     pub fn count(&self, namespace: &str) -> usize {
         match namespace {
             "" => self.objects.len(),
@@ -78,9 +78,9 @@ struct State {
     log_bytes: usize,
     /// The sequence number of the log's first entry.
     log_start: u64,
-    /// The revision from which on the log is whole: watches may start from here.
+    /// The revision from which on the log is complete: watches may start from here.
     complete_from: u64,
-    /// Snapshots of lists that have not come to their end.
+    /// Snapshots of lists that have not been read to the end.
     pinned: VecDeque<Snapshot>,
     /// The revision that the collection was loaded at: it has everything up to there.
     loaded: u64,
@@ -111,12 +111,12 @@ impl Collection {
         Collection { meter, ..self }
     }
 
-    /// How objects end after a while, where they do.
+    /// The leases of objects that expire, if they do.
     pub fn leases(&self) -> Option<&Leases> {
         self.spec.leases.as_ref()
     }
 
-    /// Where the keys start in the store.
+    /// The prefix of the keys in the store.
     pub fn prefix(&self) -> &str {
         &self.spec.prefix
     }
@@ -132,7 +132,7 @@ impl Collection {
         if namespace.is_empty() { format!("{prefix}{name}") } else { format!("{prefix}{namespace}/{name}") }
     }
 
-    /// The object as it is now in the cache.
+    /// The object's current state in the cache.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Versioned> {
         let state = self.state.read();
         if namespace.is_empty() {
@@ -152,7 +152,7 @@ impl Collection {
         self.len() == 0
     }
 
-    /// All objects as they are now in the cache. `revision` is what the hub says of the cache's progress.
+    /// All objects currently in the cache. `revision` is the cache's progress, from the hub.
     pub fn snapshot(&self, hub: &Hub) -> Snapshot {
         // The revision is read first: the objects may be newer than it, never older.
         let revision = hub.revision();
@@ -161,7 +161,7 @@ impl Collection {
         state.snapshot(revision.max(newest))
     }
 
-    /// How often the collection changed, to tell whether something derived from it is still right.
+    /// How often the collection changed, to see whether something derived from it is still right.
     pub fn generation(&self) -> u64 {
         *self.changed.borrow()
     }
@@ -178,7 +178,7 @@ impl Collection {
         state.pinned.push_back(snapshot);
     }
 
-    /// The snapshot that was kept at this revision.
+    /// The kept snapshot of this revision.
     pub fn pinned(&self, revision: u64) -> Option<Snapshot> {
         self.state.read().pinned.iter().find(|pinned| pinned.revision == revision).cloned()
     }
@@ -186,7 +186,7 @@ impl Collection {
     /// A watcher of the changes after `revision`.
     ///
     /// # Errors
-    /// [`CacheError::TooOld`] where the log does not reach back so far.
+    /// [`CacheError::TooOld`] if the log does not reach back that far.
     pub fn watch_from(self: &Arc<Self>, revision: u64) -> Result<Watcher, CacheError> {
         let state = self.state.read();
         if revision < state.complete_from {
@@ -213,8 +213,8 @@ impl Collection {
         (state.objects.clone(), state.log_start + state.log.len() as u64)
     }
 
-    /// The changes from a position in the log, some at a time and at most about so many bytes of them; `None` where the
-    /// log has moved past it.
+    /// A batch of changes from a position in the log, with a limit on their bytes; `None` if the log has moved past the
+    /// position.
     pub(crate) fn changes_from(
         &self,
         position: u64,
@@ -247,20 +247,20 @@ impl Collection {
         self.state.read().ended
     }
 
-    /// Lets every watcher end behind the last change.
+    /// Ends every watcher after the last change.
     pub(super) fn end(&self) {
         self.state.write().ended = true;
         self.changed.send_modify(|_| ());
     }
 
-    /// Fills the collection from the store, in place of what it had. Watchers of before have to list again.
+    /// Fills the collection from the store, replacing its previous content. Existing watchers have to list again.
     pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) -> Result<(), CacheError> {
         let mut loaded = State { complete_from: revision, ..State::default() };
         for kv in kvs {
             loaded.put(self.suffix(&kv.key), self.decode(kv)?);
         }
         let mut state = self.state.write();
-        // Behind every position that a watcher may have: what happened between is not known.
+        // Behind every position that a watcher may have, because the changes in between are unknown.
         let log_start = state.log_start + state.log.len() as u64 + 1;
         *state = State { log_start, loaded: revision, ended: state.ended, ..loaded };
         drop(state);
@@ -269,8 +269,8 @@ impl Collection {
         Ok(())
     }
 
-    /// Takes the changes of one revision of the store, all at once: no list lies between them. Those that were there already when
-    /// the collection was loaded are left out.
+    /// Applies the changes of one revision of the store, all at once, so that no list falls between them. Changes that
+    /// the collection already contained when it was loaded are skipped.
     pub(super) fn apply(&self, events: &[&Event]) -> Result<(), CacheError> {
         let change = |event: &&Event| {
             let object = match event {
@@ -311,7 +311,7 @@ impl Collection {
         String::from_utf8_lossy(&key[self.spec.prefix.len()..]).into()
     }
 
-    /// A version of an object from what the store holds.
+    /// A version of an object from its stored value.
     ///
     /// # Errors
     /// [`CacheError::Corrupt`]
@@ -349,10 +349,10 @@ impl Collection {
         Ok(Versioned::from_value(type_meta, &object, fields)?)
     }
 
-    /// Writes an object; its new version comes back, or `None` where the expectation does not hold.
+    /// Writes an object; returns its new version, or `None` if the expectation fails.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's errors.
     pub async fn write(
         &self,
         store: &dyn Store,
@@ -360,7 +360,7 @@ impl Collection {
         object: Value,
         expect: Expect,
     ) -> Result<Option<Versioned>, StoreError> {
-        // What is being deleted may be changed on a full disk too: the changes lead to its end.
+        // An object that is being deleted may be changed even on a full disk, because the changes lead to its removal.
         let is_deleting = !object.at("metadata.deletionTimestamp").is_null();
         let draft = self.draft(object);
         let text = draft.stored().clone();
@@ -368,7 +368,7 @@ impl Collection {
         {
             let mut drafts = self.drafts.lock();
             if drafts.len() >= DRAFTS_MAX {
-                // Nobody came for them: the watch is far behind.
+                // They were not used: the watch is far behind.
                 drafts.clear();
             }
             drafts.insert(key.clone(), draft.clone());
@@ -395,7 +395,7 @@ impl Collection {
         }
     }
 
-    /// Forgets changes and snapshots that are older than `revision`: whoever needs them lists again.
+    /// Drops changes and snapshots that are older than `revision`: clients that need them list again.
     pub(super) fn forget_before(&self, revision: u64) {
         let mut state = self.state.write();
         while state.log.front().is_some_and(|change| change.revision <= revision) {
@@ -406,8 +406,8 @@ impl Collection {
         state.pinned.retain(|pinned| pinned.revision >= revision);
     }
 
-    /// An object in the form that the store keeps: without resource version, and in the order that
-    /// [`Collection::decode`] shares without copying.
+    /// An object in its stored form: without resource version, and in the order that [`Collection::decode`] shares
+    /// without copying.
     fn draft(&self, mut object: Value) -> Versioned {
         let metadata = object.remove("metadata").filter(|metadata| metadata.as_map().is_some());
         let mut metadata = metadata.unwrap_or_else(Value::map);
@@ -424,14 +424,14 @@ impl Collection {
             }
         }
         let ordered = Value::Map(ordered);
-        // Kept for long: without the spare room of a growing buffer.
+        // Kept for a long time, so without the spare capacity of a growing buffer.
         let text = Bytes::from(object::json::to_vec(&ordered).into_boxed_slice());
         let fields = (self.spec.fields)(&ordered);
         Versioned::draft(Arc::clone(&self.spec.type_meta), &ordered, text, self.head.len(), fields)
     }
 }
 
-/// The namespace that a key behind the prefix begins with, if it has one.
+/// The namespace at the beginning of a key after the prefix, if it has one.
 fn namespace_of(key: &str) -> Option<&str> {
     key.split_once('/').map(|(namespace, _)| namespace)
 }
@@ -447,7 +447,7 @@ impl State {
         Snapshot { objects: self.objects.clone(), counts: self.counts.clone(), revision }
     }
 
-    /// Puts an object in the place of the one before.
+    /// Replaces the previous version of an object.
     fn put(&mut self, key: Arc<str>, object: Versioned) -> Option<Versioned> {
         let previous = self.objects.insert(Arc::clone(&key), object);
         if let Some(namespace) = namespace_of(&key).filter(|_| previous.is_none()) {

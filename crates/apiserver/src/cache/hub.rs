@@ -16,7 +16,7 @@ use super::{CacheError, CacheMetrics, Collection};
 const ROOT: &str = "/registry/";
 /// How many objects are read from the store at once.
 const PAGE_OBJECTS: usize = 500;
-/// How often reading everything begins anew.
+/// How often reading everything is restarted.
 const RESTARTS_MAX: usize = 5;
 /// How long a read waits for the cache to catch up with the store.
 const FRESH_WITHIN: Duration = Duration::from_secs(3);
@@ -24,9 +24,9 @@ const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// Feeds every collection from one watch of the store.
 pub struct Hub {
     store: Arc<dyn Store>,
-    /// Who is fed, by their prefix. While one collection takes the place of another, both are.
+    /// The collections that are fed, by prefix. While one collection replaces another, both are fed.
     feeds: RwLock<HashMap<String, Vec<Feed>>>,
-    /// Held while collections are read from the store, so that none is read twice at a time.
+    /// Locked while collections are read from the store, so that none is read twice at the same time.
     loading: tokio::sync::Mutex<()>,
     /// Up to which revision the collections have everything.
     progress: watch::Sender<u64>,
@@ -49,7 +49,7 @@ impl Feed {
     }
 }
 
-/// A collection that is removed unless it is kept: whoever waits for something may be dropped meanwhile.
+/// A collection that is removed unless it is kept: the waiting call may be cancelled in the meantime.
 struct Provisional<'a> {
     hub: &'a Hub,
     collection: Arc<Collection>,
@@ -105,20 +105,21 @@ impl Hub {
         self.feeds.write().entry(feed.collection.prefix().to_owned()).or_default().push(feed);
     }
 
-    /// Adds a collection while the hub runs: reads it from the store, and has it join the store's watch without losing
-    /// or doubling a change. What comes meanwhile waits; what the read saw already is skipped when it comes.
+    /// Adds a collection while the hub runs: reads it from the store, and adds it to the store's watch without losing
+    /// or duplicating a change. Changes that arrive during the read are buffered; those that the read already included
+    /// are skipped.
     ///
     /// # Errors
-    /// What the store says, or what cannot be read there; the collection is then not added.
+    /// The store's errors, or values that cannot be read; the collection is then not added.
     pub async fn join(&self, collection: Arc<Collection>) -> Result<(), CacheError> {
         let mut joining = Provisional { hub: self, collection: Arc::clone(&collection), is_kept: false };
         {
             let _loading = self.loading.lock().await;
-            // From here on no change is lost, and the read below is newer than all changes of before.
+            // From here on no change is lost, and the read below is newer than all earlier changes.
             self.feed(Feed { collection: Arc::clone(&collection), waiting: Some(Mutex::default()) });
             self.read_into(&collection).await?;
         }
-        // No list may be older than what the collection was read at.
+        // No list may be older than the revision at which the collection was read.
         self.catch_up().await?;
         joining.is_kept = true;
         Ok(())
@@ -136,7 +137,7 @@ impl Hub {
         revisions.try_for_each(|events| collection.apply(&events.iter().collect::<Vec<_>>()))
     }
 
-    /// Feeds a collection no longer, and lets its watchers end.
+    /// Stops feeding a collection, and ends its watchers.
     pub fn remove(&self, collection: &Arc<Collection>) {
         let mut feeds = self.feeds.write();
         if let Some(of_prefix) = feeds.get_mut(collection.prefix()) {
@@ -149,7 +150,7 @@ impl Hub {
         collection.end();
     }
 
-    /// Removes a collection when the watch has told everything that was written until now.
+    /// Removes a collection when the watch has delivered everything that was written until now.
     pub async fn remove_caught_up(&self, collection: Arc<Collection>) {
         let _removed = Provisional { hub: self, collection, is_kept: false };
         if let Err(error) = self.catch_up().await {
@@ -157,10 +158,10 @@ impl Hub {
         }
     }
 
-    /// Loads everything, then follows the store in a task of its own until the store is closed.
+    /// Loads everything, then follows the store in a separate task until the store is closed.
     ///
     /// # Errors
-    /// What the store says of the first read.
+    /// Errors of the first read.
     pub async fn start(self: &Arc<Self>) -> Result<(), CacheError> {
         let revision = self.load().await?;
         let hub = Arc::clone(self);
@@ -190,8 +191,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Forgets what is older than `revision`, as the store did: changes that nobody watches from any more, and snapshots of
-    /// lists that nobody goes on with.
+    /// Drops everything older than `revision`, as the store did: changes that no watch can resume from any more, and
+    /// snapshots of lists that are not continued.
     pub fn forget_before(&self, revision: Revision) {
         for collection in self.all() {
             collection.forget_before(revision.0);
@@ -216,8 +217,8 @@ impl Hub {
         Ok(revision)
     }
 
-    /// Everything below a prefix at one revision, read page by page. Where that revision is compacted meanwhile, reading
-    /// begins anew.
+    /// Everything below a prefix at one revision, read page by page. If that revision is compacted in the meantime,
+    /// reading starts again.
     async fn read_all(&self, prefix: &str) -> Result<(Vec<Arc<KeyValue>>, Revision), StoreError> {
         let first = RangeRequest::prefix(prefix.to_owned()).limit(PAGE_OBJECTS);
         let (mut request, mut kvs, mut restarts) = (first.clone(), Vec::new(), 0);
@@ -250,7 +251,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Hands the changes of one revision to their collections, to each all of its own at once.
+    /// Passes the changes of one revision to their collections, all changes of a collection at once.
     fn apply(&self, events: &[Event]) -> Result<(), CacheError> {
         let feeds = self.feeds.read();
         let mut rest: Vec<(&Feed, &Event)> = Vec::with_capacity(events.len());
@@ -276,7 +277,7 @@ impl Hub {
     /// every write that was acknowledged before.
     ///
     /// # Errors
-    /// What the store says; [`CacheError::TooNew`] if the cache does not catch up in time.
+    /// The store's errors; [`CacheError::TooNew`] if the cache does not catch up in time.
     pub async fn catch_up(&self) -> Result<u64, CacheError> {
         let current = self.store.current_revision().await?;
         if self.revision() < current.0 {
@@ -299,7 +300,7 @@ impl Hub {
     }
 }
 
-/// The prefix that ends at one of the key's first slashes, and who is fed by it.
+/// The prefix that ends at one of the key's first slashes, and the collections that it feeds.
 fn feeds_of<'k, 'f>(key: &'k [u8], feeds: &'f HashMap<String, Vec<Feed>>) -> Option<(&'k str, &'f [Feed])> {
     let key = std::str::from_utf8(key).ok()?;
     let ends = key[ROOT.len().min(key.len())..].match_indices('/').map(|(at, _)| ROOT.len() + at + 1);

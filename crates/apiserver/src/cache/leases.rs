@@ -19,10 +19,10 @@ const SHARED_PART: u32 = 20;
 /// How many objects a lease takes.
 const OBJECTS_MAX: usize = 1000;
 
-/// How many objects are looked at in one go.
+/// How many objects are checked at a time.
 const PAGE: usize = 200;
 
-/// The leases of a collection whose objects end.
+/// The leases of a collection whose objects expire.
 pub struct Leases {
     ttl: Duration,
     current: Mutex<Option<Current>>,
@@ -36,7 +36,7 @@ struct Current {
 }
 
 impl Leases {
-    /// Leases of objects that live so long.
+    /// Leases of objects that live for this long.
     pub fn new(ttl: Duration) -> Leases {
         Leases { ttl, current: Mutex::default() }
     }
@@ -49,7 +49,7 @@ impl Leases {
     /// The lease of an object that is written now.
     ///
     /// # Errors
-    /// What the store says.
+    /// The store's errors.
     pub async fn of_now(&self, store: &dyn Store) -> Result<LeaseId, StoreError> {
         let mut current = self.current.lock().await;
         let now = Instant::now();
@@ -72,11 +72,11 @@ impl Leases {
     }
 }
 
-/// Gives the objects below `prefix` that have no lease one, or deletes them where their time is over: those of before there
+/// Gives a lease to objects below `prefix` without one, or deletes them if they have expired: objects from before there
 /// were leases.
 ///
 /// # Errors
-/// What the store says.
+/// The store's errors.
 pub async fn adopt(
     leases: &Leases,
     prefix: &str,
@@ -99,12 +99,12 @@ pub async fn adopt(
             });
         }
         adopted += writes.len();
-        // One that changed meanwhile has a lease by that.
+        // An object that changed in the meantime has a lease from that write.
         futures::future::try_join_all(writes.into_iter().map(|write| store.write(write))).await?;
     }
 }
 
-/// Whether an object was last heard of longer ago than its time to live.
+/// Whether an object's last update is longer ago than its time to live.
 fn is_over(kv: &KeyValue, ttl: Duration, clock: &Clock) -> bool {
     let Ok(object) = object::json::parse(&kv.value) else { return false };
     let time = |path: &str| object.at(path).as_str().and_then(|text| text.parse::<Timestamp>().ok());

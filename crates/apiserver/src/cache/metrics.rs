@@ -1,22 +1,22 @@
-//! What is measured of the collections, by upstream's names (`storage/cacher/metrics`, and what `storage/etcd3/metrics`
-//! has of lists).
+//! Metrics of the collections, under upstream's names (`storage/cacher/metrics`, and those of lists in
+//! `storage/etcd3/metrics`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Registry};
 
-/// Upstream's buckets of waiting for the cache, in seconds.
+/// Upstream's buckets for waiting times, in seconds.
 const WAITS: [f64; 13] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0];
 
-/// A resource, as the catalogue names it.
+/// A resource, by its name in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Resource {
     group: Arc<str>,
     resource: Arc<str>,
 }
 
-/// By which index a list was found: by none, everything below a prefix was looked at.
+/// The index of a list: none, everything below a prefix is scanned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Indexed {
     group: Arc<str>,
@@ -34,7 +34,7 @@ struct Consistent {
 
 type Counts = Family<Resource, Counter>;
 
-/// What is measured of all collections. Clones share it.
+/// The metrics of all collections. Clones share them.
 #[derive(Clone)]
 pub struct CacheMetrics {
     initializations: Counts,
@@ -77,7 +77,7 @@ impl Default for CacheMetrics {
 }
 
 impl CacheMetrics {
-    /// Metrics that are shown there.
+    /// Metrics that are registered there.
     pub fn register(registry: &mut Registry) -> CacheMetrics {
         let metrics = CacheMetrics::default();
         let of_cache = "apiserver_watch_cache";
@@ -150,7 +150,7 @@ impl CacheMetrics {
     }
 }
 
-/// What is counted often, looked up once.
+/// Frequently used counters, looked up once.
 struct Counters {
     initializations: Counter,
     init_events: Counter,
@@ -169,7 +169,7 @@ impl Counters {
     }
 }
 
-/// What is measured of one collection. Clones share it.
+/// The metrics of one collection. Clones share them.
 #[derive(Clone)]
 pub struct Meter {
     all: CacheMetrics,
@@ -184,18 +184,18 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// The collection was filled with so many objects.
+    /// The collection was filled with this many objects.
     pub(super) fn loaded(&self, objects: usize) {
         self.counters.initializations.inc();
         self.counters.init_events.inc_by(objects as u64);
     }
 
-    /// So many changes came from the store.
+    /// This many changes came from the store.
     pub(super) fn received(&self, changes: usize) {
         self.counters.received.inc_by(changes as u64);
     }
 
-    /// A change is there for watchers to see.
+    /// A change is visible to watchers.
     pub(super) fn dispatched(&self) {
         self.counters.dispatched.inc();
     }
@@ -215,14 +215,14 @@ impl Meter {
         self.all.waits.get_or_create(&self.labels).observe(time.as_secs_f64());
     }
 
-    /// A read wanted to see all writes before it.
+    /// A read was to see all earlier writes.
     pub(crate) fn consistent(&self, is_success: bool) {
         let Resource { group, resource } = self.labels.clone();
         let success = if is_success { "true" } else { "false" };
         self.all.consistent.get_or_create(&Consistent { group, resource, success, fallback: "false" }).inc();
     }
 
-    /// A list was made of the cache.
+    /// A list was served from the cache.
     pub(crate) fn listed(&self, fetched: usize, returned: usize) {
         let Resource { group, resource } = self.labels.clone();
         let labels = Indexed { group, resource, index: "" };
@@ -231,7 +231,7 @@ impl Meter {
         self.all.returned.get_or_create(&self.labels).inc_by(returned as u64);
     }
 
-    /// A list was made of the store's history.
+    /// A list was served from the store's history.
     pub(crate) fn listed_past(&self, fetched: usize, returned: usize) {
         self.all.past_lists.get_or_create(&self.labels).inc();
         self.all.past_fetched.get_or_create(&self.labels).inc_by(fetched as u64);

@@ -27,7 +27,7 @@ async fn pods_over(store: Arc<dyn Store>) -> (Arc<Hub>, Arc<Collection>) {
     (hub, collection)
 }
 
-/// Writes a pod; its revision comes back.
+/// Writes a pod; returns its revision.
 async fn put(hub: &Hub, collection: &Collection, name: &str, node: &str) -> u64 {
     let pod = value!({
         "apiVersion": "v1", "kind": "Pod",
@@ -124,7 +124,7 @@ async fn objects_that_were_stored_in_another_order_are_read_all_the_same() {
 async fn the_cache_shares_the_text_of_the_store() {
     let (hub, collection) = pods().await;
     put(&hub, &collection, "p", "n").await;
-    // Written by another process: nobody here knows what the text means.
+    // Written by another process: this one has not parsed the text yet.
     let stored = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"q","namespace":"a"}}"#;
     hub.store().write(Write::put(collection.store_key("a", "q"), stored, Expect::Any)).await.unwrap();
     hub.catch_up().await.unwrap();
@@ -171,7 +171,7 @@ async fn watchers_of_a_collection_that_goes_end_behind_its_last_change() {
     hub.catch_up().await.unwrap();
     assert_eq!(watcher.next().await.unwrap().len(), 1);
     assert!(matches!(watcher.next().await, Err(CacheError::Ended)));
-    // Another one at the same place has what is in the store.
+    // A new one in its place has the store's content.
     let again = later();
     hub.join(Arc::clone(&again)).await.unwrap();
     assert_eq!(again.snapshot(&hub).objects.len(), 2);
@@ -200,7 +200,7 @@ async fn a_watcher_from_before_everything_was_read_again_is_told_so() {
     put(&hub, &collection, "p", "n").await;
     hub.catch_up().await.unwrap();
     assert_eq!(watcher.next().await.unwrap().len(), 1);
-    // What happens where the store's watch breaks: changes may be missing between before and after.
+    // If the store's watch breaks, changes may be missing between before and after.
     collection.load(&[], hub.revision()).unwrap();
     put(&hub, &collection, "q", "n").await;
     hub.catch_up().await.unwrap();
@@ -231,8 +231,8 @@ async fn objects_that_upstream_stored_are_read() {
     assert_eq!(again.get("a", "p").unwrap().json(), pod.json());
 }
 
-/// What the cache needs of a store is what etcd keeps: no previous versions, no shared memory, no revision a key, and no
-/// answer of any size.
+/// The cache needs only what etcd provides: no previous versions, no shared memory, no separate revision for each key,
+/// and no answers of unlimited size.
 #[tokio::test]
 async fn a_store_that_keeps_no_more_than_etcd_feeds_the_cache() {
     let store = EtcdLike::new();
@@ -274,7 +274,7 @@ async fn a_store_that_keeps_no_more_than_etcd_feeds_the_cache() {
     assert!(collection.watch_from(shared).unwrap().is_waiting());
 }
 
-/// A list that lies between two changes of one revision says that it has both: its watcher would miss the second.
+/// A list between two changes of one revision claims to have both: its watcher would miss the second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_changes_of_one_revision_come_to_a_collection_at_once() {
     let store = EtcdLike::new();

@@ -9,36 +9,36 @@ use super::{CacheError, Collection};
 
 /// How many changes a watcher takes from the log at a time.
 const BATCH_MAX: usize = 256;
-/// How many bytes of objects a watcher takes at a time, but for the last one: a watcher whose client reads slowly keeps
-/// these versions alive.
+/// How many bytes of objects a watcher takes at a time, not counting the last one: a watcher whose client reads slowly
+/// keeps these versions alive.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It came to be.
+    /// It was created.
     Added,
     /// It changed.
     Modified,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
 /// One change of one object.
 #[derive(Debug)]
 pub struct Change {
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
     /// The store's revision of it.
     pub revision: u64,
     /// The new version; for a deletion the last one, with the deletion's resource version.
     pub object: Versioned,
-    /// The version before.
+    /// The previous version.
     pub previous: Option<Versioned>,
 }
 
 impl Change {
-    /// What the log counts for keeping this change.
+    /// The number of bytes that the log counts for this change.
     pub(super) fn bytes(&self) -> usize {
         self.object.json().len() + 256
     }

@@ -14,10 +14,10 @@ use crate::cache::{Collection, CollectionSpec, Hub, Leases};
 /// Where events are stored, those of both groups.
 pub const EVENTS: &str = "events";
 
-/// The collections of the built-in resources, by their paths below `/registry/`. They never go.
+/// The collections of the built-in resources, by their paths below `/registry/`. They are never removed.
 pub(super) type Collections = HashMap<&'static str, Arc<Collection>>;
 
-/// The first generation: every resource of the built-in table. Events live for `event_ttl` (0: for ever).
+/// The first generation: every resource of the built-in table. Events live for `event_ttl` (0: forever).
 pub(super) fn catalogue(hub: &Hub, event_ttl: Duration) -> (Catalogue, Collections) {
     let mut collections = Collections::new();
     let endpoints = schema::resources().iter().map(|def| {

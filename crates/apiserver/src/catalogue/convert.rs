@@ -11,26 +11,26 @@ use schema::ResourceDef;
 
 use super::storage::Storage;
 
-/// Converts objects of a custom resource between its versions. It may take its time, and it may fail.
+/// Converts objects of a custom resource between its versions. It may be slow, and it may fail.
 #[async_trait]
 pub trait Convert: Send + Sync + 'static {
     /// The same objects, in the same order, with this `apiVersion`.
     ///
     /// # Errors
-    /// What the client is answered in place of the objects.
+    /// The answer to the client instead of the objects.
     async fn convert(&self, objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status>;
 }
 
-/// How objects become those of the other version.
+/// How objects are converted to the other version.
 #[derive(Clone)]
 pub enum Conversion {
     /// `events.k8s.io/v1` over core `v1` events.
     Events,
     /// `autoscaling/v1` over `v2` autoscalers.
     Autoscalers,
-    /// The versions differ in their name alone.
+    /// The versions differ only in their names.
     Renamed,
-    /// Another conversion.
+    /// A different conversion.
     Asked(Arc<dyn Convert>),
 }
 
@@ -44,7 +44,7 @@ const EVENT_NAMES: [(&str, &str); 7] = [
     ("count", "deprecatedCount"),
     ("reportingComponent", "reportingController"),
 ];
-/// What `autoscaling/v1` cannot say stands in annotations with these names.
+/// Fields that `autoscaling/v1` does not have are kept in annotations with these names.
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
@@ -63,7 +63,7 @@ impl Conversion {
     /// Stored objects as they are served, with the served `apiVersion`.
     ///
     /// # Errors
-    /// What [`Convert::convert`] says.
+    /// The error of [`Convert::convert`].
     pub async fn to_served(&self, mut objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
         if let Conversion::Asked(converter) = self {
             return ask(converter.as_ref(), objects, to).await;
@@ -82,7 +82,7 @@ impl Conversion {
     /// Served objects as they are stored, with the stored `apiVersion`.
     ///
     /// # Errors
-    /// What [`Convert::convert`] says.
+    /// The error of [`Convert::convert`].
     pub async fn to_stored(&self, mut objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
         if let Conversion::Asked(converter) = self {
             return ask(converter.as_ref(), objects, to).await;
@@ -99,7 +99,7 @@ impl Conversion {
     }
 }
 
-/// Has objects converted by somebody else, who may change neither their number nor which objects they are.
+/// Converts objects through an external converter, which may change neither their number nor their identity.
 async fn ask(converter: &dyn Convert, objects: Vec<Value>, to: &str) -> Result<Vec<Value>, Status> {
     let identity = |object: &Value| {
         ["metadata.namespace", "metadata.name", "metadata.uid"].map(|path| object.str_at(path).to_owned())
@@ -217,7 +217,7 @@ fn set_annotation(object: &mut Value, name: &'static str, value: &Value) {
     object.entry("metadata").entry("annotations").set(name, text);
 }
 
-/// Takes an annotation that holds JSON; text that is none stays where it is.
+/// Takes an annotation that holds JSON; invalid JSON stays in place.
 fn take_annotation(object: &mut Value, name: &str) -> Option<Value> {
     let annotations = object.get_mut("metadata")?.get_mut("annotations")?;
     let value = object::json::parse(annotations.get(name).as_str()?.as_bytes()).ok()?;
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use object::value;
 
-    /// An object after the conversion to what is served, and after the way back.
+    /// An object after the conversion to the served version, and after the conversion back.
     async fn there_and_back(conversion: Conversion, served: &str, stored: &Value) -> (Value, Value) {
         let to_served = conversion.to_served(vec![stored.clone()], served).await.unwrap();
         let back = conversion.to_stored(to_served.clone(), stored.str_at("apiVersion")).await.unwrap();
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(back, stored);
     }
 
-    /// Says of every object that it has converted it, and fails or cheats where its name says so.
+    /// Marks every object as converted, and fails or cheats if the object's name says so.
     struct Marker;
 
     #[async_trait]

@@ -13,12 +13,12 @@ use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 use super::{Conversion, Convert, Endpoint, api_version};
 use crate::cache::{CacheMetrics, Collection, CollectionSpec};
 
-/// What every custom resource supports.
+/// The verbs of every custom resource.
 const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
-/// What its status supports.
+/// The verbs of its status.
 const PART: &[Verb] = &[Get, Patch, Update];
 
-/// A resource that no build knew.
+/// A resource that is defined at run time.
 pub struct Definition {
     /// The API group, a DNS name of at least two labels.
     pub group: String,
@@ -28,7 +28,7 @@ pub struct Definition {
     pub singular: String,
     /// The kind.
     pub kind: String,
-    /// The kind of a list of it.
+    /// The kind of its list.
     pub list_kind: String,
     /// Short names, as kubectl knows them.
     pub short_names: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Definition {
     pub versions: Vec<Version>,
     /// The name of the version that is stored.
     pub stored_version: String,
-    /// What converts between the versions; without it they differ in their names alone.
+    /// The converter between the versions; without it they differ only in their names.
     pub conversion: Option<Arc<dyn Convert>>,
 }
 
@@ -54,7 +54,7 @@ pub struct Version {
     pub schema: Value,
     /// Whether `status` is a subresource.
     pub has_status: bool,
-    /// The columns of its table behind that of the name; the age where there are none.
+    /// The columns of its table after the name; the age if there are none.
     pub columns: Vec<PrinterColumn>,
     /// The fields that field selectors may name.
     pub selectable: Vec<JsonPath>,
@@ -63,10 +63,10 @@ pub struct Version {
 /// Why a definition cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
-    /// The name of a group, resource or version cannot stand in a path or in the store.
+    /// The name of a group, resource or version cannot be used in a path or in the store.
     #[error("{0:?} is not a valid name here")]
     Name(String),
-    /// The stored version is none of the versions.
+    /// The stored version is not one of the versions.
     #[error("the stored version {0:?} is not defined")]
     StoredVersion(String),
     /// The schema of a version.
@@ -74,12 +74,12 @@ pub enum DefinitionError {
     Schema {
         /// The version.
         version: String,
-        /// What is wrong with it.
+        /// The error.
         source: CompileError,
     },
 }
 
-/// What a definition adds to the server.
+/// The entries that a definition adds to the server.
 pub(super) struct Entries {
     pub(super) collection: Arc<Collection>,
     pub(super) endpoints: Vec<Arc<Endpoint>>,

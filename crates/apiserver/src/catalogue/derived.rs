@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::Catalogue;
 
-/// Something that is made of a generation and kept until a later one is asked about.
+/// Data that is computed from a generation and kept until a later one is queried.
 pub struct Derived<T>(Mutex<Option<(u64, Arc<T>)>>);
 
 impl<T> Default for Derived<T> {
@@ -16,8 +16,8 @@ impl<T> Default for Derived<T> {
 }
 
 impl<T> Derived<T> {
-    /// What belongs to this generation, or to a later one that somebody else asked about meanwhile. `make` is given what
-    /// was made of an earlier one, to take over whatever did not change.
+    /// The data of this generation, or of a later one that another caller has queried in the meantime. `make` gets the
+    /// data of an earlier one, to reuse the parts that did not change.
     pub fn get(&self, catalogue: &Catalogue, make: impl FnOnce(&Catalogue, Option<&T>) -> T) -> Arc<T> {
         let mut kept = self.0.lock();
         let earlier = match &*kept {

@@ -14,18 +14,18 @@ use crate::errors::internal;
 pub struct Endpoint {
     /// The facts.
     pub def: Shared<ResourceDef>,
-    /// What is special about the kind.
+    /// The kind's strategy.
     pub strategy: Shared<dyn Strategy>,
-    /// `apiVersion` and `kind` of what is served.
+    /// The served `apiVersion` and `kind`.
     pub type_meta: Arc<TypeMeta>,
     /// The objects; `None` for resources that are only created (reviews) and for virtual ones.
     pub collection: Option<Arc<Collection>>,
-    /// How stored objects become served ones, where the served version is not the stored one.
+    /// The conversion between stored and served objects, if the served version is not the stored one.
     pub conversion: Option<Conversion>,
 }
 
 impl Endpoint {
-    /// The `apiVersion` of what is served.
+    /// The served `apiVersion`.
     pub fn api_version(&self) -> &str {
         &self.type_meta.api_version
     }
@@ -40,7 +40,7 @@ impl Endpoint {
         self.def.scope == Scope::Namespaced
     }
 
-    /// Whether a subresource is the scale that autoscalers know, in place of the object.
+    /// Whether a subresource is a scale, as autoscalers use it, instead of the object.
     pub fn is_scale(&self, subresource: &str) -> bool {
         let part = self.def.subresource(subresource).filter(|part| part.name == "scale");
         part.is_some_and(|part| part.group == "autoscaling" && part.kind == "Scale")
@@ -69,7 +69,7 @@ impl Endpoint {
     /// A stored version as this endpoint serves it.
     ///
     /// # Errors
-    /// What the conversion says. Without one, and with one of our own, this neither waits nor fails.
+    /// Errors of the conversion. Without a conversion, and with a built-in one, this neither waits nor fails.
     pub async fn present(&self, version: &Versioned) -> Result<Versioned, Status> {
         match &self.conversion {
             None => Ok(version.clone()),
@@ -119,7 +119,7 @@ impl Endpoint {
     }
 
     fn versioned(&self, object: &Value) -> Result<Versioned, Status> {
-        // Selectors have been asked of the stored version; a served one carries no fields.
+        // Selectors were matched against the stored version; a served one has no fields.
         Versioned::from_value(Arc::clone(&self.type_meta), object, Vec::new())
             .map_err(|error| internal(&error))
     }

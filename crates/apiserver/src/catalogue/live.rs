@@ -16,7 +16,7 @@ pub struct LiveCatalogue {
     hub: Arc<Hub>,
     present: ArcSwap<Catalogue>,
     generation: watch::Sender<u64>,
-    /// Held while a generation is made of the one before.
+    /// Held while a generation is made from the previous one.
     changing: tokio::sync::Mutex<()>,
     built_in: Collections,
 }
@@ -24,7 +24,7 @@ pub struct LiveCatalogue {
 /// Why the catalogue did not change.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// The definition is not one that can be served.
+    /// The definition cannot be served.
     #[error("definition of {name}")]
     Definition {
         /// Resource and group.
@@ -49,7 +49,7 @@ pub enum CatalogueError {
 }
 
 impl LiveCatalogue {
-    /// The built-in resources, over a hub that is not started yet. Events live for `event_ttl` (0: for ever).
+    /// The built-in resources, over a hub that is not started yet. Events live for `event_ttl` (0: forever).
     pub fn new(hub: Arc<Hub>, event_ttl: Duration) -> LiveCatalogue {
         let (catalogue, built_in) = builtin::catalogue(&hub, event_ttl);
         let generation = watch::Sender::new(catalogue.generation());
@@ -57,17 +57,17 @@ impl LiveCatalogue {
         LiveCatalogue { hub, present, generation, changing: tokio::sync::Mutex::default(), built_in }
     }
 
-    /// The present generation, for as long as it takes to look something up.
+    /// The current generation, for as long as it takes to look something up.
     pub fn load(&self) -> Guard<Arc<Catalogue>> {
         self.present.load()
     }
 
-    /// The present generation, to keep for a while.
+    /// The current generation, to keep for a while.
     pub fn present(&self) -> Arc<Catalogue> {
         self.present.load_full()
     }
 
-    /// The number of the present generation; it wakes those who wait when there is a new one.
+    /// The number of the current generation; it wakes those who wait when there is a new one.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
@@ -82,8 +82,8 @@ impl LiveCatalogue {
         self.built_in.get(path)
     }
 
-    /// Serves a resource that no build knew, with whatever objects of it are in the store. When this returns, requests
-    /// find it, and so does discovery.
+    /// Serves a new resource, with its existing objects in the store. When this returns, requests and discovery find
+    /// it.
     ///
     /// # Errors
     /// Why it cannot be served; nothing has changed then.
@@ -97,8 +97,8 @@ impl LiveCatalogue {
         Ok(())
     }
 
-    /// Serves another definition in place of the one that a custom resource has. No request fails by that; watches end,
-    /// and what opens them anew sees the new definition.
+    /// Replaces the definition of a custom resource. No request fails because of that; watches end, and clients that
+    /// open them again see the new definition.
     ///
     /// # Errors
     /// Why it cannot be served; the old definition stays then.
@@ -112,8 +112,8 @@ impl LiveCatalogue {
         Ok(())
     }
 
-    /// Serves a custom resource no longer. Requests under way finish; watches end behind the last change; what is in
-    /// the store stays there, and is served again when the resource is added again.
+    /// Stops serving a custom resource. Requests in flight finish; watches end after the last change; the objects stay
+    /// in the store, and are served again when the resource is added again.
     ///
     /// # Errors
     /// [`CatalogueError::NotServed`], also for built-in resources.
@@ -125,7 +125,7 @@ impl LiveCatalogue {
         Ok(())
     }
 
-    /// Compiles a definition and has its collection join the hub.
+    /// Compiles a definition and adds its collection to the hub.
     async fn join(&self, definition: Definition) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
         let name = name(&definition.group, &definition.plural);
         let Entries { collection, endpoints } = match definition.entries(self.hub.metrics()) {
@@ -146,7 +146,7 @@ impl LiveCatalogue {
         collection.ok_or_else(|| CatalogueError::NotServed(name(group, plural)))
     }
 
-    /// The present endpoints of a resource, one for each version.
+    /// The current endpoints of a resource, one for each version.
     fn versions(&self, group: &str, plural: &str) -> Vec<Arc<Endpoint>> {
         let is_it = |endpoint: &&Arc<Endpoint>| endpoint.def.group == group && endpoint.def.plural == plural;
         self.load().endpoints().filter(is_it).cloned().collect()
@@ -159,7 +159,7 @@ impl LiveCatalogue {
     }
 }
 
-/// What people call a resource: `widgets.example.com`.
+/// The full name of a resource: `widgets.example.com`.
 fn name(group: &str, plural: &str) -> String {
     format!("{plural}.{group}")
 }

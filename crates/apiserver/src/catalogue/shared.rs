@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A value of the program's own, or one that came while the server runs. Built-in facts cost a pointer and are never
-/// counted; those of custom resources go with the last generation and the last request that hold them.
+/// A static value, or one that was added while the server runs. Built-in facts cost a pointer and are never counted;
+/// those of custom resources are dropped with the last generation and the last request that hold them.
 pub enum Shared<T: ?Sized + 'static> {
     /// Part of the program.
     Static(&'static T),

@@ -16,7 +16,7 @@ pub struct Storage {
     pub plural: &'static str,
 }
 
-/// How a resource is stored; `None` where it is not.
+/// How a resource is stored; `None` if it is not.
 pub fn storage_of(def: &'static ResourceDef) -> Option<Storage> {
     let stored = def.verbs.contains(&Verb::List) && def.verbs.contains(&Verb::Create);
     let own = Storage { path: &def.plural, group: &def.group, version: &def.version, plural: &def.plural };
@@ -53,7 +53,7 @@ mod tests {
             let Some(storage) = storage_of(def) else { continue };
             let first = *seen.entry(storage.path).or_insert(storage);
             assert_eq!(first, storage, "{}/{}", def.group, def.plural);
-            // Whoever lists one place must not find what lies behind another.
+            // A list of one prefix must not include objects of another.
             let is_below = |other: &&str| other.starts_with(&format!("{}/", storage.path));
             assert_eq!(seen.keys().find(|other| is_below(other)), None, "{}", storage.path);
         }

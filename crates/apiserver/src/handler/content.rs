@@ -1,6 +1,6 @@
 //! The body of a request: text from the network, or a tree from a component of this process.
 //!
-//! Both are held to the same bounds and are read against the same types: a tree only skips the way to text and back.
+//! Both have the same limits and are decoded with the same types: a tree only saves the conversion to text and back.
 
 use bytes::Bytes;
 use object::decode::{Decoded, decode_json, decode_value, decode_yaml};
@@ -15,9 +15,9 @@ use crate::registry::{Expected, Patch, PatchKind};
 /// The body of a request.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// As it came over the network.
+    /// From the network.
     Text(Bytes),
-    /// As a component of this process made it; `null` stands for no body.
+    /// From a component of this process; `null` means no body.
     Tree(Value),
 }
 
@@ -41,7 +41,7 @@ impl Content {
         }
     }
 
-    /// Refuses what could not have come over the network.
+    /// Refuses bodies that would be refused from the network.
     ///
     /// # Errors
     /// 413 for a tree whose text would be too large, 400 for one that has no text.

@@ -6,7 +6,7 @@ use super::Operation;
 use crate::negotiate::Encoding;
 use crate::registry::{Endpoint, PatchKind};
 
-/// Refuses bodies that a custom resource cannot be read from.
+/// Refuses bodies from which a custom resource cannot be decoded.
 ///
 /// # Errors
 /// 415

@@ -7,7 +7,7 @@ use crate::ApiServer;
 use crate::body::{self, Body};
 use crate::request::Parameters;
 
-/// Checks of every endpoint ...
+/// The checks of every endpoint ...
 const OF_ALL: [&str; 6] = [
     "ping",
     "log",
@@ -16,10 +16,10 @@ const OF_ALL: [&str; 6] = [
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
 ];
-/// ... and those that only readiness has: a server on a full disk lives, but is not ready.
+/// ... and those only for readiness: a server on a full disk is live, but not ready.
 const OF_READINESS: [&str; 3] = ["etcd-readiness", "informer-sync", "storage-space"];
 
-/// What a path asks for.
+/// A parsed path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Health<'a> {
     /// `healthz`, `livez` or `readyz`
@@ -29,7 +29,7 @@ pub(super) struct Health<'a> {
 }
 
 impl Health<'_> {
-    /// What a path asks for; `None` for another path.
+    /// Parses a path; `None` for other paths.
     pub(super) fn of(path: &str) -> Option<Health<'_>> {
         ["healthz", "livez", "readyz"].into_iter().find_map(|endpoint| {
             let rest = path.strip_prefix('/')?.strip_prefix(endpoint)?;
@@ -40,8 +40,8 @@ impl Health<'_> {
 }
 
 impl ApiServer {
-    /// `ok` where all is well; each check by name for those who ask verbosely or where one fails. `None` for a check that
-    /// there is not.
+    /// `ok` if all checks pass; each check by name if the request is verbose or a check fails. `None` for an unknown
+    /// check.
     pub(super) async fn health(
         &self,
         health: &Health<'_>,
@@ -68,7 +68,7 @@ impl ApiServer {
                 None => text.push_str(&format!("[+]{name} ok\n")),
                 Some(why) => {
                     is_healthy = false;
-                    // Only what people can do something about is said to everybody.
+                    // Only problems that people can fix are shown to everyone.
                     let why = if *name == "storage-space" { why } else { "reason withheld" };
                     text.push_str(&format!("[-]{name} failed: {why}\n"));
                 }
@@ -88,7 +88,8 @@ impl ApiServer {
         Some(plain(is_healthy, if is_asked { text } else { "ok".to_owned() }))
     }
 
-    /// Why a check fails; `None` where it passes. What is done once, at the start, was done before anything is answered.
+    /// Why a check fails; `None` if it passes. Checks of the start always pass, because requests are served only
+    /// afterwards.
     async fn failure(&self, check: &str) -> Option<&'static str> {
         let hub = &self.registry.hub;
         match check {

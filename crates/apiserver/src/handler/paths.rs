@@ -62,7 +62,7 @@ impl ApiServer {
         }
     }
 
-    /// What this process measures, in the format that the scraper asks for.
+    /// The metrics of this process, in the format that the scraper requests.
     fn exposition(&self, headers: &HeaderMap) -> Response<Body> {
         let accepts = |accept: &HeaderValue| {
             accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"))
@@ -77,7 +77,7 @@ impl ApiServer {
         response
     }
 
-    /// The discovery of the present generation.
+    /// The discovery of the current generation.
     fn discovery(&self) -> Arc<Documents> {
         self.discovery.get(&self.registry.catalogue.load(), Documents::new)
     }
@@ -95,7 +95,7 @@ impl ApiServer {
     fn key_set(&self) -> Value {
         let key = &self.pki.service_account;
         let text = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-        // The point begins with the form in which it is written.
+        // The first byte of the point is its encoding.
         let (x, y) = key.point[1..].split_at(key.point.len() / 2);
         value!({"keys": [{
             "use": "sig", "kty": "EC", "kid": key.id.as_str(), "crv": "P-256", "alg": "ES256",
@@ -120,12 +120,12 @@ fn version() -> Value {
     })
 }
 
-/// A plain JSON answer.
+/// A plain JSON response.
 pub(super) fn json(value: &Value) -> Response<Body> {
     json_as(value, "application/json")
 }
 
-/// A JSON answer of a media type of its own.
+/// A JSON response with its own media type.
 fn json_as(value: &Value, media: &'static str) -> Response<Body> {
     let mut response = Response::new(body::full(object::json::to_bytes(value)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));

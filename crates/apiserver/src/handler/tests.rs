@@ -4,7 +4,7 @@ use schema::{ResourceDef, SubresourceDef, Verb};
 use super::*;
 use crate::testing::{TestServer, admin, value_of};
 
-/// A resource of another group that has the plural name and the parts of a built-in one, over the same objects.
+/// A resource of another group with the plural name and the subresources of a built-in one, over the same objects.
 fn double(server: &TestServer, plural: &str, collection: &str) -> Arc<Endpoint> {
     let original = server.registry.endpoint("", "v1", plural).expect("the table has it");
     let mut parts: Vec<SubresourceDef> = original.def.subresources.to_vec();

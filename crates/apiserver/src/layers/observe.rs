@@ -21,46 +21,46 @@ use crate::user::User;
 
 /// A request, as observers see it.
 pub struct Seen {
-    /// Its id.
+    /// Its ID.
     pub id: String,
-    /// What it asks for.
+    /// Its parsed parameters.
     pub info: Arc<RequestInfo>,
-    /// The resource that it is about, where this server has it.
+    /// Its resource, if this server has it.
     pub endpoint: Option<Arc<Endpoint>>,
-    /// When it came.
+    /// When it arrived.
     pub since: Instant,
-    /// Who asks, once that is known.
+    /// The user, once known.
     pub user: OnceLock<Arc<User>>,
 }
 
 impl Seen {
-    /// Whether the answer is not over when it has begun.
+    /// Whether the response continues after it has begun.
     pub fn runs_on(&self) -> bool {
         self.info.verb == "watch" || (self.info.is_resource && crate::node_proxy::is_streaming(&self.info))
     }
 }
 
-/// How a request went.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was answered.
     Answered {
         /// The HTTP status code.
         code: u16,
-        /// The size of the answer, where that is known before it is sent.
+        /// The size of the response, if it is known before it is sent.
         bytes: Option<u64>,
     },
-    /// The client left before there was an answer.
+    /// The client left before there was a response.
     Left,
 }
 
-/// Hears of every request.
+/// Observes every request.
 pub trait Observer: Send + Sync + 'static {
-    /// A request came.
+    /// A request has arrived.
     fn received(&self, request: &Seen);
-    /// Its answer begins, or will never.
+    /// Its response begins, or never will.
     fn answered(&self, request: &Seen, outcome: Outcome);
-    /// The answer of one that [runs on](Seen::runs_on) has ended.
+    /// The response of one that [runs on](Seen::runs_on) has ended.
     fn ended(&self, _request: &Seen) {}
 }
 
@@ -79,14 +79,14 @@ impl Observers {
         self.0 = self.0.iter().cloned().chain([observer]).collect();
     }
 
-    /// Tells of a request that came.
+    /// Reports a request that has arrived.
     pub(super) fn received(&self, seen: Seen) -> Observation {
         self.0.iter().for_each(|observer| observer.received(&seen));
         Observation { seen: Arc::new(seen), observers: self.clone(), is_answered: false }
     }
 }
 
-/// A request that is not answered yet. One that is dropped before was left by its client.
+/// A request that is not answered yet. If it is dropped, its client has left.
 pub(super) struct Observation {
     seen: Arc<Seen>,
     observers: Observers,
@@ -98,12 +98,12 @@ impl Observation {
         &self.seen
     }
 
-    /// It is known who asks.
+    /// The user is known.
     pub(super) fn by(&self, user: User) -> Arc<User> {
         Arc::clone(self.seen.user.get_or_init(|| Arc::new(user)))
     }
 
-    /// The answer begins. Where it runs on, its end is told too.
+    /// The response begins. If it runs on, its end is reported too.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         let code = response.status().as_u16();
         self.tell(Outcome::Answered { code, bytes: response.body().size_hint().exact() });
@@ -115,7 +115,7 @@ impl Observation {
         response.map(|body| Guarded { body, _running: running }.boxed_unsync())
     }
 
-    /// The answer was given to a component of this process. What runs on ends when the component drops it.
+    /// The response was returned to a component of this process. If it runs on, it ends when the component drops it.
     pub(super) fn given(mut self, code: u16, answer: Option<&mut WatchReply>) {
         self.tell(Outcome::Answered { code, bytes: None });
         match answer {
@@ -147,7 +147,7 @@ impl Drop for Observation {
     }
 }
 
-/// An answer that runs on, until this is dropped.
+/// A response that runs on, until this is dropped.
 struct Running {
     seen: Arc<Seen>,
     observers: Observers,
@@ -159,7 +159,7 @@ impl Drop for Running {
     }
 }
 
-/// A body whose end is told.
+/// A body whose end is reported.
 struct Guarded {
     body: Body,
     _running: Running,

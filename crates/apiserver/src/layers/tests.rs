@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::testing::{TestServer, admin};
 
-/// Writes down what it hears.
+/// Records its calls.
 #[derive(Default)]
 struct Ear(Mutex<Vec<String>>);
 
@@ -117,7 +117,7 @@ async fn a_watch_of_this_process_ends_when_it_is_dropped() {
 #[tokio::test]
 async fn a_client_that_leaves_is_told_of() {
     let (server, ear) = server().await;
-    // A body that never comes.
+    // A body that never arrives.
     let body = http_body_util::StreamBody::new(futures::stream::pending::<
         Result<http_body::Frame<Bytes>, std::convert::Infallible>,
     >());
@@ -154,7 +154,7 @@ async fn a_request_keeps_the_id_that_its_client_gave_it() {
 async fn metrics_are_shown_in_upstreams_names() {
     let (server, _) = server().await;
     server.request(&admin(), "GET", "/api/v1/namespaces/default", "", "").await.unwrap();
-    // What this server does not have gives no name to a label.
+    // Resources that this server does not have do not appear in labels.
     let _ = server.request(&admin(), "GET", "/api/v1/secret-name/x", "", "").await;
     let answer = Arc::clone(&server).handle(get("/metrics"), peer()).await;
     assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
@@ -189,7 +189,7 @@ async fn lists_are_counted_by_where_they_come_from() {
     let first = list("").await;
     list("labelSelector=no=where&resourceVersion=0").await;
     server.create("", "namespaces", "", object::value!({"metadata": {"name": "new"}})).await.unwrap();
-    // The cache keeps no snapshot of a version that no page asked for.
+    // The cache keeps no snapshot of a version that no page requested.
     let past = list(&format!("resourceVersion={}&resourceVersionMatch=Exact", first.revision)).await;
     assert_eq!(past.items.len(), first.items.len());
     let text = server.exposition.text();

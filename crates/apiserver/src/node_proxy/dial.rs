@@ -11,7 +11,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
-/// The way to an address.
+/// Dials addresses.
 #[async_trait]
 pub trait Dial: Send + Sync + 'static {
     /// Connects to an address.
@@ -28,7 +28,7 @@ pub(super) struct Tcp;
 impl Dial for Tcp {
     async fn dial(&self, address: SocketAddr) -> std::io::Result<Box<dyn Stream>> {
         let stream = TcpStream::connect(address).await?;
-        // A stream that waits to fill its packets is slow, and nothing worse.
+        // Without this, a stream is only slower.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))
     }

@@ -25,11 +25,11 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
-/// By what a client, or a proxy before this server, says who asks.
+/// Headers with which a client, or a proxy in front of this server, identifies the user.
 const CREDENTIALS: [&str; 4] = ["authorization", "x-remote-user", "x-remote-group", "x-remote-uid"];
-/// What the names of such headers start with.
+/// The prefixes of such headers.
 const CREDENTIAL_PREFIXES: [&str; 2] = ["x-remote-extra-", "impersonate-"];
-/// By which an answer would open this server's own address to pages of others.
+/// Headers with which a response would open this server's own origin to other sites.
 const CROSS_ORIGIN: [HeaderName; 4] = [
     http::header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     http::header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -38,7 +38,7 @@ const CROSS_ORIGIN: [HeaderName; 4] = [
 ];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Makes a request's headers those of the request to the target.
+/// Turns a request's headers into those of the request to the target.
 pub(super) fn of_request(headers: &mut HeaderMap, host: HeaderValue, client: Option<IpAddr>) {
     let upgrade = upgrade_of(headers);
     let takes_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
@@ -65,7 +65,7 @@ pub(super) fn of_request(headers: &mut HeaderMap, host: HeaderValue, client: Opt
     headers.insert(HOST, host);
 }
 
-/// Makes the headers of a target's answer those of the answer to the client.
+/// Turns the headers of a target's response into those of the response to the client.
 pub(super) fn of_response(headers: &mut HeaderMap, status: StatusCode) {
     let upgrade = upgrade_of(headers).filter(|_| status == StatusCode::SWITCHING_PROTOCOLS);
     drop_hop_by_hop(headers);
@@ -78,7 +78,7 @@ pub(super) fn of_response(headers: &mut HeaderMap, status: StatusCode) {
     }
 }
 
-/// What a message wants to upgrade to, where it wants that.
+/// The protocol that a message upgrades to, if it does.
 pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
     headers.get(UPGRADE).filter(|_| asks).cloned()
@@ -93,7 +93,7 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the bearer token out of the subprotocols that a browser offers.
+/// Removes the bearer token from the subprotocols that a browser offers.
 fn drop_bearer_protocol(headers: &mut HeaderMap) {
     let is_token = |protocol: &[u8]| protocol.trim_ascii().starts_with(BEARER_PROTOCOL.as_bytes());
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
@@ -109,7 +109,7 @@ fn drop_bearer_protocol(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the client to those for whom the request was passed on before.
+/// Adds the client to the list of those for whom the request was forwarded.
 fn forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
     let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
     let all: Vec<String> = before.map(str::to_owned).chain([client.to_canonical().to_string()]).collect();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// How much is passed on at once.
 const CHUNK_BYTES: usize = 16 << 10;
-/// How long a client may go on sending after it has got all that the target had to say.
+/// How long a client may continue sending after it has received everything from the target.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(30);
 
 /// Joins the connections of a client and of its target once both have switched.
@@ -18,33 +18,33 @@ pub(super) async fn upgraded(client: OnUpgrade, target: OnUpgrade) {
     join(TokioIo::new(client), TokioIo::new(target)).await;
 }
 
-/// Passes bytes on in both directions, until the target has said all or the client is gone.
+/// Passes bytes on in both directions, until the target has sent everything or the client is gone.
 ///
-/// A target that takes no more may still have much to say, such as a command that ends without reading all of its input;
-/// so its refusal ends neither direction. And a client that still sends when all is said is read to its end: a
-/// connection that is closed over unread bytes is reset, and takes with it what the client has not read yet.
+/// A target that reads no more may still have much to send, such as a command that ends without reading all of its
+/// input; so this ends neither direction. A client that is still sending at the end is read to its end: a connection
+/// that is closed with unread bytes is reset, and the client may lose what it has not read yet.
 async fn join(client: impl AsyncRead + AsyncWrite, target: impl AsyncRead + AsyncWrite) {
     let (from_client, mut to_client) = tokio::io::split(client);
     let (mut from_target, to_target) = tokio::io::split(target);
     let up = up(from_client, to_target);
     tokio::pin!(up);
     let down = async {
-        // An error on either side is the end, as an end is.
+        // An error on either side ends it, like the end of the stream.
         let _ = tokio::io::copy(&mut from_target, &mut to_client).await;
         let _ = to_client.shutdown().await;
     };
     tokio::pin!(down);
     tokio::select! {
         () = &mut down => drop(tokio::time::timeout(FAREWELL_WITHIN, up).await),
-        // A client that has said all may still read.
+        // A client that has finished sending may still read.
         said = &mut up => if said.is_ok() { down.await },
     }
 }
 
-/// Passes on what the client sends, and drops it once the target takes no more.
+/// Passes on the client's data, and drops it once the target reads no more.
 ///
 /// # Errors
-/// Where the client's connection breaks.
+/// If the client's connection breaks.
 async fn up(mut client: impl AsyncRead + Unpin, target: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut target = Some(target);
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -106,7 +106,7 @@ mod tests {
         let (client, inner) = connection().await;
         let (outer, mut target) = connection().await;
         let joined = tokio::spawn(join(inner, outer));
-        // Unread bytes make of its end a broken connection.
+        // Unread bytes turn its end into a reset.
         target.write_all(&[b'x'; 1000]).await.unwrap();
         client.readable().await.unwrap();
         drop(client);

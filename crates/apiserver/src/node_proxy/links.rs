@@ -9,20 +9,20 @@ use http_body_util::BodyExt;
 
 use crate::body::{self, Body};
 
-/// How long a tag may be; a longer one is passed on as it is.
+/// The maximum length of a tag; a longer one is passed on unchanged.
 const TAG_BYTES_MAX: usize = 64 << 10;
-/// Elements whose content is text, with what ends it.
+/// Elements whose content is text, with their end tags.
 const RAW: [(&str, &[u8]); 4] =
     [("script", b"</script"), ("style", b"</style"), ("textarea", b"</textarea"), ("title", b"</title")];
 
-/// From where an answer comes.
+/// The source of a response.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// The path of the proxy, which stands before the target's own paths.
+    /// The path of the proxy, which precedes the target's own paths.
     prefix: String,
-    /// The host by which the proxy asked.
+    /// The host in the proxy's request.
     address: String,
-    /// The host by which the client asked.
+    /// The host in the client's request.
     host: String,
 }
 
@@ -35,7 +35,7 @@ impl Source {
         Source { prefix: prefix.trim_end_matches('/').to_owned(), address, host: host.to_owned() }
     }
 
-    /// The link that a client can follow; `None` where it can follow the one that is there.
+    /// The link that a client can follow; `None` if it can follow the existing one.
     fn rewrite(&self, link: &str) -> Option<String> {
         let behind_scheme = link.find("://").filter(|colon| {
             link[..*colon].bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
@@ -60,7 +60,7 @@ impl Source {
         Some(format!("{origin}{prefix}{path}")).filter(|new| new != link)
     }
 
-    /// Makes the links of an answer lead through the proxy: that of a redirect, and those of a page.
+    /// Rewrites the links of a response, in a redirect or a page, to lead through the proxy.
     pub(super) fn lead_back(self, mut response: Response<Body>) -> Response<Body> {
         let link = response.headers().get(LOCATION).and_then(|link| link.to_str().ok());
         if let Some(link) = link.and_then(|link| self.rewrite(link))
@@ -90,17 +90,17 @@ impl Source {
     }
 }
 
-/// A page that goes by, tag by tag.
+/// A page that is processed tag by tag.
 struct Page {
     source: Source,
-    /// What may be the beginning of a tag.
+    /// The possible beginning of a tag.
     rest: Vec<u8>,
-    /// What ends the text in which no tags are.
+    /// The end of the current text without tags.
     raw: Option<&'static [u8]>,
 }
 
 impl Page {
-    /// Takes a piece; what is finished of the page comes back.
+    /// Takes a piece and returns the finished part of the page.
     fn feed(&mut self, piece: &[u8]) -> Bytes {
         self.rest.extend_from_slice(piece);
         let mut out = Vec::with_capacity(self.rest.len());
@@ -145,18 +145,18 @@ fn starts_with(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
 }
 
-/// How much of a text comes before a tag.
+/// The length of the text before a tag.
 fn text_length(text: &[u8]) -> Option<usize> {
     Some(text.iter().position(|byte| *byte == b'<').unwrap_or(text.len()))
 }
 
-/// How much of a text without tags comes before its end; `None` where it cannot be told yet.
+/// The length of the text without tags before its end; `None` if that is not known yet.
 fn raw_length(text: &[u8], end: &[u8]) -> Option<usize> {
     let found = text.windows(end.len()).position(|window| window.eq_ignore_ascii_case(end));
     found.or_else(|| text.len().checked_sub(end.len() - 1).filter(|length| *length > 0))
 }
 
-/// How long the tag is that begins here; `None` where its end is still to come.
+/// The length of the tag that begins here; `None` if its end has not arrived yet.
 fn tag_length(text: &[u8]) -> Option<usize> {
     const COMMENT: &[u8] = b"<!--";
     if COMMENT.starts_with(&text[..text.len().min(COMMENT.len())]) {
@@ -203,7 +203,7 @@ fn links_of(element: &[u8]) -> &'static [&'static str] {
 }
 
 impl Source {
-    /// A tag, with its links rewritten; all else stays as it is.
+    /// A tag with its links rewritten; everything else stays unchanged.
     fn tag(&self, tag: &str) -> String {
         let name = name_of(tag.as_bytes());
         let links = links_of(&name);
@@ -298,7 +298,7 @@ mod tests {
             .replace("src=/i.png", &format!("src=\"{PREFIX}/i.png\""))
             .replace("\"/f\"", &format!("\"{PREFIX}/f\""));
         assert_eq!(page(&[html]), expected);
-        // However it is cut.
+        // However it is split.
         for cut in 0..html.len() {
             assert_eq!(page(&[&html[..cut], &html[cut..]]), expected, "{cut}");
         }

@@ -7,7 +7,7 @@ use schema::SubresourceDef;
 use crate::registry::api_version;
 use crate::request::{Parameters, RequestInfo};
 
-/// Options of logs, which both call the same ...
+/// Options of logs, which have the same name on both sides ...
 const OF_LOGS: [&str; 5] = ["sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
 /// ... and switches.
 const SWITCHES_OF_LOGS: [&str; 3] = ["follow", "previous", "timestamps"];
@@ -15,7 +15,7 @@ const SWITCHES_OF_LOGS: [&str; 3] = ["follow", "previous", "timestamps"];
 const OF_STREAMS: [(&str, &str); 4] =
     [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
 
-/// The options of a connection, as an object of the API (`PodExecOptions` and the like).
+/// The options of a connection, as an object of the API (such as `PodExecOptions`).
 ///
 /// # Errors
 /// 400 for a port that is not a number.
@@ -54,7 +54,7 @@ pub(super) fn read(part: &SubresourceDef, info: &RequestInfo) -> Result<Value, S
     Ok(options)
 }
 
-/// The query for a node, of the options of a connection as admission leaves them.
+/// The query for a node, from the options of a connection after admission.
 pub(super) fn of_node(options: &Value) -> String {
     let mut query = Vec::new();
     let on = OF_STREAMS.iter().filter(|(name, _)| options.get(name).as_bool() == Some(true));
@@ -66,8 +66,7 @@ pub(super) fn of_node(options: &Value) -> String {
     query.join("&")
 }
 
-/// The query for a node, of what the server has read of a request for a log: a node does not read what the client
-/// wrote.
+/// The query for a node, built from the parsed options of a log request: a node never sees the client's own text.
 pub(super) fn log_of_node(parameters: &Parameters) -> String {
     let on = SWITCHES_OF_LOGS.into_iter().filter(|name| parameters.is_true(name));
     let mut query: Vec<String> = on.map(|name| pair(name, "true")).collect();
@@ -123,7 +122,7 @@ fn pair(name: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The options of a connection, and what a node is asked.
+    /// The options of a connection, and the query for a node.
     fn connection(resource: &str, path: &str, query: &str) -> Result<(Value, String), Status> {
         let path = format!("/api/v1/{path}");
         let info = RequestInfo::parse(&http::Method::GET, &path, Some(query));

@@ -10,7 +10,7 @@ use super::{options, service};
 use crate::ApiServer;
 use crate::request::RequestInfo;
 
-/// The port of a node that says none.
+/// The default port of a node.
 const NODE_PORT: u16 = 10250;
 
 /// How a target is dialed.
@@ -22,13 +22,13 @@ pub(super) enum Scheme {
     Node,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) scheme: Scheme,
     pub(super) address: SocketAddr,
     pub(super) path_and_query: String,
-    /// Whether an answer may send the client elsewhere: not where the server chose the path itself.
+    /// Whether an answer may redirect the client: not if the server chose the path itself.
     pub(super) may_redirect: bool,
 }
 
@@ -73,7 +73,7 @@ fn node(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
     if port == own.port() {
         return Ok(Target::of_rest(Scheme::Node, own, info));
     }
-    // What listens there is not the node's own server: it sees no certificate of this one.
+    // The listener there is not the node's own server, so it is not shown this server's certificate.
     if !is_proxyable(own.ip()) {
         return Err(Status::bad_request("address not allowed"));
     }
@@ -91,7 +91,7 @@ fn pod(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
     Ok(Target::of_rest(place.scheme, SocketAddr::new(ip, pod_port(&pod, place.port)?), info))
 }
 
-/// Logs, exec, attach and port-forward are the node's.
+/// Logs, exec, attach and port-forward are served by the node.
 fn node_call(server: &ApiServer, info: &RequestInfo, options: &Value) -> Result<Option<Target>, Status> {
     if info.subresource == "log" {
         options::check_log(&info.parameters, &info.name)?;
@@ -187,7 +187,7 @@ fn node_address(server: &ApiServer, name: &str) -> Result<SocketAddr, Status> {
     Ok(SocketAddr::new(ip, port))
 }
 
-/// The port of a pod, by number or by name; the first declared one if none is named, else 80.
+/// The port of a pod, by number or by name; the first declared one if none is named, otherwise 80.
 fn pod_port(pod: &Value, wanted: &str) -> Result<u16, Status> {
     let declared = || pod.at("spec.containers").items().flat_map(|container| container.get("ports").items());
     if wanted.is_empty() {
@@ -199,7 +199,7 @@ fn pod_port(pod: &Value, wanted: &str) -> Result<u16, Status> {
     by_number.or_else(by_name).ok_or_else(|| Status::bad_request(format!("invalid port {wanted:?}")))
 }
 
-/// What `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT` says. The port may be a name, and empty for none.
+/// The parts of `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`. The port may be a name, or empty for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub(super) scheme: Scheme,

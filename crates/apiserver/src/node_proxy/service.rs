@@ -11,15 +11,15 @@ use super::targets::Hosts;
 use crate::ApiServer;
 use crate::request::RequestInfo;
 
-/// A ready endpoint that is a pod of the Service's namespace. A slice may say whatever its author wants; it counts only
-/// where the pod that it refers to has that very address (upstream: `isValidAddress`).
+/// A ready endpoint that is a pod of the Service's namespace. A slice may contain anything that its author wrote; an
+/// endpoint counts only if the pod that it refers to has exactly that address (upstream: `isValidAddress`).
 pub(super) fn target(server: &ApiServer, info: &RequestInfo) -> Result<Target, Status> {
     let place = Place::read(&info.name)
         .ok_or_else(|| Status::bad_request(format!("invalid service request {:?}", info.name)))?;
     let service = object(server, "services/specs", &info.namespace, place.name)?;
     let port = port(&service, place)?;
     let candidates = candidates(server, &info.namespace, place.name, &port);
-    // Beginning anywhere, the first that is good: as a rule one look is enough.
+    // The first valid one from a random position on: usually one check is enough.
     let start = server.registry.clock.random_below(candidates.len().max(1) as u64) as usize;
     let hosts = Hosts::of(server);
     let mut in_turn = candidates.iter().cycle().skip(start).take(candidates.len());
@@ -30,7 +30,7 @@ pub(super) fn target(server: &ApiServer, info: &RequestInfo) -> Result<Target, S
     Ok(Target::of_rest(place.scheme, chosen.address, info))
 }
 
-/// An address of which a slice says that it is a pod's.
+/// An address that a slice claims to be a pod's.
 struct Candidate {
     address: SocketAddr,
     pod: String,

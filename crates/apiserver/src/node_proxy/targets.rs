@@ -12,7 +12,7 @@ use object::Status;
 
 use crate::ApiServer;
 
-/// Any port: it is only named where the kernel wants one.
+/// Any port; the kernel requires one.
 const DISCARD_PORT: u16 = 9;
 
 /// Whether an address is one that pods and nodes can have among others: no loopback, link-local, multicast, broadcast or
@@ -33,8 +33,8 @@ pub(super) fn is_proxyable(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is one of this host's own: those that no Node tells of too, such as the gateway of its pods. The
-/// kernel would speak to it from that very address. Nothing is sent.
+/// Whether an address is one of this host's own, including those that are in no Node, such as the gateway of its pods:
+/// the kernel would use that same address as the source. Nothing is sent.
 fn is_of_this_host(ip: IpAddr) -> bool {
     let any = if ip.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
@@ -48,9 +48,9 @@ fn is_of_this_host(ip: IpAddr) -> bool {
 pub(super) struct Hosts {
     /// The nodes that have an address.
     nodes: HashMap<IpAddr, Vec<String>>,
-    /// Where servers of the API are reached.
+    /// The addresses of API servers.
     servers: HashSet<IpAddr>,
-    /// Tells which addresses are this host's, whatever the cluster knows of them.
+    /// Determines this host's addresses, independently of the cluster's data.
     is_own: fn(IpAddr) -> bool,
 }
 
@@ -76,8 +76,8 @@ impl Hosts {
         hosts
     }
 
-    /// Checks that a pod may have the address that its status, or a slice, gives it. A host of the cluster is the
-    /// address of pods on its own network alone.
+    /// Checks that a pod may have the address that its status, or a slice, gives it. The address of a host is valid
+    /// only for pods on that host's network.
     ///
     /// # Errors
     /// 400 in upstream's words.
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// The gateway of this host's pods is no Node's address, and what listens there is the host's.
+    /// The gateway of this host's pods is not the address of any Node, but services of the host listen there.
     #[test]
     fn pods_have_no_address_of_this_host_that_no_node_tells_of() {
         let is_own: fn(IpAddr) -> bool = |ip| ip == IpAddr::from([10, 42, 0, 1]);

@@ -13,7 +13,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// Where a document keeps its definitions.
+    /// The section of a document with its definitions.
     pub(super) fn reference(self, ty: &str) -> Value {
         let prefix = if self == Version::V2 { "#/definitions/" } else { "#/components/schemas/" };
         value!({"$ref": format!("{prefix}{ty}")})
@@ -42,7 +42,7 @@ pub(super) fn list_name(def: &ResourceDef) -> String {
     format!("{package}.{}", def.list_kind)
 }
 
-/// Writes the definitions of types, and of all types that they hold.
+/// Writes the definitions of types, and of all types that they contain.
 pub(super) struct Definitions<'a> {
     pub(super) version: Version,
     pub(super) texts: &'a openapi::Descriptions,
@@ -55,7 +55,7 @@ pub(super) struct Definitions<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    /// Definitions of none yet.
+    /// No definitions yet.
     pub(super) fn new(
         version: Version,
         texts: &'a openapi::Descriptions,
@@ -85,7 +85,7 @@ impl<'a> Definitions<'a> {
         self
     }
 
-    /// Asks for a type by its name, and gives the reference to it.
+    /// Requests a type by its name, and returns the reference to it.
     pub(super) fn reference(&mut self, ty: &str) -> Value {
         if !self.done.contains_key(ty) {
             self.wanted.insert(ty.to_owned());
@@ -93,7 +93,7 @@ impl<'a> Definitions<'a> {
         self.version.reference(ty)
     }
 
-    /// The definitions of all that was asked for, by name.
+    /// The definitions of all requested types, by name.
     pub(super) fn finish(mut self) -> Value {
         while let Some(name) = self.wanted.pop_first() {
             let custom = self.custom.get(&name).copied();
@@ -116,7 +116,7 @@ impl<'a> Definitions<'a> {
             || [INT_OR_STRING, QUANTITY, RAW_EXTENSION].contains(&name)
     }
 
-    /// Types with a JSON form of their own.
+    /// Types with a special JSON form.
     fn well_known(&self, name: &str) -> Value {
         let mut definition = match name.rsplit('.').next().unwrap_or_default() {
             "Time" | "MicroTime" => value!({"type": "string", "format": "date-time"}),
@@ -222,8 +222,8 @@ impl<'a> Definitions<'a> {
         property
     }
 
-    /// The schema of one value. In version 3 a reference with anything beside it is wrapped, and what Go holds
-    /// by value has its zero as the default.
+    /// The schema of one value. In version 3, a reference with siblings is wrapped, and values that Go does not hold
+    /// behind a pointer have their zero value as the default.
     fn single(&mut self, field: &Field, text: Option<&str>) -> Value {
         let mut schema = self.of_type(&field.ty);
         if self.version == Version::V3 {
@@ -292,7 +292,7 @@ fn set_zero(schema: &mut Value, ty: &FieldType) {
     schema.set("default", zero);
 }
 
-/// What patches and server-side apply must know of a field.
+/// The facts about a field that patches and server-side apply need.
 fn extensions(field: &Field, property: &mut Value) {
     if field.shape == Shape::List {
         let list_type = match field.list_type {

@@ -30,8 +30,8 @@ fn name_of(version: &GroupVersion) -> String {
     }
 }
 
-/// The operations that belong to no group version, with the names of the documents that hold them: they depend on the
-/// names of the groups alone.
+/// The operations that belong to no group version, with the names of the documents that hold them: they depend only on
+/// the names of the groups.
 fn operations_beside(catalogue: &Catalogue) -> BTreeMap<String, Operation<'static>> {
     let plain = operations::plain_paths().into_iter().map(|(name, operation)| (name.to_owned(), operation));
     let groups =
@@ -47,7 +47,7 @@ pub(super) struct V3 {
 }
 
 impl V3 {
-    /// The documents of a generation. Of an earlier one those stay whose group versions did not change.
+    /// The documents of a generation, reusing those of an earlier one whose group versions did not change.
     pub(super) fn new(catalogue: &Catalogue, earlier: Option<&V3>) -> V3 {
         let texts = LazyCell::new(openapi::Descriptions::load);
         let names = built_in_names();
@@ -89,7 +89,7 @@ const SECTIONS: [&str; 3] = ["paths", "definitions", "parameters"];
 struct BuiltIn {
     json: Document,
     protobuf: Document,
-    /// Where in the JSON text each of the [`SECTIONS`] ends.
+    /// The end of each of the [`SECTIONS`] in the JSON text.
     ends: [usize; 3],
     /// The names in each of the [`SECTIONS`].
     names: [BTreeSet<Box<str>>; 3],
@@ -137,8 +137,8 @@ impl BuiltIn {
         }
     }
 
-    /// Both forms with more members in the sections. In protobuf that is one message behind the other: whoever reads
-    /// them merges their fields.
+    /// Both forms with more members in the sections. In protobuf the messages are concatenated, and readers merge their
+    /// fields.
     fn with(&self, part: &Value) -> (Document, Document) {
         let unpack =
             |document: &Document| document.bytes().expect("what was compressed here can be unpacked");
@@ -163,7 +163,7 @@ impl BuiltIn {
     }
 }
 
-/// The JSON text of a document, and where in it each of the [`SECTIONS`] ends.
+/// The JSON text of a document, with the end of each of the [`SECTIONS`] in it.
 fn text_of(document: &Value) -> (Vec<u8>, [usize; 3]) {
     let mut text = Vec::new();
     let mut ends = [0; 3];
@@ -184,7 +184,7 @@ fn text_of(document: &Value) -> (Vec<u8>, [usize; 3]) {
     (text, ends)
 }
 
-/// What the custom resources add to the sections of the built-in document.
+/// The members that custom resources add to the sections of the built-in document.
 fn custom_part(catalogue: &Catalogue, built_in: &BuiltIn) -> Value {
     let texts = openapi::Descriptions::load();
     let names = built_in_names();

@@ -15,7 +15,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// Group, version and kind.
 pub(super) type Gvk<'a> = (&'a str, &'a str, &'a str);
 
-/// What an operation answers with.
+/// The answer of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
     /// An object of this type.
@@ -33,11 +33,11 @@ pub(super) enum Produces {
     Streams,
     /// Text, or a Status in the encodings of objects.
     Log,
-    /// JSON alone.
+    /// Only JSON.
     Json,
     /// The keys of tokens.
     Keys,
-    /// Whatever the other side sends.
+    /// Whatever the target sends.
     Anything,
 }
 
@@ -137,7 +137,7 @@ pub(super) fn of_group_version<'a>(
     operations
 }
 
-/// A path below which nothing is a resource.
+/// A path without resources below it.
 pub(super) fn plain(
     path: &str,
     id: String,
@@ -222,7 +222,7 @@ impl<'a> ResourceWriter<'_, 'a> {
         self.def.scope == Scope::Namespaced
     }
 
-    /// What stands between prefix and resource.
+    /// The part between prefix and resource.
     fn namespace_path(&self) -> &'static str {
         if self.namespaced() { "/namespaces/{namespace}" } else { "" }
     }
@@ -236,7 +236,7 @@ impl<'a> ResourceWriter<'_, 'a> {
         (&self.def.group, &self.def.version, &self.def.kind)
     }
 
-    /// Adds an operation on an object or a collection; `path` starts behind the prefix.
+    /// Adds an operation on an object or a collection; `path` starts after the prefix.
     fn push(
         &mut self,
         path: String,
@@ -425,8 +425,8 @@ impl<'a> ResourceWriter<'_, 'a> {
                 operation.parameters.extend(options.iter().cloned());
                 operation.produces = Produces::Anything;
                 operation.payload = Payload::Text;
-                // Not the resource's kind, as in upstream's newest documents: kubectl takes the first `patch` of
-                // a kind to tell whether the server validates fields, and this one would say no.
+                // Not the resource's kind, as in upstream's newest documents: kubectl uses the first `patch` of a kind
+                // to find out whether the server validates fields, and this one does not.
                 operation.gvk = Some((&subresource.group, &subresource.version, &subresource.kind));
             }
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schema::{FieldType, Shape, TypeDef};
 
-/// Where a parameter stands.
+/// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Path,
@@ -67,7 +67,7 @@ impl Parameter {
     }
 }
 
-/// What lists and watches take.
+/// Parameters of lists and watches.
 pub(super) const LIST: &[&str] = &[
     "allowWatchBookmarks",
     "continue",
@@ -80,7 +80,7 @@ pub(super) const LIST: &[&str] = &[
     "timeoutSeconds",
     "watch",
 ];
-/// What the deletion of a collection takes besides the options of a deletion.
+/// Parameters of the deletion of a collection, in addition to those of a deletion.
 pub(super) const SELECT: &[&str] = &[
     "continue",
     "fieldSelector",
@@ -91,11 +91,11 @@ pub(super) const SELECT: &[&str] = &[
     "sendInitialEvents",
     "timeoutSeconds",
 ];
-/// What writes take.
+/// Parameters of writes.
 pub(super) const WRITE: &[&str] = &["dryRun", "fieldManager", "fieldValidation"];
-/// What patches take.
+/// Parameters of patches.
 pub(super) const PATCH: &[&str] = &["dryRun", "fieldManager", "fieldValidation", "force"];
-/// What deletions take.
+/// Parameters of deletions.
 pub(super) const DELETE: &[&str] = &[
     "dryRun",
     "gracePeriodSeconds",
@@ -104,7 +104,7 @@ pub(super) const DELETE: &[&str] = &[
     "propagationPolicy",
 ];
 
-/// Names, types and what they mean.
+/// Names, types and descriptions.
 #[rustfmt::skip]
 const QUERY: &[(&str, &str, &str)] = &[
     ("allowWatchBookmarks", "boolean", "Lets a watch send BOOKMARK events, which contain only the resource \
@@ -132,7 +132,7 @@ const QUERY: &[(&str, &str, &str)] = &[
     ("watch", "boolean", "Sends changes as they happen instead of a list."),
 ];
 
-/// The query parameters that stand for the fields of a stream's options (`PodExecOptions` and its like).
+/// The query parameters for the fields of a stream's options (such as `PodExecOptions`).
 pub(super) fn of_options(options: &TypeDef, texts: &openapi::Descriptions) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     options.for_each_json_field(&mut |field| {
@@ -145,7 +145,7 @@ pub(super) fn of_options(options: &TypeDef, texts: &openapi::Descriptions) -> Ve
         if field.shape == Shape::Map || matches!(&*field.name, "apiVersion" | "kind") {
             return;
         }
-        // A list of strings is a parameter that may come more than once; numbers in a list are not repeated.
+        // A list of strings is a parameter that may be repeated; numbers in a list are not repeated.
         let description = texts.of_field(&options.name, &field.name).unwrap_or_default().to_owned();
         parameters.push(Parameter {
             name: field.name.to_string().into(),

@@ -50,7 +50,7 @@ fn parameters_of(document: &Value, item: &Value, operation: &Value) -> BTreeSet<
     all.map(describe).collect()
 }
 
-/// What an operation is, apart from descriptions and media types.
+/// An operation without descriptions and media types.
 fn summary(document: &Value, item: &Value, operation: &Value) -> BTreeMap<&'static str, String> {
     let responses: Vec<String> = operation
         .get("responses")
@@ -74,7 +74,7 @@ fn summary(document: &Value, item: &Value, operation: &Value) -> BTreeMap<&'stat
 
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 
-/// Whether a path of upstream's belongs to what is served here.
+/// Whether a path of upstream's is served here.
 fn is_served(path: &str) -> bool {
     let mut parts = path.trim_start_matches('/').split('/');
     match parts.next() {
@@ -89,7 +89,7 @@ fn is_served(path: &str) -> bool {
     }
 }
 
-/// Upstream's document of 1.36. Tests that need it say so where it is not there.
+/// Upstream's document of 1.36. Tests that need it print a message if it is missing.
 fn upstream() -> Option<Value> {
     let Some(fixtures) = std::env::var_os("IRONHULL_FIXTURES") else {
         eprintln!("IRONHULL_FIXTURES is not set: the comparison with upstream's document was not made");
@@ -125,7 +125,7 @@ fn operations_are_upstream_s() {
                         .collect::<Vec<_>>()
                         .join("\n");
                     if expected["action"] == "connect" {
-                        // Ours name the kind of the options; see there.
+                        // Ours have the kind of the options; see the operations.
                         expected.remove("gvk");
                     }
                     let got = summary(&ours, own, own_operation);
@@ -162,7 +162,7 @@ fn paths_of_ours_alone_are_those_of_the_newer_version() {
     }
 }
 
-/// What 1.37 defines otherwise than 1.36, by type; and a list marker on bytes, which means nothing.
+/// The differences between 1.37 and 1.36, by type; and a list marker on bytes, which has no meaning.
 const NEWER: [(&str, &str); 15] = [
     (".apps.v1.ControllerRevision", "required"),
     (".apps.v1.DaemonSetCondition", "required"),
@@ -181,7 +181,7 @@ const NEWER: [(&str, &str); 15] = [
     (".APIServiceSpec", "property caBundle"),
 ];
 
-/// A definition without texts, and with what upstream leaves unsaid said: a list without a marker is atomic.
+/// A definition without texts, and with upstream's implicit defaults made explicit: a list without a marker is atomic.
 fn normalized(definition: &Value) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for (name, value) in definition.entries() {
@@ -261,7 +261,7 @@ fn references_lead_somewhere_and_fields_are_described() {
         assert!(!v2.get("definitions").get(name).is_null(), "{name} is not defined");
     }
     let mut without = Vec::new();
-    // Lists have no texts of their own, and upstream describes hardly a field of JSON schemas.
+    // Lists have no descriptions, and upstream describes hardly any field of JSON schemas.
     let described = |name: &str| !name.ends_with("List") && !name.contains("JSONSchemaProps");
     for (name, definition) in v2.get("definitions").entries().filter(|(name, _)| described(name)) {
         for (field, property) in definition.get("properties").entries() {

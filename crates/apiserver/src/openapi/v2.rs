@@ -31,7 +31,7 @@ pub(super) fn document(operations: &[Operation<'_>], mut definitions: Definition
     for operation in operations {
         let item = paths.entry(&operation.path).or_insert_with(Value::map);
         item.set(operation.method, method(operation, &mut definitions, &mut shared));
-        // Parameters of the path itself hold for all its methods.
+        // Parameters of the path itself apply to all its methods.
         let of_path = operation.parameters.iter().filter(|parameter| parameter.place == Place::Path);
         let of_path: Vec<Value> = of_path.map(|one| parameter(one, &mut definitions, &mut shared)).collect();
         if !of_path.is_empty() {
@@ -82,7 +82,7 @@ pub(super) fn patches(operation: &Operation<'_>) -> Vec<&'static str> {
     PATCHES.into_iter().filter(|media| !operation.is_custom || *media != STRATEGIC_MERGE).collect()
 }
 
-/// What a code of success means.
+/// The description of a success code.
 pub(super) fn reason(code: u16) -> &'static str {
     match code {
         201 => "Created",
@@ -135,7 +135,7 @@ fn method(
     out
 }
 
-/// A reference to a parameter, which the document holds once.
+/// A reference to a parameter, which the document contains once.
 fn parameter(
     parameter: &Parameter,
     definitions: &mut Definitions<'_>,

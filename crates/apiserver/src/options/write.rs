@@ -8,13 +8,12 @@ use crate::request::RequestInfo;
 /// How long the name of a field manager may be, in bytes.
 const FIELD_MANAGER_MAX: usize = 128;
 
-/// What a write asks for besides its object: the part of `CreateOptions`, `UpdateOptions` and `PatchOptions` that the
-/// server acts on.
+/// The options of a write: the part of `CreateOptions`, `UpdateOptions` and `PatchOptions` that the server acts on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// `dryRun`: nothing is stored.
     pub dry_run: bool,
-    /// `fieldManager`: who owns the fields that the write sets; the program's name where the client gives none.
+    /// `fieldManager`: the owner of the fields that the write sets; the program's name if the client gives none.
     pub field_manager: String,
     /// `force` (of apply patches): fields of other managers are taken over.
     pub force: bool,
@@ -32,7 +31,7 @@ impl WriteOptions {
             "create" => "CreateOptions",
             "update" => "UpdateOptions",
             "patch" => "PatchOptions",
-            // Deletions have options of their own; what only reads has none.
+            // Deletions have their own options; reads have none.
             _ => return Ok(WriteOptions { dry_run: query.dry_run, ..WriteOptions::default() }),
         };
         let mut errors = field::Errors::default();
@@ -65,7 +64,7 @@ impl WriteOptions {
         match self.field_validation {
             FieldValidation::Ignore => options.set("fieldValidation", "Ignore"),
             FieldValidation::Strict => options.set("fieldValidation", "Strict"),
-            // As without a word.
+            // Like an empty one.
             FieldValidation::Warn => {}
         }
         options
@@ -114,7 +113,7 @@ fn check_field_manager(manager: &str, errors: &mut field::Errors) {
     }
 }
 
-/// The name of a program in its `User-Agent`: what is before the first slash.
+/// The name of a program in its `User-Agent`: the part before the first slash.
 fn program(user_agent: &str) -> String {
     let mut name = String::new();
     let characters = user_agent.split('/').next().unwrap_or_default().chars();

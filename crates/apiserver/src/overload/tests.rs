@@ -59,7 +59,7 @@ async fn heavy_work_leaves_the_thread_to_others() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let heavy = Arc::clone(&overload);
     let working = tokio::spawn(async move {
-        // Keeps its thread, until the small work is done.
+        // Occupies its thread until the small work is done.
         heavy.work(HEAVY_FROM, async move { receiver.recv() }).await.unwrap();
     });
     overload.work(1, async { tokio::task::yield_now().await }).await;

@@ -12,10 +12,10 @@ use crate::errors::from_cache;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
-/// The name by which the server's own writes are known.
+/// The user name of the server's own writes.
 const FIELD_MANAGER: &str = "kube-apiserver";
 
-/// The cluster as the server itself sees it during one request. What is written for a dry run is a dry run.
+/// The cluster as the server itself sees it during one request. Writes during a dry run are dry runs.
 pub(crate) struct Server<'a> {
     registry: &'a Registry,
     dry_run: bool,
@@ -28,7 +28,7 @@ impl<'a> Server<'a> {
         Server { registry, dry_run, warnings: Warnings::default() }
     }
 
-    /// What plugins tell the client.
+    /// Warnings of plugins to the client.
     pub(crate) fn warnings(&self) -> &Warnings {
         &self.warnings
     }

@@ -9,14 +9,14 @@ use schema::TypeRef;
 use crate::negotiate::Encoding;
 use crate::options::FieldValidation;
 
-/// What a body is expected to hold.
+/// The expected content of a body.
 #[derive(Clone, Debug)]
 pub struct Expected<'a> {
     /// The `apiVersion`.
     pub api_version: Cow<'a, str>,
     /// The kind.
     pub kind: &'a str,
-    /// The type of it.
+    /// Its type.
     pub ty: &'a TypeRef,
 }
 
@@ -25,12 +25,12 @@ pub struct Expected<'a> {
 pub struct Body {
     /// The object; `apiVersion` and `kind` are set.
     pub value: Value,
-    /// What the client is warned of.
+    /// The warnings for the client.
     pub warnings: Vec<String>,
 }
 
-/// How many objects may be inside of one. Defaults make each of them larger, so that a small body of many empty ones would
-/// become a large object; what fits into the store has fewer.
+/// The maximum number of objects inside one. Defaults make each of them larger, so a small body with many empty ones
+/// would become a large object; objects that fit into the store have fewer.
 const PARTS_MAX: usize = 100_000;
 
 fn check_parts(object: &Value) -> Result<(), Status> {
@@ -46,8 +46,8 @@ impl Expected<'_> {
     /// Decodes a body.
     ///
     /// # Errors
-    /// 400 with upstream's words where the text is malformed, of another kind, or has fields that strict
-    /// validation refuses.
+    /// 400 with upstream's message if the text is malformed, of another kind, or has fields that strict validation
+    /// refuses.
     pub fn decode(
         &self,
         bytes: &[u8],

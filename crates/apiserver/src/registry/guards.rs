@@ -19,7 +19,7 @@ use crate::cache::Hub;
 mod escalation;
 mod signers;
 
-/// A right that depends on what an object says.
+/// A right that depends on an object's content.
 #[async_trait]
 trait Guard: Send + Sync {
     /// Whether the guard is for this resource.
@@ -33,8 +33,9 @@ trait Guard: Send + Sync {
 const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &signers::Attest, &signers::Sign];
 
 impl WriteRequest<'_> {
-    /// Whether only owner references and finalizers change. Those are the garbage collector's, which holds none of the
-    /// rights that it cleans up. Labels are not among them: by a label a role's rules are gathered into others.
+    /// Whether only owner references and finalizers change. Those are written by the garbage collector, which has none
+    /// of the rights in the roles that it cleans up. Labels are not among them, because a role's rules are aggregated
+    /// into others by labels.
     fn changes_ownership_only(&self) -> bool {
         let Some(old) = self.old() else { return false };
         let rest = |object: &Value| {
@@ -50,12 +51,12 @@ impl WriteRequest<'_> {
 
 struct Parts {
     authorizer: Arc<Chain>,
-    /// Knows the rules that are granted and held.
+    /// Compares granted rules with those of the user.
     rbac: Arc<Rbac>,
     hub: Arc<Hub>,
 }
 
-/// The guards. Without an authorizer nothing passes that needs a right.
+/// The guards. Without an authorizer, everything that needs a right is refused.
 #[derive(Default)]
 pub struct Guards {
     parts: Option<Parts>,
@@ -67,7 +68,7 @@ impl Guards {
         Guards { parts: Some(Parts { authorizer, rbac, hub }) }
     }
 
-    /// Refuses a request that its user has no right to, whatever the object says.
+    /// Refuses a request that its user is not allowed to make, regardless of the object.
     ///
     /// # Errors
     /// 403
@@ -75,7 +76,7 @@ impl Guards {
         if !write.creates_by_update {
             return Ok(());
         }
-        // To update what does not exist is to create it.
+        // Updating an object that does not exist creates it.
         let (def, call) = (&write.endpoint.def, write.call);
         let target = Target::Resource {
             group: &def.group,
@@ -91,10 +92,10 @@ impl Guards {
     /// Asks every guard about the final state.
     ///
     /// # Errors
-    /// The first refusal: 403, or 404 where a binding refers to a role that does not exist.
+    /// The first refusal: 403, or 404 if a binding refers to a role that does not exist.
     pub(super) async fn check_state(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
         if !matches!(write.effect, Effect::Insert | Effect::Replace(_)) {
-            // Deletions and orders write no state of anybody's choice.
+            // Deletions and commands write no state of the client's choice.
             return Ok(());
         }
         let resource = write.resource();

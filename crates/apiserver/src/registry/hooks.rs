@@ -1,4 +1,5 @@
-//! Hooks: what else an object needs is allocated before it is stored, kept if it is stored, and released if it is not.
+//! Hooks: additional resources of an object are allocated before it is stored, kept if it is stored, and released if it
+//! is not.
 //!
 //! A hook begins after the strategy and before the final state is checked, so that guards and validation see its
 //! allocations. From then on the write ends in one of two ways: the store has the object (commit), or nothing has
@@ -20,14 +21,14 @@ pub(super) use certificates::Requesters;
 pub(super) use services::Services;
 pub use services::first_service_address;
 
-/// What a resource does beside its writes.
+/// Actions of a resource in addition to its writes.
 #[async_trait]
 pub(crate) trait Hook: Send + Sync + 'static {
     /// Whether the hook is for this resource.
     fn concerns(&self, resource: GroupResource<'_>) -> bool;
 
-    /// May change the object and take what it needs; what has been taken comes back. What was taken before an error, the
-    /// hook itself has given back.
+    /// May change the object and allocate what it needs; returns the allocations. On an error, the hook itself has
+    /// already released them.
     ///
     /// # Errors
     /// Why the object cannot be.
@@ -38,13 +39,13 @@ pub(crate) trait Hook: Send + Sync + 'static {
     ) -> Result<Option<Box<dyn Pending>>, Status>;
 }
 
-/// What a hook has begun. Neither end can fail: what goes wrong is logged.
+/// The work that a hook has begun. Neither commit nor undo can fail: errors are logged.
 #[async_trait]
 pub(crate) trait Pending: Send {
-    /// The store has the object.
+    /// The object is stored.
     async fn commit(self: Box<Self>, server: &Server<'_>);
 
-    /// Nothing has happened.
+    /// The object was not stored.
     async fn undo(self: Box<Self>, server: &Server<'_>);
 }
 
@@ -67,7 +68,7 @@ impl Hooks {
     /// Begins all hooks of a write. If one fails, those before it are undone.
     ///
     /// # Errors
-    /// What the hook says.
+    /// The hook's error.
     pub(super) async fn begin(
         &self,
         write: &mut WriteRequest<'_>,
@@ -75,7 +76,7 @@ impl Hooks {
     ) -> Result<Begun, Status> {
         let mut begun = Begun(Vec::new());
         if matches!(write.effect, Effect::Act(_)) {
-            // There is no object that could need anything.
+            // There is no object that needs an allocation.
             return Ok(begun);
         }
         for hook in &self.0 {
@@ -94,21 +95,21 @@ impl Hooks {
     }
 }
 
-/// What all hooks of a write have begun.
+/// The work that all hooks of a write have begun.
 #[must_use = "what has begun must come to an end"]
 pub(super) struct Begun(Vec<Box<dyn Pending>>);
 
 impl Drop for Begun {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            // Writes outlive their clients: only a server that ends drops one halfway.
+            // Writes outlive their clients: only a server that stops drops one halfway.
             tracing::warn!("a write was abandoned: its allocations are not released");
         }
     }
 }
 
 impl Begun {
-    /// Brings everything to its end: commits in the order in which it began, or undoes it backwards.
+    /// Ends everything: commits in the order of the beginning, or undoes in reverse order.
     pub(super) async fn end(mut self, is_stored: bool, server: &Server<'_>) {
         if is_stored {
             self.0.reverse();

@@ -11,10 +11,10 @@ pub const SUFFIX_LENGTH: usize = 5;
 /// How long the fixed part of a generated name may be: 63 with its suffix, so that it stays a DNS label.
 const GENERATE_NAME_MAX: usize = 63 - SUFFIX_LENGTH;
 
-/// Makes the namespace of the path the object's own.
+/// Sets the object's namespace to that of the path.
 ///
 /// # Errors
-/// 400 where the object names another.
+/// 400 if the object names another.
 pub fn settle_namespace(endpoint: &Endpoint, call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
     if !endpoint.namespaced() {
         object.entry("metadata").remove("namespace");
@@ -54,7 +54,7 @@ pub fn generate_name(object: &mut Value, clock: &Clock) {
     metadata.set("name", format!("{prefix}{}", clock.name_suffix(SUFFIX_LENGTH)));
 }
 
-/// Carries over what an update may not change, and what the server alone sets.
+/// Carries over the fields that an update may not change, and those that only the server sets.
 pub fn carry_over(object: &mut Value, old: &Value) {
     let old = old.get("metadata");
     let metadata = object.entry("metadata");
@@ -66,7 +66,7 @@ pub fn carry_over(object: &mut Value, old: &Value) {
             value => metadata.set(field, value.clone()),
         }
     }
-    // A change that rests on no version is one of the present version.
+    // A change without a version applies to the current version.
     for field in ["uid", "creationTimestamp", "resourceVersion"] {
         if metadata.get(field).is_empty() && !old.get(field).is_null() {
             metadata.set(field, old.get(field).clone());
@@ -74,7 +74,7 @@ pub fn carry_over(object: &mut Value, old: &Value) {
     }
 }
 
-/// Counts a change of everything but metadata and status.
+/// Raises the generation for a change of anything except metadata and status.
 pub fn count_generation(object: &mut Value, old: &Value) {
     let content = |object: &Value| {
         let mut copy = object.clone();
@@ -88,7 +88,7 @@ pub fn count_generation(object: &mut Value, old: &Value) {
     }
 }
 
-/// What is wrong with the metadata of a new object.
+/// Validates the metadata of a new object.
 pub fn validate(endpoint: &Endpoint, object: &Value) -> Errors {
     let rule = endpoint.strategy.name_rule();
     let path = field::Path::root("metadata");
@@ -98,7 +98,7 @@ pub fn validate(endpoint: &Endpoint, object: &Value) -> Errors {
     errors
 }
 
-/// Kinds of the core group take finalizers of their own only with a domain.
+/// Kinds of the core group accept custom finalizers only with a domain.
 fn known_finalizers(endpoint: &Endpoint, object: &Value) -> Errors {
     if endpoint.def.group.is_empty() {
         kinds::validation::validate_core_finalizers(object.get("metadata"), &field::Path::root("metadata"))
@@ -107,7 +107,7 @@ fn known_finalizers(endpoint: &Endpoint, object: &Value) -> Errors {
     }
 }
 
-/// What is wrong with a change of metadata.
+/// Validates a change of metadata.
 pub fn validate_update(endpoint: &Endpoint, object: &Value, old: &Value) -> Errors {
     let path = field::Path::root("metadata");
     let mut errors =

@@ -25,8 +25,8 @@ pub use observer::{Passage, Stage, StageObserver};
 use persist::Stored;
 
 impl Registry {
-    /// Takes a write through all stages. The answer comes back, or `None` where somebody else changed the object since
-    /// it was read; nothing has happened then.
+    /// Takes a write through all stages. Returns the answer, or `None` if the object has changed since it was read;
+    /// nothing has happened then.
     ///
     /// # Errors
     /// The refusal of a stage; what hooks had taken is given back.
@@ -59,7 +59,7 @@ impl Registry {
         }
     }
 
-    /// Lets admission plugins change what is asked.
+    /// Lets admission plugins change the request.
     async fn mutate(&self, write: &mut WriteRequest<'_>, server: &Server<'_>) -> Result<(), Status> {
         let what = write.attributes(server);
         let (object, old) = write.seen_mut();
@@ -68,7 +68,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The stages after the last change to the object: they judge its final state, and then it is stored.
+    /// The stages after the last change to the object: they check its final state, and then it is stored.
     async fn conclude(
         &self,
         write: &mut WriteRequest<'_>,
@@ -85,7 +85,7 @@ impl Registry {
         Ok(self.persist(write).await?.map(|stored| (stored, warnings)))
     }
 
-    /// The answer to a write that has been done.
+    /// The response to a completed write.
     async fn answer(&self, write: &WriteRequest<'_>, stored: Stored) -> Result<Answer, Status> {
         let endpoint = write.endpoint;
         let body = match stored {

@@ -23,24 +23,24 @@ pub struct Listing {
     pub items: Vec<Versioned>,
     /// The version of the collection.
     pub revision: u64,
-    /// What asks for the next page.
+    /// The token for the next page.
     pub continue_token: Option<String>,
     /// How many objects the following pages hold, where that is known.
     pub remaining: Option<usize>,
 }
 
-/// Which objects a request is about.
+/// The objects of a request.
 pub(super) struct Filter {
     /// The namespace; empty for all.
     pub namespace: String,
-    /// The one object that is meant; empty for all.
+    /// The name of the single object; empty for all.
     name: String,
     labels: Option<Selector>,
     fields: Option<FieldSelector>,
 }
 
 impl Filter {
-    /// What a query selects.
+    /// The objects that a query selects.
     ///
     /// # Errors
     /// 400 for a field selector on a field that the kind does not register.
@@ -65,7 +65,7 @@ impl Filter {
         })
     }
 
-    /// Whether an object is meant.
+    /// Whether an object is selected.
     pub fn matches(&self, object: &Versioned) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
             && (self.name.is_empty() || object.name() == self.name)
@@ -94,11 +94,11 @@ impl Registry {
     /// Reads one object.
     ///
     /// # Errors
-    /// 404 where there is none.
+    /// 404 if there is none.
     pub async fn get(&self, endpoint: &Endpoint, call: &Call<'_>, query: &Query) -> Result<Answer, Status> {
         let collection = endpoint.stored("get")?;
         let version = match query.resource_version {
-            // The client is content with what the cache has.
+            // The client accepts the cache's current state.
             Some(0) => {
                 collection.get(call.namespace, call.name).ok_or_else(|| endpoint.not_found(call.name))?
             }
@@ -152,7 +152,7 @@ impl Registry {
             }
         };
         let revision = source.revision();
-        // The first page counts, the others count down.
+        // The first page counts, and the others count down.
         let left = known.or(taken.total).map(|all| all.saturating_sub(taken.items.len()));
         let items = endpoint.present_all(taken.items).await?;
         let mut listing = Listing { items, revision, continue_token: None, remaining: None };
@@ -167,7 +167,7 @@ impl Registry {
         Ok(listing)
     }
 
-    /// What a list's first page is made of: as fresh as the client wants it.
+    /// The source of a list's first page, as fresh as the client requires.
     async fn fresh_source(&self, collection: &Arc<Collection>, query: &Query) -> Result<Source, Status> {
         match (query.resource_version, query.version_match) {
             (None, _) => self.freshen(collection, None).await?,
@@ -193,7 +193,7 @@ impl Registry {
         fresh.map(drop).map_err(from_cache)
     }
 
-    /// Says of a page whose version is gone how the client may go on, if it can bear the difference.
+    /// For a page whose version is gone, tells the client how to continue with an inconsistent list.
     fn expired(&self, status: Status, after: Option<Arc<str>>) -> Status {
         let Some(after) = after.filter(|_| status.code == 410) else { return status };
         let now = Token { revision: self.hub.revision(), after, left: None };
@@ -205,9 +205,9 @@ impl Registry {
     }
 }
 
-/// What pages are made of.
+/// The source of pages.
 enum Source {
-    /// What the cache has in memory.
+    /// The objects in the cache.
     Snapshot(Snapshot),
     /// The store's history at a revision.
     Past(u64),
@@ -222,7 +222,7 @@ impl Source {
     }
 }
 
-/// The collection at a revision: the snapshot that pages before were made of, or the store's history.
+/// The collection at a revision: the snapshot of the previous pages, or the store's history.
 fn page_source(collection: &Collection, revision: u64) -> Source {
     collection.pinned(revision).map_or(Source::Past(revision), Source::Snapshot)
 }

@@ -21,16 +21,16 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long before its end a watch sends its last bookmark.
 const LAST_BOOKMARK_BEFORE: Duration = Duration::from_secs(2);
 
-/// One thing that a watch tells.
+/// One event of a watch.
 #[derive(Clone, Debug)]
 pub enum WatchItem {
-    /// An object came to match.
+    /// An object started to match.
     Added(Versioned),
     /// It changed.
     Modified(Versioned),
-    /// It is gone, or matches no longer.
+    /// It was deleted, or no longer matches.
     Deleted(Versioned),
-    /// Everything up to this version was told.
+    /// Everything up to this version has been sent.
     Bookmark {
         /// The version.
         revision: u64,
@@ -45,14 +45,14 @@ pub struct WatchReply {
     hub: Arc<crate::cache::Hub>,
     filter: Filter,
     watcher: Watcher,
-    /// What is to be told next, as it is stored.
+    /// The next events, as stored.
     ready: VecDeque<WatchItem>,
     bookmarks: bool,
     next_bookmark: Instant,
     ends: Instant,
-    /// The version up to which everything was told.
+    /// The version up to which everything has been sent.
     told: u64,
-    /// What is dropped with the watch.
+    /// Values that are dropped with the watch.
     companion: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -66,7 +66,7 @@ impl Registry {
     /// Opens a watch.
     ///
     /// # Errors
-    /// 410 where it would start too far back, 422 for options that do not go together.
+    /// 410 if it would start too far back, 422 for options that do not go together.
     pub async fn watch(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -120,7 +120,7 @@ impl Registry {
 }
 
 impl WatchReply {
-    /// Has the watch keep something until it is dropped.
+    /// Makes the watch keep a value until it is dropped.
     pub(crate) fn accompany(&mut self, companion: impl Any + Send + Sync) {
         self.companion = Some(Box::new(companion));
     }
@@ -130,10 +130,10 @@ impl WatchReply {
         &self.endpoint
     }
 
-    /// What the watch tells next; `None` when its time is over, or its resource is served no longer.
+    /// The next event of the watch; `None` when its time is over, or its resource is no longer served.
     ///
     /// # Errors
-    /// 410 where this watch was too slow. Nothing follows an error.
+    /// 410 if this watch was too slow. Nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<WatchItem, Status>> {
         loop {
             if let Some(item) = self.take_ready().await {
@@ -149,7 +149,7 @@ impl WatchReply {
             tokio::select! {
                 biased;
                 changes = self.watcher.next() => match changes {
-                    // The resource is not served any more, and all of its changes were told.
+                    // The resource is no longer served, and all of its changes have been sent.
                     Err(CacheError::Ended) => return None,
                     Err(error) => return Some(Err(watch_error(error))),
                     Ok(changes) => {
@@ -164,7 +164,7 @@ impl WatchReply {
                     let now = Instant::now();
                     let last = self.ends.checked_sub(LAST_BOOKMARK_BEFORE).unwrap_or(now);
                     self.next_bookmark = if now >= last { self.ends + BOOKMARK_EVERY } else { (now + BOOKMARK_EVERY).min(last) };
-                    // Read before the log is looked at: if nothing waits there, all up to it was told.
+                    // Read before the log: if nothing is waiting there, everything up to it has been sent.
                     let reached = self.hub.revision();
                     if self.watcher.is_waiting() {
                         self.told = self.told.max(reached);
@@ -175,8 +175,8 @@ impl WatchReply {
         }
     }
 
-    /// What is to be told next, as the endpoint serves it. It stays until it is converted, so that a call that is
-    /// dropped meanwhile loses nothing.
+    /// The next event, as the endpoint serves it. It is kept until it is converted, so that a call that is cancelled in
+    /// the meantime loses nothing.
     async fn take_ready(&mut self) -> Option<Result<WatchItem, Status>> {
         if self.endpoint.conversion.is_none() {
             return self.ready.pop_front().map(Ok);
@@ -197,7 +197,7 @@ impl WatchReply {
         })
     }
 
-    /// How a change looks through the selectors: an object that stops matching is deleted for this client.
+    /// A change as seen through the selectors: an object that stops matching is deleted for this client.
     fn tell(&self, change: &Change) -> Option<WatchItem> {
         let is_match = change.kind != ChangeKind::Deleted && self.filter.matches(&change.object);
         let was_match = change.previous.as_ref().is_some_and(|previous| self.filter.matches(previous));

@@ -35,7 +35,8 @@ pub use patch::{Patch, PatchKind};
 pub use review::Reviewer;
 pub use token::Secrets;
 
-/// How often a change is made anew when another one came between, for clients that did not say on which version it rests.
+/// How often a change is retried when another one came first, for clients that did not name the version that it is
+/// based on.
 const TRIES: usize = 16;
 
 /// A request for a path.
@@ -47,12 +48,12 @@ pub(crate) struct At<'a> {
     pub reviewer: Reviewer<'a>,
     /// The resource.
     pub endpoint: &'a Endpoint,
-    /// Who asks, and for what.
+    /// The user, and the request.
     pub call: &'a Call<'a>,
 }
 
 impl At<'_> {
-    /// The answer where this cannot be done.
+    /// The response if this is not supported.
     pub(crate) fn not_allowed(&self, action: &str) -> Status {
         let (def, subresource) = (&self.endpoint.def, self.call.subresource);
         let resource = match subresource {
@@ -63,10 +64,10 @@ impl At<'_> {
     }
 }
 
-/// What can be done at a path. What a path does not say, is not allowed there.
+/// The operations of a path. Operations that a path does not have are not allowed there.
 #[async_trait]
 pub(crate) trait Way: Send + Sync {
-    /// Reads what is at the path (GET): the object, unless the path shows it in another form.
+    /// Reads the path (GET): the object, unless the path shows it in a different form.
     async fn read(&self, at: &At<'_>, query: &Query) -> Result<Answer, Status> {
         at.registry.get(at.endpoint, at.call, query).await
     }
@@ -76,12 +77,12 @@ pub(crate) trait Way: Send + Sync {
         at.registry.list(at.endpoint, at.call, query).await
     }
 
-    /// Takes a body that makes something (POST).
+    /// Creates something from a body (POST).
     async fn create(&self, at: &At<'_>, _body: Value) -> Result<Answer, Status> {
         Err(at.not_allowed("create"))
     }
 
-    /// Makes the new state of the present one (PATCH).
+    /// Computes the new state from the current one (PATCH).
     async fn change(&self, at: &At<'_>, _make: &mut Make<'_>) -> Result<Answer, Status> {
         Err(at.not_allowed("update"))
     }
@@ -111,7 +112,7 @@ const OWN: &[(GroupResource<'static>, &str, &dyn Way)] = &[
     (GroupResource::LOCAL_SUBJECT_ACCESS_REVIEWS, "", &review::Review),
 ];
 
-/// What can be done at a path; `None` where no write leads.
+/// The operations of a path; `None` if it supports no write.
 pub(crate) fn way(endpoint: &Endpoint, subresource: &str) -> Option<&'static dyn Way> {
     let resource = endpoint.def.group_resource();
     let own = OWN.iter().find(|(of, part, _)| *of == resource && *part == subresource);

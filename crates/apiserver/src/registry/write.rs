@@ -13,35 +13,35 @@ use crate::options::DeleteOptions;
 /// No object.
 pub(super) static NULL: Value = Value::Null;
 
-/// A write. The way that made it says what is asked; the stages settle the rest.
+/// A write. The way that made it describes the request; the stages determine the rest.
 pub(crate) struct WriteRequest<'a> {
     /// The resource.
     pub endpoint: &'a Endpoint,
-    /// Who asks, with which options, and what the path names.
+    /// The user, the options, and the parts of the path.
     pub call: &'a Call<'a>,
     /// The name of the object; the path of a creation has none.
     pub name: &'a str,
-    /// What admission is told that this is.
+    /// The operation that admission sees.
     pub operation: Operation,
-    /// What of the object is written.
+    /// The part of the object that is written.
     pub part: Part,
     /// What becomes of the object.
     pub effect: Effect<'a>,
     /// The new state. Where the request is in another kind, it is null until that has been admitted.
     pub object: Value,
-    /// The present state; null where there is none.
+    /// The current state; null if there is none.
     pub old: &'a Value,
     /// The request, where it is in another kind than the object.
     pub request: Option<Request<'a>>,
-    /// How the manager of the fields comes to them.
+    /// How the manager takes over the fields.
     pub manages: ManagerOperation,
-    /// Whether an update makes the object, because there is none.
+    /// Whether an update creates the object, because it does not exist.
     pub creates_by_update: bool,
-    /// What the store is to do. The strategy decides.
+    /// The store's action. The strategy decides.
     pub fate: Fate,
 }
 
-/// How a manager of fields comes to them.
+/// How a manager takes over fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManagerOperation {
     /// By writing them.
@@ -57,7 +57,7 @@ pub(crate) enum Part {
     Main,
     /// `status` and metadata.
     Status,
-    /// What this says: it restores in the new object what may not change from the old one.
+    /// This part: restores in the new object the fields of the old one that may not change.
     Only(fn(&mut Value, &Value)),
 }
 
@@ -70,7 +70,7 @@ pub(crate) enum Effect<'a> {
     Replace(&'a Versioned),
     /// This version goes, or begins to.
     Remove(&'a Versioned, &'a DeleteOptions),
-    /// The object is a question or an order; nothing of its kind is stored.
+    /// The object is a question or a command; objects of its kind are not stored.
     Act(&'a dyn Action),
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Fate {
     Kept,
     /// It forgets the object.
     Gone,
-    /// Nothing: a deletion goes on that began before.
+    /// Nothing: an earlier deletion continues.
     Unchanged,
 }
 
@@ -89,18 +89,18 @@ pub(crate) enum Fate {
 pub(crate) struct Request<'a> {
     /// The kind.
     pub form: &'a dyn Form,
-    /// What is asked.
+    /// The request.
     pub asked: Value,
-    /// The present state in the same form; null where the form has none.
+    /// The current state in the same form; null if the form has none.
     pub old: Value,
 }
 
 /// Another kind by which a part of an object is changed, such as `Scale` or `Binding`.
 pub(crate) trait Form: Send + Sync {
-    /// How the object shows in this form; null where it does not.
+    /// How the object shows in this form; null if it does not.
     fn show(&self, object: &Value) -> Value;
 
-    /// The new state that an admitted request makes of the present one.
+    /// The new state that an admitted request makes of the current one.
     ///
     /// # Errors
     /// 409 or 422 for what cannot be.
@@ -112,10 +112,10 @@ pub(crate) trait Form: Send + Sync {
     }
 }
 
-/// What is done at the end of a request that stores no object of its own.
+/// The action at the end of a request that stores no object of its own.
 #[async_trait]
 pub(crate) trait Action: Send + Sync {
-    /// Checks what is asked, when nothing changes it any more.
+    /// Checks the final request, which does not change any more.
     ///
     /// # Errors
     /// 400 or 422
@@ -126,7 +126,7 @@ pub(crate) trait Action: Send + Sync {
     /// Does it.
     ///
     /// # Errors
-    /// What the client is answered.
+    /// The answer to the client.
     async fn act(&self, registry: &Registry, write: &WriteRequest<'_>) -> Result<Answer, Status>;
 }
 
@@ -169,16 +169,16 @@ impl<'a> WriteRequest<'a> {
         self.call.options.dry_run
     }
 
-    /// The present state, if there is one.
+    /// The current state, if there is one.
     pub(super) fn old(&self) -> Option<&'a Value> {
         Some(self.old).filter(|old| !old.is_null())
     }
 
-    /// New and present state as the client and admission see them.
+    /// New and current state as the client and admission see them.
     pub(super) fn seen(&self) -> (&Value, &Value) {
         match (&self.request, self.effect) {
             (Some(request), _) => (&request.asked, &request.old),
-            // What is left of the object while its deletion waits is not what anybody asked for.
+            // The remains of an object with a pending deletion are not part of any request.
             (None, Effect::Remove(..)) => (&NULL, self.old),
             (None, _) => (&self.object, self.old),
         }
@@ -192,7 +192,7 @@ impl<'a> WriteRequest<'a> {
         }
     }
 
-    /// What admission is told of the write.
+    /// The attributes of the write for admission.
     pub(super) fn attributes(&self, server: &'a Server<'a>) -> Attributes<'a> {
         let (endpoint, call) = (self.endpoint, self.call);
         let options = match (self.effect, self.operation) {
@@ -210,7 +210,7 @@ impl<'a> WriteRequest<'a> {
     }
 }
 
-/// What admission is told of a request.
+/// The attributes of a request for admission.
 pub(super) fn attributes<'a>(
     endpoint: &'a Endpoint,
     call: &Call<'a>,

@@ -2,8 +2,8 @@
 
 use super::percent;
 
-/// The parameters of a query, decoded once. Of a repeated one the first counts, as Go's `url.Values.Get` has it, but for
-/// the few that are lists; a pair that is not well encoded does not count at all.
+/// The parameters of a query, decoded once. If one is repeated, the first counts, as with Go's `url.Values.Get`, except
+/// for the few that are lists; a badly encoded pair is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     raw: Option<String>,
@@ -35,7 +35,7 @@ impl Parameters {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a switch is on: it is there and does not say `false` or `0`.
+    /// Whether a switch is on: it is given and is not `false` or `0`.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| !value.eq_ignore_ascii_case("false") && value != "0")
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Undoes percent encoding. What is not well encoded stays as it is.
+/// Decodes percent encoding. Invalid sequences are kept unchanged.
 pub(super) fn decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -25,12 +25,12 @@ pub(super) fn decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     out
 }
 
-/// A key or value of a query; `None` where it is not well encoded.
+/// A key or value of a query; `None` if it is not well encoded.
 pub(super) fn decode_query(text: &str) -> Option<String> {
     is_well_encoded(text).then(|| String::from_utf8_lossy(&decode(text, true)).into_owned())
 }
 
-/// A part of a path; `None` where it is not well encoded.
+/// A part of a path; `None` if it is not well encoded.
 pub(crate) fn decode_path(text: &str) -> Option<String> {
     is_well_encoded(text).then(|| String::from_utf8_lossy(&decode(text, false)).into_owned())
 }

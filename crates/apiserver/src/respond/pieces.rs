@@ -17,7 +17,7 @@ use crate::table;
 const PIECE_BYTES: usize = 64 << 10;
 /// The JSON of a list: a head, and the objects' own bytes.
 pub(super) struct ListText {
-    /// What stands before the objects, until it is written; all of the text if there are no objects.
+    /// The text before the objects, until it is written; the whole text if there are no objects.
     head: Vec<u8>,
     items: Peekable<IntoIter<Versioned>>,
 }
@@ -37,7 +37,7 @@ impl ListText {
     }
 }
 
-/// What stands behind an object.
+/// The text after an object.
 fn behind(is_last: bool) -> &'static [u8] {
     if is_last { b"]}" } else { b"," }
 }
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// The text of a list of so many objects of which each has so many bytes of annotations, as its pieces.
+    /// The text, in pieces, of a list with a number of objects, each with a number of bytes of annotations.
     fn list(count: usize, bytes: usize) -> ListText {
         let type_meta = TypeMeta::new("v1", "Pod");
         let item = |number: usize| {

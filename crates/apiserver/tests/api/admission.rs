@@ -20,7 +20,7 @@ async fn server_with(plugins: Vec<Arc<dyn Plugin>>) -> TestServer {
     server
 }
 
-/// Keeps what it is told of the requests of one user.
+/// Records the attributes of one user's requests.
 #[derive(Clone, Default)]
 struct Witness {
     seen: Arc<Mutex<Vec<Value>>>,
@@ -65,7 +65,7 @@ impl Plugin for Witness {
     }
 }
 
-/// Who may do everything, and is watched.
+/// A user who may do everything, and is observed.
 fn watched() -> User {
     User { name: WATCHED.into(), ..admin() }
 }
@@ -176,7 +176,7 @@ async fn a_plugin_refuses_connections_by_their_options() {
     };
     let refused = exec("command=sh&tty=1").await;
     assert_eq!(refused.status(), (403, "Forbidden".into(), "pods \"p\" is forbidden: no shells here".into()));
-    // The pod is on no node, which is what the request fails by when the plugin lets it pass.
+    // The pod is on no node, so the request fails for that reason if the plugin lets it pass.
     let passed = exec("command=ls&stdin=1&tty=1").await;
     assert_eq!(passed.status().2, "pod p does not have a host assigned");
     let seen = witness.take();
@@ -185,7 +185,7 @@ async fn a_plugin_refuses_connections_by_their_options() {
         (seen.last().unwrap().str_at("operation"), seen.last().unwrap().get("object")),
         ("CONNECT", &expected)
     );
-    // Others that connect are told of, too.
+    // Other connections are reported too.
     for (method, path, kind) in [
         ("POST", format!("{PODS}/p/attach"), "PodAttachOptions"),
         ("POST", format!("{PODS}/p/portforward?ports=80"), "PodPortForwardOptions"),
@@ -281,7 +281,7 @@ async fn what_a_plugin_writes_for_a_dry_run_is_a_dry_run() {
     assert_eq!(list.at("data.m").as_str(), Some(""));
 }
 
-/// Wants to see again what others changed, and counts how often it is asked.
+/// Wants reinvocation after changes by others, and counts its calls.
 #[derive(Clone, Default)]
 struct Counter(Arc<Mutex<Vec<String>>>);
 

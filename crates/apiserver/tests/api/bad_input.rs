@@ -6,14 +6,14 @@ use object::value;
 
 use crate::support::*;
 
-/// A request and what it is answered with.
+/// A request and its answer.
 struct Case {
     method: &'static str,
     path: &'static str,
     body: &'static str,
     code: u16,
     reason: &'static str,
-    /// What the message holds.
+    /// The text that the message contains.
     message: &'static str,
 }
 
@@ -33,7 +33,7 @@ const SUBDOMAIN: &str =
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
-    // Text that is no object.
+    // Text that is not an object.
     case("POST", CONFIG_MAPS, "{", 400, "BadRequest", "unexpected"),
     case("POST", CONFIG_MAPS, "", 400, "BadRequest", ""),
     case("POST", CONFIG_MAPS, "[]", 400, "BadRequest", ""),

@@ -302,8 +302,8 @@ fn clients(
 /// How many events the writes of all clients make.
 const EVENTS: usize = CLIENTS * (2 * OBJECTS_EACH + OBJECTS_EACH - OBJECTS_EACH.div_ceil(3));
 
-/// Reads all events of the clients' writes, and opens the watch anew after every `resume` of them. Each object must have
-/// been made, changed and deleted once, in this order.
+/// Reads all events of the clients' writes, and reopens the watch after every `resume` of them. Each object must have
+/// been created, changed and deleted once, in this order.
 async fn follow(server: Arc<TestServer>, path: &'static str, from: u64, resume: usize) {
     let mut seen: HashMap<String, Vec<String>> = HashMap::new();
     let (mut last, mut count) = (from, 0);
@@ -341,7 +341,7 @@ fn plain(name: &str) -> Value {
 async fn a_resource_comes_and_goes_while_clients_write() {
     let server = Arc::new(TestServer::start().await);
     let start = revision(&call(&server, "POST", CONFIG_MAPS, &plain("first")).await.success());
-    // Clients of built-in kinds notice nothing of all that follows.
+    // Clients of built-in kinds notice nothing of what follows.
     let mut others = clients(&server, CONFIG_MAPS, plain);
     others.spawn(follow(Arc::clone(&server), CONFIG_MAPS, start, usize::MAX));
 
@@ -464,7 +464,7 @@ async fn a_definition_changes_while_clients_write() {
     assert_eq!(list.str_at("apiVersion"), "example.com/v2");
     let stay = (0..OBJECTS_EACH).filter(|number| stays(*number)).count();
     assert_eq!(names(&list).len(), CLIENTS * stay + 3);
-    // What cannot be served changes nothing.
+    // An invalid definition changes nothing.
     let mut broken = version("v1");
     broken.schema = value!({"type": "object", "properties": {"spec": {"type": "text"}}});
     let broken = Definition { versions: vec![broken], ..widgets() };

@@ -44,7 +44,7 @@ async fn events_of_both_groups_end_after_an_hour() {
     assert!(leases.len() <= 2, "a lease is for a thousand events: {leases:?}");
 
     tokio::time::sleep(Duration::from_secs(1800)).await;
-    // An event that happens again lives anew.
+    // The expiry of a repeated event starts again.
     let again = value!({"count": 2});
     let path = "/api/v1/namespaces/default/events/core-7";
     let body = object::json::to_bytes(&again);

@@ -16,7 +16,7 @@ use crate::support;
 const DISK: &str = "size=64m";
 const RESERVE_BYTES: u64 = 12 << 20;
 
-/// Runs a test on a file system of its own, which nobody else sees and which goes with the test's threads.
+/// Runs a test on a separate file system, which is visible only to the test's threads and disappears with them.
 fn on_a_small_disk(test: impl FnOnce(&Path) + Send + 'static) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();
@@ -55,7 +55,7 @@ fn a_full_disk_is_answered_by_507_until_there_is_space() {
     });
 }
 
-/// Fills the disk; the names of what was acknowledged, of which the first is deleted again.
+/// Fills the disk; returns the names of the acknowledged objects, of which the first is deleted again.
 async fn fill(path: &Path) -> Vec<String> {
     let store = store(path).await;
     let server = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
@@ -86,7 +86,7 @@ async fn fill(path: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&ready.bytes).into_owned();
     assert!(ready.code == 500 && text.contains("[-]storage-space failed: the disk is full"), "{text}");
 
-    // Everything that was acknowledged is there; changes are refused.
+    // Everything that was acknowledged is readable; changes are refused.
     for name in &names {
         server.get("", "configmaps", "default", name).await.unwrap();
     }
@@ -106,7 +106,7 @@ async fn fill(path: &Path) -> Vec<String> {
     names
 }
 
-/// A server starts on a full disk, and goes on when there is space.
+/// A server starts on a full disk, and continues normally when there is space.
 async fn start_and_recover(path: &Path, names: &[String]) {
     let store = store(path).await;
     assert!(store.is_full());
@@ -116,7 +116,7 @@ async fn start_and_recover(path: &Path, names: &[String]) {
         names[1]
     );
 
-    // Somebody makes space, and the next write goes through.
+    // Space is freed, and the next write succeeds.
     let none: Option<&str> = None;
     mount(none, path, none, MsFlags::MS_REMOUNT, Some("size=128m")).unwrap();
     server.create("", "configmaps", "default", config_map("after")).await.unwrap();

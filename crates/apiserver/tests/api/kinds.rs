@@ -10,7 +10,7 @@ use schema::{ResourceDef, Scope, Verb};
 
 use crate::support::*;
 
-/// The smallest object of each kind that is valid; behind `|` stands the group where two have the same name.
+/// The smallest valid object of each kind; after `|` is the group if two kinds have the same name.
 #[rustfmt::skip]
 const MINIMAL: &[(&str, &str)] = &[
     ("configmaps", r#"{"metadata":{"name":"x"}}"#),

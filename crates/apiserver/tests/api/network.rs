@@ -117,7 +117,7 @@ async fn an_ended_client_leaves_no_watch_behind_and_the_server_stops() {
     let answer = client.send_request(request(&format!("{CONFIG_MAPS}?watch=true"), &host)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     drop(listening);
-    // The watch is cut and nobody listens any more.
+    // The watch is cut and the port is closed.
     let ended = tokio::time::timeout(WITHIN, answer.into_body().collect()).await;
     assert!(ended.is_ok(), "the watch goes on");
     let refused = async {

@@ -62,7 +62,7 @@ async fn lists_come_in_pages_of_one_version() {
     let first = get(&server, &format!("{CONFIG_MAPS}?limit=2")).await.success();
     assert_eq!(names(&first), ["a", "b"]);
     assert_eq!(first.at("metadata.remainingItemCount").as_i64(), Some(3));
-    // What comes between is not seen by later pages.
+    // Later pages do not show changes in between.
     call(&server, "POST", CONFIG_MAPS, &config_map("bb", &[])).await.success();
     server.delete("", "configmaps", "default", "c").await.unwrap();
     let mut token = first.str_at("metadata.continue").to_owned();
@@ -111,7 +111,7 @@ async fn pages_of_a_past_version_come_from_the_stores_history() {
     assert_eq!(remaining, [Some(3), Some(1), None]);
 }
 
-/// The API server rests on nothing of a store that etcd does not keep.
+/// The API server relies on no guarantee of a store that etcd does not give.
 #[tokio::test]
 async fn a_store_that_keeps_no_more_than_etcd_serves_the_api() {
     let store: Arc<dyn store::Store> = Arc::new(store::suite::EtcdLike::new());

@@ -37,7 +37,7 @@ async fn grant(server: &TestServer, user: &str, rules: Vec<Value>) {
     server.registry.hub.catch_up().await.unwrap();
 }
 
-/// Sends a body as somebody.
+/// Sends a body as a user.
 async fn send_as(server: &TestServer, user: &User, method: &str, path: &str, body: &Value) -> Reply {
     let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let body = if body.is_null() { Vec::new() } else { object::json::to_vec(body) };
@@ -94,7 +94,7 @@ async fn a_put_that_creates_takes_the_right_to_create() {
     grant(&server, "june", all(&["update", "create"])).await;
     for (path, object) in &cases {
         assert_eq!(send_as(&server, &june, "PUT", path, object).await.code, 201, "{path}");
-        // What is there is jane's to change.
+        // Jane may change the existing object.
         assert_ne!(send_as(&server, &jane, "PUT", path, object).await.code, 403, "{path}");
     }
 }

@@ -68,7 +68,7 @@ async fn rights_in_a_namespace_reach_nothing_of_the_cluster() {
         let (_, _, message) = reply.status();
         assert_eq!(message, "the server could not find the requested resource", "{method} {path}");
     }
-    // What is the owner's stays the owner's: the namespace itself, by its own path.
+    // The namespace itself is still accessible through its own path.
     let own = send(&server, Some(&owner), "GET", "/api/v1/namespaces/default", &[], "").await;
     assert_eq!(own.code, 200, "{:?}", own.bytes);
     let other = send(&server, Some(&owner), "GET", "/api/v1/namespaces/other", &[], "").await;

@@ -13,7 +13,7 @@ use crate::support::*;
 
 const EVENT_BYTES: usize = 500_000;
 
-/// A watch over HTTP/1.1 whose client has little room for what it does not read.
+/// A watch over HTTP/1.1 whose client has a small receive buffer.
 async fn watch(listening: &Listening) -> Stream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -58,7 +58,7 @@ async fn watchers_that_do_not_read_are_cut_off_and_others_go_on() {
     let mut path = CONFIG_MAPS.to_owned();
     let mut method = "POST";
     let write = async {
-        // Until everybody has what makes its buffers overflow, and all but the reader are gone.
+        // Until the buffers of all clients have overflowed, and all except the reader are gone.
         for round in 0.. {
             if round > 50 && watched.watchers() - before <= 1 {
                 return;
@@ -70,7 +70,7 @@ async fn watchers_that_do_not_read_are_cut_off_and_others_go_on() {
     };
     tokio::time::timeout(3 * WITHIN, write).await.expect("the watchers that do not read are cut off");
     assert!(reading.await.unwrap() > 40 * EVENT_BYTES, "the one that reads goes on");
-    // What is left in the buffers comes, and then the end; the next watch begins anew.
+    // The rest of the buffers arrives, and then the end; the next watch starts again.
     let ended = async {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(1..) = stalled[0].read(&mut buffer).await {}

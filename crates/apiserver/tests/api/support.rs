@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use object::Value;
 
-/// How long a test waits for what must come.
+/// How long a test waits for an expected event.
 pub const WITHIN: Duration = Duration::from_secs(20);
 
 /// An answer as a whole.

@@ -11,21 +11,21 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// So many objects and events are remembered.
+/// The maximum number of remembered objects and events.
 const REMEMBERED_MAX: usize = 4096;
-/// From so many different messages on, they are aggregated ...
+/// From this number of different messages on, they are aggregated ...
 const AGGREGATE_FROM: usize = 10;
-/// ... unless there was silence for so long.
+/// ... unless there was silence for this long.
 const AGGREGATE_SILENCE: SignedDuration = SignedDuration::from_secs(600);
-/// So many events about an object may come at once.
+/// The size of a burst of events about one object.
 const BURST: f64 = 25.0;
-/// How long it takes until another may come.
+/// The time until another one is allowed.
 const REFILL_SECONDS: f64 = 300.0;
 
-/// What names an event's source and object; further parts tell kinds of events apart.
+/// The event's source and object; further parts distinguish kinds of events.
 type Key = Vec<String>;
 
-/// What must be done to write an event.
+/// How to write an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Write {
     /// Create it.
@@ -34,7 +34,7 @@ pub(super) enum Write {
     Update,
 }
 
-/// An event as it is to be written.
+/// An event to be written.
 #[derive(Debug)]
 pub(super) struct Correlated {
     pub(super) event: Event,
@@ -83,7 +83,7 @@ impl Correlator {
         self.spend(object_key, now).then_some(Correlated { event, write, key })
     }
 
-    /// Takes note of how the server has stored the event.
+    /// Remembers how the server has stored the event.
     pub(super) fn written(&mut self, correlated: Correlated, stored: Event) {
         let now = stored.last_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         self.observed.put(correlated.key, Observation::of(&stored), now);
@@ -151,7 +151,7 @@ fn object_key(event: &Event) -> Key {
     .into()
 }
 
-/// A map that forgets what was used least recently.
+/// A map that evicts the least recently used entry.
 struct Remembered<V> {
     values: HashMap<Key, (V, Timestamp)>,
 }

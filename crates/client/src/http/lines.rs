@@ -11,12 +11,12 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 struct Lines {
     bytes: ByteStream,
     buffer: BytesMut,
-    /// So many bytes of the buffer are known to hold no line's end.
+    /// The number of bytes at the start of the buffer known to contain no line end.
     scanned: usize,
 }
 
-/// The lines of a stream, without their ends. An unfinished last line is dropped: it is an event that was cut
-/// off, and the next watch brings it again.
+/// The lines of a stream, without their ends. An unfinished last line is dropped: it is a truncated event, which the
+/// next watch delivers again.
 pub(super) fn lines(bytes: ByteStream) -> impl Stream<Item = Result<Bytes, ClientError>> + Send {
     let lines = Lines { bytes, buffer: BytesMut::new(), scanned: 0 };
     futures::stream::unfold(lines, |mut lines| async move { Some((lines.next().await?, lines)) })

@@ -41,7 +41,7 @@ struct State {
     /// `host:port`, never empty.
     addresses: Vec<String>,
     in_use: usize,
-    /// Ends the connections that stand.
+    /// Closes existing connections.
     cut: CancellationToken,
 }
 
@@ -62,8 +62,8 @@ impl Servers {
         from.iter().chain(before).cloned().collect()
     }
 
-    /// Takes these addresses from now on; no addresses change nothing. The server in use stays in use if it is among
-    /// them; otherwise its connections end.
+    /// Sets the addresses; an empty list changes nothing. The server in use stays in use if it is among them; otherwise
+    /// its connections are closed.
     pub fn replace(&self, addresses: Vec<String>) {
         let mut state = self.state.lock();
         if addresses.is_empty() || addresses == state.addresses {
@@ -80,12 +80,12 @@ impl Servers {
         state.addresses = addresses;
     }
 
-    /// Ends all connections that stand; requests on them fail. The next ones show the identity as it is now.
+    /// Closes all existing connections; requests on them fail. New ones use the current identity.
     pub fn cut(&self) {
         std::mem::take(&mut self.state.lock().cut).cancel();
     }
 
-    /// Connects to the server in use, or else to the next that answers.
+    /// Connects to the server in use, otherwise to the next that answers.
     async fn dial(&self, tls: &Arc<ClientConfig>) -> io::Result<ServerStream> {
         let mut failures = Vec::new();
         for address in self.addresses() {
@@ -95,7 +95,7 @@ impl Servers {
             }
         }
         let kind = failures.last().map_or(io::ErrorKind::NotConnected, |(_, error)| error.kind());
-        // The only failure keeps its source, by which callers tell what is wrong with a certificate.
+        // A single failure keeps its source, from which callers learn about certificate problems.
         if let [(address, _)] = failures.as_slice() {
             let address = address.clone();
             let source = failures.remove(0).1;
@@ -291,12 +291,12 @@ mod tests {
         assert_eq!(who(&node).await, "one");
         first.abort();
         let _ = first.await;
-        // Not to the one in between, which shows another cluster's certificate.
+        // Not to the one in between, which presents another cluster's certificate.
         assert_eq!(who(&node).await, "two");
         assert_eq!(servers.addresses()[0], two);
         // All clients of the process move.
         assert_eq!(who(&network).await, "two");
-        // A cut connection is made anew, to the same server.
+        // A cut connection is re-established to the same server.
         servers.cut();
         assert_eq!(who(&node).await, "two");
     }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{ResourceType, Target, WatchEvent};
 
-/// Answers one connection after the other with these texts, and returns what was asked.
+/// Answers one connection after the other with these texts, and returns the requests.
 async fn answering(answers: Vec<String>) -> (SocketAddr, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

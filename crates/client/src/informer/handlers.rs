@@ -15,11 +15,11 @@ pub(super) struct Subscriber<K> {
     handler: Handler<K>,
 }
 
-/// The subscribers of one informer. Held locked while a change is made and told, so that a new one misses and repeats
-/// nothing.
+/// The subscribers of one informer. Locked while a change is applied and delivered, so that a new one misses and
+/// repeats nothing.
 pub(super) type Handlers<K> = Arc<Mutex<Vec<Subscriber<K>>>>;
 
-/// Tells every subscriber that still listens, and drops those that do not.
+/// Notifies every subscriber that still listens, and drops the others.
 pub(super) fn tell<K>(subscribers: &mut Vec<Subscriber<K>>, change: &Change<K>) {
     let mut left = false;
     for subscriber in &*subscribers {
@@ -53,18 +53,18 @@ trait Unsubscribe: Send + Sync {
 
 impl<K: Send + Sync + 'static> Unsubscribe for Mutex<Vec<Subscriber<K>>> {
     fn drop_silent(&self) {
-        // If a change is being told right now, by this very thread perhaps, the next one clears up.
+        // If a change is being delivered right now, perhaps by this very thread, the next one cleans up.
         let Some(mut subscribers) = self.try_lock() else { return };
         let silent = subscribers.extract_if(.., |subscriber| !subscriber.listens.load(Ordering::Acquire));
         let silent: Vec<_> = silent.collect();
         drop(subscribers);
-        // What a handler holds may unsubscribe in turn.
+        // Dropping a handler may in turn unsubscribe others.
         drop(silent);
     }
 }
 
-/// Keeps a handler subscribed to an informer. Once it is dropped the handler is called no more, and is dropped itself: at
-/// once, or with the informer's next change if one is being told at that moment.
+/// Keeps a handler subscribed to an informer. Once it is dropped, the handler is no longer called, and is itself
+/// dropped: at once, or with the informer's next change if one is being delivered at that moment.
 #[must_use = "the handler is unsubscribed when this is dropped"]
 pub struct Subscription {
     listens: Arc<AtomicBool>,

@@ -14,20 +14,20 @@ use tokio::time::Instant;
 
 use crate::{Client, ClientError, ListOptions, Request, Selection, Target, Verb, WatchEvent, WatchOptions};
 
-/// So many objects a page.
+/// Objects per page.
 const PAGE_LIMIT: u32 = 500;
-/// So many objects are decoded before other tasks get their turn.
+/// The number of objects that are decoded before other tasks get their turn.
 const DECODE_BATCH: usize = 128;
 /// The server is asked to end each watch after this time, or up to twice as long.
 const WATCH_SECONDS_MIN: u64 = 300;
 /// A watch that ended this soon without an event counts as failed.
 const WATCH_SHORTEST: Duration = Duration::from_secs(1);
 
-/// What takes the objects: an informer of some kind.
+/// The receiver of the objects: an informer of some kind.
 pub(super) trait Sink: Send + Sync {
-    /// An object came or changed.
+    /// An object was added or modified.
     fn put(&self, object: &Versioned);
-    /// An object is gone.
+    /// An object was deleted.
     fn remove(&self, object: &Versioned);
     /// Nothing changed up to this version.
     fn advance(&self, resource_version: u64);
@@ -35,7 +35,7 @@ pub(super) trait Sink: Send + Sync {
     fn replace(self: Arc<Self>) -> Box<dyn Replacement>;
 }
 
-/// The objects of a list on their way to a [`Sink`].
+/// The objects of a list, for a [`Sink`].
 pub(super) trait Replacement: Send {
     /// Takes one object of the list.
     fn push(&mut self, object: &Versioned);
@@ -52,9 +52,9 @@ pub(super) struct Reflector {
 
 /// How far the sink is.
 enum Position {
-    /// Nothing usable: a list is due, of at least this version (`0`: any, empty: the newest).
+    /// Not usable: a list is due, of at least this version (`0`: any, empty: the newest).
     List(String),
-    /// All up to this version.
+    /// It has everything up to this version.
     Watch(String),
 }
 
@@ -123,7 +123,7 @@ impl Reflector {
                 let failed = version == before && start.elapsed() < WATCH_SHORTEST;
                 (Position::Watch(version), failed)
             }
-            // The server's answer tells that a watch from here is not possible.
+            // The server's response says that a watch from here is not possible.
             Err(error) if error.status().is_some() && !error.is_too_many_requests() => {
                 self.report("cannot watch", &error);
                 (Position::List(version), !error.is_expired())
@@ -177,8 +177,8 @@ impl Reflector {
     }
 }
 
-/// Longer and longer pauses after failures, spread at random: 0.8 s doubling to 30 s, and up to twice that.
-/// Two quiet minutes start it afresh.
+/// Increasing pauses after failures, with jitter: 0.8 s doubling to 30 s, and up to twice that. Two quiet minutes start
+/// it again.
 struct Backoff {
     clock: Clock,
     next: Duration,

@@ -24,7 +24,7 @@ struct Index<K> {
 }
 
 pub(super) struct Store<K> {
-    /// In the order of their keys, as everything that is listed: what consumers do must not differ from run to run.
+    /// In the order of their keys, like everything that is listed: consumers must behave the same in each run.
     entries: BTreeMap<ObjectKey, Entry<K>>,
     namespaces: Keys,
     indexes: HashMap<&'static str, Index<K>>,
@@ -47,7 +47,7 @@ impl<K> Store<K> {
         self.entries.get(key).map(|entry| Arc::clone(&entry.object))
     }
 
-    /// Whether the object with this UID is there and not in deletion.
+    /// Whether the object with this UID exists and is not being deleted.
     pub(super) fn is_live(&self, key: &ObjectKey, uid: &Uid) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.uid == *uid && !entry.deleting)
     }
@@ -98,7 +98,7 @@ impl<K> Store<K> {
         self.indexes.insert(name, Index { values, keys });
     }
 
-    /// Puts an object in; `None` if it is there at this version already.
+    /// Stores an object; `None` if it is stored already at this version.
     pub(super) fn put(&mut self, key: ObjectKey, entry: Entry<K>) -> Option<Change<K>> {
         let old = self.entries.get(&key);
         if old
@@ -113,14 +113,14 @@ impl<K> Store<K> {
         Some(Change { key, old, new: Some(new) })
     }
 
-    /// Takes an object out; `None` if it is not there.
+    /// Removes an object; `None` if it does not exist.
     pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Change<K>> {
         let old = self.entries.remove(key)?.object;
         self.reindex(key, Some(&old), None);
         Some(Change { key: key.clone(), old: Some(old), new: None })
     }
 
-    /// Makes these the objects, and returns what that changed: what went, then what came or differs.
+    /// Replaces the objects, and returns the changes: first removed objects, then added or modified ones.
     pub(super) fn replace(&mut self, entries: Vec<(ObjectKey, Entry<K>)>) -> Vec<Change<K>> {
         let kept: HashSet<&ObjectKey> = entries.iter().map(|(key, _)| key).collect();
         let gone: Vec<ObjectKey> = self.entries.keys().filter(|key| !kept.contains(key)).cloned().collect();

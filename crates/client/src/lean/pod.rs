@@ -186,7 +186,7 @@ impl From<WholeSpec> for LeanPodSpec {
     }
 }
 
-/// What is kept of a container.
+/// The fields of a container that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
@@ -211,7 +211,7 @@ pub struct LeanPort {
     pub protocol: Option<Word>,
 }
 
-/// What is kept of resources: limits are the node's business.
+/// The fields of resources that are kept: only the node needs limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct LeanResources {
@@ -231,7 +231,7 @@ pub struct LeanToleration {
     pub toleration_seconds: Option<i64>,
 }
 
-/// What is kept of a pod's status.
+/// The fields of a pod's status that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
@@ -274,7 +274,7 @@ pub struct LeanCondition {
     pub last_transition_time: Option<Time>,
 }
 
-/// What is kept of a container's status.
+/// The fields of a container's status that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are those of the API")]
@@ -335,7 +335,7 @@ impl k8s_openapi::Metadata for LeanPod {
     }
 }
 
-/// Always fails: what was left out would be lost.
+/// Always fails: the omitted fields would be lost.
 impl Serialize for LeanPod {
     fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
         Err(ser::Error::custom("a lean view cannot be written; read the whole object, or patch it"))

@@ -1,4 +1,4 @@
-//! A lean view gives the same answers as the whole object.
+//! A lean view gives the same results as the whole object.
 
 use k8s_openapi::api::core::v1::Pod;
 use object::Value;
@@ -55,7 +55,7 @@ fn pod() -> serde_json::Value {
     })
 }
 
-/// All that the rules say about a pod, as text.
+/// The results of all rules for a pod, as text.
 fn answers(pod: &dyn View) -> String {
     let own = conditions::of(pod, "Own");
     let requests = pod_requests(pod, Options::default());

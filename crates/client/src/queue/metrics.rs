@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Family, Gauge, Histogram, Histograms, Registry, exponential_buckets};
 
-/// The counts of all work queues of a process, told apart by the label `name`. Clones share them.
+/// The metrics of all work queues of a process, distinguished by the label `name`. Clones share them.
 #[derive(Clone, Debug)]
 pub struct QueueMetrics {
     depth: Family<QueueName, Gauge>,
@@ -35,7 +35,7 @@ impl Default for QueueMetrics {
 }
 
 impl QueueMetrics {
-    /// Has `registry` show them: `workqueue_depth`, `workqueue_adds_total`, `workqueue_retries_total`,
+    /// Registers them with `registry`: `workqueue_depth`, `workqueue_adds_total`, `workqueue_retries_total`,
     /// `workqueue_queue_duration_seconds` and `workqueue_work_duration_seconds`.
     pub fn register(&self, registry: &mut Registry) {
         let queues = registry.sub_registry_with_prefix("workqueue");
@@ -86,12 +86,12 @@ impl Meter {
         self.retries.inc();
     }
 
-    /// So many keys wait now.
+    /// Sets the number of waiting keys.
     pub(super) fn waits(&self, depth: usize) {
         self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
-    /// A worker took a key that had waited for so long; so many are left.
+    /// A worker took a key that had waited for this long; this many are left.
     pub(super) fn taken(&self, depth: usize, waited: Duration) {
         self.waits(depth);
         self.queue_seconds.observe(waited.as_secs_f64());

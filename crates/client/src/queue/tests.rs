@@ -1,6 +1,6 @@
 use super::*;
 
-/// The key that comes without waiting, if one does.
+/// The key that is available without waiting, if any.
 async fn now(queue: &WorkQueue<u32>) -> Option<Job<u32>> {
     tokio::time::timeout(Duration::ZERO, queue.next()).await.ok().flatten()
 }

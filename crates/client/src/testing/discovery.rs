@@ -6,12 +6,12 @@ use super::MemoryServer;
 use crate::{Object, ResourceType, ServedResource};
 
 impl MemoryServer {
-    /// Serves a kind from now on, in discovery; requests need no such leave.
+    /// Adds a kind to discovery; requests do not need this.
     pub fn serve<K: Object>(&self, namespaced: bool) {
         self.serve_resource(ResourceType::of::<K>(), namespaced);
     }
 
-    /// Serves a resource from now on, in discovery.
+    /// Adds a resource to discovery.
     pub fn serve_resource(&self, resource: ResourceType, namespaced: bool) {
         let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
         let verbs = verbs.map(str::to_owned).into();

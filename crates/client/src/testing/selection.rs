@@ -22,7 +22,7 @@ impl Filter {
         })
     }
 
-    /// Whether the object is there and selected. Every field can be selected by.
+    /// Whether the object exists and is selected. Every field is selectable.
     pub(super) fn matches(&self, object: &Value) -> bool {
         !object.is_null()
             && (self.namespace.is_empty() || self.namespace == object.str_at("metadata.namespace"))

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use simulation::{Rates, Server, admin};
 
-/// A server on which pods can be made, and a client of it for which things go wrong.
+/// A server on which pods can be created, and a client of it with faults.
 async fn server() -> (Server, Client) {
     let server = Server::start(1).await;
     server.open("default").await;
@@ -29,7 +29,7 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::namespaced("default", name)
 }
 
-/// Subscribes and returns what is told, as `+name`, `~name` and `-name`.
+/// Subscribes and returns the changes as `+name`, `~name` and `-name`.
 fn record(informer: &Informer<Pod>) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&told);
@@ -45,7 +45,7 @@ fn record(informer: &Informer<Pod>) -> Arc<Mutex<Vec<String>>> {
     told
 }
 
-/// Lets all tasks go on for as long as they can; time passes if they wait for nothing else.
+/// Lets all tasks run until they are idle; time passes if they wait for nothing else.
 async fn settle() {
     tokio::time::sleep(Duration::from_secs(60)).await;
 }
@@ -109,7 +109,7 @@ async fn a_lost_watch_goes_on_from_the_last_version() {
     let pods = informers.get::<Pod>();
     let told = record(&pods);
     pods.synced().await;
-    // The server says from time to time how far it is, though nothing happens to pods.
+    // The server reports its progress from time to time, even if nothing happens to pods.
     settle().await;
     settle().await;
     let seen = pods.resource_version();
@@ -285,7 +285,7 @@ async fn writers_can_wait_for_their_own_writes() {
     gone.await;
     assert_eq!(take(&told), ["-a"]);
     pods.let_go(&key, &uid).await;
-    // A write elsewhere: the server says in time that there is nothing new about pods up to it.
+    // A write elsewhere: the server reports in time that there is nothing new about pods up to it.
     server.open("elsewhere").await;
     pods.caught_up(server.revision().await).await;
 }

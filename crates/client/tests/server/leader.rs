@@ -19,7 +19,7 @@ fn candidate(identity: &str) -> Candidate {
     Candidate { lease, identity: identity.into(), timing: Timing::default() }
 }
 
-/// Runs a candidate that leads until it is told to stop, and notes when it starts and stops.
+/// Runs a candidate that leads until it is stopped, and records when it starts and stops.
 fn run(
     server: &Server,
     identity: &'static str,

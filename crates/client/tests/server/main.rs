@@ -1,5 +1,5 @@
-//! Informers, recorders and candidates on the real API server over a store in memory, under a paused clock. What goes wrong
-//! between them and the server comes from the simulation.
+//! Informers, recorders and candidates on the real API server over an in-memory store, under a paused clock. The faults
+//! between them and the server come from the simulation.
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 

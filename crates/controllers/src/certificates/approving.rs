@@ -28,30 +28,30 @@ const RESERVED: SignedDuration = SignedDuration::from_mins(2);
 pub(crate) struct CsrApproving {
     requests: Arc<Informer<CertificateSigningRequest>>,
     nodes: Arc<Informer<Node>>,
-    /// The requests of late whose Node has come and gone, and when it went. They keep no names.
+    /// Recent requests whose Node was created and deleted again, with the time of deletion. They reserve no names.
     served: Notes<HashMap<String, Timestamp>>,
 }
 
-/// What a request asks for, of what is approved here.
+/// The kinds of requests that are approved here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     /// A first identity.
     NodeClient,
-    /// The next one of the same node.
+    /// The next identity of the same node.
     SelfNodeClient,
     /// A certificate of the node's own API.
     Serving,
-    /// One of its network parts.
+    /// One of its network components.
     Network,
 }
 
-/// What a decision about one request is made from.
+/// The inputs of a decision about one request.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(super) request: Arc<CertificateSigningRequest>,
     pub(super) parsed: Request,
     pub(super) wish: Wish,
-    /// Whether the API server lets who asks have it.
+    /// Whether the API server allows the requester to have it.
     pub(super) is_allowed: bool,
     /// The Node that the request names.
     pub(super) node: Option<Arc<Node>>,
@@ -98,7 +98,7 @@ impl Controller for CsrApproving {
         let is_allowed = match wish {
             Wish::NodeClient => look.live.may(review(&request, "nodeclient"))?,
             Wish::SelfNodeClient => look.live.may(review(&request, "selfnodeclient"))?,
-            // Who asks is the node itself, which `wish` has seen to.
+            // The requester is the node itself, which `wish` has ensured.
             Wish::Serving | Wish::Network => true,
         };
         let rival = match wish {
@@ -120,8 +120,8 @@ impl Controller for CsrApproving {
 }
 
 impl CsrApproving {
-    /// The request of another machine that got the node's name and may not have become a Node yet; the outer `None` while
-    /// that is being asked. It is read from the API server: what was approved a moment ago counts.
+    /// The request of another machine that got the node's name and may not have become a Node yet; the outer `None`
+    /// while the answer is pending. It is read from the API server, because requests approved a moment ago count.
     fn rival(&self, node: &str, parsed: &Request, look: &mut Look<'_, ()>) -> Option<Option<String>> {
         let since = look.now.saturating_sub(RESERVED).unwrap_or(look.now);
         let options = ListOptions::fields("spec.signerName=kubernetes.io/kube-apiserver-client-kubelet");
@@ -150,7 +150,7 @@ impl CsrApproving {
     }
 }
 
-/// Whether who made a request may have this kind of certificate.
+/// Whether the requester may have this kind of certificate.
 fn review(request: &CertificateSigningRequest, subresource: &str) -> SubjectAccessReviewSpec {
     let spec = &request.spec;
     SubjectAccessReviewSpec {
@@ -169,7 +169,7 @@ fn review(request: &CertificateSigningRequest, subresource: &str) -> SubjectAcce
     }
 }
 
-/// Whether nobody has decided yet.
+/// Whether there is no decision yet.
 fn is_open(request: &CertificateSigningRequest) -> bool {
     !is_issued(request) && !has_condition(request, "Approved") && !has_condition(request, "Denied")
 }
@@ -183,7 +183,7 @@ pub(super) fn is_rival(
 ) -> bool {
     let mut conditions = request.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let approved = conditions.find(|condition| condition.type_ == "Approved");
-    // Times are cut to seconds.
+    // Times are truncated to seconds.
     let is_recent = approved.is_some_and(|condition| {
         condition.last_update_time.as_ref().is_none_or(|time| time.0.as_second() >= since.as_second())
     });
@@ -199,7 +199,7 @@ fn key_of_node(request: &CertificateSigningRequest, node: &str) -> Option<String
     (node_of(&parsed.common_name) == Some(node)).then(|| parsed.key_digest())
 }
 
-/// What a request asks for and of which node, if that is approved here at all.
+/// The kind of a request and its node, if it is approved here at all.
 pub(super) fn wish(request: &CertificateSigningRequest, parsed: &Request) -> Option<(Wish, String)> {
     let signer = SignerName::of(&request.spec.signer_name)?;
     signer.check(parsed, request.spec.usages.as_deref().unwrap_or_default()).ok()?;
@@ -222,7 +222,7 @@ pub(super) fn wish(request: &CertificateSigningRequest, parsed: &Request) -> Opt
     }
 }
 
-/// The condition to add: type, reason and message. Without one, people decide.
+/// The condition to add: type, reason and message. Without one, users decide.
 pub(super) fn decide(snapshot: &Snapshot) -> Option<(&'static str, &'static str, String)> {
     let approve = |message: &str| Some(("Approved", "AutoApproved", message.to_owned()));
     if !snapshot.is_allowed {

@@ -13,7 +13,7 @@ use crate::framework::{Action, Controller, Look, Plan, Wiring};
 
 /// How long requests stay that are issued, or denied or failed.
 const DECIDED: SignedDuration = SignedDuration::from_hours(1);
-/// How long those stay that nobody decides.
+/// How long undecided requests are kept.
 const OPEN: SignedDuration = SignedDuration::from_hours(24);
 
 pub(crate) struct CsrCleaner {
@@ -45,7 +45,7 @@ impl Controller for CsrCleaner {
         if now >= end {
             plan.then(Action::delete(&**request));
         } else {
-            // One second more than what is left, as times are cut to seconds.
+            // One second more than the rest, because times are truncated to seconds.
             let left = now.duration_until(end).as_secs().unsigned_abs() + 1;
             plan.requeue_after(Duration::from_secs(left));
         }
@@ -53,7 +53,7 @@ impl Controller for CsrCleaner {
     }
 }
 
-/// When a request has served; `None` while that cannot be told.
+/// When a request can be removed; `None` while that is unknown.
 pub(super) fn end_of(request: &CertificateSigningRequest) -> Option<Timestamp> {
     let conditions = request.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut ends: Vec<Timestamp> = Vec::new();
@@ -76,7 +76,7 @@ pub(super) fn end_of(request: &CertificateSigningRequest) -> Option<Timestamp> {
     ends.into_iter().min()
 }
 
-/// When the certificate of a request ends.
+/// When the certificate of a request expires.
 fn certificate_end(request: &CertificateSigningRequest) -> Option<Timestamp> {
     let certificate = request.status.as_ref()?.certificate.as_ref()?;
     let (_, pem) = x509_parser::pem::parse_x509_pem(&certificate.0).ok()?;

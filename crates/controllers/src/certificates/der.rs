@@ -43,7 +43,7 @@ pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     element(INTEGER, &content)
 }
 
-/// Bits, the last byte of which has so many that do not count.
+/// A bit string, with the number of unused bits in its last byte.
 pub(super) fn bit_string(unused_bits: u8, bytes: &[u8]) -> Vec<u8> {
     element(BIT_STRING, &[&[unused_bits], bytes].concat())
 }
@@ -59,7 +59,7 @@ pub(super) fn oid(arcs: &[u32]) -> Vec<u8> {
     element(OBJECT_IDENTIFIER, &content)
 }
 
-/// A time in whole seconds, in the form that its year wants.
+/// A time in whole seconds, in the form that its year requires.
 pub(super) fn time(time: Timestamp) -> Vec<u8> {
     let zoned = time.to_zoned(TimeZone::UTC);
     if (1950..2050).contains(&zoned.year()) {

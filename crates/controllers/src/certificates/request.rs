@@ -10,7 +10,7 @@ use x509_parser::prelude::FromDer;
 /// The extension with a subject's other names.
 const SUBJECT_ALT_NAME: [u32; 4] = [2, 5, 29, 17];
 
-/// A parsed request. Its signature holds: who made it has the key.
+/// A parsed request. Its signature is valid, so its author has the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) common_name: String,
@@ -19,20 +19,20 @@ pub(super) struct Request {
     pub(super) ip_addresses: Vec<IpAddr>,
     pub(super) has_emails: bool,
     pub(super) has_uris: bool,
-    /// The subject, as it came.
+    /// The subject, unchanged.
     pub(super) subject: Vec<u8>,
-    /// The public key with its algorithm, as it came.
+    /// The public key with its algorithm, unchanged.
     pub(super) public_key: Vec<u8>,
-    /// The subject's other names, as they came; empty for none.
+    /// The subject's other names, unchanged; empty if there are none.
     pub(super) alternative_names: Vec<u8>,
 }
 
 /// Why a request cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestError {
-    /// The text is no PEM block of a request.
+    /// The text is not a PEM block with a request.
     Pem,
-    /// The block holds no request.
+    /// The block does not contain a request.
     Malformed,
     /// Its signature is not by its key.
     Signature,
@@ -95,7 +95,7 @@ impl Request {
                 }
                 GeneralName::RFC822Name(_) => self.has_emails = true,
                 GeneralName::URI(_) => self.has_uris = true,
-                // Nothing that is not looked at is signed.
+                // Nothing is signed that was not checked.
                 _ => return Err(RequestError::Malformed),
             }
         }
@@ -108,7 +108,7 @@ impl Request {
     }
 }
 
-/// The value of the extension with the subject's other names, as it came.
+/// The value of the extension with the subject's other names, unchanged.
 fn raw_alternative_names(request: &X509CertificationRequest<'_>) -> Option<Vec<u8>> {
     request.certification_request_info.iter_attributes().find_map(|attribute| {
         use x509_parser::cri_attributes::ParsedCriAttribute::ExtensionRequest;

@@ -2,7 +2,7 @@
 
 use super::request::Request;
 
-/// The signers of this process. Requests for others are left to others.
+/// The signers of this process. Requests for other signers are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignerName {
     /// `kubernetes.io/kube-apiserver-client`: clients of the API server.
@@ -11,15 +11,15 @@ pub(super) enum SignerName {
     Kubelet,
     /// `kubernetes.io/kubelet-serving`: nodes, as servers of their own API.
     KubeletServing,
-    /// `kubernetes.io/legacy-unknown`: whatever else.
+    /// `kubernetes.io/legacy-unknown`: everything else.
     LegacyUnknown,
     /// `ironhull.io/network-client`: the network parts of nodes, as clients of the API server.
     Network,
 }
 
-/// The group of nodes, and what their users' names start with.
+/// The group of nodes, and the prefix of their user names.
 const NODES: (&str, &str) = ("system:nodes", "system:node:");
-/// The same of nodes' network parts.
+/// The same for nodes' network components.
 const NETWORKS: (&str, &str) = ("ironhull:networks", "ironhull:network:");
 
 impl SignerName {
@@ -35,10 +35,10 @@ impl SignerName {
         })
     }
 
-    /// Whether the signer gives a certificate for this request.
+    /// Whether the signer accepts this request.
     ///
     /// # Errors
-    /// Why not, for people.
+    /// The reason for a refusal, for users.
     pub(super) fn check(self, request: &Request, usages: &[String]) -> Result<(), String> {
         match self {
             SignerName::ApiServerClient => check_client_usages(usages),
@@ -50,12 +50,12 @@ impl SignerName {
     }
 }
 
-/// The node that a subject is about, where it is a node's.
+/// The node that a subject names, if it is a node's.
 pub(super) fn node_of(common_name: &str) -> Option<&str> {
     common_name.strip_prefix(NODES.1).filter(|name| !name.is_empty())
 }
 
-/// The node whose network parts a subject is about.
+/// The node whose network components a subject names.
 pub(super) fn node_of_network(common_name: &str) -> Option<&str> {
     common_name.strip_prefix(NETWORKS.1).filter(|name| !name.is_empty())
 }
@@ -105,7 +105,7 @@ fn check_common_name(request: &Request, prefix: &str) -> Result<(), String> {
     Err(format!("subject common name does not begin with {prefix}"))
 }
 
-/// Just a signature, encipherment (which keys other than RSA do not need) and this one.
+/// Only signing, encipherment (which keys other than RSA do not need) and this one.
 fn check_usages(usages: &[String], own: &str) -> Result<(), String> {
     let required = [own, "digital signature", "key encipherment"];
     let fits = usages.iter().all(|usage| required.contains(&usage.as_str()))

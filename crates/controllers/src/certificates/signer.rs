@@ -15,9 +15,9 @@ use super::rules::SignerName;
 
 /// Certificates begin a little in the past, for peers whose clocks are behind (upstream's value).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
-/// Shorter lifetimes are counted from now, longer ones from the backdated begin, as upstream does.
+/// Shorter lifetimes are counted from now, longer ones from the backdated beginning, as upstream does.
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
-/// The shortest lifetime that can be asked for; the signer's own may be shorter, as upstream's may.
+/// The shortest lifetime that can be requested; the signer's own may be shorter, as upstream's may.
 const LIFETIME_MIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The bits of usages of a key (RFC 5280, section 4.2.1.3).
@@ -50,7 +50,7 @@ const EXTENDED_USAGES: [(&str, &[u32]); 13] = [
     ("netscape sgc", &[2, 16, 840, 1, 113_730, 4, 1]),
 ];
 
-/// Why an authority or a certificate cannot be used or made.
+/// Why an authority cannot be used, or a certificate cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
     /// The authority's key cannot be used.
@@ -59,10 +59,10 @@ pub enum SignerError {
     /// The authority's certificate is damaged.
     #[error("the signing CA's certificate is damaged")]
     Certificate,
-    /// A request names a usage that nobody knows.
+    /// A request has an unknown usage.
     #[error("unrecognized usages: [{0}]")]
     Usage(String),
-    /// The authority is past its end.
+    /// The CA has expired.
     #[error("the signer has expired: NotAfter={0}")]
     Expired(Timestamp),
 }
@@ -74,17 +74,17 @@ pub struct Signer {
     algorithm: Vec<u8>,
     /// Its own subject (DER).
     issuer: Vec<u8>,
-    /// Names its key in what it signs; empty where its certificate does not name it.
+    /// The key identifier in the certificates that it signs; empty if its own certificate has none.
     key_id: Vec<u8>,
     not_after: Timestamp,
-    /// The longest lifetime, and the one of requests that name none.
+    /// The maximum lifetime, which is also the default.
     lifetime: SignedDuration,
 }
 
 /// The authorities of all signers.
 #[derive(Clone, Debug)]
 pub struct Signers {
-    /// Signs for clients of the API server, and what is none of the others'.
+    /// Signs for clients of the API server, and all requests that the other does not sign.
     pub client: Arc<Signer>,
     /// Signs for node APIs.
     pub kubelet_serving: Arc<Signer>,
@@ -100,14 +100,14 @@ impl Signers {
 }
 
 impl Signer {
-    /// An authority by its certificate and its key (PEM). What it signs lives for `lifetime` (upstream:
-    /// `--cluster-signing-duration`), or shorter where a request says so.
+    /// A CA from its certificate and its key (PEM). The certificates that it signs are valid for `lifetime` (upstream:
+    /// `--cluster-signing-duration`), or shorter if a request says so.
     ///
     /// # Errors
-    /// [`SignerError`] where they cannot be used.
+    /// [`SignerError`] if they cannot be used.
     pub fn new(certificate: &str, key: &str, lifetime: SignedDuration) -> Result<Signer, SignerError> {
         let key = KeyPair::from_pem(key)?;
-        // What the key signs says by which algorithm: the certificates are to say the same.
+        // A signature by the key names its algorithm, and the certificates must name the same.
         let probe = CertificateParams::default().serialize_request(&key)?;
         let (_, probe) =
             X509CertificationRequest::from_der(probe.der()).map_err(|_| SignerError::Certificate)?;
@@ -203,7 +203,7 @@ impl Signer {
             extensions.push(der::extension(&[2, 5, 29, 35], false, &value));
         }
         if !request.alternative_names.is_empty() {
-            // Critical where the names stand here alone (RFC 5280, section 4.2.1.6).
+            // Critical if the names appear only here (RFC 5280, section 4.2.1.6).
             let is_critical = request.subject == der::sequence(&[]);
             extensions.push(der::extension(&[2, 5, 29, 17], is_critical, &request.alternative_names));
         }
@@ -217,10 +217,10 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// The algorithm of a request's signature, as it stands there: the last but one element of the whole.
+/// The algorithm of a request's signature, copied unchanged: the second to last element of the whole.
 fn algorithm_of(request: &X509CertificationRequest<'_>) -> Result<Vec<u8>, SignerError> {
     let whole = request.as_raw();
-    // The outer header is as long as the whole without what its three elements take.
+    // The length of the outer header is that of the whole minus its three elements.
     let info = request.certification_request_info.raw;
     let start = info.as_ptr().addr() - whole.as_ptr().addr() + info.len();
     let (rest, _) = x509_parser::x509::AlgorithmIdentifier::from_der(&whole[start..])

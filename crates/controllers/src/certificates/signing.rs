@@ -21,7 +21,7 @@ pub(crate) struct CsrSigning {
     clock: Clock,
 }
 
-/// What a decision about one request is made from.
+/// The inputs of a decision about one request.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(super) request: Arc<CertificateSigningRequest>,
@@ -51,7 +51,7 @@ impl Controller for CsrSigning {
         let name = SignerName::of(&request.spec.signer_name)?;
         let mut serial = [0; 16];
         self.clock.fill_random(&mut serial);
-        // Positive and never short.
+        // Always positive and of full length.
         serial[0] = serial[0] & 0x7f | 0x40;
         Some(Snapshot { request, name, signer: Arc::clone(signers.get(name)), serial })
     }

@@ -153,7 +153,7 @@ fn lifetimes_are_bounded() {
     let parsed = Request::parse(pem.as_bytes()).unwrap();
     let (year, hour, minute) = (LIFETIME, SignedDuration::from_hours(1), SignedDuration::from_mins(1));
     let rest = LIFETIME.as_secs() - 300;
-    // Those of eight hours and more begin in the past.
+    // Certificates for eight hours or more begin in the past.
     for (signers, seconds, lifetime) in [
         (year, None, rest),
         (year, Some(1), 600),
@@ -164,7 +164,7 @@ fn lifetimes_are_bounded() {
         (hour, Some(1800), 1800),
         (minute, None, 60),
         (minute, Some(3600), 60),
-        // Upstream's own: the least that can be asked for is more than there is.
+        // Like upstream: the shortest lifetime that can be requested exceeds the signer's.
         (minute, Some(30), 600),
     ] {
         let (signer, _) = authority_for(signers);
@@ -303,7 +303,7 @@ fn a_name_is_kept_for_the_machine_that_was_first() {
     };
     let is_rival = |request: &CertificateSigningRequest| is_rival(request, "n", &own, now());
     assert!(is_rival(&approved("system:node:n", 0, None)));
-    // Its own of before, one of long ago, another node's, one that was taken back, one that nobody has approved.
+    // Its own earlier one, an old one, another node's, one that was revoked, one that is not approved.
     assert!(!is_rival(&approved("system:node:n", 0, Some(&pem))));
     assert!(!is_rival(&approved("system:node:n", -1, None)));
     assert!(!is_rival(&approved("system:node:m", 0, None)));

@@ -13,20 +13,20 @@ use crate::framework::{Action, Plan, controller_reference};
 
 pub(super) const NAMESPACE: &str = "kube-system";
 pub(super) const NAME: &str = "kube-dns";
-/// Where a node says at which addresses its DNS server listens: `ip:port`, separated by commas.
+/// The annotation in which a node publishes the addresses of its DNS server: `ip:port`, separated by commas.
 pub(super) const ENDPOINTS_ANNOTATION: &str = "ironhull.io/dns-endpoints";
-/// Who manages the slices, as their label says.
+/// The manager of the slices, in their label.
 pub(super) const MANAGED_BY: &str = "clusterdns-controller.ironhull.io";
 
 /// The ports of the Service: name and protocol. The number is 53.
 const PORTS: [(&str, &str); 2] = [("dns", "UDP"), ("dns-tcp", "TCP")];
-/// So many addresses of one node count.
+/// The maximum number of addresses of one node.
 const ADDRESSES_MAX: usize = 8;
 /// The longest name of an object.
 const NAME_MAX: usize = 253;
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
-/// Brings the Service about. One with a selector is somebody's own DNS, which stays as it is.
+/// Creates or updates the Service. One with a selector belongs to another DNS and is left alone.
 pub(super) fn service(present: Option<&Service>, addresses: &[IpAddr]) -> Plan {
     let mut plan = Plan::default();
     let wanted = wanted_service(addresses);
@@ -40,7 +40,7 @@ pub(super) fn service(present: Option<&Service>, addresses: &[IpAddr]) -> Plan {
         return plan;
     }
     if spec.cluster_ip != wanted_spec.cluster_ip {
-        // A Service keeps its first address for life.
+        // A Service never changes its first address.
         plan.then(Action::delete(present));
         return plan;
     }
@@ -64,7 +64,7 @@ pub(super) fn service(present: Option<&Service>, addresses: &[IpAddr]) -> Plan {
     plan
 }
 
-/// Whether the Service's ports are ours; what the server adds to them is no matter.
+/// Whether the Service's ports are ours, ignoring the fields that the server adds to them.
 fn has_ports(spec: &ServiceSpec) -> bool {
     let ports = spec.ports.as_deref().unwrap_or_default();
     ports.len() == PORTS.len()
@@ -107,7 +107,7 @@ fn wanted_service(addresses: &[IpAddr]) -> Service {
     }
 }
 
-/// Brings a node's slices about, one for each family in which it serves DNS.
+/// Creates or updates a node's slices, one for each family in which it serves DNS.
 pub(super) fn slices(node: &Node, present: &[Arc<EndpointSlice>]) -> Plan {
     let mut plan = Plan::default();
     if node.metadata.deletion_timestamp.is_some() {
@@ -125,7 +125,7 @@ pub(super) fn slices(node: &Node, present: &[Arc<EndpointSlice>]) -> Plan {
                 let mut changed = slice.as_ref().clone();
                 changed.endpoints = wanted.endpoints;
                 changed.ports = wanted.ports;
-                // A Node that was made anew under its name.
+                // A Node that was recreated under its name.
                 changed.metadata.owner_references = wanted.metadata.owner_references;
                 if changed != **slice {
                     changes.push(Action::update(changed));
@@ -140,7 +140,7 @@ pub(super) fn slices(node: &Node, present: &[Arc<EndpointSlice>]) -> Plan {
     plan
 }
 
-/// The addresses that the node says its server listens at, as far as they are its own to give.
+/// The addresses that the node publishes for its server, without those that do not belong to the node.
 fn own_addresses(node: &Node) -> Vec<SocketAddr> {
     let annotations = node.metadata.annotations.as_ref();
     let Some(text) = annotations.and_then(|all| all.get(ENDPOINTS_ANNOTATION)) else { return Vec::new() };

@@ -28,7 +28,7 @@ fn planned(node: &Node, present: &[EndpointSlice]) -> Vec<Action> {
     ClusterDns::plan(&snapshot, Timestamp::UNIX_EPOCH).actions().into_iter().cloned().collect()
 }
 
-/// The slices after the plan, as a server would hold them.
+/// The slices after the plan, as on a server.
 fn done(node: &Node, present: &[EndpointSlice]) -> Vec<EndpointSlice> {
     let mut slices = present.to_vec();
     for action in planned(node, present) {

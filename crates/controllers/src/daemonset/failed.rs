@@ -9,15 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::placement;
 use crate::pods;
 
-/// How long the first failed pod stays; each further one twice as long.
+/// How long the first failed pod is kept; each further one is kept twice as long.
 const FIRST: SignedDuration = SignedDuration::from_secs(1);
-/// The longest that one stays.
+/// The longest time that one is kept.
 const MAX: SignedDuration = SignedDuration::from_mins(15);
 
-/// What failed of one DaemonSet.
+/// The failed pods of one DaemonSet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FailedPods {
-    /// Its UID: what a former one of the same name met does not count.
+    /// Its UID: failures of a previous one with the same name do not count.
     owner: String,
     /// By node.
     failures: HashMap<String, Failures>,
@@ -32,14 +32,14 @@ struct Failures {
 }
 
 impl FailedPods {
-    /// Takes note of the pods that failed, and returns until when those stay, by node.
+    /// Records the pods that failed, and returns the times until which they are kept, by node.
     pub(super) fn hold_off(
         &mut self,
         owner: &str,
         pods: &[Arc<LeanPod>],
         now: Timestamp,
     ) -> HashMap<String, Timestamp> {
-        // After twice the longest delay all is forgotten.
+        // After twice the longest delay everything is forgotten.
         let same_owner = self.owner == owner;
         self.failures.retain(|_, failures| same_owner && now.duration_since(failures.since) <= MAX + MAX);
         let mut until = HashMap::new();

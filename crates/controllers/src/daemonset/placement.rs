@@ -9,18 +9,18 @@ use semantics::{Effect, NAME_FIELD, NodeTerms};
 
 use crate::pods;
 
-/// What a pod may do on a node.
+/// Whether a pod may start or remain on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// It belongs there.
     Run,
-    /// It would not come there any more, but may stay.
+    /// It would no longer be placed there, but may stay.
     Stay,
-    /// It must go.
+    /// It must be deleted.
     Leave,
 }
 
-/// What every daemon pod tolerates: it is there for the node, whatever state that is in.
+/// The tolerations of every daemon pod, which serves the node in any state.
 const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),
@@ -29,7 +29,7 @@ const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/pid-pressure", "NoSchedule"),
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 ];
-/// What one in the host's network tolerates besides.
+/// The additional tolerations of one in the host's network.
 const TOLERATED_ON_HOST_NETWORK: (&str, &str) = ("node.kubernetes.io/network-unavailable", "NoSchedule");
 
 /// Whether a change of a node may change what fits it.
@@ -75,7 +75,7 @@ fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
     tolerations
 }
 
-/// Makes a pod one for this node. The scheduler binds it: it alone knows what else is there.
+/// Ties a pod to this node. The scheduler binds it, because only it knows what else runs there.
 pub(super) fn aim(pod: &mut Pod, node: &str) {
     let spec = pod.spec.get_or_insert_default();
     spec.tolerations = Some(tolerations(spec));
@@ -86,7 +86,7 @@ pub(super) fn aim(pod: &mut Pod, node: &str) {
         operator: "In".into(),
         values: Some(vec![node.into()]),
     };
-    // Replaces all terms: that they match was looked at when the node was chosen.
+    // Replaces all terms: they were matched when the node was chosen.
     affinity.required_during_scheduling_ignored_during_execution = Some(NodeSelector {
         node_selector_terms: vec![NodeSelectorTerm {
             match_fields: Some(vec![only]),
@@ -95,7 +95,7 @@ pub(super) fn aim(pod: &mut Pod, node: &str) {
     });
 }
 
-/// The node that a pod is on, or made for.
+/// The node that a pod is on, or was created for.
 pub(super) fn target(pod: &LeanPod) -> Option<&str> {
     let bound = pods::node_name(pod);
     if !bound.is_empty() {

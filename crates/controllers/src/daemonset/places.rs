@@ -13,17 +13,17 @@ use super::placement::{self, Fit};
 use crate::framework::{Note, sort_by_age};
 use crate::revisions::HASH_LABEL;
 
-/// What a decision about one DaemonSet is made from.
+/// The inputs of a decision about one DaemonSet.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(super) daemon_set: Arc<DaemonSet>,
-    /// All of the namespace that are its own or have no controller.
+    /// Those of the namespace that it owns or that have no controller.
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
     /// Its pods, and the orphans of the namespace.
     pub(super) pods: Vec<Arc<LeanPod>>,
     /// All nodes.
     pub(super) nodes: Vec<Arc<Node>>,
-    /// Until when failed pods stay, by node.
+    /// The times until which failed pods are kept, by node.
     pub(super) hold_off: HashMap<String, Timestamp>,
 }
 
@@ -38,18 +38,18 @@ pub(super) struct Place {
 /// Pods by the names of their nodes.
 pub(super) type Places = BTreeMap<String, Place>;
 
-/// What is to be done with pods.
+/// Actions on pods.
 #[derive(Default)]
 pub(super) struct Moves {
-    /// The nodes that get one.
+    /// The nodes on which to create a pod.
     pub(super) create: Vec<String>,
     pub(super) delete: Vec<Arc<LeanPod>>,
     pub(super) notes: Vec<Note>,
-    /// When a failed pod has stayed for long enough.
+    /// When a failed pod has been kept for long enough.
     pub(super) look_again: Option<Duration>,
 }
 
-/// Every node, and every place that one of its pods is meant for.
+/// Every node, and every node name that one of its pods is meant for.
 pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<LeanPod>]) -> Places {
     let spec = snapshot.daemon_set.spec.template.spec.clone().unwrap_or_default();
     let mut places: Places = snapshot
@@ -69,7 +69,7 @@ pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<LeanPod>]) -> Places {
     places
 }
 
-/// Whether a pod is of the present template.
+/// Whether a pod has the current template.
 pub(super) fn is_updated(pod: &LeanPod, hash: &str) -> bool {
     pod.metadata.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL)).is_some_and(|label| label == hash)
 }

@@ -1,4 +1,4 @@
-//! Which pods are missing, and which are too many.
+//! Which pods are missing, and which are superfluous.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan};
 use crate::revisions::{HASH_LABEL, History, Versioned};
 use crate::{pods, template};
 
-/// So many pods are created or deleted at most in one go.
+/// The maximum number of pods created or deleted at once.
 const BURST: usize = 250;
-/// So many revisions are kept where the spec does not say.
+/// The default number of revisions that are kept.
 const HISTORY_LIMIT_DEFAULT: i32 = 10;
-/// A number that older tools tell generations by.
+/// A number by which older tools distinguish generations.
 const GENERATION_LABEL: &str = "pod-template-generation";
-/// Where it comes from.
+/// Its origin.
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
@@ -68,7 +68,7 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     plan
 }
 
-/// A revision's name was taken by another's: the next hash is another.
+/// The revision's name is taken: the next hash is different.
 pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure]) -> Plan {
     let mut plan = Plan::default();
     let daemon_set = &*snapshot.daemon_set;
@@ -97,12 +97,12 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure]) -> Plan {
     plan
 }
 
-/// One pod on each node that fits, none elsewhere, and no ended ones.
+/// One pod on each node that fits, none elsewhere, and no finished ones.
 fn manage(snapshot: &Snapshot, places: &Places, hash: &str, now: Timestamp) -> Moves {
     let mut moves = Moves::default();
     for (name, place) in places {
         if place.node.is_none() {
-            // Pods that were on the node are collected with it; those that never got there would wait for ever.
+            // Pods that were on the node are collected with it; those that never got there would wait forever.
             let unbound = place.pods.iter().filter(|pod| pods::node_name(pod).is_empty());
             moves.delete.extend(unbound.cloned());
             continue;
@@ -159,7 +159,7 @@ impl Moves {
             self.delete.extend(running.into_iter().skip(1).cloned());
             return;
         }
-        // For the time of an update there may be one old and one new pod.
+        // During an update there may be one old and one new pod.
         let (new, old): (Vec<_>, Vec<_>) = running.into_iter().partition(|pod| is_updated(pod, hash));
         self.delete.extend(new.iter().skip(1).chain(old.iter().skip(1)).map(|pod| Arc::clone(pod)));
         if let (Some(new), Some(old)) = (new.first(), old.first()) {

@@ -10,7 +10,7 @@ use super::places::{Places, is_updated, min_ready_seconds};
 use crate::framework::{Action, Plan};
 use crate::pods;
 
-/// Ends a plan: writes the status if it differs, and says when the next pod has been ready for long enough.
+/// Ends a plan: writes the status if it differs, and returns when the next pod has been ready for long enough.
 pub(super) fn finish(daemon_set: &DaemonSet, places: &Places, hash: &str, plan: &mut Plan, now: Timestamp) {
     let old = daemon_set.status.clone().unwrap_or_default();
     let mut status = DaemonSetStatus {
@@ -38,7 +38,7 @@ pub(super) fn finish(daemon_set: &DaemonSet, places: &Places, hash: &str, plan: 
             None => {}
         }
     }
-    // Go leaves zeros of these fields out.
+    // Go omits zeros of these fields.
     let some = |count: i32| Some(count).filter(|count| *count != 0);
     status.number_available = some(available);
     status.number_unavailable = some(status.desired_number_scheduled - available);

@@ -96,7 +96,7 @@ fn snapshot(daemon_set: DaemonSet, pods: Vec<Pod>) -> Snapshot {
     }
 }
 
-/// The nodes that get a pod and the pods that are deleted.
+/// The nodes on which pods are created, and the deleted pods.
 fn moves(snapshot: &Snapshot) -> Vec<String> {
     let plan = plan::plan(snapshot, now());
     let mut shown: Vec<_> = plan
@@ -207,7 +207,7 @@ fn updates_stay_within_what_may_be_unavailable() {
         (2, vec![pod("old", a), pod("old", b), pod("old", c)], vec!["-old-a", "-old-b"]),
         (1, vec![unready(pod("new", a)), pod("old", b), pod("old", c)], vec![]),
         (1, vec![pod("new", a), pod("old", b), pod("old", c)], vec!["-old-b"]),
-        // What is broken anyhow goes whatever the limit.
+        // Unavailable pods are deleted regardless of the limit.
         (1, vec![pod("old", a), unready(pod("old", b)), unready(pod("old", c))], vec!["-old-b", "-old-c"]),
         (1, vec![pod("old", a), pod("old", b)], vec!["+c"]),
     ] {

@@ -23,7 +23,7 @@ pub(super) fn may_surge(daemon_set: &DaemonSet) -> bool {
     limits(daemon_set, 1).is_some_and(|limits| limits.surge > 0)
 }
 
-/// The limits among so many nodes; `None` if pods are exchanged only when somebody deletes them.
+/// The limits for this number of nodes; `None` if pods are replaced only when a user deletes them.
 fn limits(daemon_set: &DaemonSet, nodes: i32) -> Option<Limits> {
     let strategy = daemon_set.spec.update_strategy.clone().unwrap_or_default();
     if strategy.type_.as_deref() == Some("OnDelete") {
@@ -50,7 +50,7 @@ pub(super) fn plan(daemon_set: &DaemonSet, places: &Places, hash: &str, moves: &
     }
 }
 
-/// Deletes old pods first. Those that are not available are no loss.
+/// Deletes old pods first. Deleting unavailable ones does no harm.
 fn replace(
     places: &Places,
     hash: &str,
@@ -71,7 +71,7 @@ fn replace(
                 }
             }
             [] => {}
-            // Something else is under way there.
+            // Something else is in progress there.
             _ => unavailable += 1,
         }
     }
@@ -79,7 +79,7 @@ fn replace(
     moves.delete.extend(candidates.into_iter().take(allowed).cloned());
 }
 
-/// Creates new pods first; the old one goes when the new one is available.
+/// Creates new pods first; the old one is deleted when the new one is available.
 fn surge(
     places: &Places,
     hash: &str,
@@ -94,7 +94,7 @@ fn surge(
             [pod] if is_updated(pod, hash) => {}
             [pod] if is_available(pod) => candidates.push(name),
             [_] => moves.create.push(name.clone()),
-            // The old one goes by itself (`Moves::keep_one`).
+            // The old one is deleted elsewhere (`Moves::keep_one`).
             [] | [_, _, ..] => surging += 1,
         }
     }

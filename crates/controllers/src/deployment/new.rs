@@ -24,7 +24,7 @@ pub(super) fn replicas(rollout: &Rollout<'_>) -> i32 {
     present + room.min(rollout.replicas() - present)
 }
 
-/// Creates the ReplicaSet of the present template, with as many pods as may be there at once.
+/// Creates the ReplicaSet of the current template, with as many pods as are allowed at once.
 pub(super) fn create(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     let Rollout { deployment, spec, .. } = rollout;
     let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
@@ -59,8 +59,8 @@ pub(super) fn create(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     status::finish(rollout, plan, Progress::Created { name, revision: next }, now);
 }
 
-/// Brings the new ReplicaSet's annotations and the Deployment's revision up to date. If the ReplicaSet must be
-/// written for it, that is all for now.
+/// Updates the new ReplicaSet's annotations and the Deployment's revision. If the ReplicaSet must be written for that,
+/// the plan ends there.
 pub(super) fn update(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool {
     let mut changed = new.clone();
     revision::annotate_existing(rollout, &mut changed, revision::next(&rollout.old));

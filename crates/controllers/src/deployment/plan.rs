@@ -42,7 +42,7 @@ fn tell_apart<'a>(
     mut owned: Vec<Arc<ReplicaSet>>,
 ) -> Rollout<'a> {
     sort_by_age(&mut owned);
-    // If several have the present template, the oldest is the new one, so that all choose the same.
+    // If several have the current template, the oldest is the new one, so that all choose the same.
     let position = owned.iter().position(|replica_set| revision::has_template(replica_set, &spec.template));
     let new = position.map(|position| owned.remove(position));
     Rollout { deployment: &snapshot.deployment, spec, new, old: owned, snapshot }
@@ -75,7 +75,8 @@ pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp)
         let Some(wanted) = object.get::<ReplicaSet>() else { continue };
         let name = wanted.metadata.name.as_deref().unwrap_or_default();
         if error.is_already_exists() {
-            // Its own is told by the next plan, when the cache shows it. Another's takes the name for good.
+            // If it is our own, the next plan reports it when the cache shows it. If another's, the name is taken
+            // permanently.
             let found =
                 snapshot.replica_sets.iter().find(|other| other.metadata.name == wanted.metadata.name);
             if found.is_some() {

@@ -8,17 +8,17 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use super::rollout::{Rollout, wanted};
 use crate::framework::{Action, Plan, labels::Labels};
 
-/// Tells the pods of one template from those of another.
+/// Distinguishes the pods of different templates.
 pub(super) const HASH_LABEL: &str = "pod-template-hash";
-/// The number of a template: how many there were before it, and one.
+/// The number of a template, counted from one.
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
-/// Earlier numbers of a template that came back.
+/// Earlier numbers of a template that is used again.
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
-/// How many pods the Deployment wanted when it last scaled the ReplicaSet.
+/// The Deployment's number of replicas when it last scaled the ReplicaSet.
 pub(super) const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
-/// How many pods there might be with the surge at that time.
+/// The maximum number of pods with the surge at that time.
 pub(super) const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
-/// What a ReplicaSet does not take over from its Deployment.
+/// Annotations that a ReplicaSet does not inherit from its Deployment.
 const NOT_HANDED_DOWN: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "deprecated.deployment.rollback.to",
@@ -42,13 +42,13 @@ fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
     if let Some(labels) = &mut metadata.labels {
         labels.remove(HASH_LABEL);
     }
-    // Absent and empty are the same.
+    // Absent and empty are equivalent.
     metadata.labels = metadata.labels.filter(|labels| !labels.is_empty());
     metadata.annotations = metadata.annotations.filter(|annotations| !annotations.is_empty());
     PodTemplateSpec { metadata: Some(metadata), spec: None }
 }
 
-/// The revision of a ReplicaSet; 0 if it has none that can be read.
+/// The revision of a ReplicaSet; 0 if it has no valid one.
 pub(super) fn of(replica_set: &ReplicaSet) -> i64 {
     annotation(replica_set, REVISION).unwrap_or(0)
 }
@@ -58,7 +58,7 @@ pub(super) fn annotation<N: std::str::FromStr>(replica_set: &ReplicaSet, name: &
     replica_set.metadata.annotations.as_ref()?.get(name)?.parse().ok()
 }
 
-/// The revision that comes after those of the old ReplicaSets.
+/// The revision after those of the old ReplicaSets.
 pub(super) fn next(old: &[Arc<ReplicaSet>]) -> i64 {
     old.iter().map(|replica_set| of(replica_set)).max().unwrap_or(0) + 1
 }
@@ -69,7 +69,7 @@ pub(super) fn annotate_new(rollout: &Rollout<'_>, replica_set: &mut ReplicaSet, 
     annotate_size(rollout, replica_set);
 }
 
-/// Brings over the Deployment's annotations, and raises the revision if the ReplicaSet's template came back.
+/// Copies the Deployment's annotations, and raises the revision if the ReplicaSet's template is used again.
 pub(super) fn annotate_existing(rollout: &Rollout<'_>, replica_set: &mut ReplicaSet, revision: i64) {
     let before = of(replica_set);
     let annotations = replica_set.metadata.annotations.get_or_insert_default();
@@ -86,7 +86,7 @@ pub(super) fn annotate_existing(rollout: &Rollout<'_>, replica_set: &mut Replica
     }
 }
 
-/// Appends a revision to the history; the oldest go when it gets too long.
+/// Appends a revision to the history, and removes the oldest if it gets too long.
 fn remember(annotations: &mut Labels, revision: String) {
     let history = annotations.get(REVISION_HISTORY).cloned().unwrap_or_default();
     let mut revisions: Vec<&str> = history.split(',').filter(|entry| !entry.is_empty()).collect();
@@ -99,8 +99,8 @@ fn remember(annotations: &mut Labels, revision: String) {
     annotations.insert(REVISION_HISTORY.into(), joined);
 }
 
-/// Notes on a ReplicaSet how large the Deployment is, so that a later change of its size is seen and shared
-/// out. Says whether that is news.
+/// Records the Deployment's size on a ReplicaSet, so that a later change of its size is noticed and distributed.
+/// Returns whether that changed anything.
 pub(super) fn annotate_size(rollout: &Rollout<'_>, replica_set: &mut ReplicaSet) -> bool {
     let desired = rollout.replicas();
     let annotations = replica_set.metadata.annotations.get_or_insert_default();
@@ -126,7 +126,7 @@ pub(super) fn clean_up(rollout: &Rollout<'_>, plan: &mut Plan) {
     plan.together(deletions.map(|replica_set| Action::delete(&**replica_set)).collect());
 }
 
-/// Whether it has and wants no pods, and its status tells so of its present spec.
+/// Whether it has no pods and needs none, and its status is up to date with its spec.
 fn is_empty(replica_set: &ReplicaSet) -> bool {
     let status = replica_set.status.clone().unwrap_or_default();
     let seen = status.observed_generation.unwrap_or(0) >= replica_set.metadata.generation.unwrap_or(0);

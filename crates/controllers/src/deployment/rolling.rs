@@ -32,8 +32,8 @@ pub(super) fn roll(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     status::finish(rollout, plan, Progress::Rolling, now);
 }
 
-/// Takes pods from old ReplicaSets: first those that are not available anyhow, then as many as the new ones
-/// make up for.
+/// Removes pods from old ReplicaSets: first those that are unavailable anyway, then as many as the new ones compensate
+/// for.
 fn shrink_old(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool {
     let mut old: Vec<(&Arc<ReplicaSet>, i32)> =
         rollout.old.iter().map(|replica_set| (replica_set, wanted(replica_set))).collect();
@@ -62,8 +62,9 @@ fn shrink_old(rollout: &Rollout<'_>, new: &ReplicaSet, plan: &mut Plan) -> bool 
     moved
 }
 
-/// How many available pods a ReplicaSet has, as far as is known. Its status may still count pods that it was told to delete:
-/// upstream's arithmetic takes them for available, and goes below what must stay when a rollout is scaled down.
+/// The number of available pods of a ReplicaSet, as far as is known. Its status may still count pods that it is about
+/// to delete: upstream's arithmetic considers them available, and goes below the required minimum when a rollout is
+/// scaled down.
 fn available(replica_set: &ReplicaSet) -> i32 {
     let told = replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
     told.min(wanted(replica_set))

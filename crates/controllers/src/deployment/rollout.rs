@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use crate::framework::Note;
 use crate::template;
 
-/// What a decision about one Deployment is made from.
+/// The inputs of a decision about one Deployment.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(super) deployment: Arc<Deployment>,
@@ -19,11 +19,11 @@ pub(crate) struct Snapshot {
     pub(super) pods: Vec<Arc<LeanPod>>,
 }
 
-/// A Deployment with its ReplicaSets told apart.
+/// A Deployment with its ReplicaSets, new and old.
 pub(super) struct Rollout<'a> {
     pub(super) deployment: &'a Deployment,
     pub(super) spec: &'a DeploymentSpec,
-    /// The ReplicaSet of the present template.
+    /// The ReplicaSet of the current template.
     pub(super) new: Option<Arc<ReplicaSet>>,
     /// The others, the oldest first.
     pub(super) old: Vec<Arc<ReplicaSet>>,
@@ -36,12 +36,12 @@ impl Rollout<'_> {
         self.old.iter().chain(&self.new)
     }
 
-    /// How many pods are wanted.
+    /// The desired number of pods.
     pub(super) fn replicas(&self) -> i32 {
         replicas(self.spec)
     }
 
-    /// How many more pods than wanted there may be; those of a Recreate never surge.
+    /// How many more pods than desired there may be; a Recreate never surges.
     pub(super) fn max_surge(&self) -> i32 {
         fenceposts(self.spec).surge
     }
@@ -51,12 +51,12 @@ impl Rollout<'_> {
     }
 }
 
-/// How many pods a Deployment wants.
+/// The desired number of pods of a Deployment.
 pub(super) fn replicas(spec: &DeploymentSpec) -> i32 {
     spec.replicas.unwrap_or(1)
 }
 
-/// How many pods a ReplicaSet wants.
+/// The desired number of pods of a ReplicaSet.
 pub(super) fn wanted(replica_set: &ReplicaSet) -> i32 {
     replica_set.spec.replicas.unwrap_or(1)
 }
@@ -64,14 +64,14 @@ pub(super) fn wanted(replica_set: &ReplicaSet) -> i32 {
 /// The limits of a rolling update, in pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fenceposts {
-    /// So many pods more than wanted.
+    /// The allowed number of pods above the desired number.
     pub(super) surge: i32,
-    /// So many pods less than wanted need be available.
+    /// The number by which available pods may fall below the desired number.
     pub(super) unavailable: i32,
 }
 
-/// The limits of a Deployment. Percentages of the surge are rounded up, those of the unavailable down; if both
-/// come to nothing, one may be unavailable, for else nothing could move. Only rolling updates have limits.
+/// The limits of a Deployment. Percentages of the surge are rounded up, those of the unavailable down; if both are
+/// zero, one may be unavailable, because otherwise nothing could progress. Only rolling updates have limits.
 pub(super) fn fenceposts(spec: &DeploymentSpec) -> Fenceposts {
     let strategy = spec.strategy.as_ref();
     if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {

@@ -19,7 +19,7 @@ pub(super) fn is_due(rollout: &Rollout<'_>) -> bool {
     })
 }
 
-/// Shares out a change of size without moving the rollout on; a paused Deployment gets no more than that.
+/// Distributes a change of size without continuing the rollout; for a paused Deployment this is all.
 pub(super) fn plan(rollout: &Rollout<'_>, plan: &mut Plan, now: Timestamp) {
     if let Some(new) = &rollout.new
         && new::update(rollout, new, plan)
@@ -55,7 +55,7 @@ fn share_out(rollout: &Rollout<'_>, plan: &mut Plan) {
     }
 }
 
-/// Whether the rollout is over but for the old ReplicaSets' last pods.
+/// Whether the rollout is complete except for the old ReplicaSets' last pods.
 fn is_saturated(rollout: &Rollout<'_>, new: &ReplicaSet) -> bool {
     let replicas = rollout.replicas();
     let available = new.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
@@ -63,7 +63,7 @@ fn is_saturated(rollout: &Rollout<'_>, new: &ReplicaSet) -> bool {
     desired == Some(replicas) && wanted(new) == replicas && available == replicas
 }
 
-/// New sizes in proportion to the present ones; `active` is sorted by age. The largest gets what rounding
+/// New sizes in proportion to the current ones; `active` is sorted by age. The largest gets what rounding
 /// leaves over; of equally large ones the newest grows, the oldest shrinks.
 pub(super) fn proportional(
     rollout: &Rollout<'_>,
@@ -90,7 +90,7 @@ pub(super) fn proportional(
     sizes
 }
 
-/// What one ReplicaSet gets of `to_add` pods (or gives, if that is negative), of which `left` are left.
+/// The share of one ReplicaSet in `to_add` pods (which may be negative), of which `left` are left.
 fn proportion(rollout: &Rollout<'_>, replica_set: &ReplicaSet, left: i32, to_add: i32) -> i32 {
     let present = wanted(replica_set);
     if present == 0 || left == 0 {
@@ -103,7 +103,7 @@ fn proportion(rollout: &Rollout<'_>, replica_set: &ReplicaSet, left: i32, to_add
         let status = rollout.deployment.status.as_ref();
         let before = revision::annotation::<i32>(replica_set, MAX_REPLICAS).filter(|max| *max != 0);
         let before = before.or(status.and_then(|status| status.replicas)).filter(|max| *max != 0);
-        // Without any earlier size to compare with, it is as if this ReplicaSet had been all there was.
+        // Without an earlier size to compare with, this assumes that this ReplicaSet was the only one.
         let before = f64::from(before.unwrap_or(present));
         (f64::from(present) * allowed / before).round() as i32 - present
     };

@@ -7,12 +7,12 @@ use super::revision;
 use super::rollout::{Rollout, wanted};
 use crate::framework::{Action, Plan};
 
-/// Gives a ReplicaSet another size; says whether it has another now.
+/// Changes the size of a ReplicaSet; returns whether it changed.
 pub(super) fn to(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) -> bool {
     wanted(replica_set) != target && resize(rollout, replica_set, target, plan)
 }
 
-/// Gives a ReplicaSet its size and the annotations that go with it; says whether anything is to be written.
+/// Sets a ReplicaSet's size and the matching annotations; returns whether anything has to be written.
 pub(super) fn resize(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) -> bool {
     let mut changed = replica_set.clone();
     changed.spec.replicas = Some(target);
@@ -27,7 +27,7 @@ pub(super) fn resize(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i3
     annotated || resized
 }
 
-/// The event that tells of a ReplicaSet's new size.
+/// The event that reports a ReplicaSet's new size.
 fn scaled(rollout: &Rollout<'_>, replica_set: &ReplicaSet, target: i32, plan: &mut Plan) {
     let present = wanted(replica_set);
     let direction = if present < target { "up" } else { "down" };

@@ -18,17 +18,17 @@ const NEW_AVAILABLE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 const PAUSED: &str = "DeploymentPaused";
 
-/// What a plan means for the condition `Progressing`.
+/// The effect of a plan on the condition `Progressing`.
 pub(super) enum Progress {
     /// Nothing: only the counts may differ.
     Unchanged,
-    /// A rollout is on, or done.
+    /// A rollout is in progress, or complete.
     Rolling,
     /// The rollout starts with this ReplicaSet.
     Created { name: String, revision: i64 },
 }
 
-/// Ends a plan: writes the status if it differs, and says when a rollout that stands still is too late.
+/// Ends a plan: writes the status if it differs, and returns when a stalled rollout exceeds its deadline.
 pub(super) fn finish(rollout: &Rollout<'_>, plan: &mut Plan, progress: Progress, now: Timestamp) {
     let mut changed = rollout.deployment.clone();
     let old = changed.status.clone().unwrap_or_default();
@@ -69,7 +69,7 @@ pub(super) fn finish(rollout: &Rollout<'_>, plan: &mut Plan, progress: Progress,
     }
 }
 
-/// Tells that the new ReplicaSet could not be created.
+/// Reports that the new ReplicaSet could not be created.
 pub(super) fn creation_failed(deployment: &Deployment, message: String, plan: &mut Plan, now: Timestamp) {
     if deployment.spec.progress_deadline_seconds.is_none_or(|seconds| seconds == i32::MAX) {
         return;
@@ -82,7 +82,7 @@ pub(super) fn creation_failed(deployment: &Deployment, message: String, plan: &m
     }
 }
 
-/// Whether all wanted pods are new, available and the only ones; as the present status has it.
+/// Whether all desired pods are new and available, and there are no others, according to the current status.
 pub(super) fn is_complete(rollout: &Rollout<'_>) -> bool {
     rollout.deployment.status.as_ref().is_some_and(|status| complete(rollout, status))
 }
@@ -129,12 +129,12 @@ fn counts(rollout: &Rollout<'_>, old: &DeploymentStatus, now: Timestamp) -> Depl
     status
 }
 
-/// Go leaves zeros of these fields out.
+/// Go omits zeros of these fields.
 fn some(count: i32) -> Option<i32> {
     Some(count).filter(|count| *count != 0)
 }
 
-/// Pausing stops the clock of the deadline; resuming starts it anew.
+/// Pausing stops the clock of the deadline; resuming restarts it.
 fn pause(rollout: &Rollout<'_>, status: &mut DeploymentStatus, now: Timestamp) {
     if deadline(rollout).is_none() || rollout.deployment.metadata.deletion_timestamp.is_some() {
         return;
@@ -153,7 +153,7 @@ fn pause(rollout: &Rollout<'_>, status: &mut DeploymentStatus, now: Timestamp) {
     }
 }
 
-/// Updates `Progressing` for a rollout that is on, done or too late.
+/// Updates `Progressing` for a rollout that is in progress, complete or past its deadline.
 fn follow(rollout: &Rollout<'_>, old: &DeploymentStatus, status: &mut DeploymentStatus, now: Timestamp) {
     if deadline(rollout).is_none() {
         return conditions::remove(&mut status.conditions, PROGRESSING);
@@ -172,7 +172,7 @@ fn follow(rollout: &Rollout<'_>, old: &DeploymentStatus, status: &mut Deployment
     } else if has_progressed(old, status) {
         let message = format!("{name} is progressing.");
         let progressing = condition(PROGRESSING, "True", "ReplicaSetUpdated", message, now);
-        // Also if only the time differs: each bit of progress starts the deadline anew.
+        // Even if only the time differs: any progress restarts the deadline.
         conditions::set_last(&mut status.conditions, progressing);
     } else if has_timed_out(rollout, status, now) {
         let message = format!("{name} has timed out progressing.");
@@ -200,7 +200,7 @@ fn has_timed_out(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestam
     }
 }
 
-/// How long until a rollout that makes no progress is too late; `None` if it is over, or already too late.
+/// How long until a rollout without progress exceeds its deadline; `None` if it is complete or has exceeded it.
 fn time_left(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestamp) -> Option<Duration> {
     let (deadline, condition) = (deadline(rollout)?, find(&status.conditions, PROGRESSING)?);
     let over = complete(rollout, status) || condition.reason.as_deref() == Some(TIMED_OUT);
@@ -208,7 +208,7 @@ fn time_left(rollout: &Rollout<'_>, status: &DeploymentStatus, now: Timestamp) -
         return None;
     }
     let left = deadline - now.duration_since(condition.last_update_time.as_ref()?.0);
-    // Conditions have whole seconds: one more makes sure that the deadline is behind.
+    // Conditions have whole seconds: one more makes sure that the deadline is past.
     Duration::try_from(left.max(SignedDuration::ZERO) + SignedDuration::from_secs(1)).ok()
 }
 
@@ -252,7 +252,7 @@ fn condition(kind: &str, status: &str, reason: &str, message: String, now: Times
     }
 }
 
-/// Sets a condition. One of the same status and reason stays as it is.
+/// Sets a condition. One with the same status and reason is not changed.
 fn set(status: &mut DeploymentStatus, condition: DeploymentCondition) {
     let current = find(&status.conditions, condition.kind());
     if current.is_none_or(|old| old.status != condition.status || old.reason != condition.reason) {

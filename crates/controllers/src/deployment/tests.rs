@@ -180,17 +180,17 @@ fn a_rollout_stays_within_its_limits() {
     for (state, expected) in [
         // The new one grows by the surge.
         ((10, 10, 0, 0), vec!["v2:3"]),
-        // Then the old one may give what is more than 8.
+        // Then the old one may give up the pods above 8.
         ((10, 10, 3, 0), vec!["v1:8"]),
         ((8, 8, 3, 0), vec!["v2:5"]),
         // Nothing moves while nothing new is available.
         ((8, 8, 5, 0), vec![]),
         ((8, 8, 5, 2), vec!["v1:6"]),
-        // Pods that are not available go first, whatever the rest does.
+        // Unavailable pods are deleted first, independently of the rest.
         ((8, 5, 5, 0), vec![]),
         ((10, 6, 3, 3), vec!["v1:5"]),
         ((1, 1, 10, 9), vec!["v1:0"]),
-        // Three of the ten that are said to be available were told to end.
+        // Three of the ten that are reported as available have been deleted.
         ((7, 10, 6, 4), vec!["v1:4"]),
         ((0, 0, 10, 10), vec![]),
     ] {
@@ -255,7 +255,7 @@ fn an_older_template_becomes_the_newest_revision() {
 
 #[test]
 fn a_change_of_size_is_shared_out_in_proportion() {
-    // A rollout of 10 with a surge of 3 stands at 8 and 5 when it is scaled.
+    // A rollout of 10 with a surge of 3 is at 8 and 5 when it is scaled.
     for (replicas, expected) in [(15, ["v1:11", "v2:7"]), (5, ["v1:5", "v2:3"]), (0, ["v1:0", "v2:0"])] {
         let before = deployment(10, "3", "2");
         let replica_sets = vec![replica_set(&before, "v1", 8, 8), replica_set(&before, "v2", 5, 5)];
@@ -307,7 +307,7 @@ fn a_rollout_that_stands_still_times_out_once() {
     assert_eq!(condition(&stuck, "Progressing"), ("False".into(), "ProgressDeadlineExceeded".into()));
     let later = plan::plan(&snapshot(stuck.clone(), replica_sets), after(5_000));
     assert!(later.is_empty() && later.requeue_after.is_none());
-    // Progress makes it well again.
+    // Progress resets it.
     let moved = vec![replica_set(&stuck, "v1", 2, 2), replica_set(&stuck, "v2", 1, 1)];
     let moved = plan::plan(&snapshot(stuck, moved), after(5_000));
     assert_eq!(condition(&written(&moved), "Progressing"), ("True".into(), "ReplicaSetUpdated".into()));

@@ -43,7 +43,7 @@ pub(crate) fn families(service: &Service) -> Vec<Family> {
     if families.is_empty() { vec![Family::V4] } else { families }
 }
 
-/// Whether the Service has no address of its own.
+/// Whether the Service is headless.
 pub(crate) fn is_headless(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
 }
@@ -132,7 +132,7 @@ pub(super) fn ports(service: &Service, pod: &LeanPod) -> Vec<EndpointPort> {
     ports
 }
 
-/// The number of the pod's port that a Service port leads to.
+/// The number of the pod's port behind a Service port.
 pub(crate) fn target_port(port: &ServicePort, pod: &LeanPod) -> Option<i32> {
     let name = match &port.target_port {
         None | Some(IntOrString::Int(0)) => return Some(port.port),

@@ -17,7 +17,7 @@ use super::trigger;
 use crate::framework::{Note, Plan, controller_of, controller_reference, labels::Labels};
 use crate::pods;
 
-/// Says who keeps a slice.
+/// Marks the manager of a slice.
 pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// Marks the slices of Services without an address.
@@ -64,14 +64,14 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
     plan
 }
 
-/// What is told about hints by topology.
+/// Events about topology hints.
 struct Notes<'a> {
     snapshot: &'a Snapshot,
     /// Whether there were such hints before.
     hinted: bool,
-    /// Told at once.
+    /// Reported at once.
     news: Vec<Note>,
-    /// Told along with a change, not at every look.
+    /// Reported along with a change, not at every plan.
     refusals: Vec<Note>,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Notes<'a> {
         Note { about: reference_to(&*self.snapshot.service), kind, reason, message }
     }
 
-    /// The Service asks for hints, and this is the answer for a family.
+    /// The Service asks for hints, and these are those of a family.
     fn answer(&mut self, family: Family, given: Result<(), Refusal>) {
         match given {
             Ok(()) if self.hinted => {}
@@ -135,7 +135,7 @@ fn template(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> Template {
     }
 }
 
-/// The endpoints of a family by their ports. Hints by topology are still those that the endpoints have.
+/// The endpoints of a family by their ports. Topology hints are still the existing ones.
 fn wanted(snapshot: &Snapshot, family: Family, slices: &[Arc<EndpointSlice>]) -> ByPorts {
     let mut wanted = ByPorts::new();
     let present = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
@@ -162,14 +162,13 @@ fn wanted(snapshot: &Snapshot, family: Family, slices: &[Arc<EndpointSlice>]) ->
         }
     }
     if wanted.is_empty() {
-        // An empty slice tells that the Service is known and nothing stands behind it.
+        // An empty slice shows that the Service is known and has no endpoints.
         wanted.insert(key(&[]), (Vec::new(), Vec::new()));
     }
     wanted
 }
 
-/// For whom an endpoint is meant first, by `spec.trafficDistribution` (KEP-3015). Only ready endpoints are meant for
-/// anybody.
+/// The hints of an endpoint by `spec.trafficDistribution` (KEP-3015). Only ready endpoints have hints.
 fn hints(distribution: Option<&str>, endpoint: &Endpoint) -> Option<EndpointHints> {
     let by_node = match distribution? {
         "PreferSameNode" => true,

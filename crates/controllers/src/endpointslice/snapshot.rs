@@ -29,13 +29,13 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Topology {
     pub(super) is_asked: bool,
-    /// Whether it did when it was looked at before.
+    /// Whether it did at the previous plan.
     pub(super) was_asked: bool,
-    /// What each zone gets, if it is asked for.
+    /// The share of each zone, if hints are requested.
     pub(super) shares: topology::Shares,
 }
 
-/// The labels that a Service selects by; `None` if its endpoints are somebody else's business.
+/// The labels that a Service selects by; `None` if its endpoints are managed elsewhere.
 pub(super) fn selector(service: &Service) -> Option<Selector> {
     let spec = service.spec.as_ref()?;
     let external = spec.type_.as_deref() == Some("ExternalName");

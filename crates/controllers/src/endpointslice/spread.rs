@@ -9,15 +9,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::endpoints::Family;
 use crate::framework::{Action, Plan, controller_of, labels::Labels};
 
-/// So many endpoints a slice.
+/// The maximum number of endpoints per slice.
 pub(crate) const ENDPOINTS_MAX: usize = 100;
 /// When the change happened that a slice reports, for those who measure how long that takes.
 pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
-/// Ports in an order of their own, and the endpoints that have just these.
+/// Ports in a canonical order, and the endpoints with exactly these ports.
 pub(crate) type ByPorts = BTreeMap<String, (Vec<EndpointPort>, Vec<Endpoint>)>;
 
-/// What all slices of one owner have in common.
+/// The common data of all slices of one owner.
 pub(crate) struct Template {
     pub(crate) namespace: Option<String>,
     /// The owner's name, with which the names of slices begin.
@@ -31,7 +31,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// A slice's metadata as it should be; the trigger time is left as it is.
+    /// A slice's desired metadata; the trigger time is not changed.
     fn metadata(&self, present: &ObjectMeta) -> ObjectMeta {
         let mut meta = present.clone();
         meta.labels = Some(self.labels.clone());
@@ -47,7 +47,7 @@ impl Template {
         meta
     }
 
-    /// As [`Template::metadata`], of a slice that is about to be written.
+    /// Like [`Template::metadata`], for a slice that is about to be written.
     fn written(&self, present: &ObjectMeta) -> ObjectMeta {
         let mut meta = self.metadata(present);
         let mut annotations = meta.annotations.take().unwrap_or_default();
@@ -72,18 +72,18 @@ impl Template {
     }
 }
 
-/// What is to be done with the slices of one owner.
+/// Actions on the slices of one owner.
 pub(crate) struct Changes<'a> {
     template: &'a Template,
     drafts: Vec<Draft>,
     deletes: Vec<Action>,
 }
 
-/// A slice on its way from what it is, if it is there, to what it should be.
+/// A slice with its actual state, if it exists, and its desired state.
 pub(crate) struct Draft {
     family: Family,
     present: Option<Arc<EndpointSlice>>,
-    /// The ports of a slice that is not there yet.
+    /// The ports of a slice that does not exist yet.
     ports: Vec<EndpointPort>,
     endpoints: Vec<Endpoint>,
     changed: bool,
@@ -126,12 +126,12 @@ impl<'a> Changes<'a> {
         self.deletes.push(Action::delete(slice));
     }
 
-    /// The slices of a family that stay or come.
+    /// The slices of a family that are kept or added.
     pub(super) fn of_family(&mut self, family: Family) -> Vec<&mut Draft> {
         self.drafts.iter_mut().filter(|draft| draft.family == family).collect()
     }
 
-    /// Adds the steps to a plan: new endpoints show before old ones go.
+    /// Adds the steps to a plan: new endpoints appear before old ones are removed.
     pub(crate) fn into_plan(self, plan: &mut Plan) {
         let written = self.drafts.into_iter().filter(|draft| draft.changed);
         let (updates, creates): (Vec<_>, Vec<_>) = written.partition(|draft| draft.present.is_some());
@@ -141,7 +141,7 @@ impl<'a> Changes<'a> {
         plan.together(self.deletes);
     }
 
-    /// Brings the slices of one family to what is wanted. Ports without endpoints keep one empty slice.
+    /// Brings the slices of one family to their desired state. Ports without endpoints keep one empty slice.
     pub(crate) fn reconcile(&mut self, family: Family, wanted: ByPorts, slices: &[Arc<EndpointSlice>]) {
         let mut present: BTreeMap<String, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
         for slice in slices {
@@ -159,8 +159,8 @@ impl<'a> Changes<'a> {
         }
     }
 
-    /// Keeps each endpoint in the slice that it is in, fills up slices that change anyhow, then the fullest slice
-    /// that takes all the rest, and puts what is left into new ones.
+    /// Keeps each endpoint in its slice, fills up slices that change anyway, then the fullest slice that has room for
+    /// all the rest, and puts the remainder into new ones.
     fn spread(
         &mut self,
         family: Family,
@@ -211,13 +211,13 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// What makes an endpoint the same one: the pod and its addresses.
+/// The identity of an endpoint: the pod and its addresses.
 pub(super) fn identity(endpoint: &Endpoint) -> String {
     let pod = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref()).unwrap_or_default();
     format!("{pod} {}", endpoint.addresses.join(" "))
 }
 
-/// Orders and tells apart lists of ports.
+/// Orders and distinguishes lists of ports.
 pub(crate) fn key(ports: &[EndpointPort]) -> String {
     let mut lines: Vec<String> = ports.iter().map(|port| format!("{port:?}")).collect();
     lines.sort();

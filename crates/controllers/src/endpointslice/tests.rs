@@ -151,13 +151,13 @@ fn a_second_plan_does_nothing() {
 fn one_change_is_one_write() {
     let mut pods: Vec<_> = (0..250).map(|index| pod(index, 80)).collect();
     let slices = carry_out(&snapshot(service(), pods.clone(), vec![]));
-    // One pod more goes into the slice with room.
+    // One more pod goes into the slice with space left.
     pods.push(pod(250, 80));
     let grown = snapshot(service(), pods.clone(), slices);
     assert_eq!(plan::plan(&grown).actions().len(), 1);
     let slices = carry_out(&grown);
     assert_eq!(counts(&slices), [100, 100, 51]);
-    // A pod that is replaced: the slice that changes anyhow takes the new one.
+    // A pod is replaced: the slice that changes anyway takes the new one.
     pods.remove(5);
     pods.push(pod(251, 80));
     let replaced = snapshot(service(), pods, slices);

@@ -17,7 +17,7 @@ use semantics::{EndpointState, conditions};
 use super::spread::Draft;
 use crate::framework::labels::Labels;
 
-/// The annotation, and its name before Kubernetes 1.27, which comes first where both are set.
+/// The annotation, and its name before Kubernetes 1.27, which takes precedence if both are set.
 const ANNOTATIONS: [&str; 2] =
     ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -26,10 +26,10 @@ const EXCLUDED: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role
 /// By how much an endpoint's expected load may exceed the mean.
 const OVERLOAD_MAX: f64 = 0.2;
 
-/// Each zone's part of the cluster's allocatable CPU. Empty where it is unknown or where there is but one zone.
+/// Each zone's part of the cluster's allocatable CPU. Empty if it is unknown or if there is only one zone.
 pub(super) type Shares = BTreeMap<String, f64>;
 
-/// So many endpoints by zone.
+/// The number of endpoints by zone.
 type Counts = BTreeMap<String, usize>;
 
 /// Why endpoints have no hints although the Service asks for them. The texts are upstream's.
@@ -74,12 +74,12 @@ pub(super) fn is_hinted(slice: &EndpointSlice) -> bool {
     slice.endpoints.iter().flatten().any(|endpoint| hinted_zones(endpoint).is_some())
 }
 
-/// The hints that an endpoint keeps until they are given anew: those for zones, if it is still ready.
+/// The hints that an endpoint keeps until new ones are assigned: those for zones, if it is still ready.
 pub(super) fn keep(present: &Endpoint, wanted: &Endpoint) -> Option<EndpointHints> {
     present.hints.clone().filter(|hints| is_ready(wanted) && hints.for_nodes.is_none())
 }
 
-/// What counts of a node here: its zone and allocatable CPU in thousandths; `None` if it does not count.
+/// A node's relevant data: its zone and allocatable CPU in thousandths; `None` if it does not count.
 pub(super) fn capacity(node: &Node) -> Option<(&str, i64)> {
     let labels: Option<&Labels> = node.metadata.labels.as_ref();
     let label = |name: &str| labels.and_then(|labels| labels.get(name));
@@ -92,7 +92,7 @@ pub(super) fn capacity(node: &Node) -> Option<(&str, i64)> {
     Some((label(ZONE).map_or("", String::as_str), cpu.milli_value()))
 }
 
-/// The zones' shares of the CPU. A node without zone or CPU makes all of it unknown.
+/// The zones' shares of the CPU. A node without zone or CPU makes all shares unknown.
 pub(super) fn shares<'a>(nodes: impl Iterator<Item = &'a Node>) -> Shares {
     let mut by_zone = BTreeMap::<&str, i64>::new();
     for (zone, cpu) in nodes.filter_map(capacity) {
@@ -108,7 +108,7 @@ pub(super) fn shares<'a>(nodes: impl Iterator<Item = &'a Node>) -> Shares {
     by_zone.into_iter().map(|(zone, cpu)| (zone.to_owned(), cpu as f64 / total as f64)).collect()
 }
 
-/// What a zone should have.
+/// The desired number of endpoints in a zone.
 #[derive(Debug, PartialEq)]
 struct Allocation {
     max: usize,
@@ -136,11 +136,11 @@ fn allocations(endpoints: usize, shares: &Shares) -> Result<BTreeMap<&str, Alloc
     Ok(all.collect())
 }
 
-/// Gives the endpoints of one family of addresses their hints. Slices that are not written anyhow keep theirs if these
-/// still serve; where a refusal is the answer, no endpoint has hints.
+/// Gives the endpoints of one family of addresses their hints. Slices that are not written anyway keep their hints if
+/// they are still valid; if hints are refused, no endpoint has any.
 ///
 /// # Errors
-/// Why there can be no hints.
+/// The reason why there can be no hints.
 pub(super) fn hint(drafts: &mut [&mut Draft], shares: &Shares) -> Result<(), Refusal> {
     let given = give(drafts, shares);
     if given.is_err() {
@@ -198,7 +198,7 @@ fn hinted_zones(endpoint: &Endpoint) -> Option<&[ForZone]> {
     endpoint.hints.as_ref()?.for_zones.as_deref().filter(|zones| !zones.is_empty())
 }
 
-/// Takes one from a zone's count; `false` if it has none.
+/// Subtracts one from a zone's count; `false` if it is zero.
 fn take_one(counts: &mut Counts, zone: &str) -> bool {
     let Some(count) = counts.get_mut(zone) else { return false };
     *count -= 1;
@@ -208,8 +208,8 @@ fn take_one(counts: &mut Counts, zone: &str) -> bool {
     true
 }
 
-/// The hints that a slice has; `None` if it can not keep them: one is missing, one is for a zone that needs none, or a
-/// zone would have more than leaves the others their minimum.
+/// The hints that a slice has; `None` if it cannot keep them: one is missing, one is for a zone that needs none, or a
+/// zone would have so many that the others fall below their minimum.
 fn kept(endpoints: &[Endpoint], hinted: &Counts, allocations: &BTreeMap<&str, Allocation>) -> Option<Counts> {
     let mut counts = Counts::new();
     for endpoint in endpoints.iter().filter(|endpoint| is_ready(endpoint)) {
@@ -224,7 +224,7 @@ fn kept(endpoints: &[Endpoint], hinted: &Counts, allocations: &BTreeMap<&str, Al
     fits.then_some(counts)
 }
 
-/// How many endpoints each zone gives to others, and receives from others.
+/// How many endpoints each zone gives to and receives from others.
 struct Moves {
     giving: Counts,
     receiving: Counts,
@@ -254,7 +254,7 @@ impl Moves {
         moves
     }
 
-    /// The zone that an endpoint of `zone` goes to, if it is to move.
+    /// The zone that an endpoint of `zone` moves to, if any.
     fn next(&mut self, zone: &str) -> Option<String> {
         let receiver = self.receiving.keys().next()?.clone();
         if !take_one(&mut self.giving, zone) {

@@ -16,8 +16,8 @@ use super::endpoints;
 use super::snapshot::Snapshot;
 use crate::pods;
 
-/// The trigger time of a Service's slices, as the annotation has it: the earliest of the changes that `slices` do
-/// not show, `None` if none of them has a time.
+/// The trigger time of a Service's slices, for the annotation: the earliest of the changes that `slices` do not show,
+/// `None` if none of them has a time.
 pub(super) fn of_slices(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> Option<String> {
     let mut reported: HashMap<&str, bool> = HashMap::new();
     for endpoint in slices.iter().flat_map(|slice| slice.endpoints.iter().flatten()) {

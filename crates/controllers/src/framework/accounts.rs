@@ -1,12 +1,12 @@
-//! The accounts that controllers act as.
+//! The service accounts of controllers.
 
 use std::fmt;
 use std::sync::Arc;
 
 use client::Client;
 
-/// The clients of controllers. Each controller reads live and writes under a service account of its own in the namespace
-/// `kube-system`, which has a role of its own (`system:controller:NAME`); only informers are shared.
+/// The clients of controllers. Each controller uses its own service account in the namespace `kube-system` for live
+/// reads and writes, with its own role (`system:controller:NAME`); only informers are shared.
 #[derive(Clone)]
 pub struct Accounts(Arc<dyn Fn(&'static str) -> Client + Send + Sync>);
 

@@ -17,7 +17,7 @@ pub(crate) enum Action {
     Create {
         /// The object.
         object: Body,
-        /// What to tell when it is there.
+        /// The event to record when it was created.
         announcement: Option<Announcement>,
     },
     /// Replaces an object, or a subresource of it (`status`, `finalize`).
@@ -38,8 +38,8 @@ pub(crate) enum Action {
         /// The change.
         patch: Patch,
     },
-    /// Makes a subresource of an object: a pod's `binding` or `eviction`, a service account's `token`. What the server
-    /// answers is not looked at.
+    /// Creates a subresource of an object: a pod's `binding` or `eviction`, a service account's `token`. The server's
+    /// answer is ignored.
     CreateSubresource {
         /// The resource of the object.
         resource: ResourceType,
@@ -47,18 +47,18 @@ pub(crate) enum Action {
         key: ObjectKey,
         /// The subresource.
         subresource: &'static str,
-        /// What is made.
+        /// The subresource's object.
         body: Body,
     },
-    /// Deletes an object; it is well if it is gone already.
+    /// Deletes an object; it is not an error if it is gone already.
     Delete {
         /// The resource.
         resource: ResourceType,
         /// Which object.
         key: ObjectKey,
-        /// How; with the UID as a precondition.
+        /// The options, with the UID as a precondition.
         options: DeleteOptions,
-        /// What to tell when it is done.
+        /// The event to record when it is done.
         announcement: Option<Announcement>,
     },
     /// Deletes all objects of a resource in a namespace.
@@ -104,7 +104,7 @@ impl Action {
         Action::Delete { resource: ResourceType::of::<K>(), key: key_of(object), options, announcement: None }
     }
 
-    /// Deletes just this pod, unless a disruption budget holds it: then the action fails, and is tried again later.
+    /// Deletes exactly this pod, unless a disruption budget forbids it: then the action fails, and is retried later.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing drains nodes or scales them down yet"))]
     pub(crate) fn evict(pod: &LeanPod) -> Action {
         let mut eviction = Eviction::default();
@@ -121,7 +121,7 @@ impl Action {
         }
     }
 
-    /// Tells of the creation or deletion.
+    /// Sets the event that reports the creation or deletion.
     pub(crate) fn announced(mut self, told: Announcement) -> Action {
         if let Action::Create { announcement, .. } | Action::Delete { announcement, .. } = &mut self {
             *announcement = Some(told);
@@ -138,7 +138,7 @@ impl Action {
         }
     }
 
-    /// In short, for logs.
+    /// A short form for logs.
     pub(crate) fn summary(&self) -> String {
         match self {
             Action::Create { object, .. } => format!("create {} {}", object.resource.kind, object.key),
@@ -170,7 +170,7 @@ pub(crate) struct Body {
     object: Arc<dyn Writable>,
 }
 
-/// What the executor needs of a typed object, whatever its type.
+/// The executor's view of a typed object of any type.
 trait Writable: Any + Send + Sync {
     fn tree(&self) -> Result<Value, TypedError>;
 }
@@ -207,24 +207,24 @@ impl fmt::Debug for Body {
 /// An event to be recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Note {
-    /// The object that it is about.
+    /// The object of the event.
     pub(crate) about: ObjectReference,
-    /// Whether it is good news.
+    /// The type of the event.
     pub(crate) kind: EventType,
     /// For programs.
     pub(crate) reason: &'static str,
-    /// For people.
+    /// For users.
     pub(crate) message: String,
 }
 
-/// An event that tells of a creation or deletion after it succeeded. Its text names the object, whose name may
-/// not be known before.
+/// An event that reports a creation or deletion after it succeeded. Its text names the object, whose name may not be
+/// known before.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcement {
-    /// The object that the event is about.
+    /// The object of the event.
     pub(crate) about: ObjectReference,
     /// For programs.
     pub(crate) reason: &'static str,
-    /// Makes the text for people from the name of the object created or deleted.
+    /// Makes the message from the name of the object created or deleted.
     pub(crate) message: fn(&str) -> String,
 }

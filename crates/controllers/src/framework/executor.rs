@@ -11,15 +11,15 @@ use serde::Deserialize;
 use super::plan::{Pace, Step};
 use super::{Action, Announcement, Note, Plan};
 
-/// So many actions of a step run at once.
+/// The maximum number of actions of a step that run at once.
 const ACTIONS_AT_ONCE: usize = 64;
 
 /// An action that failed, and why.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// What was to be done.
+    /// The action.
     pub(crate) action: Action,
-    /// Why it was not.
+    /// The reason.
     pub(crate) error: ClientError,
 }
 
@@ -30,14 +30,14 @@ impl Failure {
     }
 }
 
-/// A write that informers have yet to show.
+/// A write that informers do not show yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
     pub(super) resource: ResourceType,
     pub(super) effect: Effect,
 }
 
-/// How a write shows.
+/// How informers show a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The collection is at this version or later.
@@ -46,21 +46,21 @@ pub(super) enum Effect {
     LetGo(ObjectKey, Uid),
 }
 
-/// What came of a plan.
+/// The result of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) pending: Vec<Pending>,
     pub(super) failures: Vec<Failure>,
 }
 
-/// The one place that carries out what controllers decide.
+/// The one place that carries out the decisions of controllers.
 #[derive(Clone, Debug)]
 pub(crate) struct Executor {
     client: Client,
     recorder: Recorder,
 }
 
-/// What is of interest in the answer to a write.
+/// The relevant part of the answer to a write.
 struct Written {
     name: String,
     resource_version: Option<u64>,
@@ -94,7 +94,7 @@ impl Written {
 }
 
 impl Executor {
-    /// Writes with `client` and tells of it with `recorder`.
+    /// Writes with `client` and records events with `recorder`.
     pub(crate) fn new(client: Client, recorder: Recorder) -> Executor {
         Executor { client, recorder }
     }
@@ -111,7 +111,7 @@ impl Executor {
         outcome
     }
 
-    /// What fails of a plan.
+    /// The failures of a plan.
     #[cfg(test)]
     pub(crate) async fn failures(&self, plan: Plan) -> Vec<Failure> {
         self.run(plan).await.failures
@@ -164,7 +164,7 @@ impl Executor {
                 let target = Target::object(resource.clone(), key).subresource(subresource);
                 let body = body.tree().map_err(|error| ClientError::decode(*subresource, error))?;
                 let request = Request::new(Verb::Create, target).body(ContentType::Json, body);
-                // The answer may be another object's, or none at all; informers show what follows from it.
+                // The response may be a different object, or empty; informers show the consequences.
                 self.client.connection().call(request).await.map(|_| None)
             }
             Action::Delete { resource, key, options, announcement } => {

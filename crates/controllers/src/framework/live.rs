@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 use object::{ObjectKey, Versioned};
 
-/// So many questions are put to the server at once.
+/// The maximum number of concurrent questions to the server.
 const QUESTIONS_AT_ONCE: usize = 16;
 
 /// A question to the server.
@@ -35,7 +35,7 @@ enum Answer {
     May(bool),
 }
 
-/// The questions of one look at a key, and the answers that have come.
+/// The questions of one look at a key, and the answers received.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     answered: Vec<(Question, Answer)>,
@@ -43,7 +43,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// The metadata of an object; the inner `None` says that there is no such object.
+    /// The metadata of an object; the inner `None` means that there is no such object.
     pub(crate) fn metadata(
         &mut self,
         resource: &ResourceType,
@@ -76,7 +76,7 @@ impl Live {
         }
     }
 
-    /// What the server serves.
+    /// The resources that the server serves.
     pub(crate) fn served(&mut self) -> Option<Arc<Discovered>> {
         match self.ask(Question::Served)? {
             Answer::Served(discovered) => Some(discovered),
@@ -84,7 +84,7 @@ impl Live {
         }
     }
 
-    /// Whether somebody is allowed something.
+    /// Whether a user is allowed to do something.
     pub(crate) fn may(&mut self, who_and_what: SubjectAccessReviewSpec) -> Option<bool> {
         match self.ask(Question::May(Box::new(who_and_what)))? {
             Answer::May(allowed) => Some(allowed),
@@ -92,7 +92,7 @@ impl Live {
         }
     }
 
-    /// The answer, if there is one; else the question is open from now on.
+    /// The answer, if there is one; otherwise the question is open from now on.
     fn ask(&mut self, question: Question) -> Option<Answer> {
         let known = self.answered.iter().find(|(asked, _)| *asked == question);
         if known.is_none() && !self.open.contains(&question) {
@@ -101,12 +101,12 @@ impl Live {
         known.map(|(_, answer)| answer.clone())
     }
 
-    /// Whether something was asked that has no answer.
+    /// Whether a question is open.
     pub(super) fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// Puts the open questions to the server.
+    /// Sends the open questions to the server.
     pub(super) async fn fetch(&mut self, client: &Client) -> Result<(), ClientError> {
         let open = std::mem::take(&mut self.open);
         let answers = futures::stream::iter(open)
@@ -159,7 +159,7 @@ async fn metadata_in(
     items.iter().map(decode).collect()
 }
 
-/// A single object that does not fit its kind must not hold up all others.
+/// A single object that cannot be decoded must not hold up all others.
 fn typed<K: Object>(object: &Versioned) -> Option<Arc<K>> {
     let unreadable = |error: &object::VersionedError| {
         tracing::error!(?object, error = error as &dyn std::error::Error, "cannot read an object");

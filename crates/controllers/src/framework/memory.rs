@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 /// The memories of one controller's keys. A memory is forgotten when there is nothing to decide about its key any more,
-/// when it is as good as none (the default), and with the controller.
+/// when it equals the default, and with the controller.
 pub(super) struct Memories<T, M>(Mutex<HashMap<T, M>>);
 
 impl<T, M> Default for Memories<T, M> {
@@ -39,9 +39,9 @@ impl<T: Clone + Eq + Hash, M: Clone + Default + PartialEq> Memories<T, M> {
     }
 }
 
-/// What a controller notes down from changes as they go by, such as when it last heard of a node. It is to a controller
-/// what an informer is: written by what is subscribed to changes ([`Wiring::note`](super::Wiring::note)) and read only to
-/// observe. Clones share it.
+/// Data that a controller extracts from changes as they arrive, such as the time of the last sign of life of a node. It
+/// is used like an informer: written by subscriptions to changes ([`Wiring::note`](super::Wiring::note)) and only read
+/// by `observe`. Clones share it.
 #[derive(Debug, Default)]
 pub(crate) struct Notes<N>(Arc<RwLock<N>>);
 
@@ -51,7 +51,7 @@ impl<N> Notes<N> {
         read(&self.0.read())
     }
 
-    /// Notes something down.
+    /// Writes.
     pub(crate) fn write<R>(&self, write: impl FnOnce(&mut N) -> R) -> R {
         write(&mut self.0.write())
     }

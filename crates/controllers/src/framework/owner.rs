@@ -18,8 +18,8 @@ pub(crate) fn owner_key<O: Object>(meta: &ObjectMeta) -> Option<ObjectKey> {
         .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), owner.name))
 }
 
-/// The keys that a change of an object wakes: its owner, before and after, if that is an `O`; for an orphan all that could
-/// adopt it.
+/// The keys that a change of an object wakes: its owner, before and after, if that is an `O`; for an orphan all objects
+/// that could adopt it.
 pub(crate) fn woken_by_owned<O: Object, K: Object>(
     owners: &Informer<O>,
     change: &Change<K>,
@@ -37,7 +37,7 @@ pub(crate) fn woken_by_owned<O: Object, K: Object>(
     keys
 }
 
-/// A reference that makes `owner` the controller of the object that holds it.
+/// A reference that makes `owner` the controller of the object that contains it.
 pub(crate) fn controller_reference<O: Object>(owner: &O) -> OwnerReference {
     let meta = owner.metadata();
     OwnerReference {
@@ -54,15 +54,15 @@ pub(crate) fn controller_reference<O: Object>(owner: &O) -> OwnerReference {
 pub(crate) struct Claim<'a, O> {
     /// The controller.
     pub(crate) owner: &'a O,
-    /// What it selects.
+    /// Its selector.
     pub(crate) selector: &'a Selector,
 }
 
-/// What came of a claim.
+/// The result of a claim.
 pub(crate) struct Claimed<K> {
     /// The objects that the controller owns and selects.
     pub(crate) owned: Vec<Arc<K>>,
-    /// Adoptions and releases. Where there are any, they go before anything else is decided.
+    /// Adoptions and releases. If there are any, they are carried out before anything else is decided.
     pub(crate) changes: Plan,
 }
 
@@ -94,7 +94,7 @@ impl<O: Object> Claim<'_, O> {
         Claimed { owned, changes }
     }
 
-    /// The cache may be behind: what is in deletion must not adopt.
+    /// The cache may be stale, and an owner that is being deleted must not adopt.
     fn verify(&self) -> Action {
         Action::Verify {
             resource: ResourceType::of::<O>(),
@@ -116,7 +116,7 @@ impl<O: Object> Claim<'_, O> {
     }
 }
 
-/// Replaces an object's owners, unless it has changed since it was read or is another by now.
+/// Replaces an object's owners, unless it has changed since it was read or has been replaced.
 fn set_owners<K: Object>(object: &K, owners: &[OwnerReference]) -> Action {
     let meta = object.metadata();
     Action::Patch {

@@ -7,10 +7,10 @@ use super::{Action, Note};
 /// How the actions of a step are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Side by side, all of them whatever comes of each.
+    /// In parallel, all of them regardless of each other's result.
     Together,
-    /// One, then two, then four at once and so on, until one fails: a template that the server refuses is
-    /// refused once, not a thousand times.
+    /// First one, then two, then four at once and so on, until one fails: a template that the server refuses is refused
+    /// once, not a thousand times.
     SlowStart,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Adds one action as a step of its own.
+    /// Adds one action as a separate step.
     pub(crate) fn then(&mut self, action: Action) {
         self.together(vec![action]);
     }
@@ -60,7 +60,7 @@ impl Plan {
         self.requeue_after = Some(self.requeue_after.map_or(after, |earlier| earlier.min(after)));
     }
 
-    /// Whether nothing is to be done.
+    /// Whether there is nothing to do.
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

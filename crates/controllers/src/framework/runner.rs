@@ -19,13 +19,13 @@ use super::wiring::Views;
 use super::{Controller, Executor, Look, Wiring};
 use crate::Context;
 
-/// So long a worker waits for the informers to show a plan's writes before it turns to other keys.
+/// How long a worker waits for the informers to show a plan's writes before it turns to other keys.
 const SHOW_PATIENCE: Duration = Duration::from_secs(2);
-/// The pause until it looks again.
+/// The pause until it checks again.
 const SHOW_PAUSE: Duration = Duration::from_secs(1);
-/// After this time writes that do not show are taken for lost, as upstream's expectations are.
+/// After this time, writes that the informers do not show are considered lost, like upstream's expectations.
 const SHOW_MAX: Duration = Duration::from_secs(300);
-/// So often a controller may ask for more when it has been answered.
+/// How often a controller may ask further questions after answers.
 const ROUNDS_MAX: usize = 8;
 
 struct Runner<C: Controller> {
@@ -36,7 +36,7 @@ struct Runner<C: Controller> {
     clock: Clock,
     views: Views,
     memories: Memories<C::Key, C::Memory>,
-    /// What the last plan of a key wrote, and when.
+    /// The writes of a key's last plan, and their time.
     unseen: Mutex<HashMap<C::Key, Unseen>>,
     /// They end with the runner.
     _subscriptions: Vec<Subscription>,
@@ -44,14 +44,14 @@ struct Runner<C: Controller> {
     _informers: Informers,
 }
 
-/// Writes that the informers have yet to show.
+/// Writes that the informers do not show yet.
 #[derive(Clone)]
 struct Unseen {
     since: Instant,
     writes: Vec<Pending>,
 }
 
-/// Runs the controller `C` until `cancel` is cancelled; then ends what is being worked on.
+/// Runs the controller `C` until `cancel` is cancelled; then finishes the keys in progress.
 pub(crate) async fn run<C: Controller>(context: Context, cancel: CancellationToken) {
     let Some(runner) = cancel.run_until_cancelled(Runner::<C>::start(context)).await else { return };
     let runner = Arc::new(runner);
@@ -74,7 +74,7 @@ pub(crate) async fn run<C: Controller>(context: Context, cancel: CancellationTok
 }
 
 impl<C: Controller> Runner<C> {
-    /// Wires the controller up, and waits until it can see.
+    /// Wires the controller up, and waits until its informers are synced.
     async fn start(context: Context) -> Runner<C> {
         let Context { informers, accounts, metrics, config } = context;
         let queue = WorkQueue::measured(C::QUEUE, &metrics.queues, C::RETRY_MAX);
@@ -114,7 +114,7 @@ impl<C: Controller> Runner<C> {
         }
     }
 
-    /// Whether the informers show what the last plan of this key wrote.
+    /// Whether the informers show the writes of this key's last plan.
     async fn last_writes_show(&self, key: &C::Key) -> bool {
         let Some(Unseen { since, writes }) = self.unseen.lock().get(key).cloned() else { return true };
         let shown = tokio::time::timeout(SHOW_PATIENCE, self.views.show(&writes)).await.is_ok();
@@ -144,7 +144,7 @@ impl<C: Controller> Runner<C> {
         if !pending.is_empty() {
             self.unseen.lock().insert(key.clone(), Unseen { since: Instant::now(), writes: pending });
         }
-        // In a namespace that is going away nothing more will come to be.
+        // Nothing can be created in a terminating namespace any more.
         failures.retain(|failure| !failure.error.is_namespace_terminating());
         let mut failures = failures.into_iter();
         let Some(first) = failures.next() else { return Ok(()) };
@@ -155,7 +155,7 @@ impl<C: Controller> Runner<C> {
         Err(first.error)
     }
 
-    /// Looks at a key, again and again while it asks the server for more.
+    /// Looks at a key, repeatedly while it has open questions to the server.
     async fn observe(&self, key: &C::Key) -> Result<Option<C::Snapshot>, ClientError> {
         let mut live = Live::default();
         for _ in 0..ROUNDS_MAX {
@@ -179,10 +179,10 @@ impl<C: Controller> Runner<C> {
 
 fn report<C: Controller>(key: &C::Key, what: &str, error: &ClientError) {
     if error.is_conflict() || error.is_not_found() || error.is_namespace_terminating() {
-        // The cache is behind, or the namespace goes and takes all with it; the next plan sees more.
+        // The cache is behind, or the namespace is being deleted with its content; the next plan sees more.
         tracing::debug!(controller = C::NAME, %key, %error, "{what}");
     } else {
-        // Who acts matters where a role lacks a rule.
+        // The account is logged because its role may lack a rule.
         let error = error as &dyn std::error::Error;
         tracing::warn!(controller = C::NAME, account = C::ACCOUNT, %key, error, "{what}");
     }

@@ -51,7 +51,7 @@ fn tried(server: &Server) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn slow_starts_stop_at_the_first_failure() {
-    // How many fail at the start, and how many are tried of twenty: 1, then 2, 4, 8 and the rest.
+    // From which creation on they fail, and how many of twenty are tried: 1, then 2, 4, 8 and the rest.
     for (fail_after, expected) in [(0, 1), (1, 3), (3, 7), (7, 15), (15, 20), (20, 20)] {
         let server = server().await;
         // Creations run from the last to the first; the one after `fail_after` fails.
@@ -209,7 +209,7 @@ async fn a_controller_acts_under_its_own_account_and_is_counted() {
     running.await.unwrap();
 }
 
-/// Writes down what the server, its notes and its memory know of each ConfigMap.
+/// Records the state of each ConfigMap in the server, its notes and its memory.
 struct Witness {
     maps: Arc<Informer<ConfigMap>>,
     gone: Notes<Vec<String>>,

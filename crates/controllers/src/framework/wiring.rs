@@ -14,7 +14,7 @@ use super::Notes;
 use super::executor::{Effect, Pending};
 use crate::Config;
 
-/// What a controller is wired with.
+/// The parts that a controller is wired with.
 pub(crate) struct Wiring<T: Work> {
     informers: Informers,
     client: Client,
@@ -29,7 +29,7 @@ pub(crate) struct Wiring<T: Work> {
 #[derive(Clone, Default)]
 pub(super) struct Views(BTreeMap<ResourceType, Arc<dyn View>>);
 
-/// What the framework needs of an informer, whatever its type.
+/// The framework's view of an informer of any type.
 trait View: Send + Sync {
     fn synced(&self) -> BoxFuture<'_, ()>;
     fn shows<'a>(&'a self, effect: &'a Effect) -> BoxFuture<'a, ()>;
@@ -55,7 +55,8 @@ impl Views {
         }
     }
 
-    /// Waits until all these writes show. Those to resources that the controller does not read are no matter.
+    /// Waits until the informers show all these writes. Writes to resources that the controller does not read are
+    /// ignored.
     pub(super) async fn show(&self, writes: &[Pending]) {
         for write in writes {
             if let Some(view) = self.0.get(&write.resource) {
@@ -86,7 +87,7 @@ impl<T: Work> Wiring<T> {
         &self.informers
     }
 
-    /// The controller's own client, for what a controller runs beside its plans.
+    /// The controller's own client, for work outside its plans.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -114,7 +115,7 @@ impl<T: Work> Wiring<T> {
         informer
     }
 
-    /// The controller starts when this, too, is done.
+    /// The controller starts when this is done too.
     pub(crate) fn begin_after(&mut self, done: impl Future<Output = ()> + Send + 'static) {
         self.begins_after.push(Box::pin(done));
     }
@@ -133,7 +134,7 @@ impl<T: Work> Wiring<T> {
         self.subscriptions.push(woken);
     }
 
-    /// Each change is noted down, and then wakes the keys that `note` returns for it.
+    /// Each change is recorded, and then wakes the keys that `note` returns for it.
     pub(crate) fn note<K, N, I>(
         &mut self,
         informer: &Informer<K>,

@@ -1,4 +1,4 @@
-//! Who owns whom.
+//! Owners and their dependents.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
@@ -8,19 +8,19 @@ use client::{Kin, ResourceType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::Uid;
 
-/// Holds an owner until its dependents are gone.
+/// Blocks an owner's deletion until its dependents are gone.
 pub(super) const FOREGROUND: &str = "foregroundDeletion";
-/// Holds an owner until its dependents have forgotten it.
+/// Blocks an owner's deletion until its dependents no longer refer to it.
 pub(super) const ORPHAN: &str = "orphan";
 
-/// What is known of an owner.
+/// The known state of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnerState {
-    /// It is there.
+    /// It exists.
     Solid,
     /// There is no such object.
     Absent,
-    /// It goes when its dependents are gone.
+    /// It is deleted when its dependents are gone.
     Waiting,
 }
 
@@ -77,10 +77,10 @@ impl Graph {
         self.dependents.get(owner).into_iter().flatten().filter_map(|uid| self.nodes.get(uid))
     }
 
-    /// What the graph knows of an object's owner; `None` if it must be asked for.
+    /// The state of an object's owner in the graph; `None` if the server must be asked.
     pub(super) fn owner_state(&self, owner: &OwnerReference, dependent: &Node) -> Option<OwnerState> {
         let node = self.nodes.get(&Uid::from(owner.uid.as_str()))?;
-        // The reference must also name it rightly: an owner in another namespace is none.
+        // The reference must also be correct: an owner in another namespace does not count.
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         let same_kind = node.resource.kind == owner.kind && node.resource.group == group;
         let same_place = node.key.namespace.is_none() || node.key.namespace == dependent.key.namespace;
@@ -90,7 +90,7 @@ impl Graph {
         Some(if node.waits() { OwnerState::Waiting } else { OwnerState::Solid })
     }
 
-    /// Takes in an object's present state, and returns the objects that must be looked at for it.
+    /// Records an object's current state, and returns the objects that must be checked because of it.
     pub(super) fn put(&mut self, node: Node) -> Vec<Uid> {
         let uid = &node.uid.clone();
         let mut concerned = Vec::new();
@@ -122,7 +122,7 @@ impl Graph {
         concerned
     }
 
-    /// Takes an object out, and returns the objects that must be looked at for it.
+    /// Removes an object, and returns the objects that must be checked because of it.
     pub(super) fn remove(&mut self, uid: &Uid) -> Vec<Uid> {
         let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
         let mut concerned: Vec<Uid> = self.dependents.get(uid).into_iter().flatten().cloned().collect();

@@ -19,10 +19,10 @@ use crate::framework::{Notes, Wiring};
 
 /// The pause after a failed discovery.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// Changes of what is served often come together.
+/// Changes of the served resources often occur together.
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is watched.
+/// The watched resources.
 pub(super) struct Monitor {
     graph: Notes<Graph>,
     served: Notes<Served>,
@@ -49,7 +49,7 @@ struct Watched {
 }
 
 impl Monitor {
-    /// Starts to watch. The controller begins when the graph holds all that was there at the start.
+    /// Starts to watch. The controller begins when the graph contains everything that existed at the start.
     pub(super) fn start(wiring: &mut Wiring<Uid>) -> Monitor {
         let stop = CancellationToken::new();
         let (sender, mut synced) = watch::channel(false);
@@ -72,7 +72,7 @@ impl Monitor {
         Monitor { graph, served, _stop: stop.drop_guard() }
     }
 
-    /// Who owns whom.
+    /// Owners and their dependents.
     pub(super) fn graph<R>(&self, read: impl FnOnce(&Graph) -> R) -> R {
         self.graph.read(read)
     }
@@ -114,7 +114,7 @@ impl Task {
         }
     }
 
-    /// Watches what is newly served, and no longer what is not.
+    /// Starts watching new resources, and stops watching those that are gone.
     async fn update(&mut self) -> Result<(), ClientError> {
         let discovered = self.client.discover().await?;
         let by_kind = discovered.resources.iter().map(|served| {
@@ -127,7 +127,7 @@ impl Task {
             .into_iter()
             .filter(|served| served.supports(&["delete", "list", "watch"]) && !is_ignored(&served.resource));
         let watchable: Vec<ResourceType> = watchable.map(|served| served.resource).collect();
-        // What cannot be asked now is not gone.
+        // A group that cannot be discovered at the moment is not gone.
         if discovered.stale.is_empty() {
             let gone: Vec<_> =
                 self.watched.keys().filter(|known| !watchable.contains(known)).cloned().collect();
@@ -156,7 +156,7 @@ impl Task {
     }
 }
 
-/// Events tell of objects and own nothing.
+/// Events refer to objects and own nothing.
 fn is_ignored(resource: &ResourceType) -> bool {
     resource.plural == "events" && matches!(&*resource.group, "" | "events.k8s.io")
 }

@@ -34,7 +34,7 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
                 plan.then(set_owners(node, live, solid.map(|(owner, _)| owner.clone()).collect()));
             } else if any(OwnerState::Waiting) && *has_dependents {
                 if *dependent_waits {
-                    // Owner and dependent may wait for one another: this one no longer holds its owner up.
+                    // Owner and dependent may wait for one another: this one no longer blocks its owner.
                     plan.then(unblock(node, live));
                     plan.then(delete(node, live, Propagation::Foreground, false));
                 } else {
@@ -48,7 +48,7 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
     plan
 }
 
-/// As the finalizers say that are already there.
+/// According to the existing finalizers.
 fn propagation(live: &PartialObject) -> Propagation {
     let held_by = |name: &str| live.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == name);
     match (held_by(ORPHAN), held_by(FOREGROUND)) {
@@ -58,8 +58,8 @@ fn propagation(live: &PartialObject) -> Propagation {
     }
 }
 
-/// Deletes just this object and, where nothing was written to it before, only as it was seen: somebody may be
-/// giving it an owner.
+/// Deletes exactly this object and, if nothing was written to it before, only in the state that was seen: it may be
+/// getting an owner right now.
 fn delete(node: &Node, live: &PartialObject, propagation: Propagation, unchanged: bool) -> Action {
     let options = DeleteOptions {
         propagation: Some(propagation),
@@ -69,14 +69,14 @@ fn delete(node: &Node, live: &PartialObject, propagation: Propagation, unchanged
     Action::Delete { resource: (*node.resource).clone(), key: node.key.clone(), options, announcement: None }
 }
 
-/// Takes a finalizer off.
+/// Removes a finalizer.
 fn release(node: &Node, live: &PartialObject, finalizer: &str) -> Action {
     let mut finalizers = live.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|found| found != finalizer);
     patch(node, live.metadata.resource_version.as_deref(), json!({"finalizers": finalizers}))
 }
 
-/// Takes an owner off a dependent.
+/// Removes an owner from a dependent.
 fn forget(dependent: &Node, owner: &str) -> Action {
     let owners: Vec<_> = dependent.owners.iter().filter(|found| found.uid != owner).collect();
     let version = dependent.resource_version.to_string();

@@ -85,7 +85,7 @@ fn an_owner_counts_only_where_the_reference_says() {
     assert_eq!(state(child("default", OwnerReference { name: "x".into(), ..owner("parent", true) })), None);
 }
 
-/// What becomes of a dependent with owners in these states.
+/// The decision about a dependent with owners in these states.
 fn fate(
     states: &[OwnerState],
     has_dependents: bool,

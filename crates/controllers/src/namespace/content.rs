@@ -1,4 +1,4 @@
-//! The inputs of a decision about one namespace.
+//! The content of a namespace that is being deleted.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use k8s_openapi::api::core::v1::Namespace;
 /// The finalizer that this controller serves.
 pub(super) const FINALIZER: &str = "kubernetes";
 
-/// What a decision about one namespace is made from; asked from the server, not from caches, as nothing must
-/// be overlooked.
+/// The inputs of a decision about one namespace; read from the server, not from caches, because nothing must be
+/// overlooked.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(super) namespace: Arc<Namespace>,
-    /// What is left, by resource.
+    /// The remaining objects, by resource.
     pub(super) remaining: Vec<Remaining>,
     /// Of what it is not known whether anything is left.
     pub(super) unlisted: Vec<Unlisted>,
@@ -28,7 +28,7 @@ pub(super) struct Unlisted {
     pub(super) why: String,
 }
 
-/// What is left of a resource.
+/// The remaining objects of a resource.
 #[derive(Debug)]
 pub(super) struct Remaining {
     pub(super) resource: ServedResource,

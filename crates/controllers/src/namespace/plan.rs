@@ -11,20 +11,20 @@ use semantics::conditions;
 use super::content::{FINALIZER, Remaining, Snapshot};
 use crate::framework::{Action, Body, Failure, Plan, api_time};
 
-/// How soon to look again after something was deleted.
+/// How soon to check again after something was deleted.
 const SOON: Duration = Duration::from_secs(1);
-/// How soon to look again while others have to finish.
+/// How soon to check again while others have to finish.
 const LATER: Duration = Duration::from_secs(10);
 
 const DISCOVERY_FAILURE: &str = "NamespaceDeletionDiscoveryFailure";
 const CONTENT_FAILURE: &str = "NamespaceDeletionContentFailure";
 
-/// A condition that tells of a problem if it is true, and the reasons and texts for both cases.
+/// A condition that reports a problem if it is true, and the reasons and texts for both cases.
 struct Problem {
     kind: &'static str,
-    /// The reason and text if it holds.
+    /// The reason and text if it is true.
     found: Option<(&'static str, String)>,
-    /// The reason and text if it does not.
+    /// The reason and text if it is false.
     fine: (&'static str, &'static str),
 }
 
@@ -46,7 +46,7 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     plan
 }
 
-/// A deletion failed: the status tells which.
+/// A deletion failed: the status says which.
 pub(super) fn recover(snapshot: &Snapshot, failures: &[Failure], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let failed: Vec<String> = failures
@@ -75,7 +75,7 @@ fn is_pods(resource: &ResourceType) -> bool {
     resource.group.is_empty() && resource.plural == "pods"
 }
 
-/// What has not begun to go: of the pods while there are pods, then of all.
+/// The objects whose deletion has not begun: only pods while there are pods, then all.
 fn deletions(snapshot: &Snapshot) -> Vec<Action> {
     let remaining = snapshot.remaining.iter();
     let pods: Vec<&Remaining> =
@@ -105,7 +105,7 @@ fn deletions(snapshot: &Snapshot) -> Vec<Action> {
     actions
 }
 
-/// Takes this controller's finalizer off; the server then removes the namespace.
+/// Removes this controller's finalizer; the server then removes the namespace.
 fn finalize(namespace: &Namespace) -> Action {
     let mut namespace = namespace.clone();
     if let Some(finalizers) = namespace.spec.as_mut().and_then(|spec| spec.finalizers.as_mut()) {

@@ -18,7 +18,7 @@ pub(crate) fn namespace(ending: bool) -> Namespace {
     namespace
 }
 
-/// What remains: so many objects, of which some are already going.
+/// The number of remaining objects, of which some are already being deleted.
 fn remaining<K: client::Object>(verbs: &[&str], live: usize, going: usize) -> Remaining {
     let object = |ending: bool| {
         let mut object = PartialObject::default();

@@ -1,29 +1,29 @@
-//! The ranges of a cluster's network that no node has.
+//! The free ranges of a cluster's network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The length of a node's prefix: room for 254 pods, and as many as a link of IPv6 has; upstream's.
+/// The length of a node's prefix: room for 254 pods, or a whole IPv6 link; upstream's defaults.
 const NODE_PREFIX_V4: u8 = 24;
 const NODE_PREFIX_V6: u8 = 64;
 
-/// Ranges of a node's size, from the lowest on. The work for all of them together is that of a walk over what is taken,
-/// however large the network or a taken range is.
+/// Ranges of a node's size, starting with the lowest. The total work is one walk over the taken ranges, however large
+/// the network or a taken range is.
 pub(super) struct FreeRanges {
     /// The last address of the network.
     last: u128,
     is_v4: bool,
     prefix: u8,
-    /// Where to look next; `None` behind the last address there is.
+    /// Where to search next; `None` behind the last address.
     next: Option<u128>,
-    /// First and last addresses of what is taken, in descending order.
+    /// First and last addresses of the taken ranges, in descending order.
     taken: Vec<(u128, u128)>,
 }
 
 impl FreeRanges {
-    /// What is free in `cluster` beside `taken`, whose ranges of the other family are no matter. A network smaller than
-    /// a node's range is one node's as a whole.
+    /// The free ranges in `cluster` besides `taken`, ignoring ranges of the other family. A network smaller than a
+    /// node's range belongs to one node as a whole.
     pub(super) fn new(cluster: IpNet, taken: &[IpNet]) -> FreeRanges {
         let is_v4 = cluster.addr().is_ipv4();
         let prefix = cluster.prefix_len().max(if is_v4 { NODE_PREFIX_V4 } else { NODE_PREFIX_V6 });
@@ -59,7 +59,7 @@ impl Iterator for FreeRanges {
             let end = first.checked_add(span).filter(|end| *end <= self.last)?;
             match self.taken.last() {
                 Some((_, last)) if *last < first => drop(self.taken.pop()),
-                // The first range behind what is taken here.
+                // The first range after the taken one here.
                 Some((taken, last)) if *taken <= end => self.next = (last | span).checked_add(1),
                 free => {
                     debug_assert_eq!(first & span, 0, "a range begins where its prefix allows");

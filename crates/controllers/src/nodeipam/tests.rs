@@ -57,7 +57,7 @@ fn a_node_gets_a_range_of_each_family() {
 fn ranges_of_other_sizes_are_kept_clear_of() {
     let nodes = vec![node("a", Some("10.42.0.0/23")), node("b", Some("10.42.2.128/25")), node("c", None)];
     assert_eq!(assigned("10.42.0.0/16", nodes), ["c 10.42.3.0/24"]);
-    // However large what is taken is, the search is as short.
+    // The search is short however large the taken ranges are.
     let nodes = vec![node("a", Some("fd00::/9")), node("b", Some("fd80::/96")), node("c", None)];
     assert_eq!(assigned("fd00::/8", nodes), ["c fd80:0:0:1::/64"]);
     assert_eq!(

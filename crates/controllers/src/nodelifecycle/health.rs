@@ -17,7 +17,7 @@ const STARTUP_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// The conditions that only the node can know.
 const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
-/// Whether the node's status changes comes back.
+/// Returns whether the node's status changes.
 pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) -> bool {
     let grace = if condition(&snapshot.node, "Ready").is_some() { snapshot.grace } else { STARTUP_GRACE };
     let silent_for = now.duration_since(snapshot.alive_at);
@@ -28,7 +28,7 @@ pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) -> bool
         silence(snapshot, plan, now);
     }
     let changes = !plan.is_empty();
-    // Also later: a pod may have come to the node, or an earlier try failed.
+    // Also later: a pod may have been bound to the node since, or an earlier attempt failed.
     let ready = condition(&snapshot.node, "Ready");
     let unknown = ready.is_some_and(|ready| ready.status == "Unknown");
     if unknown {
@@ -92,7 +92,7 @@ fn not_ready_note(node: &Node) -> Note {
     }
 }
 
-/// Services shall lead elsewhere: nobody can say that the pod is ready.
+/// Services must send traffic elsewhere, because it is unknown whether the pod is ready.
 fn not_ready(pod: &LeanPod, now: Timestamp) -> Action {
     let condition = json!({
         "type": "Ready", "status": conditions::FALSE, "reason": "NodeNotReady", "lastTransitionTime": api_time(now),

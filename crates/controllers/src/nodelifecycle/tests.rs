@@ -72,7 +72,7 @@ fn a_silent_node_becomes_unknown() {
     assert!(
         matches!(actions[1], Action::Record(note) if note.message == "Node n1 status is now: NodeNotReady")
     );
-    // Then it is tainted, and its pods are no longer ready: at once, since a pod's change wakes nobody.
+    // Then it is tainted, and its pods are no longer ready: at once, because a pod's change wakes no key.
     let next = NodeLifecycle::plan(&snapshot(written.clone(), 52), now());
     assert!(next.actions().iter().any(|action| action.summary() == "patch Pod web"));
     assert_eq!(taints(&next).unwrap(), ["unreachable:NoSchedule", "unreachable:NoExecute"]);

@@ -17,7 +17,7 @@ fn pod(name: &str, node: &str, phase: &str, deleting: bool) -> Arc<LeanPod> {
     pods::lean(&pod)
 }
 
-/// What is done, as `patch NAME` and `delete NAME GRACE`.
+/// The actions, as `patch NAME` and `delete NAME GRACE`.
 fn done(snapshot: &Snapshot) -> Vec<String> {
     let plan = plan(snapshot, now());
     let shown = plan.actions().into_iter().map(|action| match action {

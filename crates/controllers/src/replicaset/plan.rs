@@ -10,7 +10,7 @@ use super::{ranking, status};
 use crate::framework::{Action, Announcement, Claim, Failure, Note, Plan, controller_of};
 use crate::{pods, template};
 
-/// So many pods are created or deleted at most in one go.
+/// The maximum number of pods created or deleted at once.
 const BURST: usize = 500;
 
 pub(super) fn plan<K: Replicated>(snapshot: &Snapshot<K>, now: Timestamp) -> Plan {

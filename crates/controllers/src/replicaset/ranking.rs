@@ -12,7 +12,7 @@ use crate::pods;
 /// The cheaper a pod, the sooner it goes.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// What decides about a pod; compared field by field, what is less goes first.
+/// The rank of a pod; compared field by field, the lowest is deleted first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
     /// Those that no node has yet.

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{
 };
 use object::Selector;
 
-/// A kind that keeps as many pods of one template as are wanted. What there is to know of it is shown in the terms of
-/// ReplicaSet, the younger of the two.
+/// A kind that keeps a number of pods of one template running. Its data are presented in the terms of ReplicaSet, the
+/// newer of the two kinds.
 pub(crate) trait Replicated: Object {
     /// The names of its controller: see [`Controller`](crate::framework::Controller).
     const NAME: &'static str;
@@ -30,17 +30,17 @@ pub(crate) trait Replicated: Object {
     /// How long a pod must be ready to be available.
     fn min_ready_seconds(&self) -> i32;
 
-    /// What pods are made of.
+    /// The template of its pods.
     fn template(&self) -> Option<&PodTemplateSpec>;
 
-    /// What the status says.
+    /// The status.
     fn status(&self) -> Option<ReplicaSetStatus>;
 
     /// Has the status say something else.
     fn set_status(&mut self, status: ReplicaSetStatus);
 }
 
-/// What a decision about one of them is made from.
+/// The inputs of a decision about one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot<K> {
     pub(super) owner: Arc<K>,

@@ -21,7 +21,7 @@ pub(super) struct ReplicaFailure {
     pub(super) message: String,
 }
 
-/// Ends a plan: writes the status if it differs, and says when the next pod has been ready for long enough.
+/// Ends a plan: writes the status if it differs, and returns when the next pod has been ready for long enough.
 pub(super) fn finish<K: Replicated>(
     owner: &K,
     owned: &[Arc<LeanPod>],
@@ -68,7 +68,7 @@ fn counts<K: Replicated>(
     }
 }
 
-/// Go leaves zeros of these fields out.
+/// Go omits zeros of these fields.
 fn some(count: i32) -> Option<i32> {
     Some(count).filter(|count| *count != 0)
 }

@@ -32,7 +32,7 @@ fn replica_set(replicas: i32) -> ReplicaSet {
     replica_set
 }
 
-/// A pod of the ReplicaSet: running on a node, ready for so many seconds.
+/// A pod of the ReplicaSet: running on a node, ready for this number of seconds.
 fn pod(of: &ReplicaSet, name: &str, ready_for: Option<i64>) -> Pod {
     let mut pod = Pod::default();
     pod.metadata.name = Some(name.into());

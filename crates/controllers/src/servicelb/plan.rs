@@ -33,7 +33,7 @@ fn is_ours(service: &Service) -> bool {
     is_load_balancer(service) && class.is_none_or(|class| class == CLASS)
 }
 
-/// Whether only nodes with endpoints of their own take part.
+/// Whether only nodes with local endpoints take part.
 pub(super) fn is_local(service: &Service) -> bool {
     let policy = service.spec.as_ref().and_then(|spec| spec.external_traffic_policy.as_deref());
     is_load_balancer(service) && policy == Some("Local")
@@ -54,7 +54,7 @@ pub(super) fn node_ports(service: &Service) -> impl Iterator<Item = Port> {
     ports.into_iter()
 }
 
-/// What matters of a node: whether load balancers may use it, its addresses, and the ports that are taken there.
+/// The relevant data of a node: whether load balancers may use it, its addresses, and the ports that are taken there.
 pub(super) fn traits(node: &Node) -> (bool, Vec<IpAddr>, Option<i32>) {
     let labels = node.metadata.labels.as_ref();
     let spec = node.spec.as_ref();
@@ -67,7 +67,8 @@ pub(super) fn traits(node: &Node) -> (bool, Vec<IpAddr>, Option<i32>) {
         && !taints.any(|taint| taint.key == TO_BE_DELETED);
     let addresses = status.and_then(|status| status.addresses.as_deref()).unwrap_or_default();
     let of_type = |wanted: &'static str| addresses.iter().filter(move |address| address.type_ == wanted);
-    // Clients of the world see the external ones; translated on the way, their packets come to the internal ones.
+    // External clients see the external addresses; if they are translated on the way, their packets arrive at the
+    // internal ones.
     let addresses = of_type("ExternalIP").chain(of_type("InternalIP"));
     let mut unique: Vec<IpAddr> = Vec::new();
     for address in addresses.filter_map(|address| address.address.parse().ok()) {
@@ -114,7 +115,7 @@ pub(super) fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
     plan
 }
 
-/// The ports of the nodes that no load balancer can have, and who has them.
+/// The ports of the nodes that no load balancer can have, and their owners.
 fn taken(snapshot: &Snapshot) -> BTreeMap<Port, String> {
     let ports = snapshot.node_ports.iter();
     let mut taken: BTreeMap<Port, String> =
@@ -126,7 +127,7 @@ fn taken(snapshot: &Snapshot) -> BTreeMap<Port, String> {
     taken
 }
 
-/// The Service without what it had from here.
+/// The Service without the fields set by this controller.
 fn released(service: &Service, now: Timestamp) -> Service {
     let mut wanted = service.clone();
     if let Some(finalizers) = &mut wanted.metadata.finalizers {
@@ -173,7 +174,7 @@ fn balanced(
     let has_family = |address: &&IpAddr| names.contains(&if address.is_ipv4() { "IPv4" } else { "IPv6" });
     let ingress = addresses.iter().filter(has_family).map(|address| LoadBalancerIngress {
         ip: Some(address.to_string()),
-        // A packet comes to the node with this very address, and its proxy leads it on.
+        // Packets arrive at the node with exactly this address, and its proxy forwards them.
         ip_mode: Some("VIP".to_owned()),
         ..LoadBalancerIngress::default()
     });
@@ -211,7 +212,7 @@ fn set_status(
     conditions::set(&mut status.conditions, condition);
 }
 
-/// What to tell about a change; upstream's reasons.
+/// The event for a change, with upstream's reasons.
 fn note(before: &Service, after: &Service) -> Option<Note> {
     let normal = |reason, message: &str| (EventType::Normal, reason, message.to_owned());
     let conflict = |service: &Service| {

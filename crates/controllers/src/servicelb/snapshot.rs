@@ -19,10 +19,10 @@ pub(super) type Port = (String, i32);
 pub(crate) struct Snapshot {
     /// Services that have a load balancer or had one.
     pub(super) services: Vec<Arc<Service>>,
-    /// The node ports of all Services: protocol and number, and who has it.
+    /// The node ports of all Services: protocol and number, with the owner.
     pub(super) node_ports: BTreeMap<Port, ObjectKey>,
     pub(super) nodes: Vec<Arc<Node>>,
-    /// The nodes with ready endpoints of each Service that wants to know.
+    /// The nodes with ready endpoints of each Service that needs them.
     pub(super) local: BTreeMap<ObjectKey, BTreeSet<String>>,
     /// Where the API server listens.
     pub(super) api_ports: BTreeSet<i32>,

@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Accounts, Config, Context, Metrics};
 
-/// How long what must happen may take.
+/// The time limit for expected events.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server and its controllers, until this is dropped.
@@ -30,12 +30,12 @@ pub(super) struct RealCluster {
     /// The administrator.
     pub(super) client: Client,
     pub(super) log: Arc<Log>,
-    /// What tests wait with.
+    /// The helper with which tests wait.
     informers: Informers,
     _stop: DropGuard,
 }
 
-/// What accounts asked for.
+/// The requests of accounts.
 #[derive(Default)]
 pub(super) struct Log {
     asked: Mutex<Asked>,
@@ -144,7 +144,7 @@ impl RealCluster {
 
     /// Starts all controllers over `server`.
     pub(super) async fn over(server: Arc<TestServer>, config: Config) -> RealCluster {
-        // What the server is about to read of roles, it must not lack when the first controller asks.
+        // The server must have read all roles before the first controller makes a request.
         server.registry.hub.catch_up().await.expect("the server runs");
         let log = Arc::<Log>::default();
         let client_of = {

@@ -16,7 +16,7 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::namespaced("default", name)
 }
 
-/// A ReplicationController without a selector of its own.
+/// A ReplicationController without a selector.
 fn controller(name: &str, replicas: i32) -> ReplicationController {
     serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": "default"},
@@ -36,7 +36,7 @@ fn label<'p>(pod: &'p Pod, name: &str) -> Option<&'p str> {
     pod.metadata.labels.as_ref()?.get(name).map(String::as_str)
 }
 
-/// Runs the pods until so many are available, and returns the controller.
+/// Runs the pods until this number is available, and returns the controller.
 async fn available(cluster: &RealCluster, name: &str, wanted: i32) -> Arc<ReplicationController> {
     let pods = |all: &[Arc<Pod>]| {
         all.iter().filter(|pod| label(pod, "name") == Some(name)).count() == usize::try_from(wanted).unwrap()
@@ -107,7 +107,7 @@ async fn replication_controllers_live_their_life() {
     assert_eq!(cluster.log.refused(), Vec::<String>::new());
 }
 
-/// A bound pod ends on its node, of which there is none here.
+/// A bound pod is terminated by its node, which does not exist here.
 fn ends(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
@@ -183,7 +183,7 @@ async fn pods_of_replication_controllers_outlive_them_if_orphaned() {
     }
 }
 
-/// Quota is not there yet: what it would say stands for it.
+/// Quota is not implemented yet; the test gives its answer.
 #[tokio::test(start_paused = true)]
 async fn replication_controllers_show_that_a_quota_is_exceeded() {
     let cluster = super::Cluster::start().await;

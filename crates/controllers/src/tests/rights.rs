@@ -242,7 +242,7 @@ async fn nodes(cluster: &RealCluster) {
     cluster.log.granted(&["node-controller patch nodes"]).await;
 }
 
-/// What becomes of a node that says nothing more.
+/// What happens to a silent node.
 async fn silence(cluster: &RealCluster) {
     let intolerant = json!({
         "metadata": {"name": "intolerant", "namespace": "default"},
@@ -376,7 +376,7 @@ async fn the_role_of_each_controller_suffices() {
     assert_eq!(cluster.log.refused(), Vec::<String>::new());
 }
 
-/// Rights that the test above does not come to use: they take longer, or a cluster that is broken.
+/// Rights that the test above does not exercise: they need more time, or a broken cluster.
 #[tokio::test]
 async fn rights_for_rare_cases_are_there() {
     use apiserver::authz::{Attributes, Target};

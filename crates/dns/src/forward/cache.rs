@@ -1,4 +1,4 @@
-//! Answers of upstream servers, for a short time and in a bounded number.
+//! Cached answers of upstream servers, for a short time and limited in number.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

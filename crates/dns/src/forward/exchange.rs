@@ -1,4 +1,4 @@
-//! One question to one server.
+//! The exchange of one question with one server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,7 +31,7 @@ fn request(id: u16, question: &Question) -> Message {
     request
 }
 
-/// Each question has a socket of its own: the random port makes forged answers unlikely (RFC 5452).
+/// Each question has its own socket: the random port makes forged answers unlikely (RFC 5452).
 async fn ask_by_udp(server: SocketAddr, bytes: &[u8], request: &Message) -> std::io::Result<Message> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -43,7 +43,7 @@ async fn ask_by_udp(server: SocketAddr, bytes: &[u8], request: &Message) -> std:
         let length = socket.recv(&mut buffer).await?;
         match Message::from_vec(&buffer[..length]) {
             Ok(answer) if answers(&answer, request) => return Ok(answer),
-            // Not what was asked: the answer may still come.
+            // Not the answer to this question, which may still arrive.
             _ => {}
         }
     }
@@ -60,7 +60,7 @@ async fn ask_by_tcp(server: SocketAddr, bytes: &[u8], request: &Message) -> std:
     if answers(&answer, request) {
         return Ok(answer);
     }
-    Err(std::io::Error::other("the answer is for another question"))
+    Err(std::io::Error::other("the answer is for a different question"))
 }
 
 fn answers(answer: &Message, request: &Message) -> bool {

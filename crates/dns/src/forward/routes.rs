@@ -1,4 +1,4 @@
-//! Which servers are asked for which names.
+//! The mapping from names to servers.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -72,7 +72,7 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Routes to these servers. Our own addresses are left out: such a question would come back.
+    /// Routes to these servers. Our own addresses are left out: such a query would loop.
     pub(super) fn new(
         stubs: &[(Name, Vec<SocketAddr>)],
         others: &[SocketAddr],

@@ -1,4 +1,4 @@
-//! Whatever comes in, what goes out is a response to it within its limit, or nothing.
+//! For any input, the output is a matching response within its limit, or nothing.
 
 use clock::Clock;
 use serde_json::json;
@@ -34,7 +34,7 @@ fn resolver() -> Resolver {
     Resolver::over(DnsConfig { zone, forward }, &index, Clock::system())
 }
 
-/// Requests of every kind that there is an answer for, and some that there is none for.
+/// Requests of every kind with an answer, and some without.
 fn requests() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     let names = [

@@ -206,7 +206,7 @@ async fn a_request_that_waits_does_not_hold_up_the_next() {
         let length = u16::try_from(bytes.len()).unwrap();
         stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await.unwrap();
     }
-    // What follows is half a request: it must not be lost by the answers in between.
+    // Half a request follows, which must not be lost because of the answers in between.
     let rest = request("old.shop.svc.cluster.local.").to_vec().unwrap();
     let length = u16::try_from(rest.len()).unwrap();
     stream.write_all(&[&length.to_be_bytes(), &rest[..7]].concat()).await.unwrap();
@@ -250,7 +250,7 @@ async fn one_client_cannot_take_all_connections() {
 
 #[tokio::test]
 async fn a_server_that_stops_answers_what_it_was_asked() {
-    // An upstream server that tells when it was asked, and answers when it may.
+    // An upstream server that reports when it was queried, and answers when it may.
     let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = upstream.local_addr().unwrap();
     let upstream_tcp = TcpListener::bind(address).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_server_that_stops_answers_what_it_was_asked() {
     client.send(&request("one.example.").to_vec().unwrap()).await.unwrap();
     let by_tcp = request("two.example.").to_vec().unwrap();
     stream.write_all(&[&(by_tcp.len() as u16).to_be_bytes(), &by_tcp[..]].concat()).await.unwrap();
-    // Each is passed on as it came.
+    // Each is passed on unchanged.
     let limit = Duration::from_secs(30);
     let mut buffer = [0; 512];
     let (length, from) = timeout(limit, upstream.recv_from(&mut buffer)).await.expect("asked").unwrap();

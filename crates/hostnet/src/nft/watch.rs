@@ -1,10 +1,10 @@
 //! Reports when another program changes our tables.
 //!
-//! The kernel tells every listener of the group `NFNLGRP_NFTABLES` what each transaction changed, and at its end which
-//! process made it. A transaction is ours if [`super::apply`] of this process ran it. It is recognized by the netlink
-//! port of nft's socket, which is nft's process ID as this process sees it, or by the process ID that the kernel
-//! reports, which is that of the initial PID namespace. Either one is enough: the first differs if that port was taken,
-//! the second if this process runs in a PID namespace.
+//! The kernel notifies every listener of the group `NFNLGRP_NFTABLES` of what each transaction changed, and at its end
+//! of the process that made it. A transaction is ours if [`super::apply`] of this process ran it. It is recognized by
+//! the netlink port of nft's socket, which is nft's process ID as this process sees it, or by the process ID that the
+//! kernel reports, which is that of the initial PID namespace. Either one is enough: the first differs if that port was
+//! taken, the second if this process runs in a PID namespace.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -39,23 +39,24 @@ const TABLE_NAME: u16 = 1;
 /// Room for notifications that have not been read: those of a transaction with some hundred thousand elements,
 /// which the kernel sends all at once. It is a limit, not an allocation.
 const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
-/// So many of our own transactions are remembered, for so long: a listener is not as late as that, and process
-/// ids come back only after some thousand others.
+/// The number of our own transactions that are remembered, and for how long: a listener is never that late, and process
+/// IDs are reused only after several thousand others.
 const OWN_MAX: usize = 256;
 const OWN_FOR: Duration = Duration::from_secs(120);
 
-/// How long a change waits to be told after another one: so much after the first, doubled for each further one up to the
-/// most, until nobody changed anything for a while. Two programs that undo each other's work do it slowly.
+/// How long the report of a change is delayed after another one: this long after the first, doubled for each further
+/// one up to the maximum, until there are no changes for a while. So two programs that undo each other's work do it
+/// slowly.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 const PEACE: Duration = Duration::from_secs(60);
 
-/// The nft processes that this process started, the youngest last, with the time of it.
+/// The nft processes that this process started, the youngest last, with their start times.
 static OWN: parking_lot::Mutex<VecDeque<(u32, Instant)>> = parking_lot::Mutex::new(VecDeque::new());
 
-/// Notes the nft process that `spawn` starts as ours.
+/// Records the nft process that `spawn` starts as ours.
 ///
-/// The lock is held over the start, so that nobody judges a transaction between the start and the note.
+/// The lock is held during the start, so that no transaction is classified between the start and the record.
 pub(super) fn note_own(spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
     let mut own = OWN.lock();
     let child = spawn()?;
@@ -99,19 +100,19 @@ struct Reader {
     pacing: Pacing,
 }
 
-/// What was read of a transaction that has not ended.
+/// The part of an unfinished transaction that was read.
 #[derive(Debug, Default)]
 struct State {
-    /// The socket port behind the transaction of which messages about our tables came; its end is still to come.
+    /// The socket port of a transaction that changed our tables and whose end has not been received yet.
     touched: Option<u32>,
     /// Notifications were lost.
     lost: bool,
 }
 
-/// When the next change may be told.
+/// When the next change may be reported.
 #[derive(Debug, Default)]
 struct Pacing {
-    /// A change that was read but not told yet.
+    /// A change that was read but not reported yet.
     waiting: Option<Change>,
     last: Option<Instant>,
     pause: Duration,
@@ -137,7 +138,7 @@ impl Watch {
     /// Listens, from now on, for changes of `tables`, each `(family, name)` in nft's words. They need not exist.
     ///
     /// # Errors
-    /// What the kernel refuses: it takes CAP_NET_ADMIN. A family that nft does not know is `InvalidInput`.
+    /// The kernel's refusal: this needs CAP_NET_ADMIN. A family that nft does not know is `InvalidInput`.
     pub fn open(tables: &[(&str, &str)]) -> io::Result<Watch> {
         let numbered = |(family, name): &(&str, &str)| Ok((family_number(family)?, (*name).to_owned()));
         let tables = tables.iter().map(numbered).collect::<io::Result<_>>()?;
@@ -151,12 +152,12 @@ impl Watch {
         Ok(Watch { socket, reader: Reader { tables, buffer, state, pacing } })
     }
 
-    /// Waits until somebody else has changed one of the tables, in any way: deleted it, flushed it, added a rule
-    /// or removed an element. Many changes before the call are one, and one that comes soon after another is told
-    /// later, up to half a minute. Nothing is lost where the future is dropped.
+    /// Waits until another program has changed one of the tables in any way: deleted it, flushed it, added a rule or
+    /// removed an element. Several changes before the call are reported as one, and one that comes soon after another
+    /// is reported later, up to half a minute. Nothing is lost if the future is dropped.
     ///
-    /// When notifications overflow their buffer in the wake of a transaction of our own, that transaction is
-    /// taken for the cause, so that writing a very large table does not look like a reason to write it again.
+    /// If notifications overflow their buffer after one of our own transactions, that transaction is considered the
+    /// cause, so that writing a very large table does not look like a reason to write it again.
     ///
     /// # Errors
     /// If the socket fails, which a new watch may cure.
@@ -167,7 +168,7 @@ impl Watch {
             ready.clear_ready();
         }
         tokio::time::sleep_until(self.reader.pacing.next()).await;
-        // What came during the pause is healed with the rest.
+        // Changes during the pause are repaired with the rest.
         self.reader.read(self.socket.get_ref())?;
         let change = self.reader.pacing.waiting.take().unwrap_or(Change { by: None });
         self.reader.pacing.told();
@@ -176,7 +177,7 @@ impl Watch {
 }
 
 impl Reader {
-    /// Reads all that is there, until nothing is left, without waiting.
+    /// Reads everything that is available, without waiting.
     fn read(&mut self, socket: &OwnedFd) -> io::Result<()> {
         loop {
             match recv(socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
@@ -198,7 +199,7 @@ impl Reader {
 }
 
 impl Pacing {
-    /// The time from which on a change may be told.
+    /// The time from which a change may be reported.
     fn next(&self) -> Instant {
         self.last.map_or_else(Instant::now, |last| last + self.pause)
     }
@@ -211,8 +212,8 @@ impl Pacing {
 }
 
 impl State {
-    /// Takes what one `recv` brought. A change that comes before the end of what it brought is reported in place of
-    /// all that follow there, as the answer to any of them is the same.
+    /// Processes the messages of one `recv`. A change in them is reported on behalf of all that follow there, because
+    /// the reaction is the same.
     fn take(
         &mut self,
         received: &[u8],

@@ -11,21 +11,21 @@ const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 /// Which addresses of a machine answer node ports.
 #[derive(Clone, Debug)]
 pub enum NodePortAddresses {
-    /// The node's own; with `loopback`, those as well at which the machine reaches itself.
+    /// The node's own; with `loopback`, those at which the machine reaches itself too.
     Own {
         /// See there.
         loopback: bool,
     },
-    /// Those in these networks; all of a family of which there is none.
+    /// Those in these networks; for a family without any network, all.
     In(Vec<IpNet>),
 }
 
 impl NodePortAddresses {
-    /// What `--nodeport-addresses` names. By default it is as upstream's `primary`, with the loopback addresses beside:
-    /// only this machine itself reaches those.
+    /// The meaning of `--nodeport-addresses`. By default it is like upstream's `primary`, plus the loopback addresses,
+    /// which only this machine itself can reach.
     ///
     /// # Errors
-    /// Where it names something else.
+    /// If it contains anything else.
     pub fn parse(texts: &[String]) -> anyhow::Result<NodePortAddresses> {
         let network = |text: &String| -> anyhow::Result<IpNet> {
             text.parse().with_context(|| {

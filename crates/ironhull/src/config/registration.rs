@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Taint;
 
 /// The effects of taints.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-/// Labels of Kubernetes' namespaces that a node may set on itself, and namespaces of which it may set all
-/// (upstream: `k8s.io/kubelet/pkg/apis`).
+/// Labels of Kubernetes' namespaces that a node may set on itself, and namespaces in which it may set all (upstream:
+/// `k8s.io/kubelet/pkg/apis`).
 const LABELS: [&str; 11] = [
     "beta.kubernetes.io/arch",
     "beta.kubernetes.io/instance-type",
@@ -27,7 +27,7 @@ const NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 /// Labels from texts of the form `KEY=VALUE`.
 ///
 /// # Errors
-/// Which one is none, or is not a node's to set.
+/// The label that is invalid, or that a node may not set.
 pub fn labels(texts: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for text in texts {
@@ -38,8 +38,8 @@ pub fn labels(texts: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         ensure!(wrong.is_empty(), "--node-label {text:?}: {}", wrong.join("; "));
         ensure!(
             is_own(key),
-            "--node-label {text:?}: a node may set of the labels in kubernetes.io and k8s.io only those that start with \
-             {} or are among {}; set others with kubectl label",
+            "--node-label {text:?}: of the labels in kubernetes.io and k8s.io, a node may set only those \
+                that start with {} or are among {}; set others with kubectl label",
             NAMESPACES.join(" or "),
             LABELS.join(", ")
         );
@@ -61,7 +61,7 @@ fn is_own(key: &str) -> bool {
 /// Taints from texts of the form `KEY=VALUE:EFFECT`, or `KEY:EFFECT`.
 ///
 /// # Errors
-/// Which one is none, or comes twice.
+/// The taint that is invalid, or is given twice.
 pub fn taints(texts: &[String]) -> anyhow::Result<Vec<Taint>> {
     let mut taints: Vec<Taint> = Vec::new();
     for text in texts {
@@ -70,7 +70,7 @@ pub fn taints(texts: &[String]) -> anyhow::Result<Vec<Taint>> {
             .with_context(|| format!("--node-taint {text:?} is not KEY=VALUE:EFFECT"))?;
         ensure!(
             EFFECTS.contains(&effect),
-            "--node-taint {text:?}: the effects of taints are {}",
+            "--node-taint {text:?}: the effect of a taint must be one of {}",
             EFFECTS.join(", ")
         );
         let (key, value) = rest.split_once('=').map_or((rest, None), |(key, value)| (key, Some(value)));
@@ -78,7 +78,7 @@ pub fn taints(texts: &[String]) -> anyhow::Result<Vec<Taint>> {
         let wrong = object::names::is_valid_label_value(value.unwrap_or_default());
         ensure!(wrong.is_empty(), "--node-taint {text:?}: {}", wrong.join("; "));
         if taints.iter().any(|taint| taint.key == key && taint.effect == effect) {
-            bail!("--node-taint {text:?}: the key has a taint with this effect already");
+            bail!("--node-taint {text:?}: there is already a taint with this key and effect");
         }
         taints.push(Taint {
             key: key.to_owned(),

@@ -1,10 +1,10 @@
-//! The flags: what the config file adds, and what help says of them.
+//! The flags: additions from the config file, and their help.
 
 use clap::CommandFactory;
 
 use super::*;
 
-/// What every command says about itself, one after the other.
+/// The help of every command, one after the other.
 const HELP: &str = include_str!("help.txt");
 
 #[test]
@@ -28,12 +28,12 @@ fn the_command_line_wins_over_the_file() {
     assert_eq!(flags.https_listen_port, 2);
 }
 
-/// The help of a command and of all below it, those included that no help lists.
+/// The help of a command and of all commands below it, including hidden ones.
 fn help(command: &mut clap::Command, text: &mut String) {
     let name = command.get_bin_name().unwrap_or_default().to_owned();
     text.push_str(&format!("$ {name} --help\n"));
     for line in command.render_long_help().to_string().lines() {
-        // Spaces at ends of lines nobody sees, and editors take away.
+        // Trailing spaces are invisible, and editors remove them.
         text.push_str(line.trim_end());
         text.push('\n');
     }

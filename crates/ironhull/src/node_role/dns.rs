@@ -34,7 +34,7 @@ pub fn start(
         informers: access.informers.clone(),
         recorder: Recorder::start(access.network.clone(), "dns", &settings.node_name),
         clock: access.clock.clone(),
-        // A server's own controllers, which would lead queries elsewhere, stop with it.
+        // A server's own controllers, which would redirect queries, stop at the same time.
         hands_over: access.key_digest.is_some(),
         release,
         stop: stop.clone(),
@@ -42,14 +42,14 @@ pub fn start(
     let handed_over = handed_over.drop_guard();
     tasks.spawn(async move {
         if let Err(error) = dns.run(network.as_deref()).await {
-            tracing::error!(error = format!("{error:#}"), "cluster DNS does not run");
+            tracing::error!(error = format!("{error:#}"), "cluster DNS is not running");
             dns.stop.cancelled().await;
         }
         drop(handed_over);
     });
 }
 
-/// What the node's DNS runs with.
+/// The configuration of the node's DNS.
 struct NodeDns {
     settings: NodeSettings,
     node: Client,
@@ -69,7 +69,7 @@ impl NodeDns {
             return Ok(());
         }
         let Some(network) = network else {
-            // Of another program's network only the node's own addresses are known.
+            // If another program provides the network, only the node's own addresses are known.
             let mut node_ips = self.settings.addresses.subscribe();
             loop {
                 let current = node_ips.borrow_and_update().clone();
@@ -86,11 +86,11 @@ impl NodeDns {
         }
     }
 
-    /// Answers at these addresses until it is to stop.
+    /// Serves at these addresses until it is stopped.
     async fn serve(&self, gateways: Vec<IpAddr>) -> anyhow::Result<()> {
         let server = match dns::Server::bind(&at_port(&gateways, 53)).await {
             Ok(server) => server,
-            // Another program of the host listens on all addresses: the Service leads to any port.
+            // Another program on the host listens on all addresses; the Service can use any port.
             Err(_) => {
                 dns::Server::bind(&at_port(&gateways, 0)).await.context("cannot listen for DNS queries")?
             }
@@ -112,12 +112,12 @@ impl NodeDns {
         };
         tokio::select! {
             () = serving => {}
-            () = late => tracing::warn!("DNS stops before upstream servers have answered"),
+            () = late => tracing::warn!("DNS stops before all upstream servers have answered"),
         }
         Ok(())
     }
 
-    /// Says where DNS listens until it is to stop, and then that it does not any more.
+    /// Publishes the address of DNS until it is stopped, and then withdraws it.
     async fn advertise(&self, addresses: &[SocketAddr]) {
         let name = &self.settings.node_name;
         let saying = endpoints::advertise(&self.node, &self.informers, name, addresses);

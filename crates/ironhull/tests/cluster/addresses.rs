@@ -90,7 +90,7 @@ impl Pair {
         })
     }
 
-    /// What must not change: pods, their containers, and the programs.
+    /// The things that must not change: pods, their containers, and the programs.
     fn identities(&self) -> String {
         let path =
             r#"jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[0].containerID} {end}"#;
@@ -98,7 +98,7 @@ impl Pair {
         format!("{}{:?} {:?}", self.namespace.run(&["get", "pods", "-o", path]), server.pid(), agent.pid())
     }
 
-    /// Waits until what the API says of a host is its address now.
+    /// Waits until the API shows a host's current address.
     fn until_published(&self, number: usize) {
         let (node, address) = (format!("node-{}", number + 1), self.hosts[number].address().to_string());
         let field = format!("spec.nodeName={node}");
@@ -114,7 +114,7 @@ impl Pair {
             self.namespace.until(&format!("{address} in kubectl {}", arguments.join(" ")), || {
                 let seen =
                     output(&mut self.namespace.kubectl(arguments)).map_err(|error| error.to_string())?;
-                // Both families of the host may be there.
+                // The host may have both families.
                 if seen.split([',', ' ']).next() == Some(&address) { Ok(()) } else { Err(seen) }
             });
         }
@@ -135,7 +135,7 @@ impl Pair {
         for (from, to) in [(&pods[0], &pods[1]), (&pods[1], &pods[0])] {
             let page = self.until_exec(from, &format!("timeout 5 wget -q -O - http://{}/", to.address));
             assert_eq!(page, format!("{} version 1\n", to.name));
-            // By the name, until the endpoint on the other host has answered too.
+            // By its name, until the endpoint on the other host has answered too.
             let script = format!(
                 "for i in 1 2 3 4 5 6 7 8; do timeout 5 wget -q -O - http://web/; done | grep {}",
                 to.name
@@ -158,13 +158,13 @@ impl Pair {
     }
 }
 
-/// Tells the second host where the server's name leads.
+/// Sets the address of the server's name on the second host.
 fn name_server([server, other]: &[Arc<Host>; 2]) {
     let script = format!("echo '127.0.0.1 localhost\n{} {SERVER_NAME}' > /etc/hosts", server.address());
     output(other.command("sh").args(["-ec", &script])).unwrap();
 }
 
-/// What a host knows of the way to others.
+/// A host's routes to others.
 fn ways(host: &Host) -> String {
     let script = "ip route show table all; ip -d link show type vxlan; bridge fdb show";
     output(host.command("sh").args(["-c", script])).unwrap()
@@ -190,14 +190,14 @@ fn running_hosts_change_their_addresses(backend: &str) {
         }
         assert_eq!(pair.identities(), before);
     }
-    // The nodes live on, and what is new starts.
+    // The nodes keep running, and new pods start.
     for node in ["node/node-1", "node/node-2"] {
         pair.namespace.wait(node, "condition=Ready");
     }
     pair.namespace.run(&["delete", "pods", "--all", LIMIT]);
     pair.namespace.run(&["rollout", "status", "daemonset/web", LIMIT]);
     pair.everything_works();
-    // The server is who it says it is, at its address now, and other machines are told that.
+    // The server's certificate is valid for its current address, which other machines learn.
     let server = pair.hosts[0].address();
     let ca = pair.namespace.cluster.server.data_dir().join("tls/server-ca.crt");
     let mut curl = pair.hosts[0].command("curl");

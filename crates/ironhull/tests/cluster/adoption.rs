@@ -1,4 +1,4 @@
-//! The server dies, and comes back to containers that have lived on.
+//! The server is killed, and finds the containers still running after its restart.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ fn containers_outlive_the_server() {
 
     cluster.server.kill().unwrap();
     assert!(cluster.fetch(&address).unwrap().ends_with(" version 1\n"), "Services serve without the server");
-    // One container ends while nobody looks.
+    // One container exits while there is no agent.
     let script = "for process in /proc/[0-9]*; do
           if tr '\\0' ' ' < $process/cmdline | grep -q 'exit 9$\\|exit 9 $'; then touch $process/root/tmp/go; fi
         done";
@@ -77,7 +77,7 @@ fn containers_outlive_the_server() {
     cluster.server.wait_ready().unwrap();
     namespace.wait("pod/ends", "jsonpath={.status.phase}=Failed");
     assert_eq!(namespace.field("pod/ends", ".status.containerStatuses[0].state.terminated.exitCode"), "9");
-    // Killed once more, and stopped in order.
+    // Killed again, and then stopped cleanly.
     cluster.server.kill().unwrap();
     cluster.server.start_again().unwrap();
     cluster.server.wait_ready().unwrap();
@@ -89,7 +89,7 @@ fn containers_outlive_the_server() {
     assert_eq!(processes(), nginx);
     let (pages, failures) = load.stop();
     assert_eq!(failures, Vec::<String>::new(), "besides {} pages", pages.len());
-    // Logs have no gap, and go on.
+    // Logs have no gap, and continue.
     let lines = || -> Vec<u64> {
         namespace.run(&["logs", "counter"]).lines().map(|line| line.parse().unwrap()).collect()
     };
@@ -99,7 +99,7 @@ fn containers_outlive_the_server() {
         let now = lines();
         if now.len() > seen.len() { Ok(()) } else { Err(format!("{} lines", now.len())) }
     });
-    // The pods are as good as new ones: commands run, probes count, new pods have addresses, and all of them end.
+    // The pods work like new ones: commands run, probes count, new pods have addresses, and all of them can be stopped.
     assert_eq!(namespace.exec("counter", "echo here"), "here\n");
     namespace.run(&["run", "new", &format!("--image={}", crate::images::BUSYBOX), "--", "sleep", "1000"]);
     namespace.wait("pod/new", "condition=Ready");

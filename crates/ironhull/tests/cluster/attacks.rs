@@ -1,6 +1,7 @@
-//! A load of attacks beside a normal workload: the workload notices little, and our processes are afterwards as they were.
+//! A load of attacks in parallel with a normal workload: the workload is hardly affected, and afterwards our processes
+//! are as before.
 //!
-//! It takes a minute here, and as long as `IRONHULL_ATTACK_SECONDS` says elsewhere (`cargo xtask test-long attacks`).
+//! It takes a minute by default, or `IRONHULL_ATTACK_SECONDS` (`cargo xtask test-long attacks`).
 
 #[path = "attacks/flood.rs"]
 mod flood;
@@ -26,18 +27,18 @@ use crate::support::{Cluster, LIMIT, Namespace, PATIENCE, timed_trial};
 use flood::{Attack, Clients, Flood};
 use measure::{Questions, memory};
 
-/// How long the attack takes unless told otherwise.
+/// The default duration of the attack.
 const ATTACK_SECONDS: u64 = 60;
-/// So many questions the Service is asked before it.
+/// The number of requests to the Service before the attack.
 const QUESTIONS_BEFORE: usize = 300;
-/// How long everything is attacked before anything is measured, so that what is made once is there.
+/// How long everything is attacked before the first measurement, so that one-time allocations are done.
 const WARM_UP: Duration = Duration::from_secs(15);
-/// The 99th of a hundred answers may take so many times what it took before.
+/// The factor by which the 99th percentile of answers may grow.
 const SLOWER_MAX: u32 = 3;
-/// A process may have so much more memory than before, in percent.
+/// How much more memory than before a process may have, in percent.
 const GROWTH_MAX: u64 = 10;
 
-/// What counts as nothing, whatever it was before.
+/// A response time that is always accepted, whatever it was before.
 struct Margins {
     /// Answers within this time.
     answer: Duration,
@@ -47,17 +48,17 @@ struct Margins {
     back_within: Duration,
 }
 
-/// Where the attack is the only thing that runs on a machine.
+/// If nothing else runs on the machine.
 const ALONE: Margins =
     Margins { answer: Duration::from_millis(20), growth: 4 << 10, back_within: Duration::from_secs(60) };
-/// Beside other tests, and with a tenth of the time.
+/// In parallel with other tests, and with a tenth of the time.
 const BESIDE_OTHERS: Margins =
     Margins { answer: Duration::from_millis(500), growth: 64 << 10, back_within: Duration::from_secs(300) };
 
-/// How often there is news for watchers, and of which size.
+/// How often objects change for watchers, and their size.
 const NEWS_EVERY: Duration = Duration::from_millis(200);
 const NEWS_BYTES: usize = 50_000;
-/// As much as the store keeps of what was, written at once in pieces of this size.
+/// As much as the store keeps as history, written at once in pieces of this size.
 const HISTORY_BYTES: usize = 80 << 20;
 const LONG_NEWS_BYTES: usize = 500_000;
 
@@ -68,7 +69,7 @@ pub fn trials() -> Vec<Trial> {
     })]
 }
 
-/// What must not notice: it has a share of the processors, and a pod on each host.
+/// The workload that must not be affected: it has a share of the processors, and a pod on each host.
 const WORKLOAD: &str = r#"
 apiVersion: apps/v1
 kind: DaemonSet
@@ -90,7 +91,7 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 "#;
 
-/// Pods that take what they can get, each in its own way.
+/// Pods that use as much as they can, each in its own way.
 const GREEDY: [(&str, &str, &str); 6] = [
     ("logs", "{}", "while :; do head -c 500000 /dev/zero | tr '\\0' x; echo; sleep 0.2; done"),
     ("disk", "{}", "while :; do dd if=/dev/zero of=/data/file bs=1M count=32; sleep 5; done"),
@@ -125,7 +126,7 @@ spec:
     GREEDY.iter().map(pod).collect()
 }
 
-/// The administrator's way to the API server, for clients of the test's own.
+/// The administrator's connection to the API server, for the test's own clients.
 fn administrator(namespace: &Namespace) -> Arc<ClientConfig> {
     let field = |path: &str| -> String {
         let text = namespace.run(&["config", "view", "--raw", "-o", &format!("jsonpath={{{path}}}")]);
@@ -148,7 +149,7 @@ fn news(number: usize, bytes: usize) -> ConfigMap {
     }
 }
 
-/// Ports at which somebody listens on a host, apart from those of loopback: of TCP or UDP.
+/// Ports with a listener on a host, except on loopback: TCP or UDP.
 fn open_ports(pid: i32, protocol: &str) -> BTreeSet<SocketAddr> {
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/{protocol}")).unwrap();
     let listens = if protocol == "tcp" { "0A" } else { "07" };
@@ -162,7 +163,8 @@ fn open_ports(pid: i32, protocol: &str) -> BTreeSet<SocketAddr> {
     table.lines().skip(1).filter_map(address).filter(|at| !at.ip().is_loopback()).collect()
 }
 
-/// Everybody who attacks one host: from outside what is reached there, and from itself what only it and its pods reach.
+/// The attackers of one host: from outside on its reachable ports, and from the host itself on those that only it and
+/// its pods can reach.
 fn attackers(host: &Host, pid: i32) -> [(std::path::PathBuf, Vec<Clients>); 2] {
     let reached = |at: SocketAddr| match at.ip().is_unspecified() {
         true => SocketAddr::new(host.address(), at.port()),
@@ -206,7 +208,7 @@ struct Attacks<'c> {
 }
 
 impl Attacks<'_> {
-    /// Attacks for this time. The first time, `first` is 1, and 0 from then on.
+    /// Attacks for this long. `first` is 1 the first time, and 0 afterwards.
     fn go_on_for(&self, time: Duration, first: usize) {
         let namespace = Namespace::new(self.cluster, "attacks");
         namespace.apply(&greedy_pods());
@@ -224,11 +226,11 @@ impl Attacks<'_> {
         with_client_within(&namespace, time + PATIENCE, |client| async move {
             let maps: Api<ConfigMap> = Api::namespaced(client, "attacks");
             maps.create(&PostParams::default(), &news(0, 0)).await.unwrap();
-            // What was is kept for a while, up to so many bytes, and nothing grows from there.
+            // History is kept for a while, up to a number of bytes, and does not grow from there.
             for number in 0..HISTORY_BYTES / LONG_NEWS_BYTES * first {
                 maps.replace("news", &PostParams::default(), &news(number, LONG_NEWS_BYTES)).await.unwrap();
             }
-            // What watchers would have to read.
+            // Data that watchers would have to read.
             let end = tokio::time::Instant::now() + time;
             let mut pace = tokio::time::interval(NEWS_EVERY);
             for number in 0.. {

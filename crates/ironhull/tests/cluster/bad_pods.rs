@@ -1,4 +1,4 @@
-//! Pods that cannot run: what is wrong is shown as people know it, and nothing else suffers.
+//! Pods that cannot run: the error is shown as users know it, and nothing else is affected.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Bad {
     name: &'static str,
     /// The rest of the container, after its name.
     container: &'static str,
-    /// What `kubectl get pods` shows in the end.
+    /// The final output of `kubectl get pods`.
     status: &'static str,
     /// The beginning of the reason or message of an event.
     event: &'static str,
@@ -111,7 +111,7 @@ fn containers_that_cannot_start(namespace: &Namespace) {
     assert_eq!(namespace.field("pod/missing-command", &format!("{last}.exitCode")), "128");
     let message = namespace.field("pod/missing-command", &format!("{last}.message"));
     assert!(message.contains("/no/such/program"), "{message}");
-    // Where the cause goes away, the container starts.
+    // Once the cause is removed, the container starts.
     namespace.run(&["create", "configmap", "nowhere", "--from-literal=a=b"]);
     namespace.wait("pod/missing-configmap", "condition=Ready");
 }
@@ -161,7 +161,7 @@ spec: {containers: [{name: c, image: $NGINX, ports: [{containerPort: 80, hostPor
         let line = namespace.run(&["get", "pod", name, "--no-headers"]);
         assert!(line.contains("Pending") && line.contains("0/1"), "{line}");
     }
-    // What was in the way goes: the next one takes the place.
+    // The pod in the way is deleted, and the next one takes its place.
     namespace.run(&["delete", "pod", "holder"]);
     namespace.wait("pod/taken-port", "condition=Ready");
     let node = namespace.cluster.host().name().to_owned();
@@ -207,7 +207,7 @@ fn pods_that_are_refused(namespace: &Namespace) {
     assert_eq!(namespace.run(&["get", "pods"]), "");
 }
 
-/// What a node cannot do, or must not, is said where people look.
+/// Unsupported or forbidden features are reported where users look.
 fn pods_that_ask_for_more_isolation_than_there_is(namespace: &Namespace) {
     let host = || std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("the host's parameter");
     let before = host();

@@ -1,4 +1,4 @@
-//! Pods that take what they can get of their node.
+//! Pods that use as much as they can of their node.
 
 use std::sync::Arc;
 

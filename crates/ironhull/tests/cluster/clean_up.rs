@@ -20,7 +20,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What a host is made of, one command for each part.
+/// The state of a host, one command for each part.
 const PARTS: [(&str, &str); 8] = [
     ("interfaces", "ip -o link show | cut -d: -f2"),
     ("addresses", "ip -o addr show | awk '{ print $2, $3, $4 }'"),
@@ -86,7 +86,7 @@ spec: {containers: [{name: c, image: $BUSYBOX, command: ['false']}]}
         let is_used = !matches!(*name, "settings" | "files" | "addresses");
         assert!(!is_used || before != during, "{name} would not show what pods do: {during}");
     }
-    // Neither a clean end nor a crash leaves more than reset can remove.
+    // Neither a clean exit nor a crash leaves more than reset can remove.
     cluster.server.kill().unwrap();
     cluster.server.start_again().unwrap();
     cluster.server.wait_ready().unwrap();
@@ -97,7 +97,7 @@ spec: {containers: [{name: c, image: $BUSYBOX, command: ['false']}]}
         assert_eq!(*before, after, "{name}");
     }
     assert!(!cluster.server.data_dir().exists());
-    // Once more is no error, and the host is good for another cluster.
+    // A second reset is not an error, and the host can be used for another cluster.
     cluster.server.reset().unwrap();
     cluster.server.start_again().unwrap();
     cluster.server.wait_ready().unwrap_or_else(|error| panic!("{error:?}"));
@@ -105,7 +105,7 @@ spec: {containers: [{name: c, image: $BUSYBOX, command: ['false']}]}
 
 fn a_second_server_is_refused() {
     let cluster = Cluster::without_images();
-    // Another port and another directory, but the same network of the same host.
+    // Another port and another directory, but the same host network.
     let directory = cluster.host().directory().join("second");
     let mut second = cluster.host().command(crate::support::PROGRAM);
     second
@@ -117,7 +117,7 @@ fn a_second_server_is_refused() {
         second.wait(crate::support::PATIENCE).unwrap_or_else(|error| panic!("{error:?}\n{}", second.log()));
     assert_eq!(status.code(), Some(1), "{}", second.log());
     assert!(
-        second.log().contains("another instance of ironhull runs on this host network"),
+        second.log().contains("another instance of ironhull is running on this host network"),
         "{}",
         second.log()
     );

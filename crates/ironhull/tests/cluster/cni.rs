@@ -1,4 +1,4 @@
-//! A node whose pod network is another program's: Debian's CNI plugins.
+//! A node with a CNI pod network: Debian's CNI plugins.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn a_configured_network_is_used() {
     let address = namespace.field("pod/web", ".status.podIP");
     assert!(address.starts_with("10.88.0."), "{address}");
     assert!(cluster.fetch(&address).unwrap().starts_with("web version 1"));
-    // Without a configuration the node is not ready, in the words that people know; pods that run go on.
+    // Without a configuration the node is not ready, with upstream's message; running pods continue.
     let away = host.directory().join("away");
     std::fs::rename(&file, &away).unwrap();
     let why = ["get", "node", "-o", "jsonpath={.items[0].status.conditions[?(@.type=='Ready')]}"];
@@ -123,7 +123,7 @@ fn a_plugin_tells_of_itself_and_hears_of_pods() {
     assert!(cluster.fetch(&address).unwrap().starts_with("web version 1"));
     std::fs::remove_file(&answer).unwrap();
     namespace.until_output(&why, r#""status":"True""#);
-    // It hears of the end of pods that it has not been asked to disconnect, as after a loss of state.
+    // It is told that pods have ended that it was not asked to disconnect, as after a loss of state.
     namespace.run(&["delete", "pod", "web"]);
     namespace.until("the plugin hears that there is no pod", || {
         let text = std::fs::read_to_string(&collected).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What kubectl shows and does.
+//! kubectl's output and actions.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     ]
 }
 
-/// A table that kubectl printed: the words of each line, headings first. Columns are apart by three spaces.
+/// A table that kubectl printed: the words of each line, headings first. Columns are separated by three spaces.
 fn table(text: &str) -> Vec<Vec<String>> {
     text.lines()
         .map(|line| {
@@ -66,7 +66,7 @@ fn get_and_describe(namespace: &Namespace) {
     ] {
         assert!(described.contains(expected), "{expected:?} in\n{described}");
     }
-    // The wait counts: events are written behind.
+    // Waiting is necessary: events are written asynchronously.
     let described = namespace.until_output(&["describe", "pod", &pods[1][0]], "Container started");
     for expected in [
         "Status:           Running",
@@ -143,14 +143,14 @@ fn exec(namespace: &Namespace) {
          spec: {containers: [{name: c, image: $BUSYBOX, command: [sleep, '1000']}]}}",
     );
     namespace.wait("pod/box", "condition=Ready");
-    // Output, errors and the exit code come back apart.
+    // Output, errors and the exit code are returned separately.
     let mut command = namespace.kubectl(&["exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     let result = command.output().unwrap();
     assert_eq!(result.stdout, b"out\n");
     let errors = String::from_utf8_lossy(&result.stderr);
     assert!(errors.starts_with("err\n") && errors.contains("exit code 7"), "{errors}");
     assert_eq!(result.status.code(), Some(7));
-    // Input goes in, and its end is seen.
+    // Input is received, and so is its end.
     let counted = namespace.cluster.server.kubectl_with_input(
         &["-n", &namespace.name, "exec", "-i", "box", "--", "wc", "-c"],
         &"x".repeat(100_000),
@@ -164,7 +164,7 @@ fn exec(namespace: &Namespace) {
         "{said}"
     );
 
-    // A shell under a terminal: it echoes, has a size, and ends when told to.
+    // A shell in a terminal: it echoes, has a size, and exits when told to.
     let mut shell = terminal(&namespace.kubectl(&["exec", "-it", "box", "--", "sh"]));
     let mut input = shell.stdin.take().unwrap();
     input.write_all(b"test -t 0 && test -t 1 && echo a term''inal\nexit 3\n").unwrap();
@@ -206,14 +206,14 @@ fn events_explain_and_delete(namespace: &Namespace) {
     let said = namespace.fails(&["explain", "pod.spec.nothing"]);
     assert!(said.contains("field \"nothing\" does not exist"), "{said}");
 
-    // Deletion waits for the pod to be gone, and asks it nicely first.
+    // Deletion waits for the pod to be gone, and terminates it gracefully.
     let said = namespace.run(&["delete", "pod", "box", "--grace-period=1"]);
     assert_eq!(said, format!("pod \"box\" deleted from {} namespace\n", namespace.name));
     let said = namespace.fails(&["get", "pod", "box"]);
     assert_eq!(said, "Error from server (NotFound): pods \"box\" not found\n");
     let said = namespace.run(&["get", "pods"]);
     assert_eq!(said, "");
-    // A Deployment takes along what it made, and a namespace everything.
+    // Deleting a Deployment deletes its objects, and deleting a namespace everything.
     namespace.apply(WEB);
     namespace.run(&["rollout", "status", "deployment/web", LIMIT]);
     let said = namespace.run(&["delete", "deployment,service", "web", "--cascade=foreground"]);

@@ -102,7 +102,7 @@ fn serves_pages_everywhere(namespace: &Namespace) {
     let missing = namespace.fails(&["exec", "client", "--", "nslookup", &format!("no.{full}")]);
     assert!(missing.contains("NXDOMAIN"), "{missing}");
     for _ in 0..6 {
-        // One of these goes back to the pod that asks.
+        // One of these requests leads back to the pod that sent it.
         namespace.exec(names[0], "timeout 10 wget -q -O - http://web/");
     }
 }
@@ -113,7 +113,7 @@ fn rolls_without_a_failed_request(namespace: &Namespace) {
     let said = namespace.run(&["set", "image", "deployment/web", &format!("nginx={NGINX_2}")]);
     assert_eq!(said, "deployment.apps/web image updated\n");
     namespace.run(&["rollout", "status", "deployment/web", LIMIT]);
-    // The last old pods end after the rollout: the load goes on until they are gone.
+    // The last old pods end after the rollout: the load continues until they are gone.
     namespace.until("the end of the old pods", || {
         let pods = namespace.run(&["get", "pods", "-l", "app=web", "-o", "name"]);
         if pods.lines().count() == 3 { Ok(()) } else { Err(pods) }
@@ -147,7 +147,7 @@ fn a_bad_image_stalls(namespace: &Namespace) {
     assert!(said.contains("deployment \"web\" exceeded its progress deadline"), "{said}");
     let condition = r#".status.conditions[?(@.type=="Progressing")].reason"#;
     assert_eq!(namespace.field("deployment/web", condition), "ProgressDeadlineExceeded");
-    // The three old pods serve on; one new pod waits.
+    // The three old pods continue to serve; one new pod waits.
     assert_eq!(namespace.field("deployment/web", ".status.readyReplicas"), "3");
     assert_eq!(namespace.field("deployment/web", ".status.unavailableReplicas"), "1");
     let pods = namespace.until_output(&["get", "pods"], "ImagePullBackOff");
@@ -202,7 +202,7 @@ fn heals_and_scales(namespace: &Namespace) {
     }
     namespace.run(&["scale", "deployment", "web", "--replicas=0"]);
     namespace.until("no pods", || if pods().is_empty() { Ok(()) } else { Err(format!("{:?}", pods())) });
-    // Nobody is left to serve: refused at once, not left hanging.
+    // No endpoint is left: connections are refused at once instead of hanging.
     namespace.until("a refusal", || namespace.cluster.is_refused(&address));
 }
 

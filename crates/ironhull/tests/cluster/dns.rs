@@ -15,7 +15,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("should_provide_dns_for_pods_by_host_name", should_provide_dns_for_pods_by_host_name),
         trial("should_provide_dns_for_external_names", should_provide_dns_for_external_names),
         trial("should_support_configurable_name_servers", should_support_configurable_name_servers),
-        // In a cluster of its own: while its Service is broken, others get no answers.
+        // In a separate cluster: while its Service is broken, others get no answers.
         timed_trial("dns::the_service_is_as_it_should_be", || {
             the_service_is_as_it_should_be(&Namespace::new(&Arc::new(Cluster::start()), "dns-service"));
             Ok(())
@@ -25,7 +25,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     ]
 }
 
-/// A pod to ask from.
+/// A pod to send queries from.
 const CLIENT: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -131,7 +131,7 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80}]}
     resolves(namespace, &address, &[&format!("name = {service}.cluster.local")]);
     resolves(namespace, &pod, &[&format!("name = {dashed}.{headless}.cluster.local")]);
     resolves(namespace, &format!("{dashed}.{place}.pod.cluster.local"), &[&format!("Address: {pod}\n")]);
-    // A Service that goes takes its name along.
+    // The name of a deleted Service is gone too.
     namespace.run(&["delete", "service", "test-service"]);
     resolves(namespace, &format!("{service}.cluster.local"), &["NXDOMAIN"]);
 }
@@ -215,7 +215,7 @@ spec:
     }
 }
 
-/// The Service has the ports and addresses that clients rely on, and each node an endpoint of its own.
+/// The Service has the ports and addresses that clients rely on, and each node has its own endpoint.
 fn the_service_is_as_it_should_be(namespace: &Namespace) {
     let field = |object: &str, path: &str| {
         let path = format!("jsonpath={{{path}}}");
@@ -232,7 +232,7 @@ fn the_service_is_as_it_should_be(namespace: &Namespace) {
     assert_eq!(field(&slice, ".endpoints[0].nodeName"), node);
     assert_eq!(field(&slice, ".metadata.ownerReferences[0].kind"), "Node");
     assert_eq!(field(&slice, ".endpoints[0].conditions.ready"), "true");
-    // What somebody breaks is put right again.
+    // Accidental changes are repaired.
     namespace.run(&["-n", "kube-system", "delete", &slice]);
     namespace.until("the slice again", || {
         let mut get = namespace.kubectl(&["-n", "kube-system", "get", &slice]);
@@ -247,7 +247,7 @@ fn the_service_is_as_it_should_be(namespace: &Namespace) {
     });
 }
 
-/// The host's own servers, then such of the cluster's configuration; what is wrong in it is told and changes nothing.
+/// The host's own servers, then those of the cluster's configuration; errors in it are reported and change nothing.
 fn names_of_other_servers(namespace: &Namespace) {
     let host = namespace.cluster.host();
     let serve = |name: &str, port: &str, address: &str| {
@@ -272,7 +272,7 @@ fn names_of_other_servers(namespace: &Namespace) {
     namespace.apply(CLIENT);
     namespace.wait("pod/client", "condition=Ready");
     resolves(namespace, "www.outside.test", &["Address: 192.0.2.10\n"]);
-    // By an alias of the cluster, too.
+    // By an alias of the cluster too.
     namespace.run(&["create", "service", "externalname", "away", "--external-name=far.outside.test"]);
     let alias = format!("away.{}.svc.cluster.local", namespace.name);
     resolves(namespace, &alias, &["canonical name = far.outside.test", "Address: 192.0.2.10\n"]);
@@ -291,7 +291,7 @@ fn names_of_other_servers(namespace: &Namespace) {
     resolves(namespace, "gopher.corp.test", &["Address: 192.0.2.10\n"]);
 }
 
-/// The protocol as the common tool speaks it: transports, sizes, types, classes and what is not served.
+/// The protocol with `dig`: transports, sizes, types, classes, and queries that are not served.
 fn dig_gets_what_it_asks_for(namespace: &Namespace) {
     let host = namespace.cluster.host();
     let dig = |arguments: &str| {
@@ -338,7 +338,7 @@ fn dig_gets_what_it_asks_for(namespace: &Namespace) {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words(&answer).contains(expected), "dig {arguments}: {answer}");
     }
-    // More than a datagram holds.
+    // More than fits into a datagram.
     let addresses: Vec<String> = (1..=100).map(|n| format!("{{addresses: [198.18.0.{n}]}}")).collect();
     namespace.apply(&format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: many}}\nspec: {{clusterIP: None, ports: [{{port: 80}}]}}\n---\n\

@@ -1,4 +1,4 @@
-//! Cluster DNS of several hosts: each asks its own server, and that of another where it has none.
+//! Cluster DNS on several hosts: each uses its own server, or another host's if it has none.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ fn a_host_without_dns_asks_another() {
         }
     }
 
-    // Before an agent stops, it sees to it that its host's questions go to another's server.
+    // Before an agent stops, it has its host's queries redirected to another host's server.
     agent.stop().unwrap();
     for address in ["10.43.0.10", "fd43::a"] {
         let mut ask = second.command("busybox");
@@ -69,7 +69,7 @@ fn a_host_without_dns_asks_another() {
         assert!(answer.contains("Address: 10.43.0.1\n"), "{answer}");
     }
 
-    // So it is while a host has no server of its own.
+    // The same while a host has no server of its own.
     agent.set_flags(&["--server", &server.url(), "--disable", "dns"]);
     agent.start_again().unwrap();
     slices(&server, &[all[0], all[2]]);
@@ -77,7 +77,7 @@ fn a_host_without_dns_asks_another() {
         resolves(&second, address);
     }
 
-    // What a host no longer is goes with its Node.
+    // A deleted Node's endpoints are deleted with it.
     agent.stop().unwrap();
     agent.set_flags(&["--server", &server.url()]);
     agent.start_again().unwrap();

@@ -1,4 +1,4 @@
-//! Clusters with both address families, and with IPv6 alone.
+//! Clusters with both address families, and with IPv6 only.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ fn a_service_is_answered_on_both_families() {
         assert!(hosts.contains(&format!("{ip}\tclient\n")), "{hosts}");
     }
 
-    // One family at first; the second one comes by a patch, and goes again.
+    // One family at first; a patch adds the second one, and another removes it.
     assert_eq!(list(&namespace, "service/web", ".spec.ipFamilies[*]"), ["IPv4"]);
     namespace.run(&["patch", "service", "web", "-p", r#"{"spec":{"ipFamilyPolicy":"PreferDualStack"}}"#]);
     assert_eq!(list(&namespace, "service/web", ".spec.ipFamilies[*]"), ["IPv4", "IPv6"]);
@@ -123,7 +123,7 @@ fn ipv6_alone_is_a_cluster() {
     let cluster = cluster("fd42::/56", "fd43::/112");
     let namespace = Namespace::new(&cluster, "six");
     namespace.apply(PODS);
-    // The probe goes by IPv6, too.
+    // The probe uses IPv6 too.
     namespace.wait("pod/web", "condition=Ready");
     namespace.wait("pod/client", "condition=Ready");
     let ips = list(&namespace, "pod/web", ".status.podIPs[*].ip");

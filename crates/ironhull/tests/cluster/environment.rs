@@ -1,4 +1,4 @@
-//! What containers find around them: variables, volumes, names, networks, identities.
+//! The environment of containers: variables, volumes, names, networks, identities.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ spec:
          TWO=secret value\n"
     );
     assert_eq!(seen, expected);
-    // The API server is known by variables, too.
+    // Variables contain the API server's address too.
     namespace.run(&[
         "run",
         "service",
@@ -195,12 +195,12 @@ spec:
     assert!(body.contains(&format!("User \\\"{who}\\\" cannot list resource \\\"secrets\\\"")), "{body}");
     let (code, body) = ask("/api/v1/namespaces");
     assert_eq!(code, "403", "{body}");
-    // From within a pod the API answers at its name; without TLS it says what it wants.
+    // From within a pod the API answers at its name; without TLS it reports that it requires it.
     let said = namespace.exec("reader", "nc -w 5 kubernetes.default.svc 443 < /dev/null && echo open");
     assert_eq!(said, "open\n");
     namespace.wait("pod/closed", "condition=Ready");
     namespace.exec("closed", &format!("test ! -e {secrets}"));
-    // A token is bound to its pod: without the pod it is worth nothing.
+    // A token is bound to its pod: without the pod it is invalid.
     namespace.run(&["delete", "pod", "reader", "--grace-period=0", "--force"]);
     namespace.until("the token's end", || match ask(&format!("/api/v1/namespaces/{place}/pods")) {
         (code, _) if code == "401" => Ok(()),
@@ -259,7 +259,7 @@ spec:
     }
 }
 
-/// The order of the lines of resolv.conf means nothing.
+/// The order of the lines of resolv.conf does not matter.
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
@@ -304,7 +304,7 @@ spec: {containers: [{name: c, image: $NGINX, ports: [{containerPort: 80, hostPor
         });
         assert_eq!(page, "from outside\n", "{pod}");
     }
-    // The node reaches its pods, and who is outside reaches a port that a pod took on the host.
+    // The node can reach its pods, and external clients can reach a pod's host port.
     let address = namespace.field("pod/with-port", ".status.podIP");
     assert_eq!(namespace.cluster.fetch(&address).unwrap(), "with-port version 1\n");
     let mut neighbour = host.command_outside("curl");

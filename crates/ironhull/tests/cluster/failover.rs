@@ -1,4 +1,4 @@
-//! An agent that knows several servers moves to one that lives.
+//! An agent that knows several servers fails over to one that answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub fn trials() -> Vec<Trial> {
     })]
 }
 
-/// A pod on the second host that says something.
+/// A pod on the second host with output.
 const POD: &str = "
 apiVersion: v1
 kind: Pod
@@ -27,7 +27,7 @@ spec:
   containers: [{name: c, image: $BUSYBOX, command: [sh, -c, 'echo this is $NAME; sleep 1000']}]
 ";
 
-/// A server, an agent, and two ways between them; there is no third.
+/// A server, an agent, and exactly two paths between them.
 struct Ways {
     namespace: Namespace,
     relays: [Relay; 2],
@@ -62,7 +62,7 @@ impl Ways {
         &self.namespace.cluster.agents[0]
     }
 
-    /// Waits until the agent's connections lead by a relay.
+    /// Waits until the agent's connections lead through a relay.
     fn until_used(&self, relay: &Relay) {
         until(&format!("connections by {}", relay.address()), PATIENCE, || match relay.connections() {
             0 => Err(self.agent().log()),
@@ -71,7 +71,7 @@ impl Ways {
         .unwrap_or_else(|error| panic!("{error:?}"));
     }
 
-    /// Breaks the way in use, and sees that the node goes on by the other one.
+    /// Breaks the path in use, and checks that the node continues with the other one.
     fn break_one(&self, number: usize, state: RelayState) {
         let [used, other] = [&self.relays[number], &self.relays[1 - number]];
         self.until_used(used);
@@ -84,7 +84,7 @@ impl Ways {
             same => Err(same),
         });
         self.namespace.wait("node/node-2", "condition=Ready");
-        // It hears what is new, and says what it does.
+        // It receives changes, and reports its status.
         let name = format!("pod-{number}-{state:?}").to_lowercase();
         self.namespace.apply(&POD.replace("$NAME", &name));
         self.namespace.wait(&format!("pod/{name}"), "condition=Ready");
@@ -98,7 +98,7 @@ fn an_agent_moves_to_a_server_that_lives() {
     let ways = Ways::new();
     let pid = ways.agent().pid();
     for (number, state) in [
-        // A server that is there and does not answer, and one that is gone; each on both ways.
+        // A server that runs and does not answer, and one that is gone; each on both paths.
         (0, RelayState::Silent),
         (1, RelayState::Closed),
         (0, RelayState::Closed),

@@ -1,5 +1,5 @@
-//! Hosts that are cut off, killed, or tampered with: pods are replaced when they must be and only then, and all of it
-//! is as before when the host is back.
+//! Hosts that are cut off, killed, or tampered with: pods are replaced only when they must be, and everything is as
+//! before when the host is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Web servers that would rather be on the second host, and leave it soon when it is out of reach.
+/// Web servers that prefer the second host, and leave it soon when it is unreachable.
 const WEB: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
@@ -66,7 +66,7 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
 "#;
 
-/// Deploys web servers on the second host; their Service's address comes back.
+/// Deploys web servers on the second host; returns the address of their Service.
 fn deploy(namespace: &Namespace, toleration_seconds: u32) -> String {
     namespace.apply(&WEB.replace("$SECONDS", &toleration_seconds.to_string()));
     namespace.run(&["rollout", "status", "deployment/web", crate::support::LIMIT]);
@@ -92,7 +92,7 @@ fn other(namespace: &Namespace) -> &Arc<Host> {
     namespace.cluster.agents[0].host()
 }
 
-/// What tells whether pods are still the same and never restarted.
+/// Data that show whether pods are still the same and have never restarted.
 fn identities(namespace: &Namespace) -> String {
     let path =
         r#"jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[0].restartCount}{"\n"}{end}"#;
@@ -112,7 +112,7 @@ fn pods_of_a_host_that_is_cut_off_for_10_s_stay(namespace: &Namespace) {
         });
         other(namespace).reconnect().unwrap();
         until_served(namespace, &address);
-        // Nothing is replaced, and the node goes on: what is new is known there.
+        // Nothing is replaced, and the node continues and receives changes.
         assert_eq!(identities(namespace), before);
         namespace.run(&[
             "run",
@@ -144,7 +144,7 @@ fn pods_of_a_host_that_is_cut_off_for_long_are_replaced(namespace: &Namespace) {
         if phases == "Running Running " { Ok(()) } else { Err(phases) }
     });
     namespace.until("a page", || namespace.cluster.fetch(&address));
-    // The old pods run on where nobody can end them, and their objects say so.
+    // The old pods keep running where they cannot be stopped, and their objects show that.
     let pods = namespace.run(&["get", "pods", "-o", "wide"]);
     assert_eq!(
         pods.lines().filter(|line| line.contains("Terminating") && line.contains("node-2")).count(),
@@ -213,9 +213,9 @@ fn a_killed_host_returns_also_with_another_address(namespace: &Namespace) {
 fn a_killed_agent_and_flushed_rules_are_healed(namespace: &Namespace) {
     let address = deploy(namespace, 300);
     let agent = &namespace.cluster.agents[0];
-    // A program on the host of the agent that looks a name up each time. It speaks another protocol than the server that it
-    // finds, but complains in other words where it finds none. Without its pauses it would ask while the agent is dying, when
-    // queries are lost in any case.
+    // A program on the host of the agent that looks a name up each time. It speaks a different protocol than the server
+    // that it finds, so its error shows whether it found one. Without its pauses it would ask while the agent is dying,
+    // when queries are lost in any case.
     namespace.apply(
         r#"
 apiVersion: v1
@@ -242,13 +242,13 @@ spec:
     let before = identities(namespace);
     let load = Load::start(namespace.cluster.host(), &format!("{address}:80"));
     agent.kill().unwrap();
-    // Long enough for some lookup to find nobody.
+    // Long enough for some lookup to find no server.
     let start = Instant::now();
     namespace.until("a pause", || {
         if start.elapsed() > Duration::from_secs(2) { Ok(()) } else { Err("not yet".into()) }
     });
     agent.start_again().unwrap();
-    // It is back when it runs something new.
+    // It is back when it runs a new pod.
     namespace.run(&[
         "run",
         "new",
@@ -281,8 +281,8 @@ spec:
     });
 }
 
-/// What a host has for its pods and for others', counted. Chains that choose one of so many endpoints are kept, one of each
-/// number, for the next Service that has as many.
+/// The host's entries for its own and other hosts' pods, counted. Chains for a number of endpoints are kept, one for
+/// each number, for the next Service with the same number.
 fn counts(host: &Host) -> String {
     let script = "echo links $(ip -o link | wc -l)
         echo routes $(ip route show table all | wc -l) $(ip -6 route show table all | grep -vc ' fe80\\|^fe80\\|multicast')
@@ -317,7 +317,7 @@ kind: Service
 metadata: {name: wave}
 spec: {selector: {app: wave}, ports: [{port: 80}]}
 "#;
-    // A thousand pods, as many at once as two nodes take.
+    // A thousand pods, as many at once as fit on two nodes.
     let limit = "--timeout=300s";
     for _ in 0..5 {
         namespace.apply(wave);
@@ -362,7 +362,7 @@ fn a_drained_node_is_empty_and_can_be_deleted(namespace: &Namespace) {
     namespace.cluster.agents[0].stop().unwrap();
     namespace.run(&["delete", "node", "node-2"]);
     namespace.until("a page", || namespace.cluster.fetch(&address));
-    // Nothing of it is left on the other host.
+    // No trace of it is left on the other host.
     namespace.until("no way to the deleted node", || {
         let mut links = namespace.cluster.host().command("sh");
         let text = output(links.args(["-c", "ip route; bridge fdb | grep 198.51.100.3 || true"]))

@@ -1,4 +1,4 @@
-//! A cluster of three hosts: what runs on one is reached from all.
+//! A cluster of three hosts: pods on one can be reached from all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn pods_of_every_host_are_reached_from_every_host(namespace: &Namespace) {
     let nodes: BTreeSet<&str> = pods.iter().map(|[_, node, _]| node.as_str()).collect();
     assert_eq!(nodes, BTreeSet::from(["node-1", "node-2", "node-3"]));
 
-    // Each pod from each, with the address of the one that asks.
+    // Each pod from each, with the client's address.
     for [client, _, source] in &pods {
         for [server, _, address] in &pods {
             let page = namespace.until("a page of another host", || {
@@ -99,7 +99,7 @@ fn pods_of_every_host_are_reached_from_every_host(namespace: &Namespace) {
         });
         assert!(page.ends_with(" version 1\n"), "{page}");
     }
-    // kubectl reaches a pod of another host by every way.
+    // kubectl reaches a pod of another host in every way.
     let [far, ..] = pods.iter().find(|[_, node, _]| node == "node-3").unwrap();
     let forward = namespace.follow(&["port-forward", &format!("pod/{far}"), "18080:80"]);
     forward.until("Forwarding from 127.0.0.1:18080");

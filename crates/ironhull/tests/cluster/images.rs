@@ -10,9 +10,9 @@ use testbed::{Host, Process, output, until};
 
 /// Busybox with all its programs.
 pub const BUSYBOX: &str = "127.0.0.1:5000/busybox:1";
-/// A web server whose page tells the pod's name and `version 1`.
+/// A web server whose page shows the pod's name and `version 1`.
 pub const NGINX_1: &str = "127.0.0.1:5000/nginx:1";
-/// As [`NGINX_1`], `version 2`.
+/// Like [`NGINX_1`], with `version 2`.
 pub const NGINX_2: &str = "127.0.0.1:5000/nginx:2";
 /// The database, with its command line client.
 pub const REDIS: &str = "127.0.0.1:5000/redis:7";
@@ -86,7 +86,7 @@ fn nginx(version: u32) -> BuiltImage {
     let mut image = busybox();
     image.next_layer();
     add_program(&mut image, "/usr/sbin/nginx");
-    // For what a shell cannot send; every Debian has it.
+    // For data that a shell cannot send; every Debian has it.
     add_program(&mut image, "/usr/bin/perl");
     image
         .add_host_dir("/usr/share/nginx/html", "/usr/share/nginx/html")
@@ -96,7 +96,7 @@ fn nginx(version: u32) -> BuiltImage {
         .add_dir("/var/log/nginx", 0o755);
     let config = image.config();
     config.cmd = vec!["nginx".to_owned()];
-    // Finish what is being served, then end.
+    // Finish the current requests, then exit.
     config.stop_signal = "SIGQUIT".to_owned();
     image.build()
 }

@@ -1,4 +1,4 @@
-//! A second machine joins the cluster by a token.
+//! A second machine joins the cluster with a token.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A server on one host, and another host beside it.
+/// A server on one host, and a second host.
 struct Pair {
     server: Server,
     other: Arc<Host>,
@@ -45,7 +45,7 @@ impl Pair {
         Agent::start(&self.other, PROGRAM, &self.server.url(), token, flags).unwrap()
     }
 
-    /// What an agent says that cannot join.
+    /// The error of an agent that cannot join.
     fn refused(&self, arguments: &[&str]) -> String {
         let mut command = self.other.command(PROGRAM);
         command
@@ -67,7 +67,7 @@ impl Pair {
         output(&mut self.server.kubectl(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// Waits for a field of an object to be as `fits` wants it, and returns it.
+    /// Waits for a field of an object to satisfy `fits`, and returns it.
     fn until(&self, object: &[&str], path: &str, fits: impl Fn(&str) -> bool) -> String {
         let path = format!("jsonpath={{{path}}}");
         until(&path, PATIENCE, || {
@@ -110,7 +110,7 @@ fn a_machine_joins_and_is_known_again() {
     .unwrap_or_else(|error| panic!("{error:?}"));
     let requests = pair.run(&["get", "csr"]);
     assert_eq!(requests.matches("Approved,Issued").count(), 3, "{requests}");
-    // The API server believes the node's API by its certificate, and the node the API server.
+    // The API server authenticates the node's API by its certificate, and the node the API server.
     let healthz = format!("/api/v1/nodes/{}/proxy/healthz", pair.other.name());
     assert_eq!(pair.run(&["get", "--raw", &healthz]), "ok");
     let uid = pair.until(&node, ".metadata.uid", |uid| !uid.is_empty());
@@ -126,7 +126,7 @@ fn a_machine_joins_and_is_known_again() {
     pair.until(&node, ".metadata.uid", |now| now == uid);
     assert_eq!(pair.run(&["get", "csr"]).lines().count(), 4, "no further requests");
 
-    // What is left of a node that is deleted goes with it, and the name is free.
+    // The remains of a deleted node are deleted with it, and the name is free.
     pair.run(&["drain", pair.other.name(), "--ignore-daemonsets", "--delete-emptydir-data"]);
     agent.stop().unwrap();
     pair.run(&["delete", "node", pair.other.name()]);
@@ -141,25 +141,28 @@ fn who_may_not_join_is_told_why() {
     let id = bare.split_once('.').unwrap().0;
     let listed = pair.ironhull(&["token", "list"]);
     assert!(listed.contains(id) && listed.contains("for a test") && !listed.contains(bare), "{listed}");
-    // The signature comes by its own way.
+    // The signature is written separately.
     let signature = format!(".data.jws-kubeconfig-{id}");
     pair.until(&["configmap", "cluster-info", "-n", "kube-public"], &signature, |text| !text.is_empty());
     let wrong_digest = format!("K10{}::{bare}", "0".repeat(64));
     let wrong_secret = format!("{id}.aaaaaaaaaaaaaaaa");
     let wrong_both = format!("{digest}::{wrong_secret}");
     let name = ["--node-name", pair.server.host().name()];
-    // Flags besides the server's, and what is said.
+    // Additional flags, and the expected error.
     let table: [(&[&str], &str); 9] = [
-        (&["--token", &wrong_digest], "another cluster, or somebody stands between"),
+        (
+            &["--token", &wrong_digest],
+            "another cluster, or the connection to the server is being intercepted",
+        ),
         (
             &["--token", bare, "--discovery-token-ca-cert-hash", &format!("sha256:{}", "0".repeat(64))],
             "another cluster",
         ),
-        (&["--token", &wrong_secret], "does not fit the secret of token"),
-        (&["--token", &wrong_both], "the server refuses the token"),
-        (&["--token", "unknown"], "the server refuses the token"),
-        (&["--token", "aaaaaa.aaaaaaaaaaaaaaaa"], "the server knows no token aaaaaa"),
-        (&["--token", "K10abc"], "may be cut off"),
+        (&["--token", &wrong_secret], "does not match the secret of token"),
+        (&["--token", &wrong_both], "the server rejected the token"),
+        (&["--token", "unknown"], "the server rejected the token"),
+        (&["--token", "aaaaaa.aaaaaaaaaaaaaaaa"], "the server does not know token aaaaaa"),
+        (&["--token", "K10abc"], "may be truncated"),
         (&[], "this machine has not joined yet"),
         (&["--token", bare, name[0], name[1]], "NodeNameTaken"),
     ];
@@ -170,14 +173,14 @@ fn who_may_not_join_is_told_why() {
     }
     assert!(!pair.other.directory().join("data").exists(), "something was left");
 
-    // Deleted tokens are good for nothing.
+    // Deleted tokens are not accepted.
     pair.ironhull(&["token", "delete", id]);
     let said = pair.refused(&["--server", &url, "--token", whole.trim()]);
-    assert!(said.contains("the server refuses the token"), "{said}");
+    assert!(said.contains("the server rejected the token"), "{said}");
     // The server's own token works as well, also without anything that proves the CA.
     let agent = pair.agent("the-servers-own", &[]);
     pair.wait_ready(&agent);
-    assert!(agent.log().contains("the cluster's CA is believed"), "{}", agent.log());
+    assert!(agent.log().contains("trusting the cluster's CA on first use"), "{}", agent.log());
 }
 
 /// Machines start in any order: one whose server does not run yet says so, and joins when it does.
@@ -201,7 +204,7 @@ fn of_two_machines_with_one_name_one_joins() {
     let pair = Pair::new(&[]);
     let third = Arc::new(Host::on(pair.server.host().network(), "three").unwrap());
     let token = pair.token();
-    // Which comes first is chance: each name is another try.
+    // The order is random: each name is another try.
     for name in ["twin-a", "twin-b", "twin-c", "twin-d"] {
         let flags = ["--node-name", name];
         let agents = std::thread::scope(|scope| {
@@ -227,7 +230,7 @@ fn of_two_machines_with_one_name_one_joins() {
             pair.until(&["node", name], ".status.addresses[?(@.type==\"InternalIP\")].address", |_| true);
         assert_eq!(address, winner.host().address().to_string());
 
-        // The other one knows why, and has changed nothing.
+        // The other one reports why, and has changed nothing.
         let log = loser.log();
         assert!(log.contains("NodeNameTaken") && log.contains("another name"), "{log}");
         assert!(!log.contains(token.split_once('.').unwrap().1), "a secret is told: {log}");
@@ -235,7 +238,7 @@ fn of_two_machines_with_one_name_one_joins() {
         assert!(!left.exists(), "{} is there", left.display());
         assert!(!loser.data_dir().join("engine").exists());
 
-        // Once the name is free, it is the other one's at once.
+        // Once the name is free, the other one gets it at once.
         winner.stop().unwrap();
         winner.reset().unwrap();
         pair.run(&["delete", "node", name]);

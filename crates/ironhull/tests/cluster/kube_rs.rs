@@ -31,7 +31,7 @@ fn with_client<Fut: Future<Output = ()>>(namespace: &Namespace, work: impl FnOnc
     with_client_within(namespace, PATIENCE, work);
 }
 
-/// As [`with_client`], for work that takes longer.
+/// Like [`with_client`], for work that takes longer.
 pub fn with_client_within<Fut: Future<Output = ()>>(
     namespace: &Namespace,
     limit: Duration,
@@ -65,7 +65,7 @@ fn the_watcher_sees_changes(namespace: &Namespace) {
         assert_eq!((version.major.as_str(), version.minor.as_str()), ("1", "37"));
         let maps: Api<ConfigMap> = Api::namespaced(client, &place);
         maps.create(&PostParams::default(), &map("one", "red")).await.unwrap();
-        // Once by a list and a watch, once by a watch that begins with what is there.
+        // Once with a list and a watch, once with a watch that begins with the existing objects.
         for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
             let mut events = watcher(maps.clone(), config.labels("of=kube-rs")).boxed();
             assert!(matches!(events.try_next().await.unwrap().unwrap(), Event::Init));
@@ -90,7 +90,7 @@ fn the_watcher_sees_changes(namespace: &Namespace) {
     });
 }
 
-/// What the controller of the test works with.
+/// The context of the test's controller.
 struct Context {
     maps: Api<ConfigMap>,
 }
@@ -111,7 +111,7 @@ async fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> Result<Action,
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             let patch = Patch::Merge(serde_json::json!({"data": copy.data}));
             match context.maps.patch(&copy.name_any(), &PatchParams::default(), &patch).await {
-                // It was collected meanwhile, after its owner.
+                // It was garbage collected in the meantime, after its owner.
                 Err(kube::Error::Api(status)) if status.reason == "NotFound" => {}
                 result => drop(result?),
             }
@@ -148,11 +148,11 @@ fn a_controller_runs(namespace: &Namespace) {
         let blue = Patch::Merge(serde_json::json!({"data": {"color": "blue"}}));
         maps.patch("one", &PatchParams::default(), &blue).await.unwrap();
         until_upper("BLUE").await;
-        // What it owns wakes it: a copy that is spoilt is made good again.
+        // Owned objects wake it: a damaged copy is repaired.
         let spoilt = Patch::Merge(serde_json::json!({"data": {"color": "grey"}}));
         maps.patch("one-upper", &PatchParams::default(), &spoilt).await.unwrap();
         until_upper("BLUE").await;
-        // The garbage collector takes the copy along with its owner.
+        // The garbage collector deletes the copy with its owner.
         let only = watcher::Config::default().fields("metadata.name=one-upper");
         let mut copies = watcher(maps.clone(), only).boxed();
         while !matches!(copies.try_next().await.unwrap(), Some(Event::InitDone)) {}

@@ -1,4 +1,4 @@
-//! How pods begin, go on and end: init containers, restarts, probes, hooks, grace.
+//! The life of pods: init containers, restarts, probes, hooks, grace periods.
 
 use std::sync::Arc;
 
@@ -179,7 +179,7 @@ spec: {selector: {app: ready}, ports: [{port: 80}]}
     namespace.run(&["label", "pod", "ready", "app=ready"]);
     namespace.wait("pod/ready", &format!("jsonpath={{{STATUS}.started}}=true"));
     let address = namespace.field("service/ready", ".spec.clusterIP");
-    // Running, but not ready: nobody is sent there.
+    // Running, but not ready: it gets no traffic.
     assert_eq!(namespace.field("pod/ready", &format!("{STATUS}.ready")), "false");
     namespace.cluster.is_refused(&address).unwrap();
     namespace.until_output(&["get", "events"], "Readiness probe failed");
@@ -266,7 +266,7 @@ spec:
     assert_eq!(namespace.exec("polite", "cat /tmp/started"), "started\n");
     let following = namespace.follow(&["logs", "-f", "polite"]);
     namespace.run(&["delete", "pod", "polite", "deaf", "--timeout=60s"]);
-    // What it says at its end can still be read.
+    // Its termination message can still be read.
     assert_eq!(following.end(), "stopping\nasked\n");
     namespace.until_output(&["get", "events"], "Stopping container c");
 }

@@ -1,5 +1,5 @@
-//! Network policies as people write them, with real pods. All cases of upstream's suite are truth tables in the crate
-//! `network`; here is what those cannot show: the way from an object to a pod's first packet.
+//! Typical network policies, with real pods. All cases of upstream's suite are truth tables in the crate `network`;
+//! these tests cover what those cannot show: the path from an object to a pod's first packet.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ fn pods(namespace: &Namespace) {
     }
 }
 
-/// What a pod sees of a server: `reached`, or `lost` with what was said.
+/// Whether a pod can reach a server: `reached`, or `lost` with the error.
 fn sees(namespace: &Namespace, pod: &str, url: &str) -> String {
     let ask = format!("timeout 2 wget -q -O - {url} 2>&1 >/dev/null");
     namespace.exec(pod, &format!("said=$({ask}) && echo reached || echo lost $said"))
@@ -107,7 +107,7 @@ fn isolates_and_lets_in_by_label(namespace: &Namespace) {
     assert!(shown.contains("POD-SELECTOR") && shown.contains("deny"), "{shown}");
     until_sees(namespace, "friend", service, "lost");
     assert!(sees(namespace, "stranger", &direct).starts_with("lost"));
-    // Itself, by the Service, and the node: probes go on.
+    // Itself, through the Service, and the node: probes continue.
     assert!(sees(namespace, "web", service).starts_with("reached"));
     assert!(namespace.cluster.fetch(&namespace.field("pod/web", ".status.podIP")).is_ok());
     namespace.apply(ALLOW_FRIENDS);
@@ -123,7 +123,7 @@ fn isolates_and_lets_in_by_label(namespace: &Namespace) {
     until_sees(namespace, "friend", service, "reached");
 }
 
-/// A policy and, in the same breath, a pod that asks as soon as it runs.
+/// A policy and, at the same time, a pod that sends requests as soon as it runs.
 fn holds_from_the_first_packet(namespace: &Namespace) {
     pods(namespace);
     let address = namespace.field("pod/web", ".status.podIP");
@@ -194,7 +194,7 @@ spec:
     }
 }
 
-/// As [`PODS`], with the server on one host and its clients on the other.
+/// Like [`PODS`], with the server on one host and its clients on the other.
 fn holds_between_hosts() {
     let network = Network::new().unwrap();
     let host = |name| Arc::new(Host::on(&network, name).unwrap());
@@ -226,7 +226,7 @@ fn holds_between_hosts() {
     until_sees(&namespace, "stranger", service, "lost");
     assert!(sees(&namespace, "friend", service).starts_with("reached"));
     forged_packets_do_not_pass(&namespace);
-    // The agent enforces what is for its own pods.
+    // The agent enforces the policies of its own pods.
     namespace.apply(DENY_EGRESS);
     until_sees(
         &namespace,
@@ -236,8 +236,7 @@ fn holds_between_hosts() {
     );
 }
 
-/// A server on the one host that only friends may reach, and on the other host one of these and somebody without any
-/// capability.
+/// A server on one host that only friends may reach, and on the other host a friend and a pod without any capability.
 const VAULT: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -270,7 +269,7 @@ spec:
     ports: [{port: 9, protocol: UDP}]
 "#;
 
-/// Packets of a friend's address, which a pod wraps as nodes do and sends to nodes' ports for that.
+/// Packets from a friend's address, which a pod wraps as nodes do and sends to the nodes' tunnel ports.
 fn forged_packets_do_not_pass(namespace: &Namespace) {
     namespace.apply(VAULT);
     namespace.run(&["wait", "pod", "vault", "confidant", "forger", "--for=condition=Ready", LIMIT]);
@@ -279,7 +278,7 @@ fn forged_packets_do_not_pass(namespace: &Namespace) {
         text.split('.').map(|part| part.parse().unwrap()).collect()
     };
     let (friend, vault) = (address("confidant"), address("vault"));
-    // Nobody listens: the kernel counts what came in.
+    // There is no listener: the kernel counts the packets received.
     let came = || -> u32 {
         let counts = namespace.exec("vault", "grep Udp: /proc/net/snmp | tail -n 1");
         counts.split_whitespace().nth(2).unwrap().parse().unwrap()

@@ -1,4 +1,4 @@
-//! Pods on two hosts, and how their packets travel between these.
+//! Pods on two hosts, and how packets travel between them.
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ fn is_configured_and_limited(namespace: &Namespace) {
     let written = namespace.fails(&["exec", "redis", "--", "sh", "-c", "echo x > /etc/redis/redis.conf"]);
     assert!(written.contains("Read-only file system"), "{written}");
 
-    // Over the limit, the kernel ends it, and the state says so.
+    // Above the limit, the kernel kills it, and its state says so.
     let fill = r#"eval 'for i = 1, 100 do redis.call("set", "k" .. i, string.rep("x", 1000000)) end' 0"#;
     namespace
         .kubectl(&["exec", "redis", "--", "sh", "-c", &format!("redis-cli -a from-the-secret {fill}")])

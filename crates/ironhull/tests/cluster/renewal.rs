@@ -1,4 +1,4 @@
-//! Certificates that hardly live are renewed while everything runs.
+//! Short-lived certificates are renewed while everything runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +18,9 @@ pub fn trials() -> Vec<Trial> {
     })]
 }
 
-/// How long certificates hold.
+/// How long certificates are valid.
 const LIFETIME: &str = "90s";
-/// How long a renewal may take: a certificate's life, and what a busy machine needs besides.
+/// How long a renewal may take: a certificate's lifetime, plus extra time for a busy machine.
 const RENEWED_WITHIN: Duration = Duration::from_secs(180);
 
 /// A pod on each host.
@@ -52,7 +52,7 @@ impl Certificate {
         Certificate { serial: parsed.raw_serial_as_string(), end: parsed.validity().not_after.timestamp() }
     }
 
-    /// Waits for another one in its place, which must come before the end of this.
+    /// Waits for its replacement, which must appear before this one expires.
     fn renewed(&self, path: &Path) -> Certificate {
         let next = until(&format!("another certificate in {}", path.display()), RENEWED_WITHIN, || {
             match Certificate::read(path) {
@@ -118,10 +118,10 @@ fn certificates_are_renewed_while_nodes_run() {
     everything_works(&namespace);
     namespace.wait("node/node-1", "condition=Ready");
     namespace.wait("node/node-2", "condition=Ready");
-    // They were ready all the time, in the same processes.
+    // They were always ready, in the same processes.
     assert_eq!(["node-1", "node-2"].map(since), ready_since);
     assert_eq!((server.pid(), agent.pid()), pids);
-    // What is new starts.
+    // New pods start.
     namespace.run(&["delete", "pods", "--all", LIMIT]);
     namespace.run(&["rollout", "status", "daemonset/says", LIMIT]);
     everything_works(&namespace);

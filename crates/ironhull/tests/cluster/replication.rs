@@ -1,4 +1,4 @@
-//! A ReplicationController, whose pods serve.
+//! A ReplicationController whose pods serve requests.
 
 use std::sync::Arc;
 
@@ -49,14 +49,14 @@ fn replicas_serve_what_they_are_made_for(namespace: &Namespace) {
     assert_eq!(row.split_whitespace().take(4).collect::<Vec<_>>(), ["web", "3", "3", "3"], "{row}");
     namespace.until_output(&["describe", "rc/web"], "SuccessfulCreate");
 
-    // A pod that somebody deletes is replaced.
+    // A deleted pod is replaced.
     let first = pods(namespace).remove(0);
     namespace.run(&["delete", "pod", &first]);
     namespace.until("another in its place", || {
         let now = pods(namespace);
         if now.len() == 3 && !now.contains(&first) { Ok(()) } else { Err(format!("{now:?}")) }
     });
-    // Without their controller the pods stay, and belong to nobody.
+    // Without their controller the pods stay, without an owner.
     let orphans = pods(namespace);
     namespace.run(&["delete", "rc/web", "--cascade=orphan"]);
     namespace.until("pods without an owner", || {
@@ -75,7 +75,7 @@ fn pods(namespace: &Namespace) -> Vec<String> {
     names
 }
 
-/// Each pod shows its own name by way of the Service, sooner or later.
+/// Each pod shows its own name through the Service, sooner or later.
 fn every_pod_serves(namespace: &Namespace, address: &str, count: usize) {
     let mut served = std::collections::BTreeSet::new();
     namespace.until("a page of every pod", || {

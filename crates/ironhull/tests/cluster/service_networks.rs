@@ -1,4 +1,4 @@
-//! Networks of Services beside the cluster's own, and the objects that stand for addresses.
+//! Networks of Services in addition to the cluster's own, and the objects that represent addresses.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ fn addresses_that_leaked_or_are_missing(namespace: &Namespace) {
         &["get", "events", "--field-selector=reason=ClusterIPNotAllocated"],
         &format!("Cluster IP {address} is not allocated; repairing"),
     );
-    // One that was made by hand is its maker's business.
+    // One that was created by hand stays.
     namespace.apply(
         "apiVersion: networking.k8s.io/v1\nkind: IPAddress\nmetadata: {name: 192.0.2.200}\n\
          spec: {parentRef: {resource: services, namespace: nowhere, name: nothing}}\n",

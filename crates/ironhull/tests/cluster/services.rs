@@ -1,4 +1,4 @@
-//! Services, as people and pods meet them: the `[sig-network]` tests of the conformance suite about Services and their
+//! Services, as users and pods see them: the `[sig-network]` tests of the conformance suite about Services and their
 //! endpoints, whose titles are above ours. `docs/sig-network.md` has the table of both.
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
     ]
 }
 
-/// Two web servers that tell their names, and a pod to ask from.
+/// Two web servers that return their names, and a pod to send requests from.
 const PODS: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -58,7 +58,7 @@ fn start_pods(namespace: &Namespace) {
     namespace.run(&["wait", "pod", "--all", "--for=condition=Ready", crate::support::LIMIT]);
 }
 
-/// The name that a server tells a client in the pod `client`, once.
+/// The name that a server returns to one request from the pod `client`.
 fn answer(namespace: &Namespace, address: &str, port: &str) -> Result<String, String> {
     let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {port}");
     let mut exec = namespace.kubectl(&["exec", "client", "--", "sh", "-c", &script]);
@@ -68,7 +68,7 @@ fn answer(namespace: &Namespace, address: &str, port: &str) -> Result<String, St
     name.map(str::to_owned).ok_or(answer)
 }
 
-/// Asks until somebody answers.
+/// Sends requests until there is an answer.
 fn answered(namespace: &Namespace, address: &str, port: &str) -> String {
     namespace.until(&format!("an answer from {address}:{port}"), || answer(namespace, address, port))
 }
@@ -391,7 +391,7 @@ fn a_load_balancer_needs_no_cloud(namespace: &Namespace) {
     assert!(health.contains("\"localEndpoints\":2"), "{health}");
     assert!(namespace.cluster.fetch("127.0.0.1:10256/healthz").unwrap().contains("\"nodeEligible\":true"));
 
-    // Somebody else has the port: the younger Service waits, and is told why.
+    // The port is taken: the younger Service waits, and an event gives the reason.
     namespace.run(&["create", "service", "loadbalancer", "late", "--tcp=7080:80"]);
     let events =
         ["get", "events", "--field-selector=involvedObject.name=late", "-o", "jsonpath={.items[*].message}"];
@@ -411,7 +411,7 @@ fn a_load_balancer_needs_no_cloud(namespace: &Namespace) {
     namespace.run(&["delete", "service", "late", crate::support::LIMIT]);
 }
 
-/// Has a cluster of its own, as others would feel it.
+/// Uses a separate cluster, because others would be affected.
 fn rules_that_others_remove_come_back() {
     let cluster = Arc::new(Cluster::start());
     let namespace = Namespace::new(&cluster, "tampered");

@@ -15,7 +15,7 @@ pub fn trials() -> Vec<Trial> {
     })]
 }
 
-/// A web server on each host, Services that prefer or insist, and a load balancer.
+/// A web server on each host, Services that prefer or require near endpoints, and a load balancer.
 const WEB: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -108,7 +108,7 @@ fn policies_choose_the_host() {
         is_answered_only_by(host, &near, name);
     }
 
-    // Where each host is a zone of its own, its clients stay in it.
+    // If each host is a separate zone, its clients stay in it.
     let zoned = namespace.field("service/zoned", ".spec.clusterIP");
     for zone in ["1", "2"] {
         let label = format!("topology.kubernetes.io/zone=zone-{zone}");
@@ -137,7 +137,7 @@ fn policies_choose_the_host() {
     let log = namespace.run(&["logs", "second"]);
     let line = log.lines().find(|line| line.contains("/marked")).unwrap();
     assert!(line.starts_with(&format!("{} ", outside.address())), "{line}");
-    // The host itself is a client inside of the cluster: it need not go there for an answer.
+    // The host itself is a client inside of the cluster: its requests need not leave it.
     is_answered_by(&first, &format!("{node_2}:7080"), "second");
     let check = namespace.field("service/balanced", ".spec.healthCheckNodePort");
     assert!(fetch(&second, &format!("{node_2}:{check}")).unwrap().contains("\"localEndpoints\":1"));
@@ -145,7 +145,7 @@ fn policies_choose_the_host() {
     let refusal = fetch(&first, &format!("{node_1}:{check}")).unwrap_err();
     assert!(refusal.contains("503"), "{refusal}");
 
-    // Where the near endpoint is gone, the far one serves.
+    // If the near endpoint is gone, the far one serves.
     namespace.run(&["delete", "pod", "first"]);
     is_answered_by(&first, &near, "second");
 }

@@ -15,12 +15,12 @@ use crate::images;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ironhull");
-/// How long anything may take on a busy machine, for `kubectl wait` and its like.
+/// The time limit of `kubectl wait` and similar commands, for a busy machine.
 pub const LIMIT: &str = "--timeout=90s";
 /// The same.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A trial whose time is written down.
+/// A trial whose duration is recorded.
 pub fn timed_trial(
     name: impl Into<String>,
     test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
@@ -49,7 +49,7 @@ pub struct SharedCluster {
 }
 
 impl SharedCluster {
-    /// One with this many hosts besides the server's.
+    /// One with this many hosts in addition to the server's.
     pub fn with_agents(agents: usize) -> SharedCluster {
         SharedCluster { cluster: OnceLock::new(), agents }
     }
@@ -60,7 +60,7 @@ impl SharedCluster {
         })
     }
 
-    /// Keeps the server's log, for whoever wants to know why a trial failed.
+    /// Keeps the server's log, for finding out why a trial failed.
     pub fn keep_log(&self) {
         if let Some(cluster) = self.cluster.get() {
             let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster.log");
@@ -71,11 +71,11 @@ impl SharedCluster {
     }
 }
 
-/// A server on a host of its own, with a registry beside it, and hosts that joined it.
+/// A server on a separate host, with a registry, and hosts that joined it.
 pub struct Cluster {
     pub server: Server,
     pub agents: Vec<Agent>,
-    /// They end before the hosts.
+    /// They are dropped before the hosts.
     _registries: Vec<Process>,
 }
 
@@ -87,7 +87,7 @@ impl Cluster {
         Cluster::of(server, registry)
     }
 
-    /// Of parts that run.
+    /// Of running parts.
     pub fn of(server: Server, registry: Process) -> Cluster {
         Cluster { server, agents: Vec::new(), _registries: vec![registry] }
     }
@@ -99,12 +99,12 @@ impl Cluster {
         Cluster { server, agents: Vec::new(), _registries: Vec::new() }
     }
 
-    /// With hosts besides the server's, each with the registry at its own loopback interface.
+    /// With additional hosts, each with the registry at its own loopback interface.
     pub fn of_hosts(agents: usize) -> Cluster {
         Cluster::with_options(&ClusterOptions { agents, ..ClusterOptions::default() })
     }
 
-    /// As [`Cluster::of_hosts`], with flags.
+    /// Like [`Cluster::of_hosts`], with flags.
     pub fn with_options(options: &ClusterOptions) -> Cluster {
         let network = Network::new().unwrap_or_else(|error| panic!("{error:?}"));
         let cluster = testbed::Cluster::start(&network, PROGRAM, options);
@@ -123,24 +123,24 @@ impl Cluster {
         std::iter::once(self.host()).chain(self.agents.iter().map(Agent::host))
     }
 
-    /// Fetches a page from the host; `path` has the address in front. The error tells what curl said.
+    /// Fetches a page from the host; `path` has the address in front. The error contains curl's message.
     pub fn fetch(&self, path: &str) -> Result<String, String> {
         let mut curl = self.host().command("curl");
         output(curl.args(["-sS", "-f", "-m", "5", &format!("http://{path}")]))
             .map_err(|error| error.to_string())
     }
 
-    /// Whether connections are refused at once; the error tells what happens instead.
+    /// Whether connections are refused at once; the error says what happens instead.
     pub fn is_refused(&self, address: &str) -> Result<(), String> {
         match self.fetch(address) {
-            // curl could not connect. Had nobody answered at all, it would say 28.
+            // curl could not connect. If there had been no answer at all, the code would be 28.
             Err(error) if error.contains("exit status: 7\n") => Ok(()),
             other => Err(format!("{other:?}")),
         }
     }
 }
 
-/// A namespace in a cluster. It is deleted at the end of its trial; if that fails, it shows what is in it first.
+/// A namespace in a cluster. It is deleted at the end of its trial; if that fails, its content is shown first.
 pub struct Namespace {
     pub cluster: Arc<Cluster>,
     pub name: String,
@@ -162,12 +162,12 @@ impl Namespace {
         self.cluster.server.kubectl(&all)
     }
 
-    /// What kubectl writes, which must succeed.
+    /// The output of kubectl, which must succeed.
     pub fn run(&self, arguments: &[&str]) -> String {
         output(&mut self.kubectl(arguments)).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// What kubectl says when it fails, which it must.
+    /// The error of kubectl, which must fail.
     pub fn fails(&self, arguments: &[&str]) -> String {
         match output(&mut self.kubectl(arguments)) {
             Err(TestbedError::Failed { output, .. }) => output,
@@ -175,24 +175,24 @@ impl Namespace {
         }
     }
 
-    /// Applies YAML, in which `$BUSYBOX` and its like stand for images.
+    /// Applies YAML, in which `$BUSYBOX` and similar variables stand for images.
     pub fn apply(&self, yaml: &str) {
         self.try_apply(yaml).unwrap_or_else(|error| panic!("{error:?}"));
     }
 
-    /// As [`Namespace::apply`], where it may fail.
+    /// Like [`Namespace::apply`], which may fail.
     pub fn try_apply(&self, yaml: &str) -> Result<String, TestbedError> {
         let names = [("$BUSYBOX", images::BUSYBOX), ("$NGINX", images::NGINX_1), ("$REDIS", images::REDIS)];
         let yaml = names.iter().fold(yaml.to_owned(), |yaml, (name, image)| yaml.replace(name, image));
         self.cluster.server.kubectl_with_input(&["--namespace", &self.name, "apply", "-f", "-"], &yaml)
     }
 
-    /// `kubectl wait` for `what` to become so: `--for=` is put in front.
+    /// `kubectl wait` for a condition (`--for`) of an object.
     pub fn wait(&self, what: &str, condition: &str) {
         self.run(&["wait", what, &format!("--for={condition}"), LIMIT]);
     }
 
-    /// Waits until a pod has ended well, and returns what its only container wrote.
+    /// Waits until a pod has succeeded, and returns the output of its only container.
     pub fn output_of(&self, pod: &str) -> String {
         let pod = format!("pod/{pod}");
         // A pod that failed would never succeed: wait for either.
@@ -259,11 +259,11 @@ impl Drop for Namespace {
     }
 }
 
-/// A kubectl that runs.
+/// A running kubectl.
 pub struct Following(Process);
 
 impl Following {
-    /// Waits until it has written a text, and returns all that it has written.
+    /// Waits until it has written a text, and returns its output so far.
     pub fn until(&self, expected: &str) -> String {
         until(&format!("{expected:?} from kubectl"), PATIENCE, || {
             let text = self.0.log();
@@ -272,7 +272,7 @@ impl Following {
         .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// Waits until kubectl ends by itself, and returns all that it has written.
+    /// Waits until kubectl exits by itself, and returns its whole output.
     pub fn end(mut self) -> String {
         self.0.wait(PATIENCE).unwrap_or_else(|error| panic!("{error:?}"));
         self.0.log()
@@ -295,7 +295,7 @@ pub fn terminal(command: &Command) -> Child {
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Pages fetched one after the other, each through a connection of its own, until [`Load::stop`].
+/// Pages fetched one after the other, each over a new connection, until [`Load::stop`].
 pub struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(Vec<String>, Vec<String>)>,
@@ -324,7 +324,7 @@ impl Load {
         Load { stop, thread: std::thread::spawn(fetch_all) }
     }
 
-    /// Ends, and returns the pages and what went wrong.
+    /// Stops, and returns the pages and the errors.
     pub fn stop(self) -> (Vec<String>, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()

@@ -15,16 +15,16 @@ pub struct PrinterColumn {
     pub kind: String,
     /// The OpenAPI format.
     pub format: String,
-    /// What the column means.
+    /// The column's description.
     pub description: String,
     /// 0 is always shown, above it only with `-o wide`.
     pub priority: i32,
-    /// Where the cell's value stands.
+    /// The path of the cell's value.
     pub path: JsonPath,
 }
 
 impl PrinterColumn {
-    /// The age, which is shown where a definition names no columns.
+    /// The age, which is shown if a definition names no columns.
     ///
     /// # Panics
     /// Never: the path is well-formed.

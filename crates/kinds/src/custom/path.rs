@@ -5,7 +5,7 @@
 
 use object::{Value, json};
 
-/// A path that could not be read.
+/// An invalid path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPathError(pub String);
 
@@ -17,7 +17,7 @@ impl std::fmt::Display for JsonPathError {
 
 impl std::error::Error for JsonPathError {}
 
-/// A way to values inside of an object.
+/// A path to values inside an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
     label: String,
@@ -35,7 +35,7 @@ enum Step {
 }
 
 impl JsonPath {
-    /// Reads a path, which begins with a dot or a bracket.
+    /// Parses a path, which begins with a dot or a bracket.
     ///
     /// # Errors
     /// [`JsonPathError`] for anything else.
@@ -60,7 +60,7 @@ impl JsonPath {
         Ok(JsonPath { label, steps })
     }
 
-    /// The path of these members, one in the other.
+    /// The path of these nested members.
     pub(super) fn of_names(names: &[&str]) -> JsonPath {
         JsonPath {
             label: names.join("."),
@@ -68,7 +68,7 @@ impl JsonPath {
         }
     }
 
-    /// The path without its first dot: what field selectors call it.
+    /// The path without its first dot, as field selectors use it.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -98,7 +98,7 @@ fn first<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
     }
 }
 
-/// A value as text: strings as they are, all else as JSON.
+/// A value as text: strings unchanged, everything else as JSON.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -29,7 +29,7 @@ pub fn default_horizontal_pod_autoscaler(autoscaler: &mut Value) {
                 {"type": "Percent", "value": 100, "periodSeconds": 15},
             ]),
         );
-        // How long to wait before scaling down is the controller's setting where nothing is said.
+        // The controller has a default for the time to wait before scaling down.
         let down = behavior.entry("scaleDown");
         down.set_default("selectPolicy", "Max");
         down.set_default("policies", value!([{"type": "Percent", "value": 100, "periodSeconds": 15}]));

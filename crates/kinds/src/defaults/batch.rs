@@ -4,7 +4,7 @@ use object::Value;
 
 use super::{each, fill, pod::default_pod_template, within};
 
-/// Fills in a Job. Labels of the template become the Job's where it has none.
+/// Fills in a Job. Labels of the template become the Job's if it has none.
 pub fn default_job(job: &mut Value) {
     let labels = job.at("spec.template.metadata.labels").clone();
     default_job_spec(job.entry("spec"));
@@ -35,8 +35,8 @@ fn default_job_spec(spec: &mut Value) {
     default_pod_template(spec.entry("template"));
 }
 
-/// Fills in a CronJob. The template of its Jobs is filled in as to the pods only: the rest comes when a Job is
-/// made of it.
+/// Fills in a CronJob. In the template of its Jobs, only the pods' fields are filled in: the rest follows when a Job is
+/// created from it.
 pub fn default_cron_job(cron_job: &mut Value) {
     let spec = cron_job.entry("spec");
     fill(spec, "concurrencyPolicy", "Allow");

@@ -17,7 +17,7 @@ pub fn default_role_binding(binding: &mut Value) {
     });
 }
 
-/// Fills in a NetworkPolicy: it is about ingress, and about egress where it has rules for that.
+/// Fills in a NetworkPolicy: it applies to ingress, and to egress if it has rules for that.
 pub fn default_network_policy(policy: &mut Value) {
     let spec = policy.entry("spec");
     for name in ["ingress", "egress"] {

@@ -58,7 +58,7 @@ pub fn default_namespace(namespace: &mut Value) {
     fill(namespace.entry("status"), "phase", "Active");
 }
 
-/// Fills in a Node: all that it has can be allocated.
+/// Fills in a Node: its whole capacity is allocatable.
 pub fn default_node(node: &mut Value) {
     within(node, "status", |status| {
         let capacity = status.get("capacity").clone();
@@ -88,7 +88,7 @@ pub fn default_endpoint_slice(slice: &mut Value) {
     });
 }
 
-/// Fills in a ReplicationController: its template's labels select and name it where nothing else does.
+/// Fills in a ReplicationController: its template's labels become its selector and labels if those are missing.
 pub fn default_replication_controller(controller: &mut Value) {
     let labels = controller.at("spec.template.metadata.labels").clone();
     let spec = controller.entry("spec");
@@ -111,7 +111,7 @@ pub fn default_resource_quota(quota: &mut Value) {
     });
 }
 
-/// Fills in a LimitRange: a container's default limit is the maximum, its default request that limit, else the
+/// Fills in a LimitRange: a container's default limit is the maximum, its default request that limit, otherwise the
 /// minimum.
 pub fn default_limit_range(range: &mut Value) {
     within(range, "spec", |spec| {

@@ -25,7 +25,7 @@ pub fn default_pod(pod: &mut Value) {
     default_pod_spec(spec);
 }
 
-/// Fills in the pod template of a workload: what a Pod gets only when it is made stays unset.
+/// Fills in the pod template of a workload: fields that a Pod gets only on creation stay unset.
 pub fn default_pod_template(template: &mut Value) {
     default_pod_spec(template.entry("spec"));
 }
@@ -36,7 +36,7 @@ fn default_pod_spec(spec: &mut Value) {
     spec.set_default("securityContext", Value::map());
     spec.set_default("terminationGracePeriodSeconds", 30);
     fill(spec, "schedulerName", "default-scheduler");
-    // Two names for one field, the second deprecated: they always say the same.
+    // Two names for one field, the second deprecated: they always have the same value.
     let account = spec.str_at("serviceAccount").to_owned();
     if !account.is_empty() {
         fill(spec, "serviceAccountName", account);
@@ -101,7 +101,7 @@ fn default_host_port(port: &mut Value) {
     fill(port, "hostPort", number);
 }
 
-/// Whoever limits a resource and requests none requests the limit.
+/// A resource with a limit but no request gets the limit as its request.
 fn requests_from_limits(resources: &mut Value) {
     let limits = resources.get("limits").clone();
     if limits.as_map().is_none() {
@@ -117,8 +117,7 @@ fn requests_from_limits(resources: &mut Value) {
     }
 }
 
-/// Resources of the pod as a whole (KEP-2837): where some are stated, the others follow from them and from the
-/// containers.
+/// Resources of the pod as a whole (KEP-2837): if some are set, the others follow from them and from the containers.
 fn default_pod_resources(spec: &mut Value) {
     let stated = |spec: &Value, what: &str| !spec.get("resources").get(what).is_empty();
     if !stated(spec, "limits") && !stated(spec, "requests") {
@@ -159,7 +158,7 @@ fn fill_resource(spec: &mut Value, what: &'static str, name: &str, amount: Value
     }
 }
 
-/// `Always` for images whose tag is `latest` or missing, since what they name may change.
+/// `Always` for images whose tag is `latest` or missing, because they may refer to a new image later.
 pub(super) fn pull_policy(image: &str) -> &'static str {
     match image_tag(image) {
         Some("latest") => "Always",
@@ -167,8 +166,8 @@ pub(super) fn pull_policy(image: &str) -> &'static str {
     }
 }
 
-/// The tag of an image reference, `latest` where it has neither tag nor digest; `None` where it has a digest
-/// only, or is none.
+/// The tag of an image reference, `latest` if it has neither tag nor digest; `None` if it has only a digest, or is
+/// invalid.
 fn image_tag(image: &str) -> Option<&str> {
     let (named, digest) = match image.split_once('@') {
         Some((named, digest)) => (named, Some(digest)),

@@ -2,7 +2,7 @@ use object::{Value, value};
 
 use super::*;
 
-/// Checks what an object becomes; defaulting again must change nothing.
+/// Checks an object after defaulting; defaulting again must change nothing.
 #[track_caller]
 fn check(default: fn(&mut Value), mut object: Value, expected: Value) {
     default(&mut object);
@@ -11,7 +11,7 @@ fn check(default: fn(&mut Value), mut object: Value, expected: Value) {
     assert_eq!(object, expected, "again");
 }
 
-/// Checks some members of what an object becomes.
+/// Checks some members of an object after defaulting.
 #[track_caller]
 fn check_at(default: fn(&mut Value), mut object: Value, expected: &[(&str, Value)]) {
     default(&mut object);

@@ -13,7 +13,7 @@ pub(super) fn normalize(claim: &mut Value, old: &Value) {
     let (source, reference) = (spec.get("dataSource").clone(), spec.get("dataSourceRef").clone());
     match (source.is_null(), reference.is_null()) {
         (false, true) => spec.set("dataSourceRef", names(&source)),
-        // The older field has no namespace, and must not name another object than the newer.
+        // The older field has no namespace, and must not name a different object than the newer one.
         (true, false) if reference.get("namespace").is_empty() => spec.set("dataSource", names(&reference)),
         _ => {}
     }

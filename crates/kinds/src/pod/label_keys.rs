@@ -11,7 +11,7 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Merges the keys of all terms and constraints of a pod into their selectors.
 pub(super) fn merge(pod: &mut Value) {
     let labels = pod.at("metadata.labels").clone();
-    // Values that no label may have are not copied into every term: validation refuses them where they stand.
+    // Values that no label may have are not copied into every term: validation refuses them in their place.
     let is_label = |value: &&str| value.len() <= LABEL_BYTES_MAX;
     let labels = labels.entries().filter_map(|(key, value)| Some((key, value.as_str().filter(is_label)?)));
     let labels: HashMap<&str, &str> = labels.collect();

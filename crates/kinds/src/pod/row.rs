@@ -67,7 +67,7 @@ impl<'a> Restarts<'a> {
     }
 }
 
-/// What is told of a pod's containers.
+/// The summary of a pod's containers.
 struct Summary<'a> {
     reason: String,
     ready: usize,
@@ -101,8 +101,8 @@ impl<'a> Summary<'a> {
         summary
     }
 
-    /// Goes through the init containers up to the first that is not done. The restarts of sidecars come
-    /// back, and whether such a one was found.
+    /// Goes through the init containers up to the first unfinished one. Returns the restarts of sidecars, and whether
+    /// an unfinished one was found.
     fn add_init_containers(&mut self, pod: &'a Value) -> (Restarts<'a>, bool) {
         let specs = pod.at("spec.initContainers");
         let mut sidecar_restarts = Restarts::default();
@@ -134,7 +134,7 @@ impl<'a> Summary<'a> {
         (sidecar_restarts, false)
     }
 
-    /// The first container that has something to tell names the state of all.
+    /// The first container with something to report names the state of all.
     fn add_containers(&mut self, pod: &'a Value) {
         let mut is_running = false;
         let mut failure = None;
@@ -156,7 +156,7 @@ impl<'a> Summary<'a> {
         if self.reason != "Completed" {
             return;
         }
-        // Some container is done, which is not yet the end of the pod.
+        // Some container has completed, but the pod has not.
         if is_running && holds(pod, "Ready") {
             self.reason = "Running".to_owned();
         } else if let Some(failure) = failure {

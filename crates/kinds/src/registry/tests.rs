@@ -3,7 +3,7 @@ use object::{Value, value};
 
 use super::*;
 
-/// Every built-in resource has a strategy of its own that agrees with the table of resources.
+/// Every built-in resource has its own strategy, which agrees with the table of resources.
 #[test]
 fn built_in_resources_are_known() {
     for def in schema::resources() {
@@ -15,7 +15,7 @@ fn built_in_resources_are_known() {
     }
 }
 
-/// Rows fit their columns, even of an object with nothing in it.
+/// Rows match their columns, even for an empty object.
 #[test]
 fn rows_fit_their_columns() {
     let clock = Clock::system();
@@ -28,7 +28,7 @@ fn rows_fit_their_columns() {
     }
 }
 
-/// What upstream's OpenAPI document says of answers to deletions.
+/// The answers to deletions according to upstream's OpenAPI document.
 #[test]
 fn deletions_answer_as_upstream() {
     let of = |group: &str, plural: &str| strategy(group, plural).returns_deleted();
@@ -68,7 +68,7 @@ fn flags_of_upstreams_strategies() {
     }
 }
 
-/// The rules of a kind hold where its strategy is used.
+/// The rules of a kind apply wherever its strategy is used.
 #[test]
 fn rules_are_wired() {
     let invalid_label = || value!({"matchLabels": {"a b": "c"}});
@@ -145,7 +145,7 @@ fn rules_are_wired() {
         let strategy = strategy(group, plural);
         let errors = [strategy.validate(&object), strategy.validate_update(&object, &object)];
         for (errors, is_change) in errors.iter().zip([false, true]) {
-            // What only a new object must have is not asked of a change.
+            // Requirements for new objects only do not apply to changes.
             let is_asked = !is_change || !matches!(path, "spec.containers" | "eventTime");
             let has_path = errors.iter().any(|error| error.path == path);
             assert!(has_path || !is_asked, "{plural}, change: {is_change}: {errors}");
@@ -153,7 +153,7 @@ fn rules_are_wired() {
     }
 }
 
-/// Objects with every field set pass through all that a strategy does.
+/// Objects with every field set pass through all methods of a strategy.
 #[test]
 fn full_objects_are_handled() {
     let Ok(folder) = std::env::var("IRONHULL_FIXTURES") else {

@@ -71,6 +71,6 @@ fn a_new_type_drops_what_the_old_one_had() {
     chosen.entry("spec").set("type", "ClusterIP");
     chosen.entry("spec").set("ports", value!([{"port": 80, "nodePort": 30081}]));
     Services.prepare_update(&mut chosen, &old);
-    // What the client asked for stays, and validation refuses it.
+    // The client's values stay, and validation refuses them.
     assert_eq!(chosen.at("spec.ports"), &value!([{"port": 80, "nodePort": 30081}]));
 }

@@ -5,7 +5,7 @@ use object::Value;
 
 use crate::Strategy;
 
-/// When the tables of tests are made.
+/// The time at which the tables of tests are made.
 const NOW: i64 = 1_704_110_400; // 2024-01-01T12:00:00Z
 
 /// A time before the tables are made.

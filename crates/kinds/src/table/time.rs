@@ -12,12 +12,11 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// What stands for a time that is not known.
+/// The placeholder for an unknown time.
 const UNKNOWN: &str = "<unknown>";
 
-/// A span of seconds with two or three significant figures, as `5m30s` or `3d4h`
-/// (`k8s.io/apimachinery/pkg/util/duration`). A second of the past is taken for a clock's error, more is
-/// `<invalid>`.
+/// A duration in seconds with two or three significant figures, such as `5m30s` or `3d4h`
+/// (`k8s.io/apimachinery/pkg/util/duration`). One negative second is attributed to clock skew, more is `<invalid>`.
 pub fn human_duration(seconds: i64) -> String {
     let pair = |whole: i64, unit: &str, rest: i64, small: &str| match rest {
         0 => format!("{whole}{unit}"),
@@ -48,25 +47,25 @@ pub(crate) fn since(time: &Value, clock: &Clock) -> String {
     since_or(time, clock, UNKNOWN)
 }
 
-/// How long ago a time was, or what stands for its absence.
+/// The time elapsed since a time, or the placeholder if it is absent.
 pub(crate) fn since_or(time: &Value, clock: &Clock, absent: &str) -> String {
     until_now(time, clock).map_or_else(|| absent.to_owned(), human_duration)
 }
 
-/// The whole seconds since a time; `None` where there is none.
+/// The whole seconds since a time; `None` if there is none.
 pub(crate) fn until_now(time: &Value, clock: &Clock) -> Option<i64> {
     let now = clock.now();
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
     Some(span(instant(time)?, Timestamp { seconds: now.as_second(), nanos }))
 }
 
-/// The whole seconds from one time to another; `None` where one is missing.
+/// The whole seconds from one time to another; `None` if one is missing.
 pub(crate) fn seconds_between(start: &Value, end: &Value) -> Option<i64> {
     Some(span(instant(start)?, instant(end)?))
 }
 
 fn instant(time: &Value) -> Option<Timestamp> {
-    // A fraction of any length is read; microseconds need no reading of their own.
+    // Fractions of any length are accepted, so microseconds need no special case.
     Timestamp::parse(time.as_str()?, Precision::Seconds).ok()
 }
 

@@ -15,7 +15,7 @@ use super::pem;
 
 const REQUEST: &str = "io.k8s.api.certificates.v1.CertificateSigningRequest";
 
-/// What certificates may be used for, sorted.
+/// The possible usages of certificates, sorted.
 const USAGES: [&str; 23] = [
     "any",
     "cert sign",
@@ -42,7 +42,7 @@ const USAGES: [&str; 23] = [
     "timestamping",
 ];
 
-/// The signer of requests that were made before requests named theirs.
+/// The signer of requests from before requests named their signer.
 const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
 const EXPIRATION_SECONDS_MIN: i64 = 600;
 const DOMAIN_MAX: usize = 253;
@@ -53,12 +53,12 @@ const APPROVED: &str = "Approved";
 const DENIED: &str = "Denied";
 const FAILED: &str = "Failed";
 
-/// Checks a CertificateSigningRequest, its metadata aside.
+/// Checks a CertificateSigningRequest, except its metadata.
 pub fn validate_certificate_signing_request(request: &Value) -> Errors {
     validate(request, &Tolerated::default())
 }
 
-/// Checks a change of the request itself. Neither approval nor certificate come this way.
+/// Checks a change of the request itself. Approval and certificate are not changed this way.
 pub fn validate_certificate_signing_request_update(request: &Value, old: &Value) -> Errors {
     let mut errors = validate_change(request, old);
     validate_decided(&mut errors, request, old);
@@ -92,7 +92,7 @@ fn certificate_forbidden(errors: &mut Errors, why: &str) {
     errors.forbidden(&Path::root("status").child("certificate"), why);
 }
 
-/// What a stored object has that a new one must not have.
+/// Properties of stored objects that are not allowed in new ones.
 #[derive(Default)]
 struct Tolerated {
     approved_and_denied: bool,
@@ -250,7 +250,7 @@ pub(in crate::validation) fn validate_signer_name(errors: &mut Errors, signer: &
     }
 }
 
-/// Tells of the first label of a part of the name that is wrong: the others would read alike.
+/// Reports only the first invalid label of a part of the name, because the other errors would be the same.
 fn check_labels(errors: &mut Errors, signer: &Field<'_, '_>, part: &str, check: fn(&str) -> Vec<String>) {
     let wrong = part.split('.').map(|label| (label, check(label))).find(|(_, messages)| !messages.is_empty());
     let (label, messages) = wrong.unwrap_or_default();
@@ -259,7 +259,7 @@ fn check_labels(errors: &mut Errors, signer: &Field<'_, '_>, part: &str, check: 
 }
 
 fn bytes(base64: &Value) -> Vec<u8> {
-    // The decoder has refused what is no base64.
+    // The decoder has already refused invalid base64.
     STANDARD.decode(base64.as_str().unwrap_or_default()).unwrap_or_default()
 }
 
@@ -278,7 +278,7 @@ fn check_request(text: &Value) -> Result<(), &'static str> {
     })
 }
 
-/// Whether a text in PEM holds certificates alone; no text at all is well.
+/// Whether a text in PEM contains only certificates; an empty text is valid.
 fn check_certificates(text: &Value) -> Result<(), String> {
     let text = bytes(text);
     if text.is_empty() {

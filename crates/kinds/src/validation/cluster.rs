@@ -13,7 +13,7 @@ const NODE: &str = "io.k8s.api.core.v1.Node";
 const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
 const LEASE: &str = "io.k8s.api.coordination.v1.Lease";
 
-/// Checks a Node, its metadata aside.
+/// Checks a Node, except its metadata.
 pub fn validate_node(node: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(node, NODE);
@@ -55,7 +55,7 @@ fn validate_amounts(errors: &mut Errors, node: &Field<'_, '_>) {
     }
 }
 
-/// Checks a change of a Node, of its status too, its metadata aside.
+/// Checks a change of a Node or its status, except its metadata.
 pub fn validate_node_update(node: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(node, NODE);
@@ -84,7 +84,7 @@ pub fn validate_node_update(node: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// Checks a Namespace, its metadata aside.
+/// Checks a Namespace, except its metadata.
 pub fn validate_namespace(namespace: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(namespace, NAMESPACE);
@@ -96,7 +96,7 @@ pub fn validate_namespace(namespace: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a Namespace's status, its metadata aside.
+/// Checks a change of a Namespace's status, except its metadata.
 pub fn validate_namespace_status_update(namespace: &Value, _old: &Value) -> Errors {
     let mut errors = Errors::new();
     let phase = namespace.str_at("status.phase");
@@ -116,7 +116,7 @@ pub fn validate_namespace_status_update(namespace: &Value, _old: &Value) -> Erro
     errors
 }
 
-/// Checks a change of a Namespace's finalizers (the `finalize` subresource), its metadata aside.
+/// Checks a change of a Namespace's finalizers (the `finalize` subresource), except its metadata.
 pub fn validate_namespace_finalize(namespace: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(namespace, NAMESPACE);
@@ -130,7 +130,7 @@ fn validate_finalizer(errors: &mut Errors, finalizer: &Field<'_, '_>) {
     validate_finalizer_is_known(errors, &finalizer.path, finalizer.text());
 }
 
-/// What is wrong with the finalizers of a kind of the core group, besides their form.
+/// Checks the finalizers of a kind of the core group, beyond their form.
 pub fn validate_core_finalizers(metadata: &Value, path: &Path<'_>) -> Errors {
     let mut errors = Errors::new();
     let path = path.child("finalizers");
@@ -148,7 +148,7 @@ pub(crate) fn validate_finalizer_is_known(errors: &mut Errors, path: &Path<'_>, 
     }
 }
 
-/// Checks a Lease, its metadata aside.
+/// Checks a Lease, except its metadata.
 pub fn validate_lease(lease: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(lease, LEASE);

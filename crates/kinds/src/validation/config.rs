@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 1 << 20;
 const IMMUTABLE: &str = "field is immutable when `immutable` is set";
 const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
-/// Checks a ConfigMap, its metadata aside.
+/// Checks a ConfigMap, except its metadata.
 pub fn validate_config_map(map: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(map, CONFIG_MAP);
@@ -37,12 +37,12 @@ pub fn validate_config_map(map: &Value) -> Errors {
     errors
 }
 
-/// How many bytes base64 text stands for.
+/// The number of bytes encoded by base64 text.
 fn decoded_length(base64: &str) -> usize {
     base64.trim_end_matches('=').len() * 3 / 4
 }
 
-/// Checks a change of a ConfigMap, its metadata aside.
+/// Checks a change of a ConfigMap, except its metadata.
 pub fn validate_config_map_update(map: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     validate_immutable(&mut errors, &Field::root(map, CONFIG_MAP), old, &["data", "binaryData"]);
@@ -66,7 +66,7 @@ fn validate_immutable(errors: &mut Errors, map: &Field<'_, '_>, old: &Value, nam
     }
 }
 
-/// Checks a Secret, its metadata aside.
+/// Checks a Secret, except its metadata.
 pub fn validate_secret(secret: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(secret, SECRET);
@@ -118,7 +118,7 @@ fn validate_json(errors: &mut Errors, data: &Field<'_, '_>, key: &str) {
     errors.invalid(&path, "<secret contents redacted>", why);
 }
 
-/// Checks a change of a Secret, its metadata aside.
+/// Checks a change of a Secret, except its metadata.
 pub fn validate_secret_update(secret: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(secret, SECRET);

@@ -1,4 +1,4 @@
-//! Schedules in cron's form, as `robfig/cron` reads the standard one: whether text is one, in that library's words.
+//! Schedules in cron's standard format, with the messages of `robfig/cron`.
 
 /// The values of one field of a schedule.
 struct Bounds {
@@ -34,7 +34,7 @@ pub(super) fn check_schedule(schedule: &str) -> Result<(), String> {
     }
     let mut rest = schedule;
     if schedule.starts_with("TZ=") || schedule.starts_with("CRON_TZ=") {
-        // The name of the zone is refused elsewhere; what follows is still a schedule.
+        // The name of the zone is refused elsewhere; the rest is still a schedule.
         rest = schedule.split_once(' ').map_or("", |(_, rest)| rest).trim();
     }
     if rest.starts_with('@') {

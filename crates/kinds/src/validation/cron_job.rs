@@ -8,12 +8,12 @@ use super::field::Field;
 use super::job::validate_job_fields;
 
 const CRON_JOB: &str = "io.k8s.api.batch.v1.CronJob";
-/// How long a name may be: that of a job has the time behind it, eleven characters, and is a label.
+/// The maximum length of a name: a job's name is followed by eleven characters for the time, and is a label.
 const NAME_BYTES_MAX: usize = 52;
 /// How long a part of a time zone's name may be.
 const ZONE_PART_BYTES_MAX: usize = 14;
 
-/// Checks a CronJob, its metadata aside but for the length of its name.
+/// Checks a CronJob, except its metadata apart from the length of its name.
 pub fn validate_cron_job(cron_job: &Value) -> Errors {
     let mut errors = validate(cron_job, &Value::Null);
     let root = Field::root(cron_job, CRON_JOB);
@@ -25,7 +25,7 @@ pub fn validate_cron_job(cron_job: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a CronJob, its metadata aside.
+/// Checks a change of a CronJob, except its metadata.
 pub fn validate_cron_job_update(cron_job: &Value, old: &Value) -> Errors {
     validate(cron_job, old)
 }
@@ -49,7 +49,7 @@ fn validate(cron_job: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// A schedule may go on naming its time zone where it did so before there was a field for that.
+/// A schedule may keep a time zone in it that was set before there was a field for it.
 fn validate_schedule(errors: &mut Errors, schedule: &Field<'_, '_>, zone: &Field<'_, '_>, old: &Value) {
     if schedule.is_empty() {
         return schedule.required(errors, "");
@@ -93,7 +93,7 @@ fn validate_zone(errors: &mut Errors, zone: &Field<'_, '_>) {
     }
 }
 
-/// The jobs get their selectors when they are made.
+/// The jobs get their selectors when they are created.
 fn validate_template(errors: &mut Errors, job: &Field<'_, '_>) {
     validate_job_fields(errors, job);
     let (selector, manual) = (job.child("selector"), job.child("manualSelector"));

@@ -12,7 +12,7 @@ use super::workload::{
 
 const DAEMON_SET: &str = "io.k8s.api.apps.v1.DaemonSet";
 
-/// Checks a DaemonSet, its metadata aside.
+/// Checks a DaemonSet, except its metadata.
 pub fn validate_daemon_set(set: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(set, DAEMON_SET);
@@ -36,7 +36,7 @@ pub fn validate_daemon_set(set: &Value) -> Errors {
     errors
 }
 
-/// Checks that pods are made to stay, on many nodes.
+/// Checks that pods are meant to run permanently, on many nodes.
 fn validate_pod(errors: &mut Errors, pod: &Field<'_, '_>) {
     validate_shared_disks(errors, pod);
     let policy = pod.child("restartPolicy");
@@ -59,7 +59,7 @@ fn validate_strategy(errors: &mut Errors, strategy: &Field<'_, '_>) {
     }
 }
 
-/// Either new pods come before old ones go, or after: just one of both numbers counts.
+/// New pods are created either before old ones are deleted or afterwards: exactly one of the two numbers counts.
 fn validate_rolling_update(errors: &mut Errors, rolling: &Field<'_, '_>) {
     let (unavailable, surge) = (rolling.child("maxUnavailable"), rolling.child("maxSurge"));
     validate_int_or_percent(errors, &unavailable);
@@ -73,14 +73,14 @@ fn validate_rolling_update(errors: &mut Errors, rolling: &Field<'_, '_>) {
     }
 }
 
-/// Checks a change of a DaemonSet, its metadata aside.
+/// Checks a change of a DaemonSet, except its metadata.
 pub fn validate_daemon_set_update(set: &Value, old: &Value) -> Errors {
     let mut errors = validate_daemon_set(set);
     validate_selector_stays(&mut errors, &Field::root(set, DAEMON_SET), old);
     errors
 }
 
-/// Checks a change of a DaemonSet's status, its metadata aside.
+/// Checks a change of a DaemonSet's status, except its metadata.
 pub fn validate_daemon_set_status_update(set: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(set, DAEMON_SET);

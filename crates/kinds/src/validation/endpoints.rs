@@ -18,12 +18,12 @@ const ENDPOINTS_MAX: usize = 1000;
 const HINTS_MAX: usize = 8;
 const TOPOLOGY_LABELS_MAX: usize = 16;
 
-/// Checks a new EndpointSlice, its metadata aside.
+/// Checks a new EndpointSlice, except its metadata.
 pub fn validate_endpoint_slice(slice: &Value) -> Errors {
     validate_slice(slice, &["FQDN", "IPv4", "IPv6"], &HashSet::new())
 }
 
-/// Checks a change of an EndpointSlice, its metadata aside. Addresses that stand in the old one are let pass.
+/// Checks a change of an EndpointSlice, except its metadata. Addresses from the old one are accepted.
 pub fn validate_endpoint_slice_update(slice: &Value, old: &Value) -> Errors {
     let endpoints = old.get("endpoints").items();
     let addresses: HashSet<&str> =
@@ -129,7 +129,7 @@ fn validate_domain(errors: &mut Errors, name: &Field<'_, '_>) {
     }
 }
 
-/// Where clients should be for whom an endpoint is meant.
+/// The hints of an endpoint.
 fn validate_hints(errors: &mut Errors, hints: &Field<'_, '_>) {
     for list in ["forZones", "forNodes"] {
         let places = hints.child(list);
@@ -174,12 +174,12 @@ fn validate_slice_ports(errors: &mut Errors, ports: &Field<'_, '_>) {
     }
 }
 
-/// Checks new Endpoints, their metadata aside.
+/// Checks new Endpoints, except their metadata.
 pub fn validate_endpoints(endpoints: &Value) -> Errors {
     validate_endpoints_update(endpoints, &Value::Null)
 }
 
-/// Checks a change of Endpoints, their metadata aside. Addresses that stand in the old ones are let pass.
+/// Checks a change of Endpoints, except their metadata. Addresses from the old ones are accepted.
 pub fn validate_endpoints_update(endpoints: &Value, old: &Value) -> Errors {
     let subsets = old.get("subsets").items();
     let addresses = subsets

@@ -12,8 +12,8 @@ const EVENT: &str = "io.k8s.api.core.v1.Event";
 const SHORT_TEXT_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;
 
-/// Checks a new Event of the core group's form. `strict` adds what `events.k8s.io` wants beyond; metadata is the
-/// caller's to check then.
+/// Checks a new Event of the core group's form. `strict` adds the additional rules of `events.k8s.io`; the caller must
+/// then check the metadata.
 pub fn validate_event(event: &Value, strict: bool) -> Errors {
     let mut errors = validate_any(event);
     if !strict {
@@ -41,7 +41,7 @@ pub fn validate_event(event: &Value, strict: bool) -> Errors {
     errors
 }
 
-/// Checks a change of an Event, as [`validate_event`].
+/// Checks a change of an Event, like [`validate_event`].
 pub fn validate_event_update(event: &Value, old: &Value, strict: bool) -> Errors {
     let mut errors = validate_any(event);
     if !strict {
@@ -102,7 +102,7 @@ fn validate_any(event: &Value) -> Errors {
     let fits = match (old_form, about) {
         (true, "") => matches!(own, "" | "default"),
         (true, about) => own == about,
-        // Events about objects without a namespace stand in one of these.
+        // Events about objects without a namespace are in one of these.
         (false, "") => matches!(own, "default" | "kube-system"),
         (false, _) => true,
     };

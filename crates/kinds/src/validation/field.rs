@@ -94,32 +94,32 @@ impl<'v, 'p> Field<'v, 'p> {
         self.value.entries().map(|(key, value)| (key, self.inner(value, self.path.key(key))))
     }
 
-    /// Whether something stands there (Go: the pointer is not nil).
+    /// Whether there is a value (Go: the pointer is not nil).
     pub(crate) fn is_set(&self) -> bool {
         !self.value.is_null()
     }
 
-    /// Whether nothing stands there, or a zero, or an empty text, list or map.
+    /// Whether there is no value, or a zero, or an empty text, list or map.
     pub(crate) fn is_empty(&self) -> bool {
         self.value.is_empty()
     }
 
-    /// The text; empty where there is none.
+    /// The text; empty if there is none.
     pub(crate) fn text(&self) -> &'v str {
         self.value.as_str().unwrap_or_default()
     }
 
-    /// The number; 0 where there is none.
+    /// The number; 0 if there is none.
     pub(crate) fn number(&self) -> i64 {
         self.value.as_i64().unwrap_or_default()
     }
 
-    /// Whether it is there and true.
+    /// Whether it is set and true.
     pub(crate) fn is_true(&self) -> bool {
         self.value.as_bool() == Some(true)
     }
 
-    /// Whether it is there and false.
+    /// Whether it is set and false.
     pub(crate) fn is_false(&self) -> bool {
         self.value.as_bool() == Some(false)
     }
@@ -133,12 +133,12 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
-    /// The quantity; zero where there is none. The decoder has refused what is none.
+    /// The quantity; zero if there is none. The decoder has already refused invalid ones.
     pub(crate) fn quantity(&self) -> Quantity {
         quantity(self.value)
     }
 
-    /// The label selector; empty where there is none.
+    /// The label selector; empty if there is none.
     pub(crate) fn selector(&self) -> LabelSelector {
         LabelSelector::read(self.value)
     }
@@ -158,7 +158,7 @@ impl<'v, 'p> Field<'v, 'p> {
         errors.forbidden(&self.path, why);
     }
 
-    /// Adds: the value is there twice.
+    /// Adds the error of a value that appears twice.
     pub(crate) fn duplicate(&self, errors: &mut Errors) {
         errors.push_with(|| Error::duplicate(&self.path, self.value.clone()));
     }
@@ -168,12 +168,12 @@ impl<'v, 'p> Field<'v, 'p> {
         errors.push_with(|| Error::not_found(&self.path, self.value.clone()));
     }
 
-    /// Adds: the value is none of these.
+    /// Adds an error: the value is not one of these.
     pub(crate) fn not_supported(&self, errors: &mut Errors, supported: &[&str]) {
         errors.not_supported(&self.path, self.text(), supported);
     }
 
-    /// Checks the text, and adds each message of what is wrong with it.
+    /// Checks the text, and adds all error messages.
     pub(crate) fn check(&self, errors: &mut Errors, check: impl FnOnce(&str) -> Vec<String>) {
         errors.invalid_each(&self.path, self.text(), check(self.text()));
     }
@@ -232,7 +232,7 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
-    /// The text must be one of these where it is there.
+    /// The text must be one of these if it is set.
     pub(crate) fn check_known(&self, errors: &mut Errors, supported: &[&str]) {
         if self.is_set() && !supported.contains(&self.text()) {
             self.not_supported(errors, supported);
@@ -246,14 +246,14 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
-    /// The number must lie in a range where it is there.
+    /// The number must be in a range if it is set.
     pub(crate) fn check_number(&self, errors: &mut Errors, check: impl FnOnce(i64) -> Vec<String>) {
         if self.is_set() {
             errors.invalid_each(&self.path, self.number(), check(self.number()));
         }
     }
 
-    /// The value must be what it was.
+    /// The value must not have changed.
     pub(crate) fn check_immutable(&self, errors: &mut Errors, old: &Value) {
         if !same(self.value, old) {
             self.invalid(errors, IMMUTABLE);

@@ -15,7 +15,7 @@ const PATH_TYPES: [&str; 3] = ["Exact", "ImplementationSpecific", "Prefix"];
 const SCOPES: [&str; 2] = ["Cluster", "Namespace"];
 const CONTROLLER_BYTES_MAX: usize = 250;
 
-/// Checks a new Ingress, its metadata aside.
+/// Checks a new Ingress, except its metadata.
 pub fn validate_ingress(ingress: &Value) -> Errors {
     let mut errors = validate_ingress_update(ingress, &Value::Null);
     let class = ingress.at("spec.ingressClassName").as_str();
@@ -30,7 +30,7 @@ pub fn validate_ingress(ingress: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of an Ingress, its metadata aside. Names of secrets that were wrong before may stay so.
+/// Checks a change of an Ingress, except its metadata. Names of secrets that were already invalid may stay.
 pub fn validate_ingress_update(ingress: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(ingress, INGRESS);
@@ -46,7 +46,7 @@ pub fn validate_ingress_update(ingress: &Value, old: &Value) -> Errors {
     if backend.is_set() {
         validate_backend(&mut errors, &backend);
     }
-    // What was wrong below a host with a wildcard was not always looked at.
+    // Rules below a host with a wildcard were not always checked.
     let before = Field::root(old, INGRESS);
     let before = before.child("spec");
     let wildcards_wrong_before = before.child("rules").items().any(|rule| {
@@ -191,7 +191,7 @@ fn validate_reference(errors: &mut Errors, reference: &Field<'_, '_>) {
     }
 }
 
-/// Checks a new IngressClass, its metadata aside.
+/// Checks a new IngressClass, except its metadata.
 pub fn validate_ingress_class(class: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(class, CLASS);
@@ -221,7 +221,7 @@ pub fn validate_ingress_class(class: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of an IngressClass, its metadata aside.
+/// Checks a change of an IngressClass, except its metadata.
 pub fn validate_ingress_class_update(class: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(class, CLASS);

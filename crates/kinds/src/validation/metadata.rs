@@ -20,8 +20,7 @@ const FIELD_MANAGER_BYTES_MAX: usize = 128;
 const IMMUTABLE: &str = "field is immutable";
 const NEGATIVE: &str = "must be greater than or equal to 0";
 
-/// What is wrong with the metadata of a new object, whose name has been generated where one was wanted.
-/// `path` is that of the metadata.
+/// Checks the metadata of a new object, whose name has been generated if necessary. `path` is that of the metadata.
 pub fn validate_metadata(metadata: &Value, namespaced: bool, rule: NameRule, path: &Path<'_>) -> Errors {
     let mut errors = Errors::new();
     let prefix = metadata.str_at("generateName");
@@ -49,7 +48,7 @@ pub fn validate_metadata(metadata: &Value, namespaced: bool, rule: NameRule, pat
     errors
 }
 
-/// What is wrong with a change of metadata. `path` is that of the metadata.
+/// Checks a change of metadata. `path` is that of the metadata.
 pub fn validate_metadata_update(metadata: &Value, old: &Value, path: &Path<'_>) -> Errors {
     let mut errors = Errors::new();
     if !old.get("deletionTimestamp").is_null() {
@@ -105,7 +104,7 @@ fn no_new_finalizers(metadata: &Value, old: &Value, path: &Path<'_>, errors: &mu
     }
 }
 
-/// What is wrong with a map of labels at `path`, wherever labels stand.
+/// Checks a map of labels at `path`.
 pub(crate) fn validate_labels(labels: &Value, path: &Path<'_>, errors: &mut Errors) {
     for (key, value) in labels.entries() {
         errors.invalid_each(path, key, names::is_qualified_name(key));
@@ -114,7 +113,7 @@ pub(crate) fn validate_labels(labels: &Value, path: &Path<'_>, errors: &mut Erro
     }
 }
 
-/// What is wrong with a map of annotations at `path`. Keys are label keys in any case.
+/// Checks a map of annotations at `path`. Keys are label keys in any case.
 pub(crate) fn validate_annotations(annotations: &Value, path: &Path<'_>, errors: &mut Errors) {
     let mut bytes = 0;
     for (key, value) in annotations.entries() {
@@ -200,7 +199,7 @@ fn validate_field_manager(manager: &str, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-/// Go's `unicode.IsPrint` but for unassigned characters: the space is the only white space that prints.
+/// Go's `unicode.IsPrint`, except for unassigned characters: the space is the only white space that prints.
 fn is_print(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace())
 }

@@ -12,7 +12,7 @@ const POLICY: &str = "io.k8s.api.networking.v1.NetworkPolicy";
 const TYPES: [&str; 2] = ["Ingress", "Egress"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
-/// What an old policy may go on holding although no new one may.
+/// Values that an existing policy may keep although new ones may not have them.
 #[derive(Default)]
 struct Lenience<'v> {
     label_values: bool,
@@ -25,12 +25,12 @@ impl Lenience<'_> {
     }
 }
 
-/// Checks a new NetworkPolicy, its metadata aside.
+/// Checks a new NetworkPolicy, except its metadata.
 pub fn validate_network_policy(policy: &Value) -> Errors {
     validate(policy, &Lenience::default())
 }
 
-/// Checks a change of a NetworkPolicy, its metadata aside. Networks that stand in the old one are let pass.
+/// Checks a change of a NetworkPolicy, except its metadata. Networks from the old one are accepted.
 pub fn validate_network_policy_update(policy: &Value, old: &Value) -> Errors {
     let root = Field::root(old, POLICY);
     let spec = root.child("spec");
@@ -131,7 +131,7 @@ fn validate_block(errors: &mut Errors, block: &Field<'_, '_>, lenience: &Lenienc
     }
 }
 
-/// Whether an address lies in the network of this one with this length of its prefix.
+/// Whether an address is in the network of this one with this prefix length.
 fn contains(network: IpAddr, length: u8, address: IpAddr) -> bool {
     match (network, address) {
         (IpAddr::V4(a), IpAddr::V4(b)) => {

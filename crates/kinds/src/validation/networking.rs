@@ -9,7 +9,7 @@ const ADDRESS: &str = "io.k8s.api.networking.v1.IPAddress";
 const CIDR: &str = "io.k8s.api.networking.v1.ServiceCIDR";
 const IMMUTABLE: &str = "field is immutable";
 
-/// Checks a new IPAddress, its metadata aside.
+/// Checks a new IPAddress, except its metadata.
 pub fn validate_ip_address(address: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(address, ADDRESS);
@@ -38,7 +38,7 @@ pub fn validate_ip_address(address: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of an IPAddress, its metadata aside.
+/// Checks a change of an IPAddress, except its metadata.
 pub fn validate_ip_address_update(address: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(address, ADDRESS);
@@ -50,7 +50,7 @@ pub fn validate_ip_address_update(address: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// Checks a new ServiceCIDR, its metadata aside.
+/// Checks a new ServiceCIDR, except its metadata.
 pub fn validate_service_cidr(cidr: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(cidr, CIDR);
@@ -78,7 +78,7 @@ pub fn validate_service_cidr(cidr: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a ServiceCIDR, its metadata aside: a second family may come, all else stays.
+/// Checks a change of a ServiceCIDR, except its metadata: a second family may be added, nothing else may change.
 pub fn validate_service_cidr_update(cidr: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(cidr, CIDR);

@@ -32,7 +32,7 @@ pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
 fn block(lines: &[String]) -> Option<(Block, usize)> {
     let label = lines.first()?.strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
     let end = format!("-----END {label}-----");
-    // A block that another begins in is none.
+    // A block is not valid if another begins inside it.
     let length = lines.iter().skip(1).position(|line| line.starts_with("-----"))?;
     let (body, last) = (&lines[1..=length], lines.get(length + 1)?);
     if *last != end {

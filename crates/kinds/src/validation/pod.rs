@@ -40,20 +40,20 @@ pub use update::{validate_ephemeral_containers_update, validate_pod_update};
 
 const POD: &str = "io.k8s.api.core.v1.Pod";
 
-/// What the parts of a pod spec need to know of the whole.
+/// Facts about the whole pod spec that its parts need.
 struct Context<'a> {
     /// The valid volumes.
     volumes: mounts::Volumes<'a>,
     /// The names of the resource claims.
     claims: BTreeSet<&'a str>,
     restart_policy: &'a str,
-    /// How long the containers get to end; `None` where the pod does not say.
+    /// How long the containers get to end; `None` if the pod does not say.
     grace_seconds: Option<i64>,
     /// Whether users in the pod are those of the host.
     host_users: bool,
 }
 
-/// Checks a new Pod, its metadata aside.
+/// Checks a new Pod, except its metadata.
 pub fn validate_pod(pod: &Value) -> Errors {
     let mut errors = validate_any(pod);
     let root = Field::root(pod, POD);
@@ -72,7 +72,7 @@ pub fn validate_pod(pod: &Value) -> Errors {
     errors
 }
 
-/// What holds for a pod both when it is new and when it changes.
+/// Rules for both new and changed pods.
 fn validate_any(pod: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(pod, POD);

@@ -12,12 +12,12 @@ const CLUSTER_ROLE: &str = "io.k8s.api.rbac.v1.ClusterRole";
 const ROLE_BINDING: &str = "io.k8s.api.rbac.v1.RoleBinding";
 const CLUSTER_ROLE_BINDING: &str = "io.k8s.api.rbac.v1.ClusterRoleBinding";
 
-/// Checks a Role, its metadata aside.
+/// Checks a Role, except its metadata.
 pub fn validate_role(role: &Value) -> Errors {
     validate_rules(&Field::root(role, ROLE), true)
 }
 
-/// Checks a ClusterRole, its metadata aside.
+/// Checks a ClusterRole, except its metadata.
 pub fn validate_cluster_role(role: &Value) -> Errors {
     let root = Field::root(role, CLUSTER_ROLE);
     let mut errors = validate_rules(&root, false);
@@ -61,24 +61,24 @@ pub(super) fn validate_rule(errors: &mut Errors, rule: &Field<'_, '_>, namespace
     resources.check_present_with(errors, "resource rules must supply at least one resource");
 }
 
-/// Checks a RoleBinding, its metadata aside.
+/// Checks a RoleBinding, except its metadata.
 pub fn validate_role_binding(binding: &Value) -> Errors {
     validate_binding(&Field::root(binding, ROLE_BINDING), true)
 }
 
-/// Checks a ClusterRoleBinding, its metadata aside.
+/// Checks a ClusterRoleBinding, except its metadata.
 pub fn validate_cluster_role_binding(binding: &Value) -> Errors {
     validate_binding(&Field::root(binding, CLUSTER_ROLE_BINDING), false)
 }
 
-/// Checks a change of a RoleBinding, its metadata aside.
+/// Checks a change of a RoleBinding, except its metadata.
 pub fn validate_role_binding_update(binding: &Value, old: &Value) -> Errors {
     let mut errors = validate_role_binding(binding);
     validate_role_stays(&mut errors, &Field::root(binding, ROLE_BINDING), old);
     errors
 }
 
-/// Checks a change of a ClusterRoleBinding, its metadata aside.
+/// Checks a change of a ClusterRoleBinding, except its metadata.
 pub fn validate_cluster_role_binding_update(binding: &Value, old: &Value) -> Errors {
     let mut errors = validate_cluster_role_binding(binding);
     validate_role_stays(&mut errors, &Field::root(binding, CLUSTER_ROLE_BINDING), old);

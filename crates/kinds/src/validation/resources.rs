@@ -11,7 +11,7 @@ use super::field::{Field, NEGATIVE, quantity};
 /// Amounts by the name of the resource.
 pub(crate) type Amounts = BTreeMap<String, Quantity>;
 
-/// What all containers of a pod need at once.
+/// The sum over all containers of a pod.
 pub(crate) fn aggregate(spec: &Value, which: Amount) -> Amounts {
     let totals = container_totals(spec.as_field(), which);
     totals.iter().map(|(name, amount)| (name.to_owned(), amount.clone())).collect()
@@ -54,7 +54,7 @@ fn is_counted(name: &str) -> bool {
     COUNTED.contains(&name) || is_extended(name)
 }
 
-/// Whether the resource is a device or the like, which a node advertises under a vendor's name.
+/// Whether the resource is an extended resource, which a node advertises under a vendor's name.
 fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && {
         names::is_qualified_name(&format!("requests.{name}")).is_empty()

@@ -24,7 +24,7 @@ const ON_EXTERNAL_NAME: &str = "may not be set for ExternalName services";
 /// A day.
 const AFFINITY_SECONDS_MAX: i64 = 86_400;
 
-/// Checks a new Service, its metadata aside.
+/// Checks a new Service, except its metadata.
 pub fn validate_service(service: &Value) -> Errors {
     validate(service, &Value::Null)
 }
@@ -71,7 +71,7 @@ fn validate(service: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a Service, its metadata aside.
+/// Checks a change of a Service, except its metadata.
 pub fn validate_service_update(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(service, SERVICE);
@@ -100,7 +100,7 @@ fn texts(list: &Value) -> HashSet<&str> {
     list.items().filter_map(Value::as_str).collect()
 }
 
-/// Checks a change of a Service's status, its metadata aside.
+/// Checks a change of a Service's status, except its metadata.
 pub fn validate_service_status_update(service: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let known: HashSet<&str> =
@@ -139,7 +139,7 @@ fn is_external_name(spec: &Value) -> bool {
     spec.str_at("type") == "ExternalName"
 }
 
-/// Whether the service has no address of its own.
+/// Whether the Service is headless.
 fn is_headless(spec: &Value) -> bool {
     let ips: Vec<&Value> = spec.get("clusterIPs").items().collect();
     matches!(ips.as_slice(), [only] if only.as_str() == Some("None"))

@@ -11,7 +11,7 @@ mod limits;
 mod pods;
 mod workloads;
 
-/// What is wrong, a line each.
+/// The errors, one per line.
 pub(crate) fn lines(errors: Errors) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
@@ -23,7 +23,7 @@ pub(super) fn patched(object: &Value, patch: &Value, default: fn(&mut Value)) ->
     object
 }
 
-/// Reads one of upstream's own objects, in which every field is filled; `None` where they are not at hand.
+/// Reads one of upstream's own objects, in which every field is filled; `None` if they are not at hand.
 fn fixture(name: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("IRONHULL_FIXTURES") else {
         eprintln!("IRONHULL_FIXTURES is not set: {name} is not checked");

@@ -11,7 +11,7 @@ const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
 const REPLICA_SET: &str = "io.k8s.api.apps.v1.ReplicaSet";
 const REPLICATION_CONTROLLER: &str = "io.k8s.api.core.v1.ReplicationController";
 
-/// Checks a Deployment, its metadata aside.
+/// Checks a Deployment, except its metadata.
 pub fn validate_deployment(deployment: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(deployment, DEPLOYMENT);
@@ -32,14 +32,14 @@ pub fn validate_deployment(deployment: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a Deployment, its metadata aside.
+/// Checks a change of a Deployment, except its metadata.
 pub fn validate_deployment_update(deployment: &Value, old: &Value) -> Errors {
     let mut errors = validate_deployment(deployment);
     validate_selector_stays(&mut errors, &Field::root(deployment, DEPLOYMENT), old);
     errors
 }
 
-/// Checks a change of a Deployment's status, its metadata aside.
+/// Checks a change of a Deployment's status, except its metadata.
 pub fn validate_deployment_status_update(deployment: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(deployment, DEPLOYMENT);
@@ -59,7 +59,7 @@ pub fn validate_deployment_status_update(deployment: &Value, old: &Value) -> Err
     errors
 }
 
-/// Checks a ReplicaSet, its metadata aside.
+/// Checks a ReplicaSet, except its metadata.
 pub fn validate_replica_set(set: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(set, REPLICA_SET);
@@ -71,14 +71,14 @@ pub fn validate_replica_set(set: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a ReplicaSet, its metadata aside.
+/// Checks a change of a ReplicaSet, except its metadata.
 pub fn validate_replica_set_update(set: &Value, old: &Value) -> Errors {
     let mut errors = validate_replica_set(set);
     validate_selector_stays(&mut errors, &Field::root(set, REPLICA_SET), old);
     errors
 }
 
-/// Checks a change of a ReplicaSet's status, its metadata aside.
+/// Checks a change of a ReplicaSet's status, except its metadata.
 pub fn validate_replica_set_status_update(set: &Value, _old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(set, REPLICA_SET);
@@ -95,7 +95,7 @@ pub fn validate_replica_set_status_update(set: &Value, _old: &Value) -> Errors {
     errors
 }
 
-/// Checks a ReplicationController, its metadata aside. Unlike a ReplicaSet's, its selector may change.
+/// Checks a ReplicationController, except its metadata. Unlike a ReplicaSet's, its selector may change.
 pub fn validate_replication_controller(controller: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(controller, REPLICATION_CONTROLLER);
@@ -129,7 +129,7 @@ pub fn validate_replication_controller(controller: &Value) -> Errors {
     errors
 }
 
-/// Checks a change of a ReplicationController's status, its metadata aside.
+/// Checks a change of a ReplicationController's status, except its metadata.
 pub fn validate_replication_controller_status_update(controller: &Value, _old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(controller, REPLICATION_CONTROLLER);

@@ -1,4 +1,4 @@
-//! What was connected, and how, on disk: only with that can it be disconnected.
+//! Records of attachments on disk, which are needed to disconnect them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -20,13 +20,13 @@ pub(super) struct Attachment {
     pub(super) namespace: PathBuf,
     /// `CNI_ARGS`.
     pub(super) arguments: String,
-    /// What plugins get that declare the capability.
+    /// The arguments for plugins that declare the capability.
     pub(super) capabilities: Value,
     /// Where plugins are.
     pub(super) bin_dirs: Vec<PathBuf>,
     /// The network, as it was configured then.
     pub(super) list: ConfigList,
-    /// What the plugins made, as far as they came.
+    /// The result of the plugins that have run.
     pub(super) result: Option<Value>,
 }
 
@@ -39,14 +39,14 @@ fn path(state_dir: &Path, id: &str) -> PathBuf {
 }
 
 impl Attachment {
-    /// Writes the record: whoever reads it, also after a crash, finds the old one or the new one. Nobody but root may:
-    /// configurations can hold secrets.
+    /// Writes the record: readers find either the old one or the new one, even after a crash. Only root can read it,
+    /// because configurations can contain secrets.
     pub(super) fn save(&self, state_dir: &Path) -> io::Result<()> {
         let directory = directory(state_dir);
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let path = path(state_dir, &self.id);
         let temporary = path.with_extension("tmp");
-        // One that a crash left is in the way of no one.
+        // A file left by a crash does no harm.
         state::remove(&temporary)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec(self)?)?;
@@ -78,7 +78,7 @@ impl Attachment {
     }
 }
 
-/// Removes the directory of the records, which has none any more.
+/// Removes the directory of the records, which is empty by now.
 pub(super) fn remove_all(state_dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory(state_dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

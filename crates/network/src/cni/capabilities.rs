@@ -1,5 +1,5 @@
-//! What plugins get of a sandbox that declare a capability: those of the conventions that Kubernetes has something for,
-//! and the annotations, as containerd names them.
+//! The capability arguments of a sandbox: those of the conventions that Kubernetes has values for, and the annotations,
+//! under containerd's name.
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::Sandbox;
 
 /// The capability of plugins that take ranges of addresses from the runtime.
 pub(super) const IP_RANGES: &str = "ipRanges";
-/// "No limit" of a bucket's size, in bits, as upstream's runtimes say it.
+/// "No limit" of a bucket's size, in bits, as upstream's runtimes pass it.
 const BURST_UNLIMITED: i64 = i32::MAX as i64;
 
 /// The values of all capabilities, by name. A plugin gets those that it declares.

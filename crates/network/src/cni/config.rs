@@ -10,24 +10,24 @@ use super::error::PluginError;
 
 /// The versions that this runtime speaks, the newest last.
 const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
-/// What a file of configuration may have, in bytes.
+/// The maximum size of a configuration file, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
 /// Why there is no network to connect to.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nobody has configured one yet.
+    /// There is no configuration yet.
     #[error("no network configuration (.conflist, .conf, .json) is in {dir}")]
     None {
         /// The directory.
         dir: PathBuf,
     },
-    /// The first file is no configuration.
+    /// The first file is not a valid configuration.
     #[error("the network configuration {path} is invalid: {reason}")]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The directory or the file cannot be read.
@@ -35,15 +35,16 @@ pub enum ConfigError {
     Read {
         /// Which.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A plugin of it is not installed, or does not say which versions it speaks.
+    /// One of its plugins is not installed, or does not report its supported versions.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// A plugin of it speaks none of its versions.
+    /// One of its plugins supports none of its versions.
     #[error(
-        "the network {network} is configured for CNI {}, and its plugin {plugin} speaks {}: update the plugin, or add one of \
+        "the network {network} is configured for CNI {}, but its plugin {plugin} supports {}: update the \
+            plugin, or add one of \
          its versions to the configuration (\"cniVersions\")", offered.join(", "), spoken.join(", ")
     )]
     Version {
@@ -56,10 +57,10 @@ pub enum ConfigError {
         /// Those of the plugin.
         spoken: Vec<String>,
     },
-    /// It wants ranges of addresses that are not known.
+    /// It needs address ranges that are not known yet.
     #[error(
-        "the network {network} asks for the node's pod subnets (capability \"ipRanges\"), and the node has none yet \
-         (spec.podCIDR)"
+        "the network {network} needs the node's pod subnets (capability \"ipRanges\"), but the node has \
+            none yet (spec.podCIDR)"
     )]
     NoRanges {
         /// The network's name.
@@ -83,7 +84,7 @@ impl Plugin {
         self.0.get("capabilities").is_some_and(|all| all[capability] == json!(true))
     }
 
-    /// What goes to its standard input: its part, with the network's name and version, and `more`.
+    /// Its standard input: its part of the configuration, with the network's name and version, and `more`.
     pub(super) fn input(&self, list: &ConfigList, more: Map<String, Value>) -> Map<String, Value> {
         let mut input = self.0.clone();
         input.remove("capabilities");
@@ -93,8 +94,8 @@ impl Plugin {
         input
     }
 
-    /// As [`Plugin::input`], about one sandbox: the result of the plugin before, and of `capabilities` those that it
-    /// declares.
+    /// Like [`Plugin::input`], for one sandbox: with the result of the previous plugin, and those of `capabilities`
+    /// that it declares.
     pub(super) fn input_about(
         &self,
         list: &ConfigList,
@@ -123,7 +124,7 @@ impl Plugin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConfigList {
     pub(super) name: String,
-    /// The version in use: the newest of those that the configuration offers, until its plugins were asked.
+    /// The version in use: the newest of those that the configuration offers, until its plugins were queried.
     pub(super) version: String,
     /// The versions that the configuration offers and this runtime speaks, the newest first.
     #[serde(skip)]
@@ -155,7 +156,7 @@ impl ConfigList {
         self.plugins.iter().any(|plugin| plugin.declares(capability))
     }
 
-    /// Whether DEL gets the result of ADD.
+    /// Whether DEL receives the result of ADD.
     pub(super) fn passes_results_to_delete(&self) -> bool {
         !matches!(self.version.as_str(), "0.3.0" | "0.3.1")
     }
@@ -189,7 +190,7 @@ pub(super) fn load(dir: &Path) -> Result<ConfigList, ConfigError> {
     }
 }
 
-/// The files in `dir` with one of the extensions; none where there is no such directory.
+/// The files in `dir` with one of the extensions; none if there is no such directory.
 fn files(dir: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, ConfigError> {
     let failed = |source| ConfigError::Read { path: dir.to_owned(), source };
     let entries = match std::fs::read_dir(dir) {
@@ -218,7 +219,7 @@ fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
 
-/// Reads a list of plugins, or a single one, which is a list of itself. Plugins of other files are not in it.
+/// Parses a list of plugins, or a single one, which counts as a list. Plugins in other files are not included.
 fn parse(mut all: Map<String, Value>) -> Result<ConfigList, String> {
     let name = all.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
@@ -247,7 +248,7 @@ fn check(plugin: &Plugin) -> Result<(), String> {
     }
 }
 
-/// What is true or false; also as a text, as upstream takes it.
+/// A boolean; also as a string, as upstream accepts it.
 fn flag(all: &Map<String, Value>, name: &str) -> Result<bool, String> {
     match all.get(name) {
         None => Ok(false),

@@ -4,18 +4,18 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a plugin did not do what it was asked to.
+/// Why a plugin did not carry out a command.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// Its program is nowhere.
     #[error(
-        "the CNI plugin {plugin:?} is in none of {}: install it, or name its directory by --cni-bin-dir",
+        "the CNI plugin {plugin:?} is in none of {}: install it, or set its directory with --cni-bin-dir",
         directories.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     Missing {
         /// The plugin.
         plugin: String,
-        /// Where it was looked for.
+        /// The directories searched.
         directories: Vec<PathBuf>,
     },
     /// It could not be run.
@@ -26,7 +26,7 @@ pub enum PluginError {
         /// What the system said.
         source: io::Error,
     },
-    /// It took too long, and was ended.
+    /// It took too long and was killed.
     #[error("the CNI plugin {plugin} did not answer {command} within {limit:?}")]
     Late {
         /// The plugin.
@@ -46,20 +46,20 @@ pub enum PluginError {
         /// What it said.
         message: String,
     },
-    /// It says that it cannot connect pods at present.
+    /// It reports that it cannot connect pods at the moment.
     #[error(
         "the CNI plugin {plugin} is not available{}: {message}",
-        if *cut_off { ", and pods that run may be cut off" } else { "" }
+        if *cut_off { ", and running pods may be cut off" } else { "" }
     )]
     NotAvailable {
         /// The plugin.
         plugin: String,
-        /// Whether what is connected may be cut off, too.
+        /// Whether existing connections may be cut off too.
         cut_off: bool,
         /// What it said.
         message: String,
     },
-    /// Its answer is no JSON, or too long.
+    /// Its answer is not JSON, or is too long.
     #[error("the CNI plugin {plugin} gave no valid result for {command}: {reason}")]
     Answer {
         /// The plugin.

@@ -1,4 +1,5 @@
-//! Runs plugins: programs that get a request in their environment and on standard input, and answer on standard output.
+//! Runs plugins: programs that read a request from their environment and standard input, and write the response to
+//! standard output.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,15 +16,15 @@ use super::attachment::Attachment;
 use super::config::{ConfigList, Plugin};
 use super::error::PluginError;
 
-/// What a plugin may write, in bytes.
+/// The maximum output of a plugin, in bytes.
 const OUTPUT_MAX: u64 = 1 << 20;
-/// How long a plugin may take. Upstream's runtimes give a sandbox four minutes for all of them.
+/// The time limit of a plugin. Upstream's runtimes allow four minutes per sandbox for all of them.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long a plugin may take to say something of itself: the node's status waits for it.
+/// The time limit for queries about a plugin itself, because the node's status waits for them.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
-/// The pause until a program that is being written is tried again.
+/// The pause before a program that is being written is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
-/// Error codes of STATUS: nothing can be connected, and what is connected may be cut off, too.
+/// Error codes of STATUS: nothing can be connected, and existing connections may be cut off too.
 const NOT_AVAILABLE: u64 = 50;
 const NOT_AVAILABLE_AND_CUT_OFF: u64 = 51;
 
@@ -34,7 +35,7 @@ pub(super) fn find(directories: &[PathBuf], plugin: &str) -> Result<PathBuf, Plu
     paths.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
-/// Asks the plugin at a position of the attachment's list; its result comes back, if it gave one.
+/// Calls the plugin at a position in the attachment's list; returns its result, if any.
 pub(super) async fn run(
     command: &'static str,
     attachment: &Attachment,
@@ -45,7 +46,7 @@ pub(super) async fn run(
         "DEL" if !attachment.list.passes_results_to_delete() => None,
         _ => attachment.result.as_ref(),
     };
-    // A namespace that is gone has no path; plugins then clean up what is outside of it.
+    // A namespace that is gone has no path; plugins then clean up everything outside it.
     let namespace =
         if is_namespace(&attachment.namespace) { attachment.namespace.as_path() } else { Path::new("") };
     let call = Call {
@@ -63,7 +64,7 @@ pub(super) async fn run(
     call.parse(&answer).map(Some)
 }
 
-/// Asks a plugin of a network something that is about no single sandbox.
+/// Sends a plugin of a network a request that does not concern a single sandbox.
 pub(super) async fn ask(
     command: &'static str,
     list: &ConfigList,
@@ -100,13 +101,13 @@ struct Call<'c> {
     plugin: &'c str,
     bin_dirs: &'c [PathBuf],
     input: Map<String, Value>,
-    /// The sandbox that it is about: its id, its namespace, and `CNI_ARGS`.
+    /// The sandbox: its ID, its namespace, and `CNI_ARGS`.
     sandbox: Option<(&'c str, &'c Path, &'c str)>,
     limit: Duration,
 }
 
 impl Call<'_> {
-    /// What the plugin writes to its standard output.
+    /// The plugin's standard output.
     async fn answer(&self) -> Result<Vec<u8>, PluginError> {
         let path = find(self.bin_dirs, self.plugin)?;
         match tokio::time::timeout(self.limit, self.talk(&path)).await {
@@ -136,7 +137,7 @@ impl Call<'_> {
             .kill_on_drop(true);
         let mut child = loop {
             match command.spawn() {
-                // Somebody is just writing it; the call has its limit.
+                // The program's file is being written right now; the call has a time limit.
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
@@ -147,7 +148,7 @@ impl Call<'_> {
         let input = serde_json::to_vec(&self.input).map_err(|error| failed(error.into()))?;
         let feed = async {
             if let Some(mut stdin) = stdin {
-                // A plugin that does not read tells why in its answer.
+                // A plugin that does not read says why in its response.
                 let _ = stdin.write_all(&input).await;
             }
         };
@@ -182,23 +183,22 @@ impl Call<'_> {
     }
 }
 
-/// Whether a namespace is there. After a restart of the machine, the file on which one was mounted is an empty one.
+/// Whether a namespace exists. After a reboot, the file on which one was mounted is empty.
 fn is_namespace(path: &Path) -> bool {
     statfs(path).is_ok_and(|filesystem| filesystem.filesystem_type() == NSFS_MAGIC)
 }
 
-/// Reads to the end, and keeps one byte more than is allowed: the rest goes unread, so that the plugin can end.
+/// Reads to the end, and keeps one byte more than is allowed: the rest is discarded, so that the plugin can exit.
 async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let Some(mut stream) = stream else { return Vec::new() };
     let mut kept = Vec::new();
-    // What was read before an error is what there is.
+    // The data read before an error are used.
     let _ = (&mut stream).take(OUTPUT_MAX + 1).read_to_end(&mut kept).await;
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     kept
 }
 
-/// What a plugin says of its failure: code and message of the specification's error object, or the beginning of whatever
-/// it wrote.
+/// A plugin's error: code and message of the specification's error object, or the beginning of its output.
 fn said(stdout: &[u8], stderr: &[u8]) -> (Option<u64>, Option<String>) {
     if let Ok(error) = serde_json::from_slice::<Value>(stdout)
         && let Some(message) = error.get("msg").and_then(Value::as_str)

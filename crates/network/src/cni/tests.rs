@@ -7,7 +7,7 @@ use hostnet::testing::{Greeter, ask_tcp, ip};
 use super::*;
 use crate::host_port::Protocol;
 
-/// A host with directories of its own for configurations, plugins and records.
+/// A host with its own directories for configurations, plugins and records.
 struct Env {
     directory: tempfile::TempDir,
     host: NetNs,
@@ -45,7 +45,7 @@ impl Env {
         self.plugin_of(name, &["0.3.1", "0.4.0", "1.0.0", "1.1.0"], script);
     }
 
-    /// As [`Env::plugin`], with the versions that it says it speaks.
+    /// As [`Env::plugin`], with the versions that it reports.
     fn plugin_of(&self, name: &str, versions: &[&str], script: &str) {
         let path = self.path("bin").join(name);
         let log = self.path("log");
@@ -54,7 +54,7 @@ impl Env {
             "#!/bin/sh\ninput=$(cat)\n[ $CNI_COMMAND = VERSION ] && echo '{versions}' && exit 0\necho \"{name} $CNI_COMMAND $CNI_IFNAME $CNI_ARGS $input\" >> {}\n{script}\n",
             log.display()
         );
-        // In one step: who is asked while its program is written cannot be run.
+        // In one step, because a program cannot be run while it is being written.
         let new = self.path("new");
         std::fs::write(&new, note).unwrap();
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -66,7 +66,7 @@ impl Env {
         text.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
     }
 
-    /// What a plugin got the last time that it was asked `command`.
+    /// The input of a plugin's last `command`.
     fn last_input(&self, command: &str) -> Value {
         let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
         let line = text.lines().rfind(|line| line.split(' ').nth(1) == Some(command)).unwrap();
@@ -155,7 +155,7 @@ fn debians_plugins_connect_pods_and_let_them_go() {
             let leases: Vec<String> =
                 leases.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             assert!(leases.iter().all(|name| name.starts_with("last_") || name == "lock"), "{leases:?}");
-            // The bridge is the plugin's to keep. The kernel takes the pair of a namespace that is gone in its own time.
+            // The plugin keeps its bridge. The kernel removes the pair of a namespace that is gone, after some time.
             let only_the_bridge = async {
                 while links().len() != before.len() + 1 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -291,7 +291,7 @@ fn the_newest_version_that_all_speak_is_used_or_nothing_is_done() {
             configure(&["1.1.0", "1.0.0", "0.4.0", "7.0.0"]);
             cni.add(&wanted).await.unwrap();
             assert_eq!(env.last_input("ADD")["cniVersion"], "1.0.0");
-            // It goes as it came, whatever is configured by then.
+            // It is removed as it was added, whatever is configured by then.
             configure(&["0.4.0"]);
             cni.delete("s").await.unwrap();
             assert_eq!(env.last_input("DEL")["cniVersion"], "1.0.0");
@@ -299,9 +299,9 @@ fn the_newest_version_that_all_speak_is_used_or_nothing_is_done() {
             for (versions, expected) in [
                 (
                     ["1.1.0"],
-                    "configured for CNI 1.1.0, and its plugin main speaks 0.4.0, 1.0.0: update the plugin",
+                    "configured for CNI 1.1.0, but its plugin main supports 0.4.0, 1.0.0: update the plugin",
                 ),
-                (["0.4.0"], "configured for CNI 0.4.0, and its plugin meta speaks 0.3.1, 1.0.0, 1.1.0"),
+                (["0.4.0"], "configured for CNI 0.4.0, but its plugin meta supports 0.3.1, 1.0.0, 1.1.0"),
             ] {
                 configure(&versions);
                 let error = cni.add(&wanted).await.unwrap_err().to_string();
@@ -309,7 +309,7 @@ fn the_newest_version_that_all_speak_is_used_or_nothing_is_done() {
                 assert!(cni.problem().await.unwrap().contains(expected));
             }
             assert_eq!((env.calls().len(), env.records()), (0, 0));
-            // Another program in its place is asked anew.
+            // A replaced program is queried again.
             env.plugin_of("main", &["1.1.0"], CONNECTS);
             configure(&["1.1.0"]);
             cni.add(&wanted).await.unwrap();
@@ -335,19 +335,30 @@ fn a_plugin_that_is_not_available_makes_the_network_fail_with_its_words() {
             let cni = env.cni();
             assert_eq!(cni.problem().await, None);
             assert_eq!(env.calls(), ["main STATUS", "meta STATUS"]);
-            assert_eq!((&env.last_input("STATUS")["name"], env.last_input("STATUS").get("prevResult")), (&json!("n"), None));
+            assert_eq!(
+                (&env.last_input("STATUS")["name"], env.last_input("STATUS").get("prevResult")),
+                (&json!("n"), None)
+            );
             assert_eq!(cni.problem().await, None);
             assert_eq!(env.calls().len(), 2, "what was just said counts for a while");
             for (code, expected) in [
                 (50, "the CNI plugin meta is not available: no daemon: it sleeps"),
-                (51, "the CNI plugin meta is not available, and pods that run may be cut off: no daemon: it sleeps"),
+                (
+                    51,
+                    "the CNI plugin meta is not available, and running pods may be cut off: no daemon: it \
+                    sleeps",
+                ),
                 (11, "the CNI plugin meta failed STATUS: no daemon: it sleeps"),
             ] {
-                std::fs::write(&answer, json!({"code": code, "msg": "no daemon", "details": "it sleeps"}).to_string()).unwrap();
+                std::fs::write(
+                    &answer,
+                    json!({"code": code, "msg": "no daemon", "details": "it sleeps"}).to_string(),
+                )
+                .unwrap();
                 let expected = format!("Network plugin returns error: {expected}");
                 until(&expected, async || cni.problem().await.as_ref() == Some(&expected)).await;
             }
-            // It says what it can, and is asked nevertheless.
+            // It reports its versions, and is queried nevertheless.
             std::fs::remove_file(&answer).unwrap();
             until("available again", async || cni.problem().await.is_none()).await;
             env.forget_calls();
@@ -400,7 +411,7 @@ fn plugins_hear_which_attachments_there_are() {
                 (&input["cni.dev/valid-attachments"], &input["cni.dev/attachments"]),
                 (&valid, &valid)
             );
-            // The first plugin failed, and the second was asked nevertheless.
+            // The first plugin failed, and the second was called nevertheless.
             assert!(cni.collect_garbage().await.unwrap_err().to_string().contains("main failed GC"));
             env.forget_calls();
             configure("n", json!({"cniVersion": "1.0.0"}));
@@ -428,7 +439,7 @@ fn what_is_configured_or_installed_is_noticed_at_once() {
                     }
                 };
                 says("not initialized").await;
-                // Let the watch begin: what changes before, the first question finds.
+                // Let the watch begin: the first query finds earlier changes.
                 tokio::task::yield_now().await;
                 std::fs::create_dir(env.path("conf")).unwrap();
                 env.configure("net.conflist", &json!({"cniVersion": "1.0.0", "name": "n", "type": "main"}));

@@ -1,5 +1,5 @@
-//! Which version of the interface a network is spoken to in: one that its configuration offers, this runtime knows, and
-//! all of its plugins speak.
+//! Selection of a network's interface version: one that its configuration offers, this runtime knows, and all of its
+//! plugins support.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use super::config::{ConfigError, ConfigList};
 use super::error::PluginError;
 use super::exec;
 
-/// What tells one program from another of the same name: where it is, its size, and when it was written.
+/// Distinguishes programs with the same name: path, size, and modification time.
 type Program = (PathBuf, u64, Option<SystemTime>);
 
-/// What plugins said of themselves. A program is asked once, until another takes its place.
+/// The plugins' supported versions. A program is queried once, until it is replaced.
 #[derive(Debug, Default)]
 pub(super) struct Versions(Mutex<HashMap<Program, Vec<String>>>);
 
 impl Versions {
-    /// Settles on the newest version that all can speak, before anything else is asked of a plugin.
+    /// Selects the newest version that all support, before any other call of a plugin.
     ///
     /// # Errors
-    /// Where a plugin is missing, does not tell its versions, or speaks none of the configuration's.
+    /// If a plugin is missing, does not report its versions, or supports none of the configuration's.
     pub(super) async fn settle(
         &self,
         list: &mut ConfigList,
@@ -53,7 +53,7 @@ impl Versions {
         }
         let versions = exec::versions(plugin, bin_dirs, wanted).await?;
         let mut known = self.0.lock();
-        // Of each path the newest counts.
+        // The newest of each path counts.
         known.retain(|(path, ..), _| *path != program.0);
         known.insert(program, versions.clone());
         Ok(versions)

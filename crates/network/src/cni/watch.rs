@@ -1,4 +1,4 @@
-//! Tells when networks or plugins come or go.
+//! Reports when networks or plugins are added or removed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-/// Whoever installs a network does so in several steps.
+/// Programs install a network in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Watches directories, also such as do not exist yet.
@@ -28,7 +28,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches what there is. What is watched already is not watched twice, and what is gone is forgotten by the kernel.
+    /// Watches the existing directories. Existing watches are not duplicated, and the kernel drops those of removed
+    /// files.
     fn look(&self) {
         for directory in &self.directories {
             self.add(directory);
@@ -68,7 +69,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for events and throws them away: which they are is no matter.
+    /// Waits for events and discards them: their content does not matter.
     async fn drain(&self) -> io::Result<()> {
         loop {
             let mut ready = self.notify.readable().await?;

@@ -1,6 +1,6 @@
-//! Firewalls of others that may keep pods from each other, and how to let pods through.
+//! Other programs' firewalls that may drop pods' traffic, and how to let it through.
 //!
-//! A packet must pass every table. What another table drops, no rule of ours can save; so it is told.
+//! A packet must pass every table. If another table drops it, none of our rules can help; so this is reported.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::COMMENT;
 
-/// A chain that drops what it does not accept, in a table that accepts no packets of pods.
+/// A chain that drops everything it does not accept, in a table that accepts no packets of pods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Obstacle {
     /// Family, table and chain.
     chain: String,
-    /// Rules that let pods through, each as nft takes it.
+    /// Rules that let pods through, each in nft's syntax.
     cures: Vec<String>,
 }
 
@@ -26,15 +26,15 @@ impl fmt::Display for Obstacle {
         let cures: Vec<String> = self.cures.iter().map(|cure| format!("nft '{cure}'")).collect();
         write!(
             f,
-            "the chain {} of another firewall drops what it does not accept, and nothing in its table accepts the pods' \
-             packets: let them through in that firewall's configuration, or try {}",
+            "the chain {} of another firewall drops everything it does not accept, and nothing in its table \
+                accepts the pods' packets: let them through in that firewall's configuration, or try {}",
             self.chain,
             cures.join("; ")
         )
     }
 }
 
-/// What must pass.
+/// The traffic that must pass.
 #[derive(Debug)]
 pub(crate) struct Wanted<'w> {
     /// The networks of pods.
@@ -64,7 +64,7 @@ impl Wanted<'_> {
     }
 }
 
-/// The chains of others that may keep pods from each other. Whether a rule of them fits is told by its words alone.
+/// The chains of other programs that may drop pods' traffic. Whether a rule applies is decided by its text only.
 pub(crate) async fn find(wanted: &Wanted<'_>) -> Result<BTreeSet<Obstacle>, NftError> {
     let mut found = BTreeSet::new();
     let listed = nft::output(&["-j", "list", "chains"]).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn find(wanted: &Wanted<'_>) -> Result<BTreeSet<Obstacle>, NftE
     for chain in chains.filter(|chain| chain["policy"] == "drop") {
         let text = |field: &str| chain[field].as_str().unwrap_or_default();
         let (family, table, name, hook) = (text("family"), text("table"), text("name"), text("hook"));
-        // What iptables forwards, our rules there let through.
+        // For iptables' forward chain, our rules there let packets through.
         let is_opened = family != "inet" && (table, name) == ("filter", "FORWARD");
         if !matches!(hook, "forward" | "input") || is_opened {
             continue;
@@ -82,9 +82,9 @@ pub(crate) async fn find(wanted: &Wanted<'_>) -> Result<BTreeSet<Obstacle>, NftE
         if matches.is_empty() {
             continue;
         }
-        // Somebody may remove it meanwhile.
+        // It may be removed in the meantime.
         let Ok(rules) = nft::output(&["list", "table", family, table]).await else { continue };
-        // Our own rules stand where packets are forwarded, and help nowhere else.
+        // Our own rules are where packets are forwarded, and help nowhere else.
         let counts = |rule: &&str| hook == "forward" || !rule.contains(COMMENT);
         let accepts = |wanted: &String| {
             let mut rules = rules.lines().filter(counts);
@@ -175,7 +175,7 @@ mod tests {
             let backend = watch::Sender::new(BackendType::Vxlan);
             let tell = |obstacle: &Obstacle| sender.send(obstacle.chain.clone()).unwrap();
             let work = async {
-                // As docker and a careful administrator have it.
+                // As Docker and a careful administrator configure it.
                 let docker = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; \
                               chain INPUT { type filter hook input priority 0; policy drop; }; }";
                 let mut nft = std::process::Command::new("nft");

@@ -59,7 +59,7 @@ fn one_node_more_is_a_few_elements_more() {
 fn what_nodes_say_of_themselves_makes_no_pod_a_node_and_breaks_no_rules() {
     let cluster = [net("10.42.0.0/16")];
     let others = tunnel(&[
-        // A node that names an address of somebody's pod.
+        // A node that publishes the address of another node's pod.
         ("10.42.2.7", "10.42.3.0/24"),
         // Addresses of a node that lie in its range, which the kernel would refuse as overlapping.
         ("192.0.2.2", "10.42.2.0/24"),

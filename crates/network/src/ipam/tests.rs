@@ -98,7 +98,7 @@ fn addresses_of_former_subnets_stay_until_they_are_released() {
     let mut ipam = Ipam::open(&path, &nets(&["10.42.1.0/24"])).unwrap();
     ipam.release("a").unwrap();
     assert!(ipam.leases().get("a").is_none());
-    // Connected anew.
+    // Connected again.
     assert_eq!(first(&mut ipam, "b"), "10.42.1.2");
 }
 

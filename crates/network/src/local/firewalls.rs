@@ -1,4 +1,4 @@
-//! Firewalls of others on the node.
+//! Other programs' firewalls on the node.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,13 +12,13 @@ use crate::backend_type::BackendType;
 use crate::foreign;
 
 impl LocalNetwork {
-    /// Looks at the firewalls of others, now and whenever one of the usual ones changes: lets pods through where that is
-    /// possible, and calls `tell` of each that may keep them from each other. Never returns.
+    /// Checks other programs' firewalls, now and whenever one of the usual ones changes: lets pods through if possible,
+    /// and calls `tell` for each one that may drop their traffic. Never returns.
     ///
     /// `node_ip` carries the backend's tunnel.
     ///
     /// # Errors
-    /// Where the kernel's notifications cannot be had.
+    /// If the kernel's notifications cannot be had.
     pub async fn watch_firewalls(
         &self,
         node_ip: IpAddr,
@@ -42,7 +42,7 @@ impl LocalNetwork {
                 }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "cannot look at the firewalls of this host"
+                    "cannot inspect the firewalls of this host"
                 ),
             }
             tokio::select! {

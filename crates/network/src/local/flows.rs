@@ -1,8 +1,8 @@
-//! What connection tracking knows of pods that are gone.
+//! Connection tracking entries of deleted pods.
 //!
-//! A flow outlives its ends. When an address is given to another pod, an old flow would lead packets to it that were
-//! meant for the former one, past the rules that look at a flow's first packet alone, or translate its own packets as
-//! those of the former one.
+//! A flow outlives its endpoints. When an address is given to another pod, an old flow would deliver packets to it that
+//! were meant for the previous one, bypassing the rules that check only a flow's first packet, or translate its own
+//! packets like those of the previous one.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::host_port::{HostPort, Protocol};
 
-/// Ends flows. Those of pods that go at the same time are ended in one pass over the kernel's table.
+/// Deletes flows. Those of pods that end at the same time are deleted in one pass over the kernel's table.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     waiting: Mutex<BTreeSet<IpAddr>>,
@@ -22,23 +22,23 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    /// Ends the flows of addresses that lead nowhere any more. A kernel that refuses is no hindrance: the flows end by
-    /// themselves, later.
+    /// Deletes the flows of addresses that are no longer in use. If the kernel refuses, the flows end by themselves,
+    /// later.
     pub(super) async fn end(&self, addresses: Vec<IpAddr>) {
         self.waiting.lock().extend(addresses);
         let _alone = self.pass.lock().await;
         let addresses = mem::take(&mut *self.waiting.lock());
         if addresses.is_empty() {
-            // The pass before had them.
+            // The previous pass included them.
             return;
         }
         let done = tokio::task::spawn_blocking(move || conntrack::end_of_addresses(&addresses)).await;
         match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
             Ok(0) => {}
-            Ok(flows) => tracing::debug!(flows, "ended flows of pods that are gone"),
+            Ok(flows) => tracing::debug!(flows, "deleted flows of pods that are gone"),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot end the flows of pods that are gone"
+                "cannot delete the flows of pods that are gone"
             ),
         }
     }

@@ -10,11 +10,11 @@ use crate::error::NetworkError;
 use crate::link::{link_name, set_pod_mtu};
 
 impl LocalNetwork {
-    /// Sets the MTU, in bytes, of all pods' links, both ends, and of those to come. A pod that cannot be reached keeps
-    /// its own: that of a vanished one is of no matter.
+    /// Sets the MTU, in bytes, of all pods' links, both ends, and of future ones. A pod whose namespace cannot be
+    /// entered keeps its own; that of a vanished one does not matter.
     ///
     /// # Errors
-    /// Where the kernel refuses a host's end; the other pods are done nevertheless.
+    /// If the kernel refuses a host's end; the other pods are still processed.
     pub async fn set_mtu(&self, mtu: u32) -> Result<(), NetworkError> {
         self.mtu.store(mtu, Ordering::Release);
         let leases = self.ipam.lock().leases().clone();
@@ -37,7 +37,7 @@ impl LocalNetwork {
         if link.mtu == Some(mtu) {
             return Ok(());
         }
-        // The pod's end first: the host's tells after a crash whether there is something left to do.
+        // The pod's end first: after a crash, the host's end shows whether something is left to do.
         if let Some(Ok(namespace)) = namespace.map(NetNs::open)
             && let Err(error) = namespace.run(move || set_pod_mtu(mtu)).await?
         {

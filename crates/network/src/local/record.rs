@@ -64,7 +64,7 @@ pub(crate) async fn remove_recorded(netlink: &Netlink, state_dir: &Path) -> Resu
         netlink.delete_unreachable(*subnet).await?;
     }
     netlink.delete(&created.bridge).await?;
-    restore_sysctls(&sysctl_path(state_dir)).map_err(io_error("cannot put a kernel setting back"))?;
+    restore_sysctls(&sysctl_path(state_dir)).map_err(io_error("cannot restore a kernel setting"))?;
     state::remove(&leases_path)
         .and_then(|()| state::remove(&nodes_path(state_dir)))
         .and_then(|()| state::remove(&created_path(state_dir)))

@@ -1,4 +1,4 @@
-//! The packet rules as other nodes come and go, and as somebody else touches them.
+//! Updates of the packet rules when other nodes are added or removed, or another program changes the rules.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,22 +13,22 @@ use super::settings::harden_link;
 use crate::error::{NetworkError, io_error};
 use crate::guard::{OtherNodes, Tunnel};
 
-/// The pause before another attempt to write rules that somebody else deleted.
+/// The pause before another attempt to write rules that another program deleted.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 impl LocalNetwork {
-    /// Makes pods keep their own addresses towards these nodes, and no others.
+    /// Makes pods keep their own addresses only towards these nodes.
     ///
     /// # Errors
-    /// Where the packet rules cannot be changed.
+    /// If the packet rules cannot be changed.
     pub(crate) async fn keep_source_towards(&self, nodes: BTreeSet<IpAddr>) -> Result<(), NetworkError> {
         self.change_others(|others| others.keeping_source = nodes).await
     }
 
-    /// Lets the tunnel take packets from these nodes, and from no others.
+    /// Lets the tunnel accept packets only from these nodes.
     ///
     /// # Errors
-    /// Where the packet rules cannot be changed.
+    /// If the packet rules cannot be changed.
     pub(crate) async fn expect(&self, tunnel: Tunnel) -> Result<(), NetworkError> {
         self.change_others(|others| others.tunnel = tunnel).await
     }
@@ -42,7 +42,7 @@ impl LocalNetwork {
         }
         let difference = self.config.rules().others(&current, &next);
         if self.apply(&difference).await.is_err() {
-            // Somebody changed the rules: write them anew.
+            // The rules were changed: rewrite them.
             nft::apply(&self.all_rules(&next, None)).await?;
         }
         *current = next;
@@ -50,7 +50,7 @@ impl LocalNetwork {
             .map_err(io_error("cannot record the other nodes"))
     }
 
-    /// The transaction that writes everything, but for one sandbox.
+    /// The transaction that writes everything, except for one sandbox.
     pub(super) fn all_rules(&self, others: &OtherNodes, without: Option<&str>) -> String {
         let ipam = self.ipam.lock();
         let pods = ipam.leases().iter().filter(|(sandbox, _)| without != Some(sandbox.as_str()));
@@ -58,10 +58,10 @@ impl LocalNetwork {
         self.config.rules().full(pods, others)
     }
 
-    /// Writes the packet rules afresh whenever somebody else has changed them, until the kernel no longer tells.
+    /// Rewrites the packet rules whenever another program has changed them, until the kernel's notifications end.
     ///
     /// # Errors
-    /// Where the kernel's notifications cannot be had.
+    /// If the kernel's notifications cannot be had.
     pub async fn keep_rules(&self) -> io::Result<()> {
         let mut watch = nft::Watch::open(&[("inet", &self.config.table)])?;
         loop {
@@ -85,8 +85,8 @@ impl LocalNetwork {
         }
     }
 
-    /// Makes the host's end of a pod's link believe nobody, whatever becomes of the packet rules; a link that is not there
-    /// needs nothing.
+    /// Makes the host's end of a pod's link reject forged packets even without the packet rules; a missing link is
+    /// ignored.
     pub(super) async fn harden(&self, name: &str) -> Result<(), NetworkError> {
         let Some(link) = self.netlink.link(name).await? else { return Ok(()) };
         if link.has_arp {

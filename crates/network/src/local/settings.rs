@@ -6,7 +6,7 @@ use std::path::Path;
 use hostnet::sysctl::Journal;
 use ipnet::IpNet;
 
-/// Changes what routing needs; `journal` is the record of what it was before.
+/// Changes the settings that routing needs; `journal` records the previous values.
 pub(super) fn set_sysctls(journal: &Path, pod_subnets: &[IpNet]) -> io::Result<()> {
     let mut journal = Journal::open(journal)?;
     journal.set("net/ipv4/ip_forward", "1")?;
@@ -19,8 +19,8 @@ pub(super) fn set_sysctls(journal: &Path, pod_subnets: &[IpNet]) -> io::Result<(
     Ok(())
 }
 
-/// A host that forwards IPv6 stops taking its own address and routes from router advertisements, unless each link
-/// is told to go on (`accept_ra` 2).
+/// A host that forwards IPv6 stops taking its own address and routes from router advertisements, unless each link is
+/// set to continue (`accept_ra` 2).
 fn keep_router_advertisements(journal: &mut Journal) -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/sys/net/ipv6/conf")? {
         let name = format!("net/ipv6/conf/{}/accept_ra", entry?.file_name().to_string_lossy());
@@ -31,9 +31,9 @@ fn keep_router_advertisements(journal: &mut Journal) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the host's end of a pod's link believe nothing that the pod says of itself or of ways: its own addresses alone may
-/// be sources, also while there are no packet rules, and neither routers' advertisements (CVE-2020-10749) nor redirects
-/// count. These settings go with the link.
+/// Makes the host's end of a pod's link ignore forged data: only the pod's own addresses are accepted as sources, even
+/// while there are no packet rules, and router advertisements (CVE-2020-10749) and redirects are ignored. These
+/// settings disappear with the link.
 pub(super) fn harden_link(name: &str) -> io::Result<()> {
     for (family, setting, value) in [
         ("ipv4", "rp_filter", "1"),
@@ -42,7 +42,7 @@ pub(super) fn harden_link(name: &str) -> io::Result<()> {
         ("ipv6", "accept_ra", "0"),
     ] {
         match std::fs::write(format!("/proc/sys/net/{family}/conf/{name}/{setting}"), value) {
-            // A kernel without IPv6, or a link that went meanwhile.
+            // A kernel without IPv6, or a link that has disappeared in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => done?,
         }
@@ -50,7 +50,7 @@ pub(super) fn harden_link(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the settings back that the record at `journal` names.
+/// Restores the settings recorded at `journal`.
 pub(super) fn restore_sysctls(journal: &Path) -> io::Result<()> {
     Journal::open(journal)?.restore()
 }

@@ -78,7 +78,7 @@ fn pods_reach_each_other_the_host_and_the_world() {
             assert_eq!(from_a(parsed("192.0.2.1:80")).await.unwrap().unwrap(), format!("host {}", pod_a[0]));
             assert_eq!(from_a(parsed("192.0.2.9:80")).await.unwrap().unwrap(), "world 192.0.2.1");
             assert_eq!(from_a(parsed("[fd99::9]:80")).await.unwrap().unwrap(), "world6 fd99::1");
-            // An address that nobody has is refused at once instead of leaking to the uplink.
+            // Packets to an unassigned address are refused at once instead of leaking to the uplink.
             let refused = from_a(parsed("10.42.0.99:80")).await.unwrap().unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::HostUnreachable);
             drop((server, server6, host));
@@ -210,7 +210,7 @@ fn pods_of_former_subnets_can_go() {
             let network = LocalNetwork::new(config.clone()).await.unwrap();
             network.setup(&old.path(), "old", &[port(8080, Protocol::Tcp)]).await.unwrap();
             drop(network);
-            // The Node was deleted and made anew, and another node had got its range.
+            // The Node was deleted and recreated, and another node had been given its range.
             config.pod_subnets = vec!["10.42.7.0/24".parse().unwrap()];
             let network = LocalNetwork::new(config).await.unwrap();
             assert_eq!(
@@ -241,8 +241,8 @@ fn queries_that_meet_no_dns_server_are_lost_rather_than_refused() {
                     socket.send(b"?").await?;
                     io::Result::Ok(socket)
                 };
-                // What the kernel says to a query it says before it hears the next one. It does not always say it: then
-                // both are asked again.
+                // The kernel's error for a query arrives before the next query is handled. It is not always sent: then
+                // both queries are repeated.
                 let said = pod.run(async move || {
                     loop {
                         let (dns, other) = (ask(53).await?, ask(54).await?);
@@ -385,7 +385,7 @@ fn rules_that_somebody_deletes_come_back() {
                     "flush map inet ironhull-pods hostports4",
                     "flush set inet ironhull-pods nodes4",
                 ] {
-                    // Not by our own means, or it is taken for our own doing.
+                    // Not with our own code, or it would be considered our own change.
                     let nft = nft::find_program("nft").unwrap();
                     let done = tokio::process::Command::new(nft).args(harm.split(' ')).status().await;
                     assert!(done.unwrap().success(), "{harm}");
@@ -402,7 +402,7 @@ fn rules_that_somebody_deletes_come_back() {
                 }
             };
             tokio::select! {
-                // It listens before the first harm is done.
+                // It listens before the first change.
                 biased;
                 kept = network.keep_rules() => panic!("{kept:?}"),
                 () = harms => {}

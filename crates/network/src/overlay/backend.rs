@@ -18,17 +18,17 @@ pub(crate) const VXLAN_DEVICE: &str = "ih-vxlan";
 /// The device of the user-space tunnel.
 pub(crate) const UDP_DEVICE: &str = "ih-udp";
 
-/// All devices that a backend may have made.
+/// All devices that a backend may have created.
 pub(crate) const DEVICES: [&str; 2] = [VXLAN_DEVICE, UDP_DEVICE];
 
-/// The node for which is planned.
+/// The node to plan for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Own {
     /// The node's addresses. The first one's family carries tunnels.
     pub(crate) addresses: Vec<IpAddr>,
     /// The subnets of its pods.
     pub(crate) subnets: Vec<IpNet>,
-    /// Those of all pods.
+    /// The subnets of all pods.
     pub(crate) cluster_subnets: Vec<IpNet>,
     /// The hardware address of its VXLAN device.
     pub(crate) mac: Mac,
@@ -38,15 +38,15 @@ pub(crate) struct Own {
     pub(crate) links: Vec<IpNet>,
 }
 
-/// A way between nodes.
+/// A kind of connection between nodes.
 pub(crate) trait Backend: Send + Sync {
-    /// How many bytes of headers it puts around a pod's packet, over an underlay of IPv4 or IPv6.
+    /// How many bytes of headers it adds to a pod's packet, over an underlay of IPv4 or IPv6.
     fn overhead(&self, ipv4: bool) -> u32;
 
-    /// What peers need to know of the node, whose hardware address on a tunnel is `own`.
+    /// The node's data for peers; its hardware address on a tunnel is `own`.
     fn data(&self, own: &Mac) -> BackendData;
 
-    /// What the kernel must hold.
+    /// The desired state of the kernel.
     fn plan(&self, own: &Own, peers: &[Peer]) -> Plan;
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn of(backend: BackendType) -> &'static dyn Backend {
     }
 }
 
-/// The peers of which no subnet meets one of ours or of a peer before, with a problem for each other one.
+/// The peers whose subnets overlap neither ours nor an earlier peer's, with a problem for each other one.
 fn distinct<'p>(own: &Own, peers: &'p [Peer], plan: &mut Plan) -> Vec<&'p Peer> {
     let mut taken: Vec<(IpNet, &str)> = own.subnets.iter().map(|subnet| (*subnet, "this node")).collect();
     let mut kept = Vec::new();
@@ -90,7 +90,7 @@ fn add_ways_to_nodes(own: &Own, reachable: &[&Peer], gatewayed: bool, plan: &mut
     }
     for peer in reachable {
         for address in &peer.addresses {
-            // The gateway is what stands for the peer on the device, in the same family.
+            // The gateway represents the peer on the device, in the same family.
             let Some(subnet) = peer.subnet(address.is_ipv4()) else { continue };
             if own.subnets.iter().all(|own| own.addr().is_ipv4() != address.is_ipv4()) {
                 continue;
@@ -106,10 +106,10 @@ fn add_ways_to_nodes(own: &Own, reachable: &[&Peer], gatewayed: bool, plan: &mut
     }
 }
 
-/// What ends the pods' networks: an address that is no node's must not leave by the host's default route. The routes to
-/// nodes' subnets are longer.
+/// The unreachable routes for the pods' networks: packets to an address in no node's subnet must not leave by the
+/// host's default route. The routes to nodes' subnets are more specific.
 fn add_ends(own: &Own, plan: &mut Plan) {
-    // A subnet that is all of its network has an end of its own, or is another node's.
+    // A subnet that is its whole network has its own unreachable route, or is another node's.
     let is_routed = |network: &IpNet| {
         let routed = plan
             .items
@@ -136,8 +136,8 @@ fn family(ipv4: bool) -> &'static str {
     if ipv4 { "IPv4" } else { "IPv6" }
 }
 
-/// Ethernet in VXLAN in UDP, by the kernel. Nothing is learnt and nothing is flooded: who is where stands in the
-/// forwarding database and among the neighbours, from the Node objects.
+/// Ethernet in VXLAN in UDP, by the kernel. Nothing is learnt or flooded: the forwarding database and the neighbour
+/// entries come from the Node objects.
 struct Vxlan;
 
 impl Backend for Vxlan {
@@ -169,7 +169,7 @@ impl Backend for Vxlan {
                 plan.problems.push(format!("node {} has no {family} address for VXLAN", peer.name));
                 continue;
             };
-            // Also of those of which no hardware address is known yet: they may send first.
+            // Also for peers whose hardware address is not known yet: they may send first.
             plan.senders
                 .extend(networks(&peer.subnets, &peer.addresses).into_iter().map(|net| (remote, net)));
             let Some(mac) = peer.vtep_mac else {
@@ -223,8 +223,10 @@ impl Backend for HostGw {
                 let ipv4 = subnet.addr().is_ipv4();
                 let Some(address) = peer.address(ipv4) else {
                     let family = family(ipv4);
-                    plan.problems
-                        .push(format!("node {} has no {family} address to route {subnet} by", peer.name));
+                    plan.problems.push(format!(
+                        "node {} has no {family} address to route {subnet} through",
+                        peer.name
+                    ));
                     continue;
                 };
                 if !own.links.iter().any(|link| link.contains(&address)) {
@@ -282,7 +284,7 @@ impl Backend for Udp {
             plan.senders
                 .extend(networks(&peer.subnets, &peer.addresses).into_iter().map(|net| (address, net)));
             if peer.backend != Some(BackendType::Udp) {
-                // Nobody listens there yet.
+                // There is no listener yet.
                 plan.pending.extend(&peer.subnets);
                 continue;
             }
@@ -309,12 +311,12 @@ impl Backend for Udp {
     }
 }
 
-/// Everything that speaks for a node: its pods, and itself.
+/// All sources of a node: its pods, and itself.
 fn networks(subnets: &[IpNet], addresses: &[IpAddr]) -> Vec<IpNet> {
     subnets.iter().copied().chain(addresses.iter().copied().map(IpNet::from)).collect()
 }
 
-/// Somebody else's affair.
+/// Left to another program.
 struct Nothing;
 
 impl Backend for Nothing {

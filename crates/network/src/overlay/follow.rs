@@ -29,10 +29,10 @@ use crate::local::LocalNetwork;
 /// How long to wait after a failure; doubled for each further one, up to the last value.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// How long notifications gather before the kernel is looked at, so that somebody who fights us costs little.
+/// How long notifications are collected before the kernel is checked, so that a program that fights us costs little.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// What the overlay of a node depends on.
+/// The configuration of a node's overlay.
 #[derive(Debug, Clone)]
 pub struct OverlayConfig {
     /// The node's name.
@@ -40,15 +40,15 @@ pub struct OverlayConfig {
     /// The node's addresses, at most one of each family and one at least. The first one's family carries tunnels. They may
     /// change at any time.
     pub node_ips: watch::Receiver<Vec<IpAddr>>,
-    /// The MTU of pods' links, in bytes; `None` takes what the uplink leaves.
+    /// The MTU of pods' links, in bytes; `None` uses what the uplink leaves.
     pub mtu: Option<u32>,
 }
 
-/// Keeps the ways to other nodes' pods as the Node objects say, until it is dropped; what it made stays, so that pods
-/// reach each other while the agent is restarted.
+/// Maintains the connections to other nodes' pods according to the Node objects, until it is dropped; the entries stay,
+/// so that pods can reach each other while the agent restarts.
 ///
-/// `backend` may change at any time: the former one's device, routes and entries go, and pods' links get the new
-/// MTU. `network` is the node's own part; `client` writes the own Node object. Must be called in the host's network
+/// `backend` may change at any time: the former one's device, routes and entries are removed, and pods' links get the
+/// new MTU. `network` is the node's own part; `client` writes the own Node object. Must be called in the host's network
 /// namespace.
 pub async fn run(
     config: OverlayConfig,
@@ -99,7 +99,7 @@ pub async fn run(
     }
 }
 
-/// Hears the kernel's notifications for ever, over a new connection after one that broke.
+/// Receives the kernel's notifications forever, over a new connection after one that broke.
 async fn keep_watching(interest: Arc<Mutex<Interest>>, tampered: Arc<AtomicBool>, changed: Arc<Notify>) {
     loop {
         let heard = Arc::new(Notify::new());
@@ -121,7 +121,7 @@ async fn keep_watching(interest: Arc<Mutex<Interest>>, tampered: Arc<AtomicBool>
     }
 }
 
-/// What the last round was made for.
+/// The inputs of the last round.
 #[derive(PartialEq)]
 struct Round {
     backend: BackendType,
@@ -131,7 +131,7 @@ struct Round {
 
 struct Overlay {
     config: OverlayConfig,
-    /// The node's addresses now.
+    /// The node's current addresses.
     node_ips: Vec<IpAddr>,
     network: Arc<LocalNetwork>,
     client: Client,
@@ -172,7 +172,7 @@ impl Overlay {
         }
     }
 
-    /// Takes these addresses for the node's own.
+    /// Sets the node's own addresses.
     fn move_to(&mut self, node_ips: Vec<IpAddr>) {
         if self.node_ips != node_ips {
             self.interest.lock().node_ips.clone_from(&node_ips);
@@ -180,12 +180,12 @@ impl Overlay {
         }
     }
 
-    /// Makes the next round look at everything.
+    /// Makes the next round check everything.
     fn forget(&mut self) {
         self.last = None;
     }
 
-    /// Brings kernel, pods' links and the own annotations to what the cluster wants now.
+    /// Brings the kernel, pods' links and the node's annotations to the desired state.
     async fn converge(&mut self, wanted: BackendType) -> Result<(), OverlayError> {
         let nodes = self.nodes.list();
         let peers = peer::peers_of(&self.config.node_name, nodes.iter().map(AsRef::as_ref));
@@ -239,7 +239,7 @@ impl Overlay {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Waits until the former tunnel has given its socket back.
+    /// Waits until the former tunnel has released its socket.
     async fn close_tunnel(&mut self) {
         if let Some(tunnel) = self.tunnel.take() {
             tunnel.close().await;
@@ -266,7 +266,7 @@ impl Overlay {
         let state_dir = &self.network.config().state_dir;
         let former = record::load(state_dir)?;
         if former.is_none() && *plan != Plan::default() {
-            // Routes are told by their protocol number, but `reset` looks for them only where there is a record.
+            // Routes are identified by their protocol number, but `reset` looks for them only if there is a record.
             record::save(state_dir, &Record::default())?;
         }
         let Some(device) = &plan.device else { return Ok(None) };

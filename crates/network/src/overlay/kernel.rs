@@ -1,4 +1,4 @@
-//! The kernel's side of a plan, by netlink: what is there, and how steps are carried out.
+//! The kernel's side of a plan, through netlink: reading the actual state, and carrying out steps.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,13 +25,13 @@ use crate::link::{LinkError, Netlink, output_link, route_to};
 
 type Result<T> = std::result::Result<T, LinkError>;
 
-/// Before the kernel's rule for the main table (32766), so that it is asked first.
+/// Before the kernel's rule for the main table (32766), so that it is consulted first.
 const RULE_PRIORITY: u32 = 7373;
 
-/// The metric of the routes that end the pods' networks: whoever has a route of his own to such a network comes first.
+/// The metric of the unreachable routes for the pods' networks: other routes to such a network take precedence.
 const END_METRIC: u32 = 1_000_000;
 
-/// A device of ours as it is.
+/// The actual state of a device of ours.
 struct Seen {
     index: u32,
     alias: Option<String>,
@@ -40,12 +40,12 @@ struct Seen {
     kind: Option<DeviceKind>,
 }
 
-/// Makes the device, or changes what is there so that it is as it must be; its index comes back. A TUN device must be
-/// there already: whoever carries its packets makes it. `alias` says whose
-/// it is; with `recorded`, a nameless one is ours as well, of a run that ended before it named it.
+/// Creates the device, or changes an existing one as necessary; returns its index. A TUN device must already exist,
+/// created by the code that carries its packets. `alias` names the owner; with `recorded`, one without an alias is ours
+/// as well, from a run that ended before it set the alias.
 ///
 /// # Errors
-/// [`OverlayError::DeviceTaken`] if the link is somebody else's.
+/// [`OverlayError::DeviceTaken`] if the link belongs to another owner.
 pub(super) async fn ensure_device(
     netlink: &Netlink,
     device: &Device,
@@ -77,7 +77,7 @@ pub(super) async fn ensure_device(
     Ok(seen.index)
 }
 
-/// The device that is there and can be kept. One that is ours and of another make goes.
+/// The existing device if it can be kept. If it is ours but has a different configuration, it is removed.
 async fn adopt(
     netlink: &Netlink,
     device: &Device,
@@ -91,7 +91,7 @@ async fn adopt(
         }
         Some(seen) if seen.kind.as_ref() == Some(&device.kind) => Ok(Some(seen)),
         Some(_) => {
-            // Neither addresses nor the hardware address of an endpoint change while it stands.
+            // Neither addresses nor the hardware address of an endpoint change while it exists.
             netlink.delete(device.name).await?;
             Ok(None)
         }
@@ -99,7 +99,7 @@ async fn adopt(
     }
 }
 
-/// Whether a device is there that can be kept, without making one.
+/// Whether there is a device that can be kept; creates none.
 ///
 /// # Errors
 /// As of [`ensure_device`].
@@ -174,7 +174,7 @@ pub(super) fn vxlan_of(message: &LinkMessage) -> Option<(String, u32, u16)> {
     Some((name?, vni, port))
 }
 
-/// `None` for a VXLAN device that learns, or that no plan could have.
+/// `None` for a VXLAN device that learns, or that no plan could contain.
 fn vxlan_kind(infos: &[InfoVxlan], mac: Mac) -> Option<DeviceKind> {
     let (mut vni, mut port, mut local, mut learning) = (None, None, None, true);
     for info in infos {
@@ -191,7 +191,7 @@ fn vxlan_kind(infos: &[InfoVxlan], mac: Mac) -> Option<DeviceKind> {
     (!learning).then_some(kind)
 }
 
-/// Everything in the kernel that is ours: routes and rules with our protocol number, and what stands on our device.
+/// Everything in the kernel that is ours: routes and rules with our protocol number, and entries on our device.
 pub(super) async fn found(netlink: &Netlink, device: Option<u32>) -> Result<BTreeSet<Found>> {
     let mut all = BTreeSet::new();
     let routes = netlink.all_routes().await?;
@@ -309,7 +309,7 @@ pub(super) async fn carry_out(netlink: &Netlink, step: &Step, device: Option<u32
         Ok(()) => return Ok(()),
         Err(error) => LinkError::new(format!("{verb} {item}"), error),
     };
-    // Somebody was faster, or the thing went with its device.
+    // It was already removed, or disappeared with its device.
     if (put && done.is_exists()) || (!put && done.is_not_found()) { Ok(()) } else { Err(done) }
 }
 
@@ -391,7 +391,7 @@ fn route(
 ) -> RouteMessage {
     let mut route = in_table(table, destination);
     if !put {
-        // Whichever way it leads.
+        // Wherever it leads.
         route.header.scope = RouteScope::NoWhere;
         return route;
     }

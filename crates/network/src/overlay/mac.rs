@@ -17,7 +17,7 @@ impl Mac {
         Mac([0x06, digest[0], digest[1], digest[2], digest[3], digest[4]])
     }
 
-    /// As the kernel hands it over; `None` if it is no Ethernet address.
+    /// From the kernel's form; `None` if it is not an Ethernet address.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Mac> {
         bytes.try_into().ok().map(Mac)
     }
@@ -36,7 +36,7 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// A text that is no unicast Ethernet address.
+/// A text that is not a unicast Ethernet address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a unicast hardware address")]
 pub(crate) struct InvalidMac(String);
@@ -50,7 +50,7 @@ impl FromStr for Mac {
             .map(|byte| (byte.len() == 2).then(|| u8::from_str_radix(byte, 16).ok()).flatten())
             .collect();
         let mac = bytes.and_then(|bytes| Mac::from_bytes(&bytes));
-        // A group's address, or none at all, names no machine.
+        // A group's address and the zero address do not name a machine.
         mac.filter(|mac| mac.0[0] & 1 == 0 && mac.0 != [0; 6]).ok_or_else(|| InvalidMac(text.to_owned()))
     }
 }

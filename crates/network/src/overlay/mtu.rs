@@ -8,15 +8,15 @@ use super::{OverlayError, backend};
 use crate::backend_type::BackendType;
 use crate::link::Netlink;
 
-/// The MTU where no uplink tells one: Ethernet's.
+/// The MTU if no uplink reports one: Ethernet's.
 const MTU_DEFAULT: u32 = 1500;
-/// What every IPv4 host takes (RFC 791).
+/// The size that every IPv4 host accepts (RFC 791).
 const IPV4_MIN: u32 = 576;
-/// The least MTU of a link that carries IPv6 (RFC 8200).
+/// The minimum MTU of a link that carries IPv6 (RFC 8200).
 const IPV6_MIN: u32 = 1280;
 
-/// The MTU for pods of these subnets, in bytes: what the link with the node's address leaves after the backend's
-/// headers, or `wanted`, if that is not more. Must be called in the host's network namespace.
+/// The MTU for pods of these subnets, in bytes: the MTU of the link with the node's address minus the backend's
+/// headers, or `wanted`, if that is not larger. Must be called in the host's network namespace.
 ///
 /// # Errors
 /// Where too little is left, or too much is wanted. Nothing is changed.

@@ -1,4 +1,4 @@
-//! What nodes tell each other: annotations of Node objects.
+//! The data that nodes publish for each other: annotations of Node objects.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use crate::backend_type::BackendType;
 
 /// The backend of a node (`vxlan`, `host-gw`, `udp`).
 pub(crate) const BACKEND_TYPE: &str = "ironhull.io/backend-type";
-/// What the backend's peers need to know, as JSON ([`BackendData`]).
+/// The data for the backend's peers, as JSON ([`BackendData`]).
 pub(crate) const BACKEND_DATA: &str = "ironhull.io/backend-data";
 /// The addresses at which a node is reached by its peers, separated by commas.
 pub(crate) const PUBLIC_IP: &str = "ironhull.io/public-ip";
 
-/// What a backend's peers need to know of a node.
+/// A node's data for a backend's peers.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackendData {
     /// The hardware address of the node's VXLAN device.
@@ -25,7 +25,7 @@ pub(crate) struct BackendData {
     pub(crate) vtep_mac: Option<String>,
 }
 
-/// Another node, as far as the way to its pods goes.
+/// Another node: what is needed to reach its pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) name: String,
@@ -33,7 +33,7 @@ pub(crate) struct Peer {
     pub(crate) subnets: Vec<IpNet>,
     /// Its addresses, in its own order.
     pub(crate) addresses: Vec<IpAddr>,
-    /// The backend that it runs now, if it says so.
+    /// The backend that it runs, if it says so.
     pub(crate) backend: Option<BackendType>,
     /// The hardware address of its VXLAN device, if it has one.
     pub(crate) vtep_mac: Option<Mac>,
@@ -51,8 +51,8 @@ impl Peer {
     }
 }
 
-/// The peers among `nodes`, in the order of their names: all but `own`, without those that have no subnet yet. What
-/// another node wrote is taken for what it is worth: texts that cannot be read count as absent.
+/// The peers among `nodes`, in the order of their names: all except `own`, without those that have no subnet yet. Data
+/// written by other nodes are not trusted: texts that cannot be parsed count as absent.
 pub(crate) fn peers_of<'n>(own: &str, nodes: impl Iterator<Item = &'n Node>) -> Vec<Peer> {
     let others = nodes.filter(|node| node.metadata.name.as_deref() != Some(own));
     let mut peers: Vec<Peer> = others.filter_map(peer_of).collect();
@@ -95,7 +95,7 @@ fn internal_addresses(node: &Node) -> Vec<IpAddr> {
     })
 }
 
-/// The first of each family, without addresses that are no machine's.
+/// The first of each family, without addresses that cannot belong to a machine.
 fn one_of_each_family<T>(all: impl Iterator<Item = T>, address: impl Fn(&T) -> IpAddr) -> Vec<T> {
     let mut kept: Vec<T> = Vec::new();
     for item in all {
@@ -124,7 +124,7 @@ pub(crate) fn annotations(
     ])
 }
 
-/// The part of `wanted` that `node` does not say yet.
+/// The part of `wanted` that `node` does not have yet.
 pub(crate) fn missing(
     node: &Node,
     wanted: &BTreeMap<&'static str, Option<String>>,

@@ -1,4 +1,4 @@
-//! What the kernel must hold for a backend, and the steps from what it holds. Pure.
+//! The desired state of the kernel for a backend, and the steps from the actual state. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use super::mac::Mac;
 use super::udp::TunnelPlan;
 
-/// The number by which the kernel and `ip route` tell our routes and rules from others' (`rtm_protocol`).
+/// The number by which the kernel and `ip route` distinguish our routes and rules from others' (`rtm_protocol`).
 pub(crate) const PROTOCOL: u8 = 73;
-/// The routing table of the other nodes' own addresses, for what comes from this node's pods.
+/// The routing table of the other nodes' own addresses, for packets from this node's pods.
 pub(crate) const NODES_TABLE: u32 = 7373;
 /// The kernel's main routing table.
 pub(crate) const MAIN_TABLE: u32 = 254;
@@ -22,11 +22,12 @@ pub(crate) struct Device {
     pub(crate) name: &'static str,
     pub(crate) kind: DeviceKind,
     pub(crate) mtu: u32,
-    /// Its addresses, each with a full-length prefix: from these the node itself speaks to other nodes' pods.
+    /// Its addresses, each with a full-length prefix: the node itself uses them as its source towards other nodes'
+    /// pods.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-/// What a device is.
+/// The kind of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DeviceKind {
     /// A VXLAN endpoint.
@@ -44,18 +45,18 @@ pub(crate) enum DeviceKind {
     Tun,
 }
 
-/// By which link a route leaves.
+/// The link of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// The backend's device.
     Device,
     /// Whichever link reaches the gateway.
     Uplink,
-    /// Nowhere: the sender is told that the destination is unreachable. Routes of others to it come first.
+    /// Nowhere: the sender gets an unreachable error. Other routes to it take precedence.
     Nowhere,
 }
 
-/// One entry of the kernel's tables. The order is that in which entries are made: a route comes after what it needs.
+/// One entry of the kernel's tables. The order is that of creation: a route comes after the entries that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Item {
     /// Frames to `mac` go to the node at `remote`.
@@ -76,14 +77,14 @@ pub(crate) enum Item {
     Route {
         /// The routing table.
         table: u32,
-        /// Whom it leads to.
+        /// Its destination.
         destination: IpNet,
-        /// By whom.
+        /// Its gateway.
         gateway: Option<IpAddr>,
-        /// By which link.
+        /// Its link.
         exit: Exit,
     },
-    /// What comes from `source` looks into `table` first.
+    /// Packets from `source` are routed by `table` first.
     Rule {
         /// The sender's subnet.
         source: IpNet,
@@ -92,7 +93,7 @@ pub(crate) enum Item {
     },
 }
 
-/// What makes an item the only one of its sort: the kernel replaces one by the other.
+/// The key of an item: the kernel replaces items with the same key.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key<'i> {
     Fdb(&'i Mac),
@@ -129,16 +130,16 @@ impl fmt::Display for Item {
     }
 }
 
-/// Everything that a backend wants of the kernel.
+/// The desired entries of a backend.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) device: Option<Device>,
     pub(crate) items: BTreeSet<Item>,
-    /// What the data path in this process needs to know, if the backend has one.
+    /// The configuration of the data path in this process, if the backend has one.
     pub(crate) tunnel: Option<TunnelPlan>,
-    /// Destinations whose node is not ready for this backend: a route of the former one is left to them.
+    /// Destinations whose node is not ready for this backend: a route of the former backend is kept for them.
     pub(crate) pending: BTreeSet<IpNet>,
-    /// Who may send to the tunnel, each with a network that may speak inside.
+    /// The permitted senders of the tunnel, each with a permitted inner network.
     pub(crate) senders: BTreeSet<(IpAddr, IpNet)>,
     /// Addresses of nodes that see pods' own addresses: packets there are not masqueraded.
     pub(crate) nodes: BTreeSet<IpAddr>,
@@ -149,7 +150,7 @@ pub(crate) struct Plan {
 /// A change of the kernel's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Makes an item, in place of another one with the same key.
+    /// Creates an item, replacing one with the same key.
     Put(Item),
     /// Removes an item.
     Delete(Item),
@@ -160,12 +161,12 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Found {
     pub(crate) item: Item,
-    /// Whether it leads by the links that the item names.
+    /// Whether it uses the links that the item names.
     pub(crate) genuine: bool,
 }
 
-/// The steps from what was found to the plan: first what is made, in the order of items, then what goes, in the
-/// reverse order, so that a packet finds no half of a way.
+/// The steps from the actual state to the plan: first additions, in the order of items, then removals, in reverse
+/// order, so that no packet finds an incomplete path.
 pub(crate) fn steps(found: &BTreeSet<Found>, plan: &Plan) -> Vec<Step> {
     let there = |item: &Item| found.iter().any(|found| found.genuine && found.item == *item);
     let put = plan.items.iter().filter(|item| !there(item)).cloned().map(Step::Put);

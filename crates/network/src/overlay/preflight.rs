@@ -1,4 +1,4 @@
-//! Whether this machine can carry a backend.
+//! Checks whether this machine supports a backend.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -13,11 +13,11 @@ use super::{OverlayError, kernel, mac::Mac, mtu, tun};
 use crate::backend_type::{BackendType, UDP_PORT, VXLAN_PORT, VXLAN_VNI};
 use crate::link::{LinkError, Netlink};
 
-/// Checks that this machine can carry a backend between nodes: the kernel's part, the port, the MTU. Nothing of the
-/// host is changed: devices are tried in a namespace of their own. Must be called in the host's network namespace.
+/// Checks that this machine supports a backend: the kernel, the port, the MTU. The host is not changed: devices are
+/// created in a separate namespace. Must be called in the host's network namespace.
 ///
 /// # Errors
-/// What is missing, or in the way, and what to do.
+/// The missing feature or the conflict, with advice.
 pub async fn preflight(
     backend: BackendType,
     node_ip: IpAddr,
@@ -68,7 +68,7 @@ async fn try_vxlan() -> io::Result<()> {
 }
 
 /// The port may be that of another VXLAN network's device, with which the kernel shares it, but not of a program, nor
-/// may a device of somebody else have our network's number.
+/// may another owner's device have our network's number.
 async fn check_vxlan_port(node_ip: IpAddr) -> Result<(), OverlayError> {
     let netlink = Netlink::open()?;
     let links = netlink.handle().link().get().execute().try_collect::<Vec<_>>().await;
@@ -76,7 +76,7 @@ async fn check_vxlan_port(node_ip: IpAddr) -> Result<(), OverlayError> {
     let on_port = links.iter().filter_map(kernel::vxlan_of).filter(|(_, _, port)| *port == VXLAN_PORT);
     let on_port: Vec<_> = on_port.collect();
     if on_port.iter().any(|(name, _, _)| name == VXLAN_DEVICE) {
-        // Ours, of a former run; whose it really is, is looked at when it is adopted.
+        // Ours, from a former run; its owner is checked when it is adopted.
         return Ok(());
     }
     if let Some((name, _, _)) = on_port.iter().find(|(_, vni, _)| *vni == VXLAN_VNI) {
@@ -90,7 +90,7 @@ async fn check_vxlan_port(node_ip: IpAddr) -> Result<(), OverlayError> {
     check_port(SocketAddr::new(any, VXLAN_PORT))
 }
 
-/// Tries to have the port, and gives it back. Only a port that is in use counts: an address that is not there yet is
+/// Tries to bind the port, and releases it. Only a port in use is an error: an address that does not exist yet is
 /// waited for.
 fn check_port(address: SocketAddr) -> Result<(), OverlayError> {
     match UdpSocket::bind(address) {
@@ -133,7 +133,7 @@ mod tests {
                 let free = async { while check(backend, None).await.is_err() {} };
                 tokio::time::timeout(std::time::Duration::from_secs(20), free).await.unwrap();
             }
-            // Another overlay, on the same port: with another number there is room for both.
+            // Another overlay, on the same port: with a different number both can use it.
             ip(&host, "link add flannel.9 type vxlan id 9 dstport 8472 local 127.0.0.1 nolearning\n link set flannel.9 up");
             check(BackendType::Vxlan, None).await.unwrap();
             ip(&host, "link add flannel.1 type vxlan id 1 dstport 8472 local 127.0.0.1 nolearning");

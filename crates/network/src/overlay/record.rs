@@ -1,4 +1,4 @@
-//! What must be undone by `reset`, on disk before it is made.
+//! The state that `reset` must undo, recorded on disk before it is created.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::plan::{Plan, steps};
 use super::{OverlayError, kernel};
 use crate::link::Netlink;
 
-/// What an overlay made on this host. Routes and rules need no record: they carry our protocol number.
+/// The devices that an overlay created on this host. Routes and rules need no record: they carry our protocol number.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) devices: BTreeSet<String>,
@@ -28,7 +28,7 @@ pub(super) fn save(state_dir: &Path, record: &Record) -> Result<(), OverlayError
     state::save(&path(state_dir), record).map_err(OverlayError::Record)
 }
 
-/// What the alias of a device says of its owner.
+/// The owner according to a device's alias.
 pub(super) fn alias(state_dir: &Path) -> String {
     format!("ironhull {}", state_dir.display())
 }
@@ -46,7 +46,7 @@ pub(crate) async fn reset(netlink: &Netlink, state_dir: &Path) -> Result<(), Ove
     state::remove(&path(state_dir)).map_err(OverlayError::Record)
 }
 
-/// Removes a device, unless it is somebody else's by now. One without an alias is ours: it is in the record.
+/// Removes a device, unless it has a new owner by now. One without an alias is ours: it is in the record.
 pub(super) async fn remove_device(netlink: &Netlink, name: &str, alias: &str) -> Result<(), OverlayError> {
     let link = netlink.link(name).await?;
     if link.is_some_and(|link| link.alias.is_none_or(|owner| owner == alias)) {

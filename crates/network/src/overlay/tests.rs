@@ -1,4 +1,4 @@
-//! Nodes as network namespaces on a common bridge, with pods, real packets and an API server in memory.
+//! Nodes as network namespaces on a common bridge, with pods, real packets and an in-memory API server.
 
 mod backends;
 mod env;

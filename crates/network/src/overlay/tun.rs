@@ -1,4 +1,4 @@
-//! TUN devices: the requests to the kernel that no crate offers in a safe form. All unsafe code of the crate is here.
+//! TUN devices: the system calls that no crate offers in a safe form. All unsafe code of the crate is here.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use tokio::io::unix::AsyncFd;
 
 nix::ioctl_write_ptr_bad!(
-    /// Attaches the file to a device, which is made if it is not there.
+    /// Attaches the file to a device, which is created if it does not exist.
     set_interface,
     nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()),
     libc::ifreq
@@ -20,8 +20,8 @@ nix::ioctl_write_int_bad!(
     nix::request_code_write!(b'T', 203, size_of::<libc::c_int>())
 );
 
-/// Opens a TUN device for whole IP packets without headers of its own. It outlives the process, so that routes over
-/// it stay, and packets are dropped rather than sent elsewhere, until the next run takes it over.
+/// Opens a TUN device for whole IP packets without additional headers. It outlives the process, so that routes over it
+/// stay, and packets are dropped rather than sent elsewhere until the next run takes it over.
 pub(super) fn open_tun(name: &str) -> io::Result<AsyncFd<OwnedFd>> {
     let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = open("/dev/net/tun", flags, Mode::empty())?;

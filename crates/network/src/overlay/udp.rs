@@ -1,8 +1,8 @@
 //! The data path of the backend `udp`: packets of a TUN device, each in a UDP datagram, and back.
 //!
-//! It believes nobody: a datagram counts if it comes from a peer's address and port, the packet inside comes from
-//! that peer's pods or from the peer itself, and it goes to this node or its pods. So no node can speak for another,
-//! and none is a relay. What does not fit is dropped and counted.
+//! Nothing is trusted: a datagram is accepted if it comes from a peer's address and port, its inner source is one of
+//! that peer's pods or the peer itself, and its inner destination is this node or one of its pods. So no node can send
+//! with another's addresses, and none is a relay. All other datagrams are dropped and counted.
 //!
 //! Each direction is a task with one buffer. The queues are the kernel's, and bounded.
 
@@ -23,9 +23,9 @@ use tokio::task::JoinSet;
 use super::OverlayError;
 use super::tun::open_tun;
 
-/// The longest packet that either side can hand over.
+/// The longest packet on either side.
 const PACKET_MAX: usize = 65_536;
-/// How many packets are taken in a row before other tasks of the thread get their turn.
+/// How many packets are handled in a row before other tasks of the thread get their turn.
 const BATCH: usize = 64;
 
 /// A peer as the data path knows it.
@@ -37,7 +37,7 @@ pub(crate) struct TunnelPeer {
     pub(crate) networks: Vec<IpNet>,
 }
 
-/// What the data path needs to know.
+/// The configuration of the data path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TunnelPlan {
     /// This node's end.
@@ -48,7 +48,7 @@ pub(crate) struct TunnelPlan {
     pub(crate) peers: Vec<TunnelPeer>,
 }
 
-/// A plan, made quick to look into.
+/// A plan, indexed for quick look-ups.
 #[derive(Debug, Default)]
 struct Table {
     own: Vec<IpNet>,
@@ -74,7 +74,7 @@ impl Table {
         table
     }
 
-    /// Where a packet of this node goes.
+    /// The peer to which a packet of this node is sent, if any.
     fn target(&self, packet: &[u8]) -> Option<SocketAddr> {
         let (_, destination) = ends(packet)?;
         let of_family = self.lengths.iter().filter(|(ipv4, _)| *ipv4 == destination.is_ipv4());
@@ -83,7 +83,7 @@ impl Table {
             .find_map(|network| self.targets.get(&network.trunc()).copied())
     }
 
-    /// Whether a packet may come in from `sender`.
+    /// Whether a packet from `sender` is accepted.
     fn admits(&self, sender: SocketAddr, packet: &[u8]) -> bool {
         let Some((source, destination)) = ends(packet) else { return false };
         let within = |networks: &[IpNet], address| networks.iter().any(|network| network.contains(&address));
@@ -92,7 +92,7 @@ impl Table {
     }
 }
 
-/// The source and destination of an IP packet; `None` if it is none, or cut short.
+/// The source and destination of an IP packet; `None` if it is not one, or is truncated.
 fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let v4 = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?).into());
     let v6 = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?).into());
@@ -112,12 +112,12 @@ pub(super) struct Tunnel {
 
 struct Shared {
     table: RwLock<Arc<Table>>,
-    /// Packets that were dropped: nobody to send to, or not to be believed.
+    /// Dropped packets: without a known destination, or not accepted.
     dropped: AtomicU64,
 }
 
 impl Tunnel {
-    /// Makes the device `name`, or takes it over, and starts to carry packets. Must be called in the host's network
+    /// Creates the device `name`, or takes it over, and starts to carry packets. Must be called in the host's network
     /// namespace.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl Tunnel {
         Ok(Tunnel { shared, local: plan.local, tasks })
     }
 
-    /// Follows a changed plan; false if that takes another tunnel.
+    /// Applies a changed plan; returns false if that requires a new tunnel.
     pub(super) fn follow(&mut self, plan: &TunnelPlan) -> bool {
         // A task that ended did so because its device or socket was gone.
         if self.local != plan.local || self.tasks.try_join_next().is_some() {
@@ -158,7 +158,7 @@ impl Tunnel {
 
 async fn report(direction: &'static str, work: impl Future<Output = io::Result<()>>) {
     if let Err(error) = work.await {
-        tracing::warn!(%error, direction, "the tunnel over UDP broke");
+        tracing::warn!(%error, direction, "the tunnel over UDP failed");
     }
 }
 
@@ -174,7 +174,7 @@ async fn send(tun: Arc<AsyncFd<OwnedFd>>, socket: Arc<UdpSocket>, shared: Arc<Sh
             let Ok(read) = read else { break };
             let packet = &buffer[..read?];
             let sent = match table.target(packet) {
-                // What the kernel refuses now is lost, as on any wire; the sender's transport sends again.
+                // A packet that the kernel refuses is lost, as on any network; the sender's transport retransmits it.
                 Some(target) => send_one(&socket, packet, target).await.is_ok(),
                 None => false,
             };
@@ -202,7 +202,7 @@ async fn receive(tun: Arc<AsyncFd<OwnedFd>>, socket: Arc<UdpSocket>, shared: Arc
             let (length, sender) = match socket.try_recv_from(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // What an earlier datagram came to; says nothing about this socket.
+                // The error of an earlier datagram, which does not affect this socket.
                 Err(_) => continue,
             };
             let packet = &buffer[..length];
@@ -212,7 +212,7 @@ async fn receive(tun: Arc<AsyncFd<OwnedFd>>, socket: Arc<UdpSocket>, shared: Arc
             }
             match nix::unistd::write(tun.as_fd(), packet) {
                 Ok(_) => {}
-                // The device is down for the moment, or the packet is no good; a device that is gone ends the task.
+                // The device is down at the moment, or the packet is invalid; if the device is gone, the task ends.
                 Err(nix::errno::Errno::EIO | nix::errno::Errno::EINVAL | nix::errno::Errno::EAGAIN) => {
                     shared.dropped.fetch_add(1, Ordering::Relaxed);
                 }
@@ -275,12 +275,12 @@ mod tests {
             ("192.0.2.2:8285", "192.0.2.2", "10.42.1.2", true),
             ("192.0.2.2:8285", "10.42.2.2", "192.0.2.1", true),
             ("192.0.2.2:8285", "fd42:0:0:2::2", "fd42:0:0:1::2", true),
-            // In another's name.
+            // With another node's address.
             ("192.0.2.2:8285", "10.42.3.2", "10.42.1.2", false),
             // From a stranger, or from a program of the peer that is not its agent.
             ("192.0.2.9:8285", "10.42.2.2", "10.42.1.2", false),
             ("192.0.2.2:999", "10.42.2.2", "10.42.1.2", false),
-            // By way of this node.
+            // Relayed by this node.
             ("192.0.2.2:8285", "10.42.2.2", "10.42.3.2", false),
             ("192.0.2.2:8285", "10.42.2.2", "198.51.100.1", false),
         ] {

@@ -1,7 +1,7 @@
-//! Notifications of the kernel: somebody changed a link, an address, a route, a rule or a neighbour.
+//! Notifications of the kernel about changes to links, addresses, routes, rules and neighbours.
 //!
-//! Most changes on a node are those of pods coming and going; they concern nobody here. What we change ourselves
-//! comes back, too: it causes one more look, which finds nothing to do.
+//! Most changes on a node come from pods that start or end and are irrelevant here. Our own changes are reported too:
+//! they cause one more check, which finds nothing to do.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Ipv6Rule,
 ];
 
-/// Which notifications matter.
+/// Which notifications are relevant.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
     /// The backend's device.
@@ -42,8 +42,8 @@ pub(super) struct Interest {
     pub(super) cluster_subnets: Vec<IpNet>,
 }
 
-/// Tells `changed` of every notification that matters, until the connection ends; the caller opens another one, and
-/// takes for granted that it missed something.
+/// Calls `changed` for every relevant notification, until the connection ends; the caller opens a new one, and assumes
+/// that it missed something.
 pub(super) async fn watch(interest: Arc<Mutex<Interest>>, changed: Arc<Notify>) -> std::io::Result<()> {
     notifications::listen(&GROUPS, &changed, |message| matters(message, &interest.lock())).await
 }
@@ -80,8 +80,8 @@ fn has_address(message: &AddressMessage, wanted: &[IpAddr]) -> bool {
     })
 }
 
-/// A route of somebody else to a subnet within the cluster's, which may have taken the place of ours. Routes to single
-/// addresses are those of pods.
+/// Another program's route to a subnet within the cluster's, which may have replaced ours. Routes to single addresses
+/// are those of pods.
 fn is_of_cluster(route: &RouteMessage, interest: &Interest) -> bool {
     let destination = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),

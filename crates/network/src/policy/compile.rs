@@ -1,7 +1,7 @@
-//! One NetworkPolicy: read into the form that the index keeps, and turned into chains.
+//! One NetworkPolicy: parsed into the form that the index keeps, and turned into chains.
 //!
-//! Both steps are pure. What the API server would have refused (a wrong address, an unknown protocol) allows
-//! nothing here, and never more than was meant.
+//! Both steps are pure. Values that the API server would have refused (an invalid address, an unknown protocol) allow
+//! nothing here, so never more than intended.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ pub(crate) enum Namespaces {
 }
 
 impl fmt::Display for Scope {
-    /// The same text for scopes that mean the same.
+    /// The same text for equivalent scopes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pods = canonical(&self.pods);
         match &self.namespaces {
@@ -57,16 +57,16 @@ fn canonical(selector: &Selector) -> String {
 pub(crate) struct Policy {
     /// The pods of its namespace that it is for.
     pub(crate) pods: Selector,
-    /// By direction: what it allows there; `None` if it says nothing of it.
+    /// The allowed traffic by direction; `None` if the policy does not apply to that direction.
     pub(crate) rules: [Option<Vec<Allowed>>; 2],
 }
 
 /// One rule of a policy: what matches one of the peers and one of the ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Allowed {
-    /// `None` is everybody.
+    /// `None` is every peer.
     peers: Option<Vec<Who>>,
-    /// `None` is everything, of any protocol.
+    /// `None` is every port of every protocol.
     ports: Option<Vec<What>>,
 }
 
@@ -100,7 +100,7 @@ impl Policy {
         let egress = egress.iter();
         let egress = egress.map(|rule| allowed(namespace, rule.to.as_deref(), rule.ports.as_deref()));
         Policy {
-            // Missing is as good as empty: all pods of the namespace.
+            // A missing selector is like an empty one: all pods of the namespace.
             pods: spec.pod_selector.as_ref().map_or(Selector::everything(), selector),
             rules: [ingress_too.then(|| ingress.collect()), egress_too.then(|| egress.collect())],
         }
@@ -138,7 +138,7 @@ impl Policy {
     }
 }
 
-/// The numbers of what policies share.
+/// The numbers of the parts that policies share.
 pub(crate) trait Numbers {
     /// The number of a scope.
     fn scope(&self, scope: &Scope) -> u32;
@@ -164,7 +164,7 @@ impl<N: Numbers> Writer<'_, N> {
                 Some(ports) => ports.into_iter().map(|ports| accept(Some(ports))).collect(),
             };
         };
-        // What remains to be asked once a peer matches.
+        // The remaining conditions once a peer matches.
         let rest = match ports.as_deref() {
             None => accept(None),
             Some([]) => return Vec::new(),

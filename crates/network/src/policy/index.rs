@@ -1,8 +1,9 @@
-//! What the policies of the cluster mean for the pods of this node, kept up to date change by change.
+//! The effect of the cluster's policies on the pods of this node, updated change by change.
 //!
-//! Only policies that select a pod of this node have chains, and only the scopes that those name have sets. A change
-//! of a pod costs the policies and scopes of its namespace; a change of a policy costs the pods of this node in its
-//! namespace, and the pods in the namespaces of scopes that are new. Nothing costs all pods times all policies.
+//! Only policies that select a pod of this node have chains, and only the scopes that those name have sets. A change of
+//! a pod costs the policies and scopes of its namespace; a change of a policy costs the pods of this node in its
+//! namespace, and the pods in the namespaces of scopes that are new. Nothing costs the product of all pods and all
+//! policies.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use crate::host_port::Protocol;
 
 mod sets;
 
-/// A port's name, of one protocol.
+/// The name of a port of one protocol.
 type PortName = (Protocol, String);
 /// The policies of a pod in one direction.
 type GroupKey = (Direction, Vec<u32>);
@@ -32,7 +33,7 @@ type GroupKey = (Direction, Vec<u32>);
 struct Member {
     key: ObjectKey,
     uid: String,
-    /// Of this node: policies are enforced here.
+    /// Whether it is on this node: policies are enforced here.
     local: bool,
     facts: Facts,
     addresses: Vec<IpAddr>,
@@ -40,18 +41,18 @@ struct Member {
     scopes: BTreeSet<u32>,
     /// The policies that select it; none for pods of other nodes.
     policies: BTreeSet<u32>,
-    /// By direction: the group that decides; `None` where the pod is not isolated.
+    /// The group that decides, by direction; `None` if the pod is not isolated.
     groups: [Option<u32>; 2],
 }
 
-/// What the index knows of one namespace.
+/// The index's data about one namespace.
 #[derive(Debug, Default)]
 struct Space {
     /// `None` until the namespace is known; no selector matches it then.
     labels: Option<Labels>,
     members: BTreeSet<u32>,
     policies: BTreeSet<u32>,
-    /// Scopes of just this namespace.
+    /// Scopes of this namespace only.
     own: BTreeSet<u32>,
     /// Scopes of many namespaces that match this one.
     matching: BTreeSet<u32>,
@@ -66,7 +67,7 @@ struct Entry {
     chains: Vec<Chain>,
 }
 
-/// The index, and with it what the kernel should have.
+/// The index, which includes the desired state of the kernel.
 #[derive(Debug)]
 pub(crate) struct Index {
     node: String,
@@ -82,7 +83,7 @@ pub(crate) struct Index {
     scopes: Shared<String>,
     /// The scopes in use, by number.
     scope_of: HashMap<u32, Scope>,
-    /// Those of many namespaces.
+    /// The scopes of many namespaces.
     wide: BTreeSet<u32>,
     port_names: Shared<PortName>,
     groups: Shared<GroupKey>,
@@ -105,7 +106,7 @@ impl Numbers for Index {
 }
 
 impl Index {
-    /// An index of nothing, for this node.
+    /// An empty index for this node.
     pub(crate) fn new(node: &str) -> Index {
         Index {
             node: node.to_owned(),
@@ -129,7 +130,7 @@ impl Index {
         }
     }
 
-    /// Notes the new state of a pod; `None` if it is gone. Sandboxes of a pod that is gone keep what it had.
+    /// Records the new state of a pod; `None` if it is gone. Sandboxes of a deleted pod keep its last state.
     pub(crate) fn pod_changed(&mut self, key: &ObjectKey, pod: Option<Arc<LeanPod>>) {
         let addresses = pod.as_ref().map(|pod| pods::peer_addresses(pod, &self.node)).unwrap_or_default();
         let facts = pod.as_ref().map(|pod| Facts::of(pod)).unwrap_or_default();
@@ -167,12 +168,12 @@ impl Index {
         pod.map(|pod| Facts::of(pod))
     }
 
-    /// The pods that are known, in no order.
+    /// The known pods, in no order.
     pub(crate) fn known_pods(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<LeanPod>)> {
         self.pods.iter()
     }
 
-    /// Notes that a sandbox of this node belongs to a pod and has these addresses.
+    /// Records that a sandbox of this node belongs to a pod and has these addresses.
     pub(crate) fn attach(
         &mut self,
         sandbox: &str,
@@ -189,14 +190,14 @@ impl Index {
         self.place(id, key, uid, facts, addresses.to_vec());
     }
 
-    /// Notes that a sandbox is gone.
+    /// Records that a sandbox is gone.
     pub(crate) fn detach(&mut self, sandbox: &str) {
         if let Some(id) = self.sandboxes.remove(sandbox) {
             self.displace(id);
         }
     }
 
-    /// Notes the labels of a namespace; `None` if it is gone.
+    /// Records the labels of a namespace; `None` if it is gone.
     pub(crate) fn namespace_changed(&mut self, name: &str, labels: Option<Labels>) {
         let space = self.spaces.entry(name.to_owned()).or_default();
         space.labels = labels;
@@ -215,7 +216,7 @@ impl Index {
         self.forget_empty(name);
     }
 
-    /// Notes the new state of a policy; `None` if it is gone.
+    /// Records the new state of a policy; `None` if it is gone.
     pub(crate) fn policy_changed(&mut self, key: &ObjectKey, policy: Option<&NetworkPolicy>) {
         let number = self.policy_numbers.get(key).copied();
         let Some(policy) = policy.map(Policy::read) else {
@@ -241,7 +242,7 @@ impl Index {
         let pods: BTreeSet<u32> = selected.collect();
         let mut touched = pods.clone();
         let mut entry = Entry { key: key.clone(), policy, pods, chains: Vec::new() };
-        // The new names first: what both use is not taken down and set up again.
+        // The new names first, so that shared parts are not removed and added again.
         if !entry.pods.is_empty() {
             self.open(number, &mut entry);
         }
@@ -275,7 +276,7 @@ impl Index {
         self.forget_empty(entry.key.namespace());
     }
 
-    /// Sets up what a policy needs that selects a pod of this node.
+    /// Sets up the chains and sets of a policy that selects a pod of this node.
     fn open(&mut self, number: u32, entry: &mut Entry) {
         for scope in entry.policy.scopes() {
             self.acquire_scope(scope);
@@ -289,7 +290,7 @@ impl Index {
         }
     }
 
-    /// Takes down what [`Index::open`] set up, but for `kept` chains.
+    /// Reverts [`Index::open`], except for `kept` chains.
     fn close(&mut self, entry: &Entry, kept: &[Chain]) {
         if entry.pods.is_empty() {
             return;
@@ -305,7 +306,7 @@ impl Index {
         }
     }
 
-    /// Makes a member what these arguments say, whether it is new or was something else.
+    /// Sets a member to these arguments, whether it is new or known.
     fn place(&mut self, id: u32, key: &ObjectKey, uid: &str, facts: Facts, addresses: Vec<IpAddr>) {
         let local = self.remote.get(key) != Some(&id);
         let same = |m: &Member| m.uid == uid && m.facts == facts && m.addresses == addresses && m.key == *key;

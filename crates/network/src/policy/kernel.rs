@@ -1,4 +1,4 @@
-//! The transactions that bring the kernel to what the index wants.
+//! The transactions that bring the kernel to the index's desired state.
 
 use hostnet::nft::{self, NftError};
 
@@ -9,7 +9,7 @@ use super::rules;
 #[derive(Debug)]
 pub(crate) struct Kernel {
     table: String,
-    /// What the kernel has is unknown: write everything.
+    /// The kernel's state is unknown: write everything.
     rebuild: bool,
 }
 
@@ -19,7 +19,7 @@ impl Kernel {
         Kernel { table: table.to_owned(), rebuild: true }
     }
 
-    /// Has the next [`Kernel::sync`] write everything.
+    /// Makes the next [`Kernel::sync`] write everything.
     pub(crate) fn rebuild(&mut self) {
         self.rebuild = true;
     }
@@ -27,7 +27,7 @@ impl Kernel {
     /// Brings the kernel up to date, in one transaction.
     ///
     /// # Errors
-    /// If it was refused; the kernel then has the former rules, and the next call writes all anew.
+    /// If it was refused; the kernel then has the previous rules, and the next call rewrites everything.
     pub(crate) async fn sync(&mut self, index: &mut Index) -> Result<(), NftError> {
         let text = self.transaction(index);
         if !text.is_empty()
@@ -43,7 +43,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The text that brings the kernel to the wanted state; empty if it is there.
+    /// The text that brings the kernel to the desired state; empty if it is there already.
     pub(crate) fn transaction(&self, index: &Index) -> String {
         let mut text = String::new();
         if self.rebuild {
@@ -58,7 +58,7 @@ impl Kernel {
         let table = &self.table;
         rules::write_table(text, table);
         rules::write_sets(text, "add", table, index.sets.all().map(|(set, ())| set));
-        // All first exist, as they lead to each other.
+        // All are created first, because they refer to each other.
         rules::write_chains(text, "add", table, index.chains.all().map(|(chain, _)| chain));
         for (chain, content) in index.chains.all() {
             rules::write_rules(text, table, chain, content);
@@ -75,10 +75,10 @@ impl Kernel {
             rules::write_rules(text, table, chain, content);
         }
         let mut delta = index.elements.delta();
-        // What is in a set that goes, goes with it.
+        // The elements of a deleted set are deleted with it.
         delta.delete.retain(|(slot, _)| slot.set().is_none_or(|set| index.sets.contains(&set)));
         rules::write_delta(text, table, &delta);
-        // Nothing leads to these any more; they may still lead to each other, and to the sets.
+        // Nothing refers to these any more; they may still refer to each other, and to the sets.
         rules::write_chains(text, "flush", table, index.chains.gone());
         rules::write_chains(text, "delete", table, index.chains.gone());
         rules::write_sets(text, "delete", table, index.sets.gone());

@@ -1,4 +1,4 @@
-//! What network policy needs to know of pods.
+//! The data about pods that network policy needs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,17 +11,17 @@ use crate::host_port::Protocol;
 /// Labels of an object.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// What selectors and rules ask of a pod.
+/// The pod's data for selectors and rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Its labels.
     pub(crate) labels: Labels,
-    /// The ports that it gives names, by protocol and name.
+    /// Its named ports, by protocol and name.
     pub(crate) ports: Vec<((Protocol, String), u16)>,
 }
 
 impl Facts {
-    /// What the object says.
+    /// The object's data.
     pub(crate) fn of(pod: &LeanPod) -> Facts {
         let spec = pod.spec.as_ref();
         let containers = spec.into_iter().flat_map(|spec| &spec.containers);
@@ -45,9 +45,9 @@ fn named_port(port: &LeanPort) -> Option<((Protocol, String), u16)> {
     Some(((protocol, port.name.as_deref()?.to_owned()), u16::try_from(port.container_port).ok()?))
 }
 
-/// The addresses by which a pod of another node is a peer. There are none for pods in the host's network, which
-/// policies do not know as pods; for pods that have ended, whose addresses may be others' by now; and for pods of
-/// `node` itself, whose sandboxes are known better than their objects.
+/// The addresses by which a pod of another node is a peer. There are none for pods in the host's network, to which
+/// policies do not apply; for finished pods, whose addresses may be reused by now; and for pods of `node` itself, whose
+/// sandboxes are more up to date than their objects.
 pub(crate) fn peer_addresses(pod: &LeanPod, node: &str) -> Vec<IpAddr> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     if spec.host_network == Some(true) || spec.node_name.as_deref() == Some(node) {

@@ -1,13 +1,12 @@
-//! The packet rules of network policy: their types, and their words in nftables.
+//! The packet rules of network policy: their types, and their nftables syntax.
 //!
 //! ```text
 //! forward hook ─▶ egress:  established? own? ─▶ egress4[source]       ─▶ egress_group_N ─▶ egress_policy_P ─▶ accept
 //!              ─▶ ingress: established? own? ─▶ ingress4[destination] ─▶ ingress_group_N ─▶ …            or drop
 //! ```
 //!
-//! The two directions are two chains at the same hook, so that "accept" in one of them, however deep, goes on to the
-//! other. Only forwarded packets are looked at: what the node itself sends to its pods, or gets from them, is always
-//! allowed.
+//! The two directions are two chains at the same hook, so that "accept" in one of them, however deep, continues with
+//! the other. Only forwarded packets are checked: traffic between the node itself and its pods is always allowed.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -20,9 +19,9 @@ use crate::host_port::Protocol;
 /// Which end of a connection a rule protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Direction {
-    /// What comes to a pod.
+    /// Traffic to a pod.
     Ingress,
-    /// What a pod sends.
+    /// Traffic from a pod.
     Egress,
 }
 
@@ -100,7 +99,7 @@ impl Family {
     }
 }
 
-/// A chain. Its numbers are never used again for another one.
+/// A chain. Its number is never used again for another chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Chain {
     /// Asks the policies that select a pod, then drops. Pods with the same policies share it.
@@ -130,7 +129,7 @@ impl Chain {
     }
 }
 
-/// Addresses of peers that a rule is for.
+/// The peers of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// The pods of a scope.
@@ -139,31 +138,31 @@ pub(crate) enum Peer {
     Block(IpNet),
 }
 
-/// Ports of the destination that a rule is for.
+/// The destination ports of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ports {
     /// All ports of a protocol.
     All(Protocol),
     /// From the first to the second.
     Range(Protocol, u16, u16),
-    /// The port that the destination pod itself gives a name.
+    /// The port that has a name in the destination pod.
     Named(Family, Protocol, u32),
 }
 
-/// What becomes of a packet that a rule is for.
+/// The verdict for packets that match a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The packet is allowed in this direction.
     Accept,
-    /// The packet is lost.
+    /// The packet is dropped.
     Drop,
     /// Back to the chain that jumped here.
     Return,
-    /// On in another chain, and back if that one comes to its end.
+    /// Continue in another chain, and return at its end.
     Jump(Chain),
 }
 
-/// One rule: all that it names must match.
+/// One rule: all of its conditions must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) peer: Option<Peer>,
@@ -217,12 +216,12 @@ impl Rule {
     }
 }
 
-/// A set that comes and goes with the policies that name it; there is one for each address family.
+/// A set that exists while policies refer to it; there is one for each address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum SetId {
     /// Addresses of the pods of a scope.
     Peers(u32),
-    /// Addresses and ports of the pods that give a port this name.
+    /// Addresses and ports of the pods with a port of this name.
     Ports(u32),
 }
 
@@ -235,21 +234,21 @@ pub(crate) enum Slot {
     Isolated(Direction, IpAddr),
     /// A pod belongs to a scope.
     Peer(u32, IpAddr),
-    /// A pod gives a port a name.
+    /// A pod has a named port.
     Port(u32, IpAddr, u16),
 }
 
 /// The value of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Of a set: none.
+    /// Elements of sets have no value.
     Member,
     /// The group that decides.
     Group(u32),
 }
 
 impl Slot {
-    /// The set that comes and goes, if the slot is in such a one.
+    /// The dynamic set of the slot, if it is in one.
     pub(crate) fn set(self) -> Option<SetId> {
         match self {
             Slot::Own(_) | Slot::Isolated(..) => None,
@@ -289,7 +288,7 @@ impl Slot {
     }
 }
 
-/// Writes the table without pods and policies, replacing one that is there.
+/// Writes the table without pods and policies, replacing an existing one.
 pub(crate) fn write_table(text: &mut String, table: &str) {
     let _ = write!(text, "add table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
     for family in Family::BOTH {
@@ -349,7 +348,7 @@ pub(crate) fn write_rules(text: &mut String, table: &str, chain: Chain, rules: &
     }
 }
 
-/// Writes what a delta changes in sets and maps.
+/// Writes a delta's changes to sets and maps.
 pub(crate) fn write_delta(text: &mut String, table: &str, delta: &Delta<Slot, Value>) {
     write_elements(text, "delete", table, &delta.delete);
     write_elements(text, "add", table, &delta.add);

@@ -1,4 +1,4 @@
-//! What many policies cost: the load of them all, and one change after it, in a namespace of its own.
+//! The cost of many policies: loading all of them, and one change afterwards, in a separate namespace.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn a_thousand_policies_load_in_seconds_and_change_quickly() {
             "{POLICIES} policies, {PODS} pods: planned in {planned:.0?}, loaded in {loaded:.0?}; a pod changed in {pod:.1?}, a \
              policy in {policy:.1?}"
         );
-        // Far above what it takes, and far below what a quadratic cost would.
+        // Far above the actual time, and far below that of a quadratic cost.
         assert!(loaded < Duration::from_secs(30) && policy < Duration::from_secs(3), "{loaded:?} {policy:?}");
     };
     NetNs::create().unwrap().block_on(measure).unwrap();

@@ -1,4 +1,4 @@
-//! Things that several users share under one number: made with the first user, gone with the last.
+//! Objects that several users share under one number: created for the first user, removed with the last.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,19 +31,19 @@ impl<K> Default for Shared<K> {
 }
 
 impl<K: Hash + Eq + Clone> Shared<K> {
-    /// The number of `key`, if somebody uses it.
+    /// The number of `key`, if it is in use.
     pub(crate) fn number(&self, key: &K) -> Option<u32> {
         self.0.get(key).map(|entry| entry.number)
     }
 
-    /// Counts one more user; answers the number, and whether this is the first.
+    /// Counts one more user; returns the number, and whether this is the first user.
     pub(crate) fn acquire(&mut self, key: &K, counter: &mut Counter) -> (u32, bool) {
         let entry = self.0.entry(key.clone()).or_insert_with(|| Entry { number: counter.next(), users: 0 });
         entry.users += 1;
         (entry.number, entry.users == 1)
     }
 
-    /// Counts one user less; answers the number if that was the last.
+    /// Counts one user less; returns the number if that was the last user.
     pub(crate) fn release(&mut self, key: &K) -> Option<u32> {
         let entry = self.0.get_mut(key)?;
         entry.users -= 1;

@@ -25,7 +25,7 @@ use super::{PodIdentity, PolicyConfig};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(32);
 
-/// What the node asks of network policy.
+/// The node's requests to network policy.
 pub(crate) enum Request {
     /// A sandbox is about to be connected.
     Attach { sandbox: String, pod: PodIdentity, addresses: Vec<IpAddr>, done: oneshot::Sender<()> },
@@ -33,13 +33,13 @@ pub(crate) enum Request {
     Detach { sandbox: String },
 }
 
-/// What changed since the task last looked: for each object its newest state.
+/// The changes since the task's last look: the newest state of each object.
 #[derive(Default)]
 struct Inbox {
     pods: HashMap<ObjectKey, Option<Arc<LeanPod>>>,
     namespaces: HashMap<ObjectKey, Option<Arc<Namespace>>>,
     policies: HashMap<ObjectKey, Option<Arc<NetworkPolicy>>>,
-    /// In the order in which they came; the agent has few at a time, and waits for each.
+    /// In the order of arrival; the agent has few at a time, and waits for each.
     requests: Vec<Request>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     let mut inbox = std::mem::take(&mut *mailbox.inbox.lock());
     let requests = std::mem::take(&mut inbox.requests);
     enforcer.learn(inbox);
-    // Sandboxes that came meanwhile are not among the leases.
+    // Sandboxes created in the meantime are not among the leases.
     enforcer.adopt(leases, &config.node_name);
     requests.into_iter().for_each(|request| enforcer.serve(request));
     let mut watch = open_watch(&config.table);
@@ -85,7 +85,7 @@ pub(crate) async fn run(
                 wait(mailbox, &mut watch, &config.table, &mut enforcer.kernel).await;
             }
             Err(error) => {
-                tracing::error!(error = &*error, "cannot put network policies in force");
+                tracing::error!(error = &*error, "cannot apply network policies");
                 tokio::time::sleep(retry_after).await;
                 retry_after = (retry_after * 2).min(RETRY_AFTER_MAX);
             }
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits until there is something to do: news, or a table that another program changed.
+/// Waits until there is something to do: a change, or a table that another program has changed.
 async fn wait(mailbox: &Mailbox, watch: &mut Option<nft::Watch>, table: &str, kernel: &mut Kernel) {
     let tampered = async {
         match watch {
@@ -117,7 +117,7 @@ async fn wait(mailbox: &Mailbox, watch: &mut Option<nft::Watch>, table: &str, ke
     }
 }
 
-/// A watch over the table; `None`, and a word about it, where the kernel grants none.
+/// A watch over the table; `None`, with a log line, if the kernel does not grant one.
 fn open_watch(table: &str) -> Option<nft::Watch> {
     let watch = nft::Watch::open(&[("inet", table)]);
     let unwatched = |error: &io::Error| tracing::warn!(%error, "cannot watch the policy rules for changes by other programs");
@@ -145,7 +145,7 @@ async fn subscribe(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscripti
     [of_namespaces, of_policies, of_pods]
 }
 
-/// A sandbox in the record: its pod, and what was known of that, should the pod's object be gone after a restart.
+/// A sandbox in the record: its pod, and the pod's last known data, in case its object is gone after a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Recorded {
     pod: PodIdentity,
@@ -162,7 +162,7 @@ struct Enforcer {
     record_is_stale: bool,
     /// Sandboxes whose pods are not known yet.
     waiting: Vec<Request>,
-    /// Who waits for the next transaction.
+    /// Those who wait for the next transaction.
     unanswered: Vec<oneshot::Sender<()>>,
 }
 
@@ -170,7 +170,7 @@ impl Enforcer {
     fn new(config: &PolicyConfig) -> Enforcer {
         let record_path = record_path(&config.state_dir);
         let record = state::load(&record_path).unwrap_or_else(|error| {
-            // The objects of the pods say nearly the same.
+            // The pods' objects have nearly the same data.
             tracing::warn!(%error, "cannot read the record of sandboxes; starting without it");
             None
         });

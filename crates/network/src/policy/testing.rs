@@ -1,4 +1,4 @@
-//! Clusters for tests, what the kernel would do with an index's rules, and what upstream's documents say instead.
+//! Clusters for tests, a model of the kernel with an index's rules, and the documented behaviour for comparison.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -108,7 +108,7 @@ impl Cluster {
         cluster
     }
 
-    /// The index of the whole cluster, told in one go.
+    /// The index of the whole cluster, built at once.
     pub(crate) fn index(&self) -> Index {
         let mut index = Index::new(NODE);
         for (name, labels) in &self.namespaces {
@@ -127,7 +127,7 @@ impl Cluster {
         self.pods.iter().find(|pod| pod.namespace == namespace && pod.name == name).unwrap()
     }
 
-    /// What upstream's documents say of a packet, without any cleverness. Only this node's pods are protected here.
+    /// The documented verdict for a packet, computed naively. Only this node's pods are protected here.
     pub(crate) fn allows(&self, packet: Packet) -> bool {
         let by_address = |address| self.pods.iter().find(|pod| pod.address == address);
         let (from, to) = (by_address(packet.from), by_address(packet.to));
@@ -171,7 +171,7 @@ impl Cluster {
     }
 }
 
-/// Tells an index of a pod: a sandbox where it is of this node.
+/// Adds a pod to an index, with a sandbox if it is on this node.
 pub(crate) fn tell(index: &mut Index, pod: &TestPod) {
     let object = pod.object();
     index.pod_changed(&pod.key(), Some(Arc::new(object.clone())));
@@ -250,7 +250,7 @@ fn port_fits(port: &NetworkPolicyPort, packet: Packet, destination: Option<&Test
     }
 }
 
-/// What the kernel does with a forwarded packet that opens a connection, by the index's rules.
+/// The kernel's verdict for a forwarded packet that opens a connection, according to the index's rules.
 pub(crate) fn passes(index: &Index, packet: Packet) -> bool {
     let elements: BTreeMap<Slot, Value> = index.elements.all().into_iter().collect();
     let chains: BTreeMap<Chain, _> = index.chains.all().collect();

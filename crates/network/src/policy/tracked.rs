@@ -1,4 +1,4 @@
-//! Named things of the kernel with their content, and what changed of them since the last transaction.
+//! Named kernel objects with their content, and their changes since the last transaction.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) struct Tracked<K, V> {
     now: BTreeMap<K, V>,
-    /// What the kernel has of those that changed since the last [`Tracked::commit`].
+    /// The kernel's state of those that changed since the last [`Tracked::commit`].
     touched: BTreeMap<K, Option<V>>,
 }
 
@@ -17,50 +17,50 @@ impl<K, V> Default for Tracked<K, V> {
 }
 
 impl<K: Ord + Copy, V: PartialEq + Clone> Tracked<K, V> {
-    /// Makes the content of `name` this one.
+    /// Sets the content of `name`.
     pub(crate) fn put(&mut self, name: K, content: V) {
         let before = self.now.insert(name, content);
         self.touched.entry(name).or_insert(before);
     }
 
-    /// Takes `name` away.
+    /// Removes `name`.
     pub(crate) fn remove(&mut self, name: K) {
         if let Some(before) = self.now.remove(&name) {
             self.touched.entry(name).or_insert(Some(before));
         }
     }
 
-    /// Everything there should be.
+    /// The desired objects.
     pub(crate) fn all(&self) -> impl Iterator<Item = (K, &V)> + Clone {
         self.now.iter().map(|(name, content)| (*name, content))
     }
 
-    /// What is new in the kernel.
+    /// Objects to add.
     pub(crate) fn added(&self) -> impl Iterator<Item = K> {
         self.changes().filter(|(_, before, now)| before.is_none() && now.is_some()).map(|(name, ..)| name)
     }
 
-    /// What the kernel has with other content.
+    /// Objects with changed content.
     pub(crate) fn changed(&self) -> impl Iterator<Item = K> {
         self.changes().filter(|(_, before, now)| before.is_some() && now.is_some()).map(|(name, ..)| name)
     }
 
-    /// What is new or has other content, with the content that it should have.
+    /// New or changed objects, with their desired content.
     pub(crate) fn contents(&self) -> impl Iterator<Item = (K, &V)> {
         self.changes().filter_map(|(name, _, now)| Some((name, now?)))
     }
 
-    /// What the kernel has and should not have.
+    /// Objects to remove.
     pub(crate) fn gone(&self) -> impl Iterator<Item = K> + Clone {
         self.changes().filter(|(_, before, now)| before.is_some() && now.is_none()).map(|(name, ..)| name)
     }
 
-    /// Whether there should be `name`.
+    /// Whether `name` is desired.
     pub(crate) fn contains(&self, name: &K) -> bool {
         self.now.contains_key(name)
     }
 
-    /// Notes that the kernel has the present state.
+    /// Records that the kernel has the current state.
     pub(crate) fn commit(&mut self) {
         self.touched.clear();
     }

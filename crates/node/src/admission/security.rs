@@ -19,7 +19,7 @@ pub(crate) fn check_security(pod: &PodInfo, host: HostSecurity) -> Result<(), Re
             None => {}
             Some(profile) if profile.type_ == "Unconfined" => {}
             Some(_) if !host.apparmor => return fails("AppArmor is not enabled on the host"),
-            // The engine brings no profile; what it does not have it does not promise.
+            // The engine has no default profile, so none can be promised.
             Some(profile) if profile.type_ == "RuntimeDefault" => {
                 return fails(
                     "the node has no default profile (type RuntimeDefault): load a profile and name it (type Localhost)",

@@ -10,7 +10,7 @@ use super::Rejection;
 /// The longest name.
 const NAME_MAX: usize = 253;
 
-/// What every pod may set: the parameter, and the kernel that made it one of a namespace.
+/// The parameters that every pod may set, with the kernel version that made each one namespaced.
 const SAFE: [(&str, (u32, u32)); 14] = [
     ("kernel.shm_rmid_forced", (0, 0)),
     ("net.ipv4.ip_local_port_range", (0, 0)),
@@ -31,13 +31,13 @@ const SAFE: [(&str, (u32, u32)); 14] = [
 /// Why a parameter cannot be allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SysctlPatternError {
-    /// It is neither a name nor the beginning of one with `*` behind it.
+    /// It is neither a name nor a prefix followed by `*`.
     #[error(
         "sysctl {0:?} must have at most {NAME_MAX} characters and match regex \
          ([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]"
     )]
     Form(String),
-    /// It may be one of the whole host.
+    /// It may affect the whole host.
     #[error(
         "the sysctls {0:?} are not known to be namespaced: only kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and \
          net.* can be allowed"
@@ -53,7 +53,7 @@ pub struct SysctlAllowlist {
 }
 
 impl Default for SysctlAllowlist {
-    /// What is safe on this machine's kernel.
+    /// The parameters that are safe on this machine's kernel.
     fn default() -> SysctlAllowlist {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         SysctlAllowlist::safe(&release)
@@ -61,11 +61,11 @@ impl Default for SysctlAllowlist {
 }
 
 impl SysctlAllowlist {
-    /// What is safe on this machine's kernel, and the parameters that an administrator names: names, or beginnings of
-    /// names with `*` behind them.
+    /// The parameters that are safe on this machine's kernel, and those that an administrator allows: names, or
+    /// prefixes followed by `*`.
     ///
     /// # Errors
-    /// Where one of them is not a name, or not known to belong to a namespace.
+    /// If one of them is not a name, or not known to belong to a namespace.
     pub fn with_unsafe(patterns: &[String]) -> Result<SysctlAllowlist, SysctlPatternError> {
         let mut list = SysctlAllowlist::default();
         for pattern in patterns {
@@ -100,7 +100,7 @@ impl SysctlAllowlist {
         Ok(())
     }
 
-    /// Refuses a pod that sets what it may not.
+    /// Refuses a pod that sets a parameter that is not allowed.
     pub(crate) fn check(&self, spec: &PodSpec) -> Result<(), Rejection> {
         let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
         for sysctl in sysctls {

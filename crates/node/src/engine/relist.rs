@@ -9,7 +9,7 @@ use cri::{
 
 use crate::label;
 
-/// The state of something of a pod.
+/// The state of a sandbox or container of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Sandbox(PodSandboxState),
@@ -19,14 +19,14 @@ enum State {
 /// States by the ids of sandboxes and containers.
 type States = BTreeMap<String, State>;
 
-/// What the engine was last known to have, by the pods' UIDs.
+/// The last known state of the engine, by the pods' UIDs.
 #[derive(Debug, Default)]
 pub(super) struct Relist {
     pods: BTreeMap<String, States>,
 }
 
 impl Relist {
-    /// Lists everything, and gives the UIDs of the pods that differ from before.
+    /// Lists everything, and returns the UIDs of the pods that have changed.
     pub(super) async fn look(&mut self, runtime: &dyn RuntimeService) -> Result<BTreeSet<String>, CriError> {
         let sandboxes = runtime.list_pod_sandbox(&PodSandboxFilter::default()).await?;
         let containers = runtime.list_containers(&ContainerFilter::default()).await?;
@@ -39,7 +39,7 @@ impl Relist {
         uids.filter(|uid| before.get(*uid) != self.pods.get(*uid)).cloned().collect()
     }
 
-    /// Takes an event in, and gives the UID of its pod; `None` if neither the event nor what came before tells it.
+    /// Records an event, and returns the UID of its pod; `None` if neither the event nor earlier data contain it.
     pub(super) fn note(&mut self, event: &ContainerEvent) -> Option<String> {
         let Some(sandbox) = &event.pod_sandbox_status else { return self.forget(&event.container_id) };
         let uid = sandbox.labels.get(label::POD_UID)?;
@@ -68,7 +68,7 @@ fn picture(sandboxes: &[PodSandbox], containers: &[Container]) -> BTreeMap<Strin
     let containers = containers.iter().map(|it| (&it.labels, &it.id, State::Container(it.state)));
     let mut pods = BTreeMap::<String, States>::new();
     for (labels, id, state) in sandboxes.chain(containers) {
-        // What is not a pod's is somebody else's: engines are shared.
+        // Containers without a pod belong to others: engines may be shared.
         if let Some(uid) = labels.get(label::POD_UID) {
             pods.entry(uid.clone()).or_default().insert(id.clone(), state);
         }

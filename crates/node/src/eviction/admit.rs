@@ -8,13 +8,13 @@ use crate::admission::Rejection;
 use crate::pod::PodInfo;
 use crate::text::go_list;
 
-/// The priority from which on the cluster cannot do without a pod (`system-cluster-critical`).
+/// The priority from which on a pod is critical for the cluster (`system-cluster-critical`).
 const CRITICAL_PRIORITY: i32 = 2_000_000_000;
 const MEMORY_TAINT: &str = "node.kubernetes.io/memory-pressure";
-/// The annotation that tells where a pod comes from; those of the API server are told by `api`.
+/// The annotation with the source of a pod; for pods from the API server it is `api`.
 const SOURCE: &str = "kubernetes.io/config.source";
 
-/// Whether the cluster cannot do without a pod.
+/// Whether a pod is critical.
 pub(super) fn is_critical(pod: &PodInfo) -> bool {
     let annotations = pod.pod.metadata.annotations.as_ref();
     let source = annotations.and_then(|all| all.get(SOURCE)).map(String::as_str);
@@ -23,7 +23,7 @@ pub(super) fn is_critical(pod: &PodInfo) -> bool {
     is_static || pod.spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY)
 }
 
-/// Why a node with these conditions does not take a pod in.
+/// Why a node with these conditions does not admit a pod.
 pub(crate) fn refusal(pod: &PodInfo, pressures: &Pressures) -> Option<Rejection> {
     if pressures.is_empty() || is_critical(pod) {
         return None;

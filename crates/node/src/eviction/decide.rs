@@ -43,7 +43,7 @@ impl Pressure {
         }
     }
 
-    /// The reason of the event that tells of a change.
+    /// The reason of the event that reports a change.
     pub(super) fn event(self, holds: bool) -> &'static str {
         match (self, holds) {
             (Pressure::Memory, true) => "NodeHasInsufficientMemory",
@@ -56,33 +56,33 @@ impl Pressure {
     }
 }
 
-/// How much there is of something, and how much of it is left.
+/// The capacity of a resource, and the available amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observation {
     pub(crate) available: i64,
     pub(crate) capacity: i64,
 }
 
-/// What was measured. A signal that could not be is missing.
+/// The measurements. A signal that could not be measured is missing.
 pub(crate) type Observations = BTreeMap<Signal, Observation>;
 
-/// What is remembered from one decision to the next.
+/// State that is kept from one decision to the next.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Thresholds that are crossed, and since when.
     since: Vec<(Threshold, Timestamp)>,
-    /// Thresholds that something was reclaimed for, and that are not satisfied yet.
+    /// Thresholds for which something was reclaimed, and that are not satisfied yet.
     met: Vec<Threshold>,
     /// When conditions were measured last.
     observed: BTreeMap<Pressure, Timestamp>,
 }
 
-/// What is to be done.
+/// The action.
 #[derive(Debug, PartialEq)]
 pub(super) struct Decision {
-    /// The conditions that hold.
+    /// The conditions that are true.
     pub(super) pressures: Pressures,
-    /// What to reclaim something for.
+    /// The threshold for which something is reclaimed.
     pub(super) reclaim: Option<Threshold>,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn decide(
         .thresholds
         .iter()
         .filter(|threshold| {
-            // Once something is reclaimed for it a threshold wants its minimum on top.
+            // Once something is reclaimed for a threshold, its minimum is added.
             is_crossed(threshold, observations, false)
                 || (state.met.contains(threshold) && is_crossed(threshold, observations, true))
         })
@@ -112,19 +112,19 @@ pub(super) fn decide(
         state.observed.insert(threshold.signal.pressure(), now);
     }
     let transition = SignedDuration::try_from(config.pressure_transition).unwrap_or(SignedDuration::MAX);
-    // What is measured now holds, however short the period.
+    // The current measurement counts, however short the period.
     state.observed.retain(|_, at| *at == now || now.duration_since(*at) < transition);
     let pressures: BTreeSet<Pressure> = state.observed.keys().copied().collect();
     let is_due =
         |(threshold, at): &&(Threshold, Timestamp)| now.duration_since(*at).unsigned_abs() >= threshold.grace;
     let met: Vec<Threshold> = since.iter().filter(is_due).map(|(threshold, _)| threshold.clone()).collect();
-    // Memory before all else: without it nothing works.
+    // Memory comes first: without it nothing works.
     let reclaim = met.iter().min_by_key(|threshold| threshold.signal != Signal::MemoryAvailable).cloned();
     (state.since, state.met) = (since, met);
     Decision { pressures, reclaim }
 }
 
-/// Whether no threshold is crossed, with their minimums on top.
+/// Whether no threshold is crossed, including the amounts to reclaim in addition.
 pub(super) fn is_satisfied(config: &EvictionConfig, observations: &Observations) -> bool {
     !config.thresholds.iter().any(|threshold| is_crossed(threshold, observations, true))
 }
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(step(400, 29), (vec![Pressure::Memory], None));
         assert_eq!(step(400, 30), (vec![Pressure::Memory], Some(MEMORY)));
         assert_eq!(step(600, 40), (vec![Pressure::Memory], None));
-        // It begins anew.
+        // It starts again.
         assert_eq!(step(400, 50), (vec![Pressure::Memory], None));
     }
 

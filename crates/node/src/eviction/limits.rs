@@ -10,7 +10,7 @@ use crate::pod::{ContainerKind, PodInfo};
 
 const STORAGE: &str = "ephemeral-storage";
 
-/// An amount of a list; what cannot be read limits nothing.
+/// An amount of a list; an unreadable one limits nothing.
 fn amount(list: Option<&BTreeMap<String, ApiQuantity>>) -> Option<Quantity> {
     Quantity::parse(&list?.get(STORAGE)?.0).ok()
 }
@@ -33,8 +33,8 @@ pub(super) fn has_limits(pod: &PodInfo) -> bool {
     pod_limit(pod).is_some() || volume_limits(pod).next().is_some()
 }
 
-/// The limit of a pod: its own, or those of its containers together, or more where an init container may take more before
-/// them. A container without limit adds nothing (upstream's `PodLimits`).
+/// The limit of a pod: its own, or the sum of its containers', or more if an init container may use more before them. A
+/// container without a limit adds nothing (upstream's `PodLimits`).
 fn pod_limit(pod: &PodInfo) -> Option<i64> {
     let of_pod = pod.spec().resources.as_ref().and_then(|resources| resources.limits.as_ref());
     if let Some(limit) = amount(of_pod) {
@@ -136,7 +136,7 @@ mod tests {
             (json!({"sizeLimit": "0"}), Value::Null, usage(0, 0, 11, 0), None),
             (json!({}), Value::Null, usage(500, 500, 500, 500), None),
             (json!({}), json!("20Mi"), usage(10, 5, 5, 0), None),
-            // The volume counts for the pod, and so does a message.
+            // The volume counts towards the pod, and so does a message.
             (json!({}), json!("20Mi"), usage(10, 5, 6, 0), Some(total)),
             (json!({}), json!("20Mi"), usage(0, 0, 0, 21), Some(total)),
             (json!({"sizeLimit": "10Mi"}), json!("20Mi"), usage(30, 0, 11, 0), Some(volume)),
@@ -149,7 +149,7 @@ mod tests {
                 "{source} {limit} {usage:?}"
             );
         }
-        // A container's own limit counts where another one's room is left.
+        // A container's own limit counts even if another one has space left.
         let limits = |limit: &str| json!({"limits": {"ephemeral-storage": limit}});
         let two = pod(json!({"containers": [
             {"name": "c", "resources": limits("20Mi")}, {"name": "d", "resources": limits("1Gi")}]}));

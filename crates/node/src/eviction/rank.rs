@@ -16,12 +16,12 @@ use crate::pod::{ContainerKind, PodInfo};
 /// A pod that may be evicted.
 pub(super) struct Candidate<'a> {
     pub(super) pod: &'a PodInfo,
-    /// `None` where nobody knows: such a pod goes first.
+    /// `None` if unknown: such a pod is evicted first.
     pub(super) usage: Option<PodUsage>,
 }
 
-/// What decides, in this order: whether more is used than was requested, the priority (the lower goes first), and how much
-/// more is used (the larger goes first).
+/// The criteria, in this order: whether usage exceeds the request, the priority (lower first), and by how much usage
+/// exceeds the request (larger first).
 struct Key {
     exceeds: bool,
     priority: i32,
@@ -35,7 +35,7 @@ impl Key {
         let requested = |name: &str| requests.get(name).copied().unwrap_or(0);
         let (used, exceeds_from, less) = match signal.pressure() {
             Pressure::Memory => (usage.memory(), requested("memory"), requested("memory")),
-            // Of processes nobody knows how many a pod has, or requests any.
+            // The number of processes of a pod is unknown, and there are no requests for them.
             Pressure::Pid => (0, 0, 0),
             Pressure::Disk => {
                 let disk = match (has_image_disk, signal.is_of_images()) {
@@ -45,7 +45,7 @@ impl Key {
                 };
                 let storage = requested("ephemeral-storage");
                 match signal.counts_inodes() {
-                    // Nobody requests inodes; upstream takes the request of bytes off all the same.
+                    // There are no requests for inodes; upstream subtracts the request for bytes nevertheless.
                     true => (signed(disk.inodes), 0, storage),
                     false => (signed(disk.bytes), storage, storage),
                 }
@@ -65,7 +65,7 @@ fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-/// Puts those first that go first.
+/// Sorts pods by the order of eviction.
 pub(super) fn rank(candidates: &mut Vec<Candidate<'_>>, signal: Signal, has_image_disk: bool) {
     let keyed = std::mem::take(candidates).into_iter();
     let mut keyed: Vec<_> = keyed.map(|c| (Key::of(&c, signal, has_image_disk), c)).collect();
@@ -78,7 +78,7 @@ pub(super) fn rank(candidates: &mut Vec<Candidate<'_>>, signal: Signal, has_imag
     candidates.extend(keyed.into_iter().map(|(_, candidate)| candidate));
 }
 
-/// What the status and the event of an evicted pod say.
+/// The status and the event of an evicted pod.
 pub(super) fn message(
     candidate: &Candidate<'_>,
     threshold: &Threshold,

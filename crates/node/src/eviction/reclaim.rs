@@ -28,7 +28,7 @@ pub(super) fn bytes_to_free(space: &Space, high_percent: u8, low_percent: u8) ->
     u64::try_from(capacity * i128::from(100 - low_percent.min(100)) / 100 - available).ok()
 }
 
-/// Removes the containers, with their logs, of pods that are over or that nobody knows.
+/// Removes the containers, with their logs, of finished and unknown pods.
 pub(super) async fn dead_containers(shared: &Shared, pods: &Pods) {
     let filter = ContainerFilter { state: Some(ContainerState::Exited), ..ContainerFilter::default() };
     let Ok(dead) = shared.runtime.list_containers(&filter).await else { return };
@@ -47,13 +47,13 @@ pub(super) async fn dead_containers(shared: &Shared, pods: &Pods) {
             continue;
         }
         if let Ok(log) = log {
-            // What cannot be removed now goes with the pod.
+            // Containers that cannot be removed now are removed with the pod.
             let _ = shared.trees.run(move || crate::logs::remove_all(log.as_ref())).await;
         }
     }
 }
 
-/// When an image was seen first, and when it was used last.
+/// When an image was first seen, and when it was last used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Age {
     first_seen: Timestamp,
@@ -65,7 +65,7 @@ struct Age {
 pub(super) struct ImageAges(BTreeMap<String, Age>);
 
 impl ImageAges {
-    /// Notes which images there are, and which are used.
+    /// Records the existing images, and which are used.
     pub(super) async fn look(&mut self, shared: &Shared, pods: &[PodInfo]) {
         let Ok(images) = shared.images.service().list_images(&Default::default()).await else { return };
         let Ok(used) = used_images(shared, pods).await else { return };
@@ -84,7 +84,7 @@ impl ImageAges {
         self.0 = images.iter().filter(|image| !image.pinned).map(age).collect();
     }
 
-    /// Ids of images that are not used, those first that have not been for longest.
+    /// IDs of unused images, those unused for longest first.
     fn unused(&self, now: Timestamp) -> Vec<String> {
         let is_old = |age: &Age| now.duration_since(age.first_seen) >= IMAGE_AGE_MIN;
         let mut unused: Vec<_> =
@@ -93,7 +93,7 @@ impl ImageAges {
         unused.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
-    /// Removes unused images until so many bytes are free, or all of them. Gives how many bytes they were said to take.
+    /// Removes unused images until this many bytes are free, or all of them. Returns their reported size in bytes.
     pub(super) async fn free(&mut self, shared: &Shared, wanted: Option<u64>) -> u64 {
         let Ok(images) = shared.images.service().list_images(&Default::default()).await else { return 0 };
         let mut freed = 0;
@@ -125,7 +125,7 @@ fn is_used(image: &Image, used: &BTreeSet<String>) -> bool {
         .any(|name| used.contains(name))
 }
 
-/// Names and ids of the images of all containers, dead ones included, and of volumes.
+/// Names and IDs of the images of all containers, dead ones included, and of volumes.
 async fn used_images(shared: &Shared, pods: &[PodInfo]) -> Result<BTreeSet<String>, cri::CriError> {
     let mut used = BTreeSet::new();
     for container in shared.runtime.list_containers(&ContainerFilter::default()).await? {
@@ -133,7 +133,7 @@ async fn used_images(shared: &Shared, pods: &[PodInfo]) -> Result<BTreeSet<Strin
     }
     let volumes = pods.iter().flat_map(|pod| pod.spec().volumes.iter().flatten());
     let references = volumes.filter_map(|volume| volume.image.as_ref()?.reference.clone());
-    // What waits for its image must find it.
+    // Images of containers that are about to start must stay.
     let waiting = pods.iter().flat_map(|pod| &pod.containers);
     for name in references.chain(waiting.filter_map(|container| container.spec.image.clone())) {
         if let Ok(Some(image)) = shared.images.service().image_status(&ImageSpec::from(name.as_str())).await {

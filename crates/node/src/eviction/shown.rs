@@ -15,7 +15,7 @@ pub(crate) struct Limits {
 }
 
 impl EvictionConfig {
-    /// The thresholds for people.
+    /// The thresholds in human-readable form.
     pub(crate) fn limits(&self) -> Limits {
         let list = |hard: bool, show: &dyn Fn(&Threshold) -> Option<String>| {
             let chosen = self.thresholds.iter().filter(|threshold| threshold.is_hard() == hard);

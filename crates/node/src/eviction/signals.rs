@@ -9,10 +9,10 @@ use std::path::Path;
 use super::decide::{Observation, Observations};
 use super::threshold::Signal;
 
-/// Where cgroup v1 has its memory controller, and v2 everything.
+/// The directory of cgroup v1's memory controller, and of v2.
 const CGROUP_V1_MEMORY: &str = "/sys/fs/cgroup/memory";
 
-/// Measures the signals that are wanted. `root` is on the node's disk, `images` on that of images. Blocks.
+/// Measures the requested signals. `root` is on the node's disk, `images` on that of images. Blocks.
 pub(super) fn measure(wanted: &BTreeSet<Signal>, root: &Path, images: Option<&Path>) -> Observations {
     let mut observations = Observations::new();
     let mut see = |signal: Signal, observation: Option<Observation>| {
@@ -41,8 +41,8 @@ pub(super) fn measure(wanted: &BTreeSet<Signal>, root: &Path, images: Option<&Pa
     observations
 }
 
-/// Memory as upstream counts it: all that there is, without what is in use and cannot be taken back at once. cgroup v1's
-/// root says what is in use, v2's does not.
+/// Available memory as upstream counts it: the total, minus memory in use that cannot be reclaimed at once. The root of
+/// cgroup v1 reports the memory in use, that of v2 does not.
 fn memory(meminfo: &str, root: Option<(&str, &str)>) -> Option<Observation> {
     let of = |name: &str| -> Option<i64> {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
@@ -68,7 +68,7 @@ pub(super) struct Space {
     pub(super) inodes: Option<Observation>,
 }
 
-/// The space of the file system that a directory is on. Blocks.
+/// The space of a directory's file system. Blocks.
 pub(super) fn space(directory: &Path) -> Option<Space> {
     let stat = rustix::fs::statvfs(directory).ok()?;
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

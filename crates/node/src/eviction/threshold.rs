@@ -6,7 +6,7 @@ use object::Quantity;
 
 use super::decide::Pressure;
 
-/// What is measured.
+/// The measured quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Signal {
     MemoryAvailable,
@@ -43,7 +43,7 @@ impl Signal {
         found.ok_or_else(|| ThresholdError::Signal(text.to_owned()))
     }
 
-    /// What runs short, as messages name it.
+    /// The resource, as messages name it.
     pub(crate) fn resource(self) -> &'static str {
         match self {
             Signal::MemoryAvailable => "memory",
@@ -70,7 +70,7 @@ impl Signal {
     }
 }
 
-/// How much: absolutely, or as a part of all there is.
+/// An amount, absolute or as a part of the whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Amount {
     Units(i64),
@@ -99,14 +99,14 @@ impl Amount {
     }
 }
 
-/// A signal and what it must not fall below.
+/// A signal and its minimum.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Threshold {
     pub(crate) signal: Signal,
     pub(crate) value: Amount,
-    /// How long it may be so; zero for a hard threshold.
+    /// How long it may be crossed; zero for a hard threshold.
     pub(crate) grace: Duration,
-    /// How much more is reclaimed once something must be.
+    /// How much more to reclaim once it is crossed.
     pub(crate) reclaim_min: Option<Amount>,
 }
 
@@ -125,12 +125,12 @@ pub enum ThresholdError {
          imagefs.available, imagefs.inodesFree or pid.available"
     )]
     Signal(String),
-    /// A setting does not have the form of one.
+    /// A setting has the wrong form.
     #[error("invalid eviction setting {text:?}: it must have the form {form}")]
     Form {
         /// The setting.
         text: String,
-        /// What it should look like.
+        /// The expected form.
         form: &'static str,
     },
     /// An amount cannot be read.
@@ -152,7 +152,7 @@ pub enum ThresholdError {
     Duration(String),
 }
 
-/// The flags, as people write them: lists of `signal<amount` or `signal=value`.
+/// The raw flags: lists of `signal<amount` or `signal=value`.
 #[derive(Clone, Debug, Default)]
 pub struct EvictionFlags<'a> {
     /// `--eviction-hard`; `None` for upstream's defaults.
@@ -173,9 +173,9 @@ pub struct EvictionFlags<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvictionConfig {
     pub(crate) thresholds: Vec<Threshold>,
-    /// The longest time that a pod gets to end when a soft threshold is crossed, in seconds.
+    /// The maximum grace period of a pod when a soft threshold is crossed, in seconds.
     pub(crate) pod_grace_seconds_max: i64,
-    /// How long a condition stays after it was measured last.
+    /// How long a condition stays after it was last measured.
     pub(crate) pressure_transition: Duration,
 }
 
@@ -233,14 +233,14 @@ impl EvictionConfig {
         })
     }
 
-    /// What the hard threshold of a signal keeps back from pods.
+    /// The amount that the hard threshold of a signal reserves.
     pub(crate) fn reserved(&self, signal: Signal, capacity: i64) -> i64 {
         let hard = self.thresholds.iter().filter(|threshold| threshold.is_hard());
         hard.filter(|threshold| threshold.signal == signal).map(|t| t.value.of(capacity)).max().unwrap_or(0)
     }
 }
 
-/// Thresholds of the form `signal<amount`. Those of nothing and of all are ignored, as upstream has it.
+/// Thresholds of the form `signal<amount`. Those of 0% and 100% are ignored, as upstream does.
 fn statements(texts: &[String]) -> Result<Vec<Threshold>, ThresholdError> {
     let mut thresholds = Vec::<Threshold>::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {

@@ -9,13 +9,13 @@ use crate::label;
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
-/// What one container uses.
+/// The usage of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ContainerUsage {
     pub(super) name: String,
-    /// Bytes that cannot be taken back at once.
+    /// Bytes that cannot be reclaimed at once.
     pub(super) memory: i64,
-    /// What it has written into its root file system.
+    /// The size of its writable layer.
     pub(super) root: Usage,
     pub(super) logs: Usage,
 }
@@ -26,13 +26,13 @@ impl ContainerUsage {
     }
 }
 
-/// What a pod uses.
+/// The usage of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PodUsage {
     pub(super) containers: Vec<ContainerUsage>,
     /// Its volumes on the node's disk, by name.
     pub(super) volumes: BTreeMap<String, Usage>,
-    /// Files that the agent keeps for it, which containers may write to: their messages.
+    /// Files that the agent keeps for it and containers may write to: their termination messages.
     pub(super) own: Usage,
 }
 
@@ -45,7 +45,7 @@ impl PodUsage {
         sum(self.containers.iter().map(|container| container.root))
     }
 
-    /// What lies on the node's disk beside root file systems.
+    /// The usage of the node's disk apart from root file systems.
     pub(super) fn local(&self) -> Usage {
         sum(self.containers.iter().map(|c| c.logs).chain(self.volumes.values().copied()).chain([self.own]))
     }
@@ -62,7 +62,7 @@ fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
     })
 }
 
-/// What a pod uses now; `None` if the engine does not say.
+/// The current usage of a pod; `None` if the engine does not report it.
 pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
     let filter = ContainerStatsFilter {
         label_selector: StringMap::from([(label::POD_UID.to_owned(), pod.uid.clone())]),
@@ -70,7 +70,7 @@ pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
     };
     let stats = match shared.runtime.list_container_stats(&filter).await {
         Ok(stats) => stats.iter().map(of_container).collect(),
-        // What lies on the node's disk is found without the engine.
+        // Usage of the node's disk is measured without the engine.
         Err(error) if error.is_unimplemented() => {
             let containers = pod.containers.iter();
             containers.map(|container| ContainerUsage::new(container.name())).collect::<Vec<_>>()

@@ -24,7 +24,7 @@ struct DockerConfig {
     auths: BTreeMap<String, Entry>,
 }
 
-/// Credentials, each with the registry or path that they are for.
+/// Credentials, each with its registry or path.
 #[derive(Default)]
 pub(super) struct Keyring {
     entries: Vec<(String, AuthConfig)>,
@@ -32,7 +32,7 @@ pub(super) struct Keyring {
 
 impl Keyring {
     /// Adds the credentials of a Secret of type `kubernetes.io/dockerconfigjson` or `kubernetes.io/dockercfg`.
-    /// What cannot be read is left out, as upstream does.
+    /// Unreadable entries are omitted, as upstream does.
     pub(super) fn add(&mut self, secret: &Secret) {
         let Some(data) = &secret.data else { return };
         if let Some(config) = data.get(".dockerconfigjson") {
@@ -96,7 +96,7 @@ fn full_name(image: &str) -> String {
     }
 }
 
-/// Whether a place is the image's registry, or a path that leads to it. A `*` stands for one label's part.
+/// Whether a location is the image's registry, or a path prefix of the image. A `*` matches a part of one label.
 fn fits(place: &str, image: &str) -> bool {
     let (host, path) = place.split_once('/').unwrap_or((place, ""));
     let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));

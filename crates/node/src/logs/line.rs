@@ -1,6 +1,6 @@
 //! One line of a log: `2026-07-01T12:00:00.123456789Z stdout F text`.
 
-/// Where a line came from.
+/// The source of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
@@ -10,12 +10,12 @@ pub(crate) enum Stream {
 /// A parsed line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// As it is written.
+    /// The time as written.
     pub(crate) time: &'a str,
     pub(crate) stream: Stream,
-    /// The text ends its line; else more of it follows.
+    /// The text ends its line; otherwise more of it follows.
     pub(crate) is_full: bool,
-    /// Without the line's end.
+    /// Without the line ending.
     pub(crate) text: &'a [u8],
 }
 

@@ -24,14 +24,14 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// How many readers that follow a log may watch it through the kernel.
 const WATCHES_MAX: usize = 32;
 static WATCHES: Semaphore = Semaphore::const_new(WATCHES_MAX);
-/// How often the others look.
+/// How often the others poll.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// What of a log is wanted, and how.
+/// The options for reading a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogOptions {
     pub(crate) follow: bool,
-    /// Only so many of the last lines.
+    /// Only this number of last lines.
     pub(crate) tail_lines: Option<u64>,
     /// Only lines from then on.
     pub(crate) since: Option<Timestamp>,
@@ -42,26 +42,26 @@ pub(crate) struct LogOptions {
     pub(crate) stream: Option<Stream>,
 }
 
-/// What becomes of the rest of a line that is longer than what is read at once.
+/// What to do with the rest of a line that is longer than a read.
 #[derive(Clone, Copy)]
 enum Rest {
     Unwanted,
     Wanted { is_full: bool },
 }
 
-/// Gives parsed lines the form that was asked for, within the limit.
+/// Formats parsed lines as requested, within the limit.
 struct Output {
     options: LogOptions,
     bytes_left: u64,
     to: mpsc::Sender<Bytes>,
-    /// The last line had no end yet.
+    /// The last line is not complete yet.
     partial: bool,
-    /// A line was too long to be read at once, and goes on.
+    /// A line was too long for one read, and continues.
     rest: Option<Rest>,
 }
 
 impl Output {
-    /// Sends a line, or a piece of one that is very long; `false` if nothing more is wanted.
+    /// Sends a line, or a piece of one that is very long; `false` if no more is needed.
     async fn piece(&mut self, raw: &[u8]) -> bool {
         let ends = raw.ends_with(b"\n");
         if let Some(rest) = self.rest {
@@ -104,8 +104,8 @@ impl Output {
     }
 }
 
-/// Sends a log piece by piece. With `follow` it goes on until `ended` resolves and all is read, or nobody takes
-/// pieces any more.
+/// Sends a log in pieces. With `follow` it continues until `ended` resolves and everything has been read, or until the
+/// receiver is dropped.
 pub(crate) async fn read(
     path: &Path,
     options: LogOptions,
@@ -113,7 +113,7 @@ pub(crate) async fn read(
     ended: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let follow = options.follow;
-    // Before the file is read, so that nothing written meanwhile is missed.
+    // Before the file is read, so that nothing written in the meantime is missed.
     let watch = follow.then(|| Watch::new(path));
     let mut file = open(path).await?;
     if let Some(lines) = options.tail_lines {
@@ -130,7 +130,7 @@ pub(crate) async fn read(
     let mut over = false;
     tokio::pin!(ended);
     loop {
-        // A line that is being written comes in pieces: they gather in `line`.
+        // A line that is being written arrives in pieces, which are collected in `line`.
         let room = (LINE_BYTES_MAX - line.len()) as u64;
         let count = (&mut reader).take(room).read_until(b'\n', &mut line).await?;
         if count > 0 && (line.ends_with(b"\n") || line.len() == LINE_BYTES_MAX) {
@@ -170,7 +170,7 @@ async fn is_replaced(reader: &BufReader<File>, path: &Path) -> bool {
     own.ino() != there.ino()
 }
 
-/// Where the last `lines` lines begin.
+/// The start of the last `lines` lines.
 async fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
     let mut end = file.metadata().await?.len();
     if lines == 0 {
@@ -185,7 +185,7 @@ async fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
         file.seek(SeekFrom::Start(start)).await?;
         file.read_exact(&mut block).await?;
         for (index, byte) in block.iter().enumerate().rev() {
-            // The end of the last line begins no other line.
+            // The end of the last line does not begin another one.
             found += u64::from(*byte == b'\n' && !is_last_byte);
             is_last_byte = false;
             if found == lines {
@@ -197,12 +197,12 @@ async fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Tells of changes in a log's directory. The kernel tells only so many readers, since all programs of the host share
-/// what it has for that; the others look from time to time.
+/// Reports changes in a log's directory. The kernel's notifications are limited and shared by all programs on the host,
+/// so only some readers use them; the others poll.
 enum Watch {
     Told {
         watch: AsyncFd<OwnedFd>,
-        /// Given back with the watch.
+        /// Released with the watch.
         _permit: SemaphorePermit<'static>,
     },
     Looking,

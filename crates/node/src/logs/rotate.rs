@@ -20,11 +20,11 @@ use super::rotated;
 use crate::config::NodeConfig;
 use crate::shared::Shared;
 
-/// How often the sizes are looked at.
+/// How often the sizes are checked.
 const PERIOD: Duration = Duration::from_secs(10);
 const COMPRESSED: &str = "gz";
 
-/// Rotates the logs of all running containers, as long as it is not dropped.
+/// Rotates the logs of all running containers, until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PERIOD).await;
@@ -54,7 +54,7 @@ async fn rotate_all(shared: &Shared) -> Result<(), CriError> {
         match shared.trees.run(move || look_after(&file, limits, now)).await.flatten() {
             Ok(Some(rotated)) => {
                 if let Err(error) = shared.runtime.reopen_container_log(&container.id).await {
-                    // The engine goes on writing to it. Its name may be taken by now.
+                    // The engine continues writing to it. Its name may be taken by now.
                     let _ = shared.trees.run(move || restore(&path, &rotated)).await;
                     return Err(error);
                 }
@@ -67,7 +67,7 @@ async fn rotate_all(shared: &Shared) -> Result<(), CriError> {
     Ok(())
 }
 
-/// How large a log may be.
+/// The maximum size of a log.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     bytes_max: u64,
@@ -80,8 +80,8 @@ impl Limits {
     }
 }
 
-/// Rotates a log if it is too long, and compresses what was rotated before, by the engine for example. Gives the name that
-/// the log has got, if the engine must open it anew. Blocks.
+/// Rotates a log if it is too long, and compresses files that were rotated before, for example by the engine. Returns
+/// the rotated log's name, if the engine must reopen the log. Blocks.
 fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<Option<OsString>> {
     let (_directory, path) = super::directory(path)?;
     let is_long = fs::symlink_metadata(&path)?.len() >= limits.bytes_max;
@@ -91,7 +91,7 @@ fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<Option<
     }
 }
 
-/// Makes room for a new file at `path`: of the old ones `files_max - 1` stay.
+/// Makes room for a new file at `path`: `files_max - 1` old ones stay.
 fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<OsString> {
     tidy_up(path, files_max.saturating_sub(1), 0)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -100,14 +100,14 @@ fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<OsString>
     Ok(name)
 }
 
-/// Gives a log its name back. Blocks.
+/// Restores a log's name. Blocks.
 fn restore(path: &Path, rotated: &OsStr) -> io::Result<()> {
     let (_directory, path) = super::directory(path)?;
     fs::rename(path.with_file_name(rotated), path)
 }
 
-/// Removes old files but `files_max - 1`, and compresses them all but the newest `plain` ones, which somebody may still be
-/// reading. The engine may rotate at the same time: what is gone is gone.
+/// Removes all but `files_max - 1` old files, and compresses them except the newest `plain` ones, which may still be
+/// read. The engine may rotate at the same time, so files that have disappeared are ignored.
 fn tidy_up(path: &Path, files_max: usize, plain: usize) -> io::Result<()> {
     let old = rotated(path);
     let surplus = old.len().saturating_sub(files_max.saturating_sub(1));
@@ -118,7 +118,7 @@ fn tidy_up(path: &Path, files_max: usize, plain: usize) -> io::Result<()> {
     for file in &kept[..kept.len().saturating_sub(plain)] {
         if file.extension().is_none_or(|extension| extension != COMPRESSED) {
             match compress(file) {
-                // What is not a file is not a log, and must not keep logs from being rotated.
+                // Anything that is not a file is not a log, and must not prevent rotation.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => hostfs::remove_tree(file)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result?,
@@ -138,7 +138,7 @@ fn compress(file: &Path) -> io::Result<()> {
     };
     let unfinished = with(".tmp");
     hostfs::remove_tree(&unfinished)?;
-    // Made here and nowhere else: a link in its place would lead away.
+    // It must be created exactly here: a link in its place would lead elsewhere.
     let target = fs::File::create_new(&unfinished)?;
     let mut encoder = GzEncoder::new(target, Compression::default());
     io::copy(&mut source, &mut encoder)?;
@@ -178,13 +178,13 @@ mod tests {
         let limits = Limits { bytes_max: 4, files_max: 3 };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let path = logs.join("0.log");
-        // The engine rotated; a link waits where the compressed file will be made, and a FIFO pretends to be a log.
+        // The engine rotated; there is a link at the path of the compressed file, and a FIFO in place of a log.
         fs::write(&path, "").unwrap();
         fs::write(logs.join("0.log.20270101-000000"), "text").unwrap();
         std::os::unix::fs::symlink(&victim, logs.join("0.log.20270101-000000.tmp")).unwrap();
         fs::write(logs.join("0.log.20270102-000000"), "text").unwrap();
         for _ in 0..2 {
-            // The link counts as a rotated file and goes first.
+            // The link counts as a rotated file and is removed first.
             look_after(&path, limits, now).unwrap();
         }
         let names: Vec<_> = rotated(&path).iter().map(|path| path.file_name().unwrap().to_owned()).collect();

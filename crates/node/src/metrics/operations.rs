@@ -17,7 +17,7 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Metrics that are shown there.
+    /// Metrics that are registered there.
     pub(super) fn register(registry: &mut Registry) -> Operations {
         let operations = Operations {
             calls: Family::default(),

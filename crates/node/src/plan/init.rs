@@ -6,7 +6,7 @@ use super::{KillReason, Planner, SandboxPlan};
 use crate::observed::Observed;
 use crate::pod::{ContainerKind, PodInfo, restarts_after};
 
-/// Whether a regular container was made in the newest sandbox: init containers need not run again then.
+/// Whether a regular container was created in the newest sandbox: then init containers need not run again.
 pub(crate) fn is_initialized(pod: &PodInfo, observed: &Observed) -> bool {
     let mut regular = pod.of_kind(ContainerKind::Regular);
     regular.any(|container| in_newest_sandbox(observed, container.name()).is_some())
@@ -19,7 +19,7 @@ pub(crate) fn in_newest_sandbox<'o>(observed: &'o Observed, name: &str) -> Optio
 }
 
 impl Planner<'_> {
-    /// Plans for the init containers; says whether the regular ones may start.
+    /// Plans for the init containers; returns whether the regular ones may start.
     pub(super) fn init_containers(&mut self) -> bool {
         let initialized = is_initialized(self.input.pod, self.input.observed);
         for index in self.init_indexes() {
@@ -36,7 +36,7 @@ impl Planner<'_> {
         true
     }
 
-    /// Says whether the container has done its work.
+    /// Returns whether the container has finished successfully.
     fn init_container(&mut self, index: usize) -> bool {
         let container = &self.input.pod.containers[index];
         let Some(status) = in_newest_sandbox(self.input.observed, container.name()) else {
@@ -62,7 +62,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Says whether the sidecar has started, so that the next container may.
+    /// Returns whether the sidecar has started, so that the next container may.
     fn sidecar(&mut self, index: usize) -> bool {
         let container = &self.input.pod.containers[index];
         let Some(status) = in_newest_sandbox(self.input.observed, container.name()) else {

@@ -11,7 +11,7 @@ fn make(spec: Value, observed: &Observed, probes: &ProbeView, backoff: &Backoff)
     (pod, plan)
 }
 
-/// A plan in one word each: what becomes of the sandbox, who is killed, who starts.
+/// A plan, in one word for each part: the sandbox, killed containers, started containers.
 fn outline(spec: Value, observed: &Observed) -> String {
     let (pod, plan) = make(spec, observed, &ProbeView::default(), &Backoff::default());
     describe(&pod, &plan)
@@ -46,7 +46,7 @@ fn sandboxes_are_made_kept_and_replaced() {
         (two("Always"), vec![sandbox(0, true)], vec![run("a"), run("b")], "keep; kill ; start "),
         (two("Always"), vec![sandbox(0, false)], vec![], "create 1; kill ; start a b"),
         (two("Always"), vec![sandbox(0, true), sandbox(1, true)], vec![], "create 2; kill ; start a b"),
-        // What ended with the sandbox must not run again.
+        // Containers that ended with the sandbox must not run again.
         (
             two("Never"),
             vec![sandbox(0, false)],
@@ -100,7 +100,7 @@ fn restart_rules_of_a_container_win() {
     };
     assert_eq!(outline(spec.clone(), &with(42)), "keep; kill ; start a");
     assert_eq!(outline(spec.clone(), &with(1)), "keep; kill ; start ");
-    // Alone, too, and in a sandbox of its own where the first one died.
+    // Alone too, and in a separate sandbox if the first one died.
     let alone = |ready, code| observed(vec![sandbox(0, ready)], vec![container("a", 0, 0, Exited, code)]);
     let only = json!({"restartPolicy": "Never", "containers": [spec["containers"][0].clone()]});
     let cases = [
@@ -133,7 +133,7 @@ fn init_containers_come_one_after_the_other() {
             vec![i(Exited, 0), side(Running), container("j", 0, 0, Exited, 0)],
             "keep; kill ; start a",
         ),
-        // A sidecar that ends is started anew beside the others, also in a pod that never restarts.
+        // A sidecar that exits is restarted while the others run, even in a pod that never restarts.
         (
             "Never",
             vec![

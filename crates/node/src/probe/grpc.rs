@@ -37,7 +37,7 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
     }
 }
 
-/// Calls the service; gives the serving status.
+/// Calls the service; returns the serving status.
 async fn call(host: &str, port: u16, service: &str) -> Result<usize, String> {
     let address = join_host_port(host, port);
     let stream = TcpStream::connect((host, port)).await.map_err(|error| {
@@ -114,7 +114,7 @@ fn serving_status(frame: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// An answer that never ends took memory as long as the probe's time allowed.
+    /// An endless answer used to take memory until the probe's time limit.
     #[tokio::test]
     async fn an_endless_answer_fails() {
         use futures::StreamExt;

@@ -16,12 +16,12 @@ use tokio_rustls::TlsConnector;
 
 use super::Outcome;
 
-/// How much of an answer is read; more is no failure.
+/// How much of an answer is read; a longer one is not a failure.
 const BODY_BYTES_MAX: usize = 10 << 10;
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 10;
 
-/// Where an HTTP request goes.
+/// The target of an HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpTarget {
     pub(crate) tls: bool,
@@ -58,7 +58,7 @@ pub(super) fn join_host_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Why a connection failed, in Go's words.
+/// Why a connection failed, with Go's messages.
 pub(super) fn connect_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
@@ -162,7 +162,7 @@ fn request(target: &HttpTarget) -> Result<Request<Empty<Bytes>>, HttpError> {
     let value = HeaderValue::from_str(&host).map_err(|error| HttpError::Exchange(error.to_string()))?;
     headers.insert(HOST, value);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    // An empty value takes the header away.
+    // An empty value removes the header.
     for (name, value) in [(USER_AGENT, "kube-probe/1.37"), (ACCEPT, "*/*")] {
         let given = headers.get(&name).map(HeaderValue::is_empty);
         match given {

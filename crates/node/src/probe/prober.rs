@@ -18,18 +18,18 @@ use crate::pod::PodContainer;
 /// How much of a command's output an event shows.
 const OUTPUT_BYTES_MAX: usize = 10 << 10;
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Success,
-    /// Good, but people should hear of it.
+    /// A success with a warning.
     Warning(String),
     Failure(String),
-    /// The probe could not be made.
+    /// The probe could not be run.
     Error(String),
 }
 
-/// Where a probe or a hook goes.
+/// The target of a probe or a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Exec(Vec<String>),
@@ -39,11 +39,11 @@ pub(crate) enum Target {
     Sleep(Duration),
 }
 
-/// Makes probes. Clones are the same.
+/// Runs probes. Clones are equivalent.
 #[derive(Clone)]
 pub(crate) struct Prober {
     runtime: Arc<dyn RuntimeService>,
-    /// Who tells people of probes that fail.
+    /// The recorder for events of failed probes.
     pub(super) recorder: Recorder,
     pub(super) clock: Clock,
     pub(super) metrics: ProbeMetrics,
@@ -59,7 +59,7 @@ impl Prober {
         Prober { runtime, recorder, clock, metrics }
     }
 
-    /// Makes one probe of a container.
+    /// Runs one probe of a container.
     pub(crate) async fn probe(&self, target: &Target, container_id: &str, timeout: Duration) -> Outcome {
         match target {
             Target::Exec(command) => self.exec(command, container_id, timeout).await,
@@ -104,7 +104,7 @@ async fn tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
 /// The target of a probe.
 ///
 /// # Errors
-/// Says why there is none.
+/// The reason why there is none.
 pub(super) fn probe_target(
     probe: &Probe,
     container: &PodContainer,
@@ -129,7 +129,7 @@ pub(super) fn probe_target(
 /// The target of a lifecycle hook.
 ///
 /// # Errors
-/// Says why there is none.
+/// The reason why there is none.
 pub(crate) fn handler_target(
     handler: &LifecycleHandler,
     container: &PodContainer,
@@ -164,7 +164,7 @@ fn http_target(get: &HTTPGetAction, container: &PodContainer, host: String) -> R
     })
 }
 
-/// A port by number or by the name that the container gives it.
+/// A port by number, or by its name in the container.
 fn port(wanted: &IntOrString, container: &PodContainer) -> Result<u16, String> {
     let number = match wanted {
         IntOrString::Int(number) => *number,

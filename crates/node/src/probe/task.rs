@@ -34,7 +34,7 @@ struct Run {
 }
 
 impl Run {
-    /// Counts a result; says whether there were enough of them.
+    /// Counts a result; returns whether there were enough of them.
     fn count(&mut self, success: bool, timings: &Timings) -> bool {
         if self.count == 0 || self.success != success {
             *self = Run { success, count: 0 };
@@ -45,7 +45,7 @@ impl Run {
 }
 
 impl Task {
-    /// Probes until the container has been found dead, or has started: then this probe is done.
+    /// Probes until the container was found dead, or has started: then this probe is done.
     pub(super) async fn run(self) {
         let mut run = Run::default();
         let mut ticks = tokio::time::interval_at(Instant::now() + self.first_delay(), self.timings.period);
@@ -90,7 +90,7 @@ impl Task {
             || self.view.read().of(&self.container_id).startup == Some(true)
     }
 
-    /// Tells people of anything but success; `None` if the probe could not be made, which decides nothing.
+    /// Reports everything except success; `None` if the probe could not be run, which decides nothing.
     fn report(&self, outcome: Outcome) -> Option<bool> {
         let kind = self.kind.as_str();
         let (result, reason, message) = match outcome {

@@ -8,13 +8,13 @@ use object::ObjectKey;
 use crate::shared::Shared;
 
 const NAMESPACE: &str = "kube-node-lease";
-/// After so long without renewal the node counts as gone.
+/// Without renewal for this long, the node counts as gone.
 const DURATION_SECONDS: i32 = 40;
 
 /// Renews the lease.
 #[derive(Default)]
 pub(super) struct Heartbeat {
-    /// As the server has it.
+    /// The server's version.
     known: Option<Lease>,
 }
 
@@ -22,7 +22,7 @@ impl Heartbeat {
     pub(super) async fn renew(&mut self, shared: &Shared) -> Result<(), ClientError> {
         let result = self.try_renew(shared).await;
         if result.is_err() {
-            // Whatever the server has now is read before the next try.
+            // The server's current version is read before the next try.
             self.known = None;
         }
         result

@@ -21,19 +21,19 @@ use crate::status::whole_seconds;
 const IMAGES_MAX: usize = 50;
 const IMAGE_NAMES_MAX: usize = 5;
 
-/// What a status is made from.
+/// The inputs of a status.
 pub(super) struct Input<'a> {
     pub(super) config: &'a NodeConfig,
     pub(super) facts: &'a Facts,
-    /// What the engine says of itself, or why it says nothing.
+    /// The engine's status, or its error.
     pub(super) runtime: Result<&'a RuntimeStatus, &'a String>,
     pub(super) version: Option<&'a VersionInfo>,
     pub(super) images: &'a [Image],
     pub(super) port: u16,
     pub(super) old: &'a NodeStatus,
-    /// The status as the API server has it.
+    /// The status at the API server.
     pub(super) seen: &'a NodeStatus,
-    /// What the node runs short of.
+    /// The node's resource pressure.
     pub(super) pressures: &'a Pressures,
     pub(super) now: Timestamp,
 }
@@ -65,7 +65,7 @@ pub(super) fn object(config: &NodeConfig, facts: &Facts) -> Node {
     }
 }
 
-/// Whether a Node is that of this machine, as far as can be told.
+/// Whether a Node is that of this machine, as far as is known.
 pub(super) fn is_own(config: &NodeConfig, node: &Node) -> bool {
     config.machine_annotation.as_ref().is_none_or(|name| {
         let annotations = node.metadata.annotations.as_ref();
@@ -204,7 +204,7 @@ fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
         None => condition(input, "Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Some(problem) => condition(input, "Ready", false, "KubeletNotReady", &problem),
     });
-    // Conditions of others stay.
+    // Conditions of other components stay.
     let others = input.old.conditions.iter().flatten();
     let others: Vec<_> =
         others.filter(|c| conditions.iter().all(|own| own.type_ != c.type_)).cloned().collect();
@@ -276,7 +276,7 @@ pub(super) fn differs(one: &NodeStatus, other: &NodeStatus) -> bool {
     timeless(one) != timeless(other)
 }
 
-/// Whether a condition is seen otherwise than it was written. Conditions of others are none of the node's business.
+/// Whether a condition differs from the written one. Conditions of others are ignored.
 pub(super) fn is_overwritten(written: &NodeStatus, seen: &NodeStatus) -> bool {
     let seen = |type_: &str| seen.conditions.iter().flatten().find(|condition| condition.type_ == type_);
     let differs =

@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-/// Members may do everything.
+/// Members of this group may do everything.
 const MASTERS: &str = "system:masters";
-/// How long answers are believed (upstream's defaults).
+/// How long answers are cached (upstream's defaults).
 const ALLOWED_FOR: Duration = Duration::from_secs(300);
 const DENIED_FOR: Duration = Duration::from_secs(30);
-/// Answers that are kept at most.
+/// The maximum number of cached answers.
 const ANSWERS_MAX: usize = 1024;
 
-/// Who asks: the certificate's common name, and its organizations as groups.
+/// The user: the certificate's common name, and its organizations as groups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct User {
     name: String,
@@ -49,7 +49,7 @@ struct Question {
     subresource: &'static str,
 }
 
-/// Asks the API server and remembers its answers.
+/// Asks the API server and caches its answers.
 pub(super) struct Authorizer {
     client: Client,
     node: String,
@@ -61,7 +61,7 @@ impl Authorizer {
         Authorizer { client, node, answers: Mutex::default() }
     }
 
-    /// Refuses what the user may not do.
+    /// Refuses requests that the user is not allowed to make.
     pub(super) async fn check(&self, user: &User, method: &Method, path: &str) -> Result<(), Status> {
         if user.is_master() {
             return Ok(());
@@ -136,7 +136,7 @@ fn subresources(path: &str) -> &'static [&'static str] {
         _ if is("/healthz") => &["healthz", "proxy"],
         _ if is("/configz") => &["configz", "proxy"],
         _ if is("/pods") || is("/runningpods") => &["pods", "proxy"],
-        // As the subresource of pods is called.
+        // The name of the subresource of pods.
         _ if is("/logs") => &["log"],
         _ => &["proxy"],
     }

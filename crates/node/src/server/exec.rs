@@ -26,7 +26,7 @@ const STREAMS_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 /// How much is read from a process at once.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// The streams that a client asks for.
+/// The streams that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Streams {
     stdin: bool,
@@ -51,7 +51,7 @@ impl Streams {
         }
     }
 
-    /// How many streams a SPDY client opens: those, one for errors, and one for the terminal's size.
+    /// The number of streams that a SPDY client opens: those, one for errors, and one for the terminal's size.
     fn count(self, with_resize: bool) -> usize {
         let flags = [self.stdin, self.stdout, self.stderr, self.tty && with_resize];
         1 + flags.into_iter().filter(|flag| *flag).count()
@@ -121,8 +121,8 @@ impl Server {
         let Streams { stdin, stdout, stderr, tty } = streams;
         let start = async move {
             let mut session = runtime.attach(&id, AttachOptions { tty, stdin, stdout, stderr }).await?;
-            // Attaching succeeds, however the container ends. kubectl takes a failure for a broken connection, and reads
-            // the log from its beginning.
+            // Attaching succeeds, however the container ends. kubectl treats a failure as a broken connection, and
+            // reads the log from its beginning.
             let end = session.exit;
             session.exit = Box::pin(async { end.await.map(|_code| 0) });
             Ok(session)
@@ -131,7 +131,7 @@ impl Server {
     }
 }
 
-/// Switches the connection and joins it with the session that `start` gives.
+/// Switches the connection and joins it with the session from `start`.
 fn join(
     mut request: Request<Incoming>,
     streams: Streams,
@@ -195,7 +195,7 @@ async fn over_spdy(
             return;
         };
         run_session(found, or_failed(start.await), is_v4).await;
-        // Whatever the client still has to say is of no interest; it closes the connection.
+        // Further data from the client are ignored; it closes the connection.
         while incoming.recv().await.is_some() {}
     };
     tokio::select! {
@@ -263,7 +263,7 @@ async fn run_session(found: Found, mut session: StreamingSession, with_status: b
     };
     tokio::select! {
         () = output => {}
-        // The inputs' end is not the session's.
+        // The session does not end with the inputs.
         ((), ()) = async { tokio::join!(input, sizes); std::future::pending::<((), ())>().await } => {}
     }
     for writer in [in_writer, resize_writer].into_iter().flatten() {

@@ -26,11 +26,11 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// How many entries of a directory are listed.
 const ENTRIES_MAX: usize = 10_000;
 
-/// What lies at a path.
+/// The object at a path.
 #[derive(Debug)]
 enum Found {
     File(File),
-    /// Names, with a slash behind those of directories, sorted.
+    /// Sorted names, with a slash behind those of directories.
     Directory(Vec<String>),
 }
 
@@ -83,7 +83,7 @@ fn look(root: &Path, path: &str) -> io::Result<Found> {
         FileType::RegularFile => {
             let file =
                 File::from(hostfs::open(root.as_fd(), path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK)?);
-            // Something else may be in its place by now.
+            // It may have been replaced by now.
             match file.metadata()?.is_file() {
                 true => Ok(Found::File(file)),
                 false => Err(io::ErrorKind::InvalidData.into()),
@@ -124,7 +124,7 @@ fn in_html(name: &str) -> String {
     escaped.replace('"', "&#34;").replace('\'', "&#39;")
 }
 
-/// The file as long as it is now: a log grows while it is read.
+/// The file at its current length: a log grows while it is read.
 fn stream(file: File, path: &str) -> Response<Body> {
     let length = file.metadata().map_or(0, |meta| meta.len());
     let file = tokio::fs::File::from_std(file).take(length);

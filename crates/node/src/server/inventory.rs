@@ -1,4 +1,4 @@
-//! What the node is set up as and what runs on it: `/configz` and `/runningpods/`.
+//! The configuration of the node and its running pods: `/configz` and `/runningpods/`.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::eviction::Limits;
 use crate::label;
 
 impl Server {
-    /// The settings as upstream's `KubeletConfiguration` names them.
+    /// The settings, with the names of upstream's `KubeletConfiguration`.
     pub(super) fn configz(&self) -> Vec<u8> {
         json!({"kubeletconfig": configuration(&self.shared.config)}).to_string().into_bytes()
     }
 
-    /// The pods of which something runs, by the engine and not by the API server.
+    /// The pods of which something is running, according to the engine, not the API server.
     pub(super) async fn running_pods(&self) -> Result<Vec<u8>, Status> {
         let runtime = &self.shared.runtime;
         let failed = |error: cri::CriError| Status::internal_error(error.full_message());

@@ -76,7 +76,7 @@ impl Server {
         let observed = self.observe(&pod.uid).await?;
         let statuses = observed.containers.get(container).map(Vec::as_slice).unwrap_or_default();
         let chosen = match query.flag("previous") {
-            // What the API calls the last state: with a container that waits for its restart, the newest one.
+            // The API's last state: for a container that waits for its restart, the newest one.
             true => last_terminated(&pod, container)
                 .and_then(|id| statuses.iter().find(|status| observed.engine.container_id(&status.id) == id)),
             false => statuses.iter().find(|status| status.state != ContainerState::Created),
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// The id, as the API shows it, of the container that ran before.
+/// The ID, as the API shows it, of the previous container.
 fn last_terminated<'a>(pod: &'a PodInfo, container: &str) -> Option<&'a str> {
     let status = api_container_status(pod, container)?;
     status.last_state.as_ref()?.terminated.as_ref()?.container_id.as_deref()
@@ -124,7 +124,7 @@ fn api_container_status<'a>(pod: &'a PodInfo, container: &str) -> Option<&'a api
     lists.into_iter().flatten().flatten().find(|status| status.name == container)
 }
 
-/// Why there is no log: the container waits, or there was none before it.
+/// Why there is no log: the container is waiting, or there was none before it.
 fn no_log(pod: &PodInfo, container: &str, previous: bool) -> Status {
     let name = &pod.key.name;
     if previous {

@@ -12,7 +12,7 @@ use super::{Body, Server, full, text};
 use crate::label;
 use crate::metrics::HttpRequest;
 
-/// Paths that are told apart; all others are one.
+/// Paths with separate labels; all others share one.
 const PATHS: [&str; 15] = [
     "attach",
     "checkpoint",

@@ -23,7 +23,7 @@ use crate::streaming::tunnel::Tunnel;
 
 /// The protocol of streams in pairs.
 const PROTOCOL: &str = "portforward.k8s.io";
-/// Its name where it is tunnelled inside a WebSocket.
+/// Its name when it is tunnelled inside a WebSocket.
 const TUNNELLED: &str = "SPDY/3.1+portforward.k8s.io";
 /// The older protocols: two channels for each port.
 const CHANNELS: [&str; 2] = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
@@ -100,7 +100,7 @@ fn wanted_ports(query: &Query) -> Result<Vec<u16>, Status> {
     }
 }
 
-/// Streams come in pairs with the same request id: one for an error's text, one for the data.
+/// Streams are opened in pairs with the same request ID: one for an error's text, one for the data.
 async fn over_spdy<S>(connection: S, ports: Ports)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
@@ -152,7 +152,7 @@ async fn forward_pair(error: SpdyStream, data: SpdyStream, ports: Ports) {
                     }
                 }
                 let _ = to.shutdown().await;
-                // The answer may still come.
+                // The answer may still arrive.
                 std::future::pending::<()>().await;
             };
             let down = async {

@@ -29,7 +29,7 @@ impl Query {
     }
 }
 
-/// Decodes a path, in which a plus is one.
+/// Decodes a path, in which a plus stays a plus.
 pub(super) fn decode_path(path: &str) -> String {
     decode(&path.replace('+', "%2B"))
 }

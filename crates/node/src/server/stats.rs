@@ -140,7 +140,7 @@ impl Server {
     pub(super) async fn container_stats(&self) -> Result<Vec<ContainerStats>, Status> {
         let stats = self.shared.runtime.list_container_stats(&ContainerStatsFilter::default()).await;
         match stats {
-            // The node's own usage is known all the same.
+            // The node's own usage is known even then.
             Err(error) if error.is_unimplemented() => Ok(Vec::new()),
             stats => stats.map_err(|error| Status::internal_error(error.full_message())),
         }

@@ -1,4 +1,4 @@
-//! `/stats/summary`: what the node, its pods and their containers use.
+//! `/stats/summary`: the usage of the node, its pods and their containers.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use super::Server;
 use super::stats::{NodeUsage, by_pod, cpu, read_node_usage};
 
-/// Since when things run.
+/// Start times.
 #[derive(Debug, Default)]
 struct Starts {
     /// The machine.
     node: Option<Timestamp>,
-    /// Pods by UID, of which the newest sandbox counts.
+    /// Pods by UID; the newest sandbox of each counts.
     pods: HashMap<String, Timestamp>,
-    /// Containers by id.
+    /// Containers by ID.
     containers: HashMap<String, Timestamp>,
 }
 
-/// Memory beside what is in use, which the kernel counts for the whole machine.
+/// Memory figures apart from usage, which the kernel counts for the whole machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct NodeMemory {
     rss_bytes: u64,
@@ -83,7 +83,7 @@ fn container_json(container: &ContainerStats, starts: &Starts) -> Value {
     value
 }
 
-/// The memory of all containers; what is available is known only where each has a limit.
+/// The memory of all containers; the available amount is known only if each has a limit.
 fn sum(containers: &[&ContainerStats], now: Timestamp) -> MemoryUsage {
     let all = || containers.iter().filter_map(|container| container.memory.as_ref());
     let total = |of: fn(&MemoryUsage) -> u64| all().map(of).sum();
@@ -98,7 +98,7 @@ fn sum(containers: &[&ContainerStats], now: Timestamp) -> MemoryUsage {
     }
 }
 
-/// What the node as a whole uses.
+/// The usage of the node as a whole.
 struct OfNode<'a> {
     name: &'a str,
     usage: NodeUsage,
@@ -144,7 +144,7 @@ fn summary(node: &OfNode<'_>, stats: &[ContainerStats], starts: &Starts, now: Ti
 }
 
 impl Server {
-    /// Since when the machine, pods and containers run; what the engine does not say is left out.
+    /// The start times of the machine, pods and containers; those that the engine does not report are omitted.
     async fn starts(&self, now: Timestamp) -> Result<Starts, Status> {
         let runtime = &self.shared.runtime;
         let failed = |error: cri::CriError| Status::internal_error(error.full_message());

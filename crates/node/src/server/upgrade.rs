@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::Body;
 
-/// The longest message of a client, as upstream has it. A message is passed on before the next one is read.
+/// The longest message of a client, as upstream's. A message is passed on before the next one is read.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// The header of SPDY's stream protocols.
@@ -23,14 +23,14 @@ const SPDY: &str = "SPDY/3.1";
 /// A connection after its upgrade.
 pub(super) type Io = TokioIo<Upgraded>;
 
-/// Which way a client wants to go on.
+/// The protocol that a client wants to continue with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     WebSocket,
     Spdy,
 }
 
-/// What the client wants to upgrade to.
+/// The protocol that the client wants to upgrade to.
 ///
 /// # Errors
 /// 400 if it is nothing that is known.
@@ -54,7 +54,7 @@ fn listed(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
         .collect()
 }
 
-/// The protocols that the client offers for inside the upgraded connection.
+/// The protocols that the client offers for use inside the upgraded connection.
 pub(super) fn offered(headers: &HeaderMap, kind: Kind) -> Vec<String> {
     match kind {
         Kind::WebSocket => listed(headers, SEC_WEBSOCKET_PROTOCOL),
@@ -68,7 +68,7 @@ pub(super) fn no_common_protocol(offered: &[String]) -> Status {
     Status::failure(object::Reason::Forbidden, message)
 }
 
-/// The answer that switches, and the connection once it has.
+/// The response that switches protocols, and the connection afterwards.
 ///
 /// # Errors
 /// 400 if a WebSocket's key is missing.

@@ -10,7 +10,7 @@ use crate::config::NodeConfig;
 use crate::label;
 use crate::pod::{PodContainer, PodInfo};
 
-/// What the configuration of a container is made from, beside the pod.
+/// The inputs of a container's configuration, in addition to the pod.
 pub(crate) struct ContainerInput<'a> {
     pub(crate) config: &'a NodeConfig,
     /// How often it was started before.
@@ -20,10 +20,10 @@ pub(crate) struct ContainerInput<'a> {
     pub(crate) image_ref: String,
     pub(crate) environment: Vec<KeyValue>,
     pub(crate) mounts: Vec<Mount>,
-    /// The id of the container whose processes it shall see.
+    /// The ID of the container whose processes it should see.
     pub(crate) target: Option<String>,
     pub(crate) memory_capacity: i64,
-    /// The host has cgroup v2 alone.
+    /// The host has only cgroup v2.
     pub(crate) unified: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn container_config(
     }
 }
 
-/// What a later agent needs to know of the container.
+/// Data about the container that a later agent needs.
 fn annotations(pod: &PodInfo, container: &PodContainer, attempt: u32) -> StringMap {
     let spec = &container.spec;
     StringMap::from([

@@ -7,20 +7,20 @@ use k8s_openapi::api::core::v1::PodDNSConfig;
 
 use crate::pod::PodInfo;
 
-/// So many name servers a resolver asks.
+/// The maximum number of name servers.
 const SERVERS_MAX: usize = 3;
-/// So many search domains, of so many characters together, a pod may have; upstream's limits (KEP-2595).
+/// The maximum number and total length of a pod's search domains; upstream's limits (KEP-2595).
 const SEARCHES_MAX: usize = 32;
 const SEARCH_LINE_MAX: usize = 2048;
 /// The longest search domain: some resolvers abort for longer ones.
 const SEARCH_MAX: usize = 253;
 
-/// What the node's `resolv.conf` says.
+/// The content of the node's `resolv.conf`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostResolver(pub(crate) DnsConfig);
 
 impl HostResolver {
-    /// Reads the text of a `resolv.conf`. As in the C library the last `search` counts.
+    /// Reads the text of a `resolv.conf`. The last `search` counts, as in the C library.
     pub(crate) fn parse(text: &str) -> HostResolver {
         let mut config = DnsConfig::default();
         for line in text.lines() {
@@ -46,11 +46,11 @@ pub(crate) struct PodResolver {
     pub(crate) config: DnsConfig,
     /// The pod wants the cluster's DNS, but the node knows none.
     pub(crate) lacks_cluster_dns: bool,
-    /// What was left out because it is too much, for people.
+    /// Omitted entries that exceed the limits, for users.
     pub(crate) left_out: Vec<String>,
 }
 
-/// Makes the resolver of a pod of its policy, its own configuration, the node's and the cluster's.
+/// Makes the resolver of a pod from its policy, its own configuration, the node's and the cluster's.
 pub(crate) fn dns_config(
     pod: &PodInfo,
     host: &HostResolver,
@@ -87,7 +87,7 @@ pub(crate) fn dns_config(
     PodResolver { config, lacks_cluster_dns: wants_cluster && cluster_dns.is_empty(), left_out }
 }
 
-/// Leaves out what resolvers cannot take; a text for each kind of it comes back.
+/// Omits entries beyond the limits of resolvers; returns a text for each kind.
 fn limit(config: &mut DnsConfig) -> Vec<String> {
     let mut left_out = Vec::new();
     if config.servers.len() > SERVERS_MAX {

@@ -10,7 +10,7 @@ use super::SpecError;
 use super::expand::expand;
 use crate::pod::PodInfo;
 
-/// Variables in the order in which they came, each name once.
+/// Variables in their order of definition, each name once.
 #[derive(Default)]
 struct Variables {
     order: Vec<String>,
@@ -26,8 +26,8 @@ impl Variables {
     }
 }
 
-/// The variables of a container: those that Services give, then `envFrom`, then `env`; later ones win.
-/// `pod` must have its addresses in its status.
+/// The variables of a container: those of Services, then `envFrom`, then `env`; later ones win. `pod` must have its
+/// addresses in its status.
 ///
 /// # Errors
 /// If an object or a key that is not optional is missing.

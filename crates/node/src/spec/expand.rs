@@ -1,6 +1,6 @@
 //! `$(VAR)` in commands, arguments and environments (`third_party/forked/golang/expansion`).
 
-/// Replaces `$(NAME)` by its value. `$$` is a dollar sign; a name without a value stays as it is written.
+/// Replaces `$(NAME)` with its value. `$$` is a dollar sign; a name without a value is left unchanged.
 pub(crate) fn expand<'v>(text: &str, value: impl Fn(&str) -> Option<&'v str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -6,7 +6,7 @@ use crate::pod::PodInfo;
 
 /// The longest label of a domain name.
 const LABEL_MAX: usize = 63;
-/// The longest host name that Linux takes.
+/// The longest host name that Linux accepts.
 const HOSTNAME_MAX: usize = 64;
 
 /// The first label of the pod's host name, and the domain it is in (empty for none).
@@ -25,7 +25,7 @@ pub(crate) fn hostname(pod: &PodInfo, cluster_domain: &str) -> (String, String) 
     (name, domain.unwrap_or_default())
 }
 
-/// The host name that the kernel shall tell: with the domain if the pod wants it and it fits.
+/// The kernel's host name: with the domain if the pod requests it and it fits.
 pub(super) fn kernel_hostname(pod: &PodInfo, cluster_domain: &str) -> String {
     let (name, domain) = hostname(pod, cluster_domain);
     if pod.spec().set_hostname_as_fqdn != Some(true) || domain.is_empty() {

@@ -11,21 +11,21 @@ use super::SpecError;
 use super::expand::expand;
 use crate::pod::PodInfo;
 
-/// What of the host a pod's containers can mount.
+/// The host's paths that a pod's containers can mount.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PodMounts {
     /// Volumes by name.
     pub(crate) volumes: BTreeMap<String, Mounted>,
-    /// Image volumes by name: what the pull gave.
+    /// Image volumes by name, with the result of the pull.
     pub(crate) images: BTreeMap<String, ImageSpec>,
     /// The pod's `/etc/hosts`.
     pub(crate) hosts_file: PathBuf,
 }
 
-/// A mount of a place inside a volume, which must be found by those who may touch the file system.
+/// A mount of a path inside a volume, which must be resolved by code that may block on the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SubPath {
-    /// Which of the mounts.
+    /// The index of the mount.
     pub(crate) index: usize,
     /// The volume's name.
     pub(crate) volume: String,

@@ -35,7 +35,7 @@ fn of_requirements(resources: Option<&ResourceRequirements>) -> LinuxContainerRe
     }
 }
 
-/// The cgroup values of a container. `unified` says whether the host has cgroup v2 alone.
+/// The cgroup values of a container. `unified` says whether the host has only cgroup v2.
 pub(super) fn container_resources(
     pod: &PodInfo,
     container: &Container,
@@ -45,13 +45,13 @@ pub(super) fn container_resources(
     let mut resources = of_requirements(container.resources.as_ref());
     resources.oom_score_adj = oom_score_adj(pod, container, memory_capacity);
     if unified {
-        // The processes of a container die together when its memory is out.
+        // The processes of a container are killed together when it runs out of memory.
         resources.unified = StringMap::from([("memory.oom.group".to_owned(), "1".to_owned())]);
     }
     resources
 }
 
-/// How soon the kernel ends a container's processes when memory is out (`pkg/kubelet/qos/policy.go`).
+/// The OOM score adjustment of a container's processes (`pkg/kubelet/qos/policy.go`).
 fn oom_score_adj(pod: &PodInfo, container: &Container, memory_capacity: i64) -> i64 {
     if pod.spec().priority_class_name.as_deref() == Some("system-node-critical") {
         return -997;
@@ -68,7 +68,7 @@ fn oom_score_adj(pod: &PodInfo, container: &Container, memory_capacity: i64) -> 
     }
 }
 
-/// The sum of a pod's containers, as its own cgroup limits it: a limit only where every container has one.
+/// The sum of a pod's containers, as its own cgroup limits it: a limit only if every container has one.
 pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
     if let Some(own) =
         pod.spec().resources.as_ref().filter(|own| own.limits.is_some() || own.requests.is_some())
@@ -95,7 +95,8 @@ pub(crate) fn pod_resources(pod: &PodInfo) -> LinuxContainerResources {
 }
 
 /// The cgroup of a pod, a path from the hierarchy's root as the engine's driver forms it
-/// (`pkg/kubelet/cm/cgroup_manager_linux.go`). systemd's slices say in their names where they are: `/a.slice/a-b.slice`.
+/// (`pkg/kubelet/cm/cgroup_manager_linux.go`). systemd's slices contain their path in their names:
+/// `/a.slice/a-b.slice`.
 pub(crate) fn cgroup_parent(pod: &PodInfo, root: &str, driver: CgroupDriver) -> String {
     let class = match qos_class(&*pod.pod) {
         QosClass::Guaranteed => None,

@@ -13,7 +13,7 @@ use crate::config::NodeConfig;
 use crate::label;
 use crate::pod::PodInfo;
 
-/// What the configuration of a sandbox is made from, beside the pod.
+/// The inputs of a sandbox's configuration, in addition to the pod.
 pub(crate) struct SandboxInput<'a> {
     pub(crate) config: &'a NodeConfig,
     pub(crate) attempt: u32,

@@ -18,7 +18,7 @@ use crate::pod::{PodContainer, PodInfo};
 #[cfg(test)]
 mod tests;
 
-/// Beginning of the annotations by which older clients name AppArmor profiles.
+/// The prefix of the annotations with which older clients name AppArmor profiles.
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Paths of `/proc` and `/sys` that containers do not see.
@@ -124,14 +124,14 @@ fn namespaces(pod: &PodInfo) -> NamespaceOption {
         network: of_node(spec.host_network),
         ipc: of_node(spec.host_ipc),
         pid,
-        // The engine refuses what it cannot do; without it the pod's users would be the host's.
+        // The engine refuses this if it does not support it; otherwise the pod's users would be the host's.
         userns: (spec.host_users == Some(false))
             .then(|| UserNamespace { mode: UserNamespaceMode::Pod, ..UserNamespace::default() }),
         ..NamespaceOption::default()
     }
 }
 
-/// More groups of every process: the pod's and the group of its volumes.
+/// Supplementary groups of every process: the pod's and the group of its volumes.
 fn groups(context: &PodSecurityContext) -> Vec<i64> {
     context.supplemental_groups.iter().flatten().copied().chain(context.fs_group).collect()
 }
@@ -160,7 +160,7 @@ pub(super) fn of_sandbox(pod: &PodInfo, seccomp_dir: &Path) -> LinuxSandboxSecur
     }
 }
 
-/// `target` is the id of the container whose processes an ephemeral one shall see.
+/// `target` is the ID of the container whose processes an ephemeral one should see.
 pub(super) fn of_container(
     pod: &PodInfo,
     container: &Container,
@@ -175,7 +175,7 @@ pub(super) fn of_container(
         namespace_options.target_id = target;
     }
     let privileged = own.privileged == Some(true);
-    // `procMount: Unmasked` is refused while pods have no users of their own.
+    // `procMount: Unmasked` is refused while user namespaces are not supported.
     let paths = |list: &[&str]| {
         let hidden = list.iter().filter(|_| !privileged);
         hidden.map(|path| (*path).to_owned()).collect()
@@ -191,7 +191,7 @@ pub(super) fn of_container(
         privileged,
         namespace_options,
         selinux_options: selinux(own.se_linux_options.as_ref().or(of_pod.se_linux_options.as_ref())),
-        // The image's user, as the engine cannot know which of them counts with a group.
+        // The image's user, because the engine cannot know which user belongs to the group.
         run_as_user: user.or(image.uid),
         run_as_group: own.run_as_group.or(of_pod.run_as_group),
         run_as_username: if user.is_none() && image.uid.is_none() {
@@ -213,7 +213,7 @@ pub(super) fn of_container(
     }
 }
 
-/// Refuses a pod whose sandbox would lack what it asks for.
+/// Refuses a pod whose sandbox cannot provide the requested isolation.
 pub(crate) fn check_sandbox(pod: &PodInfo) -> Result<(), SpecError> {
     if pod.spec().host_users != Some(false) {
         return Ok(());
@@ -222,7 +222,7 @@ pub(crate) fn check_sandbox(pod: &PodInfo) -> Result<(), SpecError> {
     Err(class.map_or(SpecError::NoUserNamespaces, SpecError::NoUserNamespacesOfClass))
 }
 
-/// Refuses a container that would lack what it asks for.
+/// Refuses a container that cannot get the requested isolation.
 pub(crate) fn check_container(
     pod: &PodInfo,
     container: &Container,
@@ -247,7 +247,7 @@ pub(crate) fn check_container(
     }
 }
 
-/// The field by which a container asks for SELinux labels.
+/// The field with which a container requests SELinux labels.
 fn labels(pod: &PodInfo, container: &Container) -> Option<&'static str> {
     let (of_pod, own) = (pod_context(pod), context(container));
     let mut options = [own.se_linux_options, of_pod.se_linux_options].into_iter().flatten();
@@ -257,8 +257,7 @@ fn labels(pod: &PodInfo, container: &Container) -> Option<&'static str> {
     of_pod.se_linux_change_policy.map(|_| "seLinuxChangePolicy")
 }
 
-/// What people should know of a pod that runs otherwise than it says: where the kernel has nothing that could be asked
-/// for.
+/// Warnings for a pod that runs differently from its spec, because the kernel does not support a feature.
 pub(crate) fn warning(pod: &PodInfo, host: HostSecurity) -> Option<String> {
     let field = pod.containers.iter().find_map(|container| labels(pod, &container.spec))?;
     (!host.selinux).then(|| format!("{field} has no effect: SELinux is not enabled on the node"))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 
-/// The Service that every pod hears of.
+/// The Service in every pod's environment.
 const API_SERVICE: (&str, &str) = ("default", "kubernetes");
 
-/// The variables of the Services that a pod in `namespace` hears of: the API server's, and with `links` those
-/// of its own namespace, which win.
+/// The variables of the Services for a pod in `namespace`: the API server's, and with `links` those of its own
+/// namespace, which take precedence.
 pub(crate) fn service_environment(
     services: &[Arc<Service>],
     namespace: &str,

@@ -8,7 +8,7 @@ use super::{Input, Phase, whole_seconds};
 use crate::pod::{ContainerKind, PodInfo};
 use crate::text::go_list;
 
-/// Whether a condition holds, and why not.
+/// Whether a condition is true, and why not.
 struct Verdict {
     kind: &'static str,
     holds: bool,
@@ -26,7 +26,7 @@ impl Verdict {
     }
 }
 
-/// The conditions of a pod: the agent's own, and those of others as they are.
+/// The conditions of a pod: the agent's own, and those of others unchanged.
 pub(super) fn conditions(
     input: &Input<'_>,
     status: &PodStatus,
@@ -120,7 +120,7 @@ fn ready(input: &Input<'_>, containers_ready: &Verdict) -> Verdict {
     }
 }
 
-/// `Initialized`: every init container has done its work.
+/// `Initialized`: every init container has finished its work.
 fn initialized(pod: &PodInfo, status: &PodStatus, phase: Phase) -> Verdict {
     if phase == Phase::Succeeded {
         return Verdict { reason: "PodCompleted", ..Verdict::holds("Initialized") };

@@ -12,19 +12,19 @@ use crate::observed::restart_count;
 use crate::plan::is_initialized;
 use crate::pod::{ContainerKind, PodContainer};
 
-/// The exit code of a container whose end nobody saw: that of SIGKILL.
+/// The exit code of a container whose exit was not observed: that of SIGKILL.
 const LOST_EXIT_CODE: i32 = 137;
 
-/// How much the containers of a pod may say together when they end.
+/// The maximum total length of a pod's termination messages.
 const MESSAGES_BYTES_MAX: usize = 12 << 10;
 
-/// How long the end of a container is shown before the reason why it waits to run again.
+/// How long the end of a container is shown before the reason why it waits for its restart.
 pub(crate) const END_SHOWN_FOR: SignedDuration = SignedDuration::from_secs(3);
 
 pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatus) -> ContainerStatus {
     let name = container.name();
     let seen = input.observed.containers.get(name).map(Vec::as_slice).unwrap_or_default();
-    // One that was made and does not run yet is nobody's business: until it runs the one before it is shown.
+    // A container that was created and is not running yet is not shown: until then, the previous one is.
     let made = seen.iter().take_while(|status| status.state == cri::ContainerState::Created).count();
     let seen = &seen[made..];
     let old = old_status(old, name);
@@ -53,7 +53,7 @@ pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatu
     status
 }
 
-/// Whether a container's end could be seen: the API server has it, and had it for a while.
+/// Whether a container's end was visible: the API server has had it for a while.
 fn is_end_known(input: &Input<'_>, newest: &cri::ContainerStatus, name: &str) -> bool {
     let id = input.observed.engine.container_id(&newest.id);
     let known = old_status(input.pod.api_status(), name).is_some_and(|known| {
@@ -119,7 +119,7 @@ fn of_engine(input: &Input<'_>, container: &PodContainer, newest: &cri::Containe
     }
 }
 
-/// The status of a container that the engine does not have: it was not made yet, or its traces are gone.
+/// The status of a container that the engine does not have: it was not created yet, or it was removed.
 fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerStatus>) -> ContainerStatus {
     let mut status = ContainerStatus {
         name: container.name().to_owned(),
@@ -133,7 +133,7 @@ fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerSta
         let was_running = is_running(old);
         let has_ended = old.state.as_ref().is_some_and(|state| state.terminated.is_some());
         if has_ended {
-            // Its container was collected since.
+            // Its container has been garbage collected since.
             return old.clone();
         }
         if was_running {
@@ -165,7 +165,7 @@ fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerSta
     status
 }
 
-/// Whether the regular containers had their turn: a pod whose init containers failed leaves them waiting.
+/// Whether the regular containers were started: if init containers fail, they stay waiting.
 fn may_have_run(input: &Input<'_>) -> bool {
     is_initialized(input.pod, input.observed)
         || !input.pod.containers.iter().any(|container| container.kind.is_init())
@@ -214,7 +214,8 @@ fn terminated(input: &Input<'_>, status: &cri::ContainerStatus) -> ContainerStat
     }
 }
 
-/// All messages of a pod together are bounded: each container has its share, and what it said first gets what is left.
+/// All messages of a pod together are bounded: each container has its share, and its current message takes precedence
+/// over the previous one.
 fn cut_messages(status: &mut ContainerStatus, input: &Input<'_>) {
     let mut share = MESSAGES_BYTES_MAX / input.pod.containers.len().max(1);
     for state in [&mut status.state, &mut status.last_state].into_iter().flatten() {

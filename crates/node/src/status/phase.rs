@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
 use crate::pod::{ContainerKind, PodInfo, restarts_after};
 
-/// Where a pod is in its life.
+/// The stage of a pod's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Pending,
@@ -33,7 +33,7 @@ impl Phase {
         }
     }
 
-    /// Nothing follows.
+    /// The pod has terminated.
     pub(crate) fn is_terminal(self) -> bool {
         matches!(self, Phase::Succeeded | Phase::Failed)
     }
@@ -46,11 +46,11 @@ struct Counts {
     sidecars_running: usize,
     stopped: usize,
     succeeded: usize,
-    /// Those of the stopped ones that their own policy, or the pod's, lets run again.
+    /// The stopped containers that may restart by their own policy or the pod's.
     restarting: usize,
 }
 
-/// The exit code with which a container ended last, if it does not run.
+/// The last exit code of a container, if it is not running.
 fn ended(state: Option<&ContainerState>) -> Option<i32> {
     Some(state?.terminated.as_ref()?.exit_code)
 }
@@ -91,7 +91,7 @@ pub(super) fn phase(
                 counts.succeeded += usize::from(code == 0);
                 counts.restarting += usize::from(restarts(status, code));
             }
-            // It waits to run again.
+            // It waits for its restart.
             (false, None, Some(_)) => {
                 counts.stopped += 1;
                 counts.restarting += 1;

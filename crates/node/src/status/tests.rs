@@ -145,7 +145,7 @@ fn a_crash_loop_shows_the_last_end() {
     assert_eq!((last.exit_code, container.restart_count, status.phase.as_deref()), (3, 2, Some("Running")));
 }
 
-/// While a container is made again nothing new is shown of it: not that it waits, nor that it was restarted.
+/// While a container is recreated, nothing new is shown: neither that it waits, nor that it was restarted.
 #[test]
 fn a_restart_is_shown_when_it_runs() {
     let ended = || container("web", 1, 0, Exited, 3);
@@ -158,7 +158,7 @@ fn a_restart_is_shown_when_it_runs() {
     let status = case.status_after(&before);
     let shown = &status.container_statuses.as_ref().unwrap()[0];
     assert_eq!((shown.restart_count, shown.last_state.as_ref().unwrap().terminated.is_some()), (2, true));
-    // The first one waits without an id.
+    // The first one waits without an ID.
     case.observed = observed(vec![sandbox(0, true)], vec![container("web", 0, 0, Created, 0)]);
     let status = case.status();
     assert_eq!(state(&status), json!({"waiting": {"reason": "ContainerCreating"}}));
@@ -190,7 +190,7 @@ fn a_containers_own_policy_counts_for_the_phase() {
             "{spec} {code}"
         );
     }
-    // So it does for init containers; and a sidecar keeps the pod running.
+    // The same holds for init containers; and a sidecar keeps the pod running.
     let init = |own: Value| json!({"restartPolicy": "Never", "containers": [{"name": "web"}], "initContainers": [own]});
     let failed = || observed(vec![sandbox(0, true)], vec![container("i", 0, 0, Exited, 1)]);
     let retried = Case::new(pod(init(json!({"name": "i", "restartPolicy": "OnFailure"}))), failed()).status();

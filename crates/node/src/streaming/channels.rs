@@ -25,7 +25,7 @@ const CLOSE: u8 = 255;
 
 /// How much is read from a process at once.
 const CHUNK_BYTES: usize = 32 << 10;
-/// How long a client may go on sending after the server's last message.
+/// How long a client may continue sending after the server's last message.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(30);
 /// How many messages may wait to be sent.
 const QUEUE_MAX: usize = 16;
@@ -102,7 +102,7 @@ pub(crate) fn parse_size(data: &[u8]) -> Option<TerminalSize> {
     Some(TerminalSize { width: size.width, height: size.height })
 }
 
-/// Joins a session with a WebSocket until either ends. `status` tells how the process ended.
+/// Joins a session with a WebSocket until either ends. `status` returns the process's result.
 pub(crate) async fn run<S>(socket: WebSocketStream<S>, protocol: Protocol, mut session: StreamingSession)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -116,7 +116,7 @@ where
     } else {
         ERROR
     };
-    // An empty message says that the connection stands. Its receiver lives as long as `write`.
+    // An empty message shows that the connection is established. Its receiver lives as long as `write`.
     let _ = sender.send(protocol.message(first, &[])).await;
     let stdout = pump(session.stdout.take(), STDOUT, protocol, sender.clone());
     let stderr = pump(session.stderr.take(), STDERR, protocol, sender.clone());
@@ -129,7 +129,7 @@ where
             let data = if protocol.status { super::status_json(&status) } else { status.message.into() };
             let _ = sender.send(protocol.message(ERROR, &data)).await;
         }
-        // Clients take an end without this code for a broken connection.
+        // Clients treat a close without this code as a broken connection.
         let normal = CloseFrame { code: CloseCode::Normal, reason: Default::default() };
         let _ = sender.send(Message::Close(Some(normal))).await;
     };
@@ -152,7 +152,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let farewell = async { while let Some(Ok(_)) = stream.next().await {} };
-    // A client that goes on for longer loses its connection.
+    // A client that continues for longer is disconnected.
     let _ = tokio::time::timeout(FAREWELL_WITHIN, farewell).await;
 }
 
@@ -194,7 +194,7 @@ async fn read<S>(
                 if let Some(to) = &mut stdin
                     && (to.write_all(&data).await.is_err() || to.flush().await.is_err())
                 {
-                    // The process reads no more; what is sent from now on goes nowhere.
+                    // The process no longer reads; further input is discarded.
                     stdin = None;
                 }
             }

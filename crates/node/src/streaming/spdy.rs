@@ -19,7 +19,7 @@ use headers::{Compressor, Decompressor};
 
 /// How many frames may wait for a stream's reader, and how many for the connection.
 const QUEUE_MAX: usize = 32;
-/// How many streams a client may have open at once: port-forward takes two for each connection.
+/// How many streams a client may have open at once: port-forward uses two for each connection.
 const STREAMS_MAX: usize = 512;
 
 /// Header names in lower case.
@@ -40,7 +40,7 @@ pub(crate) struct SpdyStream {
     pub(crate) writer: SpdyWriter,
 }
 
-/// What the client sends on a stream.
+/// The client's data on a stream.
 pub(crate) struct SpdyReader {
     data: mpsc::Receiver<Bytes>,
 }
@@ -81,8 +81,8 @@ impl Drop for SpdyWriter {
     }
 }
 
-/// Runs a connection until either side ends it; streams go to `opened`. Ends, too, when nobody takes streams
-/// any more and all of them are done.
+/// Runs a connection until either side ends it; streams go to `opened`. Also ends when the receiver of streams is
+/// dropped and all streams are done.
 pub(crate) async fn serve<S>(connection: S, opened: mpsc::Sender<SpdyStream>) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
@@ -110,7 +110,7 @@ async fn read<R: AsyncRead + Unpin>(
                 if let Some(sender) = streams.get(&stream)
                     && !data.is_empty()
                 {
-                    // Nobody reads any more: what comes is dropped.
+                    // The reader is gone: further data are dropped.
                     let _ = sender.send(data).await;
                 }
                 if last {
@@ -138,7 +138,7 @@ async fn read<R: AsyncRead + Unpin>(
                 decompressor.headers(&headers)?;
             }
             Frame::Control(Control::Reset { stream }) => drop(streams.remove(&stream)),
-            // Odd ids are the client's own pings; others answer ours, and there are none.
+            // Odd IDs are the client's own pings; others would answer ours, which we do not send.
             Frame::Control(Control::Ping { id }) if id % 2 == 1 => drop(to.send(Outgoing::Pong { id }).await),
             Frame::Control(Control::GoAway) => return Ok(()),
             Frame::Control(Control::Ping { .. } | Control::Other) => {}

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Reads and writes the bytes of binary messages; where one ends has no meaning.
+/// Reads and writes the bytes of binary messages; message boundaries have no meaning.
 pub(crate) struct Tunnel<S> {
     socket: WebSocketStream<S>,
     pending: Bytes,
@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(Message::Binary(data))) => self.pending = data,
                 Some(Ok(Message::Close(_))) | None => return Poll::Ready(Ok(())),
-                // Upstream's end of the tunnel takes nothing else, either.
+                // Upstream's end of the tunnel accepts nothing else either.
                 Some(Ok(Message::Text(_))) => {
                     return Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::InvalidData,

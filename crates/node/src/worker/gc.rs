@@ -12,10 +12,10 @@ use crate::observed::Observed;
 /// How many dead containers of each name stay, for their logs.
 const DEAD_PER_NAME: usize = 1;
 
-/// What can be removed.
+/// The removable containers and sandboxes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Surplus {
-    /// Ids, with the paths of their logs and of the files for their messages.
+    /// IDs, with the paths of their logs and of the files for their messages.
     containers: Vec<(String, String, Option<String>)>,
     sandboxes: Vec<String>,
 }
@@ -41,14 +41,14 @@ fn surplus(observed: &Observed) -> Surplus {
     surplus
 }
 
-/// The file that a container's message is in, wherever it is.
+/// The file with a container's message, wherever it is.
 fn message_file(status: &ContainerStatus) -> Option<String> {
     let path = status.annotations.get(label::MESSAGE_PATH)?;
     let mount = status.mounts.iter().find(|mount| mount.container_path == *path)?;
     Some(mount.host_path.clone())
 }
 
-/// Removes what can be removed of the pod's dead containers.
+/// Removes the pod's removable dead containers.
 pub(super) async fn collect(context: &Context) {
     let shared = &context.shared;
     let Ok(observed) = Observed::ask(&shared.engine, &context.pod.uid).await else { return };

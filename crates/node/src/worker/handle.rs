@@ -12,7 +12,7 @@ use volumes::ObjectId;
 use super::Worker;
 use crate::shared::Shared;
 
-/// What a worker is told.
+/// The messages to a worker.
 pub(super) struct Inbox {
     pub(super) state: Mutex<InboxState>,
     pub(super) wake: Arc<Notify>,
@@ -22,20 +22,20 @@ pub(super) struct InboxState {
     pub(super) pod: Arc<Pod>,
     pub(super) removed: bool,
     pub(super) refresh: bool,
-    /// The node wants the pod to end.
+    /// The node evicts the pod.
     pub(super) eviction: Option<Eviction>,
-    /// What the worker says: nothing of the pod runs any more, and what it used is given back.
+    /// The worker's report: nothing of the pod is running any more, and its resources are released.
     pub(super) cleaned_up: bool,
 }
 
 /// Why a pod must leave its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Eviction {
-    /// For people.
+    /// The message for users.
     pub(crate) message: String,
-    /// The time that its containers have to end, in seconds; less if the pod itself gives them less.
+    /// The grace period of its containers in seconds; less if the pod's own is shorter.
     pub(crate) grace_seconds: i64,
-    /// It could not help it: the node runs short.
+    /// The pod is not at fault: the node is under pressure.
     pub(crate) is_disruption: bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Starts the worker of a pod. Its UID is sent to `finished` when nothing is left of the pod.
+    /// Starts the worker of a pod. Its UID is sent to `finished` when the pod is completely removed.
     pub(crate) fn start(
         shared: Arc<Shared>,
         pod: Arc<Pod>,
@@ -72,20 +72,20 @@ impl WorkerHandle {
         WorkerHandle { inbox, task, references }
     }
 
-    /// Tells the worker of a newer version of its pod.
+    /// Sends the worker a newer version of its pod.
     pub(crate) fn update(&mut self, pod: Arc<Pod>) {
         self.references = volumes::references(&pod);
         self.inbox.state.lock().pod = pod;
         self.wake();
     }
 
-    /// Tells the worker that the API server has the pod no more.
+    /// Notifies the worker that the pod was deleted from the API server.
     pub(crate) fn removed(&self) {
         self.inbox.state.lock().removed = true;
         self.wake();
     }
 
-    /// Tells the worker that a ConfigMap or a Secret changed, if its pod uses it.
+    /// Notifies the worker that a ConfigMap or a Secret changed, if its pod uses it.
     pub(crate) fn object_changed(&self, id: &ObjectId) {
         if self.references.contains(id) {
             self.inbox.state.lock().refresh = true;
@@ -93,13 +93,13 @@ impl WorkerHandle {
         }
     }
 
-    /// Tells the worker that a volume of its pod is not mounted any more.
+    /// Notifies the worker that a volume of its pod is no longer mounted.
     pub(crate) fn volume_lost(&self) {
         self.inbox.state.lock().refresh = true;
         self.wake();
     }
 
-    /// Tells the worker to end its pod for the node's sake. False if it was told already.
+    /// Makes the worker evict its pod. Returns false if it is evicting it already.
     pub(crate) fn evict(&self, eviction: Eviction) -> bool {
         let mut state = self.inbox.state.lock();
         if state.eviction.is_some() {
@@ -111,22 +111,22 @@ impl WorkerHandle {
         true
     }
 
-    /// Whether nothing of the pod runs any more, and what it used is given back.
+    /// Whether nothing of the pod is running any more, and its resources are released.
     pub(crate) fn is_cleaned_up(&self) -> bool {
         self.inbox.state.lock().cleaned_up
     }
 
-    /// Lets the worker look again.
+    /// Makes the worker check again.
     pub(crate) fn wake(&self) {
         self.inbox.wake.notify_one();
     }
 
-    /// The pod as the worker was last told.
+    /// The pod as last sent to the worker.
     pub(crate) fn pod(&self) -> Arc<Pod> {
         Arc::clone(&self.inbox.state.lock().pod)
     }
 
-    /// Ends the worker where it stands. The pod lives on.
+    /// Stops the worker immediately. The pod keeps running.
     pub(crate) fn abandon(&self) {
         self.task.abort();
     }

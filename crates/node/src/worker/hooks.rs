@@ -8,10 +8,10 @@ use super::operation::Context;
 use crate::pod::PodContainer;
 use crate::probe::{Outcome, Target, get, handler_target};
 
-/// Runs a hook to its end; the caller bounds its time.
+/// Runs a hook to its end; the caller limits its time.
 ///
 /// # Errors
-/// Says what went wrong.
+/// The error message.
 pub(super) async fn run(
     context: &Context,
     handler: &LifecycleHandler,
@@ -21,7 +21,7 @@ pub(super) async fn run(
 ) -> Result<(), String> {
     let target = handler_target(handler, container, ips)?;
     if let Target::Http(target) = &target {
-        // Unlike for a probe any answer will do.
+        // Unlike for a probe, any response is a success.
         return get(target).await.map(drop).map_err(|error| format!("Get {:?}: {error}", target.url()));
     }
     match context.shared.prober.probe(&target, container_id, Duration::ZERO).await {

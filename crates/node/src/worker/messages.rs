@@ -14,15 +14,15 @@ use crate::label;
 use crate::logs;
 use crate::observed::Observed;
 
-/// The longest message, in bytes: the end of a longer file.
+/// The maximum length of a message, in bytes: the end of a longer file is used.
 const MESSAGE_BYTES_MAX: u64 = 4096;
-/// How much of a log stands in for a message.
+/// How much of a log is used as a fallback message.
 const LOG_BYTES_MAX: usize = 2048;
 const LOG_LINES_MAX: usize = 80;
 /// How long reading may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// The messages of all ended containers by id; those that are known already are not read again.
+/// The messages of all ended containers, by ID; known ones are not read again.
 pub(super) async fn collect(
     observed: &Observed,
     mut known: BTreeMap<String, String>,
@@ -53,11 +53,11 @@ pub(super) async fn collect(
     messages
 }
 
-/// Where a container's message may be.
+/// The possible sources of a container's message.
 struct Source {
     id: String,
     file: Option<PathBuf>,
-    /// The log, if it stands in for a message that is missing.
+    /// The log, if it is the fallback for a missing message.
     log: Option<PathBuf>,
 }
 
@@ -119,7 +119,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().remove(&id).unwrap()
     }
 
-    /// A FIFO stopped the thread that read it, and with three of them the node.
+    /// A FIFO used to block the thread that read it, and three of them the node.
     #[tokio::test]
     async fn whatever_lies_in_the_files_place_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();

@@ -12,8 +12,8 @@ use super::operation::Context;
 use crate::images::Wanted;
 use crate::spec::{PodMounts, SpecError, hosts_file};
 
-/// Sets up all volumes; says when one of them must be set up again. Failures are told as events, and nothing
-/// can start then.
+/// Sets up all volumes; returns when one of them must be set up again. Failures are reported as events, and nothing can
+/// start then.
 pub(super) async fn set_up(context: &Context) -> Option<(PodMounts, Option<Timestamp>)> {
     let Context { shared, pod, .. } = context;
     let node = shared.node();
@@ -72,12 +72,12 @@ pub(super) fn write_hosts_file(context: &Context, ips: &[String]) -> Result<Path
     Ok(path)
 }
 
-/// Makes the empty file that a container may leave a message in.
+/// Creates the empty file in which a container may leave a message.
 pub(super) fn make_termination_log(context: &Context, container: &str) -> Result<PathBuf, SpecError> {
     let Context { shared, pod, .. } = context;
     let name = format!("{:08x}", shared.clock.random_u64() >> 32);
     let path = shared.volumes.pod_directory(&pod.uid).join("containers").join(container).join(name);
-    // Whoever the container runs as must be able to write to it.
+    // The container's user, whoever it is, must be able to write to it.
     write(&path, b"", 0o666)?;
     Ok(path)
 }

@@ -15,12 +15,12 @@ use crate::plan::{Plan, SandboxPlan};
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
-/// What an operation works with.
+/// The context of an operation.
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     pub(super) pod: PodInfo,
     pub(super) observed: Observed,
-    /// The worker wants something else: stop where nothing is left half done.
+    /// The worker needs to do something else: stop at the next consistent point.
     pub(super) cancel: CancellationToken,
     /// How long images took.
     pub(super) pulled: Pulled,
@@ -29,13 +29,13 @@ pub(super) struct Context {
 /// One operation.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
-    /// Carry a plan out. An empty one brings the volumes up to date.
+    /// Execute a plan. An empty one updates the volumes.
     Sync(Plan),
-    /// End all containers, then the sandboxes.
+    /// Stop all containers, then the sandboxes.
     Terminate { grace_seconds: i64 },
-    /// Take back what the pod's containers used.
+    /// Release the resources of the pod's containers.
     CleanUp,
-    /// Remove every trace.
+    /// Remove everything.
     Remove,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Report {
     pub(super) containers: Vec<(String, Result<(), Failure>)>,
     /// When a volume must be set up again.
     pub(super) refresh_at: Option<Timestamp>,
-    /// Everything was done, or its failure is told by a container.
+    /// Everything was done, or a container's status shows the failure.
     pub(super) complete: bool,
 }
 
@@ -67,11 +67,11 @@ pub(super) struct Report {
 pub(super) struct Running {
     pub(super) cancel: CancellationToken,
     pub(super) task: JoinHandle<Outcome>,
-    /// The grace period that it ends the pod with, in seconds.
+    /// The grace period with which it terminates the pod, in seconds.
     pub(super) grace_seconds: Option<i64>,
 }
 
-/// How an operation went; `false` is a failure, which was logged.
+/// The outcome of an operation; `false` is a failure, which was logged.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Synced(Report),

@@ -1,4 +1,4 @@
-//! Releases a pod's resources, and removes everything that is left of it.
+//! Releases a pod's resources, and removes its remains.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::label;
 use crate::observed::Observed;
 use crate::shared::Shared;
 
-/// How long the containers of a pod that nobody knows any more get, if they do not say.
+/// The default grace period of the containers of an unknown pod.
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
-/// Tears the volumes of an ended pod down. Says whether all of it worked.
+/// Tears down the volumes of a finished pod. Returns whether everything succeeded.
 pub(super) async fn clean_up(shared: &Shared, uid: &str) -> bool {
     let directory = shared.volumes.pod_directory(uid);
     let released = shared.trees.run(move || subpath::release_all(&directory)).await;
@@ -28,7 +28,7 @@ pub(super) async fn clean_up(shared: &Shared, uid: &str) -> bool {
     result.is_ok()
 }
 
-/// Removes sandboxes, containers, logs and directories of a pod. Says whether all of it worked.
+/// Removes sandboxes, containers, logs and directories of a pod. Returns whether everything succeeded.
 pub(super) async fn remove(shared: &Shared, uid: &str, observed: &Observed) -> bool {
     let mut removed = true;
     let mut log_directories: Vec<_> =
@@ -91,7 +91,7 @@ pub(super) fn unlink_log(shared: &Shared, container_id: &str) {
     }
 }
 
-/// Ends and removes what is left of a pod that the API server does not know.
+/// Stops and removes the remains of a pod that the API server does not know.
 pub(crate) async fn remove_orphan(shared: Arc<Shared>, uid: String) {
     let observed = match Observed::ask(&shared.engine, &uid).await {
         Ok(observed) => observed,
@@ -99,8 +99,7 @@ pub(crate) async fn remove_orphan(shared: Arc<Shared>, uid: String) {
             tracing::warn!(
                 uid,
                 error = error.full_message(),
-                "cannot query the engine about an orphaned \
-                pod"
+                "cannot query the engine about an orphaned pod"
             );
             return;
         }

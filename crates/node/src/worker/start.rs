@@ -26,7 +26,7 @@ pub(super) struct Starter<'a> {
     sandbox: PodSandboxConfig,
     available: PodMounts,
     services: BTreeMap<String, String>,
-    /// The pod with its addresses, which containers may ask for.
+    /// The pod with its addresses, which containers may refer to.
     pod: PodInfo,
     ips: Vec<String>,
 }
@@ -163,7 +163,7 @@ impl<'a> Starter<'a> {
         Ok(spec::container_config(&self.pod, container, input))
     }
 
-    /// How often the container was started before, by the engine or else by the API server.
+    /// How often the container was started before, according to the engine or otherwise the API server.
     fn attempt(&self, container: &PodContainer) -> u32 {
         if let Some(newest) = self.observed.newest(container.name()) {
             return restart_count(newest) + 1;
@@ -181,7 +181,7 @@ impl<'a> Starter<'a> {
         running.map(|status| Some(status.id.clone())).ok_or_else(|| SpecError::NoTarget(name.clone()))
     }
 
-    /// Makes the directory of the container's logs, in which the engine makes the files.
+    /// Creates the directory of the container's logs, in which the engine creates the files.
     fn make_log_directory(&self, config: &ContainerConfig) -> Result<(), String> {
         let log = std::path::Path::new(&self.sandbox.log_directory).join(&config.log_path);
         let Some(directory) = log.parent() else { return Ok(()) };
@@ -226,7 +226,7 @@ fn kind_of(container: &PodContainer) -> &'static str {
     }
 }
 
-/// The pod with the addresses that its sandbox has.
+/// The pod with the addresses of its sandbox.
 fn with_addresses(pod: &PodInfo, ips: &[String], host_ips: &[String]) -> PodInfo {
     let mut object = (*pod.pod).clone();
     let status = object.status.get_or_insert_default();

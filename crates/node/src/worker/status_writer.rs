@@ -42,7 +42,7 @@ impl StatusWriter {
         StatusWriter { wanted, task }
     }
 
-    /// Lets a status be written. `pod` is the pod as it was last seen.
+    /// Submits a status to be written. `pod` is the pod as it was last seen.
     pub(super) fn write(&self, pod: Arc<Pod>, status: PodStatus, delete: bool) {
         self.wanted.send_if_modified(|wanted| {
             let same = wanted
@@ -146,8 +146,8 @@ fn difference(old: &PodStatus, new: &PodStatus) -> Result<Map<String, Value>, se
     Ok(changes)
 }
 
-/// The server merges some lists. An old address must not stay, and of a condition not the reason that it had before;
-/// but conditions of others, such as those of readiness gates, must.
+/// The server merges some lists. An old address must not stay, nor the former reason of a condition; but conditions of
+/// others, such as those of readiness gates, must stay.
 fn replacing(name: &str, value: &Value, old: Option<&Value>) -> Value {
     match (name, value, old) {
         ("podIPs" | "hostIPs", Value::Array(items), Some(_)) => {
@@ -160,7 +160,7 @@ fn replacing(name: &str, value: &Value, old: Option<&Value>) -> Value {
     }
 }
 
-/// A condition with null for each field that it has no more.
+/// A condition with null for each field that it no longer has.
 fn without_old_fields(condition: &Value, old: &[Value]) -> Value {
     let before = old.iter().find(|before| before["type"] == condition["type"]).and_then(Value::as_object);
     let mut condition = condition.clone();

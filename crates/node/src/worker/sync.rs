@@ -10,7 +10,7 @@ use crate::observed::Observed;
 use crate::plan::{KillReason, Plan, SandboxPlan};
 use crate::spec::{PodMounts, SandboxInput, check_sandbox, dns_config, sandbox_config, warning};
 
-/// Carries a plan out, as far as it goes.
+/// Carries out a plan, as far as possible.
 pub(super) async fn sync(context: &Context, plan: &Plan) -> Report {
     if plan.sandbox == SandboxPlan::Stop {
         let grace_seconds = context.pod.grace_period_seconds();
@@ -59,7 +59,7 @@ async fn kill_all(context: &Context, plan: &Plan) {
     futures::future::join_all(kills).await;
 }
 
-/// Ends what is left of older sandboxes and makes a new one.
+/// Stops the remains of older sandboxes and creates a new one.
 async fn replace_sandbox(context: &Context, attempt: u32) -> bool {
     let Context { shared, pod, observed, .. } = context;
     if observed.is_alive() || !observed.sandboxes.is_empty() {

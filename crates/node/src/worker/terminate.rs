@@ -10,10 +10,10 @@ use super::hooks;
 use super::operation::Context;
 use crate::pod::{ContainerKind, PodContainer};
 
-/// What a container gets to end in any case.
+/// The minimum grace period of a container.
 const GRACE_MIN: Duration = Duration::from_secs(2);
 
-/// Ends all containers of the pod and then its sandboxes. Says whether all of it worked.
+/// Stops all containers of the pod and then its sandboxes. Returns whether everything succeeded.
 pub(super) async fn terminate(context: &Context, grace_seconds: i64) -> bool {
     let end = async {
         end_containers(context, grace_seconds).await;
@@ -21,12 +21,12 @@ pub(super) async fn terminate(context: &Context, grace_seconds: i64) -> bool {
     };
     tokio::select! {
         done = end => done,
-        // Less time is left than was thought: it begins anew.
+        // Less time is left than expected: it starts again.
         () = context.cancel.cancelled() => true,
     }
 }
 
-/// Ends the pod's containers together, and the sidecars afterwards, the last one first (KEP-753).
+/// Stops the pod's containers together, and the sidecars afterwards, the last one first (KEP-753).
 async fn end_containers(context: &Context, grace_seconds: i64) {
     let deadline = Instant::now() + seconds(grace_seconds);
     let is_sidecar = |status: &ContainerStatus| {
@@ -70,7 +70,7 @@ async fn stop_sandboxes(context: &Context) -> bool {
     stopped
 }
 
-/// Ends one container: `preStop`, the stop signal, and SIGKILL when its time is up.
+/// Stops one container: `preStop`, the stop signal, and SIGKILL when its time is up.
 pub(super) async fn kill(
     context: &Context,
     id: &str,

@@ -75,7 +75,7 @@ impl Authority {
 }
 
 impl Host {
-    /// Connects as a member of a group, or as nobody.
+    /// Connects as a member of a group, or anonymously.
     async fn connect(&self, group: Option<&str>) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.certificate.clone()).unwrap();
@@ -101,7 +101,7 @@ impl Host {
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        // The server may close without a farewell.
+        // The server may close without a close message.
         let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await.unwrap();
         String::from_utf8(answer).unwrap()
     }
@@ -133,7 +133,7 @@ async fn logs_are_read_and_strangers_are_refused(host: Host) {
     host.run_web(SERVER).await;
     let path = "/containerLogs/default/web/c?tailLines=1";
     assert!(host.get(None, path).await.starts_with("HTTP/1.1 401 "));
-    // The server in memory allows nobody anything.
+    // The in-memory server allows nothing.
     let refused = host.get(Some("strangers"), path).await;
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     let masters = Some("system:masters");
@@ -155,7 +155,7 @@ async fn logs_are_read_and_strangers_are_refused(host: Host) {
     assert!(host.get(masters, "/healthz").await.ends_with("ok"));
 }
 
-/// Everything that comes on the channels until the server closes.
+/// Everything that arrives on the channels until the server closes.
 async fn collect(mut socket: WebSocketStream<TlsStream<TcpStream>>) -> [Vec<u8>; 4] {
     let mut channels: [Vec<u8>; 4] = Default::default();
     let read = async {
@@ -201,7 +201,7 @@ async fn exec_speaks_websocket(host: Host) {
         tokio::time::timeout(LIMIT, wait).await.unwrap();
     }
 
-    // A client that sends more than the command reads gets the output and the code all the same.
+    // A client that sends more than the command reads still gets the output and the code.
     let query = "command=sh&command=-c&command=echo+hi%3B+exit+3&input=1&output=1";
     let mut socket = host.exec(query, "v4.channel.k8s.io").await;
     let piece = [&[0], &[b'x'; 64 << 10][..]].concat();

@@ -62,7 +62,7 @@ async fn a_pod_that_fills_its_volume_is_evicted(host: Host) {
     assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137, "{pod:#}");
     let events = host.events("fills");
     assert!(events.iter().any(|event| *event == format!("Evicted: {message}")), "{events:?}");
-    // What it wrote is gone, and others stay.
+    // Its files are gone, and others stay.
     let uid = pod["metadata"]["uid"].as_str().unwrap();
     let volume = host.dir.join("node/pods").join(uid).join("volumes/kubernetes.io~empty-dir/data");
     let gone = async {
@@ -96,7 +96,7 @@ async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
         host.until_ready(name).await;
     }
     host.agent.take().unwrap().shutdown().await;
-    // No disk has so much left.
+    // No disk has that much space left.
     host.eviction = eviction(&["nodefs.available<1Ei"]);
     host.start_agent().await;
     let pod = host.until("greedy", "its eviction", evicted).await;
@@ -130,12 +130,13 @@ async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
     assert_eq!(late["status"]["message"], "Pod was rejected: The node had condition: [DiskPressure]. ");
     host.create("late-critical", critical);
     host.until_ready("late-critical").await;
-    // The next one goes, the one that uses no more than it asked for among the last, a critical one never.
+    // The next one is evicted; a pod that uses no more than it requested is among the last, and a critical one is never
+    // evicted.
     host.until("modest", "its eviction", evicted).await;
     assert_eq!(condition(&host.until_ready("critical").await, "Ready"), "True");
 }
 
-/// Connections that say nothing took every place, and a handshake was waited for without end.
+/// Silent connections took every place, and the server waited for a handshake without a limit.
 async fn idle_connections_keep_nobody_out(host: Host) {
     host.create("web", json!({"containers": [server("c")]}));
     host.until_ready("web").await;
@@ -150,7 +151,7 @@ async fn idle_connections_keep_nobody_out(host: Host) {
     use tokio::io::AsyncReadExt;
     let cut = async {
         for mut stream in idle {
-            // The end, or a reset.
+            // The end of the stream, or a reset.
             let _ = stream.read(&mut [0; 16]).await;
         }
     };

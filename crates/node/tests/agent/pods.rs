@@ -36,7 +36,7 @@ pub fn shell(name: &str, script: &str) -> Value {
     json!({"name": name, "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", script]})
 }
 
-/// A container that runs until it is told to stop.
+/// A container that runs until it is stopped.
 pub fn server(name: &str) -> Value {
     shell(name, "trap 'exit 0' TERM; echo up; while true; do sleep 0.1; done")
 }
@@ -119,7 +119,7 @@ async fn a_job_succeeds_after_its_init_containers(host: Host) {
 
 async fn a_crash_is_restarted_and_backs_off(host: Host) {
     host.create("crash", json!({"restartPolicy": "Always", "containers": [shell("c", "exit 7")]}));
-    // The second end is seen before the back-off.
+    // The second exit is visible before the back-off.
     host.until("crash", "its second end", |pod| {
         let container = &pod["status"]["containerStatuses"][0];
         container["restartCount"] == 1 && container["state"]["terminated"]["exitCode"] == 7
@@ -158,7 +158,7 @@ async fn a_container_restarts_by_its_own_rules(host: Host) {
     assert_eq!(container["lastState"]["terminated"]["exitCode"], 42);
 }
 
-/// A controller that gives a node up, or cannot place a pod there, fails the pod: the node ends it.
+/// A controller that gives up a node, or cannot place a pod there, marks the pod as failed: the node stops it.
 async fn a_pod_that_others_failed_ends(host: Host) {
     host.create("given-up", json!({"containers": [server("c")]}));
     host.until_ready("given-up").await;
@@ -257,7 +257,7 @@ async fn probes_decide_readiness_and_life(host: Host) {
     assert!(events.iter().any(|event| event.starts_with("Unhealthy: Liveness probe failed: ")), "{events:?}");
 }
 
-/// Its folder for logs is made before its sandbox, which comes to nothing here.
+/// Its log directory is created before its sandbox, which fails here.
 async fn a_pod_deleted_early_leaves_no_logs(host: Host) {
     host.create("early", json!({"runtimeClassName": "none", "containers": [server("c")]}));
     let failed = host.until("early", "its failure", |_| {
@@ -305,7 +305,7 @@ async fn orphans_are_removed(mut host: Host) {
     assert!(host.engine.list_containers(&ContainerFilter::default()).await.unwrap().is_empty());
 }
 
-/// The first pod is deaf to signals and lives on after its object is gone. What it took is the second one's.
+/// The first pod ignores signals and keeps running after its object is gone. The second one gets its resources.
 async fn a_pod_that_is_gone_by_force_takes_nothing(host: Host) {
     let mut container = shell("c", "trap '' TERM; while true; do sleep 0.1; done");
     container["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);

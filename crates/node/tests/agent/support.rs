@@ -111,7 +111,7 @@ pub struct Host {
     pub dir: PathBuf,
     pub agent: Option<Agent>,
     pub authority: Authority,
-    /// When the next agent evicts pods. This machine's disk may be as full as it likes.
+    /// When the next agent evicts pods. This machine's disk may be full.
     pub eviction: EvictionConfig,
 }
 
@@ -125,7 +125,7 @@ fn cgroup_of(dir: &Path) -> String {
     format!("/ironhull-node-{}", dir.file_name().unwrap().to_string_lossy().trim_start_matches('.'))
 }
 
-/// A test over a node of its own. Whether it fails or not everything is removed, and nothing may be left.
+/// A test over a separate node. Whether it fails or not, everything is removed, and nothing may be left.
 pub fn trial<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     test: impl FnOnce(Host) -> F + Send + 'static,
@@ -151,7 +151,7 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
                 };
                 host.start_agent().await;
                 let result = tokio::spawn(test(host)).await;
-                // The same engine: what the agent began may still be under way in it.
+                // The same engine: actions that the agent began may still be in progress in it.
                 let removed = engine.destroy_all().await;
                 result.map_err(|error| Failed::from(error.to_string()))?;
                 removed.map_err(|error| Failed::from(causes::chain(&error)))
@@ -212,7 +212,7 @@ impl Host {
         self.server.get::<Pod>(&ObjectKey::namespaced("default", name))
     }
 
-    /// Deletes a pod as a server does it: the node ends it first.
+    /// Deletes a pod as a server does: the node stops it first.
     pub fn delete(&self, name: &str, grace_seconds: i64) {
         let mut pod = self.pod(name).unwrap();
         pod.metadata.deletion_grace_period_seconds = Some(grace_seconds);

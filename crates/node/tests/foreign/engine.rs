@@ -23,7 +23,7 @@ pub struct Foreign {
 
 #[derive(Default)]
 struct State {
-    /// What `RuntimeConfig` says, if it can say anything.
+    /// The answer to `RuntimeConfig`, if it is supported.
     driver: Option<CgroupDriver>,
     sandboxes: BTreeMap<String, PodSandboxStatus>,
     containers: BTreeMap<String, ContainerStatus>,
@@ -31,7 +31,7 @@ struct State {
     /// How often everything was listed, and how often the sandboxes of one pod.
     full_lists: usize,
     lists_of: BTreeMap<String, usize>,
-    /// How often calls were made that the engine does not have.
+    /// How often unsupported calls were made.
     unimplemented: BTreeMap<&'static str, usize>,
     made: usize,
 }
@@ -65,23 +65,23 @@ impl Foreign {
         Foreign { state: Arc::new(Mutex::new(State { driver, ..State::default() })), clock }
     }
 
-    /// The cgroups that sandboxes were to be in.
+    /// The requested cgroups of sandboxes.
     pub fn cgroup_parents(&self) -> Vec<String> {
         self.state.lock().configs.iter().map(|config| config.linux.cgroup_parent.clone()).collect()
     }
 
-    /// How often everything was listed, and how often each pod was asked for; counting begins anew.
+    /// How often everything was listed, and how often each pod was queried; the counters are reset.
     pub fn take_lists(&self) -> (usize, BTreeMap<String, usize>) {
         let mut state = self.state.lock();
         (std::mem::take(&mut state.full_lists), std::mem::take(&mut state.lists_of))
     }
 
-    /// How often a call was made that the engine does not have.
+    /// How often an unsupported call was made.
     pub fn unimplemented(&self, call: &str) -> usize {
         self.state.lock().unimplemented.get(call).copied().unwrap_or(0)
     }
 
-    /// A pod's containers end, and nothing tells of it.
+    /// A pod's containers end, and nothing reports it.
     pub fn end_all(&self, pod_uid: &str, code: i32) {
         let mut state = self.state.lock();
         let of_pod =

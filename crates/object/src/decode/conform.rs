@@ -26,7 +26,7 @@ enum Step<'a> {
     Index(usize),
 }
 
-/// Where a value stands: the way from the root, as a chain through the callers' frames.
+/// The position of a value: the path from the root, as a chain through the callers' frames.
 struct At<'a> {
     parent: Option<&'a At<'a>>,
     step: Step<'a>,

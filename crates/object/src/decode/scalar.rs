@@ -9,15 +9,15 @@ use super::DecodeError;
 use crate::timestamp::{Precision, Timestamp};
 use crate::{Quantity, Value, duration, json};
 
-/// Go's decoder does not mind bits that are set behind the last byte.
+/// Go's decoder ignores bits that are set after the last byte.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Why a value does not fit: it is of another type than Go's decoder wants, or not of the form.
+/// Why a value does not fit: it has a different type from the one that Go's decoder expects, or the wrong form.
 pub(super) enum Misfit {
-    /// Of another type; the Go type that is wanted.
+    /// Of another type; the expected Go type.
     Type(&'static str),
     /// The words of the type's own decoder.
     Form(String),
@@ -99,7 +99,7 @@ fn quantity(value: &mut Value) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// What Go's decoder calls the value that it found.
+/// The name that Go's decoder uses for the value found.
 pub(super) fn found(value: &Value, expected: &str) -> String {
     let number = |text: String| match expected {
         "int32" | "int64" | "float64" => format!("number {text}"),

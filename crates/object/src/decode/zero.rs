@@ -46,7 +46,7 @@ fn zero_of_field(field: &Field) -> Value {
     }
 }
 
-/// What Go's JSON form shows for a zero value that is no pointer.
+/// The value in Go's JSON for a zero value that is not a pointer.
 pub(crate) fn zero(ty: &FieldType) -> Value {
     match ty {
         FieldType::Bool => Value::Bool(false),
@@ -74,8 +74,8 @@ pub(crate) fn zero(ty: &FieldType) -> Value {
     }
 }
 
-/// Whether Go's JSON form leaves the field out when it has this value: `null`, and empty values of fields that
-/// are neither pointers nor always shown. [`add_always`] brings `null` back where Go shows it.
+/// Whether Go's JSON omits the field when it has this value: `null`, and empty values of fields that are neither
+/// pointers nor always shown. [`add_always`] brings `null` back where Go shows it.
 pub(crate) fn absent(field: &Field, value: &Value) -> bool {
     if value.is_null() {
         return true;

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A path from a root to a field, such as `spec.containers[0].ports[1]` or `data[key]`.
 ///
-/// Making one allocates nothing: each step borrows the one before, and only an error makes text of it. A
-/// path of several steps is therefore passed on in the expression that makes it, or each step is bound.
+/// Making one allocates nothing: each step borrows the previous one, and only an error turns it into text. A path of
+/// several steps is therefore passed on in the expression that makes it, or each step is bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -60,7 +60,7 @@ impl fmt::Display for Path<'_> {
 }
 
 impl Path<'_> {
-    /// The empty root: it has no text of its own.
+    /// The empty root, which has no text.
     fn is_bare(&self) -> bool {
         self.parent.is_none() && matches!(self.step, Step::Name(""))
     }

@@ -83,7 +83,7 @@ fn of_many_errors_some_are_told() {
     let status = crate::Status::invalid("", "Pod", "web", &all);
     let causes = status.details.unwrap().causes;
     assert_eq!((causes.len(), &*causes[ERRORS_MAX].message), (ERRORS_MAX + 1, "8 more errors omitted"));
-    // One that is not told is not made.
+    // One that is not reported is not created.
     all.push_with(|| unreachable!("there are enough"));
     assert_eq!(all.len(), ERRORS_MAX + 9);
 }

@@ -7,7 +7,7 @@ use schema::{Field, FieldType, Shape, TypeDef};
 use super::{DEPTH_MAX, JsonError};
 use crate::{Key, Map, Value};
 
-/// What the parser is told of the types, so that it can borrow the names of fields from the table.
+/// Type hints for the parser, so that it can borrow the names of fields from the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Hint<'t> {
     shape: Shape,
@@ -32,7 +32,7 @@ impl<'t> Hint<'t> {
         Hint { shape: field.shape, ty }
     }
 
-    /// The hint for what stands in a list or in a map.
+    /// The hint for the items of a list or the values of a map.
     fn of_item(self) -> Hint<'t> {
         Hint { shape: Shape::Single, ty: self.ty }
     }
@@ -76,7 +76,7 @@ impl<'a> Parser<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Skips white space; the byte that comes then.
+    /// Skips white space and returns the byte after it.
     fn next_token(&mut self) -> Option<u8> {
         while let Some(byte) = self.byte() {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -221,7 +221,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A string; the opening quote stands here.
+    /// A string; the opening quote is at the current position.
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
         let start = self.at;
@@ -249,7 +249,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips characters that stand for themselves; where they end.
+    /// Skips characters that stand for themselves and returns where they end.
     fn plain_run(&mut self) -> usize {
         let rest = &self.text.as_bytes()[self.at..];
         let len = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < b' ').unwrap_or(rest.len());
@@ -257,7 +257,7 @@ impl<'a> Parser<'a> {
         self.at
     }
 
-    /// What stands behind a backslash.
+    /// The rest of an escape after the backslash.
     fn escape(&mut self) -> Result<char, JsonError> {
         let character = match self.byte() {
             Some(b'"') => '"',

@@ -37,8 +37,8 @@ pub(super) fn write_value(value: &Value, out: &mut impl BufMut) {
     }
 }
 
-/// A double in Go's form: the shortest digits, an exponent only for the very small and the very large.
-/// Go refuses to encode what is no number; here it becomes `null`.
+/// A double in Go's form: the shortest digits, an exponent only for the very small and the very large. Go refuses to
+/// encode NaN and infinities; here they become `null`.
 fn write_float(number: f64, out: &mut impl BufMut) {
     if !number.is_finite() {
         return out.put_slice(b"null");
@@ -59,8 +59,8 @@ fn write_float(number: f64, out: &mut impl BufMut) {
     }
 }
 
-/// What stands for a byte: 0 for itself, `u` for a `\u00XX` escape, `e` for a byte that begins U+2028 or
-/// U+2029 (or another character), else the letter behind a backslash. `<`, `>` and `&` are escaped, because Go does.
+/// The encoding of each byte: 0 for itself, `u` for a `\u00XX` escape, `e` for a byte that begins U+2028 or U+2029 (or
+/// another character), otherwise the letter after a backslash. `<`, `>` and `&` are escaped, because Go does.
 static ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::field::{Errors, Path};
 use crate::text::quote;
 
-/// Parses an address; IPv4 may have leading zeros, which are decimal all the same. IPv4 inside IPv6 comes out
-/// as IPv4, as Go's `net.IP` treats it.
+/// Parses an address; IPv4 may have leading zeros and is decimal even then. IPv4 inside IPv6 becomes IPv4, as Go's
+/// `net.IP` treats it.
 pub fn parse_ip_sloppy(text: &str) -> Option<IpAddr> {
     if text.contains(':') {
         let v6: Ipv6Addr = text.parse().ok()?;

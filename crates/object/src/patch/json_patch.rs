@@ -21,8 +21,8 @@ const TEST_FAILED: &str = "test failed";
 /// ```
 ///
 /// # Errors
-/// [`Error::Malformed`] if the patch is no list of objects, [`Error::TooManyOperations`],
-/// [`Error::DoesNotApply`] if an operation fails.
+/// [`Error::Malformed`] if the patch is not a list of objects, [`Error::TooManyOperations`], [`Error::DoesNotApply`] if
+/// an operation fails.
 pub fn json_patch(target: Value, patch: &Value) -> Result<Value, Error> {
     let unmarshal = |value: &Value, ty: &str| {
         Error::Malformed(format!("json: cannot unmarshal {} into Go value of type {ty}", json_type(value)))
@@ -172,7 +172,7 @@ impl Document {
         container.add(&key, value).map_err(|error| format!("error while adding value during copy: {error}"))
     }
 
-    /// The object or list that holds what a path points to, and the last step of the path.
+    /// The object or list that contains the target of a path, and the last step of the path.
     fn find(&mut self, path: &str) -> Option<(Container<'_>, String)> {
         let (_, steps) = path.split_once('/')?;
         let mut steps: Vec<String> = steps.split('/').map(decode).collect();

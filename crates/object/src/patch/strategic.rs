@@ -116,7 +116,7 @@ fn directive_field<'a>(key: &'a str, directive: &str) -> Result<&'a str, Error> 
     })
 }
 
-/// Applies `$retainKeys`: every member of the patch must be listed, and what is not listed goes.
+/// Applies `$retainKeys`: every member of the patch must be listed, and members that are not listed are removed.
 fn retain_keys(target: &mut Map, patch: &mut Map) -> Result<(), Error> {
     let Some(kept) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let malformed = || Error::Malformed("invalid patch format of retainKeys".into());
@@ -133,7 +133,7 @@ fn retain_keys(target: &mut Map, patch: &mut Map) -> Result<(), Error> {
     Ok(())
 }
 
-/// Merges the lists for which the patch states an order, and takes them out of the patch.
+/// Merges the lists for which the patch states an order, and removes them from the patch.
 fn merge_ordered_lists(target: &mut MapEditor, patch: &mut Map, node: Node<'_>) -> Result<(), Error> {
     let keys: Vec<String> =
         patch.keys().filter(|key| key.starts_with(SET_ORDER)).map(str::to_owned).collect();

@@ -19,7 +19,7 @@ pub(super) fn decode(
     Decoder { lookup, depth: 0 }.object(bytes, ty, map)
 }
 
-/// Sorts the maps among the fields, whose entries stand as they came.
+/// Sorts the maps among the fields, whose entries are in the order of the message.
 fn settle_maps(map: &mut Map, ty: &TypeDef) {
     for field in ty.fields.iter() {
         match (&field.ty, field.shape) {
@@ -163,7 +163,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// An object in an envelope of its own.
+    /// An object in its own envelope.
     pub(super) fn enveloped(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
         let unknown = envelope::open(bytes)?;
         let ty =

@@ -8,7 +8,7 @@ use super::wire::{Payload, Reader, append_bytes, bytes_len, text};
 use super::{DecodeError, EncodeError, encode_message};
 use crate::Value;
 
-/// What every envelope begins with.
+/// The beginning of every envelope.
 pub const MAGIC: [u8; 4] = *b"k8s\0";
 
 /// Puts a message into the envelope of its kind.
@@ -63,8 +63,8 @@ pub fn encode_list<I: AsRef<[u8]>>(
     Ok(Bytes::from(out))
 }
 
-/// One event of a watch as it stands in the stream: four bytes of length (big-endian) and a `WatchEvent`, which
-/// has no envelope of its own, around an object, which has one.
+/// One event of a watch in the stream: four bytes of length (big-endian) and a `WatchEvent` without an envelope, around
+/// an object that has one.
 ///
 /// `event` is the type (`ADDED`, ...), `object` an enveloped object.
 pub fn watch_frame(event: &str, object: &[u8]) -> Bytes {

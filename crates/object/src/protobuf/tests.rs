@@ -195,7 +195,7 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         if let Ok(value) = decode_message(&bytes, &ty, &find) {
-            // What was decoded can be encoded, and is its own normal form from then on.
+            // A decoded value can be encoded, and is in normal form afterwards.
             let again = decode_message(&encode_message(&value, &ty).unwrap(), &ty, &find).unwrap();
             prop_assert_eq!(again, value);
         }

@@ -120,7 +120,7 @@ fn time(value: &Value, precision: Precision, writer: &mut Writer) -> Result<(), 
 }
 
 impl Decoder<'_> {
-    /// The value that the content of a field stands for.
+    /// The value represented by the content of a field.
     pub(super) fn well_known(&mut self, bytes: &[u8], ty: &FieldType) -> Result<Value, Problem> {
         match ty {
             FieldType::Bytes => Ok(Value::from(STANDARD.encode(bytes))),

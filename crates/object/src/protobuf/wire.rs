@@ -10,11 +10,11 @@ pub(super) const VARINT: u8 = 0;
 pub(super) const FIXED64: u8 = 1;
 pub(super) const BYTES: u8 = 2;
 
-/// Writes a message from its end to its start, so that the length of what is nested is known when it is needed
+/// Writes a message from its end to its start, so that the length of nested messages is known when it is needed
 /// (upstream's generated encoders do the same).
 pub(super) struct Writer {
     buffer: Vec<u8>,
-    /// Where the bytes written so far begin; they reach to the end of the buffer.
+    /// Where the bytes written so far begin; they extend to the end of the buffer.
     start: usize,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         }
         let tag = self.varint()?;
         let wire = (tag & 7) as u8;
-        // Larger numbers are none in protobuf; they are no fields of ours either.
+        // Larger numbers are not valid in protobuf, so none of our fields have them.
         let number = u32::try_from(tag >> 3).map_err(|_| DecodeError::IntegerOverflow)?;
         let payload = match wire {
             _ if number == 0 => return Err(DecodeError::IllegalTag { number, wire }),
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Bytes as text. Go keeps what is no UTF-8 in memory and writes U+FFFD into JSON; here it is U+FFFD at once.
+/// Bytes as text. Go keeps invalid UTF-8 in memory and writes U+FFFD into JSON; here it becomes U+FFFD at once.
 pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

@@ -2,7 +2,7 @@
 
 use super::{Error, Format, NANO, Quantity, divide_away_from_zero};
 
-/// As many decimal digits always fit into 64 bits.
+/// This number of decimal digits always fits into 64 bits.
 const DIGITS_MAX: usize = 18;
 
 /// A text taken apart: `sign`, digits before and after the point, suffix.
@@ -109,10 +109,10 @@ fn exact(parts: &Parts<'_>, suffix: Suffix) -> Result<Quantity, Error> {
     })
 }
 
-/// Many digits: rounds up to nano-units, since who asks for a little shall get a little, and caps binary
-/// amounts at 2^63-1.
+/// Many digits: rounds up to nano-units, so that a small amount does not become zero, and caps binary amounts at
+/// 2^63-1.
 fn rounded(parts: &Parts<'_>, suffix: Suffix) -> Result<Quantity, Error> {
-    // Digits behind the 20th of the fraction can only round up what they follow.
+    // Digits after the 20th of the fraction can only round up the preceding ones.
     let kept = &parts.fraction[..parts.fraction.len().min(20)];
     let dropped = parts.fraction[kept.len()..].bytes().any(|b| b != b'0');
     let mantissa = digits(&Parts { fraction: kept, ..*parts })?;
@@ -158,8 +158,8 @@ fn digits(parts: &Parts<'_>) -> Result<i128, Error> {
     Ok(mantissa)
 }
 
-/// Whether upstream holds the text for canonical and writes it again as it came, which it does for some
-/// texts that are not (`1.500`, `+1`).
+/// Whether upstream takes the text for canonical and writes it back unchanged, which it does for some texts that are
+/// not (`1.500`, `+1`).
 fn repeats(parts: &Parts<'_>, suffix: Suffix) -> bool {
     let Ok(mantissa) = digits(parts) else { return false };
     match suffix {

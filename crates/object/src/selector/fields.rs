@@ -58,7 +58,7 @@ impl FieldSelector {
         Ok(FieldSelector { requirements: requirements? })
     }
 
-    /// Whether an object fulfils it; `field` gives the value of a field, empty where it has none.
+    /// Whether an object fulfils it; `field` gives the value of a field, empty if it has none.
     pub fn matches<'a>(&self, field: impl Fn(&str) -> &'a str) -> bool {
         self.requirements.iter().all(|one| (field(&one.field) == one.value) == one.equal)
     }

@@ -53,17 +53,17 @@ reasons! {
     Forbidden = "Forbidden", 403;
     /// The object or the resource does not exist.
     NotFound = "NotFound", 404;
-    /// An object of that name exists.
+    /// An object of that name exists already.
     AlreadyExists = "AlreadyExists", 409;
-    /// The object changed meanwhile, or its state does not allow the operation.
+    /// The object has changed in the meantime, or its state does not allow the operation.
     Conflict = "Conflict", 409;
-    /// The thing was there and is gone for good.
+    /// The resource existed and is gone permanently.
     Gone = "Gone", 410;
     /// The object is not valid.
     Invalid = "Invalid", 422;
     /// The server could not finish in time; trying again is safe.
     ServerTimeout = "ServerTimeout", 500;
-    /// What is stored cannot be read.
+    /// The stored value cannot be read.
     StorageReadError = "StorageReadError", 500;
     /// The request's time ran out; its effect is not known.
     Timeout = "Timeout", 504;
@@ -81,7 +81,7 @@ reasons! {
     UnsupportedMediaType = "UnsupportedMediaType", 415;
     /// The server is broken.
     InternalError = "InternalError", 500;
-    /// The revision asked for is compacted; a list must start anew.
+    /// The requested revision is compacted; a list must start again.
     Expired = "Expired", 410;
     /// The server cannot serve this now.
     ServiceUnavailable = "ServiceUnavailable", 503;

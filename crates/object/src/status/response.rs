@@ -3,7 +3,7 @@
 use super::{Cause, Reason, Status, qualified};
 use crate::text::quote;
 
-/// What is known of an answer whose body is no Status.
+/// The known facts about an answer whose body is not a Status.
 #[derive(Clone, Copy, Debug)]
 pub struct Response<'a> {
     /// The HTTP status code.
@@ -20,7 +20,7 @@ pub struct Response<'a> {
     pub body: &'a str,
     /// The `Retry-After` header, or 0.
     pub retry_after_seconds: i32,
-    /// Whether the body was expected to be a Status and is none.
+    /// Whether the body was expected to be a Status but is not.
     pub unexpected: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::{Value, json};
 
 /// How large a pattern may become when it is compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
-/// What is checked by nobody yet, and so refused.
+/// Keywords that are not implemented yet, and therefore refused.
 const UNSUPPORTED: [&str; 5] = ["allOf", "anyOf", "not", "oneOf", "x-kubernetes-validations"];
 
 /// Why a schema cannot be compiled.
@@ -26,7 +26,7 @@ pub struct CompileError {
     pub problem: Problem,
 }
 
-/// What is wrong with a schema.
+/// Errors of a schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Every value has a type, unless it may be an integer or a string, or anything.
@@ -38,7 +38,7 @@ pub enum Problem {
     /// A whole object is an object.
     #[error("must be object at the root")]
     RootType,
-    /// A list says what its items are.
+    /// A list states the type of its items.
     #[error("items must be specified for an array")]
     NoItems,
     /// An object has either members that are known or members that are all alike.
@@ -83,7 +83,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// An object with members of its own. `is_resource`: it has `apiVersion`, `kind` and `metadata`.
+    /// An object with declared members. `is_resource`: it has `apiVersion`, `kind` and `metadata`.
     fn message(
         &mut self,
         name: &str,
@@ -192,7 +192,7 @@ impl Compiler {
         }
     }
 
-    /// What an item of a list or a value of a map is.
+    /// The type of a list's items or a map's values.
     fn inner(&mut self, schema: &Value, path: &Path<'_>) -> Result<FieldType, CompileError> {
         let field = self.field("", schema, path)?;
         let is_plain = field.shape == Shape::Single && field.rules.is_none() && field.default.is_none();
@@ -232,7 +232,7 @@ impl Compiler {
     }
 }
 
-/// What every object of the API has.
+/// The fields of every object of the API.
 fn of_resource(required: bool) -> impl Iterator<Item = Field> {
     let metadata = schema::type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
     let metadata = metadata.map_or(FieldType::Json, FieldType::Message);

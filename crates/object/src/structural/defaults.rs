@@ -4,9 +4,9 @@ use schema::{Field, FieldType, Shape, TypeDef, TypeRef};
 
 use crate::{Key, Map, Value, json};
 
-/// Sets the defaults in an object of this type, where it is one.
+/// Sets the defaults in a value of this type, if it is an object.
 pub(super) fn object(value: &mut Value, ty: &TypeRef) {
-    // What every object has is none of the definition's.
+    // The common fields of all objects are not part of the definition.
     if let (TypeRef::Shared(ty), Value::Map(map)) = (ty, value) {
         members(map, ty);
     }
@@ -26,13 +26,13 @@ fn members(map: &mut Map, ty: &TypeDef) {
     }
 }
 
-/// Whether `null` stands where it means nothing.
+/// Whether a `null` has no meaning.
 fn is_null_by_mistake(value: &Value, field: &Field) -> bool {
     value.is_null() && !field.rules.as_ref().is_some_and(|rules| rules.nullable)
 }
 
 fn default_of(field: &Field) -> Option<Value> {
-    // The text is one that was made of a value.
+    // The text was made from a value.
     field.default.as_ref().and_then(|default| json::parse(default.as_bytes()).ok())
 }
 

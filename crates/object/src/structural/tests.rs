@@ -6,7 +6,7 @@ fn widget(spec: &Value) -> Structural {
     Structural::compile("com.example.v1.Widget", &schema).unwrap()
 }
 
-/// The spec as it is stored, and what is wrong with it.
+/// The spec as it is stored, and its errors.
 fn stored(widget: &Structural, spec: &str) -> (Value, String) {
     let text = format!(r#"{{"apiVersion":"example.com/v1","kind":"Widget","spec":{spec}}}"#);
     let mut object = decode::decode_json(text.as_bytes(), widget.ty()).unwrap().value;
@@ -60,7 +60,7 @@ fn nesting_of_any_depth_is_pruned_defaulted_and_validated() {
     }
 }
 
-/// A schema of one value, a good and a bad value of it, and what is wrong with the bad one.
+/// A schema of one value, a valid and an invalid value, and the error of the latter.
 #[test]
 fn rules_are_checked_in_upstream_s_words() {
     for (schema, good, bad, error) in [

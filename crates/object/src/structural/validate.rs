@@ -8,7 +8,7 @@ use schema::{Count, Field, FieldType, ListType, Rules, Shape, TypeDef, TypeRef};
 use crate::field::{Error, Errors, Path};
 use crate::{Value, json, timestamp};
 
-/// What is wrong with an object of this type.
+/// Validates an object of this type.
 pub(super) fn object(value: &Value, ty: &TypeRef, patterns: &HashMap<Box<str>, Regex>) -> Errors {
     let mut validator = Validator { patterns, errors: Errors::new() };
     validator.message(value, ty, &Path::root(""));

@@ -51,7 +51,7 @@ fn errors_are_gos() {
             Precision::Seconds,
             r#"parsing time "2023-13-01T00:00:00Z": month out of range"#,
         ),
-        // In UTC they are in the years 10000 and -1, which nobody could read again.
+        // In UTC they are in the years 10000 and -1, which could not be read again.
         (
             "9999-12-31T23:59:59-12:00",
             Precision::Seconds,

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use super::{Key, LINEAR_MAX, Map, Value};
 
-/// A map whose entries are found by a table, so that many changes of a large map cost what they are worth.
+/// A map whose entries are found through a table, so that many changes to a large map stay cheap.
 pub(crate) struct MapEditor {
-    /// `None` where an entry was taken out.
+    /// `None` if an entry was taken out.
     entries: Vec<Option<(Key, Value)>>,
     /// Where the keys are; none for small maps, which are searched.
     places: Option<HashMap<Key, usize>>,
 }
 
 impl MapEditor {
-    /// Begins to change a map, about so many times.
+    /// Begins to change a map, with the approximate number of changes.
     pub(crate) fn new(map: Map, changes: usize) -> MapEditor {
         let entries: Vec<_> = map.into_iter().map(Some).collect();
         let is_large = entries.len().max(changes) > LINEAR_MAX;
@@ -52,7 +52,7 @@ impl MapEditor {
         self.entries.push(Some((key, value)));
     }
 
-    /// Takes an entry out; the others keep their order.
+    /// Removes an entry; the others keep their order.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
         let place = self.place(key)?;
         if let Some(places) = &mut self.places {

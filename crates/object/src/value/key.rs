@@ -42,8 +42,8 @@ impl Drop for Key {
     fn drop(&mut self) {
         if self.owned {
             let text = std::ptr::slice_from_raw_parts_mut(self.start.as_ptr(), self.len as usize);
-            // SAFETY: `owned` is set only by `From<Box<str>>`, which took these parts out of a `Box<str>`
-            // and leaked it; a clone makes a box of its own.
+            // SAFETY: `owned` is set only by `From<Box<str>>`, which took these parts out of a `Box<str>` and leaked
+            // it; a clone makes its own box.
             drop(unsafe { Box::from_raw(text as *mut str) });
         }
     }

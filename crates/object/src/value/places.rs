@@ -12,13 +12,13 @@ use super::{Key, Value};
 /// Up to how many entries a key is searched from the start; beyond, a table costs less.
 const SEARCH_MAX: usize = 32;
 
-/// Keys come from outside: nobody may choose them so that their hashes collide.
+/// Keys come from clients, who must not be able to choose them so that their hashes collide.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// A table of the first place of each key, made when a large map is first asked for one, so that code may look up every
 /// name of one map in another without a thought. A small map never has one.
 ///
-/// Whoever changes the entries says so here; entries that changed in another way are [`Places::forget`]-ten.
+/// Code that changes the entries must report it here; after other changes, call [`Places::forget`].
 ///
 /// One word wide, which is why it is this cell; the lock is there because the cell gives no exclusive access, and is never
 /// waited for by a writer.
@@ -69,7 +69,7 @@ fn table(entries: &[(Key, Value)]) -> HashTable<usize> {
     table
 }
 
-/// Notes a place, unless its key has an earlier one.
+/// Records a place, unless its key has an earlier one.
 fn insert(table: &mut HashTable<usize>, entries: &[(Key, Value)], place: usize) {
     let key = entries[place].0.as_str();
     let is_same = |&other: &usize| entries[other].0.as_str() == key;

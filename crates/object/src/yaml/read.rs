@@ -194,7 +194,7 @@ fn size(value: &Value) -> usize {
     size_of::<Value>() + content
 }
 
-/// A key as JSON wants it.
+/// A key in its JSON form.
 fn key_text(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.into_string()),

@@ -54,7 +54,7 @@ impl Writer {
         self.column = indent;
     }
 
-    /// The members of a mapping; the first stands in the line that is begun if `inline`.
+    /// The members of a mapping; the first is on the current line if `inline`.
     fn map(&mut self, map: &Map, indent: usize, mut inline: bool) {
         let mut members: Vec<(&str, &Value)> = map.iter().collect();
         members.sort_by(|(a, _), (b, _)| order(a, b));
@@ -293,7 +293,7 @@ impl Traits {
     }
 }
 
-/// What the emitter writes as it is; characters beyond the basic plane are not among it.
+/// Characters that the emitter writes unescaped; those beyond the basic plane are not among them.
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }

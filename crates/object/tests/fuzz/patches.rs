@@ -13,7 +13,7 @@ fn parts(input: &[u8]) -> Option<(Value, Value)> {
     Some((document.get("target").clone(), document.get("patch").clone()))
 }
 
-/// The merge patch that makes `to` of `from`. There is none for members that are null: null means removal.
+/// The merge patch that turns `from` into `to`. Null members are not possible: null means removal.
 fn merge_difference(from: &Value, to: &Value) -> Value {
     let (Some(_), Some(_)) = (from.as_map(), to.as_map()) else { return to.clone() };
     let mut patch = Value::map();
@@ -76,7 +76,7 @@ fn json_patches_do_what_they_say() {
     target("json-patches").words(words).run(|input| {
         let Some((from, patch)) = parts(input) else { return false };
         let applied = bounded(input, || json_patch(from.clone(), &patch));
-        // What each added value says, a `test` in its place finds.
+        // A `test` at the place of each added value finds it.
         if let ([operation], Ok(patched)) = (patch.as_list().unwrap_or_default(), &applied)
             && operation.str_at("op") == "replace"
         {

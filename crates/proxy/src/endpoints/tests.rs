@@ -36,7 +36,7 @@ fn last_octets(targets: &[Target]) -> Vec<u8> {
 fn states_hints_and_nodes_decide() {
     let here = Place { node: "here".into(), zone: Some("z1".into()), families: vec![Family::V4] };
     let (r, st, t) = ("ready", "serving terminating", "terminating");
-    // What is there; chosen for policy Cluster; for policy Local.
+    // Existing endpoints; those chosen for policy Cluster; for policy Local.
     type Case = (&'static str, Vec<Json>, Vec<u8>, Vec<u8>);
     let cases: Vec<Case> = vec![
         (

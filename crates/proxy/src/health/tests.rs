@@ -65,7 +65,7 @@ fn balancers_learn_whether_a_node_has_endpoints() {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
         checks.change(vec![(web.clone(), check(31000, 0))]).await;
         assert_eq!(get(31000, "/anything").await.unwrap().0, 503);
-        // One port can go from one Service to another in one step.
+        // A port can move from one Service to another in one step.
         let all = vec![(other.clone(), check(31000, 1)), (web.clone(), check(31001, 1))];
         checks.change(all).await;
         assert!(get(31001, "/").await.unwrap().1.contains("\"web\""));
@@ -126,7 +126,7 @@ fn health_check_ports_answer_where_node_ports_do() {
     });
 }
 
-/// One client that keeps connections open took every place for as long as it wished.
+/// One client that keeps connections open could take every place for as long as it wished.
 #[test]
 fn idle_clients_of_one_address_keep_nobody_out() {
     in_namespace(|| async {

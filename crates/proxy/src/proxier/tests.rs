@@ -50,7 +50,7 @@ pub(super) fn web_slice() -> ServiceKey {
     ServiceKey::new("default", "web-1")
 }
 
-/// Plans, returns the transaction, and takes it for done.
+/// Plans, returns the transaction, and considers it applied.
 fn step(proxier: &mut Proxier) -> String {
     proxier.replan();
     let text = proxier.transaction();

@@ -14,14 +14,14 @@ const NAMES: [&str; 41] = [
     "PERFMON", "BPF", "CHECKPOINT_RESTORE",
 ];
 
-/// What a container has unless its configuration says otherwise: the set that containerd and Docker give.
+/// The default capabilities of a container: the set of containerd and Docker.
 #[rustfmt::skip]
 const DEFAULT: [&str; 14] = [
     "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP",
     "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 ];
 
-/// Every capability that has a name here.
+/// All capabilities in the list.
 pub(super) const ALL: u64 = (1 << NAMES.len()) - 1;
 
 /// The bit of a capability, by its name with or without `CAP_`, in any case.

@@ -22,23 +22,23 @@ use cri::{ContainerConfig, ContainerEventType, CriError, LinuxContainerResources
 
 const SIGKILL: i32 = nix::libc::SIGKILL;
 
-/// How long a container may take to end after SIGKILL: a process in uninterruptible sleep may need it.
+/// How long a container may take to exit after SIGKILL: a process in uninterruptible sleep may need it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long the start of a container or of a process in it may take.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How often and how long to retry where the kernel gives no notice.
+/// How often and how long to retry if the kernel sends no notification.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 const RETRIES_MAX: u32 = 1000;
 
-/// The exit code of a container whose end nobody saw.
+/// The exit code of a container whose exit was not observed.
 const UNKNOWN_EXIT_CODE: i32 = 255;
 
 /// A container in memory.
 pub(super) struct Container {
     pub(super) record: Mutex<ContainerRecord>,
-    /// What the shim has told; `None` before the start.
+    /// The state reported by the shim; `None` before the start.
     pub(super) state: watch::Sender<Option<ContainerState>>,
     /// Held while the container is started or removed.
     pub(super) operation: tokio::sync::Mutex<()>,
@@ -65,7 +65,7 @@ impl Container {
         self.state.borrow().is_some() || self.record.lock().start_failure.is_some()
     }
 
-    /// Takes in what the shim tells. An end is final; it may come before the answer to the start.
+    /// Records a report from the shim. An exit is final; it may arrive before the answer to the start.
     pub(super) fn take(&self, new: &ContainerState) -> bool {
         self.state.send_if_modified(|state| {
             let newer = match state {
@@ -204,7 +204,7 @@ impl Engine {
             Ok(Ok(_)) => Err(failed(ShimError::Unexpected)),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => {
-                // It hangs in a mount of storage that does not answer, most likely.
+                // It probably hangs in a mount of storage that does not respond.
                 self.remove_cgroup(record).await?;
                 let seconds = START_TIMEOUT.as_secs();
                 Err(CriError::DeadlineExceeded(format!("the container did not start within {seconds}s")))
@@ -247,7 +247,7 @@ impl Engine {
         let Ok(container) = self.container(id) else { return Ok(()) };
         self.stop(id, Duration::ZERO).await?;
         let _operation = container.operation.lock().await;
-        // Somebody else may have removed it meanwhile.
+        // Another caller may have removed it in the meantime.
         if self.container(id).is_err() {
             return Ok(());
         }
@@ -271,7 +271,7 @@ impl Engine {
         remove_directory(&self.0.store.container(&record.id))
     }
 
-    /// Kills what is left in the container's cgroup and removes it.
+    /// Kills the remaining processes in the container's cgroup and removes it.
     async fn remove_cgroup(&self, record: &ContainerRecord) -> Result<(), CriError> {
         let Ok(sandbox) = self.sandbox(&record.sandbox_id) else { return Ok(()) };
         let failed = |error| CriError::internal("remove the container's cgroup", error);
@@ -282,14 +282,14 @@ impl Engine {
                 return Err(failed(error));
             }
             cgroup.kill();
-            // The kernel does not tell (cgroup v1) when the last process has left.
+            // The kernel does not report (cgroup v1) when the last process has left.
             tokio::time::sleep(RETRY_INTERVAL).await;
             retries += 1;
         }
         Ok(())
     }
 
-    /// Makes sure, once its shim has ended, that a container has too, and that its end is known.
+    /// After its shim has exited, makes sure that a container has exited too, and that its exit is recorded.
     pub(super) async fn settle(&self, container: &Container, sandbox: &Sandbox) -> Result<(), CriError> {
         let record = container.snapshot();
         let failed = |error| CriError::internal("read the container's state", error);
@@ -297,7 +297,7 @@ impl Engine {
         self.remove_cgroup(&record).await?;
         let Some(mut state) = noted else { return Ok(()) };
         if state.exit.is_none() {
-            // The shim was killed: nobody knows how the container ended.
+            // The shim was killed, so it is unknown how the container exited.
             let finished_at_nanos = i64::try_from(self.0.clock.now().as_nanosecond()).unwrap_or(i64::MAX);
             state.exit = Some(Exit { code: UNKNOWN_EXIT_CODE, finished_at_nanos, oom_killed: false });
             self.0.store.save_state(&state).map_err(failed)?;
@@ -329,7 +329,7 @@ impl Engine {
     }
 }
 
-/// Zero and empty fields of an update keep what is there.
+/// Zero and empty fields of an update keep the current value.
 fn merge(old: &mut LinuxContainerResources, new: &LinuxContainerResources) {
     let numbers = [
         (&mut old.cpu_period, new.cpu_period),
@@ -352,7 +352,7 @@ fn merge(old: &mut LinuxContainerResources, new: &LinuxContainerResources) {
     old.unified.extend(new.unified.clone());
 }
 
-/// Waits for the end.
+/// Waits for the exit.
 async fn ended(container: &Container, timeout: Duration) -> bool {
     let mut state = container.state.subscribe();
     let end = state.wait_for(|state| state.as_ref().is_none_or(|state| state.exit.is_some()));
@@ -366,8 +366,8 @@ fn require_ready(sandbox: &Sandbox, id: &str) -> Result<(), CriError> {
     }
 }
 
-/// A place in a mounted image, to which links may lead, but not out of the image. The image cannot be written, so that
-/// the path stays what it is.
+/// A path in a mounted image, which may contain links, but not out of the image. The image is read-only, so the path
+/// cannot change.
 fn place_in(image: &Path, sub_path: &str) -> io::Result<PathBuf> {
     if Path::new(sub_path).components().any(|part| part == std::path::Component::ParentDir) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the sub path leaves the image"));

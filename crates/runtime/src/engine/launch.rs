@@ -18,7 +18,7 @@ use cri::{
     SupplementalGroupsPolicy, UserNamespaceMode,
 };
 
-/// The cgroup that sandboxes without a parent of their own are put into.
+/// The default parent cgroup of sandboxes.
 pub(super) const DEFAULT_CGROUP_PARENT: &str = "/ironhull";
 
 /// Device nodes that every container may use: major and minor number.
@@ -35,7 +35,7 @@ const ALLOWED_DEVICES: [(u32, Option<u32>); 10] = [
     (10, Some(200)),
 ];
 
-/// Puts together what the shim needs. Looks at paths of the host: blocks.
+/// Assembles the launch description for the shim. Checks paths of the host, so it blocks.
 pub(super) fn launch(
     sandbox: &SandboxRecord,
     sandbox_directory: &Path,
@@ -77,7 +77,7 @@ pub(super) fn cgroup_path(sandbox: &SandboxRecord, container_id: &str) -> String
     format!("{}/{container_id}", cgroup_parent(sandbox))
 }
 
-/// The cgroup that a sandbox's containers have theirs in.
+/// The parent of the cgroups of a sandbox's containers.
 pub(super) fn cgroup_parent(sandbox: &SandboxRecord) -> &str {
     match sandbox.config.linux.cgroup_parent.trim_end_matches('/') {
         "" => DEFAULT_CGROUP_PARENT,
@@ -177,12 +177,8 @@ fn set_variable(env: &mut Vec<String>, key: &str, value: &str) {
 
 fn user(security: &LinuxContainerSecurityContext, image: &ImageDefaults) -> Result<User, CriError> {
     let id = |id: i64| {
-        u32::try_from(id).map_err(|_| {
-            CriError::InvalidArgument(format!(
-                "{id} is not a valid user or group \
-            ID"
-            ))
-        })
+        u32::try_from(id)
+            .map_err(|_| CriError::InvalidArgument(format!("{id} is not a valid user or group ID")))
     };
     let user = match security.run_as_user {
         Some(uid) => id(uid)?.to_string(),
@@ -214,14 +210,14 @@ fn seccomp_filter(
     seccomp::compile(&profile).map(Some)
 }
 
-/// The AppArmor profile by name. The engine brings no default one.
+/// The AppArmor profile by name. The engine has no default profile.
 fn apparmor_profile(security: &LinuxContainerSecurityContext) -> Result<Option<String>, CriError> {
     let Some(profile) = security.apparmor.as_ref().filter(|_| !security.privileged) else { return Ok(None) };
     let is_enabled = || {
         let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
         enabled.is_ok_and(|text| text.trim() == "Y")
     };
-    // Whoever is confined starts others under the same profile.
+    // A confined process starts others under the same profile.
     let is_confined = || {
         let current = fs::read_to_string("/proc/self/attr/apparmor/current");
         current.is_ok_and(|text| text.trim() != "unconfined")
@@ -309,14 +305,14 @@ fn mounts(
             restricted: destination == "/dev/shm",
         });
     }
-    // A volume takes the place of what would be there, and what is below the host's own /dev is the host's:
-    // mount points would be made in it.
+    // A volume replaces the default content, and paths below the host's own /dev are the host's: mount points would be
+    // created there.
     let covered = |path: &str| taken.contains(path) || (taken.contains("/dev") && path.starts_with("/dev/"));
     mounts.retain(|mount| !covered(&mount.destination));
     for mount in &config.mounts {
         mounts.push(bind(mount)?);
     }
-    // What lies deeper must come later, or it would be covered. The sort keeps the order of equals.
+    // Deeper paths must come later, or they would be covered. The sort is stable.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     Ok(mounts)
 }
@@ -362,7 +358,7 @@ fn bind(mount: &CriMount) -> Result<Mount, CriError> {
     if !source.is_absolute() || mount.container_path.is_empty() {
         return Err(invalid("the paths must be absolute"));
     }
-    // A link at the end is followed: what it points to is meant. What does not exist becomes a directory.
+    // A link at the end is followed, because its target is meant. A path that does not exist becomes a directory.
     let source = match fs::canonicalize(source) {
         Ok(source) => source,
         Err(_) => {
@@ -414,7 +410,7 @@ fn check_propagation(source: &Path, wanted: Propagation) -> Result<(), String> {
     }
 }
 
-/// Device nodes and rules. A privileged container has all the host's and no rules.
+/// Device nodes and rules. A privileged container has all of the host's and no rules.
 fn devices(
     wanted: &[CriDevice],
     privileged: bool,
@@ -447,14 +443,14 @@ fn rule(block: bool, major: Option<u32>, minor: Option<u32>, access: &str) -> De
 
 /// Adds the device at `host`, or all below it, as they appear at `inside`.
 fn collect_devices(host: &Path, inside: &Path, nodes: &mut Vec<Device>) {
-    /// What a container has in `/dev` by itself.
+    /// The default content of a container's `/dev`.
     const OWN: [&str; 5] = ["pts", "shm", "fd", "mqueue", "console"];
     let Ok(metadata) = fs::metadata(host) else { return };
     let kind = metadata.file_type();
     if kind.is_dir() {
         for entry in fs::read_dir(host).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            // Links would lead to what is found by itself, or in circles.
+            // Links would lead to files that are found anyway, or in circles.
             let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             if !link && !OWN.iter().any(|own| name == *own) {
                 collect_devices(&entry.path(), &inside.join(&name), nodes);

@@ -19,7 +19,7 @@ impl Engine {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Takes over what earlier engines have made.
+    /// Adopts the sandboxes and containers of earlier engines.
     pub(super) async fn adopt(&self) -> io::Result<()> {
         for record in self.0.store.sandboxes()? {
             let directory = self.0.store.sandbox(&record.id);
@@ -49,10 +49,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Hears of every end in a sandbox from now on, and of those that were before.
+    /// Follows exits in a sandbox from now on, including earlier ones.
     pub(super) async fn follow_shim(&self, sandbox: &Arc<Sandbox>) -> Result<(), CriError> {
         let failed = |error: ShimError| CriError::internal("follow the pod's shim", error);
-        // First the subscription, then the states: what ends in between comes twice rather than never.
+        // First the subscription, then the states: an exit in between is reported twice rather than never.
         let call = sandbox.shim.open(Request::Subscribe, Vec::new()).await.map_err(failed)?;
         let replies = call.into_replies().map_err(|error| failed(ShimError::Unreachable(error)))?;
         match sandbox.shim.call(Request::States).await.map_err(failed)? {
@@ -69,7 +69,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives up a sandbox whose shim has ended: without it nothing in there can be looked after.
+    /// Marks a sandbox as lost whose shim has exited, because without it nothing in there can be managed.
     async fn lose(&self, sandbox: &Arc<Sandbox>) {
         let record = {
             let mut record = sandbox.record.lock();
@@ -92,7 +92,7 @@ impl Engine {
         self.emit(&record.id, ContainerEventType::Stopped, sandbox);
     }
 
-    /// Tells subscribers what happened to a container, or to a sandbox.
+    /// Notifies subscribers of an event of a container or a sandbox.
     pub(super) fn emit(&self, id: &str, event_type: ContainerEventType, sandbox: &Sandbox) {
         if self.0.events.receiver_count() == 0 {
             return;
@@ -105,11 +105,11 @@ impl Engine {
             containers_statuses: self.statuses(&record),
             pod_sandbox_status: Some(super::status::sandbox_status(&record)),
         };
-        // Nobody listens any more: nothing is lost.
+        // There are no receivers any more, so nothing is lost.
         let _ = self.0.events.send(event);
     }
 
-    /// Tells subscribers that a sandbox is gone.
+    /// Notifies subscribers that a sandbox is gone.
     pub(super) fn emit_removed(&self, id: &str) {
         let event = ContainerEvent {
             container_id: id.to_owned(),
@@ -127,7 +127,7 @@ impl Engine {
     }
 }
 
-/// Takes in ends until the shim closes the connection. Holds neither engine nor sandbox alive.
+/// Records exits until the shim closes the connection. Keeps neither engine nor sandbox alive.
 async fn follow(engine: Weak<Inner>, sandbox: Weak<Sandbox>, mut replies: Replies) {
     loop {
         let reply = replies.next().await;
@@ -141,7 +141,7 @@ async fn follow(engine: Weak<Inner>, sandbox: Weak<Sandbox>, mut replies: Replie
             }
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {
-                // A sandbox that is being stopped ends its shim itself.
+                // A sandbox that is being stopped stops its shim itself.
                 let _operation = sandbox.operation.lock().await;
                 if sandbox.is_ready() {
                     engine.lose(&sandbox).await;

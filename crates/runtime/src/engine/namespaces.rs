@@ -10,12 +10,12 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-/// Which namespaces a sandbox has of its own.
+/// The private namespaces of a sandbox.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) network: bool,
     pub(super) ipc: bool,
-    /// With this host name.
+    /// The host name.
     pub(super) hostname: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn create(directory: &Path, wanted: &Wanted) -> io::Result<()> {
     })
 }
 
-/// Unmounts what [`create`] made; what is not there is fine. Blocks.
+/// Unmounts the namespaces from [`create`]; missing ones are ignored. Blocks.
 pub(super) fn remove(directory: &Path) -> io::Result<()> {
     for path in [network_path(directory), ipc_path(directory), uts_path(directory)] {
         unmount(&path)?;
@@ -70,7 +70,7 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Unmounts everything mounted at a path; a path that is no mount point is fine.
+/// Unmounts everything mounted at a path; a path that is not a mount point is ignored.
 pub(super) fn unmount(path: &Path) -> io::Result<()> {
     loop {
         match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
@@ -81,7 +81,7 @@ pub(super) fn unmount(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Runs something in a network namespace, in a thread of its own. Blocks.
+/// Runs a function in a network namespace, in a separate thread. Blocks.
 pub(super) fn in_network<T: Send>(path: &Path, run: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let namespace = File::open(path)?;
     in_own_thread(|| {

@@ -50,7 +50,7 @@ pub(super) struct ContainerRecord {
     pub(super) image_ref: String,
     /// Where its root filesystem is mounted.
     pub(super) rootfs: PathBuf,
-    /// What the image says, as far as the container does not.
+    /// The image's defaults for settings that the container does not have.
     pub(super) image: ImageDefaults,
     pub(super) created_at: jiff::Timestamp,
     /// Resources as they were last updated.
@@ -89,12 +89,12 @@ pub(super) struct StartFailure {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     root: PathBuf,
-    /// The machine was started anew since the records were written.
+    /// The machine was rebooted since the records were written.
     rebooted: bool,
 }
 
 impl Store {
-    /// Opens (and makes) the directories. They are for root alone.
+    /// Opens the directories, or creates them. Only root can access them.
     pub(super) fn open(root: &Path) -> io::Result<Store> {
         for directory in [root.to_owned(), root.join("sandboxes"), root.join("containers")] {
             make_private(&directory)?;
@@ -130,7 +130,7 @@ impl Store {
         save(&self.container(&state.id), STATE_NAME, state)
     }
 
-    /// The state that the shim noted; `None` if the container was never started.
+    /// The state recorded by the shim; `None` if the container was never started.
     pub(super) fn state(&self, id: &str) -> io::Result<Option<ContainerState>> {
         load(&self.container(id).join(STATE_NAME))
     }
@@ -143,8 +143,8 @@ impl Store {
         self.load_all("containers", "container.json")
     }
 
-    /// Loads the records of all directories in one. A directory without record is of a creation that was cut off
-    /// before anything was made, and goes.
+    /// Loads the records of all directories in one. A directory without a record is from a creation that was
+    /// interrupted before anything was created, and is removed.
     fn load_all<T: DeserializeOwned>(&self, directory: &str, name: &str) -> io::Result<Vec<T>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(self.root.join(directory))? {

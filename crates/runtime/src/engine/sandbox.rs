@@ -122,7 +122,7 @@ impl Engine {
         }
     }
 
-    /// Takes the sandbox in, unless its pod has one of the same attempt.
+    /// Adds the sandbox, unless its pod has one with the same attempt number.
     fn insert_sandbox(&self, record: SandboxRecord) -> Result<Arc<Sandbox>, CriError> {
         let mut sandboxes = self.0.sandboxes.lock();
         let metadata = &record.config.metadata;
@@ -183,17 +183,17 @@ impl Engine {
             true => self.0.network.setup(&network_request(record, directory)).await?,
             false => Vec::new(),
         };
-        // Parameters may be those of a device that only the network brought.
+        // Parameters may belong to a device that the network has just added.
         let (config, path) = (record.config.clone(), directory.to_owned());
         blocking("set the pod's kernel parameters", move || sysctl::apply(&path, &config)).await?;
         Ok(ips)
     }
 
-    /// Ends everything in the sandbox. What it shares stays until it is removed.
+    /// Stops everything in the sandbox. Shared files stay until it is removed.
     pub(super) async fn stop_sandbox(&self, id: &str) -> Result<(), CriError> {
         let Ok(sandbox) = self.sandbox(id) else { return Ok(()) };
         let _operation = sandbox.operation.lock().await;
-        // Somebody else may have removed it meanwhile.
+        // Another caller may have removed it in the meantime.
         if self.sandbox(id).is_err() {
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl Engine {
         sandbox.record.lock().state = PodSandboxState::NotReady;
         match sandbox.shim.call(Request::Shutdown).await {
             Ok(_) => {}
-            // It has ended: what it left behind is ended by the cgroups below.
+            // It has exited: its remaining processes are killed through the cgroups below.
             Err(ShimError::Unreachable(_)) => {}
             Err(error) => return Err(CriError::internal("stop the pod's shim", error)),
         }
@@ -259,7 +259,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Notes those parents of a cgroup that do not exist yet: the engine makes them, and takes them away.
+    /// Records those parents of a cgroup that do not exist yet: the engine creates them, and removes them.
     fn note_cgroup_parent(&self, parent: &str) -> Result<(), CriError> {
         let note = || -> io::Result<()> {
             let _guard = self.0.cgroups.lock();
@@ -277,7 +277,7 @@ impl Engine {
         note().map_err(|error| CriError::internal("note the cgroup's parents", error))
     }
 
-    /// Removes those parent cgroups that nothing is in any more.
+    /// Removes the parent cgroups that are empty by now.
     pub(super) fn remove_parent_cgroups(&self) {
         let remove = || -> io::Result<()> {
             let _guard = self.0.cgroups.lock();
@@ -305,7 +305,7 @@ impl Engine {
     }
 }
 
-/// Makes what the pod's containers share.
+/// Creates the files that the pod's containers share.
 fn make_shared_files(directory: &Path, record: &SandboxRecord, own_ipc: bool) -> io::Result<()> {
     std::fs::write(directory.join("hostname"), format!("{}\n", hostname(record)))?;
     let resolv_conf = match &record.config.dns_config {
@@ -340,7 +340,7 @@ fn resolv_conf(dns: &DnsConfig) -> String {
     text
 }
 
-/// Removes a directory of records; that it is gone is fine.
+/// Removes a directory of records; it is not an error if it is gone already.
 pub(super) fn remove_directory(path: &Path) -> Result<(), CriError> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -350,7 +350,7 @@ pub(super) fn remove_directory(path: &Path) -> Result<(), CriError> {
     }
 }
 
-/// Runs something that blocks.
+/// Runs blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     context: &str,
     run: impl FnOnce() -> io::Result<T> + Send + 'static,

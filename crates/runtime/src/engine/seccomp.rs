@@ -28,14 +28,14 @@ pub(super) struct Profile {
     syscalls: Vec<Rule>,
 }
 
-/// What happens at some system calls.
+/// The action for some system calls.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule {
     names: Vec<String>,
     action: Action,
     errno_ret: Option<u32>,
-    /// All must hold; but conditions on the same argument are alternatives.
+    /// All must be true, but conditions on the same argument are alternatives.
     #[serde(default)]
     args: Vec<Condition>,
 }

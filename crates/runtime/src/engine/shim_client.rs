@@ -16,21 +16,21 @@ use crate::shim::protocol::{Reply, Request, SOCKET_NAME};
 use crate::shim::sys::{self, mount_attr};
 use crate::shim::wire::{self, FrameReader};
 
-/// Why a shim did not do what it was asked.
+/// Why a shim did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ShimError {
     /// It does not run, or ended during the call.
     #[error("the pod's shim cannot be reached")]
     Unreachable(#[source] io::Error),
-    /// It said why.
+    /// It refused, with a reason.
     #[error("{message}")]
     Refused {
-        /// For people.
+        /// A message for users.
         message: String,
-        /// The container or process is unknown to it.
+        /// It does not know the container or process.
         not_found: bool,
     },
-    /// It answered something else than the request asks for.
+    /// Its response does not match the request.
     #[error("unexpected answer from the pod's shim")]
     Unexpected,
 }
@@ -38,8 +38,8 @@ pub(super) enum ShimError {
 /// The program that shims run.
 #[derive(Debug)]
 pub(super) struct ShimProgram {
-    /// A read-only view of the program's file: from inside a container, through `/proc/<pid>/exe`, nobody can
-    /// write to the program that the host goes on to run.
+    /// A read-only view of the program's file: a process in a container cannot write, through `/proc/<pid>/exe`, to the
+    /// program that the host will run again.
     view: OwnedFd,
     arguments: Vec<OsString>,
 }
@@ -91,19 +91,19 @@ impl ShimClient {
         ShimClient { directory }
     }
 
-    /// Asks for something that is done when the reply comes.
+    /// Sends a request that is complete when the reply arrives.
     pub(super) async fn call(&self, request: Request) -> Result<Reply, ShimError> {
         Ok(self.open(request, Vec::new()).await?.reply)
     }
 
-    /// Asks for something and keeps the connection.
+    /// Sends a request and keeps the connection.
     pub(super) async fn open(&self, request: Request, descriptors: Vec<OwnedFd>) -> Result<Call, ShimError> {
         let directory = self.directory.clone();
         let blocking = move || {
             let socket = connect(&directory)?;
             let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
             wire::send_frame(&socket, &request, &borrowed)?;
-            // The shim has its own copies now; ours would keep pipes from ending.
+            // The shim has its own copies now; ours would keep pipes open.
             drop(borrowed);
             drop(descriptors);
             let mut reader = FrameReader::default();
@@ -121,7 +121,7 @@ impl ShimClient {
     }
 }
 
-/// Connects by the directory's descriptor, since a socket's own path may be no longer than 107 bytes.
+/// Connects through the directory's descriptor, since a socket's own path may be no longer than 107 bytes.
 fn connect(directory: &Path) -> io::Result<UnixStream> {
     let handle = File::open(directory)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET_NAME}", handle.as_raw_fd()))

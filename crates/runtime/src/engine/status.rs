@@ -228,7 +228,7 @@ impl Engine {
             label_selector: filter.label_selector.clone(),
         });
         let mut all = Vec::with_capacity(containers.len());
-        // At once: a tree that takes long to measure is not waited for again for each of the others.
+        // Concurrently, so that a tree that takes long to measure does not delay the others.
         let stats = containers.iter().map(|container| self.stats_of(&container.id));
         for stats in futures::future::join_all(stats).await {
             match stats {

@@ -32,8 +32,8 @@ use cri::{
     TerminalSize,
 };
 
-/// What a stream of [`Engine::exec_and_wait`] keeps of its output. Upstream's limit is 16 MiB, of which probes and hooks
-/// show 10 KiB; as many probes may run at once as there are containers.
+/// How much output a stream of [`Engine::exec_and_wait`] keeps. Upstream's limit is 16 MiB, of which probes and hooks
+/// show 10 KiB; there may be one running probe per container.
 const OUTPUT_BYTES_MAX: u64 = 64 << 10;
 
 /// How long a port of a sandbox may take to accept a connection.
@@ -190,8 +190,8 @@ impl Engine {
     }
 }
 
-/// Connects inside a network namespace, or the host's own. The socket is made there, which does not block; the pod may
-/// leave the connection unanswered, which takes no thread and not for ever.
+/// Connects inside a network namespace, or the host's own. The socket is created there, which does not block; if the
+/// pod does not answer the connection, that blocks no thread, and there is a time limit.
 async fn connect_in(namespace: Option<PathBuf>, address: SocketAddr) -> io::Result<TcpStream> {
     let make = move || {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -210,7 +210,7 @@ async fn connect_in(namespace: Option<PathBuf>, address: SocketAddr) -> io::Resu
     tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(late).flatten()
 }
 
-/// Kills a command that took too long, and says so.
+/// Kills a command that took too long, and reports that.
 async fn kill_late(sandbox: &Sandbox, exec: String, command: &[String], limit: Duration) -> CriError {
     let kill = Request::SignalExec { exec, signal: nix::libc::SIGKILL };
     match sandbox.shim.call(kill).await {
@@ -228,7 +228,7 @@ async fn collect(stream: Option<cri::OutputStream>) -> Bytes {
     let mut kept = Vec::new();
     if let Some(mut stream) = stream {
         let mut limited = (&mut stream).take(OUTPUT_BYTES_MAX);
-        // An error ends the stream as its end does.
+        // An error has the same effect as the end of the stream.
         let _ = limited.read_to_end(&mut kept).await;
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     }
@@ -249,7 +249,7 @@ async fn attach_exit(container: Arc<Container>, mut connection: Replies) -> Resu
     let mut state = container.state.subscribe();
     let detached = async {
         if !matches!(connection.next().await, Ok(Some(_))) {
-            // The shim is gone. So is the container, soon.
+            // The shim is gone, and the container will be soon.
             std::future::pending().await
         }
     };
@@ -284,7 +284,7 @@ impl Pipes {
     }
 }
 
-/// Makes pipes; gives the agent's ends, and the others in the order that requests have them.
+/// Creates pipes; returns the agent's ends, and the others in the order used in requests.
 fn pipes(wanted: Stdio) -> Result<(Pipes, Vec<OwnedFd>), CriError> {
     let make = || -> io::Result<_> {
         let mut descriptors = Vec::new();
@@ -351,7 +351,7 @@ impl AsyncRead for Terminal {
                     buf.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                // Everybody has closed the other side: the end, for a terminal.
+                // The other side is closed everywhere, which is the end for a terminal.
                 Ok(Err(error)) if Errno::from_io_error(&error) == Some(Errno::IO) => {
                     return Poll::Ready(Ok(()));
                 }

@@ -39,7 +39,7 @@ enum SysctlError {
     HostNetwork(String),
 }
 
-/// Which namespaces a sandbox has to itself.
+/// The private namespaces of a sandbox.
 #[derive(Clone, Copy)]
 struct Own {
     network: bool,
@@ -53,7 +53,7 @@ impl Own {
     }
 }
 
-/// Refuses a sandbox that asks for a parameter which is not its own.
+/// Refuses a sandbox that requests a parameter outside its own namespaces.
 pub(super) fn check(config: &PodSandboxConfig) -> Result<(), CriError> {
     let own = Own::of(config);
     let mut names = config.linux.sysctls.keys();
@@ -104,7 +104,7 @@ fn path(name: &str, own: Own) -> Result<String, SysctlError> {
         dotted if dotted.starts_with("net.") => {
             (!own.network).then(|| SysctlError::HostNetwork(dotted.to_owned()))
         }
-        // A sandbox has a host name of its own exactly if it has a network of its own.
+        // A sandbox has its own host name if and only if it has its own network.
         "kernel.domainname" if own.network => None,
         dotted => Some(SysctlError::Host(dotted.to_owned())),
     };
@@ -192,7 +192,7 @@ mod tests {
         assert!(of("kernel.domainname", false, true).is_err());
     }
 
-    /// The fault that this module closes: a file whose name leads out of the parameters, and one that is a link.
+    /// The vulnerability that this module prevents: a name that leads out of the parameters, and one that is a link.
     #[test]
     fn a_name_does_not_lead_out_of_the_parameters() {
         let Ok(procfs) = Procfs::new() else { return };

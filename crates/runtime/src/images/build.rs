@@ -30,7 +30,7 @@ use super::reference;
 use super::registry::Registry;
 use cri::AuthConfig;
 
-/// What can go wrong when an image is built or written.
+/// Errors of building or writing an image.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A file cannot be read or written.
@@ -46,7 +46,7 @@ pub enum BuildError {
     Name(#[from] ImageError),
 }
 
-/// How layers are compressed on their way to a registry.
+/// How layers are compressed for a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -102,7 +102,7 @@ impl ImageBuilder {
         &mut self.config
     }
 
-    /// Adds a file; `mode` is its permission bits. Directories above it are made with mode 755.
+    /// Adds a file; `mode` is its permission bits. Parent directories are created with mode 755.
     pub fn add_file(&mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> &mut ImageBuilder {
         self.add(path, Content::File(content.into()), mode)
     }
@@ -150,7 +150,7 @@ impl ImageBuilder {
         Ok(self)
     }
 
-    /// Adds a directory, or sets the mode of one that is there.
+    /// Adds a directory, or sets the mode of an existing one.
     pub fn add_dir(&mut self, path: &str, mode: u32) -> &mut ImageBuilder {
         self.add(path, Content::Directory, mode)
     }
@@ -160,7 +160,7 @@ impl ImageBuilder {
         self.add(path, Content::Symlink(target.to_owned()), 0o777)
     }
 
-    /// Sets the owner of what was added under this path.
+    /// Sets the owner of the entry added under this path.
     pub fn chown(&mut self, path: &str, uid: u32, gid: u32) -> &mut ImageBuilder {
         let path = clean(path);
         if let Some(node) = self.top().get_mut(&path) {
@@ -169,7 +169,7 @@ impl ImageBuilder {
         self
     }
 
-    /// Begins another layer on top: what is added from here on goes there.
+    /// Begins another layer on top, which receives all further entries.
     pub fn next_layer(&mut self) -> &mut ImageBuilder {
         self.layers.push(BTreeMap::new());
         self
@@ -238,7 +238,7 @@ impl BuiltImage {
         write_archive(path.as_ref(), &files)
     }
 
-    /// Writes an OCI image layout with layers compressed so.
+    /// Writes an OCI image layout with this compression.
     pub fn write_oci_archive(
         &self,
         path: impl AsRef<Path>,
@@ -263,9 +263,9 @@ impl BuiltImage {
         write_archive(path.as_ref(), &files)
     }
 
-    /// Pushes the image to a registry and gives the digest that the name then stands for: the manifest's,
-    /// or with `index` that of an index which lists the manifest for this machine's platform. Registries
-    /// of the loopback interface and those in `insecure` are spoken to without TLS.
+    /// Pushes the image to a registry and returns the digest that the name then refers to: the manifest's, or with
+    /// `index` that of an index which lists the manifest for this machine's platform. Registries on the loopback
+    /// interface and those in `insecure` are accessed without TLS.
     pub async fn push(
         &self,
         name: &str,
@@ -350,7 +350,7 @@ fn clean(path: &str) -> String {
     path.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
-/// Packs a layer. Parents sort before what they contain.
+/// Packs a layer. Parents sort before their content.
 fn pack(nodes: &BTreeMap<String, Node>) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, node) in nodes {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// The text is no SHA-256 digest.
+/// The text is not a SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid digest {0:?}: only sha256 is supported")]
 pub struct DigestError(pub String);
@@ -22,7 +22,7 @@ impl Digest {
         Digest::finish(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest that a hasher has come to.
+    /// The digest of a hasher's input.
     pub(crate) fn finish(hasher: Sha256) -> Digest {
         use fmt::Write;
         let mut text = String::with_capacity(71);
@@ -88,7 +88,7 @@ impl From<Digest> for String {
     }
 }
 
-/// Hashes and counts what is read through it, and fails beyond a bound.
+/// Hashes and counts everything that is read through it, and fails beyond a limit.
 pub(crate) struct HashingReader<R> {
     input: R,
     hasher: Sha256,
@@ -101,7 +101,7 @@ impl<R: Read> HashingReader<R> {
         HashingReader { input, hasher: Sha256::new(), bytes_left: bytes_max }
     }
 
-    /// Reads what is left and gives the digest of everything.
+    /// Reads the rest and returns the digest of everything.
     pub(crate) fn finish(mut self) -> io::Result<Digest> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(Digest::finish(self.hasher))

@@ -14,7 +14,7 @@ pub enum ImageError {
     InvalidName {
         /// The name as given.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The image is not in the store.
@@ -45,7 +45,7 @@ pub enum ImageError {
     /// The store's own files failed.
     #[error("{context}")]
     Store {
-        /// What was being done.
+        /// The step that failed.
         context: String,
         /// Why it failed.
         source: io::Error,
@@ -57,9 +57,9 @@ pub enum ImageError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct PullFailure {
-    /// How callers should treat it.
+    /// How callers should handle it.
     pub kind: PullErrorKind,
-    /// A text for people.
+    /// A human-readable text.
     pub reason: String,
 }
 
@@ -107,7 +107,7 @@ impl From<ImageError> for CriError {
     }
 }
 
-/// A [`ImageError::Store`] with what was being done to which path.
+/// An [`ImageError::Store`] with the step and its path.
 pub(super) fn store_error<E: Into<io::Error>>(action: &str, path: &Path) -> impl FnOnce(E) -> ImageError {
     let context = format!("{action} {}", path.display());
     move |error| ImageError::Store { context, source: error.into() }

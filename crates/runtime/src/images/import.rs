@@ -38,7 +38,7 @@ struct DockerImage {
     layers: Option<Vec<String>>,
 }
 
-/// Imports all images of an archive and gives their ids. Blocks.
+/// Imports all images of an archive and returns their IDs. Blocks.
 pub(super) fn import(
     store: &Store,
     archive: impl Read,
@@ -69,7 +69,7 @@ pub(super) fn import(
     Ok(ids)
 }
 
-/// The files of an archive under names that are its own business: nothing of them reaches the disk.
+/// The files of an archive under arbitrary names, which are never used on disk.
 struct Files {
     files: HashMap<Vec<u8>, PathBuf>,
     links: HashMap<Vec<u8>, Vec<u8>>,
@@ -196,7 +196,7 @@ fn docker_image(files: &Files, image: DockerImage) -> Result<NewImage, ImageErro
     Ok(NewImage { document, config, size, tags, digests: Vec::new(), archives })
 }
 
-/// Collects the images of an index; `name` is what an outer index called it.
+/// Collects the images of an index; `name` is its name in an outer index.
 fn oci_images(
     files: &Files,
     index: &[u8],
@@ -208,8 +208,7 @@ fn oci_images(
         Document::Index(index) if depth < DEPTH_MAX => index,
         _ => {
             return Err(ImageError::Import(PullFailure::corrupt(
-                "index.json is not an index, or is nested \
-            too deeply",
+                "index.json is not an index, or is nested too deeply",
             )));
         }
     };
@@ -233,7 +232,7 @@ fn oci_images(
             }
         };
         match result {
-            // One image for several platforms, listed without an index of its own.
+            // One image for several platforms, listed without a separate index.
             Err(ImageError::Import(PullFailure { kind: PullErrorKind::NoMatchingPlatform, .. }))
                 if multi_platform => {}
             result => result?,

@@ -27,7 +27,7 @@ pub(super) struct Index {
     version: u32,
     /// By the digest of their configuration.
     pub(super) images: BTreeMap<Digest, ImageRecord>,
-    /// Complete layers by chain id, with what they take on disk.
+    /// Complete layers by chain ID, with their disk usage.
     pub(super) layers: BTreeMap<Digest, Usage>,
 }
 
@@ -63,7 +63,7 @@ impl Index {
         self.images.iter().find(|(_, image)| names(image)).map(|(id, _)| id)
     }
 
-    /// Gives an image more names. A tag belongs to one image only.
+    /// Adds names to an image. A tag belongs to only one image.
     pub(super) fn name(&mut self, id: &Digest, tags: &[String], digests: &[String]) {
         for image in self.images.values_mut() {
             for tag in tags {
@@ -76,13 +76,13 @@ impl Index {
         }
     }
 
-    /// Whether all layers of an image are there.
+    /// Whether all layers of an image exist.
     pub(super) fn is_complete(&self, image: &ImageRecord) -> bool {
         image.layers.iter().all(|chain_id| self.layers.contains_key(chain_id))
     }
 }
 
-/// What tells one version of the file from the next.
+/// Distinguishes versions of the file.
 type Stamp = (u64, i64, i64, u64);
 
 /// The file.
@@ -96,7 +96,7 @@ impl IndexFile {
         IndexFile { path: directory.join("index.json"), cached: Mutex::new(None) }
     }
 
-    /// The present list; an empty one if there is no file.
+    /// The current list; an empty one if there is no file.
     pub(super) fn load(&self) -> Result<Arc<Index>, ImageError> {
         let mut cached = self.cached.lock();
         let file = match File::open(&self.path) {

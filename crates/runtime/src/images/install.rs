@@ -30,11 +30,11 @@ pub(super) struct NewImage {
     pub(super) archives: HashMap<Digest, PathBuf>,
 }
 
-/// What came of it.
+/// The result.
 pub(super) enum Installed {
     /// The image is in the store.
     Done(Digest),
-    /// These layers went away while the others were fetched.
+    /// These layers were removed while the others were fetched.
     Missing(Vec<Digest>),
 }
 
@@ -131,7 +131,7 @@ impl Store {
         Ok(())
     }
 
-    /// Under the lock: what is given back may be dropped without it.
+    /// Under the lock; the returned value may be dropped without it.
     fn collect(&self, mut index: Index) -> Result<Vec<DiscardedLayer>, ImageError> {
         let mut used: BTreeSet<Digest> = self.snapshots.used_layers()?.into_iter().collect();
         used.extend(index.images.values().flat_map(|image| image.layers.iter().cloned()));
@@ -139,7 +139,7 @@ impl Store {
             index.layers.keys().filter(|chain_id| !used.contains(*chain_id)).cloned().collect();
         index.layers.retain(|chain_id, _| used.contains(chain_id));
         let images: BTreeSet<Digest> = index.images.keys().cloned().collect();
-        // First nobody knows of them any more, then they go.
+        // They are removed from the index first, then from disk.
         self.index.replace(index)?;
         let discarded = unused
             .iter()
@@ -149,7 +149,7 @@ impl Store {
         Ok(discarded)
     }
 
-    /// Removes what runs that ended early have left. Only when no other process works here. Blocks.
+    /// Removes the remains of interrupted runs, only if no other process uses the store. Blocks.
     pub(super) fn clean(&self) -> Result<(), ImageError> {
         let index = self.index.load()?;
         self.snapshots.clean(|chain_id| index.layers.contains_key(chain_id))?;

@@ -13,7 +13,7 @@ pub(super) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// The largest image configuration.
 pub(super) const CONFIG_BYTES_MAX: u64 = 8 << 20;
 
-/// What manifests may be, to send to registries.
+/// The accepted media types of manifests, for registries.
 pub(super) const MANIFEST_TYPES: [&str; 4] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -35,7 +35,7 @@ pub(super) struct Descriptor {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// What a manifest of an index is for.
+/// The platform of a manifest in an index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Platform {
     pub(super) os: String,
@@ -73,8 +73,8 @@ pub(super) enum Document {
 }
 
 impl Document {
-    /// Reads a manifest or an index; they are told apart by what they contain, since the media type
-    /// inside is optional.
+    /// Reads a manifest or an index; they are distinguished by their content, because the media type inside is
+    /// optional.
     pub(super) fn parse(bytes: &[u8]) -> Result<Document, PullFailure> {
         #[derive(Deserialize)]
         struct Probe {
@@ -123,7 +123,7 @@ impl Index {
 }
 
 impl Platform {
-    /// This machine's platform, in Go's words.
+    /// This machine's platform, in Go's terms.
     pub(super) fn host() -> Platform {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -146,7 +146,7 @@ impl Platform {
     }
 }
 
-/// What an image says about running it, and its layers.
+/// An image's settings for running it, and its layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// The program and its first arguments.
@@ -164,13 +164,13 @@ pub struct ImageConfig {
     pub stop_signal: String,
     /// Ports that it listens on, such as `80/tcp`.
     pub exposed_ports: BTreeSet<String>,
-    /// Directories that want to be volumes.
+    /// Directories declared as volumes.
     pub volumes: BTreeSet<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// The operating system it is for.
     pub os: String,
-    /// The processor architecture it is for, in Go's words.
+    /// The processor architecture, in Go's terms.
     pub architecture: String,
     /// Digests of the uncompressed layers, the lowest first.
     pub diff_ids: Vec<Digest>,

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 /// Bytes between two reports.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// What a pull is doing.
+/// The phase of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullPhase {
-    /// Asking the registry what the name stands for.
+    /// Asking the registry to resolve the name.
     Resolving,
     /// Fetching layers.
     Downloading,
@@ -28,7 +28,7 @@ pub enum PullPhase {
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PullProgress {
-    /// What it is doing.
+    /// The phase.
     pub phase: PullPhase,
     /// Layers that have been fetched.
     pub layers_done: usize,
@@ -43,7 +43,7 @@ pub struct PullProgress {
 /// Is called with each change of phase and about once a megabyte. Must not block.
 pub type ProgressFn = Arc<dyn Fn(PullProgress) + Send + Sync>;
 
-/// Keeps count and reports.
+/// Counts and reports.
 #[derive(Clone)]
 pub(super) struct Reporter {
     report: Option<ProgressFn>,
@@ -66,7 +66,7 @@ impl Reporter {
         self.update(true, |progress| progress.phase = phase);
     }
 
-    /// So many layers and bytes are to be fetched.
+    /// The number of layers and bytes to fetch.
     pub(super) fn expect(&self, layers: usize, bytes: u64) {
         self.update(true, |progress| {
             progress.phase = PullPhase::Downloading;

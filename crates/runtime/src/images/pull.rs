@@ -18,10 +18,10 @@ use cri::{AuthConfig, PullErrorKind};
 
 /// Layers that are fetched at the same time, as Docker and containerd do.
 const DOWNLOADS_MAX: usize = 3;
-/// How often to start again when someone removes layers meanwhile.
+/// How often to start again when layers are removed in the meantime.
 const ROUNDS_MAX: usize = 3;
 
-/// Pulls an image and gives its id.
+/// Pulls an image and returns its ID.
 pub(super) async fn pull(
     store: Arc<Store>,
     name: Reference,
@@ -46,7 +46,7 @@ pub(super) async fn pull(
     let manifest = pick_manifest(&registry, &document, &name).await?;
     let document = registry.small_blob(&manifest.config, CONFIG_BYTES_MAX).await?;
     let config = check_config(&document, manifest.layers.len())?;
-    // What a manifest says of sizes is anybody's word.
+    // The sizes in a manifest are not trusted.
     let sizes = manifest.layers.iter().map(|layer| layer.size);
     let size = sizes.fold(manifest.config.size, u64::saturating_add);
     let chain = config.chain_ids();
@@ -102,7 +102,7 @@ async fn pick_manifest(
     }
 }
 
-/// Reads a configuration and holds it against its manifest and this machine.
+/// Reads a configuration and checks it against its manifest and this machine.
 pub(super) fn check_config(document: &[u8], layers: usize) -> Result<ImageConfig, PullFailure> {
     let config = ImageConfig::parse(document)
         .map_err(|error| PullFailure::corrupt(format!("cannot read the image's configuration: {error}")))?;

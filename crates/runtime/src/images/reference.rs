@@ -15,7 +15,8 @@ pub(super) fn parse(name: &str) -> Result<Reference, ImageError> {
         oci_client::ParseError::ReferenceInvalidFormat => invalid("invalid reference format".to_owned()),
         error => invalid(error.to_string()),
     })?;
-    // Taken for a part of Docker Hub, where no name has capitals: the complete name could not be read again.
+    // It would be interpreted as a name on Docker Hub, where names have no capitals, and the completed name could not
+    // be parsed again.
     if reference.repository().bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(invalid("invalid reference format".to_owned()));
     }

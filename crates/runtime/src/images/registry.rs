@@ -40,7 +40,7 @@ impl Registry {
         auth: Option<&AuthConfig>,
         insecure: &[String],
     ) -> Result<Registry, PullFailure> {
-        // The process has one provider; whoever came first has chosen the same one.
+        // The process has one provider; if another caller installed it first, it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let protocol = if is_insecure(reference.resolve_registry(), insecure) {
             ClientProtocol::Http
@@ -59,7 +59,7 @@ impl Registry {
         Ok(Registry { client, reference: reference.clone(), auth: registry_auth(auth)? })
     }
 
-    /// Gets a token, if the registry wants one.
+    /// Gets a token, if the registry requires one.
     pub(super) async fn log_in(&self, operation: oci_client::RegistryOperation) -> Result<(), PullFailure> {
         self.client
             .auth(&self.reference, &self.auth, operation)
@@ -68,7 +68,7 @@ impl Registry {
             .map_err(|error| self.failure("failed to authorize", &error))
     }
 
-    /// The manifest or index that the name stands for, and its digest.
+    /// The manifest or index that the name refers to, and its digest.
     pub(super) async fn resolve(&self) -> Result<(Bytes, Digest), PullFailure> {
         self.manifest(&self.reference).await
     }
@@ -116,8 +116,8 @@ impl Registry {
         Ok(content)
     }
 
-    /// Copies a blob, verifying size and digest, and goes on where it broke off. `progress` gets the count
-    /// of bytes that came.
+    /// Copies a blob, verifying size and digest, and resumes after interruptions. `progress` gets the number of bytes
+    /// received.
     pub(super) async fn blob(
         &self,
         descriptor: &Descriptor,
@@ -177,7 +177,7 @@ impl Registry {
     /// Uploads a blob, unless the registry has it.
     pub(super) async fn push_blob(&self, content: Bytes, digest: &Digest) -> Result<(), PullFailure> {
         self.client.store_auth_if_needed(self.reference.resolve_registry(), &self.auth).await;
-        // If the question fails, the upload will tell what is wrong.
+        // If this check fails, the upload will report the problem.
         if self.client.blob_exists(&self.reference, digest.as_str()).await.unwrap_or(false) {
             return Ok(());
         }
@@ -195,12 +195,9 @@ impl Registry {
         content: Vec<u8>,
         media_type: &str,
     ) -> Result<(), PullFailure> {
-        let media_type = media_type.parse().map_err(|_| {
-            PullFailure::corrupt(
-                "the media type is not a valid header \
-                value",
-            )
-        })?;
+        let media_type = media_type
+            .parse()
+            .map_err(|_| PullFailure::corrupt("the media type is not a valid header value"))?;
         self.client
             .push_manifest_raw(name, content, media_type)
             .await
@@ -338,7 +335,7 @@ fn registry_auth(auth: Option<&AuthConfig>) -> Result<RegistryAuth, PullFailure>
 
 fn is_temporary(error: &OciDistributionError) -> bool {
     match error {
-        // Nobody listens, or there is no such host: that does not change within seconds.
+        // Connection refused, or no such host: that does not change within seconds.
         OciDistributionError::RequestError(error) => !error.is_connect() && !error.is_builder(),
         OciDistributionError::ServerError { code, .. } => *code >= 500,
         OciDistributionError::IoError(_) => true,

@@ -7,14 +7,14 @@ use crate::snapshot::{open_root, read_file};
 
 /// The largest `/etc/passwd` or `/etc/group` that is read.
 const ACCOUNTS_BYTES_MAX: u64 = 16 << 20;
-/// The largest id; upstream's runtimes refuse what does not fit a signed 32-bit number.
+/// The largest ID; upstream's runtimes refuse numbers that do not fit a signed 32-bit integer.
 const ID_MAX: u32 = i32::MAX as u32;
 
-/// The most groups that a process is put into. The kernel takes more, but nobody needs as many, and an image must not
-/// make a start slow by them (CVE-2026-47262).
+/// The maximum number of groups of a process. The kernel accepts more, but no program needs as many, and an image must
+/// not be able to slow down a start with them (CVE-2026-47262).
 pub(crate) const GROUPS_MAX: usize = 4096;
 
-/// A user as the kernel wants it.
+/// A user in the kernel's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolvedUser {
     /// The user's number.
@@ -41,7 +41,7 @@ pub enum UserError {
     /// The image has the user in too many groups.
     #[error("the user {0} is in more than {GROUPS_MAX} groups")]
     TooManyGroups(String),
-    /// The number is no user or group id.
+    /// The number is not a valid user or group ID.
     #[error("uids and gids must be in range 0-2147483647: {0}")]
     OutOfRange(String),
     /// The image's files cannot be read.
@@ -63,7 +63,7 @@ pub fn resolve_user(rootfs: &Path, user: &str) -> Result<ResolvedUser, UserError
     let passwd = read_accounts(rootfs, "/etc/passwd")?;
     let groups = read_accounts(rootfs, "/etc/group")?;
 
-    // A number is never a name: the image must not decide which user somebody's number stands for (CVE-2016-3697).
+    // A number is never a name: the image must not decide which user a number refers to (CVE-2016-3697).
     let number = parse_id(user)?;
     let account = accounts(&passwd).find(|account| match number {
         Some(_) => account.id == number,

@@ -82,7 +82,7 @@ pub(crate) fn unmount(directory: &Path) -> io::Result<()> {
 }
 
 /// What to mount, from `/proc/self/cgroup`: name, file system and options of each hierarchy. The one without
-/// controllers, v2's, counts only where there is no other.
+/// controllers, v2's, counts only if there is no other.
 fn missing_mounts(membership: &str) -> Vec<(&str, &'static str, &str)> {
     let controllers = membership.lines().filter_map(|line| line.split(':').nth(1));
     let v1 = controllers.filter(|names| !names.is_empty() && !names.starts_with("name="));
@@ -95,7 +95,7 @@ fn missing_mounts(membership: &str) -> Vec<(&str, &'static str, &str)> {
 pub(crate) struct Usage {
     pub(crate) cpu_nanos: u64,
     pub(crate) memory: u64,
-    /// What the kernel can take back at once: file pages not used for a while.
+    /// Memory that the kernel can reclaim at once: file pages not used for a while.
     pub(crate) inactive_file: u64,
     pub(crate) rss: u64,
     pub(crate) page_faults: u64,
@@ -151,8 +151,8 @@ impl Cgroup {
 
     /// Moves the calling process, which has one thread, into the cgroup.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        // On v1 a thread that moves itself spares the kernel the wait, up to some 10 ms, that a move of a process
-        // takes. On v2 a thread cannot leave its process.
+        // On v1 a thread that moves itself avoids the wait of up to 10 ms in the kernel that moving a process causes.
+        // On v2 a thread cannot leave its process.
         let file = match self.hierarchies {
             Hierarchies::V1(_) => "tasks",
             Hierarchies::V2(_) => "cgroup.procs",
@@ -169,7 +169,7 @@ impl Cgroup {
         counters.ok().and_then(|text| keyed(&text, "oom_kill")).unwrap_or(0)
     }
 
-    /// What the cgroup has used.
+    /// The cgroup's usage.
     pub(crate) fn usage(&self) -> io::Result<Usage> {
         match self.hierarchies {
             Hierarchies::V1(mounts) => mounts.usage(&self.path),
@@ -180,7 +180,7 @@ impl Cgroup {
     /// Kills every process in the cgroup. New ones may appear while it works.
     pub(crate) fn kill(&self) {
         for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
-            // One that has ended meanwhile is no failure.
+            // It is not an error if a process has exited in the meantime.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
@@ -193,7 +193,7 @@ impl Cgroup {
             .collect()
     }
 
-    /// Removes the cgroup, which must have no processes; that it is gone already is no error.
+    /// Removes the cgroup, which must have no processes; it is not an error if it is already gone.
     pub(crate) fn remove(&self) -> io::Result<()> {
         for directory in self.directories() {
             match fs::remove_dir(&directory) {
@@ -209,7 +209,7 @@ impl Cgroup {
         !self.directories().is_empty()
     }
 
-    /// The directories of the cgroup that exist, one a hierarchy.
+    /// The existing directories of the cgroup, one per hierarchy.
     fn directories(&self) -> Vec<PathBuf> {
         let mut directories = match self.hierarchies {
             Hierarchies::V1(mounts) => mounts.directories(&self.path),
@@ -240,7 +240,7 @@ fn read(directory: &Path, file: &str) -> io::Result<String> {
     fs::read_to_string(directory.join(file))
 }
 
-/// The number in a file that holds nothing else; `None` for `max`.
+/// The number in a file with a single value; `None` for `max`.
 fn number(directory: &Path, file: &str) -> io::Result<Option<u64>> {
     Ok(read(directory, file)?.trim().parse().ok())
 }
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(missing_mounts("0::/user.slice\n"), [("unified", "cgroup2", "")]);
     }
 
-    /// Removed with what is in it, whatever happens.
+    /// Removed with its content, whatever happens.
     struct Guard(Cgroup, std::process::Child);
 
     impl Drop for Guard {

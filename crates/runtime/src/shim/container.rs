@@ -15,10 +15,10 @@ use super::log::{Log, Stream};
 use super::protocol::{ContainerState, Exit, Launch, PidNamespace, STATE_NAME};
 use super::spawn::Starting;
 
-/// How much is read from a stream at once, which is what a pipe holds.
+/// How much is read from a stream at once: the capacity of a pipe.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How often an output is read after the container's end: a pipe holds at most 1 MiB.
+/// How often an output is read after the container's exit: a pipe holds at most 1 MiB.
 const DRAINS_MAX: usize = 64;
 
 /// Whether a container's program runs.
@@ -69,12 +69,12 @@ impl Client {
     }
 }
 
-/// A descriptor that is written without blocking; what it does not take at once waits here, and whoever
-/// feeds it pauses until it is empty again.
+/// A descriptor that is written without blocking; data that it does not accept at once are buffered here, and the
+/// source pauses until the buffer is empty again.
 pub(super) struct Sink {
     file: OwnedFd,
     waiting: VecDeque<u8>,
-    /// Nothing more will come; what waits is all.
+    /// No more data will arrive; only the buffered data are left.
     last: bool,
 }
 
@@ -87,12 +87,12 @@ impl Sink {
         !self.waiting.is_empty()
     }
 
-    /// Wants to be polled only while something waits.
+    /// Needs to be polled only while something is buffered.
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.is_full().then(|| PollFd::new(&self.file, PollFlags::OUT))
     }
 
-    /// Writes what it can. An error means that nobody reads any more.
+    /// Writes as much as possible. An error means that the reader is gone.
     pub(super) fn push(&mut self, data: &[u8]) -> io::Result<()> {
         self.waiting.extend(data);
         while !self.waiting.is_empty() {
@@ -112,7 +112,7 @@ impl Container {
         matches!(self.phase, Phase::Running)
     }
 
-    /// Whether some attached client has not yet taken what it was given.
+    /// Whether an attached client still has unread data.
     pub(super) fn is_held_back(&self) -> bool {
         self.clients
             .iter()
@@ -158,7 +158,7 @@ impl Container {
         }
     }
 
-    /// Gives everybody who reads from the container or is its input what waits for them.
+    /// Flushes the buffers of all attached clients and of the container's input.
     pub(super) fn flush(&mut self) {
         feed(&mut self.stdin, &[]);
         for client in &mut self.clients {
@@ -167,7 +167,7 @@ impl Container {
         }
     }
 
-    /// Takes what a client typed. Gives the client's connection if it types no more and is detached by that.
+    /// Takes what a client typed. Returns the client's connection if it has closed its input and is thereby detached.
     pub(super) fn pump_stdin(&mut self, client: usize) -> Option<u64> {
         let mut buffer = [0; 4096];
         let source = self.clients[client].stdin.as_ref()?;
@@ -181,8 +181,8 @@ impl Container {
         }
     }
 
-    /// Ends the container's input with the client's where it is for one client only. Elsewhere the client is done: it
-    /// gets what it was given, and no more.
+    /// Closes the container's input with the client's if it is for one client only. Otherwise the client is done: it
+    /// gets the buffered data, and no more.
     fn end_client_stdin(&mut self, client: usize) -> Option<u64> {
         let client = &mut self.clients[client];
         client.stdin = None;
@@ -208,13 +208,13 @@ impl Container {
         }
     }
 
-    /// Notes the end: takes what is left of the output, counts kills for memory, writes the state.
+    /// Records the exit: reads the rest of the output, counts OOM kills, writes the state.
     pub(super) fn finish(&mut self, code: i32, clock: &Clock) {
         if self.launch.namespaces.pid != PidNamespace::Private {
-            // The namespace does not end with the first process: its other processes must.
+            // The namespace does not end with the first process, so its other processes must be killed.
             self.cgroup.kill();
         }
-        // What others still write to it, from where no signal reaches them at once, is not waited for.
+        // It does not wait for output of other processes that cannot be killed at once.
         for _ in 0..DRAINS_MAX {
             if self.outputs.is_empty() || !self.drain_once() {
                 break;
@@ -233,7 +233,7 @@ impl Container {
         self.save();
     }
 
-    /// Reads what an output holds. False if it holds nothing now.
+    /// Reads the available output. Returns false if there is none at the moment.
     fn drain_once(&mut self) -> bool {
         let mut files: Vec<_> =
             self.outputs.iter().map(|output| PollFd::new(&output.file, PollFlags::IN)).collect();
@@ -247,7 +247,7 @@ impl Container {
         true
     }
 
-    /// Writes the state for an agent that comes later. The answer to the living one does not depend on it.
+    /// Writes the state for a later agent. The answer to the running one does not depend on it.
     pub(super) fn save(&self) {
         let write = || -> io::Result<()> {
             let path = self.launch.state_dir.join(STATE_NAME);
@@ -257,7 +257,7 @@ impl Container {
     }
 }
 
-/// Writes to a sink, and closes it when nobody reads it any more or all has been said.
+/// Writes to a sink, and closes it when its reader is gone or everything has been written.
 fn feed(slot: &mut Option<Sink>, data: &[u8]) {
     if slot.as_mut().is_some_and(|sink| sink.push(data).is_err() || (sink.last && !sink.is_full())) {
         *slot = None;

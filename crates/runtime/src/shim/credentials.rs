@@ -36,13 +36,13 @@ pub(super) fn resolve(user: &User) -> Result<Resolved> {
     Ok(Resolved { identity: Identity { uid: found.uid, gid, groups }, home: found.home })
 }
 
-/// The file of procfs that tells AppArmor what comes with the next `execve`. It is opened before the process enters a
-/// container, where `/proc` may be anything.
+/// The procfs file through which AppArmor gets the profile for the next `execve`. It is opened before the process
+/// enters a container, where `/proc` may be anything.
 #[derive(Default)]
 pub(super) struct ExecLabel(Option<OwnedFd>);
 
 impl ExecLabel {
-    /// Opens the file if the process shall have a profile.
+    /// Opens the file if the process should have a profile.
     pub(super) fn open(process: &Process) -> Result<ExecLabel> {
         if process.apparmor.is_none() {
             return Ok(ExecLabel(None));
@@ -89,8 +89,8 @@ pub(super) fn assume(identity: &Identity, process: &Process, label: &ExecLabel) 
     Ok(())
 }
 
-/// Gives the standard streams to the user, who may open them anew as `/dev/stdout`. Devices other than its
-/// terminal do not belong to the container.
+/// Makes the user the owner of the standard streams, so that they can be reopened as `/dev/stdout`. Devices other than
+/// its terminal do not belong to the container.
 fn own_streams(identity: &Identity, tty: bool) -> rustix::io::Result<()> {
     let owner = rustix::fs::Uid::from_raw(identity.uid);
     for number in 0..=2 {

@@ -10,9 +10,9 @@ pub(super) enum StartError {
     /// A step failed.
     #[error("{step}")]
     Step {
-        /// What was being done.
+        /// The step that failed.
         step: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The program cannot be executed. The wording is the one that users of other engines know.
@@ -37,7 +37,7 @@ pub(super) enum StartError {
     Invalid(String),
 }
 
-/// Adds what was being done to a system error.
+/// Adds the failed step to a system error.
 pub(super) trait Context<T> {
     /// The step, as words that read well before the cause.
     fn step(self, step: impl FnOnce() -> String) -> Result<T, StartError>;

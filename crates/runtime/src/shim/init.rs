@@ -28,19 +28,19 @@ use super::{limits, sys};
 
 type Result<T> = std::result::Result<T, StartError>;
 
-/// Where programs are looked for when the environment does not say.
+/// The default search path for programs.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What files that containers make may not be open to, unless they say otherwise.
+/// The default umask of containers.
 const UMASK: u32 = 0o022;
 
-/// The user and group of the process that keeps a shared process id namespace.
+/// The user and group of the process that keeps a shared PID namespace.
 const NOBODY: u32 = 65535;
 
-/// What the child tells the shim.
+/// The child's reports to the shim.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The terminal's master side comes with this message.
+    /// The terminal's master side is sent with this message.
     Terminal,
     /// Everything is set up; the next thing is `execve`.
     Ready(Identity),
@@ -48,7 +48,7 @@ pub(super) enum Report {
     Failed(String),
 }
 
-/// The child's ends of its standard streams; the null device where there is none.
+/// The child's ends of its standard streams; the null device if there is none.
 #[derive(Default)]
 pub(super) struct Streams {
     pub(super) stdin: Option<OwnedFd>,
@@ -56,7 +56,7 @@ pub(super) struct Streams {
     pub(super) stderr: Option<OwnedFd>,
 }
 
-/// Where the kernel accounts a process.
+/// The process's cgroup.
 pub(super) struct Place<'a> {
     pub(super) cgroup: &'a Cgroup,
     pub(super) oom_score_adj: i32,
@@ -99,10 +99,10 @@ pub(super) fn additional(
     })
 }
 
-/// Becomes the first process of a process id namespace that containers share: it only reaps. To them it is an
-/// ordinary process, into which one with CAP_SYS_PTRACE can look, so that it keeps nothing of the host: it is in the
-/// pod's namespaces, nobody, and in a root where nothing is. `place` is a directory; a byte in `harmless`, and then its
-/// end, tell that all this is so and that no file is open.
+/// Becomes the first process of a PID namespace that containers share, and only reaps. To the containers it is an
+/// ordinary process, which one with CAP_SYS_PTRACE can inspect, so it keeps nothing of the host: it is in the pod's
+/// namespaces, runs as nobody, and has an empty root. `place` is a directory; a byte in `harmless`, followed by its
+/// end, reports that all this is done and that no file is open.
 pub(super) fn hold_namespace(namespaces: &Namespaces, place: &Path, harmless: &OwnedFd) -> ! {
     let prepare = || -> Result<()> {
         shed()?;
@@ -138,7 +138,7 @@ fn report_failure(socket: &OwnedFd, start: impl FnOnce() -> Result<Infallible>) 
         Ok(Err(error)) => causes::chain(&error),
         Err(_) => "the container's start panicked".to_owned(),
     };
-    // Without a shim there is nobody left to tell.
+    // Without a shim there is no receiver for the report.
     let _ = send(socket, &Report::Failed(message), &[]);
     sys::exit_now(128)
 }
@@ -154,9 +154,9 @@ fn send(socket: &OwnedFd, report: &Report, descriptors: &[BorrowedFd<'_>]) -> io
     Ok(())
 }
 
-/// Sheds what the process has from the shim, and from who started that.
+/// Removes everything that the process has inherited from the shim and its starter.
 fn shed() -> Result<()> {
-    // Until `execve` this is our own program inside somebody's container: nobody there may look into it.
+    // Until `execve` this is our own program inside a container, whose processes must not be able to inspect it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .step(|| "protect the process".into())?;
     sys::reset_signals().step(|| "reset signals".into())?;
@@ -167,7 +167,7 @@ fn shed() -> Result<()> {
     limits::apply().step(|| "set resource limits".into())
 }
 
-/// Becomes a process of its own, in its cgroup.
+/// Moves into a separate session, in its cgroup.
 fn begin(place: &Place<'_>, process: &Process) -> Result<ExecLabel> {
     shed()?;
     place.cgroup.enter().step(|| "enter the cgroup".into())?;

@@ -11,7 +11,8 @@ const STACK_BYTES: u64 = 8 << 20;
 const LOCKED_BYTES: u64 = 8 << 20;
 const QUEUE_BYTES: u64 = 819_200;
 
-/// Each limit: soft and hard; `None` is none. How many signals may wait depends on the machine's memory and stays.
+/// Each limit: soft and hard; `None` is unlimited. The number of pending signals depends on the machine's memory and is
+/// not changed.
 const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
     (Resource::As, None, None),
     (Resource::Core, None, None),
@@ -30,7 +31,7 @@ const LIMITS: [(Resource, Option<u64>, Option<u64>); 15] = [
     (Resource::Stack, Some(STACK_BYTES), None),
 ];
 
-/// Gives the calling process its limits.
+/// Sets the limits of the calling process.
 pub(super) fn apply() -> rustix::io::Result<()> {
     for (resource, soft, hard) in LIMITS {
         let wanted = Rlimit { current: soft, maximum: hard };

@@ -40,10 +40,10 @@ impl Stream {
     }
 }
 
-/// The log of one container. When the file has its size another one is begun, so that what a container writes takes no
-/// more of the disk than it may, however fast it writes and whether an agent runs or not.
+/// The log of one container. When the file has reached its size, another one is begun, so that a container's log never
+/// exceeds its disk limit, however fast it writes and whether an agent is running or not.
 pub(super) struct Log {
-    /// The directory of the log, held open: whoever may write to the host's logs must not lead this elsewhere.
+    /// The directory of the log, held open, so that processes that may write to the host's logs cannot redirect it.
     directory: OwnedFd,
     name: Vec<u8>,
     limits: LogLimits,
@@ -56,8 +56,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens the log for appending, making it if needed. What is there and not a regular file is an error. The directories
-    /// of pods' logs are trusted, those of a pod and of a container in it are not.
+    /// Opens the log for appending, making it if needed. It is an error if the path exists but is not a regular file.
+    /// The directories of pods' logs are trusted, those of a pod and of a container in it are not.
     pub(super) fn open(path: &Path, limits: LogLimits, clock: Clock) -> io::Result<Log> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let root = path.ancestors().nth(3).ok_or_else(invalid)?;
@@ -69,7 +69,7 @@ impl Log {
         Ok(Log { directory, name, limits, file, length, clock, pending: Default::default() })
     }
 
-    /// Opens the file anew, after it was renamed.
+    /// Reopens the file, after it was renamed.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.file = hostfs::append_regular(&self.directory, &self.name, MODE)?;
         self.length = self.file.metadata()?.len();
@@ -85,13 +85,13 @@ impl Log {
         self.file.write_all(out)
     }
 
-    /// Begins another file, and removes the oldest of those that there are too many of. The agent compresses old ones.
+    /// Begins another file, and removes the oldest if there are too many. The agent compresses old ones.
     fn rotate(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         let stamp = format!(".{}.{:09}", now.strftime("%Y%m%d-%H%M%S"), now.subsec_nanosecond());
         let old = [self.name.as_slice(), stamp.as_bytes()].concat();
         match rustix::fs::renameat(&self.directory, self.name.as_slice(), &self.directory, old) {
-            // Somebody else took it away.
+            // It was removed by another process.
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
@@ -122,7 +122,7 @@ impl Log {
         Ok(())
     }
 
-    /// Takes what a stream brought and writes the lines that it completes.
+    /// Takes output from a stream and writes the completed lines.
     pub(super) fn append(&mut self, stream: Stream, mut data: &[u8]) -> io::Result<()> {
         let time = self.timestamp();
         let pending = &mut self.pending[stream as usize];
@@ -153,7 +153,7 @@ impl Log {
         if out.is_empty() { Ok(()) } else { self.write(&out) }
     }
 
-    /// Writes what a stream that ended left without newline.
+    /// Writes the rest of a closed stream that has no newline.
     pub(super) fn finish(&mut self, stream: Stream) -> io::Result<()> {
         let time = self.timestamp();
         let rest = std::mem::take(&mut self.pending[stream as usize]);

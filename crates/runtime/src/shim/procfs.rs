@@ -39,7 +39,7 @@ impl Procfs {
         Ok(file)
     }
 
-    /// Writes a value at once, as the kernel's parameters want it.
+    /// Writes a value in a single write, as the kernel's parameters require.
     pub(crate) fn write(&self, path: &str, value: &str) -> io::Result<()> {
         let file = self.open(path, OFlags::WRONLY)?;
         write_whole(&file, value)

@@ -20,7 +20,7 @@ pub(crate) const SOCKET_NAME: &str = "shim.sock";
 /// The name of the file, inside a container's state directory, that holds its [`ContainerState`].
 pub(crate) const STATE_NAME: &str = "state.json";
 
-/// What the shim is asked to do.
+/// A request to the shim.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub(crate) enum Request {
@@ -29,9 +29,9 @@ pub(crate) enum Request {
         /// What to start.
         launch: Box<Launch>,
     },
-    /// Run one more process in a container. The descriptors sent along are, in this order, those of stdin,
-    /// stdout and stderr that `stdio` names; a process with a terminal takes none and the reply brings the
-    /// terminal's master side.
+    /// Run one more process in a container. The descriptors sent along are, in this order, those of stdin, stdout and
+    /// stderr that `stdio` names; a process with a terminal takes none, and the reply contains the terminal's master
+    /// side.
     Exec {
         /// The container.
         container: String,
@@ -73,20 +73,20 @@ pub(crate) enum Request {
         /// Rows.
         height: u16,
     },
-    /// Open the container's log file anew, after a rotation.
+    /// Reopen the container's log file, after a rotation.
     ReopenLog {
         /// The container.
         container: String,
     },
     /// Tell the state of every container the shim knows.
     States,
-    /// Stay connected and hear of every container that ends.
+    /// Stay connected and receive the exit of every container.
     Subscribe,
     /// Kill what still runs and exit.
     Shutdown,
 }
 
-/// What the shim answers.
+/// A reply of the shim.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub(crate) enum Reply {
@@ -118,7 +118,7 @@ pub(crate) enum Reply {
     },
     /// The request failed.
     Failed {
-        /// For people.
+        /// A message for users.
         message: String,
         /// Whether the container or process that the request names is unknown.
         #[serde(default)]
@@ -126,7 +126,7 @@ pub(crate) enum Reply {
     },
 }
 
-/// Which of the three standard streams a request brings descriptors for.
+/// The standard streams for which a request has descriptors.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Stdio {
     /// Standard input.
@@ -160,7 +160,7 @@ pub(crate) struct ContainerState {
 pub(crate) struct Exit {
     /// The exit code; 128 plus the signal's number if a signal ended it.
     pub(crate) code: i32,
-    /// Wall-clock time of the end, nanoseconds since the epoch.
+    /// Wall-clock time of the exit, nanoseconds since the epoch.
     pub(crate) finished_at_nanos: i64,
     /// Whether the kernel killed a process of the container because it was over its memory limit.
     pub(crate) oom_killed: bool,
@@ -250,7 +250,7 @@ pub(crate) struct Namespaces {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum PidNamespace {
-    /// A namespace of its own.
+    /// A new namespace.
     #[default]
     Private,
     /// One namespace for all containers of the sandbox that ask for it.
@@ -292,7 +292,7 @@ pub(crate) struct Process {
 pub(crate) struct User {
     /// A name or number, optionally followed by `:` and a group; empty is root.
     pub(crate) user: String,
-    /// A primary group that overrides the one that the user brings.
+    /// A primary group that overrides the user's.
     pub(crate) group: Option<u32>,
     /// Groups to add.
     pub(crate) supplemental_groups: Vec<u32>,
@@ -327,7 +327,7 @@ pub(crate) struct Mount {
     pub(crate) restricted: bool,
 }
 
-/// Where a mount comes from.
+/// The source of a mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum MountSource {

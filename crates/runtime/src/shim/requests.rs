@@ -69,7 +69,7 @@ impl Brought {
 }
 
 impl Server {
-    /// Does what is asked. `None` leaves the answer for later.
+    /// Carries out a request. `None` means that the answer follows later.
     pub(super) fn answer(
         &mut self,
         connection: u64,
@@ -238,7 +238,7 @@ impl Server {
             .map_err(system("prepare the streams"))?;
         container.clients.push(Client {
             connection,
-            // Without a standard input what the client types goes nowhere.
+            // Without a standard input, the client's input is discarded.
             stdin: brought.stdin.filter(|_| container.stdin.is_some()),
             stdout: brought.stdout.map(Sink::new),
             stderr: brought.stderr.map(Sink::new),

@@ -33,11 +33,11 @@ use target::{INSIDE, PLAIN};
 
 type Result<T> = std::result::Result<T, StartError>;
 
-/// What a process takes along into its root.
+/// The descriptors that a process takes into its root.
 pub(super) struct Entered {
     /// The null device.
     pub(super) null: OwnedFd,
-    /// Its terminal, if it wants one.
+    /// Its terminal, if it has one.
     pub(super) terminal: Option<Terminal>,
 }
 
@@ -46,7 +46,7 @@ struct Assembly<'a> {
     launch: &'a Launch,
     root: OwnedFd,
     proc_guard: ProcGuard,
-    /// The container's own `/dev`; none where a volume takes its place.
+    /// The container's own `/dev`; `None` if a volume replaces it.
     dev: Option<OwnedFd>,
     /// The container's own `/dev/pts`.
     devpts: Option<OwnedFd>,
@@ -63,7 +63,7 @@ pub(super) fn enter(launch: &Launch) -> Result<Entered> {
         .step(|| "create a mount namespace".into())?;
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", slave).step(|| "detach the mount namespace".into())?;
-    // The null device is on a mount of its own below the root, where nothing of the container reaches it.
+    // The null device is on a separate mount below the root, which the container cannot reach.
     let null = NullSource::new()?;
     null.attach(&launch.rootfs)?;
     let onto = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -131,8 +131,8 @@ impl Assembly<'_> {
     }
 }
 
-/// Moves the process into a root where there is nothing at all. `place` is a directory to put it on meanwhile, which
-/// others go on to see as it is.
+/// Moves the process into an empty root. `place` is a directory to mount it on temporarily, which others continue to
+/// see unchanged.
 pub(super) fn enter_nothing(place: &Path) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)
         .step(|| "create a mount namespace".into())?;
@@ -225,7 +225,7 @@ fn attach(mount: &OwnedFd, target: &OwnedFd) -> Result<()> {
     rustix::mount::move_mount(mount, "", target, "", flags).step(|| "attach the mount".into())
 }
 
-/// Mounts the view of the cgroup hierarchies that the container's cgroup namespace gives.
+/// Mounts the cgroup hierarchies as seen in the container's cgroup namespace.
 fn place_cgroups(mount: &Mount, place: &OwnedFd) -> Result<()> {
     let views = cgroup::views().step(|| "find the cgroup hierarchies".into())?;
     if let [(name, _)] = &views[..]
@@ -253,7 +253,7 @@ fn place_cgroups(mount: &Mount, place: &OwnedFd) -> Result<()> {
 fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     let fails = || "switch to the root filesystem".to_owned();
     rustix::process::fchdir(root).step(fails)?;
-    // With both paths the same the old root ends up on top of the new one, where it is unmounted.
+    // If both paths are the same, the old root ends up on top of the new one, where it is unmounted.
     rustix::process::pivot_root(".", ".").step(fails)?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step(fails)?;
     rustix::process::chdir("/").step(fails)

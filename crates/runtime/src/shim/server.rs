@@ -17,7 +17,7 @@ use super::protocol::{Identity, Reply, Request};
 use super::spawn::{self, Outcome, Starting};
 use super::wire::{self, FrameReader};
 
-/// What a poll entry stands for.
+/// The source of a poll entry.
 enum Source {
     Signals,
     Listener,
@@ -53,7 +53,7 @@ pub(super) struct Server {
     next_connection: u64,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) execs: BTreeMap<Pid, Exec>,
-    /// Keeps the process id namespace that containers share.
+    /// Keeps the PID namespace that containers share.
     pub(super) holder: Option<(Pid, OwnedFd)>,
     pub(super) clock: Clock,
     /// Set by [`Request::Shutdown`]: the connection to answer when everything has ended.
@@ -137,7 +137,7 @@ impl Server {
             Source::Connection(number) => self.receive(number),
             Source::ContainerStart(id) => self.advance_container(&id),
             Source::ExecStart(pid) => self.advance_exec(pid),
-            // Indexes may have moved by what came before in this round; the poll tells again what is ready.
+            // Earlier events in this round may have shifted indexes; the next poll reports again what is ready.
             Source::Output(id, index) => {
                 if let Some(container) = self.containers.get_mut(&id)
                     && index < container.outputs.len()
@@ -203,7 +203,7 @@ impl Server {
         }
     }
 
-    /// Marks a connection as one that hears of every end.
+    /// Marks a connection as a subscriber to all exits.
     pub(super) fn subscribe(&mut self, number: u64) {
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.subscribed = true;
@@ -295,7 +295,7 @@ impl Server {
         if self.holder.as_ref().is_some_and(|(holder, _)| *holder == pid) {
             self.holder = None;
         }
-        // What the child reported before its end comes first.
+        // The child's reports before its exit come first.
         self.advance_exec(pid);
         if let Some(exec) = self.execs.remove(&pid) {
             self.reply(exec.connection, &Reply::ExecExit { code }, &[]);

@@ -20,9 +20,9 @@ use super::init::{self, Place, Report, Streams};
 use super::protocol::{Identity, Launch, Process};
 use super::sys;
 
-/// The longest report: as many groups as a process can be in, each with ten digits.
+/// The longest report: the maximum number of groups of a process, with ten digits each.
 const REPORT_BYTES_MAX: usize = 64 * 1024;
-/// How long the holder of a namespace may take to give up its rights.
+/// How long the holder of a namespace may take to drop its privileges.
 const HARMLESS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whose process id namespace a child is born into.
@@ -43,7 +43,7 @@ pub(super) struct Starting {
     pub(super) failure: Option<String>,
 }
 
-/// What became of a start.
+/// The result of a start.
 pub(super) enum Outcome {
     /// Not decided yet.
     Pending,
@@ -54,7 +54,7 @@ pub(super) enum Outcome {
 }
 
 impl Starting {
-    /// Takes in what the child has reported.
+    /// Processes the child's reports.
     pub(super) fn advance(&mut self) -> Outcome {
         loop {
             match self.receive() {
@@ -121,8 +121,8 @@ pub(super) fn additional(
     spawn(birth, |socket| init::additional(init.as_fd(), &place, process, &streams, socket))
 }
 
-/// Forks the process that keeps a shared process id namespace alive, and waits until it has given up its rights: a
-/// container that is born there could look into it before.
+/// Forks the process that keeps a shared PID namespace alive, and waits until it has dropped its privileges, because a
+/// container that starts there could inspect it before that.
 pub(super) fn namespace_holder(launch: &Launch) -> io::Result<(Pid, OwnedFd)> {
     let (harmless, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let Some(pid) = fork_into(&BirthNamespace::New)? else {
@@ -138,7 +138,7 @@ pub(super) fn namespace_holder(launch: &Launch) -> io::Result<(Pid, OwnedFd)> {
     Ok((pid, result?))
 }
 
-/// Waits until the other end has written a byte and closed itself; that it closes without is an error.
+/// Waits until the other end has written a byte and closed; closing without a byte is an error.
 fn wait_for_byte(reader: &OwnedFd, within: Duration) -> io::Result<()> {
     let within = Timespec::try_from(within).map_err(|_| Errno::INVAL)?;
     let mut has_come = false;
@@ -180,7 +180,7 @@ fn spawn(birth: &BirthNamespace<'_>, child: impl FnOnce(OwnedFd)) -> io::Result<
     }
 }
 
-/// Forks a child into a process id namespace. The calling process itself stays where it is.
+/// Forks a child into a PID namespace. The calling process itself stays where it is.
 fn fork_into(birth: &BirthNamespace<'_>) -> io::Result<Option<Pid>> {
     match birth {
         BirthNamespace::Host => return Ok(sys::fork()?),
@@ -199,7 +199,7 @@ fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
-/// A pipe whose one end the shim uses without blocking. Gives the shim's end, then the child's.
+/// A pipe whose one end the shim uses without blocking. Returns the shim's end, then the child's.
 pub(super) fn pipe(shim_reads: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (ours, theirs) = if shim_reads { (reader, writer) } else { (writer, reader) };

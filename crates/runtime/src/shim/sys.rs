@@ -59,7 +59,7 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, set: u64, propaga
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Installs a seccomp filter, for this thread and what it executes.
+/// Installs a seccomp filter, for this thread and the programs it executes.
 pub(super) fn install_seccomp(program: &[u64]) -> io::Result<()> {
     let length = u16::try_from(program.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the seccomp filter is too long"))?;
@@ -84,8 +84,8 @@ pub(super) fn duplicate_to(from: impl AsFd, to: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Sets every signal to its default action and unblocks all, as a program expects them. What the starter ignores
-/// would stay ignored over `execve`, real-time signals included.
+/// Sets every signal to its default action and unblocks all, as a program expects them. Signals that the starter
+/// ignores would stay ignored across `execve`, including real-time signals.
 pub(super) fn reset_signals() -> nix::Result<()> {
     use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
     const SIGNALS: i32 = 64;
@@ -93,7 +93,7 @@ pub(super) fn reset_signals() -> nix::Result<()> {
     let default = [0u64; 4];
     for signal in (1..=SIGNALS).filter(|signal| !matches!(*signal, libc::SIGKILL | libc::SIGSTOP)) {
         // SAFETY: the array is at least as large as the struct on every architecture and the mask's size is the one
-        // that the kernel wants; the default action is no handler that could run. The C library's function would
+        // that the kernel expects; the default action is not a handler that could run. The C library's function would
         // refuse the signals that it keeps for itself.
         let result = unsafe {
             libc::syscall(
@@ -112,7 +112,7 @@ pub(super) fn reset_signals() -> nix::Result<()> {
 /// Lets the kernel reap children without being asked.
 pub(super) fn ignore_children() -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: ignoring is no handler that could run.
+    // SAFETY: ignoring is not a handler that could run.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.map(drop)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Starts a session keyring that is empty. The one of whoever started this program may hold keys.
+/// Starts an empty session keyring, because the one of the program's starter may contain keys.
 pub(super) fn new_session_keyring() -> io::Result<()> {
     // SAFETY: without a name the call takes no pointer that is read.
     let result = unsafe {
@@ -145,7 +145,7 @@ pub(super) fn new_session_keyring() -> io::Result<()> {
     }
 }
 
-/// Takes back what the starter may have changed of how the kernel executes programs.
+/// Resets changes by the starter to how the kernel executes programs.
 pub(super) fn reset_personality() -> io::Result<()> {
     const PER_LINUX: libc::c_ulong = 0;
     // SAFETY: it takes no pointers.
@@ -187,8 +187,8 @@ enum Bpf {
 }
 
 fn bpf(command: Bpf, attributes: &[u64]) -> io::Result<i32> {
-    // SAFETY: the kernel reads as many bytes of the attribute union as it is told, and pointers in it (made by
-    // the callers below from live slices) as far as the lengths beside them say.
+    // SAFETY: the kernel reads as many bytes of the attribute union as it is told, and pointers in it (made by the
+    // callers below from live slices) up to the lengths given next to them.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command as i32, attributes.as_ptr(), size_of_val(attributes)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
@@ -212,7 +212,7 @@ pub(crate) fn bpf_load_device_program(instructions: &[u64]) -> io::Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches a program of type `CGROUP_DEVICE` to a cgroup, beside those that are attached already.
+/// Attaches a program of type `CGROUP_DEVICE` to a cgroup, in addition to those already attached.
 pub(crate) fn bpf_attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> io::Result<()> {
     const ATTACH_TYPE_CGROUP_DEVICE: u64 = 6;
     const FLAG_ALLOW_MULTI: u64 = 2;

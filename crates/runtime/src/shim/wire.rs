@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::protocol::FRAME_BYTES_MAX;
 
-/// The most descriptors that one frame brings.
+/// The maximum number of descriptors in one frame.
 const DESCRIPTORS_MAX: usize = 3;
 
 /// Writes one frame, and descriptors with its first byte. The socket blocks, or the frame is small.
@@ -55,7 +55,7 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads once from the socket. Gives the number of bytes; 0 means that the other side closed.
+    /// Reads once from the socket. Returns the number of bytes; 0 means that the other side closed.
     pub(crate) fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let mut buffer = [0; 16 * 1024];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];

@@ -27,9 +27,9 @@ pub struct OverlayError {
     pub directory: PathBuf,
     /// The kernel's error.
     pub source: io::Error,
-    /// What the kernel logged about it, after a space and in parentheses; may be empty.
+    /// The kernel's log messages about it, after a space and in parentheses; may be empty.
     pub kernel_log: String,
-    /// What an administrator can do.
+    /// Advice for an administrator.
     pub cure: &'static str,
 }
 
@@ -52,14 +52,14 @@ impl OverlayError {
 pub(super) struct Overlay<'a> {
     /// The lower directories, the topmost first; at least one, and two without `upper`.
     pub(super) lower: &'a [PathBuf],
-    /// Where changes go, and a work directory beside it.
+    /// The directory for changes, with a work directory.
     pub(super) upper: Option<(&'a Path, &'a Path)>,
     /// A directory that may be mounted on for a moment, for kernels without `lowerdir+`.
     pub(super) scratch: &'a Path,
 }
 
 impl Overlay<'_> {
-    /// Mounts it without a place in the tree; it goes away with the descriptor unless it was attached.
+    /// Mounts it detached; it disappears with the descriptor unless it was attached.
     pub(super) fn mount_detached(&self) -> Result<OwnedFd, OverlayError> {
         match self.mount_by_fsconfig() {
             Err(Failure { unknown_option: true, .. }) => self.mount_by_options(),
@@ -138,10 +138,10 @@ impl Overlay<'_> {
     }
 }
 
-/// Options of every writable overlay. `volatile`: what is written is thrown away after a crash of the
-/// machine (a half-unpacked layer, the writable layer of a container that no longer runs), so that syncing
-/// it would be waste. The others keep each upper directory meaningful without the lower ones that it
-/// was written over, which the next layer's mounts rely on.
+/// Options of every writable overlay. `volatile`: the data are discarded after a crash of the machine (a half-unpacked
+/// layer, the writable layer of a container that no longer runs), so there is no need to sync them. The other options
+/// keep each upper directory independent of the lower ones that it was written over, which the next layer's mounts rely
+/// on.
 const WRITABLE_OPTIONS: [&str; 4] = ["volatile", "index=off", "redirect_dir=off", "metacopy=off"];
 
 struct Failure {
@@ -196,7 +196,7 @@ fn descriptor_path(path: &Path, open: &mut Vec<OwnedFd>) -> Result<String, Errno
     Ok(text)
 }
 
-/// What the kernel has to say about a failed configuration.
+/// The kernel's messages about a failed configuration.
 fn kernel_log(context: &OwnedFd) -> String {
     let mut messages = Vec::new();
     let mut buffer = [0; 1024];
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// Both ways of mounting give the same view.
+    /// Both ways of mounting result in the same view.
     #[test]
     fn merges_layers_by_either_api() {
         let directory = tempfile::tempdir().unwrap();

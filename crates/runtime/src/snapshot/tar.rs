@@ -11,7 +11,7 @@ const PATH_BYTES_MAX: usize = 4096;
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 const BLOCK_BYTES: u64 = 512;
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     File,
@@ -41,7 +41,7 @@ pub(crate) struct TarEntry {
     pub(crate) xattrs: Vec<(String, Vec<u8>)>,
 }
 
-/// What extension headers say about the entry that follows them.
+/// Data from extension headers about the following entry.
 #[derive(Default)]
 struct Extensions {
     path: Option<Vec<u8>>,
@@ -68,7 +68,7 @@ impl<R: Read> TarReader<R> {
         TarReader { input, data_left: 0, padding: 0, entries_left: entries_max }
     }
 
-    /// The next entry, `None` at the end of the archive. Skips what is left of the present one.
+    /// The next entry, `None` at the end of the archive. Skips the rest of the current one.
     pub(crate) fn next_entry(&mut self) -> io::Result<Option<TarEntry>> {
         let mut extensions = Extensions::default();
         loop {
@@ -92,12 +92,12 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// The content of the present entry, from where it was left.
+    /// The content of the current entry, from the current position.
     pub(crate) fn data(&mut self) -> impl Read + '_ {
         EntryData { reader: self }
     }
 
-    /// Gives the input back, for what stands behind the archive's end.
+    /// Returns the input, for the data after the archive's end.
     pub(crate) fn into_inner(self) -> R {
         self.input
     }
@@ -121,7 +121,7 @@ impl<R: Read> TarReader<R> {
     fn read_header(&mut self) -> io::Result<Option<tar::Header>> {
         let mut header = tar::Header::new_old();
         let block = header.as_mut_bytes();
-        // An archive may end without its blocks of zeros, but only at the border of a block.
+        // An archive may end without its blocks of zeros, but only at a block boundary.
         if self.input.read(&mut block[..1])? == 0 {
             return Ok(None);
         }
@@ -158,7 +158,7 @@ impl<R: Read> TarReader<R> {
         let kind = entry_kind(header, &path)?;
         let size = match kind {
             EntryKind::File => extensions.size.map_or_else(|| header.entry_size(), Ok)?,
-            // Other kinds carry no content, whatever the field says.
+            // Other kinds have no content, whatever the field says.
             _ => 0,
         };
         self.set_content(size);

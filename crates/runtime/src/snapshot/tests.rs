@@ -53,7 +53,7 @@ impl Layer {
     }
 }
 
-/// A data directory; what is mounted in it goes with it.
+/// A data directory; mounts in it are removed with it.
 struct Fixture {
     snapshots: Snapshots,
     directory: tempfile::TempDir,
@@ -66,7 +66,7 @@ impl Fixture {
         Fixture { snapshots: Snapshots::open(&directory.path().join("data"), limits).unwrap(), directory }
     }
 
-    /// Unpacks layers on top of each other and gives their chain ids.
+    /// Unpacks layers on top of each other and returns their chain IDs.
     fn unpack(&self, layers: impl IntoIterator<Item = Layer>) -> Result<Vec<Digest>, SnapshotError> {
         let mut chain: Vec<Digest> = Vec::new();
         for layer in layers {
@@ -332,7 +332,7 @@ fn root_file_systems_outlive_the_store_that_made_them() {
     assert_eq!(again.remove_rootfs("view", "x").unwrap(), chain);
     assert!(again.remove_rootfs("view", "x").unwrap().is_empty(), "removing twice is fine");
     assert!(again.rootfs_ids().unwrap().is_empty());
-    // What a reboot leaves: the directories without the mount.
+    // The state after a reboot: the directories without the mount.
     let root = again.prepare_rootfs("view", &chain, RootfsMode::Writable).unwrap();
     fs::write(root.join("b"), "container").unwrap();
     overlay::detach(&root).unwrap();

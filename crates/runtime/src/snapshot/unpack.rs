@@ -40,7 +40,7 @@ pub(super) enum ApplyError {
     Write { path: String, source: io::Error },
 }
 
-/// Applies the archive to `root` and gives back its input, for what stands behind the archive's end.
+/// Applies the archive to `root` and returns its input, for the data after the archive's end.
 pub(super) fn apply<R: Read>(root: BorrowedFd<'_>, archive: R, entries_max: u64) -> Result<R, ApplyError> {
     let mut reader = TarReader::new(archive, entries_max);
     Applier::new(root).apply_all(&mut reader)?;
@@ -51,11 +51,11 @@ struct Applier<'a> {
     root: BorrowedFd<'a>,
     /// The parent of the entry before: most entries share it with the next one.
     parent: Option<(Vec<u8>, OwnedFd)>,
-    /// Hashes of the paths that this layer has written, with their parents: a whiteout hides what lies
-    /// below, never what its own layer brings.
+    /// Hashes of the paths that this layer has written, with their parents: a whiteout hides entries of lower layers,
+    /// never those of its own layer.
     written: HashSet<u64>,
-    /// Hashes of the paths at which nothing from below is left: to hide it once more, or what was in it, is no work.
-    /// Else a layer of whiteouts of one large directory would take its square.
+    /// Hashes of the paths at which nothing from lower layers is left: hiding them again, or their content, costs
+    /// nothing. Otherwise a layer with whiteouts of one large directory would take quadratic time.
     emptied: HashSet<u64>,
     hasher: RandomState,
     /// Set at the end, since writing into a directory changes its time.
@@ -282,7 +282,7 @@ impl<'a> Applier<'a> {
         Ok(directory)
     }
 
-    /// A whiteout: what has this name below goes away.
+    /// A whiteout: hides the entry with this name in lower layers.
     fn hide(&mut self, parent_path: &[u8], name: &[u8], entry: &TarEntry) -> Result<(), ApplyError> {
         if matches!(name, b"" | b"." | b"..") {
             return Err(ApplyError::Invalid(format!("bad whiteout {}", lossy(&entry.path))));
@@ -303,7 +303,7 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// An opaque directory: what it contains below goes away.
+    /// An opaque directory: hides its content in lower layers.
     fn clear(&mut self, path: &[u8]) -> Result<(), Errno> {
         if self.is_emptied(path) {
             return Ok(());

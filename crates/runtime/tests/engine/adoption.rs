@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use crate::lifecycle::words;
 use crate::support::{Host, cgroup_of, command, log_lines, open_engine, shell, trial, until};
 
-/// The first argument that makes this program an agent of its own.
+/// The first argument that makes this program act as a separate agent.
 pub const AGENT_ARGUMENT: &str = "test-agent";
 
 pub fn trials() -> Vec<Trial> {
@@ -24,7 +24,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// An agent in a process of its own: starts two containers, tells their ids, and waits to be killed.
+/// An agent in a separate process: starts two containers, prints their IDs, and waits to be killed.
 pub fn agent(mut args: impl Iterator<Item = OsString>) -> ! {
     let dir = PathBuf::from(args.next().expect("a directory"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -64,7 +64,7 @@ async fn containers_outlive_the_agent(host: Host) {
     agent.0.kill().unwrap();
     agent.0.wait().unwrap();
 
-    // One ends while there is no agent.
+    // One exits while there is no agent.
     let root = |id: &str| host.dir.join("roots").join(id);
     std::fs::write(root(ends).join("tmp/stop"), "").unwrap();
     let state = host.dir.join("engine/containers").join(ends).join("state.json");
@@ -83,7 +83,7 @@ async fn containers_outlive_the_agent(host: Host) {
     let running = ContainerFilter { state: Some(ContainerState::Running), ..Default::default() };
     assert_eq!(host.engine.list_containers(&running).await.unwrap().len(), 1);
 
-    // It can be used as before, and new ones beside it.
+    // It can be used as before, and new ones can be created.
     host.engine.exec_sync(lives, &words(&["touch", "/tmp/stop"]), Duration::ZERO).await.unwrap();
     let after = host.exited(lives).await;
     assert_eq!((after.exit_code, after.started_at), (0, before.started_at));
@@ -137,7 +137,7 @@ async fn events_tell_of_every_change(host: Host) {
     };
     assert_eq!(of(&sandbox), [Created, Started, Stopped, Deleted]);
     let container = of(&id);
-    // The end may be told before the answer to the start.
+    // The exit may be reported before the answer to the start.
     assert_eq!(container[0], Created);
     assert!(container[1..3] == [Started, Stopped] || container[1..3] == [Stopped, Started], "{container:?}");
     assert_eq!(container[3..], [Deleted]);

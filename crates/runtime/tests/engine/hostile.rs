@@ -56,7 +56,7 @@ pub fn become_careless() {
         let session = libc::KEY_SPEC_SESSION_KEYRING;
         let key =
             libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1usize, session);
-        // Only who has it in a keyring sees it.
+        // It is visible only to processes that have it in a keyring.
         libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, key, 0x3f00_0000_u32);
         for signal in [libc::SIGHUP, libc::SIGUSR1, 40, 64] {
             libc::signal(signal, libc::SIG_IGN);
@@ -123,7 +123,7 @@ fn mount(host_path: &Path, container_path: &str) -> Mount {
     }
 }
 
-/// Tells what the standard input is: the null device, or something else.
+/// Prints whether the standard input is the null device.
 const STDIN: &str = "/bin/busybox stat -L -c '%F %t:%T' /proc/self/fd/0";
 const NULL: &str = "stdout F character special file 1:3";
 
@@ -136,8 +136,7 @@ fn with_dev(name: &str, volume: &Path, script: &str) -> ContainerConfig {
     config
 }
 
-/// The start of a container opens no device of a volume, whatever lies there instead (CVE-2025-31133,
-/// CVE-2025-52565).
+/// The start of a container opens no device in a volume, whatever is there instead (CVE-2025-31133, CVE-2025-52565).
 async fn nothing_in_a_volume_at_dev_is_trusted(host: Host) {
     let script = format!(
         "{STDIN}; /bin/busybox stat -L -c '%F %t:%T' /proc/keys; (echo x > /proc/sys/kernel/core_pattern) 2>/tmp/error || echo denied"
@@ -164,7 +163,7 @@ async fn nothing_in_a_volume_at_dev_is_trusted(host: Host) {
         config.tty = true;
         let id = host.start(&sandbox, &config).await;
         assert_eq!(log_lines(&host.exited(&id).await), ["stdout F terminal"], "{name}");
-        // Nor does a process that is added.
+        // Nor does an added process.
         let id = host.start(&sandbox, &with_dev("other", &volume, "sleep 1000")).await;
         let output = host.engine.exec_sync(&id, &words(&["/bin/sh", "-c", STDIN]), Duration::ZERO).await;
         assert_eq!(output.unwrap().stdout, format!("{}\n", &NULL["stdout F ".len()..]), "{name}");
@@ -245,7 +244,7 @@ async fn proc_cannot_be_mounted_over(host: Host) {
         let error = start_with(&host, &sandbox, &mounts, links).await.unwrap_err();
         assert!(error.contains(why), "{mounts:?}: {error}");
     }
-    // A new /proc goes on no link.
+    // A new /proc is not mounted on a link.
     let id = host.create(&sandbox, &command("link", &["true"])).await;
     symlink("/tmp", host.dir.join("roots").join(&id).join("sys")).unwrap();
     let error = host.engine.start_container(&id).await.unwrap_err().full_message();
@@ -277,7 +276,7 @@ async fn proc_can_be_mounted_over_where_others_allow_it(host: Host) {
     assert_eq!(host.run(&config).await.1, ["stdout F /proc/1"]);
 }
 
-/// What is masked is found by what it is, not through what a volume says, and a volume at `/dev/shm` is as usual.
+/// Masked paths are identified by descriptor, not through a volume, and a volume at `/dev/shm` works as usual.
 async fn sys_and_shm_can_be_volumes(host: Host) {
     let volume = host.dir.join("volume");
     std::fs::create_dir_all(volume.join("fs")).unwrap();
@@ -297,7 +296,7 @@ async fn sys_and_shm_can_be_volumes(host: Host) {
     assert!(error.contains("/sys/fs/cgroup"), "{error}");
 }
 
-/// Descriptors, keys, signals, limits of whoever started the program stay with it (CVE-2024-21626).
+/// Descriptors, keys, signals and limits of the program's starter are not inherited (CVE-2024-21626).
 async fn nothing_of_the_starter_reaches_a_container(host: Host) {
     assert!(std::fs::read_to_string("/proc/self/keys").is_err(), "keys have no directory of a process");
     let own_keys = std::fs::read_to_string("/proc/keys").unwrap();
@@ -335,7 +334,7 @@ async fn nothing_of_the_starter_reaches_a_container(host: Host) {
     expected(&output.lines().map(str::to_owned).collect::<Vec<_>>());
 }
 
-/// The process that keeps a pod's process ids can be looked into by who may trace: there is nothing to see.
+/// The process that keeps a pod's PID namespace can be inspected with CAP_SYS_PTRACE, but there is nothing to see.
 async fn the_holder_of_a_shared_namespace_has_nothing(host: Host) {
     let sandbox = host.sandbox(&host.pod("holder")).await;
     let script = "ls -A /proc/1/root/ | grep -c .; grep -e ^Uid -e ^CapEff -e ^NoNewPrivs /proc/1/status; \
@@ -370,7 +369,7 @@ async fn a_working_directory_does_not_lead_out(host: Host) {
         let error = host.engine.start_container(&id).await.unwrap_err().full_message();
         assert!(error.contains("/proc/self/fd/"), "{error}");
     }
-    // Nor is one for a process that is added later, though the container replaces its directory meanwhile.
+    // Nor is one for a process that is added later, although the container replaces its directory in the meantime.
     for number in 3..24 {
         let script = format!(
             "cd /; /bin/busybox rmdir /work; /bin/busybox ln -s /proc/self/fd/{number} /work; sleep 1000"
@@ -418,7 +417,7 @@ async fn a_users_number_is_not_a_name(host: Host) {
     assert_eq!(log_lines(&host.exited(&id).await), ["stdout F 1234"]);
 }
 
-/// Nobody but root reaches a shim, from no namespace (CVE-2020-15257).
+/// Only root can reach a shim, and from no other namespace (CVE-2020-15257).
 async fn the_shims_socket_is_for_root_alone(host: Host) {
     use std::os::unix::fs::MetadataExt;
     let sandbox = host.sandbox(&host.pod("socket")).await;
@@ -436,7 +435,7 @@ async fn a_terminal_is_the_console(host: Host) {
     config.tty = true;
     let id = host.start(&sandbox, &config).await;
     assert_eq!(log_lines(&host.exited(&id).await), ["stdout F said"]);
-    // A volume in its place stays what it is.
+    // A volume in its place is unchanged.
     let file = host.dir.join("console");
     std::fs::write(&file, "of the volume\n").unwrap();
     let mut config = shell("other", "cat /dev/console");
@@ -446,7 +445,7 @@ async fn a_terminal_is_the_console(host: Host) {
     assert_eq!(log_lines(&host.exited(&id).await), ["stdout F of the volume"]);
 }
 
-/// What a command writes does not fill the agent's memory (CVE-2022-31030).
+/// The output of a command does not fill the agent's memory (CVE-2022-31030).
 async fn the_output_of_a_command_is_bounded(host: Host) {
     /// The bound of upstream's messages; ours may be lower.
     const BOUND: usize = 16 << 20;

@@ -241,7 +241,7 @@ async fn volumes_are_mounted(host: Host) {
     assert_eq!(text, "contentcontentwritten|denied|/made|of the image");
     assert!(volume.join("new").exists() && host.dir.join("not-there-yet").is_dir());
 
-    // What is mounted on no shared mount cannot travel.
+    // A mount that is not on a shared mount does not propagate.
     let mut config = command("main", &["true"]);
     config.mounts = vec![Mount { propagation: MountPropagation::Bidirectional, ..mount(&volume, "/data") }];
     let sandbox = host.sandbox(&host.pod("propagation")).await;
@@ -268,7 +268,7 @@ async fn links_do_not_lead_out(host: Host) {
     assert_eq!(host.exited(&id).await.exit_code, 0);
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 
-    // A new filesystem goes on no link at all.
+    // A new filesystem is never mounted on a link.
     let id = host.create(&sandbox, &command("proc", &["true"])).await;
     std::os::unix::fs::symlink("/tmp", host.dir.join("roots").join(&id).join("proc")).unwrap();
     let error = host.engine.start_container(&id).await.unwrap_err().full_message();
@@ -310,7 +310,7 @@ async fn process_ids_can_be_shared(host: Host) {
     assert!(log.iter().any(|line| line.contains("sleep 4321")), "{log:?}");
     assert!(!log.iter().any(|line| line.contains("sleep 1234")), "{log:?}");
 
-    // The end of the first process ends what it has left behind.
+    // When the first process exits, its remaining children are killed.
     let mut forks = shell("forks", "sleep 777 & exec sleep 0.01");
     forks.linux.security_context.namespace_options.pid = NamespaceMode::Pod;
     let forks = host.start(&sandbox, &forks).await;
@@ -368,8 +368,8 @@ async fn the_host_can_be_shared(host: Host) {
     assert_eq!(host.engine.pod_sandbox_status(&sandbox).await.unwrap().network.ip, "");
 }
 
-/// A container that executes `/proc/self/exe` meets its own program, and while a process enters the container
-/// the agent's program can be neither seen nor written (CVE-2019-5736).
+/// A container that executes `/proc/self/exe` gets its own program, and while a process enters the container, the
+/// agent's program can be neither seen nor written (CVE-2019-5736).
 async fn the_agents_program_cannot_be_written(host: Host) {
     let sandbox = host.sandbox(&host.pod("exe")).await;
     let id = host.start(&sandbox, &command("main", &["sleep", "1000"])).await;

@@ -221,7 +221,7 @@ async fn images_run(host: Host) {
     assert!(store.rootfs_ids().unwrap().is_empty());
 }
 
-/// A budget, far above what it takes (the whole pod has 250 ms), that a wait for something would break.
+/// A budget far above the usual time (the whole pod has 250 ms), which an unnecessary wait would exceed.
 async fn starts_fast(host: Host) {
     let before = Instant::now();
     let sandbox = host.sandbox(&host.pod("fast")).await;

@@ -104,7 +104,7 @@ async fn exec_with_a_terminal(host: Host) {
     assert!(session.stderr.is_none());
     session.resize.take().unwrap().send(TerminalSize { width: 101, height: 42 }).await.unwrap();
     let mut stdout = session.stdout.take().unwrap();
-    // The size is set by a task of its own: give it precedence over the first input.
+    // A separate task sets the size: let it run before the first input.
     tokio::task::yield_now().await;
     let mut stdin = session.stdin.take().unwrap();
     stdin.write_all(b"input\n").await.unwrap();

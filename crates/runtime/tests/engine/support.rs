@@ -83,7 +83,7 @@ const APPLETS: [&str; 30] = [
     "tail", "touch", "true", "unshare",
 ];
 
-/// One test's engine and what is in it.
+/// One test's engine and its content.
 #[derive(Clone)]
 pub struct Host {
     pub engine: Engine,
@@ -103,7 +103,7 @@ pub fn cgroup_of(dir: &Path) -> String {
     format!("/ironhull-test-{}", dir.file_name().expect("a name").to_string_lossy().trim_start_matches('.'))
 }
 
-/// A test over an engine of its own. Whether it fails or not everything is removed, and nothing may be left.
+/// A test over a separate engine. Whether it fails or not, everything is removed, and nothing may be left.
 pub fn trial<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     test: impl FnOnce(Host) -> F + Send + 'static,
@@ -119,7 +119,7 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
                 let host =
                     Host { engine: open_engine(&path).await, cgroup: cgroup_of(&path), dir: path.clone() };
                 let result = tokio::spawn(test(host)).await;
-                // The test may have opened the records anew: so does the end.
+                // The test may have reopened the records, so the clean-up does too.
                 let removed = open_engine(&path).await.destroy_all().await;
                 result.map_err(|error| Failed::from(error.to_string()))?;
                 removed.map_err(|error| Failed::from(causes::chain(&error)))
@@ -196,7 +196,7 @@ impl Host {
         id
     }
 
-    /// Runs a container in a sandbox of its own to its end; gives its status and log.
+    /// Runs a container in its own sandbox until it exits; returns its status and log.
     pub async fn run(&self, config: &ContainerConfig) -> (ContainerStatus, Vec<String>) {
         let name = format!("pod-of-{}", config.metadata.name);
         let sandbox = self.sandbox(&self.pod(&name)).await;
@@ -240,7 +240,7 @@ pub async fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// A container that runs a shell script, in a process id namespace of its own.
+/// A container that runs a shell script, in its own PID namespace.
 pub fn shell(name: &str, script: &str) -> ContainerConfig {
     command(name, &["/bin/sh", "-c", script])
 }

@@ -93,12 +93,12 @@ impl Drop for TestRegistry {
     }
 }
 
-/// An address that nobody listens on.
+/// An address without a listener.
 pub fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// A store in a directory of its own; its mounts go with it.
+/// A store in its own directory; its mounts are removed with it.
 pub struct TestStore {
     pub store: ImageStore,
     pub data_dir: tempfile::TempDir,
@@ -155,7 +155,7 @@ pub fn busybox() -> BuiltImage {
     builder.build()
 }
 
-/// Only the first layer of [`busybox`], with a configuration of its own.
+/// Only the first layer of [`busybox`], with a separate configuration.
 pub fn busybox_without_changes() -> BuiltImage {
     let mut builder = busybox_base();
     builder.config().cmd = vec!["true".to_owned()];

@@ -8,9 +8,9 @@ use client::{Client, ClientError};
 use super::{Plugin, Rejection};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// Takes what a pod needs besides its place on the node, which it has already.
+/// Reserves what else a pod needs besides its place on the node, which it already has.
 pub trait Reserve: Plugin {
-    /// What is taken: it stays with the pod until it is bound, or goes back.
+    /// The reservation: it stays with the pod until it is bound, or is released.
     type Reservation: Send + Sync + 'static;
 
     /// Takes it. The pod is tried again later if this fails.
@@ -21,13 +21,13 @@ pub trait Reserve: Plugin {
         snapshot: &Snapshot,
     ) -> Result<Self::Reservation, Rejection>;
 
-    /// Gives it back, as the pod is not bound after all. Plugins are asked in the reverse of their order.
+    /// Releases the reservation, because the pod is not bound after all. Plugins are called in reverse order.
     fn unreserve(&self, reservation: &Self::Reservation, pod: &PodInfo, node: &str);
 }
 
 /// Decides whether a pod is bound now, later or not.
 pub trait Permit: Plugin {
-    /// All plugins are asked, unless one denies; a pod that several keep waiting needs the leave of each.
+    /// All plugins are asked, unless one denies; a pod that several keep waiting needs the permission of each.
     fn permit(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Permission;
 }
 
@@ -43,7 +43,7 @@ pub enum Permission {
     Wait(Duration),
 }
 
-/// Does what has to be done before a pod is bound.
+/// Does the work that is necessary before a pod is bound.
 pub trait PreBind: Reserve {
     /// Does it.
     fn pre_bind(
@@ -66,7 +66,7 @@ pub trait Bind: Plugin {
     ) -> impl Future<Output = Result<Binding, BindError>> + Send;
 }
 
-/// What became of a pod at a plugin that binds.
+/// The result of a binding plugin for a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// It is bound.
@@ -75,7 +75,7 @@ pub enum Binding {
     Skip,
 }
 
-/// Is told of pods that were bound.
+/// Is notified of bound pods.
 pub trait PostBind: Plugin {
     /// The pod was bound to the node.
     fn post_bind(&self, pod: &PodInfo, node: &str);

@@ -7,7 +7,7 @@ use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
 /// Decides whether a pod may be tried at all.
 pub trait PreEnqueue: Plugin {
-    /// An error says for people what the pod waits for.
+    /// The error says what the pod is waiting for.
     fn pre_enqueue(&self, pod: &PodInfo) -> Result<(), String>;
 }
 
@@ -20,7 +20,7 @@ pub trait QueueSort: Send + Sync + 'static {
 
 /// Decides whether a pod can run on a node.
 pub trait Filter: Plugin {
-    /// What is worked out once a decision. It is cloned to suppose that other pods come or go.
+    /// Data computed once per decision. It is cloned to assume that other pods come or go.
     type State: Clone + 'static;
 
     /// Prepares a decision.
@@ -29,20 +29,20 @@ pub trait Filter: Plugin {
     /// Whether the pod can run on the node.
     fn filter(&self, state: &Self::State, pod: &PodInfo, node: &NodeInfo) -> Verdict;
 
-    /// Lets the state be as if another pod were on a node too, or were gone from it. Afterwards it must be what
-    /// [`Filter::pre_filter`] would return if it were so. What [`Filter::filter`] reads from its `node` needs
-    /// nothing here: the node that it is given has the pod, or has it no more.
+    /// Changes the state as if another pod were on a node too, or were gone from it. The result must equal what
+    /// [`Filter::pre_filter`] would return in that case. What [`Filter::filter`] reads from its `node` needs nothing
+    /// here: the node that it is given has the pod, or has it no more.
     fn suppose(&self, _state: &mut Self::State, _pod: &PodInfo, _what: &Supposition<'_>) {}
 }
 
-/// What comes of preparing a filter.
+/// The result of preparing a filter.
 #[derive(Debug)]
 pub enum PreFilter<S> {
     /// The filter has nothing to say about this pod.
     Skip,
     /// All nodes are to be checked.
     Check(S),
-    /// Only these nodes come into question; they are to be checked.
+    /// Only these nodes are candidates; they must still be checked.
     CheckOnly(S, Vec<NodeSlot>),
     /// No node can do.
     Reject(Rejection),
@@ -62,7 +62,7 @@ pub struct Supposition<'a> {
 }
 
 impl Supposition<'_> {
-    /// 1 for a pod that is there, -1 for one that is gone.
+    /// 1 for a pod that is added, -1 for one that is removed.
     pub fn amount(&self) -> i64 {
         if self.there { 1 } else { -1 }
     }
@@ -71,8 +71,8 @@ impl Supposition<'_> {
 /// Whether a pod can run on a node.
 pub type Verdict = Result<(), Rejection>;
 
-/// Why a pod cannot run on a node. Most have one reason, and most are made only to be counted, so that the first one
-/// takes no memory of its own.
+/// Why a pod cannot run on a node. Most have one reason, and most are only counted, so the first one needs no
+/// allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     first: Cow<'static, str>,
@@ -99,7 +99,8 @@ impl Rejection {
         Some(Rejection { first, more: reasons.collect(), unresolvable })
     }
 
-    /// For people: each after the number of nodes it holds for. Upstream's words, where there are any.
+    /// Messages for people: each follows the number of nodes that it applies to. Upstream's words, where upstream has
+    /// any.
     pub fn reasons(&self) -> impl Iterator<Item = &Cow<'static, str>> {
         std::iter::once(&self.first).chain(&self.more)
     }
@@ -112,10 +113,10 @@ impl Rejection {
 
 /// Decides how good a node is.
 pub trait Score: Plugin {
-    /// What is worked out once a decision.
+    /// Data computed once per decision.
     type State;
 
-    /// Prepares the scoring of the nodes that are left. `None` if all would come out alike.
+    /// Prepares the scoring of the remaining nodes. `None` if all would get the same score.
     fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[&NodeInfo]) -> Option<Self::State>;
 
     /// The score of a node: from 0 to [`SCORE_MAX`](super::SCORE_MAX), or any number that `normalize` brings there.

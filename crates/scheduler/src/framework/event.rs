@@ -16,7 +16,7 @@ impl EventKinds {
     pub const NONE: EventKinds = EventKinds(0);
     /// A node appeared.
     pub const NODE_ADDED: EventKinds = EventKinds(1);
-    /// What pods may request of a node changed.
+    /// A node's allocatable resources changed.
     pub const NODE_ALLOCATABLE: EventKinds = EventKinds(1 << 1);
     /// The labels of a node changed.
     pub const NODE_LABELS: EventKinds = EventKinds(1 << 2);
@@ -131,11 +131,11 @@ pub struct Event<'a> {
 /// To whom an event happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
-    /// A node that is there, as it is now.
+    /// A node in its current state.
     Node(&'a NodeInfo),
     /// A node that is gone.
     RemovedNode,
-    /// A bound pod: before, if it was bound, and now, if it is there.
+    /// A bound pod: its old version if it was bound before, and its new one if it still exists.
     Pod(Option<&'a PodInfo>, Option<&'a PodInfo>),
     /// The waiting pod itself, which is asked about in its new version.
     Own,

@@ -8,7 +8,7 @@ use super::deciding::{Filter, Rejection, Supposition, Verdict};
 use super::plugin_set::PluginSet;
 use crate::state::{NodeInfo, NodeSlot, PodInfo, Snapshot};
 
-/// The filters of a profile, prepared for one pod. Those that have nothing to say about it are left out.
+/// The filters of a profile, prepared for one pod. Those that do not apply to it are left out.
 pub struct Filters<'a> {
     pub(super) pod: &'a PodInfo,
     pub(super) snapshot: &'a Snapshot,
@@ -50,7 +50,7 @@ impl<P: Filter> Ready for Stateful<'_, P> {
 }
 
 impl<'a> Filters<'a> {
-    /// The only nodes that come into question; `None` if all do.
+    /// The only candidate nodes; `None` if all nodes are candidates.
     pub fn only(&self) -> Option<&[NodeSlot]> {
         self.only.as_deref()
     }
@@ -60,8 +60,8 @@ impl<'a> Filters<'a> {
         self.narrowed_by
     }
 
-    /// Whether the pod can run on a node, with the pods that are nominated for it and without: it must not take
-    /// their room, nor count on them. An error tells which plugin objects.
+    /// Whether the pod can run on a node, with the pods that are nominated for it and without: it must not take their
+    /// space, nor depend on them. The error names the plugin that objects.
     pub fn check(&self, node: &NodeInfo) -> Result<(), (usize, Rejection)> {
         if self.nominated(node).next().is_some() {
             return self.simulate(node).check();
@@ -69,7 +69,7 @@ impl<'a> Filters<'a> {
         self.check_as_is(node)
     }
 
-    /// Begins to suppose other pods on a node.
+    /// Begins to assume other pods on a node.
     pub fn simulate(&self, node: &NodeInfo) -> Simulation<'a> {
         Simulation { filters: self.fork(), node: node.clone() }
     }
@@ -83,7 +83,7 @@ impl<'a> Filters<'a> {
         Ok(())
     }
 
-    /// The pods that are nominated for a node and come before this one.
+    /// The pods that are nominated for a node and take precedence over this one.
     fn nominated(&self, node: &NodeInfo) -> impl Iterator<Item = &'a Arc<PodInfo>> {
         let (uid, priority) = (&self.pod.uid, self.pod.priority);
         let nominated = self.snapshot.nominations().on(&node.name).iter();

@@ -17,7 +17,7 @@ pub(super) trait AnyReserve: Send + Sync {
     fn run(&self, pod: &PodInfo, node: &NodeInfo, snapshot: &Snapshot) -> Result<Box<dyn Held>, Rejection>;
 }
 
-/// What any plugin reserved.
+/// A reservation of any plugin.
 pub(super) trait Held: Send + Sync {
     fn name(&self) -> &'static str;
     fn unreserve(&self, pod: &PodInfo, node: &str);

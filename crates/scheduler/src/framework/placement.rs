@@ -31,15 +31,15 @@ pub struct BindingError {
 }
 
 impl BindingError {
-    /// The whole story for people, in upstream's form.
+    /// The full message for people, in upstream's form.
     pub fn message(&self) -> String {
         format!("{self}: {}", self.source)
     }
 }
 
 impl Placement {
-    /// Reserves what the plugins of a profile want to reserve. If one fails, what the others reserved before is
-    /// given back, and the plugin is told.
+    /// Calls the reserving plugins of a profile. If one fails, the earlier reservations are released, and the failing
+    /// plugin is returned.
     pub(crate) fn reserve(
         profile: &Arc<Profile>,
         pod: Arc<PodInfo>,
@@ -60,12 +60,12 @@ impl Placement {
         Ok(placement)
     }
 
-    /// Gives all that was reserved back, the last first.
+    /// Releases everything that was reserved, in reverse order.
     pub(crate) fn unreserve(&self) {
         self.held.iter().rev().for_each(|held| held.unreserve(&self.pod, &self.node));
     }
 
-    /// Does what comes before the binding.
+    /// Does the work that precedes the binding.
     pub async fn prepare(&self, client: &Client) -> Result<(), BindingError> {
         for held in &self.held {
             let done = held.pre_bind(client, &self.pod, &self.node).await;

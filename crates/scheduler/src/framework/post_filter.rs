@@ -8,11 +8,11 @@ use crate::state::{NodeSlot, PodInfo, Snapshot};
 
 /// Has the last word when no node is left.
 pub trait PostFilter: Send + Sync + 'static {
-    /// What can be done for the pod. Nothing is done here: what is returned is carried out by others.
+    /// Decides what can be done for the pod. It has no effects itself: the result is carried out elsewhere.
     fn post_filter(&self, pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> PostFiltered;
 }
 
-/// What is known of a decision that found no node.
+/// The known facts about a decision that found no node.
 #[derive(Clone, Copy)]
 pub struct Failure<'a> {
     /// The nodes that were checked, with their rejections; all others are out of the question.
@@ -23,7 +23,7 @@ pub struct Failure<'a> {
     pub random: u64,
 }
 
-/// What can be done for a pod for which no node is left.
+/// The remedy for a pod for which no node fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostFiltered {
     /// Pods that are to make room.
@@ -39,7 +39,7 @@ pub struct PostFiltered {
 pub struct Preemption {
     /// The node for which the pod is nominated.
     pub nominated: Arc<str>,
-    /// The pods that are to go, the most important first.
+    /// The pods to preempt, the most important first.
     pub victims: Vec<Arc<PodInfo>>,
     /// Pods of lower priority that are nominated for the same node: they have to look for another.
     pub displaced: Vec<Arc<PodInfo>>,

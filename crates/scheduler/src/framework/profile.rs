@@ -135,7 +135,7 @@ impl Profile {
         self
     }
 
-    /// Adds a plugin that is told of bindings.
+    /// Adds a plugin that is notified of bindings.
     #[must_use]
     pub fn post_bind<P: PostBind>(mut self, plugin: P) -> Profile {
         let plugin = Arc::new(plugin);
@@ -144,7 +144,7 @@ impl Profile {
         self
     }
 
-    /// The place of a plugin, which is one and the same at all extension points.
+    /// The index of a plugin, which is the same at all extension points.
     fn register<P: Plugin>(&mut self, plugin: &Arc<P>) -> usize {
         if let Some(place) = self.place(P::NAME) {
             return place;
@@ -214,7 +214,7 @@ impl Profile {
         Ok(filters)
     }
 
-    /// What can be done for a pod for which no node is left: the first plugin that names victims ends it.
+    /// The remedy for a pod for which no node fits: the first plugin that names victims decides.
     pub fn run_post_filter(
         &self,
         pod: &PodInfo,
@@ -233,7 +233,8 @@ impl Profile {
         all
     }
 
-    /// Whether a pod may be bound to a node: the plugins that want it to wait, with their times, or who denies.
+    /// Whether a pod may be bound to a node: the plugins that make it wait, with their times, or the one that denies
+    /// it.
     pub fn run_permit(
         &self,
         pod: &PodInfo,
@@ -269,8 +270,7 @@ impl Profile {
         }
     }
 
-    /// The events that may make a pod schedulable that these plugins rejected. If nobody in particular did,
-    /// any may.
+    /// The events that may make a pod schedulable that these plugins rejected. If no particular plugin did, any may.
     pub fn wakes_on(&self, rejected_by: PluginSet, pod: &PodInfo) -> EventKinds {
         if rejected_by.is_empty() {
             return EventKinds::ALL;
@@ -279,8 +279,8 @@ impl Profile {
         kinds.fold(EventKinds::NONE, EventKinds::or)
     }
 
-    /// Whether an event may make a pod schedulable that these plugins rejected. If nobody in particular did,
-    /// anything may.
+    /// Whether an event may make a pod schedulable that these plugins rejected. If no particular plugin did, anything
+    /// may.
     pub fn may_help(&self, rejected_by: PluginSet, pod: &PodInfo, event: &Event<'_>) -> bool {
         rejected_by.is_empty()
             || self.members(rejected_by).any(|plugin| {

@@ -15,11 +15,11 @@ use crate::decide::explain;
 use crate::framework::{Failure, Filters, PostFilter, PostFiltered, Preemption, Rejection};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// So many nodes that would do are enough to choose from, or this part of all.
+/// The minimum number of candidate nodes, or this share of all.
 const CANDIDATES_MIN: usize = 100;
 const CANDIDATES_PERCENT: usize = 10;
 
-/// Names pods of lower priority that are to go.
+/// Selects pods of lower priority to preempt.
 #[derive(Debug)]
 pub struct DefaultPreemption;
 
@@ -40,7 +40,7 @@ impl PostFilter for DefaultPreemption {
     }
 }
 
-/// Whether the pod may make others go now; else why not.
+/// Whether the pod may preempt others now; otherwise the reason why not.
 fn check_eligible(pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> Result<(), &'static str> {
     if pod.spec().and_then(|spec| spec.preemption_policy.as_deref()) == Some("Never") {
         return Err("not eligible due to preemptionPolicy=Never.");
@@ -58,7 +58,7 @@ fn check_eligible(pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) -> 
     Ok(())
 }
 
-/// A node that would do, and who would have to go.
+/// A node that would be suitable, and the victims there.
 #[derive(Debug)]
 struct Candidate {
     node: Arc<str>,
@@ -73,7 +73,7 @@ impl Candidate {
     /// number of victims, and how long those of the highest priority have run.
     fn cost(&self) -> (usize, i32, i64, usize, Reverse<i64>) {
         let highest = self.victims.first().map_or(i32::MIN, |victim| victim.priority);
-        // Raised above 0, lest many victims of low priority count less than few.
+        // Raised above 0, so that many victims of low priority do not count less than few.
         let raised = |priority: i32| i64::from(priority) + i64::from(i32::MAX) + 1;
         let sum = self.victims.iter().map(|victim| raised(victim.priority)).sum();
         let important = self.victims.iter().filter(|victim| victim.priority == highest);
@@ -121,7 +121,7 @@ fn find_candidates(pod: &PodInfo, snapshot: &Snapshot, failure: &Failure<'_>) ->
     (candidates, reasons)
 }
 
-/// The fewest pods that have to go from a node.
+/// The smallest set of pods that must leave a node.
 fn select_victims(
     pod: &PodInfo,
     snapshot: &Snapshot,

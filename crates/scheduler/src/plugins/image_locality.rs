@@ -33,7 +33,7 @@ impl Score for ImageLocality {
         for image in pod.images() {
             present.containers += 1;
             let Some(nodes) = snapshot.image_nodes(image) else { continue };
-            // An image that few nodes have draws less, lest all pods crowd there.
+            // An image that few nodes have counts less, so that pods do not all crowd there.
             let spread = nodes.len() as f64 / snapshot.len() as f64;
             for (slot, bytes) in nodes {
                 *present.bytes.entry(*slot).or_default() += (*bytes as f64 * spread) as i64;

@@ -7,8 +7,8 @@ use crate::framework::{
 };
 use crate::state::{AffinityTerm, Counted, NodeFilter, NodeInfo, PodInfo, PodQuery, Snapshot};
 
-/// Rejects nodes where the pod would break a required term of its own or of a pod that runs; scores by the
-/// preferred terms of both.
+/// Rejects nodes where the pod would violate a required term of its own or of a running pod; scores by the preferred
+/// terms of both.
 #[derive(Debug)]
 pub struct InterPodAffinity;
 
@@ -23,7 +23,7 @@ impl Plugin for InterPodAffinity {
         .or(EventKinds::OWN_LABELS);
 
     fn wakes_on(&self, pod: &PodInfo) -> EventKinds {
-        // A pod that comes can only fulfil an affinity.
+        // An added pod can only fulfil an affinity.
         let comes = EventKinds::POD_ADDED;
         if pod.pod_terms.required_affinity.is_empty() {
             Self::WAKES_ON.without(comes)
@@ -34,9 +34,9 @@ impl Plugin for InterPodAffinity {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            // Terms that match depend on namespaces too, so only what can be told without them counts: a new pod
-            // can fulfil an affinity; one that goes can lift an anti-affinity, its own or the waiting pod's, or
-            // leave the waiting pod as the first of a series.
+            // Matching terms also depends on namespaces, so this uses only what can be decided without them: a new pod
+            // can satisfy an affinity; the deletion of one can remove an anti-affinity, its own or the waiting pod's,
+            // or make the waiting pod the first of a series.
             Subject::Pod(None, Some(_)) => !pod.pod_terms.required_affinity.is_empty(),
             Subject::Pod(Some(gone), None) => {
                 !pod.pod_terms.required_affinity.is_empty()
@@ -48,7 +48,7 @@ impl Plugin for InterPodAffinity {
     }
 }
 
-/// What the required terms come to.
+/// The result of the required terms.
 #[derive(Clone, Debug)]
 pub struct Required {
     /// The pods that match all of the pod's affinity terms, by the topology of each.
@@ -56,7 +56,7 @@ pub struct Required {
     together: Option<Arc<PodQuery>>,
     /// Whether the pod matches its own affinity terms.
     matches_itself: bool,
-    /// Whether the pod is the first of a series that wants to be together.
+    /// Whether the pod is the first of a series with affinity to itself.
     first: bool,
     /// The pods that match an anti-affinity term, by term.
     anti_affinity: Vec<(Arc<PodQuery>, Counted)>,
@@ -142,7 +142,7 @@ impl Filter for InterPodAffinity {
     }
 }
 
-/// What the preferred terms weigh: how much a pod counts, and the pods.
+/// The preferred terms: the weight of a pod, and the pods.
 #[derive(Debug)]
 pub struct Preferred(Vec<(i64, Counted)>);
 

@@ -53,7 +53,7 @@ impl Filter for NodeAffinity {
     }
 }
 
-/// The only nodes that come into question, if each term names some: pods of DaemonSets do.
+/// The only candidate nodes, if each term names some, as those of DaemonSets' pods do.
 fn named_nodes(pod: &PodInfo) -> Option<Vec<&str>> {
     let terms = pod.node_terms.required.as_ref().filter(|terms| !terms.is_empty())?;
     let names = terms.iter().map(|term| term.node_names()).collect::<Option<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 use crate::framework::{Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Subject, Verdict};
 use crate::state::{HostPort, NodeInfo, PodInfo, Snapshot};
 
-/// Rejects nodes on which another pod has a host port that this pod wants.
+/// Rejects nodes on which another pod has a host port that this pod needs.
 #[derive(Debug)]
 pub struct NodePorts;
 

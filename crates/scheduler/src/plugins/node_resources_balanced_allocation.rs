@@ -3,7 +3,7 @@
 use crate::framework::{EventKinds, Plugin, SCORE_MAX, Score};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// Prefers nodes whose CPU and memory would be used to a like degree, so that neither is left over in the end.
+/// Prefers nodes whose CPU and memory would be used to a similar degree, so that neither is left over in the end.
 #[derive(Debug)]
 pub struct NodeResourcesBalancedAllocation;
 

@@ -7,8 +7,8 @@ use crate::framework::{
 };
 use crate::state::{NodeInfo, PodInfo, Resources, Snapshot};
 
-/// Rejects nodes that have not enough of a resource left, or no room for one more pod; scores by what is left of
-/// CPU and memory (upstream's `LeastAllocated`).
+/// Rejects nodes without enough of a resource, or without room for one more pod; scores by the free CPU and memory
+/// (upstream's `LeastAllocated`).
 #[derive(Debug)]
 pub struct NodeResourcesFit;
 
@@ -43,7 +43,7 @@ impl Filter for NodeResourcesFit {
     }
 }
 
-/// What the node has not enough of.
+/// The resources that are insufficient.
 fn missing<'a>(pod: &'a PodInfo, node: &'a NodeInfo) -> impl Iterator<Item = Cow<'static, str>> + 'a {
     let (wanted, total, used) = (&pod.requests, &node.allocatable, &node.requested);
     let lacks = |wanted: i64, total: i64, used: i64| wanted > 0 && wanted > total.saturating_sub(used);
@@ -57,7 +57,7 @@ fn missing<'a>(pod: &'a PodInfo, node: &'a NodeInfo) -> impl Iterator<Item = Cow
         ),
     ];
     let scalar = wanted.scalar.iter().filter(move |(name, wanted)| {
-        // A request for none of a resource is no request.
+        // A request for zero of a resource does not count.
         lacks(*wanted, total.scalar(name), used.scalar(name))
     });
     fixed

@@ -5,7 +5,7 @@ use semantics::{Effect, Taint, Toleration};
 use crate::framework::{Event, EventKinds, Filter, Plugin, PreFilter, Rejection, Subject, Verdict};
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// Rejects nodes with `spec.unschedulable`, unless the pod tolerates the taint that stands for it.
+/// Rejects nodes with `spec.unschedulable`, unless the pod tolerates the corresponding taint.
 #[derive(Debug)]
 pub struct NodeUnschedulable;
 

@@ -130,7 +130,7 @@ struct SoftConstraint {
     skew_max: i64,
     /// By domain of the label.
     pods: Counted,
-    /// By node, where the label should make each node a domain of its own.
+    /// By node, if the label should make each node a separate domain.
     on_node: Option<Counted>,
     /// A pod counts the more the more domains there are.
     weight: f64,

@@ -40,7 +40,7 @@ impl Filter for TaintToleration {
         if node.is_tolerated_by(pod.tolerations()) {
             return Ok(());
         }
-        // Were the taint named, every taint of a large cluster would make a message of its own.
+        // If the taint were named, every taint in a large cluster would add a separate message.
         Err(Rejection::unresolvable("node(s) had untolerated taint(s)"))
     }
 }
@@ -49,7 +49,7 @@ impl Score for TaintToleration {
     type State = ();
 
     fn pre_score(&self, _pod: &PodInfo, _snapshot: &Snapshot, feasible: &[&NodeInfo]) -> Option<()> {
-        // Without such taints all nodes come out alike.
+        // Without such taints all nodes get the same score.
         let asks = |taint: &Taint| taint.effect == Effect::PreferNoSchedule;
         feasible.iter().any(|node| node.taints.iter().any(asks)).then_some(())
     }

@@ -15,7 +15,7 @@ use crate::state::{ClaimName, NodeInfo, PodInfo, Snapshot, VolumeChange, VolumeI
 #[derive(Debug)]
 pub struct VolumeBinding;
 
-/// What the pod's claims come to.
+/// The result for the pod's claims.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     bound: Vec<Arc<VolumeInfo>>,

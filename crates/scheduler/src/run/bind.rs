@@ -1,4 +1,4 @@
-//! Writes a binding, and finds out what became of it where the answer did not come.
+//! Writes a binding, and finds out its outcome if no response came.
 //!
 //! A pod whose binding may have been written must keep its place until that is known: if it were forgotten, another pod would
 //! get the place, and the node would be asked for more than it has once the first is seen bound after all.
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::framework::{BindingError, Placement};
 
-/// How long to wait after the first answer that did not come, and at most.
+/// How long to wait after the first missing response, and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -85,7 +85,7 @@ fn judge(pod: &LeanPod, placement: &Placement) -> Found {
     }
 }
 
-/// Waits longer each time, and not for as long as others. Returns whether to go on.
+/// Waits longer each time, with jitter. Returns whether to continue.
 async fn wait(pause: &mut Duration, client: &Client, cancel: &CancellationToken) -> bool {
     let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     let drawn = Duration::from_millis(millis + client.clock().random_below(millis));

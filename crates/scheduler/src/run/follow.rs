@@ -11,7 +11,7 @@ use object::Uid;
 use super::mailbox::{Letter, Mailbox};
 use crate::state::VolumeChange;
 
-/// Feeds the mailbox for as long as what is returned is kept. Returns when all that there is was posted.
+/// Feeds the mailbox for as long as the returned guard is kept. Returns when all existing objects have been posted.
 pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 8] {
     let (nodes, pods, namespaces) =
         (informers.get::<Node>(), informers.get::<LeanPod>(), informers.get::<Namespace>());

@@ -18,7 +18,7 @@ use crate::state::VolumeChange;
 #[cfg(test)]
 mod tests;
 
-/// What the scheduler has to know.
+/// A message to the scheduler.
 #[derive(Clone, Debug)]
 pub enum Letter {
     /// A node by its name; `None` if it is gone.
@@ -27,17 +27,17 @@ pub enum Letter {
     Namespace(Arc<str>, Option<BTreeMap<String, String>>),
     /// A pod by its UID; `None` if it is gone.
     Pod(Uid, Option<Arc<LeanPod>>),
-    /// A claim, a volume or the like by its name.
+    /// A claim, a volume or similar by its name.
     Volume(ObjectKey, VolumeChange),
     /// A PodDisruptionBudget by its name; `None` if it is gone.
     Budget(ObjectKey, Option<Arc<PodDisruptionBudget>>),
     /// The binding of a pod was written.
     Bound(Uid),
-    /// The binding of a pod could not be written, for this reason, if people are to know it.
+    /// The binding of a pod could not be written, with the reason if it should be reported.
     BindFailed(Uid, Option<String>),
-    /// These victims could not be made to go.
+    /// These victims could not be deleted.
     PreemptionFailed(Vec<Uid>),
-    /// A plugin lets a pod go that it kept waiting.
+    /// A plugin allows a pod that it kept waiting.
     Allow {
         /// The pod.
         pod: ObjectKey,
@@ -50,12 +50,12 @@ pub enum Letter {
         pod: ObjectKey,
         /// The plugin's name.
         plugin: String,
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
     },
 }
 
-/// What a letter is about, if a later one about the same takes its place.
+/// The subject of a letter, if a later one about the same subject replaces it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum About {
     Node(Arc<str>),
@@ -112,8 +112,8 @@ impl Mailbox {
         self.posted.notify_one();
     }
 
-    /// Leaves the first letter about an object: should it go before the scheduler reads of it, nothing is left to
-    /// be read.
+    /// Leaves the first letter about an object: if it is deleted before the scheduler reads of it, nothing is left to
+    /// read.
     pub(super) fn post_first(&self, letter: Letter) {
         self.kept.lock().put(letter, true);
         self.posted.notify_one();

@@ -117,7 +117,7 @@ async fn a_pod_that_took_the_name_of_another_is_another() {
         .add_pod("p", json!({"nodeName": "a", "containers": containers(json!({"cpu": "4"}))["containers"]}))
         .await;
     assert_eq!(cluster.settle().await, [""; 0]);
-    // The scheduler never hears that the old one went: by the time that it looks, the new one is there.
+    // The scheduler never hears that the old one was deleted: by the time that it looks, the new one exists.
     cluster.server.faults().break_watches();
     cluster.server.remove::<Pod>(&ObjectKey::namespaced("default", "p")).await;
     cluster.add_pod("p", containers(json!({"cpu": "4"}))).await;
@@ -268,7 +268,7 @@ async fn waiting_pods_are_let_go_and_denied_by_letter() {
     assert!(log.lock().contains(&"c bound to a".to_owned()));
 }
 
-/// A filter that stands still until it is let go.
+/// A filter that blocks until it is released.
 struct Slow {
     entered: tokio::sync::mpsc::UnboundedSender<()>,
     gate: Arc<(parking_lot::Mutex<bool>, parking_lot::Condvar)>,
@@ -309,7 +309,7 @@ async fn a_slow_plugin_holds_no_informer_up() {
     server.put(&*node("a", json!({}))).await;
     server.put(&whole_pod("first", json!({}))).await;
     enters.recv().await.unwrap();
-    // The scheduler stands still. Another component follows the same pods.
+    // The scheduler is blocked. Another component follows the same pods.
     let (seen, mut sees) = tokio::sync::mpsc::unbounded_channel();
     let pods = informers.get::<client::LeanPod>();
     let _seen = pods.subscribe(move |change| drop(seen.send(change.key.name.to_string())));

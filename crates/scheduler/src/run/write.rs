@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::state::PodInfo;
 
-/// So many bytes an event's message may have.
+/// The maximum length of an event's message, in bytes.
 const MESSAGE_MAX: usize = 1024;
 
 /// Writes through the API server.
@@ -31,8 +31,8 @@ pub(super) struct Condition {
 }
 
 impl Writer {
-    /// Sets the pod's `PodScheduled` condition to `False`, unless it says so already, and the node for which the pod
-    /// is nominated, if one is given; an empty one takes the nomination back.
+    /// Sets the pod's `PodScheduled` condition to `False`, unless it says so already, and the node for which the pod is
+    /// nominated, if one is given; an empty one clears the nomination.
     pub(super) async fn set_condition(&self, pod: &PodInfo, to: Condition, nominated: Option<&str>) {
         let condition = self.condition(pod.pod(), to);
         let nominated = nominated.filter(|node| *node != pod.nominated_node_name().unwrap_or_default());
@@ -99,7 +99,7 @@ impl Writer {
         Time(self.client.clock().now_seconds())
     }
 
-    /// Makes a pod go, in favour of another.
+    /// Deletes a pod in favour of another.
     pub(super) async fn preempt(
         &self,
         preemptor: &PodInfo,
@@ -115,7 +115,7 @@ impl Writer {
             Err(error) => Err(error),
         };
         match deleted {
-            // It went by itself, and another may have its name.
+            // It is already gone, and another may have its name.
             Err(error) if error.is_not_found() || error.is_conflict() => return Ok(()),
             other => other?,
         }
@@ -137,7 +137,7 @@ impl Writer {
     /// Records an event about a pod.
     pub(super) fn record(&self, pod: &PodInfo, kind: EventType, reason: &str, message: &str) {
         let reference = client::reference_to(&**pod.pod());
-        // A victim may be another scheduler's; any of ours may tell of it.
+        // A victim may belong to another scheduler; any of ours may report it.
         let own = self.recorders.get(pod.scheduler_name());
         if let Some(recorder) = own.or_else(|| self.recorders.values().next()) {
             recorder.record(&reference, kind, reason, truncated(message));

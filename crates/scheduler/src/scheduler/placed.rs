@@ -19,7 +19,7 @@ const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// A pod that has a node and is not known to be bound.
 #[derive(Debug)]
 pub(super) struct Placed {
-    /// What it was in the queue, in case it goes back.
+    /// Its state in the queue, in case it goes back.
     pub(super) queued: QueuedPod,
     placement: Arc<Placement>,
     stage: Stage,
@@ -27,7 +27,7 @@ pub(super) struct Placed {
 
 #[derive(Debug)]
 enum Stage {
-    /// Plugins keep it waiting: their places in the profile, when they are to have decided, and after which time.
+    /// Plugins keep it waiting: their indices in the profile, when they must have decided, and after which time.
     Waiting(Vec<(usize, Instant, Duration)>),
     /// Its binding is being written.
     Binding,
@@ -44,7 +44,7 @@ impl Placed {
 }
 
 impl Scheduler {
-    /// Gives a pod its place on a node: reserves, asks for leave, and has it bound or waits.
+    /// Places a pod on a node: reserves, asks for permission, and has it bound or waits.
     pub(super) fn place(&mut self, queued: QueuedPod, node: &str, now: Instant) {
         let pod = Arc::clone(&queued.info);
         let profile = Arc::clone(queued.profile());
@@ -122,7 +122,7 @@ impl Scheduler {
         })
     }
 
-    /// A plugin lets a pod go that it kept waiting. Returns whether it did.
+    /// A plugin allows a pod that it kept waiting. Returns whether it kept it waiting.
     pub fn allow(&mut self, pod: &ObjectKey, plugin: &str) -> bool {
         let Some((uid, plugin)) = self.kept_waiting(pod, plugin) else { return false };
         let Some(Placed { stage: Stage::Waiting(plugins), .. }) = self.placed.get_mut(&uid) else {
@@ -164,7 +164,7 @@ impl Scheduler {
         true
     }
 
-    /// Takes the place of a pod that waits, for one that is more important. Returns whether it waited.
+    /// Rejects a waiting pod in favour of a more important one. Returns whether it was waiting.
     pub(super) fn preempt_waiting(&mut self, uid: &Uid, now: Instant) -> bool {
         self.deny(uid, PluginSet::default(), "preempted".to_owned(), now)
     }
@@ -201,8 +201,8 @@ impl Scheduler {
         self.placed.remove(uid);
     }
 
-    /// A binding could not be written, as far as is known: the pod goes back to the queue, unless it was seen
-    /// bound or gone meanwhile. Returns its newest version if it goes back.
+    /// A binding could not be written, as far as is known: the pod goes back to the queue, unless it was seen bound or
+    /// gone in the meantime. Returns its newest version if it goes back.
     pub fn bind_failed(&mut self, uid: &Uid, now: Instant) -> Option<Arc<PodInfo>> {
         let placed = self.placed.remove(uid)?;
         if matches!(placed.stage, Stage::Bound) {

@@ -44,7 +44,8 @@ impl Budgets {
         };
     }
 
-    /// Splits pods, which would go one after the other, into those whose going violates a budget and the others.
+    /// Splits pods, which would be evicted one after the other, into those whose eviction violates a budget and the
+    /// others.
     pub fn split(&self, pods: Vec<Arc<PodInfo>>) -> (Vec<Arc<PodInfo>>, Vec<Arc<PodInfo>>) {
         let mut allowed: HashMap<&ObjectKey, i32> =
             self.0.iter().map(|(key, budget)| (key, budget.allowed)).collect();

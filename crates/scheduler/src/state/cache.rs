@@ -39,12 +39,12 @@ impl Cache {
         &self.snapshot
     }
 
-    /// Puts a node in, or a newer version of it.
+    /// Adds or updates a node.
     pub fn set_node(&mut self, node: Arc<Node>) -> NodeSlot {
         self.snapshot.set_node(node)
     }
 
-    /// Takes a node away. Its pods stay until they are told gone.
+    /// Removes a node. Its pods stay until they are reported as deleted.
     pub fn remove_node(&mut self, name: &str) {
         self.snapshot.remove_node(name);
     }
@@ -54,7 +54,7 @@ impl Cache {
         self.snapshot.set_namespace(name, labels)
     }
 
-    /// Takes in that a claim, a volume or the like changed.
+    /// Records a change of a claim, a volume or similar.
     pub fn set_volume(&mut self, key: &ObjectKey, change: VolumeChange) {
         self.snapshot.volumes_mut().set(key, change);
     }
@@ -69,8 +69,8 @@ impl Cache {
         self.snapshot.nominations_mut()
     }
 
-    /// Puts a bound pod in, or a newer version of it, and confirms it if it was assumed. Returns the version
-    /// that was known to be bound before.
+    /// Adds or updates a bound pod, and confirms it if it was assumed. Returns the version that was known to be bound
+    /// before.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) -> Option<Arc<PodInfo>> {
         let old = self.take(&pod.uid);
         self.put(pod, node, false);
@@ -84,7 +84,7 @@ impl Cache {
         self.put(pod, node, true);
     }
 
-    /// Takes a pod away; returns what was known of it.
+    /// Removes a pod; returns its last known state.
     pub fn remove_pod(&mut self, uid: &Uid) -> Option<Arc<PodInfo>> {
         self.take(uid).map(|pod| pod.info)
     }

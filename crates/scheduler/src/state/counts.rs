@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{NodeInfo, NodeSlot, Topology};
 
-/// Amounts by domain, kept up as pods and nodes come and go. Only nodes that take part count.
+/// Amounts by domain, kept up to date as pods and nodes come and go. Only participating nodes count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     domains: Vec<Domain>,
@@ -35,7 +35,7 @@ impl Counts {
         flags.get(slot.index()).copied().unwrap_or(false)
     }
 
-    /// Notes whether a node takes part, before it is added or after it was removed.
+    /// Records whether a node participates, before it is added or after it was removed.
     pub(super) fn set_takes_part(&mut self, slot: NodeSlot, takes_part: bool) {
         let Some(flags) = &mut self.taking_part else { return };
         if flags.len() <= slot.index() {
@@ -44,7 +44,7 @@ impl Counts {
         flags[slot.index()] = takes_part;
     }
 
-    /// A node comes into a domain, or leaves it (`nodes` is -1), with the amount that it has.
+    /// A node joins a domain, or leaves it (`nodes` is -1), with its amount.
     pub(super) fn move_node(&mut self, domain: usize, nodes: isize, amount: i64) {
         self.change(domain, |entry| {
             entry.nodes = entry.nodes.checked_add_signed(nodes).expect("nodes leave where they came");
@@ -117,12 +117,12 @@ impl Counted {
         self.counts.levels.values().sum()
     }
 
-    /// The least amount of a domain with nodes that take part; `None` if there is none.
+    /// The lowest count of a domain with participating nodes; `None` if there is none.
     pub fn least(&self) -> Option<i64> {
         self.counts.levels.keys().next().copied()
     }
 
-    /// Supposes more (or less) on a node, if it takes part and is in a domain.
+    /// Assumes a higher (or lower) count on a node, if it participates and is in a domain.
     pub fn suppose(&mut self, node: &NodeInfo, amount: i64) {
         if let Some(domain) = self.topology.domain(node.slot)
             && self.counts.takes_part(node.slot)

@@ -35,11 +35,11 @@ pub struct NodeInfo {
     pub unschedulable: bool,
     /// `spec.taints`
     pub taints: Vec<Taint>,
-    /// What pods may request in all.
+    /// The total that pods may request.
     pub allocatable: Resources,
     /// How many pods may run.
     pub pods_max: i64,
-    /// What its pods request.
+    /// The requests of its pods.
     pub requested: Resources,
     /// The CPU that its pods request, counted as in [`PodInfo::cpu_milli_nonzero`].
     pub cpu_milli_nonzero: i64,
@@ -71,7 +71,7 @@ impl NodeInfo {
         }
     }
 
-    /// The node; `None` if only pods tell of it.
+    /// The node; `None` if it is known only from pods.
     pub fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
     }
@@ -87,7 +87,7 @@ impl NodeInfo {
         self.labels().get(key).map(String::as_str)
     }
 
-    /// Whether it is what a pod demands of its node.
+    /// Whether it satisfies a pod's required terms.
     pub fn fulfils(&self, terms: &NodeTerms) -> bool {
         terms.match_node(&self.name, self.labels())
     }
@@ -145,7 +145,7 @@ impl NodeInfo {
         Some(pod)
     }
 
-    /// What its pods request, added up anew.
+    /// The requests of its pods, summed again.
     fn sum(&self) -> Resources {
         let mut sum = Resources::default();
         self.pods.iter().for_each(|pod| sum.add(&pod.requests));

@@ -7,13 +7,13 @@ use object::Uid;
 
 use super::PodInfo;
 
-/// Pods that are nominated for a node: their preemption named victims there, and they are expected to come once
-/// those are gone. They are not on the node, but pods of lower priority must not take their room.
+/// Pods that are nominated for a node: their preemption named victims there, and they are expected to come once those
+/// are gone. They are not on the node, but pods of lower priority must not take their space.
 #[derive(Debug, Default)]
 pub struct Nominations {
     by_node: HashMap<Arc<str>, Vec<Arc<PodInfo>>>,
     node_of: HashMap<Uid, Arc<str>>,
-    /// Pods that were told to go and were not seen going yet.
+    /// Pods that were deleted by preemption but are not yet seen terminating.
     victims: HashSet<Uid>,
 }
 
@@ -54,17 +54,17 @@ impl Nominations {
         }
     }
 
-    /// Whether a pod makes room: it was told to go, or was seen going because it was told.
+    /// Whether a pod is a victim: it was deleted by preemption, whether it is already seen terminating or not.
     pub fn is_victim(&self, pod: &PodInfo) -> bool {
         self.victims.contains(&pod.uid) || pod.is_deleting() && pod.is_preempted()
     }
 
-    /// Pods are told to go.
+    /// Records victims.
     pub fn expect_victims(&mut self, victims: impl IntoIterator<Item = Uid>) {
         self.victims.extend(victims);
     }
 
-    /// A pod was seen going or gone, or will not go after all.
+    /// A pod was seen terminating or deleted, or will stay after all.
     pub fn victim_is_gone(&mut self, uid: &Uid) {
         self.victims.remove(uid);
     }

@@ -10,7 +10,7 @@ use semantics::{NodeTerms, Toleration, conditions};
 use super::requests::{self, Missing};
 use super::{Namespaces, PodQuery, PodTerms, Resources};
 
-/// A port of the host that a container wants.
+/// A host port of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
     /// The address; empty for all.
@@ -49,19 +49,19 @@ pub struct PodInfo {
     pub uid: Uid,
     /// `spec.priority`
     pub priority: i32,
-    /// What it requests in all.
+    /// Its total requests.
     pub requests: Resources,
     /// CPU, in thousandths of a core, with containers without requests counted as a little.
     pub cpu_milli_nonzero: i64,
     /// Memory in bytes, counted in the same way.
     pub memory_nonzero: i64,
-    /// The ports of the host that its containers want, sidecars included.
+    /// The host ports of its containers, including sidecars.
     pub host_ports: Vec<HostPort>,
     /// The claims that its volumes name.
     pub claims: Vec<ClaimName>,
-    /// What it says about nodes.
+    /// Its terms about nodes.
     pub node_terms: NodeTerms,
-    /// What it says about other pods.
+    /// Its terms about other pods.
     pub pod_terms: PodTerms,
     tolerations: Vec<Toleration>,
     pod: Arc<LeanPod>,
@@ -93,7 +93,7 @@ impl PodInfo {
         &self.pod
     }
 
-    /// Its spec, if it has one: the API server lets none in without.
+    /// Its spec, if it has one: the API server admits no pod without one.
     pub fn spec(&self) -> Option<&LeanPodSpec> {
         self.pod.spec.as_ref()
     }
@@ -135,7 +135,7 @@ impl PodInfo {
         self.pod.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whether a scheduler told it to go.
+    /// Whether a scheduler preempted it.
     pub fn is_preempted(&self) -> bool {
         conditions::holds(&self.pod, "DisruptionTarget")
             && conditions::of(&self.pod, "DisruptionTarget").field("reason").text() == "PreemptionByScheduler"
@@ -146,7 +146,7 @@ impl PodInfo {
         Some(self.pod.status.as_ref()?.start_time.as_ref()?.0.as_second())
     }
 
-    /// Whether it has ended for good and holds nothing any more.
+    /// Whether it has terminated and holds no resources any more.
     pub fn is_terminal(&self) -> bool {
         semantics::pods::is_terminal(&self.pod)
     }

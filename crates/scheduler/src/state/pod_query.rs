@@ -71,7 +71,7 @@ impl PodQuery {
         PodQuery { text: text.into(), selections, living_only }
     }
 
-    /// What tells it from others.
+    /// Its identity.
     pub fn text(&self) -> &Arc<str> {
         &self.text
     }

@@ -9,7 +9,7 @@ use semantics::{Weighted, selector};
 
 use super::{PodQuery, PodSelection};
 
-/// What a pod says about other pods.
+/// A pod's terms about other pods.
 #[derive(Clone, Debug, Default)]
 pub struct PodTerms {
     /// Pods that must run in the same domain.
@@ -97,7 +97,7 @@ impl PodTerms {
     }
 }
 
-/// What a required affinity of a running pod counts for, on behalf of pods that it wants near.
+/// The weight of a running pod's required affinity for pods that match it.
 const REQUIRED_WEIGHT: i64 = 1;
 
 fn together(selections: Vec<PodSelection>) -> Option<Arc<PodQuery>> {

@@ -8,7 +8,7 @@ use semantics::{Options, pod_requests};
 
 use super::Resources;
 
-/// What a container without requests counts as when nodes are compared: a tenth of a core and 200 MiB.
+/// The assumed requests of a container without any when nodes are compared: a tenth of a core and 200 MiB.
 static MISSING: LazyLock<[(&str, Quantity); 2]> = LazyLock::new(|| {
     [
         ("cpu", Quantity::milli(100, QuantityFormat::DecimalSi)),

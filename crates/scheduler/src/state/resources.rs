@@ -25,7 +25,7 @@ impl Resources {
         Resources::from_amounts(&Amounts::read(list.map_or(Field::Absent, View::as_field)))
     }
 
-    /// Exact amounts in whole units. `pods` is no amount that is requested and is left out.
+    /// Exact amounts in whole units. `pods` is not requested and is left out.
     pub fn from_amounts(amounts: &Amounts<'_>) -> Resources {
         let mut resources = Resources::default();
         for (name, quantity) in amounts.iter() {
@@ -41,7 +41,7 @@ impl Resources {
         resources
     }
 
-    /// The amount of a resource that has no field of its own; 0 if there is none.
+    /// The amount of a resource without its own field; 0 if there is none.
     pub fn scalar(&self, name: &str) -> i64 {
         self.scalar.iter().find(|(found, _)| &**found == name).map_or(0, |(_, amount)| *amount)
     }
@@ -85,7 +85,7 @@ impl Resources {
             && scalar(self) == scalar(other)
     }
 
-    /// Whether an amount is as large as can be counted, so that what is taken from it would be wrong.
+    /// Whether an amount is saturated, so that a subtraction would be wrong.
     pub fn is_saturated(&self) -> bool {
         let fixed = [self.cpu_milli, self.memory, self.ephemeral_storage];
         fixed

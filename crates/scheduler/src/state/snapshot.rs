@@ -27,11 +27,11 @@ pub struct Snapshot {
     volumes: Volumes,
     budgets: Budgets,
     nominations: Nominations,
-    /// Locked for the moment of a question, as what is asked for the first time is counted then.
+    /// Locked during a query, because a query is counted when it is first used.
     counting: Mutex<Counting>,
 }
 
-/// What is counted of pods; it follows them.
+/// The counts of pods, kept up to date.
 #[derive(Debug, Default)]
 struct Counting {
     topologies: Topologies,
@@ -74,7 +74,7 @@ impl Snapshot {
     /// One node.
     ///
     /// # Panics
-    /// If it is gone. Slots are to be used only while the snapshot stands.
+    /// If it is gone. Slots may be used only while the snapshot does not change.
     pub fn node(&self, slot: NodeSlot) -> &NodeInfo {
         self.slots[slot.index()].as_ref().expect("slots of a standing snapshot are taken")
     }
@@ -114,7 +114,7 @@ impl Snapshot {
             .collect()
     }
 
-    /// What the affinity of running pods, other than required anti-affinity, weighs for this one, by domain.
+    /// The weight of the affinity of running pods for this one, except required anti-affinity, by domain.
     pub fn wishes(&self, pod: &PodInfo) -> Vec<Counted> {
         let mut counting = self.counting.lock();
         let Counting { topologies, wished, .. } = &mut *counting;
@@ -174,12 +174,12 @@ impl Snapshot {
         self.slots.len()
     }
 
-    /// All nodes, those included that only pods tell of.
+    /// All nodes, including those known only from pods.
     fn entries(&self) -> impl Iterator<Item = &NodeInfo> + Clone {
         self.slots.iter().flatten()
     }
 
-    /// What is counted at present, to be compared with what is counted anew.
+    /// The current counts, for comparison with a recount.
     #[cfg(test)]
     pub(super) fn known_counts(&self) -> Known {
         let mut counting = self.counting.lock();
@@ -261,7 +261,7 @@ impl Snapshot {
         self.release(slot);
     }
 
-    /// Lets the counts follow a pod that comes to a node or leaves it.
+    /// Updates the counts for a pod that is added to a node or removed from it.
     fn pod_moved(&mut self, slot: NodeSlot, pod: &PodInfo, comes: bool) {
         let Counting { topologies, queried, refused, wished } = self.counting.get_mut();
         queried.pod_moved(slot, pod, if comes { 1 } else { -1 }, topologies, &self.namespaces);
@@ -294,7 +294,7 @@ impl Snapshot {
         self.order = turns.copied().collect();
     }
 
-    /// The slot of a node, made if there is none.
+    /// The slot of a node, created if there is none.
     fn slot(&mut self, name: &str) -> NodeSlot {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;
@@ -344,7 +344,7 @@ fn images(node: Option<&Node>) -> &[ContainerImage] {
     status.and_then(|status| status.images.as_deref()).unwrap_or_default()
 }
 
-/// Region and zone of a node; empty where it has none.
+/// Region and zone of a node; empty if it has none.
 fn zone(node: &Node) -> (&str, &str) {
     let label = |names: [&str; 2]| {
         let labels = node.metadata.labels.as_ref();

@@ -24,7 +24,7 @@ pub(super) use carried::Carried;
 pub use queried::NodeFilter;
 pub(super) use queried::Queried;
 
-/// So many queries are kept. The one that was not asked for longest makes room.
+/// The maximum number of queries kept. The least recently used one is evicted.
 const QUERIES_MAX: usize = 1024;
 
 /// Amounts by node. Most queries mean few pods, so nodes without any take no room.
@@ -38,7 +38,7 @@ fn change(by_slot: &mut BySlot, slot: NodeSlot, amount: i64) {
     }
 }
 
-/// So many topologies are kept though nothing counts by them: users can name as many keys as they like.
+/// The maximum number of unused topologies kept: users can name any number of keys.
 const TOPOLOGIES_MIN: usize = 64;
 
 /// The topologies that counts use.
@@ -65,7 +65,7 @@ impl Topologies {
         self.by_key.get(key)?.domain(slot)
     }
 
-    /// Takes a node's change in. Returns how each topology changed for it.
+    /// Records a node's change. Returns how each topology changed for it.
     pub(super) fn set_node(&mut self, node: &NodeInfo) -> Moves {
         let moves = self.by_key.iter_mut().map(|(key, topology)| {
             let topology = Arc::make_mut(topology);

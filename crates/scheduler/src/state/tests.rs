@@ -156,7 +156,7 @@ fn topologies_follow_the_labels() {
     assert_eq!((count, a == c, a == b), (2, true, false));
     cache.remove_node("b");
     assert_eq!(cache.snapshot().topology("zone").count(), 1);
-    // A node that only pods tell of is in no domain.
+    // A node that is known only from pods is in no domain.
     cache.set_pod(on("d", &pod("p", json!({}))), "d");
     cache.set_pod(on("e", &pod("q", json!({}))), "e");
     assert_eq!(cache.snapshot().topology("zone").count(), 1);

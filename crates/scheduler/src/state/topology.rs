@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{NodeInfo, NodeSlot};
 
-/// The key of the topology in which every node is a domain of its own, whatever its labels.
+/// The key of the topology in which every node is a separate domain, whatever its labels.
 pub const EACH_NODE: &str = "";
 
 /// The domains that the values of one node label make. Nodes without the label are in none. Numbers of domains

@@ -1,4 +1,4 @@
-//! Plugins that record their calls between a decision and a binding, and fail where they are told to.
+//! Plugins that record their calls between a decision and a binding, and fail where a test demands it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::framework::{
 };
 use crate::state::{NodeInfo, PodInfo, Snapshot};
 
-/// What the plugins were asked.
+/// The calls of the plugins.
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 /// A plugin of all extension points from reserving on, named after a letter.

@@ -21,11 +21,11 @@ pub(super) static RESOURCES: LazyLock<Vec<ResourceDef>> = LazyLock::new(|| {
 });
 
 const ALL: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
-/// All but the deletion of a whole collection.
+/// All verbs except the deletion of a whole collection.
 const EACH: &[Verb] = &[Create, Delete, Get, List, Patch, Update, Watch];
 const READ: &[Verb] = &[Get, List];
 const CREATE: &[Verb] = &[Create];
-/// What a part of an object supports.
+/// The verbs of a part of an object.
 const PART: &[Verb] = &[Get, Patch, Update];
 const STREAM: &[Verb] = &[Create, Get];
 /// Every HTTP method.
@@ -50,7 +50,7 @@ struct Part {
     body: Body,
 }
 
-/// What a subresource reads and writes.
+/// The kind that a subresource reads and writes.
 #[derive(Clone, Copy)]
 enum Body {
     /// The resource's own kind.

@@ -44,7 +44,7 @@ fn a_pod_needs_the_larger_of_its_start_and_its_run() {
             "cpu=5",
         ),
         (json!([container("a", cpu("9"))]), json!([container("i", cpu("5"))]), "cpu=9"),
-        // Sidecars run beside the containers, and beside the init containers after them.
+        // Sidecars run alongside the containers, and alongside the init containers after them.
         (json!([container("a", cpu("1"))]), json!([sidecar("s", cpu("2"))]), "cpu=3"),
         (
             json!([container("a", cpu("1"))]),
@@ -97,7 +97,7 @@ fn amounts_of_the_pod_replace_those_of_its_containers() {
         "containers": [{"name": "a", "resources": {
             "requests": {"cpu": "1", "memory": "1Gi", "x.io/gpu": "1"}, "limits": {"memory": "2Gi"}}}],
     }});
-    // Extended resources are no matter of the pod as a whole.
+    // Extended resources are not supported at pod level.
     assert_eq!(requests(&pod), "cpu=9 hugepages-2Mi=4Mi memory=1Gi x.io/gpu=1");
     assert_eq!(limits(&pod), "memory=9Gi");
     assert!(is_pod_level("hugepages-1Gi") && !is_pod_level("ephemeral-storage"));
@@ -118,7 +118,7 @@ fn while_a_container_is_resized_the_larger_counts() {
     };
     let infeasible = || json!([{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]);
     let deferred = || json!([{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]);
-    // Wanted, running and allocated; requests, and what they are if the resize is infeasible.
+    // Desired, actual and allocated amounts; requests, and requests if the resize is infeasible.
     for (wanted, running, allocated, expected, if_infeasible) in [
         ("2", "2", "2", "cpu=2", "cpu=2"),
         ("4", "2", "2", "cpu=4", "cpu=2"),
@@ -138,7 +138,7 @@ fn while_a_container_is_resized_the_larger_counts() {
         });
         assert_eq!(by_spec, format!("cpu={wanted}"));
     }
-    // A status that says nothing of resources changes nothing.
+    // A status that does not mention resources changes nothing.
     let silent = json!({"name": "a", "ready": true, "restartCount": 0, "image": "", "imageID": ""});
     assert_eq!(requests(&pod("2", silent, infeasible())), "cpu=2");
 }

@@ -39,7 +39,7 @@ async fn administrators_come_in_whatever_the_others_do() {
     let connections = Connections::new(limits());
     let working: Vec<Slot> = (0..20).map(|_| enter(&connections, FLOOD, Rank::Known).unwrap()).collect();
     let requests: Vec<Busy> = working.iter().map(|slot| slot.entry.begin()).collect();
-    // Nobody else does; each is let in so far that it can show who it is.
+    // No other client does; each is accepted long enough to identify itself.
     for rank in [Rank::Anonymous, Rank::Known] {
         assert!(enter(&connections, [10, 0, 0, 1], rank).is_none());
     }

@@ -13,10 +13,10 @@ use crate::faults::{ConnectionFaults, WatchFate};
 pub(super) struct Watch {
     pub(super) events: WatchStream,
     pub(super) faults: Option<Arc<ConnectionFaults>>,
-    /// What breaks the connection: the end of the server, of the component, of all watches.
+    /// The events that break the connection: the end of the server, of the component, of all watches.
     pub(super) cuts: [CancellationToken; 3],
     pub(super) plural: String,
-    /// The version of the last event; 0 where the watch began with the present objects, in no order.
+    /// The version of the last event; 0 if the watch began with the present objects, in no order.
     pub(super) version: u64,
     pub(super) journal: Journal,
 }

@@ -27,7 +27,7 @@ impl Running {
         Running { task: tokio::spawn(run(ended.clone())), ended }
     }
 
-    /// Ends it at once: nothing of it reaches the server any more.
+    /// Kills it at once: none of its requests reach the server any more.
     pub(crate) fn kill(self) {
         self.ended.cancel();
         self.task.abort();

@@ -16,7 +16,8 @@ pub(crate) fn replace(seed: u64) {
     STATE.store(seed.wrapping_mul(2).wrapping_add(1), Ordering::SeqCst);
 }
 
-/// What the standard library and others call for random bytes, in place of the C library's function of this name.
+/// The function that the standard library and others call for random bytes, replacing the C library's function of this
+/// name.
 ///
 /// # Safety
 /// As of the C library's: `buffer` has room for `length` bytes.

@@ -12,14 +12,14 @@ use crate::model::{
     Model, amount, controller, has_condition, is_active, is_deleting, is_over, name, number, request, uid,
 };
 
-/// For so long after a change of what is wanted a controller may still act on what was wanted before.
+/// How long after a change of the desired state a controller may still act on the previous one.
 const OLD_WISHES_COUNT: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a run shares with its observer.
+/// The state that a run shares with its observer.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) model: Model,
-    /// What was written since this was last emptied, but for Leases and the end of events.
+    /// The writes since this was last emptied, except for Leases and expiring events.
     pub(crate) writes: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Invariants {
     floors: BTreeMap<String, i64>,
 }
 
-/// What is wanted now, and was before.
+/// The desired state, current and previous.
 #[derive(Default)]
 struct Wishes {
     now: i64,
@@ -49,7 +49,7 @@ impl Wishes {
         }
     }
 
-    /// The most that somebody may still act on.
+    /// The maximum that a controller may still act on.
     fn most(&self, at: Timestamp) -> i64 {
         let recent = self.before.iter().filter(|(until, _)| at.duration_since(*until) <= OLD_WISHES_COUNT);
         recent.map(|(_, wish)| *wish).max().unwrap_or(0).max(self.now)
@@ -132,7 +132,7 @@ impl Invariants {
         Invariants { seen, journal, is_calm, wishes: BTreeMap::new(), floors: BTreeMap::new() }
     }
 
-    /// Controllers make no more pods than are wanted, but for those whose creation they cannot know of.
+    /// Controllers create no more pods than desired, except for those whose creation they cannot know about.
     fn check_number(&self, model: &Model, change: &Change) -> Result<(), String> {
         let Some(owner) = controller(&change.new).filter(|_| change.old.is_null()) else { return Ok(()) };
         if owner.str_at("kind") != "ReplicaSet" {
@@ -198,7 +198,7 @@ impl Invariants {
         }
     }
 
-    /// A Deployment that had enough available pods keeps them, whatever is rolled out.
+    /// A Deployment that had enough available pods keeps enough of them, whatever is rolled out.
     fn check_available(&mut self, model: &Model, change: &Change) -> Result<(), String> {
         if !self.is_calm {
             return Ok(());
@@ -217,8 +217,8 @@ impl Invariants {
                 let ready = model.pods_of(set).filter(|pod| is_available(pod)).count() as i64;
                 let all = model.pods_of(set).filter(|pod| is_active(pod)).count() as i64;
                 available += ready;
-                // What a ReplicaSet is about to delete is there, but cannot be counted on: its controller may not have
-                // heard which of its pods became ready just now.
+                // Pods that a ReplicaSet is about to delete exist, but cannot be counted on: its controller may not
+                // have heard which of its pods just became ready.
                 let surplus = (all - number(set, "spec.replicas")).max(0);
                 kept += (ready - surplus).max(0);
             }

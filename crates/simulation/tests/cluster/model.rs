@@ -97,7 +97,7 @@ pub(crate) fn amount(text: &str) -> i64 {
     }
 }
 
-/// What a pod asks for of a resource.
+/// A pod's request for a resource.
 pub(crate) fn request(pod: &Value, resource: &str) -> i64 {
     let containers = pod.at("spec.containers").items();
     containers

@@ -8,17 +8,17 @@ use object::Value;
 use crate::model::{Model, controller, has_condition, is_active, is_deleting, matches, name, number, uid};
 use crate::scenario::Cluster;
 
-/// Nothing was written for so long: everything has come to rest.
+/// The time without writes after which the cluster counts as settled.
 const REST: Duration = Duration::from_secs(120);
 /// After so long it must have.
 const REST_WITHIN: Duration = Duration::from_secs(3600);
 /// For so long nothing may be written then.
 const QUIET: Duration = Duration::from_secs(900);
 
-/// Waits for rest, and looks at what came of it all.
+/// Waits until the cluster is at rest, and checks the result.
 ///
 /// # Errors
-/// What is not as it should be.
+/// The first violation.
 pub(crate) async fn check(cluster: &Cluster) -> Result<(), String> {
     let begin = tokio::time::Instant::now();
     loop {
@@ -60,7 +60,7 @@ fn counted(writes: &[String]) -> String {
     distinct.iter().map(|key| format!("{key} ({} times)", count(key))).collect::<Vec<_>>().join(", ")
 }
 
-/// Every Deployment has its replicas, of its newest template, and says so.
+/// Every Deployment has its replicas, of its newest template, and reports them.
 fn deployments(model: &Model) -> Vec<String> {
     let told = |deployment: &Value| {
         let replicas = number(deployment, "spec.replicas");
@@ -85,7 +85,7 @@ fn deployments(model: &Model) -> Vec<String> {
         .collect()
 }
 
-/// Every ReplicaSet has as many ready pods as it wants.
+/// Every ReplicaSet has the desired number of ready pods.
 fn replica_sets(model: &Model) -> Vec<String> {
     let wrong = model.all("replicasets").filter_map(|set| {
         let pods: Vec<&Value> = model.pods_of(set).filter(|pod| is_active(pod)).collect();

@@ -10,10 +10,10 @@ const SEED: &str = "IRONHULL_SIMULATE_SEED";
 /// The resource whose events are forgotten there.
 const FORGETS: &str = "IRONHULL_SIMULATE_FORGETS";
 
-/// Runs a scenario; the hash of all that it wrote comes back.
+/// Runs a scenario and returns the hash of everything that it wrote.
 ///
 /// # Errors
-/// The report of what does not hold.
+/// The report of the violation.
 pub(crate) fn run(scenario: &Scenario) -> Result<String, String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env(SEED, scenario.seed.to_string()).env("RUST_BACKTRACE", "0").env_remove(FORGETS);
@@ -30,7 +30,7 @@ pub(crate) fn was_asked() -> bool {
     let Some(seed) = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()) else { return false };
     let scenario = Scenario { forgets: std::env::var(FORGETS).ok(), ..Scenario::new(seed) };
     entropy::replace(seed);
-    // In a thread of its own, whose hash maps have drawn nothing yet.
+    // In a separate thread, whose hash maps have drawn no random numbers yet.
     let run = std::thread::spawn(move || scenario.check()).join();
     match run {
         Ok(hash) => println!("{hash:016x}"),

@@ -11,7 +11,7 @@ use crate::components::{self, HollowNode, Running};
 use crate::invariants::{Invariants, Seen};
 use crate::{peace, workload};
 
-/// What a seed is run with.
+/// The parameters of a seed's run.
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) nodes: u8,
@@ -21,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) steps: u32,
     /// Whether nothing but controllers takes pods away.
     pub(crate) is_calm: bool,
-    /// The planted fault: controllers that never hear of some events of this resource.
+    /// The planted fault: controllers that never receive some events of this resource.
     pub(crate) forgets: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) node_cpu_milli: u32,
     pub(crate) controllers: Running,
     pub(crate) scheduler: Running,
-    /// What is in the store.
+    /// The content of the store.
     pub(crate) seen: Arc<Mutex<Seen>>,
     /// The workload's own randomness, so that it does not depend on how much the cluster draws.
     pub(crate) random: Clock,
@@ -60,10 +60,10 @@ impl Scenario {
         Scenario { seed, nodes: 5, node_cpu_milli, steps: 60, is_calm, forgets: None }
     }
 
-    /// Runs the seed; what tells its run from others comes back.
+    /// Runs the seed and returns what distinguishes its run from others.
     ///
     /// # Panics
-    /// Where an invariant does not hold, with the seed and what happened last.
+    /// If an invariant does not hold, with the seed and what happened last.
     pub(crate) fn check(&self) -> u64 {
         simulation::run(async {
             let server = Server::start(self.seed).await;
@@ -132,7 +132,7 @@ impl Scenario {
         }
     }
 
-    /// From here on nothing goes wrong but what was planted, everybody is there, and there is room for all.
+    /// From here on the planted fault is the only one, every component runs, and there is space for all pods.
     fn make_peace(&self, cluster: &mut Cluster) {
         cluster.server.faults().set(Rates { forgotten_event: self.forgotten(), ..Rates::default() });
         for HollowNode { node, .. } in &cluster.nodes {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::components::{self, HollowNode};
 use crate::scenario::Cluster;
 
-/// Where the workload is.
+/// The namespace of the workload.
 const NAMESPACES: [&str; 2] = ["default", "blue"];
 const DEPLOYMENTS_MAX: usize = 5;
 const REPLICA_SETS_MAX: usize = 2;
@@ -20,7 +20,7 @@ const DAEMON_SETS: [&str; 2] = ["everywhere", "logging"];
 /// How many nodes there are.
 const NODES: std::ops::RangeInclusive<usize> = 3..=7;
 
-/// Does so many things, with pauses between them.
+/// Performs a number of actions, with pauses between them.
 pub(crate) async fn run(cluster: &mut Cluster, steps: u32, is_calm: bool) {
     for step in 0..steps {
         let pause = match cluster.random.random_below(10) {
@@ -38,7 +38,7 @@ pub(crate) async fn run(cluster: &mut Cluster, steps: u32, is_calm: bool) {
     }
 }
 
-/// Something that people want.
+/// An action of users.
 async fn people(cluster: &Cluster, step: u32, is_calm: bool) -> String {
     let random = &cluster.random;
     match random.random_below(if is_calm { 8 } else { 15 }) {
@@ -66,7 +66,7 @@ async fn people(cluster: &Cluster, step: u32, is_calm: bool) -> String {
     }
 }
 
-/// Something that nobody wants.
+/// An accident.
 async fn fate(cluster: &mut Cluster) -> String {
     let random = cluster.random.clone();
     match random.random_below(12) {
@@ -117,7 +117,7 @@ async fn fate(cluster: &mut Cluster) -> String {
             remove_node(cluster, node.name()).await + " and never comes back"
         }
         _ => {
-            // It makes its object anew when it comes back.
+            // It creates its object again when it restarts.
             let at = random.random_below(cluster.nodes.len() as u64) as usize;
             cluster.nodes[at].node.set_connected(false);
             let name = cluster.nodes[at].node.name().to_owned();

@@ -24,8 +24,8 @@ use crate::{KeyValue, Revision};
 
 /// Records in one transaction.
 const BATCH_RECORDS: usize = 1000;
-/// How far a restored store's revision is ahead of its backup's, so that revisions which clients saw after
-/// the backup was made are not given to other writes.
+/// How far a restored store's revision is ahead of its backup's, so that revisions that clients saw after the backup
+/// are not reused for other writes.
 const RESTORE_REVISIONS: u64 = 1_000_000_000;
 
 /// Writes what `view` shows to a new file at `path`.
@@ -38,13 +38,12 @@ pub(super) fn write(view: &View, cluster: u128, path: &Path) -> Result<(), LogEr
     unfinished.link(path)
 }
 
-/// Makes the store of `options` from a backup. Clients see a store that jumped a billion revisions ahead and
-/// has no history: they list again. What was there before is kept in a directory, which comes back. Blocks while it
-/// reads and writes the whole store.
+/// Makes the store of `options` from a backup. Clients see a store that jumped a billion revisions ahead and has no
+/// history: they list again. The previous files are kept in a directory, which is returned. Blocks while it reads and
+/// writes the whole store.
 ///
 /// # Errors
-/// [`OpenError::InUse`] where the store is open, [`OpenError::Damaged`] where the backup is damaged, and see
-/// [`OpenError`].
+/// [`OpenError::InUse`] if the store is open, [`OpenError::Damaged`] if the backup is damaged, and see [`OpenError`].
 pub fn restore(backup: &Path, options: &Options) -> Result<Option<PathBuf>, OpenError> {
     let directory = Directory::lock(&options.directory)?;
     let files = Files { database: directory.database(), mark: options.mark_path() };
@@ -73,7 +72,7 @@ fn mark_revision(files: &Files) -> Revision {
     }
 }
 
-/// Reads a copy of a backup, so that SQLite leaves nothing beside it.
+/// Reads a copy of a backup, so that SQLite leaves no files next to the backup.
 fn read_backup(
     path: &Path,
     files: &Files,
@@ -95,7 +94,7 @@ fn read_backup(
     Ok((loaded, log.cluster().unwrap_or_default(), damage))
 }
 
-/// Writes the store anew from what could be read of it.
+/// Rewrites the store from its readable records.
 pub(super) fn without_what_is_lost(
     files: &Files,
     found: Inspected,
@@ -121,8 +120,9 @@ pub(super) fn without_what_is_lost(
     replace(files, &unfinished, Reached::start(cluster, revision))
 }
 
-/// Writes a log of the first form in today's. The old database is kept as `state.db.version-1`: to go back, put it in the
-/// place of `state.db` and use the program that wrote it. Damage comes back where there is any, and then nothing is changed.
+/// Converts a log from the first format to the current one. The old database is kept as `state.db.version-1`: to
+/// downgrade, replace `state.db` with it and use the program that wrote it. If there is damage, it is returned, and
+/// nothing is changed.
 pub(super) fn to_current(
     log: Version1,
     files: &Files,
@@ -154,7 +154,7 @@ pub(super) fn to_current(
     Ok(None)
 }
 
-/// Keeps links to the files of a store in a directory of their own, which comes back.
+/// Keeps links to the files of a store in a separate directory, which is returned.
 pub(super) fn aside(
     files: &Files,
     directory: &Directory,
@@ -187,17 +187,17 @@ pub(super) fn aside(
     Ok(aside)
 }
 
-/// Puts a complete database in the place of the one that is there. A crash on the way leaves something that is refused.
+/// Replaces the existing database with a complete one. A crash in the middle leaves a state that is refused.
 fn replace(files: &Files, unfinished: &Unfinished, reached: Reached) -> Result<(), LogError> {
     File::open(&unfinished.0)?.sync_all()?;
     mark::write(&files.mark, reached)?;
-    // It belongs to the old database, and would be read as the new one's.
+    // It belongs to the old database, and would be read as part of the new one.
     remove(&files.wal())?;
     fs::rename(&unfinished.0, &files.database)?;
     Ok(sync_name(&files.database)?)
 }
 
-/// A file that gets its name when it is complete, and is removed otherwise.
+/// A file that is given its name when it is complete, and is removed otherwise.
 struct Unfinished(PathBuf);
 
 impl Unfinished {
@@ -246,7 +246,7 @@ impl Unfinished {
         copy.close()
     }
 
-    /// Gives the file its name, which nothing has yet.
+    /// Gives the file its final name, which must not exist yet.
     fn link(&self, path: &Path) -> Result<(), LogError> {
         File::open(&self.0)?.sync_all()?;
         // Unlike a rename, a link never replaces a file.
@@ -256,7 +256,7 @@ impl Unfinished {
 
     fn remove(&self) {
         for suffix in ["", "-wal", "-shm", "-journal"] {
-            // What is not there need not be removed.
+            // Missing files need not be removed.
             let _ = fs::remove_file(beside(&self.0, suffix));
         }
     }
@@ -268,7 +268,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// A version without a lease that was lost.
+/// A version without its lease, which was lost.
 fn with_known_lease(kv: &Arc<KeyValue>, view: &View) -> Arc<KeyValue> {
     match kv.lease {
         Some(lease) if !view.leases.contains_key(&lease) => {

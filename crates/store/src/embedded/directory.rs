@@ -9,14 +9,14 @@ use super::OpenError;
 use super::space::is_of_space;
 use crate::log::sync_name;
 
-/// A directory that no other process has open as a store. The lock goes with the value, or the process.
+/// A directory that no other process has open as a store. The lock ends with the value, or the process.
 pub(super) struct Directory {
     path: PathBuf,
     _lock: File,
 }
 
 impl Directory {
-    /// Makes the directory if need be, closes it to other users and locks it.
+    /// Creates the directory if necessary, closes it to other users and locks it.
     pub(super) fn lock(path: &Path) -> Result<Directory, OpenError> {
         let failed = |source| OpenError::Directory { path: path.to_owned(), source };
         create_durably(path).map_err(failed)?;
@@ -37,19 +37,19 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         match note_process(&lock) {
-            // It is for a message alone.
+            // It is used only in a message.
             Err(error) if is_of_space(&error) => {}
             noted => noted.map_err(failed)?,
         }
         Ok(Directory { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the database is.
+    /// The path of the database.
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("state.db")
     }

@@ -21,16 +21,16 @@ use crate::{Event, Expect, KeyValue, LeaseId, Metrics, Revision, StoreError, Wri
 
 /// Superseded records that are removed from the log in one transaction.
 const COMPACTION_CHUNK: usize = 2048;
-/// Keys of an expired lease that are deleted in one go, so that other writes come between.
+/// The number of keys of an expired lease that are deleted at once, so that other writes can come in between.
 const EXPIRY_KEYS: usize = 128;
 
 /// A change that callers ask the writer for.
 pub(super) enum Command {
     /// Put or delete a key.
     Write(Write),
-    /// Make a lease, which ends at the deadline (seconds since 1970) unless somebody keeps it alive.
+    /// Create a lease, which expires at the deadline (seconds since 1970) unless it is kept alive.
     GrantLease { lease: LeaseId, ttl: Duration, deadline: i64 },
-    /// Note that somebody keeps a lease alive.
+    /// Record that a lease is kept alive.
     KeepLease(LeaseId),
     /// End a lease and delete its keys.
     RevokeLease(LeaseId),
@@ -51,10 +51,10 @@ impl Command {
     }
 }
 
-/// The answer to a command; all but writes answer with a committed outcome without previous value.
+/// The answer to a command; all commands except writes answer with a committed outcome without a previous value.
 pub(super) type Reply = Result<WriteOutcome, StoreError>;
 
-/// A command and who waits for it.
+/// A command and its waiting caller.
 pub(super) struct Request {
     pub(super) command: Command,
     pub(super) reply: oneshot::Sender<Reply>,
@@ -66,12 +66,12 @@ pub(super) struct Engine {
     view: View,
     shared: Arc<Shared>,
     space: Space,
-    /// Bytes of history to keep at most.
+    /// The maximum history to keep, in bytes.
     history_bytes_max: usize,
     /// Records of the log that no kept revision needs, each after those of its key that it superseded.
     superseded: VecDeque<Revision>,
-    /// Whether a compaction was asked for, which removes even the last few superseded records and gives
-    /// space back to the file system.
+    /// Whether a compaction was requested, which removes even the last few superseded records and returns space to the
+    /// file system.
     compacting: bool,
     /// Whether the last piece of housekeeping found the disk full; the next batch clears it.
     stuck: bool,
@@ -79,7 +79,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Goes on with what was read from `log`.
+    /// Continues with the content of `log`.
     pub(super) fn new(log: Box<dyn Log>, loaded: Loaded, space: Space, history_bytes_max: usize) -> Engine {
         let Loaded { view, superseded, .. } = loaded;
         let shared = Arc::new(Shared::new(view.clone()));
@@ -113,7 +113,7 @@ impl Engine {
 
     /// Carries out a batch and answers each request once its change is durable.
     ///
-    /// After an error nobody was answered and the engine must not be used again.
+    /// After an error no caller was answered, and the engine must not be used again.
     pub(super) fn commit(&mut self, batch: Vec<Request>) -> Result<(), LogError> {
         self.stuck = false;
         if self.space.is_full() && batch.iter().any(|request| !request.command.makes_space()) {
@@ -133,7 +133,7 @@ impl Engine {
         self.shared.publish(&self.view, &changes.events);
         assert_eq!(answers.len(), batch.len(), "every request of a batch is answered, once");
         for (request, answer) in batch.into_iter().zip(answers) {
-            // A caller that went away does not want its answer.
+            // The caller may be gone and not need the answer.
             let _ = request.reply.send(answer);
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Engine {
         Ok((changes, answers))
     }
 
-    /// Whether [`Engine::keep_house`] has a compaction to go on with.
+    /// Whether [`Engine::keep_house`] has a compaction to continue.
     pub(super) fn is_compacting(&self) -> bool {
         !self.stuck && (self.compacting || self.superseded.len() >= COMPACTION_CHUNK)
     }
@@ -176,7 +176,7 @@ impl Engine {
     pub(super) fn keep_house(&mut self) -> Result<(), LogError> {
         match self.try_to_keep_house() {
             Err(LogError::Full(_)) => {
-                // With the reserve's space it goes on at once, without it after the next batch.
+                // With the reserve's space it continues at once, without it after the next batch.
                 self.stuck = !self.space.release();
                 self.shared.set_full(true);
                 if self.stuck { Ok(()) } else { self.shrink() }
@@ -185,7 +185,7 @@ impl Engine {
         }
     }
 
-    /// Gives back the log's own space, as far as there is space to do so.
+    /// Releases the log's own space, as far as there is enough space to do so.
     fn shrink(&mut self) -> Result<(), LogError> {
         match self.log.shrink() {
             Err(LogError::Full(_)) => Ok(()),
@@ -262,7 +262,7 @@ impl Engine {
         Ok(WriteOutcome::Committed { revision, previous })
     }
 
-    /// Deletes the keys of a lease, at most so many, and the lease with the last.
+    /// Deletes the keys of a lease, up to a maximum number, and the lease with the last.
     fn revoke(&mut self, lease: LeaseId, keys_max: usize, changes: &mut Changes) -> Reply {
         let Some(Lease { keys, .. }) = self.view.leases.get(&lease).cloned() else {
             return Err(StoreError::LeaseNotFound(lease));
@@ -318,7 +318,7 @@ impl Engine {
     }
 }
 
-/// What a batch changed.
+/// The changes of a batch.
 #[derive(Default)]
 struct Changes {
     records: Vec<Record>,

@@ -39,7 +39,7 @@ impl Deadlines {
         self.insert(lease, Deadline { ttl, at: Instant::now() + ttl, is_kept: false });
     }
 
-    /// Goes on with a lease of before a restart; `left` is what is left of its time, nothing where it is kept alive.
+    /// Continues a lease from before a restart; `left` is its remaining time, `None` if it is kept alive.
     pub(super) fn resume(&self, lease: LeaseId, ttl: Duration, left: Option<Duration>) {
         let at = Instant::now() + left.map_or(ttl, |left| left.min(ttl));
         self.insert(lease, Deadline { ttl, at, is_kept: left.is_none() });
@@ -50,7 +50,7 @@ impl Deadlines {
         self.added.notify_one();
     }
 
-    /// Starts a lease's time again; whether that is the first time.
+    /// Starts a lease's time again; returns whether this is the first renewal.
     pub(super) fn renew(&self, lease: LeaseId) -> Result<bool, StoreError> {
         let mut leases = self.leases.lock();
         let deadline = leases.get_mut(&lease).ok_or(StoreError::LeaseNotFound(lease))?;
@@ -63,7 +63,7 @@ impl Deadlines {
         self.leases.lock().remove(&lease);
     }
 
-    /// Takes away the leases that are due, and tells when the next one is.
+    /// Removes the leases that are due, and returns when the next one is.
     fn take_due(&self) -> (Vec<LeaseId>, Option<Instant>) {
         let now = Instant::now();
         let mut leases = self.leases.lock();
@@ -72,7 +72,8 @@ impl Deadlines {
     }
 }
 
-/// Ends leases as they expire, until the writer is gone. Each goes in pieces, so that other writes come between.
+/// Ends leases as they expire, until the writer is gone. Each is deleted in pieces, so that other writes can come in
+/// between.
 pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
     let mut expired = Vec::new();
     loop {
@@ -81,7 +82,7 @@ pub(super) async fn expire(deadlines: Arc<Deadlines>, writer: WeakWriter) {
         while let Some(&lease) = expired.last() {
             match expire_piece(&writer, lease).await {
                 Ok(()) => {}
-                // The last piece is done, or somebody revoked it.
+                // The last piece is done, or it was revoked.
                 Err(StoreError::LeaseNotFound(_)) => drop(expired.pop()),
                 // Closed, or stopped by a failure that was reported: nothing expires any more.
                 Err(StoreError::Closed | StoreError::Backend(_)) => return,

@@ -10,7 +10,7 @@ use crate::damage::Damage;
 use crate::log::{Log, LogError, Record};
 use crate::{Event, KeyValue, Revision};
 
-/// What a log holds.
+/// The content of a log.
 pub(super) struct Loaded {
     pub(super) view: View,
     /// Records that no kept revision needs, each after those of its key that it superseded.
@@ -20,7 +20,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads everything. Where the log is damaged, the view holds what could be read, without history behind the damage.
+    /// Reads everything. If the log is damaged, the view contains the readable part, without history after the damage.
     pub(super) fn read(log: &mut dyn Log) -> Result<(Loaded, Damage), LogError> {
         let view = View::new(log.compacted()?);
         let mut loaded = Loaded { view, superseded: VecDeque::new(), gap: None };

@@ -1,4 +1,4 @@
-//! Opening a store: checks that everything that was acknowledged is there, unchanged.
+//! Opening a store: checks that everything that was acknowledged is present and unchanged.
 //!
 //! Three things must agree: the database, its write-ahead log, and the separate high-water mark. If they do not,
 //! opening is refused with an error that names the loss, and nothing is changed. If the options accept exactly that
@@ -25,7 +25,7 @@ pub(super) struct Opened {
     pub(super) cluster: u128,
 }
 
-/// Where the files are.
+/// The paths of the files.
 pub(super) struct Files {
     pub(super) database: PathBuf,
     pub(super) mark: PathBuf,
@@ -79,15 +79,15 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     Ok(Opened { directory, engine, cluster })
 }
 
-/// What is there.
+/// The existing files.
 pub(super) struct Inspected {
-    /// The log and what it holds; none where there is none, or nothing of it can be read.
+    /// The log and its content; `None` if it does not exist, or nothing in it can be read.
     pub(super) content: Option<(Box<SqliteLog>, Loaded)>,
     pub(super) mark: Option<Reached>,
     pub(super) damage: Damage,
 }
 
-/// Reads everything and compares it, and changes nothing but the form of an older database that is whole.
+/// Reads everything and compares it, and changes nothing except the format of an intact older database.
 fn look(files: &Files, options: &Options) -> Result<Inspected, LogError> {
     let mark = mark::find(&files.mark)?;
     let reached = match mark {
@@ -136,7 +136,7 @@ fn nothing(mark: &MarkFound, reached: Option<Reached>, options: &Options) -> Ins
     Inspected { content: None, mark: reached, damage }
 }
 
-/// A database of today's form.
+/// A database in the current format.
 fn current(mut log: Box<SqliteLog>, mark: &MarkFound, files: &Files) -> Result<Inspected, LogError> {
     let (loaded, mut damage) = Loaded::read(&mut *log)?;
     let mark_path = files.mark.display();
@@ -170,13 +170,13 @@ fn current(mut log: Box<SqliteLog>, mark: &MarkFound, files: &Files) -> Result<I
     Ok(Inspected { content: Some((log, loaded)), mark: reached, damage })
 }
 
-/// The damage of a store of which nothing can be read.
+/// The damage of a completely unreadable store.
 fn without(damage: Damage, reached: Option<Reached>) -> Damage {
     let tail = reached.filter(|reached| reached.revision > Revision::EMPTY);
     Damage { tail: tail.map(|reached| (Revision::EMPTY.next(), reached.revision)), ..damage }
 }
 
-/// Makes an empty store. The mark comes first: a database without one is refused.
+/// Creates an empty store. The mark comes first, because a database without one is refused.
 fn create(
     files: &Files,
     mark: Option<Reached>,

@@ -120,7 +120,7 @@ struct Watcher {
     wake: Notify,
 }
 
-/// What the writer noted for a watcher since it last looked.
+/// The writer's notes for a watcher since its last look.
 #[derive(Default)]
 struct Mailbox {
     /// The first and the last event that concern it.
@@ -179,11 +179,11 @@ impl Cursor {
         }
     }
 
-    /// Empties the mailbox; the view that goes with it, and the last revision noted.
+    /// Empties the mailbox; returns the matching view, and the last revision noted.
     fn look(&mut self) -> (Arc<View>, Option<Revision>) {
         let mut mailbox = self.watcher.mailbox.lock();
-        // Loaded under the lock: every note about this view is in the mailbox or was taken before, and the
-        // view is no older than the request for progress.
+        // Loaded under the lock: every note about this view is in the mailbox or was taken before, and the view is not
+        // older than the request for progress.
         let view = self.shared.view();
         self.progress_due |= std::mem::take(&mut mailbox.progress_requested);
         let noted = mailbox.events.take();

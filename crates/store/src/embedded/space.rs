@@ -14,19 +14,19 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
 /// The reserve of a store, or its absence.
 pub(super) struct Space {
-    /// None: a store without a disk.
+    /// No reserve: a store without a disk.
     path: Option<PathBuf>,
     bytes: u64,
     is_full: bool,
 }
 
 impl Space {
-    /// Of a store that has no disk to fill.
+    /// The reserve of a store without a disk.
     pub(super) fn unlimited() -> Space {
         Space { path: None, bytes: 0, is_full: false }
     }
 
-    /// Takes a reserve of so many bytes at `path`, or finds that the disk is full.
+    /// Creates a reserve of this size at `path`, or finds that the disk is full.
     pub(super) fn reserve(path: PathBuf, bytes: u64) -> io::Result<Space> {
         let mut space = Space { path: Some(path), bytes, is_full: true };
         space.try_reserve()?;
@@ -44,13 +44,12 @@ impl Space {
         self.is_full
     }
 
-    /// Gives the reserve back, as the disk is full; false if that was done before.
+    /// Releases the reserve, because the disk is full; returns false if that was done before.
     pub(super) fn release(&mut self) -> bool {
         let Some(path) = self.path.as_deref().filter(|_| !self.is_full) else { return false };
         self.is_full = true;
         tracing::error!(
-            "the disk is full: until there is space again, only writes that free space are \
-            accepted"
+            "the disk is full: until there is space again, only writes that free space are accepted"
         );
         if let Err(error) = std::fs::remove_file(path) {
             tracing::error!(%error, path = %path.display(), "cannot release the reserve");
@@ -58,7 +57,7 @@ impl Space {
         true
     }
 
-    /// Looks whether there is space again.
+    /// Checks whether there is space again.
     pub(super) fn recover(&mut self) {
         match self.try_reserve() {
             Ok(()) if !self.is_full => tracing::info!("the disk has space again"),
@@ -84,7 +83,7 @@ impl Space {
     }
 }
 
-/// Makes a file of so many bytes that are really there; false if there are not so many and some more.
+/// Creates a file with this number of allocated bytes; returns false if there is not enough space for it and some more.
 fn allocate(path: &Path, bytes: u64) -> io::Result<bool> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let disk = fstatvfs(File::open(parent)?)?;
@@ -95,7 +94,7 @@ fn allocate(path: &Path, bytes: u64) -> io::Result<bool> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     let made = fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(io::Error::from);
     let made = match made {
-        // The file system cannot: written zeros take the space too.
+        // The file system does not support it: written zeros allocate the space too.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => write_zeros(&file, bytes),
         made => made,
     };
@@ -111,7 +110,7 @@ fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), bytes), &mut file).map(drop)
 }
 
-/// Whether an error says that there is no space, for this user or at all.
+/// Whether an error means that there is no space, for this user or at all.
 pub(super) fn is_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

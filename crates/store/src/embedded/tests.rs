@@ -67,7 +67,7 @@ fn logged_revisions(directory: &Path) -> Vec<u64> {
     revisions
 }
 
-/// A log whose next append fails when told so, as a broken disk would.
+/// A log whose next append can be made to fail, as on a broken disk.
 struct FailingLog {
     inner: DiscardLog,
     broken: Arc<AtomicBool>,
@@ -129,7 +129,7 @@ async fn a_failed_sync_stops_everything_and_publishes_nothing() {
 async fn a_second_process_is_refused_with_the_first_ones_id() {
     let directory = TempDir::new().unwrap();
     let first = open(directory.path()).await;
-    // A lock belongs to an open file, so that a second store in this process stands for another process.
+    // A lock belongs to an open file, so a second store in this process behaves like another process.
     match Embedded::open(Options::new(directory.path(), Clock::system())).await.err() {
         Some(OpenError::InUse { process, .. }) => assert_eq!(process, std::process::id().to_string()),
         other => panic!("{other:?}"),
@@ -190,10 +190,10 @@ async fn compaction_removes_records_and_shrinks_the_file() {
     let size_bytes = || directory.path().join("state.db").metadata().unwrap().len();
     assert!(size_bytes() > 60_000_000, "all history is on disk");
 
-    // The start reads it again and finds what is superseded.
+    // The start reads it again and finds the superseded records.
     let store = open(directory.path()).await;
     store.compact(last).await.unwrap();
-    // Batches and pieces of the compaction take turns, so that a few writes see it through.
+    // Batches and pieces of the compaction take turns, so that a few writes complete it.
     for round in 0..60 {
         put(&store, "/again", round.to_string()).await;
     }
@@ -294,7 +294,7 @@ async fn a_backup_is_a_store_and_restores_far_ahead() {
     let copy = open(restored.path()).await;
     assert!(matches!(restore(&backup, &options), Err(OpenError::InUse { .. })));
     drop(copy);
-    // What is replaced is kept.
+    // Replaced files are kept.
     let kept = restore(&backup, &options).unwrap().expect("there was a store");
     assert!(kept.join("state.db").exists() && kept.join("high-water-mark").exists());
     let copy = open(restored.path()).await;

@@ -15,18 +15,18 @@ use crate::{
     Event, KeyRange, KeyValue, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, StoreError,
 };
 
-/// Events between two checkpoints: at most so many are undone by one read of the past.
+/// Events between two checkpoints: the maximum number undone by one read of the past.
 const CHECKPOINT_EVENTS: u64 = 4096;
-/// What an event costs in memory besides what it keeps alive.
+/// The memory for an event, not counting the data it keeps alive.
 const EVENT_BYTES: usize = 256;
 
 type Keyspace = OrdMap<Bytes, Arc<KeyValue>>;
 
-/// A lease and what is written under it.
+/// A lease and its keys.
 #[derive(Clone)]
 pub(super) struct Lease {
     pub(super) ttl: Duration,
-    /// When it ends whatever happens, in seconds since 1970; none where somebody keeps it alive.
+    /// Its fixed deadline, in seconds since 1970; `None` if it is kept alive.
     pub(super) deadline: Option<i64>,
     pub(super) keys: OrdSet<Bytes>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Lease {
 /// See the module.
 ///
 /// Invariants: `history` holds exactly the events of the revisions `compacted + 1 ..= revision`, one each. Each has the
-/// version before, if there was one: the past is read by going back over them.
+/// previous version, if there was one: the past is read by undoing them.
 #[derive(Clone)]
 pub(super) struct View {
     /// The last write.
@@ -73,7 +73,7 @@ impl View {
         self.keys.values()
     }
 
-    /// Sets a key without history; the version it replaces.
+    /// Sets a key without history; returns the replaced version.
     pub(super) fn load(&mut self, kv: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
         self.attach(&kv);
         let old = self.keys.insert(kv.key.clone(), kv);
@@ -81,7 +81,7 @@ impl View {
         old
     }
 
-    /// Removes a key without history; the version that was there.
+    /// Removes a key without history; returns the removed version.
     pub(super) fn unload(&mut self, key: &Bytes) -> Option<Arc<KeyValue>> {
         let old = self.keys.remove(key);
         self.detach(old.as_ref());
@@ -110,7 +110,7 @@ impl View {
         self.check_history();
     }
 
-    /// Asserts what holds for every new event. What a log brings is judged where it is read.
+    /// Asserts the invariants of every new event. Events from a log are checked where they are read.
     pub(super) fn check_event(&self, event: &Event) {
         let current = self.keys.get(event.key()).map(|kv| kv.mod_revision);
         debug_assert_eq!(
@@ -129,7 +129,7 @@ impl View {
         }
     }
 
-    /// The invariant of the view, as far as it is cheap to look at.
+    /// The invariant of the view, as far as it is cheap to check.
     fn check_history(&self) {
         assert!(self.compacted <= self.revision, "nothing that was not written is compacted");
         debug_assert_eq!(
@@ -235,7 +235,7 @@ impl View {
         keys
     }
 
-    /// Where in the history the first event after `revision` stands.
+    /// The position of the first event after `revision` in the history.
     fn index_after(&self, revision: Revision) -> usize {
         usize::try_from(revision.0 - self.compacted.0).expect("the history is in memory, so its indices fit")
     }
@@ -265,7 +265,7 @@ impl View {
     }
 }
 
-/// The event of a deletion of what was there.
+/// The event of the deletion of an existing version.
 pub(super) fn deletion(prev: Arc<KeyValue>, revision: Revision) -> Event {
     Event::Delete { key: prev.key.clone(), revision, prev: Some(prev) }
 }
@@ -274,7 +274,7 @@ fn without_value(kv: &Arc<KeyValue>) -> Arc<KeyValue> {
     Arc::new(KeyValue { value: Bytes::new(), ..KeyValue::clone(kv) })
 }
 
-/// The history keeps each replaced value alive; the newest of a key lives in the keyspace anyway.
+/// The history keeps each replaced value alive; the newest of a key is in the keyspace anyway.
 fn event_bytes(event: &Event) -> usize {
     EVENT_BYTES + event.key().len() + event.prev().map_or(0, |prev| prev.value.len())
 }

@@ -16,7 +16,7 @@ use super::engine::{Command, Engine, Reply, Request};
 use crate::StoreError;
 use crate::log::LogError;
 
-/// Requests that wait for the writer before senders do.
+/// Requests that may be queued before senders must wait.
 const QUEUE_REQUESTS: usize = 1024;
 /// Requests in one transaction.
 const BATCH_REQUESTS: usize = 512;
@@ -28,7 +28,7 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// Gives the engine a thread of its own.
+    /// Runs the engine in a separate thread.
     pub(super) fn spawn(engine: Engine, on_fatal: FatalAction) -> std::io::Result<Writer> {
         let (requests, queue) = mpsc::channel(QUEUE_REQUESTS);
         let thread = std::thread::Builder::new()
@@ -42,7 +42,7 @@ impl Writer {
         Writer::InPlace(Arc::new(Mutex::new(engine)))
     }
 
-    /// Has a command carried out.
+    /// Carries out a command.
     pub(super) async fn submit(&self, command: Command) -> Reply {
         let (reply, answer) = oneshot::channel();
         let request = Request { command, reply };
@@ -80,8 +80,8 @@ pub(super) enum WeakWriter {
 }
 
 impl WeakWriter {
-    /// Submits a request without waiting; false if the queue is full. It must not wait: the sender it holds
-    /// meanwhile would keep [`Writer::finish`] from finishing.
+    /// Submits a request without waiting; false if the queue is full. It must not wait: the sender that it holds in the
+    /// meantime would keep [`Writer::finish`] from finishing.
     pub(super) fn try_submit(&self, request: Request) -> Result<bool, StoreError> {
         match self {
             WeakWriter::Thread(requests) => {
@@ -132,7 +132,7 @@ fn serve(engine: &mut Engine, queue: &mut mpsc::Receiver<Request>) -> Result<(),
                 match queue.try_recv() {
                     Ok(request) => batch.push(request),
                     Err(TryRecvError::Empty) => break,
-                    // The next start goes on with the compaction.
+                    // The next start continues the compaction.
                     Err(TryRecvError::Disconnected) if batch.is_empty() => return Ok(()),
                     Err(TryRecvError::Disconnected) => break,
                 }

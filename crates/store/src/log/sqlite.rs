@@ -77,11 +77,11 @@ const VACUUM_PAGES: i64 = 512;
 /// See the module.
 pub(crate) struct SqliteLog {
     connection: Connection,
-    /// As in the database.
+    /// The database's state row.
     state: State,
     /// Whether the database's state row could be read.
     has_state: bool,
-    /// What its header says that cannot be.
+    /// The invalid content of its header.
     header: Option<String>,
     /// The newest revision.
     newest: Revision,
@@ -91,22 +91,22 @@ pub(crate) struct SqliteLog {
     rows: u64,
     /// Estimate of the pages in the WAL.
     wal_pages: usize,
-    /// What knows apart from the database how far it must reach; backups have none.
+    /// The mark, which records separately how far the database must reach; backups have none.
     mark: Option<Mark>,
 }
 
-/// What is at a path.
+/// The kind of file at a path.
 pub(crate) enum Found {
-    /// No file, or one without content.
+    /// No file, or an empty one.
     Nothing,
-    /// A log of this program's form.
+    /// A log in this program's format.
     Current(Box<SqliteLog>),
-    /// One of the form before.
+    /// One in the previous format.
     Version1(Version1),
 }
 
 impl SqliteLog {
-    /// Makes an empty log of a cluster, readable by the owner alone.
+    /// Creates an empty log of a cluster, readable only by the owner.
     pub(crate) fn create(path: &Path, cluster: u128) -> Result<SqliteLog, LogError> {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -137,8 +137,8 @@ impl SqliteLog {
         Ok(log)
     }
 
-    /// Opens what is at `path`, and changes nothing. `is_ours` says that the file can be nothing but a store's, so that a
-    /// header that says otherwise is damaged.
+    /// Opens the file at `path` without changing anything. `is_ours` means that the file must be a store's, so a
+    /// different header is damage.
     pub(crate) fn find(path: &Path, is_ours: bool) -> Result<Found, LogError> {
         if !path.try_exists()? {
             return Ok(Found::Nothing);
@@ -171,10 +171,10 @@ impl SqliteLog {
         })))
     }
 
-    /// Lets the database write: it was read and found whole.
+    /// Enables writes, after the database was read and found intact.
     pub(crate) fn settle(&self) -> Result<(), LogError> {
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        // A copy comes with another mode.
+        // A copy has a different mode.
         Ok(self.connection.execute_batch("PRAGMA journal_mode = WAL;")?)
     }
 
@@ -185,7 +185,7 @@ impl SqliteLog {
         Ok(())
     }
 
-    /// Whose database it is; none where that cannot be read.
+    /// The cluster that the database belongs to; `None` if that cannot be read.
     pub(crate) fn cluster(&self) -> Option<u128> {
         self.has_state.then_some(self.state.cluster)
     }
@@ -311,7 +311,7 @@ impl Log for SqliteLog {
     }
 }
 
-/// Writes a change of a lease and accounts for it; about how many pages that dirties.
+/// Writes a change of a lease and accounts for it; returns roughly how many pages that dirties.
 fn change_lease(
     transaction: &Transaction<'_>,
     record: &Record,

@@ -19,7 +19,7 @@ async fn compact(store: &Arc<dyn Store>, revision: Revision) {
     store.compact(revision).await.expect("the revision can be compacted");
 }
 
-/// Reads at the compacted revision and later work; earlier ones say what is the oldest.
+/// Reads at the compacted revision and later work; earlier ones report the oldest revision.
 pub async fn older_revisions_are_gone(store: &Arc<dyn Store>) {
     let [created, changed, deleted, recreated] = history(store).await;
     compact(store, changed).await;

@@ -68,7 +68,7 @@ impl State {
         Ok(())
     }
 
-    /// What a write does at `revision`, if anything; `Err` with the present version where its precondition does not hold.
+    /// The effect of a write at `revision`, if any; `Err` with the current version if its precondition fails.
     fn change(&self, write: &Write, revision: Revision) -> Result<Option<Event>, Option<KeyValue>> {
         let current = self.now().get(&write.key).cloned();
         let holds = match write.expect {
@@ -158,7 +158,7 @@ impl State {
         })
     }
 
-    /// The next batch of a watch that has delivered everything up to `last`; none where nothing concerns it.
+    /// The next batch of a watch that has delivered everything up to `last`; `None` if nothing concerns it.
     fn batch(&self, request: &WatchRequest, last: Revision) -> Option<WatchBatch> {
         let start = self.events.partition_point(|event| event.revision() <= last);
         let mut events = Vec::new();
@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-/// Nothing that is handed out shares memory with what is kept.
+/// Returned values never share memory with the stored ones.
 fn copy(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
@@ -214,8 +214,8 @@ impl EtcdLike {
         EtcdLike { state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(0) }
     }
 
-    /// Writes several keys at one revision, or none if a precondition does not hold: what another program may do. The
-    /// revision comes back.
+    /// Writes several keys at one revision, or none if a precondition fails: as another program may do. Returns the
+    /// revision.
     pub fn transact(&self, writes: &[Write]) -> Option<Revision> {
         let mut state = self.state.lock();
         let revision = state.revision.next();
@@ -233,7 +233,7 @@ impl EtcdLike {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Ends a lease at its time, unless somebody prolongs it.
+    /// Expires a lease at its time, unless it is kept alive.
     async fn expire(self, lease: LeaseId) {
         loop {
             let Some(ends) = self.state.lock().leases.get(&lease).map(|lease| lease.ends) else { return };
@@ -241,7 +241,7 @@ impl EtcdLike {
                 tokio::time::sleep_until(ends).await;
                 continue;
             }
-            // Nobody ended it since.
+            // It has not ended since.
             let _ = self.state.lock().end_lease(lease);
             return self.announce();
         }

@@ -39,7 +39,7 @@ pub async fn revocation_deletes(store: &Arc<dyn Store>) {
     assert_eq!(count(store).await, 1);
 }
 
-/// A lease that nobody keeps alive expires.
+/// A lease that is not kept alive expires.
 pub async fn expiry_deletes(store: &Arc<dyn Store>) {
     let lease = grant(store, Duration::from_secs(1)).await;
     put_under(store, "/a", lease).await;

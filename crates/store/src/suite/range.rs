@@ -16,7 +16,7 @@ fn keys(pairs: Vec<(String, String)>) -> Vec<String> {
     pairs.into_iter().map(|(key, _)| key).collect()
 }
 
-/// An empty store answers empty ranges.
+/// An empty store returns empty ranges.
 pub async fn nothing_is_found_in_an_empty_store(store: &Arc<dyn Store>) {
     for request in [RangeRequest::prefix(""), RangeRequest::exact("/a"), RangeRequest::prefix("/a").limit(1)]
     {
@@ -50,7 +50,7 @@ pub async fn exact_and_prefix(store: &Arc<dyn Store>) {
     }
 }
 
-/// Limit and continue key walk a range; each page tells what remains, if it is asked.
+/// Limit and continue key walk a range; each page reports what remains, if requested.
 pub async fn pages(store: &Arc<dyn Store>) {
     fill(store).await;
     let mut request = RangeRequest::prefix("/a/").limit(2).counted();
@@ -71,7 +71,7 @@ pub async fn pages(store: &Arc<dyn Store>) {
     }
 }
 
-/// The pages of one list are of one moment, whatever is written in between.
+/// The pages of a list show one moment, whatever is written in between.
 pub async fn pages_at_one_revision(store: &Arc<dyn Store>) {
     let revision = fill(store).await;
     let first = RangeRequest::prefix("/a/").at(revision).limit(3);
@@ -97,7 +97,7 @@ pub async fn keys_and_counts(store: &Arc<dyn Store>) {
     assert_eq!((response.kvs.len(), response.count, response.more), (0, Some(6), false));
 }
 
-/// Every revision since the start can be read as it was.
+/// Every revision since the start can be read unchanged.
 pub async fn past_revisions(store: &Arc<dyn Store>) {
     let empty = store.current_revision().await.expect("the store is open");
     let created = put(store, "/a", "1").await;

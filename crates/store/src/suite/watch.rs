@@ -8,7 +8,7 @@ use futures::StreamExt;
 use super::{Refusal, Watched, commit, delete, put, refusal};
 use crate::{Event, Expect, KeyRange, Revision, Store, WatchRequest, Write};
 
-/// Creation, change and deletion, each with its revision, and with the version before where the watch asked for that.
+/// Creation, change and deletion, each with its revision, and with the previous version if the watch requested it.
 pub async fn events_carry_previous_versions_on_request(store: &Arc<dyn Store>) {
     let mut plain = Watched::start(store, WatchRequest::prefix("/a/")).await;
     let mut watch = Watched::start(store, WatchRequest::prefix("/a/").previous()).await;
@@ -31,8 +31,8 @@ pub async fn events_carry_previous_versions_on_request(store: &Arc<dyn Store>) {
     assert_eq!(plain.events(3).await, bare);
 }
 
-/// Keys that change together, as those of a lease that ends, come together, whether they share a revision or not: no batch
-/// ends within a revision, and each key comes once.
+/// Keys that change together, such as those of an expiring lease, arrive together, whether they share a revision or
+/// not: no batch ends within a revision, and each key appears once.
 pub async fn events_of_one_revision_come_in_one_batch(store: &Arc<dyn Store>) {
     const KEYS: usize = 300;
     let lease =
@@ -54,7 +54,7 @@ pub async fn events_of_one_revision_come_in_one_batch(store: &Arc<dyn Store>) {
     assert_eq!(keys.len(), KEYS);
     let of_some = some.events(KEYS / 2).await;
     assert!(of_some.iter().all(|event| event.prev().is_some_and(|prev| prev.lease == Some(lease))));
-    // A watch from the revision before gets all of it again.
+    // A watch from the previous revision gets all of it again.
     let mut late = Watched::start(store, WatchRequest::prefix("/").from(before)).await;
     assert_eq!(late.events(KEYS).await.len(), KEYS);
 }
@@ -74,7 +74,7 @@ pub async fn starts_strictly_after(store: &Arc<dyn Store>) {
     assert_eq!(current.events(1).await[0].revision(), next);
 }
 
-/// A watch without a revision delivers nothing of the past.
+/// A watch without a revision delivers no past events.
 pub async fn starts_now(store: &Arc<dyn Store>) {
     put(store, "/a", "1").await;
     let mut watch = Watched::start(store, WatchRequest::prefix("/")).await;
@@ -102,7 +102,7 @@ pub async fn future_revisions_are_refused(store: &Arc<dyn Store>) {
     assert_eq!(refusal(result.map(|_| ())), Refusal::Future);
 }
 
-/// A reader that comes late gets everything, once, in order.
+/// A late reader gets everything, once, in order.
 pub async fn a_long_backlog_comes_in_order(store: &Arc<dyn Store>) {
     const WRITERS: usize = 16;
     const WRITES: usize = 150;
@@ -129,7 +129,7 @@ pub async fn a_long_backlog_comes_in_order(store: &Arc<dyn Store>) {
     assert_eq!(early.events(WRITERS * WRITES).await, late);
 }
 
-/// Progress that was asked for after a write comes after that write's event, and says so.
+/// Progress requested after a write arrives after that write's event, and includes it.
 pub async fn progress_follows_events(store: &Arc<dyn Store>) {
     let mut concerned = Watched::start(store, WatchRequest::prefix("/a").progress()).await;
     let mut idle = Watched::start(store, WatchRequest::prefix("/b").progress()).await;

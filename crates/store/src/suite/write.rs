@@ -35,8 +35,8 @@ pub async fn versions_and_revisions(store: &Arc<dyn Store>) {
     assert_eq!(store.current_revision().await.expect("the store is open"), deleted);
 }
 
-/// Every precondition against a key that is absent, and one that exists: a failed one changes nothing and
-/// tells what is there.
+/// Every precondition against a key that is absent, and one that exists: a failed one changes nothing and returns the
+/// current version.
 pub async fn preconditions(store: &Arc<dyn Store>) {
     let revision = put(store, "/there", "x").await;
     let stale = Revision(revision.0 - 1);
@@ -63,7 +63,7 @@ pub async fn preconditions(store: &Arc<dyn Store>) {
     assert_eq!(previous.map(|kv| kv.mod_revision), Some(revision));
 }
 
-/// Deleting a key that is not there is no change.
+/// Deleting a missing key is not a change.
 pub async fn deleting_what_is_absent(store: &Arc<dyn Store>) {
     let revision = put(store, "/a", "x").await;
     for expect in [Expect::Any, Expect::Absent] {
@@ -72,7 +72,7 @@ pub async fn deleting_what_is_absent(store: &Arc<dyn Store>) {
     assert_eq!(put(store, "/a", "y").await, revision.next());
 }
 
-/// A key that comes again has nothing of the old one.
+/// A recreated key has nothing in common with the old one.
 pub async fn recreation_starts_over(store: &Arc<dyn Store>) {
     put(store, "/a", "1").await;
     put(store, "/a", "2").await;

@@ -60,7 +60,7 @@ fn a_dropped_host_leaves_nothing() {
         if orphan.ends_with('\n') { Ok(()) } else { Err(orphan) }
     })
     .unwrap();
-    // Another orphan ends: it is buried, and the host lives on.
+    // Another orphan ends: it is reaped, and the host lives on.
     shell(&host, "(true & echo $! > /run/ended); until [ ! -e /proc/$(cat /run/ended) ]; do :; done");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.init())).unwrap();
     assert_eq!(children.split_whitespace().count(), 1, "the orphan is with process 1");

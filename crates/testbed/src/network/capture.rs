@@ -16,7 +16,7 @@ const FRAMES_MAX: usize = 100_000;
 /// The longest packet that is kept whole; segmentation that is left to hardware makes long ones.
 const FRAME_BYTES_MAX: usize = 1 << 16;
 
-/// What leaves an interface of the network, and so goes to the host (`linux/if_packet.h`).
+/// Packets that leave an interface of the network, and so go to the host (`linux/if_packet.h`).
 const PACKET_OUTGOING: u8 = 4;
 
 /// A packet on the wire.
@@ -32,7 +32,7 @@ pub struct Frame {
 #[derive(Debug)]
 pub struct Capture {
     frames: Arc<Mutex<Vec<Frame>>>,
-    /// The end of the thread, by the end of this pipe.
+    /// Closing this pipe ends the thread.
     stop: Option<std::io::PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -93,7 +93,7 @@ impl Capture {
     }
 }
 
-/// Waits for packets; false when nobody wants them any more.
+/// Waits for packets; returns false when the receiver is gone.
 fn is_ready(socket: &OwnedFd, stopped: &std::io::PipeReader) -> bool {
     let mut both =
         [PollFd::new(socket.as_fd(), PollFlags::POLLIN), PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];

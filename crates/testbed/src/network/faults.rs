@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What is lost on the way.
+/// The packets that are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// What the host sends, and what is sent to it.
+    /// Packets from the host and to it.
     Both,
-    /// What the host sends: it hears, and is not heard.
+    /// Packets from the host: it receives, but cannot send.
     Sent,
-    /// What is sent to the host: it is heard, and does not hear.
+    /// Packets to the host: it can send, but does not receive.
     Received,
 }
 
 /// The faults of one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// What is lost entirely.
+    /// The directions in which everything is lost.
     pub(crate) cut: Option<Cut>,
     /// How much of the rest is lost, of either direction.
     pub(crate) loss_percent: u8,
@@ -40,7 +40,7 @@ pub(super) fn rules(faults: &BTreeMap<String, Faults>) -> String {
             let _ = writeln!(received, "    oifname {port} {chance}drop");
         }
     }
-    // Adding first makes the deletion succeed where there is no such table.
+    // Adding first makes the deletion succeed if there is no such table.
     format!(
         "add table bridge faults\ndelete table bridge faults\ntable bridge faults {{\n  \
          chain sent {{\n    type filter hook prerouting priority -300;\n{sent}  }}\n  \

@@ -12,7 +12,7 @@ fn echo(namespace: &NetNs) -> SocketAddr {
     let listener = namespace.block_on(|| async { TcpListener::bind((ADDRESS, 0)).unwrap() }).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        // It lives on as long as the test's process: nobody ends it.
+        // It lives as long as the test's process.
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
             std::thread::spawn(move || {
@@ -56,7 +56,7 @@ fn a_relay_passes_on_is_silent_and_ends() {
         let error = stream.read(&mut [0; 16]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
-    // What was swallowed comes after all.
+    // The data that were held back arrive after all.
     relay.set(RelayState::Open);
     assert_eq!(heard(&mut first, ""), "two");
     assert_eq!(heard(&mut second, ""), "two");

@@ -9,7 +9,7 @@ use super::*;
 /// Longer than any step takes unless it hangs.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Volumes with devices behind them, by claims; what is asked of it is noted.
+/// Volumes with devices behind them, through claims; calls are recorded.
 #[derive(Default)]
 struct Disks {
     log: Mutex<Vec<String>>,
@@ -145,7 +145,8 @@ async fn what_is_wanted_otherwise_is_replaced() {
     assert_eq!(host.disks.take(), expected);
 }
 
-/// Mounts of pods that ended while no agent ran stayed for ever where the directory alone did not tell what they are.
+/// Mounts of pods that ended while no agent was running used to stay forever if the directory alone did not show what
+/// they were.
 #[tokio::test]
 async fn a_new_agent_takes_back_what_the_last_one_left() {
     let host = Host::new(Disks::default());

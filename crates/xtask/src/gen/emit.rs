@@ -71,8 +71,8 @@ fn module_text(types: &[&Type]) -> String {
 fn type_text(ty: &Type, out: &mut String) {
     let name = TypeName { package: ty.package.clone(), name: ty.name.clone() };
     let flags = if ty.atomic { "ATOMIC" } else { "0" };
-    // The fields are a static of their own: types refer to each other in circles, and only the address of a
-    // static may be taken before it is evaluated.
+    // The fields are a separate static: types refer to each other in circles, and only the address of a static may be
+    // taken before it is evaluated.
     let _ =
         writeln!(out, "pub(crate) static {}: TypeDef = def(\"{}\", {flags}, {{", ty.name, name.open_api());
     let _ = writeln!(out, "    static F: [Field; {}] = [", ty.fields.len());

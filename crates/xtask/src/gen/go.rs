@@ -20,7 +20,7 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The API group; empty for the core group and for packages that are none.
+    /// The API group; empty for the core group and for packages without one.
     pub(crate) fn group(&self) -> &str {
         self.constants.get("GroupName").map_or("", String::as_str)
     }
@@ -31,7 +31,7 @@ impl Package {
 pub(crate) struct Decl {
     /// Comment markers without their `+`, for example `structType=atomic`.
     pub(crate) markers: Vec<String>,
-    /// What is declared.
+    /// The declaration.
     pub(crate) body: Body,
 }
 
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The imported paths by the name they go by in this file.
+/// The imported paths by their names in this file.
 fn imports(text: &str) -> BTreeMap<String, String> {
     let mut imports = BTreeMap::new();
     for line in text.lines().take_while(|line| !line.starts_with("type ")) {

@@ -11,7 +11,7 @@ use super::table::{Fact, Table, Type, Value};
 /// The module of the release inside the crate's source.
 const RELEASE: &str = "src/v1_37";
 
-/// Definitions that the table has no type for: they have a JSON form of their own, or stand for others.
+/// Definitions without a type in the table: they have a special JSON form, or are aliases.
 const NO_TYPE: &[&str] = &[
     "io.k8s.List",
     // An alias of the type of v1.

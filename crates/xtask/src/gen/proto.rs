@@ -23,7 +23,7 @@ pub(crate) fn parse(text: &str) -> Numbers {
     messages
 }
 
-/// `optional string name = 1;` and its like.
+/// `optional string name = 1;` and similar lines.
 fn field(line: &str) -> Option<(String, u32)> {
     if line.starts_with("//") {
         return None;

@@ -74,7 +74,7 @@ impl Sources {
             .with_context(|| format!("{} declares no {}", name.package, name.name))
     }
 
-    /// The field numbers of a type's message; `None` where the type has no protobuf form.
+    /// The field numbers of a type's message; `None` if the type has no protobuf form.
     pub(crate) fn message(&self, name: &TypeName) -> Option<&BTreeMap<String, u32>> {
         self.packages.get(&name.package)?.1.get(&name.name)
     }

@@ -99,10 +99,10 @@ impl TypeName {
 const META: &str = "k8s.io/apimachinery/pkg/apis/meta/v1";
 const EXTENSIONS: &str = "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1";
 
-/// Types that are no kinds and that no kind refers to, but that servers and clients exchange.
+/// Types that are not kinds and that no kind refers to, but that servers and clients exchange.
 const EXTRA_ROOTS: &[(&str, &str)] = &[(META, "WatchEvent"), ("k8s.io/apimachinery/pkg/version", "Info")];
 
-/// Types with a JSON form of their own: package, name, variant of `FieldType`, type that the variant is over.
+/// Types with a special JSON form: package, name, variant of `FieldType`, underlying type of the variant.
 const SPECIAL: &[(&str, &str, &str, &str)] = &[
     (META, "Time", "Time", ""),
     (META, "MicroTime", "MicroTime", ""),
@@ -235,7 +235,7 @@ impl<'a> Builder<'a> {
         Ok(number)
     }
 
-    /// Shape, type of the value, and whether Go can tell absence from zero.
+    /// Shape, type of the value, and whether Go can distinguish absence from zero.
     fn resolve(&self, ty: &GoType) -> Result<(Shape, Value, bool)> {
         Ok(match ty {
             GoType::Any => (Shape::Single, Value::Plain("Json"), true),
@@ -267,7 +267,7 @@ impl<'a> Builder<'a> {
         }
         match &self.sources.decl(name)?.body {
             Body::Struct(_) => Ok((Shape::Single, Value::Over("Message", name.clone()), false)),
-            // A named list that has a message of its own; Go leaves it out when it is nil.
+            // A named list with its own message; Go omits it when it is nil.
             Body::Named(GoType::Slice(_)) if self.sources.message(name).is_some() => {
                 Ok((Shape::Single, Value::Plain("StringList"), true))
             }

@@ -48,14 +48,14 @@ const CARGOS_OWN: [&str; 6] = ["--doc", "--no-run", "--message-format", "--help"
 const OUTPUT: [&str; 8] =
     ["--format", "--list", "-q", "--quiet", "-Z", "--report-time", "--help", "--ensure-time"];
 
-/// What was asked for.
+/// The requested tests.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Arguments {
     /// All of it.
     pub(super) given: Vec<String>,
-    /// What cargo builds by.
+    /// Cargo's arguments.
     pub(super) build: Vec<String>,
-    /// What test programs get.
+    /// The test programs' arguments.
     pub(super) programs: Vec<String>,
     /// Whether cargo has to do it all.
     pub(super) only_cargo: bool,
@@ -88,7 +88,7 @@ impl Arguments {
         !self.build.iter().any(|argument| TARGETS.contains(&name(argument)))
     }
 
-    /// Whether test programs may be asked for times: unless their output is to have a form of its own.
+    /// Whether test programs can report times: not if their output should have another format.
     pub(super) fn times(&self) -> bool {
         !self.programs.iter().any(|argument| OUTPUT.contains(&name(argument)))
     }

@@ -70,7 +70,7 @@ impl Program {
             .env("IRONHULL_CLIENTS", clients)
             .env(TIMES, &times)
             .args(&arguments.programs);
-        // Only libtest knows the option, and lets it pass only from those who accept what is not stable.
+        // Only libtest knows the option, and accepts it only with unstable options enabled.
         let reports = !own_harness && arguments.times();
         match reports {
             true => command.args(["-Zunstable-options", "--report-time"]).env("RUSTC_BOOTSTRAP", "1"),
@@ -99,7 +99,7 @@ impl Program {
         Ok(outcome)
     }
 
-    /// Whether the manifest says `harness = false`, which cargo's messages do not tell.
+    /// Whether the manifest says `harness = false`, which cargo's messages do not say.
     fn has_own_harness(&self) -> Result<bool> {
         let manifest = self.package.join("Cargo.toml");
         let text =
@@ -116,7 +116,7 @@ fn has_own_harness(manifest: &str, target: &str) -> bool {
     })
 }
 
-/// Passes on what the program prints, if that comes here, and keeps what it says of tests.
+/// Forwards the program's output, if it is captured, and keeps the results of tests.
 fn follow(child: &mut Child, outcome: &mut Outcome, out: &mut impl Write) -> Result<()> {
     let Some(stdout) = child.stdout.take() else { return Ok(()) };
     let (mut lines, mut line) = (BufReader::new(stdout), Vec::new());

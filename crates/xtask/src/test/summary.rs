@@ -8,7 +8,7 @@ use super::Outcome;
 /// How many of the slowest tests and programs are named.
 const SLOWEST: usize = 10;
 
-/// What became of all test programs.
+/// The results of all test programs.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     outcomes: Vec<Outcome>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Timed;
 
-/// What a line of a test program says.
+/// The meaning of a line of a test program's output.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     /// A test passed.
@@ -31,7 +31,7 @@ pub(super) fn line(text: &str) -> Line {
     read().unwrap_or(Line::Other)
 }
 
-/// Reads the lines `SECONDS NAME` that programs with trials of their own write.
+/// Reads the lines `SECONDS NAME` that programs with their own trials write.
 pub(super) fn written(text: &str) -> Vec<Timed> {
     let read = |line: &str| {
         let (time, name) = line.split_once(' ')?;

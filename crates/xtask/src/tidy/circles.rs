@@ -70,7 +70,7 @@ fn folders(sources: &[&Source]) -> BTreeMap<Module, Edges> {
     folders
 }
 
-/// The module in which what a path names is defined, as far as that can be told from imports.
+/// The module that defines the target of a path, as far as imports show it.
 fn resolve(names: &BTreeMap<&Module, Names>, path: Vec<String>, depth: usize) -> Module {
     let mut module = Module::new();
     for (index, segment) in path.iter().enumerate() {
@@ -91,10 +91,10 @@ fn resolve(names: &BTreeMap<&Module, Names>, path: Vec<String>, depth: usize) ->
     module
 }
 
-/// What a file names of its own crate.
+/// The names that a file uses from its own crate.
 #[derive(Default)]
 struct Names {
-    /// What each name that it imports stands for.
+    /// The target of each imported name.
     imported: BTreeMap<String, Vec<String>>,
     /// Every path that it uses.
     used: BTreeSet<Vec<String>>,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::{function_name, tracked};
 
-/// What the sources define: functions, and modules by file or by declaration.
+/// The definitions in the sources: functions, and modules by file or by declaration.
 #[derive(Default)]
 struct Defined {
     functions: BTreeSet<String>,

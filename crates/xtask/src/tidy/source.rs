@@ -31,7 +31,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// The crate and the module of a file, by where it lies.
+/// The crate and the module of a file, from its path.
 fn place(name: &str) -> Option<(String, Vec<String>)> {
     let (package, file) = name.strip_prefix("crates/")?.split_once("/src/")?;
     let mut module: Vec<String> = file.strip_suffix(".rs")?.split('/').map(str::to_owned).collect();
@@ -41,7 +41,7 @@ fn place(name: &str) -> Option<(String, Vec<String>)> {
     Some((package.to_owned(), module))
 }
 
-/// Whether something is there in tests only.
+/// Whether something exists in tests only.
 pub(super) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let list = attribute.path().is_ident("cfg").then(|| attribute.meta.require_list().ok()).flatten();

@@ -100,7 +100,7 @@ fn named(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in text.lines() {
         let starts = line.trim_start().split_once(". ").is_some_and(|(n, _)| n.parse::<u32>().is_ok());
-        // An item goes on in indented lines.
+        // An item continues in indented lines.
         is_item = starts || is_item && line.starts_with(' ');
         if is_item {
             found.extend(line.split('`').skip(1).step_by(2).filter(|text| is_function(text)));

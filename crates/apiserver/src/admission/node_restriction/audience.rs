@@ -7,14 +7,14 @@ use super::{NodeRestriction, need};
 use crate::admission::Attributes;
 use crate::authz::{self, Target};
 
-/// The verb on an audience, taken for a resource, with which a role allows more.
+/// The verb with which a role allows further audiences, with the audience as the resource.
 const VERB: &str = "request-serviceaccounts-token-audience";
 
 const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
 const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
 const DRIVERS: GroupResource<'static> = GroupResource::new("storage.k8s.io", "csidrivers");
 
-/// The CSI drivers that took over volumes which the kubelet once mounted itself.
+/// The CSI drivers that replaced the kubelet's in-tree volumes.
 const SUCCESSORS: [(&str, &str); 7] = [
     ("awsElasticBlockStore", "ebs.csi.aws.com"),
     ("azureDisk", "disk.csi.azure.com"),
@@ -57,8 +57,8 @@ impl NodeRestriction {
     }
 }
 
-/// Whether a volume of the pod needs tokens for the audience, itself or by its CSI driver. A volume whose driver
-/// cannot be told matters only where no other one needs them.
+/// Whether a volume of the pod needs tokens for the audience, itself or through its CSI driver. A volume whose driver
+/// cannot be determined matters only if no other volume needs them.
 fn references_audience(what: &Attributes<'_>, pod: &Value, audience: &str) -> Result<bool, String> {
     let mut unknown = Vec::new();
     for volume in pod.at("spec.volumes").items() {
@@ -81,7 +81,7 @@ fn references_audience(what: &Attributes<'_>, pod: &Value, audience: &str) -> Re
     }
 }
 
-/// The name of the CSI driver that a pod's volume has, be it by a claim.
+/// The name of the CSI driver of a pod's volume, directly or through a claim.
 fn driver_of_volume(what: &Attributes<'_>, pod: &Value, volume: &Value) -> Result<Option<String>, String> {
     if !volume.at("ephemeral.volumeClaimTemplate").is_null() {
         let claim = format!("{}-{}", pod.str_at("metadata.name"), volume.str_at("name"));

@@ -10,10 +10,10 @@ use crate::authz::{self, Target};
 /// The signers of nodes' own certificates.
 const NODE_SIGNERS: [&str; 2] =
     ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
-/// The verb on a signer, taken for a resource, with which a role allows more.
+/// The verb with which a role allows further signers, with the signer as the resource.
 const VERB: &str = "request-podcertificate-signer";
 
-/// A node asks for certificates of nodes under its own name alone.
+/// A node requests node certificates only in its own name.
 pub(super) fn check_signing_request(what: &Attributes<'_>, object: &Value) -> Result<(), String> {
     use base64::Engine;
     if !NODE_SIGNERS.contains(&object.str_at("spec.signerName")) {
@@ -26,8 +26,8 @@ pub(super) fn check_signing_request(what: &Attributes<'_>, object: &Value) -> Re
 }
 
 impl NodeRestriction {
-    /// A node asks for certificates of its own running pods, with all that the request says of them true, from signers
-    /// that the pod names. Where the cache may be behind, the node shall try again.
+    /// A node requests certificates only for its own running pods, with correct data about them, from signers that the
+    /// pod names. If the cache may be stale, the node should retry.
     pub(super) async fn check_pod_certificate(
         &self,
         node: &str,

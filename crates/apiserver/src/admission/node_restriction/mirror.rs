@@ -9,7 +9,7 @@ use crate::admission::Attributes;
 /// Static pods have this annotation.
 pub(super) const ANNOTATION: &str = "kubernetes.io/config.mirror";
 
-/// The only pods that a node makes are its own mirror pods, and these open nothing to it.
+/// The only pods that a node creates are its own mirror pods, and these give it no access.
 pub(super) fn check_mirror_pod(node: &str, what: &Attributes<'_>, pod: &Value) -> Result<(), String> {
     need(is_mirror(pod), || {
         format!("pod does not have {ANNOTATION:?} annotation, node {node:?} can only create mirror pods")
@@ -46,7 +46,7 @@ pub(super) fn is_mirror(pod: &Value) -> bool {
     !pod.at_path(&["metadata", "annotations", ANNOTATION]).is_null()
 }
 
-/// What other objects a pod refers to, in upstream's words, if it does.
+/// The other objects that a pod refers to, if any, in upstream's words.
 fn reference(spec: &Value) -> Option<&'static str> {
     if !spec.str_at("serviceAccountName").is_empty() {
         return Some("serviceaccounts");
@@ -66,7 +66,7 @@ fn reference(spec: &Value) -> Option<&'static str> {
                 || variables.any(|variable| !variable.get("valueFrom").get(key_reference).is_null())
         })
     };
-    // Of all sources of volumes that take a secret the field has a name of this form.
+    // All sources of volumes with a secret name it in a field of this form.
     let takes_secret = |volume: &Value| {
         volume.entries().any(|(_, source)| {
             ["secretRef", "nodePublishSecretRef", "secretName"]
@@ -93,7 +93,7 @@ fn reference(spec: &Value) -> Option<&'static str> {
     volumes().find_map(of_volume)
 }
 
-/// The sources of volumes that need another object even where they do not name it.
+/// The sources of volumes that need another object even if they do not name it.
 const SOURCES: [(&str, &str); 7] = [
     ("configMap", "configmaps (via configmap volumes)"),
     ("secret", "secrets (via secret volumes)"),

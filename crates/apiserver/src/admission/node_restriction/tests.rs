@@ -28,7 +28,7 @@ async fn cluster() -> TestServer {
         }
         server.create("", "persistentvolumes", "", volume).await.unwrap();
     }
-    // The last is what the ephemeral volume of the pod `p3` is called.
+    // The last one is the ephemeral volume of the pod `p3`.
     for (name, volume) in
         [("csi", "csi"), ("unknown", "unknown"), ("plain", "plain"), ("lost", "lost"), ("p3-v", "csi")]
     {
@@ -41,7 +41,7 @@ async fn cluster() -> TestServer {
     server
 }
 
-/// Makes a pod on the node with these volumes; its UID comes back.
+/// Creates a pod on the node with these volumes; returns its UID.
 async fn pod(server: &TestServer, name: &str, volumes: &[Value]) -> String {
     let pod = value!({"metadata": {"name": name}, "spec": {
         "nodeName": "a", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}],
@@ -80,7 +80,7 @@ async fn tokens_are_for_whom_the_pods_volumes_name() {
     }}}});
     let azure = value!({"name": "v", "azureFile": {"secretName": "s", "shareName": "s"}});
     let unknown = |what: &str| format!("error validating audience \"x\": {what} not found");
-    // A pod's volumes, the audiences, what is wrong.
+    // A pod's volumes, the audiences, the error.
     #[rustfmt::skip]
     let table: Vec<(Vec<Value>, &[&str], String)> = vec![
         (vec![token(Value::Null)], &[], String::new()),
@@ -97,7 +97,7 @@ async fn tokens_are_for_whom_the_pods_volumes_name() {
         (vec![claim("none")], &["x"], unknown("persistentvolumeclaim \"none\"")),
         (vec![claim("lost")], &["x"], unknown("persistentvolume \"lost\"")),
         (vec![claim("unknown")], &["x"], unknown("csidriver.storage.k8s.io \"unknown.example.com\"")),
-        // What cannot be told matters only where it could help.
+        // Unknown data matter only if they could make a difference.
         (vec![claim("none"), csi("csi.example.com")], &["storage"], String::new()),
         (vec![azure], &["cloud"], String::new()),
     ];

@@ -1,4 +1,4 @@
-//! The checks, in the order in which messages name them, each in the forms that it had in versions of Kubernetes.
+//! The checks, in the order in which messages name them, each with its variants in versions of Kubernetes.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ mod baseline;
 mod profiles;
 mod restricted;
 
-/// Finds what a check does not allow.
+/// Finds violations of a check.
 pub(super) type Find = fn(Pod<'_>) -> Option<Finding>;
 
 /// A check.
 pub(super) struct Check {
     /// Its name.
     pub(super) id: &'static str,
-    /// Its forms, with the minor version from which each counts, in ascending order.
+    /// Its variants, each with the minor version from which it applies, in ascending order.
     pub(super) forms: &'static [(u32, Find)],
-    /// The name of a check of the level below that this one takes the place of; empty for none.
+    /// The name of the check of the lower level that this one replaces; empty if there is none.
     pub(super) overrides: &'static str,
 }
 
 impl Check {
-    /// The form of the check that counts in a version; none where the version does not have it yet.
+    /// The variant of the check for a version; `None` if the version does not have it yet.
     pub(super) fn at(&self, version: Version) -> Option<Find> {
         let counts = |minor: u32| version >= Version::Minor(minor);
         self.forms.iter().rev().find(|(minor, _)| counts(*minor)).map(|(_, find)| *find)
@@ -59,7 +59,7 @@ pub(super) const BASELINE: [Check; 12] = [
     check("windowsHostProcess", &[(0, baseline::windows_host_process)]),
 ];
 
-/// The checks that the level `restricted` has besides.
+/// The additional checks of the level `restricted`.
 pub(super) const RESTRICTED: [Check; 7] = [
     check(
         "allowPrivilegeEscalation",
@@ -70,7 +70,7 @@ pub(super) const RESTRICTED: [Check; 7] = [
         forms: &[(22, restricted::capabilities), (25, restricted::capabilities_v25)],
         overrides: "capabilities_baseline",
     },
-    // From 1.35 on the lower level lets pods with users of their own mount `/proc` as they like; this one does not.
+    // From 1.35 on, the lower level allows pods with a user namespace any mount of `/proc`; this one does not.
     Check { id: "procMount_restricted", forms: &[(35, baseline::proc_mount)], overrides: "procMount" },
     Check { id: "restrictedVolumes", forms: &[(0, restricted::volumes)], overrides: "hostPathVolumes" },
     check("runAsNonRoot", &[(0, restricted::run_as_non_root), (35, restricted::run_as_non_root_v35)]),
@@ -97,14 +97,14 @@ fn containers(names: &[&str]) -> String {
     format!("{} {}", plural("container", "containers", names.len()), quoted(names.iter().copied()))
 }
 
-/// The pod where it does something itself, and the containers that do; empty where none do.
+/// The pod if it violates the check itself, and the containers that do; empty if there is no violation.
 fn setters(pod_does: bool, names: &[&str]) -> String {
     let pod = pod_does.then(|| "pod".to_owned());
     let named = (!names.is_empty()).then(|| containers(names));
     pod.into_iter().chain(named).collect::<Vec<_>>().join(" and ")
 }
 
-/// The values of a kind that some containers have and should not, sorted.
+/// The forbidden values of containers, sorted.
 fn sorted<'a>(values: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     values.into_iter().collect()
 }

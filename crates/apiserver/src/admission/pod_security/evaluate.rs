@@ -1,14 +1,14 @@
-//! What a pod does that a level does not allow.
+//! Evaluation of a pod against a level.
 
 use super::checks::{BASELINE, Check, RESTRICTED};
 use super::level::{Level, LevelVersion};
 use super::pod::{Finding, Pod};
 
-/// All that is not allowed.
+/// All violations.
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// What a pod does against a level.
+    /// The violations of a level by a pod.
     pub(super) fn of(level: LevelVersion, pod: Pod<'_>) -> Findings {
         let LevelVersion { level, version } = level;
         let find = |check: &Check| check.at(version).and_then(|find| find(pod));
@@ -27,12 +27,12 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// What is wrong, without details.
+    /// The violations, without details.
     pub(super) fn reasons(&self) -> String {
         self.0.iter().map(|finding| finding.reason).collect::<Vec<_>>().join(", ")
     }
 
-    /// The message for people.
+    /// The full message.
     pub(super) fn text(&self, verb: &str, level: LevelVersion) -> String {
         let text = |finding: &Finding| match finding.detail.as_str() {
             "" => finding.reason.to_owned(),

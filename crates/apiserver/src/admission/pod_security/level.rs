@@ -1,4 +1,4 @@
-//! Levels, versions, and what the labels of a namespace ask for.
+//! Levels, versions, and the policy in the labels of a namespace.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ const VERSION_WRONG: &str = r#"must be "latest" or "v1.x""#;
 /// How much pods may do; more restrictive levels are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Anything.
+    /// Everything is allowed.
     #[default]
     Privileged,
-    /// Nothing by which privileges are known to rise.
+    /// Known privilege escalations are forbidden.
     Baseline,
-    /// What hardened pods do.
+    /// Only hardened pods are allowed.
     Restricted,
 }
 
@@ -31,12 +31,12 @@ impl Level {
     }
 }
 
-/// The rules of which version of Kubernetes count.
+/// The version of Kubernetes whose rules apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// Those of `v1.` and this number.
+    /// `v1.` and this number.
     Minor(u32),
-    /// The newest.
+    /// The newest version.
     #[default]
     Latest,
 }
@@ -53,7 +53,7 @@ impl Version {
     }
 }
 
-/// A level in the form of a version.
+/// A level in a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LevelVersion {
     /// The level.
@@ -76,20 +76,20 @@ impl fmt::Display for LevelVersion {
     }
 }
 
-/// What a namespace asks for.
+/// The policy of a namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// What pods must keep to.
+    /// The enforced level.
     pub enforce: LevelVersion,
-    /// What is logged.
+    /// The level whose violations are logged.
     pub audit: LevelVersion,
-    /// What clients are told.
+    /// The level whose violations are reported to clients.
     pub warn: LevelVersion,
 }
 
 impl Policy {
-    /// What labels ask for, and what is wrong with them. A level that cannot be read is the strictest for `enforce`, and
-    /// none for the others; a version that cannot be read is the newest.
+    /// The policy in labels, and the errors in them. An invalid level counts as the strictest for `enforce`, and as
+    /// none for the others; an invalid version counts as the newest.
     pub fn of_labels(labels: &Value, defaults: &Policy) -> (Policy, Errors) {
         let mut reader = Reader { labels, errors: Errors::new() };
         let mut policy = *defaults;
@@ -114,7 +114,7 @@ impl Policy {
         if let Some(version) = warn_version {
             policy.warn.version = version;
         }
-        // Clients are told of what is refused, unless the namespace says what to tell them.
+        // Clients are warned of what is refused, unless the namespace sets a level for warnings.
         let is_stated = enforce.flatten().is_some() && warn.is_none();
         if is_stated && policy.enforce.level > policy.warn.level {
             policy.warn.level = policy.enforce.level;
@@ -137,7 +137,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The level that a label states; the inner `None` for one that is wrong.
+    /// The level in a label; the inner `None` for an invalid one.
     fn level(&mut self, label: &str) -> Option<Option<Level>> {
         let text = self.labels.get(label).as_str()?;
         let level = Level::parse(text);

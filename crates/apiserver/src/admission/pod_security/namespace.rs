@@ -1,4 +1,4 @@
-//! Labels of namespaces: they must be readable, and whoever makes them stricter is told of pods that are there already.
+//! Labels of namespaces: they must be valid, and a client that makes them stricter is warned about existing pods.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use super::level::{Level, LevelVersion, Policy};
 use super::pod::Pod;
 use super::{Attributes, Operation, PodSecurity};
 
-/// How many pods of a namespace are looked at when its level changes.
+/// How many pods of a namespace are checked when its level changes.
 const PODS_MAX: usize = 3000;
 
 impl PodSecurity {
@@ -27,7 +27,7 @@ impl PodSecurity {
         let (policy, errors) = read(namespace);
         let (before, old_errors) = read(old);
         let is_new = what.operation == Operation::Create;
-        // Labels that were wrong before may stay.
+        // Labels that were invalid before may stay.
         let texts =
             |errors: &object::field::Errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
         if !errors.is_empty() && (is_new || texts(&errors) != texts(&old_errors)) {
@@ -51,7 +51,7 @@ impl PodSecurity {
         Ok(())
     }
 
-    /// Labels of an exempt namespace mean nothing.
+    /// Labels of an exempt namespace have no effect.
     fn exempt_warning(&self, name: &str, policy: &Policy, labels: &Value) -> Option<String> {
         if policy.is_privileged() || *policy == self.config.defaults {
             return None;
@@ -69,7 +69,7 @@ impl PodSecurity {
         ))
     }
 
-    /// What pods of a namespace do against a level that it gets now: a line for each reason, with the first pod.
+    /// The violations of a namespace's new level by its pods: a line for each reason, with the first pod.
     fn violations(&self, what: &Attributes<'_>, namespace: &str, level: LevelVersion) -> Vec<String> {
         let pods = what.reader.all(GroupResource::PODS);
         let prefix = format!("{namespace}/");
@@ -113,7 +113,7 @@ impl PodSecurity {
         warnings
     }
 
-    /// The pods in the order in which they are looked at: one of each controller comes first.
+    /// The pods in the order in which they are checked: one of each controller comes first.
     fn prioritized(&self, pods: impl Iterator<Item = Value>) -> Vec<Value> {
         let (mut first, mut more, mut controllers) = (Vec::new(), Vec::new(), HashSet::new());
         for pod in pods {

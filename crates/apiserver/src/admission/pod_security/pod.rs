@@ -1,4 +1,4 @@
-//! What checks look at, and what they find.
+//! The inputs and the findings of checks.
 
 use object::Value;
 
@@ -10,14 +10,14 @@ pub(super) struct Pod<'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// All containers: those that prepare the pod first, those that debug it last.
+    /// All containers: init containers first, ephemeral ones last.
     pub(super) fn containers(self) -> impl Iterator<Item = &'a Value> {
         ["initContainers", "containers", "ephemeralContainers"]
             .into_iter()
             .flat_map(move |list| self.spec.get(list).items())
     }
 
-    /// The names of the containers of which this is true.
+    /// The names of the containers for which this is true.
     pub(super) fn names(self, is_bad: impl Fn(&Value) -> bool) -> Vec<&'a str> {
         self.containers()
             .filter(|container| is_bad(container))
@@ -29,16 +29,16 @@ impl<'a> Pod<'a> {
         self.spec.str_at("os.name") == "windows"
     }
 
-    /// Whether users in the pod are others than those of the host.
+    /// Whether the pod has a user namespace.
     pub(super) fn has_own_users(self) -> bool {
         self.spec.get("hostUsers").as_bool() == Some(false)
     }
 }
 
-/// Something that is not allowed.
+/// A violation.
 pub(super) struct Finding {
-    /// What, in a few words.
+    /// A short description.
     pub(super) reason: &'static str,
-    /// Where, and with which values.
+    /// Its location and values.
     pub(super) detail: String,
 }

@@ -1,4 +1,4 @@
-//! Each check with pods that pass and pods that do not, in the versions where it changed; and what becomes of findings.
+//! Each check with pods that pass and pods that do not, in the versions where it changed; and the effects of findings.
 
 use object::patch::merge_patch;
 use object::{Value, value};
@@ -14,7 +14,7 @@ const fn minor(level: Level, minor: u32) -> LevelVersion {
     LevelVersion { level, version: Version::Minor(minor) }
 }
 
-/// What a level says of a pod, without the beginning of the message; empty for nothing.
+/// A level's message about a pod, without its beginning; empty if there is none.
 fn findings(level: LevelVersion, pod: &Value) -> String {
     let pod = Pod { metadata: pod.get("metadata"), spec: pod.get("spec") };
     let findings = Findings::of(level, pod);
@@ -24,7 +24,7 @@ fn findings(level: LevelVersion, pod: &Value) -> String {
     findings.text("violates", level).split_once(": ").unwrap().1.to_owned()
 }
 
-/// A pod of one container that keeps to the strictest level, with this patch of its spec.
+/// A pod of one container that complies with the strictest level, with this patch of its spec.
 fn pod(spec: Value) -> Value {
     let context = value!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     let base = value!({
@@ -199,14 +199,14 @@ fn versions_have_their_own_rules() {
         (&engine, baseline, 31, true),
         (&annotated, baseline, 18, false),
         (&annotated, baseline, 19, true),
-        // Users of its own let a pod do more, from 1.35 on.
+        // A pod with a user namespace may do more, from 1.35 on.
         (&unmasked(value!({"hostUsers": false})), baseline, 34, false),
         (&unmasked(value!({"hostUsers": false})), baseline, 35, true),
         (&unmasked(value!({"hostUsers": true})), baseline, 35, false),
         (&unmasked(value!({"hostUsers": false})), restricted, 35, false),
         (&root, restricted, 34, false),
         (&root, restricted, 35, true),
-        // What Windows does not have is not asked of it, from 1.25 on.
+        // Features that Windows lacks are not required there, from 1.25 on.
         (&windows, restricted, 24, false),
         (&windows, restricted, 25, true),
         (&pod(value!({"containers": [{"name": "a"}]})), restricted, 7, true),
@@ -310,7 +310,7 @@ async fn pods_are_refused_and_workloads_warned_of() {
         warned[0].starts_with(r#"would violate PodSecurity "restricted:latest": privileged ("#),
         "{warned:?}"
     );
-    // A debug container is a change that counts; a label is none.
+    // Adding a debug container is a relevant change; adding a label is not.
     let debug = value!({"spec": {"ephemeralContainers": [{"name": "d", "image": "i"}]}});
     let path = format!("{PODS}/p/ephemeralcontainers");
     let refused = ask(&server, "PATCH", &path, &debug).await.unwrap_err();

@@ -3,11 +3,11 @@
 
 use object::Value;
 
-/// A service account with this annotation lets its pods name only the secrets that the account itself lists.
+/// With this annotation, a service account's pods can use only the secrets that the account itself lists.
 const ENFORCED: &str = "kubernetes.io/enforce-mountable-secrets";
-/// The lists of containers that come with a pod, each with the word for one of them in messages.
+/// The lists of containers in a new pod, each with the word for one of them in messages.
 const WITH_THE_POD: [(&str, &str); 2] = [("initContainers", "init container"), ("containers", "container")];
-/// Those that come to it later.
+/// The list of containers that are added later.
 const LATER: [(&str, &str); 1] = [("ephemeralContainers", "ephemeral container")];
 
 /// Whether an account restricts the secrets of its pods. The annotation is a boolean as Go reads one.
@@ -45,7 +45,7 @@ pub(super) fn check_pod(account: &Value, pod: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The same of containers that are added to a pod that exists (CVE-2023-2728).
+/// The same for containers that are added to an existing pod (CVE-2023-2728).
 ///
 /// # Errors
 /// Why, in upstream's words.
@@ -86,7 +86,7 @@ fn lists(references: &Value, name: &str) -> bool {
     references.items().any(|reference| reference.str_at("name") == name)
 }
 
-/// Refuses a mirror pod that would give its node something of the API.
+/// Refuses a mirror pod that would give its node access to objects of the API.
 ///
 /// # Errors
 /// Why, in upstream's words.

@@ -91,7 +91,7 @@ fn mirror_pods_name_no_secret() {
     assert_eq!(check_mirror(&value!({"spec": {"containers": [{"name": "c"}]}})), Ok(()));
 }
 
-/// The plugin stands in the way of the write, also of a container that comes later.
+/// The plugin refuses the write, and also a container that is added later.
 #[tokio::test]
 async fn the_account_of_a_pod_limits_what_is_written() {
     let server = TestServer::start().await;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::authorizer::aggregate;
 use super::*;
 
-/// What a member of a test's chain does.
+/// The behaviour of a member of a test's chain.
 #[derive(Clone, Copy)]
 enum Does {
     Allow(&'static str),
@@ -57,7 +57,7 @@ const LATE: &str = "authorizer Test has not answered within 2s";
 async fn the_first_decision_counts_and_reasons_are_collected() {
     use Does::{Allow, AllowLater, Deny, Fail, Hang, Pass};
     use OnFailure::{Deny as Closed, NoOpinion as Open};
-    // The members; the decision, its reason, what went wrong, and how many were asked.
+    // The members; the decision, its reason, the errors, and how many were asked.
     let table: &[(&[Does], &str, &str, &str, usize)] = &[
         (&[], "pass", "", "", 0),
         (&[Allow("a"), Deny("d")], "allow", "a", "", 1),
@@ -96,7 +96,7 @@ async fn the_first_decision_counts_and_reasons_are_collected() {
             *asked,
             "{index}"
         );
-        // A failure is the server's fault, unless somebody allows the request all the same.
+        // A failure is the server's fault, unless another authorizer allows the request.
         let code = match (got, failure.is_empty()) {
             ("allow", _) => None,
             (_, true) => Some(403),

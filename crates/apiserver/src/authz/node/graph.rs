@@ -23,11 +23,11 @@ pub(super) struct Graph {
 
 #[derive(Default)]
 struct State {
-    /// How far the logs are read; none before the first question.
+    /// The positions in the logs; `None` before the first query.
     pods_read: Option<u64>,
     volumes_read: Option<u64>,
     pods: HashMap<Box<str>, (String, Vec<Reference>)>,
-    /// The nodes that lead to an object, each with the number of its pods that do.
+    /// The nodes with access to an object, each with the number of its pods that refer to it.
     nodes: HashMap<Reference, HashMap<String, usize>>,
     volumes: HashMap<Box<str>, (Reference, Vec<Reference>)>,
     /// The volumes that need a secret.
@@ -39,7 +39,7 @@ impl Graph {
         Graph { pods, volumes, state: Mutex::default() }
     }
 
-    /// Whether a pod on the node needs the object, be it by way of a claim and its volume.
+    /// Whether a pod on the node needs the object, directly or through a claim and its volume.
     pub(super) fn leads_to(&self, node: &str, object: &Reference) -> bool {
         let mut state = self.state.lock();
         state.follow_pods(&self.pods);
@@ -152,7 +152,7 @@ fn key(change: &Change) -> String {
     change.object.key().to_string()
 }
 
-/// The changes since a position, which moves on; `None` where all objects must be looked at.
+/// The changes since a position, which advances; `None` if all objects must be read.
 fn changes(collection: &Collection, position: &mut Option<u64>) -> Option<Vec<Arc<Change>>> {
     let mut at = (*position)?;
     let mut all = Vec::new();

@@ -2,7 +2,7 @@
 
 use object::{Value, Versioned};
 
-/// Static pods have this annotation; they may need nothing of the API.
+/// Static pods have this annotation; they may need nothing from the API.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 /// The kinds of objects that pods need.
@@ -34,7 +34,7 @@ impl Reference {
     }
 }
 
-/// The node of a pod, and what the pod needs; `None` where it is on no node.
+/// The node of a pod, and what the pod needs; `None` if it is on no node.
 pub(super) fn of_pod(pod: &Versioned) -> Option<(String, Vec<Reference>)> {
     let value = pod.value();
     let spec = value.get("spec");
@@ -108,7 +108,7 @@ fn of_volume(volume: &Value, pod: &str, add: &mut impl FnMut(Kind, &str)) {
     }
 }
 
-/// Claims of devices: by their own name, or by the one that was made from a template.
+/// Claims of devices: by their own name, or by the name generated from a template.
 fn of_claims(pod: &Value, add: &mut impl FnMut(Kind, &str)) {
     for claim in pod.at("spec.resourceClaims").items() {
         add(Kind::ResourceClaim, claim.str_at("resourceClaimName"));
@@ -121,7 +121,7 @@ fn of_claims(pod: &Value, add: &mut impl FnMut(Kind, &str)) {
     add(Kind::ResourceClaim, pod.at("status.extendedResourceClaimStatus").str_at("resourceClaimName"));
 }
 
-/// The claim that a volume is bound to, and the secrets that a node needs to use the volume; `None` where it is not
+/// The claim that a volume is bound to, and the secrets that a node needs to use the volume; `None` if it is not
 /// bound.
 pub(super) fn of_persistent_volume(volume: &Versioned) -> Option<(Reference, Vec<Reference>)> {
     let value = volume.value();

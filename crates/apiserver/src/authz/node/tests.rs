@@ -70,7 +70,7 @@ async fn ask(
     server.request(user, method, path, kind, body).await.map(value_of)
 }
 
-/// Asserts that a request gets through to the object, be it there or not, or what it is refused with.
+/// Asserts that a request is authorized, whether the object exists or not, or asserts its refusal.
 pub(crate) async fn check(
     server: &TestServer,
     name: &str,
@@ -154,7 +154,7 @@ async fn what_a_node_may_read_follows_its_pods() {
     server.create("", "pods", "default", pod("second", "b", true)).await.unwrap();
     server.registry.hub.catch_up().await.unwrap();
     check(&server, "b", "GET", secret, &Value::Null, "").await;
-    // Two pods on one node need it: one going takes nothing away.
+    // Two pods on one node need it: deleting one changes nothing.
     server.create("", "pods", "default", pod("third", "b", true)).await.unwrap();
     let delete = |name: &str| format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
     server.json("DELETE", &delete("second"), &Value::Null).await.unwrap();

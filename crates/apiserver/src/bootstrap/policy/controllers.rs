@@ -3,7 +3,7 @@
 
 use super::{EVENTS, READ, Rule, on, on_named};
 
-/// The groups in which workloads are and once were.
+/// The current and former groups of workloads.
 const APPS: &str = "apps extensions";
 
 /// Names and rules.
@@ -23,7 +23,8 @@ pub(super) static CONTROLLERS: &[(&str, &[Rule])] = &[
         on("delete get list watch", "certificates.k8s.io", "certificatesigningrequests"),
         on("update", "certificates.k8s.io", "certificatesigningrequests/approval certificatesigningrequests/status"),
         on_named("approve", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client-kubelet"),
-        // Besides upstream's: nodes' serving certificates and those of their network parts are approved here too.
+        // In addition to upstream's: nodes' serving certificates and those of their network components are approved
+        // here too.
         on_named("approve", "certificates.k8s.io", "signers", "ironhull.io/network-client kubernetes.io/kubelet-serving"),
         on_named("sign", "certificates.k8s.io", "signers", "ironhull.io/network-client"),
         on_named("sign", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown"),

@@ -2,14 +2,14 @@
 
 use super::{CONTROLLER_MANAGER, EVENTS, READ, Rule, Subject, on, on_named};
 
-/// Publishes what machines join by.
+/// Publishes the data with which machines join.
 const JOIN_INFO: Subject = Subject::User("ironhull:join-info");
 const SCHEDULER: Subject = Subject::User("system:kube-scheduler");
 
 /// Namespaces, names and rules.
 #[rustfmt::skip]
 pub(super) static NAMESPACE_ROLES: &[(&str, &str, &[Rule])] = &[
-    // What a machine must know before it can know whom it talks to.
+    // Data that a machine must have before it can verify the server.
     ("kube-public", "ironhull:cluster-info", &[on_named("get", "core", "configmaps", "cluster-info")]),
     ("kube-public", "ironhull:join-info", &[
         on("create", "core", "configmaps"),

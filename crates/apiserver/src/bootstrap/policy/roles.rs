@@ -8,7 +8,7 @@ pub(super) static ROLES: &[Role] = &[
     role("admin", &[]).gathers(&["edit", "system:aggregate-to-admin"]),
     role("cluster-admin", &[on("*", "*", "*"), Rule::AllPaths]),
     role("edit", &[]).gathered_by("admin").gathers(&["system:aggregate-to-edit", "view"]),
-    // What those need who know Services and pods by name and address: the service proxy and the cluster's DNS.
+    // The rights of components that look up Services and pods by name and address: the service proxy and cluster DNS.
     role("ironhull:network", &[
         on(READ, "core", "namespaces nodes pods services"),
         on_named(READ, "core", "configmaps", "kube-dns"),
@@ -16,7 +16,7 @@ pub(super) static ROLES: &[Role] = &[
         on(READ, "networking.k8s.io", "networkpolicies"),
         EVENTS,
     ]),
-    // Who labels the Node of a server's own machine, which a node may not do itself.
+    // The component that labels the Node of a server's own machine, which a node may not do itself.
     role("ironhull:node-labels", &[on("patch", "core", "nodes")]),
     role("system:aggregate-to-admin", &[
         on("create", "authorization.k8s.io", "localsubjectaccessreviews"),
@@ -174,7 +174,7 @@ pub(super) static ROLES: &[Role] = &[
     role("view", &[]).gathered_by("edit").gathers(&["system:aggregate-to-view"]),
 ];
 
-/// What a node's agent does.
+/// The rights of node agents.
 #[rustfmt::skip]
 pub(super) const NODE: &[Rule] = &[
     on("create", "authentication.k8s.io", "tokenreviews"),

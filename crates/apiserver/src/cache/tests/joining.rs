@@ -12,7 +12,7 @@ use tokio::sync::Barrier;
 
 use super::*;
 
-/// A store whose reads of pods stop twice, until the test goes on: before they are made, and when they are made.
+/// A store whose reads of pods stop twice until the test continues: before and after the read.
 struct Halting {
     inner: Embedded,
     before: Barrier,
@@ -86,7 +86,7 @@ async fn changes_beside_the_read_of_a_join_are_taken_once() {
     };
     let write = async {
         halting.before.wait().await;
-        // Both come to the hub while the collection waits, and the read sees them already.
+        // Both reach the hub while the collection waits, and the read already includes them.
         put("old", "2").await;
         let read = put("seen", "1").await;
         halting.before.wait().await;
@@ -123,7 +123,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
             for number in 0..WRITES {
                 let name = format!("p-{}", number % 100);
                 let key = format!("/registry/pods/a/{name}");
-                // Each is made, changed and deleted, over and over.
+                // Each is created, changed and deleted, again and again.
                 let write = match number / 100 % 3 {
                     2 => Write::delete(key, Expect::Any),
                     _ => {
@@ -139,7 +139,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
     });
     let mut joined = Vec::new();
     for join in 0..JOINS {
-        // In the midst of the writes, every time at another place of them.
+        // In the middle of the writes, each time at a different point.
         progress.wait_for(|written| *written >= join * WRITES / JOINS).await.unwrap();
         let collection = later();
         hub.join(Arc::clone(&collection)).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
     for (collection, snapshot, mut watcher) in joined {
         let newest = snapshot.objects.values().map(|pod| pod.resource_version()).max();
         assert!(newest.is_none_or(|newest| newest <= snapshot.revision));
-        // Each write has a revision of its own: what the snapshot does not have comes as an event, one for each.
+        // Each write has its own revision: those that are missing in the snapshot arrive as events, one for each.
         let mut revision = snapshot.revision;
         let mut objects = snapshot.objects;
         while revision < last {
@@ -180,7 +180,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
 async fn a_join_that_is_given_up_leaves_nothing_behind() {
     let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(Clock::system()));
     store.write(Write::put("/registry/other", "x", Expect::Any)).await.unwrap();
-    // Nobody follows the store yet, so that the join waits.
+    // The store is not followed yet, so the join waits.
     let hub = Arc::new(Hub::new(store));
     let given_up = later();
     let mut joining = Box::pin(hub.join(Arc::clone(&given_up)));
@@ -189,7 +189,7 @@ async fn a_join_that_is_given_up_leaves_nothing_behind() {
     let now = hub.store().current_revision().await.unwrap();
     let mut watcher = given_up.watch_from(now.0).unwrap();
     assert!(matches!(watcher.next().await, Err(CacheError::Ended)));
-    // It is not fed either, once somebody follows.
+    // It is not fed either, once the store is followed.
     hub.start().await.unwrap();
     let stored = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"a"}}"#;
     hub.store().write(Write::put("/registry/pods/a/p", stored, Expect::Any)).await.unwrap();

@@ -11,7 +11,7 @@ use crate::authz::{self, ANY_VERSION, Attributes, Authorizer, Target};
 use crate::errors::from_cache;
 use crate::user::GROUP_MASTERS;
 
-/// Refuses roles and bindings that would give more than their author has.
+/// Refuses roles and bindings that would grant more than their author has.
 pub(super) struct Escalation;
 
 #[async_trait]
@@ -34,7 +34,7 @@ impl Guard for Escalation {
         if check(parts, write).await.is_ok() {
             return Ok(());
         }
-        // The role or the author's own rights may have been made a moment ago.
+        // The role or the author's own rights may have been created a moment ago.
         parts.hub.catch_up().await.map_err(from_cache)?;
         check(parts, write).await
     }
@@ -60,7 +60,7 @@ async fn check_role(parts: &Parts, write: &WriteRequest<'_>) -> Result<(), Statu
     if !gathers(&write.object) && !gathers(write.old) {
         return Ok(());
     }
-    // What is gathered may be anything, and a role that no longer gathers keeps what it has.
+    // The aggregated rules may be anything, and a role that no longer aggregates keeps its rules.
     check_rules(parts, write, &everything())
         .map_err(|_| write.forbidden("must have cluster-admin privileges to use the aggregationRule"))
 }
@@ -82,7 +82,7 @@ async fn check_binding(parts: &Parts, write: &WriteRequest<'_>) -> Result<(), St
     check_rules(parts, write, &rules)
 }
 
-/// Refuses rules that the user does not hold where the object is.
+/// Refuses rules that the user does not have in the object's namespace.
 fn check_rules(parts: &Parts, write: &WriteRequest<'_>, wanted: &[PolicyRule]) -> Result<(), Status> {
     let user = write.call.user;
     let owned = parts.rbac.rules_of(user, write.call.namespace);

@@ -10,7 +10,8 @@ use super::{Guard, Guards, WriteRequest};
 
 const SIGNER: &str = "spec.signerName";
 
-/// A bundle of a signer is written by those who may attest for it; so is one that changes or loses its signer.
+/// Only users who may attest for a signer can write its bundle, even if the write changes or removes the bundle's
+/// signer.
 pub(super) struct Attest;
 
 #[async_trait]
@@ -34,7 +35,7 @@ impl Guard for Attest {
     }
 }
 
-/// A pod's request is answered by those who may sign for the signer that was asked.
+/// Only users who may sign for the requested signer can answer a pod's request.
 pub(super) struct Sign;
 
 #[async_trait]

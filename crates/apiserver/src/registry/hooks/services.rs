@@ -33,12 +33,12 @@ pub use ranges::first_service_address;
 
 /// The objects that stand for addresses.
 const ADDRESSES: GroupResource<'static> = GroupResource::new("networking.k8s.io", "ipaddresses");
-/// The objects that name the networks from which addresses come.
+/// The objects with the networks from which addresses are allocated.
 const NETWORKS: GroupResource<'static> = GroupResource::new("networking.k8s.io", "servicecidrs");
-/// Where records of node ports are.
+/// The prefix of the records of node ports.
 const PORT_PREFIX: &str = "/registry/ranges/servicenodeports/";
 
-/// Gives Services their addresses and ports.
+/// Allocates Services' addresses and ports.
 pub(crate) struct Services {
     hub: Arc<Hub>,
     /// The cluster's own networks, at most one of each family, the primary one first.
@@ -91,7 +91,7 @@ impl Hook for Services {
     }
 }
 
-/// What a write asks the allocator for.
+/// A write's request to the allocator.
 struct Order<'a> {
     services: &'a Services,
     server: &'a Server<'a>,
@@ -100,7 +100,7 @@ struct Order<'a> {
     allocation: Allocation,
 }
 
-/// What a write took and what it makes free.
+/// The allocations of a write and those that it releases.
 struct Allocation {
     hub: Arc<Hub>,
     taken: Held,
@@ -156,7 +156,7 @@ impl Order<'_> {
         self.settle_ports(service).await
     }
 
-    /// Makes the object of an address where there is none; tells whether it did.
+    /// Creates the object of an address if it does not exist; returns whether it did.
     async fn take_address(&mut self, record: Value) -> Result<bool, Status> {
         let name = record.str_at("metadata.name").to_owned();
         match self.server.create(ADDRESSES, record).await {
@@ -170,7 +170,7 @@ impl Order<'_> {
         }
     }
 
-    /// Records a port where it is not recorded; tells whether it did. A dry run takes any.
+    /// Records a port if it is not recorded yet; returns whether it did. A dry run accepts any.
     async fn take_port(&mut self, port: u16, owner: &Value) -> Result<bool, Status> {
         if self.dry_run {
             return Ok(true);
@@ -190,8 +190,8 @@ fn port_key(port: u16) -> String {
     format!("{PORT_PREFIX}{port}")
 }
 
-/// Fills in what a client leaves out because it does not know it: of a new Service the list form of its address,
-/// of a changed one the address and ports that it has (upstream: `normalizeClusterIPs`, `patchAllocatedValues`).
+/// Fills in fields that a client omits because it does not know them: for a new Service the list form of its address,
+/// for a changed one its current address and ports (upstream: `normalizeClusterIPs`, `patchAllocatedValues`).
 fn normalize(service: &mut Value, old: Option<&Value>) {
     let has_address = |service: &Value| service.str_at("spec.type") != "ExternalName";
     if let Some(old) = old.filter(|old| has_address(old) && has_address(service)) {

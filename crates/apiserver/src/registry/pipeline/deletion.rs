@@ -7,12 +7,12 @@ use crate::options::{DeleteOptions, Propagation};
 use crate::registry::Endpoint;
 use crate::registry::write::Fate;
 
-/// The finalizer of an object whose dependents are to lose their owner before it goes.
+/// The finalizer of an object whose dependents are orphaned before it is deleted.
 const ORPHAN: &str = "orphan";
-/// The finalizer of an object whose dependents are to go before it.
+/// The finalizer of an object whose dependents are deleted before it.
 const FOREGROUND: &str = "foregroundDeletion";
 
-/// What the store is to do next, and what the object is until it goes.
+/// The store's next action, and the object until its removal.
 pub(super) fn step(
     endpoint: &Endpoint,
     old: &Value,

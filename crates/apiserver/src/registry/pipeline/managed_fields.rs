@@ -9,7 +9,7 @@ use object::Value;
 use crate::admission::Operation;
 use crate::registry::write::{Effect, ManagerOperation, WriteRequest};
 
-/// Who writes, as `managedFields` tells managers apart.
+/// The writer, as `managedFields` distinguishes managers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manager<'a> {
     /// The name.
@@ -24,10 +24,10 @@ pub struct Manager<'a> {
     pub force: bool,
 }
 
-/// Settles the managers of the new state.
+/// Determines the managers of the new state.
 pub(super) fn settle(write: &mut WriteRequest<'_>) {
     if matches!(write.effect, Effect::Act(_)) || write.operation == Operation::Delete {
-        // Nobody keeps the object.
+        // The object is not stored.
         return;
     }
     let manager = Manager {
@@ -46,7 +46,7 @@ fn update(_manager: &Manager<'_>, object: &mut Value, _old: &Value) {
     keep(object);
 }
 
-/// Undoes what an admission plugin did to the managers: they are not its business.
+/// Undoes changes of an admission plugin to the managers, which it must not change.
 pub(super) fn keep(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata") {
         metadata.remove("managedFields");

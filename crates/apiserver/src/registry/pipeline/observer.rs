@@ -11,27 +11,27 @@ use crate::registry::write::WriteRequest;
 pub enum Stage {
     /// The object gets its place, its identity and its defaults.
     Arrival,
-    /// Guards look at what is asked.
+    /// Guards check the request.
     Rights,
-    /// The manager of the fields is settled.
+    /// The manager of the fields is determined.
     ManagedFields,
-    /// Admission plugins change what is asked.
+    /// Admission plugins change the request.
     Mutation,
     /// The kind's strategy makes the new state.
     Strategy,
-    /// Hooks take what the object needs besides itself.
+    /// Hooks allocate the object's additional resources.
     Hooks,
-    /// Guards look at the final state.
+    /// Guards check the final state.
     Guards,
     /// The final state is validated.
     Validation,
-    /// Admission plugins judge the final state.
+    /// Admission plugins check the final state.
     ValidatingAdmission,
-    /// The store takes it.
+    /// The store writes it.
     Store,
-    /// Hooks keep what they took ...
+    /// Hooks keep their allocations ...
     Commit,
-    /// ... or give it back.
+    /// ... or release them.
     Undo,
 }
 
@@ -40,24 +40,24 @@ pub enum Stage {
 pub struct Passage<'a> {
     /// The stage.
     pub stage: Stage,
-    /// What the write does.
+    /// The operation.
     pub operation: Operation,
     /// The resource.
     pub resource: GroupResource<'a>,
     /// The subresource; empty for the object itself.
     pub subresource: &'a str,
-    /// Whether nothing is to be stored.
+    /// Whether this is a dry run.
     pub dry_run: bool,
 }
 
-/// Is told which stage each write has reached.
+/// Observes the stage that each write has reached.
 pub trait StageObserver: Send + Sync + 'static {
-    /// A write comes to a stage.
+    /// A write reaches a stage.
     fn passes(&self, passage: &Passage<'_>);
 }
 
 impl Registry {
-    /// Tells the observer, if there is one.
+    /// Notifies the observer, if there is one.
     pub(super) fn pass(&self, stage: Stage, write: &WriteRequest<'_>) {
         let Some(observer) = &self.observer else { return };
         observer.passes(&Passage {

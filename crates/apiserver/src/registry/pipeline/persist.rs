@@ -8,7 +8,7 @@ use crate::cache::Collection;
 use crate::errors::from_store;
 use crate::registry::{Answer, Registry};
 
-/// What came of a write.
+/// The result of a write.
 pub(super) enum Stored {
     /// This version is in the store now.
     Version(Versioned),
@@ -16,12 +16,12 @@ pub(super) enum Stored {
     Value(Value),
     /// The object is gone; this was its last version.
     Gone(Versioned),
-    /// Something else was done.
+    /// The request stored no object.
     Answered(Box<Answer>),
 }
 
 impl Registry {
-    /// Does what the write is for; `None` where the present state is no longer the one that it rests on.
+    /// Carries out the write; `None` if the current state is no longer the one that it is based on.
     pub(super) async fn persist(&self, write: &mut WriteRequest<'_>) -> Result<Option<Stored>, Status> {
         match write.effect {
             Effect::Act(action) => Ok(Some(Stored::Answered(Box::new(action.act(self, write).await?)))),
@@ -68,7 +68,7 @@ impl Registry {
         self.overwrite(write, current, object).await
     }
 
-    /// Removes an object whose deletion waited for nothing but this change.
+    /// Removes an object whose deletion waited only for this change.
     async fn finish(
         &self,
         write: &mut WriteRequest<'_>,
@@ -83,7 +83,7 @@ impl Registry {
         Ok(is_gone.then(|| Stored::Gone(current.clone())))
     }
 
-    /// Stores what an object is while its deletion waits.
+    /// Stores the state of an object whose deletion is pending.
     async fn mark(
         &self,
         write: &mut WriteRequest<'_>,
@@ -107,7 +107,7 @@ impl Registry {
         Ok(written.map_err(from_store)?.map(Stored::Version))
     }
 
-    /// Removes an object from the store; tells whether it did.
+    /// Removes an object from the store; returns whether it did.
     async fn forget(&self, write: &WriteRequest<'_>, current: &Versioned) -> Result<bool, Status> {
         let (_, key, expect) = place(write, current)?;
         let outcome = self.hub.store().write(Write::delete(key, expect)).await.map_err(from_store)?;
@@ -115,7 +115,7 @@ impl Registry {
     }
 }
 
-/// Where the object is, and what must hold there.
+/// The object's key, and the precondition.
 fn place<'a>(
     write: &WriteRequest<'a>,
     current: &Versioned,
@@ -125,7 +125,7 @@ fn place<'a>(
     Ok((collection, key, Expect::ModRevision(Revision(current.resource_version()))))
 }
 
-/// The new state, with the version that it rests on.
+/// The new state, with the version on which it is based.
 fn versioned(write: &mut WriteRequest<'_>, current: &Versioned) -> Value {
     let mut object = write.object.take();
     object.entry("metadata").set("resourceVersion", current.resource_version().to_string());

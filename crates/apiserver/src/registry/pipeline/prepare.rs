@@ -7,8 +7,8 @@ use super::super::metadata;
 use super::super::write::{Effect, Fate, Part, WriteRequest};
 use super::deletion;
 
-/// Gives an object that comes from a client its place, its identity and its defaults, so that all later stages see it
-/// whole.
+/// Sets the namespace, the identity and the defaults of an object from a client, so that all later stages see the
+/// complete object.
 pub(super) fn arrive(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), Status> {
     let strategy = &write.endpoint.strategy;
     match write.effect {
@@ -21,13 +21,13 @@ pub(super) fn arrive(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), 
             metadata::settle_namespace(write.endpoint, write.call, &mut write.object)?;
             strategy.default(&mut write.object);
         }
-        // What is in another kind has no defaults.
+        // An object of another kind gets no defaults.
         Effect::Replace(_) | Effect::Remove(..) | Effect::Act(_) => {}
     }
     Ok(())
 }
 
-/// Makes the new state of what was admitted.
+/// Makes the new state from the admitted object.
 pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), Status> {
     if let Some(request) = &write.request {
         write.object = request.form.apply(write, &request.asked, clock)?;
@@ -67,7 +67,7 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
     Ok(())
 }
 
-/// Whether the change lets a deletion that waits come to its end.
+/// Whether the change completes a pending deletion.
 fn is_finished(write: &WriteRequest<'_>) -> bool {
     let (object, old, strategy) = (&write.object, write.old, &write.endpoint.strategy);
     let waits =

@@ -18,7 +18,7 @@ use crate::testing::{TestServer, admin};
 
 mod undo;
 
-/// Writes down what each write passes: its stages, and the plugin's and the hook's calls within them.
+/// Records the stages of each write, and the plugin's and the hook's calls within them.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
 
@@ -59,7 +59,7 @@ impl Plugin for Recorder {
     }
 }
 
-/// What the recorder as a hook has begun.
+/// The work that the recorder, as a hook, has begun.
 struct Begun(Recorder, String);
 
 #[async_trait]
@@ -103,7 +103,7 @@ async fn recorded() -> (TestServer, Recorder) {
     (server.await, recorder)
 }
 
-/// What a write passes that ends in this stage. `orders` are those that store no object of their own.
+/// The stages of a write that ends in this stage. `orders` are writes that store no object.
 fn passage(end: Stage, order: bool) -> Vec<String> {
     let hook = |event: &str| (!order).then(|| event.to_owned());
     let stage = |stage: Stage| Some(format!("{stage:?}"));
@@ -151,7 +151,7 @@ const REQUEST: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/c
 const RESIZE: &str = "/api/v1/namespaces/default/pods/p/resize";
 const EPHEMERAL: &str = "/api/v1/namespaces/default/pods/p/ephemeralcontainers";
 
-/// All ways, in an order in which each finds what it needs.
+/// All ways, in an order in which each finds its prerequisites.
 fn cases() -> Vec<Case> {
     let named = |name: &str| value!({"metadata": {"name": name}});
     let data = || value!({"metadata": {"name": "m"}, "data": {"a": "b"}});
@@ -274,7 +274,7 @@ fn concat_path(path: &str, part: &str) -> &'static str {
     Box::leak(format!("{path}{part}").into_boxed_str())
 }
 
-/// What the cases change.
+/// The object that the cases change.
 async fn prepare(server: &TestServer) {
     let named = |name: &str| value!({"metadata": {"name": name}});
     server.create("", "serviceaccounts", "default", named("default")).await.unwrap();
@@ -338,8 +338,8 @@ async fn revision(server: &TestServer) -> u64 {
     server.registry.hub.store().current_revision().await.unwrap().0
 }
 
-/// Checks that there were just these writes, and that each passed all stages in their order; how many of them had
-/// something to store comes back.
+/// Checks that there were just these writes, and that each passed all stages in their order; returns how many of them
+/// had something to store.
 fn check_passages(got: BTreeMap<String, Vec<String>>, writes: &[&str], end: Stage, what: &str) -> u64 {
     let expected: BTreeSet<&str> = writes.iter().copied().collect();
     assert_eq!(got.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{what}");

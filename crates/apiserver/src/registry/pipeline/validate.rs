@@ -5,7 +5,7 @@ use object::Status;
 use super::super::metadata;
 use super::super::write::{Effect, Part, WriteRequest};
 
-/// Validates the final state; warnings come back.
+/// Validates the final state and returns warnings.
 ///
 /// # Errors
 /// 422 with everything that is wrong.

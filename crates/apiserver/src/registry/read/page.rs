@@ -18,10 +18,10 @@ mod tests;
 /// How many objects of the past are read from the store at once.
 const PAST_OBJECTS: usize = 500;
 
-/// Which part of a collection is wanted.
+/// The requested part of a collection.
 pub(super) struct Page<'a> {
     pub(super) filter: &'a Filter,
-    /// The key of the last object of the page before.
+    /// The key of the last object of the previous page.
     pub(super) after: Option<Arc<str>>,
     /// How many objects; 0 for all.
     pub(super) limit: usize,
@@ -33,14 +33,14 @@ pub(super) struct Taken {
     pub(super) items: Vec<Versioned>,
     /// The key of the last object, if there are more behind it.
     pub(super) last: Option<Arc<str>>,
-    /// How many objects the filter's namespace has in all, in the first page.
+    /// The total number of objects in the filter's namespace, in the first page.
     pub(super) total: Option<usize>,
-    /// How many objects were looked at.
+    /// How many objects were examined.
     pub(super) looked_at: usize,
 }
 
 impl Taken {
-    /// Takes an object in that the filter selects; false if there is no room for it.
+    /// Adds an object that the filter selects; returns false if there is no space for it.
     fn add(&mut self, key: &Arc<str>, object: Versioned, limit: usize) -> bool {
         if limit > 0 && self.items.len() == limit {
             return false;
@@ -50,14 +50,14 @@ impl Taken {
         true
     }
 
-    /// There was room for all.
+    /// There was space for all.
     fn complete(self) -> Taken {
         Taken { last: None, ..self }
     }
 }
 
 impl Page<'_> {
-    /// What all keys of the filter's namespace start with.
+    /// The prefix of all keys in the filter's namespace.
     fn prefix(&self) -> String {
         match self.filter.namespace.as_str() {
             "" => String::new(),
@@ -65,7 +65,7 @@ impl Page<'_> {
         }
     }
 
-    /// The objects behind the page before, of the filter's namespace.
+    /// The objects after the previous page, of the filter's namespace.
     fn range<'s>(
         &self,
         objects: &'s OrdMap<Arc<str>, Versioned>,
@@ -78,7 +78,7 @@ impl Page<'_> {
         objects.range((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(&prefix))
     }
 
-    /// The page of what is in memory.
+    /// The page from memory.
     pub(super) fn take(&self, snapshot: &Snapshot) -> Taken {
         let total = self.after.is_none().then(|| snapshot.count(&self.filter.namespace));
         let mut taken = Taken { total, ..Taken::default() };
@@ -94,7 +94,7 @@ impl Page<'_> {
     /// The page of the collection as it was at a revision, from the store's history.
     ///
     /// # Errors
-    /// What the store says: 410 where the revision is compacted.
+    /// The store's errors: 410 if the revision is compacted.
     pub(super) async fn take_past(
         &self,
         collection: &Collection,
@@ -108,7 +108,7 @@ impl Page<'_> {
             None if self.limit > 0 && self.filter.selects_all() => range.counted(),
             None => range,
         };
-        // One more tells whether there are more.
+        // One more item shows whether there are more.
         let at_once = if self.limit > 0 { PAST_OBJECTS.min(self.limit + 1) } else { PAST_OBJECTS };
         request = request.limit(at_once);
         let mut taken = Taken::default();

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use object::{Status, Value, value};
 
-/// Where a page ended, and of which version of the collection.
+/// The end of a page, and the version of the collection.
 pub(super) struct Token {
     pub(super) revision: u64,
     /// The key of the page's last object.

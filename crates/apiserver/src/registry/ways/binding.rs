@@ -34,7 +34,7 @@ impl Way for Binding {
 }
 
 impl Form for Binding {
-    /// A binding is made, never read.
+    /// A binding is created, never read.
     fn show(&self, _object: &Value) -> Value {
         NULL.clone()
     }
@@ -88,7 +88,7 @@ fn bound(old: &Value, binding: &Value, node: &str, now: &str) -> Value {
     for (key, value) in binding.at("metadata.annotations").entries() {
         pod.entry("metadata").entry("annotations").set(key.to_owned(), value.clone());
     }
-    // Who may place a pod may not make it another's: labels that it has stay.
+    // The right to place a pod does not include changing its owner: existing labels stay.
     for (key, value) in binding.at("metadata.labels").entries() {
         if old.at("metadata.labels").get(key).is_null() {
             pod.entry("metadata").entry("labels").set(key.to_owned(), value.clone());

@@ -7,22 +7,22 @@ use super::super::{Answer, Call, Endpoint, Registry};
 use super::TRIES;
 use crate::admission::Operation;
 
-/// Makes the new state of the present one, in the form in which the client knows it. It may be asked several times.
+/// Computes the new state from the current one, in the form that the client uses. It may be called several times.
 pub(crate) type Make<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
 
 /// How an object is changed.
 #[derive(Clone, Copy)]
 pub(super) struct Change<'a> {
-    /// What of it is written.
+    /// The written part of the object.
     part: Part,
-    /// The kind of the request, where it is another.
+    /// The kind of the request, if it is a different one.
     form: Option<&'a dyn Form>,
-    /// What admission is told that this is.
+    /// The operation that admission sees.
     operation: Operation,
 }
 
 impl<'a> Change<'a> {
-    /// All but `status`.
+    /// Everything except `status`.
     pub(super) const MAIN: Change<'static> = Change::of(Part::Main);
     /// `status` and metadata.
     pub(super) const STATUS: Change<'static> = Change::of(Part::Status);
@@ -31,12 +31,12 @@ impl<'a> Change<'a> {
         Change { part, form: None, operation: Operation::Update }
     }
 
-    /// What this restores is not changed.
+    /// Fields that this restores are not changed.
     pub(super) const fn only(restore: fn(&mut Value, &Value)) -> Change<'static> {
         Change::of(Part::Only(restore))
     }
 
-    /// By a request in another kind.
+    /// By a request of a different kind.
     pub(super) fn by(self, form: &'a dyn Form, operation: Operation) -> Change<'a> {
         Change { form: Some(form), operation, ..self }
     }
@@ -46,8 +46,8 @@ impl Registry {
     /// Changes an object.
     ///
     /// # Errors
-    /// 404 where there is none, 409 where it is not the version on which the change rests, and every refusal of the
-    /// pipeline.
+    /// 404 if the object does not exist, 409 if it is not the version that the change is based on, and every refusal of
+    /// the pipeline.
     pub(super) async fn modify(
         &self,
         endpoint: &Endpoint,
@@ -97,10 +97,10 @@ impl Registry {
 }
 
 impl Registry {
-    /// Does what a request orders or asks that stores no object of its own.
+    /// Carries out a request that stores no object of its own.
     ///
     /// # Errors
-    /// Every refusal of the pipeline, and what the action says.
+    /// Every refusal of the pipeline, and the action's errors.
     pub(super) async fn act(
         &self,
         endpoint: &Endpoint,
@@ -125,7 +125,7 @@ pub(super) fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> 
     }
 }
 
-/// Checks that the object is the one of the path, in the version that the client means; tells whether it means one.
+/// Checks that the object is the one of the path, in the version that the client means; returns whether it means one.
 fn check_identity(endpoint: &Endpoint, call: &Call<'_>, object: &Value, old: &Value) -> Result<bool, Status> {
     let (uid, old_uid) = (object.str_at("metadata.uid"), old.str_at("metadata.uid"));
     if !uid.is_empty() && uid != old_uid {

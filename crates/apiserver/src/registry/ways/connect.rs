@@ -8,8 +8,8 @@ use super::super::{Call, Endpoint, Registry};
 use crate::admission::{Operation, Options};
 
 impl Registry {
-    /// Asks the admission plugins about a connection with these options (`PodExecOptions` and the like); they come back
-    /// as the plugins leave them.
+    /// Asks the admission plugins about a connection with these options (such as `PodExecOptions`), and returns the
+    /// options as the plugins have changed them.
     ///
     /// # Errors
     /// The first refusal.

@@ -6,7 +6,7 @@ use super::super::write::{Effect, Fate, ManagerOperation, NULL, Part, WriteReque
 use super::super::{Answer, Call, Endpoint, Registry, metadata};
 use crate::admission::Operation;
 
-/// How often a generated name is drawn anew when it is taken.
+/// How often a new name is generated when one is taken.
 const NAME_TRIES: usize = 8;
 
 impl Registry {
@@ -74,7 +74,7 @@ impl Registry {
             fate: Fate::Kept,
         };
         let answer = self.run(write).await?;
-        // What is absent cannot have been changed by somebody else.
+        // An absent object cannot have been changed by another write.
         answer.ok_or_else(|| endpoint.conflict(&name, object::MODIFIED))
     }
 }

@@ -12,7 +12,7 @@ impl Registry {
     /// Deletes an object, or begins to where something must happen first.
     ///
     /// # Errors
-    /// 404 where there is none, 409 where a precondition does not hold.
+    /// 404 if the object does not exist, 409 if a precondition does not hold.
     pub async fn delete(
         &self,
         endpoint: &Endpoint,
@@ -51,7 +51,7 @@ impl Registry {
     /// Deletes every object that a list with the same query would show.
     ///
     /// # Errors
-    /// The first refusal; what was deleted before it stays deleted.
+    /// The first refusal; objects deleted before it stay deleted.
     pub async fn delete_collection(
         &self,
         endpoint: &Endpoint,

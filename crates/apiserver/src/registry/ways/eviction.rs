@@ -95,7 +95,7 @@ fn spent(old: &Value, budget: &str, pod: &str, now: &str) -> Result<Value, Statu
         return Err(refusal(budget, &why));
     }
     let mut object = old.clone();
-    // Another eviction may come first; what it leaves can still be spent.
+    // Another eviction may come first; the rest of the budget can still be used.
     object.entry("metadata").remove("resourceVersion");
     let status = object.entry("status");
     status.set("disruptionsAllowed", allowed - 1);

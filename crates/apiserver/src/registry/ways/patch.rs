@@ -64,7 +64,7 @@ impl Patch {
         Patch { kind, content, validation }
     }
 
-    /// The object after the patch, with what the client is warned of.
+    /// The object after the patch, with the warnings for the client.
     ///
     /// # Errors
     /// 400 for a patch that makes no sense, 422 for one that does not fit the object.
@@ -85,7 +85,7 @@ impl Patch {
             error => Status::bad_request(error.to_string()),
         })?;
         let mut body = expected.check(patched, self.validation)?;
-        // What the patch did not name is the object's own, its version included.
+        // Fields that the patch did not name are the object's, including its version.
         let version = body.value.str_at("metadata.resourceVersion");
         if version == old.str_at("metadata.resourceVersion") && !self.names_version() {
             body.value.entry("metadata").remove("resourceVersion");
@@ -108,7 +108,7 @@ impl Patch {
 }
 
 impl At<'_> {
-    /// Changes what is at the path by a patch.
+    /// Patches the object at the path.
     ///
     /// # Errors
     /// As [`Way::change`], and what [`Patch::apply`] says.

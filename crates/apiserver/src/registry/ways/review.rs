@@ -31,7 +31,7 @@ impl Way for Review {
     }
 }
 
-/// What reviews are answered with.
+/// The data for answering reviews.
 #[derive(Clone, Copy)]
 pub struct Reviewer<'a> {
     /// Decides.
@@ -166,7 +166,7 @@ fn selector<S, E>(
     }
 }
 
-/// Fields are compared with one value each; whether that was all is told as well.
+/// Fields are compared with one value each; also returns whether there were no other requirements.
 fn fields(requirements: &[Value]) -> (Option<FieldSelector>, bool) {
     let mut terms = Vec::new();
     for requirement in requirements {

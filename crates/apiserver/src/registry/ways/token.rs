@@ -13,7 +13,7 @@ use crate::tokens::{Bound, TokenRequest, TokenSigner};
 /// How long a token holds unless the client says how long, in seconds.
 const SECONDS: i64 = 3600;
 
-/// What the registry signs with.
+/// The registry's signer.
 pub struct Secrets {
     /// Signs tokens of service accounts.
     pub tokens: Arc<TokenSigner>,
@@ -83,7 +83,7 @@ fn seconds(request: &Value) -> i64 {
     request.at("spec.expirationSeconds").as_i64().unwrap_or(SECONDS)
 }
 
-/// What a token is bound to: it ends with that object.
+/// The object that a token is bound to: the token ends with it.
 async fn bound_object(
     registry: &Registry,
     call: &Call<'_>,

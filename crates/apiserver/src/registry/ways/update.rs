@@ -9,7 +9,8 @@ impl Registry {
     /// Replaces an object (or its status).
     ///
     /// # Errors
-    /// 404 where there is none, 409 where it changed since the client read it, 422 where it is not valid.
+    /// 404 if the object does not exist, 409 if it has changed since the client read it, 422 if the new state is not
+    /// valid.
     pub async fn update(
         &self,
         endpoint: &Endpoint,
@@ -21,7 +22,7 @@ impl Registry {
         let mut replace = |_: &Value| check_version(endpoint, call, &object).map(|()| object.clone());
         let result = self.modify(endpoint, call, change, &mut replace).await;
         match result {
-            // Something else that is missing, such as the role of a binding, is not what the update makes.
+            // If something else is missing, such as the role of a binding, the update does not create it.
             Err(status)
                 if status == endpoint.not_found(call.name)
                     && endpoint.strategy.creates_on_update()
@@ -43,8 +44,8 @@ impl Registry {
     }
 }
 
-/// Checks that a replacement names the version that it replaces, if the kind wants that. Patches need not: they change
-/// the current version.
+/// Checks that a replacement names the version that it replaces, if the kind requires that. Patches need not, because
+/// they change the current version.
 fn check_version(endpoint: &Endpoint, call: &Call<'_>, object: &Value) -> Result<(), Status> {
     let is_missing = matches!(object.str_at("metadata.resourceVersion"), "" | "0");
     if !is_missing || endpoint.strategy.updates_unconditionally() {

@@ -60,7 +60,7 @@ async fn no_form_of_a_write_gives_a_role_more_than_its_author_has() {
         // Nothing of it was stored.
         let stored = get(&server, &path).await.success();
         assert_eq!(stored.get("rules"), role(held()).get("rules"));
-        // What is held may be given in any form.
+        // Rights that a user has can be granted in any form.
         let less = value!({"rules": [(rule(&["list"], &[""], &["configmaps"]))]});
         assert_eq!(send_as(&server, &author, "PATCH", &path, &less).await.code, 200);
     }
@@ -129,7 +129,7 @@ async fn rules_are_gathered_for_those_who_hold_everything() {
     refused(send_as(&server, &author, "PATCH", &path, &value!({"aggregationRule": (gathers())})).await);
     refused(send_as(&server, &author, "PUT", &path, &role).await);
     call(&server, "PUT", &path, &role).await.success();
-    // Nor does it stop gathering at the word of those who do not hold everything.
+    // Nor can users without all rights stop the aggregation.
     refused(send_as(&server, &author, "PATCH", &path, &value!({"aggregationRule": (Value::Null)})).await);
     let other = value!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"gather": "x"}}]}});
     refused(send_as(&server, &author, "PATCH", &path, &other).await);
@@ -172,7 +172,7 @@ async fn bindings_bind_what_is_held_or_may_be_bound() {
         let body = object::json::to_vec(&subjects);
         let refused = server.request(&author, "PATCH", &path, "application/merge-patch+json", body).await;
         assert!(refused.unwrap_err().message.contains(HELD_NOT), "{what}");
-        // The role of a binding stays, also for those who may do everything.
+        // The role of a binding cannot be changed, even by users who may do everything.
         let other = value!({"roleRef": {"name": "weak"}});
         let (code, _, message) = call(&server, "PATCH", &path, &other).await.status();
         assert_eq!(code, 422, "{message}");
@@ -182,7 +182,7 @@ async fn bindings_bind_what_is_held_or_may_be_bound() {
         assert_eq!(send_as(&server, &author, "PATCH", &path, &subjects).await.code, 200, "{what}");
         call(&server, "DELETE", &path, &Value::Null).await.success();
     }
-    // The role of a binding may be gone; that is what is missing, and not the binding.
+    // The role of a binding may be gone; then the role is reported as missing, not the binding.
     call(&server, "POST", ROLE_BINDINGS, &binding("Role", "missing")).await.success();
     grant(&server, "changer", vec![rule(&["update"], &["rbac.authorization.k8s.io"], &["*"])]).await;
     let path = format!("{ROLE_BINDINGS}/b");
@@ -220,7 +220,7 @@ async fn escalate_is_a_right_by_name_where_the_path_has_one() {
     assert_eq!(send_as(&server, &jane, "PUT", &path, &role).await.code, 201);
     let more = value!({"rules": [(all()), (held())]});
     assert_eq!(send_as(&server, &jane, "PATCH", &path, &more).await.code, 200);
-    // In process, and as somebody else, the same.
+    // The same in process, and with impersonation.
     let other = value!({"metadata": {"name": "s"}, "rules": [(all())]});
     let body = object::json::to_bytes(&other);
     let path = format!("{ROLES}/s");
@@ -244,7 +244,7 @@ async fn rules_without_measure_are_not_compared() {
     let (code, _, message) = send_as(&server, &author, "POST", ROLES, &role).await.status();
     assert_eq!(code, 403, "{message}");
     assert!(message.contains("too many permissions"), "{message}");
-    // Who holds everything may: a single rule covers it.
+    // A user with all rights may: a single rule covers it.
     grant(&server, "owner", vec![all()]).await;
     assert_eq!(send_as(&server, &User::new("owner", &[]), "POST", ROLES, &role).await.code, 201);
 }

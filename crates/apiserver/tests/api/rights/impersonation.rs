@@ -56,7 +56,7 @@ async fn only_groups_that_the_server_derives_are_free() {
     assert_eq!(who(&server, &lead, &anonymous).await.unwrap_err(), refused_anonymous());
 }
 
-/// Nobody but authenticated users may ask who they are, so that the refusal tells which groups the user has not.
+/// Only authenticated users may ask who they are, so the refusal shows which groups the user lacks.
 fn refused_review() -> String {
     refusal("system:serviceaccount:default:robot")
 }
@@ -87,7 +87,7 @@ async fn uids_extras_and_names_each_take_their_right() {
             Err(message) => assert!(!refused.is_empty() && message.starts_with(refused), "{message}"),
         }
     }
-    // What only begins like the name of a service account is a user's name, and the account's right does not do.
+    // A name that only begins like a service account's is a user name, so the right on the account is not enough.
     grant(&server, "editor", vec![rule(&["impersonate"], &[""], &["serviceaccounts"])]).await;
     let editor = User::new("editor", &[]);
     for name in

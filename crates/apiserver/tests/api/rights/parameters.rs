@@ -1,4 +1,4 @@
-//! What is authorized is what is done: a query is read once.
+//! The request that is authorized is the one that is executed: a query is parsed once.
 
 use apiserver::testing::value_of;
 use apiserver::user::GROUP_NODES;

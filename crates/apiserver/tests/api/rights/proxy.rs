@@ -21,7 +21,7 @@ use super::*;
 #[derive(Clone, Debug)]
 struct Arrived {
     address: SocketAddr,
-    /// Method, path and query; `TLS` where that is what was spoken.
+    /// Method, path and query; `TLS` if the connection used TLS.
     line: String,
     headers: HeaderMap,
 }
@@ -227,7 +227,7 @@ async fn pods_are_reached_at_addresses_that_pods_have() {
         set_address(&server, "p", address).await;
         assert_eq!(get(&server, &path).await.code, 400, "{address}");
     }
-    // ... but of one on the network of its own host.
+    // ... but of one on its host's network.
     for (name, address, code) in
         [("host", NODE_ADDRESS, 200), ("thief", "192.0.2.10", 400), ("lost", "127.0.0.1", 400)]
     {
@@ -253,7 +253,7 @@ async fn services_are_reached_at_the_addresses_of_their_pods() {
     let (server, backend) = cluster().await;
     let path = format!("{BASE}/services/web:80/proxy/");
     let elsewhere = value!([{"addresses": [POD_ADDRESS], "targetRef": {"kind": "Pod", "namespace": "kube-system", "name": "p"}}]);
-    // What a slice says without a pod that has the address is not followed.
+    // An endpoint in a slice is not used unless a pod has its address.
     let refused = [
         ("IPv4", value!([{"addresses": [POD_ADDRESS]}])),
         ("IPv4", value!([{"addresses": [POD_ADDRESS], "targetRef": {"kind": "Node", "name": "n"}}])),
@@ -269,7 +269,7 @@ async fn services_are_reached_at_the_addresses_of_their_pods() {
         assert_eq!(code, 503, "{endpoints:?}");
         assert_eq!(message, "no endpoints available for service \"web:80\"");
     }
-    // Nor where the pod's status says the same.
+    // Nor if the pod's status claims the same.
     set_address(&server, "p", NODE_ADDRESS).await;
     set_slice(&server, "IPv4", of_pod(NODE_ADDRESS, "p")).await;
     assert_eq!(get(&server, &path).await.code, 503);

@@ -23,7 +23,7 @@ fn node(zone: &str, cpu: &str) -> Node {
     node
 }
 
-/// Zones `a`, `b`, ... that have so much CPU.
+/// Zones `a`, `b`, ... with this much CPU.
 fn zones(cpu: &[u32]) -> Shares {
     let nodes: Vec<_> =
         ('a'..).zip(cpu).map(|(zone, cpu)| node(&zone.to_string(), &cpu.to_string())).collect();
@@ -55,7 +55,7 @@ fn asking(shares: &Shares, pods: Vec<Pod>, slices: Vec<EndpointSlice>) -> Snapsh
     snapshot
 }
 
-/// The zones that endpoints are meant for, in the order of the slices; `.` for none.
+/// The zones of the endpoints' hints, in the order of the slices; `.` for none.
 fn hints(slices: &[EndpointSlice]) -> String {
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
     endpoints
@@ -75,7 +75,7 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
 
 #[test]
 fn zones_get_endpoints_by_their_cpu() {
-    // The zones' CPU, the endpoints' zones, the zones that they are meant for.
+    // The zones' CPU, the endpoints' zones, and the zones of their hints.
     let cases: [(&[u32], &str, &str); 12] = [
         (&[1, 1], "ab", "ab"),
         (&[1, 1], "aabb", "aabb"),
@@ -84,7 +84,7 @@ fn zones_get_endpoints_by_their_cpu() {
         (&[1, 1, 1], "aaabbb", "caacbb"),
         // Three quarters of the CPU, three quarters of the endpoints.
         (&[3, 1], "aabb", "aaab"),
-        // Half an endpoint too many is nobody's loss.
+        // Half an endpoint too many does not matter.
         (&[1, 1], "aaaabbb", "aaaabbb"),
         (&[1, 1], "aaaaabb", "baaaabb"),
         (&[1, 1], "a!b", "a.b"),
@@ -155,7 +155,7 @@ fn nodes_that_do_not_count_or_say_too_little() {
     }
     assert_eq!(of(|node| node.metadata.labels = None), []);
     assert_eq!(of(|node| node.status.as_mut().unwrap().allocatable = None), []);
-    // A node that does not count need not say anything.
+    // A node that does not count needs no zone or CPU.
     assert_eq!(of(|node| *node = Node::default()), without_third);
     assert_eq!(shares([node("a", "3"), node("a", "1")].iter()), Shares::new(), "one zone");
 }
@@ -172,10 +172,10 @@ fn what_serves_is_not_written_again() {
     // The CPU of zone `a` grows a little: two each still do, and nothing is written.
     let grown = asking(&zones(&[11, 10]), pods(0, "aaab"), slices.clone());
     assert!(plan::plan(&grown).is_empty());
-    // It grows much: zone `b` needs one only.
+    // It grows a lot: zone `b` needs only one.
     let grown = asking(&zones(&[3, 1]), pods(0, "aaab"), slices.clone());
     assert_eq!(hints(&carry_out(&grown)), "aaab");
-    // A zone comes; the others give.
+    // A zone is added, and the others give it endpoints.
     let slices = carry_out(&asking(&even, pods(0, "aaaabb"), vec![]));
     assert_eq!(hints(&slices), "baaabb");
     let grown = asking(&zones(&[1, 1, 1]), pods(0, "aaaabb"), slices);
@@ -208,7 +208,7 @@ fn events_tell_when_hints_come_and_go() {
         ["Warning TopologyAwareHintsDisabled: Topology Aware Hints has been disabled, addressType: IPv4"]
     );
     assert_eq!(hints(&carry_out(&gone)), "..");
-    // A refusal is told when the Service asks, and along with changes.
+    // A refusal is reported when the Service asks for hints, and along with changes.
     let few = asking(&even, pods(0, "a"), vec![]);
     let mut settled = asking(&even, pods(0, "a"), carry_out(&few));
     assert_eq!(told(&settled).len(), 1);
@@ -228,7 +228,7 @@ fn the_annotation_comes_before_the_traffic_distribution() {
     near.topology = Topology::default();
     let slices = carry_out(&near);
     assert_eq!(hints(&slices), "aaab");
-    // And the way back takes the hints for nodes away.
+    // And switching back removes the hints for nodes.
     let slices = carry_out(&asking(&zones(&[1, 1]), pods(0, "aaab"), slices));
     assert_eq!(hints(&slices), "baab");
     let endpoints = slices[0].endpoints.iter().flatten();

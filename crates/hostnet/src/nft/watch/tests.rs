@@ -4,7 +4,7 @@ use super::*;
 use crate::NetNs;
 use crate::nft;
 
-/// nft as somebody else's program, with a name of its own.
+/// nft as another program, with its own name.
 struct Intruder(tempfile::TempDir);
 
 impl Intruder {
@@ -21,7 +21,7 @@ impl Intruder {
         assert!(status.success(), "nft {arguments}");
     }
 
-    /// Makes a change and expects that it is the next that the watch tells.
+    /// Makes a change and expects it to be the next that the watch reports.
     async fn is_told(&self, watch: &mut Watch, arguments: &str) {
         self.run(arguments);
         let limit = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! Clients that mean no good: each opens a connection, does half of what it should, and begins again when it is cut off.
+//! Malicious clients: each opens a connection, does half of what it should, and begins again when it is cut off.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -20,12 +20,12 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a client may take to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// What clients do wrong.
+/// The misbehaviour of clients.
 #[derive(Debug, Clone)]
 pub enum Attack {
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     Idle,
-    /// Begins to say hello in TLS, and stops.
+    /// Begins a TLS ClientHello, and stops.
     HalfHello,
     /// Sends a header a byte a second.
     HalfHeaders,
@@ -33,17 +33,17 @@ pub enum Attack {
     HalfBody,
     /// HTTP/2 whose frames come a byte a second, with headers that never end.
     SlowFrames,
-    /// HTTP/2 whose requests are taken back at once (CVE-2023-44487).
+    /// HTTP/2 whose requests are reset at once (CVE-2023-44487).
     Resets,
     /// Bytes that follow no protocol, over TCP.
     Garbage,
     /// The same over UDP.
     Datagrams,
-    /// Watches, and reads nothing of it.
+    /// Watches without reading the events.
     DeafWatch(Arc<ClientConfig>, String),
 }
 
-/// So many clients of one kind towards one port.
+/// The number of clients of one kind per port.
 #[derive(Debug, Clone)]
 pub struct Clients {
     pub attack: Attack,
@@ -72,7 +72,7 @@ impl Flood {
                         // They do not all begin at once.
                         tokio::time::sleep(Duration::from_millis(7 * number as u64)).await;
                         loop {
-                            // Being cut off is what they are for.
+                            // Being cut off is their purpose.
                             let _ = attack.carry_out(target, number as u64).await;
                             tokio::time::sleep(AGAIN_AFTER).await;
                         }
@@ -149,7 +149,7 @@ impl Attack {
                 let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
                 let socket = UdpSocket::bind((any, 0)).await?;
                 for number in 0.. {
-                    // The kernel tells of ports that nobody has.
+                    // The kernel reports ports without a listener.
                     let _ = socket.send_to(&garbage(seed + number, 10 + number as usize % 900), target).await;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

@@ -1,4 +1,4 @@
-//! What an attack costs those that are not attacked: the answers of a Service, and the memory of our processes.
+//! The effect of an attack on others: the response times of a Service, and the memory of our processes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, PROGRAM, get};
 
-/// The pause between two questions.
+/// The pause between two requests.
 const PACE: Duration = Duration::from_millis(50);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Questions to a Service, twenty a second however long the answers take.
+/// Requests to a Service, twenty a second however long the responses take.
 pub struct Questions {
     answered: Arc<AtomicUsize>,
     stop: CancellationToken,
     thread: JoinHandle<Answers>,
 }
 
-/// What came of them.
+/// Their results.
 #[derive(Debug, Default)]
 pub struct Answers {
     pub failures: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Answers {
 }
 
 impl Questions {
-    /// Asks `address` (with port) from a host, each time by a connection of its own.
+    /// Sends requests to `address` (with port) from a host, each over a new connection.
     pub fn start(host: &Host, address: &str) -> Questions {
         let namespace = NetNs::open(&host.network_namespace()).unwrap();
         let stop = CancellationToken::new();
@@ -74,7 +74,7 @@ impl Questions {
         Questions { answered, stop, thread: std::thread::spawn(move || namespace.block_on(work).unwrap()) }
     }
 
-    /// Waits for the answers to so many questions.
+    /// Waits for the answers to a number of requests.
     pub fn wait_for(&self, answers: usize) {
         until("answers", PATIENCE, || {
             let now = self.answered.load(Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Questions {
 }
 
 impl Answers {
-    /// The time within which this many of a hundred came.
+    /// The percentile of the response times.
     pub fn percentile(&self, of_hundred: usize) -> Duration {
         let place = (self.took.len() * of_hundred / 100).min(self.took.len().saturating_sub(1));
         self.took.get(place).copied().unwrap_or(Duration::MAX)
@@ -118,7 +118,7 @@ impl fmt::Display for Memory {
     }
 }
 
-/// Our processes on hosts, by their ids, with what they do.
+/// Our processes on hosts, by ID, with their role.
 pub fn memory(hosts: &[&Host], servers: &[i32]) -> BTreeMap<i32, (String, Memory)> {
     let mount = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let namespaces: Vec<_> = servers.iter().filter_map(|pid| mount(*pid)).collect();

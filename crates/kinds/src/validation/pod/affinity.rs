@@ -113,7 +113,7 @@ fn validate_label_keys(errors: &mut Errors, term: &Field<'_, '_>, selector: &Fie
         }
         keys.items().for_each(|key| key.check(errors, names::is_qualified_name));
     }
-    // The server has added an expression for each key: a key that is there twice was there before.
+    // The server has added an expression for each key: a key that appears twice was given already.
     let selector = selector.selector();
     let mut seen: HashSet<&str> = selector.match_labels.iter().map(|(key, _)| key.as_str()).collect();
     let mut places = HashMap::new();

@@ -62,7 +62,7 @@ pub(super) fn of_containers<'a>(annotations: &'a Value, prefix: &str) -> HashMap
     entries.filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value.as_str()?))).collect()
 }
 
-/// A number as Go writes it: neither a plus nor leading zeros.
+/// A number as Go writes it: without a plus sign or leading zeros.
 fn is_cost(text: &str) -> bool {
     text.parse::<i32>().is_ok_and(|cost| cost.to_string() == text)
 }
@@ -80,7 +80,7 @@ fn validate_seccomp_profile(errors: &mut Errors, profile: &Field<'_, '_>) {
     }
 }
 
-/// Checks that AppArmor annotations, which older clients set, say what the fields say.
+/// Checks that AppArmor annotations, which older clients set, agree with the fields.
 pub(super) fn validate_app_armor_matches(errors: &mut Errors, annotations: &Value, spec: &Field<'_, '_>) {
     if spec.value.str_at("os.name") == "windows" {
         return;

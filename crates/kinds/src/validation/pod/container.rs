@@ -125,7 +125,7 @@ pub(super) fn validate_image_is_trimmed(errors: &mut Errors, container: &Field<'
     }
 }
 
-/// What holds for each container.
+/// Rules for each container.
 fn validate_common(errors: &mut Errors, container: &Field<'_, '_>, context: &Context<'_>) {
     container.child("name").check_required(errors, names::is_dns1123_label);
     container.child("image").check_present(errors);

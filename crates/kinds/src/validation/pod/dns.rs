@@ -60,7 +60,7 @@ pub(super) fn validate_host_aliases(errors: &mut Errors, aliases: &Field<'_, '_>
     }
 }
 
-/// Checks `hostname`, `subdomain` and `hostnameOverride`, which stands alone.
+/// Checks `hostname`, `subdomain` and `hostnameOverride`, which excludes the others.
 pub(super) fn validate_host_names(errors: &mut Errors, spec: &Field<'_, '_>) {
     let name = spec.child("hostname");
     name.check_set(errors, names::is_dns1123_label);

@@ -15,7 +15,7 @@ const CONTAINER_RESOURCES: [&str; 6] = [
     "requests.memory",
 ];
 
-/// What a variable may show of its pod; sorted.
+/// The pod fields that a variable may refer to, sorted.
 const ENV_FIELDS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",

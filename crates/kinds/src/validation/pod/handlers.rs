@@ -6,7 +6,7 @@ use object::names;
 
 use crate::validation::field::Field;
 
-/// Checks the probes and hooks of a container that runs beside others.
+/// Checks the probes and hooks of a container that runs in parallel with others.
 pub(super) fn validate_handlers(errors: &mut Errors, container: &Field<'_, '_>, grace_seconds: Option<i64>) {
     let lifecycle = container.child("lifecycle");
     for name in ["postStart", "preStop"] {

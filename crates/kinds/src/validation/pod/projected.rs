@@ -55,7 +55,7 @@ pub(super) fn validate_projected(errors: &mut Errors, volume: &Field<'_, '_>) {
     }
 }
 
-/// No two files may have the same path; `shown` stands in the error.
+/// No two files may have the same path; `shown` appears in the error.
 fn take_path(
     errors: &mut Errors,
     volume: &Field<'_, '_>,

@@ -8,7 +8,7 @@ use super::annotations::MIRROR;
 use super::{POD, validate_any};
 use crate::validation::field::{Field, same};
 
-/// Checks a resize of a Pod, its metadata aside: only CPU and memory may change.
+/// Checks a resize of a Pod, except its metadata: only CPU and memory may change.
 pub fn validate_pod_resize(pod: &Value, old: &Value) -> Errors {
     let refusal = if has_pod_resources(pod) || has_pod_resources(old) {
         Some("pods with pod-level resources cannot be resized")
@@ -126,7 +126,7 @@ fn validate_resize(errors: &mut Errors, container: &Field<'_, '_>, before: &Valu
     }
     let limits = resources.child("limits");
     let (now, before) = (limits.value.get("memory"), before.at("resources.limits.memory"));
-    // A lower limit is the node's to refuse, which knows what is in use (KEP-1287).
+    // Refusing a lower limit is left to the node, which knows the current usage (KEP-1287).
     if !now.is_null() && before.is_null() {
         let why = "memory limits cannot be added unless resizePolicy is RestartContainer";
         errors.forbidden(&limits.path.key("memory"), why);

@@ -158,7 +158,7 @@ fn is_sysctl_name(name: &str) -> bool {
     name.len() <= SYSCTL_NAME_MAX && name.split(['.', '/']).all(segment)
 }
 
-/// Pods with users of their own cannot share other namespaces with the host.
+/// Pods with a user namespace cannot share other namespaces with the host.
 pub(super) fn validate_host_users(errors: &mut Errors, spec: &Field<'_, '_>) {
     if !spec.child("hostUsers").is_false() {
         return;
@@ -180,7 +180,7 @@ pub(super) fn each_container(spec: &Field<'_, '_>, mut visit: impl FnMut(&Field<
     }
 }
 
-/// Checks that seccomp annotations, which older clients set, say what the fields say.
+/// Checks that seccomp annotations, which older clients set, agree with the fields.
 pub(super) fn validate_seccomp_annotations(errors: &mut Errors, annotations: &Value, spec: &Field<'_, '_>) {
     let check = |errors: &mut Errors, annotation: Option<&str>, profile: &Field<'_, '_>| {
         let Some(annotation) = annotation.filter(|_| profile.is_set()) else { return };

@@ -10,7 +10,7 @@ use super::update::validate_annotation_changes;
 use crate::NameRule;
 use crate::validation::field::Field;
 
-/// Checks a change of a Pod's status, its metadata aside.
+/// Checks a change of a Pod's status, except its metadata.
 pub fn validate_pod_status_update(pod: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let root = Field::root(pod, POD);
@@ -56,7 +56,7 @@ fn validate_conditions(errors: &mut Errors, conditions: &Field<'_, '_>) {
     }
 }
 
-/// Containers that ended for good do not come back.
+/// Containers that have terminated must not restart.
 fn validate_transitions(errors: &mut Errors, status: &Field<'_, '_>, old: &Value) {
     let spec = old.get("spec");
     let policy = spec.str_at("restartPolicy");
@@ -89,7 +89,7 @@ fn validate_transitions(errors: &mut Errors, status: &Field<'_, '_>, old: &Value
     }
 }
 
-/// The containers that have a policy of their own by which they may start again.
+/// The containers with their own restart policy that allows restarts.
 fn restarting(spec: &Value) -> HashSet<&str> {
     let containers = spec.get("initContainers").items().chain(spec.get("containers").items());
     let restarts = containers.filter(|container| {
@@ -197,9 +197,9 @@ fn validate_health(errors: &mut Errors, status: &Field<'_, '_>, pod: &Value) {
     }
 }
 
-/// What of a container's resources may have a health.
+/// The resources of a container that may have a health status.
 struct Allocatable<'a> {
-    /// Claims with their requests; the request is empty where the claim is meant as a whole.
+    /// Claims with their requests; the request is empty if the claim is meant as a whole.
     claims: HashSet<(&'a str, &'a str)>,
     requests: HashSet<&'a str>,
 }

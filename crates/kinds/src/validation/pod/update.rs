@@ -15,7 +15,7 @@ const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].imag
     `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// Checks a change of a Pod, its metadata aside.
+/// Checks a change of a Pod, except its metadata.
 pub fn validate_pod_update(pod: &Value, old: &Value) -> Errors {
     let mut errors = validate_any(pod);
     let root = Field::root(pod, POD);
@@ -81,7 +81,7 @@ pub(super) fn validate_annotation_changes(errors: &mut Errors, pod: &Field<'_, '
     validate_pod_annotations(errors, &annotations, &pod.child("spec"));
 }
 
-/// A deadline can be set and brought forward. Whether the other rules still make sense comes back.
+/// A deadline can be set and brought forward. Returns whether the other rules still make sense.
 fn validate_deadline(errors: &mut Errors, spec: &Field<'_, '_>, old: &Value) -> bool {
     let deadline = spec.child("activeDeadlineSeconds");
     let before = old.at("spec.activeDeadlineSeconds").as_i64();

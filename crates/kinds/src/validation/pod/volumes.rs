@@ -12,7 +12,7 @@ use super::projected::validate_projected;
 use crate::NameRule;
 use crate::validation::field::Field;
 
-/// What a file may show of its pod; sorted.
+/// The pod fields that a file may refer to, sorted.
 const FILE_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 const HOST_PATH_TYPES: [&str; 8] =
@@ -53,8 +53,7 @@ const SOURCES: [(&str, &str); 30] = [
     ("image", ""),
 ];
 
-/// Checks the volumes of a pod; those that are valid come back. `pod` is the name of the pod, empty in a
-/// template.
+/// Checks the volumes of a pod and returns the valid ones. `pod` is the name of the pod, empty in a template.
 pub(super) fn validate_volumes<'a>(
     errors: &mut Errors,
     volumes: &Field<'a, '_>,

@@ -49,7 +49,7 @@ pub(super) fn validate_cluster_ips_update(service: &Value, old: &Value) -> Error
     errors
 }
 
-/// Checks each address for itself; whether all are good comes back.
+/// Checks each address on its own; returns whether all are valid.
 fn validate_ips(errors: &mut Errors, ips: &Field<'_, '_>, known: &HashSet<&str>) -> bool {
     let mut valid = true;
     for (i, ip) in ips.items().enumerate() {

@@ -156,7 +156,7 @@ fn conditions_decide_once() {
         let approval = changed(&request, &value!({"status": {"conditions": (conditions.clone())}}));
         let errors = validate_certificate_signing_request_approval(&approval, &request);
         assert_eq!(lines(errors), wrong, "{conditions:?}");
-        // What is stored does not stand in the way of what comes after it.
+        // Stored values do not prevent later changes.
         if wrong.iter().all(|why| !why.contains("status:")) {
             let errors = validate_certificate_signing_request_approval(&approval, &approval);
             assert_eq!(lines(errors), [] as [&str; 0], "{conditions:?}");
@@ -186,7 +186,7 @@ fn each_part_has_its_own_way() {
     let set = || no_certificate("set certificate content");
     let reset = || no_certificate("modify existing certificate content");
     type Case<'a> = (&'a Value, Value, Vec<String>, Vec<String>, Vec<String>);
-    // Before, after; what is wrong with it as a change of the whole, of `status` and of `approval`.
+    // Before, after, and the errors as a change of the whole, of `status` and of `approval`.
     let cases: Vec<Case<'_>> = vec![
         (&none, approved.clone(), no("add", "Approved"), no("add", "Approved"), vec![]),
         (&approved, reasoned, no("modify", "Approved"), no("modify", "Approved"), vec![]),
@@ -243,7 +243,7 @@ fn signers_give_certificates_alone() {
             wrong.map(|why| format!(r#"status.certificate: Invalid value: "<certificate data>": {why}"#));
         let errors = validate_certificate_signing_request_status_update(&new, &old);
         assert_eq!(lines(errors), Vec::from_iter(wrong), "{text}");
-        // What is stored already does not stand in the way of a failure, say.
+        // Stored values do not prevent, for example, recording a failure.
         assert_eq!(lines(validate_certificate_signing_request_status_update(&new, &new)), [] as [&str; 0]);
     }
 }

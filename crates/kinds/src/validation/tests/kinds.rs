@@ -116,7 +116,7 @@ fn service_updates() {
     );
 }
 
-/// Addresses that no new object may have, as old ones may go on having them.
+/// Addresses that existing objects may keep but new ones may not have.
 #[test]
 fn what_older_versions_took_may_stay() {
     let zeros = "must not have leading 0s";

@@ -9,14 +9,14 @@ fn base() -> Value {
     })
 }
 
-/// Checks what is wrong with the pod after a merge patch of its spec.
+/// Checks the errors of the pod after a merge patch of its spec.
 #[track_caller]
 fn check(spec: Value, wrong: &[&str]) {
     let pod = patched(&base(), &value!({"spec": spec.clone()}), default_pod);
     assert_eq!(lines(validate_pod(&pod)), wrong, "{spec:?}");
 }
 
-/// Checks what is wrong with the pod whose only container has these fields too.
+/// Checks the errors of the pod whose only container has these additional fields.
 #[track_caller]
 fn check_container(container: Value, wrong: &[&str]) {
     let container = merge_patch(value!({"name": "a", "image": "web:1"}), container).unwrap();

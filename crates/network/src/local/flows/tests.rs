@@ -34,7 +34,7 @@ fn flows_end_with_their_pod_and_do_not_reach_the_next_one() {
     ip(&outside, "addr add fd99::9/64 dev up0 nodad");
     let state = tempfile::tempdir().unwrap();
     let pods: Vec<NetNs> = (0..3).map(|_| NetNs::create().unwrap()).collect();
-    // Few addresses: they come round again.
+    // Few addresses, so that they are reused.
     let subnets = ["10.42.0.0/29", "fd42::/125"].map(|subnet| subnet.parse().unwrap()).to_vec();
     let cluster = ["10.42.0.0/16", "fd42::/56"].map(|subnet| subnet.parse().unwrap()).to_vec();
     let config = LocalConfig::new(state.path(), subnets, cluster);
@@ -42,7 +42,7 @@ fn flows_end_with_their_pod_and_do_not_reach_the_next_one() {
         Greeter::udp(&outside, parsed("192.0.2.9:53"), "world"),
         Greeter::udp(&outside, parsed("[fd99::9]:53"), "world"),
     ];
-    // Clients that keep their ports, and by that their flows.
+    // Clients that keep their ports, and therefore their flows.
     let client = |address: &'static str| {
         let bind = move || async move { UdpSocket::bind(address).await.unwrap().into_std().unwrap() };
         outside.block_on(bind).unwrap()
@@ -68,14 +68,14 @@ fn flows_end_with_their_pod_and_do_not_reach_the_next_one() {
         }
         let between = SocketAddr::new(first[1], 80);
         assert!(pods[1].run(move || ask_udp(between)).await.unwrap().unwrap().starts_with("first "));
-        // Translated at the one end, at the other, and not at all.
+        // Translated at one end, at the other, and not at all.
         assert!(flows_of(first[0]) >= 2 && flows_of(first[1]) >= 3);
         let others = (flows_of(other[0]), flows_of(other[1]) - 1);
         drop(server);
         network.teardown("first").await.unwrap();
         assert_eq!((flows_of(first[0]), flows_of(first[1])), (0, 0));
         assert_eq!((flows_of(other[0]), flows_of(other[1])), others, "those of others stay");
-        // Somebody gets the same addresses, and not what still comes for the former pod.
+        // Another pod gets the same addresses, but not late packets for the previous pod.
         let mut next = Vec::new();
         for number in 0..40 {
             let sandbox = format!("next-{number}");

@@ -1,4 +1,4 @@
-//! Pods that claim to be somebody else.
+//! Pods with forged addresses.
 
 use std::os::fd::AsRawFd;
 
@@ -11,7 +11,8 @@ use super::*;
 use crate::testing::{Capture, comes_alone, once_free, send_from};
 
 const OWN: [&str; 2] = ["10.42.0.2", "fd42::2"];
-/// Addresses of another pod, of the gateway, of the host, of a Service, of a pod of another node and of somebody outside.
+/// Addresses of another pod, of the gateway, of the host, of a Service, of a pod of another node and of an external
+/// host.
 const OTHERS: [&str; 14] = [
     "10.42.0.4",
     "10.42.0.1",
@@ -42,7 +43,7 @@ fn forge(pod: &NetNs, source: IpAddr, to: SocketAddr, payload: &[u8]) {
     ip(pod, &format!("addr del {source}/{length} dev eth0"));
 }
 
-/// Has the pod send from every other address, and last from its own, to the two addresses of somebody.
+/// Lets the pod send from every other address, and last from its own, to the two addresses of a receiver.
 fn forge_all(pod: &NetNs, to: [IpAddr; 2], capture: &Capture, what: &str) {
     for (own, to) in OWN.map(address).into_iter().zip(to) {
         let of_family = OTHERS.map(address).into_iter().filter(|other| other.is_ipv4() == own.is_ipv4());
@@ -55,7 +56,7 @@ fn forge_all(pod: &NetNs, to: [IpAddr; 2], capture: &Capture, what: &str) {
     }
 }
 
-/// As in a test of its own, but with the network and pods at 10.42.0.2 to 10.42.0.4.
+/// As in a separate test, but with the network and pods at 10.42.0.2 to 10.42.0.4.
 fn with_pods(test: impl AsyncFnOnce(&Host, LocalNetwork, &[NetNs; 3]) + Send) {
     let env = Host::new();
     let host = NetNs::open(&env.host.path()).unwrap();
@@ -78,11 +79,11 @@ fn only_its_own_addresses_enter_from_a_pod() {
     with_pods(async |env, network, [pod, other, _third]| {
         let (victim, world) = (Capture::open(other), Capture::open(&env.outside));
         forge_all(pod, ["10.42.0.3", "fd42::3"].map(address), &victim, "another pod");
-        // What is sent on gets the host's address.
+        // Forwarded packets get the host's address.
         ip(&env.outside, "route add 10.42.0.0/24 via 192.0.2.1\n -6 route add fd42::/64 via fd99::1");
         network.keep_source_towards(["192.0.2.9", "fd99::9"].map(address).into()).await.unwrap();
         forge_all(pod, ["192.0.2.9", "fd99::9"].map(address), &world, "somebody outside");
-        // A link-local address says nothing either, of whichever form.
+        // A link-local address of any form is dropped too.
         forge(pod, address("169.254.7.7"), parsed("10.42.0.3:9"), b"forged");
         send_from(pod, parsed("10.42.0.2:0"), parsed("10.42.0.3:9"), b"genuine");
         comes_alone(&victim, "link-local", address("10.42.0.2"), address("10.42.0.3"));
@@ -100,7 +101,7 @@ fn what_a_pod_forges_the_host_does_not_hear() {
                     forge(pod, source, at(host, 9), b"forged");
                 }
             }
-            // Nor does a pod give the host an address, from its own.
+            // Nor can a pod give the host an address, from its own.
             send_from(
                 pod,
                 at(own, if own.is_ipv4() { 67 } else { 547 }),
@@ -148,7 +149,7 @@ fn address_bytes(text: &str) -> [u8; 16] {
     text.parse::<std::net::Ipv6Addr>().unwrap().octets()
 }
 
-/// Who sent the first datagram that came.
+/// The sender of the first datagram that arrived.
 async fn first_sender(socket: &std::net::UdpSocket) -> IpAddr {
     socket.set_nonblocking(true).unwrap();
     let socket = UdpSocket::from_std(socket.try_clone().unwrap()).unwrap();

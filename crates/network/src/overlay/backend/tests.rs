@@ -126,7 +126,7 @@ fn networks_of_pods_end_where_nothing_leads_on() {
         assert_eq!(ends(backend, &own, &[]), both);
     }
     assert_eq!(ends(BackendType::None, &own, &[]), [""; 0], "somebody else knows the ways");
-    // One node has all of a network.
+    // One node has the whole network.
     own.cluster_subnets[0] = net("10.42.0.0/24");
     assert_eq!(ends(BackendType::Vxlan, &own, &[]), both[1..]);
     own.cluster_subnets[0] = net("10.42.2.0/24");

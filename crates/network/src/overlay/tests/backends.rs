@@ -1,4 +1,4 @@
-//! What holds for every backend.
+//! Tests for every backend.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -123,7 +123,7 @@ fn a_restart_adopts_what_is_there_and_reset_removes_it() {
         one.start(&cluster);
         cluster.nodes.insert(0, one);
         cluster.seen(0, 1, true);
-        // The pod's own link is made anew by its set-up; the device and the routes are the same.
+        // The pod's own link is recreated by its set-up; the device and the routes are the same.
         let index = |text: &str| {
             let line = text.lines().find(|line| line.contains("ih-vxlan") || line.contains("ih-udp"));
             line.map(|line| line.split(':').next().unwrap_or_default().to_owned())
@@ -143,7 +143,7 @@ fn a_restart_adopts_what_is_there_and_reset_removes_it() {
     }
 }
 
-/// A connection that sends all the time, from one pod to another, and counts what came back.
+/// A connection that sends all the time, from one pod to another, and counts what is returned.
 pub(super) struct Stream {
     connection: TcpStream,
 }

@@ -73,7 +73,7 @@ impl Cluster {
         ip(&self.underlay, &format!("link add up{number} type veth peer name up0 netns {}", path.display()));
         ip(&self.underlay, &format!("link set up{number} master br0 up"));
         host.block_on(|| async {
-            // What often breaks routed pods: strict reverse path filters.
+            // Strict reverse path filters, which often break routed pods.
             for link in ["all", "default", "up0"] {
                 std::fs::write(format!("/proc/sys/net/ipv4/conf/{link}/rp_filter"), "1").unwrap();
             }
@@ -94,7 +94,7 @@ impl Cluster {
         self.nodes.push(node);
     }
 
-    /// Registers node `number` with the subnets of the number `subnet`, as the control side does.
+    /// Registers node `number` with the subnets of the number `subnet`, as the control plane does.
     pub(super) fn put_node(&self, number: usize, subnet: usize) {
         let name = format!("node{number}");
         let cidrs = [format!("10.42.{subnet}.0/24"), format!("fd42:0:0:{subnet}::/64")];
@@ -176,7 +176,7 @@ impl TestNode {
         self.running = Some(Running { stop, thread });
     }
 
-    /// Stops the agent. Its pods and all that it made stay.
+    /// Stops the agent. Its pods and everything that it created stay.
     pub(super) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop.cancel();
@@ -185,12 +185,12 @@ impl TestNode {
         }
     }
 
-    /// What a command of iproute2 says in the node's namespace.
+    /// The output of an iproute2 command in the node's namespace.
     pub(super) fn output(&self, program: &str, arguments: &str) -> String {
         output(&self.host, program, arguments)
     }
 
-    /// Waits until what the command says fulfils a condition.
+    /// Waits until the command's output satisfies a condition.
     pub(super) fn wait(&self, program: &str, arguments: &str, what: impl Fn(&str) -> bool) {
         eventually(&format!("{}: {program} {arguments}", self.name), || {
             let output = self.output(program, arguments);
@@ -207,7 +207,7 @@ pub(super) fn output(namespace: &NetNs, program: &str, arguments: &str) -> Strin
     namespace.block_on(run).unwrap()
 }
 
-/// Asks until there is an answer; the client's address as the server saw it.
+/// Asks until there is an answer; returns the client's address as the server saw it.
 pub(super) fn answer(client: &NetNs, address: SocketAddr) -> String {
     let answer = eventually(&address.to_string(), || {
         client.block_on(|| ask_tcp(address)).unwrap().map_err(|error| error.to_string())

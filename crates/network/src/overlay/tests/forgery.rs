@@ -1,4 +1,4 @@
-//! Packets that claim to come from another node's pods.
+//! Packets with source addresses of another node's pods.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,7 +49,7 @@ fn wrapped(node: &str, source: IpAddr, destination: IpAddr) -> Vec<u8> {
     [&vxlan[..], &Mac::of_node(node).0, &Mac::of_node("node3").0, &kind, &packet].concat()
 }
 
-/// What the backend's port takes for a packet between pods.
+/// A datagram that the backend's port would accept as a packet between pods.
 fn tunnelled(backend: BackendType, node: &str, source: IpAddr, destination: IpAddr) -> Vec<u8> {
     match backend {
         BackendType::Vxlan => wrapped(node, source, destination),
@@ -57,7 +57,7 @@ fn tunnelled(backend: BackendType, node: &str, source: IpAddr, destination: IpAd
     }
 }
 
-/// An address of node 2 that the other nodes do not know for its.
+/// An address of node 2 that the other nodes do not know to be its own.
 const FURTHER: [&str; 2] = ["192.0.2.202", "fd99::202"];
 
 /// Three nodes that know each other, with a further address each at node 2.
@@ -74,7 +74,7 @@ fn cluster(backend: BackendType, over_ipv6: bool) -> Cluster {
     cluster
 }
 
-/// Services whose endpoints are nodes' tunnels, as somebody may make them.
+/// Services whose endpoints are nodes' tunnels, as a user may create them.
 fn lead_to_tunnels(host: &NetNs, port: u16) {
     let rules = format!(
         "table inet services {{ chain prerouting {{ type nat hook prerouting priority dstnat;
@@ -126,7 +126,7 @@ fn pods_do_not_speak_through_tunnels() {
                 for from in [0, backend.port().unwrap(), 0] {
                     send_from(&one.pods[0], any(way.ip(), from), way, &forged);
                 }
-                // The only one that may speak is the other node's pod.
+                // The only permitted sender is the other node's pod.
                 let genuine = [1, 0][target];
                 let to = SocketAddr::new(victim, 9);
                 send_from(&cluster.nodes[genuine].pods[0], any(victim, 0), to, b"genuine");
@@ -162,13 +162,14 @@ fn tunnels_take_from_each_node_what_is_its_own() {
                 let from = SocketAddr::new(at(stranger), 0);
                 send_from(&cluster.underlay, from, to, &wrapped("node2", at(source), victim));
             }
-            // A node in the name of another, of this node's pods, of this node, and of somebody outside.
+            // A node that sends with the addresses of another node, of this node's pods, of this node, and of an
+            // external host.
             let outside = if ipv4 { "198.51.100.7" } else { "2001:db8::7" };
             let this = if ipv4 { "192.0.2.2" } else { "fd99::2" };
             for source in [third, own, gateway, this, outside] {
                 send_from(&one.host, any(to.ip(), 0), to, &wrapped("node2", at(source), victim));
             }
-            // A hand-made packet is taken where all is right.
+            // A hand-made packet is accepted if everything is right.
             send_from(&one.host, any(to.ip(), 0), to, &genuine);
             comes_alone(&victims, &format!("over IPv6 {over_ipv6}"), one.pod_ip(ipv4), victim);
         }
@@ -225,7 +226,7 @@ fn a_restart_without_the_api_server_cuts_no_node_off() {
     let two = cluster.nodes.remove(1);
     let listed = || async { nft::output(&["list", "table", "inet", "ironhull-pods"]).await.unwrap() };
     let before = two.host.block_on(listed).unwrap();
-    // The node's own part alone: it knows of nobody yet.
+    // Only the node's own part, which knows no other nodes yet.
     let network = two.host.block_on(|| once_free(async || LocalNetwork::new(two.config()).await)).unwrap();
     assert_eq!(two.host.block_on(listed).unwrap(), before);
     let _server = hostnet::testing::Greeter::tcp(&two.pods[0], "[::]:80".parse().unwrap(), "pod");

@@ -14,7 +14,7 @@ fn nodes_come_go_and_change() {
     for (from, to) in [(0, 2), (2, 0), (1, 2)] {
         cluster.seen(from, to, true);
     }
-    // Another address: the node says so itself when it starts with it.
+    // A new address: the node publishes it when it starts.
     ip(&cluster.nodes[2].host, "addr add 192.0.2.33/24 dev up0\n addr del 192.0.2.3/24 dev up0");
     cluster.nodes[2].stop();
     let key = ObjectKey::cluster("node3");
@@ -26,7 +26,7 @@ fn nodes_come_go_and_change() {
     one.wait("bridge", "fdb show dev ih-vxlan", |text| {
         text.contains("192.0.2.33") && !text.contains("192.0.2.3 ")
     });
-    // Another subnet, as after a node was deleted and came back.
+    // A new subnet, as after a node was deleted and recreated.
     cluster.put_node(3, 9);
     one.wait("ip", "route show proto 73", |text| !text.contains("10.42.3.0"));
     // Gone.
@@ -37,7 +37,7 @@ fn nodes_come_go_and_change() {
         ("ip", "route show table all proto 73"),
         ("ip", "-6 route show table all proto 73"),
     ] {
-        // One line for each family of the one node that is left, and its own addresses.
+        // One line for each family of the one remaining node, and its own addresses.
         one.wait(program, arguments, |text| {
             ["192.0.2.3", "10.42.3.", "10.42.9.", "fd42:0:0:3:", "fd42:0:0:9:", "fd99::3"]
                 .iter()

@@ -1,4 +1,4 @@
-//! What is seen on the wire between nodes.
+//! The packets on the wire between nodes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -90,7 +90,7 @@ fn each_backend_wraps_packets_of_both_families_as_it_says() {
             // The largest packet that a pod may send fills the wire's MTU to the last byte.
             send(&one.pods[0], pods.1, mtu - headers).unwrap();
             let what = format!("{backend} over IPv6 {over_ipv6}, pods of IPv4 {ipv4}");
-            // What came before is smaller: the test's own question whether the way stands.
+            // Earlier packets are smaller: the test's own check that the path works.
             let found = capture.find(&what, |frame| {
                 unwrap(backend, frame, (from, to), pods).filter(|found| found.frame_length >= 14 + 1500)
             });
@@ -108,7 +108,7 @@ fn addresses_that_no_node_has_do_not_leave_the_host() {
     let strangers = ["10.42.200.9", "fd42:0:0:200::9"].map(|address| address.parse::<IpAddr>().unwrap());
     let cluster = Cluster::new(BackendType::Vxlan, 2);
     let [one, two] = &cluster.nodes[..] else { panic!("two nodes") };
-    // Two limits share one account, and together let nothing through to a sender that asks again every second.
+    // Two limits share one bucket, and together let nothing through to a sender that tries again every second.
     let no_second_limit = || async { std::fs::write("/proc/sys/net/ipv4/icmp_ratemask", "0") };
     one.host.block_on(no_second_limit).unwrap().unwrap();
     let routes = |host: &NetNs| ["route show", "-6 route show"].map(|what| output(host, "ip", what)).concat();
@@ -125,7 +125,7 @@ fn addresses_that_no_node_has_do_not_leave_the_host() {
         let capture = Capture::open(&cluster.underlay);
         for (place, address) in [&one.pods[0], &one.host].into_iter().flat_map(|p| strangers.map(|a| (p, a)))
         {
-            // The kernel tells it to one sender once a second at most; IPv6 has another word for it.
+            // The kernel reports it to one sender once a second at most; IPv6 has a different message for it.
             let refused = [std::io::ErrorKind::HostUnreachable, std::io::ErrorKind::NetworkUnreachable];
             eventually(&format!("{backend}: {address} is unreachable"), || {
                 let ask = || async move { hostnet::testing::ask_tcp(SocketAddr::new(address, 80)).await };
@@ -135,7 +135,7 @@ fn addresses_that_no_node_has_do_not_leave_the_host() {
                 }
             });
         }
-        // What was sent later has passed; nothing was sent to the strangers, wrapped or not.
+        // A later packet has passed; nothing was sent to other machines, wrapped or not.
         send(&one.pods[0], two.pod_ip(true), 1000).unwrap();
         let addresses = strangers.map(|address| match address {
             IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -147,11 +147,11 @@ fn addresses_that_no_node_has_do_not_leave_the_host() {
             (frame.len() > 1000).then_some(())
         });
     }
-    // A route that somebody else has to the network comes first.
+    // Another program's route to the network takes precedence.
     hostnet::testing::ip(&one.host, "route add 10.42.0.0/16 via 192.0.2.254");
     assert!(output(&one.host, "ip", "route get 10.42.200.9").contains("via 192.0.2.254"));
     hostnet::testing::ip(&one.host, "route del 10.42.0.0/16 via 192.0.2.254");
-    // Where somebody else routes between nodes, nothing ends here.
+    // If another program routes between nodes, there are no unreachable routes.
     cluster.backend.send_replace(BackendType::None);
     eventually("no ends", || {
         let text = routes(&one.host);
@@ -172,7 +172,7 @@ fn a_stream_of_full_segments_is_not_fragmented() {
         let fragment = capture.next(|frame| {
             frames += 1;
             let packet = ip_packet(ethernet(frame)?.2)?;
-            // Neither pieces, nor complaints about packets that were too large.
+            // Neither fragments nor errors about packets that are too large.
             let too_large = packet.protocol == 1 && packet.payload.first() == Some(&3);
             (packet.is_fragment || too_large).then(|| format!("{} to {}", packet.source, packet.destination))
         });
@@ -186,7 +186,7 @@ fn packets_of_strangers_do_not_come_in() {
     let cluster = Cluster::new(BackendType::Udp, 2);
     cluster.seen(0, 1, true);
     let two = &cluster.nodes[1];
-    // The first packet that a pod of node 1 could send, but sent by a machine that is no node.
+    // A packet that a pod of node 1 could send, but from a machine that is not a node.
     let pods: [IpNet; 2] = ["10.42.1.2/32".parse().unwrap(), "10.42.2.2/32".parse().unwrap()];
     let [IpAddr::V4(source), IpAddr::V4(destination)] = pods.map(|net| net.addr()) else { panic!("IPv4") };
     let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
@@ -199,7 +199,7 @@ fn packets_of_strangers_do_not_come_in() {
         socket.send_to(&packet, "192.0.2.2:8285").unwrap();
     };
     cluster.underlay.block_on(forge).unwrap();
-    // A packet of a peer that was sent later has come; the stranger's has not.
+    // A peer's packet that was sent later has arrived; the stranger's has not.
     cluster.seen(0, 1, true);
     let forged = capture.next(|frame| {
         let packet = ip_packet(ethernet(frame)?.2)?;

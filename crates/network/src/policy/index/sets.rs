@@ -1,4 +1,4 @@
-//! The sets that policies share: pods of a scope, and pods that give a port a name.
+//! The sets that policies share: pods of a scope, and pods with a named port.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The e2e suite's cases as truth tables, and random clusters against what the documents say.
+//! The e2e suite's cases as truth tables, and random clusters compared with the documented behaviour.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn deny_all(namespace: &str) -> NetworkPolicy {
     policy(namespace, "deny", json!({"podSelector": {}, "policyTypes": ["Ingress"]}))
 }
 
-/// Everything that the index wants of the kernel, with numbers as they are.
+/// The index's desired state of the kernel, with unchanged numbers.
 fn wanted(index: &Index) -> String {
     Kernel::new("t").transaction(index)
 }
@@ -88,7 +88,7 @@ fn sandboxes_keep_their_rules_when_their_pods_objects_go() {
     let pod = cluster.pod("x", "a").clone();
     index.pod_changed(&pod.key(), None);
     assert_eq!(wanted(&index), before);
-    // A new pod of the same name is not that sandbox's.
+    // A new pod of the same name does not own that sandbox.
     let mut again = pod.object();
     again.metadata.uid = Some("other".to_owned());
     again.metadata.namespace = Some("x".to_owned());

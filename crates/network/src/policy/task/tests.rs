@@ -29,7 +29,7 @@ struct Node {
     server: MemoryServer,
 }
 
-/// What runs on the node; must live in the node's namespace.
+/// The programs on the node; must be dropped in the node's namespace.
 struct Running {
     network: LocalNetwork,
     policies: Arc<Policies>,
@@ -142,7 +142,7 @@ async fn becomes(allowed: bool, from: &NetNs, to: SocketAddr) {
     tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("{to} does not become {allowed}"));
 }
 
-/// Whether a datagram of this socket is answered, if need be after some tries: the machine may be busy.
+/// Whether a datagram of this socket is answered, after several tries if necessary: the machine may be busy.
 async fn answers(socket: &UdpSocket, to: SocketAddr) -> bool {
     let wait = async { while ask_udp_from(socket, to).await.is_err() {} };
     tokio::time::timeout(SOON, wait).await.is_ok()
@@ -226,7 +226,7 @@ fn egress_is_enforced_behind_services_and_blocks() {
             assert!(!reaches(&a.netns, service_of_c).await && !reaches(&a.netns, world_at).await);
             assert!(!reaches(&a.netns, c.v6(80)).await);
             assert!(reaches(&c.netns, a.at(80)).await, "what comes in is not isolated");
-            // Itself, by the long way round.
+            // Itself, through the Service.
             assert!(reaches(&a.netns, "192.0.2.1:8080".parse().unwrap()).await, "hairpin");
             let block = json!({"cidr": "0.0.0.0/0", "except": [format!("{to_b}/32"), "203.0.113.0/24"]});
             node.put_policy(
@@ -242,7 +242,7 @@ fn egress_is_enforced_behind_services_and_blocks() {
     drop(world);
 }
 
-/// Sends datagrams from a new pod while it gets its link and a while longer, and answers how many came through.
+/// Sends datagrams from a new pod while it gets its link and a while longer, and returns how many arrived.
 async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, port: u16) -> usize {
     let received = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&received);
@@ -269,7 +269,7 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
         let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
         let mut left = 300;
         while left > 0 {
-            // There is no way out until the link stands.
+            // There is no route out until the link is up.
             let is_sent = socket.send_to(b"?", target).await.is_ok();
             left -= usize::from(is_sent && stands.load(Ordering::SeqCst));
             tokio::task::yield_now().await;
@@ -281,7 +281,7 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
     };
     let (sent, ()) = tokio::join!(sender, connect);
     sent.unwrap();
-    // What was sent last has arrived once an answer to something later has.
+    // An earlier packet has arrived once an answer to a later one has.
     let probe = to.at(80);
     assert!(running.network.addresses(name).is_some() && ask_tcp(probe).await.is_ok());
     listener.abort();
@@ -332,12 +332,12 @@ fn a_restart_and_tampering_leave_no_gap() {
             node.put_policy("p", ingress(of("pod", "a"), json!([])));
             becomes(false, &b.netns, a.at(80)).await;
             nft::delete_tables(&[("inet", "other")]).await.unwrap();
-            // Somebody else: a program of the host.
+            // Another program on the host.
             let flushed =
                 tokio::process::Command::new("nft").args(["flush", "ruleset"]).status().await.unwrap();
             assert!(flushed.success());
             becomes(false, &b.netns, a.at(80)).await;
-            // The program ends; its rules stay. The pod's object goes, as when it is deleted by force.
+            // The program ends; its rules stay. The pod's object is deleted, as by force.
             running.task.abort();
             drop(running);
             assert!(!reaches(&b.netns, a.at(80)).await);
@@ -365,7 +365,7 @@ fn a_pod_that_the_server_never_told_of_gets_no_link() {
                 attach_within: Duration::from_millis(50),
                 ..PolicyConfig::new(NODE, node.state.path())
             };
-            // Nobody runs these: as if the server's answers took too long.
+            // These are not running, as if the server's answers took too long.
             let policies = Policies::new(config, &running.informers);
             let addresses = ["10.42.0.9".parse().unwrap()];
             let error = policies.attach("s", &identity("x", "ghost"), &addresses).await.unwrap_err();
@@ -399,7 +399,7 @@ fn raw_sctp() -> std::os::fd::OwnedFd {
     socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_NONBLOCK, SockProtocol::Sctp).unwrap()
 }
 
-/// Sends the starts of associations to `ports` and answers those that arrive, up to the last, which must.
+/// Sends the starts of associations to `ports` and returns those that arrive, up to the last, which must arrive.
 async fn sctp(from: &NetNs, to: &Pod, ports: &'static [u16]) -> Vec<u16> {
     use std::os::fd::AsRawFd;
     let listener = to.netns.run(|| async { raw_sctp() }).await.unwrap();
@@ -439,7 +439,7 @@ async fn ping(from: &NetNs, to: &Pod, number: u8) -> bool {
             socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_NONBLOCK, SockProtocol::Icmp).unwrap();
         let [a, b, c, d] = target.octets();
         let to = nix::sys::socket::SockaddrIn::new(a, b, c, d, 0);
-        // Type 8, its checksum, the number, by which connections are told apart.
+        // Type 8, its checksum, and the number that distinguishes connections.
         let request = [8, 0, 0xf7, 0xff - number, 0, number, 0, 0];
         sendto(own.as_raw_fd(), &request, &to, MsgFlags::empty()).unwrap();
         let answered = async {

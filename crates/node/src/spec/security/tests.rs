@@ -48,7 +48,7 @@ const BARE: HostSecurity = HostSecurity { apparmor: false, selinux: false };
 const APPARMOR: HostSecurity = HostSecurity { apparmor: true, selinux: false };
 const SELINUX: HostSecurity = HostSecurity { apparmor: false, selinux: true };
 
-/// What becomes of a pod with one container: why it is refused, or the engine's configurations.
+/// The result for a pod with one container: the reason of a refusal, or the engine's configurations.
 fn outcome(pod: &PodInfo, host: HostSecurity) -> Result<Value, String> {
     let text = |error: SpecError| error.to_string();
     let image = Image::default();
@@ -83,20 +83,20 @@ fn outcome(pod: &PodInfo, host: HostSecurity) -> Result<Value, String> {
     Ok(json!({"sandbox": sandbox.linux, "container": container.linux, "volumes": group}))
 }
 
-/// What a field does.
+/// The effect of a field.
 enum Effect {
-    /// It is this in the configurations, at this place.
+    /// The configurations have this value at this place.
     Done(&'static str, Value),
-    /// The pod is refused, with these words.
+    /// The pod is refused, with this message.
     Refused(&'static str),
-    /// The kernel of such a machine has nothing that it could be applied to; an event says so.
+    /// The kernel of such a machine does not support it; an event says so.
     Told,
-    /// It is what holds anyway.
+    /// It is the default anyway.
     Default,
 }
 
 struct Row {
-    /// The field and a value of it.
+    /// The field and one of its values.
     field: (&'static str, Value),
     host: HostSecurity,
     effect: Effect,
@@ -110,7 +110,7 @@ fn on(host: HostSecurity, row: Row) -> Row {
     Row { host, ..row }
 }
 
-/// Checks rows, each in a pod that `place` makes of it, and that there is one for each of the fields.
+/// Checks rows, each in a pod made by `place`, and that there is one for each of the fields.
 fn check(fields: &Value, rows: Vec<Row>, place: impl Fn(&str, &Value) -> Value) {
     let known: BTreeSet<&str> = fields.as_object().unwrap().keys().map(String::as_str).collect();
     let covered: BTreeSet<&str> = rows.iter().map(|row| row.field.0).collect();
@@ -244,7 +244,7 @@ fn common_rows() -> Vec<Row> {
     ]
 }
 
-/// A field that a new version of the API brings does not compile here until it has a value, and then lacks a row.
+/// With a new field of the API, this does not compile until the field has a value, and then a row is missing.
 #[test]
 fn every_field_of_a_pods_security_context_is_done_or_refused() {
     let all = PodSecurityContext {
@@ -267,7 +267,7 @@ fn every_field_of_a_pods_security_context_is_done_or_refused() {
     rows.extend([
         row("fsGroup", json!(9), Effect::Done("/volumes", json!([9, false]))),
         row("fsGroup", json!(9), Effect::Done(groups, json!([9]))),
-        // Alone it says nothing: it is about the group.
+        // Alone it has no effect: it concerns the group.
         row("fsGroupChangePolicy", json!("OnRootMismatch"), Effect::Default),
         row("supplementalGroups", json!([5, 6]), Effect::Done(groups, json!([5, 6]))),
         row(
@@ -366,7 +366,7 @@ fn every_field_of_a_pod_about_namespaces_is_done_or_refused() {
         ),
     ];
     check(&fields, rows, |name, value| json!({"containers": [{"name": "c"}], name: value}));
-    // Users of its own unlock nothing, since there are none.
+    // A user namespace permits nothing in addition, because it is not supported.
     let spec = json!({"hostUsers": false, "runtimeClassName": "fast",
         "containers": [{"name": "c", "securityContext": {"procMount": "Unmasked"}}]});
     let pod = pod_of(spec, json!({}));

@@ -14,16 +14,16 @@ const PING: u16 = 6;
 const GOAWAY: u16 = 7;
 const HEADERS: u16 = 8;
 const FLAG_FIN: u8 = 1;
-/// RST_STREAM's status for a stream that is not wanted any more.
+/// RST_STREAM's status for a stream that is no longer needed.
 const CANCEL: u32 = 5;
-/// Control frames are small: nobody needs headers beyond this.
+/// Control frames are small: no client needs headers beyond this.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
 /// How much of a data frame is in memory at once.
 const DATA_BYTES_MAX: usize = 64 << 10;
 /// The high bit of a stream's id is reserved.
 const ID_MASK: u32 = 0x7fff_ffff;
 
-/// A control frame, as far as the server cares. Headers are still compressed.
+/// A control frame, as far as the server needs it. Headers are still compressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Control {
     SynStream { stream: u32, headers: Bytes, last: bool },
@@ -50,14 +50,14 @@ fn number(bytes: &[u8], at: usize) -> io::Result<u32> {
     Ok(u32::from_be_bytes([part[0], part[1], part[2], part[3]]))
 }
 
-/// Reads frames. A data frame comes in pieces: it may announce 16 MiB, and as many of them as may wait for a process that
-/// reads nothing would take all memory.
+/// Reads frames. A data frame is returned in pieces: it may announce 16 MiB, and several of them waiting for a process
+/// that does not read would use up the memory.
 #[derive(Default)]
 pub(super) struct FrameReader {
     rest: Option<Rest>,
 }
 
-/// What is still to come of a data frame.
+/// The rest of a data frame.
 struct Rest {
     stream: u32,
     left: usize,
@@ -65,7 +65,7 @@ struct Rest {
 }
 
 impl FrameReader {
-    /// The next frame; `None` where the connection ends between frames.
+    /// The next frame; `None` if the connection ends between frames.
     pub(super) async fn next<R: AsyncRead + Unpin>(&mut self, reader: &mut R) -> io::Result<Option<Frame>> {
         if self.rest.is_none() {
             match read_head(reader).await? {
@@ -139,7 +139,7 @@ pub(super) fn syn_reply(stream: u32, headers: &[u8]) -> Bytes {
     control(SYN_REPLY, 0, &[&stream.to_be_bytes(), headers].concat())
 }
 
-/// Ends a stream that is not wanted any more.
+/// Resets a stream that is no longer needed.
 pub(super) fn reset(stream: u32) -> Bytes {
     control(RST_STREAM, 0, &[stream.to_be_bytes(), CANCEL.to_be_bytes()].concat())
 }
@@ -149,7 +149,7 @@ pub(super) fn ping(id: u32) -> Bytes {
     control(PING, 0, &id.to_be_bytes())
 }
 
-/// What comes before a piece of data.
+/// The result of reading a frame's header.
 pub(super) fn data_header(stream: u32, length: usize, last: bool) -> [u8; 8] {
     let flags = if last { u32::from(FLAG_FIN) } else { 0 };
     let length = u32::try_from(length).unwrap_or(u32::MAX) & 0x00ff_ffff;

@@ -10,7 +10,7 @@ use super::Headers;
 /// A block never needs to be longer than this.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 
-/// The words of the dictionary that come with their lengths.
+/// The words of the dictionary, with their lengths.
 const WORDS: [&str; 58] = [
     "options",
     "head",
@@ -184,7 +184,7 @@ fn parse(block: &[u8]) -> io::Result<Headers> {
     let mut headers = Headers::new();
     for _ in 0..take_number(&mut rest)? {
         let name = take_text(&mut rest)?;
-        // Several values are separated by NUL; one is enough for all that is asked here.
+        // Several values are separated by NUL; one is enough for all headers needed here.
         let value = take_text(&mut rest)?;
         let value = value.split('\0').next().unwrap_or_default().to_owned();
         headers.insert(name.to_lowercase(), value);
@@ -216,7 +216,7 @@ mod tests {
             one = (one + u32::from(byte)) % 65_521;
             other = (other + one) % 65_521;
         }
-        // Its Adler-32, which streams name it by.
+        // Its Adler-32, by which streams refer to it.
         assert_eq!((dictionary().len(), other << 16 | one), (1423, 0xe3c6_a7c2));
     }
 

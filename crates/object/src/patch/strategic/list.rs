@@ -9,7 +9,7 @@ use crate::text::print;
 
 /// How one list of the schema merges.
 pub(super) struct ListMerge<'a> {
-    /// What its items are.
+    /// The type of its items.
     node: Node<'a>,
     /// Whether it merges at all, or is replaced.
     merges: bool,
@@ -47,7 +47,7 @@ impl<'a> ListMerge<'a> {
         Ok(self.arrange(merged, &order, &old_order))
     }
 
-    /// Merges where the patch states the order of the result; at least one of the lists is there.
+    /// Merges where the patch states the order of the result; at least one of the lists exists.
     pub(super) fn merge_ordered(
         &self,
         old: Option<Vec<Value>>,
@@ -67,7 +67,7 @@ impl<'a> ListMerge<'a> {
         Ok(self.arrange(merged, &self.places(order), &old_order))
     }
 
-    /// What makes an item the same as another: its merge key, or itself.
+    /// The identity of an item: its merge key, or itself.
     fn key_of<'v>(&self, item: &'v Value) -> &'v Value {
         self.key.map_or(item, |key| item.get(key))
     }
@@ -98,7 +98,7 @@ impl<'a> ListMerge<'a> {
         Ok(())
     }
 
-    /// The items of the patch must stand in the stated order, each of them.
+    /// All items of the patch must be in the stated order.
     fn check_order(&self, new: &[Value], order: &[Value]) -> Result<(), Error> {
         if new.is_empty() || order.is_empty() {
             return Ok(());
@@ -117,7 +117,7 @@ impl<'a> ListMerge<'a> {
         )))
     }
 
-    /// Carries out the items that are directives; what is left of both lists comes back.
+    /// Applies the items that are directives; returns the rest of both lists.
     fn apply_directives(
         &self,
         mut old: Vec<Value>,
@@ -206,7 +206,7 @@ impl<'a> ListMerge<'a> {
 /// Where items with an identity stand.
 type Places = HashMap<Identity, usize>;
 
-/// What makes a value the same as another: the text of its JSON, in which equal numbers are equal.
+/// The identity of a value: its JSON text, in which equal numbers are equal.
 type Identity = Box<[u8]>;
 
 fn identity(value: &Value) -> Identity {

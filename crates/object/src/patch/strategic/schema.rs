@@ -4,21 +4,21 @@ use schema::{Field, FieldType, PatchStrategy, Shape, TypeDef};
 
 use super::{Error, unknown_field};
 
-/// What an object in the patch is.
+/// The type of an object in the patch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Node<'a> {
     /// A type with fields.
     Struct(&'a TypeDef),
-    /// A type with a JSON form of its own, whose members the schema does not know; its Go name.
+    /// A type with a special JSON form, whose members the schema does not know; its Go name.
     Opaque(&'static str),
-    /// No object in the schema; Go's word for what it is.
+    /// Not an object in the schema; Go's name for the type.
     Other(&'static str),
 }
 
 /// A member of an object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member<'a> {
-    /// What it, or an item of it, is.
+    /// Its type, or the type of its items.
     pub(super) node: Node<'a>,
     pub(super) patch: &'a PatchStrategy,
 }

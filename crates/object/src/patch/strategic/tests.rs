@@ -229,7 +229,7 @@ fn what_does_not_fit_the_schema() {
 
 #[test]
 fn embedded_types_are_found() {
-    // Volume embeds VolumeSource, whose fields stand beside the name.
+    // Volume embeds VolumeSource, whose fields are next to the name.
     check(
         value!({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "a"}}], "defaultMode": 420}}]}),
         value!({"volumes": [{"name": "v", "projected": {"defaultMode": 256}}]}),

@@ -356,7 +356,7 @@ fn one_port_serves_tcp_and_udp() {
 }
 
 /// Kernels may lack SCTP sockets, while packet rules and connection tracking know SCTP: the client sends the first
-/// packet of an association by a raw socket, and the server looks at what comes in.
+/// packet of an association by a raw socket, and the server inspects incoming packets.
 #[test]
 fn sctp_is_translated() {
     let cluster = Cluster::new();
@@ -433,7 +433,7 @@ fn a_service_may_have_hundreds_of_ports() {
     assert!(proxier.elements.all().is_empty());
 }
 
-/// A UDP client that began before the Service had an endpoint is led to the first that comes.
+/// A UDP client that began before the Service had an endpoint reaches the first one that appears.
 #[test]
 fn udp_flows_from_before_an_endpoint_find_it() {
     let cluster = Cluster::new();
@@ -489,7 +489,7 @@ fn node_ports_are_at_the_addresses_that_are_named() {
                 Err(error) => assert_eq!(error, io::ErrorKind::ConnectionRefused, "{address}"),
             }
         }
-        // Of the host itself, and from a pod.
+        // From the host itself, and from a pod.
         found.extend(ask(&cluster.node, "127.0.0.1:30080").ok().map(|_| "loopback"));
         found.extend(ask(&cluster.pods[1], "203.0.113.1:30080").ok().map(|_| "from a pod"));
         found
@@ -519,7 +519,7 @@ fn loopback_addresses_of_the_node_are_out_of_reach_for_others() {
             .block_on(|| async { std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1") })
             .unwrap()
             .unwrap();
-        // Whoever gives up loopback addresses of his own may send packets to them wherever he likes.
+        // A host without its own loopback addresses can route packets to them anywhere.
         ip(others, "addr del 127.0.0.1/8 dev lo");
     }
     ip(&cluster.outside, "route add 127.0.0.0/8 via 192.0.2.1");

@@ -129,7 +129,7 @@ pub(in super::super) fn default_profile(capabilities: u64) -> Profile {
     }
     if !has("SYS_ADMIN") {
         syscalls.push(allow(&["clone"], vec![condition(Operator::MaskedEqual, CLONE_NAMESPACES, 0)]));
-        // Its flags lie in memory, where no filter can look; with ENOSYS libraries fall back to `clone`.
+        // Its flags are in memory, which filters cannot read; with ENOSYS libraries fall back to `clone`.
         let unknown =
             Rule { action: Action::Errno, errno_ret: Some(ENOSYS), ..allow(&["clone3"], Vec::new()) };
         syscalls.push(unknown);

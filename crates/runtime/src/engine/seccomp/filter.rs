@@ -42,13 +42,13 @@ impl Instruction {
         Instruction { code, if_true: 0, if_false: 0, value }
     }
 
-    /// A jump that skips so many instructions.
+    /// A jump that skips a number of instructions.
     fn branch(code: u16, value: u32, if_true: usize, if_false: usize) -> Instruction {
         let skip = |count: usize| u8::try_from(count).expect("branches stay within one short block");
         Instruction { code, if_true: skip(if_true), if_false: skip(if_false), value }
     }
 
-    /// As it stands in memory.
+    /// Its layout in memory.
     fn encode(self) -> u64 {
         let [code_low, code_high] = self.code.to_ne_bytes();
         let [v0, v1, v2, v3] = self.value.to_ne_bytes();
@@ -122,7 +122,7 @@ fn return_value(action: Action, errno: Option<u32>) -> u32 {
     }
 }
 
-/// What happens at one system call: the first alternative whose conditions hold, else the rest.
+/// The action for one system call: the first alternative whose conditions are true, otherwise the default.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Decision {
     alternatives: Vec<(Vec<Comparison>, u32)>,
@@ -157,7 +157,7 @@ fn decisions(profile: &Profile, architecture: Architecture) -> Result<BTreeMap<u
     Ok(decisions)
 }
 
-/// The ways in which a rule's conditions can hold. Conditions on one argument are alternatives, as in runc.
+/// The ways in which a rule's conditions can be satisfied. Conditions on one argument are alternatives, as in runc.
 fn alternatives(rule: &Rule) -> Result<Vec<Vec<Comparison>>, CriError> {
     let comparisons = rule.args.iter().map(comparison).collect::<Result<Vec<_>, _>>()?;
     let mut indexes: Vec<_> = comparisons.iter().map(|one| one.index).collect();
@@ -202,7 +202,7 @@ fn ranges(decisions: &BTreeMap<u32, Decision>) -> Vec<Range> {
     ranges
 }
 
-/// Code that decides by the number in the accumulator. Every way through it ends with a return.
+/// Code that decides by the number in the accumulator. Every path through it ends with a return.
 fn tree(ranges: &[Range], default: u32) -> Vec<Instruction> {
     match ranges {
         [] => vec![Instruction::new(RETURN, default)],
@@ -235,7 +235,7 @@ fn leaf(range: &Range, default: u32) -> Vec<Instruction> {
     code
 }
 
-/// Where a comparison goes on.
+/// The target of a comparison's jump.
 #[derive(Clone, Copy)]
 enum Goal {
     Next,
@@ -243,7 +243,7 @@ enum Goal {
     Fails,
 }
 
-/// Code that returns `value` if all comparisons hold and goes on behind itself if not.
+/// Code that returns `value` if all comparisons are true, and otherwise continues after itself.
 fn alternative(comparisons: &[Comparison], value: u32) -> Vec<Instruction> {
     let blocks: Vec<_> = comparisons.iter().map(steps).collect();
     let total = blocks.iter().map(Vec::len).sum::<usize>() + 1;

@@ -28,7 +28,7 @@ fn documents_are_read_as_they_are_written() {
         let written = match &document {
             Document::Manifest(manifest) => serde_json::to_vec(manifest),
             Document::Index(index) => {
-                // Whatever it picks is one of its own.
+                // Any manifest that it picks is one of its own.
                 if let Ok(picked) = index.pick("image") {
                     assert!(index.manifests.iter().any(|one| std::ptr::eq(one, picked)));
                 }

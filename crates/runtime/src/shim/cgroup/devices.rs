@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::protocol::DeviceRule;
 use super::super::sys;
 
-/// The rule as `devices.allow` takes it.
+/// The rule in the format of `devices.allow`.
 pub(super) fn v1_line(rule: &DeviceRule) -> String {
     let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
     let kind = if rule.block { 'b' } else { 'c' };
@@ -58,7 +58,7 @@ fn program(rules: &[DeviceRule]) -> Vec<u64> {
     ];
     for rule in rules {
         let access = access_bits(&rule.access);
-        // Each test jumps to the next rule unless it holds; `left` counts the instructions up to there.
+        // Each test jumps to the next rule unless it is true; `left` counts the instructions up to there.
         let mut left = 6 + i16::from(rule.major.is_some()) + i16::from(rule.minor.is_some());
         let mut push = |opcode, target, source, jumps: bool, value| {
             left -= 1;

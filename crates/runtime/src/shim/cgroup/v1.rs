@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::super::protocol::{DeviceRule, Resources};
 use super::{Usage, devices, keyed, number, read, write};
 
-/// The controllers that every container is put under. `cpuset` and `hugetlb` come in only with limits of
-/// theirs, and the others do nothing for us: joining a hierarchy costs a grace period of the kernel.
+/// The controllers that every container is put under. `cpuset` and `hugetlb` are used only with limits for them, and
+/// the others are not needed: joining a hierarchy costs a grace period in the kernel.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "memory", "devices", "pids"];
 const CPUSET: &str = "cpuset";
 const HUGETLB: &str = "hugetlb";
 
-/// A memory limit above this is none: the kernel rounds "unlimited" to pages.
+/// A memory limit above this means no limit: the kernel rounds "unlimited" to pages.
 const UNLIMITED_BYTES_MIN: u64 = 1 << 60;
 
 /// The mount point of each controller's hierarchy.
@@ -127,7 +127,7 @@ impl Mounts {
 
     fn apply_cpuset(&self, path: &Path, resources: &Resources) -> io::Result<()> {
         let root = self.directory(CPUSET, Path::new(""))?;
-        // A cpuset without CPUs or memory nodes takes no process: each new level takes over its parent's.
+        // A cpuset without CPUs or memory nodes accepts no process: each new level inherits its parent's.
         let mut directory = root;
         for part in path {
             let parent = directory.clone();
@@ -152,7 +152,7 @@ impl Mounts {
         fs::create_dir_all(&directory)?;
         for pid in read(&self.directory("memory", path)?, "cgroup.procs")?.lines() {
             match write(&directory, "cgroup.procs", pid) {
-                // It ended meanwhile.
+                // It has exited in the meantime.
                 Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => {}
                 result => result?,
             }

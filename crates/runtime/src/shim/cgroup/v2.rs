@@ -15,7 +15,7 @@ pub(super) fn create(root: &Path, path: &Path) -> io::Result<()> {
     let mut directory = root.to_owned();
     for part in path {
         for controller in CONTROLLERS {
-            // One that the kernel lacks or does not hand down fails later, if a limit needs it.
+            // A controller that the kernel lacks or does not delegate fails later, if a limit needs it.
             let _ = write(&directory, "cgroup.subtree_control", &format!("+{controller}"));
         }
         directory.push(part);

@@ -31,7 +31,7 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
 ];
 
-/// What `fstatfs` says of a file system of terminals.
+/// The `fstatfs` magic of a file system of terminals.
 const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
 
 /// The options of a file system of terminals of the container's own.
@@ -75,7 +75,7 @@ impl NullSource {
     }
 }
 
-/// A null device that nobody else can reach.
+/// A null device that no other process can reach.
 pub(crate) fn null() -> Result<OwnedFd> {
     NullSource::new()?.stream()
 }
@@ -93,7 +93,7 @@ pub(super) fn populate(dev: &OwnedFd, root: BorrowedFd<'_>, devices: &[Device], 
     }
     for device in devices {
         match device.path.strip_prefix("/dev/") {
-            // The host's own, in the place of which the container has a link or a terminal.
+            // The host's own, which a link or a terminal replaces in the container.
             Some(path) if path == "console" || LINKS.iter().any(|(name, _)| *name == path) => {}
             Some(path) => make_device(dev.as_fd(), path, device)?,
             None => make_device(root, &device.path, device)?,
@@ -113,7 +113,7 @@ fn make_device(root: BorrowedFd<'_>, path: &str, device: &Device) -> Result<()> 
         .step(|| format!("make device {}", device.path))
 }
 
-/// Makes a node, or finds the very same one there.
+/// Creates a node, or accepts an identical existing one.
 fn make_node(directory: &OwnedFd, name: &str, kind: FileType, number: (u32, u32), mode: u32) -> Result<()> {
     let fails = || format!("make device {name}");
     let mode = Mode::from_raw_mode(mode & 0o777);
@@ -157,7 +157,7 @@ impl Terminal {
         Ok(Terminal { master, terminal })
     }
 
-    /// A terminal of a file system of its own.
+    /// A terminal from a separate file system.
     pub(super) fn alone() -> Result<Terminal> {
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         Terminal::of(&filesystem("devpts", &DEVPTS_OPTIONS.map(str::to_owned), attributes)?)
@@ -178,7 +178,7 @@ impl Terminal {
         }
     }
 
-    /// Puts the terminal on the `console` of a `/dev`, unless a volume is there.
+    /// Mounts the terminal on the `console` of a `/dev`, unless a volume is mounted there.
     pub(super) fn mount_console(&self, dev: &OwnedFd) -> Result<()> {
         let fails = || "mount /dev/console".to_owned();
         let resolve = PLAIN | ResolveFlags::NO_XDEV;

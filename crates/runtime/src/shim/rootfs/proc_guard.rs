@@ -72,7 +72,7 @@ impl ProcGuard {
         if replaceable { Ok(()) } else { Err(StartError::InsideProc(destination.to_owned())) }
     }
 
-    /// Lets only another procfs take the place of `/proc`.
+    /// Lets only another procfs replace `/proc`.
     fn cover(&mut self, source: &OwnedFd, destination: &str) -> Result<()> {
         let fails = || "inspect the source".to_owned();
         let stat = rustix::fs::fstat(source).step(fails)?;

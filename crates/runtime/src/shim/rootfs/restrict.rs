@@ -12,7 +12,7 @@ use crate::shim::error::{Context, StartError};
 use crate::shim::protocol::Launch;
 use crate::shim::sys::{self, mount_attr};
 
-/// Makes the root read-only and hides what shall be hidden; called once nothing more is made in it.
+/// Makes the root read-only and hides the masked paths; called when nothing more is created in it.
 pub(super) fn restrict(root: &OwnedFd, launch: &Launch, null: &NullSource) -> Result<()> {
     if launch.readonly_rootfs {
         sys::mount_setattr(root, false, mount_attr::RDONLY, 0).step(|| "make / read-only".into())?;

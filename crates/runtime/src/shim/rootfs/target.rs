@@ -12,7 +12,7 @@ use crate::shim::procfs;
 /// How many parts of a destination are made, or links followed, before it is refused.
 const ROUNDS_MAX: usize = 256;
 
-/// Links are followed, but not out of the root, and not by way of the open files of a process.
+/// Links are followed, but not out of the root, and not through the open files of a process.
 pub(super) const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 /// No link is followed.
 pub(super) const PLAIN: ResolveFlags = INSIDE.union(ResolveFlags::NO_SYMLINKS);
@@ -23,7 +23,7 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &str, resolve: ResolveFlags) -> r
     rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-/// Opens the place inside the root, making what is missing of it.
+/// Opens the path inside the root, creating missing parts.
 pub(super) fn make(
     root: BorrowedFd<'_>,
     path: &str,
@@ -34,7 +34,7 @@ pub(super) fn make(
     if parts.iter().any(|part| part == "..") {
         return Err(StartError::Invalid(format!("the path {path} leaves its directory")));
     }
-    // Each round makes one missing part, or replaces a link that leads to nothing by where it leads.
+    // Each round creates one missing part, or replaces a dangling link with its target.
     for _ in 0..ROUNDS_MAX {
         match open(root, &parts.join("/"), resolve) {
             Err(Errno::NOENT) => {}
@@ -62,7 +62,7 @@ pub(super) fn make(
             Err(Errno::EXIST) if !resolve.contains(ResolveFlags::NO_SYMLINKS) => {
                 match rustix::fs::readlinkat(&parent, part, Vec::new()) {
                     Ok(link) => parts = redirect(&parts, index, &link.to_string_lossy()),
-                    // Somebody else has made it meanwhile, or took the link away: look again.
+                    // Another process has created it in the meantime, or removed the link: check again.
                     Err(Errno::INVAL | Errno::NOENT) => {}
                     Err(error) => return Err(error).step(fails),
                 }

@@ -98,7 +98,7 @@ fn archives_hold_no_more_than_was_sent() {
 
 #[test]
 fn layers_stay_within_their_root() {
-    // A file of each kind that a layer may want to reach, beside the root.
+    // A file of each kind that a layer may try to reach, outside the root.
     let place = tempfile::tempdir().unwrap();
     let canary = place.path().join("canary");
     fs::write(&canary, "untouched").unwrap();

@@ -44,7 +44,7 @@ fn required_terms_decide_by_domain() {
         (required("podAffinity", json!([selected])), &["a", "b"]),
         (required("podAntiAffinity", json!([term("db", "zone")])), &["c"]),
         (required("podAntiAffinity", json!([term("none", "zone")])), &["a", "b", "c"]),
-        // The first of a series that wants to be together may go anywhere.
+        // The first of a series with affinity to itself may go anywhere.
         (required("podAffinity", json!([term("p", "zone")])), &["a", "b", "c"]),
     ];
     for (spec, wanted) in cases {

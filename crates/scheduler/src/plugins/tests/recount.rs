@@ -77,7 +77,7 @@ fn affinity_allows(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> bool 
     together && apart && left_alone
 }
 
-/// What the wishes of both sides weigh on a node.
+/// The weight of the preferences of both sides on a node.
 fn affinity_weight(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> i64 {
     let mut weight = 0;
     for (other_node, other) in snapshot.nodes().flat_map(|node| node.pods.iter().map(move |pod| (node, pod)))
@@ -93,7 +93,7 @@ fn affinity_weight(pod: &PodInfo, snapshot: &Snapshot, node: &NodeInfo) -> i64 {
     weight
 }
 
-/// What the soft constraints weigh on a node, of which all that are feasible are listed.
+/// The weight of the soft constraints on a node, given all feasible nodes.
 fn spread_weight(pod: &PodInfo, snapshot: &Snapshot, feasible: &[&NodeInfo], node: &NodeInfo) -> i64 {
     let all = &pod.pod_terms.soft_spread;
     let has_all = |node: &&&NodeInfo| all.iter().all(|each| node.label(&each.topology_key).is_some());
@@ -164,7 +164,7 @@ fn verdicts_and_scores_are_those_of_a_recount() {
     assert!(allowed_in_all > verdicts / 10 && allowed_in_all < verdicts, "{allowed_in_all} of {verdicts}");
 }
 
-/// What all filters of the default profile say about each node.
+/// The verdicts of all filters of the default profile about each node.
 fn all_verdicts(cache: &mut Cache, pod: &PodInfo) -> Vec<(String, bool)> {
     let profile = default_profile();
     let snapshot = cache.snapshot();
@@ -200,7 +200,7 @@ fn what_is_supposed_is_what_it_would_be() {
     for seed in 200..230 {
         let mut cluster = RandomCluster::new(seed);
         let (pod, comer) = (cluster.random_pod(), cluster.random_pod());
-        // A pod that says nothing about others is skipped by some filters unless somebody is nominated.
+        // Some filters skip a pod without terms about others unless there are nominated pods.
         let nominated = cluster.random_pod();
         cluster.cache.nominations().set(nominated, "nowhere");
         let names: Vec<String> = cluster.cache.snapshot().nodes().map(|node| node.name.to_string()).collect();

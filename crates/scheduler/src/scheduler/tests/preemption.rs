@@ -25,7 +25,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The pods that the next decision wants to go.
+/// The victims of the next decision.
 fn victims(scheduler: &mut Scheduler) -> Vec<String> {
     match scheduler.next(now()) {
         Some(Outcome::Unschedulable { preemption: Some(preemption), .. }) => {
@@ -43,7 +43,7 @@ async fn the_room_of_the_victims_is_kept_for_the_pod() {
     scheduler.set_pod(low.clone(), now());
     scheduler.set_pod(with("high", 5, json!({})), now());
     assert_eq!(victims(&mut scheduler), ["low"]);
-    // While the victim is about to go, and while it goes, nobody else has to.
+    // While the victim is being deleted, no other pod is preempted.
     let terminating = "high: 0/1 nodes are available: 1 Insufficient cpu";
     for happen in [
         |_: &mut Scheduler, _: &PodInfo| {},
@@ -55,7 +55,7 @@ async fn the_room_of_the_victims_is_kept_for_the_pod() {
         advance(Duration::from_secs(600)).await;
         assert_eq!(decisions(&mut scheduler), [terminating]);
     }
-    // Another pod that comes meanwhile does not take the room; one that is more important would.
+    // Another pod that arrives in the meantime does not take the space; a more important one would.
     scheduler.set_pod(with("late", 0, json!({})), now());
     scheduler.remove_pod(&low.uid, now());
     let outcomes = decisions(&mut scheduler);

@@ -8,7 +8,7 @@ use crate::state::counts::Counts;
 use crate::state::label_index::LabelIndex;
 use crate::state::{AffinityTerm, Namespaces, NodeInfo, NodeSlot, PodInfo};
 
-/// Terms that pods carry, with what they weigh in each domain.
+/// Terms of pods, with their weight in each domain.
 #[derive(Debug, Default)]
 pub(crate) struct Carried {
     tallies: Vec<Option<Tally>>,
@@ -26,7 +26,7 @@ struct Tally {
 }
 
 impl Carried {
-    /// A pod that carries a term comes to a node, or leaves it. `weight` is that of the term, the same both times.
+    /// A pod with a term is added to a node, or removed from it. `weight` is that of the term, the same both times.
     pub(crate) fn term_moved<'n>(
         &mut self,
         slot: NodeSlot,
@@ -78,7 +78,7 @@ impl Carried {
         number
     }
 
-    /// The terms that mean a pod, with what they weigh in each domain.
+    /// The terms that match a pod, with their weight in each domain.
     pub(crate) fn meaning(
         &self,
         pod: &PodInfo,
@@ -109,7 +109,7 @@ impl Carried {
         self.tallies.iter().flatten().any(|tally| *tally.term.topology_key == *key)
     }
 
-    /// What is counted, to be counted anew and compared.
+    /// The counts, for comparison with a recount.
     #[cfg(test)]
     pub(crate) fn known(&self) -> impl Iterator<Item = (&AffinityTerm, &Arc<Counts>)> {
         self.tallies.iter().flatten().map(|tally| (&tally.term, &tally.counts))

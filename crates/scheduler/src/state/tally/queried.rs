@@ -10,7 +10,7 @@ use crate::state::counts::Counts;
 use crate::state::label_index::LabelIndex;
 use crate::state::{Counted, Namespaces, NodeInfo, NodeSlot, PodInfo, PodQuery, Topology};
 
-/// So many ways to count are kept of each query.
+/// The maximum number of views kept for each query.
 const VIEWS_MAX: usize = 16;
 
 /// Which nodes take part in a count.
@@ -46,7 +46,7 @@ pub(crate) struct Queried {
     tallies: Vec<Option<Tally>>,
     by_text: HashMap<Arc<str>, usize>,
     index: LabelIndex,
-    /// Grows with each question, to tell which tally was not used longest.
+    /// Increases with each query, to find the least recently used tally.
     questions: u64,
 }
 
@@ -129,7 +129,7 @@ impl Queried {
         }
     }
 
-    /// A pod comes to a node, or leaves it (`amount` is -1).
+    /// A pod is added to a node, or removed from it (`amount` is -1).
     pub(crate) fn pod_moved(
         &mut self,
         slot: NodeSlot,
@@ -189,7 +189,7 @@ impl Queried {
         self.tallies.iter().flatten().any(|tally| tally.views.iter().any(|view| *view.key == *key))
     }
 
-    /// What is counted, to be counted anew and compared.
+    /// The counts, for comparison with a recount.
     #[cfg(test)]
     pub(crate) fn known(&self) -> impl Iterator<Item = (&Arc<PodQuery>, &str, &NodeFilter, &Arc<Counts>)> {
         self.tallies.iter().flatten().flat_map(move |tally| {

@@ -77,7 +77,7 @@ fn counts_follow_whatever_happens() {
         let mut most = 0;
         for _ in 0..60 {
             cluster.step();
-            // What is asked for now has to be right from now on.
+            // A query that is used now has to be correct from now on.
             let pod = cluster.random_pod();
             let snapshot = cluster.cache.snapshot();
             let profile = crate::plugins::default_profile();

@@ -9,7 +9,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A store on disk without a thread of its own, so that a paused clock does not run while it writes.
+/// A store on disk without a separate thread, so that a paused clock does not advance while it writes.
 fn open_in_place(directory: &Path, clock: &Clock) -> Embedded {
     let options = Options { reserve_bytes: 1 << 16, ..Options::new(directory, clock.clone()) };
     let opened = open_files(&options).unwrap();
@@ -42,7 +42,7 @@ async fn the_database_is_flat_under_hours_of_churn() {
             let event = Write::put(format!("/events/{minute}-{number}"), "e".repeat(8000), Expect::Any);
             store.write(event.lease(lease)).await.unwrap();
         }
-        // Pods come, change and go.
+        // Pods are created, changed and deleted.
         put(&store, format!("/pods/{minute}"), "p".repeat(12_000)).await;
         put(&store, format!("/pods/{minute}"), "q".repeat(12_000)).await;
         store.write(Write::delete(format!("/pods/{}", minute - 5), Expect::Any)).await.unwrap();
@@ -63,7 +63,7 @@ async fn the_database_is_flat_under_hours_of_churn() {
         assert!(*size < sizes[1] + sizes[1] / 10, "bytes after each hour: {sizes:?}");
     }
     drop(store);
-    // What is not needed is given back at the end, and everything is whole.
+    // Unused space is released at the end, and everything is intact.
     assert!(size_bytes() < 20_000_000, "{}", size_bytes());
     assert_eq!(count(&open_in_place(directory.path(), &clock())).await, counts[1]);
 }
@@ -89,7 +89,7 @@ async fn the_time_left_survives_a_restart_unless_somebody_keeps_the_lease() {
     tokio::time::sleep(Duration::from_secs(11 * 60)).await;
     assert_eq!(count(&store).await, 2);
     drop(store);
-    // The last minutes go by while nothing runs.
+    // The last minutes pass while nothing is running.
     tokio::time::advance(Duration::from_secs(120)).await;
     let store = open_in_place(directory.path(), &clock);
     tokio::time::sleep(Duration::from_secs(1)).await;

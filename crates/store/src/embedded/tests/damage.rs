@@ -1,5 +1,5 @@
-//! Damaged and missing files: either everything that was acknowledged is there, or opening is refused. Nothing is lost
-//! silently.
+//! Damaged and missing files: either everything that was acknowledged is present, or opening is refused. Nothing is
+//! lost silently.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// A store's files as a process leaves them that is killed: copied while the store is open.
+/// A store's files as a killed process leaves them: copied while the store is open.
 struct Killed {
     parent: TempDir,
-    /// What was acknowledged.
+    /// The acknowledged state.
     expected: BTreeMap<String, String>,
 }
 
@@ -32,7 +32,7 @@ impl Killed {
         for round in 60..70 {
             write(&store, &mut expected, round).await;
         }
-        // A clean end moves everything into the database.
+        // A clean shutdown moves everything into the database.
         drop(store);
         let store = open(&live).await;
         for round in 70..90 {
@@ -61,7 +61,8 @@ impl Killed {
         (directory, path)
     }
 
-    /// Opens damaged files. Whole or refused; after a refusal nothing has changed, and naming the loss opens what is left.
+    /// Opens damaged files. They are either intact or refused; after a refusal nothing has changed, and accepting the
+    /// loss opens the rest.
     async fn check(&self, directory: &Path, what: &str) -> Option<Damage> {
         let before = contents(directory);
         let options = |accept_loss| Options { accept_loss, ..options(directory) };
@@ -84,7 +85,7 @@ impl Killed {
         };
         let left = all(&store).await;
         for (key, value) in &left {
-            // An older version may have come back, but nothing that was never written.
+            // An older version may reappear, but nothing that was never written.
             assert!(value.starts_with(key.as_str()), "{what}: {key} has {value}");
         }
         let last = store.current_revision().await.unwrap();
@@ -136,7 +137,7 @@ async fn flipped_bits_are_refused_or_harmless() {
     for name in FILES {
         let whole = killed.file(name);
         for round in 0..48 {
-            // The headers more often than their share.
+            // The headers more often than their size would justify.
             let end = if round % 6 == 0 { 128 } else { whole.len() as u64 };
             let at = usize::try_from(clock.random_below(end)).unwrap();
             let bit = 1_u8 << clock.random_below(8);
@@ -197,7 +198,7 @@ async fn cut_files_are_refused() {
     assert!(damage.lost() > 80, "{damage}");
 }
 
-/// What a power failure may leave of a write that nobody was told of: any of its sectors, in any order.
+/// The remains of an unacknowledged write after a power failure: any of its sectors, in any order.
 #[tokio::test]
 async fn an_unfinished_write_is_no_damage() {
     let killed = Killed::new().await;
@@ -263,7 +264,7 @@ async fn older_copies_and_other_clusters_files_are_refused() {
         let damage = killed.check(&path, &format!("another cluster's {names:?}")).await.expect("refused");
         assert!(damage.to_string().contains("of different clusters"), "{damage}");
     }
-    // A mark elsewhere tells that the whole directory is an older copy.
+    // A mark elsewhere reveals that the whole directory is an older copy.
     let (_directory, path) = killed.copy();
     let options = || Options { mark: Some(killed.parent.path().join("mark")), ..options(&path.join("db")) };
     let store = Embedded::open(options()).await.unwrap();
@@ -305,7 +306,7 @@ async fn a_store_that_must_exist_is_not_made() {
 async fn damage_in_the_middle_is_named() {
     let killed = Killed::new().await;
     let (_directory, path) = killed.copy();
-    // Everything is in the database after a clean end, so that rows can be changed there.
+    // After a clean shutdown everything is in the database, so that rows can be changed there.
     drop(open(&path).await);
     let change = |path: &Path, sql: &str| {
         rusqlite::Connection::open(path.join("state.db")).unwrap().execute_batch(sql).unwrap();
@@ -369,7 +370,8 @@ async fn a_database_of_the_first_form_is_carried_over_and_kept() {
     drop(store);
     assert_eq!(open(path).await.current_revision().await.unwrap(), Revision(9));
 
-    // The way back: the old file in its place is what the old program wrote; today's sees that it lacks a write.
+    // The downgrade: the old file is restored as the old program wrote it; the current program notices that it lacks a
+    // write.
     let kept = path.join("state.db.version-1");
     let rows: i64 = rusqlite::Connection::open(&kept)
         .unwrap()

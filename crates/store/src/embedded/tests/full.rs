@@ -13,7 +13,7 @@ const DISK_BYTES: u64 = 64 << 20;
 const RESERVE_BYTES: u64 = 12 << 20;
 const VALUE_BYTES: usize = 40_000;
 
-/// Runs a test on a file system of its own, which nobody else sees and which goes with the test's threads.
+/// Runs a test on a separate file system, which is visible only to the test's threads and disappears with them.
 fn on_a_small_disk<T: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> T + Send + 'static) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().to_owned();
@@ -32,7 +32,7 @@ fn on_a_small_disk<T: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> T + Sen
     drop(directory);
 }
 
-/// Fills the disk but for so many bytes, by a file of this name.
+/// Fills the disk except for this number of bytes, with a file of this name.
 fn fill(path: &Path, name: &str, left: u64) {
     let disk = rustix::fs::statvfs(path).unwrap();
     let bytes = (disk.f_bavail * disk.f_frsize).saturating_sub(left);
@@ -49,7 +49,7 @@ async fn open_here(path: &Path) -> Embedded {
     Embedded::open(options).await.unwrap()
 }
 
-/// Puts until the disk is full and stays so: the log may give back space of its own. The keys that were acknowledged.
+/// Puts until the disk stays full, because the log may release its own space. Returns the acknowledged keys.
 async fn put_until_full(store: &Embedded, prefix: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut refused = 0;
@@ -76,7 +76,7 @@ async fn keys_of(store: &Embedded, prefix: &str) -> Vec<String> {
 fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
     on_a_small_disk(|path| async move {
         let store = open_here(&path).await;
-        // What meets the full disk first (a write, a checkpoint, a compaction) depends on how much is left.
+        // The remaining space decides what finds the disk full first: a write, a checkpoint or a compaction.
         for round in 0..6_u64 {
             let prefix = format!("round-{round}");
             let reserve = path.join("db/reserve");
@@ -85,7 +85,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
             let mut keys = put_until_full(&store, &prefix).await;
             assert!(keys.len() > 3 && store.is_full() && !reserve.exists());
 
-            // Reads and watches go on, and nothing that was acknowledged is missing.
+            // Reads and watches continue, and no acknowledged write is missing.
             assert_eq!(keys_of(&store, &format!("/{prefix}/")).await, keys);
             let from = store.current_revision().await.unwrap();
             let mut watch =
@@ -93,7 +93,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
             let refused = store.write(Write::put("/other", "x", Expect::Any)).await;
             assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
             assert!(matches!(store.grant_lease(Duration::from_secs(60)).await, Err(StoreError::Full)));
-            // Deletions, and what leads to them.
+            // Deletions, and writes that lead to them.
             let deleted = keys.remove(0);
             let mark = Write::put(deleted.clone(), "being deleted", Expect::Any).making_space();
             assert!(matches!(store.write(mark).await, Ok(WriteOutcome::Committed { .. })));
@@ -106,7 +106,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
             store.compact(store.current_revision().await.unwrap()).await.unwrap();
             assert_eq!(keys_of(&store, &format!("/{prefix}/")).await, keys);
 
-            // Space comes back: the next write finds that out.
+            // Space is available again, which the next write notices.
             fs::remove_file(path.join("filler")).unwrap();
             put(&store, format!("/{prefix}/zz"), "there is space").await;
             assert!(!store.is_full() && reserve.exists());
@@ -151,7 +151,7 @@ fn a_disk_without_any_space_refuses_deletions_too_and_loses_nothing() {
         let store = open_here(&path).await;
         fill(&path, "filler", 1_000_000);
         let keys = put_until_full(&store, "a").await;
-        // Somebody else takes the space that the reserve gave back.
+        // Another program takes the space that the reserve has released.
         fill(&path, "more", 0);
         let mut left = keys.clone();
         let mut refused = 0;

@@ -20,7 +20,7 @@ const INSERT: &str =
     "INSERT INTO log (revision, create_revision, version, lease, checksum, chain, key, value)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// What a row says, without where it came from.
+/// A row's content, without its position.
 pub(super) struct Fields<'a> {
     revision: Revision,
     create_revision: Revision,
@@ -32,7 +32,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The row of a put or deletion; none for leases, which have a table of their own.
+    /// The row of a put or deletion; `None` for leases, which have a separate table.
     pub(super) fn of(record: &'a Record) -> Option<Fields<'a>> {
         match record {
             Record::Put(kv) => Some(Fields {
@@ -81,7 +81,7 @@ impl<'a> Fields<'a> {
         hash.digest()
     }
 
-    /// Appends the row behind `chain`; its checksum, and about how many pages that dirties.
+    /// Appends the row behind `chain`; returns its checksum, and roughly how many pages that dirties.
     pub(super) fn insert(&self, transaction: &Transaction<'_>, chain: u64) -> Result<(u64, usize), LogError> {
         let checksum = self.checksum(chain);
         transaction.prepare_cached(INSERT)?.execute(params![
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A row as it was read and found whole.
+/// An intact row.
 pub(super) struct Stored {
     pub(super) record: Record,
     pub(super) checksum: u64,
@@ -107,7 +107,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads a row; none if its content does not match its checksum or has the wrong types.
+    /// Reads a row; `None` if its content does not match its checksum or has the wrong types.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
         let number = |column| row.get_ref(column).map(|value| value.as_i64().ok());
         let blob = |column| row.get_ref(column).map(|value| value.as_blob_or_null().ok());

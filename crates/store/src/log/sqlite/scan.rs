@@ -14,12 +14,12 @@ use crate::{LeaseId, Revision};
 /// How many problems of the database's structure are listed.
 const PROBLEMS_MAX: i64 = 5;
 
-/// What a scan has seen.
+/// The state of a scan.
 struct Seen {
     damage: Damage,
     /// The last row that was read, damaged ones included.
     last: Revision,
-    /// The sum of all checksums of rows up to the last, also of those that were removed; none where that is unknown.
+    /// The sum of all checksums of rows up to the last, including removed ones; `None` if that is unknown.
     chain: Option<u64>,
     /// The sum of the checksums of the rows that were read.
     sum: u64,
@@ -69,7 +69,7 @@ impl SqliteLog {
         Ok(())
     }
 
-    /// Passes every whole lease on; how many are not.
+    /// Passes on every intact lease; returns how many are damaged.
     fn read_leases(
         &self,
         take: &mut dyn FnMut((LeaseId, u64, i64)) -> Result<(), LogError>,
@@ -137,7 +137,7 @@ impl SqliteLog {
         Ok(())
     }
 
-    /// Behind what is compacted every revision has its row, and each knows the sum of all before it.
+    /// After the compacted part every revision has a row, and each has the sum of all rows before it.
     fn check_neighbours(&self, seen: &mut Seen, revision: Revision, stored: Option<&Stored>) {
         if !self.has_state || revision <= self.state.compacted {
             return;
@@ -157,7 +157,7 @@ impl SqliteLog {
         }
     }
 
-    /// Goes on behind what could not be read; whether there is anything.
+    /// Continues after an unreadable part; returns whether there is anything.
     fn step_over(&self, seen: &mut Seen, error: &LogError) -> bool {
         let row = |columns: &str, after: Revision| {
             let query = format!("SELECT {columns} FROM log WHERE revision > ?1 ORDER BY revision LIMIT 1");
@@ -168,7 +168,7 @@ impl SqliteLog {
             };
             statement.query_row([integer(after.0)], read).optional()
         };
-        // The row itself may be there, and its value on a page that is not.
+        // The row itself may be readable, but its value may be on an unreadable page.
         let next = row("revision, key", seen.last).or_else(|_| row("revision, NULL", seen.last));
         match next {
             Ok(Some((revision, key))) if revision > seen.last => {
@@ -192,7 +192,7 @@ impl SqliteLog {
                 None => (low, step) = (low + step, step * 2),
             }
         };
-        // The smallest place from which reading works lies between the last failure and this.
+        // The first readable position is between the last failure and this.
         let mut high = low + step;
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -212,7 +212,7 @@ impl SqliteLog {
         true
     }
 
-    /// Compares what was read with what must be there, and goes on from there.
+    /// Compares the read rows with the expected ones, and continues from there.
     fn account(&mut self, seen: &mut Seen) {
         let through = self.state.through;
         self.newest = seen.last.max(through);
@@ -235,7 +235,7 @@ impl SqliteLog {
         }
     }
 
-    /// Has SQLite look for damage of pages that hold no record.
+    /// Lets SQLite check pages without records for damage.
     fn check_structure(&self, seen: &mut Seen) {
         let check = || -> rusqlite::Result<Vec<String>> {
             let mut check = self.connection.prepare(&format!("PRAGMA quick_check({PROBLEMS_MAX})"))?;
@@ -257,7 +257,7 @@ impl SqliteLog {
     }
 }
 
-/// Whether the database could not be read at some place, which says nothing about other places.
+/// Whether a part of the database could not be read; other parts may be readable.
 fn is_of_reading(error: &LogError) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
     let LogError::Database(error) = error else { return false };

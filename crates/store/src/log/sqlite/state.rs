@@ -12,7 +12,7 @@ use crate::{LeaseId, Revision};
 pub(super) struct State {
     /// The identity of the cluster whose store this is.
     pub(super) cluster: u128,
-    /// What came before may be incomplete.
+    /// Earlier rows may be incomplete.
     pub(super) compacted: Revision,
     /// The newest revision when this row was written. Behind it no row is missing.
     pub(super) through: Revision,
@@ -73,7 +73,7 @@ impl State {
         Ok(())
     }
 
-    /// Reads the row; none if it is missing or not as it was written.
+    /// Reads the row; `None` if it is missing or damaged.
     pub(super) fn read(connection: &Connection) -> Option<State> {
         let read = |row: &Row<'_>| -> rusqlite::Result<(State, u64)> {
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);

@@ -10,7 +10,7 @@ use super::revision_from;
 use crate::log::{LogError, Record, Sink};
 use crate::{KeyValue, LeaseId, Revision};
 
-/// An open log of that form.
+/// An open log in that format.
 pub(crate) struct Version1(Connection);
 
 impl Version1 {
@@ -24,7 +24,7 @@ impl Version1 {
         self.0.close().map_err(|(_, error)| LogError::from(error))
     }
 
-    /// What the last compaction was given.
+    /// The argument of the last compaction.
     pub(crate) fn compacted(&self) -> Result<Revision, LogError> {
         let revision: i64 = self.0.query_row("SELECT revision FROM compacted", [], |row| row.get(0))?;
         Ok(revision_from(revision))

@@ -41,7 +41,7 @@ impl Frame<'_> {
     }
 }
 
-/// What is wrong with the WAL at `path`, if anything. One that does not exist is whole.
+/// The damage of the WAL at `path`, if any. One that does not exist is intact.
 pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -53,7 +53,7 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<String>> {
 
 fn damage_of(bytes: &[u8]) -> Option<String> {
     let (header, frames) = bytes.split_at_checked(HEADER_BYTES)?;
-    // A header that was not finished belongs to a log that holds nothing yet. If it held something, the mark tells.
+    // An unfinished header belongs to an empty log. If the log was not empty, the mark reveals it.
     if word(header, 0) & !1 != MAGIC {
         return None;
     }

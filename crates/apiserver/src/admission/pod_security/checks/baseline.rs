@@ -21,7 +21,7 @@ const CAPABILITIES: [&str; 13] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// The parameters of the kernel that a pod may set, in the order in which they were allowed.
+/// The kernel parameters that a pod may set, in the order in which they were allowed.
 const SYSCTLS: [&str; 14] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -48,7 +48,7 @@ pub(super) fn capabilities(pod: Pod<'_>) -> Option<Finding> {
     added_beyond(pod, &CAPABILITIES).map(|detail| Finding { reason: "non-default capabilities", detail })
 }
 
-/// The containers that add other capabilities than these.
+/// The containers that add capabilities other than these.
 pub(super) fn added_beyond(pod: Pod<'_>, allowed: &[&str]) -> Option<String> {
     let is_bad = |name: &&str| !allowed.contains(name);
     let bad = pod.names(|container| added(container).any(|name| is_bad(&name)));
@@ -59,7 +59,7 @@ pub(super) fn added_beyond(pod: Pod<'_>, allowed: &[&str]) -> Option<String> {
     })
 }
 
-/// Nothing of the host's network, processes and shared memory.
+/// No access to the host's network, processes and shared memory.
 pub(super) fn host_namespaces(pod: Pod<'_>) -> Option<Finding> {
     let shared = ["hostNetwork", "hostPID", "hostIPC"];
     let shared = shared.iter().filter(|name| pod.spec.get(name).as_bool() == Some(true));
@@ -94,7 +94,7 @@ pub(super) fn host_ports(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// Probes and lifecycle handlers ask the pod itself, and make the node ask nobody else.
+/// Probes and lifecycle handlers may query only the pod itself, and not make the node query others.
 pub(super) fn hosts_of_handlers(pod: Pod<'_>) -> Option<Finding> {
     const HANDLERS: [&str; 5] =
         ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle.postStart", "lifecycle.preStop"];
@@ -114,7 +114,7 @@ pub(super) fn hosts_of_handlers(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// No container that can do everything.
+/// No privileged container.
 pub(super) fn privileged(pod: Pod<'_>) -> Option<Finding> {
     let bad = pod.names(|container| container.at("securityContext.privileged").as_bool() == Some(true));
     (!bad.is_empty()).then(|| Finding {
@@ -150,7 +150,7 @@ fn sysctls_but(pod: Pod<'_>, allowed: &[&str]) -> Option<Finding> {
     (!bad.is_empty()).then(|| Finding { reason: "forbidden sysctls", detail: bad.join(", ") })
 }
 
-/// Only parameters of the kernel that are the pod's own.
+/// Only kernel parameters of the pod's own namespaces.
 pub(super) fn sysctls(pod: Pod<'_>) -> Option<Finding> {
     sysctls_but(pod, &SYSCTLS[..5])
 }

@@ -1,4 +1,4 @@
-//! Checks of the profiles by which a system confines processes: AppArmor, SELinux, seccomp.
+//! Checks of the profiles that confine processes: AppArmor, SELinux, seccomp.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use crate::admission::pod_security::pod::{Finding, Pod};
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
-/// The types of SELinux that processes in containers have; the last came with 1.31.
+/// The SELinux types of processes in containers; the last one was added in 1.31.
 const SE_LINUX: [&str; 5] = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-/// A profile that a pod or a container names, where it is another than that of the runtime or one of the node.
+/// The profile of a pod or a container, if it is neither the runtime's nor one of the node.
 fn bad_profile<'a>(of: &'a Value, path: &str) -> Option<&'a str> {
     let profile = of.at(path);
     let kind = profile.str_at("type");
     (!profile.is_null() && !matches!(kind, "RuntimeDefault" | "Localhost")).then_some(kind)
 }
 
-/// No AppArmor profile but that of the runtime and those of the node.
+/// Only AppArmor profiles of the runtime and of the node.
 pub(super) fn app_armor(pod: Pod<'_>) -> Option<Finding> {
     const PATH: &str = "securityContext.appArmorProfile";
     let of_pod = bad_profile(pod.spec, PATH);
@@ -50,7 +50,7 @@ pub(super) fn app_armor(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// What is wrong with options of SELinux, gathered from pod and containers.
+/// The violations in SELinux options of pod and containers.
 #[derive(Default)]
 struct SeLinux<'a> {
     types: BTreeSet<&'a str>,
@@ -99,7 +99,7 @@ fn se_linux_but(pod: Pod<'_>, allowed: &[&str]) -> Option<Finding> {
     })
 }
 
-/// Only types of SELinux that processes in containers have anyway, no users and no roles.
+/// Only the SELinux types that processes in containers have anyway, and no users or roles.
 pub(super) fn se_linux(pod: Pod<'_>) -> Option<Finding> {
     se_linux_but(pod, &SE_LINUX[..4])
 }
@@ -127,7 +127,7 @@ pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Finding> {
 
 const SECCOMP: &str = "securityContext.seccompProfile";
 
-/// No seccomp profile but that of the runtime and those of the node.
+/// Only seccomp profiles of the runtime and of the node.
 pub(super) fn seccomp(pod: Pod<'_>) -> Option<Finding> {
     let of_pod = bad_profile(pod.spec, SECCOMP);
     let bad = pod.names(|container| bad_profile(container, SECCOMP).is_some());

@@ -6,7 +6,7 @@ use super::baseline::added_beyond;
 use super::{containers, plural, quoted, setters, sorted};
 use crate::admission::pod_security::pod::{Finding, Pod};
 
-/// Sources of volumes that carry nothing of a host into a pod.
+/// Sources of volumes that give no access to the host.
 const VOLUMES: [&str; 9] = [
     "configMap",
     "csi",
@@ -18,7 +18,7 @@ const VOLUMES: [&str; 9] = [
     "projected",
     "secret",
 ];
-/// All others, in the order in which they are looked for.
+/// All other sources, in the order in which they are checked.
 const OTHER_VOLUMES: [&str; 21] = [
     "hostPath",
     "gcePersistentDisk",
@@ -43,7 +43,7 @@ const OTHER_VOLUMES: [&str; 21] = [
     "storageos",
 ];
 
-/// No process gets more privileges than the one that started it.
+/// No process may gain more privileges than its parent.
 pub(super) fn privilege_escalation(pod: Pod<'_>) -> Option<Finding> {
     let bad = pod
         .names(|container| container.at("securityContext.allowPrivilegeEscalation").as_bool() != Some(false));
@@ -53,12 +53,12 @@ pub(super) fn privilege_escalation(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// Windows knows nothing of it.
+/// Windows does not have this.
 pub(super) fn privilege_escalation_v25(pod: Pod<'_>) -> Option<Finding> {
     if pod.is_windows() { None } else { privilege_escalation(pod) }
 }
 
-/// All capabilities dropped, none added but that to listen on low ports.
+/// All capabilities dropped, and none added except the one to listen on low ports.
 pub(super) fn capabilities(pod: Pod<'_>) -> Option<Finding> {
     let drops_all = |container: &Value| {
         let dropped = container.at("securityContext.capabilities.drop");
@@ -72,12 +72,12 @@ pub(super) fn capabilities(pod: Pod<'_>) -> Option<Finding> {
     (!details.is_empty()).then(|| Finding { reason: "unrestricted capabilities", detail: details.join("; ") })
 }
 
-/// Windows has none.
+/// Windows has no capabilities.
 pub(super) fn capabilities_v25(pod: Pod<'_>) -> Option<Finding> {
     if pod.is_windows() { None } else { capabilities(pod) }
 }
 
-/// No volumes that carry something of a host into the pod.
+/// No volumes that give access to the host.
 pub(super) fn volumes(pod: Pod<'_>) -> Option<Finding> {
     let has = |volume: &Value, sources: &[&'static str]| {
         sources.iter().find(|source| !volume.get(source).is_null()).copied()
@@ -96,7 +96,7 @@ pub(super) fn volumes(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// Every container says that it does not run as root, or the pod says it of all.
+/// Every container, or the pod for all of them, declares that it does not run as root.
 pub(super) fn run_as_non_root(pod: Pod<'_>) -> Option<Finding> {
     let stated = |of: &Value| of.at("securityContext.runAsNonRoot").as_bool();
     let is_root = |of: &Value| stated(of) == Some(false);
@@ -112,12 +112,12 @@ pub(super) fn run_as_non_root(pod: Pod<'_>) -> Option<Finding> {
     })
 }
 
-/// Root of a pod with users of its own is nobody on the host.
+/// In a pod with a user namespace, root is an unprivileged user on the host.
 pub(super) fn run_as_non_root_v35(pod: Pod<'_>) -> Option<Finding> {
     if pod.has_own_users() { None } else { run_as_non_root(pod) }
 }
 
-/// No container asks for root.
+/// No container requests root.
 pub(super) fn run_as_user(pod: Pod<'_>) -> Option<Finding> {
     let is_root = |of: &Value| of.at("securityContext.runAsUser").as_i64() == Some(0);
     let who = setters(is_root(pod.spec), &pod.names(is_root));
@@ -125,7 +125,7 @@ pub(super) fn run_as_user(pod: Pod<'_>) -> Option<Finding> {
         .then(|| Finding { reason: "runAsUser=0", detail: format!("{who} must not set runAsUser=0") })
 }
 
-/// As [`run_as_non_root_v35`].
+/// Like [`run_as_non_root_v35`].
 pub(super) fn run_as_user_v35(pod: Pod<'_>) -> Option<Finding> {
     if pod.has_own_users() { None } else { run_as_user(pod) }
 }

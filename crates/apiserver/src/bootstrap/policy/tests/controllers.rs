@@ -1,5 +1,5 @@
-//! The roles of the controllers that run here, beside upstream's (`bootstrappolicy/controller_policy.go`), written down
-//! apart from our table: verbs, groups, resources and names as they stand there.
+//! The roles of the controllers that run here, compared with upstream's (`bootstrappolicy/controller_policy.go`), which
+//! are written down separately from our table: verbs, groups, resources and names as upstream has them.
 
 use std::collections::BTreeSet;
 
@@ -105,7 +105,7 @@ const FACTS: &[(&str, &[&str])] = &[
     ]),
 ];
 
-/// What ours have beyond upstream's.
+/// Additional rules of ours.
 #[rustfmt::skip]
 const BEYOND: &[(&str, &[&str])] = &[
     // Nodes' serving certificates and those of their network parts are approved and signed here too.

@@ -11,16 +11,16 @@ use super::ranges::Range;
 use super::{ADDRESSES, NETWORKS, Order, invalid, invalid_all, is_headless};
 use crate::admission::Reader;
 
-/// The ServiceCIDR that holds the cluster's own networks.
+/// The ServiceCIDR with the cluster's own networks.
 const DEFAULT_CIDR: &str = "kubernetes";
-/// Who manages an address, as its label says.
+/// The manager of an address, in its label.
 const MANAGED_BY: &str = "ipallocator.k8s.io";
 
 impl Order<'_> {
-    /// Settles families and addresses.
+    /// Determines families and addresses.
     ///
     /// # Errors
-    /// 422 for families that the cluster has not, and for an address that is taken; 500 where none is left.
+    /// 422 for families that the cluster does not have, and for an address that is taken; 500 if none is left.
     pub(super) async fn settle_addresses(&mut self, service: &mut Value) -> Result<(), Status> {
         let old = self.old;
         let had = old.map(addresses).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// The address that the client asks for.
+    /// The requested address.
     async fn asked_address(&mut self, service: &Value, ip: &str) -> Result<(), Status> {
         let address = object::names::parse_ip_sloppy(ip);
         let refused = |why: &str| {
@@ -87,7 +87,7 @@ impl Order<'_> {
         for range in ranges.iter().filter(|range| range.family().name() == family) {
             let candidates = range.candidates(self.services.clock.random_below(u64::MAX));
             for address in candidates {
-                // What is known to be taken needs no attempt; the store decides about all others.
+                // Addresses known to be taken are not tried; the store decides about all others.
                 if self.server.get(ADDRESSES, "", &address.to_string()).is_some() {
                     continue;
                 }
@@ -103,7 +103,7 @@ impl Order<'_> {
     fn ranges(&self) -> Vec<Range> {
         let cidrs = self.server.all(NETWORKS);
         let mut all: Vec<(bool, IpNet)> = Vec::new();
-        // Before the object is there, as when the first Service is made.
+        // Before the object exists, for example when the first Service is created.
         if !cidrs.contains_key(DEFAULT_CIDR) {
             all.extend(self.services.networks.iter().map(|network| (false, *network)));
         }
@@ -120,7 +120,7 @@ impl Order<'_> {
     }
 }
 
-/// The object that stands for the address of a Service.
+/// The object that represents the address of a Service.
 fn record(service: &Value, address: IpAddr) -> Value {
     let name = address.to_string();
     value!({
@@ -139,14 +139,14 @@ fn record(service: &Value, address: IpAddr) -> Value {
     })
 }
 
-/// A ServiceCIDR of which nobody has said that it is not ready, and that is not on its way out.
+/// A ServiceCIDR that is not marked as not ready, and is not being deleted.
 fn is_ready(cidr: &Value) -> bool {
     let ready = semantics::conditions::of(cidr, "Ready");
     cidr.at("metadata.deletionTimestamp").is_null()
         && (ready.is_absent() || ready.field("status").text() == semantics::conditions::TRUE)
 }
 
-/// The addresses that a Service has; none of a headless one.
+/// The addresses of a Service; a headless one has none.
 pub(super) fn addresses(service: &Value) -> Vec<String> {
     let mut all = names(service, "clusterIPs");
     if all.is_empty() {

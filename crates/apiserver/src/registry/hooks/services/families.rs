@@ -24,7 +24,7 @@ impl Family {
         }
     }
 
-    /// That of an address or network in the form of text.
+    /// The family of an address or network in text form.
     pub(super) fn of(text: &str) -> Family {
         if text.contains(':') { Family::V6 } else { Family::V4 }
     }
@@ -39,8 +39,8 @@ const SINGLE: &str = "SingleStack";
 const PREFER: &str = "PreferDualStack";
 const REQUIRE: &str = "RequireDualStack";
 
-/// Whether the change leaves a Service that prefers two families as it is: it neither gains nor loses one by itself when
-/// the cluster's families changed.
+/// Whether the change leaves a Service that prefers two families unchanged: it neither gains nor loses one
+/// automatically when the cluster's families have changed.
 pub(super) fn keeps_preferred(service: &Value, old: Option<&Value>) -> bool {
     let Some(old) = old else { return false };
     let same = |path: &str| service.at(path) == old.at(path);
@@ -55,8 +55,8 @@ pub(super) fn keeps_preferred(service: &Value, old: Option<&Value>) -> bool {
         && same("spec.ipFamilies")
 }
 
-/// Settles `ipFamilyPolicy` and `ipFamilies` of a Service that is no ExternalName, on a cluster of these families; the
-/// first is the cluster's primary one.
+/// Determines `ipFamilyPolicy` and `ipFamilies` of a Service other than ExternalName, on a cluster with these families;
+/// the first is the cluster's primary one.
 pub(super) fn settle(service: &mut Value, old: Option<&Value>, cluster: &[Family]) -> Result<(), Errors> {
     settle_policy(service, old);
     let errors = validate_cluster_ips(service);
@@ -83,7 +83,7 @@ pub(super) fn settle(service: &mut Value, old: Option<&Value>, cluster: &[Family
     }
     let primary = cluster.first().map_or("IPv4", |family| family.name());
     let mut families = if families.is_empty() { vec![primary.to_owned()] } else { families };
-    // Endpoints that somebody writes by hand may be of both families, whatever the cluster's are.
+    // Manually written Endpoints may be of both families, whatever the cluster's are.
     if families.len() == 1 && wants_two && (headless || cluster.len() == 2) {
         families.push(Family::other(&families[0]).name().to_owned());
     }
@@ -104,8 +104,8 @@ fn settle_policy(service: &mut Value, old: Option<&Value>) {
     service.entry("spec").set(POLICY, policy);
 }
 
-/// A change to one family lets go of the second address and family where the client left them as they were; under any
-/// other policy they may not become fewer.
+/// A change to one family releases the second address and family if the client left them unchanged; under any other
+/// policy their number may not decrease.
 fn trim(service: &mut Value, old: &Value, errors: &mut Errors) {
     let single = service.str_at("spec.ipFamilyPolicy") == SINGLE;
     for (list, what) in [("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")] {

@@ -11,10 +11,10 @@ use super::Order;
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 
 impl Order<'_> {
-    /// Settles node ports, and the one by which balancers ask for a node's health.
+    /// Allocates node ports, and the health check node port.
     ///
     /// # Errors
-    /// 422 for a port that is taken or cannot be a node port; 500 where none is left.
+    /// 422 for a port that is taken or cannot be a node port; 500 if none is left.
     pub(super) async fn settle_ports(&mut self, service: &mut Value) -> Result<(), Status> {
         let had: HashSet<u16> = self.old.map(node_ports).into_iter().flatten().collect();
         let balancer = service.str_at("spec.type") == "LoadBalancer";
@@ -29,7 +29,7 @@ impl Order<'_> {
             "namespace": service.str_at("metadata.namespace"), "name": service.str_at("metadata.name")
         });
         let asked: Vec<u16> = service.at("spec.ports").items().map(node_port).collect();
-        // Nothing here may look through all ports for each of them: there may be tens of thousands.
+        // Nothing here may scan all ports for each of them: there may be tens of thousands.
         let mut taken = HashSet::new();
         for (index, asked) in asked.iter().copied().enumerate() {
             // Two ports of one service may share a number, one for TCP and one for UDP.
@@ -64,7 +64,7 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// A balancer asks nodes for their health only where it matters which of them have endpoints.
+    /// A load balancer checks nodes' health only if it matters which of them have endpoints.
     async fn settle_health_check(&mut self, service: &mut Value, owner: &Value) -> Result<(), Status> {
         let asked = health_port(service);
         let had = self.old.map(health_port).unwrap_or_default();
@@ -75,7 +75,7 @@ impl Order<'_> {
             return Ok(());
         }
         let port = match asked {
-            // A change of it is for validation to refuse.
+            // Validation refuses a change of it.
             Some(_) if had.is_some() => return Ok(()),
             Some(port) => {
                 if !self.take_port(port, owner).await? {
@@ -132,7 +132,7 @@ pub(super) fn keep_node_ports(service: &mut Value, old: &Value) {
     }
 }
 
-/// All node ports that a Service has, also that of its health check.
+/// All node ports of a Service, including that of its health check.
 pub(super) fn node_ports(service: &Value) -> Vec<u16> {
     let numbers = service.at("spec.ports").items().map(node_port).filter(|port| *port != 0);
     numbers.chain(health_port(service)).collect()

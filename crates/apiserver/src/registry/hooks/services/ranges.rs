@@ -6,15 +6,15 @@ use ipnet::IpNet;
 
 use super::families::Family;
 
-/// The addresses of one network that Services can have. The lower part is for those who ask for an address by name;
+/// The addresses of one network for Services. The lower part is reserved for Services that request a specific address;
 /// others get one of it only when the rest is full (KEP-3070).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
-    /// The first address; that of the network itself is not given out.
+    /// The first address; that of the network itself is not allocated.
     first: u128,
-    /// How many there are; of IPv4 without the broadcast address.
+    /// The number of addresses; for IPv4, without the broadcast address.
     count: u128,
-    /// How many of them are the lower part.
+    /// The size of the lower part.
     reserved: u128,
     family: Family,
 }

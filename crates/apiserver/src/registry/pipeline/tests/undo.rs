@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Refuses Services called `refused`, when everything about them is settled.
+/// Refuses Services called `refused`, in the final check.
 struct Refuses;
 
 #[async_trait]
@@ -13,7 +13,7 @@ impl Plugin for Refuses {
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, _old: &Value) -> Result<(), Status> {
         if what.is(GroupResource::SERVICES) && what.name == "refused" {
-            // The plugin sees what has been given out.
+            // The plugin sees the allocations.
             assert!(!object.str_at("spec.clusterIP").is_empty());
             return Err(what.forbidden("not this one"));
         }
@@ -49,9 +49,9 @@ async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
         ("invalid", "Sometimes", "", 422),
         // Validating admission.
         ("refused", "None", "", 403),
-        // The store: somebody was faster.
+        // The store: another write came first.
         ("present", "None", "", 409),
-        // Nothing was to be stored.
+        // A dry run.
         ("dry", "None", "?dryRun=All", 201),
     ];
     for (name, affinity, query, code) in cases {
@@ -65,7 +65,7 @@ async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
         assert_eq!(got, code, "{name}");
         assert_eq!(taken(&server).await, before, "{name}");
     }
-    // A change that is refused keeps what the Service had, and one that is not makes free what it gives up.
+    // A refused change keeps the Service's allocations, and an accepted one releases those that it gives up.
     let update = |kind: &str| value!({"spec": {"type": kind, "sessionAffinity": (if kind == "NodePort" { "Sometimes" } else { "None" })}});
     let user = admin();
     let patch = |body: Value| {
@@ -85,7 +85,7 @@ async fn a_service_that_is_not_stored_leaves_neither_address_nor_port() {
     assert_eq!(taken(&server).await.len(), 1, "the address is free");
 }
 
-/// A hook that takes something, and one behind it that cannot.
+/// A hook that allocates something, and a second one that fails.
 struct Fails;
 
 #[async_trait]

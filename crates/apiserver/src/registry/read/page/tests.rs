@@ -89,7 +89,7 @@ async fn a_selector_looks_on_from_where_the_page_before_ended() {
         let pages = walk(&hub, &collection, &filter("", "app=web"), past).await;
         assert_eq!(names(&pages).len(), NAMESPACES * EACH / 10);
         let looked_at: usize = pages.iter().map(|page| page.looked_at).sum();
-        // Each page looks again at the object that did not fit into the one before, and at what leads to it.
+        // Each page looks again at the object that did not fit into the previous one, and at what leads to it.
         assert!(looked_at <= NAMESPACES * EACH + pages.len() * 10, "{looked_at} objects were looked at");
     }
 }

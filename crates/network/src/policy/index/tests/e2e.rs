@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::*;
 
-/// One case: policies as `(namespace, spec)`, and which packets from one end to the other must pass.
+/// One case: policies as `(namespace, spec)`, and the packets that must pass from one end to the other.
 fn case(name: &str, policies: &[(&str, Json)], expected: impl Fn(&str, &str, Protocol, u16) -> bool) {
     let mut cluster = Cluster::of_e2e();
     for (number, (namespace, spec)) in policies.iter().enumerate() {

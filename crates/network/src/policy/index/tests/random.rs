@@ -1,4 +1,4 @@
-//! Random clusters and changes: the rules do what the documents say, whatever the way to them.
+//! Random clusters and changes: the rules behave as documented, regardless of the order of changes.
 
 use proptest::prelude::*;
 use serde_json::Value as Json;

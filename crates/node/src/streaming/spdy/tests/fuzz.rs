@@ -10,7 +10,7 @@ fn target(name: &'static str) -> Target {
     Target::new(env!("CARGO_MANIFEST_DIR"), name)
 }
 
-/// What clients send: streams with headers, data, pings, and the end.
+/// Typical input from clients: streams with headers, data, pings, and the end.
 fn conversations() -> Vec<Vec<u8>> {
     let mut compressor = Compressor::new().unwrap();
     let mut all = Vec::new();
@@ -113,7 +113,7 @@ fn connections_end_whatever_comes() {
                 while let Some(stream) = streams.recv().await {
                     seen += 1;
                     let SpdyStream { mut reader, writer, .. } = stream;
-                    // As a server that reads nothing of it.
+                    // As a server that reads nothing.
                     reader.data.close();
                     drop(writer);
                 }

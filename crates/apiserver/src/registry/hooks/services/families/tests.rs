@@ -1,6 +1,6 @@
 use super::*;
 
-/// The Service's policy, families and addresses in one line, or what is wrong.
+/// The Service's policy, families and addresses in one line, or the error.
 fn settled(mut service: Value, old: Option<&Value>, cluster: &[Family]) -> String {
     match settle(&mut service, old, cluster) {
         Ok(()) => {
@@ -113,7 +113,7 @@ fn changes() {
         }
         settled(new, Some(old), DUAL)
     };
-    // Up and down.
+    // To two families and back.
     assert_eq!(
         changed(&single, value!({"ipFamilyPolicy": "PreferDualStack"})),
         "PreferDualStack IPv4,IPv6 10.43.0.9"
