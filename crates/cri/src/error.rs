@@ -128,7 +128,7 @@ pub enum CriError {
     /// An image could not be pulled.
     #[error("{message}")]
     ImagePull {
-        /// How callers should treat it.
+        /// How callers should handle it.
         kind: PullErrorKind,
         /// A message for people, with the image's name.
         message: String,
