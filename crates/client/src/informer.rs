@@ -14,12 +14,14 @@ use tokio::sync::watch;
 mod factory;
 mod handlers;
 mod reflector;
+mod selection;
 mod store;
 
-pub use factory::{Informers, Selection};
+pub use factory::Informers;
 pub use handlers::Subscription;
 use handlers::{Handlers, Subscriber};
 use reflector::{Replacement, Sink};
+pub use selection::Selection;
 use store::{Entry, Store};
 
 /// A change of one object in an informer's store.

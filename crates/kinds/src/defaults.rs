@@ -10,6 +10,7 @@ mod autoscaling;
 mod batch;
 mod cluster;
 mod core;
+mod image;
 mod pod;
 mod storage;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use std::fmt;
 use schema::TypeRef;
 
 use crate::json::{Hint, JsonError, parse_hinted};
-use crate::yaml::{self, YamlError};
+use crate::yaml::{self, STRICT_ERRORS_MAX, YamlError};
 use crate::{Value, quote};
 
 mod conform;
@@ -38,9 +38,6 @@ pub struct Decoded {
     /// The errors for strict field validation, in the order in which they were found; at most [`STRICT_ERRORS_MAX`].
     pub strict_errors: Vec<StrictError>,
 }
-
-/// How many findings are kept, as upstream.
-pub const STRICT_ERRORS_MAX: usize = 100;
 
 /// A finding of strict field validation, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,9 @@ mod read;
 mod scalar;
 mod write;
 
+/// How many findings of strict validation are kept, as upstream.
+pub const STRICT_ERRORS_MAX: usize = 100;
+
 /// Why text is not a YAML document, or cannot be expressed in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum YamlError {

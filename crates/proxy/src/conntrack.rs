@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hostnet::conntrack::{self, ConntrackError, Flow, PROTOCOL_UDP};
 
-use crate::endpoints::Target;
-use crate::rules::{Family, Front, Protocol};
+use crate::rules::{Family, Front, Protocol, Target};
 
 /// Deletes the UDP flows to `fronts` that do not lead to one of the front's targets; returns their number.
 pub(crate) fn end_stale(fronts: &BTreeMap<Front, BTreeSet<Target>>) -> Result<usize, ConntrackError> {

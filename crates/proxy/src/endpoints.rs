@@ -6,14 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::discovery::v1::{Endpoint as ApiEndpoint, EndpointSlice};
 use semantics::EndpointState;
 
-use crate::rules::{Family, Protocol};
-
-/// An address and port that serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Target {
-    pub(crate) address: IpAddr,
-    pub(crate) port: u16,
-}
+use crate::rules::{Family, Protocol, Target};
 
 /// The criteria for using an endpoint.
 #[derive(Debug, Clone, Copy, Default)]

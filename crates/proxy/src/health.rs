@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::proxier::{ProxyConfig, ServiceKey};
+use crate::config::{ProxyConfig, ServiceKey};
 use crate::rules::NodePorts;
 
 /// How long a change may wait for its transaction until the proxy counts as sick; upstream's, twice its sync period.

@@ -21,6 +21,7 @@
 //!
 //! Node ports on localhost need the kernel setting `net.ipv4.conf.all.route_localnet`, which the pod network sets.
 
+mod config;
 mod conntrack;
 mod endpoints;
 mod health;
@@ -31,7 +32,8 @@ mod rules;
 mod settings;
 mod wiring;
 
-pub use proxier::{Proxier, ProxyConfig, ResetError, ServiceKey, reset};
+pub use config::{ProxyConfig, ServiceKey};
+pub use proxier::{Proxier, ResetError, reset};
 pub use release::Release;
 pub use settings::SETTINGS_JOURNAL;
 pub use wiring::run;

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::endpoints::{Choice, Place, Target, choose, keep_positions, local_ready};
+use crate::endpoints::{Choice, Place, choose, keep_positions, local_ready};
 use crate::health::Check;
-use crate::rules::{Family, Front, OwnChain, OwnKind, Pick, Protocol, Slot, Value};
+use crate::rules::{Family, Front, OwnChain, OwnKind, Pick, Protocol, Slot, Target, Value};
 
 /// Upstream's `DefaultClientIPServiceAffinitySeconds`.
 const AFFINITY_SECONDS_DEFAULT: i32 = 10_800;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use hostnet::elements::{Delta, Elements};
@@ -12,13 +12,13 @@ use hostnet::nft::{self, NftError};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use tokio::sync::watch;
 
+use crate::config::{ProxyConfig, ServiceKey};
 use crate::conntrack;
-use crate::endpoints::{Place, Target};
+use crate::endpoints::Place;
 use crate::health::Check;
 use crate::plan::{Memory, Numbers, Plan, is_foreign, plan};
-use crate::rules::{self, Family, Front, Networks, NodePorts, Pick, Slot, Value};
+use crate::rules::{self, Family, Front, Networks, NodePorts, Pick, Slot, Target, Value};
 use crate::settings;
 
 /// The label of an EndpointSlice that names its Service.
@@ -26,63 +26,6 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// The label of a Node that names its zone.
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
-
-/// The configuration of a proxy.
-#[derive(Debug, Clone)]
-pub struct ProxyConfig {
-    /// The name of the nftables tables, one of family `ip` and, with an IPv6 pod subnet, one of family `ip6`.
-    pub table: String,
-    /// This node's name, by which local endpoints are recognized.
-    pub node_name: String,
-    /// The subnets of all pods: clients there reach cluster IPs with their own address.
-    pub cluster_subnets: Vec<IpNet>,
-    /// The networks of Services: traffic to unassigned addresses there is refused.
-    pub service_subnets: Vec<IpNet>,
-    /// The networks whose addresses of this node answer node ports (`--nodeport-addresses`), with their health checks;
-    /// for a family without any network, all addresses. They may change at any time.
-    pub node_port_addresses: watch::Receiver<Vec<IpNet>>,
-    /// The port on which the proxy reports its health, on all addresses of the node. Upstream's is 10256; `None` for no
-    /// port.
-    pub health_port: Option<u16>,
-    /// Where the record is of how the kernel kept flows before; `None` leaves its settings alone.
-    pub settings_journal: Option<PathBuf>,
-}
-
-impl ProxyConfig {
-    /// A configuration with the table name that `ironhull` uses.
-    pub fn new(node_name: impl Into<String>, cluster_subnets: Vec<IpNet>) -> ProxyConfig {
-        ProxyConfig {
-            table: "ironhull-services".to_owned(),
-            node_name: node_name.into(),
-            cluster_subnets,
-            service_subnets: Vec::new(),
-            node_port_addresses: watch::Sender::new(Vec::new()).subscribe(),
-            health_port: None,
-            settings_journal: None,
-        }
-    }
-
-    fn families(&self) -> Vec<Family> {
-        let v6 = self.cluster_subnets.iter().any(|net| net.addr().is_ipv6());
-        if v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
-    }
-}
-
-/// The namespace and name of a Service or EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The name.
-    pub name: Arc<str>,
-}
-
-impl ServiceKey {
-    /// The key of these names.
-    pub fn new(namespace: &str, name: &str) -> ServiceKey {
-        ServiceKey { namespace: namespace.into(), name: name.into() }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Entry {

@@ -6,13 +6,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::endpoints::Target;
-
 /// The bit of the packet mark that asks for masquerade. Upstream's kube-proxy uses the same.
 const MASQUERADE_MARK: &str = "0x4000";
 
 /// The first position of endpoints for traffic from inside the cluster; those for all other traffic are below.
 const INSIDE_OFFSET: u32 = 1 << 16;
+
+/// An address and port that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Target {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+}
 
 /// An address family; each has its own table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,8 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::config::{ProxyConfig, ServiceKey};
 use crate::health::{self, Checks, Health, Serving};
-use crate::proxier::{Proxier, ProxyConfig, ServiceKey};
+use crate::proxier::Proxier;
 use crate::release::Release;
 use crate::settings;
 

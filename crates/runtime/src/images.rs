@@ -14,7 +14,6 @@
 //! containers: for it, root file systems are just IDs.
 
 pub mod build;
-pub mod digest;
 mod error;
 mod import;
 mod index;
@@ -40,9 +39,9 @@ use oci_client::Reference;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
+use crate::digest::Digest;
 use crate::snapshot::{RootfsMode, Snapshots, UnpackLimits, Usage};
 use cri::{AuthConfig, Image};
-use digest::Digest;
 use error::store_error;
 pub use error::{ImageError, PullFailure};
 use index::{ImageRecord, IndexFile, Lock};

@@ -26,7 +26,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::images::digest::{Digest, HashingReader};
+use crate::digest::{Digest, HashingReader};
 use overlay::Overlay;
 use unpack::ApplyError;
 

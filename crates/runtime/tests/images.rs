@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cri::{AuthConfig, CriError, ImageFilter, ImageService, ImageSpec, PullErrorKind};
+use runtime::digest::Digest;
 use runtime::images::build::{Compression, ImageBuilder};
-use runtime::images::digest::Digest;
 use runtime::images::user::resolve_user;
 use runtime::images::{ImageError, ProgressFn, PullPhase};
 use runtime::snapshot::RootfsMode;

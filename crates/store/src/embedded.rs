@@ -12,6 +12,7 @@
 mod copy;
 mod directory;
 mod engine;
+mod files;
 mod lease;
 mod loaded;
 mod open;
@@ -42,7 +43,8 @@ use self::shared::Shared;
 use self::space::Space;
 use self::writer::Writer;
 use crate::damage::Damage;
-use crate::log::{DiscardLog, LogError};
+use crate::disk::LogError;
+use crate::log::DiscardLog;
 use crate::{
     LeaseId, Metrics, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream,
     Write, WriteOutcome,
@@ -300,7 +302,7 @@ impl Store for Embedded {
 
     fn size_bytes(&self) -> Option<u64> {
         let database = self.directory.as_ref()?.database();
-        let log = open::wal_of(&database);
+        let log = files::wal_of(&database);
         let length = |path: &Path| std::fs::metadata(path).map(|found| found.len());
         // The log is not there before the first write.
         Some(length(&database).ok()? + length(&log).unwrap_or(0))

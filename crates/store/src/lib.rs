@@ -10,6 +10,7 @@
 //! Keys and values are opaque bytes here: this crate must not know objects, kinds or HTTP.
 
 mod damage;
+mod disk;
 pub mod embedded;
 mod error;
 mod log;
@@ -28,9 +29,9 @@ use futures::stream::BoxStream;
 
 pub use bytes::Bytes;
 pub use damage::{Damage, DamagedRecord};
+pub use disk::LogError;
 pub use embedded::{Embedded, OpenError, Options, restore};
 pub use error::StoreError;
-pub use log::LogError;
 pub use metrics::Metrics;
 pub use request::{
     Expect, KeyRange, RangeContent, RangeRequest, RangeResponse, WatchRequest, Write, WriteOp, WriteOutcome,

@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Revision;
-use crate::log::{LogError, sync_name};
+use crate::disk::{LogError, sync_name};
 
 /// How far the synced mark may be behind.
 const SYNC_WITHIN: Duration = Duration::from_secs(1);

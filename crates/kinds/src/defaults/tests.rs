@@ -52,7 +52,7 @@ fn pull_policy_follows_the_tag() {
         ("localhost/web", "Always"),
         ("registry.k8s.io/pause:3.10", "IfNotPresent"),
     ] {
-        assert_eq!(pod::pull_policy(image), policy, "{image:?}");
+        assert_eq!(image::pull_policy(image), policy, "{image:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use object::Value;
 
+use super::image::pull_policy;
 use super::{each, fill, round_resources, within};
 
 /// Read and write for the owner, read for everyone else.
@@ -14,7 +15,7 @@ pub(super) fn default_volume(volume: &mut Value) {
     }
     within(volume, "hostPath", |source| source.set_default("type", ""));
     within(volume, "image", |source| {
-        let policy = super::pod::pull_policy(source.str_at("reference"));
+        let policy = pull_policy(source.str_at("reference"));
         fill(source, "pullPolicy", policy);
     });
     for name in ["secret", "configMap"] {

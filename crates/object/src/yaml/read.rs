@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::scalar::{Plain, resolve};
-use super::{DuplicateKeys, YamlError};
-use crate::decode::STRICT_ERRORS_MAX;
+use super::{DuplicateKeys, STRICT_ERRORS_MAX, YamlError};
 use crate::json::DEPTH_MAX;
 use crate::{Key, Map, Value};
 

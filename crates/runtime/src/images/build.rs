@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 
 use oci_client::{Reference, RegistryOperation};
 
-use super::digest::Digest;
 use super::error::{ImageError, PullFailure};
 use super::import::CONTAINERD_NAME;
 use super::manifest::{Descriptor, ImageConfig, Index, MANIFEST_TYPES, Manifest, Platform};
 use super::reference;
 use super::registry::Registry;
+use crate::digest::Digest;
 use cri::AuthConfig;
 
 /// Errors of building or writing an image.

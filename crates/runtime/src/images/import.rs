@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::digest::Digest;
 use super::error::{ImageError, PullFailure, store_error};
 use super::install::{Installed, NewImage, decompress_stream};
 use super::manifest::{CONFIG_BYTES_MAX, Descriptor, Document, Index, MANIFEST_BYTES_MAX, Manifest};
 use super::pull::check_config;
 use super::{Reporter, Store, reference};
+use crate::digest::Digest;
 use crate::snapshot::{EntryKind, TarReader, clean};
 use cri::PullErrorKind;
 

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use super::error::{ImageError, store_error};
 use super::reference;
+use crate::digest::Digest;
 use crate::snapshot::Usage;
 
 const VERSION: u32 = 1;

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::digest::Digest;
 use super::error::{ImageError, store_error};
 use super::index::{ImageRecord, Index, Lock, write_durably};
 use super::manifest::ImageConfig;
 use super::{PullPhase, Reporter, Store};
+use crate::digest::Digest;
 use crate::snapshot::DiscardedLayer;
 
 /// An image that is ready to be put into the store.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use super::error::PullFailure;
+use crate::digest::Digest;
 use cri::PullErrorKind;
 
 /// The largest manifest or index. Registries limit them to 4 MiB.

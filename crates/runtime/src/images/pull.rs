@@ -7,12 +7,12 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_client::{Reference, RegistryOperation};
 
-use super::digest::Digest;
 use super::error::PullFailure;
 use super::install::{Installed, NewImage};
 use super::manifest::{CONFIG_BYTES_MAX, Descriptor, Document, ImageConfig, Manifest, Platform};
 use super::registry::Registry;
 use super::{PullPhase, Reporter, Store, blocking, reference};
+use crate::digest::Digest;
 use crate::snapshot::LAYERS_MAX;
 use cri::{AuthConfig, PullErrorKind};
 

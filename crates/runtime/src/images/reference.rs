@@ -5,8 +5,8 @@
 
 use oci_client::Reference;
 
-use super::digest::Digest;
 use super::error::ImageError;
+use crate::digest::Digest;
 
 /// Reads and completes a name.
 pub(super) fn parse(name: &str) -> Result<Reference, ImageError> {

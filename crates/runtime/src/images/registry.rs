@@ -13,9 +13,9 @@ use oci_client::secrets::RegistryAuth;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::digest::Digest;
 use super::error::PullFailure;
 use super::manifest::{Descriptor, MANIFEST_BYTES_MAX, MANIFEST_TYPES};
+use crate::digest::Digest;
 use cri::{AuthConfig, PullErrorKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use clock::Clock;
 
 use super::directory::Directory;
+use super::files::{Files, Inspected, beside, remove};
 use super::loaded::Loaded;
-use super::open::{Files, Inspected, beside, remove};
 use super::view::View;
 use super::{OpenError, Options};
 use crate::damage::Damage;
+use crate::disk::{LogError, sync_name};
 use crate::log::version1::Version1;
-use crate::log::{Found, Log, LogError, Record, SqliteLog, sync_name};
+use crate::log::{Found, Log, Record, SqliteLog};
 use crate::mark::{self, Reached};
 use crate::{KeyValue, Revision};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 use super::space::is_of_space;
-use crate::log::sync_name;
+use crate::disk::sync_name;
 
 /// A directory that no other process has open as a store. The lock ends with the value, or the process.
 pub(super) struct Directory {

@@ -16,7 +16,8 @@ use super::loaded::Loaded;
 use super::shared::Shared;
 use super::space::Space;
 use super::view::{Lease, View, deletion};
-use crate::log::{Log, LogError, Record};
+use crate::disk::LogError;
+use crate::log::{Log, Record};
 use crate::{Event, Expect, KeyValue, LeaseId, Metrics, Revision, StoreError, Write, WriteOp, WriteOutcome};
 
 /// Superseded records that are removed from the log in one transaction.

@@ -7,7 +7,8 @@ use imbl::OrdSet;
 
 use super::view::{Lease, View, deletion};
 use crate::damage::Damage;
-use crate::log::{Log, LogError, Record};
+use crate::disk::LogError;
+use crate::log::{Log, Record};
 use crate::{Event, KeyValue, Revision};
 
 /// The content of a log.

@@ -5,17 +5,18 @@
 //! loss ([`Damage::token`]), a store with the remaining data is opened; the damaged files are kept aside.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::directory::Directory;
 use super::engine::Engine;
+use super::files::{Files, Inspected};
 use super::loaded::Loaded;
 use super::space::Space;
 use super::{OpenError, Options, copy};
 use crate::Revision;
 use crate::damage::Damage;
-use crate::log::{Found, LogError, SqliteLog, sync_name, wal};
+use crate::disk::LogError;
+use crate::log::{Found, SqliteLog, wal};
 use crate::mark::{self, Mark, MarkFound, Reached};
 
 /// A store that was found whole.
@@ -23,23 +24,6 @@ pub(super) struct Opened {
     pub(super) directory: Directory,
     pub(super) engine: Engine,
     pub(super) cluster: u128,
-}
-
-/// The paths of the files.
-pub(super) struct Files {
-    pub(super) database: PathBuf,
-    pub(super) mark: PathBuf,
-}
-
-impl Files {
-    pub(super) fn wal(&self) -> PathBuf {
-        wal_of(&self.database)
-    }
-}
-
-/// Where the write-ahead log of a database is.
-pub(super) fn wal_of(database: &Path) -> PathBuf {
-    beside(database, "-wal")
 }
 
 /// Opens the store of `options`, or makes one.
@@ -77,14 +61,6 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         .map_err(|error| fail(error.into()))?;
     let engine = Engine::new(log, loaded, space, options.history_bytes).measured_by(options.metrics.clone());
     Ok(Opened { directory, engine, cluster })
-}
-
-/// The existing files.
-pub(super) struct Inspected {
-    /// The log and its content; `None` if it does not exist, or nothing in it can be read.
-    pub(super) content: Option<(Box<SqliteLog>, Loaded)>,
-    pub(super) mark: Option<Reached>,
-    pub(super) damage: Damage,
 }
 
 /// Reads everything and compares it, and changes nothing except the format of an intact older database.
@@ -189,20 +165,4 @@ fn create(
     let mut log = Box::new(SqliteLog::create(&files.database, cluster)?);
     let (loaded, _) = Loaded::read(&mut *log)?;
     Ok((log, loaded))
-}
-
-/// A path with something appended to its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Removes a file that need not be there, durably.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_name(path),
-    }
 }

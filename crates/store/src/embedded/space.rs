@@ -90,7 +90,7 @@ fn allocate(path: &Path, bytes: u64) -> io::Result<bool> {
     if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes + bytes / 4 {
         return Ok(false);
     }
-    let partial = super::open::beside(path, ".unfinished");
+    let partial = super::files::beside(path, ".unfinished");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     let made = fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(io::Error::from);
     let made = match made {

@@ -21,7 +21,8 @@ use super::space::Space;
 use super::writer::Writer;
 use super::{Embedded, OpenError, Options, restore};
 use crate::damage::Damage;
-use crate::log::{DiscardLog, Found, Log, LogError, Record, Sink, SqliteLog};
+use crate::disk::LogError;
+use crate::log::{DiscardLog, Found, Log, Record, Sink, SqliteLog};
 use crate::{Event, Expect, RangeRequest, Revision, Store, StoreError, WatchRequest, Write, WriteOutcome};
 
 async fn open(directory: &Path) -> Embedded {

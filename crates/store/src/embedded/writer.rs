@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::FatalAction;
 use super::engine::{Command, Engine, Reply, Request};
 use crate::StoreError;
-use crate::log::LogError;
+use crate::disk::LogError;
 
 /// Requests that may be queued before senders must wait.
 const QUEUE_REQUESTS: usize = 1024;

@@ -1,8 +1,9 @@
 //! A log that keeps nothing, for in-memory stores.
 
-use super::{Log, LogError, Record, Sink};
+use super::{Log, Record, Sink};
 use crate::Revision;
 use crate::damage::Damage;
+use crate::disk::LogError;
 
 /// Accepts everything and forgets it.
 pub(crate) struct DiscardLog;

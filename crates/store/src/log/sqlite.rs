@@ -24,9 +24,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction}
 use self::row::Fields;
 use self::state::{State, lease_checksum};
 use self::version1::Version1;
-use super::{Log, LogError, Record, Sink, sync_name};
+use super::{Log, Record, Sink};
 use crate::Revision;
 use crate::damage::Damage;
+use crate::disk::{LogError, sync_name};
 use crate::mark::Mark;
 
 /// Marks the file as ours (`PRAGMA application_id`): "Iron".

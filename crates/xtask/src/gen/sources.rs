@@ -8,7 +8,21 @@ use anyhow::{Context, Result, bail};
 use super::go::{self, Body, Decl, Package};
 use super::proto::{self, Numbers};
 use super::supplement::SUPPLEMENTS;
-use super::table::TypeName;
+
+/// A Go type by package and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeName {
+    pub(crate) package: String,
+    pub(crate) name: String,
+}
+
+impl TypeName {
+    /// The name in OpenAPI: `k8s.io/api/core/v1` and `Pod` give `io.k8s.api.core.v1.Pod`.
+    pub(crate) fn open_api(&self) -> String {
+        let path = self.package.strip_prefix("k8s.io/").unwrap_or(&self.package);
+        format!("io.k8s.{}.{}", path.replace('/', "."), self.name)
+    }
+}
 
 /// The packages of the API definitions.
 pub(crate) struct Sources {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 
 use super::go::{Body, GoType, Member};
-use super::sources::Sources;
+use super::sources::{Sources, TypeName};
 
 /// All facts, ready to be written.
 #[derive(Debug, Default)]
@@ -78,21 +78,6 @@ pub(crate) enum Value {
 impl Default for Value {
     fn default() -> Value {
         Value::Plain("String")
-    }
-}
-
-/// A Go type by package and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TypeName {
-    pub(crate) package: String,
-    pub(crate) name: String,
-}
-
-impl TypeName {
-    /// The name in OpenAPI: `k8s.io/api/core/v1` and `Pod` give `io.k8s.api.core.v1.Pod`.
-    pub(crate) fn open_api(&self) -> String {
-        let path = self.package.strip_prefix("k8s.io/").unwrap_or(&self.package);
-        format!("io.k8s.{}.{}", path.replace('/', "."), self.name)
     }
 }
 

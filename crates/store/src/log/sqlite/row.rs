@@ -11,7 +11,8 @@ use rusqlite::{Row, Transaction, params};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{integer, revision_from};
-use crate::log::{LogError, Record};
+use crate::disk::LogError;
+use crate::log::Record;
 use crate::{KeyValue, LeaseId, Revision};
 
 /// The columns of a row, as [`Stored::read`] takes them.

@@ -8,7 +8,8 @@ use super::row::{COLUMNS, Stored};
 use super::state::lease_checksum;
 use super::{SqliteLog, integer, revision_from};
 use crate::damage::{Damage, DamagedRecord};
-use crate::log::{LogError, Record, Sink};
+use crate::disk::LogError;
+use crate::log::{Record, Sink};
 use crate::{LeaseId, Revision};
 
 /// How many problems of the database's structure are listed.

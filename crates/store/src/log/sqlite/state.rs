@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{integer, revision_from};
-use crate::log::LogError;
+use crate::disk::LogError;
 use crate::{LeaseId, Revision};
 
 /// See the module. Changed with each compaction and each change of leases, in the same transaction.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
 use super::revision_from;
-use crate::log::{LogError, Record, Sink};
+use crate::disk::LogError;
+use crate::log::{Record, Sink};
 use crate::{KeyValue, LeaseId, Revision};
 
 /// An open log in that format.
