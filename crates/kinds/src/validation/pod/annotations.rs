@@ -6,8 +6,8 @@ use object::Value;
 use object::field::Errors;
 use object::quote;
 
+use super::each::each_container;
 use super::paths::descending_path;
-use super::security::each_container;
 use crate::validation::field::Field;
 
 /// Marks the server's copy of a pod that a node runs from a file.

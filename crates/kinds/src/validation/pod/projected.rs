@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use object::field::Errors;
 use object::names;
 
+use super::items::{validate_downward_file, validate_key_to_path};
 use super::paths::{file_mode, local_path};
-use super::volumes::{validate_downward_file, validate_key_to_path};
 use crate::validation::certificates::validate_signer_name;
 use crate::validation::field::Field;
 

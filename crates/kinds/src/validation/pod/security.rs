@@ -7,6 +7,7 @@ use object::names::SysctlNamespace;
 use object::{Value, names};
 
 use super::annotations::{SECCOMP_POD, SECCOMP_PREFIX, of_containers};
+use super::each::each_container;
 use super::paths::descending_path;
 use super::windows::validate_windows_options;
 use crate::validation::field::Field;
@@ -170,13 +171,6 @@ pub(super) fn validate_host_users(errors: &mut Errors, spec: &Field<'_, '_>) {
         if field.is_true() {
             field.named(spec.path.child(shown)).forbidden(errors, WHY);
         }
-    }
-}
-
-/// Calls `visit` for each container of a pod spec, of every sort, in upstream's order.
-pub(super) fn each_container(spec: &Field<'_, '_>, mut visit: impl FnMut(&Field<'_, '_>)) {
-    for name in ["initContainers", "containers", "ephemeralContainers"] {
-        spec.child(name).items().for_each(|container| visit(&container));
     }
 }
 

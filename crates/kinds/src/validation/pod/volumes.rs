@@ -4,17 +4,14 @@ use object::field::Errors;
 use object::{Value, names};
 
 use super::container::validate_pull_policy;
-use super::env::{validate_field_ref, validate_resource_ref};
+use super::items::{validate_downward_file, validate_key_to_path};
 use super::mounts::Volumes;
 use super::network_volumes::validate_network_source;
-use super::paths::{file_mode, local_path, path_without_backsteps};
+use super::paths::{file_mode, path_without_backsteps};
 use super::projected::validate_projected;
 use crate::NameRule;
 use crate::validation::field::Field;
 
-/// The pod fields that a file may refer to, sorted.
-const FILE_FIELDS: [&str; 5] =
-    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
@@ -154,33 +151,6 @@ fn validate_keyed(errors: &mut Errors, source: &Field<'_, '_>, name: &str) {
     source.child(name).check_present(errors);
     file_mode(errors, &source.child("defaultMode"));
     source.child("items").items().for_each(|item| validate_key_to_path(errors, &item));
-}
-
-pub(super) fn validate_key_to_path(errors: &mut Errors, item: &Field<'_, '_>) {
-    item.child("key").check_present(errors);
-    let path = item.child("path");
-    path.check_present(errors);
-    local_path(errors, &path);
-    file_mode(errors, &item.child("mode"));
-}
-
-pub(super) fn validate_downward_file(errors: &mut Errors, file: &Field<'_, '_>) {
-    let path = file.child("path");
-    path.check_present(errors);
-    local_path(errors, &path);
-    let (field, resource) = (file.child("fieldRef"), file.child("resourceFieldRef"));
-    if field.is_set() {
-        validate_field_ref(errors, &field, &FILE_FIELDS);
-        if resource.is_set() {
-            let why = "fieldRef and resourceFieldRef can not be specified simultaneously";
-            errors.invalid(&file.path, "resource", why);
-        }
-    } else if resource.is_set() {
-        validate_resource_ref(errors, &resource, true);
-    } else {
-        file.required(errors, "one of fieldRef and resourceFieldRef is required");
-    }
-    file_mode(errors, &file.child("mode"));
 }
 
 /// A claim that is made for the pod, under a name that follows from the pod's and the volume's.

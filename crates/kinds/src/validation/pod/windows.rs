@@ -3,7 +3,7 @@
 use object::field::Errors;
 use object::names;
 
-use super::security::each_container;
+use super::each::each_container;
 use crate::validation::field::Field;
 
 const CREDENTIAL_SPEC_KIB_MAX: usize = 64;
