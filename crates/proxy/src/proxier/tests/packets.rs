@@ -472,7 +472,7 @@ fn node_ports_are_at_the_addresses_that_are_named() {
         let mut config = config();
         config.cluster_subnets.push("fd42::/56".parse().unwrap());
         let named = named.iter().map(|network| network.parse().unwrap()).collect();
-        config.node_port_addresses = watch::Sender::new(named).subscribe();
+        config.node_port_addresses = tokio::sync::watch::Sender::new(named).subscribe();
         let mut proxier = Proxier::new(&config);
         proxier.service_changed(&web(), service(spec.clone()));
         for (name, address) in [("web-4", "10.42.0.2"), ("web-6", "fd42::2")] {
