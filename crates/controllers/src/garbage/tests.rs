@@ -197,6 +197,44 @@ async fn a_deployment_takes_its_pods_along() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_replica_sets_of_a_deployment_outlive_it_if_orphaned() {
+    let cluster = Cluster::start().await;
+    let server = &cluster.server;
+    server.create(&crate::tests::web("one", 2)).await;
+    cluster.settle().await;
+    let key = ObjectKey::namespaced("default", "web");
+    let options = DeleteOptions { propagation: Some(Propagation::Orphan), ..DeleteOptions::default() };
+    server.admin().delete::<Deployment>(&key, &options).await.unwrap();
+    cluster.settle().await;
+    let sets = server.list::<ReplicaSet>().await;
+    assert_eq!((sets.len(), server.list::<Pod>().await.len()), (1, 2));
+    assert_eq!(sets[0].metadata.owner_references.iter().flatten().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_of_owners_goes_as_a_whole() {
+    let cluster = Cluster::start().await;
+    let server = &cluster.server;
+    let mut maps = Vec::new();
+    for name in ["one", "two", "three"] {
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some(name.into());
+        map.metadata.namespace = Some("default".into());
+        maps.push(server.create(&map).await);
+    }
+    for (index, map) in maps.iter().enumerate() {
+        let owner = controller_reference(&maps[(index + 2) % 3]);
+        let patch = client::Patch::Merge(serde_json::json!({"metadata": {"ownerReferences": [owner]}}));
+        server.admin().patch::<ConfigMap>(&client::key_of(map), "", &patch).await.unwrap();
+    }
+    cluster.settle().await;
+    assert_eq!(left(server).await.len(), 3, "nobody is missing yet");
+    server.admin().delete::<ConfigMap>(&client::key_of(&maps[0]), &DeleteOptions::default()).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(left(server).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn owners_that_never_were_doom_and_unknown_kinds_do_not() {
     let cluster = Cluster::start().await;
     let server = &cluster.server;
