@@ -33,6 +33,7 @@ service = client.V1Service(
 )
 made = core.create_namespaced_service(NAMESPACE, service)
 assert made.spec.cluster_ip and made.spec.type == "ClusterIP"
+assert made.status.load_balancer is not None
 changed = core.patch_namespaced_service("front", NAMESPACE, {"spec": {"ports": [{"port": 80, "name": "new"}]}})
 assert [port.name for port in changed.spec.ports] == ["new"]
 core.delete_namespaced_service("front", NAMESPACE)
@@ -48,8 +49,7 @@ assert base64.b64decode(core.read_namespaced_secret("secret", NAMESPACE).data["k
 
 # A ReplicationController and a Deployment, scaled.
 def ready(name):
-    found = core.read_namespaced_replication_controller(name, NAMESPACE)
-    return found.status.ready_replicas if found.status else None
+    return core.read_namespaced_replication_controller(name, NAMESPACE).status.ready_replicas
 
 
 template = {"metadata": {"labels": {"name": "scaled"}}, "spec": pod("x", ["sleep", "1000"])["spec"]}
@@ -67,8 +67,7 @@ apps.create_namespaced_deployment(NAMESPACE, deployment)
 
 
 def available(name):
-    status = apps.read_namespaced_deployment(name, NAMESPACE).status
-    return status.available_replicas if status else None
+    return apps.read_namespaced_deployment(name, NAMESPACE).status.available_replicas
 
 
 until("it", lambda: available("d") == 1)
