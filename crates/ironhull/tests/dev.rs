@@ -110,7 +110,7 @@ fn a_cluster_comes_breaks_and_goes() {
     let before = machine.traces();
     let kubeconfig = machine.0.directory().join("asked-for");
     let said = machine.run(&["up", "--nodes", "2", "--write-kubeconfig", kubeconfig.to_str().unwrap()]);
-    assert!(said.contains("The cluster \"dev\" runs: 2 nodes"), "{said}");
+    assert!(said.contains("The cluster \"dev\" is running: 2 nodes"), "{said}");
     println!("{said}");
     let kubectl = |arguments: &[&str]| machine.kubectl(&kubeconfig, arguments);
     let nodes = kubectl(&["get", "nodes", "--no-headers"]).unwrap();
