@@ -31,6 +31,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 struct Controller {
     client: Client,
+    /// They stop when the last clone of this is gone.
+    _informers: Informers,
     namespaces: Arc<Informer<Namespace>>,
     maps: Arc<Informer<ConfigMap>>,
     queue: WorkQueue<ObjectKey>,
@@ -52,7 +54,7 @@ impl Controller {
         .forever();
         namespaces.synced().await;
         maps.synced().await;
-        Controller { client, namespaces, maps, queue }
+        Controller { client, _informers: informers, namespaces, maps, queue }
     }
 
     /// Works on keys until the queue is closed. What fails is tried again, later each time.
