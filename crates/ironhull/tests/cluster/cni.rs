@@ -42,7 +42,7 @@ fn a_configured_network_is_used() {
     let namespace = Namespace::new(&cluster, "cni");
     namespace.apply(
         "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {terminationGracePeriodSeconds: 0, containers: \
-         [{name: web, image: $NGINX}]}}",
+         [{name: web, image: $NGINX, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}}]}}",
     );
     namespace.wait("pod/web", "condition=Ready");
     let address = namespace.field("pod/web", ".status.podIP");
@@ -108,7 +108,7 @@ fn a_plugin_tells_of_itself_and_hears_of_pods() {
     let namespace = Namespace::new(&cluster, "cni");
     namespace.apply(
         "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {terminationGracePeriodSeconds: 0, containers: \
-         [{name: web, image: $NGINX}]}}",
+         [{name: web, image: $NGINX, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}}]}}",
     );
     namespace.wait("pod/web", "condition=Ready");
     // The range that the plugin was given is the node's pod subnet.

@@ -239,7 +239,8 @@ fn events_explain_and_delete(namespace: &Namespace) {
 
 fn port_forward_and_copy(namespace: &Namespace) {
     namespace.apply(
-        "{apiVersion: v1, kind: Pod, metadata: {name: box}, spec: {containers: [{name: c, image: $NGINX}]}}",
+        "{apiVersion: v1, kind: Pod, metadata: {name: box}, spec: {containers: [{name: c, image: $NGINX, \
+         readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}}]}}",
     );
     namespace.wait("pod/box", "condition=Ready");
     let forward = namespace.follow(&["port-forward", "pod/box", "18080:80"]);

@@ -217,7 +217,10 @@ spec: {clusterIP: None, selector: {app: peer}, ports: [{name: http, port: 80}]}
 apiVersion: v1
 kind: Pod
 metadata: {name: one, labels: {app: peer}}
-spec: {hostname: first, subdomain: peers, containers: [{name: c, image: $NGINX}]}
+spec:
+  hostname: first
+  subdomain: peers
+  containers: [{name: c, image: $NGINX, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}}]
 ---
 apiVersion: v1
 kind: Pod

@@ -289,7 +289,12 @@ spec: {hostNetwork: true, containers: [{name: c, image: $BUSYBOX, command: [slee
 apiVersion: v1
 kind: Pod
 metadata: {name: with-port}
-spec: {containers: [{name: c, image: $NGINX, ports: [{containerPort: 80, hostPort: 8088}]}]}
+spec:
+  containers:
+  - name: c
+    image: $NGINX
+    ports: [{containerPort: 80, hostPort: 8088}]
+    readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}
 "#,
     );
     for pod in ["pod", "on-host", "with-port"] {

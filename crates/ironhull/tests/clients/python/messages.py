@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from common import NAMESPACE, core, run
+from common import NAMESPACE, core, run, until
 
 
 def connect(path, protocols=()):
@@ -23,6 +23,8 @@ def connect(path, protocols=()):
 
 
 run("speaker", ["sh", "-c", "echo one; echo two; sleep 1000"])
+# A pod may be ready before its first words.
+until("both lines", lambda: core.read_namespaced_pod_log("speaker", NAMESPACE) == "one\ntwo\n")
 
 # The log ends with its last line unless it is followed; an empty message comes first.
 log = connect("pods/speaker/log")

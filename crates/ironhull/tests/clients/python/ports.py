@@ -58,7 +58,12 @@ core.create_namespaced_pod(
     NAMESPACE,
     {
         "metadata": {"name": "web"},
-        "spec": {"containers": [{"name": "c", "image": NGINX}], "terminationGracePeriodSeconds": 0},
+        "spec": {
+            "containers": [
+                {"name": "c", "image": NGINX, "readinessProbe": {"httpGet": {"port": 80}, "periodSeconds": 1}}
+            ],
+            "terminationGracePeriodSeconds": 0,
+        },
     },
 )
 until_pod("web", is_ready)
@@ -73,5 +78,5 @@ def through_the_pod(address, *arguments, **options):
 
 
 socket.create_connection = through_the_pod
-page = until("the page", lambda: urllib.request.urlopen("http://web.pod:80/", timeout=60).read().decode())
+page = urllib.request.urlopen("http://web.pod:80/", timeout=60).read().decode()
 assert "version 1" in page, page
