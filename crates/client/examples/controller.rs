@@ -31,8 +31,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 struct Controller {
     client: Client,
-    /// They stop when the last clone of this is gone.
-    _informers: Informers,
     namespaces: Arc<Informer<Namespace>>,
     maps: Arc<Informer<ConfigMap>>,
     queue: WorkQueue<ObjectKey>,
@@ -54,7 +52,7 @@ impl Controller {
         .forever();
         namespaces.synced().await;
         maps.synced().await;
-        Controller { client, _informers: informers, namespaces, maps, queue }
+        Controller { client, namespaces, maps, queue }
     }
 
     /// Works on keys until the queue is closed. What fails is tried again, later each time.

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use client::{Change, Client, HttpConnection, Informers};
+use client::{Change, Client, HttpConnection, Informers, Subscription};
 use clock::Clock;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
@@ -17,23 +17,22 @@ use tokio::sync::mpsc;
 async fn main() -> Result<(), Box<dyn Error>> {
     let kubeconfig = std::env::args().nth(1).ok_or("usage: follow KUBECONFIG")?;
     let connection = HttpConnection::from_kubeconfig(Path::new(&kubeconfig), "follow-example").await?;
-    let (_informers, mut told) = follow(Client::new(Arc::new(connection), Clock::system())).await;
+    let (_following, mut told) = follow(Client::new(Arc::new(connection), Clock::system())).await;
     while let Some(line) = told.recv().await {
         println!("{line}");
     }
     Ok(())
 }
 
-/// Prints a line for each existing pod, and for each change from then on, as long as the informers are kept.
-async fn follow(client: Client) -> (Informers, mpsc::UnboundedReceiver<String>) {
+/// Tells a line for each existing pod, and for each change from then on, as long as the subscription is kept.
+async fn follow(client: Client) -> (Subscription, mpsc::UnboundedReceiver<String>) {
     let (sender, told) = mpsc::unbounded_channel();
     // One informer of a kind serves all its users in a process.
-    let informers = Informers::new(client);
-    let pods = informers.get::<Pod>();
+    let pods = Informers::new(client).get::<Pod>();
     // Handlers run one after another and must be quick: they only pass changes on.
-    pods.subscribe(move |change| drop(sender.send(describe(change)))).forever();
+    let following = pods.subscribe(move |change| drop(sender.send(describe(change))));
     pods.synced().await;
-    (informers, told)
+    (following, told)
 }
 
 fn describe(change: &Change<Pod>) -> String {
@@ -66,7 +65,7 @@ mod tests {
         });
         let mut pod: Pod = serde_json::from_value(pod).unwrap();
         server.put(&pod).await;
-        let (_informers, mut told) = follow(server.client(admin())).await;
+        let (_following, mut told) = follow(server.client(admin())).await;
         assert_eq!(told.recv().await.unwrap(), "shop/web is there: Pending");
         pod.status.get_or_insert_default().phase = Some("Running".to_owned());
         server.put(&pod).await;

@@ -64,7 +64,7 @@ pub async fn start(
     let agent = Agent::start(
         agent_config(settings, access.serving, access.key_digest),
         access.node,
-        informers.clone(),
+        &informers,
         Arc::new(engine),
         images,
         access.clock,
@@ -75,8 +75,6 @@ pub async fn start(
     tasks.spawn(async move {
         stop.cancelled().await;
         agent.shutdown().await;
-        // Informers live as long as one of their clones.
-        drop(informers);
     });
     Ok(())
 }

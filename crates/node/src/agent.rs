@@ -112,8 +112,6 @@ pub struct Agent {
     shared: Arc<Shared>,
     ready: watch::Receiver<bool>,
     tasks: JoinSet<()>,
-    /// Keeps the informers running.
-    _informers: Informers,
 }
 
 impl Agent {
@@ -126,7 +124,7 @@ impl Agent {
     pub async fn start(
         config: NodeConfig,
         client: Client,
-        informers: Informers,
+        informers: &Informers,
         runtime: Arc<dyn RuntimeService>,
         images: Arc<dyn ImageService>,
         clock: Clock,
@@ -178,7 +176,7 @@ impl Agent {
         let informer = informers
             .select::<Pod>(Selection::fields::<Pod>(format!("spec.nodeName={}", shared.config.node_name)));
         let (ready_sender, ready) = watch::channel(false);
-        let mut agent = Agent { pods, shared, ready, tasks: JoinSet::new(), _informers: informers };
+        let mut agent = Agent { pods, shared, ready, tasks: JoinSet::new() };
         agent.listen().await?;
         agent.keep_registered(ready_sender);
         agent.follow_pods(informer);

@@ -47,7 +47,7 @@ impl Host {
         let client = server.client();
         let (runtime, images) = (Arc::new(engine.clone()), Arc::new(engine.clone()));
         let informers = Informers::new(client.clone());
-        let agent = Agent::start(config, client, informers, runtime, images, clock).await.unwrap();
+        let agent = Agent::start(config, client, &informers, runtime, images, clock).await.unwrap();
         Host { server, engine, _agent: agent, _directory: directory }
     }
 

@@ -49,22 +49,19 @@ pub struct ObjectId {
 struct Followed<K> {
     id: ObjectId,
     informer: Arc<Informer<K>>,
-    /// Stops the informer when it is dropped.
-    _informers: Informers,
 }
 
 impl<K: Object> Followed<K> {
     fn start(client: &Client, id: &ObjectId, changed: &OnChange) -> Followed<K> {
-        let informers = Informers::new(client.clone());
         let selection = Selection {
             namespace: id.key.namespace().to_owned(),
             ..Selection::fields::<K>(format!("metadata.name={}", id.key.name))
         };
-        let informer = informers.select::<K>(selection);
+        let informer = Informers::new(client.clone()).select::<K>(selection);
         let (told, changed) = (id.clone(), Arc::clone(changed));
         // The informer is this one's own.
         informer.subscribe(move |_| changed(&told)).forever();
-        Followed { id: id.clone(), informer, _informers: informers }
+        Followed { id: id.clone(), informer }
     }
 
     async fn get(&self) -> Result<Arc<K>, VolumeError> {

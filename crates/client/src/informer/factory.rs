@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::reflector::Reflector;
-use super::{Decode, Informer, Selection};
+use super::shared::Decode;
+use super::{Informer, Selection};
 use crate::{Client, Kin, Object, ResourceType};
 
-/// Makes and shares informers. Clones share them too. When the last clone is gone, all informers stop.
+/// Makes and shares informers. Clones share them too. An informer runs until the last clone is gone, and longer if it
+/// is held itself.
 ///
 /// ```no_run
 /// # async fn example(client: client::Client) {
@@ -31,15 +31,10 @@ pub struct Informers {
 
 struct Shared {
     client: Client,
-    running: Mutex<HashMap<Identity, Running>>,
+    running: Mutex<HashMap<Identity, Arc<dyn Any + Send + Sync>>>,
 }
 
 type Identity = (Selection, TypeId);
-
-struct Running {
-    informer: Arc<dyn Any + Send + Sync>,
-    _stop: DropGuard,
-}
 
 impl Informers {
     /// Informers over `client`. The methods that make them must be called inside a tokio runtime.
@@ -72,7 +67,7 @@ impl Informers {
         self.start(Selection::all(resource), true, |object| Kin::read(object).map(Arc::new))
     }
 
-    /// Stops [that informer](Informers::kin) of a resource that is no longer served.
+    /// Lets go of [that informer](Informers::kin), of a resource that is no longer served. It stops with its last holder.
     pub fn forget_kin(&self, resource: ResourceType) {
         let identity = (Selection::all(resource), TypeId::of::<Kin>());
         self.shared.running.lock().remove(&identity);
@@ -87,17 +82,12 @@ impl Informers {
         let mut running = self.shared.running.lock();
         let identity = (selection.clone(), TypeId::of::<K>());
         if let Some(found) = running.get(&identity) {
-            let informer = Arc::clone(&found.informer).downcast();
+            let informer = Arc::clone(found).downcast();
             return informer.expect("the type is part of the identity");
         }
-        let informer = Arc::new(Informer::new(decode));
-        let client = self.shared.client.clone();
-        let reflector = Reflector { client, selection, metadata_only, sink: Arc::clone(&informer) as _ };
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        tokio::spawn(async move { stopped.run_until_cancelled(reflector.run()).await });
-        let running_informer = Running { informer: Arc::clone(&informer) as _, _stop: stop.drop_guard() };
-        running.insert(identity, running_informer);
+        let informer =
+            Arc::new(Informer::start(self.shared.client.clone(), selection, metadata_only, decode));
+        running.insert(identity, Arc::clone(&informer) as _);
         informer
     }
 }

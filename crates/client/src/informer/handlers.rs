@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use tokio_util::sync::DropGuard;
 
 use super::Change;
 
@@ -39,11 +40,12 @@ pub(super) fn add<K: Send + Sync + 'static>(
     handlers: &Handlers<K>,
     subscribers: &mut Vec<Subscriber<K>>,
     handler: Handler<K>,
+    task: Arc<DropGuard>,
 ) -> Subscription {
     let listens = Arc::new(AtomicBool::new(true));
     subscribers.push(Subscriber { listens: Arc::clone(&listens), handler });
     let handlers: Arc<dyn Unsubscribe> = Arc::clone(handlers) as _;
-    Subscription { listens, handlers: Arc::downgrade(&handlers) }
+    Subscription { listens, handlers: Arc::downgrade(&handlers), _task: task }
 }
 
 /// The subscribers of an informer, whatever its type.
@@ -63,16 +65,17 @@ impl<K: Send + Sync + 'static> Unsubscribe for Mutex<Vec<Subscriber<K>>> {
     }
 }
 
-/// Keeps a handler subscribed to an informer. Once it is dropped, the handler is no longer called, and is itself
-/// dropped: at once, or with the informer's next change if one is being delivered at that moment.
+/// Keeps a handler subscribed to an informer, and the informer running. Once it is dropped, the handler is no longer
+/// called, and is itself dropped: at once, or with the informer's next change if one is being delivered at that moment.
 #[must_use = "the handler is unsubscribed when this is dropped"]
 pub struct Subscription {
     listens: Arc<AtomicBool>,
     handlers: Weak<dyn Unsubscribe>,
+    _task: Arc<DropGuard>,
 }
 
 impl Subscription {
-    /// Leaves the handler subscribed for as long as the informer lives.
+    /// Leaves the handler subscribed for as long as the informer runs, which the handler alone does not keep it.
     pub fn forever(mut self) {
         self.handlers = Weak::<Mutex<Vec<Subscriber<()>>>>::new();
     }

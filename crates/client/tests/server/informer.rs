@@ -240,6 +240,15 @@ async fn indexes_follow_the_objects() {
     assert_eq!(count("db"), 1);
 }
 
+/// Whether an informer is running: it watches again after its watch broke.
+async fn runs(server: &Server) -> bool {
+    settle().await;
+    server.faults().take_requests();
+    server.faults().break_watches();
+    settle().await;
+    !server.faults().take_requests().is_empty()
+}
+
 #[tokio::test(start_paused = true)]
 async fn informers_of_kin_can_be_stopped() {
     let (server, client) = server().await;
@@ -250,23 +259,49 @@ async fn informers_of_kin_can_be_stopped() {
     kin.synced().await;
     assert_eq!(kin.get(&key("a")).unwrap().key, key("a"));
     informers.forget_kin(resource);
-    settle().await;
+    assert!(runs(&server).await, "somebody holds it");
     server.put(&pod("b", &[])).await;
     settle().await;
-    assert_eq!(kin.len(), 1, "a forgotten informer stands still");
+    assert_eq!(kin.len(), 2);
+    drop(kin);
+    assert!(!runs(&server).await, "nobody holds it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn informers_stop_with_their_factory() {
+async fn informers_run_as_long_as_they_are_held() {
     let (server, client) = server().await;
     let informers = Informers::new(client.clone());
     let pods = informers.get::<Pod>();
     pods.synced().await;
     drop(informers);
-    settle().await;
     server.put(&pod("a", &[])).await;
     settle().await;
-    assert!(pods.is_empty());
+    assert_eq!(pods.len(), 1, "the informer is held itself");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&told);
+    let subscription = pods.subscribe(move |change| into.lock().push(change.key.name.to_string()));
+    drop(pods);
+    server.put(&pod("b", &[])).await;
+    settle().await;
+    assert_eq!(take(&told), ["a", "b"], "the subscription holds the informer");
+    drop(subscription);
+    assert!(!runs(&server).await, "nobody holds it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn informers_stop_with_their_last_holder() {
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
+    let pods = informers.get::<Pod>();
+    pods.synced().await;
+    let told = record(&pods);
+    drop(pods);
+    assert!(runs(&server).await, "whoever asks next gets the same one");
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    drop(informers);
+    assert!(!runs(&server).await, "a handler that stays for ever holds nothing");
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks - 1);
+    assert_eq!(Arc::strong_count(&told), 1, "the handler is gone with the informer");
 }
 
 #[tokio::test(start_paused = true)]

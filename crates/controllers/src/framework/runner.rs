@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Client, ClientError, Informers, Recorder, Subscription, WorkQueue};
+use client::{Client, ClientError, Recorder, Subscription, WorkQueue};
 use clock::Clock;
 use object::Status;
 use parking_lot::Mutex;
@@ -40,8 +40,6 @@ struct Runner<C: Controller> {
     unseen: Mutex<HashMap<C::Key, Unseen>>,
     /// They end with the runner.
     _subscriptions: Vec<Subscription>,
-    /// They stop with their last owner.
-    _informers: Informers,
 }
 
 /// Writes that the informers do not show yet.
@@ -79,7 +77,7 @@ impl<C: Controller> Runner<C> {
         let Context { informers, accounts, metrics, config } = context;
         let queue = WorkQueue::measured(C::QUEUE, &metrics.queues, C::RETRY_MAX);
         let client = accounts.client(C::ACCOUNT);
-        let mut wiring = Wiring::new(informers.clone(), client.clone(), queue.clone(), config);
+        let mut wiring = Wiring::new(informers, client.clone(), queue.clone(), config);
         let controller = C::wire(&mut wiring);
         let Wiring { views, subscriptions, begins_after, .. } = wiring;
         views.synced().await;
@@ -94,7 +92,6 @@ impl<C: Controller> Runner<C> {
             memories: Memories::default(),
             unseen: Mutex::default(),
             _subscriptions: subscriptions,
-            _informers: informers,
         }
     }
 

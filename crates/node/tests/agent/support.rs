@@ -196,7 +196,7 @@ impl Host {
         let images = Arc::new(Busybox(self.dir.join("roots")));
         let informers = Informers::new(client.clone());
         let engine = Arc::new(self.engine.clone());
-        let agent = Agent::start(config, client, informers, engine, images, Clock::system()).await.unwrap();
+        let agent = Agent::start(config, client, &informers, engine, images, Clock::system()).await.unwrap();
         self.agent = Some(agent);
     }
 
