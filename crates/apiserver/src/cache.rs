@@ -6,20 +6,24 @@
 //! only a position in that log and continues reading from there when it is woken, so a slow one neither blocks writers
 //! nor grows a queue; if the log has moved past its position, it gets 410 and lists again.
 
+mod change;
 mod collection;
 mod hub;
 mod leases;
 mod metrics;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod watcher;
 
+pub use change::{Change, ChangeKind};
 pub(crate) use collection::LOG_CHANGES_MAX;
-pub use collection::{Collection, CollectionSpec, Snapshot};
+pub use collection::{Collection, CollectionSpec};
 pub use hub::Hub;
 pub use leases::{Leases, adopt};
 pub use metrics::{CacheMetrics, Meter};
-pub use watcher::{Change, ChangeKind, Watcher};
+pub use snapshot::Snapshot;
+pub use watcher::Watcher;
 
 /// Why the cache cannot answer.
 #[derive(Debug, thiserror::Error)]

@@ -269,7 +269,6 @@ fn authorizers(
 ) -> Result<(Arc<authz::Chain>, Arc<Rbac>), StartError> {
     let collection = |path| registry.collection(path).cloned().ok_or(StartError::Table(path));
     let rbac = Arc::new(Rbac::new(
-        Arc::clone(&registry.hub),
         collection("roles")?,
         collection("clusterroles")?,
         collection("rolebindings")?,

@@ -28,16 +28,17 @@ use crate::user::User;
 
 mod dial;
 mod headers;
+mod hosts;
 mod join;
 mod links;
 mod options;
 mod resolve;
 mod service;
-mod targets;
+mod target;
 
 pub use dial::{Dial, Stream};
 pub(crate) use headers::has_token;
-use resolve::{Scheme, Target};
+use target::{Scheme, Target};
 
 /// How long dialing a node or a pod may take.
 const DIAL_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

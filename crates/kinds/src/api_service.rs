@@ -86,7 +86,7 @@ impl Strategy for ApiServices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn local_services_are_available_at_once() {

@@ -91,7 +91,7 @@ mod tests {
     use object::value;
 
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn annotations_count_as_a_change_and_labels_do_not() {

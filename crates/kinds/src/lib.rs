@@ -14,6 +14,8 @@ mod registry;
 mod simple;
 mod strategy;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod validation;
 mod warnings;
 

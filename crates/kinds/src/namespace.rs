@@ -88,7 +88,7 @@ impl Strategy for Namespaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn from_birth_to_end() {

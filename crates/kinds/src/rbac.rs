@@ -68,7 +68,7 @@ mod tests {
     use object::value;
 
     use super::*;
-    use crate::table::testing::{ago, check_row, named};
+    use crate::testing::{ago, check_row, named};
 
     #[test]
     fn tables() {

@@ -70,7 +70,7 @@ mod tests {
     use object::value;
 
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn text_becomes_data() {

@@ -40,7 +40,7 @@ fn keep_names_of_secrets(account: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn only_names_of_secrets_stay() {

@@ -35,7 +35,7 @@ mod tests {
     use object::value;
 
     use super::*;
-    use crate::table::testing::{check_row, named};
+    use crate::testing::{check_row, named};
 
     #[test]
     fn table() {

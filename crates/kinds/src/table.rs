@@ -8,9 +8,6 @@ use object::Value;
 
 mod time;
 
-#[cfg(test)]
-pub(crate) mod testing;
-
 pub use time::human_duration;
 pub(crate) use time::{age, seconds_between, since, since_or, until_now};
 

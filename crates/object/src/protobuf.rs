@@ -46,6 +46,28 @@ pub struct EncodeError {
     pub expected: &'static str,
 }
 
+impl EncodeError {
+    /// The error of a value of the wrong kind, at a path that the callers complete.
+    fn mismatch(value: &Value, expected: &'static str) -> EncodeError {
+        let found = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "a truth value",
+            Value::Int(_) | Value::Float(_) => "a number",
+            Value::String(_) => "a string",
+            Value::List(_) => "a list",
+            Value::Map(_) => "an object",
+        };
+        EncodeError { path: String::new(), found, expected }
+    }
+
+    /// Puts a step before the path.
+    fn within(mut self, step: impl std::fmt::Display) -> EncodeError {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{step}{dot}{}", self.path);
+        self
+    }
+}
+
 /// Why bytes cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

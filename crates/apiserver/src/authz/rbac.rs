@@ -16,12 +16,11 @@ use parking_lot::Mutex;
 use super::attributes::{Attributes, Target};
 use super::authorizer::{Authorizer, Decision, Reply, Rules, aggregate};
 use super::rules::{allows_path, allows_resource};
-use crate::cache::{Collection, Hub};
+use crate::cache::Collection;
 use crate::user::User;
 
 /// Decides by roles and bindings.
 pub struct Rbac {
-    hub: Arc<Hub>,
     roles: Arc<Collection>,
     cluster_roles: Arc<Collection>,
     bindings: Arc<Collection>,
@@ -56,14 +55,12 @@ struct Index {
 impl Rbac {
     /// An authorizer over the collections of roles and bindings.
     pub fn new(
-        hub: Arc<Hub>,
         roles: Arc<Collection>,
         cluster_roles: Arc<Collection>,
         bindings: Arc<Collection>,
         cluster_bindings: Arc<Collection>,
     ) -> Rbac {
         Rbac {
-            hub,
             roles,
             cluster_roles,
             bindings,
@@ -139,13 +136,13 @@ impl Rbac {
                 || self.rules_of_role(reference, namespace).map(Arc::from).ok_or_else(|| absent(reference));
             known.entry(key).or_insert_with(find).clone()
         };
-        for binding in typed::<ClusterRoleBinding>(&self.cluster_bindings, &self.hub) {
+        for binding in typed::<ClusterRoleBinding>(&self.cluster_bindings) {
             let name = binding.metadata.name.as_deref().unwrap_or_default();
             let role = &binding.role_ref;
             let title = format!("ClusterRoleBinding {} of {} {}", quote(name), role.kind, quote(&role.name));
             index.add(binding.subjects.as_deref(), None, &rules_of(role, ""), &title);
         }
-        for binding in typed::<RoleBinding>(&self.bindings, &self.hub) {
+        for binding in typed::<RoleBinding>(&self.bindings) {
             let name = binding.metadata.name.as_deref().unwrap_or_default();
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let role = &binding.role_ref;
@@ -230,11 +227,8 @@ fn allows(rule: &PolicyRule, what: &Attributes<'_>, namespaced: bool) -> bool {
     }
 }
 
-fn typed<T: serde::de::DeserializeOwned + Send + Sync + 'static>(
-    collection: &Collection,
-    hub: &Hub,
-) -> Vec<Arc<T>> {
-    let objects = collection.snapshot(hub).objects;
+fn typed<T: serde::de::DeserializeOwned + Send + Sync + 'static>(collection: &Collection) -> Vec<Arc<T>> {
+    let objects = collection.objects();
     let decode = |object: &Versioned| match object.typed::<T>() {
         Ok(typed) => Some(typed),
         Err(error) => {

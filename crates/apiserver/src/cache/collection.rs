@@ -10,8 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
 use tokio::sync::watch;
 
-use super::watcher::{Change, ChangeKind, Watcher};
-use super::{CacheError, Hub, Leases, Meter, ParseError};
+use super::snapshot::{Counts, Snapshot};
+use super::{CacheError, Change, ChangeKind, Leases, Meter, ParseError};
 
 /// How many changes a collection remembers at most.
 pub(crate) const LOG_CHANGES_MAX: usize = 8192;
@@ -45,29 +45,6 @@ pub struct Collection {
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
     pub(crate) meter: Meter,
-}
-
-/// The objects at one moment, by their keys behind the collection's prefix.
-#[derive(Clone, Default)]
-pub struct Snapshot {
-    /// The objects.
-    pub objects: OrdMap<Arc<str>, Versioned>,
-    /// The store's revision.
-    pub revision: u64,
-    counts: Counts,
-}
-
-/// How many objects each namespace has.
-type Counts = OrdMap<Arc<str>, usize>;
-
-impl Snapshot {
-    /// The number of objects in a namespace; of all objects if it is empty. The number is maintained, not counted.
-    pub fn count(&self, namespace: &str) -> usize {
-        match namespace {
-            "" => self.objects.len(),
-            namespace => self.counts.get(namespace).copied().unwrap_or(0),
-        }
-    }
 }
 
 #[derive(Default)]
@@ -152,13 +129,15 @@ impl Collection {
         self.len() == 0
     }
 
-    /// All objects currently in the cache. `revision` is the cache's progress, from the hub.
-    pub fn snapshot(&self, hub: &Hub) -> Snapshot {
-        // The revision is read first: the objects may be newer than it, never older.
-        let revision = hub.revision();
-        let state = self.state.read();
-        let newest = state.log.back().map_or(0, |change| change.revision);
-        state.snapshot(revision.max(newest))
+    /// All objects currently in the cache. `reached` is the revision that the cache had reached before this call: the
+    /// objects may be newer than it, never older.
+    pub(super) fn snapshot(&self, reached: u64) -> Snapshot {
+        self.state.read().snapshot(reached)
+    }
+
+    /// All objects currently in the cache, where their revision does not matter.
+    pub fn objects(&self) -> OrdMap<Arc<str>, Versioned> {
+        self.state.read().objects.clone()
     }
 
     /// How often the collection changed, to see whether something derived from it is still right.
@@ -183,34 +162,30 @@ impl Collection {
         self.state.read().pinned.iter().find(|pinned| pinned.revision == revision).cloned()
     }
 
-    /// A watcher of the changes after `revision`.
+    /// The position in the log of the first change after `revision`, and the signal of further changes.
     ///
     /// # Errors
     /// [`CacheError::TooOld`] if the log does not reach back that far.
-    pub fn watch_from(self: &Arc<Self>, revision: u64) -> Result<Watcher, CacheError> {
+    pub(super) fn position_after(&self, revision: u64) -> Result<(u64, watch::Receiver<u64>), CacheError> {
         let state = self.state.read();
         if revision < state.complete_from {
             return Err(CacheError::TooOld { requested: revision, oldest: state.complete_from });
         }
         let skipped = state.log.partition_point(|change| change.revision <= revision);
-        let next = state.log_start + skipped as u64;
-        Ok(Watcher::new(Arc::clone(self), next, self.changed.subscribe()))
+        Ok((state.log_start + skipped as u64, self.changed.subscribe()))
     }
 
-    /// A watcher of the changes after a snapshot that is taken in the same moment.
-    pub fn watch_from_now(self: &Arc<Self>, hub: &Hub) -> (Snapshot, Watcher) {
-        let revision = hub.revision();
+    /// A snapshot as `snapshot` takes it, with the position in the log of the first change after it, and the signal of
+    /// further changes.
+    pub(super) fn snapshot_and_position(&self, reached: u64) -> (Snapshot, u64, watch::Receiver<u64>) {
         let state = self.state.read();
-        let newest = state.log.back().map_or(0, |change| change.revision);
-        let snapshot = state.snapshot(revision.max(newest));
-        let next = state.log_start + state.log.len() as u64;
-        (snapshot, Watcher::new(Arc::clone(self), next, self.changed.subscribe()))
+        (state.snapshot(reached), state.end(), self.changed.subscribe())
     }
 
     /// All objects, and the position in the log of the first change after them.
     pub(crate) fn start(&self) -> (OrdMap<Arc<str>, Versioned>, u64) {
         let state = self.state.read();
-        (state.objects.clone(), state.log_start + state.log.len() as u64)
+        (state.objects.clone(), state.end())
     }
 
     /// A batch of changes from a position in the log, with a limit on their bytes; `None` if the log has moved past the
@@ -261,7 +236,7 @@ impl Collection {
         }
         let mut state = self.state.write();
         // Behind every position that a watcher may have, because the changes in between are unknown.
-        let log_start = state.log_start + state.log.len() as u64 + 1;
+        let log_start = state.end() + 1;
         *state = State { log_start, loaded: revision, ended: state.ended, ..loaded };
         drop(state);
         self.meter.loaded(kvs.len());
@@ -443,8 +418,15 @@ fn stored_type(api_version: &str, kind: &str) -> Option<schema::TypeRef> {
 }
 
 impl State {
-    fn snapshot(&self, revision: u64) -> Snapshot {
-        Snapshot { objects: self.objects.clone(), counts: self.counts.clone(), revision }
+    fn snapshot(&self, reached: u64) -> Snapshot {
+        let newest = self.log.back().map_or(0, |change| change.revision);
+        let (objects, counts) = (self.objects.clone(), self.counts.clone());
+        Snapshot { objects, counts, revision: reached.max(newest) }
+    }
+
+    /// The position behind the log's last entry.
+    fn end(&self) -> u64 {
+        self.log_start + self.log.len() as u64
     }
 
     /// Replaces the previous version of an object.

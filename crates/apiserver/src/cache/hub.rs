@@ -10,7 +10,7 @@ use store::{Event, KeyValue, RangeRequest, Revision, Store, StoreError, WatchBat
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{CacheError, CacheMetrics, Collection};
+use super::{CacheError, CacheMetrics, Collection, Snapshot};
 
 /// Where all objects are in the store.
 const ROOT: &str = "/registry/";
@@ -94,6 +94,12 @@ impl Hub {
     /// Up to which revision the collections have everything.
     pub fn revision(&self) -> u64 {
         *self.progress.borrow()
+    }
+
+    /// All objects of a collection that are currently in the cache, at the revision that the cache has reached.
+    pub fn snapshot(&self, collection: &Collection) -> Snapshot {
+        // The argument is read first, so that no object is older than it.
+        collection.snapshot(self.revision())
     }
 
     /// Adds a collection before [`Hub::start`], which reads it.

@@ -50,14 +50,14 @@ async fn a_read_after_catching_up_sees_every_write() {
     let pod = collection.get("a", "p").unwrap();
     assert_eq!((pod.resource_version(), pod.field("spec.nodeName")), (revision, Some("n")));
     assert_eq!(pod.value().str_at("metadata.resourceVersion"), revision.to_string());
-    assert_eq!(collection.snapshot(&hub).revision, revision);
+    assert_eq!(hub.snapshot(&collection).revision, revision);
 }
 
 #[tokio::test]
 async fn a_watch_tells_every_change_once_and_in_order() {
     let (hub, collection) = pods().await;
     let start = hub.catch_up().await.unwrap();
-    let mut watcher = collection.watch_from(start).unwrap();
+    let mut watcher = Watcher::after(&collection, start).unwrap();
     put(&hub, &collection, "p", "").await;
     put(&hub, &collection, "p", "n").await;
     delete(&hub, &collection, "p").await;
@@ -78,7 +78,7 @@ async fn a_watch_from_the_middle_skips_what_was_before() {
     let first = put(&hub, &collection, "p", "").await;
     let second = put(&hub, &collection, "q", "").await;
     hub.catch_up().await.unwrap();
-    let changes = collection.watch_from(first).unwrap().next().await.unwrap();
+    let changes = Watcher::after(&collection, first).unwrap().next().await.unwrap();
     assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [second]);
 }
 
@@ -95,14 +95,14 @@ async fn a_watch_from_before_the_start_is_refused() {
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
-    assert!(matches!(collection.watch_from(1), Err(CacheError::TooOld { requested: 1, .. })));
+    assert!(matches!(Watcher::after(&collection, 1), Err(CacheError::TooOld { requested: 1, .. })));
 }
 
 #[tokio::test]
 async fn a_watcher_that_is_too_slow_is_told_so() {
     let (hub, collection) = pods().await;
     let start = hub.catch_up().await.unwrap();
-    let mut watcher = collection.watch_from(start).unwrap();
+    let mut watcher = Watcher::after(&collection, start).unwrap();
     // One more change than the log keeps.
     for _ in 0..=8192 {
         put(&hub, &collection, "p", "n").await;
@@ -163,7 +163,7 @@ fn later() -> Arc<Collection> {
 async fn watchers_of_a_collection_that_goes_end_behind_its_last_change() {
     let (hub, collection) = pods().await;
     let start = hub.catch_up().await.unwrap();
-    let mut watcher = collection.watch_from(start).unwrap();
+    let mut watcher = Watcher::after(&collection, start).unwrap();
     put(&hub, &collection, "p", "n").await;
     hub.catch_up().await.unwrap();
     hub.remove(&collection);
@@ -174,11 +174,11 @@ async fn watchers_of_a_collection_that_goes_end_behind_its_last_change() {
     // A new one in its place has the store's content.
     let again = later();
     hub.join(Arc::clone(&again)).await.unwrap();
-    assert_eq!(again.snapshot(&hub).objects.len(), 2);
+    assert_eq!(hub.snapshot(&again).objects.len(), 2);
     hub.remove(&collection);
     put(&hub, &again, "r", "n").await;
     hub.catch_up().await.unwrap();
-    assert_eq!(again.snapshot(&hub).objects.len(), 3, "the one that went does not take the other along");
+    assert_eq!(hub.snapshot(&again).objects.len(), 3, "the one that went does not take the other along");
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_collection_that_cannot_be_read_is_not_added() {
 async fn a_watcher_from_before_everything_was_read_again_is_told_so() {
     let (hub, collection) = pods().await;
     let start = hub.catch_up().await.unwrap();
-    let mut watcher = collection.watch_from(start).unwrap();
+    let mut watcher = Watcher::after(&collection, start).unwrap();
     put(&hub, &collection, "p", "n").await;
     hub.catch_up().await.unwrap();
     assert_eq!(watcher.next().await.unwrap().len(), 1);
@@ -245,9 +245,9 @@ async fn a_store_that_keeps_no_more_than_etcd_feeds_the_cache() {
         store.write(Write::put(format!("/registry/pods/b/old-{number:03}"), pod, Expect::Any)).await.unwrap();
     }
     let (hub, collection) = pods_over(Arc::new(store.clone())).await;
-    assert_eq!(collection.snapshot(&hub).count("b"), 600);
+    assert_eq!(hub.snapshot(&collection).count("b"), 600);
     let start = hub.catch_up().await.unwrap();
-    let mut watcher = collection.watch_from(start).unwrap();
+    let mut watcher = Watcher::after(&collection, start).unwrap();
     put(&hub, &collection, "p", "n").await;
     put(&hub, &collection, "p", "m").await;
     // Another program writes several keys at one revision, of this collection and of others.
@@ -268,10 +268,10 @@ async fn a_store_that_keeps_no_more_than_etcd_feeds_the_cache() {
     assert_eq!(kinds, [Added, Modified, Added, Deleted, Added]);
     assert_eq!(changes[1].previous.as_ref().and_then(|pod| pod.field("spec.nodeName")), Some("n"));
     assert!(changes[2..].iter().all(|change| change.revision == shared));
-    let snapshot = collection.snapshot(&hub);
+    let snapshot = hub.snapshot(&collection);
     assert_eq!((snapshot.count("a"), snapshot.revision), (2, shared));
-    assert_eq!(collection.watch_from(shared - 1).unwrap().next().await.unwrap().len(), 3);
-    assert!(collection.watch_from(shared).unwrap().is_waiting());
+    assert_eq!(Watcher::after(&collection, shared - 1).unwrap().next().await.unwrap().len(), 3);
+    assert!(Watcher::after(&collection, shared).unwrap().is_waiting());
 }
 
 /// A list between two changes of one revision claims to have both: its watcher would miss the second.
@@ -290,7 +290,7 @@ async fn the_changes_of_one_revision_come_to_a_collection_at_once() {
         tokio::spawn(async move {
             let mut odd = 0;
             while hub.revision() < 200 {
-                odd += collection.snapshot(&hub).count("a") % 2;
+                odd += hub.snapshot(&collection).count("a") % 2;
                 tokio::task::yield_now().await;
             }
             odd
@@ -302,7 +302,7 @@ async fn the_changes_of_one_revision_come_to_a_collection_at_once() {
     }
     hub.catch_up().await.unwrap();
     assert_eq!(lists.await.unwrap(), 0);
-    assert_eq!(collection.snapshot(&hub).count("a"), 400);
+    assert_eq!(hub.snapshot(&collection).count("a"), 400);
 }
 
 #[tokio::test]
@@ -314,13 +314,13 @@ async fn objects_are_counted_by_namespace() {
     let other = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"b"}}"#;
     hub.store().write(Write::put(collection.store_key("b", "p"), other, Expect::Any)).await.unwrap();
     hub.catch_up().await.unwrap();
-    let before = collection.snapshot(&hub);
+    let before = hub.snapshot(&collection);
     delete(&hub, &collection, "p").await;
     delete(&hub, &collection, "none").await;
     hub.catch_up().await.unwrap();
     let counts = |snapshot: &Snapshot| ["", "a", "b", "c"].map(|namespace| snapshot.count(namespace));
     assert_eq!(counts(&before), [3, 2, 1, 0]);
-    assert_eq!(counts(&collection.snapshot(&hub)), [2, 1, 1, 0]);
+    assert_eq!(counts(&hub.snapshot(&collection)), [2, 1, 1, 0]);
 }
 
 #[tokio::test]
@@ -341,7 +341,7 @@ async fn what_the_cache_does_is_measured() {
     );
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
-    let mut slow = collection.watch_from(hub.revision()).unwrap();
+    let mut slow = Watcher::after(&collection, hub.revision()).unwrap();
     put(&hub, &collection, "web", "n").await;
     let last = put(&hub, &collection, "web", "m").await;
     hub.wait_for(last).await.unwrap();

@@ -2,47 +2,15 @@
 
 use std::sync::Arc;
 
-use object::Versioned;
 use tokio::sync::watch;
 
-use super::{CacheError, Collection};
+use super::{CacheError, Change, Collection, Hub, Snapshot};
 
 /// How many changes a watcher takes from the log at a time.
 const BATCH_MAX: usize = 256;
 /// How many bytes of objects a watcher takes at a time, not counting the last one: a watcher whose client reads slowly
 /// keeps these versions alive.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-
-/// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was created.
-    Added,
-    /// It changed.
-    Modified,
-    /// It was deleted.
-    Deleted,
-}
-
-/// One change of one object.
-#[derive(Debug)]
-pub struct Change {
-    /// The kind of change.
-    pub kind: ChangeKind,
-    /// The store's revision of it.
-    pub revision: u64,
-    /// The new version; for a deletion the last one, with the deletion's resource version.
-    pub object: Versioned,
-    /// The previous version.
-    pub previous: Option<Versioned>,
-}
-
-impl Change {
-    /// The number of bytes that the log counts for this change.
-    pub(super) fn bytes(&self) -> usize {
-        self.object.json().len() + 256
-    }
-}
 
 /// A reader of a collection's changes.
 pub struct Watcher {
@@ -52,8 +20,19 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn new(collection: Arc<Collection>, position: u64, changed: watch::Receiver<u64>) -> Watcher {
-        Watcher { collection, position, changed }
+    /// A watcher of the changes after `revision`.
+    ///
+    /// # Errors
+    /// [`CacheError::TooOld`] if the log does not reach back that far.
+    pub fn after(collection: &Arc<Collection>, revision: u64) -> Result<Watcher, CacheError> {
+        let (position, changed) = collection.position_after(revision)?;
+        Ok(Watcher { collection: Arc::clone(collection), position, changed })
+    }
+
+    /// All objects of a collection, and a watcher of the changes after that.
+    pub fn with_snapshot(collection: &Arc<Collection>, hub: &Hub) -> (Snapshot, Watcher) {
+        let (snapshot, position, changed) = collection.snapshot_and_position(hub.revision());
+        (snapshot, Watcher { collection: Arc::clone(collection), position, changed })
     }
 
     /// Whether there is nothing to read at this moment.

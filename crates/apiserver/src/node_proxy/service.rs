@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::{Status, Value};
 
-use super::resolve::{Place, Target, object};
-use super::targets::Hosts;
+use super::hosts::Hosts;
+use super::target::{Place, Target, object};
 use crate::ApiServer;
 use crate::request::RequestInfo;
 
@@ -39,7 +39,7 @@ struct Candidate {
 /// The ready endpoints that refer to a pod of the namespace.
 fn candidates(server: &ApiServer, namespace: &str, service: &str, port: &str) -> Vec<Candidate> {
     let slices = server.registry.collection("endpointslices");
-    let slices = slices.map(|slices| slices.snapshot(&server.registry.hub).objects).unwrap_or_default();
+    let slices = slices.map(|slices| slices.objects()).unwrap_or_default();
     let of_service = slices.values().filter(|slice| {
         slice.namespace() == namespace && slice.label("kubernetes.io/service-name") == Some(service)
     });

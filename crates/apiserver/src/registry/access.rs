@@ -67,7 +67,7 @@ impl Reader for Server<'_> {
     fn all(&self, resource: GroupResource<'_>) -> Objects {
         let endpoint = self.endpoint(resource, None);
         let collection = endpoint.as_ref().and_then(|endpoint| endpoint.collection.as_ref());
-        collection.map(|collection| collection.snapshot(&self.registry.hub).objects).unwrap_or_default()
+        collection.map(|collection| collection.objects()).unwrap_or_default()
     }
 
     async fn catch_up(&self) -> Result<(), Status> {

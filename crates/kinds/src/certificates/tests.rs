@@ -1,7 +1,7 @@
 use object::value;
 
 use super::*;
-use crate::table::testing::{check_row, named};
+use crate::testing::{check_row, named};
 
 fn conditions(types: &[&str]) -> Value {
     types.iter().map(|kind| value!({"type": *kind, "status": "True"})).collect::<Vec<_>>().into()

@@ -1,7 +1,7 @@
 use object::value;
 
 use super::*;
-use crate::table::testing::{check_row, named};
+use crate::testing::{check_row, named};
 
 fn check(metrics: Value, current: Value, expected: &str) {
     let autoscaler = value!({

@@ -1,7 +1,7 @@
 use object::value;
 
 use super::*;
-use crate::table::testing::{ago, check_row, named};
+use crate::testing::{ago, check_row, named};
 
 #[test]
 fn jobs() {

@@ -2,7 +2,7 @@ use object::value;
 use semantics::QosClass;
 
 use super::*;
-use crate::table::testing::{ago, check_row, named};
+use crate::testing::{ago, check_row, named};
 
 /// A pod of containers `a`, `b` and so on, with this status.
 fn pod(containers: usize, status: Value) -> Value {

@@ -1,7 +1,7 @@
 use object::value;
 
 use super::*;
-use crate::table::testing::{check_row, named};
+use crate::testing::{check_row, named};
 
 #[test]
 fn table() {

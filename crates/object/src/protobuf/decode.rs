@@ -2,11 +2,13 @@
 
 use schema::{Field, FieldType, Shape, TypeDef};
 
-use super::well_known::{Problem, int32};
+use super::well_known::{self, Problem, bytes_field, int32};
 use super::wire::{Payload, Reader, text};
 use super::{DEPTH_MAX, DecodeError, Lookup, envelope};
 use crate::decode::{absent, add_always};
-use crate::{Key, Map, Value};
+use crate::{Key, Map, Value, json};
+
+mod union;
 
 /// Adds the fields of a message to the object `value`.
 pub(super) fn decode(
@@ -36,14 +38,14 @@ fn settle_maps(map: &mut Map, ty: &TypeDef) {
     }
 }
 
-pub(super) struct Decoder<'l> {
+struct Decoder<'l> {
     lookup: Lookup<'l>,
     depth: usize,
 }
 
 impl Decoder<'_> {
     /// A message as an object that looks as Go's JSON form of it does.
-    pub(super) fn message(&mut self, bytes: &[u8], ty: &TypeDef) -> Result<Value, DecodeError> {
+    fn message(&mut self, bytes: &[u8], ty: &TypeDef) -> Result<Value, DecodeError> {
         let mut map = Map::new();
         self.object(bytes, ty, &mut map)?;
         Ok(Value::Map(map))
@@ -158,13 +160,36 @@ impl Decoder<'_> {
             (FieldType::Int32, Payload::Varint(number)) => Ok(int32(number)),
             (FieldType::Int64, Payload::Varint(number)) => Ok(Value::Int(number.cast_signed())),
             (FieldType::Double, Payload::Fixed64(bits)) => Ok(Value::Float(f64::from_bits(bits))),
-            (_, Payload::Bytes(bytes)) => self.well_known(bytes, ty),
+            (_, Payload::Bytes(bytes)) => self.content(bytes, ty),
             _ => Err(Problem::WireType),
         }
     }
 
+    /// The value represented by the content of a field.
+    fn content(&mut self, bytes: &[u8], ty: &FieldType) -> Result<Value, Problem> {
+        match ty {
+            FieldType::Message(ty) => Ok(self.message(bytes, ty)?),
+            FieldType::RawExtension | FieldType::FieldsV1 | FieldType::Json => match bytes_field(bytes, 1)? {
+                None | Some([]) => Ok(Value::Null),
+                Some(raw) => self.raw(raw),
+            },
+            FieldType::JsonSchemaOrArray(schema) => self.schema_or_array(bytes, schema),
+            FieldType::JsonSchemaOrBool(schema) => self.schema_or_bool(bytes, schema),
+            FieldType::JsonSchemaOrStringArray(schema) => self.schema_or_strings(bytes, schema),
+            _ => well_known::decode(bytes, ty),
+        }
+    }
+
+    /// JSON, or an object in an envelope.
+    fn raw(&mut self, raw: &[u8]) -> Result<Value, Problem> {
+        if raw.starts_with(&envelope::MAGIC) {
+            return Ok(self.enveloped(raw)?);
+        }
+        json::parse(raw).map_err(|error| Problem::Form(error.to_string()))
+    }
+
     /// An object in its own envelope.
-    pub(super) fn enveloped(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+    fn enveloped(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
         let unknown = envelope::open(bytes)?;
         let ty =
             (self.lookup)(&unknown.api_version, &unknown.kind).ok_or_else(|| DecodeError::UnknownKind {

@@ -1,22 +1,20 @@
-//! Types with a special JSON form.
+//! Types with a special JSON form, which contain no messages: the bottom of encoder and decoder.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use schema::{FieldType, TypeDef};
+use schema::FieldType;
 
-use super::decode::Decoder;
-use super::encode::{message, mismatch};
-use super::wire::{Payload, Reader, VARINT, Writer, text};
+use super::wire::{Payload, Reader, Writer, text};
 use super::{DecodeError, EncodeError};
 use crate::timestamp::{Precision, Timestamp};
 use crate::{Value, duration, json};
 
-/// Writes the content of a value; the caller puts length and tag before it. False: the value is not written
-/// at all.
-pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Result<bool, EncodeError> {
+/// Writes the content of a value; the caller puts length and tag before it.
+pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Result<(), EncodeError> {
+    let mismatch = EncodeError::mismatch;
     match ty {
         FieldType::Bytes => match value {
-            Value::Null => return Ok(false),
+            Value::Null => {}
             Value::String(text) => {
                 writer.put(&STANDARD.decode(&**text).map_err(|_| mismatch(value, "base64 text"))?);
             }
@@ -52,19 +50,6 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
                 writer.bytes(1, &json::to_vec(value));
             }
         }
-        FieldType::JsonSchemaOrArray(schema) => match value {
-            Value::List(items) => {
-                for item in items.iter().rev() {
-                    nested(item, schema, 2, writer)?;
-                }
-            }
-            _ => nested(value, schema, 1, writer)?,
-        },
-        FieldType::JsonSchemaOrBool(schema) => schema_or_bool(value, schema, writer)?,
-        FieldType::JsonSchemaOrStringArray(schema) => match value {
-            Value::List(_) => strings(value, 2, writer)?,
-            _ => nested(value, schema, 1, writer)?,
-        },
         FieldType::StringList => strings(value, 1, writer)?,
         FieldType::Nested(_) => return Err(mismatch(value, "a value with a protobuf form")),
         FieldType::Bool
@@ -72,40 +57,28 @@ pub(super) fn encode(value: &Value, ty: &FieldType, writer: &mut Writer) -> Resu
         | FieldType::Int64
         | FieldType::Double
         | FieldType::String
-        | FieldType::Message(_) => unreachable!("the encoder writes plain types itself"),
-    }
-    Ok(true)
-}
-
-fn schema_or_bool(value: &Value, schema: &TypeDef, writer: &mut Writer) -> Result<(), EncodeError> {
-    let allows = match value {
-        Value::Bool(allows) => *allows,
-        _ => {
-            nested(value, schema, 2, writer)?;
-            true
+        | FieldType::Message(_)
+        | FieldType::JsonSchemaOrArray(_)
+        | FieldType::JsonSchemaOrBool(_)
+        | FieldType::JsonSchemaOrStringArray(_) => {
+            unreachable!("the encoder writes plain types and messages itself")
         }
-    };
-    writer.put(&[u8::from(allows)]);
-    writer.tag(1, VARINT);
+    }
     Ok(())
 }
 
-fn nested(value: &Value, ty: &TypeDef, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
-    let end = writer.len();
-    message(value, ty, writer)?;
-    writer.close(number, end);
-    Ok(())
-}
-
-fn strings(value: &Value, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
+/// Writes the texts of a list.
+pub(super) fn strings(value: &Value, number: u32, writer: &mut Writer) -> Result<(), EncodeError> {
     for item in value.items().rev() {
-        writer.bytes(number, item.as_str().ok_or_else(|| mismatch(item, "a string"))?.as_bytes());
+        writer
+            .bytes(number, item.as_str().ok_or_else(|| EncodeError::mismatch(item, "a string"))?.as_bytes());
     }
     Ok(())
 }
 
 /// A point in time; Go writes its zero time as a message without fields.
 fn time(value: &Value, precision: Precision, writer: &mut Writer) -> Result<(), EncodeError> {
+    let mismatch = EncodeError::mismatch;
     let time = match value {
         Value::Null => Timestamp::ZERO,
         Value::String(text) => Timestamp::parse(text, precision).map_err(|_| mismatch(value, "a time"))?,
@@ -119,82 +92,41 @@ fn time(value: &Value, precision: Precision, writer: &mut Writer) -> Result<(), 
     Ok(())
 }
 
-impl Decoder<'_> {
-    /// The value represented by the content of a field.
-    pub(super) fn well_known(&mut self, bytes: &[u8], ty: &FieldType) -> Result<Value, Problem> {
-        match ty {
-            FieldType::Bytes => Ok(Value::from(STANDARD.encode(bytes))),
-            FieldType::Time => read_time(bytes, Precision::Seconds),
-            FieldType::MicroTime => read_time(bytes, Precision::Micros),
-            FieldType::Duration => {
-                let nanos = varint_field(bytes, 1)?.unwrap_or_default();
-                Ok(Value::from(duration::format(nanos.cast_signed())))
-            }
-            FieldType::Quantity => {
-                let quantity = text(bytes_field(bytes, 1)?.unwrap_or(b"0"));
-                let quantity =
-                    crate::Quantity::parse(&quantity).map_err(|error| Problem::Form(error.to_string()))?;
-                Ok(Value::from(quantity.to_string()))
-            }
-            FieldType::IntOrString if varint_field(bytes, 1)? == Some(1) => {
-                Ok(Value::from(&*text(bytes_field(bytes, 3)?.unwrap_or_default())))
-            }
-            FieldType::IntOrString => Ok(int32(varint_field(bytes, 2)?.unwrap_or_default())),
-            FieldType::RawExtension | FieldType::FieldsV1 | FieldType::Json => match bytes_field(bytes, 1)? {
-                None | Some([]) => Ok(Value::Null),
-                Some(raw) => self.raw(raw),
-            },
-            FieldType::JsonSchemaOrArray(schema) => {
-                let (mut single, mut items) = (None, Vec::new());
-                self.each_message(bytes, schema, &mut |number, value| match number {
-                    1 => single = Some(value),
-                    _ => items.push(value),
-                })?;
-                Ok(single.unwrap_or(Value::List(items)))
-            }
-            FieldType::JsonSchemaOrBool(schema) => {
-                let allows = varint_field(bytes, 1)?.unwrap_or_default() != 0;
-                let mut single = Value::Bool(allows);
-                self.each_message(bytes, schema, &mut |_, value| single = value)?;
-                Ok(single)
-            }
-            FieldType::JsonSchemaOrStringArray(schema) => match bytes_field(bytes, 1)? {
-                Some(message) => Ok(self.message(message, schema)?),
-                None => Ok(read_strings(bytes, 2)?),
-            },
-            FieldType::StringList => Ok(read_strings(bytes, 1)?),
-            FieldType::String => Ok(Value::from(&*text(bytes))),
-            FieldType::Message(ty) => Ok(self.message(bytes, ty)?),
-            FieldType::Bool
-            | FieldType::Int32
-            | FieldType::Int64
-            | FieldType::Double
-            | FieldType::Nested(_) => Err(Problem::WireType),
+/// The value represented by the content of a field.
+pub(super) fn decode(bytes: &[u8], ty: &FieldType) -> Result<Value, Problem> {
+    match ty {
+        FieldType::Bytes => Ok(Value::from(STANDARD.encode(bytes))),
+        FieldType::Time => read_time(bytes, Precision::Seconds),
+        FieldType::MicroTime => read_time(bytes, Precision::Micros),
+        FieldType::Duration => {
+            let nanos = varint_field(bytes, 1)?.unwrap_or_default();
+            Ok(Value::from(duration::format(nanos.cast_signed())))
         }
-    }
-
-    /// Calls `visit` with each message in fields 1 and 2.
-    fn each_message(
-        &mut self,
-        bytes: &[u8],
-        ty: &TypeDef,
-        visit: &mut dyn FnMut(u32, Value),
-    ) -> Result<(), Problem> {
-        let mut reader = Reader(bytes);
-        while let Some((number, payload)) = reader.field()? {
-            if let (1 | 2, Payload::Bytes(message)) = (number, payload) {
-                visit(number, self.message(message, ty)?);
-            }
+        FieldType::Quantity => {
+            let quantity = text(bytes_field(bytes, 1)?.unwrap_or(b"0"));
+            let quantity =
+                crate::Quantity::parse(&quantity).map_err(|error| Problem::Form(error.to_string()))?;
+            Ok(Value::from(quantity.to_string()))
         }
-        Ok(())
-    }
-
-    /// JSON, or an object in an envelope.
-    fn raw(&mut self, raw: &[u8]) -> Result<Value, Problem> {
-        if raw.starts_with(&super::MAGIC) {
-            return Ok(self.enveloped(raw)?);
+        FieldType::IntOrString if varint_field(bytes, 1)? == Some(1) => {
+            Ok(Value::from(&*text(bytes_field(bytes, 3)?.unwrap_or_default())))
         }
-        json::parse(raw).map_err(|error| Problem::Form(error.to_string()))
+        FieldType::IntOrString => Ok(int32(varint_field(bytes, 2)?.unwrap_or_default())),
+        FieldType::StringList => Ok(read_strings(bytes, 1)?),
+        FieldType::String => Ok(Value::from(&*text(bytes))),
+        // Numbers in the form of bytes, and what the decoder reads itself.
+        FieldType::Bool
+        | FieldType::Int32
+        | FieldType::Int64
+        | FieldType::Double
+        | FieldType::Nested(_)
+        | FieldType::Message(_)
+        | FieldType::RawExtension
+        | FieldType::FieldsV1
+        | FieldType::Json
+        | FieldType::JsonSchemaOrArray(_)
+        | FieldType::JsonSchemaOrBool(_)
+        | FieldType::JsonSchemaOrStringArray(_) => Err(Problem::WireType),
     }
 }
 
@@ -238,7 +170,8 @@ fn read_time(bytes: &[u8], precision: Precision) -> Result<Value, Problem> {
     }
 }
 
-fn varint_field(bytes: &[u8], wanted: u32) -> Result<Option<u64>, Problem> {
+/// The number in a field.
+pub(super) fn varint_field(bytes: &[u8], wanted: u32) -> Result<Option<u64>, Problem> {
     let mut found = None;
     let mut reader = Reader(bytes);
     while let Some((number, payload)) = reader.field()? {
@@ -251,7 +184,8 @@ fn varint_field(bytes: &[u8], wanted: u32) -> Result<Option<u64>, Problem> {
     Ok(found)
 }
 
-fn bytes_field(bytes: &[u8], wanted: u32) -> Result<Option<&[u8]>, Problem> {
+/// The bytes in a field.
+pub(super) fn bytes_field(bytes: &[u8], wanted: u32) -> Result<Option<&[u8]>, Problem> {
     let mut found = None;
     let mut reader = Reader(bytes);
     while let Some((number, payload)) = reader.field()? {
@@ -264,7 +198,8 @@ fn bytes_field(bytes: &[u8], wanted: u32) -> Result<Option<&[u8]>, Problem> {
     Ok(found)
 }
 
-fn read_strings(bytes: &[u8], wanted: u32) -> Result<Value, DecodeError> {
+/// The texts in a repeated field.
+pub(super) fn read_strings(bytes: &[u8], wanted: u32) -> Result<Value, DecodeError> {
     let mut items = Vec::new();
     let mut reader = Reader(bytes);
     while let Some((number, payload)) = reader.field()? {

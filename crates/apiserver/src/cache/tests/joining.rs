@@ -103,7 +103,7 @@ async fn changes_beside_the_read_of_a_join_are_taken_once() {
     let log = collection.changes_from(1, usize::MAX, usize::MAX).unwrap();
     let told: Vec<_> = log.iter().map(|change| (change.revision, change.kind)).collect();
     assert_eq!(told, [(behind[0], ChangeKind::Modified), (behind[1], ChangeKind::Added)]);
-    let snapshot = collection.snapshot(&hub);
+    let snapshot = hub.snapshot(&collection);
     let objects: Vec<_> = snapshot.objects.values().map(|pod| (pod.name(), pod.uid().as_str())).collect();
     assert_eq!(objects, [("new", "1"), ("old", "2"), ("seen", "2")]);
 }
@@ -143,7 +143,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
         progress.wait_for(|written| *written >= join * WRITES / JOINS).await.unwrap();
         let collection = later();
         hub.join(Arc::clone(&collection)).await.unwrap();
-        let (snapshot, watcher) = collection.watch_from_now(&hub);
+        let (snapshot, watcher) = Watcher::with_snapshot(&collection, &hub);
         joined.push((collection, snapshot, watcher));
     }
     writer.await.unwrap();
@@ -171,7 +171,7 @@ async fn a_collection_that_joins_loses_and_doubles_nothing() {
         let stored = store.range(store::RangeRequest::prefix("/registry/pods/")).await.unwrap();
         let stored: Vec<u64> = stored.kvs.iter().map(|kv| kv.mod_revision.0).collect();
         assert_eq!(objects.values().map(|pod| pod.resource_version()).collect::<Vec<_>>(), stored);
-        assert_eq!(collection.snapshot(&hub).objects.len(), stored.len());
+        assert_eq!(hub.snapshot(&collection).objects.len(), stored.len());
         hub.remove(&collection);
     }
 }
@@ -187,7 +187,7 @@ async fn a_join_that_is_given_up_leaves_nothing_behind() {
     assert!(futures::poll!(&mut joining).is_pending());
     drop(joining);
     let now = hub.store().current_revision().await.unwrap();
-    let mut watcher = given_up.watch_from(now.0).unwrap();
+    let mut watcher = Watcher::after(&given_up, now.0).unwrap();
     assert!(matches!(watcher.next().await, Err(CacheError::Ended)));
     // It is not fed either, once the store is followed.
     hub.start().await.unwrap();

@@ -42,7 +42,7 @@ fn filter(namespace: &str, labels: &str) -> Filter {
 
 /// All pages of a list, from memory or from the store's history.
 async fn walk(hub: &Hub, collection: &Collection, filter: &Filter, past: bool) -> Vec<Taken> {
-    let snapshot = collection.snapshot(hub);
+    let snapshot = hub.snapshot(&collection);
     let (mut pages, mut after) = (Vec::new(), None);
     loop {
         let page = Page { filter, after, limit: LIMIT };
@@ -99,7 +99,7 @@ async fn a_key_of_another_namespace_does_not_hide_a_page() {
     let (hub, collection) = pods().await;
     let filter = filter("ns-1", "");
     let page = Page { filter: &filter, after: Some("ns-0/p-00000".into()), limit: LIMIT };
-    let snapshot = collection.snapshot(&hub);
+    let snapshot = hub.snapshot(&collection);
     let past = page.take_past(&collection, hub.store().as_ref(), snapshot.revision).await.unwrap();
     assert_eq!((page.take(&snapshot).items.len(), past.items.len()), (LIMIT, LIMIT));
 }

@@ -59,7 +59,7 @@ impl Hosts {
     pub(super) fn of(server: &ApiServer) -> Hosts {
         let mut hosts = Hosts { nodes: HashMap::new(), servers: HashSet::new(), is_own: is_of_this_host };
         let registry = &server.registry;
-        let nodes = registry.collection("minions").map(|nodes| nodes.snapshot(&registry.hub).objects);
+        let nodes = registry.collection("minions").map(|nodes| nodes.objects());
         for node in nodes.unwrap_or_default().values() {
             let Ok(typed) = node.typed::<Node>() else { continue };
             let addresses = typed.status.iter().flat_map(|status| status.addresses.iter().flatten());
