@@ -10,22 +10,15 @@ use parking_lot::Mutex;
 use semantics::{NodeTerms, pod_requests};
 
 use crate::pod::PodInfo;
+use crate::rejection::Rejection;
 
+mod pressure;
 mod security;
-mod sysctl;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pressure::{is_critical, refusal};
 pub(crate) use security::check_security;
-pub use sysctl::{SysctlAllowlist, SysctlPatternError};
-
-/// Why a pod is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rejection {
-    /// The status's reason.
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
-}
 
 /// The resources of the node that a pod uses.
 #[derive(Clone, Debug, Default)]

@@ -1,19 +1,18 @@
 //! The agent: gives each pod a worker and forwards events to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use client::{Change, Client, Informer, Informers, Recorder, Selection};
+use client::{Client, Informer, Informers, Recorder, Selection};
 use clock::Clock;
 use cri::{ImageService, PodSandboxFilter, RuntimeService};
 use hostfs::Lane;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use volumes::{ObjectCache, ObjectId, VolumeError, Volumes};
+use volumes::{ObjectCache, VolumeError, Volumes};
 
 use crate::config::NodeConfig;
 use crate::engine::{Engine, MeasuredImages, MeasuredRuntime};
@@ -22,11 +21,12 @@ use crate::host::{self, Facts};
 use crate::images::Images;
 use crate::label;
 use crate::metrics::Metrics;
+use crate::pods::Pods;
 use crate::probe::Prober;
 use crate::registration::{Registration, has_new_resources};
 use crate::server::Server;
 use crate::shared::Shared;
-use crate::worker::{Eviction, WorkerHandle, remove_orphan};
+use crate::worker::remove_orphan;
 
 /// The number of container files that are read at once, and of file trees that are processed. An operation that hangs
 /// keeps its place.
@@ -50,58 +50,6 @@ pub enum AgentError {
         /// The system's error.
         source: io::Error,
     },
-}
-
-/// The workers, by their pods' UIDs.
-#[derive(Default)]
-pub(crate) struct Pods {
-    workers: Mutex<HashMap<String, WorkerHandle>>,
-}
-
-impl Pods {
-    /// The pods that the agent manages.
-    pub(crate) fn list(&self) -> Vec<Arc<Pod>> {
-        self.workers.lock().values().map(WorkerHandle::pod).collect()
-    }
-
-    /// The newest pod of this name.
-    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        let pods = self.list();
-        let same = pods.into_iter().filter(|pod| {
-            pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
-        });
-        same.max_by_key(|pod| pod.metadata.creation_timestamp.clone())
-    }
-
-    /// Makes a pod's worker evict it. Returns false if there is no worker, or if it is evicting the pod already.
-    pub(crate) fn evict(&self, uid: &str, eviction: Eviction) -> bool {
-        self.workers.lock().get(uid).is_some_and(|worker| worker.evict(eviction))
-    }
-
-    /// Whether nothing of a pod is running or will run, and its resources are released.
-    pub(crate) fn is_cleaned_up(&self, uid: &str) -> bool {
-        self.workers.lock().get(uid).is_none_or(WorkerHandle::is_cleaned_up)
-    }
-
-    fn object_changed(&self, id: &ObjectId) {
-        self.workers.lock().values().for_each(|worker| worker.object_changed(id));
-    }
-
-    fn wake(&self, uid: &str) {
-        if let Some(worker) = self.workers.lock().get(uid) {
-            worker.wake();
-        }
-    }
-
-    fn volume_lost(&self, uid: &str) {
-        if let Some(worker) = self.workers.lock().get(uid) {
-            worker.volume_lost();
-        }
-    }
-
-    fn wake_all(&self) {
-        self.workers.lock().values().for_each(WorkerHandle::wake);
-    }
 }
 
 /// A running node agent.
@@ -183,7 +131,7 @@ impl Agent {
         agent.follow_engine();
         agent.follow_addresses();
         agent.follow_mounts();
-        agent.tasks.spawn(crate::logs::rotate::run(Arc::clone(&agent.shared)));
+        agent.tasks.spawn(crate::log_rotation::run(Arc::clone(&agent.shared)));
         agent.tasks.spawn(eviction::Manager::new(Arc::clone(&agent.shared), Arc::clone(&agent.pods)).run());
         Ok(agent)
     }
@@ -242,7 +190,7 @@ impl Agent {
         let (shared, pods) = (Arc::clone(&self.shared), Arc::downgrade(&self.pods));
         let subscription = informer.subscribe(move |change| {
             if let Some(pods) = pods.upgrade() {
-                dispatch(&shared, &pods, change, &finished);
+                pods.dispatch(&shared, change, &finished);
             }
         });
         subscription.forever();
@@ -252,7 +200,7 @@ impl Agent {
             let orphans = remove_orphans(&shared, &pods);
             let reap = async {
                 while let Some(uid) = gone.recv().await {
-                    pods.workers.lock().remove(&uid);
+                    pods.forget(&uid);
                 }
             };
             tokio::join!(orphans, reap);
@@ -288,43 +236,13 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.pods.workers.lock().values().for_each(WorkerHandle::abandon);
+        self.pods.abandon();
     }
 }
 
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agent").field("node", &self.shared.config.node_name).finish_non_exhaustive()
-    }
-}
-
-/// Passes a change of a pod to its worker, which is created if necessary.
-fn dispatch(
-    shared: &Arc<Shared>,
-    pods: &Pods,
-    change: &Change<Pod>,
-    finished: &mpsc::UnboundedSender<String>,
-) {
-    let uid = |pod: &Arc<Pod>| pod.metadata.uid.clone().unwrap_or_default();
-    let mut workers = pods.workers.lock();
-    if let Some(old) = &change.old
-        && change.new.as_ref().is_none_or(|new| uid(new) != uid(old))
-        && let Some(worker) = workers.get_mut(&uid(old))
-    {
-        worker.update(Arc::clone(old));
-        // It must no longer count here, although its containers may still run for a while: for all others it is gone,
-        // and the scheduler gives its resources to the next pod at once.
-        shared.admitted.release(&uid(old));
-        worker.removed();
-    }
-    if let Some(new) = &change.new {
-        match workers.get_mut(&uid(new)) {
-            Some(worker) => worker.update(Arc::clone(new)),
-            None => {
-                let worker = WorkerHandle::start(Arc::clone(shared), Arc::clone(new), finished.clone());
-                workers.insert(uid(new), worker);
-            }
-        }
     }
 }
 
@@ -337,7 +255,7 @@ async fn remove_orphans(shared: &Arc<Shared>, pods: &Pods) {
             return;
         }
     };
-    let known: BTreeSet<String> = pods.workers.lock().keys().cloned().collect();
+    let known = pods.uids();
     let orphans = found.difference(&known).map(|uid| remove_orphan(Arc::clone(shared), uid.clone()));
     futures::future::join_all(orphans).await;
     // Those of pods that ended while no agent was running.

@@ -10,9 +10,8 @@ use rustls::pki_types::CertificateDer;
 use tls::Identity;
 use tokio::sync::watch;
 
-use crate::eviction::EvictionConfig;
-
-use crate::admission::SysctlAllowlist;
+use crate::pressure::EvictionConfig;
+use crate::sysctl::SysctlAllowlist;
 
 /// The version that the node reports: that of the kubelet it corresponds to.
 pub const KUBELET_VERSION: &str = "v1.37.0";

@@ -4,14 +4,12 @@
 //!
 //! | module | decides or does |
 //! | --- | --- |
-//! | `threshold` | the settings: the minimum of each signal |
 //! | `signals` | measures |
 //! | `decide` | *pure*: which conditions are true, and what must be reclaimed |
 //! | `usage` | the usage of pods |
 //! | `limits` | *pure*: whether a pod exceeds its disk limits |
 //! | `rank` | *pure*: which pod is evicted first, and with which message |
 //! | `reclaim` | removes dead containers and unused images |
-//! | `admit` | *pure*: which pods a node under pressure admits |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,34 +20,23 @@ use client::EventType;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use tokio::time::Instant;
 
-use crate::agent::Pods;
+use crate::admission::is_critical;
 use crate::pod::PodInfo;
+use crate::pods::Pods;
+use crate::pressure::{EVICTED, Pressure, Pressures, Threshold};
 use crate::shared::Shared;
 use crate::status::Phase;
 use crate::worker::Eviction;
 
-mod admit;
 mod decide;
 mod limits;
-mod quantity;
 mod rank;
 mod reclaim;
-mod shown;
 mod signals;
-mod threshold;
 mod usage;
 
-pub(crate) use admit::refusal;
-pub(crate) use decide::Pressure;
-pub(crate) use shown::Limits;
-pub(crate) use threshold::Signal;
-pub use threshold::{EvictionConfig, EvictionFlags, ThresholdError};
-
 use rank::Candidate;
-use threshold::Threshold;
 
-/// The reason of evicted pods, and of pods that are not admitted.
-pub(crate) const REASON: &str = "Evicted";
 /// How often the node is measured.
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long to wait for an evicted pod before the node is measured again.
@@ -59,9 +46,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const IMAGES_PERIOD: Duration = Duration::from_secs(300);
 /// The grace period of a pod that must be evicted at once, in seconds.
 const GRACE_IMMEDIATE: i64 = 1;
-
-/// The conditions that are true now.
-pub(crate) type Pressures = BTreeSet<Pressure>;
 
 /// Watches over the node.
 pub(crate) struct Manager {
@@ -264,7 +248,7 @@ impl Manager {
 
     /// Evicts a pod, unless it is critical.
     fn evict(&self, pod: &PodInfo, message: String, grace_seconds: i64, is_disruption: bool) -> bool {
-        if admit::is_critical(pod) {
+        if is_critical(pod) {
             tracing::warn!(pod = %pod.key, "not evicting a critical pod");
             return false;
         }
@@ -273,7 +257,7 @@ impl Manager {
             return false;
         }
         tracing::warn!(pod = %pod.key, message, "evicting a pod");
-        self.shared.pod_event(pod, EventType::Warning, REASON, message);
+        self.shared.pod_event(pod, EventType::Warning, EVICTED, message);
         true
     }
 

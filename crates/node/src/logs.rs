@@ -9,7 +9,6 @@ use rustix::fs::OFlags;
 
 mod line;
 mod read;
-pub(crate) mod rotate;
 
 pub(crate) use line::Stream;
 pub(crate) use read::{LogOptions, read};

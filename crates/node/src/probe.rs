@@ -19,11 +19,15 @@ use crate::pod::{ContainerKind, PodContainer, PodInfo};
 
 mod grpc;
 mod http;
+mod outcome;
 mod prober;
+mod target;
 mod task;
 
 pub(crate) use http::get;
-pub(crate) use prober::{Outcome, Prober, Target, handler_target};
+pub(crate) use outcome::Outcome;
+pub(crate) use prober::Prober;
+pub(crate) use target::{Target, handler_target};
 use task::Task;
 
 /// The results of one container's probes; `None` if there is no result yet, or no such probe.
@@ -155,7 +159,7 @@ impl PodProbes {
             container_id: status.id.clone(),
             started_at: status.started_at,
             kind,
-            target: prober::probe_target(probe, container, ips),
+            target: target::probe_target(probe, container, ips),
             timings: Timings::of(probe),
             has_startup_probe: container.spec.startup_probe.is_some(),
             view: Arc::clone(&self.view),

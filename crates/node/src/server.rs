@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Pods;
+use crate::pods::Pods;
 use crate::shared::Shared;
 
 mod auth;

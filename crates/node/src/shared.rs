@@ -15,11 +15,11 @@ use volumes::{ObjectCache, Volumes};
 use crate::admission::Admitted;
 use crate::config::NodeConfig;
 use crate::engine::Engine;
-use crate::eviction::Pressures;
 use crate::host::Facts;
 use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::pod::{PodContainer, PodInfo};
+use crate::pressure::Pressures;
 use crate::probe::Prober;
 use crate::spec::HostResolver;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(crate) mod quantity;
+
 /// A duration as Go prints it: `10s`, `2m40s`, `5m0s`, `1.5s`, `12ms`.
 pub(crate) fn go_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();

@@ -20,20 +20,23 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio_util::sync::CancellationToken;
 use volumes::Handle;
 
-use crate::admission::{Rejection, check_security};
+use crate::admission::{check_security, refusal};
 use crate::backoff::Backoff;
-use crate::eviction;
 use crate::observed::Observed;
 use crate::plan::{self, Plan, backoff_key};
 use crate::pod::PodInfo;
+use crate::pressure::EVICTED;
 use crate::probe::PodProbes;
+use crate::rejection::Rejection;
 use crate::shared::Shared;
 use crate::status::{self, END_SHOWN_FOR, Phase};
 use crate::waiting::Waiting;
 
+mod context;
 mod gc;
 mod handle;
 mod hooks;
+mod inbox;
 mod messages;
 mod mounts;
 mod operation;
@@ -44,8 +47,10 @@ mod status_writer;
 mod sync;
 mod terminate;
 
-use handle::Inbox;
-pub(crate) use handle::{Eviction, WorkerHandle};
+use context::Context;
+pub(crate) use handle::WorkerHandle;
+pub(crate) use inbox::Eviction;
+use inbox::Inbox;
 use operation::{Operation, Outcome, Running};
 pub(crate) use remove::remove_orphan;
 use startup::Startup;
@@ -223,7 +228,7 @@ impl Worker {
         };
         self.removed |= removed;
         if let (None, Some(eviction)) = (&self.failure, &self.eviction) {
-            self.failure = Some((eviction::REASON.to_owned(), eviction.message.clone()));
+            self.failure = Some((EVICTED.to_owned(), eviction.message.clone()));
         }
         if self.refresh {
             // Missing objects may exist now.
@@ -277,7 +282,7 @@ impl Worker {
 
     /// Whether the node admits pods of this kind at all, whatever they need.
     fn may_come(&self) -> Result<(), Rejection> {
-        if let Some(rejection) = eviction::refusal(&self.pod, &self.shared.pressures.borrow()) {
+        if let Some(rejection) = refusal(&self.pod, &self.shared.pressures.borrow()) {
             return Err(rejection);
         }
         self.shared.config.sysctls.check(self.pod.spec())?;
@@ -431,7 +436,7 @@ impl Worker {
 
     fn begin(&mut self, operation: Operation, grace_seconds: Option<i64>) {
         let cancel = CancellationToken::new();
-        let context = operation::Context {
+        let context = Context {
             shared: Arc::clone(&self.shared),
             pod: self.pod.clone(),
             observed: self.observed.clone(),

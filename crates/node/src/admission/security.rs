@@ -1,8 +1,8 @@
 //! Whether the node can provide the isolation that a pod requests.
 
-use super::Rejection;
 use crate::host::HostSecurity;
 use crate::pod::PodInfo;
+use crate::rejection::Rejection;
 use crate::spec::apparmor_profile;
 
 /// Refuses a pod for another operating system, and one whose AppArmor profiles cannot be enforced, as upstream does

@@ -4,57 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Pressures;
-use super::threshold::{EvictionConfig, Signal, Threshold};
-
-/// A condition of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Pressure {
-    Memory,
-    Disk,
-    Pid,
-}
-
-impl Pressure {
-    pub(crate) const ALL: [Pressure; 3] = [Pressure::Memory, Pressure::Disk, Pressure::Pid];
-
-    /// The condition's type.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Pressure::Memory => "MemoryPressure",
-            Pressure::Disk => "DiskPressure",
-            Pressure::Pid => "PIDPressure",
-        }
-    }
-
-    /// The condition's reason and message.
-    pub(crate) fn explain(self, holds: bool) -> (&'static str, &'static str) {
-        match (self, holds) {
-            (Pressure::Memory, true) => {
-                ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
-            }
-            (Pressure::Memory, false) => {
-                ("KubeletHasSufficientMemory", "kubelet has sufficient memory available")
-            }
-            (Pressure::Disk, true) => ("KubeletHasDiskPressure", "kubelet has disk pressure"),
-            (Pressure::Disk, false) => ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            (Pressure::Pid, true) => ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
-            (Pressure::Pid, false) => ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        }
-    }
-
-    /// The reason of the event that reports a change.
-    pub(super) fn event(self, holds: bool) -> &'static str {
-        match (self, holds) {
-            (Pressure::Memory, true) => "NodeHasInsufficientMemory",
-            (Pressure::Memory, false) => "NodeHasSufficientMemory",
-            (Pressure::Disk, true) => "NodeHasDiskPressure",
-            (Pressure::Disk, false) => "NodeHasNoDiskPressure",
-            (Pressure::Pid, true) => "NodeHasInsufficientPID",
-            (Pressure::Pid, false) => "NodeHasSufficientPID",
-        }
-    }
-}
+use crate::pressure::{EvictionConfig, Pressure, Pressures, Signal, Threshold};
 
 /// The capacity of a resource, and the available amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +87,8 @@ fn is_crossed(threshold: &Threshold, observations: &Observations, with_minimum: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::threshold::EvictionFlags;
     use super::*;
+    use crate::pressure::EvictionFlags;
 
     fn config(hard: &[&str], soft: &[&str], grace: &[&str], reclaim: &[&str]) -> EvictionConfig {
         let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();

@@ -7,6 +7,7 @@ use object::Quantity;
 
 use super::usage::PodUsage;
 use crate::pod::{ContainerKind, PodInfo};
+use crate::text::quantity;
 
 const STORAGE: &str = "ephemeral-storage";
 
@@ -75,7 +76,7 @@ pub(super) fn exceeded(
     if let Some(limit) = pod_limit(pod)
         && signed(usage.disk().bytes) > limit
     {
-        let limit = super::quantity::bytes(limit);
+        let limit = quantity::bytes(limit);
         let message =
             format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}. ");
         return Some(("ephemeralpodfs.limit", message));

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use object::Quantity;
 
-use super::decide::{Observation, Pressure};
-use super::quantity;
-use super::threshold::{Signal, Threshold};
+use super::decide::Observation;
 use super::usage::{ContainerUsage, PodUsage};
 use crate::admission;
 use crate::pod::{ContainerKind, PodInfo};
+use crate::pressure::{Pressure, Signal, Threshold};
+use crate::text::quantity;
 
 /// A pod that may be evicted.
 pub(super) struct Candidate<'a> {
@@ -133,8 +133,8 @@ fn request(list: Option<&BTreeMap<String, ApiQuantity>>, resource: &str) -> Quan
 
 #[cfg(test)]
 mod tests {
-    use super::super::threshold::Amount;
     use super::*;
+    use crate::pressure::Amount;
     use hostfs::Usage;
     use serde_json::{Value, json};
     use std::sync::Arc;

@@ -7,9 +7,9 @@ use cri::{ContainerFilter, ContainerState, Image, ImageSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::signals::Space;
-use crate::agent::Pods;
 use crate::label;
 use crate::pod::PodInfo;
+use crate::pods::Pods;
 use crate::shared::Shared;
 
 /// An image that was found more recently stays: it may just have been pulled for a container.

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::decide::{Observation, Observations};
-use super::threshold::Signal;
+use crate::pressure::Signal;
 
 /// The directory of cgroup v1's memory controller, and of v2.
 const CGROUP_V1_MEMORY: &str = "/sys/fs/cgroup/memory";

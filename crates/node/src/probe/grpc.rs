@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::Outcome;
 use super::http::{connect_error, join_host_port};
+use super::outcome::Outcome;
 
 /// `HealthCheckResponse.ServingStatus`.
 const STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// How much of an answer is read; a longer one is not a failure.
 const BODY_BYTES_MAX: usize = 10 << 10;

@@ -13,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
 
 use crate::config::{KUBELET_VERSION, NodeConfig};
-use crate::eviction::{Pressure, Pressures, Signal};
 use crate::host::Facts;
+use crate::pressure::{Pressure, Pressures, Signal};
 use crate::status::whole_seconds;
 
 /// How many images the status lists, and how many names of each.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Server;
 use crate::config::NodeConfig;
-use crate::eviction::Limits;
 use crate::label;
+use crate::pressure::Limits;
 
 impl Server {
     /// The settings, with the names of upstream's `KubeletConfiguration`.

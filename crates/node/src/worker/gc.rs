@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cri::{ContainerState, ContainerStatus, PodSandboxState};
 
-use super::operation::Context;
+use super::context::Context;
 use super::remove::unlink_log;
 use crate::label;
 use crate::observed::Observed;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::LifecycleHandler;
 
-use super::operation::Context;
+use super::context::Context;
 use crate::pod::PodContainer;
 use crate::probe::{Outcome, Target, get, handler_target};
 

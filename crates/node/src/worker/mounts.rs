@@ -8,7 +8,7 @@ use client::EventType;
 use cri::{ImageSpec, PodSandboxConfig};
 use jiff::Timestamp;
 
-use super::operation::Context;
+use super::context::Context;
 use crate::images::Wanted;
 use crate::spec::{PodMounts, SpecError, hosts_file};
 

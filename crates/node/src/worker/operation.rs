@@ -1,30 +1,13 @@
 //! Operations of a worker: the steps that take time.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::startup::Pulled;
+use super::context::Context;
+use super::sync::Report;
 use super::{remove, sync, terminate};
-use crate::images::Failure;
-use crate::observed::Observed;
 use crate::plan::{Plan, SandboxPlan};
-use crate::pod::PodInfo;
-use crate::shared::Shared;
-
-/// The context of an operation.
-pub(super) struct Context {
-    pub(super) shared: Arc<Shared>,
-    pub(super) pod: PodInfo,
-    pub(super) observed: Observed,
-    /// The worker needs to do something else: stop at the next consistent point.
-    pub(super) cancel: CancellationToken,
-    /// How long images took.
-    pub(super) pulled: Pulled,
-}
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -50,17 +33,6 @@ impl Operation {
             Operation::Remove => "remove",
         }
     }
-}
-
-/// What a sync has done.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    /// Containers that were to start.
-    pub(super) containers: Vec<(String, Result<(), Failure>)>,
-    /// When a volume must be set up again.
-    pub(super) refresh_at: Option<Timestamp>,
-    /// Everything was done, or a container's status shows the failure.
-    pub(super) complete: bool,
 }
 
 /// An operation that runs.

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{HostIP, PodIP};
 use tokio::time::Instant;
 use volumes::subpath;
 
-use super::operation::Context;
+use super::context::Context;
 use super::{hooks, mounts, terminate};
 use crate::images::{Failure, Ready, Wanted};
 use crate::observed::{Observed, restart_count};

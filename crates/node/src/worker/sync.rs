@@ -2,13 +2,26 @@
 
 use client::EventType;
 use cri::{CriError, PodSandboxConfig};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::operation::{Context, Report};
+use super::context::Context;
 use super::{gc, mounts, start, terminate};
+use crate::images::Failure;
 use crate::observed::Observed;
 use crate::plan::{KillReason, Plan, SandboxPlan};
 use crate::spec::{PodMounts, SandboxInput, check_sandbox, dns_config, sandbox_config, warning};
+
+/// What a sync has done.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Containers that were to start.
+    pub(super) containers: Vec<(String, Result<(), Failure>)>,
+    /// When a volume must be set up again.
+    pub(super) refresh_at: Option<Timestamp>,
+    /// Everything was done, or a container's status shows the failure.
+    pub(super) complete: bool,
+}
 
 /// Carries out a plan, as far as possible.
 pub(super) async fn sync(context: &Context, plan: &Plan) -> Report {

@@ -6,8 +6,8 @@ use client::EventType;
 use cri::ContainerStatus;
 use tokio::time::Instant;
 
+use super::context::Context;
 use super::hooks;
-use super::operation::Context;
 use crate::pod::{ContainerKind, PodContainer};
 
 /// The minimum grace period of a container.

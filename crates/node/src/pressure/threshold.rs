@@ -4,71 +4,7 @@ use std::time::Duration;
 
 use object::Quantity;
 
-use super::decide::Pressure;
-
-/// The measured quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Signal {
-    MemoryAvailable,
-    NodeFsAvailable,
-    NodeFsInodesFree,
-    ImageFsAvailable,
-    ImageFsInodesFree,
-    PidAvailable,
-}
-
-impl Signal {
-    const ALL: [Signal; 6] = [
-        Signal::MemoryAvailable,
-        Signal::NodeFsAvailable,
-        Signal::NodeFsInodesFree,
-        Signal::ImageFsAvailable,
-        Signal::ImageFsInodesFree,
-        Signal::PidAvailable,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Signal::MemoryAvailable => "memory.available",
-            Signal::NodeFsAvailable => "nodefs.available",
-            Signal::NodeFsInodesFree => "nodefs.inodesFree",
-            Signal::ImageFsAvailable => "imagefs.available",
-            Signal::ImageFsInodesFree => "imagefs.inodesFree",
-            Signal::PidAvailable => "pid.available",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Signal, ThresholdError> {
-        let found = Signal::ALL.into_iter().find(|signal| signal.as_str() == text);
-        found.ok_or_else(|| ThresholdError::Signal(text.to_owned()))
-    }
-
-    /// The resource, as messages name it.
-    pub(crate) fn resource(self) -> &'static str {
-        match self {
-            Signal::MemoryAvailable => "memory",
-            Signal::NodeFsAvailable | Signal::ImageFsAvailable => "ephemeral-storage",
-            Signal::NodeFsInodesFree | Signal::ImageFsInodesFree => "inodes",
-            Signal::PidAvailable => "pids",
-        }
-    }
-
-    pub(crate) fn pressure(self) -> Pressure {
-        match self {
-            Signal::MemoryAvailable => Pressure::Memory,
-            Signal::PidAvailable => Pressure::Pid,
-            _ => Pressure::Disk,
-        }
-    }
-
-    pub(crate) fn is_of_images(self) -> bool {
-        matches!(self, Signal::ImageFsAvailable | Signal::ImageFsInodesFree)
-    }
-
-    pub(crate) fn counts_inodes(self) -> bool {
-        matches!(self, Signal::NodeFsInodesFree | Signal::ImageFsInodesFree)
-    }
-}
+use super::signal::Signal;
 
 /// An amount, absolute or as a part of the whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -240,13 +176,17 @@ impl EvictionConfig {
     }
 }
 
+fn signal_of(text: &str) -> Result<Signal, ThresholdError> {
+    Signal::parse(text).ok_or_else(|| ThresholdError::Signal(text.to_owned()))
+}
+
 /// Thresholds of the form `signal<amount`. Those of 0% and 100% are ignored, as upstream does.
 fn statements(texts: &[String]) -> Result<Vec<Threshold>, ThresholdError> {
     let mut thresholds = Vec::<Threshold>::new();
     for text in texts.iter().filter(|text| !text.is_empty()) {
         let form = || ThresholdError::Form { text: text.clone(), form: "SIGNAL<AMOUNT" };
         let (signal, amount) = text.split_once('<').ok_or_else(form)?;
-        let signal = Signal::parse(signal.trim())?;
+        let signal = signal_of(signal.trim())?;
         let value = Amount::parse(signal, amount.trim())?;
         if thresholds.iter().any(|threshold| threshold.signal == signal) {
             return Err(ThresholdError::Duplicate(signal.as_str()));
@@ -271,7 +211,7 @@ fn values<T>(
     let parsed = texts.iter().filter(|text| !text.is_empty()).map(|text| {
         let form = || ThresholdError::Form { text: text.clone(), form: "SIGNAL=VALUE" };
         let (signal, value) = text.split_once('=').ok_or_else(form)?;
-        let signal = Signal::parse(signal.trim())?;
+        let signal = signal_of(signal.trim())?;
         Ok((signal, parse(signal, value.trim())?))
     });
     parsed.collect()

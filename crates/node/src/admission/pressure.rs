@@ -2,10 +2,9 @@
 
 use semantics::{Effect, QosClass, Taint, Toleration, qos_class, tolerations};
 
-use super::decide::Pressure;
-use super::{Pressures, REASON};
-use crate::admission::Rejection;
 use crate::pod::PodInfo;
+use crate::pressure::{EVICTED, Pressure, Pressures};
+use crate::rejection::Rejection;
 use crate::text::go_list;
 
 /// The priority from which on a pod is critical for the cluster (`system-cluster-critical`).
@@ -15,7 +14,7 @@ const MEMORY_TAINT: &str = "node.kubernetes.io/memory-pressure";
 const SOURCE: &str = "kubernetes.io/config.source";
 
 /// Whether a pod is critical.
-pub(super) fn is_critical(pod: &PodInfo) -> bool {
+pub(crate) fn is_critical(pod: &PodInfo) -> bool {
     let annotations = pod.pod.metadata.annotations.as_ref();
     let source = annotations.and_then(|all| all.get(SOURCE)).map(String::as_str);
     let is_static = source.is_some_and(|source| source != "api")
@@ -35,7 +34,7 @@ pub(crate) fn refusal(pod: &PodInfo, pressures: &Pressures) -> Option<Rejection>
         return None;
     }
     let names: Vec<&str> = pressures.iter().map(|pressure| pressure.as_str()).collect();
-    Some(Rejection { reason: REASON, message: format!("The node had condition: {}. ", go_list(&names)) })
+    Some(Rejection { reason: EVICTED, message: format!("The node had condition: {}. ", go_list(&names)) })
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::quantity;
-use super::threshold::{Amount, EvictionConfig, Signal, Threshold};
-use crate::text::go_duration;
+use super::signal::Signal;
+use super::threshold::{Amount, EvictionConfig, Threshold};
+use crate::text::{go_duration, quantity};
 
 /// Amounts and times by signal, as text.
 pub(crate) struct Limits {

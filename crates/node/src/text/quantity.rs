@@ -5,12 +5,12 @@ const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
 
 /// Bytes in the largest unit that fits without a remainder: `100Mi`, `95268Ki`, `1001`.
-pub(super) fn bytes(amount: i64) -> String {
+pub(crate) fn bytes(amount: i64) -> String {
     with_unit(amount, 1024, BINARY)
 }
 
 /// A count, likewise with `k`, `M`, and so on.
-pub(super) fn number(amount: i64) -> String {
+pub(crate) fn number(amount: i64) -> String {
     with_unit(amount, 1000, DECIMAL)
 }
 

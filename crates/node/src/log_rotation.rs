@@ -16,8 +16,8 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 
-use super::rotated;
 use crate::config::NodeConfig;
+use crate::logs::{self, rotated};
 use crate::shared::Shared;
 
 /// How often the sizes are checked.
@@ -83,7 +83,7 @@ impl Limits {
 /// Rotates a log if it is too long, and compresses files that were rotated before, for example by the engine. Returns
 /// the rotated log's name, if the engine must reopen the log. Blocks.
 fn look_after(path: &Path, limits: Limits, now: Timestamp) -> io::Result<Option<OsString>> {
-    let (_directory, path) = super::directory(path)?;
+    let (_directory, path) = logs::directory(path)?;
     let is_long = fs::symlink_metadata(&path)?.len() >= limits.bytes_max;
     match is_long {
         true => rotate(&path, limits.files_max, now).map(Some),
@@ -102,7 +102,7 @@ fn rotate(path: &Path, files_max: usize, now: Timestamp) -> io::Result<OsString>
 
 /// Restores a log's name. Blocks.
 fn restore(path: &Path, rotated: &OsStr) -> io::Result<()> {
-    let (_directory, path) = super::directory(path)?;
+    let (_directory, path) = logs::directory(path)?;
     fs::rename(path.with_file_name(rotated), path)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PodSpec;
 use object::names::{SysctlNamespace, normalize_sysctl, sysctl_namespace};
 
-use super::Rejection;
+use crate::rejection::Rejection;
 
 /// The longest name.
 const NAME_MAX: usize = 253;
