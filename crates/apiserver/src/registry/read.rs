@@ -176,7 +176,7 @@ impl Registry {
             // With a limit, a version without a rule of matching means just that version.
             (revision, _) => self.freshen(collection, revision).await?,
         }
-        Ok(Source::Snapshot(self.hub.snapshot(&collection)))
+        Ok(Source::Snapshot(self.hub.snapshot(collection)))
     }
 
     /// Waits until the cache has a revision; without one, until it has everything that the store had at the call.

@@ -81,7 +81,7 @@ impl Registry {
         let mut ready = VecDeque::new();
         let (watcher, told) = if wants_initial {
             self.freshen(collection, query.resource_version).await?;
-            let (snapshot, watcher) = Watcher::with_snapshot(&collection, &self.hub);
+            let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
             let matching = snapshot.objects.values().filter(|object| filter.matches(object));
             ready.extend(matching.map(|object| WatchItem::Added(object.clone())));
             if query.initial_events == Some(true) {
@@ -92,9 +92,9 @@ impl Registry {
             if revision > self.hub.revision() {
                 self.freshen(collection, Some(revision)).await?;
             }
-            (Watcher::after(&collection, revision).map_err(from_cache)?, revision)
+            (Watcher::after(collection, revision).map_err(from_cache)?, revision)
         } else {
-            let (snapshot, watcher) = Watcher::with_snapshot(&collection, &self.hub);
+            let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
             (watcher, snapshot.revision)
         };
         let timeout = query.timeout_seconds.map_or_else(

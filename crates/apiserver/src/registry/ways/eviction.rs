@@ -58,7 +58,7 @@ async fn spend_budget(registry: &Registry, call: &Call<'_>, pod: &Value) -> Resu
     let collection = endpoint.stored("list")?;
     // A budget that was made before this request counts, whether the cache knows it yet or not.
     registry.hub.catch_up().await.map_err(from_cache)?;
-    let snapshot = registry.hub.snapshot(&collection);
+    let snapshot = registry.hub.snapshot(collection);
     let covers = |budget: &&Versioned| {
         let budget_value = budget.value();
         let selector = semantics::selector(budget_value.at("spec.selector"));

@@ -42,7 +42,7 @@ fn filter(namespace: &str, labels: &str) -> Filter {
 
 /// All pages of a list, from memory or from the store's history.
 async fn walk(hub: &Hub, collection: &Collection, filter: &Filter, past: bool) -> Vec<Taken> {
-    let snapshot = hub.snapshot(&collection);
+    let snapshot = hub.snapshot(collection);
     let (mut pages, mut after) = (Vec::new(), None);
     loop {
         let page = Page { filter, after, limit: LIMIT };
