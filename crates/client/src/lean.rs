@@ -26,6 +26,7 @@
 mod kin;
 mod meta;
 mod pod;
+mod selecting;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -37,5 +38,7 @@ pub use pod::{
     LeanAffinity, LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodIp, LeanPodSpec,
     LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration,
 };
+pub use selecting::SelectsPods;
+pub(crate) use selecting::read as read_selector;
 pub use shared::Shared;
 pub use word::{Pairs, Word};

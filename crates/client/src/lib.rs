@@ -40,7 +40,7 @@ pub use leader::{Candidate, Outcome, Timing};
 pub use lean::{
     Kin, LeanAffinity, LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodIp, LeanPodSpec,
     LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration, Owners, Pairs, PartialObject,
-    Shared, Word,
+    SelectsPods, Shared, Word,
 };
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, QueueMetrics, RETRY_MAX, Work, WorkQueue};

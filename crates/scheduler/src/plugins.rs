@@ -53,7 +53,7 @@ pub fn profile(name: &str) -> Profile {
         .filter(NodePorts)
         .filter_and_score(NodeResourcesFit, 1)
         .filter(VolumeBinding)
-        .filter_and_score(PodTopologySpread, 2)
+        .filter_and_score(PodTopologySpread::default(), 2)
         .filter_and_score(InterPodAffinity, 2)
         .score(NodeResourcesBalancedAllocation, 1)
         .score(ImageLocality, 1)

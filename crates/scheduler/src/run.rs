@@ -157,6 +157,7 @@ impl Owner {
             Letter::Pod(uid, None) => scheduler.remove_pod(&uid, now),
             Letter::Volume(key, change) => scheduler.set_volume(&key, change, now),
             Letter::Budget(key, budget) => scheduler.set_budget(&key, budget.as_deref()),
+            Letter::Selector(kind, key, selector) => scheduler.set_selector(kind, &key, selector.as_ref()),
             Letter::Bound(uid) => scheduler.bound(&uid),
             Letter::BindFailed(uid, why) => {
                 let returned = scheduler.bind_failed(&uid, now);

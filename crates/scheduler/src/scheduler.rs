@@ -6,13 +6,13 @@ use std::sync::Arc;
 use clock::Clock;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use object::{ObjectKey, Uid};
+use object::{ObjectKey, Selector, Uid};
 use tokio::time::Instant;
 
 use crate::decide::{Decider, Unfit};
 use crate::framework::{Event, EventKinds, Placement, Preemption, Profile, Subject};
 use crate::queue::{Queue, QueuedPod};
-use crate::state::{Cache, PodInfo, VolumeChange};
+use crate::state::{Cache, PodInfo, Selecting, VolumeChange};
 
 mod placed;
 #[cfg(test)]
@@ -122,6 +122,12 @@ impl Scheduler {
     /// spare.
     pub fn set_budget(&mut self, key: &ObjectKey, budget: Option<&PodDisruptionBudget>) {
         self.cache.set_budget(key, budget);
+    }
+
+    /// A Service or a controller selects other pods than before, or none any more. It wakes no waiting pod, as in
+    /// upstream: such constraints usually only decide which node is best.
+    pub fn set_selector(&mut self, kind: Selecting, key: &ObjectKey, selector: Option<&Arc<Selector>>) {
+        self.cache.set_selector(kind, key, selector);
     }
 
     /// A pod was added or updated.

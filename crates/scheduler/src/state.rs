@@ -2,7 +2,7 @@
 //!
 //! A pod's requests, ports and selectors are computed once, when it is first seen; a node's sums are updated with each
 //! pod that is added or removed, and so are the counts of the pods that match constraints and affinity terms (`tally`).
-//! A decision then compares integers and copies nothing.
+//! Who selects a pod is found in an index of selectors (`selectors`). A decision then compares integers and copies nothing.
 
 mod budgets;
 mod cache;
@@ -10,11 +10,14 @@ mod counts;
 mod label_index;
 mod node_info;
 mod nominations;
+mod numbers;
+mod places;
 mod pod_info;
 mod pod_query;
 mod pod_terms;
 mod requests;
 mod resources;
+mod selectors;
 mod snapshot;
 mod tally;
 #[cfg(test)]
@@ -29,9 +32,10 @@ pub use node_info::{NodeInfo, NodeSlot};
 pub use nominations::Nominations;
 pub use pod_info::{ClaimName, HostPort, PodInfo};
 pub use pod_query::{Namespaces, PodQuery, PodSelection};
-pub use pod_terms::{AffinityTerm, PodTerms, SpreadConstraint};
+pub use pod_terms::{AffinityTerm, PodTerms, SpreadConstraint, SpreadRule};
 pub use resources::Resources;
-pub use snapshot::{ImageNodes, Snapshot};
+pub use selectors::{Like, Selecting};
+pub use snapshot::{ByNode, ImageNodes, Snapshot};
 pub use tally::NodeFilter;
 pub use topology::{EACH_NODE, Topology};
 pub use volumes::{VolumeChange, VolumeInfo, Volumes};

@@ -1,15 +1,18 @@
 //! Nodes and pods for tests, and clusters of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::LeanPod;
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use object::{ObjectKey, Selector};
 use serde_json::{Value, json};
 
 use crate::decide::Decider;
 use crate::framework::{Filter, PreFilter, Profile, Score};
-use crate::state::{Cache, PodInfo};
+use crate::state::{Cache, PodInfo, Selecting};
 
 pub(crate) mod random;
 pub(crate) mod steps;
@@ -72,6 +75,34 @@ pub(crate) fn pod_requesting(name: &str, requests: Value) -> Arc<PodInfo> {
 /// The part of a spec that is one container with these requests.
 pub(crate) fn containers(requests: Value) -> Value {
     json!({"containers": [{"name": "main", "image": "app:1", "resources": {"requests": requests}}]})
+}
+
+/// The same pod with other labels.
+pub(crate) fn with_labels(pod: &Arc<PodInfo>, labels: Value) -> Arc<PodInfo> {
+    let mut raw = LeanPod::clone(pod.pod());
+    raw.metadata.labels = serde_json::from_value(labels).unwrap();
+    Arc::new(PodInfo::new(Arc::new(raw)))
+}
+
+/// The same pod, owned by a controller.
+pub(crate) fn owned(pod: &Arc<PodInfo>, api_version: &str, kind: &str, name: &str) -> Arc<PodInfo> {
+    let owner = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+    let mut raw = LeanPod::clone(pod.pod());
+    raw.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    Arc::new(PodInfo::new(Arc::new(raw)))
+}
+
+/// Lets a Service or a controller in `default` select pods. `selector` is a map of labels, or has `matchLabels` or
+/// `matchExpressions`.
+pub(crate) fn select(cache: &mut Cache, kind: Selecting, name: &str, selector: Value) {
+    let typed = selector.as_object().is_some_and(|all| all.keys().any(|key| key.starts_with("match")));
+    let selector = if typed {
+        let typed: LabelSelector = serde_json::from_value(selector).unwrap();
+        semantics::selector(&typed)
+    } else {
+        Selector::from_labels(serde_json::from_value::<BTreeMap<String, String>>(selector).unwrap())
+    };
+    cache.set_selector(kind, &ObjectKey::namespaced("default", name), Some(&Arc::new(selector)));
 }
 
 /// The same pod on a node.

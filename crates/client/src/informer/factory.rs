@@ -4,11 +4,13 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use object::Selector;
 use parking_lot::Mutex;
 
 use super::shared::Decode;
 use super::{Informer, Selection};
-use crate::{Client, Kin, Object, ResourceType};
+use crate::lean::read_selector;
+use crate::{Client, Kin, Object, ResourceType, SelectsPods};
 
 /// Makes and shares informers. Clones share them too. An informer runs until the last clone is gone, and longer if it
 /// is held itself.
@@ -65,6 +67,12 @@ impl Informers {
     /// The informer of who owns the objects of any resource.
     pub fn kin(&self, resource: ResourceType) -> Arc<Informer<Kin>> {
         self.start(Selection::all(resource), true, |object| Kin::read(object).map(Arc::new))
+    }
+
+    /// The informer of the pods that the objects of a kind select.
+    pub fn selectors<K: SelectsPods>(&self) -> Arc<Informer<Selector>> {
+        let all = Selection::all(ResourceType::of::<K>());
+        self.start(all, false, |object| read_selector::<K>(object).map(Arc::new))
     }
 
     /// Lets go of [that informer](Informers::kin), of a resource that is no longer served. It stops with its last holder.

@@ -14,6 +14,7 @@ mod affinity;
 mod preemption;
 mod recount;
 mod spread;
+mod spread_defaults;
 mod volumes;
 
 fn labelled(name: &str, labels: Value) -> Arc<Node> {

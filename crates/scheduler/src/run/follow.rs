@@ -2,22 +2,26 @@
 
 use std::sync::{Arc, Weak};
 
-use client::{Change, Informer, Informers, LeanPod, Subscription};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
+use client::{Change, Informer, Informers, LeanPod, SelectsPods, Subscription};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use object::Uid;
 
 use super::mailbox::{Letter, Mailbox};
-use crate::state::VolumeChange;
+use crate::state::{Selecting, VolumeChange};
 
 /// Feeds the mailbox for as long as the returned guard is kept. Returns when all existing objects have been posted.
-pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Subscription; 8] {
+pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> Vec<Subscription> {
     let (nodes, pods, namespaces) =
         (informers.get::<Node>(), informers.get::<LeanPod>(), informers.get::<Namespace>());
     let (claims, volumes) = (informers.get::<PersistentVolumeClaim>(), informers.get::<PersistentVolume>());
     let (classes, csi_nodes) = (informers.get::<StorageClass>(), informers.get::<CSINode>());
     let budgets = informers.get::<PodDisruptionBudget>();
+    let mut subscriptions = follow_selectors(informers, mailbox).await;
     tokio::join!(nodes.synced(), pods.synced(), namespaces.synced());
     tokio::join!(claims.synced(), volumes.synced(), classes.synced(), csi_nodes.synced(), budgets.synced());
     let of_namespaces = subscribe(&namespaces, mailbox, |change| {
@@ -46,7 +50,32 @@ pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> [Su
             post_pod(&mailbox, change);
         }
     });
-    [of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_budgets, of_pods]
+    subscriptions
+        .extend([of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_budgets, of_pods]);
+    subscriptions
+}
+
+/// Posts what Services and controllers select.
+async fn follow_selectors(informers: &Informers, mailbox: &Arc<Mailbox>) -> Vec<Subscription> {
+    let (services, replication_controllers, replica_sets, stateful_sets) = tokio::join!(
+        follow_selector::<Service>(Selecting::Service, informers, mailbox),
+        follow_selector::<ReplicationController>(Selecting::ReplicationController, informers, mailbox),
+        follow_selector::<ReplicaSet>(Selecting::ReplicaSet, informers, mailbox),
+        follow_selector::<StatefulSet>(Selecting::StatefulSet, informers, mailbox),
+    );
+    vec![services, replication_controllers, replica_sets, stateful_sets]
+}
+
+async fn follow_selector<K: SelectsPods>(
+    kind: Selecting,
+    informers: &Informers,
+    mailbox: &Arc<Mailbox>,
+) -> Subscription {
+    let selectors = informers.selectors::<K>();
+    selectors.synced().await;
+    subscribe(&selectors, mailbox, move |change| {
+        Letter::Selector(kind, change.key.clone(), change.new.clone())
+    })
 }
 
 /// A handler may still be running when the mailbox is gone.

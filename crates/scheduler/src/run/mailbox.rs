@@ -9,11 +9,11 @@ use std::sync::Arc;
 use client::LeanPod;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use object::{ObjectKey, Uid};
+use object::{ObjectKey, Selector, Uid};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::state::VolumeChange;
+use crate::state::{Selecting, VolumeChange};
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,8 @@ pub enum Letter {
     Volume(ObjectKey, VolumeChange),
     /// A PodDisruptionBudget by its name; `None` if it is gone.
     Budget(ObjectKey, Option<Arc<PodDisruptionBudget>>),
+    /// What a Service or a controller selects, by its name; `None` if it is gone.
+    Selector(Selecting, ObjectKey, Option<Arc<Selector>>),
     /// The binding of a pod was written.
     Bound(Uid),
     /// The binding of a pod could not be written, with the reason if it should be reported.
@@ -66,6 +68,7 @@ enum About {
     Class(ObjectKey),
     CsiNode(ObjectKey),
     Budget(ObjectKey),
+    Selector(Selecting, ObjectKey),
 }
 
 impl Letter {
@@ -79,6 +82,7 @@ impl Letter {
             Letter::Volume(key, VolumeChange::Class(_)) => About::Class(key.clone()),
             Letter::Volume(key, VolumeChange::CsiNode(_)) => About::CsiNode(key.clone()),
             Letter::Budget(key, _) => About::Budget(key.clone()),
+            Letter::Selector(kind, key, _) => About::Selector(*kind, key.clone()),
             _ => return None,
         })
     }

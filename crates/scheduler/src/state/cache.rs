@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use object::{ObjectKey, Uid};
+use object::{ObjectKey, Selector, Uid};
 
-use super::{NodeSlot, Nominations, PodInfo, Snapshot, VolumeChange};
+use super::{NodeSlot, Nominations, PodInfo, Selecting, Snapshot, VolumeChange};
 
 /// The snapshot and the pods in it.
 ///
@@ -62,6 +62,11 @@ impl Cache {
     /// Sets a PodDisruptionBudget; `None` if it is gone.
     pub fn set_budget(&mut self, key: &ObjectKey, budget: Option<&PodDisruptionBudget>) {
         self.snapshot.budgets_mut().set(key, budget);
+    }
+
+    /// Sets the pods that a Service or a controller selects; `None` if it is gone.
+    pub fn set_selector(&mut self, kind: Selecting, key: &ObjectKey, selector: Option<&Arc<Selector>>) {
+        self.snapshot.set_selector(kind, key, selector);
     }
 
     /// The nominations, to be changed.

@@ -25,9 +25,18 @@ struct Domain {
 }
 
 impl Counts {
-    /// Nothing yet: nodes and amounts are to be added. If `some` is true, not all nodes take part.
-    pub(super) fn new(some: bool) -> Counts {
-        Counts { taking_part: some.then(Vec::new), ..Counts::default() }
+    /// Nothing yet: the nodes that take part are to be added, with their amounts.
+    pub(super) fn of_some() -> Counts {
+        Counts { taking_part: Some(Vec::new()), ..Counts::default() }
+    }
+
+    /// No amounts yet; all nodes of a topology take part.
+    pub(super) fn of_all(topology: &Topology) -> Counts {
+        let domains: Vec<Domain> =
+            topology.sizes().map(|nodes| Domain { amount: 0, nodes }).collect();
+        let occupied = domains.iter().filter(|domain| domain.nodes > 0).count();
+        let levels = (occupied > 0).then_some((0, occupied)).into_iter().collect();
+        Counts { domains, levels, ..Counts::default() }
     }
 
     pub(super) fn takes_part(&self, slot: NodeSlot) -> bool {
@@ -95,16 +104,6 @@ impl Counted {
     /// The amount of a node's domain; `None` if it is in none.
     pub fn at(&self, node: &NodeInfo) -> Option<i64> {
         Some(self.counts.amount(self.topology.domain(node.slot)?))
-    }
-
-    /// The domain of a node: a number below [`Counted::bound`].
-    pub fn domain(&self, node: &NodeInfo) -> Option<usize> {
-        self.topology.domain(node.slot)
-    }
-
-    /// One more than the greatest number of a domain.
-    pub fn bound(&self) -> usize {
-        self.topology.bound()
     }
 
     /// Whether no domain has an amount.

@@ -61,8 +61,8 @@ pub struct PodInfo {
     pub claims: Vec<ClaimName>,
     /// Its terms about nodes.
     pub node_terms: NodeTerms,
-    /// Its terms about other pods.
-    pub pod_terms: PodTerms,
+    /// Its terms about other pods. Pods without any share the same.
+    pub pod_terms: Arc<PodTerms>,
     tolerations: Vec<Toleration>,
     pod: Arc<LeanPod>,
 }
@@ -82,7 +82,7 @@ impl PodInfo {
             host_ports: spec.map(host_ports).unwrap_or_default(),
             claims: claims(&pod),
             node_terms: NodeTerms::new(&pod.spec),
-            pod_terms: PodTerms::new(&pod),
+            pod_terms: PodTerms::of(&pod),
             tolerations: semantics::tolerations(&pod),
             pod,
         }

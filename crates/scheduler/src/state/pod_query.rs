@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use object::{Operator, Selector};
+use object::{Operator, Requirement, Selector};
+
+use super::numbers::LabelKey;
 
 /// The labels of the namespaces.
 #[derive(Debug, Default)]
@@ -42,6 +44,26 @@ impl PodSelection {
         (self.namespaces.iter().any(|listed| listed == namespace)
             || self.namespace_selector.matches(namespaces.labels(namespace)))
             && self.selector.matches(labels)
+    }
+
+    /// The labels of which a requirement demands one.
+    fn needed(&self, requirement: &Requirement) -> Option<NeededLabel> {
+        if !matches!(requirement.operator(), Operator::In | Operator::Equals | Operator::DoubleEquals) {
+            return None;
+        }
+        let anywhere = self.namespace_selector.requirements().is_some();
+        let key = |namespace, value: &String| LabelKey::new(namespace, requirement.key(), value);
+        let values = requirement.values();
+        let mut keys: Vec<LabelKey> = match anywhere {
+            true => values.iter().map(|value| key(None, value)).collect(),
+            false => {
+                let named = self.namespaces.iter();
+                named.flat_map(|name| values.iter().map(move |value| key(Some(name), value))).collect()
+            }
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        Some(NeededLabel { keys, anywhere })
     }
 
     fn write(&self, text: &mut String) {
@@ -94,14 +116,20 @@ impl PodQuery {
         self.selections.iter().any(|selection| decides(&selection.namespace_selector))
     }
 
-    /// Labels of which every pod that it means has one value of those listed.
-    pub(super) fn needed_labels(&self) -> impl Iterator<Item = (&str, &[String])> {
-        let requirements = self.selections.iter().flat_map(|selection| selection.selector.requirements());
-        requirements.flatten().filter_map(|requirement| match requirement.operator() {
-            Operator::In | Operator::Equals | Operator::DoubleEquals => {
-                Some((requirement.key(), requirement.values()))
-            }
-            _ => None,
+    /// What every pod that it means has: of each item, one of the labels. A query for nothing has an item without any.
+    pub(super) fn needed_labels(&self) -> impl Iterator<Item = NeededLabel> {
+        self.selections.iter().flat_map(|selection| {
+            let requirements = selection.selector.requirements().into_iter().flatten();
+            requirements.filter_map(|requirement| selection.needed(requirement))
         })
     }
+}
+
+/// Labels of which a pod must have one.
+#[derive(Debug)]
+pub(super) struct NeededLabel {
+    /// The labels, each once.
+    pub(super) keys: Vec<LabelKey>,
+    /// Whether the pod's namespace is not known by name.
+    pub(super) anywhere: bool,
 }

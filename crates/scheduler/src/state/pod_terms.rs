@@ -1,8 +1,8 @@
 //! A pod's terms about other pods: affinity, anti-affinity and topology spread, in matching form.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use client::LeanPod;
+use client::{LeanPod, LeanPodSpec};
 use k8s_openapi::api::core::v1::{PodAffinityTerm, TopologySpreadConstraint, WeightedPodAffinityTerm};
 use object::{Operator, Requirement, Selector};
 use semantics::{Weighted, selector};
@@ -40,16 +40,23 @@ pub struct AffinityTerm {
 /// A topology spread constraint. See KEP-895 and KEP-3094.
 #[derive(Clone, Debug)]
 pub struct SpreadConstraint {
+    /// How the pods are to be spread.
+    pub rule: Arc<SpreadRule>,
+    /// The pods that count: living ones of the pod's namespace.
+    pub query: Arc<PodQuery>,
+    /// The labels by which a pod counts itself.
+    pub selector: Arc<Selector>,
+}
+
+/// A topology spread constraint without the pods that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpreadRule {
     /// The node label whose value names the domain.
-    pub topology_key: String,
+    pub topology_key: Arc<str>,
     /// How far the domains may differ.
     pub skew_max: i64,
     /// With fewer domains than this the emptiest counts as empty.
     pub domains_min: i64,
-    /// The pods that count: living ones of the pod's namespace.
-    pub query: Arc<PodQuery>,
-    /// Their labels.
-    pub selector: Selector,
     /// Whether nodes count that the pod's node affinity excludes.
     pub ignore_affinity: bool,
     /// Whether nodes count only if the pod tolerates their taints.
@@ -58,9 +65,21 @@ pub struct SpreadConstraint {
 
 impl PodTerms {
     /// Reads them from a pod.
-    pub fn new(pod: &LeanPod) -> PodTerms {
+    pub fn of(pod: &LeanPod) -> Arc<PodTerms> {
+        static NONE: LazyLock<Arc<PodTerms>> = LazyLock::new(Arc::default);
+        let has_any = |spec: &LeanPodSpec| {
+            spec.affinity.as_ref().is_some_and(|affinity| {
+                affinity.pod_affinity.is_some() || affinity.pod_anti_affinity.is_some()
+            }) || spec.topology_spread_constraints.as_ref().is_some_and(|all| !all.is_empty())
+        };
+        match &pod.spec {
+            Some(spec) if has_any(spec) => Arc::new(PodTerms::read(spec, pod)),
+            _ => Arc::clone(&NONE),
+        }
+    }
+
+    fn read(spec: &LeanPodSpec, pod: &LeanPod) -> PodTerms {
         let mut terms = PodTerms::default();
-        let Some(spec) = &pod.spec else { return terms };
         let affinity = spec.affinity.as_ref();
         if let Some(affinity) = affinity.and_then(|affinity| affinity.pod_affinity.as_ref()) {
             let required = affinity.required_during_scheduling_ignored_during_execution.iter().flatten();
@@ -88,6 +107,11 @@ impl PodTerms {
             weight: sign * i64::from(term.weight),
             term: AffinityTerm::new(&term.pod_affinity_term, pod),
         }));
+    }
+
+    /// Whether the pod says itself how it is to be spread.
+    pub fn has_spread(&self) -> bool {
+        !(self.hard_spread.is_empty() && self.soft_spread.is_empty())
     }
 
     /// The terms that draw other pods near this one where it runs or keep them off, with their weights.
@@ -146,14 +170,24 @@ impl SpreadConstraint {
         let counted = PodSelection {
             namespaces: vec![pod.metadata.namespace.clone().unwrap_or_default()],
             namespace_selector: Selector::nothing(),
-            selector: selector.clone(),
+            // As in upstream, a selector without requirements counts no pod.
+            selector: if selector.is_everything() { Selector::nothing() } else { selector.clone() },
         };
         SpreadConstraint {
-            topology_key: from.topology_key.clone(),
+            rule: Arc::new(SpreadRule::new(from)),
+            query: Arc::new(PodQuery::new(vec![counted], true)),
+            selector: Arc::new(selector),
+        }
+    }
+}
+
+impl SpreadRule {
+    /// Reads it from a constraint.
+    pub fn new(from: &TopologySpreadConstraint) -> SpreadRule {
+        SpreadRule {
+            topology_key: from.topology_key.as_str().into(),
             skew_max: i64::from(from.max_skew),
             domains_min: i64::from(from.min_domains.unwrap_or(1)),
-            query: Arc::new(PodQuery::new(vec![counted], true)),
-            selector,
             ignore_affinity: from.node_affinity_policy.as_deref() == Some("Ignore"),
             honor_taints: from.node_taints_policy.as_deref() == Some("Honor"),
         }

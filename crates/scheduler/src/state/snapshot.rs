@@ -4,14 +4,28 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerImage, Node};
+use object::{ObjectKey, Selector};
 use parking_lot::Mutex;
 
 use super::counts::Counted;
-use super::tally::{Carried, NodeFilter, Queried, Topologies};
+use super::places::Places;
+use super::selectors::{Like, Selecting, Selectors};
+use super::tally::{BySlot, Carried, Cluster, NodeFilter, Queried, Topologies};
 use super::{Budgets, Namespaces, NodeInfo, NodeSlot, Nominations, PodInfo, PodQuery, Topology, Volumes};
 
 /// The nodes that have an image, and how many bytes it takes there.
 pub type ImageNodes = HashMap<NodeSlot, i64>;
+
+/// Numbers of pods by node.
+#[derive(Clone, Debug)]
+pub struct ByNode(Arc<BySlot>);
+
+impl ByNode {
+    /// The number on a node.
+    pub fn at(&self, node: &NodeInfo) -> i64 {
+        self.0.get(&node.slot).copied().unwrap_or(0)
+    }
+}
 
 /// The cluster as one decision sees it. Only [`Cache`](super::Cache) changes it, between decisions.
 #[derive(Debug, Default)]
@@ -27,6 +41,8 @@ pub struct Snapshot {
     volumes: Volumes,
     budgets: Budgets,
     nominations: Nominations,
+    selectors: Selectors,
+    places: Places,
     /// Locked during a query, because a query is counted when it is first used.
     counting: Mutex<Counting>,
 }
@@ -46,6 +62,7 @@ struct Counting {
 #[cfg(test)]
 pub(super) struct Known {
     pub(super) queries: Vec<(Arc<PodQuery>, String, NodeFilter, Counted)>,
+    pub(super) by_node: Vec<(Arc<PodQuery>, ByNode)>,
     /// Required anti-affinity, and all other affinity.
     pub(super) carried: [Vec<(super::AffinityTerm, Counted)>; 2],
 }
@@ -98,7 +115,17 @@ impl Snapshot {
         let mut counting = self.counting.lock();
         let Counting { topologies, queried, .. } = &mut *counting;
         let topology = topologies.get(key, self.entries());
-        queried.count(query, topology, key, filter, self.entries(), &self.namespaces)
+        queried.count(query, topology, key, filter, &self.cluster())
+    }
+
+    /// The pods that a query means, by node.
+    pub fn count_by_node(&self, query: &Arc<PodQuery>) -> ByNode {
+        ByNode(self.counting.lock().queried.by_node(query, &self.cluster()))
+    }
+
+    /// The pods that are selected as this one is, by Services and by its controller; `None` if nothing selects it.
+    pub fn like(&self, pod: &PodInfo) -> Option<Like> {
+        self.selectors.like(pod)
     }
 
     /// The running pods whose required anti-affinity means this one, by term and domain.
@@ -174,9 +201,25 @@ impl Snapshot {
         self.slots.len()
     }
 
+    fn cluster(&self) -> Cluster<'_> {
+        Cluster { slots: &self.slots, places: &self.places, namespaces: &self.namespaces }
+    }
+
     /// All nodes, including those known only from pods.
     fn entries(&self) -> impl Iterator<Item = &NodeInfo> + Clone {
         self.slots.iter().flatten()
+    }
+
+    /// How many Services are compared with a pod, and how many select it.
+    #[cfg(test)]
+    pub(crate) fn services_of(&self, pod: &PodInfo) -> (usize, usize) {
+        self.selectors.services_of(pod)
+    }
+
+    /// Whether labels of pods are known of any node.
+    #[cfg(test)]
+    pub(super) fn knows_labels(&self) -> bool {
+        !self.places.is_empty()
     }
 
     /// The current counts, for comparison with a recount.
@@ -194,10 +237,12 @@ impl Snapshot {
                 (Arc::clone(query), key.to_owned(), filter.clone(), counted(key, counts))
             })
             .collect();
+        let by_node = queried.known_by_node();
+        let by_node = by_node.map(|(query, by_node)| (Arc::clone(query), ByNode(Arc::clone(by_node)))).collect();
         let carried = [refused, wished].map(|of| {
             of.known().map(|(term, counts)| (term.clone(), counted(&term.topology_key, counts))).collect()
         });
-        Known { queries, carried }
+        Known { queries, by_node, carried }
     }
 
     /// Sets the labels of a namespace; `None` if it is gone. Returns whether that made a difference.
@@ -207,6 +252,16 @@ impl Snapshot {
             self.counting.get_mut().queried.namespace_changed();
         }
         changed
+    }
+
+    /// Sets what a Service or a controller selects; `None` if it is gone.
+    pub(super) fn set_selector(
+        &mut self,
+        kind: Selecting,
+        key: &ObjectKey,
+        selector: Option<&Arc<Selector>>,
+    ) {
+        self.selectors.set(kind, key, selector);
     }
 
     pub(super) fn set_node(&mut self, node: Arc<Node>) -> NodeSlot {
@@ -263,6 +318,7 @@ impl Snapshot {
 
     /// Updates the counts for a pod that is added to a node or removed from it.
     fn pod_moved(&mut self, slot: NodeSlot, pod: &PodInfo, comes: bool) {
+        self.places.pod_moved(slot, pod, comes);
         let Counting { topologies, queried, refused, wished } = self.counting.get_mut();
         queried.pod_moved(slot, pod, if comes { 1 } else { -1 }, topologies, &self.namespaces);
         let nodes = self.slots.iter().flatten();

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::numbers::NumberMap;
 use super::{NodeInfo, NodeSlot, Topology};
 
 mod carried;
@@ -22,13 +23,13 @@ mod tests;
 
 pub(super) use carried::Carried;
 pub use queried::NodeFilter;
-pub(super) use queried::Queried;
+pub(super) use queried::{Cluster, Queried};
 
 /// The maximum number of queries kept. The least recently used one is evicted.
 const QUERIES_MAX: usize = 1024;
 
 /// Amounts by node. Most queries mean few pods, so nodes without any take no room.
-type BySlot = HashMap<NodeSlot, i64>;
+pub(super) type BySlot = NumberMap<NodeSlot, i64>;
 
 fn change(by_slot: &mut BySlot, slot: NodeSlot, amount: i64) {
     let entry = by_slot.entry(slot).or_default();

@@ -40,8 +40,13 @@ impl Topology {
     }
 
     /// One more than the greatest number of a domain.
-    pub(super) fn bound(&self) -> usize {
+    pub fn bound(&self) -> usize {
         self.domains.len()
+    }
+
+    /// The number of nodes of each domain.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.domains.iter().map(|domain| domain.as_ref().map_or(0, |(_, nodes)| *nodes))
     }
 
     /// The value of the label that makes a domain.

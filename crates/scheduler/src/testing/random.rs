@@ -1,16 +1,21 @@
 //! Clusters that change at random, from a seed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clock::Clock;
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use object::{ObjectKey, Selector};
 use serde_json::{Value, json};
 
 use super::{node, raw_pod};
-use crate::state::{Cache, PodInfo};
+use crate::state::{Cache, PodInfo, Selecting};
 
 const APPS: [&str; 3] = ["a", "b", "c"];
-const KEYS: [&str; 3] = ["zone", "kubernetes.io/hostname", "rack"];
+const ZONE: &str = "topology.kubernetes.io/zone";
+const KEYS: [&str; 3] = [ZONE, "kubernetes.io/hostname", "rack"];
+const NAMES: [&str; 3] = ["one", "two", "three"];
 const NODES_MAX: u64 = 12;
 
 /// A cluster and the pods that run in it.
@@ -19,13 +24,21 @@ pub(crate) struct RandomCluster {
     pub(crate) random: Clock,
     /// The pods, with the names of their nodes.
     pub(crate) pods: Vec<(Arc<PodInfo>, String)>,
+    /// What selects pods.
+    pub(crate) selectors: BTreeMap<(Selecting, ObjectKey), Selector>,
     named: u64,
 }
 
 impl RandomCluster {
     pub(crate) fn new(seed: u64) -> RandomCluster {
         let random = Clock::seeded(seed, "2026-01-01T00:00:00Z".parse().unwrap());
-        let mut cluster = RandomCluster { cache: Cache::default(), random, pods: Vec::new(), named: 0 };
+        let mut cluster = RandomCluster {
+            cache: Cache::default(),
+            random,
+            pods: Vec::new(),
+            selectors: BTreeMap::new(),
+            named: 0,
+        };
         for _ in 0..30 {
             cluster.step();
         }
@@ -46,7 +59,7 @@ impl RandomCluster {
 
     /// Lets something happen.
     pub(crate) fn step(&mut self) {
-        match self.below(12) {
+        match self.below(14) {
             0..=2 => drop(self.cache.set_node(self.random_node())),
             3 => self.cache.remove_node(&format!("n{}", self.random.random_below(NODES_MAX))),
             4 => {
@@ -54,16 +67,17 @@ impl RandomCluster {
                 let labels = (!self.one_in(4)).then(|| labels.into_iter().collect());
                 self.cache.set_namespace(self.pick(&["default", "other"]), labels);
             }
-            5 if !self.pods.is_empty() => {
+            5 | 6 => self.change_selector(),
+            7 if !self.pods.is_empty() => {
                 let (pod, _) = self.pods.swap_remove(self.below(self.pods.len()));
                 self.cache.remove_pod(&pod.uid);
             }
-            6 if !self.pods.is_empty() => {
+            8 if !self.pods.is_empty() => {
                 // A pod in a newer version: other labels, or its deletion has begun.
                 let at = self.below(self.pods.len());
                 let (old, node) = &self.pods[at];
                 let mut raw = old.pod().as_ref().clone();
-                raw.metadata.labels = Some([("app".to_owned(), self.pick(&APPS).to_owned())].into());
+                raw.metadata.labels = Some(self.labels());
                 if self.one_in(3) {
                     raw.metadata.deletion_timestamp =
                         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
@@ -81,11 +95,49 @@ impl RandomCluster {
         }
     }
 
+    fn namespace(&self) -> &'static str {
+        self.pick(&["default", "default", "other"])
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::from([("app".to_owned(), self.pick(&APPS).to_owned())]);
+        if self.one_in(2) {
+            labels.insert("tier".to_owned(), self.pick(&["front", "back"]).to_owned());
+        }
+        labels
+    }
+
+    /// A Service or a controller comes, changes or goes.
+    fn change_selector(&mut self) {
+        let kinds = [
+            Selecting::Service,
+            Selecting::Service,
+            Selecting::ReplicationController,
+            Selecting::ReplicaSet,
+            Selecting::StatefulSet,
+        ];
+        let kind = kinds[self.below(kinds.len())];
+        let key = ObjectKey::namespaced(self.namespace(), self.pick(&NAMES));
+        let selector = match kind {
+            _ if self.one_in(4) => None,
+            Selecting::Service | Selecting::ReplicationController => Some(Selector::from_labels(self.labels())),
+            Selecting::ReplicaSet | Selecting::StatefulSet => {
+                let typed: LabelSelector = serde_json::from_value(self.selector()).unwrap();
+                Some(semantics::selector(&typed))
+            }
+        };
+        self.cache.set_selector(kind, &key, selector.clone().map(Arc::new).as_ref());
+        match selector {
+            Some(selector) => self.selectors.insert((kind, key), selector),
+            None => self.selectors.remove(&(kind, key)),
+        };
+    }
+
     fn random_node(&self) -> Arc<Node> {
         let name = format!("n{}", self.random.random_below(NODES_MAX));
         let mut labels = json!({});
         for (key, values) in
-            [("zone", ["1", "2", "3"]), ("rack", ["r", "s", "t"]), ("disk", ["ssd", "hdd", ""])]
+            [(ZONE, ["1", "2", "3"]), ("rack", ["r", "s", "t"]), ("disk", ["ssd", "hdd", ""])]
         {
             if !self.one_in(4) {
                 labels[key] = self.pick(&values).into();
@@ -163,8 +215,20 @@ impl RandomCluster {
         }
         spec["containers"] = json!([container]);
         let mut raw = raw_pod(&format!("p{}", self.named), spec);
-        raw.metadata.labels = Some([("app".to_owned(), self.pick(&APPS).to_owned())].into());
-        raw.metadata.namespace = Some(self.pick(&["default", "default", "other"]).to_owned());
+        raw.metadata.labels = Some(self.labels());
+        raw.metadata.namespace = Some(self.namespace().to_owned());
+        if self.one_in(2) {
+            let (api_version, kind) = [
+                ("v1", "ReplicationController"),
+                ("apps/v1", "ReplicaSet"),
+                ("apps/v1", "StatefulSet"),
+                ("example.com/v1", "ReplicaSet"),
+            ][self.below(4)];
+            let name = self.pick(&NAMES);
+            let owner = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name,
+                "controller": !self.one_in(8)}]);
+            raw.metadata.owner_references = serde_json::from_value(owner).unwrap();
+        }
         Arc::new(PodInfo::new(Arc::new(raw)))
     }
 }

@@ -52,7 +52,7 @@ fn hard_constraints_bound_the_skew() {
         let running = web("running", "ScheduleAnyway", json!({}), json!({}));
         let mut cache = cluster(&nodes(), &[("a", running)]);
         let waiting = web("p", "DoNotSchedule", extra.clone(), spec.clone());
-        assert_eq!(passing(PodTopologySpread, &waiting, &mut cache), wanted, "{extra} {spec}");
+        assert_eq!(passing(PodTopologySpread::default(), &waiting, &mut cache), wanted, "{extra} {spec}");
     }
 }
 
@@ -64,7 +64,7 @@ fn too_few_domains_count_as_one_more_that_is_empty() {
     ];
     for (domains_min, wanted) in [(2, vec!["a", "b", "c"]), (3, vec![])] {
         let waiting = web("p", "DoNotSchedule", json!({"minDomains": domains_min}), json!({}));
-        assert_eq!(passing(PodTopologySpread, &waiting, &mut cluster(&nodes(), &pods)), wanted);
+        assert_eq!(passing(PodTopologySpread::default(), &waiting, &mut cluster(&nodes(), &pods)), wanted);
     }
 }
 
@@ -72,7 +72,7 @@ fn too_few_domains_count_as_one_more_that_is_empty() {
 fn the_words_are_upstreams() {
     let running = web("running", "ScheduleAnyway", json!({}), json!({}));
     let waiting = web("p", "DoNotSchedule", json!({}), json!({}));
-    let found = verdicts(PodTopologySpread, &waiting, &mut cluster(&nodes(), &[("a", running)]));
+    let found = verdicts(PodTopologySpread::default(), &waiting, &mut cluster(&nodes(), &[("a", running)]));
     let uneven = "node(s) didn't match pod topology spread constraints";
     assert_eq!(found[0].1, uneven);
     assert_eq!(found[3].1, format!("{uneven} (missing required label)"));
@@ -84,7 +84,18 @@ fn soft_constraints_score() {
     for (key, wanted) in [("zone", [0, 0, 100, 0]), ("kubernetes.io/hostname", [0, 100, 100, 100])] {
         let waiting = web("p", "ScheduleAnyway", json!({"topologyKey": key}), json!({}));
         let found =
-            scores(PodTopologySpread, &waiting, &mut cluster(&nodes(), &[("a", running.clone())])).unwrap();
+            scores(PodTopologySpread::default(), &waiting, &mut cluster(&nodes(), &[("a", running.clone())])).unwrap();
         assert_eq!(found.into_iter().map(|(_, score)| score).collect::<Vec<_>>(), wanted, "{key}");
+    }
+}
+
+/// As in upstream: the pods that an empty selector means are not counted.
+#[test]
+fn an_empty_selector_counts_nothing() {
+    let running = || web("running", "ScheduleAnyway", json!({}), json!({}));
+    for (extra, wanted) in [(json!({}), vec!["c"]), (json!({"labelSelector": {}}), vec!["a", "b", "c"])] {
+        let waiting = web("p", "DoNotSchedule", extra.clone(), json!({}));
+        let mut cache = cluster(&nodes(), &[("a", running())]);
+        assert_eq!(passing(PodTopologySpread::default(), &waiting, &mut cache), wanted, "{extra}");
     }
 }

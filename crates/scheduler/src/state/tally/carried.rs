@@ -34,12 +34,12 @@ impl Carried {
         weight: i64,
         comes: bool,
         topologies: &mut Topologies,
-        nodes: impl Iterator<Item = &'n NodeInfo> + Clone,
+        nodes: impl Iterator<Item = &'n NodeInfo>,
     ) {
-        let topology = topologies.get(&term.topology_key, nodes.clone());
+        let topology = topologies.get(&term.topology_key, nodes);
         let number = match self.by_id.get(&*term.id) {
             Some(number) => *number,
-            None => self.insert(term, &topology, nodes),
+            None => self.insert(term, &topology),
         };
         let tally = self.tallies[number].as_mut().expect("ids lead to tallies");
         let amount = if comes { weight } else { -weight };
@@ -56,24 +56,15 @@ impl Carried {
         }
     }
 
-    fn insert<'n>(
-        &mut self,
-        term: &AffinityTerm,
-        topology: &crate::state::Topology,
-        nodes: impl Iterator<Item = &'n NodeInfo>,
-    ) -> usize {
-        let mut counts = Counts::new(false);
-        for domain in nodes.filter_map(|node| topology.domain(node.slot)) {
-            counts.move_node(domain, 1, 0);
-        }
+    fn insert(&mut self, term: &AffinityTerm, topology: &crate::state::Topology) -> usize {
         let number = self.tallies.iter().position(Option::is_none).unwrap_or_else(|| {
             self.tallies.push(None);
             self.tallies.len() - 1
         });
         self.index.insert(&term.query, number);
         self.by_id.insert(Arc::clone(&term.id), number);
-        let counts = Arc::new(counts);
-        let tally = Tally { term: term.clone(), carriers: 0, by_slot: BySlot::new(), counts };
+        let counts = Arc::new(Counts::of_all(topology));
+        let tally = Tally { term: term.clone(), carriers: 0, by_slot: BySlot::default(), counts };
         self.tallies[number] = Some(tally);
         number
     }
@@ -84,7 +75,8 @@ impl Carried {
         pod: &PodInfo,
         namespaces: &Namespaces,
     ) -> impl Iterator<Item = (&AffinityTerm, &Arc<Counts>)> {
-        let tallies = self.index.candidates(pod.labels()).filter_map(|number| self.tallies[number].as_ref());
+        let candidates = self.index.candidates(pod.key.namespace(), pod.labels()).into_iter();
+        let tallies = candidates.filter_map(|number| self.tallies[number].as_ref());
         tallies
             .filter(move |tally| pod.is_meant_by(&tally.term.query, namespaces))
             .map(|tally| (&tally.term, &tally.counts))

@@ -8,6 +8,7 @@ use semantics::{NodeTerms, Toleration};
 use super::{BySlot, Moves, QUERIES_MAX, Topologies, change};
 use crate::state::counts::Counts;
 use crate::state::label_index::LabelIndex;
+use crate::state::places::Places;
 use crate::state::{Counted, Namespaces, NodeInfo, NodeSlot, PodInfo, PodQuery, Topology};
 
 /// The maximum number of views kept for each query.
@@ -17,7 +18,7 @@ const VIEWS_MAX: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeFilter {
     /// Labels that a node must have.
-    pub keys: Vec<String>,
+    pub keys: Vec<Arc<str>>,
     /// Demands that a node must fulfil.
     pub terms: Option<NodeTerms>,
     /// Tolerations that must cover a node's taints.
@@ -27,7 +28,7 @@ pub struct NodeFilter {
 impl NodeFilter {
     /// Whether all nodes pass that have a value for the topology key.
     fn is_open(&self, key: &str) -> bool {
-        self.keys.iter().all(|each| each == key)
+        self.keys.iter().all(|each| **each == *key)
             && self.terms.as_ref().is_none_or(NodeTerms::demands_nothing)
             && self.tolerations.is_none()
     }
@@ -53,7 +54,7 @@ pub(crate) struct Queried {
 #[derive(Debug)]
 struct Tally {
     query: Arc<PodQuery>,
-    by_slot: BySlot,
+    by_slot: Arc<BySlot>,
     views: Vec<View>,
     last_used: u64,
 }
@@ -67,49 +68,45 @@ struct View {
 }
 
 impl Queried {
-    /// Counts the pods that a query means by the domains of a topology. `nodes` is all that there are; they are
-    /// looked at only the first time.
-    pub(crate) fn count<'n>(
+    /// Counts the pods that a query means by the domains of a topology. Nodes are looked at only the first time.
+    pub(crate) fn count(
         &mut self,
         query: &Arc<PodQuery>,
         topology: Arc<Topology>,
         key: &str,
         filter: &NodeFilter,
-        nodes: impl Iterator<Item = &'n NodeInfo> + Clone,
-        namespaces: &Namespaces,
+        cluster: &Cluster<'_>,
     ) -> Counted {
-        self.questions += 1;
-        let number = match self.by_text.get(query.text()) {
-            Some(number) => *number,
-            None => self.insert(query, nodes.clone(), namespaces),
-        };
-        let tally = self.tallies[number].as_mut().expect("texts lead to tallies");
-        tally.last_used = self.questions;
+        let tally = self.tally(query, cluster);
         let same = |view: &View| *view.key == *key && view.filter == *filter;
         let counts = match tally.views.iter().find(|view| same(view)) {
             Some(view) => Arc::clone(&view.counts),
-            None => tally.view(&topology, key, filter, nodes),
+            None => tally.view(&topology, key, filter, cluster),
         };
         Counted { topology, counts }
     }
 
-    fn insert<'n>(
-        &mut self,
-        query: &Arc<PodQuery>,
-        nodes: impl Iterator<Item = &'n NodeInfo>,
-        namespaces: &Namespaces,
-    ) -> usize {
+    /// Counts the pods that a query means by node, whatever the node.
+    pub(crate) fn by_node(&mut self, query: &Arc<PodQuery>, cluster: &Cluster<'_>) -> Arc<BySlot> {
+        Arc::clone(&self.tally(query, cluster).by_slot)
+    }
+
+    fn tally(&mut self, query: &Arc<PodQuery>, cluster: &Cluster<'_>) -> &mut Tally {
+        self.questions += 1;
+        let number = match self.by_text.get(query.text()) {
+            Some(number) => *number,
+            None => self.insert(query, cluster),
+        };
+        let tally = self.tallies[number].as_mut().expect("texts lead to tallies");
+        tally.last_used = self.questions;
+        tally
+    }
+
+    fn insert(&mut self, query: &Arc<PodQuery>, cluster: &Cluster<'_>) -> usize {
         if self.by_text.len() >= QUERIES_MAX {
             let used = self.tallies.iter().enumerate();
             let oldest = used.filter_map(|(at, tally)| Some((tally.as_ref()?.last_used, at))).min();
             oldest.into_iter().for_each(|(_, at)| self.forget(at));
-        }
-        let mut by_slot = BySlot::new();
-        for node in nodes {
-            let meant = node.pods.iter().filter(|pod| pod.is_meant_by(query, namespaces)).count();
-            if meant > 0 {
-                by_slot.insert(node.slot, meant as i64);
-            }
         }
         let number = self.tallies.iter().position(Option::is_none).unwrap_or_else(|| {
             self.tallies.push(None);
@@ -117,6 +114,7 @@ impl Queried {
         });
         self.index.insert(query, number);
         self.by_text.insert(Arc::clone(query.text()), number);
+        let by_slot = Arc::new(cluster.pods(query));
         let tally = Tally { query: Arc::clone(query), by_slot, views: Vec::new(), last_used: 0 };
         self.tallies[number] = Some(tally);
         number
@@ -138,10 +136,10 @@ impl Queried {
         topologies: &Topologies,
         namespaces: &Namespaces,
     ) {
-        for number in self.index.candidates(pod.labels()) {
+        for number in self.index.candidates(pod.key.namespace(), pod.labels()) {
             let Some(tally) = &mut self.tallies[number] else { continue };
             if pod.is_meant_by(&tally.query, namespaces) {
-                change(&mut tally.by_slot, slot, amount);
+                change(Arc::make_mut(&mut tally.by_slot), slot, amount);
                 for view in &mut tally.views {
                     if let Some(domain) = topologies.domain(&view.key, slot)
                         && view.counts.takes_part(slot)
@@ -189,6 +187,12 @@ impl Queried {
         self.tallies.iter().flatten().any(|tally| tally.views.iter().any(|view| *view.key == *key))
     }
 
+    /// The counts by node, for comparison with a recount.
+    #[cfg(test)]
+    pub(crate) fn known_by_node(&self) -> impl Iterator<Item = (&Arc<PodQuery>, &Arc<BySlot>)> {
+        self.tallies.iter().flatten().map(|tally| (&tally.query, &tally.by_slot))
+    }
+
     /// The counts, for comparison with a recount.
     #[cfg(test)]
     pub(crate) fn known(&self) -> impl Iterator<Item = (&Arc<PodQuery>, &str, &NodeFilter, &Arc<Counts>)> {
@@ -199,25 +203,74 @@ impl Queried {
 }
 
 impl Tally {
-    fn view<'n>(
+    fn view(
         &mut self,
         topology: &Topology,
         key: &str,
         filter: &NodeFilter,
-        nodes: impl Iterator<Item = &'n NodeInfo>,
+        cluster: &Cluster<'_>,
     ) -> Arc<Counts> {
-        let mut counts = Counts::new(!filter.is_open(key));
-        for node in nodes {
-            counts.set_takes_part(node.slot, filter.admits(node));
-            if let Some(domain) = topology.domain(node.slot).filter(|_| counts.takes_part(node.slot)) {
-                counts.move_node(domain, 1, self.by_slot.get(&node.slot).copied().unwrap_or(0));
-            }
-        }
+        let counts = match filter.is_open(key) {
+            true => self.of_all(topology),
+            false => self.of_some(topology, filter, cluster),
+        };
         if self.views.len() >= VIEWS_MAX {
             self.views.remove(0);
         }
         let counts = Arc::new(counts);
         self.views.push(View { key: key.into(), filter: filter.clone(), counts: Arc::clone(&counts) });
         counts
+    }
+
+    /// The counts of all nodes. Only those with pods are looked at.
+    fn of_all(&self, topology: &Topology) -> Counts {
+        let mut counts = Counts::of_all(topology);
+        for (slot, amount) in &*self.by_slot {
+            topology.domain(*slot).into_iter().for_each(|domain| counts.add(domain, *amount));
+        }
+        counts
+    }
+
+    fn of_some(&self, topology: &Topology, filter: &NodeFilter, cluster: &Cluster<'_>) -> Counts {
+        let mut counts = Counts::of_some();
+        for node in cluster.nodes() {
+            counts.set_takes_part(node.slot, filter.admits(node));
+            if let Some(domain) = topology.domain(node.slot).filter(|_| counts.takes_part(node.slot)) {
+                counts.move_node(domain, 1, self.by_slot.get(&node.slot).copied().unwrap_or(0));
+            }
+        }
+        counts
+    }
+}
+
+/// The cluster, in which pods are counted.
+pub(crate) struct Cluster<'a> {
+    pub(crate) slots: &'a [Option<NodeInfo>],
+    pub(crate) places: &'a Places,
+    pub(crate) namespaces: &'a Namespaces,
+}
+
+impl Cluster<'_> {
+    fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.slots.iter().flatten()
+    }
+
+    /// The pods that a query means, by node.
+    fn pods(&self, query: &PodQuery) -> BySlot {
+        let mut by_slot = BySlot::default();
+        let mut count = |node: &NodeInfo| {
+            let meant = node.pods.iter().filter(|pod| pod.is_meant_by(query, self.namespaces)).count();
+            if meant > 0 {
+                by_slot.insert(node.slot, meant as i64);
+            }
+        };
+        match self.places.of(query) {
+            Some(places) => {
+                let nodes = places.iter().filter_map(|slot| self.slots[slot.index()].as_ref());
+                nodes.for_each(count);
+            }
+            None => self.nodes().for_each(&mut count),
+        }
+        by_slot
     }
 }

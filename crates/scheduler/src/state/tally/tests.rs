@@ -37,12 +37,18 @@ fn assert_same(kept: &Counted, anew: &BTreeMap<String, i64>, what: &str) {
 }
 
 fn check(snapshot: &Snapshot) -> usize {
-    let Known { queries, carried: [refused, wished] } = snapshot.known_counts();
+    let Known { queries, by_node, carried: [refused, wished] } = snapshot.known_counts();
     let namespaces = snapshot.namespaces();
     for (query, key, filter, kept) in &queries {
         let meant = |pod: &PodInfo| i64::from(pod.is_meant_by(query, namespaces));
         let anew = recount(snapshot, key, |node| filter.admits(node), meant);
         assert_same(kept, &anew, &format!("{} by {key} among {filter:?}", query.text()));
+    }
+    for (query, kept) in &by_node {
+        for node in snapshot.nodes() {
+            let meant = node.pods.iter().filter(|pod| pod.is_meant_by(query, namespaces)).count();
+            assert_eq!(kept.at(node), meant as i64, "{} on {}", query.text(), node.name);
+        }
     }
     let mut ids: [BTreeSet<String>; 2] = Default::default();
     for node in snapshot.nodes() {
@@ -87,6 +93,10 @@ fn counts_follow_whatever_happens() {
             most = most.max(check(snapshot));
         }
         assert!(most > 20, "seed {seed} asks for too little");
+        assert!(cluster.cache.snapshot().knows_labels());
+        cluster.pods.iter().for_each(|(pod, _)| drop(cluster.cache.remove_pod(&pod.uid)));
+        assert!(!cluster.cache.snapshot().knows_labels(), "what is gone leaves nothing behind");
+        check(cluster.cache.snapshot());
     }
 }
 
