@@ -21,6 +21,8 @@ mod peace;
 mod replay;
 #[path = "cluster/scenario.rs"]
 mod scenario;
+#[path = "cluster/spread.rs"]
+mod spread;
 #[path = "cluster/workload.rs"]
 mod workload;
 
@@ -43,6 +45,7 @@ fn main() {
         seeds.map(|seed| Trial::test(format!("seed_{seed}"), move || holds(seed))).collect();
     trials.push(Trial::test("a_seed_replays_exactly", a_seed_replays_exactly));
     trials.push(Trial::test("a_forgotten_event_is_found", a_forgotten_event_is_found));
+    trials.push(Trial::test("pods_are_spread", spread::pods_are_spread));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Client, Informer, Informers, ResourceType, Selection, Verb};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use object::{ObjectKey, Status, Uid};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use object::{ObjectKey, Selector, Status, Uid};
 use parking_lot::Mutex;
 use serde_json::json;
 use simulation::{Rates, Server, admin};
@@ -265,6 +266,37 @@ async fn informers_of_kin_can_be_stopped() {
     assert_eq!(kin.len(), 2);
     drop(kin);
     assert!(!runs(&server).await, "nobody holds it");
+}
+
+fn service(selector: serde_json::Value) -> Service {
+    let spec = json!({"selector": selector, "ports": [{"port": 80}]});
+    serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn informers_of_selectors_keep_nothing_else() {
+    let (server, client) = server().await;
+    server.put(&service(json!({"app": "web", "tier": "front"}))).await;
+    let labels = json!({"app": "web"});
+    let set = json!({
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "app:1"}]}},
+        },
+    });
+    server.put(&serde_json::from_value::<ReplicaSet>(set).unwrap()).await;
+    let informers = Informers::new(client.clone());
+    let (services, sets) = (informers.selectors::<Service>(), informers.selectors::<ReplicaSet>());
+    tokio::join!(services.synced(), sets.synced());
+    assert_eq!(services.get(&key("web")).unwrap().to_string(), "app=web,tier=front");
+    assert_eq!(sets.get(&key("web")).unwrap().to_string(), "app in (api,web)");
+    server.put(&service(json!(null))).await;
+    settle().await;
+    assert_eq!(*services.get(&key("web")).unwrap(), Selector::nothing(), "without a selector it selects nothing");
+    server.remove::<Service>(&key("web")).await;
+    settle().await;
+    assert!(services.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use apiserver::user::User;
 use client::{Timing, Verb};
-use k8s_openapi::api::core::v1::{Event, Pod, PodCondition};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Event, Pod, PodCondition, Service};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use object::{ObjectKey, Status};
 use serde_json::{Value, json};
@@ -266,6 +267,46 @@ async fn waiting_pods_are_let_go_and_denied_by_letter() {
     assert_eq!(cluster.settle().await, ["good"]);
     assert_eq!(cluster.condition("bad").await.unwrap().message.as_deref(), Some("not today"));
     assert!(log.lock().contains(&"c bound to a".to_owned()));
+}
+
+/// Pods go where most is free, which is one large node, unless a Service or a controller selects them.
+#[tokio::test(start_paused = true)]
+async fn pods_that_are_selected_alike_are_spread() {
+    let cluster = Cluster::start(Config::default()).await;
+    for (name, zone, cpu) in [("a", "1", "400"), ("b", "1", "4"), ("c", "2", "4"), ("d", "2", "4")] {
+        let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone});
+        let room = json!({"allocatable": {"cpu": cpu, "memory": "400Gi", "pods": "110"}});
+        cluster.add_node(name, json!({"metadata": {"labels": labels}, "status": room})).await;
+    }
+    let service = json!({"metadata": {"name": "served", "namespace": "default"},
+        "spec": {"selector": {"app": "served"}, "ports": [{"port": 80}]}});
+    cluster.server.put(&serde_json::from_value::<Service>(service).unwrap()).await;
+    let template = json!({"metadata": {"labels": {"app": "owned"}},
+        "spec": {"containers": [{"name": "main", "image": "app:1"}]}});
+    let set = json!({"metadata": {"name": "owned", "namespace": "default"},
+        "spec": {"replicas": 8, "selector": {"matchLabels": {"app": "owned"}}, "template": template}});
+    cluster.server.put(&serde_json::from_value::<ReplicaSet>(set).unwrap()).await;
+    let key = ObjectKey::namespaced("default", "owned");
+    let set: ReplicaSet = cluster.server.find(&key).await.unwrap();
+    let mut owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "owned", "controller": true}]);
+    owner[0]["uid"] = json!(set.metadata.uid);
+    for (app, owners, on_each) in
+        [("alone", json!(null), [8, 0, 0, 0]), ("served", json!(null), [2; 4]), ("owned", owner, [2; 4])]
+    {
+        for number in 0..8 {
+            let mut pod = whole_pod(&format!("{app}-{number}"), containers(json!({"cpu": "100m"})));
+            pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+            pod.metadata.owner_references = serde_json::from_value(owners.clone()).unwrap();
+            cluster.server.put(&pod).await;
+        }
+        assert_eq!(cluster.settle().await.len(), 8);
+        let mut found = [0; 4];
+        for number in 0..8 {
+            let node = cluster.pod(&format!("{app}-{number}")).await.spec.unwrap().node_name.unwrap();
+            found[["a", "b", "c", "d"].iter().position(|name| *name == node).unwrap()] += 1;
+        }
+        assert_eq!(found, on_each, "{app}");
+    }
 }
 
 /// A filter that blocks until it is released.

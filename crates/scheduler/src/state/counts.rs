@@ -106,6 +106,11 @@ impl Counted {
         Some(self.counts.amount(self.topology.domain(node.slot)?))
     }
 
+    /// The amount of a domain of its topology.
+    pub fn of(&self, domain: usize) -> i64 {
+        self.counts.amount(domain)
+    }
+
     /// Whether no domain has an amount.
     pub fn is_empty(&self) -> bool {
         self.counts.occupied == 0

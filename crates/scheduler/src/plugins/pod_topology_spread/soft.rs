@@ -67,11 +67,15 @@ impl Soft {
 
     /// The pods in the node's domains, weighted; or [`IGNORED`].
     pub(super) fn pods(&self, node: &NodeInfo) -> i64 {
-        if !self.scores(node) {
-            return IGNORED;
+        let mut sum = 0.0;
+        for constraint in &self.constraints {
+            match constraint.pods(node) {
+                Some(pods) => sum += pods,
+                None if self.needs_all_labels => return IGNORED,
+                None => {}
+            }
         }
-        let weighted = self.constraints.iter().filter_map(|constraint| constraint.pods(node));
-        weighted.sum::<f64>().round() as i64
+        sum.round() as i64
     }
 
     fn scores(&self, node: &NodeInfo) -> bool {
@@ -98,10 +102,11 @@ impl SoftConstraint {
         seen.into_iter().filter(|seen| *seen).count()
     }
 
+    /// `None` if the node is in no domain.
     fn pods(&self, node: &NodeInfo) -> Option<f64> {
-        self.topology.domain(node.slot)?;
+        let domain = self.topology.domain(node.slot)?;
         let pods = match &self.pods {
-            Pods::ByDomain(counted) => counted.at(node)?,
+            Pods::ByDomain(counted) => counted.of(domain),
             Pods::ByNode(pods) => pods.at(node),
         };
         Some(pods as f64 * self.weight + (self.skew_max - 1) as f64)

@@ -51,3 +51,22 @@ fn what_came_and_went_unread_leaves_nothing() {
     mailbox.post(pod("last", "2"));
     assert_eq!(read(&mailbox), ["known is gone", "last 2"]);
 }
+
+#[test]
+fn news_of_a_selector_are_about_its_kind_and_name() {
+    let mailbox = Mailbox::default();
+    let letter = |kind, name: &str, label: &str| {
+        let selector = Selector::from_labels([("app", label)]);
+        Letter::Selector(kind, ObjectKey::namespaced("default", name), Some(Arc::new(selector)))
+    };
+    mailbox.post(letter(Selecting::Service, "web", "old"));
+    mailbox.post(letter(Selecting::ReplicaSet, "web", "set"));
+    mailbox.post(letter(Selecting::Service, "web", "new"));
+    mailbox.post(Letter::Selector(Selecting::ReplicaSet, ObjectKey::namespaced("default", "web"), None));
+    let told = mailbox.take().map(|letter| match letter {
+        Letter::Selector(kind, _, selector) => format!("{kind:?} {:?}", selector.map(|it| it.to_string())),
+        other => format!("{other:?}"),
+    });
+    let told: Vec<String> = told.collect();
+    assert_eq!(told, ["Service Some(\"app=new\")", "ReplicaSet None"]);
+}
