@@ -1,9 +1,12 @@
 //! `cargo xtask test`: installs the tests' requirements, runs all tests, and lists the slowest.
 //!
 //! Cargo builds the test programs; they are run here, one after the other, so that each test's time is known. Their
-//! output is passed on, except for the lines of passed tests.
+//! output is passed on, except for the lines of passed tests. One that has not ended after a quarter of an hour has failed: it
+//! is killed with everything that it started, and the end of its output is shown.
 
 mod arguments;
+mod limit;
+mod outcome;
 mod programs;
 mod summary;
 mod times;
@@ -11,9 +14,10 @@ mod times;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use self::arguments::Arguments;
+use self::outcome::Outcome;
 use self::summary::Summary;
 use crate::command::{cargo, run as run_command};
 use crate::host;
@@ -21,24 +25,13 @@ use crate::host;
 /// Test programs append the time of each trial to the file that this variable names.
 const TIMES: &str = "IRONHULL_TEST_TIMES";
 
-/// A test that has run.
-#[derive(Debug, PartialEq)]
-struct Timed {
-    name: String,
-    took: Duration,
-}
-
-/// The result of a test program.
-#[derive(Debug)]
-struct Outcome {
-    /// `crate: target`.
-    program: String,
-    passed: bool,
-    took: Duration,
-    tests: Vec<Timed>,
-    /// The names of the tests that failed, as far as the program says.
-    failed: Vec<String>,
-}
+/// How long a test program may take: as long as all of them together take on two cores that have nothing else to do. One that
+/// hangs must not hold up the rest for ever.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The same for the examples in documentation, which cargo compiles first.
+const DOC_LIMIT: Duration = Duration::from_secs(45 * 60);
+/// Names another limit, in seconds, for programs and examples: for a slow machine, or a debugger.
+const LIMIT_SECONDS: &str = "IRONHULL_TEST_LIMIT_SECONDS";
 
 /// Installs what building and testing need; the folder with kubectl and helm comes back, beside which the Python client is.
 pub(crate) fn install() -> Result<PathBuf> {
@@ -61,17 +54,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if arguments.only_cargo {
         return run_command(&mut all);
     }
+    let (limit, doc_limit) = match std::env::var(LIMIT_SECONDS) {
+        Ok(text) => {
+            let seconds = text.parse().with_context(|| format!("{LIMIT_SECONDS} is not a number: {text:?}"))?;
+            (Duration::from_secs(seconds), Duration::from_secs(seconds))
+        }
+        Err(_) => (LIMIT, DOC_LIMIT),
+    };
     let mut summary = Summary::default();
     for program in programs::build(&arguments)? {
-        summary.add(program.run(&arguments, &clients)?);
+        summary.add(program.run(&arguments, &clients, limit)?);
     }
     if arguments.doc_tests() {
         let mut examples = cargo(&["test", "--workspace", "--doc", "--quiet", "--no-fail-fast"]);
         examples.args(&arguments.given).env("IRONHULL_CLIENTS", &clients);
-        let start = now();
-        let passed = examples.status()?.success();
-        let (program, took) = ("examples in documentation".to_owned(), start.elapsed());
-        summary.add(Outcome { program, passed, took, tests: Vec::new(), failed: Vec::new() });
+        let (start, mut outcome) = (now(), Outcome::of("examples in documentation".to_owned()));
+        let ended = limit::run(&mut examples, doc_limit, |_| true)?;
+        outcome.took = start.elapsed();
+        outcome.ends(ended, doc_limit);
+        summary.add(outcome);
     }
     println!("{summary}");
     if summary.has_failed() {

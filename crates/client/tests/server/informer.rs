@@ -268,15 +268,13 @@ async fn informers_of_kin_can_be_stopped() {
     assert!(!runs(&server).await, "nobody holds it");
 }
 
-fn service(selector: serde_json::Value) -> Service {
-    let spec = json!({"selector": selector, "ports": [{"port": 80}]});
-    serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn informers_of_selectors_keep_nothing_else() {
     let (server, client) = server().await;
-    server.put(&service(json!({"app": "web", "tier": "front"}))).await;
+    let meta = json!({"name": "web", "namespace": "default"});
+    let spec = json!({"selector": {"app": "web", "tier": "front"}, "ports": [{"port": 80}]});
+    let service = json!({"metadata": meta, "spec": spec});
+    server.put(&serde_json::from_value::<Service>(service).unwrap()).await;
     let labels = json!({"app": "web"});
     let set = json!({
         "metadata": {"name": "web", "namespace": "default"},
@@ -291,12 +289,12 @@ async fn informers_of_selectors_keep_nothing_else() {
     tokio::join!(services.synced(), sets.synced());
     assert_eq!(services.get(&key("web")).unwrap().to_string(), "app=web,tier=front");
     assert_eq!(sets.get(&key("web")).unwrap().to_string(), "app in (api,web)");
-    server.put(&service(json!(null))).await;
+    server.patch::<Service>(&key("web"), json!({"spec": {"selector": null}})).await;
     settle().await;
     assert_eq!(*services.get(&key("web")).unwrap(), Selector::nothing(), "without a selector it selects nothing");
     server.remove::<Service>(&key("web")).await;
     settle().await;
-    assert!(services.is_empty());
+    assert!(services.get(&key("web")).is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,16 @@
 //! Building the test programs with cargo, and running each.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::arguments::Arguments;
-use super::times::{self, Line};
-use super::{Outcome, TIMES, now};
+use super::outcome::Outcome;
+use super::{TIMES, limit, now, times};
 use crate::command::{cargo, target};
 
 /// A test program.
@@ -54,7 +54,7 @@ fn program(message: &str) -> Option<Program> {
 
 impl Program {
     /// Runs it as cargo would.
-    pub(super) fn run(&self, arguments: &Arguments, clients: &Path) -> Result<Outcome> {
+    pub(super) fn run(&self, arguments: &Arguments, clients: &Path, limit: Duration) -> Result<Outcome> {
         let own_harness = self.has_own_harness()?;
         let package = self.package.file_name().unwrap_or_default();
         let name = format!("{}: {}", package.display(), self.target);
@@ -78,20 +78,10 @@ impl Program {
             false => &mut command,
         };
         let start = now();
-        let mut outcome = Outcome {
-            program: name,
-            passed: false,
-            took: start.elapsed(),
-            tests: Vec::new(),
-            failed: Vec::new(),
-        };
-        if reports {
-            command.stdout(Stdio::piped());
-        }
-        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        follow(&mut child, &mut outcome, &mut std::io::stdout())?;
-        outcome.passed = child.wait().with_context(|| format!("cannot wait for {command:?}"))?.success();
+        let mut outcome = Outcome::of(name);
+        let ended = limit::run(&mut command, limit, |line| !reports || outcome.reads(line))?;
         outcome.took = start.elapsed();
+        outcome.ends(ended, limit);
         if let Ok(text) = fs::read_to_string(&times) {
             outcome.tests.extend(times::written(&text));
             fs::remove_file(&times).with_context(|| format!("cannot remove {}", times.display()))?;
@@ -114,26 +104,6 @@ fn has_own_harness(manifest: &str, target: &str) -> bool {
         let has = |wanted: &str| section.lines().any(|line| line.trim() == wanted);
         section.starts_with("[test]]") && has(&named) && has("harness = false")
     })
-}
-
-/// Forwards the program's output, if it is captured, and keeps the results of tests.
-fn follow(child: &mut Child, outcome: &mut Outcome, out: &mut impl Write) -> Result<()> {
-    let Some(stdout) = child.stdout.take() else { return Ok(()) };
-    let (mut lines, mut line) = (BufReader::new(stdout), Vec::new());
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        match times::line(&String::from_utf8_lossy(&line)) {
-            Line::Passed(test) => outcome.tests.push(test),
-            said => {
-                if let Line::Failed(test) = said {
-                    outcome.failed.push(test.name.clone());
-                    outcome.tests.push(test);
-                }
-                out.write_all(&line)?;
-            }
-        }
-        line.clear();
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -162,24 +132,5 @@ mod tests {
         assert!(has_own_harness(manifest, "agent"));
         assert!(!has_own_harness(manifest, "other"));
         assert!(!has_own_harness(manifest, "node"));
-    }
-
-    #[test]
-    fn what_programs_print_is_kept() {
-        let script = "echo 'test a ... ok <0.100s>'; echo 'test b ... FAILED <0.200s>'";
-        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut outcome = Outcome {
-            program: String::new(),
-            passed: false,
-            took: std::time::Duration::ZERO,
-            tests: Vec::new(),
-            failed: Vec::new(),
-        };
-        let mut shown = Vec::new();
-        follow(&mut child, &mut outcome, &mut shown).unwrap();
-        assert!(child.wait().unwrap().success());
-        assert_eq!(outcome.failed, ["b"]);
-        assert_eq!(outcome.tests.len(), 2);
-        assert_eq!(String::from_utf8_lossy(&shown), "test b ... FAILED <0.200s>\n");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// How many of the slowest tests and programs are named.
 const SLOWEST: usize = 10;
@@ -60,7 +60,7 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Timed;
+    use super::super::times::Timed;
     use super::*;
 
     #[test]

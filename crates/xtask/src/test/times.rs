@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::Timed;
+/// A test that has run.
+#[derive(Debug, PartialEq)]
+pub(super) struct Timed {
+    pub(super) name: String,
+    pub(super) took: Duration,
+}
 
 /// The meaning of a line of a test program's output.
 #[derive(Debug, PartialEq)]
