@@ -86,7 +86,8 @@ pub(crate) fn with_labels(pod: &Arc<PodInfo>, labels: Value) -> Arc<PodInfo> {
 
 /// The same pod, owned by a controller.
 pub(crate) fn owned(pod: &Arc<PodInfo>, api_version: &str, kind: &str, name: &str) -> Arc<PodInfo> {
-    let owner = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+    let owner =
+        json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
     let mut raw = LeanPod::clone(pod.pod());
     raw.metadata.owner_references = serde_json::from_value(owner).unwrap();
     Arc::new(PodInfo::new(Arc::new(raw)))

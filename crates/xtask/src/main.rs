@@ -17,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   up      build, start a one-node cluster on this machine, deploy a sample application
   down    stop that cluster and leave the machine as it was
   install install the requirements for building and testing
-  test    install the tests' requirements, run all tests, and list those that failed and the slowest
+  test    install the tests' requirements, run all tests, and list those that failed and the slowest; a test program that has
+          not ended after 15 minutes is killed and has failed (IRONHULL_TEST_LIMIT_SECONDS changes the limit)
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
   bench   measure a release build against the budgets: [size start writes roles reads pods services]

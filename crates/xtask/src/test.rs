@@ -56,7 +56,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let (limit, doc_limit) = match std::env::var(LIMIT_SECONDS) {
         Ok(text) => {
-            let seconds = text.parse().with_context(|| format!("{LIMIT_SECONDS} is not a number: {text:?}"))?;
+            let seconds =
+                text.parse().with_context(|| format!("{LIMIT_SECONDS} is not a number: {text:?}"))?;
             (Duration::from_secs(seconds), Duration::from_secs(seconds))
         }
         Err(_) => (LIMIT, DOC_LIMIT),

@@ -291,7 +291,11 @@ async fn informers_of_selectors_keep_nothing_else() {
     assert_eq!(sets.get(&key("web")).unwrap().to_string(), "app in (api,web)");
     server.patch::<Service>(&key("web"), json!({"spec": {"selector": null}})).await;
     settle().await;
-    assert_eq!(*services.get(&key("web")).unwrap(), Selector::nothing(), "without a selector it selects nothing");
+    assert_eq!(
+        *services.get(&key("web")).unwrap(),
+        Selector::nothing(),
+        "without a selector it selects nothing"
+    );
     server.remove::<Service>(&key("web")).await;
     settle().await;
     assert!(services.get(&key("web")).is_none());

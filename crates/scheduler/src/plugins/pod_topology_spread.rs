@@ -94,7 +94,8 @@ impl Filter for PodTopologySpread {
         for hard in constraints {
             match hard.allows(node) {
                 None => {
-                    let reason = "node(s) didn't match pod topology spread constraints (missing required label)";
+                    let reason =
+                        "node(s) didn't match pod topology spread constraints (missing required label)";
                     return Err(Rejection::unresolvable(reason));
                 }
                 Some(false) => {

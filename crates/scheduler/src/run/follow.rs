@@ -50,8 +50,16 @@ pub(super) async fn follow(informers: &Informers, mailbox: &Arc<Mailbox>) -> Vec
             post_pod(&mailbox, change);
         }
     });
-    subscriptions
-        .extend([of_namespaces, of_claims, of_volumes, of_classes, of_csi_nodes, of_nodes, of_budgets, of_pods]);
+    subscriptions.extend([
+        of_namespaces,
+        of_claims,
+        of_volumes,
+        of_classes,
+        of_csi_nodes,
+        of_nodes,
+        of_budgets,
+        of_pods,
+    ]);
     subscriptions
 }
 

@@ -288,7 +288,8 @@ async fn pods_that_are_selected_alike_are_spread() {
     cluster.server.put(&serde_json::from_value::<ReplicaSet>(set).unwrap()).await;
     let key = ObjectKey::namespaced("default", "owned");
     let set: ReplicaSet = cluster.server.find(&key).await.unwrap();
-    let mut owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "owned", "controller": true}]);
+    let mut owner =
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "owned", "controller": true}]);
     owner[0]["uid"] = json!(set.metadata.uid);
     for (app, owners, on_each) in
         [("alone", json!(null), [8, 0, 0, 0]), ("served", json!(null), [2; 4]), ("owned", owner, [2; 4])]

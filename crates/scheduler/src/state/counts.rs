@@ -32,8 +32,7 @@ impl Counts {
 
     /// No amounts yet; all nodes of a topology take part.
     pub(super) fn of_all(topology: &Topology) -> Counts {
-        let domains: Vec<Domain> =
-            topology.sizes().map(|nodes| Domain { amount: 0, nodes }).collect();
+        let domains: Vec<Domain> = topology.sizes().map(|nodes| Domain { amount: 0, nodes }).collect();
         let occupied = domains.iter().filter(|domain| domain.nodes > 0).count();
         let levels = (occupied > 0).then_some((0, occupied)).into_iter().collect();
         Counts { domains, levels, ..Counts::default() }

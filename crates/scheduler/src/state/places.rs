@@ -37,9 +37,9 @@ impl Places {
     pub(super) fn of(&self, query: &PodQuery) -> Option<Vec<NodeSlot>> {
         let nodes = |key: &LabelKey| self.0.get(key).map(Vec::as_slice).unwrap_or_default();
         let known = query.needed_labels().filter(|needed| !needed.anywhere);
-        let rarest = known.min_by_key(|needed| needed.keys.iter().map(|key| nodes(key).len()).sum::<usize>())?;
-        let mut slots: Vec<NodeSlot> =
-            rarest.keys.iter().flat_map(nodes).map(|(slot, _)| *slot).collect();
+        let rarest =
+            known.min_by_key(|needed| needed.keys.iter().map(|key| nodes(key).len()).sum::<usize>())?;
+        let mut slots: Vec<NodeSlot> = rarest.keys.iter().flat_map(nodes).map(|(slot, _)| *slot).collect();
         slots.sort_unstable();
         slots.dedup();
         Some(slots)

@@ -54,13 +54,15 @@ pub struct Like {
 #[derive(Debug, Default)]
 pub(super) struct Selectors {
     services: Services,
-    /// By kind, namespace and name.
-    controllers: BTreeMap<Selecting, HashMap<Arc<str>, HashMap<Arc<str>, Selects>>>,
+    controllers: BTreeMap<Selecting, ByName>,
     /// The number of the newest selector.
     newest: u64,
     /// What selectors select together, by their numbers.
     combinations: Mutex<HashMap<Box<[u64]>, Like>>,
 }
+
+/// Selectors by namespace and name.
+type ByName = HashMap<Arc<str>, HashMap<Arc<str>, Selects>>;
 
 /// A selector with at least one requirement, under a number that no other ever had.
 #[derive(Clone, Debug)]

@@ -238,7 +238,8 @@ impl Snapshot {
             })
             .collect();
         let by_node = queried.known_by_node();
-        let by_node = by_node.map(|(query, by_node)| (Arc::clone(query), ByNode(Arc::clone(by_node)))).collect();
+        let by_node =
+            by_node.map(|(query, by_node)| (Arc::clone(query), ByNode(Arc::clone(by_node)))).collect();
         let carried = [refused, wished].map(|of| {
             of.known().map(|(term, counts)| (term.clone(), counted(&term.topology_key, counts))).collect()
         });

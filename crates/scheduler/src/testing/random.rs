@@ -120,7 +120,9 @@ impl RandomCluster {
         let key = ObjectKey::namespaced(self.namespace(), self.pick(&NAMES));
         let selector = match kind {
             _ if self.one_in(4) => None,
-            Selecting::Service | Selecting::ReplicationController => Some(Selector::from_labels(self.labels())),
+            Selecting::Service | Selecting::ReplicationController => {
+                Some(Selector::from_labels(self.labels()))
+            }
             Selecting::ReplicaSet | Selecting::StatefulSet => {
                 let typed: LabelSelector = serde_json::from_value(self.selector()).unwrap();
                 Some(semantics::selector(&typed))

@@ -71,7 +71,7 @@ async fn of_a_deployment(server: &Server) -> Result<PerNode, Failed> {
 }
 
 fn spec() -> Value {
-    json!({"containers": [{"name": "main", "image": "web", "resources": {"requests": {"cpu": "100m"}}}]})
+    json!({"containers": [{"name": "main", "image": "web", "resources": {"requests": {"cpu": "100m", "memory": "8Mi"}}}]})
 }
 
 /// Waits until all pods of an app have nodes.

@@ -157,7 +157,9 @@ mod tests {
 
     #[test]
     fn what_a_program_prints_is_passed_on_and_its_end_is_its_result() {
-        for (script, passes) in [("echo one; echo two >&2; echo three", true), ("echo one; echo three; exit 3", false)] {
+        for (script, passes) in
+            [("echo one; echo two >&2; echo three", true), ("echo one; echo three; exit 3", false)]
+        {
             let mut shown = Vec::new();
             let ended = run(&mut shell(script), Duration::from_secs(90), |line| {
                 shown.push(String::from_utf8_lossy(line).into_owned());
@@ -172,7 +174,8 @@ mod tests {
     /// A program that sleeps is ended with what it started, though that ignores being asked.
     #[test]
     fn a_program_that_hangs_is_ended_with_what_it_started() {
-        let script = "echo begun; sh -c 'trap \"\" TERM; echo $$; while true; do sleep 1; done' & wait; sleep 1000";
+        let script =
+            "echo begun; sh -c 'trap \"\" TERM; echo $$; while true; do sleep 1; done' & wait; sleep 1000";
         // On a busy machine the program may not get to print anything at first.
         let lines = [1, 8, 64].into_iter().find_map(|seconds| {
             let ended = run(&mut shell(script), Duration::from_secs(seconds), |_| false).unwrap();

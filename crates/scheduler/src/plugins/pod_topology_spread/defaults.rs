@@ -27,7 +27,13 @@ impl Defaults {
     pub(super) fn system() -> Defaults {
         let soft = |key: &str, skew_max| {
             let (topology_key, domains_min) = (key.into(), 1);
-            Arc::new(SpreadRule { topology_key, skew_max, domains_min, ignore_affinity: false, honor_taints: false })
+            Arc::new(SpreadRule {
+                topology_key,
+                skew_max,
+                domains_min,
+                ignore_affinity: false,
+                honor_taints: false,
+            })
         };
         Defaults { hard: Vec::new(), soft: vec![soft(HOSTNAME, 3), soft(ZONE, 5)], are_of_system: true }
     }
@@ -79,7 +85,11 @@ fn validate(constraints: &[TopologySpreadConstraint]) -> Errors {
     for (at, constraint) in constraints.iter().enumerate() {
         let (path, key) = (root.index(at), constraint.topology_key.as_str());
         if constraint.max_skew <= 0 {
-            errors.invalid(&path.child("maxSkew"), i64::from(constraint.max_skew), "not in valid range (0, inf)");
+            errors.invalid(
+                &path.child("maxSkew"),
+                i64::from(constraint.max_skew),
+                "not in valid range (0, inf)",
+            );
         }
         match key {
             "" => errors.required(&path.child("topologyKey"), "can not be empty"),
@@ -95,9 +105,8 @@ fn validate(constraints: &[TopologySpreadConstraint]) -> Errors {
             let why = "constraint must not define a selector, as they deduced for each pod";
             errors.forbidden(&path.child("labelSelector"), why);
         }
-        let same = |other: &TopologySpreadConstraint| {
-            other.topology_key == key && other.when_unsatisfiable == when
-        };
+        let same =
+            |other: &TopologySpreadConstraint| other.topology_key == key && other.when_unsatisfiable == when;
         if constraints[..at].iter().any(same) {
             errors.duplicate(&path, format!("{{{key}, {when}}}"));
         }

@@ -57,7 +57,12 @@ impl Soft {
                     Pods::ByDomain(snapshot.count(&from.query, key, &nodes))
                 }
             };
-            SoftConstraint { skew_max: from.rule.skew_max, topology: snapshot.topology(key), pods, weight: 0.0 }
+            SoftConstraint {
+                skew_max: from.rule.skew_max,
+                topology: snapshot.topology(key),
+                pods,
+                weight: 0.0,
+            }
         };
         let mut soft = Soft { constraints: constraints.iter().map(constraint).collect(), needs_all_labels };
         let scored: Vec<&NodeInfo> = feasible.iter().copied().filter(|node| soft.scores(node)).collect();

@@ -233,10 +233,7 @@ fn plugins() -> [(PodTopologySpread, Expected); 2] {
         soft: vec![rule("rack", 2), rule("kubernetes.io/hostname", 1)],
         need_all_labels: true,
     };
-    [
-        (PodTopologySpread::default(), system),
-        (PodTopologySpread::with_defaults(&list).unwrap(), listed),
-    ]
+    [(PodTopologySpread::default(), system), (PodTopologySpread::with_defaults(&list).unwrap(), listed)]
 }
 
 /// How often a plugin was asked, and what it said.

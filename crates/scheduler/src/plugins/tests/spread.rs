@@ -84,7 +84,8 @@ fn soft_constraints_score() {
     for (key, wanted) in [("zone", [0, 0, 100, 0]), ("kubernetes.io/hostname", [0, 100, 100, 100])] {
         let waiting = web("p", "ScheduleAnyway", json!({"topologyKey": key}), json!({}));
         let found =
-            scores(PodTopologySpread::default(), &waiting, &mut cluster(&nodes(), &[("a", running.clone())])).unwrap();
+            scores(PodTopologySpread::default(), &waiting, &mut cluster(&nodes(), &[("a", running.clone())]))
+                .unwrap();
         assert_eq!(found.into_iter().map(|(_, score)| score).collect::<Vec<_>>(), wanted, "{key}");
     }
 }

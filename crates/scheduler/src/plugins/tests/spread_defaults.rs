@@ -45,30 +45,53 @@ fn the_pods_of_a_service_are_spread() {
     assert_eq!(passing(PodTopologySpread::default(), &waiting, &mut cache), ["a", "b", "c", "d"]);
 }
 
+/// What selects, who the controller is by the pod's reference, and the labels that are alike.
+type Case<'c> = (Vec<(Selecting, Value)>, (&'c str, &'c str), Option<&'c str>);
+
 #[test]
 fn what_selects_a_pod_says_which_pods_are_like_it() {
     let labels = json!({"app": "web", "tier": "front"});
     let service = (Selecting::Service, json!({"app": "web"}));
     let controller = |kind, selector: Value| (kind, selector);
-    let expression = json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]});
+    let expression =
+        json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]});
     let rs = ("apps/v1", "ReplicaSet");
-    // What selects, who the controller is by its reference, and the labels that are alike.
-    let cases: [(Vec<(Selecting, Value)>, (&str, &str), Option<&str>); 15] = [
+    let cases: [Case<'_>; 15] = [
         (vec![], rs, None),
         (vec![service.clone()], rs, Some("app=web")),
         (vec![(Selecting::Service, json!({"app": "api"}))], rs, None),
         (vec![(Selecting::Service, json!({}))], rs, None),
-        (vec![service.clone(), (Selecting::ReplicaSet, json!({"matchLabels": {"tier": "front"}}))], rs, Some("app=web,tier=front")),
-        (vec![service.clone(), (Selecting::ReplicaSet, json!({"matchLabels": {"app": "web"}}))], rs, Some("app=web")),
+        (
+            vec![service.clone(), (Selecting::ReplicaSet, json!({"matchLabels": {"tier": "front"}}))],
+            rs,
+            Some("app=web,tier=front"),
+        ),
+        (
+            vec![service.clone(), (Selecting::ReplicaSet, json!({"matchLabels": {"app": "web"}}))],
+            rs,
+            Some("app=web"),
+        ),
         (vec![controller(Selecting::ReplicaSet, expression.clone())], rs, Some("app in (api,web)")),
         (vec![controller(Selecting::ReplicaSet, json!({"matchLabels": {}}))], rs, None),
-        (vec![controller(Selecting::StatefulSet, expression.clone())], ("apps/v1", "StatefulSet"), Some("app in (api,web)")),
+        (
+            vec![controller(Selecting::StatefulSet, expression.clone())],
+            ("apps/v1", "StatefulSet"),
+            Some("app in (api,web)"),
+        ),
         (vec![controller(Selecting::StatefulSet, expression.clone())], rs, None),
         (vec![controller(Selecting::ReplicaSet, expression.clone())], ("apps/v1beta2", "ReplicaSet"), None),
         (vec![controller(Selecting::ReplicaSet, expression.clone())], ("", "ReplicaSet"), None),
-        (vec![controller(Selecting::ReplicationController, json!({"tier": "front"}))], ("v1", "ReplicationController"), Some("tier=front")),
+        (
+            vec![controller(Selecting::ReplicationController, json!({"tier": "front"}))],
+            ("v1", "ReplicationController"),
+            Some("tier=front"),
+        ),
         // Its word about a label counts more than a Service's.
-        (vec![service.clone(), controller(Selecting::ReplicationController, json!({"app": "old"}))], ("v1", "ReplicationController"), Some("app=old")),
+        (
+            vec![service.clone(), controller(Selecting::ReplicationController, json!({"app": "old"}))],
+            ("v1", "ReplicationController"),
+            Some("app=old"),
+        ),
         (vec![service, controller(Selecting::ReplicaSet, expression)], ("batch/v1", "Job"), Some("app=web")),
     ];
     for (selecting, (api_version, kind), wanted) in cases {
@@ -81,9 +104,9 @@ fn what_selects_a_pod_says_which_pods_are_like_it() {
         let found = like.map(|like| like.selector.to_string());
         assert_eq!(found.as_deref(), wanted, "{selecting:?} {kind}");
         let other = owned(&waiting, api_version, kind, "other");
-        let services = selecting.iter().filter(|(kind, selector)| {
-            *kind == Selecting::Service && *selector == json!({"app": "web"})
-        });
+        let services = selecting
+            .iter()
+            .filter(|(kind, selector)| *kind == Selecting::Service && *selector == json!({"app": "web"}));
         let found = cache.snapshot().like(&other).map(|like| like.selector.to_string());
         assert_eq!(found.as_deref(), services.map(|_| "app=web").next(), "{selecting:?} of another {kind}");
     }
@@ -99,7 +122,10 @@ fn owners_that_do_not_control_do_not_count() {
     assert!(cache.snapshot().like(&PodInfo::new(raw.clone().into())).is_none());
     raw.metadata.owner_references.as_mut().unwrap()[0].controller = Some(true);
     raw.metadata.namespace = Some("elsewhere".to_owned());
-    assert!(cache.snapshot().like(&PodInfo::new(raw.into())).is_none(), "the names of a namespace are its own");
+    assert!(
+        cache.snapshot().like(&PodInfo::new(raw.into())).is_none(),
+        "the names of a namespace are its own"
+    );
 }
 
 #[test]
@@ -127,10 +153,12 @@ fn a_list_takes_the_place_of_the_systems_constraints() {
     let mut cache = cluster(&nodes(), &[("a", web("one"))]);
     select(&mut cache, Selecting::Service, "web", json!({"app": "web"}));
     let waiting = web("p");
-    let hard = || with_list(json!([{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule"}]));
+    let hard =
+        || with_list(json!([{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule"}]));
     assert_eq!(passing(hard(), &waiting, &mut cache), ["c"]);
     assert_eq!(found(hard(), &waiting, &mut cache), None);
-    let soft = || with_list(json!([{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "ScheduleAnyway"}]));
+    let soft =
+        || with_list(json!([{"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "ScheduleAnyway"}]));
     assert_eq!(found(soft(), &waiting, &mut cache), Some(vec![0, 0, 100, 0]), "a node in no zone comes last");
     assert_eq!(found(with_list(json!([])), &waiting, &mut cache), None);
     // A pod with a constraint of its own has no others.
