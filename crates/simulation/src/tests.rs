@@ -28,6 +28,17 @@ fn a_server_comes_back_with_what_it_acknowledged() {
 }
 
 #[test]
+fn history_may_be_forgotten_when_there_is_none() {
+    run(async {
+        let server = Server::start(1).await;
+        server.create(&config("a")).await;
+        server.compact().await;
+        server.compact().await;
+        assert!(server.find::<ConfigMap>(&key("a")).await.is_some());
+    });
+}
+
+#[test]
 fn informers_get_over_whatever_goes_wrong() {
     run(async {
         let server = Server::start(2).await;

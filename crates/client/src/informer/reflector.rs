@@ -12,7 +12,9 @@ use futures::StreamExt;
 use object::Versioned;
 use tokio::time::Instant;
 
-use crate::{Client, ClientError, ListOptions, Request, Selection, Target, Verb, WatchEvent, WatchOptions};
+use crate::{
+    Client, ClientError, ListOptions, Request, Selection, Target, Verb, WatchEvent, WatchOptions, WatchStream,
+};
 
 /// Objects per page.
 const PAGE_LIMIT: u32 = 500;
@@ -118,36 +120,52 @@ impl Reflector {
     async fn watch(&self, mut version: String) -> (Position, bool) {
         let start = Instant::now();
         let before = version.clone();
-        match self.watch_into_sink(&mut version).await {
-            Ok(()) => {
-                let failed = version == before && start.elapsed() < WATCH_SHORTEST;
-                (Position::Watch(version), failed)
-            }
+        let lost = match self.open_watch(&version).await {
+            Ok(events) => match self.take_events(events, &mut version).await {
+                Ok(()) => None,
+                Err(error) => Some((error, true)),
+            },
+            Err(error) => Some((error, false)),
+        };
+        match lost {
             // The server's response says that a watch from here is not possible.
-            Err(error) if error.status().is_some() && !error.is_too_many_requests() => {
+            Some((error, _)) if error.status().is_some() && !error.is_too_many_requests() => {
                 self.report("cannot watch", &error);
                 (Position::List(version), !error.is_expired())
             }
-            Err(error) => {
-                self.report("lost the watch", &error);
+            Some((error, had_begun)) if error.is_too_many_requests() || !had_begun => {
+                self.report("cannot watch", &error);
                 (Position::Watch(version), true)
+            }
+            // It ended, or its connection broke: the next one is begun at once, however often that happens, unless it
+            // was of no use.
+            ended => {
+                if let Some((error, _)) = ended {
+                    self.report("lost the watch", &error);
+                }
+                let failed = version == before && start.elapsed() < WATCH_SHORTEST;
+                (Position::Watch(version), failed)
             }
         }
     }
 
-    async fn watch_into_sink(&self, version: &mut String) -> Result<(), ClientError> {
+    async fn open_watch(&self, version: &str) -> Result<WatchStream, ClientError> {
         let selection = &self.selection;
         let spread = self.client.clock().random_below(WATCH_SECONDS_MIN);
         let options = WatchOptions {
             label_selector: selection.label_selector.clone(),
             field_selector: selection.field_selector.clone(),
-            resource_version: version.clone(),
+            resource_version: version.to_owned(),
             timeout_seconds: WATCH_SECONDS_MIN + spread,
         };
         let target = Target::collection(selection.resource.clone(), &selection.namespace);
         let mut request = options.apply(Request::new(Verb::Watch, target));
         request.metadata_only = self.metadata_only;
-        let mut events = self.client.connection().watch(request).await?;
+        self.client.connection().watch(request).await
+    }
+
+    /// Passes events on until the watch ends. `version` follows them.
+    async fn take_events(&self, mut events: WatchStream, version: &mut String) -> Result<(), ClientError> {
         while let Some(event) = events.next().await {
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {

@@ -250,6 +250,23 @@ async fn runs(server: &Server) -> bool {
     !server.faults().take_requests().is_empty()
 }
 
+/// Connections may break every minute for hours. Each time the watch goes on at once, and not later and later.
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_connection_breaks_goes_on_at_once() {
+    let (server, client) = server().await;
+    let informers = Informers::new(client.clone());
+    let pods = informers.get::<Pod>();
+    pods.synced().await;
+    for round in 0..12 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        server.faults().break_watches();
+        let name = format!("p{round}");
+        server.put(&pod(&name, &[])).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(pods.get(&key(&name)).is_some(), "{name} is known within a second");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn informers_of_kin_can_be_stopped() {
     let (server, client) = server().await;

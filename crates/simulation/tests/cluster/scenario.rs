@@ -112,7 +112,7 @@ impl Scenario {
         server.journal().note("the workload begins");
         workload::run(&mut cluster, self.steps, self.is_calm).await;
         server.journal().note("the workload ends");
-        self.make_peace(&mut cluster);
+        self.make_peace(&mut cluster).await;
         peace::check(&cluster).await
     }
 
@@ -133,12 +133,14 @@ impl Scenario {
     }
 
     /// From here on the planted fault is the only one, every component runs, and there is space for all pods.
-    fn make_peace(&self, cluster: &mut Cluster) {
+    async fn make_peace(&self, cluster: &mut Cluster) {
         cluster.server.faults().set(Rates { forgotten_event: self.forgotten(), ..Rates::default() });
         for HollowNode { node, .. } in &cluster.nodes {
             node.set_timing(hollow::Timing::default());
             node.set_connected(true);
         }
+        // The last request of a node that is gone for good may have arrived after people had taken it out.
+        workload::take_out_strangers(cluster).await;
         cluster.node_cpu_milli = NODE_CPU_MILLI;
         for _ in 0..self.nodes {
             cluster.add_node(false);

@@ -17,6 +17,8 @@ const NAMESPACES: [&str; 2] = ["default", "blue"];
 const DEPLOYMENTS_MAX: usize = 5;
 const REPLICA_SETS_MAX: usize = 2;
 const DAEMON_SETS: [&str; 2] = ["everywhere", "logging"];
+/// After so long a request has arrived or is lost, and has been carried out.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 /// How many nodes there are.
 const NODES: std::ops::RangeInclusive<usize> = 3..=7;
 
@@ -131,6 +133,21 @@ async fn remove_node(cluster: &Cluster, name: &str) -> String {
     match cluster.server.admin().delete::<Node>(&ObjectKey::cluster(name), &options).await {
         Ok(()) => format!("{name} is taken out"),
         Err(error) => format!("{name} cannot be taken out ({error})"),
+    }
+}
+
+/// Takes out the nodes behind which there is none. All requests that were on their way have arrived before.
+pub(crate) async fn take_out_strangers(cluster: &Cluster) {
+    tokio::time::sleep(ARRIVES_WITHIN).await;
+    let known = |name: &str| cluster.nodes.iter().any(|other| other.node.name() == name);
+    let nodes =
+        again(|| async { cluster.server.admin().list::<Node>("", &ListOptions::default()).await }).await;
+    for node in nodes.items {
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        if !known(name) {
+            let done = remove_node(cluster, name).await;
+            cluster.server.journal().note(format!("{done}: there is no such node"));
+        }
     }
 }
 

@@ -155,6 +155,17 @@ mod tests {
         stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
     }
 
+    /// Whether a process stops, within a minute and a half.
+    fn stops(pid: &str) -> bool {
+        (0..900).any(|_| {
+            let stopped = !runs(pid);
+            if !stopped {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            stopped
+        })
+    }
+
     #[test]
     fn what_a_program_prints_is_passed_on_and_its_end_is_its_result() {
         for (script, passes) in
@@ -184,14 +195,31 @@ mod tests {
         });
         let lines = lines.expect("the program prints two lines");
         assert_eq!(lines[0], "begun");
-        let stopped = (0..900).any(|_| {
-            let stopped = !runs(&lines[1]);
-            if !stopped {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            stopped
-        });
-        assert!(stopped, "process {} still runs", lines[1]);
+        assert!(stops(&lines[1]), "process {} still runs", lines[1]);
+    }
+
+    /// Set in the process that is sent a signal.
+    const SIGNALLED: &str = "IRONHULL_XTASK_TEST_SIGNALLED";
+
+    /// Ctrl-C ends the program that runs, too. It ends this process, so another one does it: this test again.
+    #[test]
+    fn a_signal_is_passed_on() {
+        if std::env::var_os(SIGNALLED).is_some() {
+            // Without a trap a shell may miss a signal that comes while it starts a program.
+            let script = "trap 'exit 0' INT; echo pid $$; while true; do sleep 1; done";
+            let _ = run(&mut shell(script), Duration::from_secs(900), |_| true);
+            return;
+        }
+        let mut other = Command::new(std::env::current_exe().unwrap());
+        other.args(["--exact", "test::limit::tests::a_signal_is_passed_on", "--nocapture"]);
+        let mut other = other.env(SIGNALLED, "1").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(other.stdout.take().unwrap()).lines();
+        let pid = lines.map_while(Result::ok).find_map(|line| Some(line.split_once("pid ")?.1.to_owned()));
+        let pid = pid.expect("the program prints its number");
+        assert!(runs(&pid));
+        assert!(Command::new("kill").args(["-INT", &other.id().to_string()]).status().unwrap().success());
+        assert_eq!(other.wait().unwrap().code(), Some(130));
+        assert!(stops(&pid), "process {pid} still runs");
     }
 
     /// The output may be held open by something that goes on without its program, as a container does.
