@@ -7,7 +7,10 @@
 //!
 //! This module knows facts, strategies, collections and conversions. It must not know HTTP or how an operation works.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use schema::GroupResource;
 
 mod builtin;
 mod convert;
@@ -35,6 +38,8 @@ pub struct Catalogue {
     generation: u64,
     /// In the order of group and version.
     group_versions: Vec<Arc<GroupVersion>>,
+    /// The same endpoints by plural name, in that order.
+    by_plural: HashMap<Box<str>, Vec<Arc<Endpoint>>>,
 }
 
 /// The resources of one version of a group; at least one.
@@ -97,10 +102,15 @@ impl Catalogue {
         self.group_versions.iter().flat_map(|version| version.endpoints.iter())
     }
 
+    /// The endpoint of a resource in the first version of its group that has it.
+    pub fn of_resource(&self, resource: GroupResource<'_>) -> Option<&Arc<Endpoint>> {
+        self.by_plural.get(resource.plural)?.iter().find(|endpoint| endpoint.def.group == resource.group)
+    }
+
     /// The endpoint of a path.
     pub fn endpoint(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Endpoint>> {
-        let found = &self.group_versions[self.position(group, version).ok()?];
-        Some(&found.endpoints[found.position(plural).ok()?])
+        let mut endpoints = self.by_plural.get(plural)?.iter();
+        endpoints.find(|endpoint| endpoint.def.version == version && endpoint.def.group == group)
     }
 
     /// The next generation, with these endpoints added to the current ones, replacing those with the same names.
@@ -118,7 +128,7 @@ impl Catalogue {
                 }
             }
         }
-        next
+        next.indexed()
     }
 
     /// The next generation, without any version of a resource.
@@ -131,11 +141,20 @@ impl Catalogue {
             }
         }
         next.group_versions.retain(|version| !version.endpoints.is_empty());
-        next
+        next.indexed()
     }
 
     fn next(&self) -> Catalogue {
-        Catalogue { generation: self.generation + 1, group_versions: self.group_versions.clone() }
+        let group_versions = self.group_versions.clone();
+        Catalogue { generation: self.generation + 1, group_versions, by_plural: HashMap::new() }
+    }
+
+    fn indexed(mut self) -> Catalogue {
+        for endpoint in self.group_versions.iter().flat_map(|version| &version.endpoints) {
+            let same = self.by_plural.entry((&*endpoint.def.plural).into()).or_default();
+            same.push(Arc::clone(endpoint));
+        }
+        self
     }
 
     fn position(&self, group: &str, version: &str) -> Result<usize, usize> {

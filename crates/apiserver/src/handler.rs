@@ -25,8 +25,10 @@ mod health;
 mod paths;
 #[cfg(test)]
 mod tests;
+mod to_the_end;
 
 pub use content::Content;
+use to_the_end::ToTheEnd;
 
 /// The connection's information about its peer.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +86,9 @@ impl ApiServer {
         };
         let content_type = text(&parts.headers, CONTENT_TYPE).map(str::to_owned);
         let user_agent = text(&parts.headers, USER_AGENT).map(str::to_owned);
-        overload::within(overload::allowed(&info)?, async {
+        let allowed = overload::allowed(&info)?;
+        // In a box, as the clock that it runs against would otherwise take it in twice.
+        let answer = Box::pin(async {
             let body = self.overload.read(incoming).await?;
             let content = Content::Text(body.bytes.clone());
             let operation = Operation { content_type, user_agent, body: content, info };
@@ -93,8 +97,8 @@ impl ApiServer {
             answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
             let (objects, as_kept) = (answer.body.objects(), format == Format::default());
             Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
-        })
-        .await
+        });
+        overload::within(allowed, answer).await
     }
 
     /// Answers a component of this process.
@@ -207,20 +211,16 @@ impl Task {
         let reads = matches!(&*self.operation.info.verb, "get" | "list" | "watch");
         let endpoint = Arc::clone(endpoint);
         let work = async move {
-            let work = self.server.perform(&self.user, &self.uid, &endpoint, self.operation, &query);
+            // In a box, because what waits for it would otherwise be as large, and is moved several times on its way.
+            let work =
+                Box::pin(self.server.perform(&self.user, &self.uid, &endpoint, self.operation, &query));
             // The body's bytes stay counted until the work is done.
             self.server.overload.work(body.bytes.len(), work).await
         };
         if reads {
             return work.await;
         }
-        match tokio::spawn(work).await {
-            Ok(answer) => answer,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Status::service_unavailable("the server is shutting down")),
-            },
-        }
+        ToTheEnd::new(work).await
     }
 }
 

@@ -118,10 +118,11 @@ impl ApiServer {
     {
         let socket = Asked::take(&mut request, &info);
         let response = match Answers::of(&info) {
-            Answers::Paths => self.path(user, &info, &request).await,
+            // The future of a request is moved and kept as a whole: what is large and rare in it is in a box.
+            Answers::Paths => Box::pin(self.path(user, &info, &request)).await,
             Answers::Node => {
                 let client = peer.address.map(|address| address.ip());
-                self.stream(user, uid, &info, request, client).await.map(at_leisure)
+                Box::pin(self.stream(user, uid, &info, request, client)).await.map(at_leisure)
             }
             Answers::Registry => self.resource(user, uid, info, request).await,
         }?;
@@ -179,7 +180,7 @@ impl ApiServer {
         let user = self.authenticator.authenticate(headers, peer.user.as_ref())?;
         match Impersonation::read(headers)? {
             None => Ok(user),
-            Some(wanted) => wanted.grant(&user, &self.authorizer).await,
+            Some(wanted) => Box::pin(wanted.grant(&user, &self.authorizer)).await,
         }
     }
 

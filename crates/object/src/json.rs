@@ -3,6 +3,8 @@
 //! [`parse`] does not know types. A request is read by [`decode::decode_json`](crate::decode::decode_json), which knows
 //! them.
 
+use std::cell::RefCell;
+
 use bytes::{BufMut, Bytes};
 
 use crate::Value;
@@ -18,6 +20,9 @@ pub use write::write_string;
 /// The maximum nesting; deeper text is refused. Far more than any API type has, and far less than a thread's stack
 /// allows.
 pub const DEPTH_MAX: usize = 512;
+
+/// How many bytes each thread keeps for text that it is about to write.
+const DRAFT_BYTES_MAX: usize = 64 << 10;
 
 /// Why text is not JSON, with Go's messages.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +71,18 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
 
 /// The text of a value, without spaces and without a line end.
 pub fn to_bytes(value: &Value) -> Bytes {
-    Bytes::from(to_vec(value))
+    thread_local! {
+        /// The text grows here, where there is room already; what is kept takes no byte more than it needs.
+        static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    DRAFT.with_borrow_mut(|draft| {
+        draft.clear();
+        write::write_value(value, draft);
+        let text = Bytes::copy_from_slice(draft);
+        draft.truncate(DRAFT_BYTES_MAX);
+        draft.shrink_to(DRAFT_BYTES_MAX);
+        text
+    })
 }
 
 /// As [`to_bytes`], as a `Vec`.

@@ -9,6 +9,7 @@
 //! writes them.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -431,15 +432,30 @@ impl Versioned {
     /// The typed form, decoded once per version: the first requested type is kept and shared for as long as the version
     /// lives, others are decoded each time. Only for kinds with few objects.
     pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, VersionedError> {
+        self.kept(|| self.decode())
+    }
+
+    /// The tree, parsed once per version and kept as [`Versioned::typed`] keeps a typed form: for objects that many
+    /// requests look at, such as a namespace or a service account.
+    pub fn tree(&self) -> Arc<Value> {
+        let Ok(tree) = self.kept(|| Ok::<_, Infallible>(self.value()));
+        tree
+    }
+
+    /// The form that is kept if it is of this type or none is kept yet, and otherwise one of the caller's own.
+    fn kept<T, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E>
+    where
+        T: Send + Sync + 'static,
+    {
         if let Some(kept) = self.0.typed.get()
-            && let Ok(typed) = Arc::clone(kept).downcast::<T>()
+            && let Ok(form) = Arc::clone(kept).downcast::<T>()
         {
-            return Ok(typed);
+            return Ok(form);
         }
-        let typed: Arc<T> = self.decode().map(Arc::new)?;
+        let form = Arc::new(make()?);
         // Two threads may both get here; all but the first result serve their caller only.
-        let kept = self.0.typed.get_or_init(|| Arc::clone(&typed) as Arc<dyn Any + Send + Sync>);
-        Ok(Arc::clone(kept).downcast().unwrap_or(typed))
+        let kept = self.0.typed.get_or_init(|| Arc::clone(&form) as Arc<dyn Any + Send + Sync>);
+        Ok(Arc::clone(kept).downcast().unwrap_or(form))
     }
 
     /// The protobuf message, without envelope, encoded once per version. `ty` is the type of the kind, the

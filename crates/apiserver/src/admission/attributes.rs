@@ -123,7 +123,10 @@ impl Attributes<'_> {
 
     /// Whether this concerns this subresource of a resource.
     pub fn is_part(&self, resource: GroupResource<'_>, subresource: &str) -> bool {
-        self.subresource == subresource && self.group_resource() == resource
+        // The plural name tells most resources apart.
+        self.resource.plural == resource.plural
+            && self.resource.group == resource.group
+            && self.subresource == subresource
     }
 
     /// The refusal of this request.

@@ -1,6 +1,8 @@
 //! Priority: resolves a pod's priority class to a number, and keeps the default class unique (upstream:
 //! `plugin/pkg/admission/priority`).
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use object::{Status, Value};
 use schema::GroupResource;
@@ -85,18 +87,18 @@ async fn admit_pod(what: &Attributes<'_>, pod: &mut Value) -> Result<(), Status>
     Ok(())
 }
 
-fn global_default(what: &Attributes<'_>) -> Option<Value> {
+fn global_default(what: &Attributes<'_>) -> Option<Arc<Value>> {
     let classes = what.reader.all(CLASSES);
-    let defaults = classes.values().map(object::Versioned::value);
+    let defaults = classes.values().map(object::Versioned::tree);
     // If there are several defaults, the lowest counts, as upstream decides.
     defaults
         .filter(|class| class.get("globalDefault").as_bool() == Some(true))
         .min_by_key(|class| class.get("value").as_i64().unwrap_or_default())
 }
 
-async fn named(what: &Attributes<'_>, name: &str) -> Result<Value, Status> {
+async fn named(what: &Attributes<'_>, name: &str) -> Result<Arc<Value>, Status> {
     let class = what.reader.find(CLASSES, "", name).await?;
     class
-        .map(|class| class.value())
+        .map(|class| class.tree())
         .ok_or_else(|| what.forbidden(&format!("no PriorityClass with name {name} was found")))
 }

@@ -101,8 +101,8 @@ impl PodSecurity {
             return Ok(());
         }
         let namespace = what.reader.find(GroupResource::NAMESPACES, "", what.namespace).await?;
-        let labels = match namespace {
-            Some(namespace) => namespace.value().at("metadata.labels").clone(),
+        let namespace = match namespace {
+            Some(namespace) => namespace.tree(),
             None if !enforces => return Ok(()),
             None => {
                 let name = object::quote(what.namespace);
@@ -110,7 +110,7 @@ impl PodSecurity {
             }
         };
         // Invalid labels count as upstream counts them: as the strictest level for `enforce`, and not otherwise.
-        let (policy, _) = Policy::of_labels(&labels, &self.config.defaults);
+        let (policy, _) = Policy::of_labels(namespace.at("metadata.labels"), &self.config.defaults);
         let judge = |level: LevelVersion| Findings::of(level, pod);
         if enforces {
             let findings = judge(policy.enforce);

@@ -2,6 +2,7 @@
 //! `plugin/pkg/admission/runtimeclass`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use object::{Quantity, Status, Value, quote};
@@ -62,10 +63,10 @@ fn is_new_pod(what: &Attributes<'_>) -> bool {
 }
 
 /// The pod's class; null if it names none.
-async fn class_of(what: &Attributes<'_>, pod: &Value) -> Result<Value, Status> {
-    let Some(name) = pod.at("spec.runtimeClassName").as_str() else { return Ok(Value::Null) };
+async fn class_of(what: &Attributes<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
+    let Some(name) = pod.at("spec.runtimeClassName").as_str() else { return Ok(Arc::default()) };
     match what.reader.find(CLASSES, "", name).await? {
-        Some(class) => Ok(class.value()),
+        Some(class) => Ok(class.tree()),
         None => Err(what.forbidden(&format!("pod rejected: RuntimeClass {} not found", quote(name)))),
     }
 }

@@ -1,5 +1,7 @@
 //! ServiceAccount: gives every pod a service account, and mounts its token where programs look for it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use clock::Clock;
 use object::{Status, Value, value};
@@ -81,9 +83,9 @@ fn is_mirror(pod: &Value) -> bool {
     !pod.at_path(&["metadata", "annotations", MIRROR_ANNOTATION]).is_null()
 }
 
-async fn account_of(what: &Attributes<'_>, name: &str) -> Result<Value, Status> {
+async fn account_of(what: &Attributes<'_>, name: &str) -> Result<Arc<Value>, Status> {
     let account = what.reader.find(GroupResource::SERVICE_ACCOUNTS, what.namespace, name).await?;
-    account.map(|account| account.value()).ok_or_else(|| {
+    account.map(|account| account.tree()).ok_or_else(|| {
         what.forbidden(&format!(
             "error looking up service account {}/{name}: serviceaccount \"{name}\" not found",
             what.namespace

@@ -55,6 +55,11 @@ fn generations_share_what_did_not_change() {
     assert!(Arc::ptr_eq(second.endpoint("example.com", "v1", "widgets").unwrap(), &widgets));
     assert!(second.endpoint("example.com", "v3", "widgets").is_none());
 
+    let of_resource = |group, plural| second.of_resource(GroupResource::new(group, plural));
+    assert!(Arc::ptr_eq(of_resource("example.com", "widgets").unwrap(), &widgets), "the first version");
+    assert_eq!(of_resource("example.com", "gadgets").unwrap().api_version(), "example.com/v1");
+    assert!(of_resource("apps", "widgets").is_none() && of_resource("batch", "jobs").is_none());
+
     let third = second.without("example.com", "widgets");
     assert_eq!(names(&third), ["apps/v1/deployments", "example.com/v1/gadgets"]);
     assert_eq!(names(&second).len(), 4, "who holds a generation still sees all of it");

@@ -52,6 +52,20 @@ fn peer() -> Peer {
     Peer { user: Some(admin()), ..Peer::default() }
 }
 
+/// It is moved several times before it runs, and each request that waits keeps all of it.
+#[tokio::test]
+async fn the_future_of_a_request_is_small() {
+    const BYTES_MAX: usize = 4 << 10;
+    let (server, _) = server().await;
+    let bytes = size_of_val(&Arc::clone(&server).handle(get("/healthz"), peer()));
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+    let (user, info) = (admin(), Arc::new(RequestInfo::parse(&http::Method::GET, "/healthz", None)));
+    let body = crate::handler::Content::Text(Bytes::new());
+    let operation = Operation { info, content_type: None, user_agent: None, body };
+    let bytes = size_of_val(&server.operate(&user, operation));
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+}
+
 #[tokio::test]
 async fn every_request_is_told_of_once() {
     let (server, ear) = server().await;

@@ -44,7 +44,7 @@ fn candidates(server: &ApiServer, namespace: &str, service: &str, port: &str) ->
         slice.namespace() == namespace && slice.label("kubernetes.io/service-name") == Some(service)
     });
     let mut candidates = Vec::new();
-    for slice in of_service.filter_map(|slice| slice.typed::<EndpointSlice>().ok()) {
+    for slice in of_service.filter_map(|slice| slice.decode::<EndpointSlice>().ok()) {
         let mut ports = slice.ports.iter().flatten();
         let number = ports.find(|one| one.name.as_deref().unwrap_or_default() == port);
         let Some(number) = number.and_then(|one| u16::try_from(one.port?).ok()) else { continue };
@@ -67,7 +67,7 @@ impl Candidate {
     /// Whether the pod has that very address, and may have it.
     fn is_of_pod(&self, server: &ApiServer, hosts: &Hosts, namespace: &str) -> bool {
         let pod = server.registry.collection("pods").and_then(|pods| pods.get(namespace, &self.pod));
-        let Some(pod) = pod.and_then(|pod| pod.typed::<Pod>().ok()) else { return false };
+        let Some(pod) = pod.and_then(|pod| pod.decode::<Pod>().ok()) else { return false };
         let ip = self.address.ip();
         let has =
             |text: &str| text.parse::<IpAddr>().is_ok_and(|own| own.to_canonical() == ip.to_canonical());

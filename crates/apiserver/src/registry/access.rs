@@ -36,11 +36,10 @@ impl<'a> Server<'a> {
     /// The endpoint of a resource in this version, or in any.
     fn endpoint(&self, resource: GroupResource<'_>, version: Option<&str>) -> Option<Arc<Endpoint>> {
         let catalogue = self.registry.catalogue.load();
-        let GroupResource { group, plural } = resource;
-        let mut versions = catalogue.group_versions().iter().filter(|served| {
-            served.group() == group && version.is_none_or(|version| version == served.version())
-        });
-        versions.find_map(|served| catalogue.endpoint(group, served.version(), plural)).cloned()
+        match version {
+            Some(version) => catalogue.endpoint(resource.group, version, resource.plural).cloned(),
+            None => catalogue.of_resource(resource).cloned(),
+        }
     }
 
     fn writable(&self, resource: GroupResource<'_>, object: &Value) -> Result<Arc<Endpoint>, Status> {

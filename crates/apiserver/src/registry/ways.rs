@@ -115,7 +115,9 @@ const OWN: &[(GroupResource<'static>, &str, &dyn Way)] = &[
 /// The operations of a path; `None` if it supports no write.
 pub(crate) fn way(endpoint: &Endpoint, subresource: &str) -> Option<&'static dyn Way> {
     let resource = endpoint.def.group_resource();
-    let own = OWN.iter().find(|(of, part, _)| *of == resource && *part == subresource);
+    // The plural name tells most of them apart.
+    let is_own = |of: &GroupResource<'_>| of.plural == resource.plural && of.group == resource.group;
+    let own = OWN.iter().find(|(of, part, _)| is_own(of) && *part == subresource);
     if let Some((_, _, way)) = own {
         return Some(*way);
     }

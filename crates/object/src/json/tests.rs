@@ -102,7 +102,9 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(value in any_value()) {
-        prop_assert_eq!(parse(&to_vec(&value)).unwrap(), value);
+        let text = to_vec(&value);
+        prop_assert_eq!(&to_bytes(&value), &text);
+        prop_assert_eq!(parse(&text).unwrap(), value);
     }
 
     #[test]

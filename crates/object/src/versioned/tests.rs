@@ -83,6 +83,16 @@ fn one_typed_form_is_shared() {
     assert_eq!(object.typed::<serde_json::Value>().unwrap()["metadata"]["name"], "web");
     assert!(Arc::ptr_eq(&first, &object.typed::<Named>().unwrap()));
     assert!(matches!(object.typed::<u8>(), Err(VersionedError::Typed { .. })));
+    // Another form is made for its caller alone.
+    assert_eq!(*object.tree(), object.value());
+}
+
+#[test]
+fn a_tree_is_kept_once_asked_for() {
+    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), Vec::new()).unwrap();
+    let tree = object.tree();
+    assert_eq!(*tree, object.value());
+    assert!(Arc::ptr_eq(&tree, &object.clone().tree()));
 }
 
 #[test]
