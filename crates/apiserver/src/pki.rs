@@ -84,7 +84,7 @@ pub struct Pki {
     pub service_account: ServiceAccountKey,
 }
 
-/// The key of service account tokens.
+/// The EC key of service account tokens.
 pub struct ServiceAccountKey {
     /// The private key (PKCS#8 PEM).
     pub private: String,
@@ -194,6 +194,11 @@ impl Pki {
             written => written?,
         }
         Ok(made)
+    }
+
+    /// The file of the RSA key of service account tokens, which may not exist yet.
+    pub fn rsa_key_file(&self) -> PathBuf {
+        self.directory.join("service-rsa.key")
     }
 
     fn paths(&self, wanted: &Wanted) -> (PathBuf, PathBuf) {

@@ -1,15 +1,39 @@
 //! Tokens of service accounts: JWTs bound to an account and, usually, to a pod (upstream: KEP-1205).
+//!
+//! They are signed with an RSA key (RS256) or, until a new cluster has one, with an EC key (ES256). Both keys verify, and
+//! both are published (KEP-1393).
 
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clock::Clock;
 use jiff::Timestamp;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use object::{Value, value};
 use serde::{Deserialize, Serialize};
+
+use crate::pki::ServiceAccountKey;
+
+mod rsa_key;
+#[cfg(test)]
+mod tests;
+
+pub use rsa_key::{KeyRejected, RsaKey, RsaKeyError};
 
 /// Signs and verifies tokens.
 pub struct TokenSigner {
     issuer: String,
     audience: String,
-    key_id: String,
+    elliptic: EllipticKey,
+    rsa: OnceLock<RsaKey>,
+}
+
+struct EllipticKey {
+    id: String,
+    /// The public key's point, uncompressed.
+    point: Vec<u8>,
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
@@ -77,9 +101,12 @@ pub enum TokenError {
     /// The key cannot be used.
     #[error("the key of service account tokens cannot be used")]
     Key(#[source] jsonwebtoken::errors::Error),
-    /// The token cannot be signed.
+    /// The token cannot be signed with the EC key, or encoded.
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
+    /// The token cannot be signed with the RSA key.
+    #[error("cannot sign a token with the RSA key")]
+    SignRsa,
     /// The token is not ours, was changed, or is over.
     #[error("invalid bearer token")]
     Invalid(#[source] jsonwebtoken::errors::Error),
@@ -127,24 +154,60 @@ struct Reference {
 }
 
 impl TokenSigner {
-    /// A signer with an EC key (P-256). `private` is its PKCS#8 PEM, `public` the PEM of its public half.
+    /// A signer with the cluster's EC key (P-256).
     ///
     /// # Errors
-    /// [`TokenError::Key`] if the PEM holds no such key.
-    pub fn new(
-        issuer: &str,
-        audience: &str,
-        key_id: &str,
-        private: &[u8],
-        public: &[u8],
-    ) -> Result<TokenSigner, TokenError> {
+    /// [`TokenError::Key`] if it is not such a key.
+    pub fn new(issuer: &str, audience: &str, key: &ServiceAccountKey) -> Result<TokenSigner, TokenError> {
+        let elliptic = EllipticKey {
+            id: key.id.clone(),
+            point: key.point.clone(),
+            encoding: EncodingKey::from_ec_pem(key.private.as_bytes()).map_err(TokenError::Key)?,
+            decoding: DecodingKey::from_ec_pem(key.public.as_bytes()).map_err(TokenError::Key)?,
+        };
         Ok(TokenSigner {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
-            key_id: key_id.to_owned(),
-            encoding: EncodingKey::from_ec_pem(private).map_err(TokenError::Key)?,
-            decoding: DecodingKey::from_ec_pem(public).map_err(TokenError::Key)?,
+            elliptic,
+            rsa: OnceLock::new(),
         })
+    }
+
+    /// Signs with this key from now on. Only the first such key is used.
+    pub fn sign_with(&self, key: RsaKey) {
+        // One that is there already signs.
+        drop(self.rsa.set(key));
+    }
+
+    /// Whether there is an RSA key.
+    pub fn has_rsa_key(&self) -> bool {
+        self.rsa.get().is_some()
+    }
+
+    /// The public keys, as a JSON Web Key Set (RFC 7517).
+    pub fn key_set(&self) -> Value {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let EllipticKey { id, point, .. } = &self.elliptic;
+        // The first byte of the point is its encoding.
+        let (x, y) = point[1..].split_at(point.len() / 2);
+        let elliptic = value!({
+            "use": "sig", "kty": "EC", "kid": id.as_str(), "crv": "P-256", "alg": "ES256",
+            "x": text(x), "y": text(y)
+        });
+        let rsa = self.rsa.get().map(|key| {
+            value!({
+                "use": "sig", "kty": "RSA", "kid": key.id.as_str(), "alg": "RS256",
+                "n": text(&key.modulus), "e": text(&key.exponent)
+            })
+        });
+        let keys: Vec<Value> = rsa.into_iter().chain([elliptic]).collect();
+        value!({ "keys": keys })
+    }
+
+    /// The algorithms of the public keys, in alphabetical order.
+    pub fn algorithms(&self) -> Vec<Value> {
+        let rsa = self.has_rsa_key().then_some("RS256");
+        ["ES256"].into_iter().chain(rsa).map(Value::from).collect()
     }
 
     /// The issuer that tokens name.
@@ -155,7 +218,7 @@ impl TokenSigner {
     /// Signs a token.
     ///
     /// # Errors
-    /// [`TokenError::Sign`]
+    /// [`TokenError::Sign`], [`TokenError::SignRsa`]
     pub fn sign(&self, request: TokenRequest, clock: &Clock) -> Result<Signed, TokenError> {
         let now = clock.now().as_second();
         let expires = now.saturating_add(request.seconds);
@@ -189,8 +252,14 @@ impl TokenSigner {
             sub: format!("system:serviceaccount:{}:{}", request.namespace, request.name),
             kubernetes,
         };
-        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        let token = jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(TokenError::Sign)?;
+        let token = match self.rsa.get() {
+            Some(key) => encode_rsa(key, &claims)?,
+            None => {
+                let key = &self.elliptic;
+                let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::ES256) };
+                jsonwebtoken::encode(&header, &claims, &key.encoding).map_err(TokenError::Sign)?
+            }
+        };
         let expires = Timestamp::from_second(expires).unwrap_or(Timestamp::MAX);
         Ok(Signed { token, expires, audiences })
     }
@@ -201,12 +270,18 @@ impl TokenSigner {
     /// # Errors
     /// Why the token is refused.
     pub fn verify(&self, token: &str, audiences: &[String], clock: &Clock) -> Result<Identity, TokenError> {
-        let mut validation = Validation::new(Algorithm::ES256);
+        let algorithm = jsonwebtoken::decode_header(token).map_err(TokenError::Invalid)?.alg;
+        let key = match (algorithm, self.rsa.get()) {
+            (Algorithm::ES256, _) => &self.elliptic.decoding,
+            (Algorithm::RS256, Some(key)) => &key.decoding,
+            _ => return Err(TokenError::Invalid(ErrorKind::InvalidAlgorithm.into())),
+        };
+        let mut validation = Validation::new(algorithm);
         // Times are checked below, by the injected clock.
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.set_issuer(&[&self.issuer]);
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation);
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation);
         let claims = claims.map_err(TokenError::Invalid)?.claims;
         let now = clock.now().as_second();
         if claims.exp <= now || claims.nbf > now.saturating_add(60) {
@@ -238,4 +313,18 @@ impl TokenSigner {
             token_id: claims.jti,
         })
     }
+}
+
+/// A token in the compact serialization (RFC 7515), signed with RS256.
+fn encode_rsa(key: &RsaKey, claims: &Claims) -> Result<String, TokenError> {
+    let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::RS256) };
+    let header = serde_json::to_vec(&header).map_err(|error| TokenError::Sign(error.into()))?;
+    let claims = serde_json::to_vec(claims).map_err(|error| TokenError::Sign(error.into()))?;
+    let mut token = URL_SAFE_NO_PAD.encode(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = key.sign(token.as_bytes()).map_err(|ring::error::Unspecified| TokenError::SignRsa)?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    Ok(token)
 }
