@@ -26,6 +26,7 @@
 //! Controllers talk to the API server through `client` and know nothing about its storage or about other controllers:
 //! they interact only through objects.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ mod endpointslice;
 mod endpointslicemirroring;
 mod framework;
 mod garbage;
+mod health;
 mod ipaddress;
 mod namespace;
 mod nodeipam;
@@ -64,6 +66,7 @@ mod tests;
 
 pub use certificates::{NODE_KEY_ANNOTATION, Signer, SignerError, Signers};
 pub use framework::Accounts;
+pub use health::Health;
 
 /// The options of all controllers.
 #[derive(Clone, Debug)]
@@ -84,6 +87,8 @@ pub struct Config {
     pub service_lb: bool,
     /// If several processes run controllers: how this one takes part in the election.
     pub leader_election: Option<Candidate>,
+    /// Whether they run.
+    pub health: Health,
 }
 
 impl Default for Config {
@@ -97,6 +102,7 @@ impl Default for Config {
             node_monitor_grace: SignedDuration::from_secs(50),
             service_lb: true,
             leader_election: None,
+            health: Health::default(),
         }
     }
 }
@@ -133,6 +139,7 @@ pub struct Context {
 /// Runs all controllers until `cancel` is cancelled or, with an election, until leadership is lost. In that case the
 /// caller should restart or exit.
 pub async fn run(context: Context, cancel: CancellationToken) {
+    let _running = context.config.health.running();
     let Some(candidate) = context.config.leader_election.clone() else {
         return run_all(context, cancel).await;
     };
@@ -141,10 +148,13 @@ pub async fn run(context: Context, cancel: CancellationToken) {
 }
 
 async fn run_all(context: Context, cancel: CancellationToken) {
+    let health = context.config.health.clone();
+    let mut names = HashMap::new();
     let mut running = JoinSet::new();
     macro_rules! start {
         ($($controller:ty),* $(,)?) => {$(
-            running.spawn(framework::run::<$controller>(context.clone(), cancel.clone()));
+            let task = running.spawn(framework::run::<$controller>(context.clone(), cancel.clone()));
+            names.insert(task.id(), <$controller as framework::Controller>::NAME);
         )*};
     }
     start!(
@@ -177,7 +187,9 @@ async fn run_all(context: Context, cancel: CancellationToken) {
     }
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a controller exited");
+            let controller = names.get(&error.id()).copied().unwrap_or_default();
+            health.ended(controller);
+            tracing::error!(controller, %error, "a controller exited");
         }
     }
 }

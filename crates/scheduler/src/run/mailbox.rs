@@ -98,6 +98,8 @@ impl Letter {
 pub struct Mailbox {
     kept: Mutex<Kept>,
     posted: Notify,
+    /// The letters were taken out.
+    taken: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -125,8 +127,17 @@ impl Mailbox {
 
     /// Takes all letters out.
     pub(super) fn take(&self) -> impl Iterator<Item = Letter> + use<> {
+        self.taken.notify_waiters();
         let kept = std::mem::take(&mut *self.kept.lock());
         kept.letters.into_iter().flatten()
+    }
+
+    /// Wakes the scheduler, and returns once it has read its letters. One that does not run never does.
+    pub async fn emptied(&self) {
+        let mut taken = std::pin::pin!(self.taken.notified());
+        taken.as_mut().enable();
+        self.posted.notify_one();
+        taken.await;
     }
 
     /// Returns once a letter was posted since the last time.

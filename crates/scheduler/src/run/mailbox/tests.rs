@@ -35,6 +35,24 @@ fn news_of_one_object_take_the_place_of_older_news() {
     assert_eq!(read(&mailbox), [""; 0]);
 }
 
+#[tokio::test]
+async fn a_reader_shows_that_it_is_alive() {
+    let mailbox = Arc::new(Mailbox::default());
+    let (reading, limit) = (Arc::clone(&mailbox), std::time::Duration::from_secs(90));
+    let reader = tokio::spawn(async move {
+        loop {
+            reading.posted().await;
+            drop(reading.take());
+        }
+    });
+    for _ in 0..2 {
+        tokio::time::timeout(limit, mailbox.emptied()).await.unwrap();
+    }
+    reader.abort();
+    assert!(reader.await.unwrap_err().is_cancelled());
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), mailbox.emptied()).await.is_err());
+}
+
 #[test]
 fn what_came_and_went_unread_leaves_nothing() {
     let mailbox = Mailbox::default();
