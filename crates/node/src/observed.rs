@@ -64,6 +64,15 @@ impl Observed {
         self.containers.get(name)?.first()
     }
 
+    /// Whether a container of this name was started since the earlier observation.
+    pub(crate) fn has_started_since(&self, earlier: &Observed, name: &str) -> bool {
+        let started = |observed: &Observed| {
+            let mut statuses = observed.containers.get(name)?.iter();
+            Some(statuses.find(|status| status.state != ContainerState::Created)?.created_at)
+        };
+        started(self) > started(earlier)
+    }
+
     /// The newest sandbox if it is ready.
     pub(crate) fn ready_sandbox(&self) -> Option<&PodSandboxStatus> {
         self.sandboxes.first().filter(|sandbox| sandbox.state == PodSandboxState::Ready)
@@ -108,4 +117,32 @@ fn present<T>(result: Result<T, CriError>) -> Result<Option<T>, CriError> {
 pub(crate) fn restart_count(status: &ContainerStatus) -> u32 {
     let annotated = status.annotations.get(label::RESTART_COUNT).and_then(|count| count.parse().ok());
     annotated.unwrap_or(status.metadata.attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use cri::ContainerState::{Created, Exited, Running};
+
+    use crate::testing::{container, observed, sandbox};
+
+    #[test]
+    fn a_start_is_noticed() {
+        let with = |containers| observed(vec![sandbox(0, true)], containers);
+        let none = with(vec![]);
+        let first = with(vec![container("web", 0, 0, Exited, 1)]);
+        let made = with(vec![container("web", 1, 0, Created, 0), container("web", 0, 0, Exited, 1)]);
+        let second = with(vec![container("web", 1, 0, Running, 0), container("web", 0, 0, Exited, 1)]);
+        for (earlier, later, expected) in [
+            (&none, &none, false),
+            (&none, &first, true),
+            (&first, &first, false),
+            (&first, &made, false),
+            (&made, &first, false),
+            (&made, &second, true),
+            (&first, &second, true),
+            (&second, &none, false),
+        ] {
+            assert_eq!(later.has_started_since(earlier, "web"), expected, "{earlier:?} {later:?}");
+        }
+    }
 }

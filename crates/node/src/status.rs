@@ -14,6 +14,7 @@ use crate::waiting::Waiting;
 
 mod conditions;
 mod containers;
+pub(crate) mod ends;
 mod phase;
 #[cfg(test)]
 mod tests;

@@ -179,7 +179,10 @@ impl Worker {
     async fn turn(&mut self) -> Option<Timestamp> {
         self.read_inbox();
         match Observed::ask(&self.shared.engine, &self.pod.uid).await {
-            Ok(observed) => self.observed = observed,
+            Ok(observed) => {
+                self.waiting.retain(|name, _| !observed.has_started_since(&self.observed, name));
+                self.observed = observed;
+            }
             Err(error) => {
                 tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot query the engine \
                     about a pod");

@@ -38,8 +38,7 @@ pub(super) fn status(input: &Input<'_>, container: &PodContainer, old: &PodStatu
         status.last_state = old.and_then(|old| old.last_state.clone());
     }
     if let Some(waiting) = input.waiting.get(name).filter(|_| !input.terminated && !is_running(&status)) {
-        let ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
-        match seen.first().filter(|_| ended) {
+        match seen.first().filter(|_| has_ended(&status)) {
             Some(newest) if !is_end_known(input, newest, name) => {}
             newest => {
                 if newest.is_some() {
@@ -66,6 +65,10 @@ fn is_end_known(input: &Input<'_>, newest: &cri::ContainerStatus, name: &str) ->
 
 fn is_running(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.running.is_some())
+}
+
+fn has_ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
 }
 
 fn old_status<'a>(old: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
@@ -131,8 +134,7 @@ fn unseen(input: &Input<'_>, container: &PodContainer, old: Option<&ContainerSta
     if let Some(old) = old {
         status.restart_count = old.restart_count;
         let was_running = is_running(old);
-        let has_ended = old.state.as_ref().is_some_and(|state| state.terminated.is_some());
-        if has_ended {
+        if has_ended(old) {
             // Its container has been garbage collected since.
             return old.clone();
         }

@@ -284,3 +284,118 @@ fn transitions_keep_their_time_while_nothing_changes() {
     }
     assert_eq!(case.status_after(&first), first);
 }
+
+/// What the server knows of ends that are final stays, whatever is computed later.
+#[test]
+fn the_last_end_stays() {
+    let ended = |code| vec![container("web", 0, 0, Exited, code)];
+    let running = || vec![container("web", 1, 1, Running, 0), container("web", 0, 0, Exited, 0)];
+    for (policy, code, is_final) in [
+        ("Never", 0, true),
+        ("Never", 1, true),
+        ("OnFailure", 0, true),
+        ("OnFailure", 1, false),
+        ("Always", 0, false),
+    ] {
+        let mut case = Case::new(pod(one(policy)), observed(vec![sandbox(0, true)], ended(code)));
+        let first = case.status();
+        case.observed = observed(vec![sandbox(1, true)], running());
+        let mut second = case.status_after(&first);
+        assert!(state(&second)["running"].is_object());
+        ends::keep(&mut second, &first, case.pod.spec());
+        let shown = state(&second);
+        assert_eq!(shown["terminated"]["exitCode"] == code, is_final, "{policy} {code} {shown}");
+        assert_eq!(shown["running"].is_object(), !is_final, "{policy} {code} {shown}");
+    }
+    // Init containers run again in a new sandbox.
+    let spec = json!({"restartPolicy": "OnFailure", "containers": [{"name": "web"}], "initContainers": [{"name": "i"}]});
+    let ended = vec![container("i", 0, 0, Exited, 0), container("web", 0, 0, Exited, 1)];
+    let mut case = Case::new(pod(spec), observed(vec![sandbox(0, false)], ended.clone()));
+    let first = case.status();
+    case.observed = observed(
+        vec![sandbox(1, true), sandbox(0, false)],
+        [vec![container("i", 1, 1, Running, 0)], ended].concat(),
+    );
+    let mut second = case.status_after(&first);
+    assert_ne!(second.init_container_statuses, first.init_container_statuses);
+    ends::keep(&mut second, &first, case.pod.spec());
+    assert_eq!(second.init_container_statuses, first.init_container_statuses);
+}
+
+mod transitions {
+    use cri::ContainerState as Engine;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Seen = Option<(u32, Engine, i32)>;
+
+    const NAMES: [&str; 3] = ["i", "web", "debug"];
+
+    fn spec(policy: &str, own: Option<&str>, has_rules: bool) -> Value {
+        let mut web = json!({"name": "web"});
+        if let Some(own) = own {
+            web["restartPolicy"] = own.into();
+        }
+        if has_rules {
+            let on = json!({"operator": "In", "values": [42]});
+            web["restartPolicyRules"] = json!([{"action": "Restart", "exitCodes": on}]);
+        }
+        json!({
+            "restartPolicy": policy, "containers": [web], "initContainers": [{"name": "i"}],
+            "ephemeralContainers": [{"name": "debug"}]
+        })
+    }
+
+    fn seen() -> impl Strategy<Value = Seen> {
+        let state = prop::sample::select(vec![Created, Running, Exited, Engine::Unknown]);
+        prop::option::of((0..3_u32, state, prop::sample::select(vec![0, 1, 42])))
+    }
+
+    /// Whether the API server accepts the change of a status.
+    fn check(spec: &Value, before: &PodStatus, after: &PodStatus) -> Result<(), TestCaseError> {
+        let tree = |status: &PodStatus| {
+            let pod = json!({"metadata": {"name": "a"}, "spec": spec, "status": status});
+            object::json::parse(pod.to_string().as_bytes()).unwrap()
+        };
+        let errors = kinds::validation::validate_pod_status_update(&tree(after), &tree(before));
+        let text = format!("{errors:?}");
+        prop_assert!(!text.contains("transitioned"), "{text}\n{before:?}\n{after:?}");
+        Ok(())
+    }
+
+    proptest! {
+        /// Whatever the engine reports, and however many statuses are skipped in between.
+        #[test]
+        fn the_server_accepts_every_status(
+            policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]),
+            own in prop::option::of(prop::sample::select(vec!["Always", "OnFailure", "Never"])),
+            has_rules: bool,
+            steps in prop::collection::vec(
+                (prop::array::uniform3(seen()), any::<bool>(), any::<bool>(), any::<bool>()), 1..6,
+            ),
+        ) {
+            let spec = spec(policy, own, has_rules);
+            let mut last = pod(spec.clone()).api_status().clone();
+            let mut known = last.clone();
+            for (containers, is_waiting, terminated, is_written) in steps {
+                let of_engine = NAMES.iter().zip(containers).filter_map(|(name, seen)| {
+                    seen.map(|(attempt, state, code)| container(name, attempt, 0, state, code))
+                });
+                let observed = observed(vec![sandbox(0, true)], of_engine.collect());
+                let mut case = Case { terminated, ..Case::new(pod(spec.clone()), observed) };
+                if is_waiting {
+                    let waits = |name: &&str| ((*name).to_owned(), Waiting::new("ErrImagePull", ""));
+                    case.waiting = NAMES.iter().map(waits).collect();
+                }
+                last = case.status_after(&last);
+                if is_written {
+                    let mut written = last.clone();
+                    ends::keep(&mut written, &known, case.pod.spec());
+                    check(&spec, &known, &written)?;
+                    known = written;
+                }
+            }
+        }
+    }
+}

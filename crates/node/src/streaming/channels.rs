@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cri::{InputStream, OutputStream, StreamingSession, TerminalSize};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -88,18 +88,16 @@ impl Protocol {
     }
 }
 
-/// A terminal's size as clients send it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Size {
-    width: u16,
-    height: u16,
-}
-
-/// Reads a terminal's size.
+/// Reads a terminal's size, the last one if there are several. As in Go, the case of the names does not matter; sizes of
+/// nothing are ignored.
 pub(crate) fn parse_size(data: &[u8]) -> Option<TerminalSize> {
-    let size: Size = serde_json::from_slice(data).ok()?;
-    Some(TerminalSize { width: size.width, height: size.height })
+    let sizes = serde_json::Deserializer::from_slice(data).into_iter::<Map<String, Value>>();
+    let size = sizes.map_while(Result::ok).last()?;
+    let length = |name: &str| {
+        let (_, value) = size.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        u16::try_from(value.as_u64()?).ok().filter(|length| *length > 0)
+    };
+    Some(TerminalSize { width: length("Width")?, height: length("Height")? })
 }
 
 /// Joins a session with a WebSocket until either ends. `status` returns the process's result.
@@ -279,6 +277,22 @@ mod tests {
             assert_eq!(protocol.parse(Message::text("")), None);
             assert_eq!(protocol.parse(Message::binary(Vec::new())), None);
         }
-        assert_eq!(parse_size(br#"{"Width":80,"Height":24}"#), Some(TerminalSize { width: 80, height: 24 }));
+    }
+
+    #[test]
+    fn sizes_are_read_as_go_reads_them() {
+        let read = Some(TerminalSize { width: 80, height: 24 });
+        for text in [
+            r#"{"Width":80,"Height":24}"#,
+            r#"{"height":24,"width":80}"#,
+            "{\"Width\":1,\"Height\":1}\n{\"WIDTH\":80,\"Height\":24,\"more\":true}\n",
+        ] {
+            assert_eq!(parse_size(text.as_bytes()), read, "{text}");
+        }
+        for text in
+            ["", "x", "{}", r#"{"Width":80}"#, r#"{"Width":80,"Height":0}"#, r#"{"Width":-1,"Height":70000}"#]
+        {
+            assert_eq!(parse_size(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+use crate::status::ends;
 
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -114,8 +115,12 @@ async fn run(
 async fn write(client: &Client, wanted: &Wanted, known: &mut Known) -> Result<bool, ClientError> {
     let key = client::meta_key(&wanted.pod.metadata);
     let uid = wanted.pod.metadata.uid.clone().unwrap_or_default();
-    let changes = difference(&known.status, &wanted.status)
-        .map_err(|error| ClientError::decode("a pod's status", error))?;
+    let mut status = wanted.status.clone();
+    if let Some(spec) = &wanted.pod.spec {
+        ends::keep(&mut status, &known.status, spec);
+    }
+    let changes =
+        difference(&known.status, &status).map_err(|error| ClientError::decode("a pod's status", error))?;
     let is_changed = !changes.is_empty();
     if is_changed {
         let patch = Patch::Strategic(json!({"metadata": {"uid": uid}, "status": changes}));
