@@ -11,6 +11,7 @@ mod access;
 mod attributes;
 mod certificates;
 mod chain;
+pub mod configuration;
 mod ingress_class;
 mod namespace_lifecycle;
 mod node_restriction;

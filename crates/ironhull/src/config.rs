@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use apiserver::admission::configuration::Configuration;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
@@ -69,6 +70,8 @@ pub struct ServerConfig {
     pub signing_duration: SignedDuration,
     /// How long events are kept; 0 for an unlimited time.
     pub event_ttl: std::time::Duration,
+    /// The configuration of admission plugins.
+    pub admission: Configuration,
     /// The loss of data that is accepted.
     pub accept_loss: Option<String>,
     /// Whether this machine runs pods.
@@ -110,11 +113,25 @@ impl ServerConfig {
             tls_sans: flags.tls_sans,
             signing_duration: signing_duration(&flags.cluster_signing_duration)?,
             event_ttl: event_ttl(&flags.event_ttl)?,
+            admission: admission(flags.admission_control_config_file.as_deref())?,
             accept_loss: flags.accept_data_loss,
             agent: !flags.disable_agent,
             node: NodeSettings::validate(flags.data_dir, flags.node, flags.disable, cluster)?,
         })
     }
+}
+
+/// The configuration of admission plugins in a file, if one is given.
+fn admission(file: Option<&Path>) -> anyhow::Result<Configuration> {
+    let Some(file) = file else { return Ok(Configuration::default()) };
+    let configuration = Configuration::read(file).context("--admission-control-config-file")?;
+    for plugin in &configuration.ignored {
+        tracing::warn!(
+            plugin,
+            "the admission plugin has no configuration here; what the file says is ignored"
+        );
+    }
+    Ok(configuration)
 }
 
 /// When a node evicts pods, and how much it keeps of logs and images.

@@ -102,6 +102,9 @@ pub struct ServerFlags {
     /// How long events are kept; 0 keeps them forever.
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s")]
     pub event_ttl: String,
+    /// A file with the configuration of admission plugins (AdmissionConfiguration): defaults and exemptions of PodSecurity.
+    #[arg(long, value_name = "FILE")]
+    pub admission_control_config_file: Option<PathBuf>,
     /// Start despite damaged or missing data, and accept the loss. When the server refuses to start, it says what is lost
     /// and which value accepts exactly that loss.
     #[arg(long, value_name = "LOSS")]

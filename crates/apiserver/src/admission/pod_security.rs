@@ -12,6 +12,7 @@ use schema::GroupResource;
 use super::{Attributes, Operation, Plugin};
 
 mod checks;
+mod configuration;
 mod evaluate;
 mod level;
 mod namespace;
@@ -19,6 +20,7 @@ mod pod;
 #[cfg(test)]
 mod tests;
 
+pub use configuration::ConfigError;
 pub use level::{Level, LevelVersion, Policy, Version};
 
 use evaluate::Findings;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::Extensions;
+use apiserver::admission::configuration::Configuration;
 use apiserver::admission::{Attributes, Operation, Plugin};
 use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;
@@ -343,4 +344,64 @@ async fn plugins_before_one_that_changed_the_object_are_asked_once_more() {
     assert!(made.at("metadata.managedFields").is_null(), "no managers are kept, whoever names them");
     assert_eq!(before.0.lock().split_off(0), ["", "yes"]);
     assert_eq!(behind.0.lock().split_off(0), ["yes"], "it has seen the change already");
+}
+
+/// The file of `--admission-control-config-file`: defaults for what the labels of a namespace leave open, and exemptions.
+#[tokio::test]
+async fn a_file_configures_pod_security() {
+    const FILE: &str = "
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: baseline, enforce-version: v1.30, warn: restricted, warn-version: latest}
+    exemptions: {usernames: [operator], namespaces: [exempt], runtimeClasses: [vm]}
+";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admission.yaml");
+    std::fs::write(&path, FILE).unwrap();
+    let pod_security = Configuration::read(&path).unwrap().pod_security;
+    let server = TestServer::with(Extensions { pod_security, ..Extensions::default() }).await;
+    let free = value!({"metadata": {"name": "free", "labels": {
+        "pod-security.kubernetes.io/enforce": "privileged", "pod-security.kubernetes.io/warn": "privileged"
+    }}});
+    for namespace in [&free, &value!({"metadata": {"name": "exempt"}})] {
+        call(&server, "POST", "/api/v1/namespaces", namespace).await.success();
+    }
+    for namespace in ["default", "free", "exempt"] {
+        let account = value!({"metadata": {"name": "default"}});
+        server.create("", "serviceaccounts", namespace, account).await.unwrap();
+    }
+    let class = value!({"metadata": {"name": "vm"}, "handler": "vm"});
+    server.create("node.k8s.io", "runtimeclasses", "", class).await.unwrap();
+    let post = async |user: &str, namespace: &str, spec: Value| {
+        let spec = object::patch::merge_patch(value!({"containers": [{"name": "c", "image": "i"}]}), spec);
+        let pod = value!({"metadata": {"generateName": "p-"}, "spec": spec.unwrap()});
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let user = User::new(user, &["system:masters"]);
+        let json = [("content-type", "application/json")];
+        let reply = send(&server, Some(&user), "POST", &path, &json, object::json::to_bytes(&pod)).await;
+        let why = reply.json().str_at("message").to_owned();
+        (reply.code, reply.warnings().join(" "), why)
+    };
+    let on_host = || value!({"hostNetwork": true});
+    let (code, _, why) = post("user", "default", on_host()).await;
+    assert_eq!(code, 403, "{why}");
+    let refused = r#"violates PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)"#;
+    assert!(why.ends_with(refused), "{why}");
+    let (code, warned, why) = post("user", "default", value!({})).await;
+    assert_eq!(code, 201, "{why}");
+    assert!(warned.contains(r#"would violate PodSecurity \"restricted:latest\""#), "{warned}");
+    for (user, namespace, spec) in [
+        ("user", "free", on_host()),
+        ("user", "exempt", on_host()),
+        ("operator", "default", on_host()),
+        ("user", "default", value!({"hostNetwork": true, "runtimeClassName": "vm"})),
+    ] {
+        let (code, warned, why) = post(user, namespace, spec).await;
+        assert_eq!((code, warned.as_str()), (201, ""), "{user} {namespace} {why}");
+    }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use object::Value;
 use object::field::{Errors, Path};
 
-const LEVEL_WRONG: &str = "must be one of privileged, baseline, restricted";
-const VERSION_WRONG: &str = r#"must be "latest" or "v1.x""#;
+pub(super) const LEVEL_WRONG: &str = "must be one of privileged, baseline, restricted";
+pub(super) const VERSION_WRONG: &str = r#"must be "latest" or "v1.x""#;
 
 /// How much pods may do; more restrictive levels are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub enum Level {
 }
 
 impl Level {
-    fn parse(text: &str) -> Option<Level> {
+    pub(super) fn parse(text: &str) -> Option<Level> {
         Some(match text {
             "privileged" => Level::Privileged,
             "baseline" => Level::Baseline,
@@ -42,7 +42,7 @@ pub enum Version {
 }
 
 impl Version {
-    fn parse(text: &str) -> Option<Version> {
+    pub(super) fn parse(text: &str) -> Option<Version> {
         if text == "latest" {
             return Some(Version::Latest);
         }

@@ -1,0 +1,198 @@
+//! The configuration file of admission plugins: `AdmissionConfiguration` of `apiserver.config.k8s.io`, in YAML or JSON.
+
+use std::path::{Path, PathBuf};
+
+use object::{Value, yaml};
+use serde::Deserialize;
+
+use super::pod_security;
+
+const GROUP: &str = "apiserver.config.k8s.io";
+const KIND: &str = "AdmissionConfiguration";
+/// Both are alike.
+const VERSIONS: [&str; 2] = ["v1", "v1alpha1"];
+
+/// The configuration of the plugins that have one.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// That of PodSecurity.
+    pub pod_security: pod_security::Config,
+    /// Plugins that the file names and that have no configuration here. As upstream, they are no error.
+    pub ignored: Vec<String>,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is not YAML or JSON.
+    #[error("{path} is not YAML or JSON")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: yaml::YamlError,
+    },
+    /// A file contains another kind of document.
+    #[error("{path}: expected {KIND} of {GROUP}/v1, found {kind:?} of {api_version:?}")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The document's kind.
+        kind: String,
+        /// The document's version.
+        api_version: String,
+    },
+    /// A field has the wrong type.
+    #[error("{path} is not a valid {KIND}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: object::TypedError,
+    },
+    /// The configuration of PodSecurity cannot be used.
+    #[error("{path}, plugin PodSecurity")]
+    PodSecurity {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: pod_security::ConfigError,
+    },
+}
+
+#[derive(Deserialize)]
+struct Document {
+    plugins: Option<Vec<PluginDocument>>,
+}
+
+#[derive(Deserialize)]
+struct PluginDocument {
+    name: String,
+    /// A file with the plugin's configuration; relative to the directory of this one.
+    path: Option<String>,
+    /// Or the configuration itself.
+    configuration: Option<Value>,
+}
+
+impl Configuration {
+    /// Reads a file, and those that it refers to.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn read(path: &Path) -> Result<Configuration, ConfigurationError> {
+        let document = document(path)?;
+        let (kind, api_version) = (document.str_at("kind"), document.str_at("apiVersion"));
+        let version = api_version.strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/'));
+        if kind != KIND || !version.is_some_and(|version| VERSIONS.contains(&version)) {
+            let (kind, api_version) = (kind.to_owned(), api_version.to_owned());
+            return Err(ConfigurationError::Kind { path: path.to_owned(), kind, api_version });
+        }
+        let form = |source| ConfigurationError::Form { path: path.to_owned(), source };
+        let Document { plugins } = object::from_value(&document).map_err(form)?;
+        let mut read = Configuration::default();
+        let mut has_pod_security = false;
+        for plugin in plugins.unwrap_or_default() {
+            // The first one counts, as upstream.
+            if plugin.name != "PodSecurity" || std::mem::replace(&mut has_pod_security, true) {
+                read.ignored.push(plugin.name);
+                continue;
+            }
+            let (content, path) = match (plugin.configuration, plugin.path) {
+                (Some(content), _) => (content, path.to_owned()),
+                (None, Some(own)) if !own.is_empty() => {
+                    let own = path.parent().unwrap_or(Path::new("")).join(own);
+                    (self::document(&own)?, own)
+                }
+                _ => continue,
+            };
+            let config = pod_security::Config::from_document(&content);
+            read.pod_security = config.map_err(|source| ConfigurationError::PodSecurity { path, source })?;
+        }
+        Ok(read)
+    }
+}
+
+/// The content of a file; JSON is YAML too.
+fn document(path: &Path) -> Result<Value, ConfigurationError> {
+    let text = std::fs::read(path);
+    let text = text.map_err(|source| ConfigurationError::Read { path: path.to_owned(), source })?;
+    yaml::parse(&text).map_err(|source| ConfigurationError::Text { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::pod_security::Level;
+
+    const START: &str =
+        "apiVersion: apiserver.config.k8s.io/v1 # of the file\nkind: AdmissionConfiguration\n";
+    const POD_SECURITY: &str = "apiVersion: pod-security.admission.config.k8s.io/v1\nkind: PodSecurityConfiguration\ndefaults: {enforce: baseline}\n";
+
+    fn read(directory: &Path, text: &str) -> Result<Configuration, String> {
+        let path = directory.join("admission.yaml");
+        std::fs::write(&path, text).unwrap();
+        let read = Configuration::read(&path).map_err(|error| causes::chain(&error));
+        read.map_err(|error| error.replace(&format!("{}/", directory.display()), ""))
+    }
+
+    #[test]
+    fn plugins_are_configured_in_the_file_or_in_another() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("pods.yaml"), POD_SECURITY).unwrap();
+        let inside = POD_SECURITY.replace('\n', "\n    ");
+        for plugin in [
+            format!("- name: PodSecurity\n  configuration:\n    {inside}"),
+            "- {name: PodSecurity, path: pods.yaml}\n".to_owned(),
+            format!("- {{name: PodSecurity, path: {}}}\n", directory.path().join("pods.yaml").display()),
+        ] {
+            let text = format!("{START}plugins:\n{}\n- name: ImagePolicyWebhook\n", plugin.trim_end());
+            let read = read(directory.path(), &text).unwrap();
+            assert_eq!(read.pod_security.defaults.enforce.level, Level::Baseline, "{text}");
+            assert_eq!(read.ignored, ["ImagePolicyWebhook"]);
+        }
+        let json = r#"{"apiVersion": "apiserver.config.k8s.io/v1alpha1", "kind": "AdmissionConfiguration"}"#;
+        for text in [START, json] {
+            assert_eq!(
+                read(directory.path(), text).unwrap().pod_security.defaults.enforce.level,
+                Level::Privileged
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = format!("{START}plugins: [{{name: PodSecurity, path: none.yaml}}]\n");
+        let wrong = POD_SECURITY.replace("enforce", "enforced").replace('\n', "\n    ");
+        for (text, expected) in [
+            ("a: [", "admission.yaml is not YAML or JSON: "),
+            (
+                POD_SECURITY,
+                r#"admission.yaml: expected AdmissionConfiguration of apiserver.config.k8s.io/v1, found "PodSecurityConfiguration" of "pod-security.admission.config.k8s.io/v1""#,
+            ),
+            (&format!("{START}plugins: {{}}\n"), "admission.yaml is not a valid AdmissionConfiguration: "),
+            (
+                &format!("{START}plugins: [{{path: x}}]\n"),
+                "admission.yaml is not a valid AdmissionConfiguration: missing field `name`",
+            ),
+            (&missing, "cannot read none.yaml: No such file or directory"),
+            (
+                &format!("{START}plugins:\n- name: PodSecurity\n  configuration:\n    {wrong}"),
+                "admission.yaml, plugin PodSecurity: cannot read PodSecurityConfiguration: unknown field `enforced`",
+            ),
+        ] {
+            let error = read(directory.path(), text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let gone = Configuration::read(Path::new("/none/a.yaml")).unwrap_err();
+        assert_eq!(gone.to_string(), "cannot read /none/a.yaml");
+    }
+}
