@@ -4,7 +4,7 @@ use clock::Clock;
 use object::field::Errors;
 use object::{Value, field};
 
-use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
+use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec, restore};
 use crate::table::{Column, Table};
 
 /// A kind without special behaviour: the differences between such kinds are in the members.
@@ -27,6 +27,8 @@ pub(crate) struct Simple {
     /// Paths of text members that field selectors may name.
     pub(crate) selectable: &'static [&'static str],
     pub(crate) default: fn(&mut Value),
+    /// Completes an object that is created, or updated from the second one.
+    pub(crate) prepare: fn(&mut Value, &Value),
     pub(crate) validate: fn(&Value) -> Errors,
     /// `None` validates only the new object.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
@@ -47,6 +49,7 @@ impl Simple {
         name_rule: NameRule::Subdomain,
         selectable: &[],
         default: |_| (),
+        prepare: |_, _| (),
         validate: |_| Errors::new(),
         validate_update: None,
         validate_status_update: |_, _| Errors::new(),
@@ -64,8 +67,23 @@ impl Strategy for Simple {
         (self.default)(object);
     }
 
+    fn prepare_create(&self, object: &mut Value) {
+        if self.has_status {
+            object.remove("status");
+        }
+        (self.prepare)(object, &Value::Null);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        if self.has_status {
+            restore(object, old, "status");
+        }
+        (self.prepare)(object, old);
+    }
+
     fn prepare_status_update(&self, object: &mut Value, old: &Value) {
         keep_spec(object, old);
+        (self.prepare)(object, old);
         if self.status_keeps_metadata {
             keep_metadata(object, old);
         }
