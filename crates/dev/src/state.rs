@@ -45,6 +45,11 @@ impl StateDir {
         self.path().join("supervisor.log")
     }
 
+    /// The directory of the nodes' logs, by their names.
+    pub fn logs(&self) -> PathBuf {
+        self.path().join("logs")
+    }
+
     /// The file with the path of the kubeconfig that the user requested.
     pub fn copies(&self) -> PathBuf {
         self.path().join("kubeconfig-copy")

@@ -134,6 +134,7 @@ async fn start(
     let listener = relay::listen().await?;
     let api = listener.local_addr()?.to_string();
     write_kubeconfigs(state, flags, &cluster, &api)?;
+    link_logs(state, &cluster)?;
     let control = UnixListener::bind(state.socket()).context("cannot listen for commands")?;
     tokio::spawn(relay::run(listener, Arc::downgrade(cluster.server.host())));
     let supervisor = Arc::new(Supervisor {
@@ -152,6 +153,17 @@ async fn start(
     });
     say(std::io::stdout(), &Reply::Done(supervisor.status()?))?;
     Ok(supervisor)
+}
+
+/// Names the nodes' logs, which are in the directories of their hosts.
+fn link_logs(state: &StateDir, cluster: &Cluster) -> anyhow::Result<()> {
+    let directory = state.logs();
+    let failed = || format!("cannot write to {}", directory.display());
+    std::fs::create_dir(&directory).with_context(failed)?;
+    for (node, log) in cluster.logs() {
+        std::os::unix::fs::symlink(log, directory.join(node)).with_context(failed)?;
+    }
+    Ok(())
 }
 
 /// Writes the administrator's kubeconfig for this machine's shell.

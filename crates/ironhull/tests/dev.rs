@@ -11,6 +11,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runtime::images::build::ImageBuilder;
 use testbed::{Host, TestbedError, output, timed, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ironhull");
@@ -121,6 +122,14 @@ fn a_cluster_comes_breaks_and_goes() {
     stat.args(["-c", mode]).arg(&kubeconfig).arg(machine.state_dir());
     assert_eq!(output(&mut stat).unwrap(), "600\n700\n600\n");
 
+    // The document says where the nodes' logs are.
+    for (node, says) in [("node-1", "Ironhull serves the Kubernetes API"), ("node-2", "Ironhull runs the node node-2")] {
+        let log = machine.state_dir().join("dev/logs").join(node);
+        let log = output(machine.0.command("cat").arg(log)).unwrap();
+        assert!(log.contains(says), "{node}: {log}");
+    }
+    mounts_propagate_between_pods(&machine, &kubeconfig);
+
     // A second start is refused clearly, and another name is another cluster.
     let said = machine.fails(&["up"]);
     assert!(
@@ -149,10 +158,66 @@ fn a_cluster_comes_breaks_and_goes() {
     assert!(said.contains("there is no node node-9: the nodes are node-1, node-2"), "{said}");
     let said = machine.fails(&["image", "import", "/nowhere/image.tar"]);
     assert!(said.contains("cannot read /nowhere/image.tar"), "{said}");
+    let garbage = machine.0.directory().join("garbage.tar");
+    std::fs::write(&garbage, "secret text ".repeat(100)).unwrap();
+    let said = machine.fails(&["image", "import", garbage.to_str().unwrap()]);
+    assert!(said.contains("it is not a tar archive") && !said.contains("secret"), "{said}");
+    std::fs::remove_file(garbage).unwrap();
 
     assert_eq!(machine.run(&["down"]), "the cluster \"dev\" is gone\n");
     machine.until_as_before(&before);
     assert_eq!(machine.run(&["down"]), "there is no cluster \"dev\"\n");
+}
+
+/// Two pods on one node: one mounts, the other sees the mount, as on a machine.
+const PROPAGATION: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: mounts}
+spec:
+  nodeName: node-2
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: example.org/busybox:1
+    command: [/bin/busybox, sh, -ec, 'busybox mkdir -p /shared/made; busybox mount -t tmpfs made /shared/made; echo seen > /shared/made/file; busybox sleep 1000']
+    securityContext: {privileged: true}
+    volumeMounts: [{name: shared, mountPath: /shared, mountPropagation: Bidirectional}]
+  volumes: [{name: shared, hostPath: {path: /run/propagated, type: DirectoryOrCreate}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: sees}
+spec:
+  nodeName: node-2
+  restartPolicy: Never
+  containers:
+  - name: c
+    image: example.org/busybox:1
+    command: [/bin/busybox, sh, -ec, 'until [ -e /shared/made/file ]; do busybox sleep 0.1; done; busybox cat /shared/made/file']
+    volumeMounts: [{name: shared, mountPath: /shared, mountPropagation: HostToContainer}]
+  volumes: [{name: shared, hostPath: {path: /run/propagated, type: DirectoryOrCreate}}]
+"#;
+
+fn mounts_propagate_between_pods(machine: &Machine, kubeconfig: &PathBuf) {
+    let (archive, pods) =
+        (machine.0.directory().join("busybox.tar"), machine.0.directory().join("pods.yaml"));
+    let mut image = ImageBuilder::new();
+    image.add_host_file("/bin/busybox", "/bin/busybox", 0o755).expect("busybox-static is installed");
+    image.config().env = vec!["PATH=/bin".to_owned()];
+    image.build().write_docker_archive(&archive, &["example.org/busybox:1"]).unwrap();
+    let said = machine.run(&["image", "import", archive.to_str().unwrap()]);
+    assert!(said.contains("node-2: imported"), "{said}");
+    std::fs::write(&pods, PROPAGATION).unwrap();
+    // The namespace's service account may come a little later than the nodes.
+    let apply = || machine.kubectl(kubeconfig, &["apply", "-f", pods.to_str().unwrap()]);
+    until("the pods", PATIENCE, apply).unwrap_or_else(|error| panic!("{error:?}"));
+    let ended = "--for=jsonpath={.status.phase}=Succeeded";
+    machine.kubectl(kubeconfig, &["wait", "pod/sees", ended, "--timeout=120s"]).unwrap_or_else(|error| {
+        panic!("{error}\n{:?}", machine.kubectl(kubeconfig, &["describe", "pods"]));
+    });
+    assert_eq!(machine.kubectl(kubeconfig, &["logs", "sees"]).unwrap(), "seen\n");
+    [archive, pods].iter().for_each(|file| std::fs::remove_file(file).unwrap());
 }
 
 fn whatever_ends_it_leaves_nothing() {

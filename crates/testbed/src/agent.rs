@@ -118,6 +118,11 @@ impl Agent {
         self.service.ironhull(subcommand)
     }
 
+    /// The file that the agent writes to.
+    pub fn log_path(&self) -> PathBuf {
+        self.service.log_path()
+    }
+
     /// Everything that the agent has written, over all its starts.
     pub fn log(&self) -> String {
         self.service.log()

@@ -108,6 +108,13 @@ impl Cluster {
         std::iter::once(self.server.host()).chain(self.agents.iter().map(Agent::host))
     }
 
+    /// The log of the program on each host, with the host's name.
+    pub fn logs(&self) -> impl Iterator<Item = (&str, PathBuf)> {
+        let server = (self.server.host().name(), self.server.log_path());
+        let agents = self.agents.iter().map(|agent| (agent.host().name(), agent.log_path()));
+        std::iter::once(server).chain(agents)
+    }
+
     /// The host of this name.
     pub fn host(&self, name: &str) -> Option<&Arc<Host>> {
         self.hosts().find(|host| host.name() == name)

@@ -200,6 +200,11 @@ impl Server {
         output(&mut command)
     }
 
+    /// The file that the server writes to.
+    pub fn log_path(&self) -> PathBuf {
+        self.service.log_path()
+    }
+
     /// Everything that the server has written, over all its starts.
     pub fn log(&self) -> String {
         self.service.log()

@@ -98,8 +98,14 @@ impl Service {
 
     /// Everything that it has written, over all its starts.
     pub(crate) fn log(&self) -> String {
-        let path = self.host.directory().join("logs").join(self.role);
-        std::fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+        std::fs::read(self.log_path())
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The file that it writes to.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.host.directory().join("logs").join(self.role)
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {

@@ -12,7 +12,10 @@ mount -t tmpfs run /run
 for place in etc opt var/lib var/log; do
   mkdir -p "$directory/changes/$place" "$directory/work/$place"
   layers="lowerdir=/$place,upperdir=$directory/changes/$place,workdir=$directory/work/$place"
-  mount -t overlay overlay -o "$layers" "/$place"
+  # Without `volatile`, the kernel writes out everything that this machine has not written yet, whoever changed it, before
+  # the host ends. Its mark would keep a host that was turned off from starting again.
+  rm -rf "$directory/work/$place/work/incompat"
+  mount -t overlay overlay -o "$layers,volatile" "/$place"
 done
 # A link here may lead to /run, which is new.
 resolv=$(readlink -m /etc/resolv.conf)

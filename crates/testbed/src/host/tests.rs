@@ -22,6 +22,11 @@ fn hosts_are_apart_and_reach_outside() {
             .lines()
             .any(|line| line.starts_with("/ shared:"))
     );
+    // The end of a host does not wait until this machine's disk has all that anybody has written.
+    let overlays = shell(&first, "grep ' overlay ' /proc/self/mounts");
+    let own = overlays.lines().filter(|line| line.contains(first.directory().to_str().unwrap()));
+    let own: Vec<&str> = own.collect();
+    assert!(own.len() == 4 && own.iter().all(|line| line.contains("volatile")), "{overlays}");
     // A mount, a file and a server on one host are not seen on the other.
     shell(&first, "mount -t tmpfs here /mnt && touch /mnt/file");
     shell(&second, "test ! -e /mnt/file");
