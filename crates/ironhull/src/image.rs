@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clock::Clock;
-use runtime::images::{ImageStore, ImageStoreConfig, ProgressFn, PullPhase, PullProgress};
+use runtime::images::{ImageError, ImageStore, ImageStoreConfig, ProgressFn, PullPhase, PullProgress};
 
 use crate::flags::{ImageCommand, ImageFlags};
 
@@ -37,6 +37,11 @@ pub async fn run(flags: ImageFlags) -> anyhow::Result<()> {
                 Some("-") => store.import_reader(std::io::stdin(), Some(progress)).await,
                 _ => store.import(&file, Some(progress)).await,
             };
+            let images = images.map_err(|error| match error {
+                // One sentence: what it says is about the file.
+                ImageError::Import(why) => anyhow::Error::new(why),
+                other => other.into(),
+            });
             for image in images.with_context(|| format!("cannot import {}", file.display()))? {
                 println!("imported {image}");
             }

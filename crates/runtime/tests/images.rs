@@ -246,9 +246,27 @@ async fn imports_archives_of_both_formats() {
     assert_eq!(test.store.import_reader(packed, None).await.unwrap(), [busybox().id()]);
     assert_eq!(test.store.list().unwrap().len(), 2);
 
-    for (name, content) in [("empty", &b""[..]), ("text", b"no archive"), ("zeros", &[0; 2048])] {
-        let error = test.store.import_reader(content, None).await.unwrap_err();
-        assert_eq!(kind(&error), PullErrorKind::Corrupt, "{name}: {error}");
+    let mut cut = std::fs::read(&docker).unwrap();
+    cut.truncate(cut.len() / 2);
+    let mut damaged = std::fs::read(&oci).unwrap();
+    // The last header, of several.
+    let header = damaged.windows(5).rposition(|window| window == b"ustar").unwrap() - 257;
+    damaged[header..header + 7].copy_from_slice(b"changed");
+    let without = "it is not an archive of images: it has neither manifest.json (docker save) nor index.json \
+                   (OCI layout)";
+    let text = b"secret text ".repeat(100);
+    for (content, why) in [
+        (&b""[..], without),
+        (b"secret text", "it is not a tar archive"),
+        (&text, "it is not a tar archive"),
+        (b"\x1f\x8bsecret text", "it is not a tar archive"),
+        (&[0; 2048], without),
+        (&cut, "the archive is incomplete"),
+        (&damaged, "the archive is damaged: wrong checksum of a tar header"),
+    ] {
+        let error = test.store.import_reader(std::io::Cursor::new(content.to_vec()), None).await.unwrap_err();
+        assert_eq!(kind(&error), PullErrorKind::Corrupt, "{error}");
+        assert_eq!(error.to_string(), format!("failed to import the image archive: {why}"));
     }
     assert_eq!(test.downloads(), 0);
 }

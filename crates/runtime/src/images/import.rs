@@ -69,6 +69,18 @@ pub(super) fn import(
     Ok(ids)
 }
 
+/// What an error says about an archive of which something was read before, or nothing yet.
+fn unreadable(error: &std::io::Error, is_archive: bool) -> ImageError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    let reason = match error.kind() {
+        UnexpectedEof if is_archive => "the archive is incomplete".to_owned(),
+        InvalidData | InvalidInput | Other if is_archive => format!("the archive is damaged: {error}"),
+        UnexpectedEof | InvalidData | InvalidInput | Other => "it is not a tar archive".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    };
+    ImageError::Import(PullFailure::corrupt(reason))
+}
+
 /// The files of an archive under arbitrary names, which are never used on disk.
 struct Files {
     files: HashMap<Vec<u8>, PathBuf>,
@@ -77,14 +89,14 @@ struct Files {
 
 impl Files {
     fn extract(archive: impl Read, directory: &Path) -> Result<Files, ImageError> {
-        let unreadable = |error: std::io::Error| {
-            let reason = format!("it is not a tar archive, or a damaged one: {error}");
-            ImageError::Import(PullFailure::corrupt(reason))
-        };
-        let mut reader = TarReader::new(decompress_stream(archive).map_err(unreadable)?, ENTRIES_MAX);
+        let damaged = |error: std::io::Error| unreadable(&error, true);
+        let archive = decompress_stream(archive).map_err(|error| unreadable(&error, false))?;
+        let mut reader = TarReader::new(archive, ENTRIES_MAX);
         let mut files = Files { files: HashMap::new(), links: HashMap::new() };
         let mut buffer = vec![0; 256 << 10];
-        while let Some(entry) = reader.next_entry().map_err(unreadable)? {
+        let mut is_archive = false;
+        while let Some(entry) = reader.next_entry().map_err(|error| unreadable(&error, is_archive))? {
+            is_archive = true;
             let Some(name) = clean(&entry.path).map(|parts| parts.join(&b'/')) else { continue };
             match entry.kind {
                 EntryKind::File => {
@@ -92,7 +104,7 @@ impl Files {
                     let mut file = File::create(&path).map_err(store_error("create", &path))?;
                     let mut data = reader.data();
                     loop {
-                        let count = data.read(&mut buffer).map_err(unreadable)?;
+                        let count = data.read(&mut buffer).map_err(damaged)?;
                         if count == 0 {
                             break;
                         }

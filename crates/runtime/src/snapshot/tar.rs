@@ -85,7 +85,7 @@ impl<R: Read> TarReader<R> {
             } else if kind.is_gnu_longlink() {
                 extensions.link = Some(until_nul(self.read_extension(&header)?));
             } else if kind.is_pax_global_extensions() {
-                self.set_content(header.entry_size()?);
+                self.set_content(numeric("size", header.entry_size())?);
             } else {
                 return self.make_entry(&header, extensions).map(Some);
             }
@@ -131,14 +131,14 @@ impl<R: Read> TarReader<R> {
         }
         let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         let expected = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
-        if header.cksum()? != expected {
+        if numeric("checksum", header.cksum())? != expected {
             return Err(invalid("wrong checksum of a tar header"));
         }
         Ok(Some(header))
     }
 
     fn read_extension(&mut self, header: &tar::Header) -> io::Result<Vec<u8>> {
-        let size = header.entry_size()?;
+        let size = numeric("size", header.entry_size())?;
         if size > EXTENSION_BYTES_MAX {
             return Err(invalid("an extension header is too large"));
         }
@@ -157,25 +157,26 @@ impl<R: Read> TarReader<R> {
         }
         let kind = entry_kind(header, &path)?;
         let size = match kind {
-            EntryKind::File => extensions.size.map_or_else(|| header.entry_size(), Ok)?,
+            EntryKind::File => extensions.size.map_or_else(|| numeric("size", header.entry_size()), Ok)?,
             // Other kinds have no content, whatever the field says.
             _ => 0,
         };
         self.set_content(size);
         let is_device = matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice);
-        let device = |number: io::Result<Option<u32>>| if is_device { number } else { Ok(None) };
+        let device =
+            |number: io::Result<Option<u32>>| if is_device { numeric("device", number) } else { Ok(None) };
         let old = header.as_old();
         let (mtime_seconds, mtime_nanos) = match extensions.mtime {
             Some(time) => time,
-            None => (i64::try_from(or_zero(&old.mtime, header.mtime())?).unwrap_or(0), 0),
+            None => (i64::try_from(or_zero(&old.mtime, numeric("time", header.mtime()))?).unwrap_or(0), 0),
         };
         Ok(TarEntry {
             path,
             link,
             kind,
-            mode: or_zero(&old.mode, header.mode())? & 0o7777,
-            uid: extensions.uid.map_or_else(|| owner(&old.uid, header.uid()), Ok)?,
-            gid: extensions.gid.map_or_else(|| owner(&old.gid, header.gid()), Ok)?,
+            mode: or_zero(&old.mode, numeric("mode", header.mode()))? & 0o7777,
+            uid: extensions.uid.map_or_else(|| owner(&old.uid, numeric("owner", header.uid())), Ok)?,
+            gid: extensions.gid.map_or_else(|| owner(&old.gid, numeric("group", header.gid())), Ok)?,
             mtime_seconds,
             mtime_nanos,
             device_major: device(header.device_major())?.unwrap_or(0),
@@ -228,6 +229,11 @@ fn or_zero<T: Default>(field: &[u8], number: io::Result<T>) -> io::Result<T> {
 
 fn owner(field: &[u8], number: io::Result<u64>) -> io::Result<u32> {
     u32::try_from(or_zero(field, number)?).map_err(|_| invalid("an owner's ID is too large"))
+}
+
+/// A number of a header. The library's own errors repeat the header, whatever is in it.
+fn numeric<T>(field: &str, number: io::Result<T>) -> io::Result<T> {
+    number.map_err(|_| invalid(&format!("the {field} in a tar header is not a number")))
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -330,6 +336,26 @@ mod tests {
         builder.append_pax_extensions(records.iter().copied()).unwrap();
         builder.append_data(&mut header(tar::EntryType::Regular, 3), "short", &b"abc"[..]).unwrap();
         builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn errors_do_not_repeat_the_archive() {
+        let archive = pax(&[]);
+        // Each numeric field of a header; the checksum comes last, because it covers the others.
+        for (at, field) in [(100, "mode"), (108, "owner"), (116, "group"), (124, "size"), (136, "time")] {
+            let mut damaged = archive.clone();
+            damaged[at..at + 8].copy_from_slice(b"secret\x01\0");
+            let sum: u32 = damaged[..512].iter().map(|byte| u32::from(*byte)).sum();
+            let old: u32 = damaged[148..156].iter().map(|byte| u32::from(*byte)).sum();
+            let sum = format!("{:06o}\0 ", sum - old + 8 * 32);
+            damaged[148..156].copy_from_slice(sum.as_bytes());
+            let error = read_all(&damaged).unwrap_err().to_string();
+            assert_eq!(error, format!("the {field} in a tar header is not a number"));
+        }
+        let mut garbage = b"secret ".repeat(200);
+        garbage.truncate(1024);
+        let error = read_all(&garbage).unwrap_err().to_string();
+        assert_eq!(error, "the checksum in a tar header is not a number");
     }
 
     #[test]
