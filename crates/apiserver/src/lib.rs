@@ -23,6 +23,7 @@ pub mod body;
 pub mod bootstrap;
 pub mod cache;
 pub mod catalogue;
+pub mod components;
 pub mod discovery;
 mod errors;
 pub mod handler;
@@ -58,7 +59,7 @@ use measured_store::{MeasuredStore, StoreMetrics};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
 use registry::{Guards, Registry, Secrets, StageObserver};
-use tokens::{TokenError, TokenSigner};
+use tokens::{RsaKey, RsaKeyError, TokenError, TokenSigner};
 use user::User;
 
 /// The version of Kubernetes whose API this is.
@@ -68,6 +69,8 @@ pub const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// How long events are kept by default, as upstream.
 pub const EVENT_TTL: Duration = Duration::from_secs(3600);
+/// The lowest priority of a thread.
+const LOWEST_PRIORITY: i32 = 19;
 /// The status code for a full disk.
 const FULL: u16 = 507;
 
@@ -92,6 +95,28 @@ pub struct Config {
     pub event_ttl: Duration,
     /// The metrics of this process.
     pub exposition: ::metrics::Exposition,
+    /// What this program was built from.
+    pub build: Build,
+}
+
+/// What a program was built from, as far as it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Build {
+    /// The commit.
+    pub commit: &'static str,
+    /// `clean`, or `dirty` if files were changed since the commit.
+    pub tree_state: &'static str,
+    /// When, in RFC 3339.
+    pub date: &'static str,
+    /// The version of the compiler.
+    pub toolchain: &'static str,
+}
+
+impl Default for Build {
+    /// Nothing is known. The date is that of upstream's programs without one.
+    fn default() -> Build {
+        Build { commit: "", tree_state: "", date: "1970-01-01T00:00:00Z", toolchain: "" }
+    }
 }
 
 /// Why an API server cannot start.
@@ -103,6 +128,9 @@ pub enum StartError {
     /// The key of service account tokens.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The RSA key of service account tokens.
+    #[error(transparent)]
+    RsaKey(#[from] RsaKeyError),
     /// The store cannot be read.
     #[error("cannot read the cluster's state")]
     Cache(#[from] CacheError),
@@ -154,6 +182,7 @@ pub struct ApiServer {
     metrics: Arc<metrics::Metrics>,
     observers: layers::observe::Observers,
     exposition: ::metrics::Exposition,
+    build: Build,
     clock: Clock,
 }
 
@@ -181,14 +210,10 @@ impl ApiServer {
         extensions: Extensions,
     ) -> Result<Arc<ApiServer>, StartError> {
         let pki = Arc::new(Pki::open(&config.pki_directory, &clock)?);
-        let key = &pki.service_account;
-        let tokens = TokenSigner::new(
-            TOKEN_ISSUER,
-            TOKEN_ISSUER,
-            &key.id,
-            key.private.as_bytes(),
-            key.public.as_bytes(),
-        )?;
+        let tokens = TokenSigner::new(TOKEN_ISSUER, TOKEN_ISSUER, &pki.service_account)?;
+        if let Some(key) = RsaKey::open(&pki.rsa_key_file())? {
+            tokens.sign_with(key);
+        }
         check_service_cidrs(&config.service_cidrs)?;
         let store = config.exposition.with(|shown| MeasuredStore::new(store, StoreMetrics::register(shown)));
         let cache = config.exposition.with(CacheMetrics::register);
@@ -227,6 +252,7 @@ impl ApiServer {
             observers: layers::observe::Observers::new(vec![Arc::clone(&measures) as _]),
             metrics: measures,
             exposition: config.exposition.clone(),
+            build: config.build,
             registry,
             clock,
         });
@@ -243,6 +269,39 @@ impl ApiServer {
     /// The served resources, which can be added and removed.
     pub fn catalogue(&self) -> &Arc<LiveCatalogue> {
         &self.registry.catalogue
+    }
+
+    /// The control plane's other components, whose health is shown.
+    pub fn components(&self) -> &components::Components {
+        &self.registry.components
+    }
+
+    /// Generates the RSA key of service account tokens if the cluster has none, on a thread of the lowest priority.
+    /// Tokens are signed with the EC key until it is there. After a failure, the next start tries again.
+    pub fn generate_rsa_key(&self) {
+        if self.registry.secrets.tokens.has_rsa_key() {
+            return;
+        }
+        let (path, clock) = (self.pki.rsa_key_file(), self.clock.clone());
+        let tokens = Arc::clone(&self.registry.secrets.tokens);
+        // Not one of the runtime's threads, whose end would have to be waited for at the end of the process.
+        let started = std::thread::Builder::new().name("rsa-key".into()).spawn(move || {
+            // Without it, the key is generated all the same.
+            let _ = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+            match RsaKey::generate(&path, &clock) {
+                Ok(key) => {
+                    tracing::info!(key = key.id, "service account tokens are signed with RS256 from now on");
+                    tokens.sign_with(key);
+                }
+                Err(error) => {
+                    let error = causes::chain(&error);
+                    tracing::warn!(error, "service account tokens are still signed with ES256");
+                }
+            }
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "cannot start a thread; service account tokens are still signed with ES256");
+        }
     }
 
     /// Gives leases to events that were written before events had leases, in a separate task.

@@ -200,6 +200,7 @@ impl ApiServer {
         }
         let options = self.admit_connection(user, uid, &endpoint, info).await?;
         match resolve::resolve(self, info, &options)? {
+            Some(_) if !upgrades && is_without_path(info, request.method()) => Ok(to_root(request.uri())),
             Some(target) => self.nodes.pass(&target, request, client).await,
             // A pod that is not on a node yet has no log.
             None => Ok(Response::new(body::empty())),
@@ -231,6 +232,23 @@ impl ApiServer {
         };
         self.registry.connect(endpoint, &call, options::read(part, info)?).await
     }
+}
+
+/// Whether a proxy is asked for nothing, not even for the root of its target.
+fn is_without_path(info: &RequestInfo, method: &Method) -> bool {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    info.subresource == "proxy" && info.rest.is_empty() && !info.path.ends_with('/') && reads
+}
+
+/// Leads a client to the root of a proxy's target, so that links relative to a page lead to where they should.
+fn to_root(asked: &Uri) -> Response<Body> {
+    let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(location) = HeaderValue::from_str(&format!("{}/{query}", asked.path())) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 /// The request as the target sees it.

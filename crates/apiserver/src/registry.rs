@@ -14,6 +14,7 @@ use object::{Status, Value, Versioned};
 use crate::admission;
 use crate::cache::{Collection, Hub};
 use crate::catalogue::LiveCatalogue;
+use crate::components::Components;
 use crate::errors::internal;
 use crate::options::WriteOptions;
 use crate::user::User;
@@ -120,6 +121,8 @@ pub struct Registry {
     pub admission: admission::Chain,
     /// Signs the tokens that the registry issues (service account tokens).
     pub secrets: Secrets,
+    /// Their health is shown.
+    pub components: Components,
     /// Observes the stage that each write has reached.
     pub observer: Option<Arc<dyn StageObserver>>,
     pub(crate) hooks: Hooks,
@@ -145,6 +148,7 @@ impl Registry {
             guards: Guards::default(),
             admission: admission::Chain::default(),
             secrets,
+            components: Components::default(),
             catalogue,
         }
     }

@@ -114,6 +114,7 @@ impl TestServer {
             tokens: Vec::new(),
             event_ttl: crate::EVENT_TTL,
             exposition: Exposition::default(),
+            build: crate::Build::default(),
         };
         let server = ApiServer::start_with(&config, store, clock, extensions).await;
         let server = server.expect("an empty store can be served");

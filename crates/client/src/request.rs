@@ -213,8 +213,15 @@ impl Request {
         }
     }
 
-    /// The same request with a body.
+    /// The same request with a body. An object to be created has no resource version yet.
     pub fn body(mut self, content_type: ContentType, body: Value) -> Request {
+        debug_assert!(
+            self.verb != Verb::Create
+                || !self.target.subresource.is_empty()
+                || body.str_at("metadata.resourceVersion").is_empty(),
+            "the server refuses to create {}: it has a resource version",
+            self.target.path()
+        );
         self.content_type = content_type;
         self.body = body;
         self

@@ -11,6 +11,7 @@
 //! | `identities` | as whom the parts of this process act |
 //! | `control_plane` | the API server of this process, and clients of it |
 //! | `access` | a node's clients of an API server, wherever that is |
+//! | `health` | how the components of this process are, for the API server |
 //! | `history` | how long old versions are kept |
 //! | `memory` | returns memory to the system after a peak |
 //! | `own_certificates` | the certificates of a server's own parts |
@@ -35,6 +36,7 @@ mod cluster;
 mod config;
 mod control_plane;
 mod flags;
+mod health;
 mod history;
 mod identities;
 mod image;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use apiserver::pki::{Authority, Pki, Subject, Usage, Wanted};
 use apiserver::user::{GROUP_MASTERS, GROUP_NODES, User};
-use apiserver::{ApiServer, Config};
+use apiserver::{ApiServer, Build, Config, Extensions};
 use clock::Clock;
 use controllers::{Accounts, Signer, SignerError, Signers};
 use jiff::SignedDuration;
@@ -23,8 +23,15 @@ use crate::config::{NodeSettings, ServerConfig};
 use crate::control_plane::ControlPlane;
 use crate::lifetime::{run_until_signal, until_stop};
 use crate::own_certificates::OwnCertificates;
-use crate::{history, identities, memory, node_role, own_node, state, tell};
+use crate::{health, history, identities, memory, node_role, own_node, state, tell};
 
+/// What this program was built from; `build.rs` sets the variables.
+const BUILD: Build = Build {
+    commit: env!("IRONHULL_COMMIT"),
+    tree_state: env!("IRONHULL_TREE_STATE"),
+    date: env!("IRONHULL_BUILD_DATE"),
+    toolchain: env!("IRONHULL_TOOLCHAIN"),
+};
 /// The pause after an attempt that failed.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -44,7 +51,9 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let measured = exposition.with(store::Metrics::register);
     let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone(), measured).await?;
     let api = Config { exposition: exposition.clone(), ..api_config(&config) };
-    let server = ApiServer::start(&api, Arc::clone(&store), clock.clone()).await?;
+    let extensions =
+        Extensions { pod_security: config.admission.pod_security.clone(), ..Extensions::default() };
+    let server = ApiServer::start_with(&api, Arc::clone(&store), clock.clone(), extensions).await?;
     state::note_keys(store.as_ref(), data_dir).await?;
     let plane = ControlPlane::new(server, clock, exposition);
     let mut tasks = JoinSet::new();
@@ -89,6 +98,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     }
     // Now nothing is left that could end it, such as another server that has this host's network.
     greet(&config, &kubeconfig);
+    plane.server.generate_rsa_key();
     run_until_signal(&stop, tasks).await
 }
 
@@ -147,6 +157,7 @@ fn api_config(config: &ServerConfig) -> Config {
         tokens: config.token.iter().map(|token| (token.clone(), admin())).collect(),
         event_ttl: config.event_ttl,
         exposition: Exposition::default(),
+        build: BUILD,
     }
 }
 
@@ -205,6 +216,7 @@ fn start_controllers(
         signers: Some(signers(&plane.server.pki, config.signing_duration)?),
         ..controllers::Config::default()
     };
+    plane.server.components().set_controllers(health::Controllers(options.health.clone()));
     let accounts = plane.clone();
     let context = controllers::Context {
         informers: plane.informers.clone(),
@@ -236,6 +248,7 @@ fn start_scheduler(
     let (informers, stop) = (plane.informers.clone(), stop.clone());
     let metrics = Arc::new(plane.exposition.with(scheduler::Metrics::register));
     let options = scheduler::Config { metrics, ..scheduler::Config::default() };
+    plane.server.components().set_scheduler(health::Scheduler(Arc::clone(&options.mailbox)));
     tasks.spawn(async move { scheduler::run(client, informers, options, stop).await });
 }
 

@@ -12,6 +12,8 @@ mod addresses;
 mod adoption;
 #[path = "cluster/apps.rs"]
 mod apps;
+#[path = "cluster/attach.rs"]
+mod attach;
 #[path = "cluster/attacks.rs"]
 mod attacks;
 #[path = "cluster/bad_pods.rs"]
@@ -42,6 +44,8 @@ mod faults;
 mod hosts;
 #[path = "cluster/images.rs"]
 mod images;
+#[path = "cluster/javascript.rs"]
+mod javascript;
 #[path = "cluster/joining.rs"]
 mod joining;
 #[path = "cluster/kube_rs.rs"]
@@ -58,6 +62,10 @@ mod network_policy;
 mod overlay;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/propagation.rs"]
+mod propagation;
+#[path = "cluster/proxied.rs"]
+mod proxied;
 #[path = "cluster/python.rs"]
 mod python;
 #[path = "cluster/redis.rs"]
@@ -72,6 +80,8 @@ mod service_networks;
 mod services;
 #[path = "cluster/services_hosts.rs"]
 mod services_hosts;
+#[path = "cluster/signing_keys.rs"]
+mod signing_keys;
 #[path = "cluster/support.rs"]
 mod support;
 #[path = "cluster/volumes.rs"]
@@ -99,8 +109,12 @@ fn main() {
         environment::trials(&shared),
         pods::trials(&shared),
         volumes::trials(&shared),
+        propagation::trials(&shared),
         commands::trials(&shared),
+        attach::trials(&shared),
+        proxied::trials(&shared),
         python::trials(&shared),
+        javascript::trials(&shared),
         kubectl::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
@@ -114,6 +128,7 @@ fn main() {
         service_networks::trials(&shared),
         network_policy::trials(&shared),
         clean_up::trials(),
+        signing_keys::trials(),
         hosts::trials(&hosts),
         failover::trials(),
         faults::trials(),

@@ -60,6 +60,7 @@ impl Server {
             tokens: Vec::new(),
             event_ttl: apiserver::EVENT_TTL,
             exposition: Default::default(),
+            build: Default::default(),
         };
         let store: Arc<dyn Store> = Arc::new(Embedded::in_memory(clock.clone()));
         let journal = Journal::new(clock.clone());

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Request, Response};
 use object::{Status, Value, value};
@@ -13,7 +12,7 @@ use crate::discovery::Documents;
 use crate::errors::not_served;
 use crate::request::RequestInfo;
 use crate::user::User;
-use crate::{ApiServer, KUBERNETES_VERSION, TOKEN_ISSUER};
+use crate::{ApiServer, Build, KUBERNETES_VERSION, TOKEN_ISSUER};
 
 impl ApiServer {
     pub(crate) async fn path<B>(
@@ -28,19 +27,21 @@ impl ApiServer {
         }
         match info.path.trim_end_matches('/') {
             "" => Ok(json(&self.path_list())),
-            "/version" => Ok(json(&version())),
+            "/version" => Ok(json(&version(&self.build))),
             path if Health::of(path).is_some() => {
                 let health = Health::of(path).ok_or_else(not_served)?;
                 self.health(&health, &info.parameters).await.ok_or_else(not_served)
             }
-            "/openid/v1/jwks" => Ok(json_as(&self.key_set(), "application/jwk-set+json")),
+            "/openid/v1/jwks" => {
+                Ok(json_as(&self.registry.secrets.tokens.key_set(), "application/jwk-set+json"))
+            }
             "/metrics" => Ok(self.exposition(request.headers())),
             "/.well-known/openid-configuration" => Ok(json(&value!({
                 "issuer": TOKEN_ISSUER,
                 "jwks_uri": format!("{TOKEN_ISSUER}/openid/v1/jwks"),
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["ES256"]
+                "id_token_signing_alg_values_supported": self.registry.secrets.tokens.algorithms()
             }))),
             path if path == "/api"
                 || path == "/apis"
@@ -90,31 +91,26 @@ impl ApiServer {
         paths.sort();
         value!({"paths": paths.into_iter().map(Value::from).collect::<Vec<_>>()})
     }
-
-    /// The public keys of service account tokens (RFC 7517).
-    fn key_set(&self) -> Value {
-        let key = &self.pki.service_account;
-        let text = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-        // The first byte of the point is its encoding.
-        let (x, y) = key.point[1..].split_at(key.point.len() / 2);
-        value!({"keys": [{
-            "use": "sig", "kty": "EC", "kid": key.id.as_str(), "crv": "P-256", "alg": "ES256",
-            "x": text(x), "y": text(y)
-        }]})
-    }
 }
 
-fn version() -> Value {
+/// The version, in the order of upstream's fields. It emulates itself, and clusters may contain parts of one version before.
+fn version(build: &Build) -> Value {
     let number = KUBERNETES_VERSION.trim_start_matches('v');
     let mut parts = number.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let before = minor.parse::<u32>().map_or_else(|_| String::new(), |minor| (minor - 1).to_string());
     value!({
-        "major": parts.next().unwrap_or_default(),
-        "minor": parts.next().unwrap_or_default(),
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": before,
         "gitVersion": format!("{KUBERNETES_VERSION}+ironhull{}", env!("CARGO_PKG_VERSION")),
-        "gitCommit": "",
-        "gitTreeState": "",
-        "buildDate": "",
-        "goVersion": "",
+        "gitCommit": build.commit,
+        "gitTreeState": build.tree_state,
+        "buildDate": build.date,
+        "goVersion": build.toolchain,
         "compiler": "rustc",
         "platform": format!("linux/{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" })
     })

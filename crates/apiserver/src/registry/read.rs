@@ -137,7 +137,8 @@ impl Registry {
         };
         let meter = &collection.meter;
         let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
-        let page = Page { filter: &filter, after: after.clone(), limit: query.limit };
+        let counts = query.limit > 0 && known.is_none() && filter.selects_all();
+        let page = Page { filter: &filter, after: after.clone(), limit: query.limit, counts };
         let taken = match &source {
             Source::Snapshot(snapshot) => {
                 let taken = page.take(snapshot);
@@ -152,7 +153,7 @@ impl Registry {
             }
         };
         let revision = source.revision();
-        // The first page counts, and the others count down.
+        // The first page counts, as does the first one of a list that continues in a newer version. The others count down.
         let left = known.or(taken.total).map(|all| all.saturating_sub(taken.items.len()));
         let items = endpoint.present_all(taken.items).await?;
         let mut listing = Listing { items, revision, continue_token: None, remaining: None };

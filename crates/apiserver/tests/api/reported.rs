@@ -104,28 +104,124 @@ async fn health_is_many_checks() {
     }
 }
 
-/// Others verify tokens with what discovery tells.
+/// A token for others, and its header.
+async fn token_for_others(server: &TestServer) -> (String, jsonwebtoken::Header) {
+    let request = value!({"spec": {"audiences": ["other"], "expirationSeconds": 600}});
+    let path = "/api/v1/namespaces/default/serviceaccounts/a/token";
+    let token = call(server, "POST", path, &request).await.success();
+    let token = token.str_at("status.token").to_owned();
+    let header = jsonwebtoken::decode_header(&token).unwrap();
+    (token, header)
+}
+
+/// Verifies a token as others do: with the published key that its header names.
+async fn verify_with_published_key(server: &TestServer, token: &str) {
+    let keys = get(server, "/openid/v1/jwks").await;
+    assert_eq!(keys.headers["content-type"], "application/jwk-set+json");
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&keys.bytes).unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    let key = keys.find(header.kid.as_deref().unwrap()).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(header.alg);
+    validation.set_audience(&["other"]);
+    let key = jsonwebtoken::DecodingKey::from_jwk(key).unwrap();
+    jsonwebtoken::decode::<serde_json::Value>(token, &key, &validation).unwrap();
+}
+
+/// All fields of upstream's version, in its order.
+#[tokio::test]
+async fn the_version_has_upstreams_fields() {
+    let server = TestServer::start().await;
+    let version = get(&server, "/version").await.success();
+    let fields: Vec<(&str, &str)> =
+        version.entries().map(|(name, value)| (name, value.as_str().unwrap())).collect();
+    let expected = [
+        ("major", "1"),
+        ("minor", "37"),
+        ("emulationMajor", "1"),
+        ("emulationMinor", "37"),
+        ("minCompatibilityMajor", "1"),
+        ("minCompatibilityMinor", "36"),
+    ];
+    assert_eq!(fields[..6], expected);
+    let names: Vec<&str> = fields[6..].iter().map(|(name, _)| *name).collect();
+    let others =
+        ["gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
+    assert_eq!(names, others);
+    assert!(version.str_at("gitVersion").starts_with("v1.37.0+ironhull"));
+    assert!(version.str_at("buildDate").parse::<jiff::Timestamp>().is_ok(), "{version:?}");
+    assert!(version.str_at("platform").starts_with("linux/"));
+}
+
+/// Others verify tokens with what discovery tells, before and after the server has an RSA key.
 #[tokio::test]
 async fn keys_of_tokens_are_published() {
     let server = TestServer::start().await;
-    let found = get(&server, "/.well-known/openid-configuration").await.success();
-    assert!(found.str_at("jwks_uri").ends_with("/openid/v1/jwks"), "{found:?}");
-    let keys = get(&server, "/openid/v1/jwks").await;
-    assert_eq!(keys.headers["content-type"], "application/jwk-set+json");
-    let key = keys.json().get("keys").items().next().unwrap().clone();
-    assert_eq!((key.str_at("kty"), key.str_at("crv"), key.str_at("alg")), ("EC", "P-256", "ES256"));
+    let discovered = async || {
+        let found = get(&server, "/.well-known/openid-configuration").await.success();
+        assert!(found.str_at("jwks_uri").ends_with("/openid/v1/jwks"), "{found:?}");
+        let found = found.get("id_token_signing_alg_values_supported");
+        found.items().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
     let account = value!({"metadata": {"name": "a"}});
     call(&server, "POST", "/api/v1/namespaces/default/serviceaccounts", &account).await.success();
-    let request = value!({"spec": {"audiences": ["other"], "expirationSeconds": 600}});
-    let path = "/api/v1/namespaces/default/serviceaccounts/a/token";
-    let token = call(&server, "POST", path, &request).await.success();
-    let token = token.str_at("status.token");
-    let header = jsonwebtoken::decode_header(token).unwrap();
-    assert_eq!(header.kid.as_deref(), Some(key.str_at("kid")));
-    let decoding = jsonwebtoken::DecodingKey::from_ec_components(key.str_at("x"), key.str_at("y")).unwrap();
-    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
-    validation.set_audience(&["other"]);
-    jsonwebtoken::decode::<serde_json::Value>(token, &decoding, &validation).unwrap();
+    assert_eq!(discovered().await, ["ES256"]);
+    let (old, header) = token_for_others(&server).await;
+    assert_eq!(header.alg, jsonwebtoken::Algorithm::ES256);
+    verify_with_published_key(&server, &old).await;
+
+    server.generate_rsa_key();
+    let limit = tokio::time::Instant::now() + std::time::Duration::from_secs(90);
+    while discovered().await != ["ES256", "RS256"] {
+        assert!(tokio::time::Instant::now() < limit, "there is no RSA key");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let (new, header) = token_for_others(&server).await;
+    assert_eq!(header.alg, jsonwebtoken::Algorithm::RS256);
+    for token in [old, new] {
+        verify_with_published_key(&server, &token).await;
+        let review = value!({"spec": {"token": token, "audiences": ["other"]}});
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+        let answer = call(&server, "POST", path, &review).await.success();
+        assert_eq!(answer.str_at("status.user.username"), "system:serviceaccount:default:a", "{answer:?}");
+    }
+}
+
+/// The parts of the control plane, asked where they run: in this process or over the network.
+#[tokio::test]
+async fn component_statuses_are_those_of_the_parts() {
+    struct Part(Result<(), String>);
+
+    #[async_trait::async_trait]
+    impl apiserver::components::Component for Part {
+        async fn health(&self) -> Result<(), String> {
+            self.0.clone()
+        }
+    }
+
+    let server = TestServer::start().await;
+    server.components().set_scheduler(Part(Ok(())));
+    server.components().set_controllers(Part(Err("not running: deployment".into())));
+    let statuses = async |query: &str| {
+        let list = get(&server, &format!("/api/v1/componentstatuses{query}")).await.success();
+        assert_eq!(list.str_at("kind"), "ComponentStatusList");
+        let items = list.get("items").items().map(|item| {
+            let condition = item.get("conditions").items().next().unwrap();
+            assert_eq!(condition.str_at("type"), "Healthy");
+            ["status", "message"].map(|field| condition.str_at(field)).join(" ")
+                + " "
+                + item.str_at("metadata.name")
+        });
+        items.collect::<Vec<_>>()
+    };
+    let [controllers, scheduler, store] =
+        ["False not running: deployment controller-manager", "True ok scheduler", "True ok etcd-0"];
+    assert_eq!(statuses("").await, [controllers, scheduler, store]);
+    assert_eq!(statuses("?fieldSelector=metadata.name%3Dscheduler").await, [scheduler]);
+    assert_eq!(statuses("?labelSelector=a").await, [""; 0]);
+    let one = get(&server, "/api/v1/componentstatuses/scheduler").await.success();
+    assert_eq!((one.str_at("kind"), one.str_at("metadata.name")), ("ComponentStatus", "scheduler"));
+    let (code, _, message) = get(&server, "/api/v1/componentstatuses/other").await.status();
+    assert_eq!((code, message.as_str()), (404, "componentstatuses \"other\" not found"));
 }
 
 #[tokio::test]

@@ -121,5 +121,8 @@ fn a_second_server_is_refused() {
         "{}",
         second.log()
     );
+    // It ends before it says that it serves.
+    let greeting = "serves the Kubernetes API";
+    assert!(!second.log().contains(greeting) && cluster.server.log().contains(greeting), "{}", second.log());
     testbed::output(&mut cluster.server.kubectl(&["get", "--raw", "/readyz"])).unwrap();
 }

@@ -17,6 +17,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
         trial("exec", exec),
         trial("events_explain_and_delete", events_explain_and_delete),
         trial("port_forward_and_copy", port_forward_and_copy),
+        trial("image_commands", image_commands),
     ]
 }
 
@@ -253,4 +254,48 @@ fn port_forward_and_copy(namespace: &Namespace) {
     std::fs::write(&file, "carried over\n".repeat(1000)).unwrap();
     namespace.run(&["cp", file.to_str().unwrap(), "box:/tmp/copied"]);
     assert_eq!(namespace.exec("box", "wc -l < /tmp/copied").trim(), "1000");
+}
+
+/// `ironhull image ...` beside a server that runs.
+fn image_commands(namespace: &Namespace) {
+    let server = &namespace.cluster.server;
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut command = server.ironhull(&[&["image"], arguments].concat());
+        // A file, so that nothing has to be written while the command runs.
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let result = command.stdin(file).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (result.status.code(), text(result.stdout), text(result.stderr))
+    };
+    let fails = |arguments: &[&str], input: &[u8], expected: &str| {
+        let (code, said, errors) = run(arguments, input);
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{errors}");
+        assert_eq!(errors, format!("{expected}\n"));
+    };
+    fails(
+        &["rm", "nope"],
+        b"",
+        "ironhull: there is no image nope on this machine (`ironhull image list` shows them)",
+    );
+    let secret = b"secret text ".repeat(100);
+    fails(&["import", "-"], &secret, "ironhull: cannot import -: it is not a tar archive");
+    let file = namespace.cluster.host().directory().join("garbage.tar");
+    std::fs::write(&file, &secret).unwrap();
+    let file = file.to_str().unwrap();
+    fails(&["import", file], b"", &format!("ironhull: cannot import {file}: it is not a tar archive"));
+
+    let archive = namespace.cluster.host().directory().join("small.tar");
+    let mut image = runtime::images::build::ImageBuilder::new();
+    image.add_file("/hello", "hello\n", 0o644);
+    image.build().write_docker_archive(&archive, &["example.org/small:1"]).unwrap();
+    let (code, said, errors) = run(&["import", "-"], &std::fs::read(&archive).unwrap());
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(said.starts_with("imported sha256:"), "{said}");
+    let listed = || run(&["list"], b"").1;
+    assert!(listed().contains("example.org/small:1 "), "{}", listed());
+    let (_, said, errors) = run(&["rm", "example.org/small:1"], b"");
+    assert_eq!(said, "removed example.org/small:1\n", "{errors}");
+    assert!(!listed().contains("example.org/small:1 "));
 }

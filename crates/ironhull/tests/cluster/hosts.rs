@@ -21,6 +21,7 @@ pub fn trials(shared: &Arc<SharedCluster>) -> Vec<Trial> {
             "a_rolling_update_on_several_hosts_loses_no_request",
             a_rolling_update_on_several_hosts_loses_no_request,
         ),
+        trial("servers_in_the_hosts_network_answer_over_udp", servers_in_the_hosts_network_answer_over_udp),
     ]
 }
 
@@ -126,5 +127,78 @@ fn a_rolling_update_on_several_hosts_loses_no_request(namespace: &Namespace) {
         assert_eq!(failures, Vec::<String>::new(), "besides {} pages", pages.len());
         let old = pages.iter().filter(|page| page.ends_with("version 1\n")).count();
         assert!(old > 0 && old < pages.len(), "{old} of {} pages were old", pages.len());
+    }
+}
+
+/// On each host a server in the host's network that returns its node's name, and a client in a pod.
+const UDP: &str = r#"
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: server}
+spec:
+  selector: {matchLabels: {app: server}}
+  template:
+    metadata: {labels: {app: server}}
+    spec:
+      hostNetwork: true
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: c
+        image: $NGINX
+        env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
+        ports: [{name: ask, containerPort: 15353, protocol: UDP}]
+        command: [perl, -e, 'socket(S, 2, 2, 17) or die; bind(S, pack("SnC4x8", 2, 15353, 0, 0, 0, 0)) or die $!;
+          while (1) { my $from = recv(S, $asked, 99, 0); send(S, $ENV{NODE}, 0, $from) }']
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: client}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: c, image: $NGINX, command: [sleep, '1000']}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server}
+spec: {selector: {app: server}, ports: [{port: 53, targetPort: ask, protocol: UDP}]}
+"#;
+
+/// A client takes an answer only from the address that it asked, of the same host and of others, directly and through a
+/// Service.
+fn servers_in_the_hosts_network_answer_over_udp(namespace: &Namespace) {
+    namespace.apply(UDP);
+    for name in ["server", "client"] {
+        namespace.run(&["rollout", "status", &format!("daemonset/{name}"), LIMIT]);
+    }
+    let nodes: Vec<(String, String)> =
+        namespace.cluster.hosts().map(|host| (host.name().to_owned(), host.address().to_string())).collect();
+    let service = namespace.field("service/server", ".spec.clusterIP");
+    let clients = pods(namespace);
+    assert_eq!(clients.len(), nodes.len());
+    for [client, at, _] in &clients {
+        let ask = |address: &str, port: u16| {
+            let to = address.replace('.', ", ");
+            let script = format!(
+                "perl -e 'socket(S, 2, 2, 17) or die; connect(S, pack(\"SnC4x8\", 2, {port}, {to})) or die $!; alarm 5; \
+                 send(S, \"x\", 0) or die $!; defined(recv(S, $answer, 99, 0)) or die $!; print $answer'"
+            );
+            let mut exec = namespace.kubectl(&["exec", client, "--", "sh", "-ec", &script]);
+            output(&mut exec).map_err(|error| error.to_string())
+        };
+        for (name, address) in &nodes {
+            let what = format!("{name}'s answer to a pod of {at}");
+            let answer = namespace.until(&what, || ask(address, 15353));
+            assert_eq!(&answer, name, "{what}");
+        }
+        let mut seen = BTreeSet::new();
+        namespace.until(&format!("answers of all through the Service to a pod of {at}"), || {
+            seen.insert(ask(&service, 53)?);
+            if seen.len() == nodes.len() { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
+        assert!(nodes.iter().all(|(name, _)| seen.contains(name)), "{seen:?}");
     }
 }

@@ -31,6 +31,13 @@ fn should_tell_about_the_server(namespace: &Namespace) {
     for line in ["Client Version: v1.", "Server Version: v1.37."] {
         assert!(version.lines().any(|found| found.starts_with(line)), "{line} in {version}");
     }
+    let version: serde_json::Value =
+        serde_json::from_str(&namespace.run(&["get", "--raw", "/version"])).unwrap();
+    assert!(version["goVersion"].as_str().is_some_and(|version| version.starts_with("rust1.")), "{version}");
+    let parts = namespace.run(&["get", "componentstatuses", "--no-headers"]);
+    let parts: Vec<Vec<&str>> = parts.lines().map(|line| line.split_whitespace().collect()).collect();
+    let healthy = ["controller-manager", "scheduler", "etcd-0"].map(|name| vec![name, "Healthy", "ok"]);
+    assert_eq!(parts, healthy);
 }
 
 /// "[sig-cli] Kubectl client Kubectl run pod should create a pod from an image when restart is Never [Conformance]", "...

@@ -272,6 +272,12 @@ impl Following {
         .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
+    /// Whether it has written a text; the error is its output so far.
+    pub fn contains(&self, expected: &str) -> Result<(), String> {
+        let text = self.0.log();
+        if text.contains(expected) { Ok(()) } else { Err(text) }
+    }
+
     /// Waits until kubectl exits by itself, and returns its whole output.
     pub fn end(mut self) -> String {
         self.0.wait(PATIENCE).unwrap_or_else(|error| panic!("{error:?}"));

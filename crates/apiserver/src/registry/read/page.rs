@@ -25,6 +25,8 @@ pub(super) struct Page<'a> {
     pub(super) after: Option<Arc<str>>,
     /// How many objects; 0 for all.
     pub(super) limit: usize,
+    /// Whether to count all objects from this page on.
+    pub(super) counts: bool,
 }
 
 /// A page.
@@ -33,7 +35,7 @@ pub(super) struct Taken {
     pub(super) items: Vec<Versioned>,
     /// The key of the last object, if there are more behind it.
     pub(super) last: Option<Arc<str>>,
-    /// The total number of objects in the filter's namespace, in the first page.
+    /// The number of objects in the filter's namespace from this page on, if it was counted.
     pub(super) total: Option<usize>,
     /// How many objects were examined.
     pub(super) looked_at: usize,
@@ -80,7 +82,10 @@ impl Page<'_> {
 
     /// The page from memory.
     pub(super) fn take(&self, snapshot: &Snapshot) -> Taken {
-        let total = self.after.is_none().then(|| snapshot.count(&self.filter.namespace));
+        let total = self.counts.then(|| match self.after {
+            None => snapshot.count(&self.filter.namespace),
+            Some(_) => self.range(&snapshot.objects).count(),
+        });
         let mut taken = Taken { total, ..Taken::default() };
         for (key, object) in self.range(&snapshot.objects) {
             taken.looked_at += 1;
@@ -105,9 +110,11 @@ impl Page<'_> {
         let range = RangeRequest::prefix(format!("{prefix}{}", self.prefix())).at(Revision(revision));
         let mut request = match &self.after {
             Some(after) => range.after(format!("{prefix}{after}")),
-            None if self.limit > 0 && self.filter.selects_all() => range.counted(),
             None => range,
         };
+        if self.counts {
+            request = request.counted();
+        }
         // One more item shows whether there are more.
         let at_once = if self.limit > 0 { PAST_OBJECTS.min(self.limit + 1) } else { PAST_OBJECTS };
         request = request.limit(at_once);

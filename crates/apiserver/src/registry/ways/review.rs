@@ -5,11 +5,13 @@ use object::{FieldRequirement, FieldSelector, Operator, Requirement, Selector, S
 use schema::GroupResource;
 
 use super::super::write::{Action, WriteRequest};
-use super::super::{Answer, AnswerBody, Registry};
+use super::super::{Answer, AnswerBody, Registry, metadata};
 use super::{At, Way};
 use crate::authn::Authenticator;
 use crate::authz::{Attributes, Chain, Decision, Rules, Target, aggregate};
 use crate::user::User;
+
+mod validation;
 
 pub(super) const SELF_SUBJECT_REVIEWS: GroupResource<'static> =
     GroupResource::new("authentication.k8s.io", "selfsubjectreviews");
@@ -42,22 +44,27 @@ pub struct Reviewer<'a> {
 
 #[async_trait]
 impl Action for Reviewer<'_> {
+    fn check(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        let def = &write.endpoint.def;
+        if !def.kind.ends_with("SubjectAccessReview") {
+            return Ok(());
+        }
+        let mut review = write.object.clone();
+        if write.endpoint.namespaced() {
+            metadata::settle_namespace(write.endpoint, write.call, &mut review)?;
+        }
+        let errors = validation::validate(&def.kind, &review);
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&def.group, &def.kind, "", &errors)) }
+    }
+
     async fn act(&self, _registry: &Registry, write: &WriteRequest<'_>) -> Result<Answer, Status> {
         let (endpoint, call, mut review) = (write.endpoint, write.call, write.object.clone());
         let status = match &*endpoint.def.kind {
             "SelfSubjectReview" => value!({"userInfo": user_info(call.user)}),
             "TokenReview" => self.token(&review),
-            "SelfSubjectAccessReview" => self.access(call.user, review.get("spec")).await?,
-            "SubjectAccessReview" => self.access(&subject(review.get("spec"))?, review.get("spec")).await?,
-            "LocalSubjectAccessReview" => {
-                let namespace = review.at("spec.resourceAttributes").str_at("namespace");
-                if namespace != call.namespace {
-                    return Err(Status::bad_request(format!(
-                        "spec.resourceAttributes.namespace must match namespace: {}",
-                        call.namespace
-                    )));
-                }
-                self.access(&subject(review.get("spec"))?, review.get("spec")).await?
+            "SelfSubjectAccessReview" => self.access(call.user, review.get("spec")).await,
+            "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+                self.access(&subject(review.get("spec")), review.get("spec")).await
             }
             "SelfSubjectRulesReview" => {
                 let namespace = review.str_at("spec.namespace");
@@ -91,26 +98,20 @@ impl Reviewer<'_> {
         }
     }
 
-    async fn access(&self, user: &User, spec: &Value) -> Result<Value, Status> {
+    async fn access(&self, user: &User, spec: &Value) -> Value {
         let (resource, path) = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"));
-        let (verb, target) = match (resource.is_null(), path.is_null()) {
-            (false, true) => {
-                let target = Target::Resource {
-                    group: resource.str_at("group"),
-                    version: resource.str_at("version"),
-                    resource: resource.str_at("resource"),
-                    subresource: resource.str_at("subresource"),
-                    namespace: resource.str_at("namespace"),
-                    name: resource.str_at("name"),
-                };
-                (resource.str_at("verb"), target)
-            }
-            (true, false) => (path.str_at("verb"), Target::Path(path.str_at("path"))),
-            _ => {
-                return Err(Status::bad_request(
-                    "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                ));
-            }
+        let (verb, target) = if resource.is_null() {
+            (path.str_at("verb"), Target::Path(path.str_at("path")))
+        } else {
+            let target = Target::Resource {
+                group: resource.str_at("group"),
+                version: resource.str_at("version"),
+                resource: resource.str_at("resource"),
+                subresource: resource.str_at("subresource"),
+                namespace: resource.str_at("namespace"),
+                name: resource.str_at("name"),
+            };
+            (resource.str_at("verb"), target)
         };
         let (fields, bad_fields) = selector(resource.get("fieldSelector"), FieldSelector::parse, fields);
         let (labels, bad_labels) = selector(resource.get("labelSelector"), Selector::parse, labels);
@@ -136,7 +137,7 @@ impl Reviewer<'_> {
         if !errors.is_empty() {
             status.set("evaluationError", errors.join("; "));
         }
-        Ok(status)
+        status
     }
 }
 
@@ -202,7 +203,7 @@ fn labels(requirements: &[Value]) -> (Option<Selector>, bool) {
     ((!terms.is_empty()).then(|| Selector::new(terms)), is_whole)
 }
 
-fn subject(spec: &Value) -> Result<User, Status> {
+fn subject(spec: &Value) -> User {
     let mut user = User {
         name: spec.str_at("user").to_owned(),
         uid: spec.str_at("uid").to_owned(),
@@ -213,10 +214,7 @@ fn subject(spec: &Value) -> Result<User, Status> {
         let values = values.items().filter_map(Value::as_str).map(str::to_owned).collect();
         user.extra.insert(key.to_owned(), values);
     }
-    if user.name.is_empty() && user.groups.is_empty() {
-        return Err(Status::bad_request("at least one of user or group must be specified"));
-    }
-    Ok(user)
+    user
 }
 
 fn user_info(user: &User) -> Value {

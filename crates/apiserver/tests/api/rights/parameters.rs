@@ -92,6 +92,99 @@ async fn a_question_about_a_selector_is_answered_by_its_requirements() {
     }
 }
 
+/// What of a selector cannot be read is left out, and the answer says so; in each kind of review.
+#[tokio::test]
+async fn unreadable_selectors_are_evaluation_errors() {
+    let server = two_nodes().await;
+    let requirement = |operator: &str, values: Value| value!({"key": "spec.nodeName", "operator": operator, "values": values});
+    let good = || requirement("In", value!(["a"]));
+    let newer = || requirement("Near", value!(["a"]));
+    let (ignored, partially) = ("ignored due to parse error", "partially ignored due to parse error");
+    let whole = |how: &str, selector: &str| format!("spec.resourceAttributes.{selector} {how}");
+    let raw = |text: &str| value!({"rawSelector": text});
+    let table = [
+        (value!({"fieldSelector": (raw("spec.nodeName=a"))}), String::new()),
+        (value!({"fieldSelector": (raw("spec.nodeName"))}), whole(ignored, "fieldSelector")),
+        (value!({"fieldSelector": {"requirements": [(newer())]}}), whole(ignored, "fieldSelector")),
+        (
+            value!({"fieldSelector": {"requirements": [(good()), (newer())]}}),
+            whole(partially, "fieldSelector"),
+        ),
+        (value!({"labelSelector": (raw("a in ("))}), whole(ignored, "labelSelector")),
+        (value!({"labelSelector": {"requirements": [(newer())]}}), whole(ignored, "labelSelector")),
+        (
+            value!({"labelSelector": {"requirements": [(good()), (newer())]}}),
+            whole(partially, "labelSelector"),
+        ),
+        (
+            value!({"fieldSelector": (raw("a")), "labelSelector": (raw("a b"))}),
+            format!("{}; {}", whole(ignored, "fieldSelector"), whole(ignored, "labelSelector")),
+        ),
+    ];
+    let node = User::new("system:node:a", &[GROUP_NODES, "system:authenticated"]);
+    for (selectors, expected) in table {
+        for path in [
+            "selfsubjectaccessreviews",
+            "subjectaccessreviews",
+            "namespaces/default/localsubjectaccessreviews",
+        ] {
+            let mut attributes = selectors.clone();
+            attributes.set("verb", "list");
+            attributes.set("resource", "pods");
+            let mut review = value!({"spec": {"resourceAttributes": attributes}});
+            if path.contains("local") {
+                review.set_path(&["spec", "resourceAttributes", "namespace"], "default".into());
+            }
+            let mut user = admin();
+            if path.starts_with("self") {
+                user = node.clone();
+            } else {
+                review.set_path(&["spec", "user"], node.name.as_str().into());
+                review.set_path(&["spec", "groups"], value!([GROUP_NODES]));
+            }
+            let path = format!("/apis/authorization.k8s.io/v1/{path}");
+            let json = [("content-type", "application/json")];
+            let body = object::json::to_bytes(&review);
+            let answer = send(&server, Some(&user), "POST", &path, &json, body).await.success();
+            assert_eq!(answer.str_at("status.evaluationError"), expected, "{path} {review:?}");
+            // Nothing more is allowed than without the part that cannot be read.
+            let is_limited = expected.is_empty() || expected == whole(partially, "fieldSelector");
+            assert_eq!(answer.at("status.allowed").as_bool(), Some(is_limited), "{path} {review:?}");
+        }
+    }
+}
+
+/// A review that is not valid is refused as upstream refuses it.
+#[tokio::test]
+async fn a_review_that_asks_nothing_is_invalid() {
+    let server = TestServer::start().await;
+    let table = [
+        ("selfsubjectaccessreviews", value!({}), "SelfSubjectAccessReview", "exactly one of"),
+        (
+            "subjectaccessreviews",
+            value!({"resourceAttributes": {}}),
+            "SubjectAccessReview",
+            "at least one of user",
+        ),
+        (
+            "namespaces/default/localsubjectaccessreviews",
+            value!({"user": "u", "resourceAttributes": {"namespace": "other"}}),
+            "LocalSubjectAccessReview",
+            "must match metadata.namespace",
+        ),
+    ];
+    for (path, spec, kind, why) in table {
+        let path = format!("/apis/authorization.k8s.io/v1/{path}");
+        let (code, reason, message) = call(&server, "POST", &path, &value!({"spec": spec})).await.status();
+        assert_eq!((code, reason.as_str()), (422, "Invalid"), "{message}");
+        assert!(
+            message.starts_with(&format!("{kind}.authorization.k8s.io \"\" is invalid: spec")),
+            "{message}"
+        );
+        assert!(message.contains(why), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn the_first_of_a_repeated_parameter_counts() {
     let server = TestServer::start().await;

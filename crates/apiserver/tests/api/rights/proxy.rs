@@ -356,3 +356,25 @@ async fn methods_that_a_stream_does_not_have_are_refused() {
     send_as(&server, &monitor, "GET", "/api/v1/nodes/n/proxy/metrics", &Value::Null).await;
     assert_eq!(backend.take().len(), 1);
 }
+
+/// As upstream: the path of a proxy itself leads to the root of its target.
+#[tokio::test]
+async fn the_root_of_a_target_ends_with_a_slash() {
+    let (server, backend) = cluster().await;
+    for target in ["pods/p", "pods/http:p:80"] {
+        let path = format!("{BASE}/{target}/proxy");
+        for method in ["GET", "HEAD"] {
+            let reply = send(&server, Some(&admin()), method, &format!("{path}?a=b%20c"), &[], "").await;
+            assert_eq!((reply.code, reply.bytes.len()), (301, 0), "{method} {path}");
+            assert_eq!(reply.headers["location"], format!("{path}/?a=b%20c"));
+        }
+        assert!(backend.take().is_empty());
+        let reply = send(&server, Some(&admin()), "POST", &path, &[], "").await;
+        assert_eq!((reply.code, backend.take()[0].line.as_str()), (200, "POST /"));
+        let reply = send(&server, Some(&admin()), "GET", &format!("{path}/"), &[], "").await;
+        assert_eq!((reply.code, backend.take()[0].line.as_str()), (200, "GET /"));
+    }
+    let reply = get(&server, "/api/v1/nodes/n/proxy").await;
+    assert_eq!((reply.code, reply.headers["location"].to_str().unwrap()), (301, "/api/v1/nodes/n/proxy/"));
+    assert_eq!(get(&server, &format!("{BASE}/pods/none/proxy")).await.code, 404);
+}

@@ -45,7 +45,7 @@ async fn walk(hub: &Hub, collection: &Collection, filter: &Filter, past: bool) -
     let snapshot = hub.snapshot(collection);
     let (mut pages, mut after) = (Vec::new(), None);
     loop {
-        let page = Page { filter, after, limit: LIMIT };
+        let page = Page { filter, counts: after.is_none(), after, limit: LIMIT };
         let taken = match past {
             true => page.take_past(collection, hub.store().as_ref(), snapshot.revision).await.unwrap(),
             false => page.take(&snapshot),
@@ -98,8 +98,10 @@ async fn a_selector_looks_on_from_where_the_page_before_ended() {
 async fn a_key_of_another_namespace_does_not_hide_a_page() {
     let (hub, collection) = pods().await;
     let filter = filter("ns-1", "");
-    let page = Page { filter: &filter, after: Some("ns-0/p-00000".into()), limit: LIMIT };
+    let page = Page { filter: &filter, after: Some("ns-0/p-00000".into()), limit: LIMIT, counts: true };
     let snapshot = hub.snapshot(&collection);
     let past = page.take_past(&collection, hub.store().as_ref(), snapshot.revision).await.unwrap();
-    assert_eq!((page.take(&snapshot).items.len(), past.items.len()), (LIMIT, LIMIT));
+    let present = page.take(&snapshot);
+    assert_eq!((present.items.len(), past.items.len()), (LIMIT, LIMIT));
+    assert_eq!((present.total, past.total), (Some(EACH), Some(EACH)));
 }
