@@ -123,7 +123,9 @@ fn a_cluster_comes_breaks_and_goes() {
     assert_eq!(output(&mut stat).unwrap(), "600\n700\n600\n");
 
     // The document says where the nodes' logs are.
-    for (node, says) in [("node-1", "Ironhull serves the Kubernetes API"), ("node-2", "Ironhull runs the node node-2")] {
+    for (node, says) in
+        [("node-1", "Ironhull serves the Kubernetes API"), ("node-2", "Ironhull runs the node node-2")]
+    {
         let log = machine.state_dir().join("dev/logs").join(node);
         let log = output(machine.0.command("cat").arg(log)).unwrap();
         assert!(log.contains(says), "{node}: {log}");

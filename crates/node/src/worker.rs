@@ -184,8 +184,7 @@ impl Worker {
                 self.observed = observed;
             }
             Err(error) => {
-                tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot query the engine \
-                    about a pod");
+                tracing::warn!(pod = %self.pod.key, error = error.full_message(), "cannot ask the engine");
                 return Some(self.shared.clock.now() + ENGINE_RETRY);
             }
         }
