@@ -55,7 +55,7 @@ use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
 use cache::{CacheError, CacheMetrics, Hub};
 use catalogue::LiveCatalogue;
-use measured_store::{MeasuredStore, StoreMetrics};
+use measured_store::{MeasuredStore, StoreMetrics, StoredResources};
 use node_proxy::NodeProxy;
 use pki::{Pki, PkiError};
 use registry::{Guards, Registry, Secrets, StageObserver};
@@ -217,6 +217,7 @@ impl ApiServer {
         check_service_cidrs(&config.service_cidrs)?;
         let store = config.exposition.with(|shown| MeasuredStore::new(store, StoreMetrics::register(shown)));
         let cache = config.exposition.with(CacheMetrics::register);
+        let stored = store.resources();
         let hub = Arc::new(Hub::measured(Arc::new(store), cache));
         let networks = config.service_cidrs.clone();
         let tokens = Arc::new(tokens);
@@ -233,6 +234,7 @@ impl ApiServer {
         let registry = Arc::new(registry);
         hub.start().await?;
         let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));
+        measure_served(&registry.catalogue, stored, &measures);
         let objects = metrics::Objects(Arc::downgrade(&registry));
         config.exposition.with(|shown| shown.register_collector(Box::new(objects)));
         let nodes = NodeProxy::new(&pki, &pki.kept(&node_proxy::client_certificate())?)?;
@@ -318,6 +320,19 @@ impl ApiServer {
             }
         });
     }
+}
+
+/// Shows the metrics of custom resources as long as they are served.
+fn measure_served(catalogue: &Arc<LiveCatalogue>, stored: StoredResources, measures: &Arc<metrics::Metrics>) {
+    let asked = Arc::downgrade(catalogue);
+    stored.ask(Box::new(move |group, plural| {
+        asked.upgrade().is_some_and(|catalogue| catalogue.serves(group, plural))
+    }));
+    let measures = Arc::clone(measures);
+    catalogue.on_removal(move |group, plural| {
+        stored.forget(group, plural);
+        measures.forget(group, plural);
+    });
 }
 
 /// The authorizers over the registry's collections, in upstream's order; and the role authorizer separately, whose

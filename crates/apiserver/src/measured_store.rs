@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Registry};
+use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Register, Registry};
 use parking_lot::RwLock;
 use store::{
     Expect, KeyRange, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, Store, StoreError,
@@ -81,19 +82,14 @@ pub(crate) struct StoreMetrics {
 impl StoreMetrics {
     /// Metrics that are registered there.
     pub(crate) fn register(registry: &mut Registry) -> StoreMetrics {
-        let metrics = StoreMetrics {
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            requests: Family::default(),
-            errors: Family::default(),
-            events: Family::default(),
-        };
         let help = "Time that requests to the store took, in seconds";
-        registry.register("etcd_request_duration_seconds", help, metrics.durations.clone());
-        registry.register("etcd_requests", "Requests to the store", metrics.requests.clone());
-        registry.register("etcd_request_errors", "Requests that the store failed", metrics.errors.clone());
-        let help = "Changes that the store told of";
-        registry.register("apiserver_storage_events_received", help, metrics.events.clone());
-        metrics
+        let name = "etcd_request_duration_seconds";
+        StoreMetrics {
+            durations: registry.add_histograms(name, help, || Histogram::new(DURATIONS)),
+            requests: registry.add("etcd_requests", "Requests to the store"),
+            errors: registry.add("etcd_request_errors", "Requests that the store failed"),
+            events: registry.add("apiserver_storage_events_received", "Changes that the store told of"),
+        }
     }
 }
 
@@ -109,6 +105,8 @@ struct ResourceMeter {
     resource: Resource,
     events: Counter,
     operations: [OnceLock<OperationMeter>; OPERATIONS.len()],
+    /// The resource is not served any more.
+    is_gone: AtomicBool,
 }
 
 impl ResourceMeter {
@@ -117,10 +115,11 @@ impl ResourceMeter {
         self.operations[index].get_or_init(|| {
             let Resource { group, resource } = self.resource.clone();
             let asked = Asked { operation: OPERATIONS[index], group, resource };
+            let is_served = || !self.is_gone.load(Ordering::SeqCst);
             OperationMeter {
-                duration: metrics.durations.get_or_create_owned(&asked),
-                requests: metrics.requests.get_or_create_owned(&asked),
-                errors: metrics.errors.get_or_create_owned(&asked),
+                duration: metrics.durations.get_while(&asked, is_served),
+                requests: metrics.requests.get_while(&asked, is_served),
+                errors: metrics.errors.get_while(&asked, is_served),
             }
         })
     }
@@ -133,7 +132,12 @@ struct Meters {
     /// Group and resource of the built-in resources, by the path below [`ROOT`].
     built_in: HashMap<&'static str, (&'static str, &'static str)>,
     known: RwLock<HashMap<Box<[u8]>, Arc<ResourceMeter>>>,
+    /// Whether a custom resource is served. Nothing is shown of others: of those that are gone, objects may remain.
+    is_served: OnceLock<IsServed>,
 }
+
+/// Whether a custom resource is served, by its group and plural name.
+pub(crate) type IsServed = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 impl Meters {
     fn of(&self, key: &[u8]) -> Arc<ResourceMeter> {
@@ -151,9 +155,52 @@ impl Meters {
             ),
         };
         let resource = Resource { group, resource };
-        let events = self.metrics.events.get_or_create_owned(&resource);
-        let meter = Arc::new(ResourceMeter { resource, events, operations: Default::default() });
-        Arc::clone(self.known.write().entry(place.into()).or_insert(meter))
+        let is_custom = resource.group.contains('.') && !self.built_in.contains_key(&*path);
+        let mut known = self.known.write();
+        let is_served = !is_custom
+            || self.is_served.get().is_none_or(|is_served| is_served(&resource.group, &resource.resource));
+        let meter = Arc::new(ResourceMeter {
+            events: self.metrics.events.get_while(&resource, || is_served),
+            resource,
+            operations: Default::default(),
+            is_gone: AtomicBool::new(!is_served),
+        });
+        if !is_served {
+            return meter;
+        }
+        Arc::clone(known.entry(place.into()).or_insert(meter))
+    }
+
+    /// The resource is not served any more: its metrics disappear.
+    fn forget(&self, group: &str, resource: &str) {
+        let is_it = |found: &Resource| found.group == group && found.resource == resource;
+        let is_asked = |asked: &Asked| asked.group == group && asked.resource == resource;
+        self.known.write().retain(|_, meter| {
+            let is_gone = is_it(&meter.resource);
+            meter.is_gone.fetch_or(is_gone, Ordering::SeqCst);
+            !is_gone
+        });
+        self.metrics.events.retain(|found| !is_it(found));
+        self.metrics.durations.retain(|asked| !is_asked(asked));
+        self.metrics.requests.retain(|asked| !is_asked(asked));
+        self.metrics.errors.retain(|asked| !is_asked(asked));
+    }
+}
+
+/// What is measured of the resources in a store, for those who know which are served.
+#[derive(Clone)]
+pub(crate) struct StoredResources(Arc<Meters>);
+
+impl StoredResources {
+    /// From now on, custom resources are measured if this says that they are served.
+    pub(crate) fn ask(&self, is_served: IsServed) {
+        // It is set once, when the server starts.
+        let _ = self.0.is_served.set(is_served);
+    }
+
+    /// A custom resource is not served any more: its metrics disappear.
+    pub(crate) fn forget(&self, group: &str, resource: &str) {
+        self.0.forget(group, resource);
     }
 }
 
@@ -179,7 +226,13 @@ impl MeasuredStore {
     pub(crate) fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> MeasuredStore {
         let stored = schema::resources().iter().filter_map(storage_of);
         let built_in = stored.map(|storage| (storage.path, (storage.group, storage.plural))).collect();
-        MeasuredStore { store, meters: Arc::new(Meters { metrics, built_in, known: RwLock::default() }) }
+        let (known, is_served) = Default::default();
+        MeasuredStore { store, meters: Arc::new(Meters { metrics, built_in, known, is_served }) }
+    }
+
+    /// What is measured of the resources in it.
+    pub(crate) fn resources(&self) -> StoredResources {
+        StoredResources(Arc::clone(&self.meters))
     }
 
     fn note<T>(&self, key: &[u8], operation: Operation, since: Instant, outcome: &Result<T, StoreError>) {

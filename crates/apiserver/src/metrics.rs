@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::{
     Collector, Counter, DescriptorEncoder, EncodeLabelSet, EncodeMetric, Exposition, Family, Gauge,
-    Histogram, Histograms, exponential_buckets,
+    Histogram, Histograms, Register, Registry as Shown, exponential_buckets,
 };
 
 use crate::authz::{Chain, Decision, Ruling};
@@ -67,42 +67,47 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics that are registered there.
     pub fn new(exposition: &Exposition, authorizer: &Chain) -> Metrics {
-        let metrics = Metrics {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            sizes: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1000.0, 10.0, 7))),
-            in_flight: Family::default(),
-            running: Family::default(),
-            authentications: Family::default(),
-            authorizations: Family::default(),
-            authorized_within: Family::new_with_constructor(|| {
-                Histogram::new(exponential_buckets(0.001, 2.0, 15))
-            }),
-        };
-        exposition.with(|registry| metrics.register(registry, authorizer));
         // Upstream's name of this counter, which predates the naming convention.
         exposition.without_total("authentication_attempts");
-        metrics
+        exposition.with(|shown| Metrics::register(shown, authorizer))
     }
 
-    fn register(&self, registry: &mut metrics::Registry, authorizer: &Chain) {
-        let help = "Requests by what they ask for and the code of the answer";
-        registry.register("apiserver_request", help, self.requests.clone());
-        let help = "Time until the answer begins, in seconds";
-        registry.register("apiserver_request_duration_seconds", help, self.durations.clone());
-        registry.register("apiserver_response_sizes", "Sizes of answers, in bytes", self.sizes.clone());
-        let help = "Requests that are being answered";
-        registry.register("apiserver_current_inflight_requests", help, self.in_flight.clone());
-        let help = "Watches, logs and other requests whose answers run on";
-        registry.register("apiserver_longrunning_requests", help, self.running.clone());
-        let help = "Authentications by their result";
-        registry.register("authentication_attempts", help, self.authentications.clone());
-        let help = "Authorizations by their result";
-        registry.register("authorization_attempts", help, self.authorizations.clone());
-        let help = "Time that authorizations took, in seconds";
-        registry.register("authorization_duration_seconds", help, self.authorized_within.clone());
+    fn register(shown: &mut Shown, authorizer: &Chain) -> Metrics {
         let help = "Requests that each authorizer has allowed or denied";
-        registry.register("apiserver_authorization_decisions", help, authorizer.decisions().clone());
+        shown.register("apiserver_authorization_decisions", help, authorizer.decisions().clone());
+        let sizes = || Histogram::new(exponential_buckets(1000.0, 10.0, 7));
+        let from_1_ms = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        Metrics {
+            requests: shown
+                .add("apiserver_request", "Requests by what they ask for and the code of the answer"),
+            durations: shown.add_histograms(
+                "apiserver_request_duration_seconds",
+                "Time until the answer begins, in seconds",
+                || Histogram::new(DURATIONS),
+            ),
+            sizes: shown.add_histograms("apiserver_response_sizes", "Sizes of answers, in bytes", sizes),
+            in_flight: shown.add("apiserver_current_inflight_requests", "Requests that are being answered"),
+            running: shown.add(
+                "apiserver_longrunning_requests",
+                "Watches, logs and other requests whose answers run on",
+            ),
+            authentications: shown.add("authentication_attempts", "Authentications by their result"),
+            authorizations: shown.add("authorization_attempts", "Authorizations by their result"),
+            authorized_within: shown.add_histograms(
+                "authorization_duration_seconds",
+                "Time that authorizations took, in seconds",
+                from_1_ms,
+            ),
+        }
+    }
+
+    /// A custom resource is not served any more: its metrics disappear.
+    pub(crate) fn forget(&self, group: &str, resource: &str) {
+        let is_other = |asked: &Asked| asked.group != group || asked.resource != resource;
+        self.requests.retain(|(asked, _)| is_other(asked));
+        self.durations.retain(is_other);
+        self.sizes.retain(is_other);
+        self.running.retain(is_other);
     }
 
     /// A request was authenticated, or not.
@@ -139,7 +144,7 @@ impl Observer for Metrics {
             gauge.inc();
         }
         if request.runs_on() {
-            self.running.get_or_create(&Asked::of(request)).inc();
+            self.running.get_while(&Asked::of(request), || is_served(request)).inc();
         }
     }
 
@@ -150,19 +155,26 @@ impl Observer for Metrics {
         let Outcome::Answered { code, bytes } = outcome else { return };
         let asked = Asked::of(request);
         if !request.runs_on() {
-            self.durations.get_or_create(&asked).observe(request.since.elapsed().as_secs_f64());
+            let took = request.since.elapsed().as_secs_f64();
+            self.durations.get_while(&asked, || is_served(request)).observe(took);
             if let Some(bytes) = bytes.filter(|_| matches!(asked.verb, "GET" | "LIST")) {
-                self.sizes.get_or_create(&asked).observe(bytes as f64);
+                self.sizes.get_while(&asked, || is_served(request)).observe(bytes as f64);
             }
         }
         let is_dry = request.info.parameters.get("dryRun").is_some_and(|value| !value.is_empty());
         let answered = Answered { dry_run: if is_dry { "All" } else { "" }, code };
-        self.requests.get_or_create(&(asked, answered)).inc();
+        self.requests.get_while(&(asked, answered), || is_served(request)).inc();
     }
 
     fn ended(&self, request: &Seen) {
-        self.running.get_or_create(&Asked::of(request)).dec();
+        self.running.get_while(&Asked::of(request), || is_served(request)).dec();
     }
+}
+
+/// Whether the resource of a request is still served: requests may take longer than it.
+fn is_served(request: &Seen) -> bool {
+    let collection = request.endpoint.as_ref().and_then(|endpoint| endpoint.collection.as_ref());
+    collection.is_none_or(|collection| !collection.meter.is_gone())
 }
 
 impl Asked {

@@ -117,9 +117,7 @@ pub struct Metrics {
 impl Metrics {
     /// Creates the metrics and registers them.
     pub fn register(registry: &mut metrics::Registry) -> Metrics {
-        let metrics = Metrics::default();
-        metrics.queues.register(registry);
-        metrics
+        Metrics { queues: QueueMetrics::register(registry) }
     }
 }
 

@@ -5,16 +5,13 @@
 //! formats that Prometheus scrapers ask for.
 //!
 //! ```
-//! use metrics::{Counter, Exposition};
+//! use metrics::{Counter, Exposition, Register};
 //!
 //! struct Metrics { decisions: Counter }
 //!
 //! let exposition = Exposition::default();
-//! let metrics = exposition.with(|registry| {
-//!     let decisions = Counter::default();
-//!     registry.register("decisions", "Decisions made", decisions.clone());
-//!     Metrics { decisions }
-//! });
+//! let metrics =
+//!     exposition.with(|registry| Metrics { decisions: registry.add("decisions", "Decisions made") });
 //! metrics.decisions.inc();
 //! assert!(exposition.text().contains("\ndecisions_total 1\n"));
 //! ```
@@ -28,27 +25,27 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+mod family;
 mod process;
+mod register;
 #[cfg(test)]
 mod tests;
 
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 pub use prometheus_client::metrics::counter::Counter;
-pub use prometheus_client::metrics::family::Family;
 pub use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 pub use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 pub use prometheus_client::registry::Registry;
 
+pub use family::{Family, Histograms};
 pub use process::Process;
+pub use register::Register;
 
 /// The `Content-Type` of [`Exposition::text`].
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The `Content-Type` of [`Exposition::open_metrics`].
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A family of histograms, which differ by their labels.
-pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Everything that a process measures. Clones share it.
 #[derive(Clone, Debug, Default)]

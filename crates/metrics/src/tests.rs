@@ -9,15 +9,12 @@ struct Labels {
 fn exposition() -> Exposition {
     let exposition = Exposition::default();
     exposition.with(|registry| {
-        let requests: Family<Labels, Counter> = Family::default();
+        let requests: Family<Labels, Counter> = registry.add("requests", "Requests");
         requests.get_or_create(&Labels { verb: "GET".into(), code: 200 }).inc();
-        registry.register("requests", "Requests", requests);
-        let open = Gauge::<i64>::default();
-        open.set(3);
-        registry.register("open", "What is open", open);
-        let took: Histograms<Labels> = Family::new_with_constructor(|| Histogram::new([0.5, 1.0]));
+        registry.add::<Gauge>("open", "What is open").set(3);
+        let took: Histograms<Labels> =
+            registry.add_histograms("took_seconds", "How long", || Histogram::new([0.5, 1.0]));
         took.get_or_create(&Labels { verb: "PUT".into(), code: 409 }).observe(0.7);
-        registry.register("took_seconds", "How long", took);
     });
     exposition
 }
@@ -74,4 +71,22 @@ fn older_counters_keep_their_names() {
     let expected =
         "# HELP requests Requests.\n# TYPE requests counter\nrequests{verb=\"GET\",code=\"200\"} 1\n";
     assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn what_is_gone_does_not_come_back() {
+    let family: Family<Labels, Counter> = Family::default();
+    let labels = |verb: &str| Labels { verb: verb.into(), code: 200 };
+    let exists = std::cell::Cell::new(true);
+    let kept = family.get_while(&labels("GET"), || exists.get());
+    family.get_or_create(&labels("PUT")).inc();
+    exists.set(false);
+    family.retain(|labels| &*labels.verb != "GET");
+    kept.inc();
+    family.get_while(&labels("GET"), || exists.get()).inc();
+    assert_eq!(format!("{family:?}"), "{Labels { verb: \"PUT\", code: 200 }}");
+    // Its name is free for another subject, which starts at zero.
+    exists.set(true);
+    assert_eq!(family.get_while(&labels("GET"), || exists.get()).inc(), 0);
+    assert!(family.remove(&labels("GET")) && !family.remove(&labels("GET")));
 }

@@ -5,7 +5,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use metrics::{Counter, EncodeLabelSet, Exposition, Family, Gauge, Histogram, Histograms, Registry};
+use metrics::{
+    Counter, EncodeLabelSet, Exposition, Family, Gauge, Histogram, Histograms, Register, Registry,
+};
 
 mod operations;
 mod probes;
@@ -72,6 +74,14 @@ pub(crate) struct Metrics {
     pub(crate) exposition: Exposition,
     pub(crate) probes: ProbeMetrics,
     pub(crate) operations: Operations,
+    pods: PodMetrics,
+    server: ServerMetrics,
+    /// A pod with a network of its own has started.
+    has_network: AtomicBool,
+}
+
+/// The metrics of pods.
+struct PodMetrics {
     running_pods: Gauge,
     running_containers: Family<Label, Gauge>,
     desired_pods: Gauge,
@@ -87,124 +97,64 @@ pub(crate) struct Metrics {
     sandboxes: Histograms<Handler>,
     sandbox_errors: Family<Handler, Counter>,
     evictions: Family<Label, Counter>,
-    http_requests: Family<HttpRequest, Counter>,
-    http_inflight: Family<HttpRequest, Gauge>,
-    http_durations: Histograms<HttpRequest>,
-    /// A pod with a network of its own has started.
-    has_network: AtomicBool,
+}
+
+/// The metrics of the node API.
+struct ServerMetrics {
+    requests: Family<HttpRequest, Counter>,
+    inflight: Family<HttpRequest, Gauge>,
+    durations: Histograms<HttpRequest>,
 }
 
 impl Metrics {
     /// The metrics of a node of this name.
     pub(crate) fn new(node_name: &str) -> Metrics {
         let exposition = Exposition::default();
-        let operations = exposition.with(Operations::register);
-        let metrics = Metrics {
-            exposition: exposition.clone(),
-            probes: ProbeMetrics::new(),
-            operations,
-            running_pods: Gauge::default(),
-            running_containers: Family::default(),
-            desired_pods: Gauge::default(),
-            started_pods: Counter::default(),
-            started_pods_errors: Counter::default(),
-            started_containers: Family::default(),
-            started_containers_errors: Family::default(),
-            pod_start: starts(),
-            pod_start_sli: Family::new_with_constructor(starts),
-            pod_start_total: Family::new_with_constructor(starts),
-            pod_worker: Family::new_with_constructor(defaults),
-            status_sync: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0]),
-            sandboxes: Family::new_with_constructor(defaults),
-            sandbox_errors: Family::default(),
-            evictions: Family::default(),
-            http_requests: Family::default(),
-            http_inflight: Family::default(),
-            http_durations: Family::new_with_constructor(defaults),
-            has_network: AtomicBool::new(false),
-        };
-        exposition.with(|registry| {
-            registry.register_collector(Box::new(::metrics::Process));
-            let names: Family<[(&'static str, String); 1], Gauge> = Family::default();
-            names.get_or_create(&[("node", node_name.to_owned())]).set(1);
-            registry.register("kubelet_node_name", "The node's name; the value is always 1", names);
-            metrics.register_pods(registry);
-            metrics.register_server(registry);
-        });
         // Upstream's name of this counter, which predates the naming convention.
         exposition.without_total("kubelet_evictions");
-        metrics
-    }
-
-    fn register_pods(&self, registry: &mut Registry) {
-        let kubelet = registry.sub_registry_with_prefix("kubelet");
-        kubelet.register("running_pods", "Pods that have a running sandbox", self.running_pods.clone());
-        let help = "Containers by their state";
-        kubelet.register("running_containers", help, self.running_containers.clone());
-        kubelet.register("desired_pods", "Pods that the agent looks after", self.desired_pods.clone());
-        kubelet.register("started_pods", "Pods whose sandbox was to start", self.started_pods.clone());
-        let help = "Sandboxes of pods that could not start";
-        kubelet.register("started_pods_errors", help, self.started_pods_errors.clone());
-        kubelet.register(
-            "started_containers",
-            "Containers that were to start",
-            self.started_containers.clone(),
-        );
-        let help = "Containers that could not start";
-        kubelet.register("started_containers_errors", help, self.started_containers_errors.clone());
-        let help = "Time from the agent's first sight of a pod until it runs, in seconds";
-        kubelet.register("pod_start_duration_seconds", help, self.pod_start.clone());
-        let help =
-            "Time from a pod's creation until it runs, without image pulls and init containers, in seconds";
-        kubelet.register("pod_start_sli_duration_seconds", help, self.pod_start_sli.clone());
-        let help = "Time from a pod's creation until it runs, in seconds";
-        kubelet.register("pod_start_total_duration_seconds", help, self.pod_start_total.clone());
-        let help = "Time that steps of pods took, in seconds";
-        kubelet.register("pod_worker_duration_seconds", help, self.pod_worker.clone());
-        let help = "Time until a pod's new status was written to the API server, in seconds";
-        kubelet.register("pod_status_sync_duration_seconds", help, self.status_sync.clone());
-        let help = "Time that the engine took to start sandboxes, in seconds";
-        kubelet.register("run_podsandbox_duration_seconds", help, self.sandboxes.clone());
-        let help = "Sandboxes that the engine could not start";
-        kubelet.register("run_podsandbox_errors", help, self.sandbox_errors.clone());
-        registry.register("kubelet_evictions", "Evictions of pods by their signal", self.evictions.clone());
-    }
-
-    fn register_server(&self, registry: &mut Registry) {
-        let kubelet = registry.sub_registry_with_prefix("kubelet_http");
-        kubelet.register("requests", "Requests to the node's server", self.http_requests.clone());
-        let help = "Requests that are being answered";
-        kubelet.register("inflight_requests", help, self.http_inflight.clone());
-        let help = "Time until requests were answered, in seconds";
-        kubelet.register("requests_duration_seconds", help, self.http_durations.clone());
+        let shown = exposition.clone();
+        shown.with(|registry| {
+            registry.register_collector(Box::new(::metrics::Process));
+            let help = "The node's name; the value is always 1";
+            let names: Family<[(&'static str, String); 1], Gauge> = registry.add("kubelet_node_name", help);
+            names.get_or_create(&[("node", node_name.to_owned())]).set(1);
+            Metrics {
+                exposition,
+                probes: ProbeMetrics::new(),
+                operations: Operations::register(registry),
+                pods: PodMetrics::register(registry),
+                server: ServerMetrics::register(registry),
+                has_network: AtomicBool::new(false),
+            }
+        })
     }
 
     /// What runs, as it was just seen.
     pub(crate) fn runs(&self, desired: usize, pods: usize, containers: [(&'static str, usize); 4]) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.desired_pods.set(number(desired));
-        self.running_pods.set(number(pods));
+        self.pods.desired_pods.set(number(desired));
+        self.pods.running_pods.set(number(pods));
         for (state, count) in containers {
-            self.running_containers.get_or_create(&[("container_state", state)]).set(number(count));
+            self.pods.running_containers.get_or_create(&[("container_state", state)]).set(number(count));
         }
     }
 
     /// The sandbox of a pod was to start, with this handler, and how that went.
     pub(crate) fn sandbox_started(&self, handler: &str, took: Duration, is_success: bool) {
         let labels = Handler { runtime_handler: handler.to_owned() };
-        self.started_pods.inc();
-        self.sandboxes.get_or_create(&labels).observe(took.as_secs_f64());
+        self.pods.started_pods.inc();
+        self.pods.sandboxes.get_or_create(&labels).observe(took.as_secs_f64());
         if !is_success {
-            self.started_pods_errors.inc();
-            self.sandbox_errors.get_or_create(&labels).inc();
+            self.pods.started_pods_errors.inc();
+            self.pods.sandbox_errors.get_or_create(&labels).inc();
         }
     }
 
     /// A container was to start; `error` says why it did not.
     pub(crate) fn container_started(&self, container_type: &'static str, error: Option<&'static str>) {
-        self.started_containers.get_or_create(&[("container_type", container_type)]).inc();
+        self.pods.started_containers.get_or_create(&[("container_type", container_type)]).inc();
         if let Some(code) = error {
-            self.started_containers_errors.get_or_create(&NotStarted { container_type, code }).inc();
+            self.pods.started_containers_errors.get_or_create(&NotStarted { container_type, code }).inc();
         }
     }
 
@@ -212,34 +162,101 @@ impl Metrics {
     pub(crate) fn pod_started(&self, start: &Start) {
         let first = start.has_network && !self.has_network.swap(true, Ordering::Relaxed);
         let labels = [("first_with_network", if first { "true" } else { "false" })];
-        self.pod_start.observe(start.since_seen.as_secs_f64());
-        self.pod_start_total.get_or_create(&labels).observe(start.since_created.as_secs_f64());
+        self.pods.pod_start.observe(start.since_seen.as_secs_f64());
+        self.pods.pod_start_total.get_or_create(&labels).observe(start.since_created.as_secs_f64());
         let own = start.since_created.saturating_sub(start.excluded);
-        self.pod_start_sli.get_or_create(&labels).observe(own.as_secs_f64());
+        self.pods.pod_start_sli.get_or_create(&labels).observe(own.as_secs_f64());
     }
 
     /// A step of a pod took this time.
     pub(crate) fn pod_worked(&self, operation: &'static str, took: Duration) {
-        self.pod_worker.get_or_create(&[("operation_type", operation)]).observe(took.as_secs_f64());
+        self.pods.pod_worker.get_or_create(&[("operation_type", operation)]).observe(took.as_secs_f64());
     }
 
     /// A pod's status was written this long after it had changed.
     pub(crate) fn status_written(&self, took: Duration) {
-        self.status_sync.observe(took.as_secs_f64());
+        self.pods.status_sync.observe(took.as_secs_f64());
     }
 
     /// A pod was evicted for this signal.
     pub(crate) fn evicted(&self, signal: &'static str) {
-        self.evictions.get_or_create(&[("eviction_signal", signal)]).inc();
+        self.pods.evictions.get_or_create(&[("eviction_signal", signal)]).inc();
     }
 
     /// A request came; dropping the result says that it was answered.
     pub(crate) fn requested(&self, request: HttpRequest) -> Answering {
-        let inflight = self.http_inflight.get_or_create_owned(&request);
+        let inflight = self.server.inflight.get_or_create_owned(&request);
         inflight.inc();
-        self.http_requests.get_or_create(&request).inc();
-        let duration = self.http_durations.get_or_create_owned(&request);
+        self.server.requests.get_or_create(&request).inc();
+        let duration = self.server.durations.get_or_create_owned(&request);
         Answering { inflight, duration, since: tokio::time::Instant::now() }
+    }
+}
+
+impl PodMetrics {
+    fn register(registry: &mut Registry) -> PodMetrics {
+        let evictions = registry.add("kubelet_evictions", "Evictions of pods by their signal");
+        let kubelet = registry.sub_registry_with_prefix("kubelet");
+        let written = Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0]);
+        PodMetrics {
+            running_pods: kubelet.add("running_pods", "Pods that have a running sandbox"),
+            running_containers: kubelet.add("running_containers", "Containers by their state"),
+            desired_pods: kubelet.add("desired_pods", "Pods that the agent looks after"),
+            started_pods: kubelet.add("started_pods", "Pods whose sandbox was to start"),
+            started_pods_errors: kubelet
+                .add("started_pods_errors", "Sandboxes of pods that could not start"),
+            started_containers: kubelet.add("started_containers", "Containers that were to start"),
+            started_containers_errors: kubelet
+                .add("started_containers_errors", "Containers that could not start"),
+            pod_start: kubelet.add_histogram(
+                "pod_start_duration_seconds",
+                "Time from the agent's first sight of a pod until it runs, in seconds",
+                starts(),
+            ),
+            pod_start_sli: kubelet.add_histograms(
+                "pod_start_sli_duration_seconds",
+                "Time from a pod's creation until it runs, without image pulls and init containers, in seconds",
+                starts,
+            ),
+            pod_start_total: kubelet.add_histograms(
+                "pod_start_total_duration_seconds",
+                "Time from a pod's creation until it runs, in seconds",
+                starts,
+            ),
+            pod_worker: kubelet.add_histograms(
+                "pod_worker_duration_seconds",
+                "Time that steps of pods took, in seconds",
+                defaults,
+            ),
+            status_sync: kubelet.add_histogram(
+                "pod_status_sync_duration_seconds",
+                "Time until a pod's new status was written to the API server, in seconds",
+                written,
+            ),
+            sandboxes: kubelet.add_histograms(
+                "run_podsandbox_duration_seconds",
+                "Time that the engine took to start sandboxes, in seconds",
+                defaults,
+            ),
+            sandbox_errors: kubelet
+                .add("run_podsandbox_errors", "Sandboxes that the engine could not start"),
+            evictions,
+        }
+    }
+}
+
+impl ServerMetrics {
+    fn register(registry: &mut Registry) -> ServerMetrics {
+        let http = registry.sub_registry_with_prefix("kubelet_http");
+        ServerMetrics {
+            requests: http.add("requests", "Requests to the node's server"),
+            inflight: http.add("inflight_requests", "Requests that are being answered"),
+            durations: http.add_histograms(
+                "requests_duration_seconds",
+                "Time until requests were answered, in seconds",
+                defaults,
+            ),
+        }
     }
 }
 

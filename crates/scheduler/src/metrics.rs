@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::metrics::{Counter, Family, Gauge, Histogram, Histograms, Registry, exponential_buckets};
+use ::metrics::{Counter, Family, Gauge, Histogram, Histograms, Register, Registry, exponential_buckets};
 
 #[cfg(test)]
 mod tests;
@@ -51,54 +51,43 @@ impl Metrics {
     /// Makes the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Metrics {
         let scheduler = registry.sub_registry_with_prefix("scheduler");
-        let metrics = Metrics::default();
-        let Metrics { pending_pods, cache_size, attempts, attempt_seconds, .. } = &metrics;
-        scheduler.register(
-            "pending_pods",
-            "Pods that wait, by the queue in which they are",
-            pending_pods.family.clone(),
-        );
-        scheduler.register(
-            "scheduler_cache_size",
-            "Objects that decisions look at",
-            cache_size.family.clone(),
-        );
-        scheduler.register(
-            "schedule_attempts",
-            "Attempts to schedule pods, by their result",
-            attempts.clone(),
-        );
-        scheduler.register(
-            "scheduling_attempt_duration_seconds",
-            "How long attempts took, with the binding",
-            attempt_seconds.clone(),
-        );
-        scheduler.register(
-            "scheduling_algorithm_duration_seconds",
-            "How long decisions took",
-            metrics.algorithm_seconds.clone(),
-        );
-        scheduler.register(
-            "pod_scheduling_attempts",
-            "Attempts until a pod was scheduled",
-            metrics.pod_attempts.clone(),
-        );
-        scheduler.register(
-            "pod_scheduling_sli_duration_seconds",
-            "How long pods took from when they were queued until they were bound, by the number of attempts",
-            metrics.pod_seconds.clone(),
-        );
-        scheduler.register(
-            "preemption_attempts",
-            "Decisions that named pods to make room",
-            metrics.preemption_attempts.clone(),
-        );
-        scheduler.register(
-            "preemption_victims",
-            "Pods that had to make room at once",
-            metrics.preemption_victims.clone(),
-        );
-        metrics
+        let from_1_ms = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
+        let from_10_ms = || Histogram::new(exponential_buckets(0.01, 2.0, 20));
+        let powers_of_2 = |count| Histogram::new(exponential_buckets(1.0, 2.0, count));
+        let pending = scheduler.add("pending_pods", "Pods that wait, by the queue in which they are");
+        let cached = scheduler.add("scheduler_cache_size", "Objects that decisions look at");
+        Metrics {
+            pending_pods: Gauges::new(&pending, "queue", ["active", "backoff", "unschedulable", "gated"]),
+            cache_size: Gauges::new(&cached, "type", ["nodes", "pods", "assumed_pods"]),
+            attempts: scheduler.add("schedule_attempts", "Attempts to schedule pods, by their result"),
+            attempt_seconds: scheduler.add_histograms(
+                "scheduling_attempt_duration_seconds",
+                "How long attempts took, with the binding",
+                from_1_ms,
+            ),
+            algorithm_seconds: scheduler.add_histogram(
+                "scheduling_algorithm_duration_seconds",
+                "How long decisions took",
+                from_1_ms(),
+            ),
+            pod_attempts: scheduler.add_histogram(
+                "pod_scheduling_attempts",
+                "Attempts until a pod was scheduled",
+                powers_of_2(5),
+            ),
+            pod_seconds: scheduler.add_histograms(
+                "pod_scheduling_sli_duration_seconds",
+                "How long pods took from when they were queued until they were bound, by the number of attempts",
+                from_10_ms,
+            ),
+            preemption_attempts: scheduler
+                .add("preemption_attempts", "Decisions that named pods to make room"),
+            preemption_victims: scheduler.add_histogram(
+                "preemption_victims",
+                "Pods that had to make room at once",
+                powers_of_2(7),
+            ),
+        }
     }
 
     /// `pending` are the pods that are active, in backoff, unschedulable and gated; `cached` the nodes, pods and
@@ -136,39 +125,23 @@ impl Metrics {
 
 /// Gauges that differ by one label. They are set with each decision, so they are looked up only once.
 #[derive(Debug)]
-struct Gauges<const N: usize> {
-    family: Family<Labels<1>, Gauge>,
-    each: [Gauge; N],
-}
+struct Gauges<const N: usize>([Gauge; N]);
 
 impl<const N: usize> Gauges<N> {
-    fn new(label: &'static str, values: [&str; N]) -> Gauges<N> {
-        let family = Family::default();
-        let each = values.map(|value| Gauge::clone(&family.get_or_create(&[(label, value.to_owned())])));
-        Gauges { family, each }
+    fn new(family: &Family<Labels<1>, Gauge>, label: &'static str, values: [&str; N]) -> Gauges<N> {
+        Gauges(values.map(|value| family.get_or_create_owned(&[(label, value.to_owned())])))
     }
 
     fn set(&self, counts: [usize; N]) {
-        for (gauge, count) in self.each.iter().zip(counts) {
+        for (gauge, count) in self.0.iter().zip(counts) {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 }
 
 impl Default for Metrics {
+    /// Metrics that nobody sees.
     fn default() -> Metrics {
-        let from_1_ms = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
-        let from_10_ms = || Histogram::new(exponential_buckets(0.01, 2.0, 20));
-        Metrics {
-            pending_pods: Gauges::new("queue", ["active", "backoff", "unschedulable", "gated"]),
-            cache_size: Gauges::new("type", ["nodes", "pods", "assumed_pods"]),
-            attempts: Family::default(),
-            attempt_seconds: Family::new_with_constructor(from_1_ms),
-            algorithm_seconds: from_1_ms(),
-            pod_attempts: Histogram::new(exponential_buckets(1.0, 2.0, 5)),
-            pod_seconds: Family::new_with_constructor(from_10_ms),
-            preemption_attempts: Counter::default(),
-            preemption_victims: Histogram::new(exponential_buckets(1.0, 2.0, 7)),
-        }
+        Metrics::register(&mut Registry::default())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use metrics::{Histogram, Registry, exponential_buckets};
+use metrics::{Histogram, Register, Registry, exponential_buckets};
 
 /// The metrics of an embedded store. Clones share them.
 #[derive(Clone, Debug)]
@@ -13,24 +13,27 @@ pub struct Metrics {
 }
 
 impl Default for Metrics {
+    /// Metrics that nobody sees.
     fn default() -> Metrics {
-        Metrics {
-            // From 0.1 ms to 3 s.
-            commits: Histogram::new(exponential_buckets(1e-4, 2.0, 16)),
-            changes: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
-        }
+        Metrics::register(&mut Registry::default())
     }
 }
 
 impl Metrics {
     /// Metrics that are shown there: `ironhull_store_commit_duration_seconds` and `ironhull_store_commit_changes`.
     pub fn register(registry: &mut Registry) -> Metrics {
-        let metrics = Metrics::default();
-        let help = "Time that the embedded store took to make a batch of writes durable, in seconds";
-        registry.register("ironhull_store_commit_duration_seconds", help, metrics.commits.clone());
-        let help = "Changes that became durable together";
-        registry.register("ironhull_store_commit_changes", help, metrics.changes.clone());
-        metrics
+        let store = registry.sub_registry_with_prefix("ironhull_store");
+        // From 0.1 ms to 3 s.
+        let durations = Histogram::new(exponential_buckets(1e-4, 2.0, 16));
+        let changes = Histogram::new(exponential_buckets(1.0, 2.0, 12));
+        Metrics {
+            commits: store.add_histogram(
+                "commit_duration_seconds",
+                "Time that the embedded store took to make a batch of writes durable, in seconds",
+                durations,
+            ),
+            changes: store.add_histogram("commit_changes", "Changes that became durable together", changes),
+        }
     }
 
     /// So many changes became durable within this time.

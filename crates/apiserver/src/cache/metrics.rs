@@ -2,9 +2,10 @@
 //! `storage/etcd3/metrics`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Registry};
+use metrics::{Counter, EncodeLabelSet, Family, Histogram, Histograms, Register, Registry};
 
 /// Upstream's buckets for waiting times, in seconds.
 const WAITS: [f64; 13] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0];
@@ -55,98 +56,52 @@ pub struct CacheMetrics {
 }
 
 impl Default for CacheMetrics {
+    /// Metrics that nobody sees.
     fn default() -> CacheMetrics {
-        CacheMetrics {
-            initializations: Counts::default(),
-            init_events: Counts::default(),
-            received: Counts::default(),
-            dispatched: Counts::default(),
-            terminated: Counts::default(),
-            undecodable: Counts::default(),
-            waits: Family::new_with_constructor(|| Histogram::new(WAITS)),
-            consistent: Family::default(),
-            lists: Family::default(),
-            fetched: Family::default(),
-            returned: Counts::default(),
-            past_lists: Counts::default(),
-            past_fetched: Counts::default(),
-            past_evaluated: Counts::default(),
-            past_returned: Counts::default(),
-        }
+        CacheMetrics::register(&mut Registry::default())
     }
 }
 
 impl CacheMetrics {
     /// Metrics that are registered there.
     pub fn register(registry: &mut Registry) -> CacheMetrics {
-        let metrics = CacheMetrics::default();
-        let of_cache = "apiserver_watch_cache";
-        let counters = [
-            (
-                format!("{of_cache}_initializations"),
-                "Times the cache was filled from the store",
-                &metrics.initializations,
-            ),
-            ("apiserver_init_events".into(), "Objects that the cache was filled with", &metrics.init_events),
-            (format!("{of_cache}_events_received"), "Changes that came from the store", &metrics.received),
-            (
-                format!("{of_cache}_events_dispatched"),
-                "Changes that watchers were told of",
-                &metrics.dispatched,
-            ),
-            (
-                "apiserver_terminated_watchers".into(),
-                "Watches that were too slow and ended",
-                &metrics.terminated,
-            ),
-            (
-                "apiserver_storage_decode_errors".into(),
-                "Stored objects that cannot be read",
-                &metrics.undecodable,
-            ),
-            (
-                "apiserver_cache_list_returned_objects".into(),
-                "Objects that lists of the cache returned",
-                &metrics.returned,
-            ),
-            ("apiserver_storage_list".into(), "Lists that were read from the store", &metrics.past_lists),
-            (
-                "apiserver_storage_list_fetched_objects".into(),
-                "Objects that lists read from the store",
-                &metrics.past_fetched,
-            ),
-            (
-                "apiserver_storage_list_evaluated_objects".into(),
-                "Objects that lists of the store tested",
-                &metrics.past_evaluated,
-            ),
-            (
-                "apiserver_storage_list_returned_objects".into(),
-                "Objects that lists of the store returned",
-                &metrics.past_returned,
-            ),
-        ];
-        for (name, help, counts) in counters {
-            registry.register(name, help, counts.clone());
-        }
-        registry.register(
-            "apiserver_cache_list",
-            "Lists that were read from the cache",
-            metrics.lists.clone(),
-        );
-        let help = "Objects that lists looked at in the cache";
-        registry.register("apiserver_cache_list_fetched_objects", help, metrics.fetched.clone());
+        let cache = registry.sub_registry_with_prefix("apiserver_watch_cache");
+        let initializations = cache.add("initializations", "Times the cache was filled from the store");
+        let received = cache.add("events_received", "Changes that came from the store");
+        let dispatched = cache.add("events_dispatched", "Changes that watchers were told of");
         let help = "Time that reads waited for the cache, in seconds";
-        registry.register("apiserver_watch_cache_read_wait_seconds", help, metrics.waits.clone());
+        let waits = cache.add_histograms("read_wait_seconds", help, || Histogram::new(WAITS));
         let help = "Reads of the cache that saw all writes before them";
-        registry.register("apiserver_watch_cache_consistent_read", help, metrics.consistent.clone());
-        metrics
+        let consistent = cache.add("consistent_read", help);
+        let apiserver = registry.sub_registry_with_prefix("apiserver");
+        CacheMetrics {
+            initializations,
+            received,
+            dispatched,
+            waits,
+            consistent,
+            init_events: apiserver.add("init_events", "Objects that the cache was filled with"),
+            terminated: apiserver.add("terminated_watchers", "Watches that were too slow and ended"),
+            undecodable: apiserver.add("storage_decode_errors", "Stored objects that cannot be read"),
+            lists: apiserver.add("cache_list", "Lists that were read from the cache"),
+            fetched: apiserver.add("cache_list_fetched_objects", "Objects that lists looked at in the cache"),
+            returned: apiserver
+                .add("cache_list_returned_objects", "Objects that lists of the cache returned"),
+            past_lists: apiserver.add("storage_list", "Lists that were read from the store"),
+            past_fetched: apiserver
+                .add("storage_list_fetched_objects", "Objects that lists read from the store"),
+            past_evaluated: apiserver
+                .add("storage_list_evaluated_objects", "Objects that lists of the store tested"),
+            past_returned: apiserver
+                .add("storage_list_returned_objects", "Objects that lists of the store returned"),
+        }
     }
 
     /// The metrics of one resource.
     pub fn of(&self, group: &str, resource: &str) -> Meter {
         let labels = Resource { group: group.into(), resource: resource.into() };
-        Meter { all: self.clone(), counters: Arc::new(Counters::new(self, &labels)), labels }
+        let counters = Arc::new(Counters::new(self, &labels));
+        Meter { all: self.clone(), counters, labels, is_gone: Arc::default() }
     }
 }
 
@@ -175,6 +130,8 @@ pub struct Meter {
     all: CacheMetrics,
     labels: Resource,
     counters: Arc<Counters>,
+    /// The resource is not served any more.
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Default for Meter {
@@ -184,6 +141,55 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// Whether the resource is not served any more: nothing shall be shown of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::SeqCst)
+    }
+
+    /// The resource is not served any more: its metrics disappear, and late reports are not shown.
+    pub(crate) fn end(&self) {
+        self.is_gone.store(true, Ordering::SeqCst);
+        let Meter { all, labels, .. } = self;
+        let counts = [
+            &all.initializations,
+            &all.init_events,
+            &all.received,
+            &all.dispatched,
+            &all.terminated,
+            &all.undecodable,
+            &all.returned,
+            &all.past_lists,
+            &all.past_fetched,
+            &all.past_evaluated,
+            &all.past_returned,
+        ];
+        for counts in counts {
+            counts.remove(labels);
+        }
+        all.waits.remove(labels);
+        for success in [true, false] {
+            all.consistent.remove(&self.consistency(success));
+        }
+        let indexed = self.indexed();
+        all.lists.remove(&indexed);
+        all.fetched.remove(&indexed);
+    }
+
+    fn count(&self, counts: &Counts) -> Counter {
+        counts.get_while(&self.labels, || !self.is_gone())
+    }
+
+    fn indexed(&self) -> Indexed {
+        let Resource { group, resource } = self.labels.clone();
+        Indexed { group, resource, index: "" }
+    }
+
+    fn consistency(&self, is_success: bool) -> Consistent {
+        let Resource { group, resource } = self.labels.clone();
+        let success = if is_success { "true" } else { "false" };
+        Consistent { group, resource, success, fallback: "false" }
+    }
+
     /// The collection was filled with this many objects.
     pub(super) fn loaded(&self, objects: usize) {
         self.counters.initializations.inc();
@@ -202,40 +208,37 @@ impl Meter {
 
     /// A watcher was too slow.
     pub(super) fn terminated(&self) {
-        self.all.terminated.get_or_create(&self.labels).inc();
+        self.count(&self.all.terminated).inc();
     }
 
     /// A stored object cannot be read.
     pub(super) fn undecodable(&self) {
-        self.all.undecodable.get_or_create(&self.labels).inc();
+        self.count(&self.all.undecodable).inc();
     }
 
     /// A read has waited for the cache.
     pub(crate) fn waited(&self, time: Duration) {
-        self.all.waits.get_or_create(&self.labels).observe(time.as_secs_f64());
+        self.all.waits.get_while(&self.labels, || !self.is_gone()).observe(time.as_secs_f64());
     }
 
     /// A read was to see all earlier writes.
     pub(crate) fn consistent(&self, is_success: bool) {
-        let Resource { group, resource } = self.labels.clone();
-        let success = if is_success { "true" } else { "false" };
-        self.all.consistent.get_or_create(&Consistent { group, resource, success, fallback: "false" }).inc();
+        self.all.consistent.get_while(&self.consistency(is_success), || !self.is_gone()).inc();
     }
 
     /// A list was served from the cache.
     pub(crate) fn listed(&self, fetched: usize, returned: usize) {
-        let Resource { group, resource } = self.labels.clone();
-        let labels = Indexed { group, resource, index: "" };
-        self.all.lists.get_or_create(&labels).inc();
-        self.all.fetched.get_or_create(&labels).inc_by(fetched as u64);
-        self.all.returned.get_or_create(&self.labels).inc_by(returned as u64);
+        let labels = self.indexed();
+        self.all.lists.get_while(&labels, || !self.is_gone()).inc();
+        self.all.fetched.get_while(&labels, || !self.is_gone()).inc_by(fetched as u64);
+        self.count(&self.all.returned).inc_by(returned as u64);
     }
 
     /// A list was served from the store's history.
     pub(crate) fn listed_past(&self, fetched: usize, returned: usize) {
-        self.all.past_lists.get_or_create(&self.labels).inc();
-        self.all.past_fetched.get_or_create(&self.labels).inc_by(fetched as u64);
-        self.all.past_evaluated.get_or_create(&self.labels).inc_by(fetched as u64);
-        self.all.past_returned.get_or_create(&self.labels).inc_by(returned as u64);
+        self.count(&self.all.past_lists).inc();
+        self.count(&self.all.past_fetched).inc_by(fetched as u64);
+        self.count(&self.all.past_evaluated).inc_by(fetched as u64);
+        self.count(&self.all.past_returned).inc_by(returned as u64);
     }
 }

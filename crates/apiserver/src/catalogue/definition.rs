@@ -11,7 +11,7 @@ use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, W
 use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 
 use super::{Conversion, Convert, Endpoint, api_version};
-use crate::cache::{CacheMetrics, Collection, CollectionSpec};
+use crate::cache::{Collection, CollectionSpec, Meter};
 
 /// The verbs of every custom resource.
 const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
@@ -86,11 +86,11 @@ pub(super) struct Entries {
 }
 
 impl Definition {
-    /// Compiles the definition.
+    /// Compiles the definition. Its collection is measured by `meter`.
     ///
     /// # Errors
     /// Why it cannot be served.
-    pub(super) fn entries(self, metrics: &CacheMetrics) -> Result<Entries, DefinitionError> {
+    pub(super) fn entries(self, meter: Meter) -> Result<Entries, DefinitionError> {
         self.check_names()?;
         let mut strategies = Vec::new();
         for version in &self.versions {
@@ -105,7 +105,7 @@ impl Definition {
             fields: Box::new(move |object| stored_strategy.field_values(object)),
             leases: None,
         });
-        let collection = Arc::new(collection.measured_by(metrics.of(&self.group, &self.plural)));
+        let collection = Arc::new(collection.measured_by(meter));
         let served = self.versions.iter().zip(strategies).filter(|(version, _)| version.served);
         let endpoints = served.map(|(version, strategy)| {
             Arc::new(Endpoint {

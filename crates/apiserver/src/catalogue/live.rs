@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::builtin::{self, Collections};
 use super::definition::Entries;
 use super::{Catalogue, Definition, DefinitionError, Endpoint};
-use crate::cache::{CacheError, Collection, Hub};
+use crate::cache::{CacheError, Collection, Hub, Meter};
 
 /// The catalogue of a running server.
 pub struct LiveCatalogue {
@@ -19,6 +20,22 @@ pub struct LiveCatalogue {
     /// Held while a generation is made from the previous one.
     changing: tokio::sync::Mutex<()>,
     built_in: Collections,
+    removal: RwLock<Vec<OnRemoval>>,
+}
+
+/// What is done when a resource, by its group and plural name, is not served any more.
+type OnRemoval = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+/// The metrics of a resource that is not served yet. They disappear again if it never is: the waiting call may fail or
+/// be cancelled.
+struct Provisional(Option<Meter>);
+
+impl Drop for Provisional {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.0 {
+            meter.end();
+        }
+    }
 }
 
 /// Why the catalogue did not change.
@@ -54,7 +71,18 @@ impl LiveCatalogue {
         let (catalogue, built_in) = builtin::catalogue(&hub, event_ttl);
         let generation = watch::Sender::new(catalogue.generation());
         let present = ArcSwap::from_pointee(catalogue);
-        LiveCatalogue { hub, present, generation, changing: tokio::sync::Mutex::default(), built_in }
+        let (changing, removal) = Default::default();
+        LiveCatalogue { hub, present, generation, changing, built_in, removal }
+    }
+
+    /// Calls this with group and plural name of each resource that is not served any more.
+    pub(crate) fn on_removal(&self, call: impl Fn(&str, &str) + Send + Sync + 'static) {
+        self.removal.write().push(Box::new(call));
+    }
+
+    /// Whether any version of a resource is served.
+    pub(crate) fn serves(&self, group: &str, plural: &str) -> bool {
+        self.load().endpoints().any(|endpoint| endpoint.def.group == group && endpoint.def.plural == plural)
     }
 
     /// The current generation, for as long as it takes to look something up.
@@ -89,11 +117,14 @@ impl LiveCatalogue {
     /// Why it cannot be served; nothing has changed then.
     pub async fn add(&self, definition: Definition) -> Result<(), CatalogueError> {
         let _changing = self.changing.lock().await;
-        if !self.versions(&definition.group, &definition.plural).is_empty() {
-            return Err(CatalogueError::Taken(name(&definition.group, &definition.plural)));
+        let (group, plural) = (&*definition.group, &*definition.plural);
+        if self.serves(group, plural) {
+            return Err(CatalogueError::Taken(name(group, plural)));
         }
-        let endpoints = self.join(definition).await?;
+        let mut meter = Provisional(Some(self.hub.metrics().of(group, plural)));
+        let endpoints = self.join(definition, meter.0.clone().unwrap_or_default()).await?;
         self.swap(self.present().with(endpoints));
+        meter.0 = None;
         Ok(())
     }
 
@@ -106,7 +137,7 @@ impl LiveCatalogue {
         let _changing = self.changing.lock().await;
         let (group, plural) = (definition.group.clone(), definition.plural.clone());
         let old = self.custom(&group, &plural)?;
-        let endpoints = self.join(definition).await?;
+        let endpoints = self.join(definition, old.meter.clone()).await?;
         self.swap(self.present().without(&group, &plural).with(endpoints));
         self.hub.remove_caught_up(old).await;
         Ok(())
@@ -121,14 +152,16 @@ impl LiveCatalogue {
         let _changing = self.changing.lock().await;
         let old = self.custom(group, plural)?;
         self.swap(self.present().without(group, plural));
+        old.meter.end();
+        self.removal.read().iter().for_each(|call| call(group, plural));
         self.hub.remove_caught_up(old).await;
         Ok(())
     }
 
-    /// Compiles a definition and adds its collection to the hub.
-    async fn join(&self, definition: Definition) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
+    /// Compiles a definition and adds its collection, which is measured by `meter`, to the hub.
+    async fn join(&self, definition: Definition, meter: Meter) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
         let name = name(&definition.group, &definition.plural);
-        let Entries { collection, endpoints } = match definition.entries(self.hub.metrics()) {
+        let Entries { collection, endpoints } = match definition.entries(meter) {
             Ok(entries) => entries,
             Err(source) => return Err(CatalogueError::Definition { name, source }),
         };

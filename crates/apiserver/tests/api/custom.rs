@@ -474,3 +474,69 @@ async fn a_definition_changes_while_clients_write() {
     let absent = Definition { plural: "gadgets".to_owned(), ..widgets() };
     assert!(matches!(server.catalogue().replace(absent).await, Err(CatalogueError::NotServed(_))));
 }
+
+/// The samples of a server about widgets.
+async fn samples(server: &TestServer) -> Vec<String> {
+    let text = String::from_utf8(get(server, "/metrics").await.bytes.to_vec()).unwrap();
+    text.lines().filter(|line| line.contains("widgets")).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_shown(samples: &[String], start: &str, end: &str) {
+    let is_it = |sample: &&String| sample.starts_with(start) && sample.ends_with(end);
+    assert!(samples.iter().any(|sample| is_it(&sample)), "no {start}...{end} in {samples:#?}");
+}
+
+#[tokio::test]
+async fn what_was_measured_of_a_resource_goes_with_it() {
+    let server = server_with_widgets().await;
+    let watch = format!("{WIDGETS}?watch=1");
+    let replaced = Watch::open(&server, &watch).await;
+    let first = call(&server, "POST", WIDGETS, &widget("a")).await.success();
+    call(&server, "POST", WIDGETS, &widget("b")).await.success();
+    get(&server, WIDGETS).await.success();
+    let past = format!("{WIDGETS}?resourceVersion={}&resourceVersionMatch=Exact", revision(&first));
+    get(&server, &past).await.success();
+    server.catalogue().replace(widgets()).await.unwrap();
+    let open = Watch::open(&server, &watch).await;
+    let shown = samples(&server).await;
+    for start in [
+        "apiserver_request_total{verb=\"POST\"",
+        "apiserver_request_duration_seconds_count{verb=\"LIST\"",
+        "apiserver_response_sizes_count{verb=\"LIST\"",
+        "apiserver_resource_objects{",
+        "apiserver_watch_cache_initializations_total{",
+        "apiserver_watch_cache_events_dispatched_total{",
+        "apiserver_watch_cache_read_wait_seconds_count{",
+        "apiserver_watch_cache_consistent_read_total{",
+        "apiserver_cache_list_total{",
+        "apiserver_storage_list_total{",
+        "etcd_requests_total{operation=\"create\"",
+        "etcd_request_duration_seconds_count{operation=\"create\"",
+        "apiserver_storage_events_received_total{",
+    ] {
+        assert_shown(&shown, start, "");
+    }
+    assert_shown(&shown, "apiserver_longrunning_requests{verb=\"WATCH\"", "} 2");
+    drop(replaced);
+    assert_shown(&samples(&server).await, "apiserver_longrunning_requests{verb=\"WATCH\"", "} 1");
+
+    server.catalogue().remove("example.com", "widgets").await.unwrap();
+    assert_eq!(samples(&server).await, [""; 0]);
+    // Neither do late reports bring it back: a watch that ends, and a change that another server made.
+    drop(open);
+    let key = "/registry/example.com/widgets/default/c";
+    let write = store::Write::put(key, "{}", store::Expect::Absent);
+    server.registry.hub.store().write(write).await.unwrap();
+    server.registry.hub.catch_up().await.unwrap();
+    assert_eq!(samples(&server).await, [""; 0]);
+    let write = store::Write::delete(key, store::Expect::Any);
+    server.registry.hub.store().write(write).await.unwrap();
+
+    server.catalogue().add(widgets()).await.unwrap();
+    call(&server, "POST", WIDGETS, &widget("d")).await.success();
+    let shown = samples(&server).await;
+    assert_shown(&shown, "apiserver_request_total{verb=\"POST\"", "} 1");
+    assert_shown(&shown, "etcd_requests_total{operation=\"create\"", "} 1");
+    assert!(!shown.iter().any(|sample| sample.starts_with("apiserver_longrunning")), "{shown:#?}");
+}

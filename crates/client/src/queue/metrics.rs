@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Family, Gauge, Histogram, Histograms, Registry, exponential_buckets};
+use metrics::{Counter, Family, Gauge, Histogram, Histograms, Register, Registry, exponential_buckets};
 
 /// The metrics of all work queues of a process, distinguished by the label `name`. Clones share them.
 #[derive(Clone, Debug)]
@@ -23,36 +23,32 @@ fn durations() -> Histogram {
 }
 
 impl Default for QueueMetrics {
+    /// Metrics that nobody sees.
     fn default() -> QueueMetrics {
-        QueueMetrics {
-            depth: Family::default(),
-            adds: Family::default(),
-            retries: Family::default(),
-            queue_seconds: Family::new_with_constructor(durations),
-            work_seconds: Family::new_with_constructor(durations),
-        }
+        QueueMetrics::register(&mut Registry::default())
     }
 }
 
 impl QueueMetrics {
-    /// Registers them with `registry`: `workqueue_depth`, `workqueue_adds_total`, `workqueue_retries_total`,
-    /// `workqueue_queue_duration_seconds` and `workqueue_work_duration_seconds`.
-    pub fn register(&self, registry: &mut Registry) {
+    /// Metrics that are registered with `registry`: `workqueue_depth`, `workqueue_adds_total`,
+    /// `workqueue_retries_total`, `workqueue_queue_duration_seconds` and `workqueue_work_duration_seconds`.
+    pub fn register(registry: &mut Registry) -> QueueMetrics {
         let queues = registry.sub_registry_with_prefix("workqueue");
-        queues.register("depth", "How many keys wait in the queue", self.depth.clone());
-        // The endings `_total` are the encoder's.
-        queues.register("adds", "How often a key was added to the queue", self.adds.clone());
-        queues.register("retries", "How often a key was added again after a failure", self.retries.clone());
-        queues.register(
-            "queue_duration_seconds",
-            "How long keys wait in the queue until a worker takes them",
-            self.queue_seconds.clone(),
-        );
-        queues.register(
-            "work_duration_seconds",
-            "How long a worker takes for a key",
-            self.work_seconds.clone(),
-        );
+        QueueMetrics {
+            depth: queues.add("depth", "How many keys wait in the queue"),
+            adds: queues.add("adds", "How often a key was added to the queue"),
+            retries: queues.add("retries", "How often a key was added again after a failure"),
+            queue_seconds: queues.add_histograms(
+                "queue_duration_seconds",
+                "How long keys wait in the queue until a worker takes them",
+                durations,
+            ),
+            work_seconds: queues.add_histograms(
+                "work_duration_seconds",
+                "How long a worker takes for a key",
+                durations,
+            ),
+        }
     }
 
     /// The counts of one queue.

@@ -133,9 +133,8 @@ async fn many_workers_share_many_keys() {
 
 #[tokio::test(start_paused = true)]
 async fn a_measured_queue_tells_what_it_did() {
-    let queues = QueueMetrics::default();
     let exposition = ::metrics::Exposition::default();
-    exposition.with(|registry| queues.register(registry));
+    let queues = exposition.with(QueueMetrics::register);
     let queue = WorkQueue::measured("deployment", &queues, RETRY_MAX);
     queue.add(1);
     queue.add(1);

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use cri::CriError;
-use metrics::{Counter, Family, Histogram, Histograms, Registry, exponential_buckets};
+use metrics::{Counter, Family, Histogram, Histograms, Register, Registry, exponential_buckets};
 use tokio::time::Instant;
 
 use super::Label;
@@ -19,18 +19,16 @@ pub(crate) struct Operations {
 impl Operations {
     /// Metrics that are registered there.
     pub(super) fn register(registry: &mut Registry) -> Operations {
-        let operations = Operations {
-            calls: Family::default(),
-            errors: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.005, 2.5, 14))),
-        };
-        let name = "kubelet_runtime_operations";
-        registry.register(name, "Calls of the container engine", operations.calls.clone());
-        let help = "Calls that the container engine failed";
-        registry.register(format!("{name}_errors"), help, operations.errors.clone());
-        let help = "Time that calls of the container engine took, in seconds";
-        registry.register(format!("{name}_duration_seconds"), help, operations.durations.clone());
-        operations
+        let kubelet = registry.sub_registry_with_prefix("kubelet_runtime_operations");
+        Operations {
+            errors: kubelet.add("errors", "Calls that the container engine failed"),
+            durations: kubelet.add_histograms(
+                "duration_seconds",
+                "Time that calls of the container engine took, in seconds",
+                || Histogram::new(exponential_buckets(0.005, 2.5, 14)),
+            ),
+            calls: registry.add("kubelet_runtime_operations", "Calls of the container engine"),
+        }
     }
 
     /// Measures a call.

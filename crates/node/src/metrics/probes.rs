@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, EncodeLabelSet, Exposition, Family, Histograms};
+use metrics::{Counter, EncodeLabelSet, Exposition, Family, Histograms, Register};
 
 use super::defaults;
 
@@ -55,17 +55,13 @@ pub(crate) struct ProbeMetrics {
 
 impl ProbeMetrics {
     pub(super) fn new() -> ProbeMetrics {
-        let metrics = ProbeMetrics {
-            exposition: Exposition::default(),
-            counts: Family::default(),
-            durations: Family::new_with_constructor(defaults),
-        };
-        metrics.exposition.with(|registry| {
-            registry.register("prober_probe", "Probes by their result", metrics.counts.clone());
-            let help = "Time that probes took, in seconds";
-            registry.register("prober_probe_duration_seconds", help, metrics.durations.clone());
+        let exposition = Exposition::default();
+        let help = "Time that probes took, in seconds";
+        let (counts, durations) = exposition.with(|registry| {
+            let counts = registry.add("prober_probe", "Probes by their result");
+            (counts, registry.add_histograms("prober_probe_duration_seconds", help, defaults))
         });
-        metrics
+        ProbeMetrics { exposition, counts, durations }
     }
 
     /// The metrics of one probe of a container.
