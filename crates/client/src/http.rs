@@ -19,8 +19,8 @@ use object::Status;
 use tower::{BoxError, ServiceBuilder};
 
 use crate::{
-    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, ServedStream, Verb,
-    WatchStream,
+    ByteStream, ClientError, Connection, Content, ListPage, Request, RequestMetrics, Response, ServedStream,
+    Verb, WatchStream,
 };
 
 mod decode;
@@ -48,6 +48,17 @@ const ERROR_BODY_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct HttpConnection {
     client: kube::Client,
+    host: Host,
+    metrics: RequestMetrics,
+}
+
+/// The server of a connection, for its metrics.
+#[derive(Clone)]
+enum Host {
+    /// A single one.
+    One(Arc<str>),
+    /// The one of these that is in use.
+    InUse(Arc<Servers>),
 }
 
 impl HttpConnection {
@@ -57,7 +68,15 @@ impl HttpConnection {
         let mut config = config;
         let agent = HeaderValue::from_str(user_agent).map_err(|error| ClientError::Config(error.into()))?;
         config.headers.push((USER_AGENT, agent));
-        Ok(HttpConnection { client: build(&config).map_err(|error| ClientError::Config(error.into()))? })
+        let client = build(&config).map_err(|error| ClientError::Config(error.into()))?;
+        let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
+        Ok(HttpConnection { client, host: Host::One(host.into()), metrics: RequestMetrics::default() })
+    }
+
+    /// The same connection, whose requests are counted there.
+    #[must_use]
+    pub fn measured_by(self, metrics: RequestMetrics) -> HttpConnection {
+        HttpConnection { metrics, ..self }
     }
 
     /// Connects with the current context of a kubeconfig file.
@@ -90,9 +109,25 @@ impl HttpConnection {
             config.headers.push((AUTHORIZATION, value));
         }
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let host = Host::InUse(Arc::clone(&servers));
         let dialer = servers::Dialer { servers, tls: Arc::new(tls) };
         let client = stack(&config, dialer, SERVERS_KEEP_ALIVE);
-        Ok(HttpConnection { client: client.map_err(|error| ClientError::Config(error.into()))? })
+        let client = client.map_err(|error| ClientError::Config(error.into()))?;
+        Ok(HttpConnection { client, host, metrics: RequestMetrics::default() })
+    }
+
+    /// Sends a message, and counts it.
+    async fn transmit(&self, message: http::Request<Body>) -> Result<http::Response<Body>, kube::Error> {
+        let method = message.method().clone();
+        let result = self.client.send(message).await;
+        // The server that answered: the connection may have moved to another one meanwhile.
+        let host = match &self.host {
+            Host::One(host) => Arc::clone(host),
+            Host::InUse(servers) => servers.in_use(),
+        };
+        let code = result.as_ref().ok().map(|response| response.status().as_u16());
+        self.metrics.requested(&method, &host, code);
+        result
     }
 
     /// Sends a request; an unsuccessful answer becomes its status.
@@ -119,11 +154,8 @@ impl HttpConnection {
     ) -> Result<http::Response<Body>, ClientError> {
         let message = message.map_err(|error| ClientError::decode("the request", error))?;
         let method = message.method().clone();
-        let response = self
-            .client
-            .send(message)
-            .await
-            .map_err(|error| ClientError::transport("send the request", error))?;
+        let sent = self.transmit(message).await;
+        let response = sent.map_err(|error| ClientError::transport("send the request", error))?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -7,6 +7,7 @@
 //! | [`discovery`](Discovered) | the resources of the server |
 //! | [`http`](HttpConnection) | the connection across a network |
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
+//! | [`measure`](RequestMetrics) | the metrics of requests |
 //! | [`events`](Recorder) | the event recorder |
 //! | [`leader`](Candidate) | leader election by Lease |
 //! | [`lean`](LeanPod) | the fields that are kept of numerous objects |
@@ -23,6 +24,7 @@ mod http;
 mod informer;
 mod leader;
 mod lean;
+mod measure;
 mod options;
 mod queue;
 mod request;
@@ -42,6 +44,7 @@ pub use lean::{
     LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration, Owners, Pairs, PartialObject,
     SelectsPods, Shared, Word,
 };
+pub use measure::RequestMetrics;
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};
 pub use queue::{Job, QueueMetrics, RETRY_MAX, Work, WorkQueue};
 pub use request::{

@@ -2,6 +2,7 @@
 
 use client::{Client, Informers};
 use clock::Clock;
+use metrics::Exposition;
 use node::ServingTls;
 
 /// A node's connections to the API server, in one process or across a network; their creator decides which.
@@ -16,6 +17,8 @@ pub struct NodeAccess {
     pub serving: ServingTls,
     /// The digest of the key with which this machine joined; `None` in the server's own process.
     pub key_digest: Option<String>,
+    /// What the node shows at its own `/metrics`: the requests of its clients, and what it measures itself.
+    pub exposition: Exposition,
     /// Time and randomness.
     pub clock: Clock,
 }

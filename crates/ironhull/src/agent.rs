@@ -4,11 +4,12 @@
 //! result.
 
 use anyhow::{Context, bail, ensure};
-use client::ClientError;
+use client::{ClientError, RequestMetrics};
 use clock::Clock;
 use join::info::Settings;
 use join::token::is_digest;
 use join::{JoinConfig, JoinError, JoinToken, Joined, SettingsError};
+use metrics::Exposition;
 use node::ServingTls;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,8 @@ const USER_AGENT: &str = concat!("kubelet/v1.37.0 ironhull/", env!("CARGO_PKG_VE
 /// Why it cannot run.
 pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
     let clock = Clock::system();
-    let config = join_config(&flags)?;
+    let exposition = Exposition::default();
+    let config = join_config(&flags, exposition.with(RequestMetrics::register))?;
     let url = format!("https://{}", config.servers[0]);
     let (joined, shared) = join(&config, &clock).await?;
     let cluster = serde_json::from_str(&shared.json).context("cannot understand the cluster's settings")?;
@@ -51,6 +53,7 @@ pub async fn run(flags: AgentFlags) -> anyhow::Result<()> {
             client_authorities: tls::certificates(&shared.client_authority)?,
         },
         key_digest: Some(member.key_digest),
+        exposition,
         clock,
     };
     crate::tell(format_args!("Ironhull runs the node {} of the cluster at {url}", settings.node_name));
@@ -105,7 +108,7 @@ fn may_pass(error: &anyhow::Error) -> bool {
     unreachable && !error.chain().any(of_tls)
 }
 
-fn join_config(flags: &AgentFlags) -> anyhow::Result<JoinConfig> {
+fn join_config(flags: &AgentFlags, requests: RequestMetrics) -> anyhow::Result<JoinConfig> {
     for part in &flags.disable {
         ensure!(
             PARTS.contains(&part.as_str()),
@@ -136,6 +139,7 @@ fn join_config(flags: &AgentFlags) -> anyhow::Result<JoinConfig> {
         token,
         key_hashes: flags.ca_cert_hashes.iter().map(|hash| hash.to_ascii_lowercase()).collect(),
         user_agent: USER_AGENT.to_owned(),
+        requests,
     })
 }
 

@@ -62,7 +62,10 @@ pub async fn start(
     dns::start(settings, &access, networks.own, release, (stop, handed_over), tasks);
     let informers = Informers::new(access.node.clone());
     let agent = Agent::start(
-        agent_config(settings, access.serving, access.key_digest),
+        NodeConfig {
+            exposition: access.exposition,
+            ..agent_config(settings, access.serving, access.key_digest)
+        },
         access.node,
         &informers,
         Arc::new(engine),

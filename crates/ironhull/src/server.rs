@@ -55,7 +55,7 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
         Extensions { pod_security: config.admission.pod_security.clone(), ..Extensions::default() };
     let server = ApiServer::start_with(&api, Arc::clone(&store), clock.clone(), extensions).await?;
     state::note_keys(store.as_ref(), data_dir).await?;
-    let plane = ControlPlane::new(server, clock, exposition);
+    let plane = ControlPlane::new(server, config.listen.port(), clock, exposition);
     let mut tasks = JoinSet::new();
     let mut certificates = OwnCertificates {
         pki: &plane.server.pki,
@@ -120,8 +120,10 @@ fn node_access(
     plane: &ControlPlane,
     identity: Arc<Identity>,
 ) -> anyhow::Result<NodeAccess> {
+    let exposition = Exposition::default();
+    let requests = exposition.with(client::RequestMetrics::register);
     Ok(NodeAccess {
-        node: plane.client(identities::node(&settings.node_name)),
+        node: plane.client_measured_by(identities::node(&settings.node_name), &requests),
         network: plane.client(identities::network(&settings.node_name)),
         informers: plane.informers.clone(),
         serving: ServingTls {
@@ -129,6 +131,7 @@ fn node_access(
             client_authorities: certificates(plane.server.pki.client.certificate())?,
         },
         key_digest: None,
+        exposition,
         clock: plane.clock.clone(),
     })
 }

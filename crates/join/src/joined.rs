@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use client::{Client, ClientError, HttpConnection, Informers, Servers};
+use client::{Client, ClientError, HttpConnection, Informers, RequestMetrics, Servers};
 use clock::Clock;
 use tls::{Identity, SecretFileError, write_secret};
 use tokio::sync::watch;
@@ -33,6 +33,8 @@ pub struct JoinConfig {
     pub key_hashes: Vec<String>,
     /// The user agent of the node's clients.
     pub user_agent: String,
+    /// Where the requests of the node's clients are counted.
+    pub requests: RequestMetrics,
 }
 
 /// Why a machine cannot join.
@@ -144,6 +146,7 @@ impl Joined {
             let identity = credential.identity()?;
             let tls = tls::client(&authority, Some(Arc::clone(&identity)))?;
             let connection = HttpConnection::to_servers(Arc::clone(&servers), tls, None, &config.user_agent)?;
+            let connection = connection.measured_by(config.requests.clone());
             let client = Client::new(Arc::new(connection), clock.clone());
             Ok(Ends { client, identity, credential })
         };

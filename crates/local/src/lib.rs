@@ -15,8 +15,8 @@ use apiserver::user::User;
 use async_trait::async_trait;
 use bytes::Bytes;
 use client::{
-    ByteStream, ClientError, Connection, Content, ListPage, Request, Response, ServedStream, WatchEvent,
-    WatchStream,
+    ByteStream, ClientError, Connection, Content, ListPage, Request, RequestMetrics, Response, ServedStream,
+    WatchEvent, WatchStream,
 };
 use futures::stream;
 use http_body_util::{BodyExt, Full};
@@ -29,27 +29,44 @@ const PROGRAM: &str = "ironhull";
 pub struct LocalConnection {
     server: Arc<ApiServer>,
     user: User,
+    /// Where requests are counted, and by which name of the server.
+    measured: Option<(RequestMetrics, Arc<str>)>,
 }
 
 impl LocalConnection {
     /// A connection of `user` to `server`.
     pub fn new(server: Arc<ApiServer>, user: User) -> LocalConnection {
-        LocalConnection { server, user }
+        LocalConnection { server, user, measured: None }
+    }
+
+    /// The same connection, whose requests are counted there. `host` is the server's name in the metrics.
+    #[must_use]
+    pub fn measured_by(self, metrics: RequestMetrics, host: Arc<str>) -> LocalConnection {
+        LocalConnection { measured: Some((metrics, host)), ..self }
+    }
+
+    fn requested(&self, method: &http::Method, code: u16) {
+        if let Some((metrics, host)) = &self.measured {
+            metrics.requested(method, host, Some(code));
+        }
     }
 
     async fn perform(&self, request: Request) -> Result<Answer, ClientError> {
+        let method = request.verb.method();
         let path_and_query = request.path_and_query();
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query.as_str(), None),
         };
         let operation = Operation {
-            info: Arc::new(RequestInfo::parse(&request.verb.method(), path, query)),
+            info: Arc::new(RequestInfo::parse(&method, path, query)),
             content_type: Some(request.content_type.as_str().to_owned()),
             user_agent: Some(PROGRAM.to_owned()),
             body: request.body.into(),
         };
-        self.server.operate(&self.user, operation).await.map_err(ClientError::from)
+        let answer = self.server.operate(&self.user, operation).await;
+        self.requested(&method, answer.as_ref().map_or_else(|status| status.code, |answer| answer.code));
+        answer.map_err(ClientError::from)
     }
 }
 
@@ -93,6 +110,7 @@ impl Connection for LocalConnection {
         let peer = Peer { user: Some(self.user.clone()), ..Peer::default() };
         let response = Arc::clone(&self.server).handle(request, peer).await;
         let code = response.status().as_u16();
+        self.requested(&http::Method::GET, code);
         let collected = response.into_body().collect().await;
         let body = collected.map_err(|error| ClientError::transport("read the answer", error))?.to_bytes();
         if code >= 400 {

@@ -87,7 +87,7 @@ impl Agent {
                 pods.object_changed(id);
             }
         }));
-        let metrics = Arc::new(Metrics::new(&config.node_name));
+        let metrics = Arc::new(Metrics::new(&config.node_name, config.exposition.clone()));
         let operations = &metrics.operations;
         let runtime: Arc<dyn RuntimeService> =
             Arc::new(MeasuredRuntime { inner: runtime, operations: operations.clone() });

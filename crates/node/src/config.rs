@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Taint;
+use metrics::Exposition;
 use rustls::pki_types::CertificateDer;
 use tls::Identity;
 use tokio::sync::watch;
@@ -71,6 +72,8 @@ pub struct NodeConfig {
     pub image_gc_high_percent: u8,
     /// See [`image_gc_high_percent`](Self::image_gc_high_percent).
     pub image_gc_low_percent: u8,
+    /// What the node shows at its own `/metrics`. The agent adds what it measures of itself.
+    pub exposition: Exposition,
 }
 
 /// The certificate of the node API, and the CAs that it trusts.
@@ -111,6 +114,7 @@ impl NodeConfig {
             eviction: EvictionConfig::default(),
             image_gc_high_percent: 85,
             image_gc_low_percent: 80,
+            exposition: Exposition::default(),
         }
     }
 

@@ -107,9 +107,8 @@ struct ServerMetrics {
 }
 
 impl Metrics {
-    /// The metrics of a node of this name.
-    pub(crate) fn new(node_name: &str) -> Metrics {
-        let exposition = Exposition::default();
+    /// The metrics of a node of this name, which are shown there.
+    pub(crate) fn new(node_name: &str, exposition: Exposition) -> Metrics {
         // Upstream's name of this counter, which predates the naming convention.
         exposition.without_total("kubelet_evictions");
         let shown = exposition.clone();

@@ -44,7 +44,7 @@ impl HttpConnection {
             }
             let message = message.body(Body::empty());
             let message = message.map_err(|error| ClientError::decode("the request", error))?;
-            let sent = self.client.send(message).await;
+            let sent = self.transmit(message).await;
             let response = sent.map_err(|error| ClientError::transport("ask what is served", error))?;
             *tag = match response.status() {
                 StatusCode::NOT_MODIFIED => known.clone(),

@@ -62,6 +62,12 @@ impl Servers {
         from.iter().chain(before).cloned().collect()
     }
 
+    /// The address of the server in use.
+    pub(super) fn in_use(&self) -> Arc<str> {
+        let state = self.state.lock();
+        state.addresses[state.in_use].as_str().into()
+    }
+
     /// Sets the addresses; an empty list changes nothing. The server in use stays in use if it is among them; otherwise
     /// its connections are closed.
     pub fn replace(&self, addresses: Vec<String>) {

@@ -158,3 +158,24 @@ async fn what_is_served_is_followed_by_the_tags_of_its_documents() {
     let paths = [core, groups, core, groups, core, groups];
     assert_eq!(shown[..6], paths.into_iter().zip(expected).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn every_request_is_counted() {
+    let exposition = metrics::Exposition::default();
+    let counted = exposition.with(RequestMetrics::register);
+    let missing = r#"{"kind":"Status","status":"Failure","reason":"NotFound","code":404}"#;
+    let (address, asked) = answering(vec![answer("200 OK", "{}"), answer("404 Not Found", missing)]).await;
+    let connection = connect(address).measured_by(counted);
+    connection.get_path("/version", "application/json").await.unwrap();
+    connection.call(pods(Verb::Create)).await.unwrap_err();
+    asked.await.unwrap();
+    // The listener is gone.
+    connection.watch(pods(Verb::Watch)).await.err().unwrap();
+    let text = exposition.text();
+    for (code, method) in [("200", "GET"), ("404", "POST"), ("<error>", "GET")] {
+        let sample = format!(
+            "rest_client_requests_total{{code=\"{code}\",method=\"{method}\",host=\"{address}\"}} 1\n"
+        );
+        assert!(text.contains(&sample), "no {sample} in\n{text}");
+    }
+}

@@ -8,7 +8,7 @@ fn assert_shows(text: &str, samples: &[&str]) {
 
 #[tokio::test(start_paused = true)]
 async fn everything_that_happens_is_shown() {
-    let metrics = Metrics::new("n");
+    let metrics = Metrics::new("n", Exposition::default());
     let second = Duration::from_secs(1);
     metrics.runs(3, 2, [("created", 0), ("running", 4), ("exited", 1), ("unknown", 0)]);
     metrics.sandbox_started("", second, true);
@@ -60,7 +60,7 @@ async fn everything_that_happens_is_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_of_the_engine_are_measured() {
-    let metrics = Metrics::new("n");
+    let metrics = Metrics::new("n", Exposition::default());
     let late = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         Ok(())
@@ -80,7 +80,7 @@ async fn calls_of_the_engine_are_measured() {
 
 #[test]
 fn a_probe_is_shown_while_it_runs() {
-    let metrics = Metrics::new("n");
+    let metrics = Metrics::new("n", Exposition::default());
     let meter = metrics.probes.of("Readiness", ("default", "web", "u"), "main");
     meter.probed(ProbeResult::Failed, Duration::from_secs(1));
     meter.probed(ProbeResult::Successful, Duration::from_secs(1));
