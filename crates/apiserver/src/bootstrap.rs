@@ -23,7 +23,7 @@ const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 /// Gave every node all rights that nodes need, before there was a node authorizer; older clusters have it.
 const OUTDATED_BINDING: &str = "ironhull:nodes";
 
-/// Creates missing objects.
+/// Creates missing objects. Afterwards the roles are in force.
 ///
 /// # Errors
 /// The registry's errors.
@@ -47,7 +47,15 @@ pub async fn run(server: &ApiServer, config: &Config) -> Result<(), Status> {
         bootstrap.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
     bootstrap.service_cidr(config).await?;
-    bootstrap.kubernetes_service(config).await
+    bootstrap.kubernetes_service(config).await?;
+    // Components may ask for something at once, which their roles must allow by then.
+    if let Err(error) = server.registry.hub.catch_up().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the default roles may take effect after the first requests"
+        );
+    }
+    Ok(())
 }
 
 /// How long to wait between attempts on a full disk.

@@ -28,8 +28,6 @@ mod measure;
 mod options;
 mod queue;
 mod request;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 
 pub use self::http::{HttpConnection, SERVER_NAME, Servers};
 pub use api::{Client, List, Object, key_of, meta_key};

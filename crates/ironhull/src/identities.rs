@@ -79,7 +79,6 @@ mod tests {
     #[tokio::test]
     async fn each_may_what_it_needs_and_no_more() {
         let server = TestServer::start().await;
-        server.registry.hub.catch_up().await.unwrap();
         for (who, may, may_not) in RIGHTS {
             let user = match *who {
                 "network" => network("n"),

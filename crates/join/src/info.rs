@@ -152,15 +152,14 @@ async fn keep_token(client: &Client, authority: &str, path: &Path) -> Result<(),
 
 #[cfg(test)]
 mod tests {
-    use client::testing::MemoryServer;
-    use clock::Clock;
+    use simulation::{Server, User, network};
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_published_is_read_and_a_good_token_stays() {
-        let server = MemoryServer::new(Clock::system());
-        let client = server.client();
+        let server = Server::start(1).await;
+        let client = server.client(User::new("ironhull:join-info", &[]));
         let directory = tempfile::tempdir().unwrap();
         let mut info = JoinInfo {
             url: "https://192.0.2.1:6443".to_owned(),
@@ -169,25 +168,25 @@ mod tests {
             token_file: token_file(directory.path()),
         };
         publish(&client, &info).await.unwrap();
-        assert_eq!(settings(&client).await.unwrap(), info.settings);
+        assert_eq!(settings(&server.client(network("n"))).await.unwrap(), info.settings);
         let first = std::fs::read_to_string(&info.token_file).unwrap();
         let joining = JoinToken::parse(&first).unwrap();
         assert_eq!(joining.ca_digest, Some(ca_digest("a CA")));
 
         // Signatures, which others add, stay; the token is still good.
         let key = ObjectKey::namespaced(CLUSTER_INFO.0, CLUSTER_INFO.1);
-        let mut map: ConfigMap = server.get(&key).unwrap();
+        let mut map: ConfigMap = server.find(&key).await.unwrap();
         map.data.get_or_insert_default().insert("jws-kubeconfig-abcdef".to_owned(), "signature".to_owned());
-        server.put(&map);
+        server.put(&map).await;
         info.url = "https://192.0.2.2:6443".to_owned();
         publish(&client, &info).await.unwrap();
-        let entries = server.get::<ConfigMap>(&key).unwrap().data.unwrap();
+        let entries = server.find::<ConfigMap>(&key).await.unwrap().data.unwrap();
         assert_eq!(kubeconfig::server(&entries[KUBECONFIG_ENTRY]), info.url);
         assert!(entries.contains_key("jws-kubeconfig-abcdef"));
         assert_eq!(std::fs::read_to_string(&info.token_file).unwrap(), first);
 
         // One that the server does not know any more, or of another CA, is replaced.
-        server.remove::<Secret>(&BootstrapToken::parse(&joining.secret).unwrap().secret_key());
+        server.remove::<Secret>(&BootstrapToken::parse(&joining.secret).unwrap().secret_key()).await;
         publish(&client, &info).await.unwrap();
         let second = std::fs::read_to_string(&info.token_file).unwrap();
         assert_ne!(second, first);
@@ -197,16 +196,16 @@ mod tests {
         assert_eq!(third.ca_digest, Some(ca_digest("a third CA")));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_missing_entry_is_named() {
-        let server = MemoryServer::new(Clock::system());
+        let server = Server::start(1).await;
         let metadata = ObjectMeta {
             namespace: Some(CLUSTER_SETTINGS.0.to_owned()),
             name: Some(CLUSTER_SETTINGS.1.to_owned()),
             ..ObjectMeta::default()
         };
-        server.put(&ConfigMap { metadata, ..ConfigMap::default() });
-        let error = settings(&server.client()).await.unwrap_err();
+        server.create(&ConfigMap { metadata, ..ConfigMap::default() }).await;
+        let error = settings(&server.client(network("n"))).await.unwrap_err();
         assert_eq!(error.to_string(), "the ConfigMap kube-system/ironhull-cluster has no settings.json");
     }
 }

@@ -1,4 +1,4 @@
-//! The agent over the embedded engine, with real containers, against an in-memory API server. Needs root and
+//! The agent over the embedded engine, with real containers, against an API server over an in-memory store. Needs root and
 //! `/bin/busybox`, linked statically.
 //!
 //! The test program is its own shim: it has a custom `main` that checks the first argument first.

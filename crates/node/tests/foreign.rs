@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Informers;
-use client::testing::MemoryServer;
-use clock::Clock;
 use cri::CgroupDriver;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use node::{Agent, EvictionConfig, EvictionFlags, NodeConfig};
 use object::ObjectKey;
 use serde_json::{Value, json};
+use simulation::Server;
 
 use engine::Foreign;
 
@@ -23,7 +22,7 @@ use engine::Foreign;
 const LIMIT: Duration = Duration::from_secs(120);
 
 struct Host {
-    server: MemoryServer,
+    server: Server,
     engine: Foreign,
     _agent: Agent,
     _directory: tempfile::TempDir,
@@ -32,8 +31,9 @@ struct Host {
 impl Host {
     async fn start(driver: Option<CgroupDriver>) -> Host {
         let directory = tempfile::tempdir().unwrap();
-        let clock = Clock::seeded(1, jiff::Timestamp::from_second(1_800_000_000).unwrap());
-        let server = MemoryServer::new(clock.clone());
+        let server = Server::start(1).await;
+        server.open("default").await;
+        let clock = server.clock().clone();
         let engine = Foreign::new(clock.clone(), driver);
         let mut config = NodeConfig::new("n1", "127.0.0.1".parse().unwrap(), directory.path().join("node"));
         config.log_dir = directory.path().join("logs");
@@ -44,7 +44,7 @@ impl Host {
             EvictionFlags { hard: Some(&hard), pressure_transition: "5m", ..EvictionFlags::default() };
         config.eviction = EvictionConfig::parse(&flags).unwrap();
         config.image_gc_high_percent = 100;
-        let client = server.client();
+        let client = server.client(simulation::node("n1"));
         let (runtime, images) = (Arc::new(engine.clone()), Arc::new(engine.clone()));
         let informers = Informers::new(client.clone());
         let agent = Agent::start(config, client, &informers, runtime, images, clock).await.unwrap();
@@ -55,27 +55,30 @@ impl Host {
     async fn run(&self, name: &str) -> Value {
         let spec =
             json!({"nodeName": "n1", "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]});
-        let meta = json!({"name": name, "namespace": "default", "uid": format!("{name}-uid")});
-        let pod = json!({"metadata": meta, "spec": spec, "status": {"phase": "Pending"}});
-        self.server.put(&serde_json::from_value::<Pod>(pod).unwrap());
+        let pod = json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec});
+        self.server.create(&serde_json::from_value::<Pod>(pod).unwrap()).await;
         self.until_phase(name, "Running").await
     }
 
-    fn pod(&self, name: &str) -> Value {
-        serde_json::to_value(self.server.get::<Pod>(&ObjectKey::namespaced("default", name))).unwrap()
+    async fn pod(&self, name: &str) -> Value {
+        serde_json::to_value(self.server.find::<Pod>(&ObjectKey::namespaced("default", name)).await).unwrap()
     }
 
     async fn until_phase(&self, name: &str, phase: &str) -> Value {
         let reached = async {
-            while self.pod(name)["status"]["phase"] != phase {
+            while self.pod(name).await["status"]["phase"] != phase {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let in_time = tokio::time::timeout(LIMIT, reached).await;
-        let pod = self.pod(name);
+        let pod = self.pod(name).await;
         assert!(in_time.is_ok(), "waited in vain for {phase}: {pod:#}");
         pod
     }
+}
+
+fn uid(pod: &Value) -> &str {
+    pod["metadata"]["uid"].as_str().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,10 +87,10 @@ async fn ids_have_the_engines_scheme_and_cgroups_the_names_of_its_driver() {
     let pod = host.run("web").await;
     let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
     assert!(id.starts_with("foreign://container"), "{pod:#}");
-    let parent =
-        "/of_a_test.slice/of_a_test-besteffort.slice/of_a_test-besteffort-podweb_uid.slice".to_owned();
+    let uid = uid(&pod).replace('-', "_");
+    let parent = format!("/of_a_test.slice/of_a_test-besteffort.slice/of_a_test-besteffort-pod{uid}.slice");
     assert_eq!(host.engine.cgroup_parents(), [parent]);
-    let node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
+    let node: Node = host.server.find(&ObjectKey::cluster("n1")).await.unwrap();
     let node = serde_json::to_value(node).unwrap();
     assert_eq!(node["status"]["nodeInfo"]["containerRuntimeVersion"], "foreign://9.8.7");
 }
@@ -105,25 +108,25 @@ async fn an_engine_without_events_is_listed_once_a_second_and_only_changed_pods_
     let (full, of_pods) = host.engine.take_lists();
     assert!((59..=61).contains(&full), "{full} lists in a minute");
     assert!(of_pods.is_empty(), "nothing happened to {of_pods:?}");
-    host.engine.end_all("two-uid", 3);
+    let two = host.pod("two").await;
+    host.engine.end_all(uid(&two), 3);
     let pod = host.until_phase("two", "Failed").await;
     assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3, "{pod:#}");
     let (_, of_pods) = host.engine.take_lists();
-    assert_eq!(of_pods.keys().collect::<Vec<_>>(), ["two-uid"]);
+    assert_eq!(of_pods.keys().collect::<Vec<_>>(), [uid(&two)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_engine_does_not_have_is_done_without() {
     let host = Host::start(None).await;
-    host.run("web").await;
+    let pod = host.run("web").await;
     // Upstream's default.
-    assert_eq!(host.engine.cgroup_parents(), ["/of-a-test/besteffort/podweb-uid"]);
+    assert_eq!(host.engine.cgroup_parents(), [format!("/of-a-test/besteffort/pod{}", uid(&pod))]);
     assert_eq!(host.engine.unimplemented("RuntimeConfig"), 1);
     // Its network is configured elsewhere: the subnet is passed once, not repeatedly.
-    let mut node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
-    node.spec.get_or_insert_default().pod_cidr = Some("10.9.8.0/24".to_owned());
-    host.server.put(&node);
+    let subnet = json!({"spec": {"podCIDR": "10.9.8.0/24", "podCIDRs": ["10.9.8.0/24"]}});
+    host.server.patch::<Node>(&ObjectKey::cluster("n1"), subnet).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(host.engine.unimplemented("UpdateRuntimeConfig"), 1);
-    assert_eq!(host.pod("web")["status"]["phase"], "Running");
+    assert_eq!(host.pod("web").await["status"]["phase"], "Running");
 }

@@ -165,10 +165,9 @@ fn deliver(inbox: Inbox, proxier: &mut Proxier, health: &Health) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use client::testing::MemoryServer;
-    use clock::Clock;
     use hostnet::{NetNs, nft};
     use serde_json::json;
+    use simulation::Server;
 
     use super::*;
 
@@ -183,14 +182,14 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let limit = Duration::from_secs(20);
+        let limit = Duration::from_secs(90);
         tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("{text} does not appear in {map}"));
     }
 
     #[test]
     fn objects_of_the_server_become_rules() {
         let run_all = || async {
-            let server = MemoryServer::new(Clock::system());
+            let server = Server::start_in_real_time().await;
             let service = |port: u16| -> Service {
                 serde_json::from_value(json!({
                     "metadata": {"name": "web", "namespace": "default"},
@@ -204,18 +203,18 @@ mod tests {
                 "endpoints": [{"addresses": ["10.42.0.9"], "conditions": {"ready": true}}],
             }))
             .unwrap();
-            server.put(&service(80));
-            server.put(&slice);
-            let informers = Informers::new(server.client());
+            server.put(&service(80)).await;
+            server.put(&slice).await;
+            let informers = Informers::new(server.client(simulation::network("here")));
             let config = ProxyConfig { table: "wired".to_owned(), ..ProxyConfig::new("here", Vec::new()) };
             let release = Release::default();
             let asked = release.clone();
             let proxy = tokio::spawn(async move { run(config, &informers, &asked).await });
             appears("endpoints_tcp", "10.43.0.5 . 80 . 0 : 10.42.0.9 . 8080").await;
-            server.put(&service(81));
+            server.put(&service(81)).await;
             appears("endpoints_tcp", "10.43.0.5 . 81 . 0 : 10.42.0.9 . 8080").await;
             nft::delete_tables(&[("ip", "wired")]).await.unwrap();
-            server.put(&service(82));
+            server.put(&service(82)).await;
             appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
             for damage in ["delete element ip wired services { 10.43.0.5 . tcp . 82 }", "flush ruleset"] {
                 let status = std::process::Command::new("nft").args(damage.split(' ')).status().unwrap();
@@ -223,17 +222,17 @@ mod tests {
                 appears("services", "10.43.0.5 . tcp . 82 : goto service_tcp_1").await;
             }
             // A server is notified when nothing leads to it any more; an unknown one is notified at once.
-            let limit = Duration::from_secs(20);
+            let limit = Duration::from_secs(90);
             let endpoint = |text: &str| BTreeSet::from([text.parse().unwrap()]);
             tokio::time::timeout(limit, release.of(endpoint("10.42.0.9:9999"))).await.unwrap();
             let mut released = Box::pin(release.of(endpoint("10.42.0.9:8080")));
             assert!(futures::poll!(&mut released).is_pending());
-            server.put(&service(83));
+            server.put(&service(83)).await;
             appears("services", "10.43.0.5 . tcp . 83 : goto service_tcp_1").await;
             assert!(futures::poll!(&mut released).is_pending());
             let mut gone = slice.clone();
-            gone.endpoints = None;
-            server.put(&gone);
+            gone.endpoints = Some(Vec::new());
+            server.put(&gone).await;
             tokio::time::timeout(limit, released).await.unwrap();
             let rules = nft::output(&["list", "table", "ip", "wired"]).await.unwrap();
             assert!(!rules.contains("10.42.0.9"), "{rules}");

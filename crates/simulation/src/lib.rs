@@ -1,8 +1,9 @@
-//! The real API server under a paused clock, with faults from a seed: the foundation of component tests.
+//! The real API server, mostly under a paused clock with faults from a seed: the foundation of component tests.
 //!
 //! | module | contents |
 //! | --- | --- |
 //! | [`Server`] | the API server over an in-memory store, which can be stopped and started again |
+//! | [`Apart`] | a server in real time on a thread of its own |
 //! | [`Faults`] | faults between a component and the server |
 //! | [`Journal`] | all writes in order, with notes from the test |
 //! | `gate` | the store behind a server that can be killed |
@@ -10,7 +11,7 @@
 //! Nothing here has its own thread: on a current-thread runtime with paused time, and with a seeded
 //! [`Clock`](clock::Clock), one seed gives the same run each time ([`run`]). A test of one component starts a
 //! [`Server`] and gives the component a [`client`](Server::client) of it; a simulation of the whole cluster is in
-//! `tests/cluster.rs`.
+//! `tests/cluster.rs`. Components that need the machine are tested in real time ([`Server::start_in_real_time`]).
 //!
 //! This crate must not know controllers, the scheduler or nodes: their tests use it.
 
@@ -19,6 +20,7 @@ use std::future::Future;
 use jiff::Timestamp;
 
 mod acts;
+mod apart;
 mod connection;
 mod faults;
 mod gate;
@@ -28,9 +30,11 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use apart::Apart;
+pub use apiserver::user::User;
 pub use faults::{Faults, Forgotten, Rates};
 pub use journal::{Change, Journal, LostWrite, Observer};
-pub use server::{Server, admin};
+pub use server::{Server, admin, network, node};
 
 /// The time at which every simulation begins.
 pub fn start_time() -> Timestamp {

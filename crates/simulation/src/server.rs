@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::pki::{Pki, PkiError};
-use apiserver::user::{GROUP_MASTERS, User};
+use apiserver::user::{GROUP_MASTERS, GROUP_NETWORKS, GROUP_NODES, User};
 use apiserver::{ApiServer, Config, StartError};
 use client::Client;
 use clock::Clock;
@@ -22,7 +22,17 @@ pub fn admin() -> User {
     User::new("admin", &[GROUP_MASTERS])
 }
 
-/// An API server under a seeded clock, and its store. Clones share it.
+/// The agent of a node.
+pub fn node(name: &str) -> User {
+    User::new(format!("system:node:{name}"), &[GROUP_NODES])
+}
+
+/// The network parts of a node: service proxy, DNS, network policy.
+pub fn network(node_name: &str) -> User {
+    User::new(format!("ironhull:network:{node_name}"), &[GROUP_NETWORKS])
+}
+
+/// An API server and its store. Clones share it.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -46,7 +56,19 @@ impl Server {
     /// # Panics
     /// If it does not start.
     pub async fn start(seed: u64) -> Server {
-        let clock = Clock::seeded(seed, start_time());
+        Server::start_over(Clock::seeded(seed, start_time()), seed).await
+    }
+
+    /// Starts one in real time, for components that need the machine: sockets, packets, processes. Must be called inside a
+    /// tokio runtime, and runs as long as that; [`Apart`](crate::Apart) has one of its own.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_in_real_time() -> Server {
+        Server::start_over(Clock::system(), 0).await
+    }
+
+    async fn start_over(clock: Clock, seed: u64) -> Server {
         let keys = tempfile::tempdir().expect("a temporary directory can be made");
         make_keys(&keys).expect("keys can be made in an empty directory");
         let config = Config {

@@ -144,8 +144,6 @@ impl RealCluster {
 
     /// Starts all controllers over `server`.
     pub(super) async fn over(server: Arc<TestServer>, config: Config) -> RealCluster {
-        // The server must have read all roles before the first controller makes a request.
-        server.registry.hub.catch_up().await.expect("the server runs");
         let log = Arc::<Log>::default();
         let client_of = {
             let (server, log) = (Arc::clone(&server), Arc::clone(&log));

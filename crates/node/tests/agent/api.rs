@@ -122,7 +122,7 @@ impl Host {
     async fn run_web(&self, script: &str) -> Value {
         let container = json!({"name": "c", "image": "busybox", "imagePullPolicy": "IfNotPresent",
             "command": ["/bin/sh", "-c", script]});
-        self.create("web", json!({"containers": [container]}));
+        self.create("web", json!({"containers": [container]})).await;
         self.until_ready("web").await
     }
 }
@@ -133,7 +133,7 @@ async fn logs_are_read_and_strangers_are_refused(host: Host) {
     host.run_web(SERVER).await;
     let path = "/containerLogs/default/web/c?tailLines=1";
     assert!(host.get(None, path).await.starts_with("HTTP/1.1 401 "));
-    // The in-memory server allows nothing.
+    // The node asks the API server what they may.
     let refused = host.get(Some("strangers"), path).await;
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     let masters = Some("system:masters");
@@ -216,7 +216,7 @@ async fn exec_speaks_websocket(host: Host) {
 async fn attach_succeeds_however_the_container_ends(host: Host) {
     let container = json!({"name": "c", "image": "busybox", "imagePullPolicy": "IfNotPresent", "stdin": true,
         "command": ["/bin/sh", "-c", "read line; echo got $line; exit 3"]});
-    host.create("web", json!({"containers": [container], "restartPolicy": "Never"}));
+    host.create("web", json!({"containers": [container], "restartPolicy": "Never"})).await;
     host.until_ready("web").await;
     let path = "/attach/default/web/c?input=1&output=1";
     let mut socket = host.web_socket(path, "v4.channel.k8s.io").await;
@@ -266,7 +266,7 @@ async fn usage_is_told(host: Host) {
     let body =
         |answer: String| -> Value { serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap() };
     let summary = body(summary);
-    let pod = host.pod("web").unwrap();
+    let pod = host.pod("web").await.unwrap();
     let started = pod.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
     for start in [&summary["pods"][0]["startTime"], &summary["pods"][0]["containers"][0]["startTime"]] {
         let start: jiff::Timestamp = start.as_str().unwrap().parse().unwrap();

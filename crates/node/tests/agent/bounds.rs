@@ -33,7 +33,8 @@ async fn messages_that_are_not_files_hold_nobody_up(host: Host) {
             name,
             json!({"restartPolicy": "Never", "initContainers": [make], "containers": [main],
                 "volumes": [{"name": "volume", "emptyDir": {}}]}),
-        );
+        )
+        .await;
     }
     for name in &names {
         let pod = host.until_phase(name, "Failed").await;
@@ -41,7 +42,7 @@ async fn messages_that_are_not_files_hold_nobody_up(host: Host) {
         let message = ended["message"].as_str().unwrap_or_default();
         assert!(message.starts_with("Error on reading termination log "), "{pod:#}");
     }
-    host.create("after", json!({"containers": [server("c")]}));
+    host.create("after", json!({"containers": [server("c")]})).await;
     host.until_ready("after").await;
 }
 
@@ -54,13 +55,13 @@ async fn a_pod_that_fills_its_volume_is_evicted(host: Host) {
     let mut container = shell("c", fill);
     container["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
     let spec = |limit: &str| json!({"containers": [container], "volumes": [{"name": "data", "emptyDir": {"sizeLimit": limit}}]});
-    host.create("fits", spec("64Mi"));
-    host.create("fills", spec("1Mi"));
+    host.create("fits", spec("64Mi")).await;
+    host.create("fills", spec("1Mi")).await;
     let pod = host.until("fills", "its eviction", evicted).await;
     let message = "Usage of EmptyDir volume \"data\" exceeds the limit \"1Mi\". ";
     assert_eq!(pod["status"]["message"], message, "{pod:#}");
     assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137, "{pod:#}");
-    let events = host.events("fills");
+    let events = host.events("fills").await;
     assert!(events.iter().any(|event| *event == format!("Evicted: {message}")), "{events:?}");
     // Its files are gone, and others stay.
     let uid = pod["metadata"]["uid"].as_str().unwrap();
@@ -79,7 +80,7 @@ async fn a_pod_that_fills_its_message_is_evicted(host: Host) {
         "busybox dd if=/dev/zero of=/dev/termination-log bs=1M count=4; while true; do sleep 0.1; done";
     let mut container = shell("c", script);
     container["resources"] = json!({"limits": {"ephemeral-storage": "1Mi"}});
-    host.create("writer", json!({"containers": [container]}));
+    host.create("writer", json!({"containers": [container]})).await;
     let pod = host.until("writer", "its eviction", evicted).await;
     let message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ";
     assert_eq!(pod["status"]["message"], message, "{pod:#}");
@@ -88,10 +89,11 @@ async fn a_pod_that_fills_its_message_is_evicted(host: Host) {
 async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
     let mut small = server("c");
     small["resources"] = json!({"requests": {"ephemeral-storage": "1Gi"}});
-    host.create("modest", json!({"containers": [small]}));
-    host.create("greedy", json!({"containers": [shell("c", "while true; do echo more; sleep 0.1; done")]}));
-    let critical = json!({"priority": 2_000_000_000, "containers": [server("c")]});
-    host.create("critical", critical.clone());
+    host.create("modest", json!({"containers": [small]})).await;
+    host.create("greedy", json!({"containers": [shell("c", "while true; do echo more; sleep 0.1; done")]}))
+        .await;
+    let critical = json!({"priorityClassName": "system-cluster-critical", "containers": [server("c")]});
+    host.create("critical", critical.clone()).await;
     for name in ["modest", "greedy", "critical"] {
         host.until_ready(name).await;
     }
@@ -110,7 +112,7 @@ async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
     assert_eq!((&target["status"], &target["reason"]), (&json!("True"), &json!("TerminationByKubelet")));
     let under_pressure = async {
         loop {
-            let node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
+            let node: Node = host.server.find(&ObjectKey::cluster("n1")).await.unwrap();
             let node = serde_json::to_value(node).unwrap();
             if condition(&node, "DiskPressure") == "True" {
                 return node;
@@ -125,10 +127,10 @@ async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
         (&disk["reason"], &disk["message"]),
         (&json!("KubeletHasDiskPressure"), &json!("kubelet has disk pressure"))
     );
-    host.create("late", json!({"containers": [server("c")]}));
+    host.create("late", json!({"containers": [server("c")]})).await;
     let late = host.until("late", "its refusal", evicted).await;
     assert_eq!(late["status"]["message"], "Pod was rejected: The node had condition: [DiskPressure]. ");
-    host.create("late-critical", critical);
+    host.create("late-critical", critical).await;
     host.until_ready("late-critical").await;
     // The next one is evicted; a pod that uses no more than it requested is among the last, and a critical one is never
     // evicted.
@@ -138,7 +140,7 @@ async fn a_node_without_space_ends_pods_and_takes_none(mut host: Host) {
 
 /// Silent connections took every place, and the server waited for a handshake without a limit.
 async fn idle_connections_keep_nobody_out(host: Host) {
-    host.create("web", json!({"containers": [server("c")]}));
+    host.create("web", json!({"containers": [server("c")]})).await;
     host.until_ready("web").await;
     let address = ("127.0.0.1", host.agent.as_ref().unwrap().port());
     let mut idle = Vec::new();

@@ -4,7 +4,8 @@ use std::fs;
 
 use cri::{ContainerFilter, ContainerState, RuntimeService};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use libtest_mimic::Trial;
 use object::ObjectKey;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ pub fn server(name: &str) -> Value {
 
 async fn the_node_becomes_ready(host: Host) {
     tokio::time::timeout(crate::support::LIMIT, host.agent.as_ref().unwrap().ready()).await.unwrap();
-    let node: Node = host.server.get(&ObjectKey::cluster("n1")).unwrap();
+    let node: Node = host.server.find(&ObjectKey::cluster("n1")).await.unwrap();
     let labels = node.metadata.labels.unwrap();
     assert_eq!(labels["kubernetes.io/hostname"], "n1");
     assert_eq!(labels["kubernetes.io/os"], "linux");
@@ -56,21 +57,21 @@ async fn the_node_becomes_ready(host: Host) {
 impl Host {
     async fn until_lease(&self) {
         let key = ObjectKey::namespaced("kube-node-lease", "n1");
-        while self.server.get::<Lease>(&key).is_none() {
+        while self.server.find::<Lease>(&key).await.is_none() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 }
 
 async fn a_pod_runs_and_is_deleted(host: Host) {
-    host.create("web", json!({"containers": [server("a"), server("b")]}));
+    host.create("web", json!({"containers": [server("a"), server("b")]})).await;
     let pod = host.until_ready("web").await;
     assert_eq!(pod["status"]["phase"], "Running");
     assert_eq!(pod["status"]["hostIP"], "127.0.0.1");
     let container = &pod["status"]["containerStatuses"][0];
     assert!(container["containerID"].as_str().unwrap().starts_with("ironhull://"), "{container}");
     assert!(container["state"]["running"]["startedAt"].is_string());
-    host.delete("web", 30);
+    host.delete("web", 30).await;
     host.until_gone("web").await;
     let gone = async {
         while !host.engine.list_containers(&ContainerFilter::default()).await.unwrap().is_empty() {
@@ -78,7 +79,7 @@ async fn a_pod_runs_and_is_deleted(host: Host) {
         }
     };
     tokio::time::timeout(crate::support::LIMIT, gone).await.unwrap();
-    let events = host.events("web");
+    let events = host.events("web").await;
     for event in [
         "Pulled: Container image \"busybox\" already present on machine and can be accessed by the pod",
         "Created: Container created",
@@ -92,23 +93,23 @@ async fn a_pod_runs_and_is_deleted(host: Host) {
 async fn a_job_succeeds_after_its_init_containers(host: Host) {
     let mut sidecar = server("side");
     sidecar["restartPolicy"] = json!("Always");
+    let [mut first, mut main] = [
+        shell("one", "echo 1 > /work/file"),
+        shell("main", "cat /work/file; echo done > /dev/termination-log"),
+    ];
+    for container in [&mut first, &mut main] {
+        container["volumeMounts"] = json!([{"name": "work", "mountPath": "/work"}]);
+    }
     host.create(
         "job",
         json!({
             "restartPolicy": "Never",
-            "initContainers": [shell("one", "echo 1 > /work/file"), sidecar],
-            "containers": [shell("main", "cat /work/file; echo done > /dev/termination-log")],
+            "initContainers": [first, sidecar],
+            "containers": [main],
             "volumes": [{"name": "work", "emptyDir": {}}],
         }),
-    );
-    let mut pod = host.pod("job").unwrap();
-    let mount = serde_json::from_value(json!({"name": "work", "mountPath": "/work"})).unwrap();
-    let spec = pod.spec.as_mut().unwrap();
-    spec.init_containers.as_mut().unwrap()[0].volume_mounts = Some(vec![mount]);
-    spec.containers[0].volume_mounts = spec.init_containers.as_ref().unwrap()[0].volume_mounts.clone();
-    pod.metadata.uid = None;
-    host.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("default", "job"));
-    host.server.put(&pod);
+    )
+    .await;
     let pod = host.until_phase("job", "Succeeded").await;
     let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(0), &json!("Completed")), "{pod:#}");
@@ -118,7 +119,7 @@ async fn a_job_succeeds_after_its_init_containers(host: Host) {
 }
 
 async fn a_crash_is_restarted_and_backs_off(host: Host) {
-    host.create("crash", json!({"restartPolicy": "Always", "containers": [shell("c", "exit 7")]}));
+    host.create("crash", json!({"restartPolicy": "Always", "containers": [shell("c", "exit 7")]})).await;
     // The second exit is visible before the back-off.
     host.until("crash", "its second end", |pod| {
         let container = &pod["status"]["containerStatuses"][0];
@@ -148,7 +149,7 @@ async fn a_container_restarts_by_its_own_rules(host: Host) {
     ruled["restartPolicyRules"] = json!([{"action": "Restart", "exitCodes": codes}]);
     ruled["volumeMounts"] = json!([{"name": "work", "mountPath": "/work"}]);
     let volumes = json!([{"name": "work", "emptyDir": {}}]);
-    host.create("ruled", json!({"restartPolicy": "Never", "containers": [ruled], "volumes": volumes}));
+    host.create("ruled", json!({"restartPolicy": "Never", "containers": [ruled], "volumes": volumes})).await;
     let pod = host.until_phase("ruled", "Failed").await;
     let container = &pod["status"]["containerStatuses"][0];
     assert_eq!(
@@ -160,13 +161,10 @@ async fn a_container_restarts_by_its_own_rules(host: Host) {
 
 /// A controller that gives up a node, or cannot place a pod there, marks the pod as failed: the node stops it.
 async fn a_pod_that_others_failed_ends(host: Host) {
-    host.create("given-up", json!({"containers": [server("c")]}));
+    host.create("given-up", json!({"containers": [server("c")]})).await;
     host.until_ready("given-up").await;
-    let mut pod = host.pod("given-up").unwrap();
-    let status = pod.status.as_mut().unwrap();
-    (status.phase, status.reason) = (Some("Failed".to_owned()), Some("GivenUp".to_owned()));
-    pod.metadata.resource_version = None;
-    host.server.put(&pod);
+    let status = json!({"phase": "Failed", "reason": "GivenUp"});
+    host.server.patch_status::<Pod>(&ObjectKey::namespaced("default", "given-up"), status).await;
     let pod = host
         .until("given-up", "the end of its container", |pod| {
             pod["status"]["containerStatuses"][0]["state"]["terminated"].is_object()
@@ -177,7 +175,7 @@ async fn a_pod_that_others_failed_ends(host: Host) {
 }
 
 async fn a_missing_image_and_a_missing_config_map_are_told(host: Host) {
-    host.create("image", json!({"containers": [{"name": "c", "image": "example.com/none"}]}));
+    host.create("image", json!({"containers": [{"name": "c", "image": "example.com/none"}]})).await;
     let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
     host.until("image", "a pull error", |pod| {
         waiting(pod) == "ErrImagePull" || waiting(pod) == "ImagePullBackOff"
@@ -186,20 +184,20 @@ async fn a_missing_image_and_a_missing_config_map_are_told(host: Host) {
     let mut container = shell("c", "echo $GREETING; sleep 1000");
     container["env"] =
         json!([{"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]);
-    host.create("config", json!({"containers": [container]}));
+    host.create("config", json!({"containers": [container]})).await;
     let pod = host
         .until("config", "a configuration error", |pod| waiting(pod) == "CreateContainerConfigError")
         .await;
     let message = &pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"];
     assert_eq!(message, "configmap \"m\" not found");
     let map = json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"k": "hello"}});
-    host.server.put(&serde_json::from_value::<ConfigMap>(map).unwrap());
+    host.server.put(&serde_json::from_value::<ConfigMap>(map).unwrap()).await;
     host.until_ready("config").await;
 }
 
 async fn volumes_and_environment_reach_the_container(host: Host) {
     let map = json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"key": "from the map"}});
-    host.server.put(&serde_json::from_value::<ConfigMap>(map).unwrap());
+    host.server.put(&serde_json::from_value::<ConfigMap>(map).unwrap()).await;
     let mut container = shell(
         "c",
         "cat /map/key; echo; echo $ONE; cat /sub/key; echo; cat /etc/hosts; id -u; echo \"$HOME_OF_POD\"; touch /map/new && echo writable",
@@ -217,7 +215,8 @@ async fn volumes_and_environment_reach_the_container(host: Host) {
         json!({"restartPolicy": "Never", "containers": [container],
         "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["alias"]}],
         "volumes": [{"name": "map", "configMap": {"name": "m"}}]}),
-    );
+    )
+    .await;
     let pod = host
         .until("v", "its end", |pod| {
             ["Succeeded", "Failed"].contains(&pod["status"]["phase"].as_str().unwrap_or_default())
@@ -227,8 +226,15 @@ async fn volumes_and_environment_reach_the_container(host: Host) {
     assert!(log.starts_with("from the map\n1\nfrom the map\n"), "{log} {pod:#}");
     assert!(log.contains("# Kubernetes-managed hosts file.\n") && log.contains("1.2.3.4\talias\n"), "{log}");
     assert!(log.ends_with("1234\nv\ntouch: /map/new: Read-only file system\n"), "{log}");
-    host.delete("v", 0);
+    // A pod that has ended is gone at once; the node takes its volumes away afterwards.
+    host.delete("v", 0).await;
     host.until_gone("v").await;
+    let removed = async {
+        while fs::read_dir(host.dir.join("node/pods")).unwrap().next().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::LIMIT, removed).await.expect("no volume stays");
 }
 
 async fn probes_decide_readiness_and_life(host: Host) {
@@ -237,7 +243,7 @@ async fn probes_decide_readiness_and_life(host: Host) {
         json!({"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1});
     container["livenessProbe"] = json!({"exec": {"command": ["test", "-e", "/tmp/live"]}, "periodSeconds": 1, "failureThreshold": 1,
             "initialDelaySeconds": 2});
-    host.create("p", json!({"containers": [container]}));
+    host.create("p", json!({"containers": [container]})).await;
     let started = |pod: &Value| pod["status"]["containerStatuses"][0]["started"] == true;
     let pod = host.until("p", "its start", started).await;
     assert_eq!(condition(&pod, "Ready"), "False");
@@ -251,7 +257,7 @@ async fn probes_decide_readiness_and_life(host: Host) {
         .await
         .unwrap();
     host.until("p", "a restart", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
-    let events = host.events("p");
+    let events = host.events("p").await;
     let wanted = "Killing: Container c failed liveness probe, will be restarted";
     assert!(events.iter().any(|event| event == wanted), "{events:?}");
     assert!(events.iter().any(|event| event.starts_with("Unhealthy: Liveness probe failed: ")), "{events:?}");
@@ -259,14 +265,13 @@ async fn probes_decide_readiness_and_life(host: Host) {
 
 /// Its log directory is created before its sandbox, which fails here.
 async fn a_pod_deleted_early_leaves_no_logs(host: Host) {
-    host.create("early", json!({"runtimeClassName": "none", "containers": [server("c")]}));
-    let failed = host.until("early", "its failure", |_| {
-        host.events("early").iter().any(|event| event.starts_with("FailedCreatePodSandBox"))
-    });
-    failed.await;
+    let class = json!({"metadata": {"name": "none"}, "handler": "none"});
+    host.server.create(&serde_json::from_value::<RuntimeClass>(class).unwrap()).await;
+    host.create("early", json!({"runtimeClassName": "none", "containers": [server("c")]})).await;
+    host.until_event("early", "FailedCreatePodSandBox").await;
     let logs = || fs::read_dir(host.dir.join("logs")).unwrap().count();
     assert_eq!(logs(), 1);
-    host.delete("early", 0);
+    host.delete("early", 0).await;
     host.until_gone("early").await;
     let removed = async {
         while logs() > 0 {
@@ -277,24 +282,24 @@ async fn a_pod_deleted_early_leaves_no_logs(host: Host) {
 }
 
 async fn a_new_agent_takes_over_what_runs(mut host: Host) {
-    host.create("web", json!({"containers": [server("c")]}));
+    host.create("web", json!({"containers": [server("c")]})).await;
     let before = host.until_ready("web").await;
     host.agent.take().unwrap().shutdown().await;
     host.start_agent().await;
     host.agent.as_ref().unwrap().ready().await;
-    host.delete("web", 5);
+    host.delete("web", 5).await;
     host.until_gone("web").await;
     let running = ContainerFilter { state: Some(ContainerState::Running), ..Default::default() };
     assert!(host.engine.list_containers(&running).await.unwrap().is_empty());
-    let started = host.events("web").iter().filter(|event| event.starts_with("Started")).count();
+    let started = host.events("web").await.iter().filter(|event| event.starts_with("Started")).count();
     assert_eq!(started, 1, "nothing was started anew: {before:#}");
 }
 
 async fn orphans_are_removed(mut host: Host) {
-    host.create("web", json!({"terminationGracePeriodSeconds": 2, "containers": [server("c")]}));
+    host.create("web", json!({"terminationGracePeriodSeconds": 2, "containers": [server("c")]})).await;
     host.until_ready("web").await;
     host.agent.take().unwrap().shutdown().await;
-    host.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("default", "web"));
+    host.delete_by_force("web").await;
     host.start_agent().await;
     let gone = async {
         while fs::read_dir(host.dir.join("logs")).unwrap().next().is_some() {
@@ -310,9 +315,9 @@ async fn a_pod_that_is_gone_by_force_takes_nothing(host: Host) {
     let mut container = shell("c", "trap '' TERM; while true; do sleep 0.1; done");
     container["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
     let spec = json!({"terminationGracePeriodSeconds": 5, "containers": [container]});
-    host.create("first", spec.clone());
+    host.create("first", spec.clone()).await;
     host.until_ready("first").await;
-    host.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("default", "first"));
-    host.create("second", spec);
+    host.delete_by_force("first").await;
+    host.create("second", spec).await;
     host.until_ready("second").await;
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use client::Informers;
-use client::testing::MemoryServer;
+use client::{DeleteOptions, Informers};
 use clock::Clock;
 use cri::{
     AuthConfig, CriError, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec, PodSandboxConfig,
@@ -22,12 +21,13 @@ use object::ObjectKey;
 use runtime::engine::{Engine, EngineOptions, ImageDefaults, LoopbackOnly, RootFilesystem, RootFilesystems};
 use runtime::snapshot::Usage;
 use serde_json::{Value, json};
+use simulation::Server;
 use testbed::timed;
 
 use crate::api::Authority;
 
 /// No step of a test takes longer unless it hangs.
-pub const LIMIT: Duration = Duration::from_secs(40);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 const APPLETS: [&str; 13] =
     ["cat", "echo", "env", "false", "hostname", "id", "ls", "mkdir", "nc", "sh", "sleep", "test", "touch"];
@@ -106,7 +106,7 @@ impl ImageService for Busybox {
 
 /// One test's node.
 pub struct Host {
-    pub server: MemoryServer,
+    pub server: Server,
     pub engine: Engine,
     pub dir: PathBuf,
     pub agent: Option<Agent>,
@@ -138,7 +138,8 @@ pub fn trial<F: Future<Output = ()> + Send + 'static>(
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             let outcome = runtime.block_on(async {
-                let server = MemoryServer::new(Clock::system());
+                let server = Server::start_in_real_time().await;
+                server.open("default").await;
                 let engine = open_engine(&path).await;
                 let authority = Authority::new();
                 let mut host = Host {
@@ -192,7 +193,7 @@ impl Host {
         config.image_gc_high_percent = 100;
         config.tls = Some(self.authority.serving());
         config.cluster_dns = vec!["10.43.0.10".parse().unwrap()];
-        let client = self.server.client();
+        let client = self.server.client(simulation::node("n1"));
         let images = Arc::new(Busybox(self.dir.join("roots")));
         let informers = Informers::new(client.clone());
         let engine = Arc::new(self.engine.clone());
@@ -201,32 +202,34 @@ impl Host {
     }
 
     /// Creates a pod of this specification on the node.
-    pub fn create(&self, name: &str, spec: Value) {
+    pub async fn create(&self, name: &str, spec: Value) {
         let mut spec = spec;
         spec["nodeName"] = json!("n1");
-        let pod = json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec, "status": {"phase": "Pending"}});
-        self.server.put(&serde_json::from_value::<Pod>(pod).unwrap());
+        let pod = json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec});
+        self.server.create(&serde_json::from_value::<Pod>(pod).unwrap()).await;
     }
 
-    pub fn pod(&self, name: &str) -> Option<Pod> {
-        self.server.get::<Pod>(&ObjectKey::namespaced("default", name))
+    pub async fn pod(&self, name: &str) -> Option<Pod> {
+        self.server.find::<Pod>(&ObjectKey::namespaced("default", name)).await
     }
 
-    /// Deletes a pod as a server does: the node stops it first.
-    pub fn delete(&self, name: &str, grace_seconds: i64) {
-        let mut pod = self.pod(name).unwrap();
-        pod.metadata.deletion_grace_period_seconds = Some(grace_seconds);
-        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Clock::system().now());
-        pod.metadata.deletion_timestamp = Some(now);
-        self.server.put(&pod);
+    /// Asks for a pod's deletion: the node stops it first.
+    pub async fn delete(&self, name: &str, grace_seconds: i64) {
+        let options = DeleteOptions { grace_period_seconds: Some(grace_seconds), ..DeleteOptions::default() };
+        self.server.admin().delete::<Pod>(&ObjectKey::namespaced("default", name), &options).await.unwrap();
+    }
+
+    /// Deletes a pod by force: it is gone at once, and the node is not asked.
+    pub async fn delete_by_force(&self, name: &str) {
+        self.server.remove::<Pod>(&ObjectKey::namespaced("default", name)).await;
     }
 
     /// Waits until a pod (as JSON) satisfies the check.
     pub async fn until(&self, name: &str, what: &str, check: impl Fn(&Value) -> bool) -> Value {
-        let see = || serde_json::to_value(self.pod(name)).unwrap();
+        let see = async || serde_json::to_value(self.pod(name).await).unwrap();
         let wait = async {
             loop {
-                let pod = see();
+                let pod = see().await;
                 if check(&pod) {
                     return pod;
                 }
@@ -235,7 +238,9 @@ impl Host {
         };
         match tokio::time::timeout(LIMIT, wait).await {
             Ok(pod) => pod,
-            Err(_) => panic!("waited in vain for {what}: {:#}; events: {:?}", see(), self.events(name)),
+            Err(_) => {
+                panic!("waited in vain for {what}: {:#}; events: {:?}", see().await, self.events(name).await)
+            }
         }
     }
 
@@ -252,8 +257,8 @@ impl Host {
     }
 
     /// Reasons and messages of a pod's events.
-    pub fn events(&self, pod: &str) -> Vec<String> {
-        let events = self.server.list::<Event>();
+    pub async fn events(&self, pod: &str) -> Vec<String> {
+        let events = self.server.list::<Event>().await;
         let about = events.iter().filter(|event| event.involved_object.name.as_deref() == Some(pod));
         about
             .map(|event| {
@@ -264,6 +269,17 @@ impl Host {
                 )
             })
             .collect()
+    }
+
+    /// Waits for an event of a pod with this reason.
+    pub async fn until_event(&self, pod: &str, reason: &str) {
+        let told = async {
+            while !self.events(pod).await.iter().any(|event| event.starts_with(reason)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, told).await;
+        assert!(in_time.is_ok(), "no {reason} of {pod}: {:?}", self.events(pod).await);
     }
 
     pub fn log(&self, pod: &Value, container: &str, number: u32) -> String {

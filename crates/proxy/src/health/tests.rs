@@ -1,6 +1,6 @@
-use client::testing::MemoryServer;
 use hostnet::NetNs;
 use k8s_openapi::api::core::v1::Event;
+use simulation::{Server, network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -50,9 +50,9 @@ async fn the_proxy_is_sick_when_a_change_waits_too_long() {
 #[test]
 fn balancers_learn_whether_a_node_has_endpoints() {
     in_namespace(|| async {
-        let server = MemoryServer::new(Clock::system());
+        let server = Server::start_in_real_time().await;
         let health = Arc::new(Health::new(Clock::system()));
-        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let recorder = Recorder::start(server.client(network("here")), "kube-proxy", "here");
         let mut checks = Checks::new(health, recorder, &ProxyConfig::new("here", Vec::new()));
         let [web, other] = ["web", "other"].map(|name| ServiceKey::new("default", name));
         let check = |port, endpoints| Some(Check { port, endpoints });
@@ -77,9 +77,9 @@ fn balancers_learn_whether_a_node_has_endpoints() {
 #[test]
 fn a_port_that_is_taken_is_told() {
     in_namespace(|| async {
-        let server = MemoryServer::new(Clock::system());
+        let server = Server::start_in_real_time().await;
         let health = Arc::new(Health::new(Clock::system()));
-        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let recorder = Recorder::start(server.client(network("here")), "kube-proxy", "here");
         let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 31000)).await.unwrap();
         let mut checks = Checks::new(health, recorder, &ProxyConfig::new("here", Vec::new()));
         checks
@@ -87,13 +87,13 @@ fn a_port_that_is_taken_is_told() {
             .await;
         let told = async {
             loop {
-                if let Some(event) = server.list::<Event>().pop() {
+                if let Some(event) = server.list::<Event>().await.pop() {
                     return event;
                 }
                 tokio::task::yield_now().await;
             }
         };
-        let event = tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+        let event = tokio::time::timeout(Duration::from_secs(90), told).await.expect("it is told");
         assert_eq!(event.reason.as_deref(), Some("FailedToStartServiceHealthcheck"));
         assert_eq!(event.involved_object.name.as_deref(), Some("web"));
         drop(taken);
@@ -107,8 +107,8 @@ fn a_port_that_is_taken_is_told() {
 #[test]
 fn health_check_ports_answer_where_node_ports_do() {
     in_namespace(|| async {
-        let server = MemoryServer::new(Clock::system());
-        let recorder = Recorder::start(server.client(), "kube-proxy", "here");
+        let server = Server::start_in_real_time().await;
+        let recorder = Recorder::start(server.client(network("here")), "kube-proxy", "here");
         let config = ProxyConfig {
             node_port_addresses: watch::Sender::new(vec!["127.0.0.1/32".parse().unwrap()]).subscribe(),
             ..ProxyConfig::new("here", Vec::new())

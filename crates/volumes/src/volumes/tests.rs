@@ -1,13 +1,12 @@
 use async_trait::async_trait;
-use client::testing::MemoryServer;
-use clock::Clock;
 use serde_json::json;
+use simulation::Server;
 use tokio::sync::Notify;
 
 use super::*;
 
 /// Longer than any step takes unless it hangs.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// Volumes with devices behind them, through claims; calls are recorded.
 #[derive(Default)]
@@ -226,13 +225,17 @@ async fn a_record_that_cannot_be_read_is_looked_around() {
 
 #[tokio::test]
 async fn a_volume_that_somebody_unmounted_is_mounted_again() {
-    let server = MemoryServer::new(Clock::system());
-    let objects = Arc::new(ObjectCache::new(server.client(), |_| ()));
+    let server = Server::start_in_real_time().await;
+    server.open("default").await;
+    let client = server.client(simulation::node("n1"));
+    let objects = Arc::new(ObjectCache::new(client.clone(), |_| ()));
     let dir = tempfile::tempdir().unwrap();
-    let volumes = Arc::new(Volumes::new(dir.path(), server.client(), objects));
-    let spec = json!({"containers": [], "volumes": [{"name": "m", "emptyDir": {"medium": "Memory"}}]});
-    let pod = json!({"metadata": {"name": "p", "namespace": "default", "uid": "u"}, "spec": spec});
-    let pod: Pod = serde_json::from_value(pod).unwrap();
+    let volumes = Arc::new(Volumes::new(dir.path(), client, objects));
+    let spec = json!({"nodeName": "n1", "containers": [{"name": "c", "image": "app:1"}],
+        "volumes": [{"name": "m", "emptyDir": {"medium": "Memory"}}]});
+    let pod = json!({"metadata": {"name": "p", "namespace": "default"}, "spec": spec});
+    let pod: Pod = server.create(&serde_json::from_value(pod).unwrap()).await;
+    let uid = pod.metadata.uid.as_deref().unwrap();
     let lost = Arc::new(Notify::new());
     let watching = {
         let (volumes, lost) = (Arc::clone(&volumes), Arc::clone(&lost));
@@ -253,7 +256,7 @@ async fn a_volume_that_somebody_unmounted_is_mounted_again() {
     let again = set_up().await;
     let is_mounted = mount::is_mount_point(&again.path).unwrap();
     watching.abort();
-    volumes.tear_down_all("u").await.unwrap();
+    volumes.tear_down_all(uid).await.unwrap();
     noticed.expect("the kernel tells of it").unwrap();
     assert!(is_mounted);
 }

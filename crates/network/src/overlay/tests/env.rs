@@ -4,13 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use client::Informers;
-use client::testing::MemoryServer;
-use clock::Clock;
 use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ip};
 use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
 use serde_json::json;
+use simulation::Apart;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +21,7 @@ use crate::{LocalConfig, LocalNetwork};
 
 /// Nodes on a common link. Node `n` has 192.0.2.`n` and fd99::`n`, and pods of 10.42.`n`.0/24 and fd42:0:0:`n`::/64.
 pub(super) struct Cluster {
-    pub(super) server: MemoryServer,
+    pub(super) server: Apart,
     pub(super) underlay: NetNs,
     pub(super) nodes: Vec<TestNode>,
     pub(super) backend: watch::Sender<BackendType>,
@@ -53,7 +52,7 @@ impl Cluster {
         let underlay = NetNs::create().unwrap();
         ip(&underlay, "link add br0 type bridge mcast_snooping 0\n link set br0 up\n link set lo up");
         let mut cluster = Cluster {
-            server: MemoryServer::new(Clock::system()),
+            server: Apart::start(),
             underlay,
             nodes: Vec::new(),
             backend: watch::Sender::new(backend),
@@ -86,7 +85,7 @@ impl Cluster {
                  link set up0 up\n route add default via 192.0.2.254\n -6 route add default via fd99::fe"
             ),
         );
-        self.put_node(number, number);
+        self.create_node(number, number, json!({}));
         let pods = vec![NetNs::create().unwrap()];
         let mut node =
             TestNode { name, host, pods, state: tempfile::tempdir().unwrap(), number, running: None };
@@ -95,15 +94,15 @@ impl Cluster {
     }
 
     /// Registers node `number` with the subnets of the number `subnet`, as the control plane does.
-    pub(super) fn put_node(&self, number: usize, subnet: usize) {
+    pub(super) fn create_node(&self, number: usize, subnet: usize, annotations: serde_json::Value) {
         let name = format!("node{number}");
         let cidrs = [format!("10.42.{subnet}.0/24"), format!("fd42:0:0:{subnet}::/64")];
         let node: Node = serde_json::from_value(json!({
-            "metadata": {"name": name},
+            "metadata": {"name": name, "annotations": annotations},
             "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
         }))
         .unwrap();
-        self.server.put(&node);
+        self.server.wait(self.server.create(&node));
     }
 
     /// Asks a server in a pod of `to` from a pod of `from` until it answers; the answer is the client's address.
@@ -115,7 +114,8 @@ impl Cluster {
     }
 
     pub(super) fn annotation(&self, node: usize, name: &str) -> Option<String> {
-        let node = self.server.get::<Node>(&ObjectKey::cluster(self.nodes[node].name.as_str()))?;
+        let key = ObjectKey::cluster(self.nodes[node].name.as_str());
+        let node = self.server.wait(self.server.find::<Node>(&key))?;
         node.metadata.annotations?.get(name).cloned()
     }
 }
@@ -157,7 +157,9 @@ impl TestNode {
         }
         let node_ips = watch::Sender::new(node_ips).subscribe();
         let overlay = OverlayConfig { node_name: self.name.clone(), node_ips, mtu: None };
-        let (config, client, backend) = (self.config(), cluster.server.client(), cluster.backend.subscribe());
+        let (config, backend) = (self.config(), cluster.backend.subscribe());
+        let client = cluster.server.client(simulation::node(&self.name));
+        let informers = Informers::new(cluster.server.client(simulation::network(&self.name)));
         let stopped = stop.clone();
         let work = move || async move {
             let network = Arc::new(once_free(async || LocalNetwork::new(config.clone()).await).await);
@@ -165,7 +167,6 @@ impl TestNode {
                 network.setup(pod, &format!("pod{number}"), &[]).await.unwrap();
             }
             ready.send(()).unwrap();
-            let informers = Informers::new(client.clone());
             tokio::select! {
                 () = run(overlay, backend, network, client, &informers) => {}
                 () = stopped.cancelled() => {}

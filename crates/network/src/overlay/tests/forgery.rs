@@ -234,7 +234,8 @@ fn a_restart_without_the_api_server_cuts_no_node_off() {
     drop(network);
     cluster.nodes.insert(1, two);
     // Packets of a node that has left are dropped.
-    cluster.server.remove::<k8s_openapi::api::core::v1::Node>(&object::ObjectKey::cluster("node3"));
+    let key = object::ObjectKey::cluster("node3");
+    cluster.server.wait(cluster.server.remove::<k8s_openapi::api::core::v1::Node>(&key));
     let one = &cluster.nodes[0];
     eventually("node 3 is forgotten", || {
         let text = one.host.block_on(listed).unwrap();

@@ -1,6 +1,7 @@
 use hostnet::testing::ip;
 use k8s_openapi::api::core::v1::Node;
 use object::ObjectKey;
+use serde_json::json;
 
 use super::env::{Cluster, eventually};
 use crate::backend_type::BackendType;
@@ -18,19 +19,18 @@ fn nodes_come_go_and_change() {
     ip(&cluster.nodes[2].host, "addr add 192.0.2.33/24 dev up0\n addr del 192.0.2.3/24 dev up0");
     cluster.nodes[2].stop();
     let key = ObjectKey::cluster("node3");
-    let mut node = cluster.server.get::<Node>(&key).unwrap();
-    let annotations = node.metadata.annotations.as_mut().unwrap();
-    annotations.insert(peer::PUBLIC_IP.to_owned(), "192.0.2.33".to_owned());
-    cluster.server.put(&node);
+    let moved = json!({"metadata": {"annotations": {peer::PUBLIC_IP: "192.0.2.33"}}});
+    let node = cluster.server.wait(cluster.server.patch::<Node>(&key, moved));
     let one = &cluster.nodes[0];
     one.wait("bridge", "fdb show dev ih-vxlan", |text| {
         text.contains("192.0.2.33") && !text.contains("192.0.2.3 ")
     });
-    // A new subnet, as after a node was deleted and recreated.
-    cluster.put_node(3, 9);
-    one.wait("ip", "route show proto 73", |text| !text.contains("10.42.3.0"));
+    // A node that is created anew gets another subnet.
+    cluster.server.wait(cluster.server.remove::<Node>(&key));
+    cluster.create_node(3, 9, json!(node.metadata.annotations));
+    one.wait("ip", "route show proto 73", |text| text.contains("10.42.9.0") && !text.contains("10.42.3.0"));
     // Gone.
-    cluster.server.remove::<Node>(&key);
+    cluster.server.wait(cluster.server.remove::<Node>(&key));
     for (program, arguments) in [
         ("bridge", "fdb show dev ih-vxlan"),
         ("ip", "neigh show dev ih-vxlan"),
@@ -66,7 +66,7 @@ fn two_hundred_nodes_come_and_go() {
     let before = (counts(), fdb());
     let node = |number: usize| -> Node {
         let (high, low) = (number / 200, number % 200 + 20);
-        serde_json::from_value(serde_json::json!({
+        serde_json::from_value(json!({
             "metadata": {"name": format!("far{number}"), "annotations": {
                 peer::BACKEND_TYPE: "vxlan",
                 peer::BACKEND_DATA: format!(r#"{{"vtepMAC":"06:00:00:00:01:{number:02x}"}}"#),
@@ -77,7 +77,11 @@ fn two_hundred_nodes_come_and_go() {
         .unwrap()
     };
     let start = tokio::time::Instant::now();
-    (0..200).for_each(|number| cluster.server.put(&node(number)));
+    cluster.server.wait(async {
+        for number in 0..200 {
+            cluster.server.create(&node(number)).await;
+        }
+    });
     eventually("200 nodes are known", || {
         let now = (counts(), fdb());
         let wanted = (before.0.map(|count| count + 200), before.1 + 200);
@@ -87,7 +91,11 @@ fn two_hundred_nodes_come_and_go() {
     });
     println!("200 nodes were known after {:?}", start.elapsed());
     let start = tokio::time::Instant::now();
-    (0..200).for_each(|number| cluster.server.remove::<Node>(&ObjectKey::cluster(format!("far{number}"))));
+    cluster.server.wait(async {
+        for number in 0..200 {
+            cluster.server.remove::<Node>(&ObjectKey::cluster(format!("far{number}"))).await;
+        }
+    });
     eventually("200 nodes are forgotten", || {
         let now = (counts(), fdb());
         if now == before { Ok(()) } else { Err(format!("{before:?} is {now:?}")) }

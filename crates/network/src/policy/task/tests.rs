@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use client::testing::MemoryServer;
-use clock::Clock;
 use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ask_udp, ask_udp_from, ip, link};
 use ipnet::IpNet;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 use serde_json::{Value as Json, json};
+use simulation::Apart;
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -26,7 +25,7 @@ struct Node {
     host: NetNs,
     outside: NetNs,
     state: tempfile::TempDir,
-    server: MemoryServer,
+    server: Apart,
 }
 
 /// The programs on the node; must be dropped in the node's namespace.
@@ -50,10 +49,13 @@ impl Node {
         link(&host, "192.0.2.1/24", &outside, "192.0.2.9/24", "up0");
         ip(&host, "addr add fd99::1/64 dev up0 nodad\n route add default via 192.0.2.9");
         ip(&outside, "addr add fd99::9/64 dev up0 nodad\n route add 10.42.0.0/24 via 192.0.2.1");
-        let server = MemoryServer::new(Clock::system());
-        for name in ["x", "y"] {
-            server.put(&namespace(name));
-        }
+        let server = Apart::start();
+        server.wait(async {
+            for name in ["x", "y"] {
+                server.create(&namespace(name)).await;
+                server.open(name).await;
+            }
+        });
         Node { host, outside, state: tempfile::tempdir().unwrap(), server }
     }
 
@@ -63,25 +65,28 @@ impl Node {
         let (pods, cluster) =
             (vec![net("10.42.0.0/24"), net("fd42::/64")], vec![net("10.42.0.0/16"), net("fd42::/56")]);
         let network = LocalNetwork::new(LocalConfig::new(self.state.path(), pods, cluster)).await.unwrap();
-        let informers = Informers::new(self.server.client());
+        let informers = Informers::new(self.server.client(simulation::network(NODE)));
         let policies = Arc::new(Policies::new(PolicyConfig::new(NODE, self.state.path()), &informers));
         let (running, leases) = (Arc::clone(&policies), network.leases());
         let task = tokio::spawn(async move { running.run(leases).await });
         Running { network, policies, task, informers }
     }
 
-    fn put_pod(&self, namespace: &str, name: &str) {
+    async fn create_pod(&self, namespace: &str, name: &str) -> PodIdentity {
         let port = |name: &str, port: u16| json!({"name": name, "containerPort": port});
         let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(json!({
-            "metadata": {"namespace": namespace, "name": name, "uid": name, "labels": {"pod": name}},
-            "spec": {"nodeName": NODE, "containers": [{"name": "c", "ports": [port("first", 80), port("second", 81)]}]},
+            "metadata": {"namespace": namespace, "name": name, "labels": {"pod": name}},
+            "spec": {"nodeName": NODE, "containers": [
+                {"name": "c", "image": "app:1", "ports": [port("first", 80), port("second", 81)]},
+            ]},
         }))
         .unwrap();
-        self.server.put(&pod);
+        let created = self.server.create(&pod).await;
+        PodIdentity { uid: created.metadata.uid.unwrap(), ..ghost(namespace, name) }
     }
 
-    fn put_policy(&self, name: &str, spec: Json) {
-        self.server.put(&policy("x", name, spec));
+    async fn put_policy(&self, name: &str, spec: Json) {
+        self.server.put(&policy("x", name, spec)).await;
     }
 }
 
@@ -89,16 +94,18 @@ fn namespace(name: &str) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": name, "labels": {"ns": name}}})).unwrap()
 }
 
-fn identity(namespace: &str, name: &str) -> PodIdentity {
-    PodIdentity { namespace: namespace.to_owned(), name: name.to_owned(), uid: name.to_owned() }
+/// A pod that does not exist.
+fn ghost(namespace: &str, name: &str) -> PodIdentity {
+    PodIdentity { namespace: namespace.to_owned(), name: name.to_owned(), uid: "ghost".to_owned() }
 }
 
 impl Running {
     /// Connects a pod as the node does.
-    async fn connect(&self, namespace: &str, name: &str, netns: &NetNs, ports: &[HostPort]) -> Vec<IpAddr> {
-        let addresses = self.network.reserve(name).unwrap();
-        self.policies.attach(name, &identity(namespace, name), &addresses).await.unwrap();
-        self.network.setup(&netns.path(), name, ports).await.unwrap()
+    async fn connect(&self, pod: &PodIdentity, netns: &NetNs, ports: &[HostPort]) -> Vec<IpAddr> {
+        let sandbox = &pod.name;
+        let addresses = self.network.reserve(sandbox).unwrap();
+        self.policies.attach(sandbox, pod, &addresses).await.unwrap();
+        self.network.setup(&netns.path(), sandbox, ports).await.unwrap()
     }
 
     async fn pod(&self, node: &Node, namespace: &str, name: &str) -> Pod {
@@ -106,9 +113,9 @@ impl Running {
     }
 
     async fn pod_with(&self, node: &Node, namespace: &str, name: &str, ports: &[HostPort]) -> Pod {
-        node.put_pod(namespace, name);
+        let pod = node.create_pod(namespace, name).await;
         let netns = NetNs::create().unwrap();
-        let addresses = self.connect(namespace, name, &netns, ports).await;
+        let addresses = self.connect(&pod, &netns, ports).await;
         let any = |port: u16| SocketAddr::from(([0u16; 8], port));
         let servers = [80, 81].into_iter();
         let servers =
@@ -172,7 +179,7 @@ fn ingress_is_enforced_by_peer_port_and_family() {
             let ports =
                 json!([{"port": 80}, {"port": "second"}, {"port": 80, "endPort": 81, "protocol": "UDP"}]);
             let from = json!([{"from": [{"namespaceSelector": of("ns", "y")}], "ports": ports}]);
-            node.put_policy("p", ingress(of("pod", "a"), from));
+            node.put_policy("p", ingress(of("pod", "a"), from)).await;
             becomes(false, &b.netns, a.at(80)).await;
             assert!(reaches(&c.netns, a.at(80)).await && reaches(&c.netns, a.v6(80)).await);
             assert!(reaches(&c.netns, a.at(81)).await && reaches(&c.netns, a.v6(81)).await, "by its name");
@@ -184,13 +191,12 @@ fn ingress_is_enforced_by_peer_port_and_family() {
                 assert!(ask_tcp(to).await.is_ok(), "the node reaches its pods on {port}");
             }
             // A label of the namespace goes, and comes back.
-            let mut y = namespace("y");
-            y.metadata.labels = None;
-            node.server.put(&y);
+            let label = json!({"metadata": {"labels": {"ns": null}}});
+            node.server.patch::<Namespace>(&ObjectKey::cluster("y"), label).await;
             becomes(false, &c.netns, a.at(80)).await;
-            node.server.put(&namespace("y"));
+            node.server.put(&namespace("y")).await;
             becomes(true, &c.netns, a.at(80)).await;
-            node.server.remove::<NetworkPolicy>(&policy_key(&policy("x", "p", json!({}))));
+            node.server.remove::<NetworkPolicy>(&policy_key(&policy("x", "p", json!({})))).await;
             becomes(true, &b.netns, a.v6(81)).await;
         })
         .unwrap();
@@ -220,7 +226,8 @@ fn egress_is_enforced_behind_services_and_blocks() {
             for to in [service_of_b, service_of_c, world_at] {
                 assert!(reaches(&a.netns, to).await, "{to} without policies");
             }
-            node.put_policy("p", egress(of("pod", "a"), json!([{"to": [{"podSelector": of("pod", "b")}]}])));
+            node.put_policy("p", egress(of("pod", "a"), json!([{"to": [{"podSelector": of("pod", "b")}]}])))
+                .await;
             becomes(false, &a.netns, c.at(80)).await;
             assert!(reaches(&a.netns, b.at(80)).await && reaches(&a.netns, service_of_b).await);
             assert!(!reaches(&a.netns, service_of_c).await && !reaches(&a.netns, world_at).await);
@@ -232,7 +239,8 @@ fn egress_is_enforced_behind_services_and_blocks() {
             node.put_policy(
                 "p",
                 egress(of("pod", "a"), json!([{"to": [{"ipBlock": block}], "ports": [{"port": 80}]}])),
-            );
+            )
+            .await;
             becomes(true, &a.netns, world_at).await;
             assert!(!reaches(&a.netns, b.at(80)).await && !reaches(&a.netns, service_of_b).await);
             assert!(reaches(&a.netns, c.at(80)).await && !reaches(&a.netns, c.at(81)).await);
@@ -260,7 +268,7 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
             .await
     });
     listens.await.unwrap();
-    node.put_pod("x", name);
+    let pod = node.create_pod("x", name).await;
     let netns = NetNs::create().unwrap();
     let target = SocketAddr::new(to.addresses[0], port);
     let connected = Arc::new(AtomicBool::new(false));
@@ -276,7 +284,7 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
         }
     });
     let connect = async {
-        running.connect("x", name, &netns, &[]).await;
+        running.connect(&pod, &netns, &[]).await;
         connected.store(true, Ordering::SeqCst);
     };
     let (sent, ()) = tokio::join!(sender, connect);
@@ -296,7 +304,7 @@ fn rules_hold_from_the_first_packet() {
             let running = node.start().await;
             let a = running.pod(&node, "y", "a").await;
             assert!(first_packets(&node, &running, "free", &a, 7001).await > 0, "without policies");
-            node.put_policy("p", egress(json!({}), json!([])));
+            node.put_policy("p", egress(json!({}), json!([]))).await;
             assert_eq!(first_packets(&node, &running, "bound", &a, 7002).await, 0);
         })
         .unwrap();
@@ -314,7 +322,7 @@ fn connections_that_were_allowed_go_on() {
                 b.netns.run(|| async { UdpSocket::bind("0.0.0.0:0").await.unwrap().into_std().unwrap() });
             let socket = UdpSocket::from_std(socket.await.unwrap()).unwrap();
             assert!(answers(&socket, to).await, "a flow before the policy");
-            node.put_policy("p", ingress(json!({}), json!([])));
+            node.put_policy("p", ingress(json!({}), json!([]))).await;
             becomes(false, &b.netns, to).await;
             assert!(!reaches_udp(&b.netns, to).await, "a new flow");
             assert!(answers(&socket, to).await, "the flow from before");
@@ -329,7 +337,7 @@ fn a_restart_and_tampering_leave_no_gap() {
         .block_on(|| async {
             let running = node.start().await;
             let (a, b) = (running.pod(&node, "x", "a").await, running.pod(&node, "x", "b").await);
-            node.put_policy("p", ingress(of("pod", "a"), json!([])));
+            node.put_policy("p", ingress(of("pod", "a"), json!([]))).await;
             becomes(false, &b.netns, a.at(80)).await;
             nft::delete_tables(&[("inet", "other")]).await.unwrap();
             // Another program on the host.
@@ -341,7 +349,7 @@ fn a_restart_and_tampering_leave_no_gap() {
             running.task.abort();
             drop(running);
             assert!(!reaches(&b.netns, a.at(80)).await);
-            node.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("x", "a"));
+            node.server.remove::<k8s_openapi::api::core::v1::Pod>(&ObjectKey::namespaced("x", "a")).await;
             let running = node.start().await;
             let later = running.pod(&node, "x", "later").await;
             for _ in 0..3 {
@@ -368,7 +376,7 @@ fn a_pod_that_the_server_never_told_of_gets_no_link() {
             // These are not running, as if the server's answers took too long.
             let policies = Policies::new(config, &running.informers);
             let addresses = ["10.42.0.9".parse().unwrap()];
-            let error = policies.attach("s", &identity("x", "ghost"), &addresses).await.unwrap_err();
+            let error = policies.attach("s", &ghost("x", "ghost"), &addresses).await.unwrap_err();
             let PolicyError::Late { namespace, name, .. } = &error;
             assert_eq!((namespace.as_str(), name.as_str()), ("x", "ghost"));
         })
@@ -463,11 +471,11 @@ fn sctp_and_icmp_follow_the_rules() {
             assert_eq!(sctp(&b.netns, &a, &[80, 81]).await, [80, 81]);
             assert!(ping(&b.netns, &a, 1).await);
             let rules = json!([{"ports": [{"port": 81, "protocol": "SCTP"}, {"port": 80}]}]);
-            node.put_policy("p", ingress(of("pod", "a"), rules));
+            node.put_policy("p", ingress(of("pod", "a"), rules)).await;
             becomes(false, &b.netns, a.at(81)).await;
             assert_eq!(sctp(&b.netns, &a, &[80, 82, 81]).await, [81]);
             assert!(!ping(&b.netns, &a, 2).await);
-            node.put_policy("p", ingress(of("pod", "a"), json!([{"from": [{"podSelector": {}}]}])));
+            node.put_policy("p", ingress(of("pod", "a"), json!([{"from": [{"podSelector": {}}]}]))).await;
             becomes(true, &b.netns, a.at(81)).await;
             assert!(ping(&b.netns, &a, 3).await);
         })
