@@ -5,6 +5,7 @@ import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 
 import { config, core, done, k8s, namespace, run, Sink, until } from './common.mjs';
 
@@ -69,18 +70,19 @@ connection.close();
 // Logs as they are written.
 const log = new k8s.Log(config);
 const followed = new Sink();
-// It is given up below, which this client reports as an error.
-followed.on('error', () => {});
-const following = await log.log(namespace, 'reader', 'c', followed, { follow: true, tailLines: 50, timestamps: false });
+await log.log(namespace, 'reader', 'c', followed, { follow: true, tailLines: 50, timestamps: false });
 await followed.until('got one\ngot two\n');
 const again = new PassThrough();
 const second = await new k8s.Attach(config).attach(namespace, 'reader', 'c', new Sink(), null, again, false);
 again.write('three\n');
 await followed.until('got three\n');
-following.abort();
 second.close();
 const text = await core.readNamespacedPodLog({ name: 'reader', namespace, tailLines: 1 });
 assert.equal(text, 'got three\n');
+// They end with the container.
+const end = finished(followed);
+await core.deleteNamespacedPod({ name: 'reader', namespace });
+await end;
 
 // Files, there and back.
 const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'copied-'));
