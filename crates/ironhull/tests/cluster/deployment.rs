@@ -40,7 +40,7 @@ spec:
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
         livenessProbe: {httpGet: {path: /files/index.html, port: 80}, periodSeconds: 2, timeoutSeconds: 5}
         # As people do it: who still has the old address is served while the news spreads.
-        lifecycle: {preStop: {sleep: {seconds: 2}}}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
 ---
 apiVersion: v1
 kind: Service
