@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use hostnet::NetNs;
 use hostnet::testing::{Greeter, ask_tcp, ask_udp, ask_udp_from, ip, link};
@@ -250,8 +251,16 @@ fn egress_is_enforced_behind_services_and_blocks() {
     drop(world);
 }
 
-/// Sends datagrams from a new pod while it gets its link and a while longer, and returns how many arrived.
-async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, port: u16) -> usize {
+/// Sends datagrams from a new pod while it gets its link and a while longer, and returns how many arrived; some do in the end
+/// if they may.
+async fn first_packets(
+    node: &Node,
+    running: &Running,
+    name: &str,
+    to: &Pod,
+    port: u16,
+    may_arrive: bool,
+) -> usize {
     let received = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&received);
     let netns = NetNs::open(&to.netns.path()).unwrap();
@@ -289,9 +298,15 @@ async fn first_packets(node: &Node, running: &Running, name: &str, to: &Pod, por
     };
     let (sent, ()) = tokio::join!(sender, connect);
     sent.unwrap();
-    // An earlier packet has arrived once an answer to a later one has.
-    let probe = to.at(80);
-    assert!(running.network.addresses(name).is_some() && ask_tcp(probe).await.is_ok());
+    // The pod's first packets wait until it knows the other's link, so those that may arrive are waited for.
+    let arrives = async {
+        while received.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let patience = if may_arrive { Duration::from_secs(90) } else { Duration::from_secs(1) };
+    let _ = tokio::time::timeout(patience, arrives).await;
+    assert!(running.network.addresses(name).is_some() && ask_tcp(to.at(80)).await.is_ok());
     listener.abort();
     received.load(Ordering::SeqCst)
 }
@@ -303,9 +318,9 @@ fn rules_hold_from_the_first_packet() {
         .block_on(|| async {
             let running = node.start().await;
             let a = running.pod(&node, "y", "a").await;
-            assert!(first_packets(&node, &running, "free", &a, 7001).await > 0, "without policies");
+            assert!(first_packets(&node, &running, "free", &a, 7001, true).await > 0, "without policies");
             node.put_policy("p", egress(json!({}), json!([]))).await;
-            assert_eq!(first_packets(&node, &running, "bound", &a, 7002).await, 0);
+            assert_eq!(first_packets(&node, &running, "bound", &a, 7002, false).await, 0);
         })
         .unwrap();
 }
