@@ -17,7 +17,7 @@ const VERSIONS: [&str; 2] = ["v1", "v1alpha1"];
 pub struct Configuration {
     /// That of PodSecurity.
     pub pod_security: pod_security::Config,
-    /// Plugins that the file names and that have no configuration here. As upstream, they are no error.
+    /// Plugins that the file names and that have no configuration here. Like upstream, this server ignores them.
     pub ignored: Vec<String>,
 }
 

@@ -71,7 +71,7 @@ fn a_changed_token_is_refused() {
         {
             assert!(signer.verify(&changed.join("."), &[], &clock).is_err(), "{changed:?}");
         }
-        // A public key is no secret: it must not verify as one.
+        // Everybody knows the public key: a token signed with it as a shared secret must be refused.
         let claims = jsonwebtoken::dangerous::insecure_decode::<Claims>(token).unwrap().claims;
         for secret in [pki.service_account.public.as_bytes(), &signer.rsa.get().unwrap().modulus] {
             let header = Header::new(Algorithm::HS256);
