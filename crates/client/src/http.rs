@@ -239,6 +239,8 @@ fn stack<C: Connect + Clone + Send + Sync + 'static>(
         .timer(TokioTimer::new())
         .http2_keep_alive_interval(interval)
         .http2_keep_alive_timeout(timeout)
+        // What counts as idle includes the last stream of a connection that the pool no longer holds, such as a watch.
+        .http2_keep_alive_while_idle(true)
         .http2_adaptive_window(true)
         .build(connector);
     let service = ServiceBuilder::new()

@@ -93,10 +93,16 @@ impl Servers {
 
     /// Connects to the server in use, otherwise to the next that answers.
     async fn dial(&self, tls: &Arc<ClientConfig>) -> io::Result<ServerStream> {
+        // What is cut from here on includes the connection that is being made: its address may be gone already.
+        let (addresses, cut) = (self.addresses(), self.state.lock().cut.clone());
         let mut failures = Vec::new();
-        for address in self.addresses() {
+        for address in addresses {
             match dial_one(&address, tls).await {
-                Ok(stream) => return Ok(self.chosen(&address, stream, !failures.is_empty())),
+                Ok(stream) => {
+                    self.chosen(&address, !failures.is_empty());
+                    let (stream, cut) = (Box::new(stream), Box::pin(cut.cancelled_owned()));
+                    return Ok(ServerStream { stream, cut });
+                }
                 Err(error) => failures.push((address, error)),
             }
         }
@@ -112,7 +118,8 @@ impl Servers {
         Err(io::Error::new(kind, format!("no API server can be reached: {}", texts.join("; "))))
     }
 
-    fn chosen(&self, address: &str, stream: TlsStream<TcpStream>, moved: bool) -> ServerStream {
+    /// Takes that server into use.
+    fn chosen(&self, address: &str, moved: bool) {
         let mut state = self.state.lock();
         if let Some(position) = state.addresses.iter().position(|known| known == address) {
             state.in_use = position;
@@ -120,7 +127,6 @@ impl Servers {
         if moved {
             tracing::warn!(server = address, "switched to another API server");
         }
-        ServerStream { stream: Box::new(stream), cut: Box::pin(state.cut.clone().cancelled_owned()) }
     }
 }
 
@@ -305,6 +311,22 @@ mod tests {
         // A cut connection is re-established to the same server.
         servers.cut();
         assert_eq!(who(&node).await, "two");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_being_made_is_cut_too() {
+        let ours = certificate();
+        let (address, _serving) = server("one", &ours).await;
+        let servers = Servers::new(vec![address]);
+        let tls = Arc::new(tls::client(&ours.0, None).unwrap());
+        let mut dial = Box::pin(servers.dial(&tls));
+        assert!(futures::poll!(&mut dial).is_pending());
+        servers.cut();
+        let mut stream = dial.await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        let mut later = servers.dial(&tls).await.unwrap();
+        later.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(later.read_u8().await.unwrap(), b'H');
     }
 
     #[tokio::test]

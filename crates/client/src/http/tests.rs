@@ -1,8 +1,15 @@
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use object::ObjectKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -178,4 +185,96 @@ async fn every_request_is_counted() {
         );
         assert!(text.contains(&sample), "no {sample} in\n{text}");
     }
+}
+
+/// A connection in memory, on which HTTP/2 was agreed on.
+struct Near(DuplexStream);
+
+impl hyper_util::client::legacy::connect::Connection for Near {
+    fn connected(&self) -> Connected {
+        Connected::new().negotiated_h2()
+    }
+}
+
+impl AsyncRead for Near {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Near {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A frame of HTTP/2 (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Begins to answer every request with 200 and never ends; answers pings while `alive`.
+async fn answer_without_end(mut far: DuplexStream, alive: Arc<AtomicBool>) -> io::Result<()> {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    far.read_exact(&mut [0; "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
+    far.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    loop {
+        let head: [u8; 9] = {
+            let mut head = [0; 9];
+            far.read_exact(&mut head).await?;
+            head
+        };
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        far.read_exact(&mut payload).await?;
+        let answer = match (kind, flags & ACK) {
+            // `:status: 200` in HPACK's static table.
+            (HEADERS, _) => frame(HEADERS, END_HEADERS, u32::from_be_bytes(stream), &[0x88]),
+            (SETTINGS, 0) => frame(SETTINGS, ACK, 0, &[]),
+            (PING, 0) if alive.load(Ordering::Relaxed) => frame(PING, ACK, 0, &payload),
+            _ => continue,
+        };
+        far.write_all(&answer).await?;
+    }
+}
+
+/// A watch is often all that still uses its connection: the pool forgets one that nobody else asked for.
+#[tokio::test(start_paused = true)]
+async fn the_death_of_a_server_is_noticed_by_the_last_watch_of_a_connection() {
+    let alive = Arc::new(AtomicBool::new(true));
+    let connector = tower::service_fn({
+        let alive = Arc::clone(&alive);
+        move |_: Uri| {
+            let (near, far) = tokio::io::duplex(1 << 16);
+            tokio::spawn(answer_without_end(far, Arc::clone(&alive)));
+            futures::future::ready(Ok::<_, Infallible>(TokioIo::new(Near(near))))
+        }
+    });
+    let config = kube::Config::new(Uri::from_static("https://kubernetes"));
+    let client = stack(&config, connector, SERVERS_KEEP_ALIVE).unwrap();
+    let host = Host::One("kubernetes".into());
+    let connection = HttpConnection { client, host, metrics: RequestMetrics::default() };
+    let mut events = connection.watch(pods(Verb::Watch)).await.unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(600), events.next()).await;
+    assert!(quiet.is_err(), "pings are answered");
+    alive.store(false, Ordering::Relaxed);
+    let lost = tokio::time::timeout(Duration::from_secs(30), events.next()).await;
+    lost.expect("the missing answer is noticed").unwrap().unwrap_err();
 }

@@ -8,8 +8,8 @@ use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;
 use async_trait::async_trait;
 use client::{
-    ByteStream, Client, ClientError, Connection, Informers, ListPage, Object, Patch, Request, Response,
-    ServedStream, WatchStream, key_of,
+    ByteStream, Client, ClientError, Connection, Informer, Informers, LeanPod, ListPage, Object, Patch,
+    Request, Response, ServedStream, WatchStream, key_of,
 };
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -32,6 +32,8 @@ pub(super) struct RealCluster {
     pub(super) log: Arc<Log>,
     /// The helper with which tests wait.
     informers: Informers,
+    /// What the controllers know.
+    known: Informers,
     _stop: DropGuard,
 }
 
@@ -133,6 +135,23 @@ impl Connection for Logged {
     }
 }
 
+/// Whether the objects of an informer become as wanted within the limit.
+async fn becomes<K: Send + Sync + 'static>(
+    informer: &Informer<K>,
+    wanted: impl Fn(&[Arc<K>]) -> bool,
+) -> bool {
+    let changed = Arc::new(Notify::new());
+    let told = Arc::clone(&changed);
+    let _woken = informer.subscribe(move |_| told.notify_one());
+    informer.synced().await;
+    let wait = async {
+        while !wanted(&informer.list()) {
+            changed.notified().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, wait).await.is_ok()
+}
+
 impl RealCluster {
     /// Starts all controllers over an empty server, and waits until pods can be created in `default`.
     pub(super) async fn start(config: Config) -> RealCluster {
@@ -164,26 +183,32 @@ impl RealCluster {
             metrics: Metrics::default(),
             config: Arc::new(config),
         };
+        let known = context.informers.clone();
         tokio::spawn(crate::run(context, cancel.clone()));
         let client = client_of("admin", admin());
-        RealCluster { informers: Informers::new(client.clone()), client, log, _stop: cancel.drop_guard() }
+        RealCluster {
+            informers: Informers::new(client.clone()),
+            known,
+            client,
+            log,
+            _stop: cancel.drop_guard(),
+        }
     }
 
     /// Waits until the objects of a kind are as wanted.
     pub(super) async fn until<K: Object>(&self, what: &str, wanted: impl Fn(&[Arc<K>]) -> bool) {
         let informer = self.informers.get::<K>();
-        let changed = Arc::new(Notify::new());
-        let told = Arc::clone(&changed);
-        let _woken = informer.subscribe(move |_| told.notify_one());
-        informer.synced().await;
-        let wait = async {
-            while !wanted(&informer.list()) {
-                changed.notified().await;
-            }
-        };
-        if tokio::time::timeout(LIMIT, wait).await.is_err() {
+        if !becomes(&informer, wanted).await {
             panic!("{what} did not come about: {:#?}; refused: {:?}", informer.list(), self.log.refused());
         }
+    }
+
+    /// Waits until the controllers know of a pod. They watch each kind by itself, so that they may learn of its owner
+    /// first otherwise, although that was created later.
+    pub(super) async fn known(&self, pod: &ObjectKey) {
+        let informer = self.known.get::<LeanPod>();
+        let is_known = becomes(&informer, |_| informer.get(pod).is_some()).await;
+        assert!(is_known, "the controllers do not learn of {pod}");
     }
 
     /// Waits until one object is as wanted, and returns it.

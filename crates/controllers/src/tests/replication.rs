@@ -145,6 +145,7 @@ async fn replication_controllers_adopt_and_release() {
     }))
     .unwrap();
     cluster.client.create(&orphan).await.unwrap();
+    cluster.known(&key("pod-adoption")).await;
     cluster.client.create(&controller("pod-adoption", 1)).await.unwrap();
     let adopted = |pod: &Pod| owners(pod) == ["pod-adoption"];
     cluster.until_one("the adoption", &key("pod-adoption"), adopted).await;

@@ -161,6 +161,8 @@ fn replica_sets_should_keep_pods(namespace: &Namespace) {
         "{{apiVersion: v1, kind: Pod, metadata: {{name: orphan, labels: {{app: kept}}}}, spec: {{terminationGracePeriodSeconds: 1, \
          containers: [{{name: c, image: '{NGINX_1}'}}]}}}}"
     ));
+    // The controllers have heard of it by then.
+    namespace.wait("pod/orphan", "condition=Ready");
     namespace.apply(&workload("ReplicaSet", "kept", NGINX_1, "replicas: 1"));
     namespace.wait("pod/orphan", "jsonpath={.metadata.ownerReferences[0].name}=kept");
     namespace.wait("replicaset/kept", "jsonpath={.status.readyReplicas}=1");
