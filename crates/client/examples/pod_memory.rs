@@ -211,7 +211,8 @@ fn main() {
     let type_meta = TypeMeta::new("v1", "Pod");
     let versions = measure("a version in the watch cache, with its JSON", &texts, |text| {
         let json = bytes::Bytes::copy_from_slice(text.as_bytes());
-        Versioned::from_json(Arc::clone(&type_meta), json, |_| Vec::new()).expect("the pod is JSON")
+        Versioned::from_json(Arc::clone(&type_meta), json, |_| object::FieldValues::default())
+            .expect("the pod is JSON")
     });
     measure("the whole pod, typed", &versions, |version| {
         Arc::new(version.decode::<Pod>().expect("the pod is one"))

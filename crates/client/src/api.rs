@@ -4,48 +4,15 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use clock::Clock;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::{Metadata, Resource};
+use k8s_openapi::Resource;
 use object::{ObjectKey, Versioned};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ClientError, Connection, ContentType, DeleteOptions, ListOptions, ListPage, Patch, Request, ResourceType,
-    Response, Target, Verb, WatchOptions, WatchStream,
+    ClientError, Connection, ContentType, DeleteOptions, ListOptions, ListPage, Object, Patch, Request,
+    ResourceType, Response, Target, Verb, WatchOptions, WatchStream, key_of,
 };
-
-/// A kind with a Rust type: every `k8s-openapi` type that is a resource with metadata.
-pub trait Object:
-    Resource + Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
-{
-}
-
-impl<K> Object for K where
-    K: Resource
-        + Metadata<Ty = ObjectMeta>
-        + Serialize
-        + DeserializeOwned
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static
-{
-}
-
-/// The namespace and name of a typed object; empty if it has none yet.
-pub fn key_of<K: Metadata<Ty = ObjectMeta>>(object: &K) -> ObjectKey {
-    meta_key(object.metadata())
-}
-
-/// The namespace and name in an object's metadata; empty if it has none yet.
-pub fn meta_key(meta: &ObjectMeta) -> ObjectKey {
-    ObjectKey::namespaced(
-        meta.namespace.as_deref().unwrap_or_default(),
-        meta.name.as_deref().unwrap_or_default(),
-    )
-}
 
 /// The objects of a collection, over all pages.
 #[derive(Clone, Debug)]

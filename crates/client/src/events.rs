@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{Client, ClientError, Object, Patch, key_of};
+use crate::{Client, ClientError, Form, Patch, key_of, version_of};
 
 mod correlator;
 #[cfg(test)]
@@ -46,16 +46,16 @@ impl EventType {
     }
 }
 
-/// A reference to a typed object, as events carry it.
-pub fn reference_to<K: Object>(object: &K) -> ObjectReference {
-    let meta = object.metadata();
+/// A reference to an object, as events carry it.
+pub fn reference_to<K: Form>(object: &K) -> ObjectReference {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     ObjectReference {
         api_version: Some(K::API_VERSION.to_owned()),
         kind: Some(K::KIND.to_owned()),
-        namespace: meta.namespace.clone(),
-        name: meta.name.clone(),
-        uid: meta.uid.clone(),
-        resource_version: meta.resource_version.clone(),
+        namespace: text(object.namespace()),
+        name: text(object.name()),
+        uid: text(object.uid()),
+        resource_version: version_of(object),
         field_path: None,
     }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use object::{ObjectKey, Uid};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Client;
+use crate::{Client, Identified, key_of};
 
 mod factory;
 mod handlers;
+mod ordered;
 mod reflector;
 mod selection;
 mod shared;
@@ -24,7 +25,6 @@ pub use handlers::Subscription;
 use reflector::Reflector;
 pub use selection::Selection;
 use shared::{Decode, Shared};
-use store::Entry;
 
 /// A change of one object in an informer's store.
 #[derive(Debug)]
@@ -48,9 +48,11 @@ impl<K> Change<K> {
     pub fn object(&self) -> &Arc<K> {
         self.states().next().expect("a change has at least one state")
     }
+}
 
-    fn addition((key, entry): (&ObjectKey, &Entry<K>)) -> Change<K> {
-        Change { key: key.clone(), old: None, new: Some(Arc::clone(&entry.object)) }
+impl<K: Identified> Change<K> {
+    fn addition(object: &Arc<K>) -> Change<K> {
+        Change { key: key_of(&**object), old: None, new: Some(Arc::clone(object)) }
     }
 }
 
@@ -62,7 +64,7 @@ pub struct Informer<K> {
     task: Arc<DropGuard>,
 }
 
-impl<K: Send + Sync + 'static> Informer<K> {
+impl<K: Identified> Informer<K> {
     /// Starts to follow. Must be called inside a tokio runtime.
     fn start(client: Client, selection: Selection, metadata_only: bool, decode: Decode<K>) -> Informer<K> {
         let shared = Arc::new(Shared::new(decode));
@@ -75,7 +77,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
 
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.shared.store.read().get(key)
+        self.shared.store.read().get(key).cloned()
     }
 
     /// All objects, in the order of their keys.
@@ -126,7 +128,7 @@ impl<K: Send + Sync + 'static> Informer<K> {
     /// informer. A handler that holds its own informer keeps it running.
     pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + 'static) -> Subscription {
         let mut subscribers = self.shared.handlers.lock();
-        let present: Vec<Change<K>> = self.shared.store.read().entries().map(Change::addition).collect();
+        let present: Vec<Change<K>> = self.shared.store.read().iter().map(Change::addition).collect();
         present.iter().for_each(&handler);
         handlers::add(&self.shared.handlers, &mut subscribers, Box::new(handler), Arc::clone(&self.task))
     }

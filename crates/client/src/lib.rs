@@ -9,6 +9,7 @@
 //! | [`api`](Client) | reads and writes of typed and untyped objects |
 //! | [`measure`](RequestMetrics) | the metrics of requests |
 //! | [`events`](Recorder) | the event recorder |
+//! | [`form`](Form) | the forms of objects that components read |
 //! | [`leader`](Candidate) | leader election by Lease |
 //! | [`lean`](LeanPod) | the fields that are kept of numerous objects |
 //!
@@ -20,6 +21,7 @@ mod connection;
 mod discovery;
 mod error;
 mod events;
+mod form;
 mod http;
 mod informer;
 mod leader;
@@ -30,17 +32,18 @@ mod queue;
 mod request;
 
 pub use self::http::{HttpConnection, SERVER_NAME, Servers};
-pub use api::{Client, List, Object, key_of, meta_key};
+pub use api::{Client, List};
 pub use connection::{ByteStream, Connection, ServedStream, WatchStream};
 pub use discovery::{Discovered, ServedResource};
 pub use error::ClientError;
 pub use events::{EventType, Recorder, reference_to};
+pub use form::{Form, Identified, Object, key_of, meta_key, version_of};
 pub use informer::{Change, Informer, Informers, Selection, Subscription};
 pub use leader::{Candidate, Outcome, Timing};
 pub use lean::{
-    Kin, LeanAffinity, LeanCondition, LeanContainer, LeanContainerStatus, LeanPod, LeanPodIp, LeanPodSpec,
-    LeanPodStatus, LeanPort, LeanResources, LeanTemplate, LeanToleration, Owners, Pairs, PartialObject,
-    SelectsPods, Shared, Word,
+    Extract, Kin, LeanAffinity, LeanClaim, LeanCondition, LeanContainer, LeanContainerStatus, LeanEphemeral,
+    LeanMeta, LeanPod, LeanPodSpec, LeanPodStatus, LeanPort, LeanResources, LeanRunning, LeanTemplate,
+    LeanToleration, LeanVolume, Owners, Ownership, PartialObject, Said, SelectsPods,
 };
 pub use measure::RequestMetrics;
 pub use options::{DeleteOptions, ListOptions, Patch, Propagation, WatchOptions};

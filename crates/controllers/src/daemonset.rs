@@ -83,9 +83,7 @@ impl Controller for DaemonSetController {
         let uid = daemon_set.metadata.uid.as_deref().unwrap_or_default();
         let mut pods = self.pods.indexed(pods::BY_CONTROLLER, uid);
         let orphans = self.pods.indexed(pods::BY_CONTROLLER, "");
-        pods.extend(
-            orphans.into_iter().filter(|pod| pod.metadata.namespace == daemon_set.metadata.namespace),
-        );
+        pods.extend(orphans.into_iter().filter(|pod| pod.metadata.namespace() == key.namespace()));
         let mut revisions = self.revisions.in_namespace(key.namespace());
         revisions.retain(|revision| controller_of(&revision.metadata).is_none_or(|owner| owner.uid == uid));
         let hold_off = look.memory.hold_off(uid, &pods, look.now);

@@ -120,7 +120,7 @@ fn trigger_time(snapshot: &Snapshot, service: &Service) -> Option<String> {
     }
     let family = families(service)[0];
     let is_new = |pod: &&LeanPod| {
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let uid = pod.metadata.uid.as_str();
         !endpoints::addresses(pod, family).is_empty() && reported.get(uid) != Some(&pods::is_ready(pod))
     };
     let changed = snapshot.pods.iter().map(|pod| &**pod).filter(is_new);

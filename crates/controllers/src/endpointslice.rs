@@ -122,7 +122,7 @@ pub(crate) fn wake_services(
         let new = change.old.is_none().then_some(&change.key.name);
         let pods = new.map(|name| on_nodes.indexed(pods::BY_NODE, name)).unwrap_or_default();
         let selecting = pods.iter().flat_map(|pod| {
-            let services = all.in_namespace(pod.metadata.namespace.as_deref().unwrap_or_default());
+            let services = all.in_namespace(pod.metadata.namespace());
             services.into_iter().filter(|service| selects(service, pod))
         });
         selecting.map(|service| key_of(&*service)).collect::<Vec<_>>()
@@ -138,7 +138,6 @@ pub(crate) fn selected(service: &Service, pods: &Informer<LeanPod>) -> Vec<Arc<L
     let Some(selector) = selector(service) else { return Vec::new() };
     let mut pods = pods.in_namespace(service.metadata.namespace.as_deref().unwrap_or_default());
     pods.retain(|pod| selector.matches(&pod.metadata.labels));
-    pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     pods
 }
 

@@ -94,13 +94,12 @@ pub(crate) fn api_time(now: Timestamp) -> k8s_openapi::apimachinery::pkg::apis::
 }
 
 /// Orders objects by age, the oldest first; the name decides between those of one second.
-pub(crate) fn sort_by_age<K: client::Object>(objects: &mut [Arc<K>]) {
+pub(crate) fn sort_by_age<K: client::Form>(objects: &mut [Arc<K>]) {
     objects.sort_by(|a, b| age_key(&**a).cmp(&age_key(&**b)));
 }
 
-fn age_key<K: client::Object>(object: &K) -> (Option<Timestamp>, Option<&str>) {
-    let meta = object.metadata();
-    (meta.creation_timestamp.as_ref().map(|time| time.0), meta.name.as_deref())
+fn age_key<K: client::Form>(object: &K) -> (Option<Timestamp>, &str) {
+    (object.meta().field("creationTimestamp").as_time(), object.name())
 }
 
 #[cfg(test)]

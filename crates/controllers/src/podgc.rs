@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use client::{DeleteOptions, Informer, LeanPod, Patch, ResourceType, key_of};
+use client::{DeleteOptions, Identified, Informer, LeanPod, Patch, ResourceType, key_of};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PodCondition};
 use object::ObjectKey;
@@ -148,10 +148,7 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
 
 /// Deletes a pod immediately: there is no node that would terminate it gracefully.
 fn end(pod: &LeanPod) -> Action {
-    let options = DeleteOptions {
-        grace_period_seconds: Some(0),
-        ..DeleteOptions::of_uid(pod.metadata.uid.clone().unwrap_or_default())
-    };
+    let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::of_uid(pod.uid()) };
     let resource = ResourceType::of::<LeanPod>();
     Action::Delete { resource, key: key_of(pod), options, announcement: None }
 }
@@ -171,7 +168,7 @@ fn fail(pod: &LeanPod, now: Timestamp) -> Action {
         key: key_of(pod),
         subresource: "status",
         patch: Patch::Strategic(json!({
-            "metadata": {"uid": pod.metadata.uid}, "status": {"phase": "Failed", "conditions": [condition]},
+            "metadata": {"uid": pod.uid()}, "status": {"phase": "Failed", "conditions": [condition]},
         })),
     }
 }

@@ -70,7 +70,7 @@ impl<K: Replicated> Controller for Replicas<K> {
         let meta = owner.metadata();
         let owned_by = |uid: &str| self.pods.indexed(pods::BY_CONTROLLER, uid);
         let mut pods = owned_by(meta.uid.as_deref().unwrap_or_default());
-        pods.extend(owned_by("").into_iter().filter(|pod| pod.metadata.namespace == meta.namespace));
+        pods.extend(owned_by("").into_iter().filter(|pod| pod.metadata.namespace() == key.namespace()));
         let siblings = match controller_of(meta) {
             Some(controller) => self.owners.indexed(BY_CONTROLLER, controller.uid),
             None => vec![Arc::clone(&owner)],

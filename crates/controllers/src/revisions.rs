@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use client::{LeanPod, Object};
+use client::{Form, LeanPod, Object};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -104,13 +104,11 @@ impl History {
     /// Deletes the oldest revisions that no pod is of, beyond the `limit` that is kept for rollbacks.
     pub(crate) fn clean_up(&self, limit: i32, pods: &[Arc<LeanPod>], plan: &mut Plan) {
         let excess = self.old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
-        let label =
-            |meta: &ObjectMeta| meta.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL).cloned());
-        let live: HashSet<_> = pods.iter().filter_map(|pod| label(&pod.metadata)).collect();
+        let live: HashSet<_> = pods.iter().filter_map(|pod| pod.metadata.labels.get(HASH_LABEL)).collect();
         let unused = self
             .old
             .iter()
-            .filter(|revision| label(&revision.metadata).is_none_or(|hash| !live.contains(&hash)));
+            .filter(|revision| revision.labels().label(HASH_LABEL).is_none_or(|hash| !live.contains(hash)));
         plan.together(unused.take(excess).map(|revision| Action::delete(&**revision)).collect());
     }
 }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{EventType, Informer, LeanPod, Patch, ResourceType, key_of, reference_to};
+use client::{
+    EventType, Identified, Informer, LeanPod, Patch, ResourceType, key_of, reference_to, version_of,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PodCondition};
 use object::ObjectKey;
@@ -97,16 +99,11 @@ fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
         plan.requeue_after(Duration::try_from(left).unwrap_or_default());
         return plan;
     }
-    let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
     plan.record(Note {
         about: reference_to(pod),
         kind: EventType::Normal,
         reason: "TaintManagerEviction",
-        message: format!(
-            "Marking for deletion Pod {}/{}",
-            namespace.unwrap_or_default(),
-            name.unwrap_or_default()
-        ),
+        message: format!("Marking for deletion Pod {}", pod.metadata.key),
     });
     plan.then(disrupted(pod, now));
     plan.then(Action::delete(pod));
@@ -154,7 +151,7 @@ fn disrupted(pod: &LeanPod, now: Timestamp) -> Action {
         key: key_of(pod),
         subresource: "status",
         patch: Patch::Strategic(json!({
-            "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
+            "metadata": {"uid": pod.uid(), "resourceVersion": version_of(pod)},
             "status": {"conditions": [condition]},
         })),
     }

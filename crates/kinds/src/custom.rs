@@ -5,7 +5,7 @@
 
 use clock::Clock;
 use object::structural::Structural;
-use object::{FieldValues, Key, Value, field, value};
+use object::{FieldValues, Value, field, value};
 
 use crate::strategy::{Strategy, keep_metadata, keep_spec};
 use crate::table;
@@ -61,11 +61,8 @@ impl Strategy for CustomResource {
     }
 
     fn field_values(&self, object: &Value) -> FieldValues {
-        let value = |path: &JsonPath| {
-            let text = path.first(object).map(path::text).unwrap_or_default();
-            (Key::from(path.label().to_owned()), text.into_boxed_str())
-        };
-        self.selectable.iter().map(value).collect()
+        let text = |path: &JsonPath| path.first(object).map(path::text).unwrap_or_default();
+        self.selectable.iter().map(|path| (path.label(), text(path))).collect()
     }
 
     fn is_selectable(&self, field: &str) -> bool {

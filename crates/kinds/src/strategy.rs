@@ -1,7 +1,7 @@
 //! The strategy trait: the differences between kinds.
 
 use clock::Clock;
-use object::{FieldValues, Key, Value, field, value};
+use object::{FieldValues, Value, field, value};
 
 use crate::table::Column;
 
@@ -99,8 +99,7 @@ pub trait Strategy: Send + Sync + 'static {
     /// [`Strategy::selectable_fields`] as the cache keeps them. Custom resources, whose fields are known only at run
     /// time, implement only this.
     fn field_values(&self, object: &Value) -> FieldValues {
-        let fields = self.selectable_fields(object).into_iter();
-        fields.map(|(name, value)| (Key::from(name), value.into_boxed_str())).collect()
+        self.selectable_fields(object).into_iter().collect()
     }
 
     /// Whether a field other than `metadata.name` and `metadata.namespace` is selectable.

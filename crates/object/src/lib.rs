@@ -8,6 +8,7 @@
 //! | [`protobuf`] | upstream's protobuf, in both directions |
 //! | [`from_value`], [`to_value`] | trees to typed structs and back |
 //! | [`timestamp`], [`duration`] | times as the API writes them |
+//! | [`Shared`], [`Word`], [`Pairs`] | parts that many objects have alike, kept once |
 //! | [`Versioned`] | one version of one stored object, shared by caches and informers |
 //! | [`field`] | errors of single fields and the paths that name them |
 //! | [`names`] | the grammars of names, labels, ports and addresses |
@@ -28,6 +29,7 @@ pub mod patch;
 pub mod protobuf;
 mod quantity;
 mod selector;
+mod shared;
 mod status;
 pub mod structural;
 mod text;
@@ -41,6 +43,7 @@ pub use quantity::{Error as QuantityError, Format as QuantityFormat, Quantity};
 pub use selector::{
     Error as SelectorError, FieldRequirement, FieldSelector, Labels, Operator, Requirement, Selector,
 };
+pub use shared::{Pairs, Part, Shared, Table, Word};
 pub use status::{Cause, Details, MODIFIED, Reason, Response, Status};
 pub use text::quote;
 pub use typed::{TypedError, from_value, to_value};

@@ -18,7 +18,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use schema::TypeDef;
 use serde::de::DeserializeOwned;
 
-use crate::{Key, Value, json, protobuf};
+use crate::{Pairs, Value, Word, json, protobuf};
+
+mod fields;
+#[cfg(test)]
+mod tests;
+
+pub use fields::FieldValues;
 
 /// A namespaced name, which identifies an object in work queues, indexes and references.
 ///
@@ -48,9 +54,10 @@ impl ObjectKey {
         ObjectKey { namespace: None, name: name.into() }
     }
 
-    /// The key of an object by its `metadata`.
+    /// The key of an object by its `metadata`. The objects of a namespace share its name.
     pub fn of(object: &Value) -> ObjectKey {
-        ObjectKey::namespaced(object.str_at("metadata.namespace"), object.str_at("metadata.name"))
+        let namespace = Word::from(object.str_at("metadata.namespace"));
+        ObjectKey::namespaced(namespace, object.str_at("metadata.name"))
     }
 
     /// The namespace; `""` for objects of the cluster.
@@ -153,15 +160,13 @@ pub enum VersionedError {
     },
 }
 
-/// The values of a kind's registered field selectors, as pairs of path and value.
-pub type FieldValues = Vec<(Key, Box<str>)>;
-
 /// One version of one object. Cheap to clone: clones share everything.
 ///
 /// ```
 /// use object::{TypeMeta, Versioned, value};
 /// let pod = value!({"metadata": {"name": "web", "namespace": "default", "resourceVersion": "7"}});
-/// let pod = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod, vec![("spec.nodeName".into(), "n1".into())]).unwrap();
+/// let fields = [("spec.nodeName", "n1")].into_iter().collect();
+/// let pod = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod, fields).unwrap();
 /// assert_eq!(pod.key().to_string(), "default/web");
 /// assert_eq!((pod.resource_version(), pod.field("spec.nodeName")), (7, Some("n1")));
 /// ```
@@ -173,6 +178,13 @@ struct Inner {
     facts: Arc<Facts>,
     resource_version: u64,
     json: Json,
+    /// Few versions are asked for one.
+    forms: OnceLock<Box<Forms>>,
+}
+
+/// Forms that are made on first use.
+#[derive(Default)]
+struct Forms {
     typed: OnceLock<Arc<dyn Any + Send + Sync>>,
     protobuf: OnceLock<Bytes>,
 }
@@ -182,24 +194,19 @@ struct Facts {
     key: ObjectKey,
     uid: Uid,
     deleting: bool,
-    labels: Box<[(Box<str>, Box<str>)]>,
+    labels: Pairs,
     fields: FieldValues,
 }
 
 impl Facts {
     fn of(object: &Value, fields: FieldValues) -> Arc<Facts> {
         let metadata = object.get("metadata");
-        let mut labels: Vec<(Box<str>, Box<str>)> = metadata
-            .get("labels")
-            .entries()
-            .map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into()))
-            .collect();
-        labels.sort_unstable();
+        let labels = metadata.get("labels").entries();
         Arc::new(Facts {
             key: ObjectKey::of(object),
             uid: Uid::from(metadata.str_at("uid")),
             deleting: !metadata.get("deletionTimestamp").is_null(),
-            labels: labels.into_boxed_slice(),
+            labels: labels.map(|(name, value)| (name, value.as_str().unwrap_or_default())).collect(),
             fields,
         })
     }
@@ -279,14 +286,7 @@ impl Versioned {
     }
 
     fn new(type_meta: Arc<TypeMeta>, facts: Arc<Facts>, resource_version: u64, json: Json) -> Versioned {
-        Versioned(Arc::new(Inner {
-            type_meta,
-            facts,
-            resource_version,
-            json,
-            typed: OnceLock::new(),
-            protobuf: OnceLock::new(),
-        }))
+        Versioned(Arc::new(Inner { type_meta, facts, resource_version, json, forms: OnceLock::new() }))
     }
 
     /// The same object with another resource version.
@@ -349,15 +349,14 @@ impl Versioned {
         self.0.facts.deleting
     }
 
-    /// The labels, sorted by name.
-    pub fn labels(&self) -> &[(Box<str>, Box<str>)] {
+    /// The labels.
+    pub fn labels(&self) -> &Pairs {
         &self.0.facts.labels
     }
 
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
-        let labels = &self.0.facts.labels;
-        labels.binary_search_by(|(key, _)| (**key).cmp(name)).ok().map(|index| &*labels[index].1)
+        self.0.facts.labels.get(name)
     }
 
     /// The value of a field selector; `None` if the kind has not registered the field.
@@ -365,9 +364,7 @@ impl Versioned {
         match path {
             "metadata.name" => Some(self.name()),
             "metadata.namespace" => Some(self.namespace()),
-            _ => {
-                self.0.facts.fields.iter().find(|(name, _)| name.as_str() == path).map(|(_, value)| &**value)
-            }
+            _ => self.0.facts.fields.get(path),
         }
     }
 
@@ -447,26 +444,30 @@ impl Versioned {
     where
         T: Send + Sync + 'static,
     {
-        if let Some(kept) = self.0.typed.get()
+        if let Some(kept) = self.0.forms.get().and_then(|forms| forms.typed.get())
             && let Ok(form) = Arc::clone(kept).downcast::<T>()
         {
             return Ok(form);
         }
         let form = Arc::new(make()?);
         // Two threads may both get here; all but the first result serve their caller only.
-        let kept = self.0.typed.get_or_init(|| Arc::clone(&form) as Arc<dyn Any + Send + Sync>);
+        let kept = self.forms().typed.get_or_init(|| Arc::clone(&form) as Arc<dyn Any + Send + Sync>);
         Ok(Arc::clone(kept).downcast().unwrap_or(form))
     }
 
     /// The protobuf message, without envelope, encoded once per version. `ty` is the type of the kind, the
     /// same in every call.
     pub fn protobuf(&self, ty: &TypeDef) -> Result<Bytes, VersionedError> {
-        if let Some(kept) = self.0.protobuf.get() {
+        if let Some(kept) = self.0.forms.get().and_then(|forms| forms.protobuf.get()) {
             return Ok(kept.clone());
         }
         let message = protobuf::encode_message(&self.value(), ty)
             .map_err(|source| VersionedError::Protobuf { key: self.key().clone(), source })?;
-        Ok(self.0.protobuf.get_or_init(|| message).clone())
+        Ok(self.forms().protobuf.get_or_init(|| message).clone())
+    }
+
+    fn forms(&self) -> &Forms {
+        self.0.forms.get_or_init(Box::default)
     }
 }
 
@@ -483,6 +484,3 @@ impl fmt::Debug for Versioned {
         write!(f, "{} {}@{}", self.kind(), self.key(), self.resource_version())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,6 +28,7 @@
 use jiff::Timestamp;
 
 mod macros;
+mod shared;
 mod tree;
 mod typed;
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use clock::Clock;
-use object::{TypeMeta, Value, value};
+use object::{FieldValues, TypeMeta, Value, value};
 use store::suite::EtcdLike;
 use store::{Embedded, Expect, Store, Write};
 
@@ -19,7 +19,9 @@ async fn pods_over(store: Arc<dyn Store>) -> (Arc<Hub>, Arc<Collection>) {
     let collection = Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
-        fields: Box::new(|pod: &Value| vec![("spec.nodeName".into(), pod.str_at("spec.nodeName").into())]),
+        fields: Box::new(|pod: &Value| {
+            [("spec.nodeName", pod.str_at("spec.nodeName"))].into_iter().collect()
+        }),
         leases: None,
     }));
     hub.add(Arc::clone(&collection));
@@ -90,7 +92,7 @@ async fn a_watch_from_before_the_start_is_refused() {
     let collection = Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
-        fields: Box::new(|_| Vec::new()),
+        fields: Box::new(|_| FieldValues::default()),
         leases: None,
     }));
     hub.add(Arc::clone(&collection));
@@ -154,7 +156,7 @@ fn later() -> Arc<Collection> {
     Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
-        fields: Box::new(|_| Vec::new()),
+        fields: Box::new(|_| FieldValues::default()),
         leases: None,
     }))
 }
@@ -334,7 +336,7 @@ async fn what_the_cache_does_is_measured() {
         Collection::new(CollectionSpec {
             prefix: "/registry/pods/".into(),
             type_meta: TypeMeta::new("v1", "Pod"),
-            fields: Box::new(|_| Vec::new()),
+            fields: Box::new(|_| FieldValues::default()),
             leases: None,
         })
         .measured_by(hub.metrics().of("", "pods")),

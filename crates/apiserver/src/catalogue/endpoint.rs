@@ -120,7 +120,7 @@ impl Endpoint {
 
     fn versioned(&self, object: &Value) -> Result<Versioned, Status> {
         // Selectors were matched against the stored version; a served one has no fields.
-        Versioned::from_value(Arc::clone(&self.type_meta), object, Vec::new())
+        Versioned::from_value(Arc::clone(&self.type_meta), object, object::FieldValues::default())
             .map_err(|error| internal(&error))
     }
 }

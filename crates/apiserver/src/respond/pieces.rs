@@ -105,7 +105,7 @@ mod tests {
         let type_meta = TypeMeta::new("v1", "Pod");
         let item = |number: usize| {
             let pod = value!({"metadata": {"name": format!("p-{number}"), "annotations": {"a": "x".repeat(bytes)}}});
-            Versioned::from_value(Arc::clone(&type_meta), &pod, vec![]).unwrap()
+            Versioned::from_value(Arc::clone(&type_meta), &pod, object::FieldValues::default()).unwrap()
         };
         let listing = Listing {
             items: (0..count).map(item).collect(),

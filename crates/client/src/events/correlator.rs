@@ -5,7 +5,9 @@
 //!   says so.
 //! - A component may write 25 events about an object, and one more every five minutes.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
@@ -22,8 +24,9 @@ const BURST: f64 = 25.0;
 /// The time until another one is allowed.
 const REFILL_SECONDS: f64 = 300.0;
 
-/// The event's source and object; further parts distinguish kinds of events.
-type Key = Vec<String>;
+/// A digest of the event's source and object; of further parts where kinds of events are distinguished. Thousands of
+/// events are remembered, so their texts are not kept.
+type Key = u128;
 
 /// How to write an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub(super) struct Correlated {
 
 #[derive(Default)]
 pub(super) struct Correlator {
+    digests: Digests,
     groups: Remembered<Group>,
     observed: Remembered<Observation>,
     budgets: Remembered<Budget>,
@@ -51,7 +55,7 @@ pub(super) struct Correlator {
 
 /// Events that differ by message only.
 struct Group {
-    messages: HashSet<String>,
+    messages: HashSet<Key>,
     last: Timestamp,
 }
 
@@ -70,16 +74,16 @@ struct Budget {
 impl Correlator {
     /// How an event is to be written; `None` if there were too many.
     pub(super) fn correlate(&mut self, event: Event, now: Timestamp) -> Option<Correlated> {
-        let object_key = object_key(&event);
-        let (mut event, key) = self.aggregate(event, &object_key, now);
+        let object_key = self.digests.of(&object(&event));
+        let (mut event, key) = self.aggregate(event, object_key, now);
         let mut write = Write::Create;
-        if let Some(observation) = self.observed.get(&key, now) {
+        if let Some(observation) = self.observed.get(key, now) {
             event.metadata.name.clone_from(&observation.name);
             event.first_timestamp.clone_from(&observation.first);
             event.count = Some(observation.count + 1);
             write = Write::Update;
         }
-        self.observed.put(key.clone(), Observation::of(&event), now);
+        self.observed.put(key, Observation::of(&event), now);
         self.spend(object_key, now).then_some(Correlated { event, write, key })
     }
 
@@ -90,21 +94,19 @@ impl Correlator {
     }
 
     /// The event or, if there were many like it, one that stands for all of them; and its key.
-    fn aggregate(&mut self, event: Event, object_key: &Key, now: Timestamp) -> (Event, Key) {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let group_key: Key =
-            object_key.iter().cloned().chain([text(&event.type_), text(&event.reason)]).collect();
-        let message = text(&event.message);
+    fn aggregate(&mut self, event: Event, object_key: Key, now: Timestamp) -> (Event, Key) {
+        let group_key = self.digests.of(&(object_key, &event.type_, &event.reason));
+        let message = event.message.as_deref().unwrap_or_default();
+        let message_key = self.digests.of(message);
         let fresh = || Group { messages: HashSet::new(), last: now };
-        let group = self.groups.get_or_put(group_key.clone(), now, fresh);
+        let group = self.groups.get_or_put(group_key, now, fresh);
         if now.duration_since(group.last) > AGGREGATE_SILENCE {
             *group = fresh();
         }
         group.last = now;
-        if group.messages.len() < AGGREGATE_FROM - 1 || group.messages.contains(&message) {
-            group.messages.insert(message.clone());
-            let field_path = text(&event.involved_object.field_path);
-            let key = group_key.into_iter().chain([field_path, message]).collect();
+        if group.messages.len() < AGGREGATE_FROM - 1 || group.messages.contains(&message_key) {
+            group.messages.insert(message_key);
+            let key = self.digests.of(&(group_key, &event.involved_object.field_path, message_key));
             return (event, key);
         }
         let message = format!("(combined from similar events): {message}");
@@ -135,20 +137,31 @@ impl Observation {
     }
 }
 
-fn object_key(event: &Event) -> Key {
+/// The source and object of an event.
+fn object(event: &Event) -> [&str; 7] {
     let source = event.source.as_ref();
     let object = &event.involved_object;
     [
-        source.and_then(|source| source.component.clone()),
-        source.and_then(|source| source.host.clone()),
-        object.kind.clone(),
-        object.namespace.clone(),
-        object.name.clone(),
-        object.uid.clone(),
-        object.api_version.clone(),
+        source.and_then(|source| source.component.as_deref()),
+        source.and_then(|source| source.host.as_deref()),
+        object.kind.as_deref(),
+        object.namespace.as_deref(),
+        object.name.as_deref(),
+        object.uid.as_deref(),
+        object.api_version.as_deref(),
     ]
     .map(Option::unwrap_or_default)
-    .into()
+}
+
+/// Makes digests, which nobody can foresee who does not know this process's keys.
+#[derive(Default)]
+struct Digests([RandomState; 2]);
+
+impl Digests {
+    fn of<T: Hash + ?Sized>(&self, what: &T) -> Key {
+        let [high, low] = self.0.each_ref().map(|keys| u128::from(keys.hash_one(what)));
+        high << 64 | low
+    }
 }
 
 /// A map that evicts the least recently used entry.
@@ -163,8 +176,8 @@ impl<V> Default for Remembered<V> {
 }
 
 impl<V> Remembered<V> {
-    fn get(&mut self, key: &Key, now: Timestamp) -> Option<&mut V> {
-        let (value, used) = self.values.get_mut(key)?;
+    fn get(&mut self, key: Key, now: Timestamp) -> Option<&mut V> {
+        let (value, used) = self.values.get_mut(&key)?;
         *used = now;
         Some(value)
     }

@@ -86,6 +86,6 @@ impl WatchDecoder {
 fn versioned(type_meta: &Arc<TypeMeta>, within: &Bytes, object: &RawValue) -> Result<Versioned, ClientError> {
     // The raw value borrows from `within`, as both callers parse it from there.
     let json = within.slice_ref(object.get().as_bytes());
-    Versioned::from_json(Arc::clone(type_meta), json, |_| Vec::new())
+    Versioned::from_json(Arc::clone(type_meta), json, |_| object::FieldValues::default())
         .map_err(|error| ClientError::decode(&*type_meta.kind, error))
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::shared::Decode;
 use super::{Informer, Selection};
 use crate::lean::read_selector;
-use crate::{Client, Kin, Object, ResourceType, SelectsPods};
+use crate::{Client, Extract, Form, Identified, Kin, ResourceType, SelectsPods};
 
 /// Makes and shares informers. Clones share them too. An informer runs until the last clone is gone, and longer if it
 /// is held itself.
@@ -50,29 +50,23 @@ impl Informers {
     }
 
     /// The informer of all objects of a kind.
-    pub fn get<K: Object>(&self) -> Arc<Informer<K>> {
+    pub fn get<K: Form>(&self) -> Arc<Informer<K>> {
         self.select(Selection::all(ResourceType::of::<K>()))
     }
 
-    /// The informer of the selected objects of a kind. They have no `managedFields`, which nobody reads from here: a
-    /// server takes a write without them as one that leaves them alone.
-    pub fn select<K: Object>(&self, selection: Selection) -> Arc<Informer<K>> {
-        self.start(selection, false, |object| {
-            let mut typed: K = object.decode()?;
-            typed.metadata_mut().managed_fields = None;
-            Ok(Arc::new(typed))
-        })
+    /// The informer of the selected objects of a kind, in the form that [`Form::read`] gives them.
+    pub fn select<K: Form>(&self, selection: Selection) -> Arc<Informer<K>> {
+        self.start(selection, false, K::read)
     }
 
     /// The informer of who owns the objects of any resource.
     pub fn kin(&self, resource: ResourceType) -> Arc<Informer<Kin>> {
-        self.start(Selection::all(resource), true, |object| Kin::read(object).map(Arc::new))
+        self.start(Selection::all(resource), true, Kin::read)
     }
 
     /// The informer of the pods that the objects of a kind select.
-    pub fn selectors<K: SelectsPods>(&self) -> Arc<Informer<Selector>> {
-        let all = Selection::all(ResourceType::of::<K>());
-        self.start(all, false, |object| read_selector::<K>(object).map(Arc::new))
+    pub fn selectors<K: SelectsPods>(&self) -> Arc<Informer<Extract<Arc<Selector>>>> {
+        self.start(Selection::all(ResourceType::of::<K>()), false, read_selector::<K>)
     }
 
     /// Lets go of [that informer](Informers::kin), of a resource that is no longer served. It stops with its last holder.
@@ -81,7 +75,7 @@ impl Informers {
         self.shared.running.lock().remove(&identity);
     }
 
-    fn start<K: Send + Sync + 'static>(
+    fn start<K: Identified>(
         &self,
         selection: Selection,
         metadata_only: bool,

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use super::Change;
 use super::handlers::{self, Handlers, Subscriber};
 use super::reflector::{Replacement, Sink};
-use super::store::{Entry, Store};
+use super::store::Store;
+use crate::Identified;
 
-pub(super) type Decode<K> = fn(&Versioned) -> Result<Arc<K>, VersionedError>;
+pub(super) type Decode<K> = fn(&Versioned) -> Result<K, VersionedError>;
 
 pub(super) struct Shared<K> {
     pub(super) store: RwLock<Store<K>>,
@@ -22,7 +23,7 @@ pub(super) struct Shared<K> {
     decode: Decode<K>,
 }
 
-impl<K: Send + Sync + 'static> Shared<K> {
+impl<K: Identified> Shared<K> {
     pub(super) fn new(decode: Decode<K>) -> Shared<K> {
         Shared {
             store: RwLock::default(),
@@ -33,20 +34,12 @@ impl<K: Send + Sync + 'static> Shared<K> {
         }
     }
 
-    fn decode(&self, object: &Versioned) -> Option<Entry<K>> {
-        match (self.decode)(object) {
-            Ok(typed) => Some(Entry {
-                object: typed,
-                resource_version: object.resource_version(),
-                uid: object.uid().clone(),
-                deleting: object.is_deleting(),
-            }),
-            Err(error) => {
-                // A single object that cannot be decoded must not hold up all others.
-                tracing::error!(?object, error = &error as &dyn std::error::Error, "cannot read an object");
-                None
-            }
-        }
+    fn decode(&self, object: &Versioned) -> Option<Arc<K>> {
+        // A single object that cannot be decoded must not hold up all others.
+        let unreadable = |error: &VersionedError| {
+            tracing::error!(?object, error = error as &dyn std::error::Error, "cannot read an object");
+        };
+        (self.decode)(object).inspect_err(unreadable).ok().map(Arc::new)
     }
 
     /// Notifies the handlers of changes that the store shows already.
@@ -62,14 +55,14 @@ impl<K: Send + Sync + 'static> Shared<K> {
     }
 }
 
-impl<K: Send + Sync + 'static> Sink for Shared<K> {
+impl<K: Identified> Sink for Shared<K> {
     fn put(&self, object: &Versioned) {
-        let entry = self.decode(object);
+        let decoded = self.decode(object);
         let mut subscribers = self.handlers.lock();
         let change = {
             let mut store = self.store.write();
             store.advance(object.resource_version());
-            entry.and_then(|entry| store.put(object.key().clone(), entry))
+            decoded.and_then(|decoded| store.put(object.key().clone(), decoded))
         };
         self.tell(&mut subscribers, &change);
     }
@@ -91,20 +84,20 @@ impl<K: Send + Sync + 'static> Sink for Shared<K> {
     }
 
     fn replace(self: Arc<Self>) -> Box<dyn Replacement> {
-        Box::new(NewContent { entries: Vec::new(), shared: self })
+        Box::new(NewContent { objects: Vec::new(), shared: self })
     }
 }
 
 /// A list on its way into the store.
 struct NewContent<K> {
-    entries: Vec<(ObjectKey, Entry<K>)>,
+    objects: Vec<(ObjectKey, Arc<K>)>,
     shared: Arc<Shared<K>>,
 }
 
-impl<K: Send + Sync + 'static> Replacement for NewContent<K> {
+impl<K: Identified> Replacement for NewContent<K> {
     fn push(&mut self, object: &Versioned) {
-        if let Some(entry) = self.shared.decode(object) {
-            self.entries.push((object.key().clone(), entry));
+        if let Some(decoded) = self.shared.decode(object) {
+            self.objects.push((object.key().clone(), decoded));
         }
     }
 
@@ -113,7 +106,7 @@ impl<K: Send + Sync + 'static> Replacement for NewContent<K> {
         let changes = {
             let mut store = self.shared.store.write();
             store.advance(resource_version);
-            store.replace(self.entries)
+            store.replace(self.objects)
         };
         self.shared.tell(&mut subscribers, &changes);
         self.shared.synced.send_replace(true);

@@ -4,25 +4,18 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use object::{ObjectKey, Uid, Versioned, VersionedError};
+use object::{Part, Shared, Table, Versioned, VersionedError, Word};
+use semantics::{Field, View};
 use serde::Deserialize;
 
-use super::Word;
-use super::shared::{Part, Shared, Table};
+use super::Extract;
 
-/// An object of any kind, as garbage collection sees it: without labels, annotations and managed fields.
-///
-/// Its key and UID are those of the version in the watch cache, and the pods of one ReplicaSet share their owners.
+/// An object of any kind, as garbage collection sees it.
+pub type Kin = Extract<Ownership>;
+
+/// What an object belongs to, and what holds it. The pods of one ReplicaSet share their list of owners.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kin {
-    /// Namespace and name.
-    pub key: ObjectKey,
-    /// The UID.
-    pub uid: Uid,
-    /// The resource version; 0 if the object had none.
-    pub resource_version: u64,
-    /// Whether the object is being deleted.
-    pub deleting: bool,
+pub struct Ownership {
     /// Its finalizers.
     pub finalizers: Option<Box<[Word]>>,
     /// Its owners.
@@ -46,6 +39,12 @@ impl Part for Owners {
     fn table() -> &'static Table<Owners> {
         static TABLE: Table<Owners> = Table::new();
         &TABLE
+    }
+}
+
+impl View for Owners {
+    fn as_field(&self) -> Field<'_> {
+        if self.0.is_empty() { Field::Absent } else { self.0.as_field() }
     }
 }
 
@@ -76,14 +75,8 @@ impl Kin {
     /// If its metadata is not that of an object.
     pub fn read(version: &Versioned) -> Result<Kin, VersionedError> {
         let Whole { metadata } = version.decode()?;
-        Ok(Kin {
-            key: version.key().clone(),
-            uid: version.uid().clone(),
-            resource_version: version.resource_version(),
-            deleting: version.is_deleting(),
-            finalizers: metadata.finalizers,
-            owners: metadata.owner_references.unwrap_or_default().into(),
-        })
+        let owners = metadata.owner_references.unwrap_or_default().into();
+        Ok(Extract::of(version, Ownership { finalizers: metadata.finalizers, owners }))
     }
 
     /// Whether a finalizer holds it.

@@ -3,23 +3,19 @@
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 
-use k8s_openapi::api::core::v1::{Affinity, PodSchedulingGate, TopologySpreadConstraint, Volume};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use semantics::conditions::Condition;
+use k8s_openapi::api::core::v1::{Affinity, PodSchedulingGate, TopologySpreadConstraint};
+use object::{Pairs, Part, Shared, Table, Word};
 use semantics::{Field, View};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use serde::{Deserialize, Deserializer};
 
-use super::meta::pod_meta;
-use super::shared::{Part, Shared, Table};
-use super::{Pairs, Word};
+use super::{LeanMeta, LeanPodStatus, LeanResources};
 
 /// A pod as controllers, scheduler and network know it. Fields have the names of the whole pod's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct LeanPod {
-    /// `metadata`, without managed fields, and of the annotations those that components read.
-    #[serde(deserialize_with = "pod_meta")]
-    pub metadata: ObjectMeta,
+    /// `metadata`
+    pub metadata: LeanMeta,
     /// `spec`
     pub spec: Option<LeanPodSpec>,
     /// `status`
@@ -35,8 +31,8 @@ pub struct LeanPodSpec {
     pub hostname: Option<Box<str>>,
     /// Of a pod of a DaemonSet, its node's alone.
     pub affinity: Option<Shared<LeanAffinity>>,
-    /// Only volumes that live beyond the pod's node: claims, ephemeral volumes and those of drivers.
-    pub volumes: Option<Vec<Volume>>,
+    /// Only volumes with a claim.
+    pub volumes: Box<[LeanVolume]>,
     /// The rest.
     pub template: Shared<LeanTemplate>,
 }
@@ -155,8 +151,7 @@ struct WholeSpec {
     #[serde(deserialize_with = "or_default")]
     containers: Vec<LeanContainer>,
     init_containers: Option<Vec<LeanContainer>>,
-    #[serde(deserialize_with = "volumes")]
-    volumes: Option<Vec<Volume>>,
+    volumes: Option<Vec<LeanVolume>>,
 }
 
 impl From<WholeSpec> for LeanPodSpec {
@@ -176,15 +171,40 @@ impl From<WholeSpec> for LeanPodSpec {
             containers: spec.containers,
             init_containers: spec.init_containers,
         };
+        let claiming =
+            |volume: &LeanVolume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some();
         LeanPodSpec {
             node_name: spec.node_name,
             hostname: spec.hostname,
             affinity: spec.affinity,
-            volumes: spec.volumes,
+            volumes: spec.volumes.unwrap_or_default().into_iter().filter(claiming).collect(),
             template: template.into(),
         }
     }
 }
+
+/// A volume with a claim of its own or of a name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are those of the API")]
+pub struct LeanVolume {
+    pub name: Word,
+    pub persistent_volume_claim: Option<LeanClaim>,
+    pub ephemeral: Option<LeanEphemeral>,
+}
+
+/// The claim of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LeanClaim {
+    /// `claimName`
+    pub claim_name: Box<str>,
+}
+
+/// Says that a volume has a claim of its own. Nothing more of it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct LeanEphemeral {}
 
 /// The fields of a container that are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -211,14 +231,6 @@ pub struct LeanPort {
     pub protocol: Option<Word>,
 }
 
-/// The fields of resources that are kept: only the node needs limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(default)]
-pub struct LeanResources {
-    /// `requests`
-    pub requests: Pairs,
-}
-
 /// A toleration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -231,142 +243,11 @@ pub struct LeanToleration {
     pub toleration_seconds: Option<i64>,
 }
 
-/// The fields of a pod's status that are kept.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of the API")]
-pub struct LeanPodStatus {
-    pub phase: Option<Word>,
-    pub nominated_node_name: Option<Word>,
-    pub start_time: Option<Time>,
-    #[serde(rename = "podIP")]
-    pub pod_ip: Option<Box<str>>,
-    #[serde(rename = "podIPs", deserialize_with = "exact")]
-    pub pod_ips: Option<Vec<LeanPodIp>>,
-    #[serde(deserialize_with = "exact")]
-    pub conditions: Option<Vec<LeanCondition>>,
-    #[serde(deserialize_with = "exact")]
-    pub container_statuses: Option<Vec<LeanContainerStatus>>,
-    #[serde(deserialize_with = "exact")]
-    pub init_container_statuses: Option<Vec<LeanContainerStatus>>,
-    pub resources: Option<LeanResources>,
-    pub allocated_resources: Pairs,
-}
-
-/// An address of a pod.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct LeanPodIp {
-    /// The address.
-    pub ip: Box<str>,
-}
-
-/// A condition of a pod.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of the API")]
-pub struct LeanCondition {
-    #[serde(rename = "type")]
-    pub type_: Word,
-    pub status: Word,
-    pub reason: Option<Word>,
-    pub message: Option<Word>,
-    pub last_transition_time: Option<Time>,
-}
-
-/// The fields of a container's status that are kept.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of the API")]
-pub struct LeanContainerStatus {
-    pub name: Word,
-    pub restart_count: i32,
-    pub resources: Option<LeanResources>,
-    pub allocated_resources: Pairs,
-}
-
-/// A list in no more room than it needs.
-fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
-    let mut list = Option::<Vec<T>>::deserialize(from)?;
-    if let Some(list) = &mut list {
-        list.shrink_to_fit();
-    }
-    Ok(list)
-}
-
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
-fn volumes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Volume>>, D::Error> {
-    let Some(mut volumes) = Option::<Vec<Volume>>::deserialize(from)? else { return Ok(None) };
-    volumes.retain(|volume| {
-        let of_node = volume.config_map.is_some()
-            || volume.downward_api.is_some()
-            || volume.empty_dir.is_some()
-            || volume.host_path.is_some()
-            || volume.image.is_some()
-            || volume.projected.is_some()
-            || volume.secret.is_some();
-        !of_node
-    });
-    volumes.shrink_to_fit();
-    Ok(Some(volumes).filter(|volumes| !volumes.is_empty()))
-}
-
-impl k8s_openapi::Resource for LeanPod {
-    const API_VERSION: &'static str = "v1";
-    const GROUP: &'static str = "";
-    const KIND: &'static str = "Pod";
-    const VERSION: &'static str = "v1";
-    const URL_PATH_SEGMENT: &'static str = "pods";
-    type Scope = k8s_openapi::NamespaceResourceScope;
-}
-
-impl k8s_openapi::Metadata for LeanPod {
-    type Ty = ObjectMeta;
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-/// Always fails: the omitted fields would be lost.
-impl Serialize for LeanPod {
-    fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
-        Err(ser::Error::custom("a lean view cannot be written; read the whole object, or patch it"))
-    }
-}
-
-impl Condition for LeanCondition {
-    fn kind(&self) -> &str {
-        &self.type_
-    }
-
-    fn status(&self) -> &str {
-        &self.status
-    }
-
-    fn reason(&self) -> &str {
-        self.reason.as_deref().unwrap_or_default()
-    }
-
-    fn message(&self) -> &str {
-        self.message.as_deref().unwrap_or_default()
-    }
-
-    fn since(&self) -> Option<&Time> {
-        self.last_transition_time.as_ref()
-    }
-
-    fn keep_transition_time(&mut self, of: &LeanCondition) {
-        self.last_transition_time.clone_from(&of.last_transition_time);
-    }
-}
+super::lean!(LeanPod, core::v1::Pod);
 
 semantics::views! {
     LeanPod { "metadata" => metadata, "spec" => spec, "status" => status }
@@ -376,19 +257,8 @@ semantics::views! {
         "resources" => resources, "overhead" => overhead, "hostNetwork" => host_network, "priority" => priority,
     }
     LeanContainer { "name" => name, "resources" => resources, "restartPolicy" => restart_policy }
-    LeanResources { "requests" => requests }
     LeanToleration {
         "key" => key, "operator" => operator, "value" => value, "effect" => effect,
         "tolerationSeconds" => toleration_seconds,
     }
-    LeanPodStatus {
-        "phase" => phase, "conditions" => conditions, "containerStatuses" => container_statuses,
-        "initContainerStatuses" => init_container_statuses, "resources" => resources,
-        "allocatedResources" => allocated_resources,
-    }
-    LeanCondition {
-        "type" => type_, "status" => status, "reason" => reason, "message" => message,
-        "lastTransitionTime" => last_transition_time,
-    }
-    LeanContainerStatus { "name" => name, "resources" => resources, "allocatedResources" => allocated_resources }
 }

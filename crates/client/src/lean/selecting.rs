@@ -1,6 +1,7 @@
 //! The pods that Services and controllers select, without anything else of these objects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
@@ -9,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use object::{Selector, Versioned, VersionedError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use super::Extract;
 
 /// A kind whose objects select pods by `spec.selector`.
 pub trait SelectsPods: Resource + 'static {
@@ -20,9 +23,9 @@ pub trait SelectsPods: Resource + 'static {
 }
 
 /// The pods that a version selects.
-pub(crate) fn read<K: SelectsPods>(version: &Versioned) -> Result<Selector, VersionedError> {
+pub(crate) fn read<K: SelectsPods>(version: &Versioned) -> Result<Extract<Arc<Selector>>, VersionedError> {
     let Whole { spec } = version.decode::<Whole<K::Field>>()?;
-    Ok(K::meaning(spec.and_then(|spec| spec.selector)))
+    Ok(Extract::of(version, Arc::new(K::meaning(spec.and_then(|spec| spec.selector)))))
 }
 
 #[derive(Deserialize)]

@@ -309,7 +309,7 @@ async fn informers_of_selectors_keep_nothing_else() {
     server.patch::<Service>(&key("web"), json!({"spec": {"selector": null}})).await;
     settle().await;
     assert_eq!(
-        *services.get(&key("web")).unwrap(),
+        ***services.get(&key("web")).unwrap(),
         Selector::nothing(),
         "without a selector it selects nothing"
     );

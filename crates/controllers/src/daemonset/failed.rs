@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use client::LeanPod;
 use jiff::{SignedDuration, Timestamp};
+use object::Uid;
 
 use super::placement;
 use crate::pods;
@@ -26,7 +27,7 @@ pub(crate) struct FailedPods {
 #[derive(Clone, Debug, PartialEq)]
 struct Failures {
     /// The UID of the last failed pod.
-    last: String,
+    last: Uid,
     since: Timestamp,
     delay: SignedDuration,
 }
@@ -44,7 +45,7 @@ impl FailedPods {
         self.failures.retain(|_, failures| same_owner && now.duration_since(failures.since) <= MAX + MAX);
         let mut until = HashMap::new();
         for pod in pods.iter().filter(|pod| pods::phase(pod) == "Failed") {
-            let (Some(node), Some(uid)) = (placement::target(pod), &pod.metadata.uid) else { continue };
+            let (Some(node), uid) = (placement::target(pod), &pod.metadata.uid) else { continue };
             let failures = self.failures.entry(node.to_owned()).or_insert_with(|| Failures {
                 last: uid.clone(),
                 since: now,

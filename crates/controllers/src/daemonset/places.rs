@@ -71,7 +71,7 @@ pub(super) fn places(snapshot: &Snapshot, owned: &[Arc<LeanPod>]) -> Places {
 
 /// Whether a pod has the current template.
 pub(super) fn is_updated(pod: &LeanPod, hash: &str) -> bool {
-    pod.metadata.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL)).is_some_and(|label| label == hash)
+    pod.metadata.labels.get(HASH_LABEL) == Some(hash)
 }
 
 pub(super) fn min_ready_seconds(daemon_set: &DaemonSet) -> i32 {

@@ -145,13 +145,8 @@ impl Moves {
                 }
             };
             let end = if reason == "FailedDaemonPod" { "kill" } else { "delete" };
-            let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
-            let message = format!(
-                "Found {verb} {}/{} on node {}, will try to {end} it",
-                namespace.unwrap_or_default(),
-                name.unwrap_or_default(),
-                pods::node_name(pod)
-            );
+            let (key, node) = (&pod.metadata.key, pods::node_name(pod));
+            let message = format!("Found {verb} {key} on node {node}, will try to {end} it");
             self.notes.push(Note { about: reference_to(daemon_set), kind, reason, message });
             self.delete.push(Arc::clone(pod));
         }

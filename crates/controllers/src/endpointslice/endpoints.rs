@@ -55,18 +55,8 @@ pub(crate) fn publishes_not_ready(service: &Service) -> bool {
 
 /// The pod's addresses of a family.
 pub(crate) fn addresses(pod: &LeanPod, family: Family) -> Vec<String> {
-    let status = pod.status.as_ref();
-    let mut addresses: Vec<String> = status
-        .and_then(|status| status.pod_ips.as_ref())
-        .into_iter()
-        .flatten()
-        .map(|ip| ip.ip.to_string())
-        .collect();
-    if addresses.is_empty() {
-        addresses.extend(status.and_then(|status| status.pod_ip.as_deref()).map(str::to_owned));
-    }
-    addresses.retain(|address| family.has(address));
-    addresses
+    let addresses = pod.status.iter().flat_map(|status| &status.pod_ips);
+    addresses.filter(|address| family.has(address)).map(|address| address.to_string()).collect()
 }
 
 /// The endpoint of a pod; `None` if it has ended or has no address of the family.
@@ -101,9 +91,9 @@ pub(super) fn endpoint(
 pub(crate) fn target(pod: &LeanPod) -> ObjectReference {
     ObjectReference {
         kind: Some("Pod".into()),
-        namespace: pod.metadata.namespace.clone(),
-        name: pod.metadata.name.clone(),
-        uid: pod.metadata.uid.clone(),
+        namespace: Some(pod.metadata.namespace().to_owned()),
+        name: Some(pod.metadata.name().to_owned()),
+        uid: Some(pod.metadata.uid.to_string()),
         ..ObjectReference::default()
     }
 }

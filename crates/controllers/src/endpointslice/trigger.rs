@@ -26,7 +26,7 @@ pub(super) fn of_slices(snapshot: &Snapshot, slices: &[&Arc<EndpointSlice>]) -> 
         reported.insert(uid, ready.unwrap_or(false));
     }
     let is_new = |pod: &&Arc<LeanPod>| {
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let uid = pod.metadata.uid.as_str();
         let has_address = endpoints::families(&snapshot.service)
             .into_iter()
             .any(|family| !endpoints::addresses(pod, family).is_empty());

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use client::{DeleteOptions, EventType, LeanPod, Object, Patch, ResourceType, key_of};
+use client::{DeleteOptions, EventType, Form, LeanPod, Object, Patch, ResourceType, key_of};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::policy::v1::Eviction;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions as ApiDeleteOptions, Preconditions};
@@ -99,8 +99,8 @@ impl Action {
     }
 
     /// Deletes just this object.
-    pub(crate) fn delete<K: Object>(object: &K) -> Action {
-        let options = DeleteOptions::of_uid(object.metadata().uid.clone().unwrap_or_default());
+    pub(crate) fn delete<K: Form>(object: &K) -> Action {
+        let options = DeleteOptions::of_uid(object.uid());
         Action::Delete { resource: ResourceType::of::<K>(), key: key_of(object), options, announcement: None }
     }
 
@@ -108,9 +108,9 @@ impl Action {
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing drains nodes or scales them down yet"))]
     pub(crate) fn evict(pod: &LeanPod) -> Action {
         let mut eviction = Eviction::default();
-        eviction.metadata.name.clone_from(&pod.metadata.name);
-        eviction.metadata.namespace.clone_from(&pod.metadata.namespace);
-        let preconditions = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
+        eviction.metadata.name = Some(pod.metadata.name().to_owned());
+        eviction.metadata.namespace = Some(pod.metadata.namespace().to_owned());
+        let preconditions = Preconditions { uid: Some(pod.metadata.uid.to_string()), resource_version: None };
         eviction.delete_options =
             Some(ApiDeleteOptions { preconditions: Some(preconditions), ..ApiDeleteOptions::default() });
         Action::CreateSubresource {

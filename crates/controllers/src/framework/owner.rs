@@ -3,35 +3,35 @@
 
 use std::sync::Arc;
 
-use client::{Change, Informer, Object, Patch, ResourceType, key_of};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use client::{Change, Form, Informer, Object, Patch, ResourceType, key_of, version_of};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use object::{ObjectKey, Selector};
-use semantics::controller_of;
+use semantics::{View, controller_of};
 use serde_json::json;
 
 use super::{Action, Plan};
 
 /// The key of an object's controller, if that is an `O`.
-pub(crate) fn owner_key<O: Object>(meta: &ObjectMeta) -> Option<ObjectKey> {
+pub(crate) fn owner_key<O: Object>(meta: &dyn View) -> Option<ObjectKey> {
     let owner = controller_of(meta)?;
     (owner.kind == O::KIND && owner.group() == O::GROUP)
-        .then(|| ObjectKey::namespaced(meta.namespace.as_deref().unwrap_or_default(), owner.name))
+        .then(|| ObjectKey::namespaced(meta.field("namespace").text(), owner.name))
 }
 
 /// The keys that a change of an object wakes: its owner, before and after, if that is an `O`; for an orphan all objects
 /// that could adopt it.
-pub(crate) fn woken_by_owned<O: Object, K: Object>(
+pub(crate) fn woken_by_owned<O: Object, K: Form>(
     owners: &Informer<O>,
     change: &Change<K>,
     selector: impl Fn(&O) -> Selector,
 ) -> Vec<ObjectKey> {
-    let mut keys: Vec<_> = change.states().filter_map(|state| owner_key::<O>(state.metadata())).collect();
-    if let Some(orphan) = change.new.as_ref().map(|state| state.metadata())
-        && controller_of(orphan).is_none()
-        && orphan.labels.is_some()
+    let mut keys: Vec<_> = change.states().filter_map(|state| owner_key::<O>(state.meta())).collect();
+    if let Some(orphan) = &change.new
+        && controller_of(orphan.meta()).is_none()
+        && !orphan.meta().field("labels").is_absent()
     {
         let candidates = owners.in_namespace(change.key.namespace());
-        let adopting = candidates.iter().filter(|owner| selector(owner).matches(&orphan.labels));
+        let adopting = candidates.iter().filter(|owner| selector(owner).matches(orphan.labels()));
         keys.extend(adopting.map(|owner| key_of(&**owner)));
     }
     keys
@@ -68,18 +68,17 @@ pub(crate) struct Claimed<K> {
 
 impl<O: Object> Claim<'_, O> {
     /// Claims among `objects` of the owner's namespace. Of orphans only those that are `adoptable` are adopted.
-    pub(crate) fn claim<K: Object>(&self, objects: &[Arc<K>], adoptable: impl Fn(&K) -> bool) -> Claimed<K> {
+    pub(crate) fn claim<K: Form>(&self, objects: &[Arc<K>], adoptable: impl Fn(&K) -> bool) -> Claimed<K> {
         let mine = self.owner.metadata();
         let dying = mine.deletion_timestamp.is_some();
         let (mut owned, mut adopted, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for object in objects {
-            let meta = object.metadata();
-            let selected = self.selector.matches(&meta.labels);
-            match controller_of(meta) {
+            let selected = self.selector.matches(object.labels());
+            match controller_of(object.meta()) {
                 Some(owner) if Some(owner.uid) != mine.uid.as_deref() => {}
                 Some(_) if selected => owned.push(Arc::clone(object)),
                 Some(_) if !dying => released.push(self.release(&**object)),
-                None if selected && !dying && meta.deletion_timestamp.is_none() && adoptable(object) => {
+                None if selected && !dying && !object.is_deleting() && adoptable(object) => {
                     adopted.push(self.adopt(&**object));
                 }
                 Some(_) | None => {}
@@ -103,28 +102,27 @@ impl<O: Object> Claim<'_, O> {
         }
     }
 
-    fn adopt<K: Object>(&self, object: &K) -> Action {
-        let mut owners = object.metadata().owner_references.clone().unwrap_or_default();
+    fn adopt<K: Form>(&self, object: &K) -> Action {
+        let mut owners = object.owners().to_vec();
         owners.push(controller_reference(self.owner));
         set_owners(object, &owners)
     }
 
-    fn release<K: Object>(&self, object: &K) -> Action {
-        let mut owners = object.metadata().owner_references.clone().unwrap_or_default();
+    fn release<K: Form>(&self, object: &K) -> Action {
+        let mut owners = object.owners().to_vec();
         owners.retain(|owner| Some(&owner.uid) != self.owner.metadata().uid.as_ref());
         set_owners(object, &owners)
     }
 }
 
 /// Replaces an object's owners, unless it has changed since it was read or has been replaced.
-fn set_owners<K: Object>(object: &K, owners: &[OwnerReference]) -> Action {
-    let meta = object.metadata();
+fn set_owners<K: Form>(object: &K, owners: &[OwnerReference]) -> Action {
     Action::Patch {
         resource: ResourceType::of::<K>(),
         key: key_of(object),
         subresource: "",
         patch: Patch::Merge(json!({"metadata": {
-            "uid": meta.uid, "resourceVersion": meta.resource_version, "ownerReferences": owners,
+            "uid": object.uid(), "resourceVersion": version_of(object), "ownerReferences": owners,
         }})),
     }
 }

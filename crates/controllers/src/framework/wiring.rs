@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::{
-    Change, Client, Informer, Informers, Object, ResourceType, Selection, Subscription, Work, WorkQueue,
+    Change, Client, Form, Identified, Informer, Informers, ResourceType, Selection, Subscription, Work,
+    WorkQueue,
 };
 use clock::Clock;
 use futures::future::BoxFuture;
@@ -35,7 +36,7 @@ trait View: Send + Sync {
     fn shows<'a>(&'a self, effect: &'a Effect) -> BoxFuture<'a, ()>;
 }
 
-impl<K: Send + Sync + 'static> View for Informer<K> {
+impl<K: Identified> View for Informer<K> {
     fn synced(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.synced())
     }
@@ -103,13 +104,13 @@ impl<T: Work> Wiring<T> {
     }
 
     /// The shared informer of a kind. The controller starts when it is synced.
-    pub(crate) fn informer<K: Object>(&mut self) -> Arc<Informer<K>> {
+    pub(crate) fn informer<K: Form>(&mut self) -> Arc<Informer<K>> {
         self.selected(Selection::all(ResourceType::of::<K>()))
     }
 
     /// The shared informer of some objects of a kind, for controllers to which all others mean nothing. What the
     /// controller writes must be among them.
-    pub(crate) fn selected<K: Object>(&mut self, selection: Selection) -> Arc<Informer<K>> {
+    pub(crate) fn selected<K: Form>(&mut self, selection: Selection) -> Arc<Informer<K>> {
         let informer = self.informers.select::<K>(selection);
         self.views.0.insert(ResourceType::of::<K>(), Arc::clone(&informer) as _);
         informer
@@ -126,7 +127,7 @@ impl<T: Work> Wiring<T> {
         informer: &Informer<K>,
         keys: impl Fn(&Change<K>) -> I + Send + 'static,
     ) where
-        K: Send + Sync + 'static,
+        K: Identified,
         I: IntoIterator<Item = T>,
     {
         let queue = self.queue.clone();
@@ -141,7 +142,7 @@ impl<T: Work> Wiring<T> {
         notes: &Notes<N>,
         note: impl Fn(&mut N, &Change<K>, Timestamp) -> I + Send + 'static,
     ) where
-        K: Send + Sync + 'static,
+        K: Identified,
         N: Send + Sync + 'static,
         I: IntoIterator<Item = T>,
     {
@@ -152,7 +153,7 @@ impl<T: Work> Wiring<T> {
 
 impl Wiring<object::ObjectKey> {
     /// Each change wakes the key of the object itself.
-    pub(crate) fn wake_self<K: Object>(&mut self, informer: &Informer<K>) {
+    pub(crate) fn wake_self<K: Form>(&mut self, informer: &Informer<K>) {
         self.wake(informer, |change| [change.key.clone()]);
     }
 }

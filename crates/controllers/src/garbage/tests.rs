@@ -4,7 +4,7 @@ use client::{DeleteOptions, Kin, Propagation, ResourceType};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use object::{TypeMeta, Versioned};
+use object::{FieldValues, TypeMeta, Versioned};
 
 use simulation::Server;
 
@@ -39,7 +39,9 @@ fn meta(name: &str, owners: Vec<OwnerReference>, finalizers: &[&str], deleting: 
 
 fn node<K: k8s_openapi::Resource>(meta: &ObjectMeta) -> Node {
     let object = object::value!({"metadata": object::to_value(meta).unwrap()});
-    let version = Versioned::from_value(TypeMeta::new(K::API_VERSION, K::KIND), &object, Vec::new()).unwrap();
+    let version =
+        Versioned::from_value(TypeMeta::new(K::API_VERSION, K::KIND), &object, FieldValues::default())
+            .unwrap();
     Node { resource: Arc::new(ResourceType::of::<K>()), kin: Arc::new(Kin::read(&version).unwrap()) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::{EventType, LeanPod, Patch, ResourceType, key_of, reference_to};
+use client::{EventType, Identified, LeanPod, Patch, ResourceType, key_of, reference_to, version_of};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use semantics::conditions;
@@ -102,7 +102,7 @@ fn not_ready(pod: &LeanPod, now: Timestamp) -> Action {
         key: key_of(pod),
         subresource: "status",
         patch: Patch::Strategic(json!({
-            "metadata": {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version},
+            "metadata": {"uid": pod.uid(), "resourceVersion": version_of(pod)},
             "status": {"conditions": [condition]},
         })),
     }

@@ -44,7 +44,7 @@ impl<'a> Age<'a> {
         let Some(time) = time else { return Age { magnitude: i64::MIN, uid: None } };
         let nanoseconds = now.duration_since(time).as_nanos();
         let magnitude = u128::try_from(nanoseconds).ok().and_then(u128::checked_ilog2).map_or(-1, i64::from);
-        Age { magnitude, uid: pod.metadata.uid.as_deref() }
+        Age { magnitude, uid: Some(pod.metadata.uid.as_str()) }
     }
 }
 
@@ -73,7 +73,7 @@ fn compare(a: &LeanPod, b: &LeanPod, company: &HashMap<&str, usize>, now: Timest
 
 fn rank<'a>(pod: &'a LeanPod, company: &HashMap<&str, usize>, now: Timestamp) -> Rank<'a> {
     let node = pods::node_name(pod);
-    let cost = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DELETION_COST));
+    let cost = pod.metadata.annotations.get(DELETION_COST);
     let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let ready_since = pods::ready_since(pod);
     Rank {
@@ -94,6 +94,6 @@ fn rank<'a>(pod: &'a LeanPod, company: &HashMap<&str, usize>, now: Timestamp) ->
 
 /// The most restarts of one of its containers.
 fn restarts(pod: &LeanPod) -> i32 {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    statuses.into_iter().flatten().map(|status| status.restart_count).max().unwrap_or(0)
+    let statuses = pod.status.iter().flat_map(|status| &status.container_statuses);
+    statuses.map(|status| status.restart_count).max().unwrap_or(0)
 }

@@ -134,7 +134,7 @@ impl Index {
     pub(crate) fn pod_changed(&mut self, key: &ObjectKey, pod: Option<Arc<LeanPod>>) {
         let addresses = pod.as_ref().map(|pod| pods::peer_addresses(pod, &self.node)).unwrap_or_default();
         let facts = pod.as_ref().map(|pod| Facts::of(pod)).unwrap_or_default();
-        let uid = pod.as_ref().and_then(|pod| pod.metadata.uid.clone()).unwrap_or_default();
+        let uid = pod.as_ref().map(|pod| pod.metadata.uid.to_string()).unwrap_or_default();
         match pod {
             Some(pod) => self.pods.insert(key.clone(), pod),
             None => self.pods.remove(key),
@@ -164,7 +164,7 @@ impl Index {
 
     /// The labels and ports of a pod, if it is known under this UID.
     pub(crate) fn facts(&self, key: &ObjectKey, uid: &str) -> Option<Facts> {
-        let pod = self.pods.get(key).filter(|pod| pod.metadata.uid.as_deref() == Some(uid));
+        let pod = self.pods.get(key).filter(|pod| pod.metadata.uid.as_str() == uid);
         pod.map(|pod| Facts::of(pod))
     }
 

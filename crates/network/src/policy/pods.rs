@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use client::{LeanPod, LeanPort};
+use object::Pairs;
 use serde::{Deserialize, Serialize};
 
 use crate::host_port::Protocol;
 
-/// Labels of an object.
+/// Labels of a namespace.
 pub(crate) type Labels = BTreeMap<String, String>;
 
 /// The pod's data for selectors and rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Its labels.
-    pub(crate) labels: Labels,
+    pub(crate) labels: Pairs,
     /// Its named ports, by protocol and name.
     pub(crate) ports: Vec<((Protocol, String), u16)>,
 }
@@ -28,10 +29,7 @@ impl Facts {
         let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
         let sidecars = sidecars.filter(|container| semantics::pods::is_sidecar(*container));
         let ports = containers.chain(sidecars).flat_map(|container| container.ports.iter().flatten());
-        Facts {
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
-            ports: ports.filter_map(named_port).collect(),
-        }
+        Facts { labels: pod.metadata.labels.clone(), ports: ports.filter_map(named_port).collect() }
     }
 }
 
@@ -62,9 +60,5 @@ pub(crate) fn status_addresses(pod: &LeanPod) -> Vec<IpAddr> {
     if semantics::pods::is_terminal(pod) {
         return Vec::new();
     }
-    let mut texts: Vec<&str> = status.pod_ips.iter().flatten().map(|ip| &*ip.ip).collect();
-    if texts.is_empty() {
-        texts.extend(status.pod_ip.as_deref());
-    }
-    texts.into_iter().filter_map(|text| text.parse().ok()).collect()
+    status.pod_ips.iter().filter_map(|text| text.parse().ok()).collect()
 }

@@ -210,7 +210,7 @@ impl Enforcer {
         });
         let mut found = here.filter(|(_, pod)| pods::status_addresses(pod) == addresses);
         let (key, pod) = found.next()?;
-        let uid = pod.metadata.uid.clone()?;
+        let uid = pod.metadata.uid.to_string();
         Some(PodIdentity { namespace: key.namespace().to_owned(), name: key.name.to_string(), uid })
     }
 

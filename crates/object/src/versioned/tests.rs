@@ -15,14 +15,14 @@ fn facts_are_read_once() {
     let pod = Versioned::from_value(
         TypeMeta::new("v1", "Pod"),
         &pod(),
-        vec![("status.phase".into(), "Running".into())],
+        [("status.phase", "Running")].into_iter().collect(),
     )
     .unwrap();
     assert_eq!((pod.api_version(), pod.kind()), ("v1", "Pod"));
     assert_eq!((pod.namespace(), pod.name(), pod.uid().as_str()), ("default", "web", "u-1"));
     assert_eq!(pod.resource_version(), 42);
     assert!(pod.is_deleting());
-    assert_eq!(pod.labels()[0], ("app".into(), "web".into()));
+    assert_eq!(pod.labels().iter().collect::<Vec<_>>(), [("app", "web"), ("tier", "front")]);
     assert_eq!((pod.label("tier"), pod.label("none")), (Some("front"), None));
     assert_eq!(pod.field("metadata.name"), Some("web"));
     assert_eq!((pod.field("status.phase"), pod.field("spec.nodeName")), (Some("Running"), None));
@@ -34,7 +34,7 @@ fn resource_versions_are_numbers() {
     let type_meta = TypeMeta::new("v1", "Pod");
     let build = |rv: &str| {
         let object = value!({"metadata": {"name": "a", "resourceVersion": rv}});
-        Versioned::from_value(Arc::clone(&type_meta), &object, vec![])
+        Versioned::from_value(Arc::clone(&type_meta), &object, FieldValues::default())
     };
     assert_eq!(build("").unwrap().resource_version(), 0);
     assert_eq!(build("18446744073709551615").unwrap().resource_version(), u64::MAX);
@@ -49,7 +49,7 @@ fn what_is_stored_gets_its_version_when_it_is_written_out() {
         (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"120"}}"#),
     ] {
         let text = Bytes::from_static(stored.as_bytes());
-        let phase = |_: &Value| vec![("status.phase".into(), "Running".into())];
+        let phase = |_: &Value| [("status.phase", "Running")].into_iter().collect();
         let object = Versioned::from_stored(Arc::clone(&type_meta), text.clone(), 13, 120, phase).unwrap();
         assert_eq!(object.json(), written);
         assert_eq!(object.json_len(), written.len());
@@ -60,7 +60,7 @@ fn what_is_stored_gets_its_version_when_it_is_written_out() {
         assert_eq!((later.key(), later.field("status.phase")), (object.key(), Some("Running")));
         assert_eq!(object.at_version(0).json(), stored, "a draft has none");
     }
-    let whole = Versioned::from_value(type_meta, &pod(), vec![]).unwrap().at_version(43);
+    let whole = Versioned::from_value(type_meta, &pod(), FieldValues::default()).unwrap().at_version(43);
     assert_eq!((whole.resource_version(), whole.value().str_at("metadata.resourceVersion")), (43, "43"));
 }
 
@@ -75,7 +75,7 @@ fn one_typed_form_is_shared() {
         name: String,
     }
     let json = Bytes::from_static(br#"{"metadata":{"name":"web"}}"#);
-    let object = Versioned::from_json(TypeMeta::new("v1", "Pod"), json, |_| vec![]).unwrap();
+    let object = Versioned::from_json(TypeMeta::new("v1", "Pod"), json, |_| FieldValues::default()).unwrap();
     let first = object.typed::<Named>().unwrap();
     assert_eq!(first.metadata.name, "web");
     assert!(Arc::ptr_eq(&first, &object.clone().typed::<Named>().unwrap()));
@@ -89,7 +89,7 @@ fn one_typed_form_is_shared() {
 
 #[test]
 fn a_tree_is_kept_once_asked_for() {
-    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), Vec::new()).unwrap();
+    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), FieldValues::default()).unwrap();
     let tree = object.tree();
     assert_eq!(*tree, object.value());
     assert!(Arc::ptr_eq(&tree, &object.clone().tree()));
@@ -98,11 +98,13 @@ fn a_tree_is_kept_once_asked_for() {
 #[test]
 fn the_protobuf_form_is_made_once() {
     let ty = schema::type_by_gvk("", "v1", "Pod").unwrap();
-    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), vec![]).unwrap();
+    let object = Versioned::from_value(TypeMeta::new("v1", "Pod"), &pod(), FieldValues::default()).unwrap();
     let first = object.protobuf(&ty).unwrap();
     assert_eq!(first.as_ptr(), object.protobuf(&ty).unwrap().as_ptr());
     assert_eq!(first, protobuf::encode_message(&pod(), &ty).unwrap());
-    let broken = Versioned::from_value(TypeMeta::new("v1", "Pod"), &value!({"spec": 1}), vec![]).unwrap();
+    let broken =
+        Versioned::from_value(TypeMeta::new("v1", "Pod"), &value!({"spec": 1}), FieldValues::default())
+            .unwrap();
     assert!(matches!(broken.protobuf(&ty), Err(VersionedError::Protobuf { .. })));
 }
 

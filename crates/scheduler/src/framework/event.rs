@@ -101,7 +101,7 @@ impl EventKinds {
         EventKinds::OWN_LABELS
             .when(old.labels() != new.labels())
             .or(EventKinds::OWN_SCALED_DOWN.when(scaled_down(old, new)))
-            .or(EventKinds::OWN_TOLERATIONS.when(old.tolerations() != new.tolerations()))
+            .or(EventKinds::OWN_TOLERATIONS.when(old.tolerations != new.tolerations))
             .or(EventKinds::OWN_GATES_GONE.when(!gates(old).is_empty() && gates(new).is_empty()))
             .or(EventKinds::OWN_NODE_TERMS.when(old.node_terms != new.node_terms))
     }

@@ -40,5 +40,5 @@ impl Filter for NodeUnschedulable {
 
 fn tolerates_cordon(pod: &PodInfo) -> bool {
     let cordon = || Taint::new("node.kubernetes.io/unschedulable", Effect::NoSchedule);
-    !pod.tolerations().is_empty() && Toleration::any_tolerates(pod.tolerations(), &cordon())
+    !pod.tolerations.is_empty() && Toleration::any_tolerates(&pod.tolerations, &cordon())
 }

@@ -23,7 +23,7 @@ impl Plugin for TaintToleration {
 
     fn may_help(&self, pod: &PodInfo, event: &Event<'_>) -> bool {
         match event.subject {
-            Subject::Node(node) => node.is_tolerated_by(pod.tolerations()),
+            Subject::Node(node) => node.is_tolerated_by(&pod.tolerations),
             _ => true,
         }
     }
@@ -37,7 +37,7 @@ impl Filter for TaintToleration {
     }
 
     fn filter(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if node.is_tolerated_by(pod.tolerations()) {
+        if node.is_tolerated_by(&pod.tolerations) {
             return Ok(());
         }
         // If the taint were named, every taint in a large cluster would add a separate message.
@@ -57,7 +57,7 @@ impl Score for TaintToleration {
     /// The number of taints that ask the pod to stay away.
     fn score(&self, _: &(), pod: &PodInfo, node: &NodeInfo) -> i64 {
         let asking = node.taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
-        asking.filter(|taint| !Toleration::any_tolerates(pod.tolerations(), taint)).count() as i64
+        asking.filter(|taint| !Toleration::any_tolerates(&pod.tolerations, taint)).count() as i64
     }
 
     fn normalize(&self, _: &(), _feasible: &[&NodeInfo], scores: &mut [i64]) {

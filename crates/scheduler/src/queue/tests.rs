@@ -135,7 +135,7 @@ async fn a_change_of_the_pod_itself_may_help() {
     assert_eq!(tried.next(), None, "taints were in the way");
     tried.set("p", json!({"nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]}));
     let popped = tried.pop().unwrap();
-    assert_eq!(popped.info.tolerations().len(), 1, "the newest version is tried");
+    assert_eq!(popped.info.tolerations.len(), 1, "the newest version is tried");
 }
 
 #[tokio::test(start_paused = true)]

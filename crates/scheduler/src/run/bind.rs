@@ -76,7 +76,7 @@ fn cannot_see(placement: &Placement, error: &ClientError) {
 }
 
 fn judge(pod: &LeanPod, placement: &Placement) -> Found {
-    let is_same = pod.metadata.uid.as_deref() == Some(placement.pod.uid.as_str());
+    let is_same = pod.metadata.uid == placement.pod.uid;
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
     match (is_same, node) {
         (true, "") => Found::Unbound,

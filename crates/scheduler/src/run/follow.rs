@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
-use client::{Change, Informer, Informers, LeanPod, SelectsPods, Subscription};
+use client::{Change, Identified, Informer, Informers, LeanPod, SelectsPods, Subscription};
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{
     Namespace, Node, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service,
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
-use object::Uid;
 
 use super::mailbox::{Letter, Mailbox};
 use crate::state::{Selecting, VolumeChange};
@@ -82,12 +81,13 @@ async fn follow_selector<K: SelectsPods>(
     let selectors = informers.selectors::<K>();
     selectors.synced().await;
     subscribe(&selectors, mailbox, move |change| {
-        Letter::Selector(kind, change.key.clone(), change.new.clone())
+        let selector = change.new.as_ref().map(|new| Arc::clone(&new.fact));
+        Letter::Selector(kind, change.key.clone(), selector)
     })
 }
 
 /// A handler may still be running when the mailbox is gone.
-fn subscribe<K: Send + Sync + 'static>(
+fn subscribe<K: Identified>(
     informer: &Informer<K>,
     mailbox: &Arc<Mailbox>,
     letter: impl Fn(&Change<K>) -> Letter + Send + 'static,
@@ -102,7 +102,7 @@ fn subscribe<K: Send + Sync + 'static>(
 
 /// Pods go by their UIDs: another pod may have taken the name.
 fn post_pod(mailbox: &Mailbox, change: &Change<LeanPod>) {
-    let uid = |pod: &Arc<LeanPod>| Uid::from(pod.metadata.uid.as_deref().unwrap_or_default());
+    let uid = |pod: &Arc<LeanPod>| pod.metadata.uid.clone();
     let (old, new) = (change.old.as_ref().map(uid), change.new.as_ref().map(uid));
     if let Some(old) = old.clone().filter(|old| new.as_ref() != Some(old)) {
         mailbox.post(Letter::Pod(old, None));

@@ -146,7 +146,7 @@ impl Writer {
 }
 
 fn condition<'p>(pod: &'p LeanPod, kind: &str) -> Option<&'p LeanCondition> {
-    conditions::find(&pod.status.as_ref()?.conditions, kind)
+    pod.status.as_ref()?.conditions.iter().find(|condition| condition.kind() == kind)
 }
 
 fn truncated(message: &str) -> String {

@@ -1,6 +1,6 @@
 //! Finds the queries that may match a pod, by the labels that they require.
 
-use std::collections::BTreeMap;
+use object::Pairs;
 
 use super::PodQuery;
 use super::numbers::{LabelKey, NumberMap};
@@ -50,9 +50,9 @@ impl LabelIndex {
     }
 
     /// The numbers of the queries that may mean a pod of this namespace and these labels, each once, in their order.
-    pub(super) fn candidates(&self, namespace: &str, labels: &BTreeMap<String, String>) -> Vec<usize> {
+    pub(super) fn candidates(&self, namespace: &str, labels: &Pairs) -> Vec<usize> {
         let mut found = self.rest.clone();
-        let of_labels = (!self.by_label.is_empty()).then_some(labels).into_iter().flatten();
+        let of_labels = (!self.by_label.is_empty()).then(|| labels.iter()).into_iter().flatten();
         for (key, value) in of_labels {
             let listed = |namespace| self.by_label.get(&LabelKey::new(namespace, key, value));
             found.extend(listed(Some(namespace)).into_iter().flatten());

@@ -13,7 +13,7 @@ pub(super) struct Places(NumberMap<LabelKey, Vec<(NodeSlot, u32)>>);
 impl Places {
     /// A pod is added to a node, or removed from it.
     pub(super) fn pod_moved(&mut self, slot: NodeSlot, pod: &PodInfo, comes: bool) {
-        for (key, value) in pod.labels() {
+        for (key, value) in pod.labels().iter() {
             let key = LabelKey::new(Some(pod.key.namespace()), key, value);
             let nodes = self.0.entry(key).or_default();
             match (nodes.binary_search_by_key(&slot, |(slot, _)| *slot), comes) {

@@ -1,35 +1,14 @@
 //! A pod and the data computed from it once.
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use client::{LeanPod, LeanPodSpec};
-use object::{ObjectKey, Uid};
-use semantics::{NodeTerms, Toleration, conditions};
+use object::{ObjectKey, Pairs, Shared, Uid};
+use semantics::conditions;
 
-use super::requests::{self, Missing};
-use super::{Namespaces, PodQuery, PodTerms, Resources};
-
-/// A host port of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// The address; empty for all.
-    pub ip: String,
-    /// `TCP`, `UDP` or `SCTP`
-    pub protocol: String,
-    /// The number, above 0.
-    pub port: i32,
-}
-
-impl HostPort {
-    /// Whether two containers cannot have these on one host.
-    pub fn conflicts_with(&self, other: &HostPort) -> bool {
-        let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
-        self.port == other.port
-            && self.protocol == other.protocol
-            && (any(&self.ip) || any(&other.ip) || self.ip == other.ip)
-    }
-}
+use super::pod_needs::{Alike, PodNeeds};
+use super::{Namespaces, PodQuery};
 
 /// A claim that a pod uses, in the pod's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,41 +28,29 @@ pub struct PodInfo {
     pub uid: Uid,
     /// `spec.priority`
     pub priority: i32,
-    /// Its total requests.
-    pub requests: Resources,
-    /// CPU, in thousandths of a core, with containers without requests counted as a little.
-    pub cpu_milli_nonzero: i64,
-    /// Memory in bytes, counted in the same way.
-    pub memory_nonzero: i64,
-    /// The host ports of its containers, including sidecars.
-    pub host_ports: Vec<HostPort>,
     /// The claims that its volumes name.
-    pub claims: Vec<ClaimName>,
-    /// Its terms about nodes.
-    pub node_terms: NodeTerms,
-    /// Its terms about other pods. Pods without any share the same.
-    pub pod_terms: Arc<PodTerms>,
-    tolerations: Vec<Toleration>,
+    pub claims: Box<[ClaimName]>,
+    /// What it needs, shared with the other pods of its template.
+    alike: Shared<Alike>,
     pod: Arc<LeanPod>,
+}
+
+impl Deref for PodInfo {
+    type Target = PodNeeds;
+    fn deref(&self) -> &PodNeeds {
+        self.alike.needs()
+    }
 }
 
 impl PodInfo {
     /// Works everything out.
     pub fn new(pod: Arc<LeanPod>) -> PodInfo {
-        let spec = pod.spec.as_ref();
-        let nonzero = requests::of_pod(&pod, Missing::Default);
         PodInfo {
-            key: client::key_of(&*pod),
-            uid: Uid::from(pod.metadata.uid.as_deref().unwrap_or_default()),
-            priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
-            requests: requests::of_pod(&pod, Missing::Zero),
-            cpu_milli_nonzero: nonzero.cpu_milli,
-            memory_nonzero: nonzero.memory,
-            host_ports: spec.map(host_ports).unwrap_or_default(),
+            key: pod.metadata.key.clone(),
+            uid: pod.metadata.uid.clone(),
+            priority: pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0),
             claims: claims(&pod),
-            node_terms: NodeTerms::new(&pod.spec),
-            pod_terms: PodTerms::of(&pod),
-            tolerations: semantics::tolerations(&pod),
+            alike: Alike::of(&pod),
             pod,
         }
     }
@@ -104,14 +71,8 @@ impl PodInfo {
     }
 
     /// Its labels.
-    pub fn labels(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.pod.metadata.labels.as_ref().unwrap_or(&NONE)
-    }
-
-    /// Its tolerations.
-    pub fn tolerations(&self) -> &[Toleration] {
-        &self.tolerations
+    pub fn labels(&self) -> &Pairs {
+        &self.pod.metadata.labels
     }
 
     /// The node that it is bound to.
@@ -160,30 +121,15 @@ impl PodInfo {
     }
 }
 
-fn claims(pod: &LeanPod) -> Vec<ClaimName> {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-    let claims = volumes.iter().filter_map(|volume| {
+fn claims(pod: &LeanPod) -> Box<[ClaimName]> {
+    let volumes = pod.spec.iter().flat_map(|spec| &spec.volumes);
+    let claims = volumes.filter_map(|volume| {
         if let Some(claim) = &volume.persistent_volume_claim {
-            return Some(ClaimName { name: claim.claim_name.clone(), ephemeral: false });
+            return Some(ClaimName { name: claim.claim_name.to_string(), ephemeral: false });
         }
         volume.ephemeral.as_ref()?;
-        let pod = pod.metadata.name.as_deref().unwrap_or_default();
+        let pod = pod.metadata.name();
         Some(ClaimName { name: format!("{pod}-{}", volume.name), ephemeral: true })
     });
     claims.collect()
-}
-
-fn host_ports(spec: &LeanPodSpec) -> Vec<HostPort> {
-    let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|container| semantics::pods::is_sidecar(container));
-    let ports = sidecars.chain(&spec.containers).flat_map(|container| container.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            Some(HostPort {
-                port: port.host_port.filter(|port| *port > 0)?,
-                ip: port.host_ip.as_deref().unwrap_or_default().to_owned(),
-                protocol: port.protocol.as_deref().unwrap_or("TCP").to_owned(),
-            })
-        })
-        .collect()
 }

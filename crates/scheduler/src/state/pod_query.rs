@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use object::{Operator, Requirement, Selector};
+use object::{Operator, Pairs, Requirement, Selector};
 
 use super::numbers::LabelKey;
 
@@ -40,7 +40,7 @@ pub struct PodSelection {
 }
 
 impl PodSelection {
-    fn matches(&self, namespace: &str, labels: &BTreeMap<String, String>, namespaces: &Namespaces) -> bool {
+    fn matches(&self, namespace: &str, labels: &Pairs, namespaces: &Namespaces) -> bool {
         (self.namespaces.iter().any(|listed| listed == namespace)
             || self.namespace_selector.matches(namespaces.labels(namespace)))
             && self.selector.matches(labels)
@@ -102,7 +102,7 @@ impl PodQuery {
     pub fn matches(
         &self,
         namespace: &str,
-        labels: &BTreeMap<String, String>,
+        labels: &Pairs,
         is_deleting: bool,
         namespaces: &Namespaces,
     ) -> bool {

@@ -131,7 +131,7 @@ fn together(selections: Vec<PodSelection>) -> Option<Arc<PodQuery>> {
 fn selection(term: &PodAffinityTerm, pod: &LeanPod) -> PodSelection {
     let mut namespaces = term.namespaces.clone().unwrap_or_default();
     if namespaces.is_empty() && term.namespace_selector.is_none() {
-        namespaces.extend(pod.metadata.namespace.clone());
+        namespaces.push(pod.metadata.namespace().to_owned());
     }
     PodSelection {
         namespaces,
@@ -158,8 +158,8 @@ impl SpreadConstraint {
         let keys = from.match_label_keys.iter().flatten();
         let added: Vec<Requirement> = keys
             .filter_map(|key| {
-                let value = pod.metadata.labels.as_ref()?.get(key)?;
-                Requirement::new(key, Operator::In, vec![value.clone()]).ok()
+                let value = pod.metadata.labels.get(key)?;
+                Requirement::new(key, Operator::In, vec![value.to_owned()]).ok()
             })
             .collect();
         if let Some(requirements) = selector.requirements()
@@ -168,7 +168,7 @@ impl SpreadConstraint {
             selector = Selector::new(requirements.iter().cloned().chain(added));
         }
         let counted = PodSelection {
-            namespaces: vec![pod.metadata.namespace.clone().unwrap_or_default()],
+            namespaces: vec![pod.metadata.namespace().to_owned()],
             namespace_selector: Selector::nothing(),
             // As in upstream, a selector without requirements counts no pod.
             selector: if selector.is_everything() { Selector::nothing() } else { selector.clone() },

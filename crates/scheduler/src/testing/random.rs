@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clock::Clock;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use object::{ObjectKey, Selector};
+use object::{ObjectKey, Pairs, Selector};
 use serde_json::{Value, json};
 
 use super::{node, raw_pod};
@@ -77,7 +77,7 @@ impl RandomCluster {
                 let at = self.below(self.pods.len());
                 let (old, node) = &self.pods[at];
                 let mut raw = old.pod().as_ref().clone();
-                raw.metadata.labels = Some(self.labels());
+                raw.metadata.labels = self.labels();
                 if self.one_in(3) {
                     raw.metadata.deletion_timestamp =
                         serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
@@ -99,12 +99,10 @@ impl RandomCluster {
         self.pick(&["default", "default", "other"])
     }
 
-    fn labels(&self) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::from([("app".to_owned(), self.pick(&APPS).to_owned())]);
-        if self.one_in(2) {
-            labels.insert("tier".to_owned(), self.pick(&["front", "back"]).to_owned());
-        }
-        labels
+    fn labels(&self) -> Pairs {
+        let app = ("app", self.pick(&APPS));
+        let tier = self.one_in(2).then(|| ("tier", self.pick(&["front", "back"])));
+        std::iter::once(app).chain(tier).collect()
     }
 
     /// A Service or a controller comes, changes or goes.
@@ -121,7 +119,7 @@ impl RandomCluster {
         let selector = match kind {
             _ if self.one_in(4) => None,
             Selecting::Service | Selecting::ReplicationController => {
-                Some(Selector::from_labels(self.labels()))
+                Some(Selector::from_labels(self.labels().iter()))
             }
             Selecting::ReplicaSet | Selecting::StatefulSet => {
                 let typed: LabelSelector = serde_json::from_value(self.selector()).unwrap();
@@ -217,8 +215,8 @@ impl RandomCluster {
         }
         spec["containers"] = json!([container]);
         let mut raw = raw_pod(&format!("p{}", self.named), spec);
-        raw.metadata.labels = Some(self.labels());
-        raw.metadata.namespace = Some(self.namespace().to_owned());
+        raw.metadata.labels = self.labels();
+        raw.metadata.key = ObjectKey::namespaced(self.namespace(), raw.metadata.name());
         if self.one_in(2) {
             let (api_version, kind) = [
                 ("v1", "ReplicationController"),

@@ -31,7 +31,7 @@ impl Way for ComponentStatuses {
         let mut items = Vec::new();
         for status in statuses.into_iter().flatten() {
             let type_meta = Arc::clone(&at.endpoint.type_meta);
-            let item = Versioned::from_value(type_meta, &status, Vec::new());
+            let item = Versioned::from_value(type_meta, &status, object::FieldValues::default());
             let item = item.map_err(|error| internal(&error))?;
             if filter.matches(&item) {
                 items.push(item);

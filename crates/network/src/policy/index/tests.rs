@@ -90,8 +90,7 @@ fn sandboxes_keep_their_rules_when_their_pods_objects_go() {
     assert_eq!(wanted(&index), before);
     // A new pod of the same name does not own that sandbox.
     let mut again = pod.object();
-    again.metadata.uid = Some("other".to_owned());
-    again.metadata.namespace = Some("x".to_owned());
+    again.metadata.uid = "other".into();
     index.pod_changed(&pod.key(), Some(Arc::new(again)));
     assert_eq!(wanted(&index), before);
     assert!(!passes(&index, tcp(&cluster, ("y", "a"), ("x", "a"), 80)));

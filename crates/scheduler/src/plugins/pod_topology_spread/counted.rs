@@ -19,6 +19,6 @@ pub(super) fn nodes(rule: &SpreadRule, pod: &PodInfo, labels: Vec<Arc<str>>) -> 
     NodeFilter {
         keys: labels,
         terms: demands,
-        tolerations: rule.honor_taints.then(|| pod.tolerations().to_vec()),
+        tolerations: rule.honor_taints.then(|| pod.tolerations.clone()),
     }
 }

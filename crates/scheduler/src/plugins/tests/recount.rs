@@ -61,7 +61,7 @@ impl Expected {
 
 /// The labels of the pods that are selected as this one is, found by looking at all Services and controllers.
 fn like(cluster: &RandomCluster, pod: &PodInfo) -> Option<Selector> {
-    let owner = pod.pod().metadata.owner_references.as_ref().and_then(|owners| owners.first());
+    let owner = pod.pod().metadata.owner_references.first();
     let owner = owner.filter(|owner| owner.controller == Some(true));
     let owns = |kind: Selecting, name: &str| {
         let wanted = match kind {
@@ -90,7 +90,7 @@ fn like(cluster: &RandomCluster, pod: &PodInfo) -> Option<Selector> {
 fn counts(constraint: &SpreadConstraint, from: &Constraints, pod: &PodInfo, node: &NodeInfo) -> bool {
     (!from.need_all_labels || from.all.iter().all(|each| node.label(&each.rule.topology_key).is_some()))
         && (constraint.rule.ignore_affinity || node.fulfils(&pod.node_terms))
-        && (!constraint.rule.honor_taints || node.is_tolerated_by(pod.tolerations()))
+        && (!constraint.rule.honor_taints || node.is_tolerated_by(&pod.tolerations))
 }
 
 fn is_counted(constraint: &SpreadConstraint, pod: &PodInfo, other: &PodInfo) -> bool {

@@ -29,9 +29,7 @@ fn web(name: &str, when: &str, extra: Value, spec: Value) -> Arc<PodInfo> {
     let mut all = json!({"topologySpreadConstraints": [constraint]});
     all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     let mut pod = raw_pod(name, all);
-    let labels = pod.metadata.labels.get_or_insert_default();
-    labels.insert("app".into(), "web".into());
-    labels.insert("version".into(), name.into());
+    pod.metadata.labels = [("app", "web"), ("version", name)].into_iter().collect();
     Arc::new(PodInfo::new(Arc::new(pod)))
 }
 

@@ -118,10 +118,14 @@ fn owners_that_do_not_control_do_not_count() {
     select(&mut cache, Selecting::ReplicaSet, "web", json!({"matchLabels": {"app": "web"}}));
     let mut raw = owned(&web("p"), "apps/v1", "ReplicaSet", "web").pod().as_ref().clone();
     assert!(cache.snapshot().like(&PodInfo::new(raw.clone().into())).is_some());
-    raw.metadata.owner_references.as_mut().unwrap()[0].controller = Some(false);
+    let controlled = std::mem::take(&mut raw.metadata.owner_references);
+    raw.metadata.owner_references = serde_json::from_value(json!([
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "web", "controller": false},
+    ]))
+    .unwrap();
     assert!(cache.snapshot().like(&PodInfo::new(raw.clone().into())).is_none());
-    raw.metadata.owner_references.as_mut().unwrap()[0].controller = Some(true);
-    raw.metadata.namespace = Some("elsewhere".to_owned());
+    raw.metadata.owner_references = controlled;
+    raw.metadata.key = object::ObjectKey::namespaced("elsewhere", raw.metadata.name());
     assert!(
         cache.snapshot().like(&PodInfo::new(raw.into())).is_none(),
         "the names of a namespace are its own"

@@ -5,7 +5,7 @@ use crate::testing::{node, raw_pod};
 
 fn pod(uid: &str, label: &str) -> Letter {
     let mut pod = raw_pod(uid, json!({}));
-    pod.metadata.labels = Some([("version".to_owned(), label.to_owned())].into());
+    pod.metadata.labels = [("version", label)].into_iter().collect();
     Letter::Pod(uid.into(), Some(Arc::new(pod)))
 }
 
@@ -13,7 +13,7 @@ fn pod(uid: &str, label: &str) -> Letter {
 fn read(mailbox: &Mailbox) -> Vec<String> {
     let told = mailbox.take().map(|letter| match letter {
         Letter::Pod(uid, None) => format!("{uid} is gone"),
-        Letter::Pod(uid, Some(pod)) => format!("{uid} {}", pod.metadata.labels.as_ref().unwrap()["version"]),
+        Letter::Pod(uid, Some(pod)) => format!("{uid} {}", pod.metadata.labels.get("version").unwrap()),
         Letter::Node(name, node) => format!("{name} {}", if node.is_some() { "is there" } else { "is gone" }),
         Letter::Bound(uid) => format!("{uid} is bound"),
         other => format!("{other:?}"),

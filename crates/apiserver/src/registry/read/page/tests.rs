@@ -1,5 +1,5 @@
 use clock::Clock;
-use object::{Selector, TypeMeta, Value};
+use object::{FieldValues, Selector, TypeMeta, Value};
 use store::{Embedded, Expect, Write};
 
 use super::*;
@@ -27,7 +27,7 @@ async fn pods() -> (Arc<Hub>, Arc<Collection>) {
     let collection = Arc::new(Collection::new(CollectionSpec {
         prefix: "/registry/pods/".into(),
         type_meta: TypeMeta::new("v1", "Pod"),
-        fields: Box::new(|_: &Value| Vec::new()),
+        fields: Box::new(|_: &Value| FieldValues::default()),
         leases: None,
     }));
     hub.add(Arc::clone(&collection));

@@ -1,8 +1,8 @@
 //! Parts that many objects have alike, kept once.
 //!
-//! The pods of one Deployment differ in name, node, address and times; their containers, tolerations and volumes are
-//! equal. What is [`Shared`] is looked up in a table of the process when it is read, and the one that is found there is
-//! kept in its place. A part that nobody holds any more leaves the table when that has doubled.
+//! The pods of one Deployment differ in name, node, address and times; their labels, containers, tolerations and volumes
+//! are equal. What is [`Shared`] is looked up in a table of the process when it is read, and the one that is found there
+//! is kept in its place. A part that nobody holds any more leaves the table when that has doubled.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,8 +11,14 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
-use semantics::{Field, View};
 use serde::{Deserialize, Deserializer};
+
+pub(crate) mod packed;
+mod pairs;
+mod word;
+
+pub use pairs::Pairs;
+pub use word::Word;
 
 /// The least number of parts at which a table is swept.
 const SWEEP_FROM: usize = 1024;
@@ -25,6 +31,12 @@ struct Parts<T: ?Sized> {
     sweep_at: usize,
 }
 
+impl<T: ?Sized + Hash + Eq> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table::new()
+    }
+}
+
 impl<T: ?Sized + Hash + Eq> Table<T> {
     /// An empty table, for a `static`.
     pub const fn new() -> Table<T> {
@@ -32,7 +44,7 @@ impl<T: ?Sized + Hash + Eq> Table<T> {
     }
 
     /// The part that equals `wanted`; `make` makes it if there is none.
-    pub(super) fn part<Q>(&self, wanted: Q, make: impl FnOnce(Q) -> Arc<T>) -> Arc<T>
+    fn part<Q>(&self, wanted: Q, make: impl FnOnce(Q) -> Arc<T>) -> Arc<T>
     where
         Q: AsRef<T>,
     {
@@ -51,7 +63,7 @@ impl<T: ?Sized + Hash + Eq> Table<T> {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.lock().all.len()
     }
 }
@@ -82,8 +94,15 @@ impl<T: Part> From<T> for Shared<T> {
 
 impl<T: Clone> Shared<T> {
     /// The part, for change. While others hold it, which the table does, this is a copy that is shared with nobody.
-    pub(super) fn own(&mut self) -> &mut T {
+    pub fn own(&mut self) -> &mut T {
         Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<T> Shared<T> {
+    /// What is the same for equal parts, as long as they are held and none of them was [changed](Shared::own).
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 }
 
@@ -121,28 +140,6 @@ impl<T: fmt::Debug> fmt::Debug for Shared<T> {
 impl<'de, T: Part + Deserialize<'de>> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shared<T>, D::Error> {
         T::deserialize(deserializer).map(Shared::from)
-    }
-}
-
-impl<T: View> View for Shared<T> {
-    fn as_field(&self) -> Field<'_> {
-        self.0.as_field()
-    }
-
-    fn field(&self, name: &str) -> Field<'_> {
-        self.0.field(name)
-    }
-
-    fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a str, Field<'a>)) {
-        self.0.each(visit);
-    }
-
-    fn count(&self) -> usize {
-        self.0.count()
-    }
-
-    fn item(&self, index: usize) -> Field<'_> {
-        self.0.item(index)
     }
 }
 
