@@ -97,7 +97,10 @@ impl ApiServer {
             let plain = Format { encoding: encoding.unwrap_or_default(), ..Format::default() };
             status_response(&status, plain)
         });
-        if let Ok(id) = HeaderValue::from_str(&observation.seen().id) {
+        if let Ok(mut id) = HeaderValue::from_str(&observation.seen().id) {
+            // Each answer has another: in the table of a connection's headers (RFC 7541) they would only displace those
+            // that come again, and be compared with one another.
+            id.set_sensitive(true);
             response.headers_mut().insert(AUDIT_ID, id);
         }
         observation.answered(response)

@@ -332,7 +332,8 @@ fn list_protobuf(endpoint: &Endpoint, listing: &Listing) -> Result<Bytes, Status
 
 /// JSON text that ends with a line.
 fn line(value: &Value) -> Bytes {
-    let mut text = object::json::to_vec(value);
+    let mut text = Vec::with_capacity(512);
+    object::json::to_writer(value, &mut text);
     text.push(b'\n');
     text.into()
 }

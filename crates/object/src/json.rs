@@ -71,25 +71,27 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
 
 /// The text of a value, without spaces and without a line end.
 pub fn to_bytes(value: &Value) -> Bytes {
+    with_text(value, Bytes::copy_from_slice)
+}
+
+/// As [`to_bytes`], as a `Vec`.
+pub fn to_vec(value: &Value) -> Vec<u8> {
+    with_text(value, <[u8]>::to_vec)
+}
+
+/// Writes a value where there is room for it already, so that what is kept of it takes no byte more than it needs.
+fn with_text<T>(value: &Value, keep: impl FnOnce(&[u8]) -> T) -> T {
     thread_local! {
-        /// The text grows here, where there is room already; what is kept takes no byte more than it needs.
         static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     DRAFT.with_borrow_mut(|draft| {
         draft.clear();
         write::write_value(value, draft);
-        let text = Bytes::copy_from_slice(draft);
+        let kept = keep(draft);
         draft.truncate(DRAFT_BYTES_MAX);
         draft.shrink_to(DRAFT_BYTES_MAX);
-        text
+        kept
     })
-}
-
-/// As [`to_bytes`], as a `Vec`.
-pub fn to_vec(value: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    write::write_value(value, &mut out);
-    out
 }
 
 /// Appends the text of a value.
