@@ -1,6 +1,8 @@
 //! One run in a separate process: this program again, with the seed in its environment.
 
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::entropy;
 use crate::scenario::Scenario;
@@ -9,6 +11,9 @@ use crate::scenario::Scenario;
 const SEED: &str = "IRONHULL_SIMULATE_SEED";
 /// The resource whose events are forgotten there.
 const FORGETS: &str = "IRONHULL_SIMULATE_FORGETS";
+
+/// A run takes seconds, on a busy machine a minute. One that goes on for so long never ends.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a scenario and returns the hash of everything that it wrote.
 ///
@@ -31,10 +36,16 @@ pub(crate) fn was_asked() -> bool {
     let scenario = Scenario { forgets: std::env::var(FORGETS).ok(), ..Scenario::new(seed) };
     entropy::replace(seed);
     // In a separate thread, whose hash maps have drawn no random numbers yet.
-    let run = std::thread::spawn(move || scenario.check()).join();
-    match run {
-        Ok(hash) => println!("{hash:016x}"),
-        Err(_) => std::process::exit(1),
+    let (hash, result) = mpsc::channel();
+    std::thread::spawn(move || hash.send(scenario.check()));
+    match result.recv_timeout(LIMIT) {
+        Ok(hash) => {
+            println!("{hash:016x}");
+            return true;
+        }
+        Err(RecvTimeoutError::Timeout) => eprintln!("seed {seed} still runs after {LIMIT:?}"),
+        // It panicked, and said why.
+        Err(RecvTimeoutError::Disconnected) => {}
     }
-    true
+    std::process::exit(1)
 }
