@@ -8,8 +8,8 @@ use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;
 use async_trait::async_trait;
 use client::{
-    ByteStream, Client, ClientError, Connection, Informer, Informers, LeanPod, ListPage, Object, Patch,
-    Request, Response, ServedStream, WatchStream, key_of,
+    ByteStream, Client, ClientError, Connection, Identified, Informer, Informers, LeanPod, ListPage, Object,
+    Patch, Request, Response, ServedStream, WatchStream, key_of,
 };
 use clock::Clock;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -136,7 +136,7 @@ impl Connection for Logged {
 }
 
 /// Whether the objects of an informer become as wanted within the limit.
-async fn becomes<K: Send + Sync + 'static>(
+async fn becomes<K: Identified + Send + Sync + 'static>(
     informer: &Informer<K>,
     wanted: impl Fn(&[Arc<K>]) -> bool,
 ) -> bool {
