@@ -46,7 +46,10 @@ pub use security::{
     NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy, UserNamespace,
     UserNamespaceMode,
 };
-pub use stats::{ContainerStats, ContainerStatsFilter, CpuUsage, MemoryUsage, SwapUsage};
+pub use stats::{
+    ContainerStats, ContainerStatsFilter, CpuUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage,
+    PodSandboxStats, PodSandboxStatsFilter, SwapUsage, Transfer,
+};
 pub use stream::{
     AttachOptions, Duplex, DuplexStream, ExecOptions, ExecSyncResult, ExitFuture, InputStream, OutputStream,
     StreamingSession, TerminalSize,
@@ -254,6 +257,12 @@ pub trait RuntimeService: Send + Sync {
         &self,
         filter: &ContainerStatsFilter,
     ) -> Result<Vec<ContainerStats>, CriError>;
+
+    /// Resource usage of the ready sandboxes that the filter selects.
+    async fn list_pod_sandbox_stats(
+        &self,
+        filter: &PodSandboxStatsFilter,
+    ) -> Result<Vec<PodSandboxStats>, CriError>;
 
     /// Events of all containers from now on (CRI's `GetContainerEvents`). The stream ends, with an error if the caller
     /// fell behind, when events may have been lost: list, and subscribe again. An engine without events returns

@@ -6,7 +6,6 @@
 //! | --- | --- |
 //! | `signals` | measures |
 //! | `decide` | *pure*: which conditions are true, and what must be reclaimed |
-//! | `usage` | the usage of pods |
 //! | `limits` | *pure*: whether a pod exceeds its disk limits |
 //! | `rank` | *pure*: which pod is evicted first, and with which message |
 //! | `reclaim` | removes dead containers and unused images |
@@ -26,6 +25,7 @@ use crate::pods::Pods;
 use crate::pressure::{EVICTED, Pressure, Pressures, Threshold};
 use crate::shared::Shared;
 use crate::status::Phase;
+use crate::usage;
 use crate::worker::Eviction;
 
 mod decide;
@@ -33,7 +33,6 @@ mod limits;
 mod rank;
 mod reclaim;
 mod signals;
-mod usage;
 
 use rank::Candidate;
 

@@ -14,6 +14,7 @@
 //! | `spec` | *pure*, except for environments: the engine's configurations from pods |
 //! | `admission` | *pure*: whether a pod fits on the node |
 //! | `pressure` | the resources that may run short: thresholds and conditions |
+//! | `usage` | the resources that pods and the machine use |
 //! | `eviction` | evicts pods that exceed their disk limits, or when the node is under pressure |
 //! | `images` | whether and how to pull |
 //! | `probe` | liveness, readiness and startup probes |
@@ -56,6 +57,7 @@ mod sysctl;
 #[cfg(test)]
 mod testing;
 mod text;
+mod usage;
 mod waiting;
 mod worker;
 

@@ -9,11 +9,13 @@ use metrics::{
     Counter, EncodeLabelSet, Exposition, Family, Gauge, Histogram, Histograms, Register, Registry,
 };
 
+mod claims;
 mod operations;
 mod probes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use claims::ClaimMetrics;
 pub(crate) use operations::Operations;
 pub(crate) use probes::{ProbeMeter, ProbeMetrics, ProbeResult};
 
@@ -74,6 +76,7 @@ pub(crate) struct Metrics {
     pub(crate) exposition: Exposition,
     pub(crate) probes: ProbeMetrics,
     pub(crate) operations: Operations,
+    pub(crate) claims: ClaimMetrics,
     pods: PodMetrics,
     server: ServerMetrics,
     /// A pod with a network of its own has started.
@@ -121,6 +124,7 @@ impl Metrics {
                 exposition,
                 probes: ProbeMetrics::new(),
                 operations: Operations::register(registry),
+                claims: ClaimMetrics::register(registry),
                 pods: PodMetrics::register(registry),
                 server: ServerMetrics::register(registry),
                 has_network: AtomicBool::new(false),

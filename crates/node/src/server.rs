@@ -31,11 +31,11 @@ mod metrics;
 mod port_forward;
 mod query;
 mod stats;
-mod summary;
 mod upgrade;
 
 use auth::{Authorizer, User};
 use query::Query;
+use stats::Rates;
 
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -49,12 +49,13 @@ pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pods: Arc<Pods>,
     authorizer: Authorizer,
+    rates: Rates,
 }
 
 impl Server {
     pub(crate) fn new(shared: Arc<Shared>, pods: Arc<Pods>) -> Server {
         let authorizer = Authorizer::new(shared.client.clone(), shared.config.node_name.clone());
-        Server { shared, pods, authorizer }
+        Server { shared, pods, authorizer, rates: Rates::default() }
     }
 
     /// Serves connections until it is dropped.
@@ -87,12 +88,14 @@ impl Server {
         match (request.method(), parts.as_slice()) {
             (&Method::GET, ["healthz"]) => Ok(text(StatusCode::OK, "ok")),
             (&Method::GET, ["pods"]) => Ok(json(self.pod_list())),
-            (&Method::GET, ["stats", "summary"]) => self.stats_summary().await.map(json),
+            (&Method::GET, ["stats", "summary"]) => self.stats_summary(&query).await.map(json),
             (&Method::GET, ["metrics"]) => self.own_metrics(request.headers()).await,
             (&Method::GET, ["metrics", "probes"]) => Ok(self.probe_metrics(request.headers())),
-            (&Method::GET, ["metrics", "cadvisor"]) => self.container_metrics().await,
+            (&Method::GET, ["metrics", "cadvisor"]) => {
+                self.container_metrics().await.map(|metrics| full(StatusCode::OK, ::metrics::TEXT, metrics))
+            }
             (&Method::GET, ["metrics", "resource"]) => {
-                self.resource_metrics().await.map(|metrics| text(StatusCode::OK, metrics))
+                self.resource_metrics().await.map(|metrics| full(StatusCode::OK, ::metrics::TEXT, metrics))
             }
             (&Method::GET, ["logs", ..]) => self.host_logs(&path).await,
             (&Method::GET, ["configz"]) => Ok(json(self.configz())),

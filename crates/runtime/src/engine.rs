@@ -24,6 +24,7 @@ mod shim_client;
 mod status;
 mod streams;
 mod sysctl;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -90,6 +90,12 @@ impl Volumes {
         self.directory(uid, EmptyDir.directory(), volume)
     }
 
+    /// Where the volumes of a pod are that are published, by name.
+    pub fn published(&self, uid: &str) -> BTreeMap<String, PathBuf> {
+        let published = self.state.lock().actual.of(uid);
+        published.into_iter().map(|(name, published)| (name, published.directory)).collect()
+    }
+
     fn directory(&self, uid: &str, plugin: &str, volume: &str) -> PathBuf {
         self.pod_directory(uid).join("volumes").join(plugin).join(volume)
     }

@@ -8,8 +8,8 @@ use cri::{
     AttachOptions, AuthConfig, CgroupDriver, Container, ContainerConfig, ContainerEvent, ContainerFilter,
     ContainerStats, ContainerStatsFilter, ContainerStatus, CriError, DuplexStream, ExecOptions,
     ExecSyncResult, Image, ImageFilter, ImageFsInfo, ImageService, ImageSpec, LinuxContainerResources,
-    PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStatus, RuntimeService, RuntimeStatus,
-    StreamingSession, VersionInfo,
+    PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStats, PodSandboxStatsFilter, PodSandboxStatus,
+    RuntimeService, RuntimeStatus, StreamingSession, VersionInfo,
 };
 use futures::stream::BoxStream;
 
@@ -156,6 +156,13 @@ impl RuntimeService for MeasuredRuntime {
         filter: &ContainerStatsFilter,
     ) -> Result<Vec<ContainerStats>, CriError> {
         self.operations.measure("list_container_stats", self.inner.list_container_stats(filter)).await
+    }
+
+    async fn list_pod_sandbox_stats(
+        &self,
+        filter: &PodSandboxStatsFilter,
+    ) -> Result<Vec<PodSandboxStats>, CriError> {
+        self.operations.measure("list_podsandbox_stats", self.inner.list_pod_sandbox_stats(filter)).await
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<ContainerEvent, CriError>>, CriError> {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use object::Quantity;
 
-use super::usage::PodUsage;
 use crate::pod::{ContainerKind, PodInfo};
 use crate::text::quantity;
+use crate::usage::PodUsage;
 
 const STORAGE: &str = "ephemeral-storage";
 
@@ -98,9 +98,9 @@ pub(super) fn exceeded(
 
 #[cfg(test)]
 mod tests {
-    use super::super::usage::ContainerUsage;
     use super::*;
     use crate::testing::pod;
+    use crate::usage::ContainerUsage;
     use hostfs::Usage;
     use serde_json::{Value, json};
 

@@ -7,11 +7,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use object::Quantity;
 
 use super::decide::Observation;
-use super::usage::{ContainerUsage, PodUsage};
 use crate::admission;
 use crate::pod::{ContainerKind, PodInfo};
 use crate::pressure::{Pressure, Signal, Threshold};
 use crate::text::quantity;
+use crate::usage::{ContainerUsage, PodUsage};
 
 /// A pod that may be evicted.
 pub(super) struct Candidate<'a> {

@@ -1,15 +1,12 @@
-//! What the node measures, as scrapers read it: `/metrics`, `/metrics/probes` and `/metrics/cadvisor`.
+//! What the agent measures of itself, as scrapers read it: `/metrics` and `/metrics/probes`.
 
-use std::fmt::Write;
-
-use cri::{ContainerFilter, ContainerState, ContainerStats, PodSandboxFilter, PodSandboxState};
+use cri::{ContainerFilter, ContainerState, PodSandboxFilter, PodSandboxState};
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, Response, StatusCode};
 use metrics::Exposition;
 use object::Status;
 
-use super::{Body, Server, full, text};
-use crate::label;
+use super::{Body, Server, full};
 use crate::metrics::HttpRequest;
 
 /// Paths with separate labels; all others share one.
@@ -79,6 +76,7 @@ impl Server {
             ("exited", in_state(ContainerState::Exited)),
             ("unknown", in_state(ContainerState::Unknown)),
         ];
+        self.measure_claims().await;
         self.shared.metrics.runs(self.pods.list().len(), ready, states);
         Ok(exposed(&self.shared.metrics.exposition, headers))
     }
@@ -87,65 +85,4 @@ impl Server {
     pub(super) fn probe_metrics(&self, headers: &HeaderMap) -> Response<Body> {
         exposed(&self.shared.metrics.probes.exposition, headers)
     }
-
-    /// What containers use, by the names that cAdvisor gave it.
-    pub(super) async fn container_metrics(&self) -> Result<Response<Body>, Status> {
-        let stats = self.container_stats().await?;
-        let facts = &self.shared.facts;
-        Ok(text(StatusCode::OK, cadvisor(&stats, facts.cpus, facts.memory_bytes)))
-    }
-}
-
-/// A family of samples: its name, type and description, and the value that a container has.
-type FamilyOf = (&'static str, &'static str, &'static str, fn(&ContainerStats) -> Option<f64>);
-
-const FAMILIES: [FamilyOf; 6] = [
-    ("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", |stats| {
-        Some(stats.cpu.as_ref()?.usage_core_nano_seconds as f64 / 1e9)
-    }),
-    ("container_memory_usage_bytes", "gauge", "Current memory usage in bytes, all of it.", |stats| {
-        Some(stats.memory.as_ref()?.usage_bytes as f64)
-    }),
-    ("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", |stats| {
-        Some(stats.memory.as_ref()?.working_set_bytes as f64)
-    }),
-    ("container_memory_rss", "gauge", "Size of RSS in bytes.", |stats| {
-        Some(stats.memory.as_ref()?.rss_bytes as f64)
-    }),
-    ("container_memory_swap", "gauge", "Container swap usage in bytes.", |stats| {
-        Some(stats.swap.as_ref()?.swap_usage_bytes as f64)
-    }),
-    ("container_fs_usage_bytes", "gauge", "Bytes that the writable layer takes.", |stats| {
-        Some(stats.writable_layer.as_ref()?.used_bytes as f64)
-    }),
-];
-
-fn cadvisor(stats: &[ContainerStats], cpus: usize, memory_bytes: i64) -> String {
-    let mut out = String::new();
-    // Writing to a string does not fail.
-    let mut line = |text: String| out.push_str(&text);
-    line(format!(
-        "# HELP machine_cpu_cores Number of logical CPU cores.\n# TYPE machine_cpu_cores gauge\nmachine_cpu_cores {cpus}\n"
-    ));
-    line(format!(
-        "# HELP machine_memory_bytes Amount of memory installed.\n# TYPE machine_memory_bytes gauge\nmachine_memory_bytes {memory_bytes}\n"
-    ));
-    for (name, kind, help, value) in FAMILIES {
-        line(format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-        for container in stats {
-            let Some(value) = value(container) else { continue };
-            let of = |key: &str| container.labels.get(key).map(String::as_str).unwrap_or_default();
-            let (pod, namespace) = (of(label::POD_NAME), of(label::POD_NAMESPACE));
-            let mut labels = String::new();
-            if name == "container_cpu_usage_seconds_total" {
-                labels.push_str(",cpu=\"total\"");
-            }
-            let _ = write!(labels, ",id=\"{}\"", container.id);
-            let container = &container.metadata.name;
-            line(format!(
-                "{name}{{container=\"{container}\",namespace=\"{namespace}\",pod=\"{pod}\"{labels}}} {value}\n"
-            ));
-        }
-    }
-    out
 }

@@ -1,183 +1,213 @@
-//! Resource usage, measured, and `/metrics/resource`.
+//! What the node, its pods and their containers use: measured when somebody asks.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `disks` | what pods have on disks, and their volumes |
+//! | `rates` | *pure*: processor use at present, from two samples |
+//! | `summary` | `/stats/summary` |
+//! | `types` | the JSON of that |
+//! | `exposed` | the text format of metrics |
+//! | `resource` | `/metrics/resource` |
+//! | `cadvisor` | `/metrics/cadvisor` |
+//! | `claims` | the usage of claims among the node's own metrics |
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
 
-use cri::{ContainerStats, ContainerStatsFilter};
+use cri::{
+    Container, ContainerFilter, ContainerStats, ContainerStatsFilter, CpuUsage, CriError, MemoryUsage,
+    PodSandbox, PodSandboxFilter, PodSandboxStats, PodSandboxStatsFilter, StringMap, SwapUsage,
+};
 use jiff::Timestamp;
 use object::Status;
 
 use super::Server;
 use crate::label;
+use crate::usage::Machine;
 
-/// The unit of times in `/proc/stat`: 100 on every architecture.
-const TICKS_PER_SECOND: u64 = 100;
+mod cadvisor;
+mod claims;
+mod disks;
+mod exposed;
+mod rates;
+mod resource;
+mod summary;
+mod types;
 
-/// Usage of the whole machine.
-pub(super) struct NodeUsage {
-    pub(super) cpu_nanos: u64,
-    pub(super) memory_bytes: u64,
+pub(super) use rates::Rates;
+use rates::{Sample, Subject};
+
+/// Everything at one time.
+struct Seen {
+    at: Timestamp,
+    machine: Machine,
+    pods: Vec<SeenPod>,
 }
 
-/// Processor time and memory in use, from the kernel's files.
-fn node_usage(stat: &str, meminfo: &str, ticks_per_second: u64) -> NodeUsage {
-    let line = stat.lines().next().unwrap_or_default();
-    let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-    // user, nice, system, (idle, iowait,) irq, softirq, steal
-    let busy: u64 = ticks
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| [0, 1, 2, 5, 6, 7].contains(index))
-        .map(|(_, t)| t)
-        .sum();
-    let kib = |name: &str| -> u64 {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    };
-    NodeUsage {
-        cpu_nanos: busy * (1_000_000_000 / ticks_per_second),
-        memory_bytes: kib("MemTotal:").saturating_sub(kib("MemAvailable:")) * 1024,
-    }
+/// A pod, by namespace and name.
+#[derive(Debug, Default)]
+struct SeenPod {
+    namespace: String,
+    name: String,
+    uid: String,
+    started: Option<Timestamp>,
+    sandbox: Option<PodSandboxStats>,
+    containers: Vec<SeenContainer>,
 }
 
-pub(super) fn read_node_usage() -> NodeUsage {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    node_usage(&read("/proc/stat"), &read("/proc/meminfo"), TICKS_PER_SECOND)
+#[derive(Debug)]
+struct SeenContainer {
+    stats: ContainerStats,
+    started: Option<Timestamp>,
+    /// As configured; empty if it is not known.
+    image: String,
 }
 
-/// Namespace, name and UID of a pod.
-pub(super) type PodKey = (String, String, String);
-
-pub(super) fn by_pod(stats: &[ContainerStats]) -> BTreeMap<PodKey, Vec<&ContainerStats>> {
-    let mut pods = BTreeMap::<PodKey, Vec<_>>::new();
-    for container in stats {
-        let text = |name: &str| container.labels.get(name).cloned().unwrap_or_default();
-        let key = (text(label::POD_NAMESPACE), text(label::POD_NAME), text(label::POD_UID));
-        pods.entry(key).or_default().push(container);
-    }
-    pods
-}
-
-pub(super) fn cpu(container: &ContainerStats) -> u64 {
-    container.cpu.as_ref().map_or(0, |cpu| cpu.usage_core_nano_seconds)
-}
-
-fn working_set(container: &ContainerStats) -> u64 {
-    container.memory.as_ref().map_or(0, |memory| memory.working_set_bytes)
-}
-
-fn seconds(nanos: u64) -> f64 {
-    nanos as f64 / 1e9
-}
-
-/// The metrics that metrics-server reads (`pkg/kubelet/metrics/collectors/resource_metrics.go`).
-fn metrics(usage: &NodeUsage, stats: &[ContainerStats], now: Timestamp) -> String {
-    let mut families: [(&str, &str, &str, Vec<String>); 6] = [
-        (
-            "node_cpu_usage_seconds_total",
-            "counter",
-            "Cumulative cpu time consumed by the node in core-seconds",
-            Vec::new(),
-        ),
-        ("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes", Vec::new()),
-        (
-            "container_cpu_usage_seconds_total",
-            "counter",
-            "Cumulative cpu time consumed by the container in core-seconds",
-            Vec::new(),
-        ),
-        (
-            "container_memory_working_set_bytes",
-            "gauge",
-            "Current working set of the container in bytes",
-            Vec::new(),
-        ),
-        (
-            "pod_cpu_usage_seconds_total",
-            "counter",
-            "Cumulative cpu time consumed by the pod in core-seconds",
-            Vec::new(),
-        ),
-        ("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes", Vec::new()),
-    ];
-    let now = now.as_millisecond();
-    families[0].3.push(format!(" {} {now}", seconds(usage.cpu_nanos)));
-    families[1].3.push(format!(" {} {now}", usage.memory_bytes));
-    for ((namespace, pod, _), containers) in by_pod(stats) {
-        for container in &containers {
-            let name = &container.metadata.name;
-            let labels = format!("{{container=\"{name}\",namespace=\"{namespace}\",pod=\"{pod}\"}}");
-            if let Some(cpu) = &container.cpu {
-                let at = cpu.timestamp.as_millisecond();
-                families[2].3.push(format!("{labels} {} {at}", seconds(cpu.usage_core_nano_seconds)));
-            }
-            if let Some(memory) = &container.memory {
-                let at = memory.timestamp.as_millisecond();
-                families[3].3.push(format!("{labels} {} {at}", memory.working_set_bytes));
-            }
+impl Seen {
+    /// The processor time of all subjects.
+    fn samples(&self) -> Vec<(Subject, Sample)> {
+        let sample = |cpu: CpuUsage| Sample { at: cpu.timestamp, nanos: cpu.usage_core_nano_seconds };
+        let node = self.machine.cpu_nanos.map(|nanos| (Subject::Node, Sample { at: self.at, nanos }));
+        let mut samples: Vec<_> = node.into_iter().collect();
+        for pod in &self.pods {
+            samples.extend(pod.cpu(self.at).map(|cpu| (Subject::Pod(pod.uid.clone()), sample(cpu))));
+            let containers = pod.containers.iter().filter_map(|container| {
+                let cpu = container.stats.cpu.clone()?;
+                Some((Subject::Container(container.stats.id.clone()), sample(cpu)))
+            });
+            samples.extend(containers);
         }
-        let labels = format!("{{namespace=\"{namespace}\",pod=\"{pod}\"}}");
-        let sum =
-            |of: fn(&ContainerStats) -> u64| containers.iter().map(|container| of(container)).sum::<u64>();
-        families[4].3.push(format!("{labels} {} {now}", seconds(sum(cpu))));
-        families[5].3.push(format!("{labels} {} {now}", sum(working_set)));
+        samples
     }
-    let mut text = String::new();
-    for (name, kind, help, samples) in families {
-        writeln!(text, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}")
-            .expect("writing to a string cannot fail");
-        for sample in samples {
-            writeln!(text, "{name}{sample}").expect("writing to a string cannot fail");
+}
+
+impl SeenPod {
+    /// What its cgroup says, otherwise the sum of its running containers.
+    fn cpu(&self, now: Timestamp) -> Option<CpuUsage> {
+        let own = self.sandbox.as_ref().and_then(|sandbox| sandbox.cpu.clone());
+        own.or_else(|| {
+            let all: Vec<u64> = self.known(|stats| Some(stats.cpu.as_ref()?.usage_core_nano_seconds));
+            (!all.is_empty()).then(|| CpuUsage { timestamp: now, usage_core_nano_seconds: all.iter().sum() })
+        })
+    }
+
+    /// The same; the available amount of a sum is known only if each container has a limit.
+    fn memory(&self, now: Timestamp) -> Option<MemoryUsage> {
+        let own = self.sandbox.as_ref().and_then(|sandbox| sandbox.memory.clone());
+        own.or_else(|| {
+            let all: Vec<&MemoryUsage> = self.known(|stats| stats.memory.as_ref());
+            let total = |of: fn(&MemoryUsage) -> u64| all.iter().map(|memory| of(memory)).sum();
+            (!all.is_empty()).then(|| MemoryUsage {
+                timestamp: now,
+                available_bytes: all.iter().map(|memory| memory.available_bytes).sum::<Option<u64>>(),
+                usage_bytes: total(|memory| memory.usage_bytes),
+                working_set_bytes: total(|memory| memory.working_set_bytes),
+                rss_bytes: total(|memory| memory.rss_bytes),
+                page_faults: total(|memory| memory.page_faults),
+                major_page_faults: total(|memory| memory.major_page_faults),
+            })
+        })
+    }
+
+    /// The same.
+    fn swap(&self, now: Timestamp) -> Option<SwapUsage> {
+        let own = self.sandbox.as_ref().and_then(|sandbox| sandbox.swap.clone());
+        own.or_else(|| {
+            let all: Vec<&SwapUsage> = self.known(|stats| stats.swap.as_ref());
+            (!all.is_empty()).then(|| SwapUsage {
+                timestamp: now,
+                swap_available_bytes: all.iter().map(|swap| swap.swap_available_bytes).sum::<Option<u64>>(),
+                swap_usage_bytes: all.iter().map(|swap| swap.swap_usage_bytes).sum(),
+            })
+        })
+    }
+
+    fn known<'a, T>(&'a self, of: impl Fn(&'a ContainerStats) -> Option<T>) -> Vec<T> {
+        self.containers.iter().filter_map(|container| of(&container.stats)).collect()
+    }
+}
+
+/// Groups what the engine reports by pod.
+fn by_pod(
+    stats: Vec<ContainerStats>,
+    sandbox_stats: Vec<PodSandboxStats>,
+    containers: Vec<Container>,
+    sandboxes: &[PodSandbox],
+) -> Vec<SeenPod> {
+    let mut created: HashMap<String, Container> =
+        containers.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let started: HashMap<&str, Timestamp> =
+        sandboxes.iter().map(|one| (one.id.as_str(), one.created_at)).collect();
+    let mut pods = BTreeMap::<(String, String, String), SeenPod>::new();
+    for sandbox in sandbox_stats {
+        let pod = entry(&mut pods, &sandbox.labels);
+        let sandbox_started = started.get(sandbox.id.as_str()).copied();
+        // The newest sandbox counts.
+        if pod.sandbox.is_none() || sandbox_started > pod.started {
+            pod.started = sandbox_started;
+            pod.sandbox = Some(sandbox);
         }
     }
-    text.push_str("# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise\n");
-    text.push_str("# TYPE resource_scrape_error gauge\nresource_scrape_error 0\n");
-    text
+    for stats in stats {
+        let pod = entry(&mut pods, &stats.labels);
+        if pod.started.is_none() {
+            pod.started = started.get(stats.pod_sandbox_id.as_str()).copied();
+        }
+        let created = created.remove(&stats.id);
+        let at = created.as_ref().map(|container| container.created_at);
+        let image = created.map(|container| container.image.image).unwrap_or_default();
+        pod.containers.push(SeenContainer { stats, started: at, image });
+    }
+    pods.into_values().collect()
+}
+
+/// The pod of something with these labels.
+fn entry<'p>(
+    pods: &'p mut BTreeMap<(String, String, String), SeenPod>,
+    labels: &StringMap,
+) -> &'p mut SeenPod {
+    let text = |name: &str| labels.get(name).cloned().unwrap_or_default();
+    let key = (text(label::POD_NAMESPACE), text(label::POD_NAME), text(label::POD_UID));
+    pods.entry(key.clone()).or_insert_with(|| {
+        let (namespace, name, uid) = key;
+        SeenPod { namespace, name, uid, ..SeenPod::default() }
+    })
+}
+
+fn failed(error: CriError) -> Status {
+    Status::internal_error(error.full_message())
+}
+
+/// What an engine reports; nothing if it does not report such.
+fn reported<T>(result: Result<Vec<T>, CriError>) -> Result<Vec<T>, Status> {
+    match result {
+        // The node's own usage is known even then.
+        Err(error) if error.is_unimplemented() => Ok(Vec::new()),
+        result => result.map_err(failed),
+    }
 }
 
 impl Server {
-    pub(super) async fn container_stats(&self) -> Result<Vec<ContainerStats>, Status> {
-        let stats = self.shared.runtime.list_container_stats(&ContainerStatsFilter::default()).await;
-        match stats {
-            // The node's own usage is known even then.
-            Err(error) if error.is_unimplemented() => Ok(Vec::new()),
-            stats => stats.map_err(|error| Status::internal_error(error.full_message())),
-        }
-    }
-
-    pub(super) async fn resource_metrics(&self) -> Result<String, Status> {
-        let stats = self.container_stats().await?;
-        Ok(metrics(&read_node_usage(), &stats, self.shared.clock.now()))
+    /// Measures everything except for disks.
+    async fn look(&self) -> Result<Seen, Status> {
+        let runtime = &self.shared.runtime;
+        let (container_filter, sandbox_filter) = (ContainerFilter::default(), PodSandboxFilter::default());
+        let (stats_filter, sandbox_stats_filter) =
+            (ContainerStatsFilter::default(), PodSandboxStatsFilter::default());
+        let (stats, sandbox_stats, containers, sandboxes) = tokio::join!(
+            runtime.list_container_stats(&stats_filter),
+            runtime.list_pod_sandbox_stats(&sandbox_stats_filter),
+            runtime.list_containers(&container_filter),
+            runtime.list_pod_sandbox(&sandbox_filter),
+        );
+        let (containers, sandboxes) = (containers.map_err(failed)?, sandboxes.map_err(failed)?);
+        let at = self.shared.clock.now();
+        Ok(Seen {
+            at,
+            machine: Machine::read(at),
+            pods: by_pod(reported(stats)?, reported(sandbox_stats)?, containers, &sandboxes),
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use cri::{ContainerMetadata, CpuUsage, StringMap};
-
-    #[test]
-    fn usage_is_summed_by_pod() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let container = |name: &str, nanos| ContainerStats {
-            id: name.into(),
-            pod_sandbox_id: "s".into(),
-            metadata: ContainerMetadata { name: name.into(), attempt: 0 },
-            labels: StringMap::from([(label::POD_NAME.to_owned(), "web".to_owned())]),
-            annotations: StringMap::new(),
-            cpu: Some(CpuUsage { timestamp: now, usage_core_nano_seconds: nanos }),
-            memory: None,
-            swap: None,
-            writable_layer: None,
-        };
-        let stats = [container("a", 1_000_000_000), container("b", 500_000_000)];
-        let usage = node_usage("cpu 100 0 50 900 0 0 0 0\n", "MemTotal: 100 kB\nMemAvailable: 40 kB\n", 100);
-        assert_eq!((usage.cpu_nanos, usage.memory_bytes), (1_500_000_000, 60 * 1024));
-        let text = metrics(&usage, &stats, now);
-        assert!(
-            text.contains("pod_cpu_usage_seconds_total{namespace=\"\",pod=\"web\"} 1.5 1800000000000\n"),
-            "{text}"
-        );
-    }
-}
+mod tests;

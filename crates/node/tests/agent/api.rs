@@ -275,6 +275,20 @@ async fn usage_is_told(host: Host) {
     for memory in [&summary["node"]["memory"], &summary["pods"][0]["memory"]] {
         assert!(memory["rssBytes"].as_u64() > Some(0) && memory["pageFaults"].as_u64() > Some(0), "{memory}");
     }
+    let (node, pod) = (&summary["node"], &summary["pods"][0]);
+    for known in [
+        &node["cpu"]["usageNanoCores"],
+        &node["fs"]["capacityBytes"],
+        &node["rlimit"]["maxpid"],
+        &pod["cpu"]["usageCoreNanoSeconds"],
+        &pod["process_stats"]["process_count"],
+        &pod["ephemeral-storage"]["usedBytes"],
+    ] {
+        assert!(known.as_u64() > Some(0), "{summary}");
+    }
+    for known in [&pod["cpu"]["usageNanoCores"], &pod["containers"][0]["cpu"]["usageNanoCores"]] {
+        assert!(known.is_u64(), "an idle container uses nothing: {summary}");
+    }
     assert!(host.get(masters, "/pods").await.contains("\"kind\":\"PodList\""));
     let running = body(host.get(masters, "/runningpods/").await);
     assert_eq!(running["items"][0]["metadata"]["name"], "web");

@@ -321,6 +321,13 @@ impl RuntimeService for Foreign {
         self.lacks("ListContainerStats")
     }
 
+    async fn list_pod_sandbox_stats(
+        &self,
+        _filter: &PodSandboxStatsFilter,
+    ) -> Result<Vec<PodSandboxStats>, CriError> {
+        self.lacks("ListPodSandboxStats")
+    }
+
     async fn events(&self) -> Result<BoxStream<'static, Result<ContainerEvent, CriError>>, CriError> {
         self.lacks("GetContainerEvents")
     }

@@ -51,7 +51,7 @@ impl Sandbox {
     }
 }
 
-fn has_own_network(config: &PodSandboxConfig) -> bool {
+pub(super) fn has_own_network(config: &PodSandboxConfig) -> bool {
     config.linux.security_context.namespace_options.network != NamespaceMode::Node
 }
 

@@ -13,8 +13,9 @@ use crate::shim::protocol::Request;
 use cri::{
     AttachOptions, CgroupDriver, Container, ContainerConfig, ContainerEvent, ContainerFilter, ContainerStats,
     ContainerStatsFilter, ContainerStatus, CriError, DuplexStream, ExecOptions, ExecSyncResult,
-    LinuxContainerResources, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStatus,
-    RuntimeCondition, RuntimeHandler, RuntimeService, RuntimeStatus, StreamingSession, VersionInfo,
+    LinuxContainerResources, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxStats,
+    PodSandboxStatsFilter, PodSandboxStatus, RuntimeCondition, RuntimeHandler, RuntimeService, RuntimeStatus,
+    StreamingSession, VersionInfo,
 };
 
 #[async_trait]
@@ -181,6 +182,13 @@ impl RuntimeService for Engine {
         filter: &ContainerStatsFilter,
     ) -> Result<Vec<ContainerStats>, CriError> {
         self.list_stats(filter).await
+    }
+
+    async fn list_pod_sandbox_stats(
+        &self,
+        filter: &PodSandboxStatsFilter,
+    ) -> Result<Vec<PodSandboxStats>, CriError> {
+        self.list_sandbox_stats(filter).await
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<ContainerEvent, CriError>>, CriError> {

@@ -2,15 +2,12 @@
 
 use super::Engine;
 use super::container::{Container, stop_signal_name};
-use super::launch::{cgroup_path, log_path};
+use super::launch::log_path;
 use super::record::{ContainerRecord, SandboxRecord};
-use super::sandbox::blocking;
-use crate::shim::cgroup::{Cgroup, Usage};
 use crate::shim::protocol;
 use cri::{
-    self, ContainerFilter, ContainerResources, ContainerState, ContainerStats, ContainerStatsFilter,
-    ContainerStatus, ContainerUser, CpuUsage, CriError, FilesystemUsage, LinuxContainerUser, MemoryUsage,
-    PodSandbox, PodSandboxFilter, PodSandboxNetworkStatus, PodSandboxStatus, StringMap, SwapUsage,
+    self, ContainerFilter, ContainerResources, ContainerState, ContainerStatus, ContainerUser, CriError,
+    LinuxContainerUser, PodSandbox, PodSandboxFilter, PodSandboxNetworkStatus, PodSandboxStatus, StringMap,
 };
 
 /// The exit code of a container that could not be started.
@@ -182,80 +179,4 @@ impl Engine {
         let sandbox = self.sandbox(&sandbox_id)?.snapshot();
         Ok(container_status(&sandbox, &container))
     }
-
-    pub(super) async fn stats_of(&self, id: &str) -> Result<ContainerStats, CriError> {
-        let container = self.container(id)?;
-        let record = container.snapshot();
-        let sandbox = self.sandbox(&record.sandbox_id)?.snapshot();
-        let written = self.0.roots.usage(id).await?;
-        let mut stats = ContainerStats {
-            writable_layer: Some(FilesystemUsage {
-                timestamp: self.0.clock.now(),
-                mountpoint: record.rootfs.display().to_string(),
-                used_bytes: written.bytes,
-                inodes_used: written.inodes,
-            }),
-            id: record.id,
-            pod_sandbox_id: record.sandbox_id,
-            metadata: record.config.metadata,
-            labels: record.config.labels,
-            annotations: record.config.annotations,
-            cpu: None,
-            memory: None,
-            swap: None,
-        };
-        if container.is_running() {
-            let path = cgroup_path(&sandbox, id);
-            let usage = blocking("read the container's counters", move || Cgroup::new(&path)?.usage()).await;
-            match usage {
-                Ok(usage) => add_usage(&mut stats, &usage, self.0.clock.now()),
-                // It has just ended, and its cgroup with it.
-                Err(_) if !container.is_running() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(stats)
-    }
-
-    pub(super) async fn list_stats(
-        &self,
-        filter: &ContainerStatsFilter,
-    ) -> Result<Vec<ContainerStats>, CriError> {
-        let containers = self.list(&ContainerFilter {
-            id: filter.id.clone(),
-            state: Some(ContainerState::Running),
-            pod_sandbox_id: filter.pod_sandbox_id.clone(),
-            label_selector: filter.label_selector.clone(),
-        });
-        let mut all = Vec::with_capacity(containers.len());
-        // Concurrently, so that a tree that takes long to measure does not delay the others.
-        let stats = containers.iter().map(|container| self.stats_of(&container.id));
-        for stats in futures::future::join_all(stats).await {
-            match stats {
-                Ok(stats) => all.push(stats),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
-    }
-}
-
-fn add_usage(stats: &mut ContainerStats, usage: &Usage, timestamp: jiff::Timestamp) {
-    let working_set_bytes = usage.memory.saturating_sub(usage.inactive_file);
-    stats.cpu = Some(CpuUsage { timestamp, usage_core_nano_seconds: usage.cpu_nanos });
-    stats.memory = Some(MemoryUsage {
-        timestamp,
-        working_set_bytes,
-        available_bytes: usage.memory_limit.map(|limit| limit.saturating_sub(working_set_bytes)),
-        usage_bytes: usage.memory,
-        rss_bytes: usage.rss,
-        page_faults: usage.page_faults,
-        major_page_faults: usage.major_page_faults,
-    });
-    stats.swap = usage.swap.map(|swap_usage_bytes| SwapUsage {
-        timestamp,
-        swap_available_bytes: usage.swap_limit.map(|limit| limit.saturating_sub(swap_usage_bytes)),
-        swap_usage_bytes,
-    });
 }

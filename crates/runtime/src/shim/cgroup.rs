@@ -177,6 +177,11 @@ impl Cgroup {
         }
     }
 
+    /// How many processes the cgroup has, without those of cgroups below it.
+    pub(crate) fn process_count(&self) -> usize {
+        self.processes().len()
+    }
+
     /// Kills every process in the cgroup. New ones may appear while it works.
     pub(crate) fn kill(&self) {
         for pid in self.processes().into_iter().filter_map(Pid::from_raw) {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
-use cri::{ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, RuntimeService};
+use cri::{
+    ContainerState, KeyValue, LinuxContainerResources, PodSandboxState, PodSandboxStatsFilter, RuntimeService,
+};
 use libtest_mimic::Trial;
 use runtime::engine::{Engine, EngineOptions, LoopbackOnly};
 use runtime::images::build::ImageBuilder;
@@ -120,6 +122,11 @@ async fn resources_change_while_it_runs(host: Host) {
     let memory = stats.memory.expect("memory is counted");
     assert!(memory.usage_bytes > 0 && memory.available_bytes.is_some_and(|bytes| bytes <= 64 << 20));
     assert!(stats.cpu.expect("time is counted").usage_core_nano_seconds > 0);
+    let filter = PodSandboxStatsFilter { id: Some(sandbox.clone()), ..PodSandboxStatsFilter::default() };
+    let [of_sandbox] = &host.engine.list_pod_sandbox_stats(&filter).await.unwrap()[..] else { panic!() };
+    assert_eq!(of_sandbox.process_count, Some(1));
+    assert!(of_sandbox.cpu.as_ref().is_some_and(|cpu| cpu.usage_core_nano_seconds > 0), "{of_sandbox:?}");
+    assert!(of_sandbox.memory.as_ref().is_some_and(|memory| memory.usage_bytes > 0), "{of_sandbox:?}");
 
     let update = LinuxContainerResources {
         memory_limit_in_bytes: 128 << 20,

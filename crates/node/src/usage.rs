@@ -1,23 +1,38 @@
 //! The usage of pods. Trees are measured on dedicated threads and cached ([`hostfs::Usages`]).
+//!
+//! | module | measures |
+//! | --- | --- |
+//! | `machine` | the machine, from the kernel's files |
+//! | `space` | the space of file systems |
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use cri::{ContainerStats, ContainerStatsFilter, StringMap};
 use hostfs::Usage;
+use k8s_openapi::api::core::v1::Volume;
 
 use crate::label;
 use crate::pod::PodInfo;
 use crate::shared::Shared;
 
+mod machine;
+mod space;
+
+#[cfg(test)]
+pub(crate) use machine::Swap;
+pub(crate) use machine::{Machine, Memory, Processes};
+pub(crate) use space::{Amounts, Space, device, space};
+
 /// The usage of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ContainerUsage {
-    pub(super) name: String,
+pub(crate) struct ContainerUsage {
+    pub(crate) name: String,
     /// Bytes that cannot be reclaimed at once.
-    pub(super) memory: i64,
+    pub(crate) memory: i64,
     /// The size of its writable layer.
-    pub(super) root: Usage,
-    pub(super) logs: Usage,
+    pub(crate) root: Usage,
+    pub(crate) logs: Usage,
 }
 
 impl ContainerUsage {
@@ -28,29 +43,29 @@ impl ContainerUsage {
 
 /// The usage of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct PodUsage {
-    pub(super) containers: Vec<ContainerUsage>,
+pub(crate) struct PodUsage {
+    pub(crate) containers: Vec<ContainerUsage>,
     /// Its volumes on the node's disk, by name.
-    pub(super) volumes: BTreeMap<String, Usage>,
+    pub(crate) volumes: BTreeMap<String, Usage>,
     /// Files that the agent keeps for it and containers may write to: their termination messages.
-    pub(super) own: Usage,
+    pub(crate) own: Usage,
 }
 
 impl PodUsage {
-    pub(super) fn memory(&self) -> i64 {
+    pub(crate) fn memory(&self) -> i64 {
         self.containers.iter().map(|container| container.memory).sum()
     }
 
-    pub(super) fn roots(&self) -> Usage {
+    pub(crate) fn roots(&self) -> Usage {
         sum(self.containers.iter().map(|container| container.root))
     }
 
     /// The usage of the node's disk apart from root file systems.
-    pub(super) fn local(&self) -> Usage {
+    pub(crate) fn local(&self) -> Usage {
         sum(self.containers.iter().map(|c| c.logs).chain(self.volumes.values().copied()).chain([self.own]))
     }
 
-    pub(super) fn disk(&self) -> Usage {
+    pub(crate) fn disk(&self) -> Usage {
         sum([self.roots(), self.local()].into_iter())
     }
 }
@@ -63,45 +78,66 @@ fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
 }
 
 /// The current usage of a pod; `None` if the engine does not report it.
-pub(super) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
+pub(crate) async fn of_pod(shared: &Shared, pod: &PodInfo) -> Option<PodUsage> {
+    let containers = containers(shared, pod).await?;
+    Some(with_disk(shared, pod, containers).await)
+}
+
+/// What the engine reports of a pod's containers.
+async fn containers(shared: &Shared, pod: &PodInfo) -> Option<Vec<ContainerUsage>> {
     let filter = ContainerStatsFilter {
         label_selector: StringMap::from([(label::POD_UID.to_owned(), pod.uid.clone())]),
         ..ContainerStatsFilter::default()
     };
-    let stats = match shared.runtime.list_container_stats(&filter).await {
-        Ok(stats) => stats.iter().map(of_container).collect(),
+    match shared.runtime.list_container_stats(&filter).await {
+        Ok(stats) => Some(stats.iter().map(of_container).collect()),
         // Usage of the node's disk is measured without the engine.
         Err(error) if error.is_unimplemented() => {
             let containers = pod.containers.iter();
-            containers.map(|container| ContainerUsage::new(container.name())).collect::<Vec<_>>()
+            Some(containers.map(|container| ContainerUsage::new(container.name())).collect())
         }
         Err(error) => {
             tracing::debug!(pod = %pod.key, error = error.full_message(), "cannot query a pod's usage");
-            return None;
+            None
         }
-    };
-    let logs = shared.config.log_dir.join(format!("{}_{}_{}", pod.key.namespace(), pod.key.name, pod.uid));
-    let tree = async |path: std::path::PathBuf| {
+    }
+}
+
+/// Measures what a pod has on the node's disk.
+async fn with_disk(shared: &Shared, pod: &PodInfo, stats: Vec<ContainerUsage>) -> PodUsage {
+    let logs = log_directory(shared, pod);
+    let tree = async |path: PathBuf| {
         shared.usages.get(&path).await.map(|measured| measured.usage).unwrap_or_default()
     };
     let containers = stats.into_iter().map(|usage| {
         let logs = tree(logs.join(&usage.name));
         async move { ContainerUsage { logs: logs.await, ..usage } }
     });
-    let on_disk = pod.spec().volumes.iter().flatten().filter(|volume| {
-        volume
-            .empty_dir
-            .as_ref()
-            .is_some_and(|source| source.medium.as_deref().unwrap_or_default().is_empty())
-    });
+    let on_disk = pod.spec().volumes.iter().flatten().filter(|volume| is_on_disk(volume));
     let volumes = on_disk.map(|volume| async {
         let path = shared.volumes.empty_dir_path(&pod.uid, &volume.name);
         (volume.name.clone(), tree(path).await)
     });
-    let own = tree(shared.volumes.pod_directory(&pod.uid).join("containers"));
+    let own = tree(own_directory(shared, pod));
     let (containers, volumes, own) =
         tokio::join!(futures::future::join_all(containers), futures::future::join_all(volumes), own);
-    Some(PodUsage { containers, volumes: volumes.into_iter().collect(), own })
+    PodUsage { containers, volumes: volumes.into_iter().collect(), own }
+}
+
+/// Where the logs of a pod's containers are, each in a directory of its name.
+pub(crate) fn log_directory(shared: &Shared, pod: &PodInfo) -> PathBuf {
+    shared.config.log_dir.join(format!("{}_{}_{}", pod.key.namespace(), pod.key.name, pod.uid))
+}
+
+/// Where the files are that the agent keeps for a pod's containers.
+pub(crate) fn own_directory(shared: &Shared, pod: &PodInfo) -> PathBuf {
+    shared.volumes.pod_directory(&pod.uid).join("containers")
+}
+
+/// Whether a volume takes space on the node's disk that counts as the pod's.
+pub(crate) fn is_on_disk(volume: &Volume) -> bool {
+    let medium = volume.empty_dir.as_ref().map(|source| source.medium.as_deref().unwrap_or_default());
+    medium.is_some_and(str::is_empty)
 }
 
 fn of_container(stats: &ContainerStats) -> ContainerUsage {

@@ -1,0 +1,201 @@
+//! What containers and sandboxes use.
+
+use std::io;
+use std::path::Path;
+
+use super::Engine;
+use super::launch::cgroup_path;
+use super::namespaces::{in_network, network_path};
+use super::record::SandboxRecord;
+use super::sandbox::{Sandbox, blocking, has_own_network};
+use crate::shim::cgroup::{Cgroup, Usage};
+use cri::{
+    ContainerFilter, ContainerState, ContainerStats, ContainerStatsFilter, CpuUsage, CriError,
+    FilesystemUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxFilter, PodSandboxState,
+    PodSandboxStats, PodSandboxStatsFilter, SwapUsage,
+};
+
+/// The counters of the interfaces in the network namespace of the thread that reads them.
+const INTERFACES: &str = "/proc/thread-self/net/dev";
+/// The interface of a sandbox that leads to other pods.
+const DEFAULT_INTERFACE: &str = "eth0";
+const LOOPBACK: &str = "lo";
+
+impl Engine {
+    pub(super) async fn stats_of(&self, id: &str) -> Result<ContainerStats, CriError> {
+        let container = self.container(id)?;
+        let record = container.snapshot();
+        let sandbox = self.sandbox(&record.sandbox_id)?.snapshot();
+        let written = self.0.roots.usage(id).await?;
+        let mut stats = ContainerStats {
+            writable_layer: Some(FilesystemUsage {
+                timestamp: self.0.clock.now(),
+                mountpoint: record.rootfs.display().to_string(),
+                used_bytes: written.bytes,
+                inodes_used: written.inodes,
+            }),
+            id: record.id,
+            pod_sandbox_id: record.sandbox_id,
+            metadata: record.config.metadata,
+            labels: record.config.labels,
+            annotations: record.config.annotations,
+            cpu: None,
+            memory: None,
+            swap: None,
+        };
+        if container.is_running() {
+            let path = cgroup_path(&sandbox, id);
+            let usage = blocking("read the container's counters", move || Cgroup::new(&path)?.usage()).await;
+            match usage {
+                Ok(usage) => add_usage(&mut stats, &usage, self.0.clock.now()),
+                // It has just ended, and its cgroup with it.
+                Err(_) if !container.is_running() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(stats)
+    }
+
+    pub(super) async fn list_stats(
+        &self,
+        filter: &ContainerStatsFilter,
+    ) -> Result<Vec<ContainerStats>, CriError> {
+        let containers = self.list(&ContainerFilter {
+            id: filter.id.clone(),
+            state: Some(ContainerState::Running),
+            pod_sandbox_id: filter.pod_sandbox_id.clone(),
+            label_selector: filter.label_selector.clone(),
+        });
+        let mut all = Vec::with_capacity(containers.len());
+        // Concurrently, so that a tree that takes long to measure does not delay the others.
+        let stats = containers.iter().map(|container| self.stats_of(&container.id));
+        for stats in futures::future::join_all(stats).await {
+            match stats {
+                Ok(stats) => all.push(stats),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn list_sandbox_stats(
+        &self,
+        filter: &PodSandboxStatsFilter,
+    ) -> Result<Vec<PodSandboxStats>, CriError> {
+        let sandboxes = self.list_sandboxes(&PodSandboxFilter {
+            id: filter.id.clone(),
+            state: Some(PodSandboxState::Ready),
+            label_selector: filter.label_selector.clone(),
+        });
+        let stats = sandboxes.iter().map(|sandbox| self.sandbox_stats_of(&sandbox.id));
+        let all = futures::future::join_all(stats).await;
+        all.into_iter().filter(|stats| !stats.as_ref().is_err_and(CriError::is_not_found)).collect()
+    }
+
+    async fn sandbox_stats_of(&self, id: &str) -> Result<PodSandboxStats, CriError> {
+        let sandbox = self.sandbox(id)?;
+        let record = sandbox.snapshot();
+        let network = self.network_of(&sandbox, &record).await?;
+        let (usage, process_count) = self.cgroups_of(&record).await?;
+        let now = self.0.clock.now();
+        let config = record.config;
+        Ok(PodSandboxStats {
+            id: record.id,
+            metadata: config.metadata,
+            labels: config.labels,
+            annotations: config.annotations,
+            network,
+            cpu: usage.map(|usage| cpu(&usage, now)),
+            memory: usage.map(|usage| memory(&usage, now)),
+            swap: usage.and_then(|usage| swap(&usage, now)),
+            process_count: Some(process_count),
+        })
+    }
+
+    /// The interfaces of a sandbox; `None` on the host's network.
+    async fn network_of(
+        &self,
+        sandbox: &Sandbox,
+        record: &SandboxRecord,
+    ) -> Result<Option<NetworkUsage>, CriError> {
+        if !has_own_network(&record.config) {
+            return Ok(None);
+        }
+        let path = network_path(&sandbox.directory);
+        let read = blocking("read the counters of a sandbox's network", move || interfaces(&path));
+        match read.await {
+            Ok(interfaces) => Ok(Some(network(interfaces, self.0.clock.now()))),
+            // It has just ended, and its network with it.
+            Err(_) if !sandbox.is_ready() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The counters of a sandbox's own cgroup, if it has one, and the number of its containers' processes.
+    async fn cgroups_of(&self, record: &SandboxRecord) -> Result<(Option<Usage>, u64), CriError> {
+        let containers = self.list(&ContainerFilter {
+            pod_sandbox_id: Some(record.id.clone()),
+            state: Some(ContainerState::Running),
+            ..ContainerFilter::default()
+        });
+        let paths: Vec<String> = containers.iter().map(|one| cgroup_path(record, &one.id)).collect();
+        // Sandboxes without one share a default.
+        let own = Some(record.config.linux.cgroup_parent.clone()).filter(|parent| !parent.is_empty());
+        blocking("read a sandbox's counters", move || {
+            let counted = paths.iter().map(|path| Ok(Cgroup::new(path)?.process_count() as u64));
+            let processes = counted.sum::<io::Result<u64>>()?;
+            // It exists as long as one of its containers.
+            let usage = own.and_then(|own| Cgroup::new(&own).and_then(|cgroup| cgroup.usage()).ok());
+            Ok((usage, processes))
+        })
+        .await
+    }
+}
+
+/// The interfaces in a network namespace. Blocks.
+fn interfaces(namespace: &Path) -> io::Result<Vec<NetworkInterfaceUsage>> {
+    let text = in_network(namespace, || std::fs::read_to_string(INTERFACES))?;
+    Ok(NetworkInterfaceUsage::parse_all(&text))
+}
+
+fn network(interfaces: Vec<NetworkInterfaceUsage>, timestamp: jiff::Timestamp) -> NetworkUsage {
+    let others = interfaces.into_iter().filter(|interface| interface.name != LOOPBACK);
+    let (default, interfaces): (Vec<_>, Vec<_>) =
+        others.partition(|interface| interface.name == DEFAULT_INTERFACE);
+    NetworkUsage { timestamp, default_interface: default.into_iter().next(), interfaces }
+}
+
+fn add_usage(stats: &mut ContainerStats, usage: &Usage, timestamp: jiff::Timestamp) {
+    stats.cpu = Some(cpu(usage, timestamp));
+    stats.memory = Some(memory(usage, timestamp));
+    stats.swap = swap(usage, timestamp);
+}
+
+fn cpu(usage: &Usage, timestamp: jiff::Timestamp) -> CpuUsage {
+    CpuUsage { timestamp, usage_core_nano_seconds: usage.cpu_nanos }
+}
+
+fn memory(usage: &Usage, timestamp: jiff::Timestamp) -> MemoryUsage {
+    let working_set_bytes = usage.memory.saturating_sub(usage.inactive_file);
+    MemoryUsage {
+        timestamp,
+        working_set_bytes,
+        available_bytes: usage.memory_limit.map(|limit| limit.saturating_sub(working_set_bytes)),
+        usage_bytes: usage.memory,
+        rss_bytes: usage.rss,
+        page_faults: usage.page_faults,
+        major_page_faults: usage.major_page_faults,
+    }
+}
+
+fn swap(usage: &Usage, timestamp: jiff::Timestamp) -> Option<SwapUsage> {
+    Some(SwapUsage {
+        timestamp,
+        swap_available_bytes: usage
+            .swap_limit
+            .zip(usage.swap)
+            .map(|(limit, used)| limit.saturating_sub(used)),
+        swap_usage_bytes: usage.swap?,
+    })
+}
