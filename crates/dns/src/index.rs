@@ -7,26 +7,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use semantics::EndpointState;
+use semantics::{EndpointState, ServiceKey};
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-
-/// The namespace and name of a Service or EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The name.
-    pub name: Arc<str>,
-}
-
-impl ServiceKey {
-    /// The key of these names.
-    pub fn new(namespace: &str, name: &str) -> ServiceKey {
-        ServiceKey { namespace: namespace.into(), name: name.into() }
-    }
-}
 
 /// A port of a Service or of its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,8 +29,9 @@ mod zone;
 
 pub use custom::{CustomError, CustomServers};
 pub use forward::{ForwardConfig, Upstreams};
-pub use index::{Index, ServiceKey, Snapshot};
+pub use index::{Index, Snapshot};
 pub use resolver::Resolver;
+pub use semantics::ServiceKey;
 pub use server::Server;
 pub use wiring::{DnsConfig, Following, follow};
 pub use zone::Zone;

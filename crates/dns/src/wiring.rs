@@ -9,12 +9,12 @@ use clock::Clock;
 use hickory_proto::rr::Name;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
+use semantics::ServiceKey;
 
 use crate::custom::{self, CustomServers};
 use crate::forward::{ForwardConfig, Forwarder};
-use crate::index::{Index, ServiceKey};
+use crate::index::Index;
 use crate::resolver::Resolver;
 use crate::zone::Zone;
 
@@ -39,10 +39,6 @@ impl Resolver {
     pub fn over(config: DnsConfig, index: &Index, clock: Clock) -> Resolver {
         Resolver::new(config.zone, index.snapshots(), Forwarder::new(config.forward, clock))
     }
-}
-
-fn key(meta: &ObjectMeta) -> ServiceKey {
-    ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 /// A resolver that follows the cluster for as long as this is kept.
@@ -73,13 +69,13 @@ pub async fn follow(
     let shared = Arc::clone(&index);
     let of_services = services.subscribe(move |change| {
         let mut index = shared.lock();
-        index.service_changed(&key(&change.object().metadata), change.new.clone());
+        index.service_changed(&ServiceKey::of(&change.object().metadata), change.new.clone());
         index.publish();
     });
     let shared = Arc::clone(&index);
     let of_slices = slices.subscribe(move |change| {
         let mut index = shared.lock();
-        index.endpoint_slice_changed(&key(&change.object().metadata), change.new.clone());
+        index.endpoint_slice_changed(&ServiceKey::of(&change.object().metadata), change.new.clone());
         index.publish();
     });
     let of_namespaces = namespaces.subscribe(move |change| {

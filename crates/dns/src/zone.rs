@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use semantics::ServiceKey;
 
-use crate::index::{Host, Port, Records, ServiceKey, Snapshot};
+use crate::index::{Host, Port, Records, Snapshot};
 
 /// Seconds for which an answer may be kept, also one that says that there is nothing.
 pub(crate) const TTL_SECONDS: u32 = 5;

@@ -1,7 +1,6 @@
-//! The configuration of a proxy, and the names of the objects that it follows.
+//! The configuration of a proxy.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -46,21 +45,5 @@ impl ProxyConfig {
     pub(crate) fn families(&self) -> Vec<Family> {
         let v6 = self.cluster_subnets.iter().any(|net| net.addr().is_ipv6());
         if v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
-    }
-}
-
-/// The namespace and name of a Service or EndpointSlice.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The name.
-    pub name: Arc<str>,
-}
-
-impl ServiceKey {
-    /// The key of these names.
-    pub fn new(namespace: &str, name: &str) -> ServiceKey {
-        ServiceKey { namespace: namespace.into(), name: name.into() }
     }
 }

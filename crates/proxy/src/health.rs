@@ -25,13 +25,14 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use parking_lot::Mutex;
+use semantics::ServiceKey;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::config::{ProxyConfig, ServiceKey};
+use crate::config::ProxyConfig;
 use crate::rules::NodePorts;
 
 /// How long a change may wait for its transaction until the proxy counts as sick; upstream's, twice its sync period.

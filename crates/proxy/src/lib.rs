@@ -32,8 +32,9 @@ mod rules;
 mod settings;
 mod wiring;
 
-pub use config::{ProxyConfig, ServiceKey};
+pub use config::ProxyConfig;
 pub use proxier::{Proxier, ResetError, reset};
 pub use release::Release;
+pub use semantics::ServiceKey;
 pub use settings::SETTINGS_JOURNAL;
 pub use wiring::run;

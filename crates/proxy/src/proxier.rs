@@ -12,8 +12,9 @@ use hostnet::nft::{self, NftError};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use semantics::ServiceKey;
 
-use crate::config::{ProxyConfig, ServiceKey};
+use crate::config::ProxyConfig;
 use crate::conntrack;
 use crate::endpoints::Place;
 use crate::health::Check;

@@ -8,11 +8,11 @@ use client::{Informers, Recorder, Selection, Subscription};
 use hostnet::nft;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
+use semantics::ServiceKey;
 use tokio::sync::Notify;
 
-use crate::config::{ProxyConfig, ServiceKey};
+use crate::config::ProxyConfig;
 use crate::health::{self, Checks, Health, Serving};
 use crate::proxier::Proxier;
 use crate::release::Release;
@@ -42,10 +42,6 @@ impl Mailbox {
         change(&mut self.inbox.lock());
         self.changed.notify_one();
     }
-}
-
-fn key(meta: &ObjectMeta) -> ServiceKey {
-    ServiceKey::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 /// Runs a proxy until it is dropped. Nothing is written before all services and endpoints are known, so that a
@@ -134,11 +130,15 @@ async fn subscribe(config: &ProxyConfig, informers: &Informers, mailbox: &Arc<Ma
     let nodes = informers.select::<Node>(node);
     let inbox = Arc::clone(mailbox);
     let of_services = services.subscribe(move |change| {
-        inbox.put(|inbox| drop(inbox.services.insert(key(&change.object().metadata), change.new.clone())));
+        inbox.put(|inbox| {
+            drop(inbox.services.insert(ServiceKey::of(&change.object().metadata), change.new.clone()))
+        });
     });
     let inbox = Arc::clone(mailbox);
     let of_slices = slices.subscribe(move |change| {
-        inbox.put(|inbox| drop(inbox.slices.insert(key(&change.object().metadata), change.new.clone())));
+        inbox.put(|inbox| {
+            drop(inbox.slices.insert(ServiceKey::of(&change.object().metadata), change.new.clone()))
+        });
     });
     let inbox = Arc::clone(mailbox);
     let of_nodes = nodes.subscribe(move |change| inbox.put(|inbox| inbox.node = Some(change.new.clone())));

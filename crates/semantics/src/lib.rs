@@ -10,6 +10,7 @@
 //! | [`qos`](qos_class) | its quality of service class |
 //! | [`pods`] | whether a pod has ended, is active, ready, available |
 //! | [`endpoints`](EndpointState) | whether an endpoint is ready, serving or terminating |
+//! | [`services`](ServiceKey) | how Services and EndpointSlices are identified |
 //! | [`conditions`] | how conditions are found and set |
 //! | [`owners`](controller_of) | which object controls another |
 //!
@@ -28,6 +29,7 @@ mod owners;
 pub mod pods;
 mod qos;
 mod requests;
+mod services;
 mod taints;
 #[cfg(test)]
 mod tests;
@@ -40,5 +42,6 @@ pub use nodes::{NAME_FIELD, NodeSelectorTerm, NodeTerms, Weighted};
 pub use owners::{Controller, controller_of};
 pub use qos::{QosClass, qos_class};
 pub use requests::{Amount, Options, container_totals, is_pod_level, pod_limits, pod_requests};
+pub use services::ServiceKey;
 pub use taints::{Effect, Taint, Toleration, taints, tolerations};
 pub use view::{Field, View};

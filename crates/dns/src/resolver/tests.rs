@@ -4,9 +4,10 @@ use clock::Clock;
 use serde_json::json;
 
 use super::*;
+use crate::ServiceKey;
 use crate::forward::ForwardConfig;
 use crate::forward::Upstreams;
-use crate::index::{Index, ServiceKey};
+use crate::index::Index;
 use crate::wiring::DnsConfig;
 
 fn resolver() -> Resolver {
