@@ -49,6 +49,8 @@ pub struct NodeProxy {
     nodes: TlsConnector,
     anything: TlsConnector,
     dialer: Box<dyn Dial>,
+    /// Kept between requests.
+    addresses: hosts::NodeAddresses,
 }
 
 /// The certificate that a server presents to nodes.
@@ -83,7 +85,8 @@ impl NodeProxy {
         // The certificates of pods and Services are not verified, as in upstream's proxy.
         let anything = tls::unverified_client();
         let (nodes, anything) = (Arc::new(nodes).into(), Arc::new(anything).into());
-        Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(dial::Tcp) })
+        let addresses = hosts::NodeAddresses::default();
+        Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(dial::Tcp), addresses })
     }
 
     /// Sets the way in which targets are dialed from now on.

@@ -5,10 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use imbl::OrdMap;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use object::Status;
+use object::{Status, Versioned};
+use parking_lot::Mutex;
 
 use crate::ApiServer;
 
@@ -44,10 +47,88 @@ fn is_of_this_host(ip: IpAddr) -> bool {
     source.is_ok_and(|source| source.ip() == ip)
 }
 
+/// The nodes that have an address. Cloning it is cheap.
+type ByAddress = imbl::HashMap<IpAddr, imbl::OrdSet<Arc<str>>>;
+
+/// The addresses of nodes, kept from one request to the next: a node is decoded again only after it has changed.
+#[derive(Default)]
+pub(super) struct NodeAddresses(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// Of the collection when it was last seen; `None` before.
+    generation: Option<u64>,
+    by_node: HashMap<Arc<str>, NodeEntry>,
+    by_address: ByAddress,
+}
+
+struct NodeEntry {
+    version: u64,
+    addresses: Vec<IpAddr>,
+}
+
+impl NodeAddresses {
+    /// The addresses as they are now.
+    fn current(&self, server: &ApiServer) -> ByAddress {
+        let Some(nodes) = server.registry.collection("minions") else { return ByAddress::new() };
+        let mut kept = self.0.lock();
+        // Asked first: if a change comes in between, the next request looks again.
+        let generation = nodes.generation();
+        if kept.generation != Some(generation) {
+            kept.follow(&nodes.objects());
+            kept.generation = Some(generation);
+        }
+        kept.by_address.clone()
+    }
+}
+
+impl Kept {
+    /// Takes over what changed. Returns how many nodes were decoded.
+    fn follow(&mut self, nodes: &OrdMap<Arc<str>, Versioned>) -> usize {
+        let gone = self.by_node.extract_if(|name, _| !nodes.contains_key(name)).collect::<Vec<_>>();
+        gone.iter().for_each(|(name, entry)| forget(&mut self.by_address, name, &entry.addresses));
+        let mut decoded = 0;
+        for (name, node) in nodes {
+            let version = node.resource_version();
+            let known = self.by_node.get(name);
+            if known.is_some_and(|known| known.version == version) {
+                continue;
+            }
+            decoded += 1;
+            let new = addresses(node);
+            let old = known.map(|known| known.addresses.clone()).unwrap_or_default();
+            if old != new {
+                forget(&mut self.by_address, name, &old);
+                for ip in &new {
+                    self.by_address.entry(*ip).or_default().insert(Arc::clone(name));
+                }
+            }
+            self.by_node.insert(Arc::clone(name), NodeEntry { version, addresses: new });
+        }
+        decoded
+    }
+}
+
+fn forget(by_address: &mut ByAddress, name: &Arc<str>, addresses: &[IpAddr]) {
+    for ip in addresses {
+        let Some(names) = by_address.get_mut(ip) else { continue };
+        names.remove(name);
+        if names.is_empty() {
+            by_address.remove(ip);
+        }
+    }
+}
+
+/// The addresses in a node's status.
+fn addresses(node: &Versioned) -> Vec<IpAddr> {
+    let value = node.value();
+    value.at("status.addresses").items().filter_map(|address| parse(address.str_at("address"))).collect()
+}
+
 /// The hosts of the cluster by their addresses, as they are at one request.
 pub(super) struct Hosts {
-    /// The nodes that have an address.
-    nodes: HashMap<IpAddr, Vec<String>>,
+    /// By the keys of the collection of nodes: their names.
+    nodes: ByAddress,
     /// The addresses of API servers.
     servers: HashSet<IpAddr>,
     /// Determines this host's addresses, independently of the cluster's data.
@@ -57,16 +138,9 @@ pub(super) struct Hosts {
 impl Hosts {
     /// The hosts that the cluster knows.
     pub(super) fn of(server: &ApiServer) -> Hosts {
-        let mut hosts = Hosts { nodes: HashMap::new(), servers: HashSet::new(), is_own: is_of_this_host };
+        let nodes = server.nodes.addresses.current(server);
+        let mut hosts = Hosts { nodes, servers: HashSet::new(), is_own: is_of_this_host };
         let registry = &server.registry;
-        let nodes = registry.collection("minions").map(|nodes| nodes.objects());
-        for node in nodes.unwrap_or_default().values() {
-            let Ok(typed) = node.typed::<Node>() else { continue };
-            let addresses = typed.status.iter().flat_map(|status| status.addresses.iter().flatten());
-            for ip in addresses.filter_map(|address| parse(&address.address)) {
-                hosts.nodes.entry(ip).or_default().push(node.name().to_owned());
-            }
-        }
         let slices = registry.collection("endpointslices");
         let own = slices.and_then(|slices| slices.get("default", "kubernetes"));
         if let Some(own) = own.and_then(|slice| slice.typed::<EndpointSlice>().ok()) {
@@ -88,7 +162,7 @@ impl Hosts {
         let is_on_host = spec.is_some_and(|spec| spec.host_network == Some(true));
         let owners = self.nodes.get(&ip);
         let is_host = owners.is_some() || self.servers.contains(&ip) || (self.is_own)(ip);
-        let is_own_host = owners.is_some_and(|names| names.iter().any(|name| name == node));
+        let is_own_host = owners.is_some_and(|names| names.contains(node));
         if is_proxyable(ip) && (!is_host || (is_on_host && is_own_host)) {
             Ok(())
         } else {
@@ -150,7 +224,7 @@ mod tests {
     #[test]
     fn pods_have_no_address_of_this_host_that_no_node_tells_of() {
         let is_own: fn(IpAddr) -> bool = |ip| ip == IpAddr::from([10, 42, 0, 1]);
-        let nodes = HashMap::from([(IpAddr::from([192, 0, 2, 1]), vec!["a".to_owned()])]);
+        let nodes = ByAddress::from_iter([(IpAddr::from([192, 0, 2, 1]), imbl::ordset![Arc::from("a")])]);
         let hosts = Hosts { nodes, servers: HashSet::new(), is_own };
         let check = |host_network: bool, ip: [u8; 4]| {
             let spec = serde_json::json!({"containers": [], "nodeName": "a", "hostNetwork": host_network});
@@ -160,5 +234,39 @@ mod tests {
         assert!(!check(false, [10, 42, 0, 1]) && !check(true, [10, 42, 0, 1]));
         assert!(check(false, [10, 42, 0, 2]) && check(true, [192, 0, 2, 1]));
         assert!(!check(false, [192, 0, 2, 1]));
+    }
+
+    fn node(name: &str, version: u64, address: [u8; 4]) -> (Arc<str>, Versioned) {
+        let object = object::value!({
+            "metadata": {"name": name, "resourceVersion": version.to_string()},
+            "status": {"addresses": [
+                {"type": "InternalIP", "address": IpAddr::from(address).to_string()},
+                {"type": "Hostname", "address": name}
+            ]}
+        });
+        let meta = object::TypeMeta::new("v1", "Node");
+        (name.into(), Versioned::from_value(meta, &object, Default::default()).unwrap())
+    }
+
+    #[test]
+    fn only_nodes_that_changed_are_decoded() {
+        let (one, two) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let mut kept = Kept::default();
+        let names = |kept: &Kept, ip: [u8; 4]| {
+            let names = kept.by_address.get(&IpAddr::from(ip)).cloned().unwrap_or_default();
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let mut nodes = OrdMap::from_iter([node("a", 1, one), node("b", 2, two)]);
+        assert_eq!((kept.follow(&nodes), kept.follow(&nodes)), (2, 0));
+        assert_eq!((names(&kept, one), names(&kept, two)), (vec!["a".into()], vec!["b".into()]));
+        let (name, changed) = node("a", 3, two);
+        nodes.insert(name, changed);
+        assert_eq!(kept.follow(&nodes), 1);
+        assert_eq!((names(&kept, one), names(&kept, two)), (vec![], vec!["a".into(), "b".into()]));
+        nodes.remove("a");
+        assert_eq!((kept.follow(&nodes), names(&kept, two)), (0, vec!["b".into()]));
+        nodes.clear();
+        kept.follow(&nodes);
+        assert!(kept.by_address.is_empty() && kept.by_node.is_empty());
     }
 }
