@@ -15,6 +15,7 @@ use std::time::Duration;
 use clock::Clock;
 use ipnet::IpNet;
 use store::Store;
+use tokio::sync::oneshot;
 
 pub mod admission;
 pub mod authn;
@@ -279,10 +280,12 @@ impl ApiServer {
     }
 
     /// Generates the RSA key of service account tokens if the cluster has none, on a thread of the lowest priority.
-    /// Tokens are signed with the EC key until it is there. After a failure, the next start tries again.
-    pub fn generate_rsa_key(&self) {
+    /// Tokens are signed with the EC key until it is there. After a failure, the next start tries again. The result is
+    /// told once a new key is there and on disk, and ends without that if there is none to wait for.
+    pub fn generate_rsa_key(&self) -> oneshot::Receiver<()> {
+        let (made, is_made) = oneshot::channel();
         if self.registry.secrets.tokens.has_rsa_key() {
-            return;
+            return is_made;
         }
         let (path, clock) = (self.pki.rsa_key_file(), self.clock.clone());
         let tokens = Arc::clone(&self.registry.secrets.tokens);
@@ -294,6 +297,8 @@ impl ApiServer {
                 Ok(key) => {
                     tracing::info!(key = key.id, "service account tokens are signed with RS256 from now on");
                     tokens.sign_with(key);
+                    // Nobody needs to know.
+                    let _ = made.send(());
                 }
                 Err(error) => {
                     let error = causes::chain(&error);
@@ -304,6 +309,7 @@ impl ApiServer {
         if let Err(error) = started {
             tracing::warn!(%error, "cannot start a thread; service account tokens are still signed with ES256");
         }
+        is_made
     }
 
     /// Gives leases to events that were written before events had leases, in a separate task.

@@ -1,6 +1,7 @@
 //! The control plane, with a node in the same process.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -13,8 +14,10 @@ use jiff::SignedDuration;
 use join::{JoinInfo, kubeconfig};
 use metrics::Exposition;
 use node::ServingTls;
+use store::Store;
 use tls::{Identity, certificates};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -98,8 +101,20 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     }
     // Now nothing is left that could end it, such as another server that has this host's network.
     greet(&config, &kubeconfig);
-    plane.server.generate_rsa_key();
+    let made = plane.server.generate_rsa_key();
+    let data_dir = config.node.data_dir.clone();
+    until_stop(&stop, &mut tasks, note_rsa_key(made, store, data_dir));
     run_until_signal(&stop, tasks).await
+}
+
+/// Records the RSA key once it was made, so that a later start without it is noticed.
+async fn note_rsa_key(made: oneshot::Receiver<()>, store: Arc<dyn Store>, data_dir: PathBuf) {
+    if made.await.is_ok()
+        && let Err(error) = state::note_keys(store.as_ref(), &data_dir).await
+    {
+        // The next start tries again.
+        tracing::warn!(error = causes::chain(error.as_ref()), "cannot record the RSA key");
+    }
 }
 
 /// Prints the server's address, and what to do next.

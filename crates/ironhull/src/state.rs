@@ -20,9 +20,15 @@ use crate::flags::{BackupFlags, RestoreFlags};
 const KEYS_KEY: &str = "/ironhull/keys";
 /// The value of `--accept-data-loss` if the cluster's keys are gone.
 const NEW_KEYS: &str = "new-keys";
+/// The same of the key that is made after the first start.
+const RSA_KEY_KEY: &str = "/ironhull/rsa-key";
 /// Each identifies a cluster, and its holders recognize the cluster by it.
 const KEY_FILES: [&str; 5] =
     ["server-ca.key", "client-ca.key", "kubelet-serving-ca.key", "request-header-ca.key", "service.key"];
+/// The key that verifies most tokens of service accounts. Clusters of older versions have none until it is made.
+const RSA_KEY_FILES: [&str; 1] = ["service-rsa.key"];
+/// Which digest in the store covers which files.
+const DIGESTS: [(&str, &[&str]); 2] = [(KEYS_KEY, &KEY_FILES), (RSA_KEY_KEY, &RSA_KEY_FILES)];
 
 /// Where certificates and keys are.
 pub fn keys_directory(data_dir: &Path) -> PathBuf {
@@ -75,22 +81,13 @@ fn refusal(error: OpenError, data_dir: &Path) -> anyhow::Error {
 
 /// Refuses a database of a cluster with other keys than this machine's.
 async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str>) -> anyhow::Result<()> {
-    let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
-    let Some(known) = known.first() else { return Ok(()) };
-    let directory = keys_directory(data_dir);
-    let directory_text = directory.display();
-    let missing = KEY_FILES.iter().find(|name| !directory.join(name).exists());
-    let wrong = match (missing, digest(&directory)) {
-        (Some(missing), _) => format!("{directory_text}/{missing}, a key of the cluster, is missing"),
-        (None, Ok(digest)) if digest.as_bytes() == &known.value[..] => return Ok(()),
-        (None, Ok(_)) => {
-            format!(
-                "the keys in {directory_text} belong to another cluster than the database in {}",
-                data_dir.join("db").display()
-            )
+    let mut wrong = None;
+    for (key, files) in DIGESTS {
+        if let Some(known) = store.range(RangeRequest::exact(key)).await?.kvs.first() {
+            wrong = wrong.or(wrong_keys(data_dir, files, &known.value)?);
         }
-        (None, Err(error)) => bail!("cannot read the cluster's keys in {directory_text}: {error}"),
-    };
+    }
+    let Some(wrong) = wrong else { return Ok(()) };
     if accept_loss == Some(NEW_KEYS) {
         tracing::warn!("{wrong}; continuing with new keys");
         return Ok(());
@@ -103,27 +100,57 @@ async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str
     )
 }
 
-/// Records in the store which keys the cluster has; to be called once they were opened.
+/// What is wrong with these keys, if they are not those whose digest is known.
+fn wrong_keys(data_dir: &Path, files: &[&str], known: &[u8]) -> anyhow::Result<Option<String>> {
+    let directory = keys_directory(data_dir);
+    let directory_text = directory.display();
+    if let Some(missing) = files.iter().find(|name| !directory.join(name).exists()) {
+        return Ok(Some(format!("{directory_text}/{missing}, a key of the cluster, is missing")));
+    }
+    match digest(&directory, files) {
+        Ok(digest) if digest.as_bytes() == known => Ok(None),
+        Ok(_) => Ok(Some(format!(
+            "the keys in {directory_text} ({}) belong to another cluster than the database in {}",
+            files.join(", "),
+            data_dir.join("db").display()
+        ))),
+        Err(error) => bail!("cannot read the cluster's keys in {directory_text}: {error}"),
+    }
+}
+
+/// Records in the store which keys the cluster has; to be called once they were opened, and once the RSA key was made.
 ///
 /// # Errors
 /// The store's errors.
 pub async fn note_keys(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()> {
-    let digest = digest(&keys_directory(data_dir)).context("cannot read the cluster's keys")?;
-    let known = store.range(RangeRequest::exact(KEYS_KEY)).await?.kvs;
-    if known.first().is_some_and(|known| known.value == digest.as_bytes()) {
-        return Ok(());
+    let directory = keys_directory(data_dir);
+    for (key, files) in DIGESTS {
+        let known = store.range(RangeRequest::exact(key)).await?.kvs;
+        let write = match digest(&directory, files) {
+            Ok(digest) if known.first().is_some_and(|known| known.value == digest.as_bytes()) => continue,
+            Ok(digest) => Write::put(key, digest, Expect::Any),
+            // It is not made yet. If there was one, its loss was accepted.
+            Err(error) if key == RSA_KEY_KEY && error.kind() == std::io::ErrorKind::NotFound => {
+                if known.is_empty() {
+                    continue;
+                }
+                Write::delete(key, Expect::Any)
+            }
+            Err(error) => return Err(error).context("cannot read the cluster's keys"),
+        };
+        match store.write(write).await {
+            // The next start will do it.
+            Err(StoreError::Full) => {}
+            written => drop(written.context("cannot record the cluster's keys")?),
+        }
     }
-    match store.write(Write::put(KEYS_KEY, digest, Expect::Any)).await {
-        // The next start will do it.
-        Err(StoreError::Full) => Ok(()),
-        written => written.map(drop).context("cannot record the cluster's keys"),
-    }
+    Ok(())
 }
 
 /// The digest that distinguishes the keys of clusters.
-fn digest(directory: &Path) -> std::io::Result<String> {
+fn digest(directory: &Path, files: &[&str]) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    for name in KEY_FILES {
+    for name in files {
         hash.update(std::fs::read(directory.join(name))?);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -244,6 +271,30 @@ mod tests {
         note_keys(store.as_ref(), two.path()).await.unwrap();
         drop(store);
         opened(two.path(), None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_rsa_key_is_the_clusters_once_it_was_made() {
+        let cluster = cluster().await;
+        let path = cluster.path();
+        let file = path.join(TLS).join(RSA_KEY_FILES[0]);
+        let noted = async |accept: Option<&str>| {
+            let store = opened(path, accept).await?;
+            note_keys(store.as_ref(), path).await.map_err(|error| format!("{error:#}"))
+        };
+        noted(None).await.unwrap();
+        std::fs::write(&file, "one").unwrap();
+        noted(None).await.unwrap();
+        std::fs::write(&file, "two").unwrap();
+        let refused = noted(None).await.unwrap_err();
+        assert!(refused.contains("(service-rsa.key) belong to another cluster"), "{refused}");
+        std::fs::remove_file(&file).unwrap();
+        let refused = noted(None).await.unwrap_err();
+        assert!(refused.contains("service-rsa.key, a key of the cluster, is missing"), "{refused}");
+        assert!(refused.contains("--accept-data-loss=new-keys"), "{refused}");
+        // As if it were to be made again; it may take more than one start.
+        noted(Some(NEW_KEYS)).await.unwrap();
+        noted(None).await.unwrap();
     }
 
     #[tokio::test]

@@ -68,11 +68,22 @@ fn a_cluster_gains_an_rsa_key_and_keeps_it() {
     assert_eq!(names, [algorithm.clone(), first_key.clone()]);
     assert_eq!(code(server, &first), "403");
 
-    // A directory of a version that did not make RSA keys.
-    restart(&|| std::fs::remove_file(&file).unwrap());
+    // It verifies the tokens of all pods: a start without it would be a silent loss.
+    server.stop().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    server.start_again().unwrap();
+    let refused = server.wait_ready().unwrap_err();
+    let refused = format!("{refused:?}");
+    assert!(refused.contains("service-rsa.key, a key of the cluster, is missing"), "{refused}");
+    server.set_flags(&["--accept-data-loss", "new-keys"]);
+    server.start_again().unwrap();
+    server.wait_ready().unwrap();
     keys_with_rsa(server);
     let (second, [algorithm, second_key]) = token(server);
     assert!(algorithm == "RS256" && second_key != first_key, "{algorithm} {second_key}");
     assert_eq!(code(server, &second), "403");
     assert_eq!(code(server, &first), "401");
+    server.set_flags(&[]);
+    restart(&|| ());
+    assert_eq!(token(server).1, [algorithm, second_key]);
 }
