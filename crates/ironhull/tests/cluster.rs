@@ -8,6 +8,8 @@
 
 #[path = "cluster/addresses.rs"]
 mod addresses;
+#[path = "cluster/admission.rs"]
+mod admission;
 #[path = "cluster/adoption.rs"]
 mod adoption;
 #[path = "cluster/apps.rs"]
@@ -103,6 +105,7 @@ fn main() {
         replication::trials(&shared),
         apps::trials(&shared),
         addresses::trials(),
+        admission::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
         metrics::trials(&shared),
