@@ -32,6 +32,8 @@ use clap::Parser;
 
 mod access;
 mod agent;
+#[cfg(test)]
+mod build_facts;
 mod cluster;
 mod config;
 mod control_plane;

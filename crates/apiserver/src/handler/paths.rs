@@ -127,3 +127,30 @@ fn json_as(value: &Value, media: &'static str) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_tells_what_the_program_was_built_from() {
+        let build = Build {
+            commit: "0123abcd",
+            tree_state: "clean",
+            date: "2027-01-15T08:00:00Z",
+            toolchain: "rust1.95.0",
+        };
+        let version = version(&build);
+        for (field, expected) in [
+            ("gitCommit", "0123abcd"),
+            ("gitTreeState", "clean"),
+            ("buildDate", "2027-01-15T08:00:00Z"),
+            ("goVersion", "rust1.95.0"),
+            ("compiler", "rustc"),
+        ] {
+            assert_eq!(version.str_at(field), expected, "{field}");
+        }
+        let own = format!("{KUBERNETES_VERSION}+ironhull{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(version.str_at("gitVersion"), own);
+    }
+}
