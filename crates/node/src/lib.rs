@@ -14,7 +14,8 @@
 //! | `spec` | *pure*, except for environments: the engine's configurations from pods |
 //! | `admission` | *pure*: whether a pod fits on the node |
 //! | `pressure` | the resources that may run short: thresholds and conditions |
-//! | `usage` | the resources that pods and the machine use |
+//! | `machine` | the resources that the machine and its file systems use |
+//! | `usage` | the resources that a pod uses |
 //! | `eviction` | evicts pods that exceed their disk limits, or when the node is under pressure |
 //! | `images` | whether and how to pull |
 //! | `probe` | liveness, readiness and startup probes |
@@ -39,6 +40,7 @@ mod images;
 mod label;
 mod log_rotation;
 mod logs;
+mod machine;
 mod metrics;
 mod observed;
 mod plan;

@@ -1,9 +1,4 @@
 //! The usage of pods. Trees are measured on dedicated threads and cached ([`hostfs::Usages`]).
-//!
-//! | module | measures |
-//! | --- | --- |
-//! | `machine` | the machine, from the kernel's files |
-//! | `space` | the space of file systems |
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,14 +10,6 @@ use k8s_openapi::api::core::v1::Volume;
 use crate::label;
 use crate::pod::PodInfo;
 use crate::shared::Shared;
-
-mod machine;
-mod space;
-
-#[cfg(test)]
-pub(crate) use machine::Swap;
-pub(crate) use machine::{Machine, Memory, Processes};
-pub(crate) use space::{Amounts, Space, device, space};
 
 /// The usage of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::decide::{Observation, Observations};
+use crate::machine::{self, Amounts, Memory, Processes};
 use crate::pressure::Signal;
-use crate::usage::{self, Amounts, Memory, Processes};
 
 /// Measures the requested signals. `root` is on the node's disk, `images` on that of images. Blocks.
 pub(super) fn measure(wanted: &BTreeSet<Signal>, root: &Path, images: Option<&Path>) -> Observations {
@@ -59,7 +59,7 @@ pub(super) struct Space {
 /// The space of a directory's file system. Blocks.
 pub(super) fn space(directory: &Path) -> Option<Space> {
     let of = |amounts: Amounts| observation(amounts.available, amounts.capacity);
-    let space = usage::space(directory)?;
+    let space = machine::space(directory)?;
     Some(Space { bytes: of(space.bytes), inodes: space.inodes.map(of) })
 }
 

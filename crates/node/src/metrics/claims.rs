@@ -2,7 +2,7 @@
 
 use metrics::{EncodeLabelSet, Family, Gauge, Register, Registry};
 
-use crate::usage::Space;
+use crate::machine::Space;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Claim {

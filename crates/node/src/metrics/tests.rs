@@ -97,3 +97,30 @@ fn a_probe_is_shown_while_it_runs() {
     let text = metrics.probes.exposition.text();
     assert!(!text.contains("web"), "{text}");
 }
+
+#[test]
+fn claims_are_shown_as_long_as_they_are_used() {
+    use crate::machine::{Amounts, Space};
+
+    let metrics = Metrics::new("n", Exposition::default());
+    let bytes = Amounts { capacity: 100, available: 60, used: 30 };
+    let inodes = Some(Amounts { capacity: 10, available: 6, used: 4 });
+    metrics.claims.set("shop", "db", &Space { bytes, inodes });
+    metrics.claims.set("shop", "old", &Space { bytes, inodes: None });
+    let claim = "{namespace=\"shop\",persistentvolumeclaim=\"db\"}";
+    let names = [
+        ("capacity_bytes", 100),
+        ("available_bytes", 60),
+        ("used_bytes", 30),
+        ("inodes", 10),
+        ("inodes_free", 6),
+        ("inodes_used", 4),
+    ];
+    let shown = names.map(|(name, value)| format!("kubelet_volume_stats_{name}{claim} {value}"));
+    assert_shows(&metrics.exposition.text(), &shown.each_ref().map(String::as_str));
+    assert_eq!(metrics.exposition.text().matches("\"old\"").count(), 3, "it counts no inodes");
+    metrics.claims.retain(|_, name| name == "db");
+    assert!(!metrics.exposition.text().contains("\"old\""));
+    metrics.claims.set("shop", "db", &Space { bytes, inodes: None });
+    assert!(!metrics.exposition.text().contains("kubelet_volume_stats_inodes{"));
+}

@@ -22,7 +22,7 @@ use object::Status;
 
 use super::Server;
 use crate::label;
-use crate::usage::Machine;
+use crate::machine::Machine;
 
 mod cadvisor;
 mod claims;

@@ -11,10 +11,10 @@ use object::Status;
 use super::disks::NodeDisks;
 use super::exposed::{Exposed, Heading, Sample};
 use super::{Seen, SeenContainer, SeenPod};
+use crate::machine::{self, Space};
 use crate::pod::PodInfo;
 use crate::server::Server;
 use crate::spec::cgroup_parent;
-use crate::usage::{self, Space};
 
 /// The node as a whole, a pod, or a container. What it has not is empty.
 #[derive(Clone, Debug, Default)]
@@ -292,9 +292,9 @@ impl Server {
         let seen = self.look().await?;
         let disks = NodeDisks::measure(&self.shared).await;
         let layers = disks.containers.as_ref().or(disks.images.as_ref());
-        let layers = layers.and_then(|(path, space, _)| Some((usage::device(path)?, *space)));
+        let layers = layers.and_then(|(path, space, _)| Some((machine::device(path)?, *space)));
         let cgroups = self.cgroups().await?;
-        let device = usage::device(Path::new(&self.shared.config.root_dir));
+        let device = machine::device(Path::new(&self.shared.config.root_dir));
         let mut subjects = vec![Subject::node(&seen, &disks, device)];
         for pod in &seen.pods {
             let cgroup = cgroups.get(&pod.uid).map(String::as_str).unwrap_or_default();

@@ -11,9 +11,10 @@ use k8s_openapi::api::core::v1::Volume;
 
 use super::SeenPod;
 use super::types::{ClaimReference, FsStats, RuntimeStats, VolumeStats};
+use crate::machine::{self, Space};
 use crate::pod::PodInfo;
 use crate::shared::Shared;
-use crate::usage::{self, Space};
+use crate::usage;
 
 /// How long a file system may take to answer: one may be on another machine.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,7 +48,8 @@ impl FsStats {
 /// The space of directories' file systems; what does not answer is left out.
 pub(super) async fn spaces(shared: &Shared, directories: Vec<PathBuf>) -> BTreeMap<PathBuf, Space> {
     let measure = move || {
-        let known = directories.into_iter().filter_map(|path| usage::space(&path).map(|space| (path, space)));
+        let known =
+            directories.into_iter().filter_map(|path| machine::space(&path).map(|space| (path, space)));
         known.collect()
     };
     shared.files.run_within(PATIENCE, measure).await.unwrap_or_default()
@@ -221,8 +223,9 @@ fn claim(pod: &PodInfo, volume: &Volume) -> Option<ClaimReference> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Amounts;
     use crate::testing::{at, pod};
-    use crate::usage::Amounts;
+
     use serde_json::json;
 
     #[test]

@@ -14,10 +14,10 @@ use super::types::{
     PodStats, ProcessStats, RlimitStats, Summary, SwapStats,
 };
 use super::{Seen, SeenContainer, SeenPod};
+use crate::machine::{Machine, Space};
 use crate::pod::PodInfo;
 use crate::server::Server;
 use crate::server::query::Query;
-use crate::usage::{Machine, Space};
 
 impl Server {
     /// The summary. Where there is no sample of a processor's use that is recent enough, it takes a moment to get

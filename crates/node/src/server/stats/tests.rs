@@ -1,6 +1,6 @@
 use super::*;
+use crate::machine::{Memory, Processes, Swap};
 use crate::testing::at;
-use crate::usage::{Memory, Processes, Swap};
 use cri::{ContainerMetadata, NetworkInterfaceUsage, NetworkUsage, PodSandboxMetadata, Transfer};
 
 fn labels() -> StringMap {

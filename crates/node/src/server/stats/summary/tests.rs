@@ -1,8 +1,8 @@
 use super::super::rates::{Rates, Sample};
 use super::super::tests::seen;
 use super::*;
+use crate::machine::Amounts;
 use crate::testing::at;
-use crate::usage::Amounts;
 use serde_json::json;
 use std::collections::BTreeMap;
 

@@ -1,10 +1,14 @@
-//! The machine's usage, from the kernel's files. What they do not tell is unknown.
+//! The usage of the machine and its file systems, from the kernel. What it does not tell is unknown.
 
 use std::fs;
 use std::path::Path;
 
 use cri::NetworkInterfaceUsage;
 use jiff::{SignedDuration, Timestamp};
+
+mod space;
+
+pub(crate) use space::{Amounts, Space, device, space};
 
 /// The unit of times in `/proc/stat`: 100 on every architecture.
 const TICKS_PER_SECOND: u64 = 100;
