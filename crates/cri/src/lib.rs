@@ -18,6 +18,7 @@ mod container;
 mod error;
 mod image;
 mod network;
+mod pressure;
 mod sandbox;
 mod security;
 mod stats;
@@ -37,6 +38,7 @@ pub use container::{
 pub use error::{Code, CriError, PullErrorKind};
 pub use image::{AuthConfig, FilesystemUsage, Image, ImageFilter, ImageFsInfo, ImageSpec};
 pub use network::{NetworkRequest, PodNetwork};
+pub use pressure::{Pressure, Pressures, Stalls};
 pub use sandbox::{
     DnsConfig, LinuxPodSandboxConfig, PodSandbox, PodSandboxConfig, PodSandboxFilter, PodSandboxMetadata,
     PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, PortMapping, Protocol,

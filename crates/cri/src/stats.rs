@@ -1,6 +1,6 @@
 //! Resource usage in the interface.
 
-use super::{ContainerMetadata, FilesystemUsage, PodSandboxMetadata, StringMap};
+use super::{ContainerMetadata, FilesystemUsage, PodSandboxMetadata, Pressures, StringMap};
 
 /// Processor time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct ContainerStats {
     pub swap: Option<SwapUsage>,
     /// Its writable layer.
     pub writable_layer: Option<FilesystemUsage>,
+    /// How long it waits for resources.
+    pub pressures: Pressures,
 }
 
 /// Selects containers; all set fields must match, an empty filter selects all.
@@ -150,6 +152,8 @@ pub struct PodSandboxStats {
     pub memory: Option<MemoryUsage>,
     /// Swap of the same; absent also if the kernel does not account it.
     pub swap: Option<SwapUsage>,
+    /// How long its containers wait for resources.
+    pub pressures: Pressures,
     /// How many processes its containers have.
     pub process_count: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cri::NetworkInterfaceUsage;
+use cri::{NetworkInterfaceUsage, Pressures};
 use jiff::{SignedDuration, Timestamp};
 
 mod space;
@@ -28,6 +28,7 @@ pub(crate) struct Machine {
     pub(crate) major_page_faults: Option<u64>,
     pub(crate) swap: Option<Swap>,
     pub(crate) processes: Option<Processes>,
+    pub(crate) pressures: Pressures,
     /// Its own links, without the loopback and those of pods.
     pub(crate) interfaces: Vec<NetworkInterfaceUsage>,
     /// The one of them that leads elsewhere.
@@ -70,6 +71,9 @@ impl Machine {
             major_page_faults: keyed(&vmstat, "pgmajfault"),
             swap: swap(&meminfo),
             processes: Processes::read(),
+            pressures: Pressures::read(|resource| {
+                fs::read_to_string(format!("/proc/pressure/{resource}")).ok()
+            }),
             interfaces: own_interfaces(&read("/proc/thread-self/net/dev")),
             default_interface: default_interface(&read("/proc/net/route"), &read("/proc/net/ipv6_route")),
         }

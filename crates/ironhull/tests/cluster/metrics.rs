@@ -271,6 +271,14 @@ fn a_summary_is_whole(namespace: &Namespace) {
     ] {
         assert!(node.pointer(path).is_some(), "{path} is not in {node}");
     }
+    // The kernel counts it for cgroups only on v2.
+    if std::path::Path::new("/proc/pressure/io").exists() {
+        for path in ["/cpu/psi/some/total", "/memory/psi/full/avg10", "/io/psi/some/avg300"] {
+            assert!(node.pointer(path).is_some(), "{path} is not in {node}");
+        }
+        let scrape = Scrape::of(namespace, &format!("{}/metrics/cadvisor", proxy(namespace)));
+        scrape.at_least("container_pressure_cpu_waiting_seconds_total{container=\"\",id=\"/\"", 1e-6);
+    }
     let pod = pod_of(&summary, namespace, "writer");
     for path in [
         "/startTime",

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use cri::{
     Container, ContainerFilter, ContainerStats, ContainerStatsFilter, CpuUsage, CriError, MemoryUsage,
-    PodSandbox, PodSandboxFilter, PodSandboxStats, PodSandboxStatsFilter, StringMap, SwapUsage,
+    PodSandbox, PodSandboxFilter, PodSandboxStats, PodSandboxStatsFilter, Pressures, StringMap, SwapUsage,
 };
 use jiff::Timestamp;
 use object::Status;
@@ -119,6 +119,11 @@ impl SeenPod {
                 swap_usage_bytes: all.iter().map(|swap| swap.swap_usage_bytes).sum(),
             })
         })
+    }
+
+    /// What its cgroup says.
+    fn pressures(&self) -> Pressures {
+        self.sandbox.as_ref().map(|sandbox| sandbox.pressures).unwrap_or_default()
     }
 
     fn known<'a, T>(&'a self, of: impl Fn(&'a ContainerStats) -> Option<T>) -> Vec<T> {

@@ -12,7 +12,7 @@ use crate::shim::cgroup::{Cgroup, Usage};
 use cri::{
     ContainerFilter, ContainerState, ContainerStats, ContainerStatsFilter, CpuUsage, CriError,
     FilesystemUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxFilter, PodSandboxState,
-    PodSandboxStats, PodSandboxStatsFilter, SwapUsage,
+    PodSandboxStats, PodSandboxStatsFilter, Pressures, SwapUsage,
 };
 
 /// The counters of the interfaces in the network namespace of the thread that reads them.
@@ -42,12 +42,16 @@ impl Engine {
             cpu: None,
             memory: None,
             swap: None,
+            pressures: Pressures::default(),
         };
         if container.is_running() {
             let path = cgroup_path(&sandbox, id);
-            let usage = blocking("read the container's counters", move || Cgroup::new(&path)?.usage()).await;
-            match usage {
-                Ok(usage) => add_usage(&mut stats, &usage, self.0.clock.now()),
+            let counters = blocking("read the container's counters", move || counters(&path)).await;
+            match counters {
+                Ok((usage, pressures)) => {
+                    add_usage(&mut stats, &usage, self.0.clock.now());
+                    stats.pressures = pressures;
+                }
                 // It has just ended, and its cgroup with it.
                 Err(_) if !container.is_running() => {}
                 Err(error) => return Err(error),
@@ -97,7 +101,8 @@ impl Engine {
         let sandbox = self.sandbox(id)?;
         let record = sandbox.snapshot();
         let network = self.network_of(&sandbox, &record).await?;
-        let (usage, process_count) = self.cgroups_of(&record).await?;
+        let (counters, process_count) = self.cgroups_of(&record).await?;
+        let usage = counters.map(|(usage, _)| usage);
         let now = self.0.clock.now();
         let config = record.config;
         Ok(PodSandboxStats {
@@ -109,6 +114,7 @@ impl Engine {
             cpu: usage.map(|usage| cpu(&usage, now)),
             memory: usage.map(|usage| memory(&usage, now)),
             swap: usage.and_then(|usage| swap(&usage, now)),
+            pressures: counters.map(|(_, pressures)| pressures).unwrap_or_default(),
             process_count: Some(process_count),
         })
     }
@@ -133,7 +139,7 @@ impl Engine {
     }
 
     /// The counters of a sandbox's own cgroup, if it has one, and the number of its containers' processes.
-    async fn cgroups_of(&self, record: &SandboxRecord) -> Result<(Option<Usage>, u64), CriError> {
+    async fn cgroups_of(&self, record: &SandboxRecord) -> Result<(Option<Counters>, u64), CriError> {
         let containers = self.list(&ContainerFilter {
             pod_sandbox_id: Some(record.id.clone()),
             state: Some(ContainerState::Running),
@@ -146,11 +152,19 @@ impl Engine {
             let counted = paths.iter().map(|path| Ok(Cgroup::new(path)?.process_count() as u64));
             let processes = counted.sum::<io::Result<u64>>()?;
             // It exists as long as one of its containers.
-            let usage = own.and_then(|own| Cgroup::new(&own).and_then(|cgroup| cgroup.usage()).ok());
-            Ok((usage, processes))
+            Ok((own.and_then(|own| counters(&own).ok()), processes))
         })
         .await
     }
+}
+
+/// What a cgroup counts.
+type Counters = (Usage, Pressures);
+
+/// The counters of a cgroup. Blocks.
+fn counters(path: &str) -> io::Result<Counters> {
+    let cgroup = Cgroup::new(path)?;
+    Ok((cgroup.usage()?, cgroup.pressures()))
 }
 
 /// The interfaces in a network namespace. Blocks.

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use cri::Pressures;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{Pid, Signal};
@@ -177,6 +178,17 @@ impl Cgroup {
         }
     }
 
+    /// How long its tasks wait for resources: only v2 counts that.
+    pub(crate) fn pressures(&self) -> Pressures {
+        match self.hierarchies {
+            Hierarchies::V1(_) => Pressures::default(),
+            Hierarchies::V2(root) => {
+                let directory = root.join(&self.path);
+                Pressures::read(|resource| read(&directory, &format!("{resource}.pressure")).ok())
+            }
+        }
+    }
+
     /// How many processes the cgroup has, without those of cgroups below it.
     pub(crate) fn process_count(&self) -> usize {
         self.processes().len()
@@ -319,6 +331,8 @@ mod tests {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut line).unwrap();
         assert_eq!(line, "null\n");
+        let counts = Path::new("/proc/pressure/cpu").exists();
+        assert_eq!(cgroup.pressures().cpu.is_some(), counts, "{:?}", cgroup.pressures());
         cgroup.kill();
         child.wait().unwrap();
         line.clear();

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use cri::{FilesystemUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, SwapUsage};
+use cri::{FilesystemUsage, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, Pressures, SwapUsage};
 use jiff::Timestamp;
 use object::Status;
 
@@ -33,6 +33,7 @@ struct Subject {
     swap: Option<SwapUsage>,
     started: Option<Timestamp>,
     processes: Option<u64>,
+    pressures: Pressures,
     disk: Option<Disk>,
     /// With its time.
     interfaces: Vec<(NetworkInterfaceUsage, Timestamp)>,
@@ -110,6 +111,37 @@ const USAGE: [FamilyOf; 8] = [
     }),
 ];
 
+fn pressure(subject: &Subject, of: fn(&Pressures) -> Option<u64>) -> Vec<Value> {
+    one(of(&subject.pressures).map(|nanos| nanos as f64 / 1e9), subject.at)
+}
+
+const PRESSURES: [FamilyOf; 6] = [
+    (
+        Heading::counter("container_pressure_cpu_waiting_seconds_total", "Some tasks waited for processors."),
+        |subject| pressure(subject, |of| Some(of.cpu?.some.total_nanos)),
+    ),
+    (
+        Heading::counter("container_pressure_cpu_stalled_seconds_total", "All tasks waited for processors."),
+        |subject| pressure(subject, |of| Some(of.cpu?.full.total_nanos)),
+    ),
+    (
+        Heading::counter("container_pressure_memory_waiting_seconds_total", "Some tasks waited for memory."),
+        |subject| pressure(subject, |of| Some(of.memory?.some.total_nanos)),
+    ),
+    (
+        Heading::counter("container_pressure_memory_stalled_seconds_total", "All tasks waited for memory."),
+        |subject| pressure(subject, |of| Some(of.memory?.full.total_nanos)),
+    ),
+    (
+        Heading::counter("container_pressure_io_waiting_seconds_total", "Some tasks waited for disks."),
+        |subject| pressure(subject, |of| Some(of.io?.some.total_nanos)),
+    ),
+    (
+        Heading::counter("container_pressure_io_stalled_seconds_total", "All tasks waited for disks."),
+        |subject| pressure(subject, |of| Some(of.io?.full.total_nanos)),
+    ),
+];
+
 const DISKS: [FamilyOf; 4] = [
     (Heading::gauge("container_fs_usage_bytes", "Bytes in use on a file system."), |subject| {
         disk(subject, |disk| Some(disk.used_bytes))
@@ -176,6 +208,7 @@ impl Subject {
             cpu_nanos: machine.cpu_nanos.map(|nanos| (nanos, *at)),
             memory: memory(),
             started: machine.started,
+            pressures: machine.pressures,
             disk: disks.root.zip(device).map(|(space, device)| Disk {
                 device,
                 used_bytes: space.bytes.used,
@@ -197,6 +230,7 @@ impl Subject {
             memory: pod.memory(now),
             swap: pod.swap(now),
             started: pod.started,
+            pressures: pod.pressures(),
             processes: pod.sandbox.as_ref().and_then(|sandbox| sandbox.process_count),
             ..Subject::default()
         }
@@ -245,6 +279,7 @@ impl Subject {
             swap: stats.swap.clone(),
             started: container.started,
             processes: None,
+            pressures: stats.pressures,
             disk: layer.map(disk),
             interfaces: Vec::new(),
         }
@@ -270,7 +305,7 @@ fn metrics(subjects: &[Subject], cpus: usize, memory_bytes: i64) -> String {
     exposed.add(Heading::gauge("machine_cpu_cores", "Number of logical processors."), machine(cpus as f64));
     let help = "Bytes of memory.";
     exposed.add(Heading::gauge("machine_memory_bytes", help), machine(memory_bytes as f64));
-    for (heading, of) in USAGE.into_iter().chain(DISKS).chain(NETWORK) {
+    for (heading, of) in USAGE.into_iter().chain(PRESSURES).chain(DISKS).chain(NETWORK) {
         let samples = subjects.iter().flat_map(|subject| {
             of(subject).into_iter().map(|(value, label, at)| {
                 let mut labels = subject.labels();
@@ -348,6 +383,10 @@ mod tests {
             format!(
                 "container_cpu_usage_seconds_total{{container=\"\",cpu=\"total\",id=\"/kubepods/podu\",image=\"\",\
                  name=\"\",{of_pod}}} 1.5 {at}"
+            ),
+            format!(
+                "container_pressure_io_waiting_seconds_total{{container=\"\",id=\"/kubepods/podu\",image=\"\",\
+                 name=\"\",{of_pod}}} 0.000009 {at}"
             ),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -10,8 +10,8 @@ use object::Status;
 use super::disks::{NodeDisks, PodDisks};
 use super::rates::{Observed, Subject, WINDOW_MIN};
 use super::types::{
-    ContainerStats, CpuStats, FsStats, InterfaceStats, MemoryStats, NetworkStats, NodeStats, PodReference,
-    PodStats, ProcessStats, RlimitStats, Summary, SwapStats,
+    ContainerStats, CpuStats, FsStats, InterfaceStats, IoStats, MemoryStats, NetworkStats, NodeStats,
+    PodReference, PodStats, ProcessStats, PsiStats, RlimitStats, Summary, SwapStats,
 };
 use super::{Seen, SeenContainer, SeenPod};
 use crate::machine::{Machine, Space};
@@ -48,6 +48,7 @@ impl Server {
                 time: *at,
                 usage_nano_cores: rates.of(&Subject::Node),
                 usage_core_nano_seconds,
+                psi: machine.pressures.cpu.map(PsiStats::from),
             }),
             memory: node_memory(machine, *at),
             ..NodeStats::default()
@@ -68,6 +69,7 @@ impl Server {
         Summary {
             pods: pods.collect(),
             node: NodeStats {
+                io: IoStats::new(*at, machine.pressures.io),
                 network: node_network(machine, *at),
                 fs: disks.root.map(|space| FsStats::of_space(*at, space)),
                 runtime: disks.runtime(*at),
@@ -97,6 +99,7 @@ fn node_memory(machine: &Machine, time: Timestamp) -> Option<MemoryStats> {
         rss_bytes: machine.rss_bytes,
         page_faults: machine.page_faults,
         major_page_faults: machine.major_page_faults,
+        psi: machine.pressures.memory.map(PsiStats::from),
     })
 }
 
@@ -119,6 +122,7 @@ fn pod_network(pod: &SeenPod) -> Option<NetworkStats> {
 
 fn processors_and_memory(pod: &SeenPod, rates: &Observed, now: Timestamp) -> PodStats {
     let rate = rates.of(&Subject::Pod(pod.uid.clone()));
+    let pressures = pod.pressures();
     PodStats {
         pod_ref: PodReference {
             name: pod.name.clone(),
@@ -127,8 +131,8 @@ fn processors_and_memory(pod: &SeenPod, rates: &Observed, now: Timestamp) -> Pod
         },
         start_time: pod.started,
         containers: pod.containers.iter().map(|one| container(one, rates)).collect(),
-        cpu: pod.cpu(now).map(|cpu| CpuStats::new(&cpu, rate)),
-        memory: pod.memory(now).as_ref().map(MemoryStats::from),
+        cpu: pod.cpu(now).map(|cpu| CpuStats::new(&cpu, rate, pressures.cpu)),
+        memory: pod.memory(now).map(|memory| MemoryStats::new(&memory, pressures.memory)),
         ..PodStats::default()
     }
 }
@@ -139,8 +143,8 @@ fn container(container: &SeenContainer, rates: &Observed) -> ContainerStats {
     ContainerStats {
         name: stats.metadata.name.clone(),
         start_time: *started,
-        cpu: stats.cpu.as_ref().map(|cpu| CpuStats::new(cpu, rate)),
-        memory: stats.memory.as_ref().map(MemoryStats::from),
+        cpu: stats.cpu.as_ref().map(|cpu| CpuStats::new(cpu, rate, stats.pressures.cpu)),
+        memory: stats.memory.as_ref().map(|memory| MemoryStats::new(memory, stats.pressures.memory)),
         ..ContainerStats::default()
     }
 }
@@ -158,8 +162,11 @@ fn whole_pod(
         shown.logs = logs.map(|usage| FsStats::of_tree(now, disks.root, Some(usage)));
         shown.rootfs = rootfs(container, disks);
         shown.swap = container.stats.swap.as_ref().map(SwapStats::from);
+        let time = container.stats.cpu.as_ref().map_or(now, |cpu| cpu.timestamp);
+        shown.io = IoStats::new(time, container.stats.pressures.io);
     }
     PodStats {
+        io: IoStats::new(now, pod.pressures().io),
         network: pod_network(pod),
         volumes: of_pod.volumes,
         ephemeral_storage: of_pod.total.map(|usage| FsStats::of_tree(now, disks.root, Some(usage))),

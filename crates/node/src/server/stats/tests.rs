@@ -1,7 +1,9 @@
 use super::*;
 use crate::machine::{Memory, Processes, Swap};
 use crate::testing::at;
-use cri::{ContainerMetadata, NetworkInterfaceUsage, NetworkUsage, PodSandboxMetadata, Transfer};
+use cri::{
+    ContainerMetadata, NetworkInterfaceUsage, NetworkUsage, PodSandboxMetadata, Pressure, Stalls, Transfer,
+};
 
 fn labels() -> StringMap {
     let labels = [(label::POD_NAMESPACE, "default"), (label::POD_NAME, "web"), (label::POD_UID, "u")];
@@ -28,6 +30,7 @@ pub(super) fn container(name: &str, nanos: u64) -> ContainerStats {
         }),
         swap: None,
         writable_layer: None,
+        pressures: Pressures::default(),
     }
 }
 
@@ -61,6 +64,13 @@ fn sandbox() -> PodSandboxStats {
         cpu: None,
         memory: None,
         swap: None,
+        pressures: Pressures {
+            io: Some(Pressure {
+                some: Stalls { total_nanos: 9000, avg10: 1234, ..Stalls::default() },
+                full: Stalls::default(),
+            }),
+            ..Pressures::default()
+        },
         process_count: Some(2),
     }
 }

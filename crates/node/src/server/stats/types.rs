@@ -1,7 +1,7 @@
 //! The answer of `/stats/summary`: `stats/v1alpha1 Summary` (`k8s.io/kubelet/pkg/apis/stats`). What is not known is left
 //! out.
 
-use cri::{CpuUsage, MemoryUsage, NetworkInterfaceUsage, SwapUsage};
+use cri::{CpuUsage, MemoryUsage, NetworkInterfaceUsage, Pressure, Stalls, SwapUsage};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub(super) struct NodeStats {
     pub(super) cpu: Option<CpuStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<MemoryStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) io: Option<IoStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<NetworkStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +46,8 @@ pub(super) struct PodStats {
     pub(super) cpu: Option<CpuStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<MemoryStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) io: Option<IoStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<NetworkStats>,
     #[serde(rename = "volume", skip_serializing_if = "Vec::is_empty")]
@@ -74,6 +78,8 @@ pub(super) struct ContainerStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<MemoryStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) io: Option<IoStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rootfs: Option<FsStats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) logs: Option<FsStats>,
@@ -88,14 +94,62 @@ pub(super) struct CpuStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage_nano_cores: Option<u64>,
     pub(super) usage_core_nano_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) psi: Option<PsiStats>,
 }
 
 impl CpuStats {
-    pub(super) fn new(cpu: &CpuUsage, usage_nano_cores: Option<u64>) -> CpuStats {
+    pub(super) fn new(cpu: &CpuUsage, usage_nano_cores: Option<u64>, pressure: Option<Pressure>) -> CpuStats {
         CpuStats {
             time: cpu.timestamp,
             usage_nano_cores,
             usage_core_nano_seconds: cpu.usage_core_nano_seconds,
+            psi: pressure.map(PsiStats::from),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct IoStats {
+    pub(super) time: Timestamp,
+    pub(super) psi: PsiStats,
+}
+
+impl IoStats {
+    pub(super) fn new(time: Timestamp, pressure: Option<Pressure>) -> Option<IoStats> {
+        Some(IoStats { time, psi: pressure?.into() })
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PsiStats {
+    pub(super) full: PsiData,
+    pub(super) some: PsiData,
+}
+
+impl From<Pressure> for PsiStats {
+    fn from(pressure: Pressure) -> PsiStats {
+        PsiStats { full: pressure.full.into(), some: pressure.some.into() }
+    }
+}
+
+/// Nanoseconds, and percentages.
+#[derive(Debug, Serialize)]
+pub(super) struct PsiData {
+    pub(super) total: u64,
+    pub(super) avg10: f64,
+    pub(super) avg60: f64,
+    pub(super) avg300: f64,
+}
+
+impl From<Stalls> for PsiData {
+    fn from(stalls: Stalls) -> PsiData {
+        let percent = |hundredths: u32| f64::from(hundredths) / 100.0;
+        PsiData {
+            total: stalls.total_nanos,
+            avg10: percent(stalls.avg10),
+            avg60: percent(stalls.avg60),
+            avg300: percent(stalls.avg300),
         }
     }
 }
@@ -114,11 +168,14 @@ pub(super) struct MemoryStats {
     pub(super) page_faults: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) major_page_faults: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) psi: Option<PsiStats>,
 }
 
-impl From<&MemoryUsage> for MemoryStats {
-    fn from(memory: &MemoryUsage) -> MemoryStats {
+impl MemoryStats {
+    pub(super) fn new(memory: &MemoryUsage, pressure: Option<Pressure>) -> MemoryStats {
         MemoryStats {
+            psi: pressure.map(PsiStats::from),
             time: memory.timestamp,
             available_bytes: memory.available_bytes,
             usage_bytes: memory.usage_bytes,

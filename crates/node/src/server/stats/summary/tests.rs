@@ -27,6 +27,8 @@ fn a_pod_is_shown_whole() {
     let time = at(0).to_string();
     assert_eq!(pod["podRef"], json!({"name": "web", "namespace": "default", "uid": "u"}));
     assert_eq!(pod["startTime"], at(-10).to_string());
+    let psi = json!({"total": 9000, "avg10": 12.34, "avg60": 0.0, "avg300": 0.0});
+    assert_eq!((&pod["io"]["psi"]["some"], pod["memory"].get("psi")), (&psi, None));
     let eth0 = json!({"name": "eth0", "rxBytes": 10, "rxErrors": 3, "txBytes": 20, "txErrors": 7});
     assert_eq!(pod["network"]["interfaces"][0], eth0);
     assert_eq!((&pod["network"]["txBytes"], &pod["network"]["time"]), (&json!(20), &json!(time)));
