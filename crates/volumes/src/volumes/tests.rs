@@ -126,10 +126,14 @@ async fn pods_share_a_device_and_the_last_one_takes_it_back() {
     assert_eq!(host.disks.take(), ["stage disk/one", "publish a", "publish b", "publish a"]);
     let content = host.volumes.pod_directory("b").join("volumes/test~disk/v-one/content");
     assert_eq!(fs::read_to_string(content).unwrap(), "disk/one");
+    let published = host.volumes.published("b");
+    assert_eq!(published.keys().collect::<Vec<_>>(), ["v-one"]);
+    assert!(published["v-one"].ends_with("volumes/test~disk/v-one"), "{published:?}");
     host.volumes.tear_down_all("a").await.unwrap();
     assert_eq!(host.disks.take(), ["unpublish a"]);
     host.volumes.tear_down_all("b").await.unwrap();
     assert_eq!(host.disks.take(), ["unpublish b", "unstage disk/one"]);
+    assert!(host.volumes.published("b").is_empty());
     assert_eq!(host.entries("devices"), 0);
 }
 
