@@ -100,7 +100,7 @@ impl Engine {
     async fn sandbox_stats_of(&self, id: &str) -> Result<PodSandboxStats, CriError> {
         let sandbox = self.sandbox(id)?;
         let record = sandbox.snapshot();
-        let network = self.network_of(&sandbox, &record).await?;
+        let network = self.network_of(&sandbox, &record).await;
         let (counters, process_count) = self.cgroups_of(&record).await?;
         let usage = counters.map(|(usage, _)| usage);
         let now = self.0.clock.now();
@@ -119,22 +119,24 @@ impl Engine {
         })
     }
 
-    /// The interfaces of a sandbox; `None` on the host's network.
-    async fn network_of(
-        &self,
-        sandbox: &Sandbox,
-        record: &SandboxRecord,
-    ) -> Result<Option<NetworkUsage>, CriError> {
+    /// The interfaces of a sandbox; `None` on the host's network, and if they cannot be read: the other figures count
+    /// all the same.
+    async fn network_of(&self, sandbox: &Sandbox, record: &SandboxRecord) -> Option<NetworkUsage> {
         if !has_own_network(&record.config) {
-            return Ok(None);
+            return None;
         }
         let path = network_path(&sandbox.directory);
         let read = blocking("read the counters of a sandbox's network", move || interfaces(&path));
         match read.await {
-            Ok(interfaces) => Ok(Some(network(interfaces, self.0.clock.now()))),
-            // It has just ended, and its network with it.
-            Err(_) if !sandbox.is_ready() => Ok(None),
-            Err(error) => Err(error),
+            Ok(interfaces) => Some(network(interfaces, self.0.clock.now())),
+            Err(error) => {
+                // If it has just ended, its network has too.
+                if sandbox.is_ready() {
+                    let error = error.full_message();
+                    tracing::debug!(sandbox = record.id, error, "cannot read the counters of a network");
+                }
+                None
+            }
         }
     }
 
