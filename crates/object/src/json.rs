@@ -13,7 +13,7 @@ mod measure;
 mod parse;
 mod write;
 
-pub use measure::check;
+pub use measure::{check, is_within};
 pub(crate) use parse::{Hint, parse_hinted};
 pub use write::write_string;
 

@@ -50,6 +50,16 @@ fn least(value: &Value, depth: usize) -> Result<usize, JsonError> {
     })
 }
 
+/// Whether a value has at most this many levels of lists and objects. Adds the number of values seen to `seen`.
+pub fn is_within(value: &Value, levels: usize, seen: &mut usize) -> bool {
+    *seen += 1;
+    match value {
+        Value::List(items) => levels > 0 && items.iter().all(|item| is_within(item, levels - 1, seen)),
+        Value::Map(map) => levels > 0 && map.iter().all(|(_, value)| is_within(value, levels - 1, seen)),
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

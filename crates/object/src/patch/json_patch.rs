@@ -2,7 +2,8 @@
 //! `replace` of a missing member adds it.
 
 use super::{Error, JSON_PATCH_COPY_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX, JSON_PATCH_STEPS_MAX};
-use crate::{Map, Value, json};
+use crate::json::{self, DEPTH_MAX, JsonError};
+use crate::{Map, Value};
 
 #[cfg(test)]
 mod tests;
@@ -82,6 +83,7 @@ impl Document {
         let path =
             text(operation, "path").map_err(|_| format!("add operation failed to decode path: {MISSING}"))?;
         let missing = || format!("add operation does not apply: doc is missing path: \"{path}\": {MISSING}");
+        self.check_depth(path, operation.get("value"))?;
         let (mut container, key) = self.find(path).ok_or_else(missing)?;
         let added = container.add(&key, operation.get("value").clone());
         added.map_err(|error| format!("error in add for path: '{path}': {error}"))
@@ -108,6 +110,7 @@ impl Document {
             self.root = value;
             return Ok(());
         }
+        self.check_depth(path, &value)?;
         let missing = |what: &str| {
             format!("replace operation does not apply: doc is missing {what}: {path}: {MISSING}")
         };
@@ -129,6 +132,7 @@ impl Document {
             .map_err(|error| format!("move operation failed to decode path: {error}"))?;
         let missing =
             || format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}");
+        self.check_depth(path, &value)?;
         let (mut container, key) = self.find(path).ok_or_else(missing)?;
         container.add(&key, value).map_err(|error| format!("error in move for path: '{path}': {error}"))
     }
@@ -158,6 +162,7 @@ impl Document {
         let value = copied.map_err(|error| format!("error in copy for from: '{from}': {error}"))?;
         let path = text(operation, "path")
             .map_err(|_| format!("copy operation failed to decode path: {MISSING}"))?;
+        self.check_depth(path, &value)?;
         self.copied_bytes += json::to_vec(&value).len();
         let copied_bytes = self.copied_bytes;
         let missing =
@@ -170,6 +175,14 @@ impl Document {
             ));
         }
         container.add(&key, value).map_err(|error| format!("error while adding value during copy: {error}"))
+    }
+
+    /// Refuses a value that would be nested more deeply at a path than text can be. Operations that copy an object into
+    /// itself double its depth each time, and everything that walks through a tree needs stack for each level.
+    fn check_depth(&mut self, path: &str, value: &Value) -> Result<(), String> {
+        let left = DEPTH_MAX.checked_sub(path.matches('/').count());
+        let fits = left.is_some_and(|left| json::is_within(value, left, &mut self.steps));
+        if fits { Ok(()) } else { Err(format!("the value does not fit: {}", JsonError::TooDeep)) }
     }
 
     /// The object or list that contains the target of a path, and the last step of the path.

@@ -166,3 +166,47 @@ fn operations_on_large_lists_are_bounded() {
     let status = crate::Status::from(Error::TooExpensive);
     assert_eq!(status.code(), 413);
 }
+
+/// The levels of objects and lists, without recursion: what a mistake produces may be deeper than the stack.
+fn depth(value: &Value) -> usize {
+    let (mut open, mut deepest) = (vec![(value, 1)], 0);
+    while let Some((value, depth)) = open.pop() {
+        match value {
+            Value::List(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Map(map) => open.extend(map.iter().map(|(_, value)| (value, depth + 1))),
+            _ => continue,
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// Each of these operations doubles the depth, or moves what the others have made into itself.
+#[test]
+fn nesting_is_bounded() {
+    let chain = |levels: usize| "/a".repeat(levels);
+    let doubled = |doublings: u32| {
+        let mut operations = vec![value!({"op": "add", "path": "/a", "value": {}})];
+        operations.extend(
+            (0..doublings).map(|n| value!({"op": "copy", "from": "/a", "path": (chain(2_usize.pow(n) + 1))})),
+        );
+        operations
+    };
+    let patched = json_patch(Value::map(), &Value::List(doubled(8))).unwrap();
+    assert_eq!(depth(&patched), 257);
+    let refused = |operations: Vec<Value>| {
+        let error = json_patch(Value::map(), &Value::List(operations)).unwrap_err();
+        assert_eq!(error.to_string(), "the value does not fit: exceeded max depth");
+    };
+    refused(doubled(10));
+    let half = || (1..256).fold(Value::map(), |inner, _| value!({"a": inner}));
+    for op in ["add", "replace"] {
+        let at_the_end = value!({"op": op, "path": (chain(257)), "value": (half())});
+        refused(vec![value!({"op": "add", "path": "/a", "value": (half())}), at_the_end]);
+    }
+    refused(vec![
+        value!({"op": "add", "path": "/a", "value": (half())}),
+        value!({"op": "add", "path": "/b", "value": (half())}),
+        value!({"op": "move", "from": "/b", "path": (chain(257))}),
+    ]);
+}
