@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use object::decode::{DecodeError, Decoded, StrictError, decode_json, decode_value, decode_yaml};
+use object::json::{self, JsonError};
 use object::{Status, Value};
 use schema::TypeRef;
 
@@ -33,14 +34,9 @@ pub struct Body {
 /// would become a large object; objects that fit into the store have fewer.
 const PARTS_MAX: usize = 100_000;
 
-fn check_parts(object: &Value) -> Result<(), Status> {
-    let parts = object.parts();
-    if parts > PARTS_MAX {
-        let what = format!("limit is {PARTS_MAX} objects inside of one, got {parts}");
-        return Err(Status::request_entity_too_large(&what));
-    }
-    Ok(())
-}
+/// How deeply an object may be nested: a little less than text can be, because lists, tables and events contain objects.
+/// The text of a protobuf body may be deeper than every text in it.
+const DEPTH_MAX: usize = json::DEPTH_MAX - 12;
 
 impl Expected<'_> {
     /// Decodes a body.
@@ -75,7 +71,7 @@ impl Expected<'_> {
             |error: &dyn std::fmt::Display| Status::bad_request(format!("{}: {error}", self.prefix()));
         let lookup = |_: &str, _: &str| Some(self.ty.clone());
         let decoded = object::protobuf::decode(bytes, &lookup).map_err(|error| refuse(&error))?;
-        check_parts(&decoded.value)?;
+        self.check_extent(&decoded.value)?;
         let mut body = Body { value: decoded.value, warnings: Vec::new() };
         self.check_kind(&mut body.value)?;
         Ok(body)
@@ -90,7 +86,7 @@ impl Expected<'_> {
         if value.as_map().is_none() {
             return Err(Status::bad_request(format!("{}: the body is not an object", self.prefix())));
         }
-        check_parts(&value)?;
+        self.check_extent(&value)?;
         self.check_kind(&mut value)?;
         let findings = strict_errors.iter().map(StrictError::to_string);
         let warnings = match validation {
@@ -104,6 +100,19 @@ impl Expected<'_> {
             }
         };
         Ok(Body { value, warnings })
+    }
+
+    /// Refuses objects with too many parts, or with too many levels.
+    fn check_extent(&self, object: &Value) -> Result<(), Status> {
+        if !json::is_within(object, DEPTH_MAX, &mut 0) {
+            return Err(Status::bad_request(format!("{}: {}", self.prefix(), JsonError::TooDeep)));
+        }
+        let parts = object.parts();
+        if parts > PARTS_MAX {
+            let what = format!("limit is {PARTS_MAX} objects inside of one, got {parts}");
+            return Err(Status::request_entity_too_large(&what));
+        }
+        Ok(())
     }
 
     fn check_kind(&self, value: &mut Value) -> Result<(), Status> {

@@ -2,7 +2,7 @@
 
 use apiserver::testing::{TestServer, admin};
 use apiserver::user::User;
-use object::value;
+use object::{Value, value};
 
 use crate::support::*;
 
@@ -245,4 +245,43 @@ async fn hostile_bodies_are_refused_and_the_server_lives_on() {
         assert!((400..500).contains(&code), "{content_type} of {length} bytes: {code}");
     }
     assert_eq!(get(&server, CONFIG_MAPS).await.code, 200);
+}
+
+/// What the server stores it must be able to read again, inside of a list too, whichever encoding it came in.
+#[tokio::test]
+async fn objects_are_not_nested_as_deeply_as_text_may_be() {
+    let server = TestServer::start().await;
+    const PATH: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    let nested = |name: &str, levels: usize| {
+        let data = (1..levels).fold(Value::map(), |inner, _| value!({"a": inner}));
+        value!({"kind": "ControllerRevision", "apiVersion": "apps/v1", "metadata": {"name": name}, "revision": 1i64, "data": data})
+    };
+    let ty = schema::type_by_gvk("apps", "v1", "ControllerRevision").unwrap();
+    // With the object itself, one level more.
+    for (levels, code) in [(400, 201), (499, 201), (500, 400), (512, 400)] {
+        let name = format!("r{levels}");
+        let object = nested(&name, levels);
+        let raw = object::protobuf::encode(&object, &ty).unwrap();
+        let text = object::json::to_vec(&object);
+        let bodies = [("application/vnd.kubernetes.protobuf", raw.to_vec()), ("application/json", text)];
+        for (content_type, body) in bodies {
+            let reply =
+                send(&server, Some(&admin()), "POST", PATH, &[("content-type", content_type)], body).await;
+            assert_eq!(reply.code, code, "{levels} levels as {content_type}: {:?}", reply.bytes);
+            if code == 400 {
+                assert!(reply.status().2.contains("exceeded max depth"), "{:?}", reply.bytes);
+            } else {
+                call(&server, "DELETE", &format!("{PATH}/{name}"), &Value::Null).await.success();
+            }
+        }
+    }
+    call(&server, "POST", PATH, &nested("deepest", 499)).await.success();
+    get(&server, &format!("{PATH}?pretty=1")).await.success();
+    let deeper = format!(r#"[{{"op":"copy","from":"/data","path":"/data{}/b"}}]"#, "/a".repeat(20));
+    let path = format!("{PATH}/deepest");
+    let headers = [("content-type", "application/json-patch+json")];
+    let reply = send(&server, Some(&admin()), "PATCH", &path, &headers, deeper).await;
+    let (code, _, message) = reply.status();
+    assert_eq!(code, 422, "{message}");
+    assert!(message.contains("exceeded max depth"), "{message}");
 }
