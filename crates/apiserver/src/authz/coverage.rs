@@ -6,43 +6,72 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use object::quote;
 
-/// How many single permissions a rule may stand for when it is compared with rules that cover it only together. Four
-/// lists multiply, so a small object could otherwise cause unlimited work.
+/// How many single permissions rules may stand for that are compared with rules that cover them only together. Four lists
+/// multiply, so a small object could otherwise cause unlimited work.
 const PERMISSIONS_MAX: usize = 1 << 14;
+/// How often rules or permissions may be compared with an owned rule.
+const STEPS_MAX: usize = 1 << 24;
+/// How many bytes of missing permissions are listed: more would not help anybody, and may be far more than the rules.
+const LISTED_BYTES_MAX: usize = 64 << 10;
 
-/// A rule with more permissions than are compared.
+/// Rules with more permissions than are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The permissions of the wanted rules beyond the owned ones, one per rule; empty if they are covered.
+/// The permissions of the wanted rules beyond the owned ones, one per rule; empty if they are covered. If there are very
+/// many, only the first.
 ///
 /// # Errors
-/// [`TooLarge`] for a rule that no single owned rule covers and that stands for too many permissions.
+/// [`TooLarge`] for rules that no single owned rule covers and that stand for too many permissions.
 pub fn missing(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Result<Vec<PolicyRule>, TooLarge> {
-    let mut missing = Vec::new();
+    let owned: Vec<Owned<'_>> = owned.iter().map(Owned::new).collect();
+    let comparable = STEPS_MAX / owned.len().max(1);
+    if wanted.len() > comparable {
+        return Err(TooLarge);
+    }
+    let (mut left, mut bytes, mut missing) = (PERMISSIONS_MAX.min(comparable), 0, Vec::new());
     for rule in wanted {
-        if owned.iter().any(|own| covers_whole(own, rule)) {
+        if owned.iter().any(|own| own.covers_whole(rule)) {
             continue;
         }
-        let count = |values: &Option<Vec<String>>| values.as_ref().map_or(0, Vec::len);
-        let resources = count(&rule.api_groups)
-            .saturating_mul(count(&rule.resources))
-            .saturating_mul(count(&rule.resource_names).max(1));
-        let permissions = resources.saturating_add(count(&rule.non_resource_urls));
-        if permissions.saturating_mul(rule.verbs.len()) > PERMISSIONS_MAX {
-            return Err(TooLarge);
+        left = left.checked_sub(count(rule)).ok_or(TooLarge)?;
+        for permission in permissions_of(rule) {
+            if bytes > LISTED_BYTES_MAX {
+                return Ok(missing);
+            }
+            if !owned.iter().any(|own| own.covers_one(&permission)) {
+                bytes += permission.bytes();
+                missing.push(PolicyRule::from(&permission));
+            }
         }
-        let mut permissions = permissions_of(rule);
-        permissions.retain(|one| !owned.iter().any(|own| covers_one(own, one)));
-        missing.extend(permissions.iter().map(PolicyRule::from));
     }
     Ok(missing)
+}
+
+/// How many single permissions a rule stands for.
+fn count(rule: &PolicyRule) -> usize {
+    let count = |values: &Option<Vec<String>>| list(values).len();
+    let resources = count(&rule.api_groups)
+        .saturating_mul(count(&rule.resources))
+        .saturating_mul(count(&rule.resource_names).max(1));
+    resources.saturating_add(count(&rule.non_resource_urls)).saturating_mul(rule.verbs.len())
 }
 
 /// One permission: a verb on a path, or on a resource with or without a name.
 enum Permission<'a> {
     Path { verb: &'a str, path: &'a str },
     Resource { verb: &'a str, group: &'a str, resource: &'a str, name: Option<&'a str> },
+}
+
+impl Permission<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Permission::Path { verb, path } => verb.len() + path.len(),
+            Permission::Resource { verb, group, resource, name } => {
+                verb.len() + group.len() + resource.len() + name.map_or(0, str::len)
+            }
+        }
+    }
 }
 
 impl From<&Permission<'_>> for PolicyRule {
@@ -93,55 +122,66 @@ fn permissions_of(rule: &PolicyRule) -> Vec<Permission<'_>> {
     all
 }
 
-fn covers_one(own: &PolicyRule, wanted: &Permission<'_>) -> bool {
-    match *wanted {
-        Permission::Path { verb, path } => {
-            // A rule with names applies only to resources.
-            has(&own.verbs, verb)
-                && list(&own.resource_names).is_empty()
-                && list(&own.non_resource_urls).iter().any(|pattern| covers_path(pattern, path))
+/// An owned rule, made for many comparisons.
+struct Owned<'a> {
+    verbs: HashSet<&'a str>,
+    groups: HashSet<&'a str>,
+    resources: HashSet<&'a str>,
+    /// Empty for all. `*` is an ordinary name here.
+    names: HashSet<&'a str>,
+    patterns: &'a [String],
+}
+
+impl<'a> Owned<'a> {
+    fn new(rule: &'a PolicyRule) -> Owned<'a> {
+        let set = |values: &'a [String]| values.iter().map(String::as_str).collect();
+        Owned {
+            verbs: set(&rule.verbs),
+            groups: set(list(&rule.api_groups)),
+            resources: set(list(&rule.resources)),
+            names: set(list(&rule.resource_names)),
+            patterns: list(&rule.non_resource_urls),
         }
-        Permission::Resource { verb, group, resource, name } => {
-            let names = list(&own.resource_names);
-            has(&own.verbs, verb)
-                && has(list(&own.api_groups), group)
-                && covers_resource(|one| list(&own.resources).iter().any(|item| item == one), resource)
-                && (names.is_empty() || name.is_some_and(|name| names.iter().any(|own| own == name)))
+    }
+
+    fn covers_one(&self, wanted: &Permission<'_>) -> bool {
+        match *wanted {
+            Permission::Path { verb, path } => {
+                // A rule with names applies only to resources.
+                has(&self.verbs, verb)
+                    && self.names.is_empty()
+                    && self.patterns.iter().any(|pattern| covers_path(pattern, path))
+            }
+            Permission::Resource { verb, group, resource, name } => {
+                has(&self.verbs, verb)
+                    && has(&self.groups, group)
+                    && self.covers_resource(resource)
+                    && (self.names.is_empty() || name.is_some_and(|name| self.names.contains(name)))
+            }
         }
+    }
+
+    /// Whether this rule covers another in every list, in time that grows with the lists of the other only.
+    fn covers_whole(&self, wanted: &PolicyRule) -> bool {
+        let (names, paths) = (list(&wanted.resource_names), list(&wanted.non_resource_urls));
+        wanted.verbs.iter().all(|verb| has(&self.verbs, verb))
+            && list(&wanted.api_groups).iter().all(|group| has(&self.groups, group))
+            && list(&wanted.resources).iter().all(|resource| self.covers_resource(resource))
+            && (self.names.is_empty()
+                || (!names.is_empty() && names.iter().all(|name| self.names.contains(name.as_str()))))
+            && self.patterns.len().saturating_mul(paths.len()) <= PERMISSIONS_MAX
+            && paths.iter().all(|path| self.patterns.iter().any(|pattern| covers_path(pattern, path)))
+    }
+
+    /// Whether the owned resources cover one: all do, the same does, and `*/PART` covers that part of every resource.
+    fn covers_resource(&self, wanted: &str) -> bool {
+        let of_part = |part: &str| self.resources.contains(format!("*/{part}").as_str());
+        has(&self.resources, wanted) || wanted.split_once('/').is_some_and(|(_, part)| of_part(part))
     }
 }
 
-/// Whether one rule covers another in every list, in time that grows with the lists only.
-fn covers_whole(own: &PolicyRule, wanted: &PolicyRule) -> bool {
-    let set = |values: &[String]| -> HashSet<String> { values.iter().cloned().collect() };
-    let has_all = |own: &[String], wanted: &[String]| {
-        let own = set(own);
-        own.contains("*") || wanted.iter().all(|one| own.contains(one))
-    };
-    let resources = set(list(&own.resources));
-    let (own_names, names) = (list(&own.resource_names), list(&wanted.resource_names));
-    let (patterns, paths) = (list(&own.non_resource_urls), list(&wanted.non_resource_urls));
-    has_all(&own.verbs, &wanted.verbs)
-        && has_all(list(&own.api_groups), list(&wanted.api_groups))
-        && list(&wanted.resources).iter().all(|one| covers_resource(|own| resources.contains(own), one))
-        && (own_names.is_empty() || (!names.is_empty() && has_all_literally(own_names, names)))
-        && patterns.len().saturating_mul(paths.len()) <= PERMISSIONS_MAX
-        && paths.iter().all(|path| patterns.iter().any(|pattern| covers_path(pattern, path)))
-}
-
-/// `*` is an ordinary name here.
-fn has_all_literally(own: &[String], wanted: &[String]) -> bool {
-    let own: HashSet<&str> = own.iter().map(String::as_str).collect();
-    wanted.iter().all(|one| own.contains(one.as_str()))
-}
-
-fn has(values: &[String], wanted: &str) -> bool {
-    values.iter().any(|value| value == "*" || value == wanted)
-}
-
-/// Whether owned resources cover one: all do, the same does, and `*/PART` covers that part of every resource.
-fn covers_resource(owns: impl Fn(&str) -> bool, wanted: &str) -> bool {
-    owns("*") || owns(wanted) || wanted.split_once('/').is_some_and(|(_, part)| owns(&format!("*/{part}")))
+fn has(values: &HashSet<&str>, wanted: &str) -> bool {
+    values.contains("*") || values.contains(wanted)
 }
 
 fn covers_path(pattern: &str, path: &str) -> bool {

@@ -100,3 +100,37 @@ fn lists_that_multiply_without_measure_are_not_compared() {
     assert_eq!(missing(&[everything], std::slice::from_ref(&large)), Ok(Vec::new()));
     assert_eq!(missing(std::slice::from_ref(&large), std::slice::from_ref(&large)), Ok(Vec::new()));
 }
+
+/// Each of these rules is small enough to be compared; all of them together are not.
+#[test]
+fn rules_that_multiply_together_are_not_compared() {
+    let names = |prefix: &str| (0..25).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>();
+    let (verbs, groups, resources) = (names("v"), names("g"), names("r"));
+    let own: Vec<PolicyRule> = verbs
+        .iter()
+        .map(|verb| PolicyRule {
+            verbs: vec![verb.clone()],
+            api_groups: Some(groups.clone()),
+            resources: Some(resources.clone()),
+            ..PolicyRule::default()
+        })
+        .collect();
+    let wanted = PolicyRule { verbs, ..own[0].clone() };
+    assert_eq!(missing(&own, &[wanted.clone()]), Ok(Vec::new()), "they cover it together");
+    assert_eq!(missing(&own, &[wanted.clone(), wanted]), Err(TooLarge));
+    let small = rule(&["get"], &[""], &["pods"], &["a"]);
+    let (many, very_many) = (vec![small.clone(); 4_000], vec![small; 5_000]);
+    assert_eq!(missing(&many, &many), Ok(Vec::new()));
+    assert_eq!(missing(&very_many, &very_many), Err(TooLarge), "every one may be compared with every other");
+}
+
+#[test]
+fn no_more_is_listed_than_a_reader_reads() {
+    let long = "x".repeat(10_000);
+    let names: Vec<String> = (0..16_000).map(|i| i.to_string()).collect();
+    let wanted = PolicyRule { resource_names: Some(names), ..rule(&["get"], &[&long], &["pods"], &[]) };
+    let missing = missing(&[], &[wanted]).unwrap();
+    assert_eq!(missing.len(), 7);
+    let shown = describe(&missing);
+    assert!(shown.contains(r#"ResourceNames:["0"]"#) && shown.len() < 100_000, "{} bytes", shown.len());
+}
