@@ -153,6 +153,32 @@ async fn a_balancer_that_asks_for_health_gets_a_port_for_it() {
         "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": port
     });
     call(&server, "POST", SERVICES, &service("other", reused)).await.success();
+    for (asked, why) in [(22i64, "is not in the valid range"), (port, "is already allocated")] {
+        let spec = value!({
+            "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": asked
+        });
+        let (_, _, message) = call(&server, "POST", SERVICES, &service("refused", spec)).await.status();
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_allocates_ports_as_a_real_one_would() {
+    let server = TestServer::start().await;
+    let dry = format!("{SERVICES}?dryRun=All");
+    let fixed =
+        || service("a", value!({"type": "NodePort", "ports": [{"port": 80i64, "nodePort": 30001i64}]}));
+    call(&server, "POST", &dry, &fixed()).await.success();
+    call(&server, "POST", SERVICES, &fixed()).await.success();
+    let mut other = fixed();
+    other.entry("metadata").set("name", "b");
+    let (code, _, message) = call(&server, "POST", &dry, &other).await.status();
+    assert_eq!(code, 422, "{message}");
+    assert!(message.contains("spec.ports[0].nodePort") && message.contains("already allocated"), "{message}");
+    // More ports than are likely to differ by chance.
+    let ports = (1..=300i64).map(|port| value!({"port": port, "name": (format!("p{port}"))}));
+    let many = service("many", value!({"type": "NodePort", "ports": (ports.collect::<Vec<_>>())}));
+    call(&server, "POST", &dry, &many).await.success();
 }
 
 #[tokio::test]

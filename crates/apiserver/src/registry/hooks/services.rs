@@ -5,6 +5,7 @@
 //! objects, which go through the same pipeline as every write. Node ports have no objects in the API: their records are
 //! only in the store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 use object::field::Errors;
 use object::{Reason, Status, Value, field};
 use schema::GroupResource;
-use store::{Expect, Write, WriteOutcome};
+use store::{Expect, RangeRequest, Write, WriteOutcome};
 
 use self::addresses::addresses;
 use self::families::Family;
@@ -77,7 +78,8 @@ impl Hook for Services {
             (Fate::Kept, Part::Main) if !write.is_deletion() => {
                 let (dry_run, old) = (write.dry_run(), write.old());
                 normalize(&mut write.object, old);
-                let mut order = Order { services: self, server, old, dry_run, allocation };
+                let tried_ports = HashSet::new();
+                let mut order = Order { services: self, server, old, dry_run, tried_ports, allocation };
                 let result = order.settle(&mut write.object).await;
                 allocation = order.allocation;
                 if let Err(status) = result {
@@ -97,6 +99,8 @@ struct Order<'a> {
     server: &'a Server<'a>,
     old: Option<&'a Value>,
     dry_run: bool,
+    /// The ports that a dry run would have taken.
+    tried_ports: HashSet<u16>,
     allocation: Allocation,
 }
 
@@ -170,13 +174,15 @@ impl Order<'_> {
         }
     }
 
-    /// Records a port if it is not recorded yet; returns whether it did. A dry run accepts any.
+    /// Records a port if it is not recorded yet; returns whether it did. A dry run only remembers it.
     async fn take_port(&mut self, port: u16, owner: &Value) -> Result<bool, Status> {
+        let store = self.services.hub.store();
         if self.dry_run {
-            return Ok(true);
+            let found = store.range(RangeRequest::exact(port_key(port))).await.map_err(from_store)?;
+            return Ok(found.kvs.is_empty() && self.tried_ports.insert(port));
         }
         let write = Write::put(port_key(port), object::json::to_bytes(owner), Expect::Absent);
-        match self.services.hub.store().write(write).await.map_err(from_store)? {
+        match store.write(write).await.map_err(from_store)? {
             WriteOutcome::Committed { .. } => {
                 self.allocation.taken.ports.push(port);
                 Ok(true)

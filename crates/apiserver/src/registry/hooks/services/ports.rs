@@ -9,6 +9,8 @@ use super::Order;
 
 /// Upstream's range of node ports.
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
+const OUT_OF_RANGE: &str = "provided port is not in the valid range. The range of valid ports is 30000-32767";
+const TAKEN: &str = "provided port is already allocated";
 
 impl Order<'_> {
     /// Allocates node ports, and the health check node port.
@@ -39,12 +41,10 @@ impl Order<'_> {
             if asked != 0 {
                 let fails = |why: &str| invalid_port(service, index, asked, why);
                 if !NODE_PORTS.contains(&asked) {
-                    return Err(fails(
-                        "provided port is not in the valid range. The range of valid ports is 30000-32767",
-                    ));
+                    return Err(fails(OUT_OF_RANGE));
                 }
                 if !self.take_port(asked, &owner).await? {
-                    return Err(fails("provided port is already allocated"));
+                    return Err(fails(TAKEN));
                 }
                 taken.insert(asked);
             }
@@ -74,18 +74,17 @@ impl Order<'_> {
             }
             return Ok(());
         }
+        let refused = |port: u16, why: &str| {
+            let what = format!("failed to allocate requested HealthCheck NodePort {port}: {why}");
+            Err(Status::internal_error(what))
+        };
         let port = match asked {
             // Validation refuses a change of it.
             Some(_) if had.is_some() => return Ok(()),
-            Some(port) => {
-                if !self.take_port(port, owner).await? {
-                    let why = "provided port is already allocated";
-                    return Err(Status::internal_error(format!(
-                        "failed to allocate requested HealthCheck NodePort {port}: {why}"
-                    )));
-                }
-                port
-            }
+            // Nodes listen on it.
+            Some(port) if !NODE_PORTS.contains(&port) => return refused(port, OUT_OF_RANGE),
+            Some(port) if self.take_port(port, owner).await? => port,
+            Some(port) => return refused(port, TAKEN),
             None => self.free_port(owner).await?,
         };
         service.entry("spec").set("healthCheckNodePort", i64::from(port));
