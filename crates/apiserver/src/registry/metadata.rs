@@ -54,11 +54,12 @@ pub fn generate_name(object: &mut Value, clock: &Clock) {
     metadata.set("name", format!("{prefix}{}", clock.name_suffix(SUFFIX_LENGTH)));
 }
 
-/// Carries over the fields that an update may not change, and those that only the server sets.
+/// Carries over the fields that only the server sets, as upstream does: a change of some of them is ignored, such as that
+/// of the time of creation in a manifest from another cluster. Validation refuses a change of the others.
 pub fn carry_over(object: &mut Value, old: &Value) {
     let old = old.get("metadata");
     let metadata = object.entry("metadata");
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"] {
+    for field in ["generation", "selfLink"] {
         match old.get(field) {
             Value::Null => {
                 metadata.remove(field);
@@ -66,9 +67,15 @@ pub fn carry_over(object: &mut Value, old: &Value) {
             value => metadata.set(field, value.clone()),
         }
     }
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        if !old.get(field).is_null() {
+            metadata.set(field, old.get(field).clone());
+        }
+    }
     // A change without a version applies to the current version.
-    for field in ["uid", "creationTimestamp", "resourceVersion"] {
-        if metadata.get(field).is_empty() && !old.get(field).is_null() {
+    for field in ["uid", "resourceVersion", "deletionGracePeriodSeconds"] {
+        let is_missing = metadata.get(field).is_null() || metadata.get(field).as_str() == Some("");
+        if is_missing && !old.get(field).is_null() {
             metadata.set(field, old.get(field).clone());
         }
     }

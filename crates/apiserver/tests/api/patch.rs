@@ -86,13 +86,40 @@ async fn concurrent_patches_all_arrive() {
     assert_eq!(after.get("data").entries().count(), 13);
 }
 
+/// A manifest from another cluster has another time of creation. What would delete the object is refused.
+#[tokio::test]
+async fn what_the_server_sets_is_kept_or_refused() {
+    let server = TestServer::start().await;
+    let made = call(&server, "POST", CONFIG_MAPS, &config_map("a", &[])).await.success();
+    let mut other = config_map("b", &[]);
+    other.entry("metadata").set("resourceVersion", "0");
+    call(&server, "POST", CONFIG_MAPS, &other).await.success();
+    let path = format!("{CONFIG_MAPS}/a");
+    let ignored = value!({"metadata": {
+        "creationTimestamp": "2000-01-01T00:00:00Z", "generation": 7i64, "selfLink": "/x", "uid": null
+    }});
+    let kept = patch(&server, &path, MERGE, &ignored).await.success();
+    assert_eq!(kept, made);
+    for (member, value) in
+        [("deletionTimestamp", value!("2000-01-01T00:00:00Z")), ("deletionGracePeriodSeconds", value!(0i64))]
+    {
+        let mut change = value!({"metadata": {}});
+        change.entry("metadata").set(member, value);
+        let (code, _, message) = patch(&server, &path, MERGE, &change).await.status();
+        assert_eq!(code, 422, "{message}");
+        assert!(message.contains(&format!("metadata.{member}: Invalid value")), "{message}");
+        assert!(message.ends_with("field is immutable"), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn patches_that_make_no_sense_are_refused() {
     let server = TestServer::start().await;
     call(&server, "POST", CONFIG_MAPS, &config_map("a", &[])).await.success();
     let path = format!("{CONFIG_MAPS}/a");
+    let many = format!("[{}]", [r#"{"op":"test","path":"/data/key","value":"value"}"#; 10_001].join(","));
     // Kind, body, code and a part of the message.
-    let table: [(&str, &str, u16, &str); 9] = [
+    let table: [(&str, &str, u16, &str); 10] = [
         (MERGE, "{", 400, "error decoding patch"),
         (JSON, "{}", 400, ""),
         (
@@ -116,10 +143,12 @@ async fn patches_that_make_no_sense_are_refused() {
         ),
         (MERGE, r#"{"metadata":{"uid":"x"}}"#, 409, "UID"),
         ("application/json", "{}", 415, "the body of the request was in an unknown format"),
+        (JSON, &many, 413, "The allowed maximum operations in a JSON patch is 10000, got 10001"),
         (MERGE, r#"{"immutable":true,"metadata":{"labels":{"-":"x"}}}"#, 422, "metadata.labels"),
     ];
     for (kind, body, code, part) in table {
-        let reply = send(&server, Some(&admin()), "PATCH", &path, &[("content-type", kind)], body).await;
+        let reply =
+            send(&server, Some(&admin()), "PATCH", &path, &[("content-type", kind)], body.to_owned()).await;
         let (got, _, message) = reply.status();
         assert_eq!(got, code, "{body}: {message}");
         assert!(message.contains(part), "{body}: {message}");

@@ -72,6 +72,7 @@ pub fn validate_metadata_update(metadata: &Value, old: &Value, path: &Path<'_>) 
     validate_labels(metadata.get("labels"), &path.child("labels"), &mut errors);
     validate_annotations(metadata.get("annotations"), &path.child("annotations"), &mut errors);
     validate_owners(metadata.get("ownerReferences"), &path.child("ownerReferences"), &mut errors);
+    validate_finalizers(metadata.get("finalizers"), &path.child("finalizers"), &mut errors);
     validate_managed_fields(metadata.get("managedFields"), &path.child("managedFields"), &mut errors);
     errors
 }

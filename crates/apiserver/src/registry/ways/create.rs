@@ -55,7 +55,7 @@ impl Registry {
         creates_by_update: bool,
     ) -> Result<Answer, Status> {
         endpoint.stored("create")?;
-        if !object.str_at("metadata.resourceVersion").is_empty() {
+        if !matches!(object.str_at("metadata.resourceVersion"), "" | "0") {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let name = object.str_at("metadata.name").to_owned();

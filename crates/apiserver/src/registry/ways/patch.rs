@@ -67,7 +67,7 @@ impl Patch {
     /// The object after the patch, with the warnings for the client.
     ///
     /// # Errors
-    /// 400 for a patch that makes no sense, 422 for one that does not fit the object.
+    /// 400 for a patch that makes no sense, 413 for one that is too much work, 422 for one that does not fit the object.
     fn apply(&self, old: &Value, expected: &Expected<'_>) -> Result<(Value, Vec<String>), Status> {
         let target = old.clone();
         let patched = match self.kind {
@@ -82,7 +82,7 @@ impl Patch {
                     format!("the server rejected our request due to an error in our request: {error}");
                 status
             }
-            error => Status::bad_request(error.to_string()),
+            error => Status::from(error),
         })?;
         let mut body = expected.check(patched, self.validation)?;
         // Fields that the patch did not name are the object's, including its version.

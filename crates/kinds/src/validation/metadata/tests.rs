@@ -64,6 +64,16 @@ fn labels_annotations_owners_and_finalizers_are_checked() {
             "metadata.managedFields[0].manager",
         ]
     );
+    let changed: Vec<String> = validate_metadata_update(&metadata, &metadata, &Path::root("metadata"))
+        .iter()
+        .map(|error| error.path.clone())
+        .filter(|path| path != "metadata.resourceVersion")
+        .collect();
+    assert_eq!(
+        changed,
+        errors.iter().map(|error| error.path.clone()).collect::<Vec<_>>(),
+        "in a change, too"
+    );
     let two = value!({"name": "a", "ownerReferences": [(owner("r")), (owner("s"))]});
     let errors = validate_metadata(&two, false, NameRule::Subdomain, &Path::root("metadata"));
     assert!(errors.to_string().ends_with("references for ReplicaSet/r and ReplicaSet/s"), "{errors}");
