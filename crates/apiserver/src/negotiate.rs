@@ -44,14 +44,18 @@ impl Encoding {
 
     /// The encoding of a body, by its `Content-Type`; JSON if there is none.
     pub fn of_body(content_type: Option<&str>) -> Result<Encoding, Status> {
-        let media = content_type.unwrap_or(JSON).split(';').next().unwrap_or_default().trim();
-        match media {
+        match &*media_type(content_type.unwrap_or(JSON)) {
             "" | JSON => Ok(Encoding::Json),
             YAML => Ok(Encoding::Yaml),
             PROTOBUF => Ok(Encoding::Protobuf),
             _ => Err(Status::unsupported_media_type(&[JSON, YAML, PROTOBUF])),
         }
     }
+}
+
+/// The media type of a `Content-Type`, without its parameters. Upper and lower case are the same in it.
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The view of the object in an answer.
@@ -190,6 +194,18 @@ mod tests {
     use super::*;
 
     const ALL: Offers = Offers { protobuf: true, views: true, discovery: true };
+
+    #[test]
+    fn media_types_have_no_case() {
+        for (content_type, expected) in [
+            (None, Some(Encoding::Json)),
+            (Some("application/json; charset=utf-8"), Some(Encoding::Json)),
+            (Some("Application/YAML"), Some(Encoding::Yaml)),
+            (Some("text/json"), None),
+        ] {
+            assert_eq!(Encoding::of_body(content_type).ok(), expected, "{content_type:?}");
+        }
+    }
 
     #[test]
     fn accept_headers_pick_a_format() {

@@ -5,6 +5,7 @@ use object::{Reason, Status, Value, patch};
 use super::super::Answer;
 use super::super::decode::Expected;
 use super::{At, Way};
+use crate::negotiate::media_type;
 use crate::options::FieldValidation;
 
 /// The form of a patch.
@@ -31,7 +32,7 @@ impl PatchKind {
     /// # Errors
     /// 415 for anything else.
     pub fn of(content_type: Option<&str>) -> Result<PatchKind, Status> {
-        match content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
+        match &*media_type(content_type.unwrap_or_default()) {
             "application/json-patch+json" => Ok(PatchKind::Json),
             "application/merge-patch+json" => Ok(PatchKind::Merge),
             "application/strategic-merge-patch+json" => Ok(PatchKind::StrategicMerge),
