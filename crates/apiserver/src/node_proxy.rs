@@ -189,12 +189,12 @@ impl ApiServer {
         if info.subresource != "proxy" {
             self.endpoint(info)?;
         }
-        // A WebSocket is opened with GET, but still counts as a creation.
+        // A WebSocket is opened with GET, but still counts as a creation, whatever the method.
         let opens = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward");
         let upgrades = headers::upgrade_of(request.headers()).is_some();
         // So does one to a node's own server, which runs commands in every pod there. Upstream accepts `get` for it.
         let opens_on_node = upgrades && info.group_resource() == GroupResource::NODES;
-        if (opens || opens_on_node) && request.method() == Method::GET {
+        if (opens || opens_on_node) && request.method() != Method::POST {
             let create = RequestInfo { verb: "create".into(), ..info.clone() };
             self.authorize(user, &create).await?;
         }

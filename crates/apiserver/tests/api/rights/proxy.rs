@@ -338,20 +338,24 @@ async fn methods_that_a_stream_does_not_have_are_refused() {
         assert_eq!(reply.code, code, "{method} {path}: {:?}", reply.bytes);
     }
     assert!(backend.take().is_empty());
-    // To open a stream by GET is to create it.
+    // To open a stream by GET is to create it, or by any other method.
     grant(&server, "reader", vec![rule(&["get"], &[""], &["pods/exec", "pods/log"])]).await;
     let path = format!("{BASE}/pods/p/exec?command=id");
-    let (code, _, message) =
-        send(&server, Some(&User::new("reader", &[])), "GET", &path, &headers, "").await.status();
-    assert_eq!(code, 403);
-    assert!(message.contains("cannot create resource \"pods/exec\""), "{message}");
+    for method in ["GET", "HEAD"] {
+        let (code, _, message) =
+            send(&server, Some(&User::new("reader", &[])), method, &path, &headers, "").await.status();
+        assert_eq!(code, 403);
+        assert!(message.contains("cannot create resource \"pods/exec\""), "{method} {message}");
+    }
     // The same through the node's own API, where reading stays reading.
-    grant(&server, "monitor", vec![rule(&["get"], &[""], &["nodes/proxy"])]).await;
+    grant(&server, "monitor", vec![rule(&["get", "update"], &[""], &["nodes/proxy"])]).await;
     let monitor = User::new("monitor", &[]);
     let path = "/api/v1/nodes/n/proxy/exec/default/p/main?command=id";
-    let (code, _, message) = send(&server, Some(&monitor), "GET", path, &headers, "").await.status();
-    assert_eq!(code, 403);
-    assert!(message.contains("cannot create resource \"nodes/proxy\""), "{message}");
+    for method in ["GET", "HEAD", "PUT"] {
+        let (code, _, message) = send(&server, Some(&monitor), method, path, &headers, "").await.status();
+        assert_eq!(code, 403);
+        assert!(message.contains("cannot create resource \"nodes/proxy\""), "{method} {message}");
+    }
     assert!(backend.take().is_empty());
     send_as(&server, &monitor, "GET", "/api/v1/nodes/n/proxy/metrics", &Value::Null).await;
     assert_eq!(backend.take().len(), 1);
