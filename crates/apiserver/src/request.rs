@@ -108,7 +108,7 @@ impl RequestInfo {
         // The deprecated `/watch/` prefix asks for a watch by its path.
         let by_prefix = segments.is(behind_version, "watch") && segments.len() > behind_version + 1;
         if by_prefix {
-            info.verb = Cow::Borrowed("watch");
+            info.verb = Cow::Borrowed(if info.verb == "get" { "watch" } else { "" });
         }
         info.place(&segments, behind_version + usize::from(by_prefix));
         info.selectors = Selectors::read(&info.parameters);
@@ -260,6 +260,7 @@ mod tests {
             ("GET", "/api/v1/pods?watch=False", "list|||pods||"),
             ("GET", "/api/v1/pods?watch=&watch=0", "watch|||pods||"),
             ("GET", "/api/v1/watch/pods?watch=0", "watch|||pods||"),
+            ("POST", "/api/v1/watch/namespaces/a/pods", "||a|pods||"),
             // An encoded slash is a slash for everybody.
             ("GET", "/api/v1/namespaces/a%2Fpods%2Fp", "get||a|pods|p|"),
             ("GET", "/api/v1//namespaces/a/pods/", "list||a|pods||"),
