@@ -105,6 +105,19 @@ pub enum IncludeObject {
     Object,
 }
 
+const DELETE_OPTIONS: &str = "DeleteOptions";
+
+/// The kind of a write's options; reads have none.
+fn write_options(verb: &str) -> Option<&'static str> {
+    match verb {
+        "create" => Some("CreateOptions"),
+        "update" => Some("UpdateOptions"),
+        "patch" => Some("PatchOptions"),
+        "delete" | "deletecollection" => Some(DELETE_OPTIONS),
+        _ => None,
+    }
+}
+
 impl Query {
     /// Reads the query of a request.
     ///
@@ -115,11 +128,10 @@ impl Query {
         let text = |name: &'static str| parameters.get(name).filter(|value| !value.is_empty());
         let whole = |name| text(name).map(|value| number(name, value)).transpose();
         let switch = |name| parameters.get(name).map(|_| parameters.is_true(name));
-        let invalid =
-            |error: SelectorError| Status::bad_request(format!("unable to parse requirement: {error}"));
+        let kind = write_options(&info.verb);
         let unreadable = |error: SelectorError| Status::bad_request(error.to_string());
         Ok(Query {
-            labels: info.selectors.labels.clone().transpose().map_err(invalid)?,
+            labels: info.selectors.labels.clone().transpose().map_err(unreadable)?,
             fields: info.selectors.fields.clone().transpose().map_err(unreadable)?,
             resource_version: text("resourceVersion").map(version).transpose()?,
             version_match: text("resourceVersionMatch").map(version_match).transpose()?,
@@ -129,13 +141,22 @@ impl Query {
             watch: parameters.is_true("watch"),
             bookmarks: parameters.is_true("allowWatchBookmarks"),
             initial_events: switch("sendInitialEvents"),
-            dry_run: dry_run(&parameters.all("dryRun").collect::<Vec<_>>())?,
-            field_validation: text("fieldValidation").map(field_validation).transpose()?.unwrap_or_default(),
+            dry_run: match kind {
+                Some(kind) => dry_run(kind, &parameters.all("dryRun").collect::<Vec<_>>())?,
+                None => false,
+            },
+            field_validation: match (kind, text("fieldValidation")) {
+                (None | Some(DELETE_OPTIONS), _) | (_, None) => FieldValidation::default(),
+                (Some(kind), Some(value)) => field_validation(kind, value)?,
+            },
             field_manager: parameters.get("fieldManager").unwrap_or_default().to_owned(),
             force: parameters.is_true("force"),
             pretty: parameters.is_true("pretty"),
             grace_period_seconds: whole("gracePeriodSeconds")?,
-            propagation: text("propagationPolicy").map(propagation).transpose()?,
+            propagation: match text("propagationPolicy") {
+                Some(policy) if kind == Some(DELETE_OPTIONS) => Some(propagation(policy)?),
+                _ => None,
+            },
             orphan_dependents: text("orphanDependents").and_then(|_| switch("orphanDependents")),
             include_object: text("includeObject").map(include_object).transpose()?.unwrap_or_default(),
         })
@@ -264,7 +285,7 @@ impl DeleteOptions {
             options.propagation = Some(from_orphan(orphan));
         }
         let dry: Vec<&str> = body.get("dryRun").items().filter_map(Value::as_str).collect();
-        options.dry_run |= dry_run(&dry)?;
+        options.dry_run |= dry_run(DELETE_OPTIONS, &dry)?;
         Ok(options)
     }
 }
@@ -274,7 +295,7 @@ fn from_orphan(orphan: bool) -> Propagation {
 }
 
 fn invalid_delete(error: field::Error) -> Status {
-    Status::invalid("meta.k8s.io", "DeleteOptions", "", &field::Errors::from(error))
+    Status::invalid("meta.k8s.io", DELETE_OPTIONS, "", &field::Errors::from(error))
 }
 
 fn include_object(value: &str) -> Result<IncludeObject, Status> {
@@ -339,14 +360,14 @@ fn propagation(value: &str) -> Result<Propagation, Status> {
     }
 }
 
-fn field_validation(value: &str) -> Result<FieldValidation, Status> {
+fn field_validation(kind: &str, value: &str) -> Result<FieldValidation, Status> {
     match value {
         "Ignore" => Ok(FieldValidation::Ignore),
         "Warn" => Ok(FieldValidation::Warn),
         "Strict" => Ok(FieldValidation::Strict),
         other => Err(Status::invalid(
             "meta.k8s.io",
-            "CreateOptions",
+            kind,
             "",
             &field::Errors::from(field::Error::not_supported(
                 &field::Path::root("fieldValidation"),
@@ -357,17 +378,17 @@ fn field_validation(value: &str) -> Result<FieldValidation, Status> {
     }
 }
 
-fn dry_run(values: &[&str]) -> Result<bool, Status> {
+fn dry_run(kind: &str, values: &[&str]) -> Result<bool, Status> {
     match values {
         [] => Ok(false),
         values if values.iter().all(|value| *value == "All") => Ok(true),
         values => Err(Status::invalid(
             "meta.k8s.io",
-            "CreateOptions",
+            kind,
             "",
             &field::Errors::from(field::Error::not_supported(
                 &field::Path::root("dryRun"),
-                values[0],
+                values.iter().map(|value| Value::from(*value)).collect::<Vec<_>>(),
                 &["All"],
             )),
         )),

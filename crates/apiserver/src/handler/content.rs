@@ -101,19 +101,25 @@ impl Content {
         }
         let ty = schema::type_by_gvk("", "v1", "DeleteOptions")
             .ok_or_else(|| Status::internal_error("the table lacks DeleteOptions"))?;
+        let refused = |why: &dyn std::fmt::Display| {
+            Status::bad_request(format!("unable to decode DeleteOptions: {why}"))
+        };
         let decoded = match (self, Encoding::of_body(content_type)?) {
             (Content::Tree(tree), _) => decode_value(tree, &ty),
             (Content::Text(text), Encoding::Json) => decode_json(&text, &ty),
             (Content::Text(text), Encoding::Yaml) => decode_yaml(&text, &ty),
             (Content::Text(text), Encoding::Protobuf) => {
                 let lookup = |_: &str, _: &str| Some(ty.clone());
-                let decoded = object::protobuf::decode(&text, &lookup);
-                let decoded = decoded.map_err(|error| Status::bad_request(error.to_string()))?;
-                return DeleteOptions::read(query, Some(&decoded.value));
+                let decoded = object::protobuf::decode(&text, &lookup).map_err(|error| refused(&error))?;
+                Ok(Decoded { value: decoded.value, strict_errors: Vec::new() })
             }
         };
-        let Decoded { value, .. } = decoded
-            .map_err(|error| Status::bad_request(format!("unable to decode DeleteOptions: {error}")))?;
+        let Decoded { value, .. } = decoded.map_err(|error| refused(&error))?;
+        // Who sends the object that is to be deleted, for example, means something else than options.
+        let (version, kind) = (value.str_at("apiVersion"), value.str_at("kind"));
+        if !matches!(kind, "" | "DeleteOptions") {
+            return Err(refused(&format!("no kind {kind:?} is registered for version {version:?}")));
+        }
         DeleteOptions::read(query, Some(&value))
     }
 }

@@ -27,12 +27,10 @@ impl WriteOptions {
     /// # Errors
     /// 422 for a field manager that is too long or cannot be printed, and for `force` where nothing is applied.
     pub fn read(info: &RequestInfo, query: &Query, user_agent: Option<&str>) -> Result<WriteOptions, Status> {
-        let kind = match &*info.verb {
-            "create" => "CreateOptions",
-            "update" => "UpdateOptions",
-            "patch" => "PatchOptions",
-            // Deletions have their own options; reads have none.
-            _ => return Ok(WriteOptions { dry_run: query.dry_run, ..WriteOptions::default() }),
+        // Deletions have their own options.
+        let Some(kind) = super::write_options(&info.verb).filter(|kind| *kind != super::DELETE_OPTIONS)
+        else {
+            return Ok(WriteOptions { dry_run: query.dry_run, ..WriteOptions::default() });
         };
         let mut errors = field::Errors::default();
         if kind == "PatchOptions" && info.parameters.get("force").is_some() {

@@ -83,10 +83,18 @@ const CASES: &[Case] = &[
     // Options.
     case("GET", "/api/v1/configmaps?fieldSelector=nope%3D1", "", 400, "BadRequest", "nope"),
     case("GET", "/api/v1/pods?fieldSelector=nope%3D1", "", 400, "BadRequest", "field label not supported: nope"),
-    case("GET", "/api/v1/configmaps?labelSelector=a%3D%3D%3Db", "", 400, "BadRequest", "unable to parse requirement"),
-    case("POST", "/api/v1/namespaces/default/configmaps?dryRun=Some", "{}", 422, "Invalid", "dryRun: Unsupported value: \"Some\": supported values: \"All\""),
+    case("GET", "/api/v1/configmaps?labelSelector=a%3D%3D%3Db", "", 400, "BadRequest", "unable to parse requirement: found '=', expected: identifier"),
+    case("POST", "/api/v1/namespaces/default/configmaps?dryRun=Some", "{}", 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""),
+    case("PUT", "/api/v1/namespaces/default/configmaps/taken?dryRun=Some", "{}", 422, "Invalid", "UpdateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value"),
+    case("DELETE", "/api/v1/namespaces/default/configmaps/taken?dryRun=All&dryRun=", "", 422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"All\",\"\"]"),
+    case("DELETE", "/api/v1/namespaces/default/configmaps/taken", r#"{"kind":"ConfigMap","apiVersion":"v1"}"#, 400, "BadRequest", "unable to decode DeleteOptions: no kind \"ConfigMap\" is registered for version \"v1\""),
     case("POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Some", "{}", 422, "Invalid", "fieldValidation: Unsupported value: \"Some\": supported values: \"Ignore\", \"Strict\", \"Warn\""),
     case("DELETE", "/api/v1/namespaces/default/configmaps/taken?gracePeriodSeconds=x", "", 400, "BadRequest", "gracePeriodSeconds"),
+    // Tokens.
+    case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"name":"other"}}"#, 422, "Invalid", "TokenRequest.authentication.k8s.io \"default\" is invalid: metadata.name: Invalid value: \"other\": must match the service account name if specified"),
+    case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"metadata":{"namespace":"other"}}"#, 422, "Invalid", "metadata.namespace: Invalid value: \"other\": must match the service account namespace if specified"),
+    case("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", r#"{"spec":{"audiences":[],"boundObjectRef":{"apiVersion":"apps/v1","kind":"Pod","name":"p"}}}"#, 400, "BadRequest", "cannot bind token to object of type apps/v1, Kind=Pod"),
+    case("POST", "/apis/authentication.k8s.io/v1/tokenreviews", "{}", 400, "BadRequest", "token is required for TokenReview in authentication"),
 ];
 
 #[tokio::test]

@@ -46,6 +46,9 @@ pub struct Reviewer<'a> {
 impl Action for Reviewer<'_> {
     fn check(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
         let def = &write.endpoint.def;
+        if &*def.kind == "TokenReview" && write.object.str_at("spec.token").is_empty() {
+            return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        }
         if !def.kind.ends_with("SubjectAccessReview") {
             return Ok(());
         }

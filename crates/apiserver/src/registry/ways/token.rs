@@ -13,6 +13,8 @@ use crate::tokens::{Bound, TokenRequest, TokenSigner};
 /// How long a token holds unless the client says how long, in seconds.
 const SECONDS: i64 = 3600;
 
+const GROUP: &str = "authentication.k8s.io";
+
 /// The registry's signer.
 pub struct Secrets {
     /// Signs tokens of service accounts.
@@ -31,6 +33,15 @@ impl Way for Token {
 #[async_trait]
 impl Action for Token {
     fn check(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+        let root = field::Path::root("metadata");
+        for (member, of_path) in [("name", write.call.name), ("namespace", write.call.namespace)] {
+            let given = write.object.get("metadata").str_at(member);
+            if !given.is_empty() && given != of_path {
+                let why = format!("must match the service account {member} if specified");
+                let error = field::Error::invalid(&root.child(member), given, why);
+                return Err(Status::invalid(GROUP, "TokenRequest", write.call.name, &error.into()));
+            }
+        }
         let seconds = seconds(&write.object);
         let why = if seconds < 600 {
             "may not specify a duration less than 10 minutes"
@@ -41,7 +52,7 @@ impl Action for Token {
         };
         let spec = field::Path::root("spec");
         let error = field::Error::invalid(&spec.child("expirationSeconds"), seconds, why);
-        Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", &error.into()))
+        Err(Status::invalid(GROUP, "TokenRequest", "", &error.into()))
     }
 
     async fn act(&self, registry: &Registry, write: &WriteRequest<'_>) -> Result<Answer, Status> {
@@ -93,12 +104,14 @@ async fn bound_object(
         return Ok(None);
     }
     let (kind, name) = (reference.str_at("kind"), reference.str_at("name"));
-    let (plural, namespace) = match kind {
-        "Pod" => ("pods", call.namespace),
-        "Secret" => ("secrets", call.namespace),
-        "Node" => ("nodes", ""),
-        other => {
-            return Err(Status::bad_request(format!("cannot bind token to object of type {other}")));
+    let version = reference.str_at("apiVersion");
+    let (plural, namespace) = match (version, kind) {
+        ("v1" | "", "Pod") => ("pods", call.namespace),
+        ("v1" | "", "Secret") => ("secrets", call.namespace),
+        ("v1" | "", "Node") => ("nodes", ""),
+        _ => {
+            let why = format!("cannot bind token to object of type {version}, Kind={kind}");
+            return Err(Status::bad_request(why));
         }
     };
     let endpoint = registry.endpoint("", "v1", plural).ok_or_else(|| Status::not_found("", plural, name))?;
