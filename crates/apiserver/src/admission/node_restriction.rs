@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use object::{Status, Value};
+use object::{Status, Value, Versioned};
 use schema::GroupResource;
 
 use super::{Attributes, Operation, Plugin};
@@ -108,7 +108,7 @@ impl NodeRestriction {
             ("", "pods", "") => check_pod(node, what, object, old),
             ("", "pods", "status") => check_pod_status(node, object, old),
             ("", "pods", "eviction") => {
-                let pod = what.reader.get(GroupResource::PODS, what.namespace, what.name);
+                let pod = pod_now(what, what.name).await?;
                 let is_own = pod.is_none_or(|pod| pod.value().str_at("spec.nodeName") == node);
                 need(is_own, || format!("node {node} can only evict pods with spec.nodeName set to itself"))
             }
@@ -157,8 +157,7 @@ impl NodeRestriction {
         let uid = bound.str_at("uid");
         need(!uid.is_empty(), || "node requested token with a pod binding without a uid".to_owned())?;
         // If it does not exist, the request itself is refused for that reason.
-        let pod = what.reader.get(GroupResource::PODS, what.namespace, bound.str_at("name"));
-        let Some(pod) = pod else { return Ok(()) };
+        let Some(pod) = pod_now(what, bound.str_at("name")).await? else { return Ok(()) };
         need(uid == pod.uid().as_str(), || {
             format!(
                 "the UID in the bound object reference ({uid}) does not match the UID in record. The object might \
@@ -171,6 +170,13 @@ impl NodeRestriction {
         })?;
         self.check_audience(what, request, &pod).await
     }
+}
+
+/// A pod of the request's namespace, even if it was created a moment ago: a node must not get at it before its place is
+/// known here.
+async fn pod_now(what: &Attributes<'_>, name: &str) -> Result<Option<Versioned>, String> {
+    let found = what.reader.find(GroupResource::PODS, what.namespace, name).await;
+    found.map_err(|status| status.message)
 }
 
 fn need(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {

@@ -272,3 +272,20 @@ async fn slices_of_devices_are_of_the_node() {
         check(&server, "a", method, &format!("{slices}/theirs"), &body, stranger).await;
     }
 }
+
+/// The cache need not know a pod yet that the store has.
+#[tokio::test]
+async fn a_new_pod_is_not_any_nodes() {
+    let server = cluster().await;
+    for index in 0..20 {
+        let name = format!("p{index}");
+        let pod = value!({"metadata": {"name": (name.as_str())}, "spec": {
+            "nodeName": "b", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]
+        }});
+        server.create("", "pods", "default", pod).await.unwrap();
+        let path = format!("/api/v1/namespaces/default/pods/{name}/eviction");
+        let eviction = value!({"metadata": {"name": (name.as_str())}});
+        let wrong = "node a can only evict pods with spec.nodeName set to itself";
+        check(&server, "a", "POST", &path, &eviction, wrong).await;
+    }
+}
