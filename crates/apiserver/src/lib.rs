@@ -234,6 +234,7 @@ impl ApiServer {
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
         let registry = Arc::new(registry);
         hub.start().await?;
+        registry.repair().await;
         let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));
         measure_served(&registry.catalogue, stored, &measures);
         let objects = metrics::Objects(Arc::downgrade(&registry));

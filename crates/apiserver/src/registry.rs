@@ -153,6 +153,11 @@ impl Registry {
         }
     }
 
+    /// Releases what a server that was killed during a write has left behind. No write may have begun yet.
+    pub async fn repair(&self) {
+        self.hooks.repair(&access::Server::new(self, false)).await;
+    }
+
     /// The endpoint of a path, for the whole of a request.
     pub fn endpoint(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Endpoint>> {
         self.catalogue.endpoint(group, version, plural)

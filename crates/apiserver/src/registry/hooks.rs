@@ -27,6 +27,9 @@ pub(crate) trait Hook: Send + Sync + 'static {
     /// Whether the hook is for this resource.
     fn concerns(&self, resource: GroupResource<'_>) -> bool;
 
+    /// Releases what a server that was killed has left behind. Called once, before the first write.
+    async fn repair(&self, _server: &Server<'_>) {}
+
     /// May change the object and allocate what it needs; returns the allocations. On an error, the hook itself has
     /// already released them.
     ///
@@ -63,6 +66,13 @@ impl Hooks {
     #[cfg(test)]
     pub(crate) fn add(&mut self, hook: Arc<dyn Hook>) {
         self.0.push(hook);
+    }
+
+    /// Lets all hooks release what a server that was killed has left behind.
+    pub(super) async fn repair(&self, server: &Server<'_>) {
+        for hook in &self.0 {
+            hook.repair(server).await;
+        }
     }
 
     /// Begins all hooks of a write. If one fails, those before it are undone.

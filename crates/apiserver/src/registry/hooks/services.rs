@@ -19,7 +19,7 @@ use self::addresses::addresses;
 use self::families::Family;
 use self::ports::{keep_node_ports, node_ports};
 use super::{Hook, Pending};
-use crate::admission::Writer;
+use crate::admission::{Reader, Writer};
 use crate::cache::Hub;
 use crate::errors::from_store;
 use crate::registry::access::Server;
@@ -29,6 +29,7 @@ mod addresses;
 mod families;
 mod ports;
 mod ranges;
+mod repair;
 
 pub use ranges::first_service_address;
 
@@ -62,6 +63,13 @@ impl Services {
 impl Hook for Services {
     fn concerns(&self, resource: GroupResource<'_>) -> bool {
         resource == GroupResource::SERVICES
+    }
+
+    async fn repair(&self, server: &Server<'_>) {
+        if let Err(error) = repair::repair(&self.hub, &server.all(GroupResource::SERVICES)).await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "the records of node ports were not compared with the Services");
+        }
     }
 
     async fn begin(

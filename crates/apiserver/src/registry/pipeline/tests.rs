@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use clock::Clock;
 use object::{Status, Value, value};
 use parking_lot::Mutex;
 use schema::{GroupResource, Verb};

@@ -167,3 +167,24 @@ async fn a_write_whose_client_leaves_is_undone_all_the_same() {
     });
     undone.await.expect("the hook is undone");
 }
+
+/// A server that is killed leaves a port without a Service; a backup may contain a Service whose port is not recorded.
+#[tokio::test]
+async fn a_server_that_starts_finds_the_ports_that_another_one_left() {
+    let store: Arc<dyn store::Store> = Arc::new(store::Embedded::in_memory(Clock::system()));
+    let server = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
+    let service = value!({"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+        "ports": [{"port": 80i64}]}});
+    server.json("POST", "/api/v1/namespaces/default/services", &service).await.unwrap();
+    let before = taken(&server).await;
+    assert_eq!(before.len(), 4, "two addresses, two node ports, one of which is for health: {before:?}");
+    let lost = before.last().unwrap().clone();
+    drop(server);
+    store.write(store::Write::delete(lost, store::Expect::Any)).await.unwrap();
+    for stray in ["29999", "banana"] {
+        let key = format!("/registry/ranges/servicenodeports/{stray}");
+        store.write(store::Write::put(key, "{}", store::Expect::Absent)).await.unwrap();
+    }
+    let server = TestServer::over(store, &["10.43.0.0/16"]).await;
+    assert_eq!(taken(&server).await, before);
+}
