@@ -108,7 +108,9 @@ impl Page<'_> {
     ) -> Result<Taken, Status> {
         let prefix = collection.prefix();
         let range = RangeRequest::prefix(format!("{prefix}{}", self.prefix())).at(Revision(revision));
-        let mut request = match &self.after {
+        // A token of another namespace begins no earlier than the filter's.
+        let after = self.after.as_ref().filter(|after| ***after >= *self.prefix());
+        let mut request = match after {
             Some(after) => range.after(format!("{prefix}{after}")),
             None => range,
         };

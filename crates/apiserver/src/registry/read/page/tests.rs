@@ -105,3 +105,16 @@ async fn a_key_of_another_namespace_does_not_hide_a_page() {
     assert_eq!((present.items.len(), past.items.len()), (LIMIT, LIMIT));
     assert_eq!((present.total, past.total), (Some(EACH), Some(EACH)));
 }
+
+/// Nobody learns by such a token how many objects other namespaces have.
+#[tokio::test]
+async fn a_token_of_another_namespace_counts_nothing_of_it() {
+    let (hub, collection) = pods().await;
+    let snapshot = hub.snapshot(&collection);
+    let filter = filter("ns-1", "");
+    let page = Page { filter: &filter, after: Some("ns-0/".into()), limit: LIMIT, counts: true };
+    let past = page.take_past(&collection, hub.store().as_ref(), snapshot.revision).await.unwrap();
+    for taken in [page.take(&snapshot), past] {
+        assert_eq!((taken.total, taken.items.len(), taken.looked_at), (Some(EACH), LIMIT, LIMIT + 1));
+    }
+}
