@@ -14,7 +14,7 @@ use crate::errors::not_served;
 use crate::negotiate::{Format, Offers, negotiate};
 use crate::options::{Query, WriteOptions};
 use crate::overload::{self, Counted};
-use crate::registry::{Answer, At, Body as Decoded, Call, Endpoint, Expected, Reviewer, way};
+use crate::registry::{Answer, At, Body as Decoded, Call, Endpoint, Expected, PatchKind, Reviewer, way};
 use crate::request::RequestInfo;
 use crate::respond::Writer;
 use crate::user::User;
@@ -156,6 +156,10 @@ impl ApiServer {
     ) -> Result<Answer, Status> {
         let info = &Arc::clone(&operation.info);
         custom::check_media(endpoint, &operation)?;
+        if &*info.verb == "patch" {
+            // Before its options, which another form of patch may have.
+            PatchKind::of(operation.content_type.as_deref())?;
+        }
         // The path of a namespace names it as the namespace of the request too, although it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
         let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;
