@@ -111,8 +111,9 @@ pub struct Error {
     pub kind: ErrorKind,
     /// The path of the field, as text.
     pub path: String,
-    /// The value that is wrong; `None` leaves it out of the message.
-    pub bad_value: Option<Value>,
+    /// The value that is wrong, as the message shows it; `None` leaves it out. Not the value itself, which may be large:
+    /// a hundred errors may be about the same list.
+    pub shown: Option<String>,
     /// More words; may be empty.
     pub detail: String,
 }
@@ -126,7 +127,7 @@ impl Error {
         detail: impl Into<String>,
     ) -> Error {
         let (path, detail) = (shortened(path.to_string()), shortened(detail.into()));
-        Error { kind, path, bad_value: Some(value.into()), detail }
+        Error { kind, path, shown: kind.shows_value().then(|| shown(&value.into())), detail }
     }
 
     /// A malformed value.
@@ -210,19 +211,21 @@ impl Error {
 
     /// The same error without the value in its message.
     pub fn without_value(mut self) -> Error {
-        self.bad_value = None;
+        self.shown = None;
         self
+    }
+
+    /// The same error with other words.
+    pub fn with_detail(self, detail: impl Into<String>) -> Error {
+        Error { detail: shortened(detail.into()), ..self }
     }
 
     /// The message without the path, as in a cause of a Status.
     pub fn body(&self) -> String {
         let mut text = String::from(self.kind.words());
-        if let Some(value) = self.bad_value.as_ref().filter(|_| self.kind.shows_value()) {
+        if let Some(value) = &self.shown {
             text.push_str(": ");
-            text.push_str(&shortened(match value {
-                Value::String(s) => quote(s),
-                other => String::from_utf8_lossy(&json::to_vec(other)).into_owned(),
-            }));
+            text.push_str(value);
         }
         if !self.detail.is_empty() {
             text.push_str(": ");
@@ -230,6 +233,14 @@ impl Error {
         }
         text
     }
+}
+
+/// A value in a message.
+fn shown(value: &Value) -> String {
+    shortened(match value {
+        Value::String(text) => quote(text),
+        other => String::from_utf8_lossy(&json::to_vec(other)).into_owned(),
+    })
 }
 
 /// A text that a client has made long, cut.

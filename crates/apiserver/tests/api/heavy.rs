@@ -80,6 +80,8 @@ async fn no_body_costs_more_than_its_size() {
         ("ports of nodes", "POST", SERVICES, json, service("NodePort", r#"{"port":%,"nodePort":30000}"#)),
         ("ordered ports", "PATCH", "/api/v1/namespaces/default/services/s",
             "application/strategic-merge-patch+json", ordered.into()),
+        ("owners", "POST", CONFIG_MAPS, json, repeated(r#"{"metadata":{"name":"o","ownerReferences":["#,
+            r#"{"apiVersion":"v1","kind":"P","name":"n%","uid":"u","controller":true}"#, "]}}", large)),
         ("nesting", "POST", CONFIG_MAPS, json, "[".repeat(large).into()),
     ];
     for (what, method, path, content_type, body) in cases {

@@ -127,7 +127,7 @@ pub(crate) fn validate_annotations(annotations: &Value, path: &Path<'_>, errors:
 }
 
 fn validate_owners(owners: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let mut first_controller: Option<String> = None;
+    let (mut first_controller, mut several): (Option<String>, Option<Error>) = (None, None);
     for (index, owner) in owners.items().enumerate() {
         let item = path.index(index);
         let api_version = owner.str_at("apiVersion");
@@ -154,7 +154,8 @@ fn validate_owners(owners: &Value, path: &Path<'_>, errors: &mut Errors) {
                 let why = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {controller}"
                 );
-                Error::invalid(path, owners.clone(), why)
+                // Every one of them shows the whole list.
+                several.get_or_insert_with(|| Error::invalid(path, owners.clone(), "")).clone().with_detail(why)
             }),
         }
     }

@@ -94,4 +94,7 @@ fn long_texts_are_cut() {
     let error = Error::invalid(&Path::root("data").key(&long), long.as_str(), long.clone());
     let told = error.to_string();
     assert!(told.len() < 20_000 && told.contains("... (6291456 bytes)"), "{}", told.len());
+    let list = Value::from(vec![Value::from(1i64); 1 << 20]);
+    let kept = Error::invalid(&Path::root("data"), list, "").shown.unwrap();
+    assert!(kept.len() < 5_000 && kept.ends_with("... (2097153 bytes)"), "{}", kept.len());
 }
