@@ -8,6 +8,7 @@ mod attributes;
 mod authorizer;
 mod chain;
 mod coverage;
+mod follow;
 mod masters;
 pub mod node;
 mod rbac;

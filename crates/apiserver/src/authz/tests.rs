@@ -116,7 +116,7 @@ fn rules_that_multiply_together_are_not_compared() {
         })
         .collect();
     let wanted = PolicyRule { verbs, ..own[0].clone() };
-    assert_eq!(missing(&own, &[wanted.clone()]), Ok(Vec::new()), "they cover it together");
+    assert_eq!(missing(&own, std::slice::from_ref(&wanted)), Ok(Vec::new()), "they cover it together");
     assert_eq!(missing(&own, &[wanted.clone(), wanted]), Err(TooLarge));
     let small = rule(&["get"], &[""], &["pods"], &["a"]);
     let (many, very_many) = (vec![small.clone(); 4_000], vec![small; 5_000]);

@@ -9,10 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::references::{Kind, Reference, of_persistent_volume, of_pod};
+use crate::authz::follow::{Position, Seen};
 use crate::cache::{Change, ChangeKind, Collection};
-
-/// How many changes are taken from a log at a time.
-const BATCH: usize = 256;
 
 /// The graph.
 pub(super) struct Graph {
@@ -23,9 +21,9 @@ pub(super) struct Graph {
 
 #[derive(Default)]
 struct State {
-    /// The positions in the logs; `None` before the first query.
-    pods_read: Option<u64>,
-    volumes_read: Option<u64>,
+    /// How far the collections have been followed.
+    pods_read: Position,
+    volumes_read: Position,
     pods: HashMap<Box<str>, (String, Vec<Reference>)>,
     /// The nodes with access to an object, each with the number of its pods that refer to it.
     nodes: HashMap<Reference, HashMap<String, usize>>,
@@ -65,19 +63,20 @@ impl State {
     }
 
     fn follow_pods(&mut self, collection: &Collection) {
-        if let Some(changes) = changes(collection, &mut self.pods_read) {
-            for change in changes {
-                let gone = change.kind == ChangeKind::Deleted;
-                self.set_pod(&key(&change), if gone { None } else { of_pod(&change.object) });
+        match self.pods_read.follow(collection) {
+            Seen::Changes(changes) => {
+                for change in changes {
+                    let gone = change.kind == ChangeKind::Deleted;
+                    self.set_pod(&key(&change), if gone { None } else { of_pod(&change.object) });
+                }
             }
-            return;
-        }
-        let (objects, position) = collection.start();
-        self.pods_read = Some(position);
-        self.pods.clear();
-        self.nodes.clear();
-        for pod in objects.values() {
-            self.set_pod(&pod.key().to_string(), of_pod(pod));
+            Seen::All(objects) => {
+                self.pods.clear();
+                self.nodes.clear();
+                for pod in objects.values() {
+                    self.set_pod(&pod.key().to_string(), of_pod(pod));
+                }
+            }
         }
     }
 
@@ -109,22 +108,21 @@ impl State {
     }
 
     fn follow_volumes(&mut self, collection: &Collection) {
-        if let Some(changes) = changes(collection, &mut self.volumes_read) {
-            for change in changes {
-                let gone = change.kind == ChangeKind::Deleted;
-                self.set_volume(
-                    &key(&change),
-                    if gone { None } else { of_persistent_volume(&change.object) },
-                );
+        match self.volumes_read.follow(collection) {
+            Seen::Changes(changes) => {
+                for change in changes {
+                    let gone = change.kind == ChangeKind::Deleted;
+                    let new = if gone { None } else { of_persistent_volume(&change.object) };
+                    self.set_volume(&key(&change), new);
+                }
             }
-            return;
-        }
-        let (objects, position) = collection.start();
-        self.volumes_read = Some(position);
-        self.volumes.clear();
-        self.volumes_of.clear();
-        for volume in objects.values() {
-            self.set_volume(volume.name(), of_persistent_volume(volume));
+            Seen::All(objects) => {
+                self.volumes.clear();
+                self.volumes_of.clear();
+                for volume in objects.values() {
+                    self.set_volume(volume.name(), of_persistent_volume(volume));
+                }
+            }
         }
     }
 
@@ -150,19 +148,4 @@ impl State {
 
 fn key(change: &Change) -> String {
     change.object.key().to_string()
-}
-
-/// The changes since a position, which advances; `None` if all objects must be read.
-fn changes(collection: &Collection, position: &mut Option<u64>) -> Option<Vec<Arc<Change>>> {
-    let mut at = (*position)?;
-    let mut all = Vec::new();
-    loop {
-        let some = collection.changes_from(at, BATCH, usize::MAX)?;
-        if some.is_empty() {
-            *position = Some(at);
-            return Some(all);
-        }
-        at += some.len() as u64;
-        all.extend(some);
-    }
 }

@@ -216,3 +216,52 @@ async fn what_a_role_allows_takes_no_memory() {
     let (taken, spent) = fuzz::measured(|| vec![0u8; 64]);
     assert_eq!(spent.total, taken.len(), "the meter counts");
 }
+
+/// Whoever may write bindings in one namespace can write many, with very many subjects, and change one of them often.
+#[tokio::test]
+async fn a_change_of_a_binding_costs_nothing_for_the_others() {
+    let server = TestServer::start().await;
+    const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    let binding = |name: &str, subjects: Vec<Value>| {
+        value!({
+            "metadata": {"name": name}, "subjects": subjects,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+        })
+    };
+    let user = |name: &str| value!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name});
+    let role = value!({"metadata": {"name": "reader"}, "rules": [(rule(&["get"], &[""], &["configmaps"]))]});
+    call(&server, "POST", ROLES, &role).await.success();
+    let others = (0..10_000).map(|i| user(&format!("user-{i}"))).collect();
+    call(&server, "POST", BINDINGS, &binding("others", others)).await.success();
+    call(&server, "POST", BINDINGS, &binding("few", vec![user("jane"), user("joe")])).await.success();
+    let ask = async |name: &str| {
+        server.registry.hub.catch_up().await.unwrap();
+        let user = User::new(name, &[]);
+        let (group, version, resource) = ("", "v1", "configmaps");
+        let target =
+            Target::Resource { group, version, resource, subresource: "", namespace: "default", name: "x" };
+        let what = Attributes::new(&user, "get", target);
+        let (ruling, spent) = fuzz::measured(|| server.authorizer.authorize(&what).now_or_never());
+        let ruling = ruling.expect("roles answer at once");
+        (ruling.is_allowed(), ruling.reason().to_owned(), spent.total)
+    };
+    assert!(ask("user-9999").await.0 && ask("jane").await.0 && ask("joe").await.0);
+    let path = format!("{BINDINGS}/few");
+    let label = value!({"metadata": {"labels": {"a": "b"}}});
+    call(&server, "PATCH", &path, &label).await.success();
+    let (is_allowed, reason, bytes) = ask("jane").await;
+    assert!(is_allowed && bytes < 20_000, "{bytes} bytes");
+    assert_eq!(reason, r#"RBAC: allowed by RoleBinding "few/default" of Role "reader" to User "jane""#);
+    call(&server, "PATCH", &path, &value!({"subjects": [(user("joe")), (user("jim"))]})).await.success();
+    assert_eq!((ask("jane").await.0, ask("joe").await.0, ask("jim").await.0), (false, true, true));
+    call(&server, "PATCH", &format!("{ROLES}/reader"), &value!({"rules": []})).await.success();
+    assert_eq!((ask("joe").await.0, ask("user-1").await.0), (false, false));
+    call(&server, "DELETE", &format!("{ROLES}/reader"), &Value::Null).await.success();
+    let absent = r#"RBAC: role.rbac.authorization.k8s.io "reader" not found"#;
+    assert_eq!(ask("joe").await.1, absent);
+    call(&server, "DELETE", &path, &Value::Null).await.success();
+    assert_eq!((ask("joe").await.1.as_str(), ask("user-1").await.1.as_str()), ("", absent));
+    call(&server, "POST", ROLES, &role).await.success();
+    assert_eq!((ask("joe").await.0, ask("user-1").await.0), (false, true));
+}
