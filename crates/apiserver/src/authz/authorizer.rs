@@ -1,5 +1,6 @@
 //! The members of the chain.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,13 +87,9 @@ pub trait Authorizer: Send + Sync + 'static {
 
 /// Several messages as one, without duplicates (upstream: `errors.Aggregate`).
 pub(crate) fn aggregate<'m>(messages: impl IntoIterator<Item = &'m str>) -> String {
-    let mut seen: Vec<&str> = Vec::new();
-    for message in messages {
-        if !seen.contains(&message) {
-            seen.push(message);
-        }
-    }
-    match seen.as_slice() {
+    let mut seen = HashSet::new();
+    let distinct: Vec<&str> = messages.into_iter().filter(|message| seen.insert(*message)).collect();
+    match distinct.as_slice() {
         [one] => (*one).to_owned(),
         [] => String::new(),
         several => format!("[{}]", several.join(", ")),

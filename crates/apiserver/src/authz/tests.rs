@@ -134,3 +134,12 @@ fn no_more_is_listed_than_a_reader_reads() {
     let shown = describe(&missing);
     assert!(shown.contains(r#"ResourceNames:["0"]"#) && shown.len() < 100_000, "{} bytes", shown.len());
 }
+
+#[test]
+fn messages_are_said_once_however_many_there_are() {
+    assert_eq!(aggregate([]), "");
+    assert_eq!(aggregate(["b", "b"]), "b");
+    assert_eq!(aggregate(["b", "a", "b"]), "[b, a]");
+    let many: Vec<String> = (0..300_000).map(|i| i.to_string()).collect();
+    assert!(aggregate(many.iter().map(String::as_str)).ends_with(", 299999]"));
+}

@@ -16,12 +16,12 @@ use crate::cache::{ChangeKind, Collection};
 use crate::user::User;
 
 /// The name of a role or a binding: its namespace, empty for those of the cluster, and its own.
-type Name = (Arc<str>, Arc<str>);
+pub(super) type Name = (Arc<str>, Arc<str>);
 
 /// A binding, without its subjects.
 pub(super) struct Binding {
     name: Name,
-    role: Name,
+    pub(super) role: Name,
     /// The message if the role does not exist.
     pub(super) absent: Arc<str>,
 }

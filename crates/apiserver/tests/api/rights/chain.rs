@@ -265,3 +265,52 @@ async fn a_change_of_a_binding_costs_nothing_for_the_others() {
     call(&server, "POST", ROLES, &role).await.success();
     assert_eq!((ask("joe").await.0, ask("user-1").await.0), (false, true));
 }
+
+#[tokio::test]
+async fn a_role_that_is_bound_often_is_listed_once() {
+    let server = TestServer::start().await;
+    let jane = User::new("jane", &[]);
+    let count = async || {
+        server.registry.hub.catch_up().await.unwrap();
+        let review = value!({"spec": {"namespace": "default"}});
+        let status =
+            send_as(&server, &jane, "POST", OWN_RULES, &review).await.success().get("status").clone();
+        status.get("resourceRules").items().len()
+    };
+    let before = count().await;
+    let role = value!({"metadata": {"name": "r"}, "rules": [(rule(&["get"], &[""], &["configmaps"]))]});
+    server.create("rbac.authorization.k8s.io", "roles", "default", role).await.unwrap();
+    for index in 0..5 {
+        let binding = value!({
+            "metadata": {"name": (format!("b{index}"))},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane"}]
+        });
+        server.create("rbac.authorization.k8s.io", "rolebindings", "default", binding).await.unwrap();
+    }
+    assert_eq!(count().await, before + 1);
+}
+
+#[tokio::test]
+async fn a_refusal_names_a_hundred_missing_roles() {
+    let server = TestServer::start().await;
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    for index in 0..110 {
+        let name = format!("r{index}");
+        server
+            .create(GROUP, "roles", "default", value!({"metadata": {"name": (name.as_str())}}))
+            .await
+            .unwrap();
+        let binding = value!({
+            "metadata": {"name": (name.as_str())}, "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": (name.as_str())},
+            "subjects": [{"kind": "User", "apiGroup": GROUP, "name": "jane"}]
+        });
+        server.create(GROUP, "rolebindings", "default", binding).await.unwrap();
+    }
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    call(&server, "DELETE", roles, &Value::Null).await.success();
+    server.registry.hub.catch_up().await.unwrap();
+    let jane = User::new("jane", &[]);
+    let (code, _, message) = send_as(&server, &jane, "GET", CONFIG_MAPS, &Value::Null).await.status();
+    assert_eq!((code, message.matches(" not found").count()), (403, 100));
+}
