@@ -74,7 +74,7 @@ impl Content {
     /// The patch.
     ///
     /// # Errors
-    /// 400 if it is not JSON or YAML, 415 if the media type is not one of a patch.
+    /// 400 if it is not JSON, 415 if the media type is not one of a patch.
     pub(super) fn patch(
         self,
         content_type: Option<&str>,

@@ -119,8 +119,23 @@ async fn patches_that_make_no_sense_are_refused() {
     let path = format!("{CONFIG_MAPS}/a");
     let many = format!("[{}]", [r#"{"op":"test","path":"/data/key","value":"value"}"#; 10_001].join(","));
     // Kind, body, code and a part of the message.
-    let table: [(&str, &str, u16, &str); 10] = [
+    let long_key = format!(r#"{{"data":{{"{}":"v"}}}}"#, "k".repeat(2000));
+    let table: [(&str, &str, u16, &str); 13] = [
         (MERGE, "{", 400, "error decoding patch"),
+        // Patches are JSON, and not YAML, which reads some of it differently.
+        (
+            MERGE,
+            "data: {key: x}",
+            400,
+            "error decoding patch: invalid character 'd' looking for beginning of value",
+        ),
+        (
+            MERGE,
+            r#"{"data":{"key":1e999}}"#,
+            400,
+            "error decoding patch: json: cannot unmarshal number 1e999",
+        ),
+        (MERGE, &long_key, 422, "data[kkk"),
         (JSON, "{}", 400, ""),
         (
             JSON,

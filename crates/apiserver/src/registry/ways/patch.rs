@@ -52,9 +52,9 @@ impl Patch {
     /// Reads the body of a patch.
     ///
     /// # Errors
-    /// 400 if it is not JSON or YAML.
+    /// 400 if it is not JSON, which all kinds of patches are.
     pub fn read(kind: PatchKind, body: &[u8], validation: FieldValidation) -> Result<Patch, Status> {
-        let content = object::yaml::parse(body)
+        let content = object::json::parse(body)
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
         Ok(Patch { kind, content, validation })
     }
