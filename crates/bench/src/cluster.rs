@@ -202,6 +202,14 @@ pub fn put(path: &str) -> Request<()> {
     request(Method::PUT, path)
 }
 
+/// A request that changes something by a strategic merge patch.
+pub fn patch(path: &str) -> Request<()> {
+    let mut request = request(Method::PATCH, path);
+    let patch = http::HeaderValue::from_static("application/strategic-merge-patch+json");
+    request.headers_mut().insert("content-type", patch);
+    request
+}
+
 fn request(method: Method, path: &str) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = method;

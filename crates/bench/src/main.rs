@@ -8,7 +8,7 @@
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and the kernel's figures for its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
-//! - `writes`, `roles`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
+//! - `writes`, `roles`, `memory`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
 //!   `overlay`: the measurements.
 //! - `figures`: the table.
 
@@ -17,6 +17,7 @@ mod connection;
 mod etcd;
 mod figures;
 mod load;
+mod memory;
 mod names;
 mod node;
 mod overlay;
@@ -42,8 +43,9 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 11] = [
-    "size", "start", "writes", "roles", "reads", "pods", "services", "paths", "names", "policies", "overlay",
+const NAMES: [&str; 12] = [
+    "size", "start", "writes", "roles", "memory", "reads", "pods", "services", "paths", "names", "policies",
+    "overlay",
 ];
 
 /// Measures a release build of Ironhull.
@@ -115,6 +117,7 @@ impl Bench {
                 "start" => startup::measure(self, figures).await,
                 "writes" => writes::measure(self, figures).await,
                 "roles" => roles::measure(self, figures).await,
+                "memory" => memory::measure(self, figures).await,
                 "reads" => reads::measure(self, figures).await,
                 "pods" => node::pods(self, figures).await,
                 "paths" => paths::measure(self, figures).await,

@@ -39,6 +39,49 @@ impl Template {
     }
 }
 
+/// A Deployment of these pods.
+pub fn deployment(namespace: &str, replicas: usize) -> Value {
+    let mut pod = web_pod(namespace);
+    let mut spec = pod["spec"].take();
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("nodeName");
+    }
+    let labels = json!({"app.kubernetes.io/name": "storefront", "tier": "frontend"});
+    let annotations = pod["metadata"]["annotations"].take();
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "storefront", "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": pod["metadata"]["labels"], "annotations": annotations}, "spec": spec}
+        }
+    })
+}
+
+/// The status that a node's agent reports of such a pod once it runs.
+pub fn running_status(number: usize) -> Value {
+    let now = "2026-01-01T00:00:00Z";
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "observedGeneration": 1, "lastTransitionTime": now});
+    let address = format!("10.{}.{}.{}", 42 + number / 65536, number / 256 % 256, number % 256);
+    json!({"status": {
+        "phase": "Running", "observedGeneration": 1, "startTime": now,
+        "podIP": address, "podIPs": [{"ip": address}], "hostIP": "192.0.2.17", "hostIPs": [{"ip": "192.0.2.17"}],
+        "conditions": [
+            condition("PodReadyToStartContainers"), condition("Initialized"), condition("Ready"),
+            condition("ContainersReady")
+        ],
+        "containerStatuses": [{
+            "name": "web", "ready": true, "started": true, "restartCount": 0,
+            "image": "registry.example.com/shop/storefront:2.14.3",
+            "imageID": "registry.example.com/shop/storefront@sha256:6f1ed002ab5595859014ebf0951522d96f1ed002ab559585",
+            "containerID": format!("ironhull://{number:064x}"),
+            "state": {"running": {"startedAt": now}}, "lastState": {}
+        }]
+    }})
+}
+
 fn web_pod(namespace: &str) -> Value {
     let probe = |path: &str, seconds: i64| {
         json!({

@@ -18,7 +18,7 @@ const SPAN: Duration = Duration::from_secs(6);
 /// How many clients create at once.
 const CLIENTS: usize = 64;
 /// What pods, bound and at rest, may take in a process with all roles.
-const POD_BYTES_MAX: f64 = 8192.0;
+pub const POD_BYTES_MAX: f64 = 8192.0;
 
 pub async fn measure(bench: &Bench, figures: &mut Figures) -> Result<()> {
     let (alone, alone_bytes) = creates(Cluster::start_api(bench).await?).await.context("the API alone")?;

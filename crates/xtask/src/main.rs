@@ -21,7 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
           not ended after 15 minutes is killed and has failed (IRONHULL_TEST_LIMIT_SECONDS changes the limit)
   test-long NAME
           run a test that takes long or needs a virtual machine; without NAME, say which there are
-  bench   measure a release build against the budgets: [size start writes roles reads pods services]
+  bench   measure a release build against the budgets: [size start writes roles memory reads pods services]
   tidy    check crate edges, sizes of files and functions, links in documents
   gen     make the table of API facts anew
 ";
