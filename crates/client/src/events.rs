@@ -89,7 +89,8 @@ struct Waiting {
 
 #[derive(Default)]
 struct WaitingState {
-    events: VecDeque<Event>,
+    /// Each in a place of its own, because the queue keeps the space that it once needed.
+    events: VecDeque<Box<Event>>,
     /// Makes names unique when several events are recorded at one moment.
     recorded: i128,
     /// How many were dropped since the queue was empty.
@@ -134,7 +135,7 @@ impl Recorder {
         let moment = now.as_nanosecond() + state.recorded;
         event.metadata.name = Some(format!("{}.{moment:x}", about.name.as_deref().unwrap_or_default()));
         event.metadata.namespace = Some(namespace.unwrap_or_else(|| "default".to_owned()));
-        if state.push(event) == 1 {
+        if state.push(Box::new(event)) == 1 {
             // Once per burst: too many events for the server are also too many lines for the log.
             let component = source.component.as_deref();
             tracing::warn!(component, "too many events are waiting to be written; dropping the oldest");
@@ -154,7 +155,7 @@ impl Drop for Queue {
 impl WaitingState {
     /// Adds an event, replacing the oldest if there is no room. Returns the number of events dropped in this burst,
     /// including this one; 0 if nothing was dropped.
-    fn push(&mut self, event: Event) -> usize {
+    fn push(&mut self, event: Box<Event>) -> usize {
         let is_full = self.events.len() == QUEUE_MAX;
         if is_full {
             self.events.pop_front();
@@ -165,14 +166,14 @@ impl WaitingState {
     }
 
     /// The next event, or the number of events dropped in a burst that has ended.
-    fn pop(&mut self) -> Result<Event, usize> {
+    fn pop(&mut self) -> Result<Box<Event>, usize> {
         self.events.pop_front().ok_or_else(|| std::mem::take(&mut self.dropped))
     }
 }
 
 impl Waiting {
     /// The next event; `None` when no recorder is left.
-    async fn next(&self, component: &str) -> Option<Event> {
+    async fn next(&self, component: &str) -> Option<Box<Event>> {
         loop {
             let changed = self.changed.notified();
             {
@@ -203,7 +204,7 @@ impl Writer {
     async fn run(mut self, waiting: Arc<Waiting>) {
         while let Some(event) = waiting.next(&self.component).await {
             let clock = self.client.clock().clone();
-            let Some(correlated) = self.correlator.correlate(event, clock.now()) else { continue };
+            let Some(correlated) = self.correlator.correlate(*event, clock.now()) else { continue };
             for attempt in 1..=TRIES_MAX {
                 match self.write(&correlated).await {
                     Ok(written) => {

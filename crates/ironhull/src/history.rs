@@ -12,6 +12,8 @@ use store::{Revision, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::memory;
+
 /// How often to check.
 const EVERY: Duration = Duration::from_secs(30);
 /// How long history is kept.
@@ -34,7 +36,10 @@ pub async fn limit(hub: Arc<Hub>, stop: CancellationToken) {
         let Some(oldest) = seen.oldest_kept(Instant::now(), now) else { continue };
         match store.compact(oldest).await {
             // The store limits the memory of its history, and may have dropped this already.
-            Ok(()) | Err(StoreError::Compacted { .. }) => hub.forget_before(oldest),
+            Ok(()) | Err(StoreError::Compacted { .. }) => {
+                hub.forget_before(oldest);
+                memory::give_back_now().await;
+            }
             Err(error) => tracing::warn!(%error, "cannot drop old history"),
         }
     }

@@ -27,12 +27,17 @@ pub async fn give_back(stop: CancellationToken) {
         if !pace.is_time(pages) {
             continue;
         }
-        // It holds locks of the allocator for milliseconds.
-        let _ = tokio::task::spawn_blocking(trim).await;
+        give_back_now().await;
         let after = resident_pages().unwrap_or(pages);
         tracing::debug!(before = pages, after, "returned memory to the system");
         pace.gave_back(pages, after);
     }
+}
+
+/// Returns memory now. For those who know that they have just freed much.
+pub async fn give_back_now() {
+    // It holds locks of the allocator for milliseconds.
+    let _ = tokio::task::spawn_blocking(trim).await;
 }
 
 /// When to call the allocator: as soon as the process has grown, and repeatedly while it is larger than it once was,

@@ -84,7 +84,7 @@ async fn check_keys(store: &dyn Store, data_dir: &Path, accept_loss: Option<&str
     let mut wrong = None;
     for (key, files) in DIGESTS {
         if let Some(known) = store.range(RangeRequest::exact(key)).await?.kvs.first() {
-            wrong = wrong.or(wrong_keys(data_dir, files, &known.value)?);
+            wrong = wrong.or(wrong_keys(data_dir, files, &known.value.to_cow())?);
         }
     }
     let Some(wrong) = wrong else { return Ok(()) };

@@ -5,8 +5,8 @@
 //! a write makes a new one.
 //!
 //! A store keeps objects without a resource version, because that is the store's own revision. So that both need the
-//! text only once, a [`Versioned`] made from a store holds the store's bytes and inserts the resource version when it
-//! writes them.
+//! text only once, a [`Versioned`] made from a store holds the store's [`Text`] and inserts the resource version when it
+//! writes it.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut, Bytes, BytesMut};
 use schema::TypeDef;
 use serde::de::DeserializeOwned;
+use texts::Text;
 
 use crate::{Pairs, Value, Word, json, protobuf};
 
@@ -189,7 +190,8 @@ struct Forms {
     protobuf: OnceLock<Bytes>,
 }
 
-/// The facts needed for keys and selectors. Shared by versions that differ only in their resource version.
+/// The facts needed for keys and selectors. Versions share them, or as much of them as is equal.
+#[derive(PartialEq)]
 struct Facts {
     key: ObjectKey,
     uid: Uid,
@@ -199,16 +201,23 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(object: &Value, fields: FieldValues) -> Arc<Facts> {
+    /// The facts of an object; `previous` are those of an earlier version.
+    fn of(object: &Value, fields: FieldValues, previous: Option<&Arc<Facts>>) -> Arc<Facts> {
         let metadata = object.get("metadata");
+        let (namespace, name) = (metadata.str_at("namespace"), metadata.str_at("name"));
+        let known = previous.map(|previous| &previous.key);
+        let known = known.filter(|key| key.namespace() == namespace && *key.name == *name);
+        let uid = metadata.str_at("uid");
+        let known_uid = previous.map(|previous| &previous.uid).filter(|known| known.as_str() == uid);
         let labels = metadata.get("labels").entries();
-        Arc::new(Facts {
-            key: ObjectKey::of(object),
-            uid: Uid::from(metadata.str_at("uid")),
+        let facts = Facts {
+            key: known.cloned().unwrap_or_else(|| ObjectKey::of(object)),
+            uid: known_uid.cloned().unwrap_or_else(|| Uid::from(uid)),
             deleting: !metadata.get("deletionTimestamp").is_null(),
             labels: labels.map(|(name, value)| (name, value.as_str().unwrap_or_default())).collect(),
             fields,
-        })
+        };
+        previous.filter(|previous| ***previous == facts).cloned().unwrap_or_else(|| Arc::new(facts))
     }
 }
 
@@ -217,9 +226,9 @@ impl Facts {
 enum Json {
     /// All of it.
     Whole(Bytes),
-    /// The stored form, which shares these bytes: everything except the resource version, which belongs at this
+    /// The stored form, which shares this text: everything except the resource version, which belongs at this
     /// position, after the brace that opens `metadata`.
-    Stored { text: Bytes, metadata_at: usize },
+    Stored { text: Text, metadata_at: usize },
 }
 
 impl Versioned {
@@ -246,30 +255,33 @@ impl Versioned {
     }
 
     /// A version from its stored form: its JSON without the resource version, which is the store's revision.
-    /// `metadata_at` is the offset after the brace that opens `metadata`. The bytes are shared, not copied.
+    /// `metadata_at` is the offset after the brace that opens `metadata`. The text is shared, not copied.
     pub fn from_stored(
         type_meta: Arc<TypeMeta>,
-        text: Bytes,
+        text: Text,
         metadata_at: usize,
         resource_version: u64,
         fields: impl FnOnce(&Value) -> FieldValues,
     ) -> Result<Versioned, VersionedError> {
-        let object = json::parse(&text)?;
+        let object = json::parse(&text.to_cow())?;
         let fields = fields(&object);
-        let draft = Versioned::draft(type_meta, &object, text, metadata_at, fields);
-        Ok(draft.at_version(resource_version))
+        let json = Json::Stored { text, metadata_at };
+        Ok(Versioned::new(type_meta, Facts::of(&object, fields, None), resource_version, json))
     }
 
     /// An object that is about to be stored, of resource version 0: `text` is `object` as JSON, and `metadata_at` as
-    /// in [`Versioned::from_stored`]. Once it is stored, [`Versioned::at_version`] makes its version.
+    /// in [`Versioned::from_stored`]. Once it is stored, [`Versioned::at_version`] makes its version. What is equal in an
+    /// earlier version of the object is shared with that.
     pub fn draft(
         type_meta: Arc<TypeMeta>,
         object: &Value,
-        text: Bytes,
+        text: Text,
         metadata_at: usize,
         fields: FieldValues,
+        previous: Option<&Versioned>,
     ) -> Versioned {
-        Versioned::new(type_meta, Facts::of(object, fields), 0, Json::Stored { text, metadata_at })
+        let facts = Facts::of(object, fields, previous.map(|previous| &previous.0.facts));
+        Versioned::new(type_meta, facts, 0, Json::Stored { text, metadata_at })
     }
 
     fn whole(
@@ -282,7 +294,7 @@ impl Versioned {
             "" => 0,
             text => text.parse().map_err(|_| VersionedError::ResourceVersion(text.to_owned()))?,
         };
-        Ok(Versioned::new(type_meta, Facts::of(object, fields), resource_version, Json::Whole(json)))
+        Ok(Versioned::new(type_meta, Facts::of(object, fields, None), resource_version, Json::Whole(json)))
     }
 
     fn new(type_meta: Arc<TypeMeta>, facts: Arc<Facts>, resource_version: u64, json: Json) -> Versioned {
@@ -387,7 +399,7 @@ impl Versioned {
             Json::Stored { text, .. } if self.0.resource_version == 0 => text.len(),
             Json::Stored { text, metadata_at } => {
                 let digits = self.0.resource_version.ilog10() as usize + 1;
-                text.len() + VERSION_OPEN.len() + digits + version_close(&text[*metadata_at..]).len()
+                text.len() + VERSION_OPEN.len() + digits + version_close(text.byte(*metadata_at)).len()
             }
         }
     }
@@ -396,22 +408,41 @@ impl Versioned {
     pub fn write_json(&self, out: &mut impl BufMut) {
         match &self.0.json {
             Json::Whole(text) => out.put_slice(text),
-            Json::Stored { text, .. } if self.0.resource_version == 0 => out.put_slice(text),
-            Json::Stored { text, metadata_at } => {
-                let (head, rest) = text.split_at(*metadata_at);
-                out.put_slice(head);
-                out.put_slice(VERSION_OPEN);
-                out.put_slice(itoa::Buffer::new().format(self.0.resource_version).as_bytes());
-                out.put_slice(version_close(rest));
-                out.put_slice(rest);
+            Json::Stored { text, .. } if self.0.resource_version == 0 => {
+                text.chunks().for_each(|chunk| out.put_slice(chunk));
+            }
+            Json::Stored { text, metadata_at } => self.write_stored(text, *metadata_at, out),
+        }
+    }
+
+    /// Appends a stored form, with the resource version.
+    fn write_stored(&self, text: &Text, metadata_at: usize, out: &mut impl BufMut) {
+        // How far the place of the resource version is.
+        let mut left = Some(metadata_at);
+        for chunk in text.chunks() {
+            match left {
+                Some(before) if before < chunk.len() => {
+                    let (head, rest) = chunk.split_at(before);
+                    out.put_slice(head);
+                    out.put_slice(VERSION_OPEN);
+                    out.put_slice(itoa::Buffer::new().format(self.0.resource_version).as_bytes());
+                    out.put_slice(version_close(rest.first().copied()));
+                    out.put_slice(rest);
+                    left = None;
+                }
+                before => {
+                    left = before.map(|before| before - chunk.len());
+                    out.put_slice(chunk);
+                }
             }
         }
     }
 
-    /// The stored form of this version; its canonical JSON if it was not made for a store.
-    pub fn stored(&self) -> &Bytes {
+    /// The stored form of this version; `None` if it was not made for a store.
+    pub fn stored(&self) -> Option<&Text> {
         match &self.0.json {
-            Json::Whole(text) | Json::Stored { text, .. } => text,
+            Json::Whole(_) => None,
+            Json::Stored { text, .. } => Some(text),
         }
     }
 
@@ -474,9 +505,9 @@ impl Versioned {
 /// How the resource version begins in `metadata`.
 const VERSION_OPEN: &[u8] = b"\"resourceVersion\":\"";
 
-/// How it ends, before what follows in `metadata`.
-fn version_close(rest: &[u8]) -> &'static [u8] {
-    if rest.starts_with(b"}") { b"\"" } else { b"\"," }
+/// How it ends, before this byte of `metadata`.
+fn version_close(next: Option<u8>) -> &'static [u8] {
+    if next == Some(b'}') { b"\"" } else { b"\"," }
 }
 
 impl fmt::Debug for Versioned {

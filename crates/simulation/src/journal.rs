@@ -130,7 +130,7 @@ impl Journal {
         }
         *last = event.revision();
         let bytes = match event {
-            Event::Put { kv, .. } => kv.value.clone(),
+            Event::Put { kv, .. } => kv.value.to_bytes(),
             Event::Delete { .. } => store::Bytes::new(),
         };
         let change = self.change(event, &bytes, &mut state);

@@ -36,6 +36,7 @@ pub use metrics::Metrics;
 pub use request::{
     Expect, KeyRange, RangeContent, RangeRequest, RangeResponse, WatchRequest, Write, WriteOp, WriteOutcome,
 };
+pub use texts::Text;
 pub use value::{Event, KeyValue, LeaseId, Revision, WatchBatch};
 
 /// The items of a watch: batches in revision order, or one error, after which the stream ends.

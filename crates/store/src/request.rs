@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use texts::Text;
 
 use crate::{KeyValue, LeaseId, Revision};
 
@@ -166,7 +167,7 @@ pub struct RangeResponse {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WriteOp {
     /// Set this value.
-    Put(Bytes),
+    Put(Text),
     /// Remove it.
     Delete,
 }
@@ -199,7 +200,7 @@ pub struct Write {
 
 impl Write {
     /// A put.
-    pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>, expect: Expect) -> Write {
+    pub fn put(key: impl Into<Bytes>, value: impl Into<Text>, expect: Expect) -> Write {
         Write { key: key.into(), op: WriteOp::Put(value.into()), expect, lease: None, makes_space: false }
     }
 

@@ -112,7 +112,7 @@ pub async fn delete(store: &Arc<dyn Store>, key: &'static str) -> Revision {
 pub async fn pairs(store: &Arc<dyn Store>, request: RangeRequest) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let response = store.range(request).await.expect("the range can be read");
-    response.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
+    response.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value.to_cow()))).collect()
 }
 
 /// The refusal of a store, in a comparable form.

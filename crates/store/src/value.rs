@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use texts::Text;
 
 /// A point in the history of the whole store: one more with every write. An empty store is at 1, as in etcd, so that
 /// callers can give 0 a special meaning.
@@ -44,7 +45,7 @@ pub struct KeyValue {
     /// The key.
     pub key: Bytes,
     /// The value; empty in a [`KeysOnly`](crate::RangeContent::KeysOnly) answer.
-    pub value: Bytes,
+    pub value: Text,
     /// The revision that created the key (since it was last absent).
     pub create_revision: Revision,
     /// The revision that wrote this value.

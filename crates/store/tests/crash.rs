@@ -73,7 +73,7 @@ async fn write_until_killed(directory: &Path) {
 async fn write_for_ever(store: Arc<Embedded>, writer: u64) {
     // Sequence numbers continue where the previous process stopped, so that a value shows its age.
     let own = store.range(RangeRequest::prefix(format!("/{writer:02}/"))).await.unwrap();
-    let last = own.kvs.iter().map(|kv| Value::parse(&kv.value).sequence).max();
+    let last = own.kvs.iter().map(|kv| Value::parse(&kv.value.to_cow()).sequence).max();
     let mut sequence = last.unwrap_or(0) + 1_000_000;
     loop {
         let key = format!("/{writer:02}/{}", sequence % KEYS_PER_WRITER);
@@ -242,7 +242,7 @@ impl Expected {
         let found: BTreeMap<String, Arc<KeyValue>> =
             found.kvs.into_iter().map(|kv| (String::from_utf8(kv.key.to_vec()).unwrap(), kv)).collect();
         for (key, kv) in &found {
-            let value = Value::parse(&kv.value);
+            let value = Value::parse(&kv.value.to_cow());
             assert!(key.starts_with(&format!("/{:02}/", value.writer)), "round {round}: {key} has {value:?}");
             assert!(kv.mod_revision <= current);
         }
@@ -254,7 +254,7 @@ impl Expected {
                 None => report.deleted,
             };
             if as_reported {
-                assert!(kv.is_none_or(|kv| Value::parse(&kv.value).sequence == report.sequence));
+                assert!(kv.is_none_or(|kv| Value::parse(&kv.value.to_cow()).sequence == report.sequence));
                 continue;
             }
             *under_way.entry(report.writer).or_default() += 1;
@@ -280,7 +280,7 @@ impl Expected {
                 Some(kv) => {
                     report.deleted = false;
                     report.revision = kv.mod_revision;
-                    report.sequence = Value::parse(&kv.value).sequence;
+                    report.sequence = Value::parse(&kv.value.to_cow()).sequence;
                 }
                 None => report.deleted = true,
             }

@@ -29,6 +29,6 @@ pub struct Change {
 impl Change {
     /// The number of bytes that the log counts for this change.
     pub(super) fn bytes(&self) -> usize {
-        self.object.json().len() + 256
+        self.object.json_len() + 256
     }
 }

@@ -1,5 +1,6 @@
 //! The objects of one stored resource.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use object::{FieldValues, TypeMeta, Value, Versioned, VersionedError, protobuf};
 use parking_lot::{Mutex, RwLock};
-use store::{Event, Expect, KeyValue, Store, StoreError, Write, WriteOutcome};
+use store::{Event, Expect, KeyValue, Revision, Store, StoreError, Text, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::snapshot::{Counts, Snapshot};
@@ -232,7 +233,7 @@ impl Collection {
     pub(super) fn load(&self, kvs: &[Arc<KeyValue>], revision: u64) -> Result<(), CacheError> {
         let mut loaded = State { complete_from: revision, ..State::default() };
         for kv in kvs {
-            loaded.put(self.suffix(&kv.key), self.decode(kv)?);
+            loaded.put(&self.suffix(&kv.key), self.decode(kv)?);
         }
         let mut state = self.state.write();
         // Behind every position that a watcher may have, because the changes in between are unknown.
@@ -247,24 +248,22 @@ impl Collection {
     /// Applies the changes of one revision of the store, all at once, so that no list falls between them. Changes that
     /// the collection already contained when it was loaded are skipped.
     pub(super) fn apply(&self, events: &[&Event]) -> Result<(), CacheError> {
-        let change = |event: &&Event| {
-            let object = match event {
-                Event::Put { kv, .. } => Some(self.decode(kv)?),
-                Event::Delete { .. } => None,
-            };
-            Ok((self.suffix(event.key()), event.revision().0, object))
+        let object = |event: &&Event| match event {
+            Event::Put { kv, .. } => self.decode(kv).map(Some),
+            Event::Delete { .. } => Ok(None),
         };
-        let changes: Vec<_> = events.iter().map(change).collect::<Result<_, CacheError>>()?;
-        let Some(revision) = changes.last().map(|(_, revision, _)| *revision) else { return Ok(()) };
-        self.meter.received(changes.len());
+        let objects: Vec<_> = events.iter().map(object).collect::<Result<_, CacheError>>()?;
+        let Some(Revision(revision)) = events.last().map(|event| event.revision()) else { return Ok(()) };
+        self.meter.received(objects.len());
         let mut state = self.state.write();
         // The store's watch may be behind the read that the collection was loaded by.
         if revision <= state.loaded || state.ended {
             return Ok(());
         }
-        for (key, revision, object) in changes {
+        for (event, object) in events.iter().zip(objects) {
+            let (key, Revision(revision)) = (self.suffix(event.key()), event.revision());
             let previous = match &object {
-                Some(object) => state.put(key, object.clone()),
+                Some(object) => state.put(&key, object.clone()),
                 None => state.remove(&key),
             };
             let (kind, object) = match (object, &previous) {
@@ -282,8 +281,13 @@ impl Collection {
         Ok(())
     }
 
-    fn suffix(&self, key: &[u8]) -> Arc<str> {
-        String::from_utf8_lossy(&key[self.spec.prefix.len()..]).into()
+    /// The object of a key in the store, as far as it is in the cache.
+    fn current(&self, key: &[u8]) -> Option<Versioned> {
+        self.state.read().objects.get(&*self.suffix(key)).cloned()
+    }
+
+    fn suffix<'k>(&self, key: &'k [u8]) -> Cow<'k, str> {
+        String::from_utf8_lossy(&key[self.spec.prefix.len()..])
     }
 
     /// A version of an object from its stored value.
@@ -301,23 +305,24 @@ impl Collection {
     }
 
     /// The draft of these bytes, if this process wrote them.
-    fn take_draft(&self, key: &Bytes, text: &Bytes) -> Option<Versioned> {
+    fn take_draft(&self, key: &Bytes, text: &Text) -> Option<Versioned> {
         let mut drafts = self.drafts.lock();
-        drafts.get(key).filter(|draft| draft.stored() == text)?;
+        drafts.get(key).filter(|draft| draft.stored() == Some(text))?;
         drafts.remove(key)
     }
 
     /// A version of an object from its stored JSON, which has no resource version; or from protobuf, as upstream's server
     /// keeps it.
-    fn parse(&self, stored: &Bytes, revision: u64) -> Result<Versioned, ParseError> {
+    fn parse(&self, text: &Text, revision: u64) -> Result<Versioned, ParseError> {
         let type_meta = Arc::clone(&self.spec.type_meta);
+        let stored = text.to_cow();
         if stored.starts_with(&self.head) {
-            let (text, head) = (stored.clone(), self.head.len());
+            let (text, head) = (text.clone(), self.head.len());
             return Ok(Versioned::from_stored(type_meta, text, head, revision, &self.spec.fields)?);
         }
         let mut object = match stored.starts_with(&protobuf::MAGIC) {
-            true => protobuf::decode(stored, &stored_type)?.value,
-            false => object::json::parse(stored).map_err(VersionedError::from)?,
+            true => protobuf::decode(&stored, &stored_type)?.value,
+            false => object::json::parse(&stored).map_err(VersionedError::from)?,
         };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
@@ -337,8 +342,8 @@ impl Collection {
     ) -> Result<Option<Versioned>, StoreError> {
         // An object that is being deleted may be changed even on a full disk, because the changes lead to its removal.
         let is_deleting = !object.at("metadata.deletionTimestamp").is_null();
-        let draft = self.draft(object);
-        let text = draft.stored().clone();
+        let previous = self.current(key.as_bytes());
+        let (draft, text) = self.draft(object, previous.as_ref());
         let key = Bytes::from(key);
         {
             let mut drafts = self.drafts.lock();
@@ -383,7 +388,7 @@ impl Collection {
 
     /// An object in its stored form: without resource version, and in the order that [`Collection::decode`] shares
     /// without copying.
-    fn draft(&self, mut object: Value) -> Versioned {
+    fn draft(&self, mut object: Value, previous: Option<&Versioned>) -> (Versioned, Text) {
         let metadata = object.remove("metadata").filter(|metadata| metadata.as_map().is_some());
         let mut metadata = metadata.unwrap_or_else(Value::map);
         metadata.remove("resourceVersion");
@@ -399,10 +404,10 @@ impl Collection {
             }
         }
         let ordered = Value::Map(ordered);
-        // Kept for a long time, so without the spare capacity of a growing buffer.
-        let text = Bytes::from(object::json::to_vec(&ordered).into_boxed_slice());
-        let fields = (self.spec.fields)(&ordered);
-        Versioned::draft(Arc::clone(&self.spec.type_meta), &ordered, text, self.head.len(), fields)
+        let text = Text::compact(&object::json::to_vec(&ordered));
+        let (type_meta, fields) = (Arc::clone(&self.spec.type_meta), (self.spec.fields)(&ordered));
+        let at = self.head.len();
+        (Versioned::draft(type_meta, &ordered, text.clone(), at, fields, previous), text)
     }
 }
 
@@ -430,18 +435,21 @@ impl State {
     }
 
     /// Replaces the previous version of an object.
-    fn put(&mut self, key: Arc<str>, object: Versioned) -> Option<Versioned> {
-        let previous = self.objects.insert(Arc::clone(&key), object);
-        if let Some(namespace) = namespace_of(&key).filter(|_| previous.is_none()) {
+    fn put(&mut self, key: &str, object: Versioned) -> Option<Versioned> {
+        if let Some(known) = self.objects.get_mut(key) {
+            return Some(std::mem::replace(known, object));
+        }
+        self.objects.insert(key.into(), object);
+        if let Some(namespace) = namespace_of(key) {
             match self.counts.get_mut(namespace) {
                 Some(count) => *count += 1,
                 None => drop(self.counts.insert(namespace.into(), 1)),
             }
         }
-        previous
+        None
     }
 
-    fn remove(&mut self, key: &Arc<str>) -> Option<Versioned> {
+    fn remove(&mut self, key: &str) -> Option<Versioned> {
         let previous = self.objects.remove(key)?;
         if let Some(namespace) = namespace_of(key) {
             let count = self.counts.get_mut(namespace).expect("an object is counted for its namespace");

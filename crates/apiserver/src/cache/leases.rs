@@ -106,7 +106,7 @@ pub async fn adopt(
 
 /// Whether an object's last update is longer ago than its time to live.
 fn is_over(kv: &KeyValue, ttl: Duration, clock: &Clock) -> bool {
-    let Ok(object) = object::json::parse(&kv.value) else { return false };
+    let Ok(object) = object::json::parse(&kv.value.to_cow()) else { return false };
     let time = |path: &str| object.at(path).as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let paths = ["metadata.creationTimestamp", "lastTimestamp", "eventTime", "series.lastObservedTime"];
     let last = paths.into_iter().filter_map(time).max();

@@ -48,13 +48,13 @@ fn what_is_stored_gets_its_version_when_it_is_written_out() {
         (r#"{"metadata":{"name":"a"}}"#, r#"{"metadata":{"resourceVersion":"120","name":"a"}}"#),
         (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"120"}}"#),
     ] {
-        let text = Bytes::from_static(stored.as_bytes());
+        let text = Text::from(stored);
         let phase = |_: &Value| [("status.phase", "Running")].into_iter().collect();
         let object = Versioned::from_stored(Arc::clone(&type_meta), text.clone(), 13, 120, phase).unwrap();
         assert_eq!(object.json(), written);
         assert_eq!(object.json_len(), written.len());
         assert_eq!(object.value().str_at("metadata.resourceVersion"), "120");
-        assert_eq!(object.stored().as_ptr(), text.as_ptr(), "the bytes are shared");
+        assert!(object.stored().is_some_and(|kept| kept.is(&text)), "the text is shared");
         let later = object.at_version(1);
         assert_eq!((later.resource_version(), later.json_len()), (1, written.len() - 2));
         assert_eq!((later.key(), later.field("status.phase")), (object.key(), Some("Running")));
@@ -62,6 +62,47 @@ fn what_is_stored_gets_its_version_when_it_is_written_out() {
     }
     let whole = Versioned::from_value(type_meta, &pod(), FieldValues::default()).unwrap().at_version(43);
     assert_eq!((whole.resource_version(), whole.value().str_at("metadata.resourceVersion")), (43, "43"));
+}
+
+/// Wherever the parts of a text begin and end, the resource version comes to its place.
+#[test]
+fn a_text_that_is_like_others_gets_its_version() {
+    let rest = "x".repeat(300);
+    let pod =
+        |name: &str| format!(r#"{{"metadata":{{"name":"{name}","uid":"1"}},"spec":{{"text":"{rest}"}}}}"#);
+    let texts = ["a", "b", "c", "longer"].map(|name| Text::compact(pod(name).as_bytes()));
+    assert!(texts[2].own_len() < 10 && texts[2].chunks().count() == 3);
+    let type_meta = TypeMeta::new("v1", "Pod");
+    for (text, whole) in texts.iter().zip(["a", "b", "c", "longer"].map(pod)) {
+        for at in 0..whole.len() {
+            let fields = |_: &Value| FieldValues::default();
+            let object = Versioned::from_stored(Arc::clone(&type_meta), text.clone(), at, 7, fields).unwrap();
+            let (head, rest) = whole.split_at(at);
+            let comma = if rest.starts_with('}') { "" } else { "," };
+            let expected = format!("{head}\"resourceVersion\":\"7\"{comma}{rest}");
+            assert_eq!((object.json(), object.json_len()), (expected.clone().into(), expected.len()));
+            assert_eq!(object.at_version(0).json(), whole);
+        }
+    }
+}
+
+#[test]
+fn versions_of_an_object_share_what_is_equal() {
+    let type_meta = TypeMeta::new("v1", "Pod");
+    let version = |pod: &Value, node: &str, previous: Option<&Versioned>| {
+        let fields = [("spec.nodeName", node)].into_iter().collect();
+        Versioned::draft(Arc::clone(&type_meta), pod, "{}".into(), 1, fields, previous)
+    };
+    let first = version(&pod(), "", None);
+    let same = version(&pod(), "", Some(&first));
+    assert!(Arc::ptr_eq(&first.0.facts, &same.0.facts));
+    let bound = version(&pod(), "n1", Some(&first));
+    assert_eq!((first.field("spec.nodeName"), bound.field("spec.nodeName")), (Some(""), Some("n1")));
+    assert!(Arc::ptr_eq(&first.key().name, &bound.key().name) && Arc::ptr_eq(&first.uid().0, &bound.uid().0));
+    let mut another = pod();
+    another.entry("metadata").set("uid", "another");
+    let another = version(&another, "n1", Some(&bound));
+    assert_eq!((another.uid().as_str(), another.key()), ("another", bound.key()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imbl::OrdSet;
+use texts::Text;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -330,7 +331,7 @@ struct Changes {
 fn successor(
     prev: Option<&KeyValue>,
     key: &Bytes,
-    value: Bytes,
+    value: Text,
     revision: Revision,
     lease: Option<LeaseId>,
 ) -> KeyValue {

@@ -47,7 +47,7 @@ async fn delete(store: &Embedded, key: &'static str) {
 
 async fn values(store: &Embedded, request: RangeRequest) -> Vec<String> {
     let kvs = store.range(request).await.unwrap().kvs;
-    kvs.iter().map(|kv| String::from_utf8_lossy(&kv.value).into_owned()).collect()
+    kvs.iter().map(|kv| String::from_utf8_lossy(&kv.value.to_cow()).into_owned()).collect()
 }
 
 /// The puts and deletions in the database of a closed store.

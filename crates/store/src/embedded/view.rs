@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet, Vector};
+use texts::Text;
 
 use crate::{
     Event, KeyRange, KeyValue, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, StoreError,
@@ -271,12 +272,12 @@ pub(super) fn deletion(prev: Arc<KeyValue>, revision: Revision) -> Event {
 }
 
 fn without_value(kv: &Arc<KeyValue>) -> Arc<KeyValue> {
-    Arc::new(KeyValue { value: Bytes::new(), ..KeyValue::clone(kv) })
+    Arc::new(KeyValue { value: Text::default(), ..KeyValue::clone(kv) })
 }
 
 /// The history keeps each replaced value alive; the newest of a key is in the keyspace anyway.
 fn event_bytes(event: &Event) -> usize {
-    EVENT_BYTES + event.key().len() + event.prev().map_or(0, |prev| prev.value.len())
+    EVENT_BYTES + event.key().len() + event.prev().map_or(0, |prev| prev.value.own_len())
 }
 
 /// The bounds of `range` strictly after `after`; none if nothing is left of it.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     Event, Expect, KeyValue, LeaseId, RangeContent, RangeRequest, RangeResponse, Revision, Store, StoreError,
-    WatchBatch, WatchRequest, WatchStream, Write, WriteOp, WriteOutcome,
+    Text, WatchBatch, WatchRequest, WatchStream, Write, WriteOp, WriteOutcome,
 };
 
 /// The largest answer of a range, in bytes; etcd's clients take 2 GiB by default, proxies and older ones 4 MiB.
@@ -83,7 +83,7 @@ impl State {
             (WriteOp::Put(value), current) => {
                 let kv = KeyValue {
                     key: copy(&write.key),
-                    value: copy(value),
+                    value: copy_text(value),
                     create_revision: current.as_ref().map_or(revision, |kv| kv.create_revision),
                     mod_revision: revision,
                     version: current.as_ref().map_or(1, |kv| kv.version + 1),
@@ -179,14 +179,18 @@ fn copy(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
+fn copy_text(text: &Text) -> Text {
+    text.to_bytes().into()
+}
+
 fn copy_kv(kv: &KeyValue) -> Arc<KeyValue> {
-    Arc::new(KeyValue { key: copy(&kv.key), value: copy(&kv.value), ..kv.clone() })
+    Arc::new(KeyValue { key: copy(&kv.key), value: copy_text(&kv.value), ..kv.clone() })
 }
 
 fn answer(kv: &KeyValue, content: RangeContent) -> Arc<KeyValue> {
     match content {
         RangeContent::KeysOnly => {
-            Arc::new(KeyValue { key: copy(&kv.key), value: Bytes::new(), ..kv.clone() })
+            Arc::new(KeyValue { key: copy(&kv.key), value: Text::default(), ..kv.clone() })
         }
         _ => copy_kv(kv),
     }

@@ -23,7 +23,7 @@ pub async fn events_carry_previous_versions_on_request(store: &Arc<dyn Store>) {
     else {
         panic!("a creation, a change and one more: {events:?}");
     };
-    assert_eq!((first, &first.value[..], &second.value[..]), (before, &b"1"[..], &b"2"[..]));
+    assert_eq!((first, &first.value, &second.value), (before, &"1".into(), &"2".into()));
     assert_eq!((second.create_revision, second.mod_revision, second.version), (created, changed, 2));
     assert_eq!(*last, Event::Delete { key: "/a/1".into(), revision: deleted, prev: Some(second.clone()) });
     assert_eq!(events.iter().map(Event::is_creation).collect::<Vec<_>>(), [true, false, false]);

@@ -18,7 +18,7 @@ pub async fn versions_and_revisions(store: &Arc<dyn Store>) {
     let (changed, previous) = commit(store, Write::put("/a", "2", Expect::ModRevision(created))).await;
     assert_eq!(changed, other.next());
     let previous = previous.expect("the write replaced a version");
-    assert_eq!((&previous.value[..], previous.mod_revision, previous.version), (&b"1"[..], created, 1));
+    assert_eq!((&previous.value, previous.mod_revision, previous.version), (&"1".into(), created, 1));
     let now = get(store, "/a").await.expect("the key exists");
     let expected = KeyValue {
         key: "/a".into(),
@@ -95,7 +95,8 @@ pub async fn concurrent_increments(store: &Arc<dyn Store>) {
                 let mut revisions = Vec::new();
                 let mut current = get(&store, "/counter").await.expect("the counter exists");
                 while revisions.len() < INCREMENTS {
-                    let value = String::from_utf8_lossy(&current.value).parse::<usize>().expect("a number");
+                    let value =
+                        String::from_utf8_lossy(&current.value.to_cow()).parse::<usize>().expect("a number");
                     let expect = Expect::ModRevision(current.mod_revision);
                     let write = Write::put("/counter", (value + 1).to_string(), expect);
                     match store.write(write).await.expect("the store is open") {

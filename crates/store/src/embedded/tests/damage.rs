@@ -118,7 +118,7 @@ async fn write(store: &Embedded, expected: &mut BTreeMap<String, String>, round:
 async fn all(store: &Embedded) -> BTreeMap<String, String> {
     let kvs = store.range(RangeRequest::prefix("/registry/")).await.unwrap().kvs;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect()
+    kvs.iter().map(|kv| (text(&kv.key), text(&kv.value.to_cow()))).collect()
 }
 
 /// The files that matter and are not empty, with their lengths and digests.

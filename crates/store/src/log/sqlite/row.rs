@@ -4,10 +4,12 @@
 //! were ever written before it. So no row can change, or disappear between two others, unnoticed; rows that compaction
 //! removes are accounted for in the [`State`](super::state::State).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Row, Transaction, params};
+use texts::Text;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{integer, revision_from};
@@ -29,7 +31,7 @@ pub(super) struct Fields<'a> {
     lease: i64,
     key: &'a [u8],
     /// None: the key was deleted.
-    value: Option<&'a [u8]>,
+    value: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Fields<'a> {
@@ -42,7 +44,7 @@ impl<'a> Fields<'a> {
                 version: kv.version,
                 lease: kv.lease.map_or(0, |lease| lease.0),
                 key: &kv.key,
-                value: Some(&kv.value),
+                value: Some(kv.value.to_cow()),
             }),
             Record::Delete { key, revision } => Some(Fields {
                 revision: *revision,
@@ -78,7 +80,7 @@ impl<'a> Fields<'a> {
         let mut hash = Xxh3::new();
         hash.update(&header);
         hash.update(self.key);
-        hash.update(self.value.unwrap_or_default());
+        hash.update(self.value.as_deref().unwrap_or_default());
         hash.digest()
     }
 
@@ -93,9 +95,9 @@ impl<'a> Fields<'a> {
             checksum.cast_signed(),
             chain.cast_signed(),
             self.key,
-            self.value,
+            self.value.as_deref(),
         ])?;
-        Ok((checksum, 1 + self.value.map_or(0, |value| value.len() / super::PAGE_BYTES)))
+        Ok((checksum, 1 + self.value.as_ref().map_or(0, |value| value.len() / super::PAGE_BYTES)))
     }
 }
 
@@ -124,7 +126,7 @@ impl Stored {
             version: version.unsigned_abs(),
             lease,
             key,
-            value,
+            value: value.map(Cow::Borrowed),
         };
         let (checksum, chain) = (checksum.cast_unsigned(), chain.cast_unsigned());
         if fields.checksum(chain) != checksum {
@@ -135,7 +137,7 @@ impl Stored {
             None => Record::Delete { key, revision: fields.revision },
             Some(value) => Record::Put(Arc::new(KeyValue {
                 key,
-                value: Bytes::copy_from_slice(value),
+                value: Text::compact(value),
                 create_revision: fields.create_revision,
                 mod_revision: fields.revision,
                 version: fields.version,

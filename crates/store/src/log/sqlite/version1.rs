@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
+use texts::Text;
 
 use super::revision_from;
 use crate::disk::LogError;
@@ -52,19 +53,16 @@ impl Version1 {
 
 fn record_from(row: &Row<'_>) -> Result<Record, LogError> {
     let revision = revision_from(row.get(0)?);
-    let blob = |column| -> Result<Option<Bytes>, LogError> {
-        let blob = row
-            .get_ref(column)?
-            .as_blob_or_null()
-            .map_err(|_| LogError::Damaged { revision, reason: "a column is not a blob" })?;
-        Ok(blob.map(Bytes::copy_from_slice))
+    let blob = |column| -> Result<Option<&[u8]>, LogError> {
+        let blob = row.get_ref(column)?.as_blob_or_null();
+        blob.map_err(|_| LogError::Damaged { revision, reason: "a column is not a blob" })
     };
-    let key = blob(4)?.unwrap_or_default();
+    let key = Bytes::copy_from_slice(blob(4)?.unwrap_or_default());
     let Some(value) = blob(5)? else { return Ok(Record::Delete { key, revision }) };
     let lease: i64 = row.get(3)?;
     Ok(Record::Put(Arc::new(KeyValue {
         key,
-        value,
+        value: Text::compact(value),
         create_revision: revision_from(row.get(1)?),
         mod_revision: revision,
         version: row.get::<_, i64>(2)?.unsigned_abs(),
