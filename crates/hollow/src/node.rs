@@ -37,14 +37,21 @@ struct Shared {
     client: Client,
     /// The pods that run here, whether the server knows it or not.
     lives: Mutex<BTreeMap<ObjectKey, Life>>,
-    /// Whether the node can reach the server.
-    connected: watch::Sender<bool>,
+    connected: watch::Sender<Link>,
+}
+
+/// The node's way to the server.
+#[derive(Clone, Copy)]
+struct Link {
+    is_up: bool,
+    /// How often it was cut: one that is up again at once was cut nevertheless.
+    cuts: u64,
 }
 
 impl Node {
     /// A node that does nothing yet. `client` has the node's own identity, `system:node:NAME`.
     pub fn new(client: Client, spec: Spec, timing: Timing) -> Node {
-        let connected = watch::Sender::new(true);
+        let connected = watch::Sender::new(Link { is_up: true, cuts: 0 });
         Node {
             shared: Arc::new(Shared {
                 spec,
@@ -63,12 +70,15 @@ impl Node {
 
     /// Cuts the node off from the server, or reconnects it. Its pods keep running.
     pub fn set_connected(&self, connected: bool) {
-        self.shared.connected.send_replace(connected);
+        self.shared.connected.send_modify(|link| {
+            link.is_up = connected;
+            link.cuts += u64::from(!connected);
+        });
     }
 
     /// Whether the node is not cut off.
     pub fn is_connected(&self) -> bool {
-        *self.shared.connected.borrow()
+        self.shared.connected.borrow().is_up
     }
 
     /// Changes how long things take from here on.
@@ -83,12 +93,12 @@ impl Node {
         cancel
             .run_until_cancelled(async {
                 // The sender lives as long as `self`, so both waits succeed.
-                while connected.wait_for(|connected| *connected).await.is_ok() {
+                while let Ok(cuts) = connected.wait_for(|link| link.is_up).await.map(|link| link.cuts) {
                     let cut = CancellationToken::new();
                     let mut until_cut = shared.connected.subscribe();
                     let noticed = cut.clone();
                     let watching = async move {
-                        let _ = until_cut.wait_for(|connected| !*connected).await.is_ok();
+                        let _ = until_cut.wait_for(|link| link.cuts != cuts).await.is_ok();
                         noticed.cancel();
                     };
                     tokio::join!(watching, cut.run_until_cancelled(Connected::run(shared)));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use client::{Informers, Verb};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use object::{ObjectKey, Status};
 use serde_json::json;
 
@@ -136,4 +136,49 @@ fn one_seed_is_one_run() {
     };
     assert_eq!(hash(6), hash(6));
     assert_ne!(hash(6), hash(7));
+}
+
+/// It may reach the server again before it has noticed that it did not.
+#[test]
+fn a_hollow_machine_tells_of_every_boot() {
+    run(async {
+        let server = Server::start(4).await;
+        server.open("default").await;
+        let spec = hollow::Spec {
+            name: "n".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+            address: [10, 42, 1, 0].into(),
+            cpu_milli: 1000,
+            memory_mib: 1000,
+            pods_max: 10,
+        };
+        let node = hollow::Node::new(server.client(crate::node("n")), spec, hollow::Timing::default());
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let (runs, stop) = (node.clone(), cancel.clone());
+        let running = tokio::spawn(async move { runs.run(stop).await });
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "default"},
+            "spec": {"nodeName": "n", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]},
+        }))
+        .unwrap();
+        server.create(&pod).await;
+        let restarts = async || {
+            let pod = server.find::<Pod>(&key("p")).await.unwrap();
+            let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+            statuses.iter().find(|status| status.ready).map(|status| status.restart_count)
+        };
+        for expected in [0, 1] {
+            tokio::time::timeout(Duration::from_secs(60), async {
+                while restarts().await != Some(expected) {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            })
+            .await
+            .expect("the node tells of its containers");
+            node.reboot();
+            node.set_connected(true);
+        }
+        cancel.cancel();
+        running.await.unwrap();
+    });
 }
