@@ -3,7 +3,7 @@
 //! [`parse`] does not know types. A request is read by [`decode::decode_json`](crate::decode::decode_json), which knows
 //! them.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use bytes::{BufMut, Bytes};
 
@@ -79,19 +79,20 @@ pub fn to_vec(value: &Value) -> Vec<u8> {
     with_text(value, <[u8]>::to_vec)
 }
 
-/// Writes a value where there is room for it already, so that what is kept of it takes no byte more than it needs.
-fn with_text<T>(value: &Value, keep: impl FnOnce(&[u8]) -> T) -> T {
+/// Gives the text of a value to `keep`. It stands where there was room for it already, so that what is kept of it takes no
+/// byte more than it needs.
+pub fn with_text<T>(value: &Value, keep: impl FnOnce(&[u8]) -> T) -> T {
     thread_local! {
-        static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        static DRAFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
-    DRAFT.with_borrow_mut(|draft| {
-        draft.clear();
-        write::write_value(value, draft);
-        let kept = keep(draft);
-        draft.truncate(DRAFT_BYTES_MAX);
-        draft.shrink_to(DRAFT_BYTES_MAX);
-        kept
-    })
+    let mut draft = DRAFT.take();
+    draft.clear();
+    write::write_value(value, &mut draft);
+    let kept = keep(&draft);
+    draft.truncate(DRAFT_BYTES_MAX);
+    draft.shrink_to(DRAFT_BYTES_MAX);
+    DRAFT.set(draft);
+    kept
 }
 
 /// Appends the text of a value.

@@ -404,7 +404,7 @@ impl Collection {
             }
         }
         let ordered = Value::Map(ordered);
-        let text = Text::compact(&object::json::to_vec(&ordered));
+        let text = object::json::with_text(&ordered, Text::compact);
         let (type_meta, fields) = (Arc::clone(&self.spec.type_meta), (self.spec.fields)(&ordered));
         let at = self.head.len();
         (Versioned::draft(type_meta, &ordered, text.clone(), at, fields, previous), text)
