@@ -22,7 +22,7 @@ mod taints;
 #[cfg(test)]
 mod tests;
 
-use snapshot::{Snapshot, condition};
+use snapshot::{Snapshot, condition, is_silent};
 
 /// Where nodes renew their Leases.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -69,10 +69,12 @@ impl Controller for NodeLifecycle {
             // A renewal wakes no key: the node's next timed check finds it.
             None
         });
-        wiring.wake(&pods, |change| {
+        let known = Arc::clone(&nodes);
+        wiring.wake(&pods, move |change| {
             // A pod that is bound to a silent node must be marked too.
             let node = change.old.is_none().then(|| pods::node_name(change.object()));
-            node.filter(|node| !node.is_empty()).map(ObjectKey::cluster)
+            let node = node.filter(|node| !node.is_empty()).map(ObjectKey::cluster);
+            node.filter(|node| known.get(node).is_some_and(|node| is_silent(&node)))
         });
         let grace = wiring.config().node_monitor_grace;
         NodeLifecycle { nodes, pods, signs, grace }
@@ -80,7 +82,8 @@ impl Controller for NodeLifecycle {
 
     fn observe(&self, key: &ObjectKey, look: &mut Look<'_, ()>) -> Option<Snapshot> {
         let node = self.nodes.get(key)?;
-        let pods = self.pods.indexed(pods::BY_NODE, &key.name);
+        // The pods of a node that lives are its own matter, and may be many.
+        let pods = if is_silent(&node) { self.pods.indexed(pods::BY_NODE, &key.name) } else { Vec::new() };
         let alive_at = self.signs.read(|signs| signs.get(key).copied()).unwrap_or(look.now);
         Some(Snapshot { node, pods, alive_at, grace: self.grace })
     }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use semantics::conditions;
 use serde_json::json;
 
-use super::snapshot::{Snapshot, condition};
+use super::snapshot::{Snapshot, condition, is_silent};
 use crate::framework::{Action, Note, Plan, api_time};
 use crate::pods;
 
@@ -29,9 +29,7 @@ pub(super) fn plan(snapshot: &Snapshot, plan: &mut Plan, now: Timestamp) -> bool
     }
     let changes = !plan.is_empty();
     // Also later: a pod may have been bound to the node since, or an earlier attempt failed.
-    let ready = condition(&snapshot.node, "Ready");
-    let unknown = ready.is_some_and(|ready| ready.status == "Unknown");
-    if unknown {
+    if is_silent(&snapshot.node) {
         let claims = snapshot.pods.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminal(pod));
         let claims: Vec<_> = claims.collect();
         plan.together(claims.iter().map(|pod| not_ready(pod, now)).collect());
