@@ -20,8 +20,8 @@ use crate::server::Server;
 use crate::server::query::Query;
 
 impl Server {
-    /// The summary. Where there is no sample of a processor's use that is recent enough, it takes a moment to get
-    /// another. With `only_cpu_and_memory`, as upstream, it tells nothing else.
+    /// The summary. Processor use at present takes two samples: if there is no recent one, this waits for half a second.
+    /// With `only_cpu_and_memory`, as upstream, it tells nothing else.
     pub(in crate::server) async fn stats_summary(&self, query: &Query) -> Result<Vec<u8>, Status> {
         let mut seen = self.look().await?;
         let mut rates = self.rates.observe(seen.samples());
