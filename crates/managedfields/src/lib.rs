@@ -1,0 +1,30 @@
+//! Who manages which fields of an object, and server-side apply.
+//!
+//! Every write makes its manager the manager of the fields that it changes; a configuration that is applied makes its
+//! manager the manager of all fields that it sets, and of no others. Two that want different values for one field are in
+//! conflict. `metadata.managedFields` records this as sets of fields (KEP-555); the schema table says of which parts a
+//! value consists.
+//!
+//! All of it is pure: sets ([`FieldSet`]), the fields of an object ([`fields_of`]), the difference of two states
+//! ([`Comparison`]), merging ([`merge`]), and the two kinds of writes ([`update`], [`apply`]).
+
+mod compare;
+mod element;
+mod fields;
+mod managers;
+mod merge;
+mod place;
+mod remove;
+mod set;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use compare::Comparison;
+pub use element::{Element, ElementError};
+pub use fields::fields_of;
+pub use managers::{Entry, Managers, Operation};
+pub use merge::merge;
+pub use set::{FieldPath, FieldSet};
+pub use write::{ApplyError, Conflict, Versions, Write, apply, update};

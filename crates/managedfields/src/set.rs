@@ -1,0 +1,238 @@
+//! Sets of fields.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use object::{Map, Value};
+
+use crate::element::{Element, ElementError};
+
+#[cfg(test)]
+mod tests;
+
+/// A set of fields, as a tree of the paths to them. That a field is in the set says nothing about its own fields, nor
+/// the other way round.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet {
+    /// In ascending order of their elements; none that neither is a member nor has children.
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    element: Element,
+    /// Whether the field itself is in the set.
+    is_member: bool,
+    children: FieldSet,
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        !self.is_member && self.children.is_empty()
+    }
+}
+
+/// The path to a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldPath(Vec<Element>);
+
+/// As messages show it, for example `.spec.containers[name="c"].image`.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|element| element.fmt(f))
+    }
+}
+
+impl FieldSet {
+    /// Whether there are no fields in it.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Adds a field. The empty path, which is the whole object, is never in a set.
+    pub fn insert(&mut self, path: &[Element]) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let at = match self.position(first) {
+            Ok(at) => at,
+            Err(at) => {
+                let node = Node { element: first.clone(), is_member: false, children: FieldSet::default() };
+                self.nodes.insert(at, node);
+                at
+            }
+        };
+        let node = &mut self.nodes[at];
+        node.is_member |= rest.is_empty();
+        node.children.insert(rest);
+    }
+
+    fn position(&self, element: &Element) -> Result<usize, usize> {
+        self.nodes.binary_search_by(|node| node.element.cmp(element))
+    }
+
+    fn node(&self, element: &Element) -> Option<&Node> {
+        Some(&self.nodes[self.position(element).ok()?])
+    }
+
+    /// Whether the field that this element leads to is in the set.
+    pub(crate) fn has(&self, element: &Element) -> bool {
+        self.node(element).is_some_and(|node| node.is_member)
+    }
+
+    /// The fields below the one that this element leads to; `None` if there are none.
+    pub(crate) fn below(&self, element: &Element) -> Option<&FieldSet> {
+        self.node(element).map(|node| &node.children).filter(|children| !children.is_empty())
+    }
+
+    /// Every element at the top, whether it is in the set itself, and what is below it.
+    pub(crate) fn top(&self) -> impl Iterator<Item = (&Element, bool, &FieldSet)> {
+        self.nodes.iter().map(|node| (&node.element, node.is_member, &node.children))
+    }
+
+    /// Builds a set from its top, in any order of distinct elements.
+    pub(crate) fn from_top(top: impl IntoIterator<Item = (Element, bool, FieldSet)>) -> FieldSet {
+        let nodes =
+            top.into_iter().map(|(element, is_member, children)| Node { element, is_member, children });
+        let mut nodes: Vec<Node> = nodes.filter(|node| !node.is_empty()).collect();
+        nodes.sort_by(|a, b| a.element.cmp(&b.element));
+        FieldSet { nodes }
+    }
+
+    /// The fields that are in either set.
+    pub fn union(&self, other: &FieldSet) -> FieldSet {
+        self.combine(other, |mine, others| match (mine, others) {
+            (Some(node), None) | (None, Some(node)) => Some(node.clone()),
+            (Some(mine), Some(others)) => Some(Node {
+                element: mine.element.clone(),
+                is_member: mine.is_member || others.is_member,
+                children: mine.children.union(&others.children),
+            }),
+            (None, None) => None,
+        })
+    }
+
+    /// The fields that are in both sets.
+    pub fn intersection(&self, other: &FieldSet) -> FieldSet {
+        self.combine(other, |mine, others| {
+            let (mine, others) = (mine?, others?);
+            Some(Node {
+                element: mine.element.clone(),
+                is_member: mine.is_member && others.is_member,
+                children: mine.children.intersection(&others.children),
+            })
+        })
+    }
+
+    /// The fields that are not in the other set. A field stays even if its parent goes.
+    pub fn difference(&self, other: &FieldSet) -> FieldSet {
+        self.combine(other, |mine, others| {
+            let mine = mine?;
+            let Some(others) = others else { return Some(mine.clone()) };
+            Some(Node {
+                element: mine.element.clone(),
+                is_member: mine.is_member && !others.is_member,
+                children: mine.children.difference(&others.children),
+            })
+        })
+    }
+
+    /// The fields that neither are in the other set nor below a field that is.
+    pub fn outside(&self, other: &FieldSet) -> FieldSet {
+        self.combine(other, |mine, others| {
+            let mine = mine?;
+            match others {
+                None => Some(mine.clone()),
+                Some(others) if others.is_member => None,
+                Some(others) => Some(Node {
+                    element: mine.element.clone(),
+                    is_member: mine.is_member,
+                    children: mine.children.outside(&others.children),
+                }),
+            }
+        })
+    }
+
+    /// Goes through both sets in their order.
+    fn combine(
+        &self,
+        other: &FieldSet,
+        combined: impl Fn(Option<&Node>, Option<&Node>) -> Option<Node>,
+    ) -> FieldSet {
+        let (mut mine, mut others) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        loop {
+            let order = match (mine.peek(), others.peek()) {
+                (None, None) => return FieldSet { nodes },
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(mine), Some(others)) => mine.element.cmp(&others.element),
+            };
+            let next = combined(
+                if order.is_le() { mine.next() } else { None },
+                if order.is_ge() { others.next() } else { None },
+            );
+            nodes.extend(next.filter(|node| !node.is_empty()));
+        }
+    }
+
+    /// The paths of all fields in it: those of one level before those below it.
+    pub fn paths(&self) -> Vec<FieldPath> {
+        let mut paths = Vec::new();
+        self.collect_paths(&mut Vec::new(), &mut paths);
+        paths
+    }
+
+    fn collect_paths(&self, before: &mut Vec<Element>, paths: &mut Vec<FieldPath>) {
+        for node in self.nodes.iter().filter(|node| node.is_member) {
+            before.push(node.element.clone());
+            paths.push(FieldPath(before.clone()));
+            before.pop();
+        }
+        for node in &self.nodes {
+            before.push(node.element.clone());
+            node.children.collect_paths(before, paths);
+            before.pop();
+        }
+    }
+
+    /// The form in `fieldsV1`.
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::with_capacity(self.nodes.len());
+        self.write_nodes(&mut map);
+        Value::Map(map)
+    }
+
+    fn write_nodes(&self, map: &mut Map) {
+        for node in &self.nodes {
+            let mut below = Map::with_capacity(node.children.nodes.len());
+            if node.is_member && !node.children.is_empty() {
+                below.push(".".into(), Value::map());
+            }
+            node.children.write_nodes(&mut below);
+            map.push(node.element.encode().into(), Value::Map(below));
+        }
+    }
+
+    /// Reads the form in `fieldsV1`.
+    ///
+    /// # Errors
+    /// A key that is no element.
+    pub fn from_value(value: &Value) -> Result<FieldSet, ElementError> {
+        let mut top = Vec::new();
+        for (key, below) in value.entries().filter(|(key, _)| *key != ".") {
+            let children = FieldSet::from_value(below)?;
+            let is_member = children.is_empty() || !below.get(".").is_null();
+            top.push((Element::parse(key)?, is_member, children));
+        }
+        let mut set = FieldSet::from_top(top);
+        // Two spellings of one element, such as keys in another order.
+        set.nodes.dedup_by(|later, first| {
+            let is_same = later.element == first.element;
+            if is_same {
+                first.is_member |= later.is_member;
+                first.children = first.children.union(&later.children);
+            }
+            is_same
+        });
+        Ok(set)
+    }
+}
