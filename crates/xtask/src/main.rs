@@ -7,6 +7,7 @@ mod command;
 mod down;
 mod r#gen;
 mod host;
+mod image;
 mod long;
 mod test;
 mod tidy;

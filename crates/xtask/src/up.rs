@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, output, run as run_command, target};
-use crate::host;
+use crate::{host, image};
 
 /// Where the cluster of `up` keeps its state.
 pub(crate) const DATA_DIR: &str = "/var/lib/ironhull";
@@ -110,11 +110,8 @@ fn log_file() -> PathBuf {
 
 /// Builds programs, each in the package of its name, and packs the sample application, linked statically, into an image
 /// archive of one file. Returns the archive's path.
-///
-/// The packer is built together with the programs: built alone, its dependencies would have other features and be compiled a
-/// second time.
 pub(crate) fn build(profile: &str, programs: &[&str]) -> Result<PathBuf> {
-    let mut build = cargo(&["build", "--profile", profile, "--package", "runtime", "--example", "pack"]);
+    let mut build = cargo(&["build", "--profile", profile]);
     for program in programs {
         build.args(["--package", program, "--bin", program]);
     }
@@ -122,10 +119,7 @@ pub(crate) fn build(profile: &str, programs: &[&str]) -> Result<PathBuf> {
     let mut sample = cargo(&["rustc", "--profile", profile, "--package", "sample-web"]);
     run_command(sample.args(["--", "-C", "target-feature=+crt-static"]))?;
     let archive = target().join("sample-web.tar");
-    let built = target().join(profile);
-    let mut pack = Command::new(built.join("examples/pack"));
-    pack.arg(&archive).arg(IMAGE).arg(built.join("sample-web")).arg("/sample-web");
-    run_command(&mut pack)?;
+    image::pack(&target().join(profile).join("sample-web"), IMAGE, &archive)?;
     Ok(archive)
 }
 
