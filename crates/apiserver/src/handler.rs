@@ -156,13 +156,13 @@ impl ApiServer {
     ) -> Result<Answer, Status> {
         let info = &Arc::clone(&operation.info);
         custom::check_media(endpoint, &operation)?;
-        if &*info.verb == "patch" {
-            // Before its options, which another form of patch may have.
-            PatchKind::of(operation.content_type.as_deref())?;
-        }
+        let applies = match &*info.verb {
+            "patch" => PatchKind::of(operation.content_type.as_deref())? == PatchKind::Apply,
+            _ => false,
+        };
         // The path of a namespace names it as the namespace of the request too, although it is in none.
         let namespace = if endpoint.namespaced() { info.namespace.as_str() } else { "" };
-        let options = WriteOptions::read(info, query, operation.user_agent.as_deref())?;
+        let options = WriteOptions::read(info, query, operation.user_agent.as_deref(), applies)?;
         let call = Call {
             user,
             namespace,

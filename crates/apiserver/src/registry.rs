@@ -23,6 +23,7 @@ mod access;
 mod decode;
 mod guards;
 mod hooks;
+mod managers;
 mod metadata;
 mod pipeline;
 mod read;
@@ -37,11 +38,11 @@ pub use guards::Guards;
 pub(crate) use hooks::Hook;
 pub use hooks::first_service_address;
 use hooks::{Hooks, Requesters, Services};
-pub use pipeline::{Manager, Passage, Stage, StageObserver};
+pub use pipeline::{Passage, Stage, StageObserver};
 pub use read::Listing;
 pub use watch::{WatchItem, WatchReply};
 pub(crate) use ways::{At, way};
-pub use ways::{Patch, PatchKind, Reviewer, Secrets};
+pub use ways::{ChangeKind, Patch, PatchKind, Reviewer, Secrets};
 pub use write::ManagerOperation;
 
 /// The context of an operation.

@@ -31,6 +31,10 @@ impl Strategy for ApiServices {
         keep_metadata(object, old);
     }
 
+    fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
+        &[&["metadata"]]
+    }
+
     fn set_times(&self, object: &mut Value, old: &Value, clock: &Clock) {
         if !old.is_null() {
             return;

@@ -32,6 +32,10 @@ impl Strategy for Deployments {
         restore(object.entry("metadata"), old.get("metadata"), "labels");
     }
 
+    fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
+        &[&["metadata", "labels"]]
+    }
+
     fn validate(&self, object: &Value) -> field::Errors {
         validation::validate_deployment(object)
     }

@@ -65,6 +65,10 @@ impl Strategy for Pods {
         keep_observed_generations(status, old.get("status"));
     }
 
+    fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
+        &[&["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]]
+    }
+
     fn set_times(&self, object: &mut Value, old: &Value, clock: &Clock) {
         if !old.is_null() {
             return;

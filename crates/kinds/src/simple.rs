@@ -89,6 +89,10 @@ impl Strategy for Simple {
         }
     }
 
+    fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
+        if self.status_keeps_metadata { &[&["metadata"]] } else { &[] }
+    }
+
     fn validate(&self, object: &Value) -> field::Errors {
         (self.validate)(object)
     }

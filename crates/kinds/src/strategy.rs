@@ -36,6 +36,11 @@ pub trait Strategy: Send + Sync + 'static {
         keep_spec(object, old);
     }
 
+    /// The fields other than `spec` that an update of `status` does not change.
+    fn kept_by_status(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
     /// Fills in the times that the kind keeps of its own state. Runs after `prepare_*`; `old` is null for a
     /// new object.
     fn set_times(&self, _object: &mut Value, _old: &Value, _clock: &Clock) {}

@@ -3,9 +3,9 @@
 use object::{Map, Value};
 use schema::{Field, TypeDef};
 
-use crate::FieldSet;
 use crate::element::Element;
 use crate::place::{Parts, Place, element_of};
+use crate::{FieldSet, Scope};
 
 /// The fields that differ between two states of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,17 +24,11 @@ impl Comparison {
         visit(Some(old), Some(new), Place::Object(def)).below
     }
 
-    /// Without these fields and all below them.
+    /// The part of it that a scope has.
     #[must_use]
-    pub fn outside(self, ignored: &FieldSet) -> Comparison {
-        if ignored.is_empty() {
-            return self;
-        }
-        Comparison {
-            removed: self.removed.outside(ignored),
-            modified: self.modified.outside(ignored),
-            added: self.added.outside(ignored),
-        }
+    pub fn within(self, scope: &Scope) -> Comparison {
+        let Comparison { removed, modified, added } = self;
+        Comparison { removed: scope.of(removed), modified: scope.of(modified), added: scope.of(added) }
     }
 }
 

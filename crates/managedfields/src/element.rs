@@ -69,6 +69,16 @@ impl Element {
         Element::Key(keys)
     }
 
+    /// The member of an object with this name.
+    pub fn field(name: &str) -> Element {
+        Element::Field(Key::from(name.to_owned()))
+    }
+
+    /// Whether a step of a pattern stands for it: the name of a member, or `*` for any element.
+    pub(crate) fn matches(&self, step: &str) -> bool {
+        step == "*" || matches!(self, Element::Field(name) if name.as_str() == step)
+    }
+
     /// The form in `fieldsV1`.
     pub fn encode(&self) -> String {
         match self {

@@ -8,23 +8,31 @@
 //! All of it is pure: sets ([`FieldSet`]), the fields of an object ([`fields_of`]), the difference of two states
 //! ([`Comparison`]), merging ([`merge`]), and the two kinds of writes ([`update`], [`apply`]).
 
+mod check;
 mod compare;
 mod element;
 mod fields;
+mod last_applied;
 mod managers;
 mod merge;
 mod place;
+mod reconcile;
 mod remove;
+mod replicas;
+mod scope;
 mod set;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use check::check;
 pub use compare::Comparison;
 pub use element::{Element, ElementError};
 pub use fields::fields_of;
 pub use managers::{Entry, Managers, Operation};
 pub use merge::merge;
+pub use replicas::{from_scale, to_scale};
+pub use scope::Scope;
 pub use set::{FieldPath, FieldSet};
 pub use write::{ApplyError, Conflict, Versions, Write, apply, update};

@@ -34,7 +34,7 @@ impl Node {
 
 /// The path to a field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldPath(Vec<Element>);
+pub struct FieldPath(pub(crate) Vec<Element>);
 
 /// As messages show it, for example `.spec.containers[name="c"].image`.
 impl fmt::Display for FieldPath {
@@ -71,6 +71,15 @@ impl FieldSet {
 
     fn node(&self, element: &Element) -> Option<&Node> {
         Some(&self.nodes[self.position(element).ok()?])
+    }
+
+    /// Whether the field at a path is in the set.
+    pub fn contains(&self, path: &[Element]) -> bool {
+        match path {
+            [] => false,
+            [last] => self.has(last),
+            [first, rest @ ..] => self.below(first).is_some_and(|below| below.contains(rest)),
+        }
     }
 
     /// Whether the field that this element leads to is in the set.
@@ -149,6 +158,24 @@ impl FieldSet {
                 }),
             }
         })
+    }
+
+    /// The fields at and below the places that these patterns name, and those on the way to them; `*` stands for any
+    /// element.
+    pub fn within(&self, patterns: &[&[&str]]) -> FieldSet {
+        let nodes = self.nodes.iter().filter_map(|node| {
+            let rests = patterns.iter().filter_map(|pattern| {
+                let (step, rest) = pattern.split_first()?;
+                node.element.matches(step).then_some(rest)
+            });
+            let rests: Vec<&[&str]> = rests.collect();
+            if rests.is_empty() || rests.iter().any(|rest| rest.is_empty()) {
+                return (!rests.is_empty()).then(|| node.clone());
+            }
+            let children = node.children.within(&rests);
+            Some(Node { element: node.element.clone(), is_member: node.is_member, children })
+        });
+        FieldSet { nodes: nodes.filter(|node| !node.is_empty()).collect() }
     }
 
     /// Goes through both sets in their order.

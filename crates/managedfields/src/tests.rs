@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use schema::TypeRef;
 
 use crate::{
-    ApplyError, Comparison, FieldPath, FieldSet, Managers, Versions, Write, apply, fields_of, update,
+    ApplyError, Comparison, FieldPath, FieldSet, Managers, Scope, Versions, Write, apply, fields_of, update,
 };
 
 /// Kinds with one version.
@@ -25,8 +25,8 @@ impl Versions for One {
     }
 }
 
-fn write<'a>(manager: &'a str, ignored: &'a FieldSet) -> Write<'a> {
-    Write { manager, api_version: "v1", subresource: "", now: "2026-01-01T00:00:00Z", ignored }
+fn write<'a>(manager: &'a str, scope: &'a Scope) -> Write<'a> {
+    Write { manager, api_version: "v1", subresource: "", now: "2026-01-01T00:00:00Z", scope }
 }
 
 /// An object under several managers.
@@ -42,16 +42,10 @@ impl State {
     }
 
     fn try_apply(&mut self, manager: &str, config: &Value, force: bool) -> Result<(), ApplyError> {
-        let ignored = FieldSet::default();
+        let scope = Scope::Whole;
         let live = if self.object.is_null() { Value::map() } else { self.object.clone() };
-        let (mut object, managers) = State::finish(apply(
-            &One,
-            &live,
-            config,
-            self.managers.clone(),
-            &write(manager, &ignored),
-            force,
-        ))?;
+        let (mut object, managers) =
+            State::finish(apply(&One, &live, config, self.managers.clone(), &write(manager, &scope), force))?;
         object.set_path(&["metadata", "uid"], "u".into());
         *self = State { object, managers };
         Ok(())
@@ -62,10 +56,10 @@ impl State {
     }
 
     fn update(&mut self, manager: &str, mut object: Value) {
-        let ignored = FieldSet::default();
+        let scope = Scope::Whole;
         let live = if self.object.is_null() { Value::map() } else { self.object.clone() };
         object.set_path(&["metadata", "uid"], "u".into());
-        let write = write(manager, &ignored);
+        let write = write(manager, &scope);
         let managers = update(&One, &live, &object, self.managers.clone(), &write);
         self.managers = State::finish(managers).unwrap();
         self.object = object;

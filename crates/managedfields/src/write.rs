@@ -2,14 +2,17 @@
 
 use async_trait::async_trait;
 use object::Value;
-use schema::TypeRef;
+use schema::{TypeDef, TypeRef};
 
 use crate::compare::Comparison;
 use crate::fields::{fields_of, with_named};
+use crate::last_applied;
 use crate::managers::{Entry, Managers, Operation};
 use crate::merge::merge;
 use crate::place::Place;
+use crate::reconcile::reconcile;
 use crate::remove::remove;
+use crate::scope::Scope;
 use crate::set::{FieldPath, FieldSet};
 
 /// Who manages what an object had before it was first applied to.
@@ -39,8 +42,8 @@ pub struct Write<'a> {
     pub subresource: &'a str,
     /// The time in RFC 3339.
     pub now: &'a str,
-    /// Fields that a write through this path does not change, with all below them.
-    pub ignored: &'a FieldSet,
+    /// The fields that a write through this path changes.
+    pub scope: &'a Scope,
 }
 
 impl Write<'_> {
@@ -91,6 +94,9 @@ fn message(conflicts: &[Conflict]) -> String {
 
 /// The managers after a write that is no apply: its manager takes the fields that it changed. An object without
 /// managers that exists already stays without.
+///
+/// # Errors
+/// The text of a conversion's error.
 pub async fn update(
     versions: &dyn Versions,
     live: &Value,
@@ -101,6 +107,7 @@ pub async fn update(
     if managers.is_empty() && !live.str_at("metadata.uid").is_empty() {
         return Ok(managers);
     }
+    let managers = reconcile(versions, managers);
     update_as(versions, live, new, managers, write, write.manager).await
 }
 
@@ -204,11 +211,12 @@ impl Changed<'_> {
             let new = self.versions.convert(self.new, api_version).await?;
             Comparison::new(&live, &new, &def)
         };
-        Ok(Some(comparison.outside(self.write.ignored)))
+        Ok(Some(comparison.within(self.write.scope)))
     }
 }
 
-/// Applies a configuration to an object; to `null` if there is none yet. Returns the new object, and its managers.
+/// Applies a configuration to an object; to a zero object without UID if there is none yet. Returns the new object, and its
+/// managers.
 ///
 /// # Errors
 /// [`ApplyError`]
@@ -220,33 +228,52 @@ pub async fn apply(
     write: &Write<'_>,
     force: bool,
 ) -> Result<(Value, Managers), ApplyError> {
-    let invalid = ApplyError::Invalid;
-    let def =
-        versions.type_of(write.api_version).ok_or_else(|| invalid("the version is not served".to_owned()))?;
+    let def = versions.type_of(write.api_version);
+    let def = def.ok_or_else(|| ApplyError::Invalid("the version is not served".to_owned()))?;
     let managers = if managers.is_empty() && !live.str_at("metadata.uid").is_empty() {
         let before = update_as(versions, &Value::map(), live, managers, write, BEFORE_FIRST_APPLY).await;
-        before.map_err(invalid)?
+        before.map_err(ApplyError::Invalid)?
     } else {
-        managers
+        reconcile(versions, managers)
     };
-    let merged = merge(live, config, &def).map_err(invalid)?;
-    let fields = fields_of(config, &def).outside(write.ignored);
+    let (mut object, managers, conflicts) =
+        merged(versions, live, config, &def, managers, write).await.map_err(ApplyError::Invalid)?;
+    let is_kubectl = write.manager == last_applied::PROGRAM;
+    if !force && !conflicts.is_empty() {
+        let conflicts = if is_kubectl { last_applied::remaining(conflicts, live, &def) } else { conflicts };
+        if !conflicts.is_empty() {
+            return Err(ApplyError::Conflicts(conflicts));
+        }
+    }
+    if is_kubectl {
+        last_applied::keep_up(&mut object, config);
+    }
+    Ok((object, managers))
+}
+
+/// The object with the configuration, its managers, and the conflicts that stand against it.
+async fn merged(
+    versions: &dyn Versions,
+    live: &Value,
+    config: &Value,
+    def: &TypeDef,
+    mut managers: Managers,
+    write: &Write<'_>,
+) -> Result<(Value, Managers, Vec<Conflict>), String> {
+    let merged = merge(live, config, def)?;
+    let fields = write.scope.of(fields_of(config, def));
     let entry = write.entry(write.manager, Operation::Apply, fields);
-    let mut managers = managers;
     let last = managers.0.iter().position(|other| other.is_same_manager(&entry));
     let last = last.map(|at| managers.0.remove(at));
     managers.0.push(entry.clone());
     let new = match &last {
         Some(last) if !last.fields.is_empty() => {
-            prune(versions, &merged, &managers, last, write.api_version).await.map_err(invalid)?
+            prune(versions, &merged, &managers, last, write.api_version).await?
         }
         _ => merged,
     };
     let change = Changed { versions, live, new: &new, write };
-    let (_, mut managers, conflicts) = change.take(managers, Some(&entry)).await.map_err(invalid)?;
-    if !force && !conflicts.is_empty() {
-        return Err(ApplyError::Conflicts(conflicts));
-    }
+    let (_, mut managers, conflicts) = change.take(managers, Some(&entry)).await?;
     for own in managers.0.iter_mut().filter(|other| other.is_same_manager(&entry)) {
         own.fields = own.fields.difference(&untracked());
         // A manager that repeats itself keeps its time.
@@ -255,7 +282,7 @@ pub async fn apply(
         }
     }
     managers.settle();
-    Ok((new, managers))
+    Ok((new, managers, conflicts))
 }
 
 /// Removes what the manager applied the last time but not now, and what nobody else manages.

@@ -50,6 +50,16 @@ pub enum StrictError {
     Yaml(yaml::DuplicateKeys),
 }
 
+impl StrictError {
+    /// As warnings show it, each of which is a single line.
+    pub fn warnings(&self) -> Vec<String> {
+        match self {
+            StrictError::Yaml(keys) => keys.lines().collect(),
+            other => vec![other.to_string()],
+        }
+    }
+}
+
 impl fmt::Display for StrictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

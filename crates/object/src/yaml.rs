@@ -44,13 +44,17 @@ pub struct DuplicateKeys {
     pub keys: Vec<(usize, String)>,
 }
 
+impl DuplicateKeys {
+    /// A line for each, as warnings show them.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.keys.iter().map(|(line, key)| format!("line {line}: key {} already set in map", quote(key)))
+    }
+}
+
 impl fmt::Display for DuplicateKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("error converting YAML to JSON: yaml: unmarshal errors:")?;
-        for (line, key) in &self.keys {
-            write!(f, "\n  line {line}: key {} already set in map", quote(key))?;
-        }
-        Ok(())
+        self.lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 

@@ -25,7 +25,7 @@ const ALL: [Long; 3] = [
     },
     Long {
         name: "fuzz",
-        about: "ten minutes of new inputs for each parser (about two hours of two cores; IRONHULL_FUZZ_SECONDS for more)",
+        about: "ten minutes of new inputs for each parser (about two hours of two cores; IRONHULL_FUZZ_SECONDS for more or less)",
         runs: &[
             &["--package", "object", "--package", "apiserver", "--test", "fuzz", "--"],
             &["--package", "node", "--package", "runtime", "--lib", "--", "fuzz::"],

@@ -4,7 +4,7 @@ use object::Status;
 
 use super::Operation;
 use crate::negotiate::Encoding;
-use crate::registry::{Endpoint, PatchKind};
+use crate::registry::{ChangeKind, Endpoint, PatchKind};
 
 /// Refuses bodies from which a custom resource cannot be decoded.
 ///
@@ -16,10 +16,11 @@ pub(super) fn check_media(endpoint: &Endpoint, operation: &Operation) -> Result<
     }
     let content_type = operation.content_type.as_deref();
     match &*operation.info.verb {
-        "patch" if PatchKind::of(content_type)? == PatchKind::StrategicMerge => {
+        "patch" if PatchKind::of(content_type)? == PatchKind::Change(ChangeKind::StrategicMerge) => {
             Err(Status::unsupported_media_type(&[
                 "application/json-patch+json",
                 "application/merge-patch+json",
+                "application/apply-patch+yaml",
             ]))
         }
         "create" | "update" if Encoding::of_body(content_type)? == Encoding::Protobuf => {

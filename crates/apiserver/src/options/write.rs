@@ -22,18 +22,28 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// Reads the options of a request from its query. `user_agent` names the field manager if the query does not.
+    /// Reads the options of a request from its query. `user_agent` names the field manager if the query does not, but not
+    /// of a request that `applies` a configuration.
     ///
     /// # Errors
-    /// 422 for a field manager that is too long or cannot be printed, and for `force` where nothing is applied.
-    pub fn read(info: &RequestInfo, query: &Query, user_agent: Option<&str>) -> Result<WriteOptions, Status> {
+    /// 422 for a field manager that is too long, cannot be printed or lacks where it is required, and for `force` where
+    /// nothing is applied.
+    pub fn read(
+        info: &RequestInfo,
+        query: &Query,
+        user_agent: Option<&str>,
+        applies: bool,
+    ) -> Result<WriteOptions, Status> {
         // Deletions have their own options.
         let Some(kind) = super::write_options(&info.verb).filter(|kind| *kind != super::DELETE_OPTIONS)
         else {
             return Ok(WriteOptions { dry_run: query.dry_run, ..WriteOptions::default() });
         };
         let mut errors = field::Errors::default();
-        if kind == "PatchOptions" && info.parameters.get("force").is_some() {
+        if applies && query.field_manager.is_empty() {
+            errors.required(&field::Path::root("fieldManager"), "is required for apply patch");
+        }
+        if kind == "PatchOptions" && !applies && info.parameters.get("force").is_some() {
             errors.forbidden(&field::Path::root("force"), "may not be specified for non-apply patch");
         }
         check_field_manager(&query.field_manager, &mut errors);
@@ -135,9 +145,18 @@ mod tests {
     use super::*;
 
     fn read(method: &Method, query: &str, user_agent: Option<&str>) -> Result<WriteOptions, Status> {
+        read_as(method, query, user_agent, false)
+    }
+
+    fn read_as(
+        method: &Method,
+        query: &str,
+        user_agent: Option<&str>,
+        applies: bool,
+    ) -> Result<WriteOptions, Status> {
         let path = "/api/v1/namespaces/default/configmaps/m";
         let info = RequestInfo::parse(method, path, Some(query));
-        WriteOptions::read(&info, &Query::read(&info)?, user_agent)
+        WriteOptions::read(&info, &Query::read(&info)?, user_agent, applies)
     }
 
     #[test]
@@ -180,6 +199,16 @@ mod tests {
             let status = read(&method, query, None).unwrap_err();
             assert_eq!((status.code, status.message.as_str()), (422, expected));
         }
+    }
+
+    #[test]
+    fn who_applies_names_itself_and_may_force() {
+        let status = read_as(&Method::PATCH, "force=true", Some("kubectl/v1"), true).unwrap_err();
+        let expected = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+        assert_eq!((status.code, status.message.as_str()), (422, expected));
+        let options = read_as(&Method::PATCH, "force=true&fieldManager=m", Some("kubectl/v1"), true).unwrap();
+        assert!(options.force);
+        assert_eq!(options.field_manager, "m");
     }
 
     #[test]

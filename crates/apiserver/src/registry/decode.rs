@@ -88,13 +88,12 @@ impl Expected<'_> {
         }
         self.check_extent(&value)?;
         self.check_kind(&mut value)?;
-        let findings = strict_errors.iter().map(StrictError::to_string);
         let warnings = match validation {
             FieldValidation::Ignore => Vec::new(),
-            FieldValidation::Warn => findings.collect(),
+            FieldValidation::Warn => strict_errors.iter().flat_map(StrictError::warnings).collect(),
             FieldValidation::Strict if strict_errors.is_empty() => Vec::new(),
             FieldValidation::Strict => {
-                let findings: Vec<String> = findings.collect();
+                let findings: Vec<String> = strict_errors.iter().map(StrictError::to_string).collect();
                 let message = format!("{}: strict decoding error: {}", self.prefix(), findings.join(", "));
                 return Err(Status::bad_request(message));
             }

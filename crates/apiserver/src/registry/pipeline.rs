@@ -20,7 +20,7 @@ mod prepare;
 mod tests;
 mod validate;
 
-pub use managed_fields::Manager;
+pub(super) use managed_fields::named;
 pub use observer::{Passage, Stage, StageObserver};
 use persist::Stored;
 
@@ -37,7 +37,7 @@ impl Registry {
         self.pass(Stage::Rights, &write);
         self.guards.check_request(&write).await?;
         self.pass(Stage::ManagedFields, &write);
-        managed_fields::settle(&mut write);
+        managed_fields::settle(&mut write, &self.catalogue, &self.clock).await;
         self.pass(Stage::Mutation, &write);
         self.mutate(&mut write, &server).await?;
         self.pass(Stage::Strategy, &write);
@@ -63,8 +63,9 @@ impl Registry {
     async fn mutate(&self, write: &mut WriteRequest<'_>, server: &Server<'_>) -> Result<(), Status> {
         let what = write.attributes(server);
         let (object, old) = write.seen_mut();
+        let managers = object.at("metadata.managedFields").clone();
         self.admission.admit(&what, object, old).await?;
-        managed_fields::keep(object);
+        managed_fields::check(object, &managers, server.warnings());
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use self::change::Make;
 use super::{Answer, Call, Endpoint, Registry};
 use crate::options::Query;
 
+mod apply;
 mod approval;
 mod binding;
 mod change;
@@ -31,7 +32,7 @@ mod token;
 mod update;
 mod whole;
 
-pub use patch::{Patch, PatchKind};
+pub use patch::{ChangeKind, Patch, PatchKind};
 pub use review::Reviewer;
 pub use token::Secrets;
 
@@ -83,13 +84,13 @@ pub(crate) trait Way: Send + Sync {
     }
 
     /// Computes the new state from the current one (PATCH).
-    async fn change(&self, at: &At<'_>, _make: &mut Make<'_>) -> Result<Answer, Status> {
+    async fn change(&self, at: &At<'_>, _make: &mut dyn Make) -> Result<Answer, Status> {
         Err(at.not_allowed("update"))
     }
 
     /// Takes a body as the new state (PUT).
     async fn replace(&self, at: &At<'_>, body: Value) -> Result<Answer, Status> {
-        self.change(at, &mut |_| Ok(body.clone())).await
+        self.change(at, &mut |_: &Value| Ok(body.clone())).await
     }
 }
 

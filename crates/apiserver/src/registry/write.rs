@@ -57,8 +57,8 @@ pub(crate) enum Part {
     Main,
     /// `status` and metadata.
     Status,
-    /// This part: restores in the new object the fields of the old one that may not change.
-    Only(fn(&mut Value, &Value)),
+    /// The fields at and below these places. The function restores all others from the old object.
+    Only(fn(&mut Value, &Value), &'static [&'static [&'static str]]),
 }
 
 /// What becomes of the object.
@@ -105,6 +105,11 @@ pub(crate) trait Form: Send + Sync {
     /// # Errors
     /// 409 or 422 for what cannot be.
     fn apply(&self, write: &WriteRequest<'_>, asked: &Value, clock: &Clock) -> Result<Value, Status>;
+
+    /// Whether the fields of the form have managers, which it carries to the object.
+    fn is_managed(&self) -> bool {
+        false
+    }
 
     /// Whether a change of the spec that comes in this form makes a new generation.
     fn counts_generation(&self) -> bool {

@@ -77,6 +77,19 @@ fn widgets() -> Definition {
     }
 }
 
+/// A resource `things` with this schema.
+pub(crate) fn things(schema: &Value) -> Definition {
+    Definition {
+        plural: "things".to_owned(),
+        singular: "thing".to_owned(),
+        kind: "Thing".to_owned(),
+        list_kind: "ThingList".to_owned(),
+        short_names: Vec::new(),
+        versions: vec![Version { schema: schema.clone(), selectable: Vec::new(), ..version("v1") }],
+        ..widgets()
+    }
+}
+
 fn widget(name: &str) -> Value {
     value!({
         "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name, "labels": {"app": name}},

@@ -169,9 +169,6 @@ async fn patches_that_make_no_sense_are_refused() {
         assert!(message.contains(part), "{body}: {message}");
     }
     assert_eq!(patch(&server, &format!("{CONFIG_MAPS}/none"), MERGE, &value!({})).await.code, 404);
-    // As kubectl asks for it: clients look at the code to know that the server does not have it.
-    let apply = format!("{path}?fieldManager=kubectl&force=false");
-    assert_eq!(patch(&server, &apply, "application/apply-patch+yaml", &value!({})).await.code, 415);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use object::{Status, Value, Versioned};
 use store::{Expect, RangeRequest, Revision, Write, WriteOutcome};
 
 use super::super::write::{Effect, Fate, WriteRequest};
+use super::managed_fields;
 use crate::cache::Collection;
 use crate::errors::from_store;
 use crate::registry::{Answer, Registry};
@@ -57,7 +58,8 @@ impl Registry {
         write: &mut WriteRequest<'_>,
         current: &Versioned,
     ) -> Result<Option<Stored>, Status> {
-        let object = versioned(write, current);
+        let mut object = versioned(write, current);
+        managed_fields::keep_times(&mut object, write.old);
         if write.dry_run() {
             return Ok(Some(Stored::Value(object)));
         }

@@ -47,7 +47,7 @@ pub(super) fn prepare(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(),
             match write.part {
                 Part::Main => strategy.prepare_update(object, old),
                 Part::Status => strategy.prepare_status_update(object, old),
-                Part::Only(restore) => restore(object, old),
+                Part::Only(restore, _) => restore(object, old),
             }
             strategy.set_times(object, old, clock);
             decode::complete(object, &write.endpoint.def.ty);

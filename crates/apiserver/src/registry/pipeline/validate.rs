@@ -23,7 +23,7 @@ pub(super) fn validate(write: &WriteRequest<'_>) -> Result<Vec<String>, Status> 
             errors.append(match part {
                 Part::Main => strategy.validate_update(object, old),
                 Part::Status => strategy.validate_status_update(object, old),
-                Part::Only(_) => strategy.validate_part_update(write.call.subresource, object, old),
+                Part::Only(..) => strategy.validate_part_update(write.call.subresource, object, old),
             });
             errors
         }

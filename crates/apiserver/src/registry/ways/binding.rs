@@ -26,8 +26,8 @@ impl Way for Binding {
             name => name.to_owned(),
         };
         let call = Call { name: &name, subresource: "binding", ..*at.call };
-        let change = Change::only(|_, _| ()).by(self, Operation::Create);
-        at.registry.modify(&pods, &call, change, &mut |_| Ok(body.clone())).await?;
+        let change = Change::only(|_, _| (), &[]).by(self, Operation::Create);
+        at.registry.modify(&pods, &call, change, &mut |_: &Value| Ok(body.clone())).await?;
         let status = Status { code: 201, ..Status::success(None) };
         Ok(Answer::created(AnswerBody::Status(Box::new(status))))
     }

@@ -1,5 +1,6 @@
 //! Changing an existing object: the new state is computed from the current one, and again if another write came first.
 
+use async_trait::async_trait;
 use object::{Status, Value};
 
 use super::super::write::{Action, Effect, Fate, Form, ManagerOperation, NULL, Part, Request, WriteRequest};
@@ -7,14 +8,33 @@ use super::super::{Answer, Call, Endpoint, Registry};
 use super::TRIES;
 use crate::admission::Operation;
 
-/// Computes the new state from the current one, in the form that the client uses. It may be called several times.
-pub(crate) type Make<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
+/// Computes the new state from the current one, in the form that the client uses. It may be asked several times.
+#[async_trait]
+pub(crate) trait Make: Send {
+    /// The new state.
+    ///
+    /// # Errors
+    /// The answer to the client.
+    async fn make(&mut self, old: &Value, change: &Change<'_>) -> Result<Value, Status>;
+
+    /// How the manager takes over the fields. Who applies has determined their managers already.
+    fn manages(&self) -> ManagerOperation {
+        ManagerOperation::Update
+    }
+}
+
+#[async_trait]
+impl<F: FnMut(&Value) -> Result<Value, Status> + Send> Make for F {
+    async fn make(&mut self, old: &Value, _change: &Change<'_>) -> Result<Value, Status> {
+        self(old)
+    }
+}
 
 /// How an object is changed.
 #[derive(Clone, Copy)]
-pub(super) struct Change<'a> {
+pub(crate) struct Change<'a> {
     /// The written part of the object.
-    part: Part,
+    pub(super) part: Part,
     /// The kind of the request, if it is a different one.
     form: Option<&'a dyn Form>,
     /// The operation that admission sees.
@@ -31,9 +51,12 @@ impl<'a> Change<'a> {
         Change { part, form: None, operation: Operation::Update }
     }
 
-    /// Fields that this restores are not changed.
-    pub(super) const fn only(restore: fn(&mut Value, &Value)) -> Change<'static> {
-        Change::of(Part::Only(restore))
+    /// The fields at and below these places; the function restores all others.
+    pub(super) const fn only(
+        restore: fn(&mut Value, &Value),
+        fields: &'static [&'static [&'static str]],
+    ) -> Change<'static> {
+        Change::of(Part::Only(restore, fields))
     }
 
     /// By a request of a different kind.
@@ -53,14 +76,14 @@ impl Registry {
         endpoint: &Endpoint,
         call: &Call<'_>,
         change: Change<'_>,
-        make: &mut Make<'_>,
+        make: &mut dyn Make,
     ) -> Result<Answer, Status> {
         let collection = endpoint.stored("update")?;
         for _ in 0..TRIES {
             let current = self.current(endpoint, collection, call.namespace, call.name).await?;
             let old = endpoint.served_value(&current).await?;
             let shown = change.form.map(|form| form.show(&old));
-            let asked = make(shown.as_ref().unwrap_or(&old))?;
+            let asked = make.make(shown.as_ref().unwrap_or(&old), &change).await?;
             if change.form.is_none() || !asked.str_at("metadata.name").is_empty() {
                 check_name(call, &asked)?;
             }
@@ -82,7 +105,7 @@ impl Registry {
                 object,
                 old: &old,
                 request,
-                manages: ManagerOperation::Update,
+                manages: make.manages(),
                 creates_by_update: false,
                 fate: Fate::Kept,
             };

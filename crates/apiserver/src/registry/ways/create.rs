@@ -9,6 +9,17 @@ use crate::admission::Operation;
 /// How often a new name is generated when one is taken.
 const NAME_TRIES: usize = 8;
 
+/// Why an object is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insertion {
+    /// Somebody creates it.
+    Asked,
+    /// An update did not find it.
+    ByUpdate,
+    /// A configuration is applied that has no object yet.
+    ByApply,
+}
+
 impl Registry {
     /// Makes an object.
     ///
@@ -23,14 +34,14 @@ impl Registry {
         let generates =
             object.str_at("metadata.name").is_empty() && !object.str_at("metadata.generateName").is_empty();
         if !generates {
-            return self.insert_new(endpoint, call, object, false).await;
+            return self.insert_new(endpoint, call, object, Insertion::Asked).await;
         }
         let mut tries = NAME_TRIES;
         loop {
             tries -= 1;
             let mut named = object.clone();
             metadata::generate_name(&mut named, &self.clock);
-            match self.insert_new(endpoint, call, named, false).await {
+            match self.insert_new(endpoint, call, named, Insertion::Asked).await {
                 Err(status) if status.reason == Reason::AlreadyExists => {
                     if tries == 0 {
                         let name = status.details.map(|details| details.name).unwrap_or_default();
@@ -43,7 +54,7 @@ impl Registry {
         }
     }
 
-    /// Makes an object that has its name already, also for an update that found none.
+    /// Makes an object that has its name already, also for an update or an apply that found none.
     ///
     /// # Errors
     /// As [`Registry::create`]; 403 also where the user may update but not create it.
@@ -52,7 +63,7 @@ impl Registry {
         endpoint: &Endpoint,
         call: &Call<'_>,
         object: Value,
-        creates_by_update: bool,
+        insertion: Insertion,
     ) -> Result<Answer, Status> {
         endpoint.stored("create")?;
         if !matches!(object.str_at("metadata.resourceVersion"), "" | "0") {
@@ -69,8 +80,11 @@ impl Registry {
             object,
             old: &NULL,
             request: None,
-            manages: ManagerOperation::Update,
-            creates_by_update,
+            manages: match insertion {
+                Insertion::Asked | Insertion::ByUpdate => ManagerOperation::Update,
+                Insertion::ByApply => ManagerOperation::Apply,
+            },
+            creates_by_update: insertion != Insertion::Asked,
             fate: Fate::Kept,
         };
         let answer = self.run(write).await?;

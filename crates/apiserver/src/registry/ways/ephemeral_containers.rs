@@ -11,10 +11,13 @@ pub(super) struct EphemeralContainers;
 
 #[async_trait]
 impl Way for EphemeralContainers {
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
-        at.registry.modify(at.endpoint, at.call, Change::only(restore), make).await
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, Status> {
+        at.registry.modify(at.endpoint, at.call, Change::only(restore, FIELDS), make).await
     }
 }
+
+/// What it writes.
+const FIELDS: &[&[&str]] = &[&["spec", "ephemeralContainers"]];
 
 fn restore(object: &mut Value, old: &Value) {
     let changed = object.at("spec.ephemeralContainers").clone();

@@ -10,10 +10,13 @@ pub(super) struct Finalize;
 
 #[async_trait]
 impl Way for Finalize {
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
-        at.registry.modify(at.endpoint, at.call, Change::only(restore), make).await
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, Status> {
+        at.registry.modify(at.endpoint, at.call, Change::only(restore, FIELDS), make).await
     }
 }
+
+/// What it writes.
+const FIELDS: &[&[&str]] = &[&["metadata"], &["spec"]];
 
 fn restore(object: &mut Value, old: &Value) {
     let mut kept = old.clone();

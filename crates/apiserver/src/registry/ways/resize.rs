@@ -10,10 +10,18 @@ pub(super) struct Resize;
 
 #[async_trait]
 impl Way for Resize {
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
-        at.registry.modify(at.endpoint, at.call, Change::only(restore), make).await
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, Status> {
+        at.registry.modify(at.endpoint, at.call, Change::only(restore, FIELDS), make).await
     }
 }
+
+/// What it writes.
+const FIELDS: &[&[&str]] = &[
+    &["spec", "containers", "*", "resources"],
+    &["spec", "containers", "*", "resizePolicy"],
+    &["spec", "initContainers", "*", "resources"],
+    &["spec", "initContainers", "*", "resizePolicy"],
+];
 
 fn restore(object: &mut Value, old: &Value) {
     let mut kept = old.clone();

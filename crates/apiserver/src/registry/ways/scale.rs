@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use clock::Clock;
+use managedfields::{Element, Managers};
 use object::{Status, Value, field, value};
 
 use super::super::write::{Form, WriteRequest};
@@ -22,7 +23,7 @@ impl Way for Scale {
         Ok(Answer::ok(AnswerBody::Value(scale_of(&object))))
     }
 
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, Status> {
         let change = Change::MAIN.by(self, Operation::Update);
         let answer = at.registry.modify(at.endpoint, at.call, change, make).await?;
         let object = match answer.body {
@@ -36,7 +37,14 @@ impl Way for Scale {
 
 impl Form for Scale {
     fn show(&self, object: &Value) -> Value {
-        scale_of(object)
+        let mut scale = scale_of(object);
+        let managers = Managers::of(object).unwrap_or_default();
+        managedfields::to_scale(&managers, &replicas()).write(&mut scale);
+        scale
+    }
+
+    fn is_managed(&self) -> bool {
+        true
     }
 
     fn apply(&self, write: &WriteRequest<'_>, asked: &Value, _clock: &Clock) -> Result<Value, Status> {
@@ -49,8 +57,21 @@ impl Form for Scale {
         }
         let mut object = write.old.clone();
         object.entry("spec").set("replicas", replicas);
+        carry_managers(&mut object, asked);
         Ok(object)
     }
+}
+
+/// The path to the number of replicas in the objects that have a scale.
+fn replicas() -> [Element; 2] {
+    [Element::field("spec"), Element::field("replicas")]
+}
+
+/// Gives the object the managers of its replicas that its scale has.
+fn carry_managers(object: &mut Value, scale: &Value) {
+    let (Ok(managers), Ok(of_scale)) = (Managers::of(object), Managers::of(scale)) else { return };
+    let api_version = object.str_at("apiVersion").to_owned();
+    managedfields::from_scale(managers, of_scale, &replicas(), &api_version).write(object);
 }
 
 /// The scale of a workload, as `autoscaling/v1` shows it.

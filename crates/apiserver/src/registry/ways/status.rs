@@ -10,7 +10,7 @@ pub(super) struct Status;
 
 #[async_trait]
 impl Way for Status {
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, object::Status> {
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, object::Status> {
         at.registry.modify(at.endpoint, at.call, Change::STATUS, make).await
     }
 

@@ -4,6 +4,7 @@ use object::{Status, Value, field};
 
 use super::super::{Answer, Call, Endpoint, Registry};
 use super::change::{Change, check_name};
+use super::create::Insertion;
 
 impl Registry {
     /// Replaces an object (or its status).
@@ -37,7 +38,7 @@ impl Registry {
                 }
                 let mut object = object;
                 object.entry("metadata").remove("resourceVersion");
-                self.insert_new(endpoint, call, object, true).await
+                self.insert_new(endpoint, call, object, Insertion::ByUpdate).await
             }
             result => result,
         }

@@ -14,7 +14,7 @@ impl Way for Whole {
         at.registry.create(at.endpoint, at.call, body).await
     }
 
-    async fn change(&self, at: &At<'_>, make: &mut Make<'_>) -> Result<Answer, Status> {
+    async fn change(&self, at: &At<'_>, make: &mut dyn Make) -> Result<Answer, Status> {
         at.registry.modify(at.endpoint, at.call, Change::MAIN, make).await
     }
 
