@@ -42,6 +42,8 @@ mod environment;
 mod failover;
 #[path = "cluster/faults.rs"]
 mod faults;
+#[path = "cluster/helm.rs"]
+mod helm;
 #[path = "cluster/hosts.rs"]
 mod hosts;
 #[path = "cluster/images.rs"]
@@ -76,6 +78,8 @@ mod redis;
 mod renewal;
 #[path = "cluster/replication.rs"]
 mod replication;
+#[path = "cluster/server_side_apply.rs"]
+mod server_side_apply;
 #[path = "cluster/service_networks.rs"]
 mod service_networks;
 #[path = "cluster/services.rs"]
@@ -119,6 +123,8 @@ fn main() {
         python::trials(&shared),
         javascript::trials(&shared),
         kubectl::trials(&shared),
+        helm::trials(&shared),
+        server_side_apply::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),

@@ -22,8 +22,17 @@ use futures::stream;
 use http_body_util::{BodyExt, Full};
 use object::Versioned;
 
-/// The name by which the fields that components write are known.
-const PROGRAM: &str = "ironhull";
+/// The name of a component as manager of the fields that it writes: that of upstream's program, whatever runs it here.
+fn program(user: &User) -> &'static str {
+    match user.name.as_str() {
+        "system:kube-scheduler" => "kube-scheduler",
+        "system:kube-controller-manager" => "kube-controller-manager",
+        // Each controller has an account of its own.
+        name if name.starts_with("system:serviceaccount:kube-system:") => "kube-controller-manager",
+        name if name.starts_with("system:node:") => "kubelet",
+        _ => "ironhull",
+    }
+}
 
 /// The connection of one component.
 pub struct LocalConnection {
@@ -61,7 +70,7 @@ impl LocalConnection {
         let operation = Operation {
             info: Arc::new(RequestInfo::parse(&method, path, query)),
             content_type: Some(request.content_type.as_str().to_owned()),
-            user_agent: Some(PROGRAM.to_owned()),
+            user_agent: Some(program(&self.user).to_owned()),
             body: request.body.into(),
         };
         let answer = self.server.operate(&self.user, operation).await;

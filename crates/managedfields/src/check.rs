@@ -1,13 +1,17 @@
 //! Whether a configuration is of its type.
 
+use std::collections::BTreeSet;
+
 use object::Value;
 use schema::{Field, FieldType, ListType, Shape, TypeDef};
 
 use crate::element::Element;
 use crate::place::element_of;
 
-/// How many errors are told.
+/// How many errors are told, unless their texts are too long before.
 const ERRORS_MAX: usize = 100;
+/// How many bytes the texts of errors may have together.
+const TEXT_BYTES_MAX: usize = 64 << 10;
 /// How much of a value that is not of its type is shown, in characters.
 const SHOWN_MAX: usize = 256;
 
@@ -33,19 +37,26 @@ pub fn check(config: &Value, def: &TypeDef) -> Result<(), String> {
 struct Errors {
     path: Vec<Element>,
     found: Vec<String>,
+    bytes: usize,
 }
 
 impl Errors {
     fn add(&mut self, what: &str) {
-        if self.found.len() < ERRORS_MAX {
+        if !self.is_full() {
             let path: String = self.path.iter().map(Element::to_string).collect();
             let separator = if path.is_empty() { "" } else { ": " };
-            self.found.push(format!("{path}{separator}{what}"));
+            let error = cut(format!("{path}{separator}{what}"), TEXT_BYTES_MAX / 8);
+            self.bytes += error.len();
+            self.found.push(error);
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.found.len() >= ERRORS_MAX || self.bytes >= TEXT_BYTES_MAX
+    }
+
     fn at(&mut self, element: Element, check: impl FnOnce(&mut Errors)) {
-        if self.found.len() < ERRORS_MAX {
+        if !self.is_full() {
             self.path.push(element);
             check(self);
             self.path.pop();
@@ -87,8 +98,9 @@ impl Errors {
         }
     }
 
+    #[expect(clippy::mutable_key_type, reason = "what changes inside of a map is how its keys are found")]
     fn items(&mut self, items: &[Value], field: &Field) {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
             let element = match field.list_type {
                 ListType::Atomic => Element::Index(i64::try_from(index).unwrap_or(i64::MAX)),
@@ -153,7 +165,7 @@ fn go_type(value: &Value) -> &'static str {
 fn shown(value: &Value) -> String {
     let mut text = String::new();
     show(value, &mut text);
-    cut(text)
+    cut(text, SHOWN_MAX)
 }
 
 fn show(value: &Value, text: &mut String) {
@@ -197,8 +209,8 @@ fn quoted(value: &Value) -> String {
     }
 }
 
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
+fn cut(mut text: String, max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(max) {
         text.truncate(end);
         text.push_str("...");
     }

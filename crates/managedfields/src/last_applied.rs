@@ -8,8 +8,8 @@ use object::{Map, Value, json};
 use schema::TypeDef;
 
 use crate::compare::Comparison;
+use crate::conflict::Conflicts;
 use crate::fields::fields_of;
-use crate::write::Conflict;
 
 /// The program whose annotation it is.
 pub(crate) const PROGRAM: &str = "kubectl";
@@ -23,14 +23,14 @@ fn annotation(object: &Value) -> &str {
 }
 
 /// The conflicts about fields that the last client-side apply did not set, or that have changed since.
-pub(crate) fn remaining(conflicts: Vec<Conflict>, live: &Value, def: &TypeDef) -> Vec<Conflict> {
+pub(crate) fn remaining(conflicts: Conflicts, live: &Value, def: &TypeDef) -> Conflicts {
     let Ok(last) = json::parse(annotation(live).as_bytes()) else { return conflicts };
     if last.str_at("apiVersion") != live.str_at("apiVersion") {
         return conflicts;
     }
     let Comparison { removed, modified, added } = Comparison::new(&last, live, def);
     let own = fields_of(&last, def).difference(&modified).difference(&added).difference(&removed);
-    conflicts.into_iter().filter(|conflict| !own.contains(&conflict.field.0)).collect()
+    conflicts.without(&own)
 }
 
 /// Sets the annotation of an object that has it to a configuration.

@@ -10,6 +10,7 @@
 
 mod check;
 mod compare;
+mod conflict;
 mod element;
 mod fields;
 mod last_applied;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use check::check;
 pub use compare::Comparison;
+pub use conflict::{Conflict, Conflicts};
 pub use element::{Element, ElementError};
 pub use fields::fields_of;
 pub use managers::{Entry, Managers, Operation};
@@ -35,4 +37,4 @@ pub use merge::merge;
 pub use replicas::{from_scale, to_scale};
 pub use scope::Scope;
 pub use set::{FieldPath, FieldSet};
-pub use write::{ApplyError, Conflict, Versions, Write, apply, update};
+pub use write::{ApplyError, Versions, Write, apply, update};

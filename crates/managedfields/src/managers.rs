@@ -8,6 +8,8 @@ use crate::FieldSet;
 
 /// The most managers that update and are kept apart; what the oldest of more have managed is put together.
 const UPDATERS_MAX: usize = 10;
+/// How many managers an object may have: apply with few names. Upstream has no limit of its own.
+pub(crate) const MANAGERS_MAX: usize = 1_000;
 /// Who manages what the oldest of them did.
 const ANCIENT: &str = "ancient-changes";
 
@@ -123,7 +125,11 @@ impl Managers {
     /// What is wrong with an entry.
     pub fn of(object: &Value) -> Result<Managers, String> {
         let mut managers = Managers::default();
-        for entry in object.at("metadata.managedFields").items() {
+        let entries = object.at("metadata.managedFields").as_list().unwrap_or_default();
+        if entries.len() > MANAGERS_MAX {
+            return Err(format!("{} managers are more than {MANAGERS_MAX}", entries.len()));
+        }
+        for entry in entries {
             let entry = Entry::read(entry)?;
             match managers.0.iter_mut().find(|other| other.is_same_manager(&entry)) {
                 Some(same) => *same = entry,

@@ -201,24 +201,45 @@ impl FieldSet {
         }
     }
 
+    /// How many fields are in it.
+    pub fn len(&self) -> usize {
+        self.nodes.iter().map(|node| usize::from(node.is_member) + node.children.len()).sum()
+    }
+
     /// The paths of all fields in it: those of one level before those below it.
     pub fn paths(&self) -> Vec<FieldPath> {
         let mut paths = Vec::new();
-        self.collect_paths(&mut Vec::new(), &mut paths);
+        self.for_each_path(&mut |path| {
+            paths.push(FieldPath(path.iter().copied().cloned().collect()));
+            true
+        });
         paths
     }
 
-    fn collect_paths(&self, before: &mut Vec<Element>, paths: &mut Vec<FieldPath>) {
+    /// Calls this with the path of every field, in that order, until it returns false.
+    pub(crate) fn for_each_path<'a>(&'a self, call: &mut dyn FnMut(&[&'a Element]) -> bool) {
+        self.visit_paths(&mut Vec::new(), call);
+    }
+
+    fn visit_paths<'a>(
+        &'a self,
+        before: &mut Vec<&'a Element>,
+        call: &mut dyn FnMut(&[&'a Element]) -> bool,
+    ) -> bool {
         for node in self.nodes.iter().filter(|node| node.is_member) {
-            before.push(node.element.clone());
-            paths.push(FieldPath(before.clone()));
+            before.push(&node.element);
+            let goes_on = call(before);
             before.pop();
+            if !goes_on {
+                return false;
+            }
         }
-        for node in &self.nodes {
-            before.push(node.element.clone());
-            node.children.collect_paths(before, paths);
+        self.nodes.iter().all(|node| {
+            before.push(&node.element);
+            let goes_on = node.children.visit_paths(before, call);
             before.pop();
-        }
+            goes_on
+        })
     }
 
     /// The form in `fieldsV1`.

@@ -254,6 +254,90 @@ fn text(value: &Value) -> String {
     String::from_utf8(json::to_vec(value)).unwrap()
 }
 
+/// Names of fields can be long, and conflicts many: what is told of them is bounded, the number is not.
+#[test]
+fn many_conflicts_are_told_in_part() {
+    let labels = |value: &str| {
+        let mut labels = Value::map();
+        for index in 0..3_000 {
+            labels.set(format!("{index}{}", "x".repeat(2_000)), value);
+        }
+        let mut pod = value!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
+        pod.set_path(&["metadata", "labels"], labels);
+        pod
+    };
+    let mut state = State::default();
+    state.apply("one", &labels("1"));
+    let Err(ApplyError::Conflicts(conflicts)) = state.try_apply("two", &labels("2"), false) else {
+        panic!("a conflict in every label")
+    };
+    let text = conflicts.to_string();
+    assert!(
+        text.starts_with("Apply failed with 3000 conflicts: conflicts with \"one\":\n- .metadata.labels.")
+    );
+    assert!(text.len() < 256 << 10, "{} bytes", text.len());
+    let (_, more) = text.rsplit_once("\nand ").unwrap();
+    let more: usize = more.strip_suffix(" more").unwrap().parse().unwrap();
+    assert_eq!(conflicts.listed().len() + more, 3_000);
+}
+
+#[test]
+fn an_object_has_so_many_managers() {
+    let mut state = State::default();
+    for index in 0..1_000 {
+        state.apply(&format!("m{index}"), &pod(value!([{"name": "c", "image": "i"}])));
+    }
+    let refused = state.try_apply("one more", &pod(value!([{"name": "c"}])), false);
+    assert!(matches!(refused, Err(ApplyError::Invalid(_))), "{refused:?}");
+    let mut object = state.object.clone();
+    state.managers.write(&mut object);
+    assert_eq!(Managers::of(&object).unwrap().entries().len(), 1_000);
+    object.entry("metadata").entry("managedFields").as_list_mut().unwrap().push(value!({}));
+    assert!(Managers::of(&object).unwrap_err().contains("more than 1000"));
+}
+
+/// A list that was managed by its items, and is managed as one now, is whole in the hands of who managed parts of it.
+#[test]
+fn sets_follow_the_schema() {
+    let fields = json::parse(
+        br#"{"f:spec":{"f:nodeSelector":{"f:disk":{}},"f:containers":{"k:{\"name\":\"c\"}":{"f:args":{"i:0":{}}}}}}"#,
+    );
+    let mut object = pod(value!([{"name": "c", "image": "i", "args": ["a"]}]));
+    object.set_path(&["spec", "nodeSelector"], value!({"disk": "ssd"}));
+    let entry = value!({"manager": "m", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+        "fieldsV1": fields.unwrap()});
+    object.set_path(&["metadata", "managedFields"], Value::List(vec![entry]));
+    let managers = Managers::of(&object).unwrap();
+    let mut state = State { object, managers };
+    let mut changed = state.object.clone();
+    changed.set_path(&["spec", "hostname"], "h".into());
+    state.update("u", changed);
+    assert_eq!(state.fields("m"), [".spec.nodeSelector", ".spec.containers[name=\"c\"].args"]);
+}
+
+#[test]
+fn a_path_writes_the_fields_of_its_scope() {
+    let fields = |text: &str| FieldSet::from_value(&json::parse(text.as_bytes()).unwrap()).unwrap();
+    let all = fields(
+        r#"{"f:spec":{".":{},"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:resources":{"f:limits":{}}}}},"f:status":{"f:phase":{}}}"#,
+    );
+    let status = Scope::without(&[&["status"]]).of(all.clone());
+    assert_eq!(
+        status,
+        fields(
+            r#"{"f:spec":{".":{},"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{},"f:resources":{"f:limits":{}}}}}}"#
+        )
+    );
+    let within = Scope::Within(&[&["spec", "containers", "*", "resources"]]).of(all.clone());
+    assert_eq!(
+        within,
+        fields(
+            r#"{"f:spec":{".":{},"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:resources":{"f:limits":{}}}}}}"#
+        )
+    );
+    assert_eq!(Scope::Whole.of(all.clone()), all);
+}
+
 proptest! {
     #[test]
     fn to_apply_twice_is_to_apply_once(first in config(), second in config()) {
@@ -294,8 +378,8 @@ proptest! {
                 prop_assert_eq!(one.managers, other.managers);
             }
             (Err(ApplyError::Conflicts(one)), Err(ApplyError::Conflicts(other))) => {
-                let fields = |conflicts: Vec<crate::Conflict>| {
-                    conflicts.into_iter().map(|conflict| conflict.field.to_string()).collect::<Vec<_>>()
+                let fields = |conflicts: crate::Conflicts| {
+                    conflicts.listed().into_iter().map(|conflict| conflict.field).collect::<Vec<_>>()
                 };
                 prop_assert_eq!(fields(one), fields(other));
             }

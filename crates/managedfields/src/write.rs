@@ -5,15 +5,16 @@ use object::Value;
 use schema::{TypeDef, TypeRef};
 
 use crate::compare::Comparison;
+use crate::conflict::Conflicts;
 use crate::fields::{fields_of, with_named};
 use crate::last_applied;
-use crate::managers::{Entry, Managers, Operation};
+use crate::managers::{Entry, MANAGERS_MAX, Managers, Operation};
 use crate::merge::merge;
 use crate::place::Place;
 use crate::reconcile::reconcile;
 use crate::remove::remove;
 use crate::scope::Scope;
-use crate::set::{FieldPath, FieldSet};
+use crate::set::FieldSet;
 
 /// Who manages what an object had before it was first applied to.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -59,37 +60,15 @@ impl Write<'_> {
     }
 }
 
-/// A field that another manager set to another value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// The manager, without its fields.
-    pub with: String,
-    /// The field.
-    pub field: FieldPath,
-}
-
 /// Why a configuration was not applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
     /// Others manage fields that it would change.
-    #[error("{}", message(.0))]
-    Conflicts(Vec<Conflict>),
+    #[error("{0}")]
+    Conflicts(Conflicts),
     /// The configuration is not of its type, or cannot be converted.
     #[error("{0}")]
     Invalid(String),
-}
-
-fn message(conflicts: &[Conflict]) -> String {
-    if let [Conflict { with, field }] = conflicts {
-        return format!("Apply failed with 1 conflict: conflict with {with}: {field}");
-    }
-    let mut text = format!("Apply failed with {} conflicts: ", conflicts.len());
-    let managers = conflicts.chunk_by(|a, b| a.with == b.with).map(|same| {
-        let fields: String = same.iter().map(|conflict| format!("\n- {}", conflict.field)).collect();
-        format!("conflicts with {}:{fields}", same[0].with)
-    });
-    text.push_str(&managers.collect::<Vec<_>>().join("\n"));
-    text
 }
 
 /// The managers after a write that is no apply: its manager takes the fields that it changed. An object without
@@ -174,10 +153,10 @@ impl Changed<'_> {
         &self,
         managers: Managers,
         except: Option<&Entry>,
-    ) -> Result<(Comparison, Managers, Vec<Conflict>), String> {
+    ) -> Result<(Comparison, Managers, Conflicts), String> {
         let own = self.compare(self.write.api_version).await?.ok_or("the version is not served")?;
         let mut others: Vec<(String, Comparison)> = Vec::new();
-        let (mut left, mut conflicts) = (Vec::new(), Vec::new());
+        let (mut left, mut conflicts) = (Vec::new(), Conflicts::default());
         for mut entry in managers.0 {
             if except.is_some_and(|except| except.is_same_manager(&entry)) {
                 left.push(entry);
@@ -192,12 +171,10 @@ impl Changed<'_> {
             let comparison =
                 others.iter().find(|(known, _)| known == version).map_or(&own, |(_, other)| other);
             let taken = entry.fields.intersection(&comparison.modified.union(&comparison.added));
-            let with = entry.to_string();
-            conflicts.extend(taken.paths().into_iter().map(|field| Conflict { with: with.clone(), field }));
             entry.fields = entry.fields.difference(&taken).difference(&comparison.removed);
+            conflicts.add(entry.to_string(), taken);
             left.push(entry);
         }
-        conflicts.sort_by(|a, b| a.with.cmp(&b.with));
         Ok((own, Managers(left), conflicts))
     }
 
@@ -259,7 +236,7 @@ async fn merged(
     def: &TypeDef,
     mut managers: Managers,
     write: &Write<'_>,
-) -> Result<(Value, Managers, Vec<Conflict>), String> {
+) -> Result<(Value, Managers, Conflicts), String> {
     let merged = merge(live, config, def)?;
     let fields = write.scope.of(fields_of(config, def));
     let entry = write.entry(write.manager, Operation::Apply, fields);
@@ -282,6 +259,9 @@ async fn merged(
         }
     }
     managers.settle();
+    if managers.0.len() > MANAGERS_MAX {
+        return Err(format!("an object cannot have more than {MANAGERS_MAX} field managers"));
+    }
     Ok((new, managers, conflicts))
 }
 

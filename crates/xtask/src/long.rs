@@ -27,7 +27,17 @@ const ALL: [Long; 3] = [
         name: "fuzz",
         about: "ten minutes of new inputs for each parser (about two hours of two cores; IRONHULL_FUZZ_SECONDS for more or less)",
         runs: &[
-            &["--package", "object", "--package", "apiserver", "--test", "fuzz", "--"],
+            &[
+                "--package",
+                "object",
+                "--package",
+                "managedfields",
+                "--package",
+                "apiserver",
+                "--test",
+                "fuzz",
+                "--",
+            ],
             &["--package", "node", "--package", "runtime", "--lib", "--", "fuzz::"],
         ],
         environment: &[("IRONHULL_FUZZ_SECONDS", "600")],

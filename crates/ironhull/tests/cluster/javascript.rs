@@ -1,5 +1,5 @@
 //! The JavaScript client, as it comes from npm: scripts in `tests/clients/javascript` do what the client's own examples do,
-//! apart from server-side apply and metrics. A script that ends without an error has passed.
+//! apart from metrics. A script that ends without an error has passed.
 
 use std::path::Path;
 use std::sync::Arc;

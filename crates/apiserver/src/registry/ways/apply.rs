@@ -173,9 +173,9 @@ fn refusal(error: ApplyError) -> Status {
             let cause = |conflict: managedfields::Conflict| Cause {
                 reason: "FieldManagerConflict".to_owned(),
                 message: format!("conflict with {}", conflict.with),
-                field: conflict.field.to_string(),
+                field: conflict.field,
             };
-            Status::apply_conflict(conflicts.into_iter().map(cause).collect(), message)
+            Status::apply_conflict(conflicts.listed().into_iter().map(cause).collect(), message)
         }
     }
 }

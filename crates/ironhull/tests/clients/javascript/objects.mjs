@@ -124,6 +124,20 @@ for (const document of documents) {
 const token = k8s.loadYaml('apiVersion: v1\nkind: Namespace\nmetadata: {name: some-namespace}\n');
 assert.equal(token.metadata.name, 'some-namespace');
 
+// Server-side apply, by the option of the typed client.
+const apply = (manager, data, force) => {
+    const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'applied' }, data };
+    const how = k8s.setHeaderOptions('Content-Type', k8s.PatchStrategy.ServerSideApply);
+    return core.patchNamespacedConfigMap({ name: 'applied', namespace, body, fieldManager: manager, force }, how);
+};
+const applied = await apply('first', { a: '1' });
+assert.deepEqual(
+    applied.metadata.managedFields.map((entry) => [entry.manager, entry.operation]),
+    [['first', 'Apply']],
+);
+assert.equal(await refused(() => apply('second', { a: '2' })), 409);
+assert.equal((await apply('second', { a: '2' }, true)).data.a, '2');
+
 // A request without the client's types.
 const options = { headers: {} };
 await config.applyToHTTPSOptions(options);

@@ -101,5 +101,22 @@ patched = maps.patch(
     content_type="application/merge-patch+json",
 )
 assert patched.data.a == "b" and maps.get(name="dyn", namespace=NAMESPACE).kind == "ConfigMap"
+
+# Server-side apply: created, a conflict, and by force.
+wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"a": "1"}}
+made = maps.server_side_apply(body=wanted, name="applied", namespace=NAMESPACE, field_manager="first")
+assert [(entry.manager, entry.operation) for entry in made.metadata.managedFields] == [("first", "Apply")]
+other = {**wanted, "data": {"a": "2"}}
+
+
+def conflicting():
+    return maps.server_side_apply(body=other, name="applied", namespace=NAMESPACE, field_manager="second")
+
+
+assert 'conflict with \\"first\\": .data.a' in refused(409, conflicting).body
+forced = maps.server_side_apply(
+    body=other, name="applied", namespace=NAMESPACE, field_manager="second", force_conflicts=True
+)
+assert forced.data.a == "2"
 maps.delete(name="dyn", namespace=NAMESPACE)
 assert anything.version["kubernetes"]["minor"].startswith("37")
