@@ -8,6 +8,7 @@
 //! | [`taints`](Toleration) | which taints a toleration covers |
 //! | [`requests`](pod_requests) | the total requests and limits of a pod |
 //! | [`qos`](qos_class) | its quality of service class |
+//! | [`quota`] | what objects use of the resources that quotas limit |
 //! | [`pods`] | whether a pod has ended, is active, ready, available |
 //! | [`endpoints`](EndpointState) | whether an endpoint is ready, serving or terminating |
 //! | [`services`](ServiceKey) | how Services and EndpointSlices are identified |
@@ -28,6 +29,7 @@ mod nodes;
 mod owners;
 pub mod pods;
 mod qos;
+pub mod quota;
 mod requests;
 mod services;
 mod taints;

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 
 mod matching;
+mod quota;
 mod resources;
 
 /// The result of a rule for an object, which must be the same for each form.

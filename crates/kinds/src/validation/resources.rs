@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use object::field::{Error, Errors};
 use object::{Quantity, Value, names};
+use semantics::quota::is_extended;
+pub(super) use semantics::quota::is_native;
 use semantics::{Amount, View, container_totals, is_pod_level, pods};
 
 use super::field::{Field, NEGATIVE, quantity};
@@ -28,11 +30,6 @@ pub(crate) fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
-/// Whether the name has no prefix or one of Kubernetes.
-pub(super) fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
 /// Whether requests may be lower than limits.
 pub(super) fn may_overcommit(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
@@ -52,13 +49,6 @@ fn is_counted(name: &str) -> bool {
         "services.loadbalancers",
     ];
     COUNTED.contains(&name) || is_extended(name)
-}
-
-/// Whether the resource is an extended resource, which a node advertises under a vendor's name.
-fn is_extended(name: &str) -> bool {
-    !is_native(name) && !name.starts_with("requests.") && {
-        names::is_qualified_name(&format!("requests.{name}")).is_empty()
-    }
 }
 
 fn is_standard(name: &str) -> bool {
