@@ -13,12 +13,15 @@ mod certificates;
 mod chain;
 pub mod configuration;
 mod ingress_class;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_priority;
 pub mod pod_security;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod takings;
 #[cfg(test)]
 mod tests;
 mod toleration_seconds;
@@ -29,12 +32,15 @@ pub use attributes::{Attributes, GroupVersionKind, GroupVersionResource, Operati
 pub use certificates::Certificates;
 pub use chain::Chain;
 pub use ingress_class::DefaultIngressClass;
+pub use limit_ranger::LimitRanger;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;
 pub use pod_security::PodSecurity;
+pub use resource_quota::ResourceQuota;
 pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
+pub use takings::{Taking, Takings};
 pub use toleration_seconds::DefaultTolerationSeconds;
 pub use warnings::Warnings;
 

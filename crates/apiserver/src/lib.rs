@@ -49,8 +49,8 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, NamespaceLifecycle, NodeRestriction,
-    Plugin, PodPriority, PodSecurity, RuntimeClass, ServiceAccountAdmission,
+    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, NamespaceLifecycle,
+    NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota, RuntimeClass, ServiceAccountAdmission,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -154,7 +154,7 @@ pub enum StartError {
 pub struct Extensions {
     /// The defaults and exemptions of the built-in PodSecurity plugin.
     pub pod_security: admission::pod_security::Config,
-    /// Admission plugins, which run after the built-in ones.
+    /// Admission plugins, which run after the built-in ones except for quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// Authorizers, which are asked before those of nodes and roles.
     pub authorizers: Vec<Arc<dyn Authorizer>>,
@@ -369,7 +369,8 @@ fn authorizers(
     Ok((Arc::new(authz::Chain::new(members)), rbac))
 }
 
-/// The plugins in upstream's order (`AllOrderedPlugins`); those that come from outside follow.
+/// The plugins in upstream's order (`AllOrderedPlugins`). Those that come from outside follow, but before the last one:
+/// a quota must be charged only for what all others accept.
 fn admission_chain(
     clock: &Clock,
     authorizer: &Arc<authz::Chain>,
@@ -378,6 +379,7 @@ fn admission_chain(
 ) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
+        Arc::new(LimitRanger),
         Arc::new(ServiceAccountAdmission { clock: clock.clone() }),
         Arc::new(NodeRestriction { authorizer: Arc::clone(authorizer) }),
         Arc::new(PodSecurity { config: pod_security }),
@@ -388,6 +390,7 @@ fn admission_chain(
         Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
+    plugins.push(Arc::new(ResourceQuota::new(clock.clone())));
     Chain::new(plugins)
 }
 

@@ -17,6 +17,8 @@ pub struct User {
 
 /// Who brings no credentials.
 pub const NAME_ANONYMOUS: &str = "system:anonymous";
+/// The server itself.
+pub const NAME_SERVER: &str = "system:apiserver";
 /// Every authenticated user's group.
 pub const GROUP_AUTHENTICATED: &str = "system:authenticated";
 /// The anonymous user's group.
@@ -46,7 +48,7 @@ impl User {
 
     /// The server itself, for its own writes.
     pub fn server() -> User {
-        User::new("system:apiserver", &[GROUP_MASTERS])
+        User::new(NAME_SERVER, &[GROUP_MASTERS])
     }
 
     /// A service account.

@@ -19,6 +19,10 @@ pub trait Reader: Send + Sync {
     /// All objects of a resource. Taking them is free, iterating over them is not.
     fn all(&self, resource: GroupResource<'_>) -> Objects;
 
+    /// The objects of a resource in a namespace, in the order of their names. It costs next to nothing where there are
+    /// none, whatever other namespaces hold.
+    fn in_namespace(&self, resource: GroupResource<'_>, namespace: &str) -> Vec<Versioned>;
+
     /// Waits until reads include every write that was acknowledged before.
     ///
     /// # Errors
@@ -58,6 +62,12 @@ pub trait Writer: Send + Sync {
     /// # Errors
     /// As any client is answered.
     async fn update(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status>;
+
+    /// Replaces an object's status. The object must contain its `apiVersion`, and its version as the condition.
+    ///
+    /// # Errors
+    /// As any client is answered.
+    async fn update_status(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status>;
 
     /// Deletes an object.
     ///

@@ -3,7 +3,7 @@
 use object::Value;
 use schema::GroupResource;
 
-use super::{Reader, Warnings, Writer};
+use super::{Reader, Takings, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
@@ -108,6 +108,8 @@ pub struct Attributes<'a> {
     pub writer: &'a dyn Writer,
     /// Warnings for the client in addition to the response.
     pub warnings: &'a Warnings,
+    /// What plugins take for the write while they validate it.
+    pub takings: &'a Takings,
 }
 
 impl Attributes<'_> {

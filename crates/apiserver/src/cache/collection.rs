@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -139,6 +140,15 @@ impl Collection {
     /// All objects currently in the cache, where their revision does not matter.
     pub fn objects(&self) -> OrdMap<Arc<str>, Versioned> {
         self.state.read().objects.clone()
+    }
+
+    /// The objects of a namespace currently in the cache, in the order of their names.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Versioned> {
+        let state = self.state.read();
+        let Some(count) = state.counts.get(namespace) else { return Vec::new() };
+        let start = format!("{namespace}/");
+        let from_start = state.objects.range::<_, str>((Bound::Included(&*start), Bound::Unbounded));
+        from_start.take(*count).map(|(_, object)| object.clone()).collect()
     }
 
     /// How often the collection changed, to see whether something derived from it is still right.

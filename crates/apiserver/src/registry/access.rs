@@ -7,7 +7,7 @@ use object::{Status, Value, Versioned};
 use schema::GroupResource;
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
-use crate::admission::{Objects, Reader, Warnings, Writer};
+use crate::admission::{Objects, Reader, Takings, Warnings, Writer};
 use crate::errors::from_cache;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
@@ -20,17 +20,23 @@ pub(crate) struct Server<'a> {
     registry: &'a Registry,
     dry_run: bool,
     warnings: Warnings,
+    takings: Takings,
 }
 
 impl<'a> Server<'a> {
     /// The cluster during a request.
     pub(crate) fn new(registry: &'a Registry, dry_run: bool) -> Server<'a> {
-        Server { registry, dry_run, warnings: Warnings::default() }
+        Server { registry, dry_run, warnings: Warnings::default(), takings: Takings::default() }
     }
 
     /// Warnings of plugins to the client.
     pub(crate) fn warnings(&self) -> &Warnings {
         &self.warnings
+    }
+
+    /// What plugins have taken for the request.
+    pub(crate) fn takings(&self) -> &Takings {
+        &self.takings
     }
 
     /// The endpoint of a resource in this version, or in any.
@@ -46,6 +52,27 @@ impl<'a> Server<'a> {
         let version = object.str_at("apiVersion").rsplit('/').next().unwrap_or_default();
         let endpoint = self.endpoint(resource, Some(version));
         endpoint.ok_or_else(|| Status::not_found(resource.group, resource.plural, ""))
+    }
+
+    async fn replace(
+        &self,
+        resource: GroupResource<'_>,
+        subresource: &str,
+        object: Value,
+    ) -> Result<Value, Status> {
+        let endpoint = self.writable(resource, &object)?;
+        let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
+        let namespace = object.str_at("metadata.namespace").to_owned();
+        let name = object.str_at("metadata.name").to_owned();
+        let call = Call {
+            user: &user,
+            namespace: &namespace,
+            name: &name,
+            subresource,
+            options: &options,
+            uid: &uid,
+        };
+        value_of(self.registry.update(&endpoint, &call, object).await?)
     }
 
     fn options(&self) -> WriteOptions {
@@ -67,6 +94,12 @@ impl Reader for Server<'_> {
         let endpoint = self.endpoint(resource, None);
         let collection = endpoint.as_ref().and_then(|endpoint| endpoint.collection.as_ref());
         collection.map(|collection| collection.objects()).unwrap_or_default()
+    }
+
+    fn in_namespace(&self, resource: GroupResource<'_>, namespace: &str) -> Vec<Versioned> {
+        let endpoint = self.endpoint(resource, None);
+        let collection = endpoint.as_ref().and_then(|endpoint| endpoint.collection.as_ref());
+        collection.map(|collection| collection.in_namespace(namespace)).unwrap_or_default()
     }
 
     async fn catch_up(&self) -> Result<(), Status> {
@@ -92,19 +125,11 @@ impl Writer for Server<'_> {
     }
 
     async fn update(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status> {
-        let endpoint = self.writable(resource, &object)?;
-        let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
-        let namespace = object.str_at("metadata.namespace").to_owned();
-        let name = object.str_at("metadata.name").to_owned();
-        let call = Call {
-            user: &user,
-            namespace: &namespace,
-            name: &name,
-            subresource: "",
-            options: &options,
-            uid: &uid,
-        };
-        value_of(self.registry.update(&endpoint, &call, object).await?)
+        self.replace(resource, "", object).await
+    }
+
+    async fn update_status(&self, resource: GroupResource<'_>, object: Value) -> Result<Value, Status> {
+        self.replace(resource, "status", object).await
     }
 
     async fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Result<(), Status> {

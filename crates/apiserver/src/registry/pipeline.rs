@@ -48,6 +48,7 @@ impl Registry {
         let is_stored = matches!(stored, Ok(Some(_))) && !write.dry_run();
         self.pass(if is_stored { Stage::Commit } else { Stage::Undo }, &write);
         begun.end(is_stored, &server).await;
+        server.takings().end(is_stored, &server, &server).await;
         match stored? {
             Some((stored, warnings)) => {
                 let mut answer = self.answer(&write, stored).await?;

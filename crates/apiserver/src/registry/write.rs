@@ -243,5 +243,6 @@ pub(super) fn attributes<'a>(
         reader: server,
         writer: server,
         warnings: server.warnings(),
+        takings: server.takings(),
     }
 }

@@ -9,9 +9,11 @@ fn usage(group: &str, plural: &str, object: &Value) -> String {
     Measure::of(group, plural).unwrap().usage(object, Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// A pod whose spec has these members too.
 fn pod(spec: &Value) -> Value {
+    let spec = if spec.is_null() { Value::map() } else { spec.clone() };
     let pod = value!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}});
-    object::patch::merge_patch(pod, value!({"spec": (spec.clone())})).unwrap()
+    object::patch::merge_patch(pod, value!({"spec": (spec)})).unwrap()
 }
 
 #[test]
