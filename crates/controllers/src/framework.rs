@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 mod accounts;
 mod action;
+mod everything;
 mod executor;
 pub(crate) mod labels;
 mod live;
@@ -31,6 +32,7 @@ mod wiring;
 
 pub use accounts::Accounts;
 pub(crate) use action::{Action, Announcement, Body, Note};
+pub(crate) use everything::Everything;
 pub(crate) use executor::{Executor, Failure};
 pub(crate) use live::Live;
 pub(crate) use memory::Notes;

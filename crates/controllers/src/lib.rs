@@ -17,6 +17,7 @@
 //! | `servicecidr` | the networks from which Services get addresses, ready and kept while they are used |
 //! | `ipaddress` | an object for each address of a Service, and none for others |
 //! | `clusterdns` | the Service of cluster DNS, and its endpoints on the nodes |
+//! | `resourcequota` | what is used of each quota |
 //! | `bootstraptokens` | the expiry of the tokens that machines join with, and their signatures |
 //! | `certificates` | approval, signing and removal of certificate signing requests |
 //!
@@ -54,6 +55,7 @@ mod nodelifecycle;
 mod podgc;
 mod pods;
 mod replicaset;
+mod resourcequota;
 mod revisions;
 mod rootca;
 mod serviceaccount;
@@ -174,6 +176,7 @@ async fn run_all(context: Context, cancel: CancellationToken) {
         nodelifecycle::NodeLifecycle,
         tainteviction::TaintEviction,
         garbage::GarbageCollector,
+        resourcequota::QuotaController,
         bootstraptokens::TokenCleaner,
         bootstraptokens::BootstrapSigner,
         certificates::CsrApproving,

@@ -32,7 +32,7 @@ mod scope;
 mod services;
 
 pub use list::ResourceList;
-pub use pods::{is_charged, overdue_at};
+pub use pods::is_charged;
 pub use scope::{Scope, scopes};
 
 /// The beginning of the names that count objects of any resource.
@@ -143,6 +143,11 @@ impl<'a> Measure<'a> {
             Rule::DeviceClaims => claims::measures_devices(name),
             Rule::Number => self.group.is_empty() && self.plural == name && LEGACY.contains(&name),
         }
+    }
+
+    /// Whether objects are only counted, whatever is in them.
+    pub fn is_number(self) -> bool {
+        self.rule == Rule::Number
     }
 
     /// What an object uses. `now` tells whether a pod that is being deleted is overdue.

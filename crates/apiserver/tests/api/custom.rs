@@ -11,7 +11,7 @@ use schema::Scope;
 
 use crate::support::*;
 
-const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
+pub(crate) const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 /// How many clients write at a time, and how many objects each of them makes.
 const CLIENTS: usize = 4;
 const OBJECTS_EACH: usize = 12;
@@ -90,14 +90,14 @@ pub(crate) fn things(schema: &Value) -> Definition {
     }
 }
 
-fn widget(name: &str) -> Value {
+pub(crate) fn widget(name: &str) -> Value {
     value!({
         "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"size": 3i64}
     })
 }
 
-async fn server_with_widgets() -> TestServer {
+pub(crate) async fn server_with_widgets() -> TestServer {
     let server = TestServer::start().await;
     server.catalogue().add(widgets()).await.unwrap();
     server

@@ -18,6 +18,7 @@ mod network;
 mod operations;
 mod patch;
 mod protobuf;
+mod quota;
 mod reported;
 mod requests;
 mod rights;

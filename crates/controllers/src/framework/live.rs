@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use client::{
-    Client, ClientError, Discovered, ListOptions, Object, PartialObject, Request, ResourceType, Target, Verb,
+    Client, ClientError, ContentType, Discovered, ListOptions, Object, PartialObject, Request, ResourceType,
+    Target, Verb, key_of,
 };
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
-use object::{ObjectKey, Versioned};
+use object::{ObjectKey, Value, Versioned};
 
 /// The maximum number of concurrent questions to the server.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -22,6 +23,8 @@ enum Question {
     Metadata(ResourceType, ObjectKey),
     MetadataIn(ResourceType, String),
     List(ResourceType, ListOptions),
+    ListIn { resource: ResourceType, namespace: String, after: String },
+    TryStatus(ResourceType, ObjectKey, Value),
     Served,
     May(Box<SubjectAccessReviewSpec>),
 }
@@ -31,6 +34,7 @@ enum Answer {
     Metadata(Option<Arc<PartialObject>>),
     MetadataIn(Result<Arc<Vec<PartialObject>>, String>),
     List(Vec<Versioned>),
+    Accepted,
     Served(Arc<Discovered>),
     May(bool),
 }
@@ -72,6 +76,31 @@ impl Live {
     pub(crate) fn list<K: Object>(&mut self, options: &ListOptions) -> Option<Vec<Arc<K>>> {
         match self.ask(Question::List(ResourceType::of::<K>(), options.clone()))? {
             Answer::List(objects) => Some(objects.iter().filter_map(typed).collect()),
+            _ => None,
+        }
+    }
+
+    /// All objects of a resource in a namespace. There are none of a resource that is not served any more. `after` is the
+    /// occasion of the list: it is made anew for each.
+    pub(crate) fn list_in(
+        &mut self,
+        resource: &ResourceType,
+        namespace: &str,
+        after: &str,
+    ) -> Option<Vec<Versioned>> {
+        let (resource, namespace, after) = (resource.clone(), namespace.to_owned(), after.to_owned());
+        match self.ask(Question::ListIn { resource, namespace, after })? {
+            Answer::List(objects) => Some(objects),
+            _ => None,
+        }
+    }
+
+    /// Has the server go through a change of an object's status without storing it. If it refuses, the look at the key
+    /// fails, and is repeated later.
+    pub(crate) fn try_status<K: Object>(&mut self, object: &K) -> Option<()> {
+        let tree = object::to_value(object).unwrap_or_default();
+        match self.ask(Question::TryStatus(ResourceType::of::<K>(), key_of(object), tree))? {
+            Answer::Accepted => Some(()),
             _ => None,
         }
     }
@@ -130,6 +159,21 @@ async fn answer(client: &Client, question: &Question) -> Result<Answer, ClientEr
         }
         Question::List(resource, options) => {
             client.list_all(resource, "", options).await.map(|(objects, _)| Answer::List(objects))
+        }
+        Question::ListIn { resource, namespace, .. } => {
+            match client.list_all(resource, namespace, &ListOptions::default()).await {
+                Ok((objects, _)) => Ok(Answer::List(objects)),
+                Err(error) if error.is_not_found() || error.is_method_not_supported() => {
+                    Ok(Answer::List(Vec::new()))
+                }
+                Err(error) => Err(error),
+            }
+        }
+        Question::TryStatus(resource, key, object) => {
+            let target = Target::object(resource.clone(), key).subresource("status");
+            let request = Request::new(Verb::Update, target).query("dryRun", "All");
+            let request = request.body(ContentType::Json, object.clone());
+            client.connection().call(request).await.map(|_| Answer::Accepted)
         }
         Question::Served => client.discover().await.map(|found| Answer::Served(Arc::new(found))),
         Question::May(spec) => {

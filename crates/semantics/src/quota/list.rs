@@ -65,6 +65,20 @@ impl ResourceList {
         other.iter().for_each(|(name, amount)| self.add(name, amount));
     }
 
+    /// Sets every amount to zero.
+    pub fn clear(&mut self) {
+        self.0.values_mut().for_each(|amount| *amount = Quantity::ZERO);
+    }
+
+    /// Adds the amounts of another list to those that are listed here.
+    pub fn add_listed(&mut self, other: &ResourceList) {
+        for (name, sum) in &mut self.0 {
+            if let Some(more) = other.get(name) {
+                *sum += more;
+            }
+        }
+    }
+
     /// Takes the amounts of another list away from those that are listed here; none becomes negative.
     pub fn take_all(&mut self, other: &ResourceList) {
         for (name, amount) in &mut self.0 {

@@ -31,7 +31,7 @@ pub fn is_charged(pod: &dyn View, now: Timestamp) -> bool {
 }
 
 /// When a pod that is being deleted does not count any more even if it is still there.
-pub fn overdue_at(pod: &dyn View) -> Option<Timestamp> {
+fn overdue_at(pod: &dyn View) -> Option<Timestamp> {
     let metadata = pod.field("metadata");
     let deletion = metadata.field("deletionTimestamp").as_time()?;
     let grace = metadata.field("deletionGracePeriodSeconds").as_integer()?;
