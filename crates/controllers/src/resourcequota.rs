@@ -66,7 +66,9 @@ impl Controller for QuotaController {
         let all = Arc::clone(&quotas);
         let everything = wiring.everything(
             |served| served.namespaced,
-            move |resource, change| if is_gone(change) { counting(&all, resource, &change.key) } else { Vec::new() },
+            move |resource, change| {
+                if is_gone(change) { counting(&all, resource, &change.key) } else { Vec::new() }
+            },
         );
         let (pods, all) = (wiring.informer::<LeanPod>(), Arc::clone(&quotas));
         wiring.wake(&pods, move |change| counting_less(&all, change, pod_counts_less));

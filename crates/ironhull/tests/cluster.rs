@@ -72,6 +72,8 @@ mod propagation;
 mod proxied;
 #[path = "cluster/python.rs"]
 mod python;
+#[path = "cluster/quotas.rs"]
+mod quotas;
 #[path = "cluster/redis.rs"]
 mod redis;
 #[path = "cluster/renewal.rs"]
@@ -125,6 +127,7 @@ fn main() {
         kubectl::trials(&shared),
         helm::trials(&shared),
         server_side_apply::trials(&shared),
+        quotas::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),

@@ -22,6 +22,7 @@ mod remove;
 mod replicas;
 mod scope;
 mod set;
+mod versions;
 mod write;
 
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use merge::merge;
 pub use replicas::{from_scale, to_scale};
 pub use scope::Scope;
 pub use set::{FieldPath, FieldSet};
-pub use write::{ApplyError, Versions, Write, apply, update};
+pub use versions::Versions;
+pub use write::{ApplyError, Write, apply, update};

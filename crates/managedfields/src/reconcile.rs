@@ -4,7 +4,7 @@ use schema::{Field, FieldType, ListType, Shape};
 
 use crate::element::Element;
 use crate::place::{Parts, Place};
-use crate::write::Versions;
+use crate::versions::Versions;
 use crate::{FieldSet, Managers};
 
 /// The managers after a list or an object that was managed by its parts has become one that is managed as one: who

@@ -1,8 +1,7 @@
 //! What a write does to the managers of an object.
 
-use async_trait::async_trait;
 use object::Value;
-use schema::{TypeDef, TypeRef};
+use schema::TypeDef;
 
 use crate::compare::Comparison;
 use crate::conflict::Conflicts;
@@ -15,22 +14,10 @@ use crate::reconcile::reconcile;
 use crate::remove::remove;
 use crate::scope::Scope;
 use crate::set::FieldSet;
+use crate::versions::Versions;
 
 /// Who manages what an object had before it was first applied to.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
-
-/// The versions of a kind.
-#[async_trait]
-pub trait Versions: Send + Sync {
-    /// The type of the kind in a version; `None` if the API has no such version.
-    fn type_of(&self, api_version: &str) -> Option<TypeRef>;
-
-    /// An object in another version.
-    ///
-    /// # Errors
-    /// Why it cannot be converted.
-    async fn convert(&self, object: &Value, api_version: &str) -> Result<Value, String>;
-}
 
 /// A write.
 #[derive(Clone, Copy, Debug)]

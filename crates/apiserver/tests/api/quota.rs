@@ -44,7 +44,13 @@ fn forbidden<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_clients_at_once_get_exactly_what_is_left() {
     let server = Arc::new(TestServer::start().await);
-    limit(&server, "q", value!({"hard": {"configmaps": "12", "count/configmaps": "30"}}), value!({"configmaps": "2", "count/configmaps": "0"})).await;
+    limit(
+        &server,
+        "q",
+        value!({"hard": {"configmaps": "12", "count/configmaps": "30"}}),
+        value!({"configmaps": "2", "count/configmaps": "0"}),
+    )
+    .await;
     let creations = (0..CLIENTS).map(|client| {
         let server = Arc::clone(&server);
         tokio::spawn(async move { create_map(&server, format!("m{client}")).await })
@@ -77,7 +83,8 @@ async fn recount(server: &TestServer) -> bool {
 async fn no_recount_lets_more_in_than_the_quota_allows() {
     const HARD: usize = 20;
     let server = Arc::new(TestServer::start().await);
-    limit(&server, "q", value!({"hard": {"configmaps": (HARD.to_string())}}), value!({"configmaps": "0"})).await;
+    limit(&server, "q", value!({"hard": {"configmaps": (HARD.to_string())}}), value!({"configmaps": "0"}))
+        .await;
     let clients = (0..CLIENTS).map(|client| {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
@@ -152,7 +159,8 @@ async fn a_quota_is_in_force_when_its_status_says_so() {
 async fn pods_are_charged_when_they_come_and_when_they_grow() {
     let server = server_for_pods().await;
     let hard = value!({"cpu": "2", "pods": "2", "limits.memory": "1Gi"});
-    limit(&server, "q", value!({"hard": (hard)}), value!({"cpu": "0", "pods": "0", "limits.memory": "0"})).await;
+    limit(&server, "q", value!({"hard": (hard)}), value!({"cpu": "0", "pods": "0", "limits.memory": "0"}))
+        .await;
     let why = "pods \"p\" is forbidden: failed quota: q: must specify cpu for: main; limits.memory for: main";
     assert_eq!(forbidden(server.json("POST", PODS, &pod("p")).await), why);
     let sized = |name: &str, cpu: &str| {
@@ -187,7 +195,8 @@ async fn every_quota_must_have_room_and_scopes_decide_which_count() {
     limit(&server, "idle", scoped("BestEffort", "2"), value!({"pods": "0"})).await;
     limit(&server, "idle-too", scoped("BestEffort", "1"), value!({"pods": "0"})).await;
     server.json("POST", PODS, &pod("p")).await.unwrap();
-    let why = "pods \"r\" is forbidden: exceeded quota: idle-too, requested: pods=1, used: pods=1, limited: pods=1";
+    let why =
+        "pods \"r\" is forbidden: exceeded quota: idle-too, requested: pods=1, used: pods=1, limited: pods=1";
     assert_eq!(forbidden(server.json("POST", PODS, &pod("r")).await), why);
     for (quota, expected) in [("busy", "0"), ("idle", "1"), ("idle-too", "1")] {
         assert_eq!(used(&server, quota, "pods").await, expected, "{quota}");
@@ -201,7 +210,8 @@ async fn services_and_claims_are_charged_for_what_changes() {
     let none = value!({"services": "0", "services.nodeports": "0", "requests.storage": "0", "persistentvolumeclaims": "0"});
     limit(&server, "q", value!({"hard": (hard)}), none).await;
     let service = |kind: &str, ports: i64| {
-        let ports: Vec<Value> = (0..ports).map(|port| value!({"name": (format!("p{port}")), "port": (port + 1)})).collect();
+        let ports: Vec<Value> =
+            (0..ports).map(|port| value!({"name": (format!("p{port}")), "port": (port + 1)})).collect();
         value!({"metadata": {"name": "s"}, "spec": {"type": kind, "ports": (ports)}})
     };
     let services = "/api/v1/namespaces/default/services";
@@ -228,8 +238,10 @@ async fn services_and_claims_are_charged_for_what_changes() {
 #[tokio::test]
 async fn objects_of_any_resource_can_be_counted() {
     let server = crate::custom::server_with_widgets().await;
-    let hard = value!({"count/widgets.example.com": "1", "count/deployments.apps": "1", "resourcequotas": "2"});
-    let used_before = value!({"count/widgets.example.com": "0", "count/deployments.apps": "0", "resourcequotas": "1"});
+    let hard =
+        value!({"count/widgets.example.com": "1", "count/deployments.apps": "1", "resourcequotas": "2"});
+    let used_before =
+        value!({"count/widgets.example.com": "0", "count/deployments.apps": "0", "resourcequotas": "1"});
     limit(&server, "q", value!({"hard": (hard)}), used_before).await;
     let names = ["a", "b"];
     let mut refused = BTreeSet::new();

@@ -56,9 +56,8 @@ impl Everything {
 
     /// The resource of this plural name; `None` if it is not served.
     pub(crate) fn of_plural(&self, group: &str, plural: &str) -> Option<ServedResource> {
-        let is_it = |served: &&ServedResource| {
-            served.resource.group == group && served.resource.plural == plural
-        };
+        let is_it =
+            |served: &&ServedResource| served.resource.group == group && served.resource.plural == plural;
         self.served.read(|served| served.values().find(is_it).cloned())
     }
 }

@@ -20,10 +20,8 @@ impl Monitor {
     pub(super) fn start(wiring: &mut Wiring<Uid>) -> Monitor {
         let graph = Notes::<Graph>::default();
         let fed = graph.clone();
-        let everything = wiring.everything(
-            |_| true,
-            move |resource, change| fed.write(|graph| apply(graph, resource, change)),
-        );
+        let everything = wiring
+            .everything(|_| true, move |resource, change| fed.write(|graph| apply(graph, resource, change)));
         Monitor { graph, everything }
     }
 

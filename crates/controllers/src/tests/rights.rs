@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, Pod, ReplicationController, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, Pod, ReplicationController, ResourceQuota, Secret, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
@@ -221,6 +222,10 @@ async fn services(cluster: &RealCluster) {
             "ipallocator-repair-controller create ipaddresses",
         ])
         .await;
+    let quota =
+        json!({"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": {"services": "100"}}});
+    create::<ResourceQuota>(cluster, quota).await;
+    cluster.log.granted(&["resourcequota-controller update resourcequotas/status"]).await;
     remove::<Service>(cluster, "default/web").await;
 }
 

@@ -73,7 +73,11 @@ impl Scope {
             status.field("modifyVolumeStatus").field("targetVolumeAttributesClassName"),
         ];
         let named = || classes.iter().map(|class| class.text()).filter(|class| !class.is_empty());
-        if named().next().is_none() { self.selects(None) } else { named().any(|class| self.selects(Some(class))) }
+        if named().next().is_none() {
+            self.selects(None)
+        } else {
+            named().any(|class| self.selects(Some(class)))
+        }
     }
 
     /// Whether the scope is for objects of this class.

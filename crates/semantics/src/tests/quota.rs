@@ -35,7 +35,8 @@ fn pods_use_requests_limits_and_what_vendors_name() {
 #[test]
 fn a_resize_in_progress_counts_what_is_larger() {
     let mut resized = pod(&value!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]}));
-    let running = value!({"name": "a", "allocatedResources": {"cpu": "3"}, "resources": {"requests": {"cpu": "2"}}});
+    let running =
+        value!({"name": "a", "allocatedResources": {"cpu": "3"}, "resources": {"requests": {"cpu": "2"}}});
     resized.set("status", value!({"containerStatuses": [running]}));
     assert_eq!(usage("", "pods", &resized), "count/pods=1,cpu=3,pods=1,requests.cpu=3");
 }
@@ -43,7 +44,9 @@ fn a_resize_in_progress_counts_what_is_larger() {
 #[test]
 fn pods_that_ended_or_are_overdue_count_as_objects_only() {
     let measure = Measure::of("", "pods").unwrap();
-    for (phase, expected) in [("Running", "count/pods=1,pods=1"), ("Failed", "count/pods=1"), ("Succeeded", "count/pods=1")] {
+    for (phase, expected) in
+        [("Running", "count/pods=1,pods=1"), ("Failed", "count/pods=1"), ("Succeeded", "count/pods=1")]
+    {
         let mut ended = pod(&Value::Null);
         ended.set("status", value!({"phase": phase}));
         assert_eq!(measure.usage(&ended, Timestamp::UNIX_EPOCH).to_string(), expected, "{phase}");
@@ -129,8 +132,10 @@ fn scopes_tell_pods_apart() {
     let near = value!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
         {"topologyKey": "zone", "namespaceSelector": {}}]}}});
     let requests = value!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]});
-    let in_high = |operator: &str, values: Value| value!({"scopeSelector": {"matchExpressions": [
-        {"scopeName": "PriorityClass", "operator": operator, "values": (values)}]}});
+    let in_high = |operator: &str, values: Value| {
+        value!({"scopeSelector": {"matchExpressions": [
+        {"scopeName": "PriorityClass", "operator": operator, "values": (values)}]}})
+    };
     let plain = |scope: &str| value!({"scopes": [scope]});
     let (high, deadline) = (value!({"priorityClassName": "high"}), value!({"activeDeadlineSeconds": 0}));
     for (spec, quota, expected) in [
@@ -161,8 +166,10 @@ fn scopes_tell_pods_apart() {
 #[test]
 fn scopes_tell_claims_apart() {
     let claims = Measure::of("", "persistentvolumeclaims").unwrap();
-    let quota = |operator: &str, values: Value| value!({"spec": {"scopeSelector": {"matchExpressions": [
-        {"scopeName": "VolumeAttributesClass", "operator": operator, "values": (values)}]}}});
+    let quota = |operator: &str, values: Value| {
+        value!({"spec": {"scopeSelector": {"matchExpressions": [
+        {"scopeName": "VolumeAttributesClass", "operator": operator, "values": (values)}]}}})
+    };
     // While a volume changes its class, it is in both.
     let changing = value!({
         "spec": {"volumeAttributesClassName": "new"}, "status": {"currentVolumeAttributesClassName": "old"}

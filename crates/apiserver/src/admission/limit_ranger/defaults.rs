@@ -23,7 +23,8 @@ pub(super) fn fill_in(pod: &mut Value, range: &Value) {
         let Some(containers) = pod.entry("spec").get_mut(list) else { continue };
         for container in containers.items_mut() {
             let name = container.str_at("name").to_owned();
-            for (which, defaults, what) in [("requests", &requests, "request"), ("limits", &limits, "limit")] {
+            for (which, defaults, what) in [("requests", &requests, "request"), ("limits", &limits, "limit")]
+            {
                 let filled = complete(container, which, defaults);
                 if !filled.is_empty() {
                     done.push(format!("{} {what} for {kind} {name}", filled.join(", ")));

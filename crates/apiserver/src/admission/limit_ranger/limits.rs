@@ -43,7 +43,8 @@ pub(super) fn of_pod(range: &Value, pod: &Value, old: &Value) -> Vec<String> {
                 for list in ["containers", "initContainers"] {
                     for container in pod.get("spec").get(list).items() {
                         let before = container_named(old.get("spec").get(list), container.str_at("name"));
-                        let (needs, before) = (Needs::of_container(container), before.map(Needs::of_container));
+                        let (needs, before) =
+                            (Needs::of_container(container), before.map(Needs::of_container));
                         let is_unchanged = |name: &str| needs.has_same(before.as_ref(), name);
                         check(limit, kind, &ALL, &needs, is_unchanged, &mut violations);
                     }
@@ -63,10 +64,8 @@ pub(super) fn of_pod(range: &Value, pod: &Value, old: &Value) -> Vec<String> {
 
 /// The violations of a claim, of which only requests count. `old` is null if it is new.
 pub(super) fn of_claim(range: &Value, claim: &Value, old: &Value) -> Vec<String> {
-    const ALL: [(&str, Constraint); 2] = [
-        ("min", |limit, needs| limit.minimum(needs)),
-        ("max", |limit, needs| limit.maximum_request(needs)),
-    ];
+    const ALL: [(&str, Constraint); 2] =
+        [("min", |limit, needs| limit.minimum(needs)), ("max", |limit, needs| limit.maximum_request(needs))];
     let needs = |claim: &Value| Needs {
         requests: ResourceList::read(claim.at("spec.resources.requests").as_field()),
         limits: ResourceList::default(),
@@ -179,7 +178,8 @@ impl Limit<'_> {
     fn ratio(&self, needs: &Needs) -> Option<String> {
         let Limit { kind, resource, enforced } = self;
         let rule = format!("{resource} max limit to request ratio per {kind} is {enforced}");
-        let given = |amounts: &ResourceList| amounts.get(resource).filter(|amount| !amount.is_zero()).cloned();
+        let given =
+            |amounts: &ResourceList| amounts.get(resource).filter(|amount| !amount.is_zero()).cloned();
         let Some(request) = given(&needs.requests) else {
             return Some(format!("{rule}, but no request is specified or request is 0"));
         };

@@ -41,9 +41,11 @@ async fn containers_get_defaults_and_the_pod_says_so() {
     let init = value!({"name": "i", "image": "i", "resources": {"requests": {"cpu": "50m"}}});
     let pod = admitted(&server, &pod(value!({"initContainers": [init]}))).await.unwrap();
     let resources = |list: &str| pod.get("spec").get(list).items().next().unwrap().get("resources").clone();
-    let whole = value!({"requests": {"cpu": "100m", "memory": "1Mi"}, "limits": {"cpu": "500m", "memory": "1Gi"}});
+    let whole =
+        value!({"requests": {"cpu": "100m", "memory": "1Mi"}, "limits": {"cpu": "500m", "memory": "1Gi"}});
     assert_eq!(resources("containers"), whole);
-    let partly = value!({"requests": {"cpu": "50m", "memory": "1Mi"}, "limits": {"cpu": "500m", "memory": "1Gi"}});
+    let partly =
+        value!({"requests": {"cpu": "50m", "memory": "1Mi"}, "limits": {"cpu": "500m", "memory": "1Gi"}});
     assert_eq!(resources("initContainers"), partly);
     let annotations = pod.at("metadata.annotations");
     let expected = "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c; memory request for init container i; cpu, memory limit for init container i";
@@ -93,11 +95,10 @@ async fn missing_amounts_violate_minimum_maximum_and_ratio() {
 
 #[tokio::test]
 async fn claims_ask_for_storage_within_limits_and_keep_what_they_have() {
-    let limits = value!([{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]);
+    let limits =
+        value!([{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]);
     let server = server_with(limits).await;
-    let claim = |name: &str, storage: &str| {
-        value!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}})
-    };
+    let claim = |name: &str, storage: &str| value!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}});
     let create = |name, storage| server.create("", "persistentvolumeclaims", "default", claim(name, storage));
     let refused = create("small", "1Mi").await.unwrap_err();
     let expected = "persistentvolumeclaims \"small\" is forbidden: minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi";
@@ -143,7 +144,8 @@ async fn a_resize_is_checked_where_it_changes_something() {
 #[test]
 fn ratios_are_exact() {
     let limit = |ratio: &str, request: &str, limit: &str| {
-        let range = value!({"spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": ratio}}]}});
+        let range =
+            value!({"spec": {"limits": [{"type": "Container", "maxLimitRequestRatio": {"cpu": ratio}}]}});
         let pod = with(value!({"requests": {"cpu": request}, "limits": {"cpu": limit}}));
         limits::of_pod(&range, &pod, &Value::Null)
     };

@@ -51,7 +51,8 @@ pub(super) fn decide(
         return Ok(Vec::new());
     }
     let usage = measure.usage(&request.object, request.now);
-    let negative: Vec<&str> = usage.iter().filter(|(_, amount)| amount.sign() < 0).map(|(name, _)| name).collect();
+    let negative: Vec<&str> =
+        usage.iter().filter(|(_, amount)| amount.sign() < 0).map(|(name, _)| name).collect();
     if !negative.is_empty() {
         return Err(format!("quota usage is negative for resource(s): {}", negative.join(",")));
     }

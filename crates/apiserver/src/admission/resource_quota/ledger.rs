@@ -140,7 +140,8 @@ impl Book {
                 Some(entry) if is_same(&entry, version.uid()) => {
                     if version.resource_version() > entry.quota.version {
                         let quota = Quota::read(version);
-                        let count = if quota.used == entry.quota.used { entry.count } else { self.new_count() };
+                        let count =
+                            if quota.used == entry.quota.used { entry.count } else { self.new_count() };
                         Entry { quota, count }
                     } else {
                         entry
@@ -236,7 +237,11 @@ impl Book {
             }
             let Some(status) = failed else { return };
             if status.reason != Reason::Conflict || server.reader.catch_up().await.is_err() {
-                tracing::warn!(why = status.message, namespace, "a quota stays charged until it is recounted");
+                tracing::warn!(
+                    why = status.message,
+                    namespace,
+                    "a quota stays charged until it is recounted"
+                );
                 return;
             }
         }

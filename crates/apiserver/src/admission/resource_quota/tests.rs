@@ -37,7 +37,12 @@ fn decided(quotas: &[Quota], request: &Request) -> Result<Vec<String>, String> {
 #[test]
 fn a_request_is_charged_what_each_quota_limits() {
     let quotas = [
-        quota("cpu", value!({"cpu": "2", "services": "1"}), value!({"cpu": "500m", "services": "0"}), Value::Null),
+        quota(
+            "cpu",
+            value!({"cpu": "2", "services": "1"}),
+            value!({"cpu": "500m", "services": "0"}),
+            Value::Null,
+        ),
         quota("idle", value!({"pods": "1"}), value!({"pods": "1"}), value!({"scopes": ["BestEffort"]})),
         quota("new", value!({}), value!({}), Value::Null),
         quota("pods", value!({"count/pods": "9"}), value!({"count/pods": "3"}), Value::Null),
@@ -46,9 +51,16 @@ fn a_request_is_charged_what_each_quota_limits() {
     assert_eq!(charged, ["cpu: cpu=1500m", "pods: count/pods=1"]);
     let refused = decided(&quotas, &request("pods", pod("1501m"), Value::Null)).unwrap_err();
     assert_eq!(refused, "exceeded quota: cpu, requested: cpu=1501m, used: cpu=500m, limited: cpu=2");
-    let refused = decided(&quotas[1..], &request("pods", value!({"spec": {"containers": [{"name": "c"}]}}), Value::Null));
-    assert_eq!(refused.unwrap_err(), "exceeded quota: idle, requested: pods=1, used: pods=1, limited: pods=1");
-    let charged = decide(&quotas, &request("pods", pod("1"), Value::Null), |quota| quota.name == "cpu").unwrap();
+    let refused = decided(
+        &quotas[1..],
+        &request("pods", value!({"spec": {"containers": [{"name": "c"}]}}), Value::Null),
+    );
+    assert_eq!(
+        refused.unwrap_err(),
+        "exceeded quota: idle, requested: pods=1, used: pods=1, limited: pods=1"
+    );
+    let charged =
+        decide(&quotas, &request("pods", pod("1"), Value::Null), |quota| quota.name == "cpu").unwrap();
     assert_eq!(charged.len(), 1, "what is paid is not charged again");
     assert!(decided(&quotas, &request("configmaps", value!({}), Value::Null)).unwrap().is_empty());
 }
@@ -94,7 +106,11 @@ fn what_comes_into_a_scope_is_charged_as_a_whole() {
     let claim = |class: &str| value!({"spec": {"volumeAttributesClassName": class, "resources": {"requests": {"storage": "1Gi"}}}});
     let changed = request("persistentvolumeclaims", claim("fast"), claim("slow"));
     assert_eq!(decided(&quotas, &changed).unwrap(), ["q: requests.storage=1Gi"]);
-    assert!(decided(&quotas, &request("persistentvolumeclaims", claim("fast"), claim("fast"))).unwrap().is_empty());
+    assert!(
+        decided(&quotas, &request("persistentvolumeclaims", claim("fast"), claim("fast")))
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
