@@ -58,8 +58,10 @@ async fn garbage_of_a_resource_that_came_later_is_collected() {
         ..Default::default()
     }]);
     cluster.client.create(&owned).await.unwrap();
-    server.json("DELETE", &format!("{path}/owner"), &object::Value::Null).await.unwrap();
     let left = |maps: &[Arc<ConfigMap>]| maps.iter().any(|map| map.metadata.name.as_deref() == Some("owned"));
+    // The test's own view must have it before it can be gone from there.
+    cluster.until::<ConfigMap>("what the widget owns", left).await;
+    server.json("DELETE", &format!("{path}/owner"), &object::Value::Null).await.unwrap();
     cluster.until::<ConfigMap>("the end of what the widget owned", |maps| !left(maps)).await;
     let key = ObjectKey::namespaced("default", "owned");
     let again = cluster.client.delete::<ConfigMap>(&key, &DeleteOptions::default()).await;
