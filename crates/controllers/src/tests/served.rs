@@ -45,6 +45,12 @@ async fn garbage_of_a_resource_that_came_later_is_collected() {
     cluster.log.granted(&["informers watch widgets"]).await;
 
     let path = "/apis/example.com/v1/namespaces/default/widgets";
+    // Several controllers follow everything. The garbage collector does when it has let this one go.
+    let first = value!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "first"}});
+    server.json("POST", path, &first).await.unwrap();
+    let foreground = format!("{path}/first?propagationPolicy=Foreground");
+    server.json("DELETE", &foreground, &object::Value::Null).await.unwrap();
+    cluster.log.granted(&["generic-garbage-collector patch widgets"]).await;
     let owner = value!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "owner"}});
     let owner = server.json("POST", path, &owner).await.unwrap();
     let mut owned = ConfigMap::default();
