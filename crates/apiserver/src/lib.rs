@@ -25,6 +25,7 @@ pub mod bootstrap;
 pub mod cache;
 pub mod catalogue;
 pub mod components;
+mod custom_resources;
 pub mod discovery;
 mod errors;
 pub mod handler;
@@ -235,6 +236,9 @@ impl ApiServer {
         let registry = Arc::new(registry);
         hub.start().await?;
         registry.repair().await;
+        let mut publisher = custom_resources::Publisher::new(&registry)
+            .ok_or(StartError::Table("customresourcedefinitions"))?;
+        publisher.load().await;
         let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));
         measure_served(&registry.catalogue, stored, &measures);
         let objects = metrics::Objects(Arc::downgrade(&registry));
@@ -264,6 +268,7 @@ impl ApiServer {
             Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
             done => done.map_err(StartError::Bootstrap)?,
         }
+        publisher.run();
         server.give_old_events_leases();
         Ok(server)
     }

@@ -7,11 +7,13 @@ use clock::Clock;
 use object::structural::Structural;
 use object::{FieldValues, Value, field, value};
 
-use crate::strategy::{Strategy, keep_metadata, keep_spec};
+use crate::strategy::{ScalePaths, Strategy, keep_metadata, keep_spec};
 use crate::table;
 
 mod column;
+mod embedded;
 mod path;
+mod scale;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,10 @@ pub struct CustomResource {
     pub columns: Vec<PrinterColumn>,
     /// The fields that field selectors may name.
     pub selectable: Vec<JsonPath>,
+    /// Where its objects keep what `scale` shows, if it is a subresource.
+    pub scale: Option<ScalePaths>,
+    /// The warning in the response to every request, if the version is deprecated.
+    pub deprecation: Option<String>,
 }
 
 impl Strategy for CustomResource {
@@ -41,11 +47,24 @@ impl Strategy for CustomResource {
     }
 
     fn validate(&self, object: &Value) -> field::Errors {
-        self.structural.validate(object)
+        let mut errors = self.structural.validate(object);
+        self.validate_scale(object, true, &mut errors);
+        embedded::check(&self.structural, object, &mut errors);
+        errors
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> field::Errors {
-        self.structural.validate(object)
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        let mut errors = self.structural.validate_update(object, old);
+        self.validate_scale(object, true, &mut errors);
+        embedded::check(&self.structural, object, &mut errors);
+        errors
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        let mut errors = self.structural.validate_status_update(object, old);
+        self.validate_scale(object, false, &mut errors);
+        embedded::check(&self.structural, object, &mut errors);
+        errors
     }
 
     fn has_status(&self) -> bool {
@@ -69,6 +88,14 @@ impl Strategy for CustomResource {
         self.selectable.iter().any(|path| path.label() == field)
     }
 
+    fn deprecation(&self) -> Option<&str> {
+        self.deprecation.as_deref()
+    }
+
+    fn scale_paths(&self) -> Option<&ScalePaths> {
+        self.scale.as_ref()
+    }
+
     fn column_definitions(&self) -> Vec<Value> {
         let name = value!({
             "name": table::NAME.name, "type": table::NAME.kind, "format": table::NAME.format,
@@ -80,5 +107,14 @@ impl Strategy for CustomResource {
     fn row(&self, object: &Value, clock: &Clock) -> Vec<Value> {
         let name = table::name(object);
         std::iter::once(name).chain(self.columns.iter().map(|column| column.cell(object, clock))).collect()
+    }
+}
+
+impl CustomResource {
+    /// Checks what `scale` shows; `spec`: the wanted number too.
+    fn validate_scale(&self, object: &Value, spec: bool, errors: &mut field::Errors) {
+        if let Some(paths) = &self.scale {
+            scale::check(paths, object, spec, errors);
+        }
     }
 }

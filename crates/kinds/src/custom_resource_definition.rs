@@ -1,11 +1,16 @@
 //! CustomResourceDefinition
 
-use object::{Value, value};
+use object::{Value, field, value};
 
-use crate::defaults;
 use crate::strategy::{Strategy, restore};
+use crate::table::{Column, NAME, cells, name};
+use crate::{defaults, validation};
 
-/// The versions in which objects of the kind may be stored are recorded in the status by every write.
+/// The finalizer of a definition whose objects are to be deleted first.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// The versions in which objects of the kind may be stored are recorded in the status by every write. A deletion waits
+/// until the objects are gone.
 pub(crate) struct CustomResourceDefinitions;
 
 impl Strategy for CustomResourceDefinitions {
@@ -23,12 +28,111 @@ impl Strategy for CustomResourceDefinitions {
         record_stored_version(object);
     }
 
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_custom_resource_definition(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_custom_resource_definition_update(object, old)
+    }
+
+    fn validate_status_update(&self, object: &Value, _old: &Value) -> field::Errors {
+        validation::validate_custom_resource_definition_status_update(object)
+    }
+
     fn has_status(&self) -> bool {
         true
     }
 
     fn updates_unconditionally(&self) -> bool {
         false
+    }
+
+    /// Until it has begun, a deletion waits for [`Strategy::prepare_deletion`] to add the finalizer.
+    fn blocks_deletion(&self, object: &Value) -> bool {
+        object.at("metadata.deletionTimestamp").is_null()
+    }
+
+    fn prepare_deletion(&self, object: &mut Value) {
+        let time = object.at("metadata.deletionTimestamp").clone();
+        let finalizers = object.entry("metadata").entry("finalizers");
+        let own = Value::from(CLEANUP_FINALIZER);
+        match finalizers.as_list_mut() {
+            Some(list) if list.contains(&own) => return,
+            Some(list) => list.push(own),
+            None => *finalizers = Value::from(vec![own]),
+        }
+        let condition = value!({
+            "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
+            "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+        });
+        set_condition(object, condition, time);
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        validation::custom_resource_definition_warnings(object, old)
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        const {
+            &[
+                NAME,
+                Column::text("Scope", "Whether the objects live in namespaces."),
+                Column::text("Versions", "The served versions, and which of them is stored."),
+                Column { kind: "date", ..Column::text("Created At", "When the definition was created.") },
+                Column::text("Group", "The API group.").wide(),
+                Column::text("Kind", "The kind of the objects.").wide(),
+                Column::text("ShortNames", "The short names.").wide(),
+                Column::boolean("Established", "Whether the objects are served.").wide(),
+            ]
+        }
+    }
+
+    fn row(&self, object: &Value, _clock: &clock::Clock) -> Vec<Value> {
+        let spec = object.get("spec");
+        let is_on = |version: &Value, what: &str| version.get(what).as_bool() == Some(true);
+        let served = spec.get("versions").items().filter(|version| is_on(version, "served"));
+        let mut versions: Vec<String> = served
+            .map(|version| {
+                let stored = if is_on(version, "storage") { "(storage)" } else { "" };
+                format!("{}{stored}", version.str_at("name"))
+            })
+            .collect();
+        versions.sort();
+        let short: Vec<&str> = spec.at("names.shortNames").items().filter_map(Value::as_str).collect();
+        cells![
+            name(object),
+            spec.str_at("scope"),
+            versions.join(","),
+            object.str_at("metadata.creationTimestamp"),
+            spec.str_at("group"),
+            spec.str_at("names.kind"),
+            short.join(","),
+            is_condition_true(object, "Established"),
+        ]
+    }
+}
+
+/// Whether a definition has a condition.
+pub fn is_condition_true(definition: &Value, condition: &str) -> bool {
+    let is_it = |other: &Value| other.str_at("type") == condition && other.str_at("status") == "True";
+    definition.at("status.conditions").items().any(is_it)
+}
+
+/// Sets a condition of a definition, whose status changes at `time` if it does.
+pub fn set_condition(definition: &mut Value, mut condition: Value, time: Value) {
+    let conditions = definition.entry("status").entry("conditions");
+    if conditions.as_list().is_none() {
+        *conditions = Value::from(Vec::new());
+    }
+    let Some(list) = conditions.as_list_mut() else { return };
+    let old = list.iter_mut().find(|old| old.str_at("type") == condition.str_at("type"));
+    let kept = old.as_ref().filter(|old| old.get("status") == condition.get("status"));
+    let kept = kept.map(|old| old.get("lastTransitionTime").clone()).filter(|time| !time.is_null());
+    condition.set("lastTransitionTime", kept.unwrap_or(time));
+    match old {
+        Some(old) => *old = condition,
+        None => list.push(condition),
     }
 }
 
@@ -45,20 +149,4 @@ fn record_stored_version(object: &mut Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_once_stored_stays_recorded() {
-        let versions = |stored: &str| {
-            let version = |name: &str| value!({"name": name, "served": true, "storage": (name == stored)});
-            value!({"versions": [(version("v1")), (version("v2"))]})
-        };
-        let mut old = value!({"spec": (versions("v1")), "status": {"storedVersions": ["v0"]}});
-        CustomResourceDefinitions.prepare_create(&mut old);
-        assert_eq!(old.get("status"), &value!({"storedVersions": ["v1"]}));
-        let mut new = value!({"spec": (versions("v2"))});
-        CustomResourceDefinitions.prepare_update(&mut new, &old);
-        assert_eq!(new.get("status"), &value!({"storedVersions": ["v1", "v2"]}));
-    }
-}
+mod tests;

@@ -25,7 +25,7 @@ mod certificates;
 mod config_map;
 mod controller_revision;
 mod core;
-mod custom_resource_definition;
+pub mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod endpoint_slice;
@@ -53,4 +53,4 @@ mod storage;
 mod storage_version_migration;
 
 pub use registry::strategy;
-pub use strategy::{NameRule, Strategy, restore};
+pub use strategy::{NameRule, ScalePaths, Strategy, restore};

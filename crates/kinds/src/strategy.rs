@@ -164,13 +164,41 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// The warning in the response to every request for the kind, because it is deprecated.
-    fn deprecation(&self) -> Option<&'static str> {
+    fn deprecation(&self) -> Option<&str> {
+        None
+    }
+
+    /// Where the objects keep what their `scale` shows; `None` where workloads do.
+    fn scale_paths(&self) -> Option<&ScalePaths> {
         None
     }
 
     /// Warnings that the client shows to its user.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// Where the objects of a custom resource keep what their `scale` shows. Paths are the names of nested members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// The wanted number of replicas.
+    pub spec_replicas: Vec<String>,
+    /// The present number of replicas.
+    pub status_replicas: Vec<String>,
+    /// The label selector, as text.
+    pub selector: Option<Vec<String>>,
+}
+
+impl ScalePaths {
+    /// The names of a path such as `.spec.replicas`.
+    pub fn names(path: &str) -> Vec<String> {
+        path.trim_start_matches('.').split('.').map(str::to_owned).collect()
+    }
+
+    /// The value at a path.
+    pub fn find<'v>(object: &'v Value, path: &[String]) -> &'v Value {
+        path.iter().fold(object, |value, name| value.get(name))
     }
 }
 

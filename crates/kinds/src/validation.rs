@@ -10,6 +10,7 @@ mod conditions;
 mod config;
 mod cron;
 mod cron_job;
+mod custom_resource_definition;
 mod daemon_set;
 mod endpoints;
 mod event;
@@ -45,6 +46,11 @@ pub use cluster::{
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
 pub use cron_job::{validate_cron_job, validate_cron_job_update};
+pub use custom_resource_definition::{
+    approval_condition, custom_resource_definition_warnings, non_structural_schema,
+    validate_custom_resource_definition, validate_custom_resource_definition_status_update,
+    validate_custom_resource_definition_update,
+};
 pub use daemon_set::{validate_daemon_set, validate_daemon_set_status_update, validate_daemon_set_update};
 pub use endpoints::{
     validate_endpoint_slice, validate_endpoint_slice_update, validate_endpoints, validate_endpoints_update,

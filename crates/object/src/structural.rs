@@ -1,8 +1,8 @@
 //! Structural schemas: the part of a custom resource's definition that describes its objects.
 //!
 //! [`Structural::compile`] compiles an OpenAPI v3 schema into a type of the table, so that decoding and pruning are the
-//! same as for built-in kinds. Defaults and validation, which built-in kinds have in their strategies, are engines over
-//! that type. Upstream: `apiextensions-apiserver/pkg/apiserver/{schema,validation}`.
+//! same as for built-in kinds. Defaults, which built-in kinds have in their strategies, are an engine over that type, and
+//! validation walks a tree of rules that is compiled beside it. Upstream: `apiextensions-apiserver/pkg/apiserver/{schema,validation}`.
 //!
 //! ```
 //! use object::structural::Structural;
@@ -23,27 +23,31 @@
 //! # Ok::<(), object::structural::CompileError>(())
 //! ```
 
-use std::collections::HashMap;
-
-use regex::Regex;
 use schema::TypeRef;
 
 use crate::Value;
-use crate::field::Errors;
+use crate::field::{Errors, Path};
 
+mod check;
 mod compile;
+mod completeness;
 mod defaults;
+mod format;
+mod lists;
+mod node;
+mod number;
+mod pattern;
 #[cfg(test)]
 mod tests;
 mod validate;
 
+pub use check::{check, warnings};
 pub use compile::{CompileError, Problem};
 
 /// A compiled schema.
 pub struct Structural {
     ty: TypeRef,
-    /// The patterns of all strings, by their texts.
-    patterns: HashMap<Box<str>, Regex>,
+    node: node::Node,
 }
 
 impl Structural {
@@ -65,8 +69,35 @@ impl Structural {
         defaults::object(object, &self.ty);
     }
 
-    /// Validates an object, except its metadata.
+    /// Validates a new object, except its metadata and that of objects inside of it.
     pub fn validate(&self, object: &Value) -> Errors {
-        validate::object(object, &self.ty, &self.patterns)
+        let mut errors = validate::value(&self.node, object, None, "");
+        errors.append(lists::check(&self.node, object));
+        errors
+    }
+
+    /// Validates a change. A part that the change leaves as it was is not refused.
+    pub fn validate_update(&self, object: &Value, old: &Value) -> Errors {
+        let mut errors = validate::value(&self.node, object, Some(old), "");
+        if lists::check(&self.node, old).is_empty() {
+            errors.append(lists::check(&self.node, object));
+        }
+        errors
+    }
+
+    /// Validates a change of `status`, with the rules of that part alone.
+    pub fn validate_status_update(&self, object: &Value, old: &Value) -> Errors {
+        let (status, old) = (object.get("status"), old.get("status"));
+        match self.node.property("status") {
+            Some(node) if object.as_map().is_some_and(|map| map.contains_key("status")) => {
+                validate::value(node, status, Some(old).filter(|old| !old.is_null()), "status")
+            }
+            _ => Errors::new(),
+        }
+    }
+
+    /// Visits the objects inside of an object that have an `apiVersion`, a `kind` and metadata of their own.
+    pub fn for_each_embedded(&self, object: &Value, visit: &mut dyn FnMut(&Value, &Path<'_>)) {
+        lists::for_each_embedded(&self.node, object, &Path::root(""), visit);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) const fn def(name: &'static str, flags: u8, fields: &'static [Field])
         preserves_unknown: false,
         atomic: flags & ATOMIC != 0,
         embedded: false,
-        description: None,
+        source: None,
     }
 }
 
@@ -69,7 +69,7 @@ const fn field(name: &'static str, number: u32, shape: Shape, ty: FieldType, fla
         granular: flags & GRANULAR != 0,
         patch: PatchStrategy::DEFAULT,
         default: None,
-        rules: None,
+        nullable: false,
     }
 }
 

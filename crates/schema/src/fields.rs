@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::Rules;
-
 /// A reference to a type: of the generated table, or compiled from a CustomResourceDefinition.
 #[derive(Clone, Debug)]
 pub enum TypeRef {
@@ -41,8 +39,9 @@ pub struct TypeDef {
     /// An object in its own right inside of another, with `apiVersion`, `kind` and `metadata`
     /// (`x-kubernetes-embedded-resource`).
     pub embedded: bool,
-    /// The description in a custom resource's definition; those of built-in types are found elsewhere.
-    pub description: Option<Arc<str>>,
+    /// The OpenAPI schema that a custom resource's type was compiled from, as JSON text. Only the type of whole objects
+    /// has one.
+    pub source: Option<Arc<str>>,
 }
 
 impl TypeDef {
@@ -136,8 +135,8 @@ pub struct Field {
     pub patch: PatchStrategy,
     /// The default as JSON text, if the API definition states one.
     pub default: Option<Cow<'static, str>>,
-    /// Constraints in a custom resource's definition beyond the value's type.
-    pub rules: Option<Arc<Rules>>,
+    /// Whether `null` may stand for the value (custom resources only).
+    pub nullable: bool,
 }
 
 impl Field {
@@ -204,7 +203,7 @@ pub enum FieldType {
     /// `authentication.ExtraValue`, as values of a map).
     StringList,
     /// A value inside another one that is more than a plain type: a list in a list, a map in a map, an item with its
-    /// own default or rules. Its name has no meaning. Custom resources only.
+    /// own default. Its name has no meaning. Custom resources only.
     Nested(Arc<Field>),
 }
 

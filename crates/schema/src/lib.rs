@@ -16,10 +16,8 @@ mod fields;
 mod generated;
 mod group_resource;
 mod resources;
-mod rules;
 
 pub use builtin::{Kind, kinds, resource, resources, type_by_gvk, type_by_name, types};
 pub use fields::{EMBEDDING_MAX, Field, FieldType, ListType, PatchStrategy, Place, Shape, TypeDef, TypeRef};
 pub use group_resource::GroupResource;
 pub use resources::{ResourceDef, Scope, SubresourceDef, Verb};
-pub use rules::{Count, Limit, Rules};

@@ -37,6 +37,7 @@ pub(super) fn catalogue(hub: &Hub, event_ttl: Duration) -> (Catalogue, Collectio
             type_meta: TypeMeta::new(&api_version(&def.group, &def.version), &def.kind),
             collection,
             conversion: storage.as_ref().and_then(|storage| Conversion::between(storage, def)),
+            terminating: false,
         })
     });
     (Catalogue::default().with(endpoints), collections)

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use kinds::Strategy;
 use kinds::custom::{CustomResource, JsonPath, PrinterColumn};
+use kinds::{ScalePaths, Strategy};
 use object::structural::{CompileError, Structural};
 use object::{TypeMeta, Value};
 use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
@@ -17,6 +17,8 @@ use crate::cache::{Collection, CollectionSpec, Meter};
 const VERBS: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
 /// The verbs of its status.
 const PART: &[Verb] = &[Get, Patch, Update];
+/// The verbs that discovery shows while the definition is deleted.
+const TERMINATING: &[Verb] = &[Delete, DeleteCollection, Get, List, Watch];
 
 /// A resource that is defined at run time.
 pub struct Definition {
@@ -42,6 +44,8 @@ pub struct Definition {
     pub stored_version: String,
     /// The converter between the versions; without it they differ only in their names.
     pub conversion: Option<Arc<dyn Convert>>,
+    /// Whether the definition is being deleted: nothing can be created any more.
+    pub terminating: bool,
 }
 
 /// A version of a [`Definition`].
@@ -58,6 +62,10 @@ pub struct Version {
     pub columns: Vec<PrinterColumn>,
     /// The fields that field selectors may name.
     pub selectable: Vec<JsonPath>,
+    /// Where objects keep what `scale` shows, if that is a subresource.
+    pub scale: Option<ScalePaths>,
+    /// The warning in the response to every request, if the version is deprecated.
+    pub deprecation: Option<String>,
 }
 
 /// Why a definition cannot be served.
@@ -83,6 +91,8 @@ pub enum DefinitionError {
 pub(super) struct Entries {
     pub(super) collection: Arc<Collection>,
     pub(super) endpoints: Vec<Arc<Endpoint>>,
+    /// The endpoint of the stored version, which need not be served.
+    pub(super) stored: Arc<Endpoint>,
 }
 
 impl Definition {
@@ -106,17 +116,24 @@ impl Definition {
             leases: None,
         });
         let collection = Arc::new(collection.measured_by(meter));
-        let served = self.versions.iter().zip(strategies).filter(|(version, _)| version.served);
-        let endpoints = served.map(|(version, strategy)| {
-            Arc::new(Endpoint {
-                def: Arc::new(self.resource(version, &strategy)).into(),
-                strategy: (strategy as Arc<dyn Strategy>).into(),
-                type_meta: self.type_meta(&version.name),
-                collection: Some(Arc::clone(&collection)),
-                conversion: self.conversion_of(version),
+        let all: Vec<Arc<Endpoint>> = self
+            .versions
+            .iter()
+            .zip(strategies)
+            .map(|(version, strategy)| {
+                Arc::new(Endpoint {
+                    def: Arc::new(self.resource(version, &strategy)).into(),
+                    strategy: (strategy as Arc<dyn Strategy>).into(),
+                    type_meta: self.type_meta(&version.name),
+                    collection: Some(Arc::clone(&collection)),
+                    conversion: self.conversion_of(version),
+                    terminating: self.terminating,
+                })
             })
-        });
-        Ok(Entries { endpoints: endpoints.collect(), collection })
+            .collect();
+        let stored = Arc::clone(&all[stored]);
+        let served = all.into_iter().zip(&self.versions).filter(|(_, version)| version.served);
+        Ok(Entries { endpoints: served.map(|(endpoint, _)| endpoint).collect(), collection, stored })
     }
 
     fn check_names(&self) -> Result<(), DefinitionError> {
@@ -148,6 +165,8 @@ impl Definition {
             has_status: version.has_status,
             columns,
             selectable: version.selectable.clone(),
+            scale: version.scale.clone(),
+            deprecation: version.deprecation.clone(),
         })
     }
 
@@ -169,6 +188,7 @@ impl Definition {
             verbs: PART.into(),
             ty: Some(strategy.structural.ty().clone()),
         });
+        let scale = version.scale.is_some().then(scale_def);
         ResourceDef {
             group: owned(&self.group),
             version: owned(&version.name),
@@ -177,11 +197,22 @@ impl Definition {
             singular: owned(&self.singular),
             list_kind: owned(&self.list_kind),
             scope: self.scope,
-            verbs: VERBS.into(),
+            verbs: if self.terminating { TERMINATING } else { VERBS }.into(),
             short_names: self.short_names.iter().map(|name| owned(name)).collect(),
             categories: self.categories.iter().map(|name| owned(name)).collect(),
-            subresources: status.into_iter().collect(),
+            subresources: status.into_iter().chain(scale).collect(),
             ty: strategy.structural.ty().clone(),
         }
+    }
+}
+
+fn scale_def() -> SubresourceDef {
+    SubresourceDef {
+        name: Cow::Borrowed("scale"),
+        group: Cow::Borrowed("autoscaling"),
+        version: Cow::Borrowed("v1"),
+        kind: Cow::Borrowed("Scale"),
+        verbs: PART.into(),
+        ty: schema::type_by_gvk("autoscaling", "v1", "Scale"),
     }
 }

@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub collection: Option<Arc<Collection>>,
     /// The conversion between stored and served objects, if the served version is not the stored one.
     pub conversion: Option<Conversion>,
+    /// Whether the definition of the resource is being deleted: nothing can be created any more.
+    pub terminating: bool,
 }
 
 impl Endpoint {

@@ -1,5 +1,6 @@
 //! The current generation, and the creation of the next one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct LiveCatalogue {
     /// Held while a generation is made from the previous one.
     changing: tokio::sync::Mutex<()>,
     built_in: Collections,
+    /// The stored versions of custom resources, by resource and group, also where no version is served.
+    stored: RwLock<HashMap<String, Arc<Endpoint>>>,
     removal: RwLock<Vec<OnRemoval>>,
 }
 
@@ -71,8 +74,8 @@ impl LiveCatalogue {
         let (catalogue, built_in) = builtin::catalogue(&hub, event_ttl);
         let generation = watch::Sender::new(catalogue.generation());
         let present = ArcSwap::from_pointee(catalogue);
-        let (changing, removal) = Default::default();
-        LiveCatalogue { hub, present, generation, changing, built_in, removal }
+        let (changing, removal, stored) = Default::default();
+        LiveCatalogue { hub, present, generation, changing, built_in, stored, removal }
     }
 
     /// Calls this with group and plural name of each resource that is not served any more.
@@ -118,11 +121,13 @@ impl LiveCatalogue {
     pub async fn add(&self, definition: Definition) -> Result<(), CatalogueError> {
         let _changing = self.changing.lock().await;
         let (group, plural) = (&*definition.group, &*definition.plural);
-        if self.serves(group, plural) {
+        if self.serves(group, plural) || self.stored(group, plural).is_some() {
             return Err(CatalogueError::Taken(name(group, plural)));
         }
         let mut meter = Provisional(Some(self.hub.metrics().of(group, plural)));
-        let endpoints = self.join(definition, meter.0.clone().unwrap_or_default()).await?;
+        let key = name(group, plural);
+        let (endpoints, stored) = self.join(definition, meter.0.clone().unwrap_or_default()).await?;
+        self.stored.write().insert(key, stored);
         self.swap(self.present().with(endpoints));
         meter.0 = None;
         Ok(())
@@ -137,7 +142,8 @@ impl LiveCatalogue {
         let _changing = self.changing.lock().await;
         let (group, plural) = (definition.group.clone(), definition.plural.clone());
         let old = self.custom(&group, &plural)?;
-        let endpoints = self.join(definition, old.meter.clone()).await?;
+        let (endpoints, stored) = self.join(definition, old.meter.clone()).await?;
+        self.stored.write().insert(name(&group, &plural), stored);
         self.swap(self.present().without(&group, &plural).with(endpoints));
         self.hub.remove_caught_up(old).await;
         Ok(())
@@ -151,6 +157,7 @@ impl LiveCatalogue {
     pub async fn remove(&self, group: &str, plural: &str) -> Result<(), CatalogueError> {
         let _changing = self.changing.lock().await;
         let old = self.custom(group, plural)?;
+        self.stored.write().remove(&name(group, plural));
         self.swap(self.present().without(group, plural));
         old.meter.end();
         self.removal.read().iter().for_each(|call| call(group, plural));
@@ -159,9 +166,13 @@ impl LiveCatalogue {
     }
 
     /// Compiles a definition and adds its collection, which is measured by `meter`, to the hub.
-    async fn join(&self, definition: Definition, meter: Meter) -> Result<Vec<Arc<Endpoint>>, CatalogueError> {
+    async fn join(
+        &self,
+        definition: Definition,
+        meter: Meter,
+    ) -> Result<(Vec<Arc<Endpoint>>, Arc<Endpoint>), CatalogueError> {
         let name = name(&definition.group, &definition.plural);
-        let Entries { collection, endpoints } = match definition.entries(meter) {
+        let Entries { collection, endpoints, stored } = match definition.entries(meter) {
             Ok(entries) => entries,
             Err(source) => return Err(CatalogueError::Definition { name, source }),
         };
@@ -169,20 +180,18 @@ impl LiveCatalogue {
             .join(collection)
             .await
             .map_err(|source| CatalogueError::Cache { name, source: Box::new(source) })?;
-        Ok(endpoints)
+        Ok((endpoints, stored))
     }
 
     /// The collection of a custom resource that is served.
     fn custom(&self, group: &str, plural: &str) -> Result<Arc<Collection>, CatalogueError> {
-        let found = self.versions(group, plural).into_iter().find(|endpoint| endpoint.is_custom());
-        let collection = found.and_then(|endpoint| endpoint.collection.clone());
+        let collection = self.stored(group, plural).and_then(|endpoint| endpoint.collection.clone());
         collection.ok_or_else(|| CatalogueError::NotServed(name(group, plural)))
     }
 
-    /// The current endpoints of a resource, one for each version.
-    fn versions(&self, group: &str, plural: &str) -> Vec<Arc<Endpoint>> {
-        let is_it = |endpoint: &&Arc<Endpoint>| endpoint.def.group == group && endpoint.def.plural == plural;
-        self.load().endpoints().filter(is_it).cloned().collect()
+    /// The endpoint of the stored version of a custom resource, which need not be served.
+    pub(crate) fn stored(&self, group: &str, plural: &str) -> Option<Arc<Endpoint>> {
+        self.stored.read().get(&name(group, plural)).cloned()
     }
 
     fn swap(&self, next: Catalogue) {

@@ -14,6 +14,7 @@ fn endpoint(group: &'static str, version: &'static str, plural: &'static str) ->
         type_meta: TypeMeta::new(&api_version(group, version), "Widget"),
         collection: None,
         conversion: None,
+        terminating: false,
     })
 }
 
@@ -27,6 +28,7 @@ impl Catalogue {
                 type_meta: TypeMeta::new(&api_version(&def.group, &def.version), &def.kind),
                 collection: None,
                 conversion: None,
+                terminating: false,
             })
         }))
     }

@@ -66,6 +66,7 @@ fn what_did_not_change_is_taken_over() {
         type_meta: Arc::clone(&config_maps.type_meta),
         collection: None,
         conversion: None,
+        terminating: false,
     };
     let second = first.with([Arc::new(widgets)]);
     let after = Documents::new(&second, Some(&before));

@@ -29,6 +29,7 @@ fn double(server: &TestServer, plural: &str, collection: &str) -> Arc<Endpoint> 
         type_meta: Arc::clone(&original.type_meta),
         collection: server.registry.collection(collection).cloned(),
         conversion: None,
+        terminating: false,
     })
 }
 
@@ -104,6 +105,7 @@ async fn a_custom_resource_called_namespaces_is_read_in_its_namespace() {
         type_meta: Arc::clone(&original.type_meta),
         collection: original.collection.clone(),
         conversion: None,
+        terminating: false,
     });
     let listed = ask(&server, &endpoint, "GET", "namespaces/default/namespaces", &Value::Null).await.unwrap();
     assert_eq!(listed, value!(["default/default"]));

@@ -1,8 +1,7 @@
-//! Schemas of custom resources: types that are compiled at run time, each written inline as in its definition. They
-//! refer only to the metadata that every object has.
+//! Schemas of custom resources: as their definitions write them, with the metadata that every object has.
 
 use object::{Value, value};
-use schema::{Count, Field, FieldType, ListType, ResourceDef, Rules, Shape, TypeDef, TypeRef};
+use schema::{ResourceDef, TypeDef};
 
 use super::definitions::{Custom, Definitions, META, Version};
 
@@ -32,86 +31,63 @@ impl Definitions<'_> {
         })
     }
 
+    /// The schema of a definition, with the fields that every object has.
     fn object_of(&mut self, ty: &TypeDef) -> Value {
-        let mut out = value!({"type": "object"});
-        if let Some(description) = &ty.description {
-            out.set("description", &**description);
-        }
-        let required = ty.fields.iter().filter(|field| field.required);
-        let required: Vec<Value> = required.map(|field| Value::from(&*field.name)).collect();
-        if !required.is_empty() {
-            out.set("required", required);
-        }
-        let mut properties = Value::map();
-        for field in ty.fields.iter() {
-            properties.set(field.name.to_string(), self.value_of(field));
-        }
-        if !properties.is_empty() {
-            out.set("properties", properties);
-        }
-        for (is_set, name) in [
-            (ty.preserves_unknown, "x-kubernetes-preserve-unknown-fields"),
-            (ty.embedded, "x-kubernetes-embedded-resource"),
-        ] {
-            if is_set {
-                out.set(name, true);
+        let source = ty.source.as_deref().and_then(|text| object::json::parse(text.as_bytes()).ok());
+        let mut out = source.unwrap_or_else(|| value!({"type": "object"}));
+        if self.version == Version::V2 {
+            // In that version, a property can only be described; what else exists in it is not known.
+            if out.get("x-kubernetes-preserve-unknown-fields").as_bool() == Some(true) {
+                out.remove("properties");
             }
+            for_version_2(&mut out);
         }
-        if ty.atomic {
-            out.set("x-kubernetes-map-type", "atomic");
-        }
+        self.with_meta(&mut out);
         out
     }
 
-    fn value_of(&mut self, field: &Field) -> Value {
-        let inner = match &field.ty {
-            FieldType::Message(TypeRef::Static(ty)) => {
-                let metadata = self.reference(&ty.name);
-                self.described(&field.name, metadata)
-            }
-            FieldType::Message(ty) => self.object_of(ty),
-            FieldType::Nested(inner) => self.value_of(inner),
-            FieldType::Json => value!({"x-kubernetes-preserve-unknown-fields": true}),
-            FieldType::IntOrString => value!({"x-kubernetes-int-or-string": true}),
-            scalar => self.scalar(scalar, field),
-        };
-        let mut out = match field.shape {
-            Shape::Single => inner,
-            Shape::List => value!({"type": "array", "items": inner}),
-            Shape::Map => value!({"type": "object", "additionalProperties": inner}),
-        };
-        if let Some(rules) = &field.rules {
-            self.rules(rules, &mut out);
-        }
-        if let Some(default) =
-            field.default.as_ref().and_then(|text| object::json::parse(text.as_bytes()).ok())
+    fn with_meta(&mut self, schema: &mut Value) {
+        if schema.get("properties").is_null() && schema.get("x-kubernetes-preserve-unknown-fields").is_null()
         {
-            out.set("default", default);
+            schema.set("properties", Value::map());
         }
-        if field.shape == Shape::List && field.list_type != ListType::Atomic {
-            out.set("x-kubernetes-list-type", if field.list_type == ListType::Set { "set" } else { "map" });
-            let keys: Vec<Value> = field.list_map_keys.iter().map(|key| Value::from(&**key)).collect();
-            if !keys.is_empty() {
-                out.set("x-kubernetes-list-map-keys", keys);
+        if self.version == Version::V3 || !schema.get("properties").is_null() {
+            let metadata = self.reference(&format!("{META}.ObjectMeta"));
+            let properties = schema.entry("properties");
+            if properties.as_map().is_none() {
+                *properties = Value::map();
             }
+            for name in ["apiVersion", "kind"] {
+                properties.set(name, self.described(name, value!({"type": "string"})));
+            }
+            properties.set("metadata", self.described("metadata", metadata));
+            let mut inner: Vec<&mut Value> = properties
+                .as_map_mut()
+                .into_iter()
+                .flat_map(|map| map.iter_mut())
+                .filter(|(name, _)| !matches!(*name, "apiVersion" | "kind" | "metadata"))
+                .map(|(_, schema)| schema)
+                .collect();
+            inner.iter_mut().for_each(|schema| self.embedded(schema));
         }
-        if field.atomic_map {
-            out.set("x-kubernetes-map-type", "atomic");
-        }
-        out
     }
 
-    fn scalar(&mut self, ty: &FieldType, field: &Field) -> Value {
-        let is_plain = field.rules.as_ref().is_none_or(|rules| rules.description.is_empty());
-        let kind = match ty {
-            FieldType::Bool => "boolean",
-            FieldType::Int32 | FieldType::Int64 => "integer",
-            FieldType::Double => "number",
-            _ => "string",
-        };
-        let out = value!({"type": kind});
-        let names_object = matches!(&*field.name, "apiVersion" | "kind");
-        if names_object && is_plain { self.described(&field.name, out) } else { out }
+    /// Adds the fields that every object has to objects inside of others.
+    fn embedded(&mut self, schema: &mut Value) {
+        if schema.as_map().is_none() {
+            return;
+        }
+        if schema.get("x-kubernetes-embedded-resource").as_bool() == Some(true) {
+            return self.with_meta(schema);
+        }
+        for member in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get_mut(member) {
+                self.embedded(inner);
+            }
+        }
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_map_mut) {
+            properties.iter_mut().for_each(|(_, inner)| self.embedded(inner));
+        }
     }
 
     /// Something that every object has, with its text. In version 3 a reference with a text is wrapped.
@@ -125,52 +101,42 @@ impl Definitions<'_> {
         }
         out
     }
-
-    fn rules(&self, rules: &Rules, out: &mut Value) {
-        if !rules.description.is_empty() {
-            out.set("description", &*rules.description);
-        }
-        if rules.nullable && self.version == Version::V3 {
-            out.set("nullable", true);
-        }
-        let allowed = rules.allowed.iter().filter_map(|text| object::json::parse(text.as_bytes()).ok());
-        let allowed: Vec<Value> = allowed.collect();
-        if !allowed.is_empty() {
-            out.set("enum", allowed);
-        }
-        for (name, exclusive, limit) in
-            [("minimum", "exclusiveMinimum", rules.minimum), ("maximum", "exclusiveMaximum", rules.maximum)]
-        {
-            if let Some(limit) = limit {
-                out.set(name, number(limit.value));
-                if limit.exclusive {
-                    out.set(exclusive, true);
-                }
-            }
-        }
-        if let Some(factor) = rules.multiple_of {
-            out.set("multipleOf", number(factor));
-        }
-        for (name, text) in [("pattern", &rules.pattern), ("format", &rules.format)] {
-            if let Some(text) = text {
-                out.set(name, &**text);
-            }
-        }
-        for (names, Count { min, max }) in [
-            (["minLength", "maxLength"], rules.length),
-            (["minItems", "maxItems"], rules.items),
-            (["minProperties", "maxProperties"], rules.members),
-        ] {
-            for (name, count) in names.into_iter().zip([min, max]) {
-                if let Some(count) = count {
-                    out.set(name, i64::try_from(count).unwrap_or(i64::MAX));
-                }
-            }
-        }
-    }
 }
 
-/// A number as people write it.
-fn number(value: f64) -> Value {
-    Value::Float(value).as_i64().map_or(Value::Float(value), Value::from)
+/// Removes what version 2 cannot say, as upstream does (`controller/openapi/v2`): clients would misunderstand it. Where
+/// `null` is allowed, or an integer or a string, or unknown fields, nothing is said about the type.
+fn for_version_2(schema: &mut Value) {
+    if schema.as_map().is_none() {
+        return;
+    }
+    for keyword in ["allOf", "anyOf", "oneOf", "not"] {
+        schema.remove(keyword);
+    }
+    let is_on = |schema: &Value, name: &str| schema.get(name).as_bool() == Some(true);
+    if is_on(schema, "nullable") {
+        for keyword in ["type", "nullable", "items", "properties"] {
+            schema.remove(keyword);
+        }
+    } else if is_on(schema, "x-kubernetes-int-or-string") {
+        schema.remove("type");
+    } else if is_on(schema, "x-kubernetes-preserve-unknown-fields")
+        && !is_on(schema, "x-kubernetes-embedded-resource")
+        && schema.str_at("type") != "object"
+    {
+        for keyword in ["items", "properties", "type"] {
+            schema.remove(keyword);
+        }
+    }
+    if schema.get("items").as_map().is_none() && schema.str_at("type") == "array" {
+        schema.remove("type");
+    }
+    schema.remove("nullable");
+    for member in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(member) {
+            for_version_2(inner);
+        }
+    }
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_map_mut) {
+        properties.iter_mut().for_each(|(_, inner)| for_version_2(inner));
+    }
 }

@@ -120,6 +120,7 @@ mod tests {
             type_meta,
             collection: None,
             conversion: None,
+            terminating: false,
         };
         ListText::new(&endpoint, listing)
     }

@@ -58,6 +58,8 @@ fn version(name: &str) -> Version {
         has_status: true,
         columns: vec![size, PrinterColumn::age()],
         selectable: vec![JsonPath::parse(".spec.color").unwrap()],
+        scale: None,
+        deprecation: None,
     }
 }
 
@@ -74,6 +76,7 @@ fn widgets() -> Definition {
         versions: vec![version("v1")],
         stored_version: "v1".to_owned(),
         conversion: None,
+        terminating: false,
     }
 }
 

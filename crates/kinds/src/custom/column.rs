@@ -52,7 +52,8 @@ impl PrinterColumn {
         match (self.kind.as_str(), found) {
             ("string", found) => Value::from(text(found)),
             ("date", Value::String(_)) => Value::from(table::since(found, clock)),
-            ("integer", found) => found.as_i64().map_or(Value::Null, Value::from),
+            ("integer", Value::Int(_)) => found.clone(),
+            ("integer", Value::Float(number)) => Value::Int(number.trunc() as i64),
             ("number", Value::Int(_) | Value::Float(_)) | ("boolean", Value::Bool(_)) => found.clone(),
             _ => Value::Null,
         }

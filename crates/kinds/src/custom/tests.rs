@@ -73,6 +73,8 @@ fn a_status_update_changes_the_status_alone() {
         has_status: true,
         columns: vec![PrinterColumn::age()],
         selectable: vec![JsonPath::parse(".spec.size").unwrap()],
+        scale: None,
+        deprecation: None,
     };
     let old = value!({"metadata": {"name": "w", "labels": {"a": "1"}}, "spec": {"size": 1i64}});
     let mut new = value!({

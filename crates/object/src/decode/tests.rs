@@ -231,7 +231,7 @@ fn custom_resources_keep_null_and_zero() {
         granular: false,
         patch: PatchStrategy::DEFAULT,
         default: None,
-        rules: None,
+        nullable: false,
     };
     let shared = |name: &'static str, fields: Vec<Field>| {
         TypeRef::Shared(Arc::new(TypeDef {
@@ -240,7 +240,7 @@ fn custom_resources_keep_null_and_zero() {
             preserves_unknown: false,
             atomic: false,
             embedded: false,
-            description: None,
+            source: None,
         }))
     };
     let spec = shared(

@@ -61,7 +61,7 @@ impl fmt::Display for Path<'_> {
 
 impl Path<'_> {
     /// The empty root, which has no text.
-    fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.parent.is_none() && matches!(self.step, Step::Name(""))
     }
 }

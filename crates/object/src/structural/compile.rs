@@ -1,20 +1,19 @@
 //! From an OpenAPI v3 schema to a type of the table.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
-use schema::{Count, Field, FieldType, Limit, ListType, PatchStrategy, Rules, Shape, TypeDef, TypeRef};
+use schema::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef};
 
 use super::Structural;
+use super::node;
+use super::pattern::Patterns;
 use crate::field::Path;
 use crate::{Value, json};
 
-/// How large a pattern may become when it is compiled, in bytes.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
-/// Keywords that are not implemented yet, and therefore refused.
-const UNSUPPORTED: [&str; 5] = ["allOf", "anyOf", "not", "oneOf", "x-kubernetes-validations"];
+/// Rules in an expression language, which are not evaluated yet and therefore refused.
+pub(super) const RULES: &str = "x-kubernetes-validations";
 
 /// Why a schema cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +44,13 @@ pub enum Problem {
     #[error("additionalProperties and properties are mutual exclusive")]
     TwoKindsOfMembers,
     /// No regular expression, or one that is too large.
-    #[error("pattern is not a regular expression of limited size: {0:?}")]
-    Pattern(String),
+    #[error("must be a valid regular expression of limited size, but isn't: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something that is not supported.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -57,179 +61,129 @@ pub(super) fn compile(name: &str, schema: &Value) -> Result<Structural, CompileE
     if schema.str_at("type") != "object" {
         return Err(refuse(&path, Problem::RootType));
     }
-    let mut compiler = Compiler { patterns: HashMap::new() };
-    let whole = compiler.message(name, schema, true, &path)?;
-    Ok(Structural { ty: TypeRef::Shared(Arc::new(whole)), patterns: compiler.patterns })
+    let node = node::compile(schema, &mut Patterns::new(), &path)?;
+    let mut whole = message(name, schema, true, &path)?;
+    whole.source = Some(json_text(schema).into());
+    Ok(Structural { ty: TypeRef::Shared(Arc::new(whole)), node })
 }
 
-fn refuse(path: &Path<'_>, problem: Problem) -> CompileError {
+pub(super) fn refuse(path: &Path<'_>, problem: Problem) -> CompileError {
     CompileError { path: path.to_string(), problem }
 }
 
-fn flag(schema: &Value, name: &str) -> bool {
+pub(super) fn flag(schema: &Value, name: &str) -> bool {
     schema.get(name).as_bool().unwrap_or(false)
-}
-
-fn text(schema: &Value, name: &str) -> Option<Box<str>> {
-    schema.get(name).as_str().map(Box::from)
 }
 
 fn json_text(value: &Value) -> String {
     String::from_utf8_lossy(&json::to_vec(value)).into_owned()
 }
 
-struct Compiler {
-    patterns: HashMap<Box<str>, Regex>,
+/// An object with declared members. `is_resource`: it has `apiVersion`, `kind` and `metadata`.
+pub(super) fn message(
+    name: &str,
+    schema: &Value,
+    is_resource: bool,
+    path: &Path<'_>,
+) -> Result<TypeDef, CompileError> {
+    let mut fields = Vec::new();
+    let properties = path.child("properties");
+    for (member, schema) in schema.get("properties").entries() {
+        if is_resource && ["apiVersion", "kind", "metadata"].contains(&member) {
+            continue;
+        }
+        fields.push(field(member, schema, &properties.key(member))?);
+    }
+    let required: HashSet<&str> = schema.get("required").items().filter_map(Value::as_str).collect();
+    for field in &mut fields {
+        field.required = required.contains(&*field.name);
+    }
+    let embedded = flag(schema, "x-kubernetes-embedded-resource");
+    if is_resource {
+        fields.extend(of_resource(embedded));
+    }
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(TypeDef {
+        name: Cow::Owned(name.to_owned()),
+        fields: Cow::Owned(fields),
+        preserves_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
+        atomic: schema.str_at("x-kubernetes-map-type") == "atomic",
+        embedded,
+        source: None,
+    })
 }
 
-impl Compiler {
-    /// An object with declared members. `is_resource`: it has `apiVersion`, `kind` and `metadata`.
-    fn message(
-        &mut self,
-        name: &str,
-        schema: &Value,
-        is_resource: bool,
-        path: &Path<'_>,
-    ) -> Result<TypeDef, CompileError> {
-        let mut fields = Vec::new();
-        let properties = path.child("properties");
-        for (member, schema) in schema.get("properties").entries() {
-            if is_resource && ["apiVersion", "kind", "metadata"].contains(&member) {
-                continue;
-            }
-            fields.push(self.field(member, schema, &properties.key(member))?);
-        }
-        for required in schema.get("required").items().filter_map(Value::as_str) {
-            if let Some(field) = fields.iter_mut().find(|field| field.name == required) {
-                field.required = true;
-            }
-        }
-        let embedded = flag(schema, "x-kubernetes-embedded-resource");
-        if is_resource {
-            fields.extend(of_resource(embedded));
-        }
-        fields.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(TypeDef {
-            name: Cow::Owned(name.to_owned()),
-            fields: Cow::Owned(fields),
-            preserves_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
-            atomic: schema.str_at("x-kubernetes-map-type") == "atomic",
-            embedded,
-            description: schema.get("description").as_str().map(Arc::from),
-        })
-    }
+/// A value with a name; items of lists and values of maps have an empty one.
+fn field(name: &str, schema: &Value, path: &Path<'_>) -> Result<Field, CompileError> {
+    let (shape, ty) = value_type(schema, path)?;
+    let default = Some(schema.get("default")).filter(|default| !default.is_null());
+    let is_atomic = schema.str_at("x-kubernetes-map-type") == "atomic";
+    let keys = schema.get("x-kubernetes-list-map-keys").items().filter_map(Value::as_str);
+    Ok(Field {
+        name: Cow::Owned(name.to_owned()),
+        number: 0,
+        shape,
+        ty,
+        pointer: true,
+        always_in_json: false,
+        required: false,
+        inline: false,
+        list_type: node::list_type(schema),
+        list_map_keys: keys.map(|key| Cow::Owned(key.to_owned())).collect(),
+        atomic_map: is_atomic,
+        granular: false,
+        patch: PatchStrategy::DEFAULT,
+        default: default.map(|default| Cow::Owned(json_text(default))),
+        nullable: flag(schema, "nullable"),
+    })
+}
 
-    /// A value with a name; items of lists and values of maps have an empty one.
-    fn field(&mut self, name: &str, schema: &Value, path: &Path<'_>) -> Result<Field, CompileError> {
-        let is_int_or_string = flag(schema, "x-kubernetes-int-or-string");
-        for unsupported in UNSUPPORTED {
-            // Every tool writes the two types of such a value out as well.
-            let is_types = is_int_or_string && matches!(unsupported, "anyOf" | "allOf");
-            if !schema.get(unsupported).is_null() && !is_types {
-                return Err(refuse(path, Problem::Unsupported(unsupported)));
-            }
-        }
-        let (shape, ty) = self.ty(schema, path)?;
-        let default = Some(schema.get("default")).filter(|default| !default.is_null());
-        let is_atomic = schema.str_at("x-kubernetes-map-type") == "atomic";
-        let keys = schema.get("x-kubernetes-list-map-keys").items().filter_map(Value::as_str);
-        Ok(Field {
-            name: Cow::Owned(name.to_owned()),
-            number: 0,
-            shape,
-            ty,
-            pointer: true,
-            always_in_json: false,
-            required: false,
-            inline: false,
-            list_type: match schema.str_at("x-kubernetes-list-type") {
-                "set" => ListType::Set,
-                "map" => ListType::Map,
-                _ => ListType::Atomic,
-            },
-            list_map_keys: keys.map(|key| Cow::Owned(key.to_owned())).collect(),
-            atomic_map: is_atomic,
-            granular: false,
-            patch: PatchStrategy::DEFAULT,
-            default: default.map(|default| Cow::Owned(json_text(default))),
-            rules: self.rules(schema, path)?.map(Arc::new),
-        })
+fn value_type(schema: &Value, path: &Path<'_>) -> Result<(Shape, FieldType), CompileError> {
+    if flag(schema, "x-kubernetes-int-or-string") {
+        return Ok((Shape::Single, FieldType::IntOrString));
     }
-
-    fn ty(&mut self, schema: &Value, path: &Path<'_>) -> Result<(Shape, FieldType), CompileError> {
-        if flag(schema, "x-kubernetes-int-or-string") {
-            return Ok((Shape::Single, FieldType::IntOrString));
+    let single = match schema.str_at("type") {
+        "boolean" => FieldType::Bool,
+        "integer" if schema.str_at("format") == "int32" => FieldType::Int32,
+        "integer" => FieldType::Int64,
+        "number" => FieldType::Double,
+        "string" => FieldType::String,
+        "object" => return object(schema, path),
+        "array" if schema.get("items").as_map().is_none() => return Err(refuse(path, Problem::NoItems)),
+        "array" => return Ok((Shape::List, inner(schema.get("items"), &path.child("items"))?)),
+        "" if flag(schema, "x-kubernetes-preserve-unknown-fields") => {
+            return match schema.get("properties").is_empty() {
+                true => Ok((Shape::Single, FieldType::Json)),
+                false => object(schema, path),
+            };
         }
-        let single = match schema.str_at("type") {
-            "boolean" => FieldType::Bool,
-            "integer" if schema.str_at("format") == "int32" => FieldType::Int32,
-            "integer" => FieldType::Int64,
-            "number" => FieldType::Double,
-            "string" => FieldType::String,
-            "object" => return self.object(schema, path),
-            "array" if schema.get("items").as_map().is_none() => return Err(refuse(path, Problem::NoItems)),
-            "array" => return Ok((Shape::List, self.inner(schema.get("items"), &path.child("items"))?)),
-            "" if flag(schema, "x-kubernetes-preserve-unknown-fields") => FieldType::Json,
-            "" => return Err(refuse(path, Problem::NoType)),
-            unknown => return Err(refuse(path, Problem::UnknownType(unknown.to_owned()))),
-        };
-        Ok((Shape::Single, single))
-    }
+        "" => return Err(refuse(path, Problem::NoType)),
+        unknown => return Err(refuse(path, Problem::UnknownType(unknown.to_owned()))),
+    };
+    Ok((Shape::Single, single))
+}
 
-    fn object(&mut self, schema: &Value, path: &Path<'_>) -> Result<(Shape, FieldType), CompileError> {
-        let members = schema.get("additionalProperties");
-        match members {
-            Value::Map(_) if !schema.get("properties").is_empty() => {
-                Err(refuse(path, Problem::TwoKindsOfMembers))
-            }
-            Value::Map(_) => Ok((Shape::Map, self.inner(members, &path.child("additionalProperties"))?)),
-            Value::Bool(true) => Ok((Shape::Map, FieldType::Json)),
-            _ => {
-                let embedded = flag(schema, "x-kubernetes-embedded-resource");
-                let message = self.message("", schema, embedded, path)?;
-                Ok((Shape::Single, FieldType::Message(TypeRef::Shared(Arc::new(message)))))
-            }
+fn object(schema: &Value, path: &Path<'_>) -> Result<(Shape, FieldType), CompileError> {
+    let members = schema.get("additionalProperties");
+    match members {
+        Value::Map(_) if !schema.get("properties").is_empty() => {
+            Err(refuse(path, Problem::TwoKindsOfMembers))
+        }
+        Value::Map(_) => Ok((Shape::Map, inner(members, &path.child("additionalProperties"))?)),
+        Value::Bool(true) => Ok((Shape::Map, FieldType::Json)),
+        _ => {
+            let embedded = flag(schema, "x-kubernetes-embedded-resource");
+            let message = message("", schema, embedded, path)?;
+            Ok((Shape::Single, FieldType::Message(TypeRef::Shared(Arc::new(message)))))
         }
     }
+}
 
-    /// The type of a list's items or a map's values.
-    fn inner(&mut self, schema: &Value, path: &Path<'_>) -> Result<FieldType, CompileError> {
-        let field = self.field("", schema, path)?;
-        let is_plain = field.shape == Shape::Single && field.rules.is_none() && field.default.is_none();
-        Ok(if is_plain { field.ty } else { FieldType::Nested(Arc::new(field)) })
-    }
-
-    fn rules(&mut self, schema: &Value, path: &Path<'_>) -> Result<Option<Rules>, CompileError> {
-        let count = |min: &str, max: &str| {
-            let number =
-                |name: &str| schema.get(name).as_i64().and_then(|number| usize::try_from(number).ok());
-            Count { min: number(min), max: number(max) }
-        };
-        let limit = |name: &str, exclusive: &str| {
-            let value = schema.get(name).as_f64()?;
-            Some(Limit { value, exclusive: flag(schema, exclusive) })
-        };
-        let rules = Rules {
-            description: text(schema, "description").unwrap_or_default(),
-            nullable: flag(schema, "nullable"),
-            allowed: schema.get("enum").items().map(|value| json_text(value).into_boxed_str()).collect(),
-            minimum: limit("minimum", "exclusiveMinimum"),
-            maximum: limit("maximum", "exclusiveMaximum"),
-            multiple_of: schema.get("multipleOf").as_f64(),
-            pattern: text(schema, "pattern"),
-            format: text(schema, "format"),
-            length: count("minLength", "maxLength"),
-            items: count("minItems", "maxItems"),
-            members: count("minProperties", "maxProperties"),
-        };
-        if let Some(pattern) = rules.pattern.as_ref().filter(|pattern| !self.patterns.contains_key(*pattern))
-        {
-            let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
-            let compiled = compiled.map_err(|_| refuse(path, Problem::Pattern(pattern.to_string())))?;
-            self.patterns.insert(pattern.clone(), compiled);
-        }
-        Ok(Some(rules).filter(|rules| *rules != Rules::default()))
-    }
+/// The type of a list's items or a map's values.
+fn inner(schema: &Value, path: &Path<'_>) -> Result<FieldType, CompileError> {
+    let field = field("", schema, path)?;
+    let is_plain = field.shape == Shape::Single && !field.nullable && field.default.is_none();
+    Ok(if is_plain { field.ty } else { FieldType::Nested(Arc::new(field)) })
 }
 
 /// The fields of every object of the API.
@@ -252,6 +206,6 @@ fn of_resource(required: bool) -> impl Iterator<Item = Field> {
         granular: false,
         patch: PatchStrategy::DEFAULT,
         default: None,
-        rules: None,
+        nullable: false,
     })
 }

@@ -28,7 +28,7 @@ fn members(map: &mut Map, ty: &TypeDef) {
 
 /// Whether a `null` has no meaning.
 fn is_null_by_mistake(value: &Value, field: &Field) -> bool {
-    value.is_null() && !field.rules.as_ref().is_some_and(|rules| rules.nullable)
+    value.is_null() && !field.nullable
 }
 
 fn default_of(field: &Field) -> Option<Value> {

@@ -66,6 +66,11 @@ impl Registry {
         insertion: Insertion,
     ) -> Result<Answer, Status> {
         endpoint.stored("create")?;
+        if endpoint.terminating {
+            let why = "create not allowed while custom resource definition is terminating";
+            let def = &endpoint.def;
+            return Err(Status::forbidden(&def.group, &def.plural, object.str_at("metadata.name"), why));
+        }
         if !matches!(object.str_at("metadata.resourceVersion"), "" | "0") {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
