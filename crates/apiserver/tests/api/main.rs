@@ -8,6 +8,7 @@ mod bad_input;
 mod certificates;
 mod conformance;
 mod custom;
+mod definitions;
 mod delete;
 mod events;
 mod full_disk;
