@@ -28,6 +28,8 @@ mod clean_up;
 mod cni;
 #[path = "cluster/commands.rs"]
 mod commands;
+#[path = "cluster/custom_resources.rs"]
+mod custom_resources;
 #[path = "cluster/deployment.rs"]
 mod deployment;
 #[path = "cluster/dns.rs"]
@@ -128,6 +130,7 @@ fn main() {
         helm::trials(&shared),
         server_side_apply::trials(&shared),
         quotas::trials(&shared),
+        custom_resources::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),

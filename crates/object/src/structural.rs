@@ -25,8 +25,8 @@
 
 use schema::TypeRef;
 
-use crate::Value;
 use crate::field::{Errors, Path};
+use crate::{Value, decode};
 
 mod check;
 mod compile;
@@ -48,6 +48,7 @@ pub use compile::{CompileError, Problem};
 pub struct Structural {
     ty: TypeRef,
     node: node::Node,
+    has_defaults: bool,
 }
 
 impl Structural {
@@ -67,6 +68,20 @@ impl Structural {
     /// Removes `null` where it is not allowed, and sets defaults for missing fields.
     pub fn default(&self, object: &mut Value) {
         defaults::object(object, &self.ty);
+    }
+
+    /// Makes an object that was stored under an earlier schema one of this schema: removes unknown fields and sets
+    /// defaults. Returns whether it has changed; if not, its content is undefined.
+    pub fn amend(&self, object: &mut Value) -> bool {
+        let Ok(decoded) = decode::decode_value(object.take(), &self.ty) else { return false };
+        *object = decoded.value;
+        let mut changed = !decoded.strict_errors.is_empty();
+        if self.has_defaults {
+            let before = object.clone();
+            self.default(object);
+            changed |= *object != before;
+        }
+        changed
     }
 
     /// Validates a new object, except its metadata and that of objects inside of it.

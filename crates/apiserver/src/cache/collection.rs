@@ -34,7 +34,13 @@ pub struct CollectionSpec {
     pub fields: Box<dyn Fn(&Value) -> FieldValues + Send + Sync>,
     /// The leases of objects that expire, if they do.
     pub leases: Option<Leases>,
+    /// Makes an object that was stored under other rules one of the present rules; returns whether it has changed. Only
+    /// the rules of custom resources change.
+    pub amend: Option<Box<Amend>>,
 }
+
+/// See [`CollectionSpec::amend`].
+pub type Amend = dyn Fn(&mut Value) -> bool + Send + Sync;
 
 /// The objects of one stored resource, with their recent changes.
 pub struct Collection {
@@ -326,6 +332,9 @@ impl Collection {
     fn parse(&self, text: &Text, revision: u64) -> Result<Versioned, ParseError> {
         let type_meta = Arc::clone(&self.spec.type_meta);
         let stored = text.to_cow();
+        if let Some(amended) = self.amended(&stored, revision)? {
+            return Ok(amended);
+        }
         if stored.starts_with(&self.head) {
             let (text, head) = (text.clone(), self.head.len());
             return Ok(Versioned::from_stored(type_meta, text, head, revision, &self.spec.fields)?);
@@ -337,6 +346,18 @@ impl Collection {
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
         Ok(Versioned::from_value(type_meta, &object, fields)?)
+    }
+
+    /// The object, if it was stored under other rules.
+    fn amended(&self, stored: &[u8], revision: u64) -> Result<Option<Versioned>, ParseError> {
+        let Some(amend) = &self.spec.amend else { return Ok(None) };
+        let mut object = object::json::parse(stored).map_err(VersionedError::from)?;
+        if !amend(&mut object) {
+            return Ok(None);
+        }
+        object.entry("metadata").set("resourceVersion", revision.to_string());
+        let fields = (self.spec.fields)(&object);
+        Ok(Some(Versioned::from_value(Arc::clone(&self.spec.type_meta), &object, fields)?))
     }
 
     /// Writes an object; returns its new version, or `None` if the expectation fails.

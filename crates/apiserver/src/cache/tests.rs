@@ -23,6 +23,7 @@ async fn pods_over(store: Arc<dyn Store>) -> (Arc<Hub>, Arc<Collection>) {
             [("spec.nodeName", pod.str_at("spec.nodeName"))].into_iter().collect()
         }),
         leases: None,
+        amend: None,
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
@@ -94,6 +95,7 @@ async fn a_watch_from_before_the_start_is_refused() {
         type_meta: TypeMeta::new("v1", "Pod"),
         fields: Box::new(|_| FieldValues::default()),
         leases: None,
+        amend: None,
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
@@ -158,6 +160,7 @@ fn later() -> Arc<Collection> {
         type_meta: TypeMeta::new("v1", "Pod"),
         fields: Box::new(|_| FieldValues::default()),
         leases: None,
+        amend: None,
     }))
 }
 
@@ -338,6 +341,7 @@ async fn what_the_cache_does_is_measured() {
             type_meta: TypeMeta::new("v1", "Pod"),
             fields: Box::new(|_| FieldValues::default()),
             leases: None,
+            amend: None,
         })
         .measured_by(hub.metrics().of("", "pods")),
     );

@@ -50,5 +50,6 @@ fn collection_of(storage: &Storage, def: &ResourceDef, event_ttl: Duration) -> C
         type_meta: TypeMeta::new(&api_version(storage.group, storage.version), &def.kind),
         fields: Box::new(move |object| stored.field_values(object)),
         leases: Some(event_ttl).filter(|ttl| storage.path == EVENTS && !ttl.is_zero()).map(Leases::new),
+        amend: None,
     })
 }

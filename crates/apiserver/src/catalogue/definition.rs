@@ -108,12 +108,13 @@ impl Definition {
         }
         let stored = self.versions.iter().position(|version| version.name == self.stored_version);
         let stored = stored.ok_or_else(|| DefinitionError::StoredVersion(self.stored_version.clone()))?;
-        let stored_strategy = Arc::clone(&strategies[stored]);
+        let (stored_strategy, amending) = (Arc::clone(&strategies[stored]), Arc::clone(&strategies[stored]));
         let collection = Collection::new(CollectionSpec {
             prefix: format!("/registry/{}/{}/", self.group, self.plural),
             type_meta: self.type_meta(&self.stored_version),
             fields: Box::new(move |object| stored_strategy.field_values(object)),
             leases: None,
+            amend: Some(Box::new(move |object| amending.structural.amend(object))),
         });
         let collection = Arc::new(collection.measured_by(meter));
         let all: Vec<Arc<Endpoint>> = self

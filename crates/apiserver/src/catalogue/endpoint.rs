@@ -87,7 +87,7 @@ impl Endpoint {
         let Some(conversion) = &self.conversion else { return Ok(versions) };
         let objects = versions.iter().map(Versioned::value).collect();
         let objects = conversion.to_served(objects, self.api_version()).await?;
-        objects.iter().map(|object| self.versioned(object)).collect()
+        objects.into_iter().map(|object| self.versioned(&self.settled(object))).collect()
     }
 
     /// An object that is not stored, in the form this endpoint serves.
@@ -97,7 +97,9 @@ impl Endpoint {
     pub async fn present_value(&self, object: Value) -> Result<Value, Status> {
         match &self.conversion {
             None => Ok(object),
-            Some(conversion) => one(conversion.to_served(vec![object], self.api_version()).await?),
+            Some(conversion) => {
+                Ok(self.settled(one(conversion.to_served(vec![object], self.api_version()).await?)?))
+            }
         }
     }
 
@@ -118,6 +120,19 @@ impl Endpoint {
             return Ok(object);
         };
         one(conversion.to_stored(vec![object], &collection.type_meta().api_version).await?)
+    }
+
+    /// A converted object of a custom resource, with the fields and the defaults of the schema of this version.
+    fn settled(&self, object: Value) -> Value {
+        if !self.is_custom() {
+            return object;
+        }
+        let mut object = match object::decode::decode_value(object.clone(), &self.def.ty) {
+            Ok(decoded) => decoded.value,
+            Err(_) => object,
+        };
+        self.strategy.default(&mut object);
+        object
     }
 
     fn versioned(&self, object: &Value) -> Result<Versioned, Status> {

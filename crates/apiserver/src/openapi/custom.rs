@@ -34,51 +34,38 @@ impl Definitions<'_> {
     /// The schema of a definition, with the fields that every object has.
     fn object_of(&mut self, ty: &TypeDef) -> Value {
         let source = ty.source.as_deref().and_then(|text| object::json::parse(text.as_bytes()).ok());
-        let mut out = source.unwrap_or_else(|| value!({"type": "object"}));
+        let Some(mut schema) = source else { return value!({"type": "object"}) };
         if self.version == Version::V2 {
-            // In that version, a property can only be described; what else exists in it is not known.
-            if out.get("x-kubernetes-preserve-unknown-fields").as_bool() == Some(true) {
-                out.remove("properties");
+            // Clients would take any property that is named here for the only one.
+            if ty.preserves_unknown {
+                return value!({"type": "object"});
             }
-            for_version_2(&mut out);
+            for_version_2(&mut schema);
         }
-        self.with_meta(&mut out);
-        out
+        self.set_meta(&mut schema);
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_map_mut) {
+            let own = |name: &str| !matches!(name, "apiVersion" | "kind" | "metadata");
+            properties.iter_mut().filter(|(name, _)| own(name)).for_each(|(_, inner)| self.embedded(inner));
+        }
+        schema
     }
 
-    fn with_meta(&mut self, schema: &mut Value) {
-        if schema.get("properties").is_null() && schema.get("x-kubernetes-preserve-unknown-fields").is_null()
-        {
-            schema.set("properties", Value::map());
+    fn set_meta(&mut self, schema: &mut Value) {
+        let metadata = self.reference(&format!("{META}.ObjectMeta"));
+        let properties = schema.entry("properties");
+        if properties.as_map().is_none() {
+            *properties = Value::map();
         }
-        if self.version == Version::V3 || !schema.get("properties").is_null() {
-            let metadata = self.reference(&format!("{META}.ObjectMeta"));
-            let properties = schema.entry("properties");
-            if properties.as_map().is_none() {
-                *properties = Value::map();
-            }
-            for name in ["apiVersion", "kind"] {
-                properties.set(name, self.described(name, value!({"type": "string"})));
-            }
-            properties.set("metadata", self.described("metadata", metadata));
-            let mut inner: Vec<&mut Value> = properties
-                .as_map_mut()
-                .into_iter()
-                .flat_map(|map| map.iter_mut())
-                .filter(|(name, _)| !matches!(*name, "apiVersion" | "kind" | "metadata"))
-                .map(|(_, schema)| schema)
-                .collect();
-            inner.iter_mut().for_each(|schema| self.embedded(schema));
+        for name in ["apiVersion", "kind"] {
+            properties.set(name, self.described(name, value!({"type": "string"})));
         }
+        properties.set("metadata", self.described("metadata", metadata));
     }
 
     /// Adds the fields that every object has to objects inside of others.
     fn embedded(&mut self, schema: &mut Value) {
         if schema.as_map().is_none() {
             return;
-        }
-        if schema.get("x-kubernetes-embedded-resource").as_bool() == Some(true) {
-            return self.with_meta(schema);
         }
         for member in ["items", "additionalProperties"] {
             if let Some(inner) = schema.get_mut(member) {
@@ -87,6 +74,17 @@ impl Definitions<'_> {
         }
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_map_mut) {
             properties.iter_mut().for_each(|(_, inner)| self.embedded(inner));
+        }
+        let preserves = is_on(schema, "x-kubernetes-preserve-unknown-fields");
+        if is_on(schema, "x-kubernetes-embedded-resource") && !(preserves && self.version == Version::V2) {
+            self.set_meta(schema);
+            let mut required = schema.get("required").as_list().unwrap_or_default().to_vec();
+            for name in ["kind", "apiVersion"] {
+                if !required.iter().any(|other| other.as_str() == Some(name)) {
+                    required.push(name.into());
+                }
+            }
+            schema.set("required", required);
         }
     }
 
@@ -103,8 +101,12 @@ impl Definitions<'_> {
     }
 }
 
-/// Removes what version 2 cannot say, as upstream does (`controller/openapi/v2`): clients would misunderstand it. Where
-/// `null` is allowed, or an integer or a string, or unknown fields, nothing is said about the type.
+fn is_on(schema: &Value, name: &str) -> bool {
+    schema.get(name).as_bool() == Some(true)
+}
+
+/// Removes what version 2 cannot say, or what its clients would misunderstand, as upstream does
+/// (`apiextensions-apiserver/pkg/controller/openapi/v2`).
 fn for_version_2(schema: &mut Value) {
     if schema.as_map().is_none() {
         return;
@@ -112,25 +114,20 @@ fn for_version_2(schema: &mut Value) {
     for keyword in ["allOf", "anyOf", "oneOf", "not"] {
         schema.remove(keyword);
     }
-    let is_on = |schema: &Value, name: &str| schema.get(name).as_bool() == Some(true);
+    let preserves = is_on(schema, "x-kubernetes-preserve-unknown-fields");
     if is_on(schema, "nullable") {
-        for keyword in ["type", "nullable", "items", "properties"] {
-            schema.remove(keyword);
-        }
-    } else if is_on(schema, "x-kubernetes-int-or-string") {
         schema.remove("type");
-    } else if is_on(schema, "x-kubernetes-preserve-unknown-fields")
-        && !is_on(schema, "x-kubernetes-embedded-resource")
-        && schema.str_at("type") != "object"
-    {
-        for keyword in ["items", "properties", "type"] {
-            schema.remove(keyword);
-        }
     }
-    if schema.get("items").as_map().is_none() && schema.str_at("type") == "array" {
-        schema.remove("type");
+    if preserves || is_on(schema, "nullable") {
+        schema.remove("items");
+        schema.remove("properties");
     }
     schema.remove("nullable");
+    let is_bare_list = schema.get("items").is_null() && schema.str_at("type") == "array";
+    if is_bare_list || preserves && schema.str_at("type") == "object" {
+        schema.remove("type");
+    }
+    require_no_nullable(schema);
     for member in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get_mut(member) {
             for_version_2(inner);
@@ -138,5 +135,18 @@ fn for_version_2(schema: &mut Value) {
     }
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_map_mut) {
         properties.iter_mut().for_each(|(_, inner)| for_version_2(inner));
+    }
+}
+
+/// What may be `null` is not required of clients that know no `null`.
+fn require_no_nullable(schema: &mut Value) {
+    let Some(required) = schema.get("required").as_list() else { return };
+    let properties = schema.get("properties");
+    let may_be_null = |name: &Value| is_on(properties.get(name.as_str().unwrap_or_default()), "nullable");
+    let left: Vec<Value> = required.iter().filter(|name| !may_be_null(name)).cloned().collect();
+    if left.is_empty() || is_on(schema.get("additionalProperties"), "nullable") {
+        schema.remove("required");
+    } else if left.len() < required.len() {
+        schema.set("required", left);
     }
 }

@@ -159,6 +159,66 @@ async fn names_belong_to_the_first_definition_until_it_is_gone() {
     get(&server, &WIDGETS.replace("widgets", "windows")).await.success();
 }
 
+/// The definition of a type in OpenAPI v2.
+async fn published(server: &TestServer, name: &str) -> Option<Value> {
+    let document = get(server, "/openapi/v2").await.success();
+    let found = document.get("definitions").get(name);
+    (!found.is_null()).then(|| found.clone())
+}
+
+#[tokio::test]
+async fn every_definition_is_published() {
+    let server = TestServer::start().await;
+    define(&server, &definition("widgets", "Widget")).await;
+    let mut gadgets = definition("gadgets", "Gadget");
+    let mut only = version("v1", true);
+    only.set(
+        "schema",
+        value!({"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {"spec": {"type": "object", "properties": {"known": {"type": "string"}}}}
+        }}),
+    );
+    only.remove("selectableFields");
+    gadgets.entry("spec").set("versions", vec![only]);
+    define(&server, &gadgets).await;
+    let mut other = definition("widgets", "Widget");
+    other.entry("metadata").set("name", "widgets.example.org");
+    other.entry("spec").set("group", "example.org");
+    define(&server, &other).await;
+    for name in ["com.example.v1.Widget", "org.example.v1.Widget"] {
+        let found = published(&server, name).await.unwrap();
+        assert_eq!(found.str_at("properties.spec.properties.size.description"), "How large it is.");
+        assert_eq!(
+            found.str_at("properties.metadata.$ref"),
+            "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+        );
+    }
+    // Nothing is said about objects with any field: clients would take it for all that there can be.
+    let free = published(&server, "com.example.v1.Gadget").await.unwrap();
+    assert_eq!((free.str_at("type"), free.get("properties").is_null()), ("object", true));
+    let whole = get(&server, "/openapi/v3/apis/example.com/v1").await.success();
+    let free = whole.at("components.schemas").get("com.example.v1.Gadget");
+    assert_eq!(free.str_at("properties.spec.properties.known.type"), "string");
+
+    let path = WIDGETS.replace("widgets", "gadgets");
+    let strict = format!("{path}?fieldValidation=Strict");
+    let body = r#"{
+        "apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "a"}, "any": {"thing": 1},
+        "spec": {"known": "b"}
+    }"#;
+    let json = [("content-type", "application/json")];
+    let made = send(&server, Some(&admin()), "POST", &strict, &json, body).await.success();
+    assert_eq!(made.at("any.thing").as_i64(), Some(1));
+    let twice = body.replace(r#""thing": 1"#, r#""thing": 1, "thing": 2"#).replace(r#""a""#, r#""b""#);
+    let twice = twice.replace(r#""any""#, r#""other": 1, "other": 2, "any""#);
+    let (code, _, message) = send(&server, Some(&admin()), "POST", &strict, &json, twice).await.status();
+    assert_eq!(code, 400);
+    for expected in [r#"duplicate field "any.thing""#, r#"duplicate field "other""#] {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
 #[tokio::test]
 async fn versions_come_and_go_with_changes_of_the_definition() {
     let server = TestServer::start().await;
@@ -181,7 +241,10 @@ async fn versions_come_and_go_with_changes_of_the_definition() {
     let swagger = get(&server, "/openapi/v2").await.success();
     let schema = swagger.get("definitions").get("com.example.v1beta1.Widget");
     assert!(schema.at("properties.spec.properties.color.anyOf").is_null());
-    assert_eq!(schema.at("properties.spec.properties.color.default").as_str(), Some("red"));
+    let spec = schema.at("properties.spec.properties");
+    assert_eq!(spec.at("color.default").as_str(), Some("red"));
+    assert_eq!(spec.at("template.x-kubernetes-embedded-resource").as_bool(), Some(true));
+    assert!(spec.at("template.type").is_null() && spec.at("template.properties").is_null());
 
     let mut unserved = version("v1beta1", false);
     unserved.set("served", false);
@@ -190,6 +253,13 @@ async fn versions_come_and_go_with_changes_of_the_definition() {
     generations.changed().await.unwrap();
     assert_eq!(get(&server, &beta).await.code, 404);
     get(&server, WIDGETS).await.success();
+    assert!(published(&server, "com.example.v1beta1.Widget").await.is_none());
+    assert!(published(&server, "com.example.v1.Widget").await.is_some());
+    let renamed = value!({"spec": {"versions": [(version("v1", true)), (version("v1beta2", false))]}});
+    call(&server, "PATCH", &path, &renamed).await.success();
+    generations.changed().await.unwrap();
+    assert!(published(&server, "com.example.v1beta1.Widget").await.is_none());
+    assert!(published(&server, "com.example.v1beta2.Widget").await.is_some());
     let (code, _, message) =
         call(&server, "PATCH", &path, &value!({"spec": {"scope": "Cluster"}})).await.status();
     assert_eq!(code, 422);
@@ -261,6 +331,38 @@ async fn unknown_fields_are_told_also_inside_of_objects() {
     let made = made.success();
     assert!(made.at("spec.extra").is_null() && made.at("spec.template.metadata.unknownSubMeta").is_null());
     assert_eq!(made.at("spec.template.anything").as_i64(), Some(1));
+}
+
+#[tokio::test]
+async fn defaults_and_pruning_hold_for_stored_objects() {
+    let server = TestServer::start().await;
+    define(&server, &definition("widgets", "Widget")).await;
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    call(&server, "POST", WIDGETS, &widget("a")).await.success();
+    let mut generations = server.catalogue().changed();
+    generations.mark_unchanged();
+    let mut changed = version("v1", true);
+    let spec = changed.at_mut("schema.openAPIV3Schema.properties.spec.properties").unwrap();
+    spec.set("shape", value!({"type": "string", "default": "round"}));
+    spec.remove("color");
+    changed.remove("selectableFields");
+    let mut other = changed.clone();
+    other.set("name", "v2");
+    other.set("storage", false);
+    let spec = other.at_mut("schema.openAPIV3Schema.properties.spec.properties").unwrap();
+    spec.set("weight", value!({"type": "integer", "default": 7i64}));
+    call(&server, "PATCH", &path, &value!({"spec": {"versions": [changed, other]}})).await.success();
+    generations.changed().await.unwrap();
+    for (version, weight) in [("v1", None), ("v2", Some(7))] {
+        let path = WIDGETS.replace("/v1/", &format!("/{version}/"));
+        let read = get(&server, &format!("{path}/a")).await.success();
+        let list = get(&server, &path).await.success();
+        for object in [&read, &list.get("items").as_list().unwrap()[0]] {
+            let spec = object.get("spec");
+            assert_eq!((spec.str_at("shape"), spec.get("color").is_null()), ("round", true));
+            assert_eq!(spec.get("weight").as_i64(), weight);
+        }
+    }
 }
 
 #[tokio::test]

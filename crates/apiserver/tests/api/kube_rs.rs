@@ -5,9 +5,12 @@ use std::sync::Arc;
 use apiserver::testing::{Listening, TestServer};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::controller::Action;
+use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 
@@ -78,4 +81,49 @@ async fn a_controller_reconciles() {
     let object = tokio::time::timeout(WITHIN, marked.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(object.name_any(), "a");
     running.abort();
+}
+
+#[tokio::test]
+async fn a_definition_and_its_objects_work() {
+    let server = TestServer::start().await;
+    let listening = server.listen().await.unwrap();
+    let client = client(&listening).await;
+    let definition = serde_json::json!({
+        "metadata": {"name": "foos.clux.dev"},
+        "spec": {
+            "group": "clux.dev", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "properties": {"name": {"type": "string"}}},
+                    "status": {"type": "object", "nullable": true, "properties": {"is_bad": {"type": "boolean"}}}
+                }}}
+            }]
+        }
+    });
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definition = serde_json::from_value(definition).unwrap();
+    definitions.create(&PostParams::default(), &definition).await.unwrap();
+    let established = await_condition(definitions.clone(), "foos.clux.dev", conditions::is_crd_established());
+    tokio::time::timeout(WITHIN, established).await.unwrap().unwrap();
+
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("clux.dev", "v1", "Foo"));
+    let foos: Api<DynamicObject> = Api::default_namespaced_with(client, &resource);
+    let mut seen = std::pin::pin!(watcher(foos.clone(), watcher::Config::default()).applied_objects());
+    let foo = DynamicObject::new("baz", &resource).data(serde_json::json!({"spec": {"name": "old baz"}}));
+    foos.create(&PostParams::default(), &foo).await.unwrap();
+    let first = tokio::time::timeout(WITHIN, seen.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!((first.name_any().as_str(), &first.data["spec"]["name"]), ("baz", &"old baz".into()));
+    let bad = serde_json::json!({"status": {"is_bad": true}});
+    foos.patch_status("baz", &PatchParams::default(), &Patch::Merge(&bad)).await.unwrap();
+    let second = tokio::time::timeout(WITHIN, seen.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(second.data["status"]["is_bad"], true);
+    let uid = definitions.get("foos.clux.dev").await.unwrap().uid().unwrap();
+    definitions.delete("foos.clux.dev", &DeleteParams::default()).await.unwrap();
+    let gone = await_condition(definitions, "foos.clux.dev", conditions::is_deleted(&uid));
+    tokio::time::timeout(WITHIN, gone).await.unwrap().unwrap();
+    match foos.list(&ListParams::default()).await.unwrap_err() {
+        kube::Error::Api(status) => assert_eq!(status.code, 404),
+        error => panic!("{error}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Making a tree conform to its type.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use schema::{Field, FieldType, Shape, TypeDef, TypeRef};
@@ -112,25 +113,25 @@ impl Conform<'_> {
             return Err(Self::wrong_type(value, go_struct(ty).to_owned(), at));
         };
         let duplicates = map.has_duplicates();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         let mut failed = None;
         map.retain_keys(|key, value| {
             if failed.is_some() {
                 return true;
             }
             let Some(field) = ty.lookup(key.as_str()).map(|place| place.field) else {
-                return self.unknown(key.as_str(), value, ty, at);
+                let kept = self.unknown(key.as_str(), value, ty, at);
+                if kept && duplicates && !seen.insert(key.as_str().to_owned()) {
+                    self.report(StrictError::DuplicateField(at.step(Step::Field(key.as_str())).path()));
+                }
+                return kept;
             };
             if let std::borrow::Cow::Borrowed(name) = &field.name {
                 *key = Key::from(*name);
             }
             let here = At { parent: Some(at), step: Step::Field(&field.name), owner: Some(ty) };
-            if duplicates {
-                if seen.contains(&&*field.name) {
-                    self.report(StrictError::DuplicateField(here.path()));
-                } else {
-                    seen.push(&field.name);
-                }
+            if duplicates && !seen.insert(field.name.to_string()) {
+                self.report(StrictError::DuplicateField(here.path()));
             }
             match self.field(value, field, free, &here) {
                 Ok(()) => free || duplicates || !absent(field, value),
@@ -161,8 +162,32 @@ impl Conform<'_> {
             self.report(StrictError::UnknownField(at.step(Step::Field(key)).path()));
             return false;
         }
-        value.drop_duplicates();
+        self.free_form(value, &at.step(Step::Field(key)));
         true
+    }
+
+    /// A value of any form: only its duplicates are reported, and dropped.
+    fn free_form(&mut self, value: &mut Value, at: &At<'_>) {
+        match value {
+            Value::Map(map) => {
+                if map.has_duplicates() {
+                    let mut seen = HashSet::with_capacity(map.len());
+                    for key in map.keys().filter(|key| !seen.insert(*key)) {
+                        self.report(StrictError::DuplicateField(at.step(Step::Key(key)).path()));
+                    }
+                    map.drop_duplicates();
+                }
+                for (key, value) in map.iter_mut() {
+                    self.free_form(value, &at.step(Step::Key(key)));
+                }
+            }
+            Value::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.free_form(item, &at.step(Step::Index(index)));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The value of a field. `free`: it belongs to a custom resource.
@@ -210,7 +235,7 @@ impl Conform<'_> {
 
     fn map(&mut self, map: &mut Map, ty: &FieldType, free: bool, at: &At<'_>) -> Result<(), DecodeError> {
         if map.has_duplicates() {
-            let mut seen = std::collections::HashSet::with_capacity(map.len());
+            let mut seen = HashSet::with_capacity(map.len());
             for key in map.keys() {
                 if !seen.insert(key) {
                     self.report(StrictError::DuplicateField(at.step(Step::Key(key)).path()));
@@ -242,7 +267,7 @@ impl Conform<'_> {
             FieldType::Message(ty) => self.message(value, ty, at),
             FieldType::Nested(field) => self.field(value, field, free, at),
             _ if free => {
-                value.drop_duplicates();
+                self.free_form(value, at);
                 Ok(())
             }
             _ if value.is_null() => Ok(()),

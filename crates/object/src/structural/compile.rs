@@ -64,7 +64,8 @@ pub(super) fn compile(name: &str, schema: &Value) -> Result<Structural, CompileE
     let node = node::compile(schema, &mut Patterns::new(), &path)?;
     let mut whole = message(name, schema, true, &path)?;
     whole.source = Some(json_text(schema).into());
-    Ok(Structural { ty: TypeRef::Shared(Arc::new(whole)), node })
+    let has_defaults = whole.fields.iter().any(has_default);
+    Ok(Structural { ty: TypeRef::Shared(Arc::new(whole)), node, has_defaults })
 }
 
 pub(super) fn refuse(path: &Path<'_>, problem: Problem) -> CompileError {
@@ -208,4 +209,14 @@ fn of_resource(required: bool) -> impl Iterator<Item = Field> {
         default: None,
         nullable: false,
     })
+}
+
+/// Whether a value of this field, or one inside of it, has a default.
+fn has_default(field: &Field) -> bool {
+    field.default.is_some()
+        || match &field.ty {
+            FieldType::Message(TypeRef::Shared(ty)) => ty.fields.iter().any(has_default),
+            FieldType::Nested(inner) => has_default(inner),
+            _ => false,
+        }
 }

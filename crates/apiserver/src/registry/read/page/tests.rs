@@ -29,6 +29,7 @@ async fn pods() -> (Arc<Hub>, Arc<Collection>) {
         type_meta: TypeMeta::new("v1", "Pod"),
         fields: Box::new(|_: &Value| FieldValues::default()),
         leases: None,
+        amend: None,
     }));
     hub.add(Arc::clone(&collection));
     hub.start().await.unwrap();
