@@ -95,6 +95,15 @@ async fn a_definition_is_served_until_it_is_deleted_with_its_objects() {
     let resources = get(&server, "/apis/example.com/v1").await.success();
     let listed: Vec<&str> = resources.get("resources").items().map(|one| one.str_at("name")).collect();
     assert_eq!(listed, ["widgets", "widgets/scale", "widgets/status"]);
+    let aggregated = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
+    let all = send(&server, Some(&admin()), "GET", "/apis", &aggregated, "").await.success();
+    let found = all.get("items").items().find(|item| item.str_at("metadata.name") == "example.com").unwrap();
+    let resource = &found.get("versions").as_list().unwrap()[0].get("resources").as_list().unwrap()[0];
+    assert_eq!(
+        (resource.str_at("singularResource"), resource.get("categories")),
+        ("widget", &value!(["all"]))
+    );
+    assert_eq!(resource.get("subresources").items().count(), 2);
     let made = call(&server, "POST", WIDGETS, &widget("a")).await.success();
     assert_eq!((made.str_at("spec.color"), made.at("metadata.generation").as_i64()), ("red", Some(1)));
     let mut wrong = widget("b");
@@ -141,6 +150,56 @@ async fn a_definition_is_served_until_it_is_deleted_with_its_objects() {
     // The same definition begins without the old objects.
     define(&server, &definition("widgets", "Widget")).await;
     assert_eq!(get(&server, WIDGETS).await.success().get("items").items().count(), 0);
+}
+
+#[tokio::test]
+async fn definitions_take_every_operation() {
+    let server = TestServer::start().await;
+    let group = get(&server, "/apis/apiextensions.k8s.io").await.success();
+    assert_eq!(group.str_at("preferredVersion.groupVersion"), "apiextensions.k8s.io/v1");
+    let resources = get(&server, "/apis/apiextensions.k8s.io/v1").await.success();
+    let mut listed = resources.get("resources").items().map(|one| one.str_at("name"));
+    assert!(listed.any(|name| name == "customresourcedefinitions/status"));
+    for (plural, kind) in [("widgets", "Widget"), ("gadgets", "Gadget")] {
+        let mut labelled = definition(plural, kind);
+        labelled.entry("metadata").set("labels", value!({"of": "test"}));
+        define(&server, &labelled).await;
+    }
+    let ours = format!("{DEFINITIONS}?labelSelector=of%3Dtest");
+    let list = get(&server, &ours).await.success();
+    assert_eq!((list.str_at("kind"), list.get("items").items().count()), ("CustomResourceDefinitionList", 2));
+
+    let status = format!("{DEFINITIONS}/widgets.example.com/status");
+    let read = get(&server, &status).await.success();
+    let mut updated = read.clone();
+    let condition =
+        value!({"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set by a test"});
+    updated.entry("status").entry("conditions").as_list_mut().unwrap().push(condition);
+    let updated = call(&server, "PUT", &status, &updated).await.success();
+    assert_eq!(self::condition(&updated, "StatusUpdate"), ("True", "E2E"));
+    assert_eq!(updated.get("spec"), read.get("spec"));
+    let patch =
+        value!({"status": {"storedVersions": ["v1"]}, "metadata": {"annotations": {"patched": "true"}}});
+    let patched = call(&server, "PATCH", &status, &patch).await.success();
+    assert_eq!(patched.str_at("metadata.annotations.patched"), "true");
+    assert_eq!(self::condition(&patched, "Established").0, "True");
+
+    let as_table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
+    let table = send(&server, Some(&admin()), "GET", DEFINITIONS, &as_table, "").await.success();
+    let cells = table.get("rows").items().next().unwrap().get("cells");
+    assert_eq!(
+        cells.as_list().unwrap()[..3],
+        [value!("gadgets.example.com"), value!("Namespaced"), value!("v1(storage)")]
+    );
+    let revision = list.str_at("metadata.resourceVersion");
+    let mut watch = Watch::open(&server, &format!("{ours}&watch=1&resourceVersion={revision}")).await;
+    call(&server, "DELETE", &ours, &Value::Null).await.success();
+    let mut gone = 0;
+    while gone < 2 {
+        let event = watch.next().await.expect("the definitions end");
+        gone += usize::from(event.str_at("type") == "DELETED");
+    }
+    assert_eq!(get(&server, &ours).await.success().get("items").items().count(), 0);
 }
 
 #[tokio::test]
@@ -294,6 +353,14 @@ async fn scale_status_columns_and_selectable_fields_follow_the_definition() {
     call(&server, "POST", WIDGETS, &widget("b")).await.success();
     let list = get(&server, &format!("{WIDGETS}?fieldSelector=spec.color%3Dgreen")).await.success();
     assert_eq!(list.get("items").items().count(), 1);
+    let revision = list.str_at("metadata.resourceVersion");
+    let selected = format!("{WIDGETS}?fieldSelector=spec.color%3Dgreen&watch=1&resourceVersion={revision}");
+    let mut watch = Watch::open(&server, &selected).await;
+    let paint = |color: &str| value!({"spec": {"color": color}});
+    call(&server, "PATCH", &format!("{WIDGETS}/b"), &paint("green")).await.success();
+    watch.expect("ADDED b").await;
+    call(&server, "PATCH", &format!("{WIDGETS}/b"), &paint("violet")).await.success();
+    watch.expect("DELETED b").await;
     let as_table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
     let table = send(&server, Some(&admin()), "GET", WIDGETS, &as_table, "").await.success();
     let column = table.get("columnDefinitions").items().nth(1).unwrap();

@@ -35,7 +35,6 @@ const MINIMAL: &[(&str, &str)] = &[
     ("validatingadmissionpolicies", r#"{"metadata":{"name":"x"},"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]},"validations":[{"expression":"true"}]}}"#),
     ("validatingadmissionpolicybindings", r#"{"metadata":{"name":"x"},"spec":{"policyName":"x","validationActions":["Deny"]}}"#),
     ("validatingwebhookconfigurations", r#"{"metadata":{"name":"x"}}"#),
-    ("customresourcedefinitions", r#"{"metadata":{"name":"things.example.com"},"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"things","kind":"Thing"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}"#),
     ("apiservices", r#"{"metadata":{"name":"v1.example.com"},"spec":{"group":"example.com","version":"v1","groupPriorityMinimum":10,"versionPriority":10,"insecureSkipTLSVerify":true,"service":{"namespace":"default","name":"s"}}}"#),
     ("controllerrevisions", r#"{"metadata":{"name":"x"},"revision":1,"data":{"a":"b"}}"#),
     ("daemonsets", r#"{"metadata":{"name":"x"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}"#),
@@ -77,6 +76,9 @@ const MINIMAL: &[(&str, &str)] = &[
 
 /// Resources whose objects hold keys or signatures, which no table can hold. The first two are made below.
 const SIGNED: [&str; 3] = ["certificatesigningrequests", "clustertrustbundles", "podcertificaterequests"];
+
+/// The server itself writes to these at once, which `definitions` tests.
+const OWN: &str = "customresourcedefinitions";
 
 fn minimal(def: &ResourceDef) -> Option<Value> {
     match &*def.plural {
@@ -125,7 +127,7 @@ async fn every_resource_is_served() {
     for def in schema::resources().iter().filter(|def| def.supports(Verb::Create) && def.supports(Verb::List))
     {
         let Some(object) = minimal(def) else {
-            if !SIGNED.contains(&&*def.plural) {
+            if !SIGNED.contains(&&*def.plural) && def.plural != OWN {
                 wrong.push(format!("{} has no example", def.plural));
             }
             continue;
