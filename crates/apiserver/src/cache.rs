@@ -12,17 +12,19 @@ mod hub;
 mod leases;
 mod metrics;
 mod snapshot;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod watcher;
 
 pub use change::{Change, ChangeKind};
+pub use collection::Collection;
 pub(crate) use collection::LOG_CHANGES_MAX;
-pub use collection::{Collection, CollectionSpec};
 pub use hub::Hub;
 pub use leases::{Leases, adopt};
 pub use metrics::{CacheMetrics, Meter};
 pub use snapshot::Snapshot;
+pub use spec::CollectionSpec;
 pub use watcher::Watcher;
 
 /// Why the cache cannot answer.

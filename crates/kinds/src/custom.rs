@@ -7,18 +7,18 @@ use clock::Clock;
 use object::structural::Structural;
 use object::{FieldValues, Value, field, value};
 
+use crate::json_path;
 use crate::strategy::{ScalePaths, Strategy, keep_metadata, keep_spec};
 use crate::table;
 
 mod column;
 mod embedded;
-mod path;
 mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use crate::json_path::{JsonPath, JsonPathError};
 pub use column::PrinterColumn;
-pub use path::{JsonPath, JsonPathError};
 
 /// The strategy of one version of a custom resource.
 pub struct CustomResource {
@@ -80,7 +80,7 @@ impl Strategy for CustomResource {
     }
 
     fn field_values(&self, object: &Value) -> FieldValues {
-        let text = |path: &JsonPath| path.first(object).map(path::text).unwrap_or_default();
+        let text = |path: &JsonPath| path.first(object).map(json_path::text).unwrap_or_default();
         self.selectable.iter().map(|path| (path.label(), text(path))).collect()
     }
 

@@ -10,6 +10,7 @@
 
 pub mod custom;
 pub mod defaults;
+mod json_path;
 mod registry;
 mod simple;
 mod strategy;

@@ -33,16 +33,18 @@ mod compile;
 mod completeness;
 mod defaults;
 mod format;
+mod found;
 mod lists;
 mod node;
 mod number;
 mod pattern;
+mod problem;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use check::{check, warnings};
-pub use compile::{CompileError, Problem};
+pub use problem::{CompileError, Problem};
 
 /// A compiled schema.
 pub struct Structural {

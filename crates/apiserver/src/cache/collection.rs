@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
-use object::{FieldValues, TypeMeta, Value, Versioned, VersionedError, protobuf};
+use object::{TypeMeta, Value, Versioned, VersionedError, protobuf};
 use parking_lot::{Mutex, RwLock};
 use store::{Event, Expect, KeyValue, Revision, Store, StoreError, Text, Write, WriteOutcome};
 use tokio::sync::watch;
 
 use super::snapshot::{Counts, Snapshot};
+use super::spec::CollectionSpec;
 use super::{CacheError, Change, ChangeKind, Leases, Meter, ParseError};
 
 /// How many changes a collection remembers at most.
@@ -23,24 +24,6 @@ const LOG_BYTES_MAX: usize = 16 << 20;
 const PINNED_MAX: usize = 64;
 /// How many drafts are kept for the events of their writes: more than one batch of the store contains.
 const DRAFTS_MAX: usize = 1024;
-
-/// A collection's facts about its resource.
-pub struct CollectionSpec {
-    /// Where its keys start in the store, for example `/registry/pods/`.
-    pub prefix: String,
-    /// `apiVersion` and `kind` of the stored objects.
-    pub type_meta: Arc<TypeMeta>,
-    /// The fields that field selectors may use.
-    pub fields: Box<dyn Fn(&Value) -> FieldValues + Send + Sync>,
-    /// The leases of objects that expire, if they do.
-    pub leases: Option<Leases>,
-    /// Makes an object that was stored under other rules one of the present rules; returns whether it has changed. Only
-    /// the rules of custom resources change.
-    pub amend: Option<Box<Amend>>,
-}
-
-/// See [`CollectionSpec::amend`].
-pub type Amend = dyn Fn(&mut Value) -> bool + Send + Sync;
 
 /// The objects of one stored resource, with their recent changes.
 pub struct Collection {

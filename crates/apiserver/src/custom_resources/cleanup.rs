@@ -56,10 +56,7 @@ async fn attempt(registry: &Registry, name: &str) -> Result<(), Status> {
     if condition(registry, &mut definition, begun) {
         write_status(registry, name, definition.clone()).await?;
     }
-    let failure = match delete_all(registry, &definition).await {
-        Ok(()) => None,
-        Err(failure) => Some(failure),
-    };
+    let failure = delete_all(registry, &definition).await.err();
     registry.hub.catch_up().await.map_err(crate::errors::from_cache)?;
     let Some(mut definition) = current(registry, name).filter(is_due) else { return Ok(()) };
     if let Some((reason, message)) = failure {

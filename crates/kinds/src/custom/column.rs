@@ -3,7 +3,7 @@
 use clock::Clock;
 use object::{Value, value};
 
-use super::path::{JsonPath, text};
+use crate::json_path::{JsonPath, text};
 use crate::table;
 
 /// A column that a definition adds to the table of its resource.

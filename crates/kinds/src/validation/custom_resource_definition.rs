@@ -10,7 +10,6 @@ use object::{Value, names, value};
 
 use self::approval::Approval;
 use super::field::{IMMUTABLE, same};
-use crate::custom_resource_definition::is_condition_true;
 
 mod approval;
 mod conversion;
@@ -48,7 +47,9 @@ pub fn validate_custom_resource_definition_update(definition: &Value, old: &Valu
             errors.invalid(path, spec.at(member).clone(), IMMUTABLE);
         }
     };
-    if is_condition_true(old, "Established") {
+    let is_established =
+        |other: &Value| other.str_at("type") == "Established" && other.str_at("status") == "True";
+    if old.at("status.conditions").items().any(is_established) {
         // They decide about what is stored.
         keep("scope", &root.child("scope"));
         keep("names.kind", &names.child("kind"));

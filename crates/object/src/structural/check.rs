@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::compile::{RULES, flag, message};
+use super::compile::message;
 use super::pattern::Patterns;
+use super::problem::{RULES, flag};
 use super::{completeness, node, validate};
 use crate::field::{Error, Errors, Path};
 use crate::{Value, decode, value};

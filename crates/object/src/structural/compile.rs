@@ -9,52 +9,9 @@ use schema::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef}
 use super::Structural;
 use super::node;
 use super::pattern::Patterns;
+use super::problem::{CompileError, Problem, flag, refuse};
 use crate::field::Path;
 use crate::{Value, json};
-
-/// Rules in an expression language, which are not evaluated yet and therefore refused.
-pub(super) const RULES: &str = "x-kubernetes-validations";
-
-/// Why a schema cannot be compiled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {problem}")]
-pub struct CompileError {
-    /// Where.
-    pub path: String,
-    /// What.
-    pub problem: Problem,
-}
-
-/// Errors of a schema.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Every value has a type, unless it may be an integer or a string, or anything.
-    #[error("type must not be empty for specified object fields")]
-    NoType,
-    /// There is no such type.
-    #[error("unknown type {0:?}")]
-    UnknownType(String),
-    /// A whole object is an object.
-    #[error("must be object at the root")]
-    RootType,
-    /// A list states the type of its items.
-    #[error("items must be specified for an array")]
-    NoItems,
-    /// An object has either members that are known or members that are all alike.
-    #[error("additionalProperties and properties are mutual exclusive")]
-    TwoKindsOfMembers,
-    /// No regular expression, or one that is too large.
-    #[error("must be a valid regular expression of limited size, but isn't: {why}")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Something that is not supported.
-    #[error("{0} is not supported")]
-    Unsupported(&'static str),
-}
 
 pub(super) fn compile(name: &str, schema: &Value) -> Result<Structural, CompileError> {
     let path = Path::root("openAPIV3Schema");
@@ -66,14 +23,6 @@ pub(super) fn compile(name: &str, schema: &Value) -> Result<Structural, CompileE
     whole.source = Some(json_text(schema).into());
     let has_defaults = whole.fields.iter().any(has_default);
     Ok(Structural { ty: TypeRef::Shared(Arc::new(whole)), node, has_defaults })
-}
-
-pub(super) fn refuse(path: &Path<'_>, problem: Problem) -> CompileError {
-    CompileError { path: path.to_string(), problem }
-}
-
-pub(super) fn flag(schema: &Value, name: &str) -> bool {
-    schema.get(name).as_bool().unwrap_or(false)
 }
 
 fn json_text(value: &Value) -> String {

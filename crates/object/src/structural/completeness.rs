@@ -1,8 +1,8 @@
 //! Structural schemas: every field has a type outside of `allOf` and its like, which contain nothing but rules for the
 //! values of such fields. Upstream: `apiserver/schema/{validation,complete}.go`.
 
-use super::compile::{RULES, flag};
 use super::pattern::Patterns;
+use super::problem::{RULES, flag};
 use crate::Value;
 use crate::field::{Errors, Path};
 

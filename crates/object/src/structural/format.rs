@@ -134,7 +134,7 @@ fn is_credit_card(text: &str) -> bool {
             (_, doubled) => doubled / 10 + doubled % 10,
         })
         .sum();
-    CREDIT_CARD.is_match(&digits) && sum % 10 == 0
+    CREDIT_CARD.is_match(&digits) && sum.is_multiple_of(10)
 }
 
 fn is_date(text: &str) -> bool {
@@ -187,7 +187,7 @@ fn is_isbn10(text: &str) -> bool {
         return false;
     }
     let weighted = first.iter().zip(1u32..).map(|(digit, weight)| u32::from(digit - b'0') * weight);
-    (weighted.sum::<u32>() + last * 10) % 11 == 0
+    (weighted.sum::<u32>() + last * 10).is_multiple_of(11)
 }
 
 fn is_isbn13(text: &str) -> bool {
@@ -196,7 +196,7 @@ fn is_isbn13(text: &str) -> bool {
         return false;
     }
     let weighted = digits.iter().zip([1u32, 3].into_iter().cycle());
-    weighted.map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>() % 10 == 0
+    weighted.map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>().is_multiple_of(10)
 }
 
 /// 6, 8 or 20 bytes: pairs of digits with colons or dashes, or groups of four with dots.

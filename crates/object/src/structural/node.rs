@@ -3,11 +3,14 @@
 use regex::Regex;
 use schema::ListType;
 
-use super::compile::{CompileError, Problem, RULES, flag, refuse};
 use super::format::Format;
 use super::pattern::Patterns;
+use super::problem::{CompileError, Problem, RULES, flag, refuse};
 use crate::Value;
 use crate::field::Path;
+
+/// The rules of the members of an object, by their names and in that order.
+type Properties = Box<[(Box<str>, Node)]>;
 
 /// The rules of one value.
 pub(super) struct Node {
@@ -24,7 +27,7 @@ pub(super) struct Node {
     pub(super) allowed: Box<[Value]>,
     pub(super) required: Box<[Box<str>]>,
     /// In the order of their names.
-    pub(super) properties: Box<[(Box<str>, Node)]>,
+    pub(super) properties: Properties,
     pub(super) additional: Additional,
     pub(super) items: Option<Box<Node>>,
     pub(super) junctors: Option<Box<Junctors>>,
@@ -227,11 +230,7 @@ fn text(schema: &Value, patterns: &mut Patterns, path: &Path<'_>) -> Result<Opti
     Ok(is_set.then(|| Box::new(Text { length, pattern })))
 }
 
-fn properties(
-    schema: &Value,
-    patterns: &mut Patterns,
-    path: &Path<'_>,
-) -> Result<Box<[(Box<str>, Node)]>, CompileError> {
+fn properties(schema: &Value, patterns: &mut Patterns, path: &Path<'_>) -> Result<Properties, CompileError> {
     let members = path.child("properties");
     let mut properties: Vec<(Box<str>, Node)> = Vec::new();
     for (name, schema) in schema.get("properties").entries() {

@@ -1,7 +1,7 @@
 //! Rules of numbers, with the differences that upstream makes between integers and others.
 
+use super::found::Found;
 use super::node::{Limit, Node};
-use super::validate::Found;
 use crate::Value;
 use crate::field::{Error, Path};
 

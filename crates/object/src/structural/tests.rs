@@ -152,7 +152,7 @@ fn rules_are_checked_in_upstream_s_words() {
             r#"{"x-kubernetes-int-or-string":true,"anyOf":[{"type":"integer"},{"type":"string"}]}"#,
             r#""80%""#,
             "true",
-            r#"Invalid value: "boolean": spec.v in body must be of type integer,string: "boolean""#,
+            r#"[spec.v: Invalid value: "boolean": spec.v in body must be of type integer,string: "boolean", <nil>: Invalid value: "": "spec.v" must validate at least one schema (anyOf), spec.v: Invalid value: "boolean": spec.v in body must be of type integer: "boolean"]"#,
         ),
         (
             r#"{"type":"string","nullable":true}"#,
@@ -328,7 +328,7 @@ fn definitions_are_checked_in_upstream_s_words() {
         ),
         (
             r#"{"type":"string","default":3}"#,
-            r#"s.properties[spec].default: Invalid value: "integer": s.properties[spec].default in body must be of type string: "integer""#,
+            r#"s.properties[spec].default: Invalid value: "integer":  in body must be of type string: "integer""#,
         ),
         (
             r#"{"type":"object","default":{"a":1}}"#,

@@ -3,6 +3,7 @@
 
 use schema::ListType;
 
+use super::found::{Found, NOWHERE};
 use super::node::{Additional, Count, Junctors, Node, Text};
 use super::number;
 use crate::field::{Error, ErrorKind, Errors, Path};
@@ -11,9 +12,6 @@ use crate::{Map, Value, json};
 /// How many pairs of a value and a schema one validation may compare. Schemas inside of `allOf` and its like see the
 /// same values again and again.
 const STEPS_MAX: usize = 4_000_000;
-
-/// Upstream's path of errors that belong to no field.
-const NOWHERE: Path<'static> = Path::root("<nil>");
 
 /// Validates a value; `old` is its present state, if there is one. `place` is the path of the value in the object, in
 /// front of paths that begin at the value.
@@ -38,35 +36,6 @@ fn below(mut error: Error, place: &str) -> Error {
         path => format!("{place}.{path}"),
     };
     error
-}
-
-/// What was found in a value.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) errors: Errors,
-    /// How many rules applied: of several alternatives, the one that fits best is reported.
-    pub(super) matches: usize,
-}
-
-impl Found {
-    fn add(&mut self, other: Found) {
-        self.errors.append(other.errors);
-        self.matches += other.matches;
-    }
-
-    pub(super) fn invalid(&mut self, path: &Path<'_>, value: impl Into<Value>, should: &str) {
-        self.errors.push_with(|| Error::invalid(path, value, format!("{path} in body should {should}")));
-    }
-
-    pub(super) fn nowhere(&mut self, detail: impl Into<String>) {
-        self.errors.push_with(|| Error::invalid(&NOWHERE, "", detail));
-    }
-
-    fn wrong_type(&mut self, expected: &str, found: &str, path: &Path<'_>) {
-        self.errors.push_with(|| {
-            Error::type_invalid(path, found, format!("{path} in body must be of type {expected}: {found:?}"))
-        });
-    }
 }
 
 struct Validator {

@@ -61,7 +61,7 @@ impl JsonPath {
     }
 
     /// The path of these nested members.
-    pub(super) fn of_names(names: &[&str]) -> JsonPath {
+    pub(crate) fn of_names(names: &[&str]) -> JsonPath {
         JsonPath {
             label: names.join("."),
             steps: names.iter().map(|name| Step::Member((*name).to_owned())).collect(),
@@ -99,7 +99,7 @@ fn first<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
 }
 
 /// A value as text: strings unchanged, everything else as JSON.
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.to_string(),
