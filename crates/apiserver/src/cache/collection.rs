@@ -335,9 +335,7 @@ impl Collection {
     fn amended(&self, stored: &[u8], revision: u64) -> Result<Option<Versioned>, ParseError> {
         let Some(amend) = &self.spec.amend else { return Ok(None) };
         let mut object = object::json::parse(stored).map_err(VersionedError::from)?;
-        if !amend(&mut object) {
-            return Ok(None);
-        }
+        let true = amend(&mut object) else { return Ok(None) };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
         Ok(Some(Versioned::from_value(Arc::clone(&self.spec.type_meta), &object, fields)?))

@@ -52,6 +52,8 @@ async fn cluster() -> RealCluster {
         has_status: false,
         columns: Vec::new(),
         selectable: Vec::new(),
+        scale: None,
+        deprecation: None,
     };
     let gadgets = Definition {
         group: "example.com".into(),
@@ -65,6 +67,7 @@ async fn cluster() -> RealCluster {
         versions: vec![version],
         stored_version: "v1".into(),
         conversion: None,
+        terminating: false,
     };
     server.catalogue().add(gadgets).await.unwrap();
     let gadget = |name: &str| object::value!({"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": name}});

@@ -30,9 +30,12 @@ fn widgets() -> Definition {
             has_status: false,
             columns: Vec::new(),
             selectable: Vec::new(),
+            scale: None,
+            deprecation: None,
         }],
         stored_version: "v1".to_owned(),
         conversion: None,
+        terminating: false,
     }
 }
 
