@@ -9,7 +9,7 @@ use crate::request::RequestInfo;
 const FIELD_MANAGER_MAX: usize = 128;
 
 /// The options of a write: the part of `CreateOptions`, `UpdateOptions` and `PatchOptions` that the server acts on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
     /// `dryRun`: nothing is stored.
     pub dry_run: bool,
@@ -19,6 +19,18 @@ pub struct WriteOptions {
     pub force: bool,
     /// `fieldValidation`
     pub field_validation: FieldValidation,
+}
+
+/// The options of the server's own writes.
+impl Default for WriteOptions {
+    fn default() -> WriteOptions {
+        WriteOptions {
+            dry_run: false,
+            field_manager: "kube-apiserver".to_owned(),
+            force: false,
+            field_validation: FieldValidation::default(),
+        }
+    }
 }
 
 impl WriteOptions {

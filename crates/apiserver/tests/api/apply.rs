@@ -527,3 +527,48 @@ async fn custom_resources_merge_by_their_schema() {
     assert_eq!(code, 500);
     assert!(message.ends_with(".spec.x: field not declared in schema"), "{message}");
 }
+
+/// "FieldValidation should detect unknown metadata fields in both the root and embedded object of a CR", "... should detect
+/// duplicates in a CR when preserving unknown fields", "... should create/apply a CR with unknown fields for CRD with no
+/// validation schema".
+#[tokio::test]
+async fn custom_objects_are_checked_as_they_are_applied() {
+    let server = TestServer::start().await;
+    let schema = value!({
+        "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"spec": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
+                "template": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+                "foo": {"type": "string"}
+            }
+        }}
+    });
+    server.catalogue().add(crate::custom::things(&schema)).await.unwrap();
+    let path = "/apis/example.com/v1/namespaces/default/things/t?fieldManager=m&fieldValidation=Strict";
+    let send = async |text: &str| {
+        let kind = &[("content-type", "application/apply-patch+yaml")];
+        send(&server, Some(&admin()), "PATCH", path, kind, text.to_owned()).await
+    };
+    let unknown = "apiVersion: example.com/v1\nkind: Thing\nmetadata:\n  name: t\n  unknownMeta: x\nspec:\n  template:\n    \
+                   apiVersion: v1\n    kind: Pod\n    metadata:\n      unknownSubMeta: x\n      name: p\n";
+    let (_, _, message) = send(unknown).await.status();
+    for expected in [
+        ".metadata.unknownMeta: field not declared in schema",
+        ".spec.template.metadata.unknownSubMeta: field not declared in schema",
+    ] {
+        assert!(message.contains(expected), "{message}");
+    }
+    let twice = "apiVersion: example.com/v1\nkind: Thing\nmetadata:\n  name: t\nspec:\n  unknown: 1\n  foo: foo1\n  foo: foo2\n";
+    let (code, _, message) = send(twice).await.status();
+    assert_eq!(code, 400);
+    assert!(message.contains(r#"line 8: key "foo" already set in map"#), "{message}");
+    let kept = send(&twice.replace("  foo: foo2\n", "")).await.success();
+    assert_eq!(kept.at("spec.unknown").as_i64(), Some(1));
+}
+
+#[tokio::test]
+async fn the_server_manages_what_it_makes() {
+    let server = TestServer::start().await;
+    let object = get(&server, "/api/v1/namespaces/default").await.success();
+    let found: Vec<String> = managers(&object).into_iter().map(|(who, _)| who).collect();
+    assert_eq!(found, ["Update kube-apiserver  v1"]);
+}
