@@ -75,6 +75,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     if matches!(command, Command::Server(_) | Command::Agent(_)) {
         serve::raise_descriptors();
+        memory::set_up();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
