@@ -49,6 +49,12 @@ pub enum CacheError {
     /// The resource is not served any more: no change follows.
     #[error("the resource is no longer served")]
     Ended,
+    /// The store's watch broke, and everything is being read again.
+    #[error("storage is (re)initializing")]
+    Warming {
+        /// For how long.
+        since: std::time::Duration,
+    },
     /// The store failed.
     #[error("storage")]
     Store(#[from] store::StoreError),

@@ -1,5 +1,7 @@
 //! The one mapping of our errors to the Status of the API.
 
+use std::time::Duration;
+
 use object::{Reason, Status};
 use store::StoreError;
 
@@ -16,10 +18,18 @@ pub fn from_cache(error: CacheError) -> Status {
             Status::resource_expired(format!("too old resource version: {requested} ({oldest})"))
         }
         CacheError::TooNew { requested, current } => Status::resource_version_too_large(requested, current),
+        error @ CacheError::Warming { since } => {
+            Status::too_many_requests(error.to_string(), warming_retry_seconds(since))
+        }
         CacheError::Store(error) => from_store(error),
         CacheError::Ended => not_served(),
         error @ CacheError::Corrupt { .. } => internal(&error),
     }
+}
+
+/// When to ask a cache again that has been warming for some time: from one second to thirty, as upstream.
+fn warming_retry_seconds(since: Duration) -> i32 {
+    (0.06 * since.as_secs_f64()).exp().clamp(1.0, 30.0) as i32
 }
 
 /// 404 for a path at which no resource is served.
@@ -46,4 +56,17 @@ pub fn from_store(error: StoreError) -> Status {
 pub fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
     tracing::error!(error, "internal error");
     Status::internal_error(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_cache_warms_the_later_clients_ask_again() {
+        for (since, expected) in [(0, 1), (11, 1), (12, 2), (30, 6), (60, 30), (100_000, 30)] {
+            let status = from_cache(CacheError::Warming { since: Duration::from_secs(since) });
+            assert_eq!((status.code(), status.retry_after_seconds()), (429, Some(expected)), "{since} s");
+        }
+    }
 }

@@ -11,8 +11,8 @@ use schema::{GroupResource, Verb};
 use crate::ApiServer;
 use crate::body::{self, Body};
 use crate::errors::not_served;
-use crate::negotiate::{Format, Offers, negotiate};
-use crate::options::{Query, WriteOptions};
+use crate::negotiate::{Encoding, Format, Offers, STREAMS, View, negotiate};
+use crate::options::{IncludeObject, Query, WriteOptions};
 use crate::overload::{self, Counted};
 use crate::registry::{Answer, At, Body as Decoded, Call, Endpoint, Expected, PatchKind, Reviewer, way};
 use crate::request::RequestInfo;
@@ -78,9 +78,18 @@ impl ApiServer {
             negotiate(accept, Offers { protobuf: !endpoint.is_custom(), views, discovery: false })?;
         let query = Query::read(&info)?;
         format.pretty |= query.pretty;
+        if info.verb == "watch" && format.encoding == Encoding::Yaml {
+            // YAML has no frames.
+            let streams = if endpoint.is_custom() { &STREAMS[..1] } else { &STREAMS[..] };
+            return Err(Status::not_acceptable(streams));
+        }
+        let include = match format.view {
+            View::Table(_) => query.include_object()?,
+            _ => IncludeObject::default(),
+        };
         let writer = Writer {
             format,
-            include: query.include_object,
+            include,
             gzip: text(&parts.headers, ACCEPT_ENCODING).is_some_and(|accept| accept.contains("gzip")),
             clock: self.clock.clone(),
         };

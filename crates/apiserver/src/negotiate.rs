@@ -11,6 +11,10 @@ pub const YAML: &str = "application/yaml";
 /// The media type of Kubernetes' protobuf envelope.
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+/// The media types of watches; that of protobuf is the last one, as custom resources have none.
+pub const STREAMS: [&str; 2] =
+    ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
 /// An encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Encoding {
@@ -37,8 +41,9 @@ impl Encoding {
     pub fn stream_content_type(self) -> &'static str {
         match self {
             Encoding::Json => JSON,
-            Encoding::Yaml => "application/yaml;stream=watch",
-            Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            // Nothing is streamed as YAML.
+            Encoding::Yaml => YAML,
+            Encoding::Protobuf => STREAMS[1],
         }
     }
 
@@ -66,8 +71,10 @@ pub enum View {
     Object,
     /// `meta.k8s.io` Table, with the version that was asked for.
     Table(MetaVersion),
-    /// `PartialObjectMetadata` or its list.
+    /// `PartialObjectMetadata`, of single objects and in watches.
     Metadata(MetaVersion),
+    /// `PartialObjectMetadataList`, of lists.
+    MetadataList(MetaVersion),
     /// `apidiscovery.k8s.io/v2` APIGroupDiscoveryList.
     AggregatedDiscovery,
 }
@@ -160,7 +167,8 @@ impl<'a> Clause<'a> {
                 };
                 match kind {
                     "Table" if encoding != Encoding::Protobuf => View::Table(version),
-                    "PartialObjectMetadata" | "PartialObjectMetadataList" => View::Metadata(version),
+                    "PartialObjectMetadata" => View::Metadata(version),
+                    "PartialObjectMetadataList" => View::MetadataList(version),
                     _ => return None,
                 }
             }

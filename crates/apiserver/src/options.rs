@@ -9,12 +9,24 @@ mod write;
 pub use write::WriteOptions;
 
 /// The version that a read requires (`resourceVersionMatch`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VersionMatch {
     /// This version or a newer one.
     NotOlderThan,
     /// Exactly this version.
     Exact,
+    /// Something that lists and watches refuse.
+    Other(String),
+}
+
+impl VersionMatch {
+    fn text(&self) -> &str {
+        match self {
+            VersionMatch::NotOlderThan => "NotOlderThan",
+            VersionMatch::Exact => "Exact",
+            VersionMatch::Other(text) => text,
+        }
+    }
 }
 
 /// What to do with unknown and duplicate fields (`fieldValidation`).
@@ -68,8 +80,8 @@ pub struct Query {
     pub propagation: Option<Propagation>,
     /// `orphanDependents`, which came before `propagationPolicy`
     pub orphan_dependents: Option<bool>,
-    /// `includeObject` (of tables)
-    pub include_object: IncludeObject,
+    /// `includeObject` (of tables); what it says counts only for these
+    pub include_object: String,
 }
 
 impl Propagation {
@@ -133,8 +145,8 @@ impl Query {
         Ok(Query {
             labels: info.selectors.labels.clone().transpose().map_err(unreadable)?,
             fields: info.selectors.fields.clone().transpose().map_err(unreadable)?,
-            resource_version: text("resourceVersion").map(version).transpose()?,
-            version_match: text("resourceVersionMatch").map(version_match).transpose()?,
+            resource_version: text("resourceVersion").map(|text| version(&info.verb, text)).transpose()?,
+            version_match: text("resourceVersionMatch").map(version_match),
             limit: whole("limit")?.map_or(0, |limit| usize::try_from(limit).unwrap_or(0)),
             continue_token: text("continue").map(str::to_owned),
             timeout_seconds: whole("timeoutSeconds")?.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
@@ -158,8 +170,38 @@ impl Query {
                 _ => None,
             },
             orphan_dependents: text("orphanDependents").and_then(|_| switch("orphanDependents")),
-            include_object: text("includeObject").map(include_object).transpose()?.unwrap_or_default(),
+            include_object: text("includeObject").unwrap_or_default().to_owned(),
         })
+    }
+
+    /// The part of each object that the rows of a table contain.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub fn include_object(&self) -> Result<IncludeObject, Status> {
+        match self.include_object.as_str() {
+            "" | "Metadata" => Ok(IncludeObject::Metadata),
+            "None" => Ok(IncludeObject::None),
+            "Object" => Ok(IncludeObject::Object),
+            other => {
+                let why = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = field::Error::invalid(&field::Path::root("includeObject"), other, why);
+                Err(Status::bad_request(format!("Unable to convert to Table as requested: {error}")))
+            }
+        }
+    }
+
+    /// The same query as a watch, with upstream's defaults: a watch from no version or from `0` begins with the
+    /// existing objects, and tells where they end (KEP-3157).
+    #[must_use]
+    pub fn as_watch(&self) -> Query {
+        let mut query = Query { watch: true, ..self.clone() };
+        let is_unsaid = query.initial_events.is_none() && query.version_match.is_none();
+        if is_unsaid && matches!(query.resource_version, None | Some(0)) {
+            query.initial_events = Some(true);
+            query.version_match = Some(VersionMatch::NotOlderThan);
+        }
+        query
     }
 
     /// Checks the parameters of a list or a watch against each other (upstream: `ValidateListOptions`).
@@ -168,36 +210,14 @@ impl Query {
     /// 422 with the field paths of contradictory parameters.
     pub fn check_list(&self) -> Result<(), Status> {
         let mut errors = field::Errors::default();
-        let matching = field::Path::root("resourceVersionMatch");
         if self.watch {
             self.check_watch(&mut errors);
-        } else if self.initial_events.is_some() {
-            errors.forbidden(
-                &field::Path::root("sendInitialEvents"),
-                "sendInitialEvents is forbidden for list",
-            );
-        } else if let Some(wanted) = self.version_match {
-            if self.resource_version.is_none() {
-                errors.forbidden(
-                    &matching,
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                );
+        } else {
+            self.check_match(&mut errors);
+            if self.initial_events.is_some() {
+                let path = field::Path::root("sendInitialEvents");
+                errors.forbidden(&path, "sendInitialEvents is forbidden for list");
             }
-            if self.continue_token.is_some() {
-                errors.forbidden(&matching, "resourceVersionMatch is forbidden when continue is provided");
-            }
-            if wanted == VersionMatch::Exact && self.resource_version == Some(0) {
-                errors.forbidden(
-                    &matching,
-                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                );
-            }
-        }
-        if self.continue_token.is_some() && self.resource_version.is_some_and(|rv| rv > 0) {
-            errors.forbidden(
-                &field::Path::root("resourceVersion"),
-                "specifying resource version is not allowed when using continue",
-            );
         }
         if errors.is_empty() {
             Ok(())
@@ -206,28 +226,42 @@ impl Query {
         }
     }
 
+    fn check_match(&self, errors: &mut field::Errors) {
+        let Some(wanted) = &self.version_match else { return };
+        let path = field::Path::root("resourceVersionMatch");
+        if self.resource_version.is_none() {
+            errors.forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if self.continue_token.is_some() {
+            errors.forbidden(&path, "resourceVersionMatch is forbidden when continue is provided");
+        }
+        if matches!(wanted, VersionMatch::Other(_)) {
+            errors.not_supported(&path, wanted.text(), &["Exact", "NotOlderThan", ""]);
+        }
+        if *wanted == VersionMatch::Exact && self.resource_version == Some(0) {
+            let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            errors.forbidden(&path, why);
+        }
+    }
+
     fn check_watch(&self, errors: &mut field::Errors) {
-        let matching = field::Path::root("resourceVersionMatch");
-        if self.initial_events.is_some() {
-            if self.version_match.is_none() {
-                errors.forbidden(
-                    &matching,
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                );
-            } else if self.version_match != Some(VersionMatch::NotOlderThan) {
-                errors.not_supported(&matching, "Exact", &["NotOlderThan"]);
-            }
-            if self.initial_events == Some(true) && !self.bookmarks {
-                errors.forbidden(
-                    &field::Path::root("sendInitialEvents"),
-                    "sendInitialEvents requires allowWatchBookmarks",
-                );
-            }
-        } else if self.version_match.is_some() {
-            errors.forbidden(
-                &matching,
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            );
+        let path = field::Path::root("resourceVersionMatch");
+        let wanted = self.version_match.as_ref();
+        let fits = wanted == Some(&VersionMatch::NotOlderThan);
+        if self.initial_events.is_some() && !fits {
+            errors
+                .forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        }
+        let Some(wanted) = wanted else { return };
+        if self.initial_events.is_none() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.forbidden(&path, why);
+        }
+        if !fits {
+            errors.not_supported(&path, wanted.text(), &["NotOlderThan"]);
+        }
+        if self.continue_token.is_some() {
+            errors.forbidden(&path, "resourceVersionMatch is forbidden when continue is provided");
         }
     }
 }
@@ -298,15 +332,6 @@ fn invalid_delete(error: field::Error) -> Status {
     Status::invalid("meta.k8s.io", DELETE_OPTIONS, "", &field::Errors::from(error))
 }
 
-fn include_object(value: &str) -> Result<IncludeObject, Status> {
-    match value {
-        "Metadata" => Ok(IncludeObject::Metadata),
-        "None" => Ok(IncludeObject::None),
-        "Object" => Ok(IncludeObject::Object),
-        other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
-    }
-}
-
 fn number(key: &str, value: &str) -> Result<i64, Status> {
     value.parse().map_err(|_| {
         Status::bad_request(format!(
@@ -315,35 +340,29 @@ fn number(key: &str, value: &str) -> Result<i64, Status> {
     })
 }
 
-fn version(value: &str) -> Result<u64, Status> {
-    value.parse().map_err(|_| {
-        Status::invalid(
-            "meta.k8s.io",
-            "ListOptions",
-            "",
-            &field::Errors::from(field::Error::invalid(
-                &field::Path::root("resourceVersion"),
-                value,
-                "must be a resource version that this server issued",
-            )),
-        )
-    })
+fn version(verb: &str, value: &str) -> Result<u64, Status> {
+    let why = match value.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => match value.parse() {
+            Ok(version) => return Ok(version),
+            Err(_) => "value out of range",
+        },
+        false => "invalid syntax",
+    };
+    let why = format!("strconv.ParseUint: parsing {value:?}: {why}");
+    let error = field::Error::invalid(&field::Path::root("resourceVersion"), value, &*why);
+    match verb {
+        "list" | "deletecollection" => {
+            Err(Status::bad_request(format!("invalid resource version: {error}")))
+        }
+        _ => Err(Status::invalid("meta.k8s.io", "ListOptions", "", &field::Errors::from(error))),
+    }
 }
 
-fn version_match(value: &str) -> Result<VersionMatch, Status> {
+fn version_match(value: &str) -> VersionMatch {
     match value {
-        "NotOlderThan" => Ok(VersionMatch::NotOlderThan),
-        "Exact" => Ok(VersionMatch::Exact),
-        other => Err(Status::invalid(
-            "meta.k8s.io",
-            "ListOptions",
-            "",
-            &field::Errors::from(field::Error::not_supported(
-                &field::Path::root("resourceVersionMatch"),
-                other,
-                &["Exact", "NotOlderThan"],
-            )),
-        )),
+        "NotOlderThan" => VersionMatch::NotOlderThan,
+        "Exact" => VersionMatch::Exact,
+        other => VersionMatch::Other(other.to_owned()),
     }
 }
 

@@ -13,12 +13,13 @@ use crate::body::{self, Body};
 use crate::errors::internal;
 use crate::negotiate::{Encoding, Format, View};
 use crate::options::IncludeObject;
-use crate::registry::{Answer, AnswerBody, Endpoint, Listing, WatchItem, WatchReply};
+use crate::registry::{Answer, AnswerBody, Endpoint, WatchItem, WatchReply};
 use crate::table;
 
+mod list;
 mod pieces;
 
-use pieces::{Gzip, ListText};
+use pieces::Gzip;
 
 /// From which size on answers are compressed for clients that accept it, in bytes (upstream: 128 KiB).
 const COMPRESS_FROM: usize = 128 << 10;
@@ -26,6 +27,9 @@ const COMPRESS_FROM: usize = 128 << 10;
 /// How many characters all warnings of an answer may have (upstream's), and each of them where they have more.
 const WARNINGS_MAX: usize = 4096;
 const WARNING_MAX: usize = 256;
+
+/// The annotation of the bookmark behind the initial events of a watch.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 /// How an answer is to be written.
 #[derive(Clone)]
@@ -49,10 +53,9 @@ impl Writer {
             AnswerBody::Status(status) => {
                 return with_warnings(status_response(&status, self.format), &warnings);
             }
-            AnswerBody::List(listing) if self.format == Format::default() => {
-                Ok(self.pieces(code, ListText::new(endpoint, listing)))
+            AnswerBody::List(listing) => {
+                self.list(endpoint, listing).map(|pieces| self.pieces(code, pieces))
             }
-            AnswerBody::List(listing) => self.list(endpoint, listing).map(|bytes| self.whole(code, bytes)),
             AnswerBody::Version(version) => {
                 self.version(endpoint, &version).map(|bytes| self.whole(code, bytes))
             }
@@ -131,6 +134,10 @@ impl Writer {
                 let metadata = table::metadata_of(object, version);
                 self.encode_typed(&metadata, "meta.k8s.io", "v1", "PartialObjectMetadata")
             }
+            View::MetadataList(_) if is_of(endpoint, object) => {
+                let what = format!("is not a list ({})", endpoint.def.kind);
+                Err(Status::not_acceptable_view("PartialObjectMetadataList", &what))
+            }
             _ => {
                 let (group, version) = group_version(object.str_at("apiVersion"));
                 self.encode_typed(object, group, version, object.str_at("kind"))
@@ -156,27 +163,13 @@ impl Writer {
         object::protobuf::encode(object, &ty).map_err(|error| internal(&error))
     }
 
-    fn list(&self, endpoint: &Endpoint, listing: Listing) -> Result<Bytes, Status> {
-        match (self.format.view, self.format.encoding) {
-            (View::Table(version), _) => {
-                let table = table::of_list(endpoint, &listing, version, self.include, &self.clock);
-                Ok(self.encode(&table))
-            }
-            (View::Metadata(version), _) => {
-                let list = table::metadata_of_list(&listing, version);
-                self.encode_typed(&list, "meta.k8s.io", "v1", "PartialObjectMetadataList")
-            }
-            (_, Encoding::Protobuf) => list_protobuf(endpoint, &listing),
-            _ => {
-                let text: Vec<Bytes> = ListText::new(endpoint, listing).collect();
-                let whole = object::json::parse(&text.concat()).map_err(|error| internal(&error))?;
-                Ok(self.encode(&whole))
-            }
-        }
-    }
-
     fn watch(&self, watch: WatchReply) -> Response<Body> {
-        let writer = WatchWriter { writer: self.clone(), watch, first: true, ended: false };
+        let mut writer = self.clone();
+        if let View::MetadataList(_) = writer.format.view {
+            // No event is a list, and so each shows its object.
+            writer.format.view = View::Object;
+        }
+        let writer = WatchWriter { writer, watch, first: true, ended: false };
         let frames = stream::unfold(writer, |mut writer| async move {
             let frame = writer.next().await?;
             Some((Ok(frame), writer))
@@ -255,9 +248,15 @@ impl WatchWriter {
             return Err(Status::internal_error("the watch shows no tables"));
         };
         let endpoint = Arc::clone(self.watch.endpoint());
-        let mut table = table::of_object(&endpoint, object, version, self.writer.include, &self.writer.clock);
+        let ends_initial = !object.at_path(&["metadata", "annotations", INITIAL_EVENTS_END]).is_null();
+        // The end of the initial events is known by the annotation, and so its row shows it in any case.
+        let include = match self.writer.include {
+            IncludeObject::None if ends_initial => IncludeObject::Metadata,
+            include => include,
+        };
+        let mut table = table::of_object(&endpoint, object, version, include, &self.writer.clock);
         if !std::mem::take(&mut self.first) {
-            table.set("columnDefinitions", Value::from(Vec::new()));
+            table.set("columnDefinitions", Value::Null);
         }
         let json = object::json::to_bytes(&table);
         self.frame(name, version.api_version(), "Table", || Ok(json), || Err(Status::not_acceptable(&[])))
@@ -270,7 +269,7 @@ impl WatchWriter {
             "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}
         });
         if ends_initial {
-            object.entry("metadata").set("annotations", value!({"k8s.io/initial-events-end": "true"}));
+            object.entry("metadata").entry("annotations").set(INITIAL_EVENTS_END, "true");
         }
         match self.writer.format.view {
             View::Table(_) => self.table("BOOKMARK", &object),
@@ -318,16 +317,6 @@ impl WatchWriter {
         frame.put_slice(b"}\n");
         Ok(frame.freeze())
     }
-}
-
-fn list_protobuf(endpoint: &Endpoint, listing: &Listing) -> Result<Bytes, Status> {
-    let mut items = Vec::with_capacity(listing.items.len());
-    for item in &listing.items {
-        items.push(item.protobuf(&endpoint.def.ty).map_err(|error| internal(&error))?);
-    }
-    let metadata = table::list_metadata(listing);
-    object::protobuf::encode_list(endpoint.api_version(), &endpoint.def.list_kind, &metadata, &items)
-        .map_err(|error| internal(&error))
 }
 
 /// JSON text that ends with a line.
@@ -391,8 +380,13 @@ fn shortened(warnings: &[String]) -> Vec<String> {
 }
 
 /// Indented JSON, for people.
+fn indented(object: &Value) -> Vec<u8> {
+    serde_json::to_vec_pretty(object).expect("a tree has string keys and finite numbers")
+}
+
+/// The same as an answer, which ends with a line.
 fn pretty(object: &Value) -> Bytes {
-    let mut text = serde_json::to_vec_pretty(object).expect("a tree has string keys and finite numbers");
+    let mut text = indented(object);
     text.push(b'\n');
     text.into()
 }

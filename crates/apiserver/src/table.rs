@@ -1,7 +1,7 @@
 //! Views of objects: tables for people, and metadata for clients that need nothing else.
 
 use clock::Clock;
-use object::{Value, Versioned, value};
+use object::{Value, value};
 
 use crate::negotiate::MetaVersion;
 use crate::options::IncludeObject;
@@ -19,17 +19,13 @@ pub fn of_object(
     table(endpoint, metadata, vec![row(endpoint, object, version, include, clock)], version)
 }
 
-/// The table of a list.
-pub fn of_list(
-    endpoint: &Endpoint,
-    listing: &Listing,
-    version: MetaVersion,
-    include: IncludeObject,
-    clock: &Clock,
-) -> Value {
-    let rows =
-        listing.items.iter().map(|item| row(endpoint, &item.value(), version, include, clock)).collect();
-    table(endpoint, list_metadata(listing), rows, version)
+/// The table of a list, without its rows.
+pub fn without_rows(endpoint: &Endpoint, listing: &Listing, version: MetaVersion) -> Value {
+    value!({
+        "kind": "Table", "apiVersion": version.api_version(),
+        "metadata": list_metadata(listing),
+        "columnDefinitions": endpoint.strategy.column_definitions()
+    })
 }
 
 fn table(endpoint: &Endpoint, metadata: Value, rows: Vec<Value>, version: MetaVersion) -> Value {
@@ -41,7 +37,8 @@ fn table(endpoint: &Endpoint, metadata: Value, rows: Vec<Value>, version: MetaVe
     })
 }
 
-fn row(
+/// The row of an object.
+pub fn row(
     endpoint: &Endpoint,
     object: &Value,
     version: MetaVersion,
@@ -66,16 +63,6 @@ pub fn metadata_of(object: &Value, version: MetaVersion) -> Value {
     value!({
         "kind": "PartialObjectMetadata", "apiVersion": version.api_version(),
         "metadata": object.get("metadata").clone()
-    })
-}
-
-/// The metadata of a list's objects.
-pub fn metadata_of_list(listing: &Listing, version: MetaVersion) -> Value {
-    let items = listing.items.iter().map(Versioned::value).map(|object| metadata_of(&object, version));
-    value!({
-        "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(),
-        "metadata": list_metadata(listing),
-        "items": items.collect::<Vec<_>>()
     })
 }
 

@@ -33,12 +33,15 @@ impl ListOptions {
 
     pub(crate) fn apply(&self, request: Request) -> Request {
         let limit = if self.limit == 0 { String::new() } else { self.limit.to_string() };
+        // With a limit and no rule of matching, a version would mean exactly this one.
+        let matching = if self.resource_version.is_empty() { "" } else { "NotOlderThan" };
         request
             .query("labelSelector", &*self.label_selector)
             .query("fieldSelector", &*self.field_selector)
             .query("limit", limit)
             .query("continue", &*self.continue_token)
             .query("resourceVersion", &*self.resource_version)
+            .query("resourceVersionMatch", matching)
     }
 }
 

@@ -29,7 +29,7 @@ mod envelope;
 mod well_known;
 mod wire;
 
-pub use envelope::{MAGIC, encode_list, envelope, watch_frame};
+pub use envelope::{ListEnvelope, MAGIC, envelope, watch_frame};
 
 /// The nesting of messages that is read; deeper ones are refused. It is what most implementations allow.
 pub const DEPTH_MAX: usize = 100;

@@ -200,6 +200,11 @@ impl Status {
         Status::failure(Reason::NotAcceptable, message)
     }
 
+    /// 406 for a view (`as=`) that the object cannot be shown in: `what` says what it is.
+    pub fn not_acceptable_view(view: &str, what: &str) -> Status {
+        Status::failure(Reason::NotAcceptable, format!("you requested {view}, but the requested object {what}"))
+    }
+
     /// 415: the body is of a media type that is not understood; `understood` are those that are.
     pub fn unsupported_media_type(understood: &[&str]) -> Status {
         let understood = understood.join(", ");

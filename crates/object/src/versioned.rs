@@ -460,12 +460,20 @@ impl Versioned {
     /// The protobuf message, without envelope, encoded once per version. `ty` is the type of the kind, the
     /// same in every call.
     pub fn protobuf(&self, ty: &TypeDef) -> Result<Bytes, VersionedError> {
+        let message = self.protobuf_once(ty)?;
+        Ok(self.forms().protobuf.get_or_init(|| message).clone())
+    }
+
+    /// The same message for who needs it once, such as a list: one that is kept already, or one that is not kept.
+    ///
+    /// # Errors
+    /// As [`Versioned::protobuf`].
+    pub fn protobuf_once(&self, ty: &TypeDef) -> Result<Bytes, VersionedError> {
         if let Some(kept) = self.0.forms.get().and_then(|forms| forms.protobuf.get()) {
             return Ok(kept.clone());
         }
-        let message = protobuf::encode_message(&self.value(), ty)
-            .map_err(|source| VersionedError::Protobuf { key: self.key().clone(), source })?;
-        Ok(self.forms().protobuf.get_or_init(|| message).clone())
+        protobuf::encode_message(&self.value(), ty)
+            .map_err(|source| VersionedError::Protobuf { key: self.key().clone(), source })
     }
 
     fn forms(&self) -> &Forms {

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use parking_lot::{Mutex, RwLock};
 use store::{Event, KeyValue, RangeRequest, Revision, Store, StoreError, WatchBatch, WatchRequest};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::{CacheError, CacheMetrics, Collection, Snapshot};
@@ -30,6 +31,8 @@ pub struct Hub {
     loading: tokio::sync::Mutex<()>,
     /// Up to which revision the collections have everything.
     progress: watch::Sender<u64>,
+    /// Since when everything is being read again, because the store's watch broke.
+    warming: Mutex<Option<Instant>>,
     metrics: CacheMetrics,
 }
 
@@ -78,6 +81,7 @@ impl Hub {
             feeds: RwLock::default(),
             loading: tokio::sync::Mutex::default(),
             progress: watch::Sender::new(0),
+            warming: Mutex::default(),
         }
     }
 
@@ -94,6 +98,18 @@ impl Hub {
     /// Up to which revision the collections have everything.
     pub fn revision(&self) -> u64 {
         *self.progress.borrow()
+    }
+
+    /// Whether the cache follows the store. While it does not, reads that would wait for it are refused, so that they do
+    /// not pile up (KEP-4568).
+    ///
+    /// # Errors
+    /// [`CacheError::Warming`]
+    pub fn check_warm(&self) -> Result<(), CacheError> {
+        match *self.warming.lock() {
+            None => Ok(()),
+            Some(since) => Err(CacheError::Warming { since: since.elapsed() }),
+        }
     }
 
     /// All objects of a collection that are currently in the cache, at the revision that the cache has reached.
@@ -184,8 +200,12 @@ impl Hub {
                     }
                     Ok(()) => {}
                 }
+                hub.warming.lock().get_or_insert_with(Instant::now);
                 match hub.load().await {
-                    Ok(loaded) => revision = loaded,
+                    Ok(loaded) => {
+                        revision = loaded;
+                        *hub.warming.lock() = None;
+                    }
                     Err(CacheError::Store(StoreError::Closed)) => return,
                     Err(error) => {
                         error!(error = &error as &dyn std::error::Error, "cannot read the store");

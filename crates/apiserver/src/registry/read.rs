@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use crate::cache::{CacheError, Collection, Snapshot};
-use crate::errors::from_cache;
+use crate::errors::{from_cache, from_store};
 use crate::options::{Query, VersionMatch};
 
 mod page;
@@ -103,7 +103,8 @@ impl Registry {
                 collection.get(call.namespace, call.name).ok_or_else(|| endpoint.not_found(call.name))?
             }
             wanted => {
-                if wanted.is_some() {
+                // While the cache is read again, the store alone knows.
+                if wanted.is_some() && self.hub.check_warm().is_ok() {
                     self.freshen(collection, wanted).await?;
                 }
                 self.current(endpoint, collection, call.namespace, call.name).await?
@@ -131,10 +132,11 @@ impl Registry {
         let collection = endpoint.stored("list")?;
         let filter = Filter::new(endpoint, call, query)?;
         let token = query.continue_token.as_deref().map(Token::read).transpose()?;
-        let source = match &token {
-            Some(token) => page_source(collection, token.revision),
-            None => self.fresh_source(collection, query).await?,
-        };
+        if token.is_some() && query.resource_version.is_some_and(|revision| revision > 0) {
+            let why = "specifying resource version is not allowed when using continue";
+            return Err(Status::bad_request(why));
+        }
+        let source = self.source(collection, query, token.as_ref(), filter.selects_all()).await?;
         let meter = &collection.meter;
         let (after, known) = token.map_or((None, None), |token| (Some(token.after), token.left));
         let counts = query.limit > 0 && known.is_none() && filter.selects_all();
@@ -147,7 +149,7 @@ impl Registry {
             }
             Source::Past(revision) => {
                 let taken = page.take_past(collection, self.hub.store().as_ref(), *revision).await;
-                let taken = taken.map_err(|status| self.expired(status, after))?;
+                let taken = taken.map_err(|status| Registry::expired(status, after))?;
                 meter.listed_past(taken.looked_at, taken.items.len());
                 taken
             }
@@ -159,7 +161,7 @@ impl Registry {
         let mut listing = Listing { items, revision, continue_token: None, remaining: None };
         if let Some(after) = taken.last {
             let left = left.filter(|left| filter.selects_all() && *left > 0);
-            listing.continue_token = Some(Token { revision, after, left }.write());
+            listing.continue_token = Some(Token { revision: Some(revision), after, left }.write());
             listing.remaining = left;
             if let Source::Snapshot(snapshot) = source {
                 collection.pin(snapshot);
@@ -168,16 +170,49 @@ impl Registry {
         Ok(listing)
     }
 
-    /// The source of a list's first page, as fresh as the client requires.
-    async fn fresh_source(&self, collection: &Arc<Collection>, query: &Query) -> Result<Source, Status> {
-        match (query.resource_version, query.version_match) {
-            (None, _) => self.freshen(collection, None).await?,
-            (Some(0), _) => {}
-            (Some(revision), Some(VersionMatch::Exact)) => return Ok(page_source(collection, revision)),
-            // With a limit, a version without a rule of matching means just that version.
-            (revision, _) => self.freshen(collection, revision).await?,
+    /// The source of a page, as fresh as the client requires.
+    async fn source(
+        &self,
+        collection: &Arc<Collection>,
+        query: &Query,
+        token: Option<&Token>,
+        selects_all: bool,
+    ) -> Result<Source, Status> {
+        let exact = query.version_match == Some(VersionMatch::Exact);
+        // With a limit, a version without a rule of matching means just that version.
+        let exact = exact || (query.version_match.is_none() && query.limit > 0);
+        let revision = match token {
+            Some(token) => token.revision,
+            None => query.resource_version,
+        };
+        let is_past = token.is_some() || exact;
+        match revision {
+            Some(0) => {}
+            Some(revision) if is_past => return self.past(collection, revision).await,
+            revision => {
+                if let Err(error) = self.hub.check_warm() {
+                    // A short page is cheap in the store, too.
+                    let is_cheap = query.limit > 0 && selects_all && revision.is_none();
+                    let true = is_cheap else { return Err(from_cache(error)) };
+                    let now = self.hub.store().current_revision().await;
+                    return Ok(Source::Past(now.map_err(from_store)?.0));
+                }
+                self.freshen(collection, revision).await?;
+            }
         }
         Ok(Source::Snapshot(self.hub.snapshot(collection)))
+    }
+
+    /// The collection at a revision: the snapshot of the previous pages, or the store's history. One that is still to
+    /// come is waited for.
+    async fn past(&self, collection: &Arc<Collection>, revision: u64) -> Result<Source, Status> {
+        if let Some(pinned) = collection.pinned(revision) {
+            return Ok(Source::Snapshot(pinned));
+        }
+        if revision > self.hub.revision() && self.hub.check_warm().is_ok() {
+            self.freshen(collection, Some(revision)).await?;
+        }
+        Ok(Source::Past(revision))
     }
 
     /// Waits until the cache has a revision; without one, until it has everything that the store had at the call.
@@ -194,14 +229,20 @@ impl Registry {
         fresh.map(drop).map_err(from_cache)
     }
 
-    /// For a page whose version is gone, tells the client how to continue with an inconsistent list.
-    fn expired(&self, status: Status, after: Option<Arc<str>>) -> Status {
-        let Some(after) = after.filter(|_| status.code == 410) else { return status };
-        let now = Token { revision: self.hub.revision(), after, left: None };
+    /// For a page whose version is gone, tells the client how to continue with an inconsistent list: with the newest
+    /// state at the time of the next request.
+    fn expired(status: Status, after: Option<Arc<str>>) -> Status {
+        if status.code != 410 {
+            return status;
+        }
+        let Some(after) = after else {
+            return Status::resource_expired("The resourceVersion for the provided list is too old.");
+        };
+        let rest = Token { revision: None, after, left: None };
         let mut expired = Status::resource_expired(
             "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
         );
-        expired.continue_token = Some(now.write().into_boxed_str());
+        expired.continue_token = Some(rest.write().into_boxed_str());
         expired
     }
 }
@@ -221,11 +262,6 @@ impl Source {
             Source::Past(revision) => *revision,
         }
     }
-}
-
-/// The collection at a revision: the snapshot of the previous pages, or the store's history.
-fn page_source(collection: &Collection, revision: u64) -> Source {
-    collection.pinned(revision).map_or(Source::Past(revision), Source::Snapshot)
 }
 
 impl From<Listing> for AnswerBody {

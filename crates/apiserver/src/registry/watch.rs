@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::read::{Filter, watch_error};
 use super::{Answer, AnswerBody, Call, Endpoint, Registry};
-use crate::cache::{CacheError, Change, ChangeKind, Watcher};
+use crate::cache::{CacheError, Change, ChangeKind, Collection, Hub, Watcher};
 use crate::errors::from_cache;
 use crate::options::Query;
 
@@ -42,7 +42,7 @@ pub enum WatchItem {
 /// An open watch.
 pub struct WatchReply {
     endpoint: Arc<Endpoint>,
-    hub: Arc<crate::cache::Hub>,
+    hub: Arc<Hub>,
     filter: Filter,
     watcher: Watcher,
     /// The next events, as stored.
@@ -52,6 +52,8 @@ pub struct WatchReply {
     ends: Instant,
     /// The version up to which everything has been sent.
     told: u64,
+    /// Why it ends before its first event.
+    failure: Option<Status>,
     /// Values that are dropped with the watch.
     companion: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -63,39 +65,24 @@ impl std::fmt::Debug for WatchReply {
 }
 
 impl Registry {
-    /// Opens a watch.
+    /// Opens a watch. Where it cannot begin, its first event says why.
     ///
     /// # Errors
-    /// 410 if it would start too far back, 422 for options that do not go together.
+    /// 422 for options that do not go together, 429 while the cache is read again.
     pub async fn watch(
         &self,
         endpoint: &Arc<Endpoint>,
         call: &Call<'_>,
         query: &Query,
     ) -> Result<Answer, Status> {
-        let query = &Query { watch: true, ..query.clone() };
+        let query = &query.as_watch();
         query.check_list()?;
         let collection = endpoint.stored("watch")?;
         let filter = Filter::new(endpoint, call, query)?;
-        let wants_initial = query.initial_events.unwrap_or(matches!(query.resource_version, None | Some(0)));
-        let mut ready = VecDeque::new();
-        let (watcher, told) = if wants_initial {
-            self.freshen(collection, query.resource_version).await?;
-            let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
-            let matching = snapshot.objects.values().filter(|object| filter.matches(object));
-            ready.extend(matching.map(|object| WatchItem::Added(object.clone())));
-            if query.initial_events == Some(true) {
-                ready.push_back(WatchItem::Bookmark { revision: snapshot.revision, ends_initial: true });
-            }
-            (watcher, snapshot.revision)
-        } else if let Some(revision) = query.resource_version.filter(|revision| *revision > 0) {
-            if revision > self.hub.revision() {
-                self.freshen(collection, Some(revision)).await?;
-            }
-            (Watcher::after(collection, revision).map_err(from_cache)?, revision)
-        } else {
-            let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
-            (watcher, snapshot.revision)
+        self.hub.check_warm().map_err(from_cache)?;
+        let Begun { watcher, told, ready, failure } = match self.begin(collection, &filter, query).await {
+            Ok(begun) => begun,
+            Err(status) => Begun { failure: Some(status), ..Begun::now(collection, &self.hub) },
         };
         let timeout = query.timeout_seconds.map_or_else(
             || TIMEOUT_MIN + Duration::from_secs(self.clock.random_below(TIMEOUT_MIN.as_secs())),
@@ -114,8 +101,60 @@ impl Registry {
             next_bookmark: (now + BOOKMARK_EVERY).min(last_bookmark),
             ends,
             told,
+            failure,
             companion: None,
         })))
+    }
+
+    /// The beginning of a watch.
+    async fn begin(
+        &self,
+        collection: &Arc<Collection>,
+        filter: &Filter,
+        query: &Query,
+    ) -> Result<Begun, Status> {
+        if query.initial_events == Some(true) {
+            self.freshen(collection, query.resource_version).await?;
+            let (snapshot, watcher) = Watcher::with_snapshot(collection, &self.hub);
+            let matching = snapshot.objects.values().filter(|object| filter.matches(object));
+            let mut ready: VecDeque<WatchItem> =
+                matching.map(|object| WatchItem::Added(object.clone())).collect();
+            if query.bookmarks {
+                ready.push_back(WatchItem::Bookmark { revision: snapshot.revision, ends_initial: true });
+            }
+            return Ok(Begun { watcher, told: snapshot.revision, ready, failure: None });
+        }
+        match query.resource_version {
+            // From any state, such as that of the cache.
+            Some(0) => Ok(Begun::now(collection, &self.hub)),
+            None => {
+                self.freshen(collection, None).await?;
+                Ok(Begun::now(collection, &self.hub))
+            }
+            Some(told) => {
+                if told > self.hub.revision() {
+                    self.freshen(collection, Some(told)).await?;
+                }
+                let watcher = Watcher::after(collection, told).map_err(from_cache)?;
+                Ok(Begun { watcher, told, ready: VecDeque::new(), failure: None })
+            }
+        }
+    }
+}
+
+/// The beginning of a watch: what it sends first, and where it goes on.
+struct Begun {
+    watcher: Watcher,
+    told: u64,
+    ready: VecDeque<WatchItem>,
+    failure: Option<Status>,
+}
+
+impl Begun {
+    /// A watch of what happens from now on.
+    fn now(collection: &Arc<Collection>, hub: &Hub) -> Begun {
+        let (snapshot, watcher) = Watcher::with_snapshot(collection, hub);
+        Begun { watcher, told: snapshot.revision, ready: VecDeque::new(), failure: None }
     }
 }
 
@@ -133,8 +172,11 @@ impl WatchReply {
     /// The next event of the watch; `None` when its time is over, or its resource is no longer served.
     ///
     /// # Errors
-    /// 410 if this watch was too slow. Nothing follows an error.
+    /// Why the watch could not begin, or 410 if it was too slow. Nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<WatchItem, Status>> {
+        if let Some(status) = self.failure.take() {
+            return Some(Err(status));
+        }
         loop {
             if let Some(item) = self.take_ready().await {
                 return Some(item);

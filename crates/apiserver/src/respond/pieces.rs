@@ -5,59 +5,79 @@ use std::io::Write;
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use object::{Versioned, value};
-
-use crate::registry::{Endpoint, Listing};
-use crate::table;
+use object::Versioned;
 
 /// How large a piece gets, roughly: it should fit into a processor's nearer cache.
-const PIECE_BYTES: usize = 64 << 10;
-/// The JSON of a list: a head, and the objects' own bytes.
-pub(super) struct ListText {
-    /// The text before the objects, until it is written; the whole text if there are no objects.
-    head: Vec<u8>,
-    items: Peekable<IntoIter<Versioned>>,
+pub(super) const PIECE_BYTES: usize = 64 << 10;
+/// How many bytes of objects are read for one piece: a row of a table is short, but its object need not be.
+const READ_BYTES_MAX: usize = 512 << 10;
+
+/// Appends an object in the form of an answer.
+pub(super) type WriteItem = Box<dyn FnMut(&Versioned, &mut Vec<u8>) + Send>;
+
+/// What a list consists of besides its objects.
+#[derive(Default)]
+pub(super) struct Frame {
+    /// What stands before the objects.
+    pub(super) head: Vec<u8>,
+    /// What stands between two of them.
+    pub(super) between: &'static [u8],
+    /// What stands behind them.
+    pub(super) tail: Vec<u8>,
 }
 
-impl ListText {
-    /// The text of a list.
-    pub(super) fn new(endpoint: &Endpoint, listing: Listing) -> ListText {
-        let head = value!({
-            "kind": &*endpoint.def.list_kind, "apiVersion": endpoint.api_version(),
-            "metadata": table::list_metadata(&listing)
-        });
-        let mut head = object::json::to_vec(&head);
-        // The items are the last member.
-        head.pop();
-        head.extend_from_slice(if listing.items.is_empty() { b",\"items\":[]}" } else { b",\"items\":[" });
-        ListText { head, items: listing.items.into_iter().peekable() }
+/// A list in pieces.
+pub(super) struct ListPieces {
+    frame: Frame,
+    items: Peekable<IntoIter<Versioned>>,
+    write: WriteItem,
+    /// How many bytes of objects are read for one piece.
+    read_max: usize,
+    is_over: bool,
+}
+
+impl ListPieces {
+    /// A list of objects as they are kept.
+    pub(super) fn kept(frame: Frame, items: Vec<Versioned>) -> ListPieces {
+        let write: WriteItem = Box::new(|item, out| item.write_json(out));
+        ListPieces { read_max: PIECE_BYTES, ..ListPieces::new(frame, items, write) }
+    }
+
+    /// A list of objects in another form.
+    pub(super) fn new(frame: Frame, items: Vec<Versioned>, write: WriteItem) -> ListPieces {
+        let items = items.into_iter().peekable();
+        ListPieces { frame, items, write, read_max: READ_BYTES_MAX, is_over: false }
     }
 }
 
-/// The text after an object.
-fn behind(is_last: bool) -> &'static [u8] {
-    if is_last { b"]}" } else { b"," }
-}
-
-impl Iterator for ListText {
+impl Iterator for ListPieces {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        if self.head.is_empty() && self.items.peek().is_none() {
+        if self.is_over {
             return None;
         }
-        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-        piece.put_slice(&std::mem::take(&mut self.head));
-        while let Some(item) =
-            self.items.next_if(|item| piece.is_empty() || piece.len() + item.json_len() < PIECE_BYTES)
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        piece.append(&mut self.frame.head);
+        let mut read = piece.len();
+        while piece.len() < PIECE_BYTES
+            && let Some(item) =
+                self.items.next_if(|item| read == 0 || read + item.json_len() < self.read_max)
         {
-            item.write_json(&mut piece);
-            piece.put_slice(behind(self.items.peek().is_none()));
+            read += item.json_len();
+            (self.write)(&item, &mut piece);
+            if self.items.peek().is_some() {
+                piece.extend_from_slice(self.frame.between);
+            }
         }
-        Some(piece.freeze())
+        if self.items.peek().is_none() {
+            piece.append(&mut self.frame.tail);
+            self.is_over = true;
+        }
+        Some(piece.into())
     }
 }
 
@@ -88,66 +108,5 @@ impl<I: Iterator<Item = Bytes>> Iterator for Gzip<I> {
         }
         let last = self.encoder.take()?.finish().expect("writing to memory cannot fail");
         Some(last.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::sync::Arc;
-
-    use object::TypeMeta;
-
-    use super::*;
-
-    /// The text, in pieces, of a list with a number of objects, each with a number of bytes of annotations.
-    fn list(count: usize, bytes: usize) -> ListText {
-        let type_meta = TypeMeta::new("v1", "Pod");
-        let item = |number: usize| {
-            let pod = value!({"metadata": {"name": format!("p-{number}"), "annotations": {"a": "x".repeat(bytes)}}});
-            Versioned::from_value(Arc::clone(&type_meta), &pod, object::FieldValues::default()).unwrap()
-        };
-        let listing = Listing {
-            items: (0..count).map(item).collect(),
-            revision: 7,
-            continue_token: None,
-            remaining: None,
-        };
-        let def = schema::resource("", "v1", "pods").unwrap();
-        let endpoint = Endpoint {
-            def: def.into(),
-            strategy: kinds::strategy("", "pods").into(),
-            type_meta,
-            collection: None,
-            conversion: None,
-            terminating: false,
-        };
-        ListText::new(&endpoint, listing)
-    }
-
-    #[test]
-    fn lists_of_all_lengths_are_whole() {
-        for (count, bytes) in [(0, 0), (1, 0), (2, 10), (100, 5000), (3, PIECE_BYTES), (1, 3 * PIECE_BYTES)] {
-            let pieces: Vec<Bytes> = list(count, bytes).collect();
-            let value = object::json::parse(&pieces.concat()).unwrap();
-            assert_eq!((value.str_at("kind"), value.str_at("metadata.resourceVersion")), ("PodList", "7"));
-            let names: Vec<&str> =
-                value.get("items").items().map(|item| item.str_at("metadata.name")).collect();
-            let expected: Vec<String> = (0..count).map(|number| format!("p-{number}")).collect();
-            assert_eq!(names, expected);
-            assert!(pieces.iter().all(|piece| !piece.is_empty()));
-            let long = bytes.max(PIECE_BYTES) + 200;
-            assert!(pieces.iter().all(|piece| piece.len() <= long), "{count} objects of {bytes} bytes");
-        }
-    }
-
-    #[test]
-    fn compressed_pieces_are_one_stream() {
-        let plain = list(50, 4000).collect::<Vec<_>>().concat();
-        let compressed = Gzip::new(list(50, 4000)).collect::<Vec<_>>().concat();
-        assert!(compressed.len() < plain.len() / 2);
-        let mut back = Vec::new();
-        flate2::read::GzDecoder::new(compressed.as_slice()).read_to_end(&mut back).unwrap();
-        assert_eq!(back, plain);
     }
 }

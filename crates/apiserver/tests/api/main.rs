@@ -15,6 +15,8 @@ mod full_disk;
 mod heavy;
 mod kinds;
 mod kube_rs;
+mod large_lists;
+mod lists;
 mod network;
 mod operations;
 mod patch;
@@ -28,6 +30,8 @@ mod services;
 mod stalled;
 mod support;
 mod trees;
+mod views;
+mod warming;
 mod watch;
 mod websocket;
 

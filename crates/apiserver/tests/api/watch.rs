@@ -131,3 +131,114 @@ async fn tables_are_watched_too() {
     assert_eq!(event.str_at("object.kind"), "Table");
     assert!(!event.at("object.columnDefinitions").is_empty());
 }
+
+/// The types and names of the events until the watch ends.
+async fn until_end(server: &TestServer, query: &str) -> Vec<String> {
+    let mut watch = Watch::open(server, &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1&{query}")).await;
+    let mut events = Vec::new();
+    while let Some(event) = watch.next().await {
+        let end = ["object", "metadata", "annotations", "k8s.io/initial-events-end"];
+        let name = match event.at_path(&end).as_str() {
+            Some(_) => "end",
+            None => event.str_at("object.metadata.name"),
+        };
+        events.push(format!("{} {name}", event.str_at("type")).trim_end().to_owned());
+    }
+    events
+}
+
+/// Where watches begin ("API concepts" and KEP-3157): with the objects that exist, from now on, or after a version.
+#[tokio::test]
+async fn a_watch_begins_where_it_is_told_to() {
+    let server = TestServer::start().await;
+    let first = make(&server, "a", &[]).await;
+    let last = make(&server, "b", &[]).await;
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let later = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+    let marks = "allowWatchBookmarks=true";
+    let both = ["ADDED a", "ADDED b"];
+    let ended = ["ADDED a", "ADDED b", "BOOKMARK end", "BOOKMARK"];
+    let table: [(String, &[&str]); 15] = [
+        (String::new(), &both),
+        ("resourceVersion=0".into(), &both),
+        (marks.into(), &ended),
+        (format!("resourceVersion=0&{marks}"), &ended),
+        (initial.into(), &both),
+        (format!("{initial}&{marks}"), &ended),
+        (format!("{initial}&{marks}&resourceVersion=0"), &ended),
+        (format!("{initial}&{marks}&resourceVersion={first}"), &ended),
+        (later.into(), &[]),
+        (format!("{later}&{marks}"), &["BOOKMARK"]),
+        (format!("{later}&resourceVersion=0"), &[]),
+        (format!("{later}&resourceVersion={first}"), &["ADDED b"]),
+        (format!("resourceVersion={first}"), &["ADDED b"]),
+        (format!("resourceVersion={first}&{marks}"), &["ADDED b", "BOOKMARK"]),
+        (format!("resourceVersion={last}"), &[]),
+    ];
+    let asked = table.iter().map(|(query, expected)| {
+        let server = &server;
+        async move { (query, expected, until_end(server, query).await) }
+    });
+    for (query, expected, events) in futures::future::join_all(asked).await {
+        assert_eq!(&events, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn options_of_a_watch_that_contradict_each_other_are_refused() {
+    let server = TestServer::start().await;
+    let requires = "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+    let without =
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+    let only = |value: &str| {
+        format!("resourceVersionMatch: Unsupported value: \"{value}\": supported values: \"NotOlderThan\"")
+    };
+    let table = [
+        ("sendInitialEvents=true", requires.to_owned()),
+        ("sendInitialEvents=false", requires.to_owned()),
+        ("sendInitialEvents=true&resourceVersionMatch=Exact", format!("[{requires}, {}]", only("Exact"))),
+        ("resourceVersionMatch=NotOlderThan", without.to_owned()),
+        ("resourceVersionMatch=Other&resourceVersion=1", format!("[{without}, {}]", only("Other"))),
+        (
+            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided".into(),
+        ),
+    ];
+    for (query, expected) in table {
+        let (code, _, message) = get(&server, &format!("{CONFIG_MAPS}?watch=1&{query}")).await.status();
+        let expected = format!("ListOptions.meta.k8s.io \"\" is invalid: {expected}");
+        assert_eq!((code, message), (422, expected), "{query}");
+    }
+}
+
+/// As upstream: the answer is a watch, whose first event says why it cannot begin.
+#[tokio::test]
+async fn a_watch_that_cannot_begin_says_so_in_its_first_event() {
+    let server = TestServer::start().await;
+    let old = make(&server, "a", &[]).await;
+    let last: u64 = make(&server, "b", &[]).await.parse().unwrap();
+    server.registry.hub.catch_up().await.unwrap();
+    server.registry.hub.forget_before(store::Revision(last));
+    let far = last + 100_000;
+    let too_old = (410, "Expired", format!("too old resource version: {old} ({last})"));
+    let too_new = |current: u64| {
+        (504, "Timeout", format!("Timeout: Too large resource version: {far}, current: {current}"))
+    };
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    for (query, is_old) in [
+        (format!("resourceVersion={old}"), true),
+        (format!("{initial}&resourceVersion={far}"), false),
+    ] {
+        let mut watch = Watch::open(&server, &format!("{CONFIG_MAPS}?watch=1&{query}")).await;
+        let event = watch.next().await.unwrap();
+        let (status, expected) = match is_old {
+            true => (event.get("object"), too_old.clone()),
+            false => (event.get("object"), too_new(server.registry.hub.revision())),
+        };
+        let (code, reason, message) = expected;
+        assert_eq!((event.str_at("type"), status.str_at("kind")), ("ERROR", "Status"), "{query}");
+        assert_eq!((status.get("code").as_i64(), status.str_at("reason")), (Some(code), reason), "{query}");
+        assert_eq!(status.str_at("message"), message, "{query}");
+        assert!(watch.next().await.is_none(), "nothing follows an error");
+    }
+}

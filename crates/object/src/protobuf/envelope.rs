@@ -37,30 +37,63 @@ fn close_envelope(out: &mut Vec<u8>) {
     append_bytes(4, b"", out);
 }
 
-/// A list in its envelope: its metadata and the messages of its items, which are copied as they are.
-///
-/// `metadata` is a `ListMeta`; `items` are messages without envelope, as [`encode_message`] and
-/// [`Versioned::protobuf`](crate::Versioned::protobuf) make them.
-pub fn encode_list<I: AsRef<[u8]>>(
-    api_version: &str,
-    list_kind: &str,
-    metadata: &Value,
-    items: &[I],
-) -> Result<Bytes, EncodeError> {
-    let list_meta = schema::type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
-    let list_meta = list_meta.expect("the table has every type of meta/v1");
-    let metadata = encode_message(metadata, &list_meta)?;
-    let items_len: usize = items.iter().map(|item| bytes_len(item.as_ref().len())).sum();
-    let message_len = bytes_len(metadata.len()) + items_len;
-    let mut out = open_envelope(api_version, list_kind, bytes_len(message_len));
-    super::wire::append_varint(2 << 3 | u64::from(super::wire::BYTES), &mut out);
-    super::wire::append_varint(message_len as u64, &mut out);
-    append_bytes(1, &metadata, &mut out);
-    for item in items {
-        append_bytes(2, item.as_ref(), &mut out);
+/// A list in its envelope around items that are encoded one after the other, so that it is never in memory as a whole.
+#[derive(Debug)]
+pub struct ListEnvelope {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// The number of the list's field for its items.
+    items: u32,
+}
+
+impl ListEnvelope {
+    /// `metadata` is a `ListMeta`; `item_lens` are the lengths of the messages of the items, in their order.
+    ///
+    /// # Errors
+    /// If `metadata` is something else.
+    pub fn new(
+        api_version: &str,
+        list_kind: &str,
+        metadata: &Value,
+        item_lens: impl Iterator<Item = usize>,
+    ) -> Result<ListEnvelope, EncodeError> {
+        let list_meta = schema::type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
+        let list_meta = list_meta.expect("the table has every type of meta/v1");
+        let metadata = encode_message(metadata, &list_meta)?;
+        let message_len = bytes_len(metadata.len()) + item_lens.map(bytes_len).sum::<usize>();
+        let mut head = open_envelope(api_version, list_kind, 16 + metadata.len());
+        super::wire::append_varint(2 << 3 | u64::from(super::wire::BYTES), &mut head);
+        super::wire::append_varint(message_len as u64, &mut head);
+        let mut tail = Vec::new();
+        // All lists begin with their metadata, except this one.
+        let items = match (api_version, list_kind) {
+            ("meta.k8s.io/v1beta1", "PartialObjectMetadataList") => {
+                append_bytes(2, &metadata, &mut tail);
+                1
+            }
+            _ => {
+                append_bytes(1, &metadata, &mut head);
+                2
+            }
+        };
+        close_envelope(&mut tail);
+        Ok(ListEnvelope { head, tail, items })
     }
-    close_envelope(&mut out);
-    Ok(Bytes::from(out))
+
+    /// What stands before the items.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Appends an item: a message without envelope, as [`encode_message`] makes it.
+    pub fn item(&self, message: &[u8], out: &mut Vec<u8>) {
+        append_bytes(self.items, message, out);
+    }
+
+    /// What stands behind the items.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
 }
 
 /// One event of a watch in the stream: four bytes of length (big-endian) and a `WatchEvent` without an envelope, around

@@ -96,27 +96,44 @@ fn envelope_and_frame_are_upstreams() {
     assert_eq!(&*frame, b"\0\0\0\x0e\x0a\x05ADDED\x12\x05\x0a\x03obj");
 }
 
+/// A list that is put together of its items' messages.
+fn spliced(api_version: &str, kind: &str, metadata: &Value, items: &[Bytes]) -> Vec<u8> {
+    let list = ListEnvelope::new(api_version, kind, metadata, items.iter().map(Bytes::len)).unwrap();
+    let mut out = list.head().to_vec();
+    items.iter().for_each(|item| list.item(item, &mut out));
+    out.extend_from_slice(list.tail());
+    out
+}
+
 #[test]
 fn lists_are_spliced() {
     let pod = find("v1", "Pod").unwrap();
-    let items: Vec<Bytes> = ["a", "b"]
-        .iter()
-        .map(|name| encode_message(&value!({"metadata": {"name": *name}}), &pod).unwrap())
-        .collect();
+    let names = ["a".to_owned(), "b".to_owned(), "n".repeat(300)];
+    let trees: Vec<Value> = names.iter().map(|name| value!({"metadata": {"name": &**name}})).collect();
     let metadata = value!({"resourceVersion": "7", "remainingItemCount": 0});
-    let spliced = encode_list("v1", "PodList", &metadata, &items).unwrap();
-    let list = value!({
-        "apiVersion": "v1", "kind": "PodList", "metadata": metadata,
-        "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}],
-    });
-    assert_eq!(spliced, encode(&list, &find("v1", "PodList").unwrap()).unwrap());
-    // Items whose lengths take two bytes.
-    let name = "n".repeat(300);
-    let item = value!({"metadata": {"name": &*name}});
-    let items = vec![encode_message(&item, &pod).unwrap(); 50];
-    let list = value!({"apiVersion": "v1", "kind": "PodList", "items": vec![item; 50]});
-    let spliced = encode_list("v1", "PodList", &Value::Null, &items).unwrap();
-    assert_eq!(spliced, encode(&list, &find("v1", "PodList").unwrap()).unwrap());
+    for metadata in [metadata, Value::Null] {
+        let list = |api_version: &str, kind: &str, items: &[Value]| {
+            let mut list = value!({"apiVersion": api_version, "kind": kind, "items": items.to_vec()});
+            if !metadata.is_null() {
+                list.set("metadata", metadata.clone());
+            }
+            encode(&list, &find(api_version, kind).unwrap()).unwrap()
+        };
+        let encoded = |items: &[Value], ty: &schema::TypeRef| -> Vec<Bytes> {
+            items.iter().map(|item| encode_message(item, ty).unwrap()).collect()
+        };
+        for items in [&trees[..2], &vec![trees[2].clone(); 50], &[]] {
+            let whole = list("v1", "PodList", items);
+            assert_eq!(spliced("v1", "PodList", &metadata, &encoded(items, &pod)), whole);
+            // The numbers of this list's fields are others.
+            let partial = find("meta.k8s.io/v1", "PartialObjectMetadata").unwrap();
+            for version in ["meta.k8s.io/v1", "meta.k8s.io/v1beta1"] {
+                let kind = "PartialObjectMetadataList";
+                let whole = list(version, kind, items);
+                assert_eq!(spliced(version, kind, &metadata, &encoded(items, &partial)), whole, "{version}");
+            }
+        }
+    }
 }
 
 #[test]

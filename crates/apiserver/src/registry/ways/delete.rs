@@ -3,7 +3,7 @@
 use object::{Status, Versioned};
 
 use super::super::write::{Effect, Fate, ManagerOperation, NULL, Part, WriteRequest};
-use super::super::{Answer, AnswerBody, Call, Endpoint, Listing, Registry};
+use super::super::{Answer, AnswerBody, Call, Endpoint, Registry};
 use super::TRIES;
 use crate::admission::Operation;
 use crate::options::{DeleteOptions, Query, WriteOptions};
@@ -67,7 +67,7 @@ impl Registry {
                 _ => {}
             }
         }
-        Ok(Answer::ok(AnswerBody::List(Listing { continue_token: None, remaining: None, ..listing })))
+        Ok(Answer::ok(AnswerBody::List(listing)))
     }
 }
 

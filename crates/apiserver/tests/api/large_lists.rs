@@ -1,0 +1,82 @@
+//! Lists of many megabytes are sent in pieces, in each form: the memory of a request does not grow with its list
+//! (KEP-5116).
+
+use apiserver::body::Body;
+use apiserver::testing::{TestServer, admin};
+use bytes::Bytes;
+use futures::FutureExt;
+use http_body_util::BodyExt;
+
+use crate::support::*;
+
+const OBJECTS: usize = 120;
+const OBJECT_BYTES: usize = 400 << 10;
+const CLIENTS: usize = 8;
+/// What all clients together may take: some pieces each, and what compression remembers.
+const PEAK_BYTES_MAX: usize = CLIENTS * (4 << 20);
+
+/// Reads one piece from each client's answer after the other until all have ended; returns how many bytes they were.
+fn read_side_by_side(mut bodies: Vec<Body>) -> usize {
+    let mut bytes = 0;
+    while !bodies.is_empty() {
+        bodies.retain_mut(|body| {
+            let piece = body.frame().now_or_never().expect("a piece is made when it is asked for");
+            let piece: Option<Bytes> = piece.map(|frame| frame.unwrap().into_data().unwrap());
+            bytes += piece.as_ref().map_or(0, Bytes::len);
+            piece.is_some()
+        });
+    }
+    bytes
+}
+
+#[test]
+fn the_memory_of_a_request_does_not_grow_with_its_list() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(async {
+        let server = TestServer::start().await;
+        for number in 0..OBJECTS {
+            let mut object = config_map(&format!("m{number}"), &[]);
+            // Each object is another, or the store would keep it as a difference.
+            let text: String = (0..OBJECT_BYTES).map(|at| char::from(b'a' + ((at * at / 7 + number) % 26) as u8)).collect();
+            object.entry("data").set("key", text);
+            server.create("", "configmaps", "default", object).await.unwrap();
+        }
+        server.registry.hub.catch_up().await.unwrap();
+        server
+    });
+    let whole = OBJECTS * OBJECT_BYTES;
+    assert!(whole > 40 << 20);
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let gzip = ("accept-encoding", "gzip");
+    let plain = ("accept-encoding", "identity");
+    let cases = [
+        ("", "application/json", plain, whole),
+        ("", "application/json", gzip, 1),
+        ("?pretty=true", "application/json", plain, whole),
+        ("", "application/yaml", plain, whole),
+        ("", "application/vnd.kubernetes.protobuf", plain, whole),
+        ("", "application/vnd.kubernetes.protobuf", gzip, 1),
+        ("", table, plain, OBJECTS * 100),
+        ("?includeObject=Object", table, plain, whole),
+        ("", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", plain, OBJECTS * 50),
+    ];
+    for (query, accept, encoding, bytes_min) in cases {
+        let what = format!("{query} {accept} {encoding:?}");
+        let (bytes, spent) = fuzz::measured(|| {
+            let bodies = runtime.block_on(async {
+                let mut bodies = Vec::new();
+                for _ in 0..CLIENTS {
+                    let path = format!("{CONFIG_MAPS}{query}");
+                    let headers = [("accept", accept), encoding];
+                    let response = open(&server, Some(&admin()), "GET", &path, &headers, "").await;
+                    assert_eq!(response.status().as_u16(), 200, "{what}");
+                    bodies.push(response.into_body());
+                }
+                bodies
+            });
+            read_side_by_side(bodies)
+        });
+        assert!(bytes >= CLIENTS * bytes_min, "{what}: {bytes} bytes");
+        assert!(spent.peak < PEAK_BYTES_MAX, "{what}: {} bytes at once", spent.peak);
+    }
+}
