@@ -351,9 +351,7 @@ fn version(verb: &str, value: &str) -> Result<u64, Status> {
     let why = format!("strconv.ParseUint: parsing {value:?}: {why}");
     let error = field::Error::invalid(&field::Path::root("resourceVersion"), value, &*why);
     match verb {
-        "list" | "deletecollection" => {
-            Err(Status::bad_request(format!("invalid resource version: {error}")))
-        }
+        "list" | "deletecollection" => Err(Status::bad_request(format!("invalid resource version: {error}"))),
         _ => Err(Status::invalid("meta.k8s.io", "ListOptions", "", &field::Errors::from(error))),
     }
 }

@@ -53,9 +53,7 @@ impl Writer {
             AnswerBody::Status(status) => {
                 return with_warnings(status_response(&status, self.format), &warnings);
             }
-            AnswerBody::List(listing) => {
-                self.list(endpoint, listing).map(|pieces| self.pieces(code, pieces))
-            }
+            AnswerBody::List(listing) => self.list(endpoint, listing).map(|pieces| self.pieces(code, pieces)),
             AnswerBody::Version(version) => {
                 self.version(endpoint, &version).map(|bytes| self.whole(code, bytes))
             }

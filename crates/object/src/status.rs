@@ -202,7 +202,10 @@ impl Status {
 
     /// 406 for a view (`as=`) that the object cannot be shown in: `what` says what it is.
     pub fn not_acceptable_view(view: &str, what: &str) -> Status {
-        Status::failure(Reason::NotAcceptable, format!("you requested {view}, but the requested object {what}"))
+        Status::failure(
+            Reason::NotAcceptable,
+            format!("you requested {view}, but the requested object {what}"),
+        )
     }
 
     /// 415: the body is of a media type that is not understood; `understood` are those that are.

@@ -81,11 +81,13 @@ impl Writer {
         let show = self.show(endpoint);
         let is_empty = listing.items.is_empty();
         match (self.format.encoding, self.format.pretty) {
-            (Encoding::Yaml, _) => {
-                ListPieces::new(in_yaml(&list, member, is_empty), listing.items, Box::new(move |item, out| {
+            (Encoding::Yaml, _) => ListPieces::new(
+                in_yaml(&list, member, is_empty),
+                listing.items,
+                Box::new(move |item, out| {
                     out.extend_from_slice(yaml::to_string(&vec![show(item)].into()).as_bytes());
-                }))
-            }
+                }),
+            ),
             (_, true) => ListPieces::new(
                 indented(&list, member, is_empty),
                 listing.items,
@@ -100,11 +102,13 @@ impl Writer {
                     }
                 }),
             ),
-            (_, false) => {
-                ListPieces::new(plain(&list, member), listing.items, Box::new(move |item, out| {
+            (_, false) => ListPieces::new(
+                plain(&list, member),
+                listing.items,
+                Box::new(move |item, out| {
                     json::to_writer(&show(item), out);
-                }))
-            }
+                }),
+            ),
         }
     }
 
@@ -125,12 +129,15 @@ impl Writer {
         let (api_version, kind) = (list.str_at("apiVersion"), list.str_at("kind"));
         let envelope = ListEnvelope::new(api_version, kind, list.get("metadata"), lens.into_iter());
         let envelope = envelope.map_err(|error| internal(&error))?;
-        let frame =
-            Frame { head: envelope.head().to_vec(), between: b"", tail: envelope.tail().to_vec() };
-        Ok(ListPieces::new(frame, listing.items, Box::new(move |item, out| {
-            let kept = kept.pop_front().map_or_else(|| message(item), Ok);
-            envelope.item(&kept.expect("it was encoded to measure it"), out);
-        })))
+        let frame = Frame { head: envelope.head().to_vec(), between: b"", tail: envelope.tail().to_vec() };
+        Ok(ListPieces::new(
+            frame,
+            listing.items,
+            Box::new(move |item, out| {
+                let kept = kept.pop_front().map_or_else(|| message(item), Ok);
+                envelope.item(&kept.expect("it was encoded to measure it"), out);
+            }),
+        ))
     }
 
     /// Encodes objects in the list's view.

@@ -64,8 +64,7 @@ impl Iterator for ListPieces {
         piece.append(&mut self.frame.head);
         let mut read = piece.len();
         while piece.len() < PIECE_BYTES
-            && let Some(item) =
-                self.items.next_if(|item| read == 0 || read + item.json_len() < self.read_max)
+            && let Some(item) = self.items.next_if(|item| read == 0 || read + item.json_len() < self.read_max)
         {
             read += item.json_len();
             (self.write)(&item, &mut piece);
@@ -76,6 +75,10 @@ impl Iterator for ListPieces {
         if self.items.peek().is_none() {
             piece.append(&mut self.frame.tail);
             self.is_over = true;
+        }
+        if piece.len() < PIECE_BYTES / 2 {
+            // Short pieces wait for others where it is not decided yet whether to compress them.
+            piece.shrink_to_fit();
         }
         Some(piece.into())
     }

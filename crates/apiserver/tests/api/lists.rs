@@ -66,7 +66,8 @@ async fn a_version_is_exact_or_a_minimum() {
 async fn a_version_of_the_future_is_too_large() {
     let (server, version) = with(&["a"]).await;
     let far = version + 100_000;
-    let token = URL_SAFE_NO_PAD.encode(format!(r#"{{"v":"meta.k8s.io/v1","rv":{far},"start":"default/a\u0000"}}"#));
+    let token =
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"v":"meta.k8s.io/v1","rv":{far},"start":"default/a\u0000"}}"#));
     let queries = [
         format!("?resourceVersion={far}&resourceVersionMatch=Exact"),
         format!("?resourceVersion={far}&resourceVersionMatch=NotOlderThan"),
@@ -207,7 +208,10 @@ async fn the_rest_of_a_list_that_is_gone_is_of_one_version() {
     let refused = get(&server, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await;
     let (code, reason, message) = refused.status();
     assert_eq!((code, &*reason), (410, "Expired"));
-    assert!(message.starts_with("The provided continue parameter is too old to display a consistent"), "{message}");
+    assert!(
+        message.starts_with("The provided continue parameter is too old to display a consistent"),
+        "{message}"
+    );
     let token = refused.json().str_at("metadata.continue").to_owned();
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(&token).unwrap()).unwrap();
     assert_eq!(object::json::parse(text.as_bytes()).unwrap().get("rv").as_i64(), Some(-1));
@@ -223,7 +227,8 @@ async fn the_rest_of_a_list_that_is_gone_is_of_one_version() {
     // A list without a token has no rest.
     let exact = format!("{CONFIG_MAPS}?resourceVersion={old}&resourceVersionMatch=Exact&limit=1");
     let refused = get(&server, &exact).await;
-    let expected = (410, "Expired".to_owned(), "The resourceVersion for the provided list is too old.".to_owned());
+    let expected =
+        (410, "Expired".to_owned(), "The resourceVersion for the provided list is too old.".to_owned());
     assert_eq!(refused.status(), expected);
     assert_eq!(refused.json().str_at("metadata.continue"), "");
 }
@@ -250,7 +255,7 @@ async fn versions_can_be_compared() {
         let mut object = config_map("new", &[]);
         object.entry("metadata").set("resourceVersion", version);
         let (code, _, message) = call(&server, "POST", CONFIG_MAPS, &object).await.status();
-        assert_eq!((code, &*message), (500, "resourceVersion should not be set on objects to be created"));
+        assert_eq!((code, &*message), (400, "resourceVersion should not be set on objects to be created"));
     }
 }
 
@@ -280,7 +285,8 @@ async fn a_collection_is_deleted_page_by_page() {
     delete("fieldSelector=metadata.name%3Dd", value!({"propagationPolicy": "Orphan"})).await.success();
     let kept = get(&server, &format!("{CONFIG_MAPS}/d")).await.success();
     assert_eq!(kept.at("metadata.finalizers"), &value!(["orphan"]));
-    for (query, code) in [("resourceVersionMatch=Exact", 422), ("limit=x", 400), ("propagationPolicy=x", 422)] {
+    for (query, code) in [("resourceVersionMatch=Exact", 422), ("limit=x", 400), ("propagationPolicy=x", 422)]
+    {
         assert_eq!(delete(query, all.clone()).await.code, code, "{query}");
     }
     assert_eq!(left().await, "b d");

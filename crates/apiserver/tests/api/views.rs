@@ -65,7 +65,10 @@ async fn metadata_comes_in_every_encoding_and_version() {
             let reply = read(&server, CONFIG_MAPS, &view(media, "PartialObjectMetadataList")).await;
             assert_eq!((reply.code, reply.headers["content-type"].to_str().unwrap()), (200, media));
             let list = parse(&reply);
-            assert_eq!((list.str_at("kind"), list.str_at("apiVersion")), ("PartialObjectMetadataList", &*api_version));
+            assert_eq!(
+                (list.str_at("kind"), list.str_at("apiVersion")),
+                ("PartialObjectMetadataList", &*api_version)
+            );
             assert_eq!(list.at("metadata.resourceVersion"), plain.at("metadata.resourceVersion"));
             let items: Vec<&Value> = list.get("items").items().map(|item| item.get("metadata")).collect();
             assert_eq!(items, expected, "{media} {version}");
@@ -79,7 +82,10 @@ async fn metadata_comes_in_every_encoding_and_version() {
             ];
             for (path, kind, what) in wrong {
                 let refused = parse(&read(&server, &path, &view(media, kind)).await);
-                assert_eq!((refused.get("code").as_i64(), refused.str_at("reason")), (Some(406), "NotAcceptable"));
+                assert_eq!(
+                    (refused.get("code").as_i64(), refused.str_at("reason")),
+                    (Some(406), "NotAcceptable")
+                );
                 let message = format!("you requested {kind}, but the requested object {what}");
                 assert_eq!(refused.str_at("message"), message);
             }
@@ -95,12 +101,17 @@ async fn metadata_is_watched_with_its_bookmarks() {
         let accept = format!("{media};as=PartialObjectMetadata;v={version};g=meta.k8s.io");
         let reply = read(&server, &path, &accept).await;
         let events = if media == PROTOBUF { frames(&reply.bytes) } else { lines(&reply.bytes) };
-        let told: Vec<_> = events.iter().map(|event| (event.str_at("type"), event.str_at("object.kind"))).collect();
-        assert_eq!(told[..3], [
-            ("ADDED", "PartialObjectMetadata"),
-            ("ADDED", "PartialObjectMetadata"),
-            ("BOOKMARK", "PartialObjectMetadata")
-        ], "{accept}");
+        let told: Vec<_> =
+            events.iter().map(|event| (event.str_at("type"), event.str_at("object.kind"))).collect();
+        assert_eq!(
+            told[..3],
+            [
+                ("ADDED", "PartialObjectMetadata"),
+                ("ADDED", "PartialObjectMetadata"),
+                ("BOOKMARK", "PartialObjectMetadata")
+            ],
+            "{accept}"
+        );
         for event in &events {
             assert_eq!(event.str_at("object.apiVersion"), format!("meta.k8s.io/{version}"));
             assert!(!event.str_at("object.metadata.resourceVersion").is_empty());
@@ -116,19 +127,35 @@ async fn rows_of_tables_carry_what_is_asked_for() {
     let server = server().await;
     let table = |media: &str| format!("{media};as=Table;v=v1;g=meta.k8s.io");
     for media in ["application/json", "application/yaml"] {
-        for (include, kind) in [("", "PartialObjectMetadata"), ("Metadata", "PartialObjectMetadata"), ("Object", "ConfigMap"), ("None", "")] {
+        for (include, kind) in [
+            ("", "PartialObjectMetadata"),
+            ("Metadata", "PartialObjectMetadata"),
+            ("Object", "ConfigMap"),
+            ("None", ""),
+        ] {
             let reply = read(&server, &format!("{CONFIG_MAPS}?includeObject={include}"), &table(media)).await;
             let list = match media {
                 "application/yaml" => object::yaml::parse(&reply.bytes).unwrap(),
                 _ => reply.json(),
             };
             assert_eq!((list.str_at("kind"), list.str_at("apiVersion")), ("Table", "meta.k8s.io/v1"));
-            let rows: Vec<_> = list.get("rows").items().map(|row| (row.get("cells").items().next().unwrap().as_str(), row.str_at("object.kind"))).collect();
+            let rows: Vec<_> = list
+                .get("rows")
+                .items()
+                .map(|row| (row.get("cells").items().next().unwrap().as_str(), row.str_at("object.kind")))
+                .collect();
             assert_eq!(rows, [(Some("a"), kind), (Some("b"), kind)], "{include}");
         }
     }
-    let (code, _, message) = read(&server, &format!("{CONFIG_MAPS}?includeObject=x"), &table("application/json")).await.status();
-    assert_eq!((code, &*message), (400, "Unable to convert to Table as requested: includeObject: Invalid value: \"x\": must be 'Metadata', 'Object', 'None', or empty"));
+    let (code, _, message) =
+        read(&server, &format!("{CONFIG_MAPS}?includeObject=x"), &table("application/json")).await.status();
+    assert_eq!(
+        (code, &*message),
+        (
+            400,
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"x\": must be 'Metadata', 'Object', 'None', or empty"
+        )
+    );
     // It means nothing without a table, and there are none as protobuf.
     assert_eq!(get(&server, &format!("{CONFIG_MAPS}?includeObject=x")).await.code, 200);
     assert_eq!(read(&server, CONFIG_MAPS, &table(PROTOBUF)).await.code, 406);
@@ -140,7 +167,9 @@ async fn a_watch_of_tables_names_its_columns_once() {
     let server = server().await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
     for include in ["Metadata", "None", "Object"] {
-        let path = format!("{CONFIG_MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&includeObject={include}");
+        let path = format!(
+            "{CONFIG_MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&includeObject={include}"
+        );
         let events = lines(&read(&server, &path, accept).await.bytes);
         let types: Vec<&str> = events.iter().map(|event| event.str_at("type")).collect();
         assert_eq!(types[..3], ["ADDED", "ADDED", "BOOKMARK"], "{include}");
@@ -155,7 +184,8 @@ async fn a_watch_of_tables_names_its_columns_once() {
     }
     // The events of a watch are no lists.
     let accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
-    let events = lines(&read(&server, &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1"), accept).await.bytes);
+    let events =
+        lines(&read(&server, &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1"), accept).await.bytes);
     assert_eq!(events[0].str_at("object.kind"), "ConfigMap");
     assert_eq!(events[0].at("object.data"), &value!({"key": "value"}));
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use object::Value;
 use store::{
-    Embedded, KeyRange, LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest, WatchStream,
-    Write, WriteOutcome,
+    Embedded, KeyRange, LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, WatchRequest,
+    WatchStream, Write, WriteOutcome,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -86,10 +86,20 @@ async fn a_cache_that_is_read_again_sends_clients_away_for_a_while() {
     tokio::time::timeout(WITHIN, until(false)).await.expect("the hub notices that the watch ended");
     let selector = "labelSelector=app%3Dweb";
     let minimum = format!("resourceVersion={version}&resourceVersionMatch=NotOlderThan");
-    for query in ["", "watch=1", &format!("watch=1&resourceVersion={version}"), &minimum, &format!("limit=1&{selector}")] {
+    for query in [
+        "",
+        "watch=1",
+        &format!("watch=1&resourceVersion={version}"),
+        &minimum,
+        &format!("limit=1&{selector}"),
+    ] {
         let refused = get(&server, &format!("{CONFIG_MAPS}?{query}")).await;
         let (code, reason, message) = refused.status();
-        assert_eq!((code, &*reason, &*message), (429, "TooManyRequests", "storage is (re)initializing"), "{query}");
+        assert_eq!(
+            (code, &*reason, &*message),
+            (429, "TooManyRequests", "storage is (re)initializing"),
+            "{query}"
+        );
         assert_eq!(refused.headers["retry-after"], "1", "{query}");
     }
     // What does not wait for the cache goes on: any state, single objects, short pages and writes.
@@ -101,7 +111,10 @@ async fn a_cache_that_is_read_again_sends_clients_away_for_a_while() {
     let page = get(&server, &format!("{CONFIG_MAPS}?limit=2")).await.success();
     assert_eq!(page.at("metadata.remainingItemCount").as_i64(), Some(1));
     let shown: u64 = page.str_at("metadata.resourceVersion").parse().unwrap();
-    assert!(shown >= made.str_at("metadata.resourceVersion").parse().unwrap(), "it is no older than the write");
+    assert!(
+        shown >= made.str_at("metadata.resourceVersion").parse().unwrap(),
+        "it is no older than the write"
+    );
 
     mends.cancel();
     tokio::time::timeout(WITHIN, until(true)).await.expect("everything is read again");

@@ -153,6 +153,8 @@ async fn a_watch_begins_where_it_is_told_to() {
     let server = TestServer::start().await;
     let first = make(&server, "a", &[]).await;
     let last = make(&server, "b", &[]).await;
+    // Version 0 asks for any state, such as one without them.
+    server.registry.hub.catch_up().await.unwrap();
     let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
     let later = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     let marks = "allowWatchBookmarks=true";
@@ -188,8 +190,7 @@ async fn a_watch_begins_where_it_is_told_to() {
 async fn options_of_a_watch_that_contradict_each_other_are_refused() {
     let server = TestServer::start().await;
     let requires = "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-    let without =
-        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+    let without = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
     let only = |value: &str| {
         format!("resourceVersionMatch: Unsupported value: \"{value}\": supported values: \"NotOlderThan\"")
     };
@@ -201,7 +202,8 @@ async fn options_of_a_watch_that_contradict_each_other_are_refused() {
         ("resourceVersionMatch=Other&resourceVersion=1", format!("[{without}, {}]", only("Other"))),
         (
             "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x",
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided".into(),
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
+                .into(),
         ),
     ];
     for (query, expected) in table {
@@ -225,10 +227,9 @@ async fn a_watch_that_cannot_begin_says_so_in_its_first_event() {
         (504, "Timeout", format!("Timeout: Too large resource version: {far}, current: {current}"))
     };
     let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    for (query, is_old) in [
-        (format!("resourceVersion={old}"), true),
-        (format!("{initial}&resourceVersion={far}"), false),
-    ] {
+    for (query, is_old) in
+        [(format!("resourceVersion={old}"), true), (format!("{initial}&resourceVersion={far}"), false)]
+    {
         let mut watch = Watch::open(&server, &format!("{CONFIG_MAPS}?watch=1&{query}")).await;
         let event = watch.next().await.unwrap();
         let (status, expected) = match is_old {

@@ -51,8 +51,7 @@ impl Token {
 
     pub(super) fn write(&self) -> String {
         let start = format!("{}\0", self.after);
-        let revision =
-            self.revision.map_or(NEWEST, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
+        let revision = self.revision.map_or(NEWEST, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
         let mut token: Value = value!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
         if let Some(left) = self.left {
             token.set("left", i64::try_from(left).unwrap_or(i64::MAX));
@@ -67,5 +66,6 @@ fn is_within(key: &str) -> bool {
     let key = key.strip_prefix('/').unwrap_or(key);
     let parts: Vec<&str> = key.split('/').collect();
     let inner = parts.len().saturating_sub(1);
-    parts.iter().take(inner).all(|part| !part.is_empty()) && parts.iter().all(|part| !matches!(*part, "." | ".."))
+    parts.iter().take(inner).all(|part| !part.is_empty())
+        && parts.iter().all(|part| !matches!(*part, "." | ".."))
 }

@@ -49,8 +49,7 @@ fn lists_of_all_lengths_are_whole() {
         let pieces: Vec<Bytes> = list(Format::default(), count, bytes).collect();
         let value = json::parse(&pieces.concat()).unwrap();
         assert_eq!((value.str_at("kind"), value.str_at("metadata.resourceVersion")), ("PodList", "7"));
-        let names: Vec<&str> =
-            value.get("items").items().map(|item| item.str_at("metadata.name")).collect();
+        let names: Vec<&str> = value.get("items").items().map(|item| item.str_at("metadata.name")).collect();
         let expected: Vec<String> = (0..count).map(|number| format!("p-{number}")).collect();
         assert_eq!(names, expected);
         assert!(pieces.iter().all(|piece| !piece.is_empty()));
