@@ -37,12 +37,22 @@ pub fn stream(pieces: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'sta
 
 /// A body in pieces that are created when they are sent; `length` is their total size in bytes, if known.
 pub fn pieces(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static, length: Option<u64>) -> Body {
-    Pieces { pieces, left: length }.map_err(|never| match never {}).boxed_unsync()
+    let pieces = Pieces { pieces, left: length, is_work: false, rests: false };
+    pieces.map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body in pieces whose creation is work: between two of them, other tasks get their turn.
+pub fn work(pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static) -> Body {
+    let pieces = Pieces { pieces, left: None, is_work: true, rests: false };
+    pieces.map_err(|never| match never {}).boxed_unsync()
 }
 
 struct Pieces<I> {
     pieces: I,
     left: Option<u64>,
+    is_work: bool,
+    /// Other tasks get their turn before the next piece.
+    rests: bool,
 }
 
 impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Pieces<I> {
@@ -51,9 +61,14 @@ impl<I: Iterator<Item = Bytes> + Unpin> http_body::Body for Pieces<I> {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::take(&mut self.rests) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Some(piece) = self.pieces.next() else { return Poll::Ready(None) };
+        self.rests = self.is_work;
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

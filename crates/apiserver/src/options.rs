@@ -119,6 +119,11 @@ pub enum IncludeObject {
 
 const DELETE_OPTIONS: &str = "DeleteOptions";
 
+/// Whether a verb takes a `resourceVersion`.
+fn reads(verb: &str) -> bool {
+    matches!(verb, "get" | "list" | "watch" | "deletecollection")
+}
+
 /// The kind of a write's options; reads have none.
 fn write_options(verb: &str) -> Option<&'static str> {
     match verb {
@@ -145,7 +150,10 @@ impl Query {
         Ok(Query {
             labels: info.selectors.labels.clone().transpose().map_err(unreadable)?,
             fields: info.selectors.fields.clone().transpose().map_err(unreadable)?,
-            resource_version: text("resourceVersion").map(|text| version(&info.verb, text)).transpose()?,
+            resource_version: match text("resourceVersion") {
+                Some(text) if reads(&info.verb) => Some(version(&info.verb, text)?),
+                _ => None,
+            },
             version_match: text("resourceVersionMatch").map(version_match),
             limit: whole("limit")?.map_or(0, |limit| usize::try_from(limit).unwrap_or(0)),
             continue_token: text("continue").map(str::to_owned),

@@ -53,7 +53,9 @@ impl Writer {
             AnswerBody::Status(status) => {
                 return with_warnings(status_response(&status, self.format), &warnings);
             }
-            AnswerBody::List(listing) => self.list(endpoint, listing).map(|pieces| self.pieces(code, pieces)),
+            AnswerBody::List(listing) => {
+                self.list(endpoint, listing).map(|pieces| self.pieces(code, !pieces.is_kept(), pieces))
+            }
             AnswerBody::Version(version) => {
                 self.version(endpoint, &version).map(|bytes| self.whole(code, bytes))
             }
@@ -66,7 +68,7 @@ impl Writer {
     }
 
     fn whole(&self, code: u16, bytes: Bytes) -> Response<Body> {
-        self.pieces(code, std::iter::once(bytes))
+        self.pieces(code, false, std::iter::once(bytes))
     }
 
     /// What stands behind an answer: JSON ends with a line, unless it was laid out for people (as Go's encoders do it).
@@ -75,10 +77,11 @@ impl Writer {
         is_line.then(|| Bytes::from_static(b"\n"))
     }
 
-    /// An answer that is made, compressed and sent piece by piece.
+    /// An answer that is made, compressed and sent piece by piece; `is_work` if it is not only copied.
     fn pieces(
         &self,
         code: u16,
+        is_work: bool,
         pieces: impl Iterator<Item = Bytes> + Send + Unpin + 'static,
     ) -> Response<Body> {
         let mut pieces = pieces.chain(self.end());
@@ -104,7 +107,9 @@ impl Writer {
         if self.gzip && !is_short {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            *response.body_mut() = body::pieces(Gzip::new(pieces), None);
+            *response.body_mut() = body::work(Gzip::new(pieces));
+        } else if is_work && !is_short {
+            *response.body_mut() = body::work(pieces);
         } else {
             *response.body_mut() = body::pieces(pieces, is_short.then_some(length as u64));
         }

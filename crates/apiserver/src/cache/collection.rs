@@ -1,7 +1,7 @@
 //! The objects of one stored resource.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use parking_lot::{Mutex, RwLock};
 use store::{Event, Expect, KeyValue, Revision, Store, StoreError, Text, Write, WriteOutcome};
 use tokio::sync::watch;
 
-use super::snapshot::{Counts, Snapshot};
+use super::snapshot::Snapshot;
 use super::spec::CollectionSpec;
 use super::{CacheError, Change, ChangeKind, Leases, Meter, ParseError};
 
-/// How many changes a collection remembers at most.
-pub(crate) const LOG_CHANGES_MAX: usize = 8192;
-/// The maximum number of bytes in those changes; the newest change is always kept.
-const LOG_BYTES_MAX: usize = 16 << 20;
+mod state;
+
+pub(crate) use state::LOG_CHANGES_MAX;
+use state::State;
+
 /// How many snapshots are kept for lists that are read page by page.
 const PINNED_MAX: usize = 64;
 /// How many drafts are kept for the events of their writes: more than one batch of the store contains.
@@ -36,24 +37,6 @@ pub struct Collection {
     /// The revision of the last change, to wake watchers.
     changed: watch::Sender<u64>,
     pub(crate) meter: Meter,
-}
-
-#[derive(Default)]
-struct State {
-    objects: OrdMap<Arc<str>, Versioned>,
-    counts: Counts,
-    log: VecDeque<Arc<Change>>,
-    log_bytes: usize,
-    /// The sequence number of the log's first entry.
-    log_start: u64,
-    /// The revision from which on the log is complete: watches may start from here.
-    complete_from: u64,
-    /// Snapshots of lists that have not been read to the end.
-    pinned: VecDeque<Snapshot>,
-    /// The revision that the collection was loaded at: it has everything up to there.
-    loaded: u64,
-    /// The resource is not served any more: no change follows.
-    ended: bool,
 }
 
 impl Collection {
@@ -160,6 +143,14 @@ impl Collection {
     /// The kept snapshot of this revision.
     pub fn pinned(&self, revision: u64) -> Option<Snapshot> {
         self.state.read().pinned.iter().find(|pinned| pinned.revision == revision).cloned()
+    }
+
+    /// The collection as it was at a revision, from its present state and its log (KEP-4988); `None` where the log does
+    /// not reach back that far, or the store has dropped that revision. `reached` is the revision that the cache has
+    /// reached.
+    pub(crate) fn snapshot_at(&self, revision: u64, reached: u64) -> Option<Snapshot> {
+        let (past, later) = self.state.read().before(revision, reached)?;
+        Some(past.without(&later, revision))
     }
 
     /// The position in the log of the first change after `revision`, and the signal of further changes.
@@ -396,6 +387,7 @@ impl Collection {
         let kept = 2 * state.log.len();
         state.log.shrink_to(kept);
         state.pinned.retain(|pinned| pinned.revision >= revision);
+        state.compacted = state.compacted.max(revision);
     }
 
     /// An object in its stored form: without resource version, and in the order that [`Collection::decode`] shares
@@ -423,77 +415,8 @@ impl Collection {
     }
 }
 
-/// The namespace at the beginning of a key after the prefix, if it has one.
-fn namespace_of(key: &str) -> Option<&str> {
-    key.split_once('/').map(|(namespace, _)| namespace)
-}
-
 /// The type of an object that is stored as protobuf.
 fn stored_type(api_version: &str, kind: &str) -> Option<schema::TypeRef> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     schema::type_by_gvk(group, version, kind)
-}
-
-impl State {
-    fn snapshot(&self, reached: u64) -> Snapshot {
-        let newest = self.log.back().map_or(0, |change| change.revision);
-        let (objects, counts) = (self.objects.clone(), self.counts.clone());
-        Snapshot { objects, counts, revision: reached.max(newest) }
-    }
-
-    /// The position behind the log's last entry.
-    fn end(&self) -> u64 {
-        self.log_start + self.log.len() as u64
-    }
-
-    /// Replaces the previous version of an object.
-    fn put(&mut self, key: &str, object: Versioned) -> Option<Versioned> {
-        if let Some(known) = self.objects.get_mut(key) {
-            return Some(std::mem::replace(known, object));
-        }
-        self.objects.insert(key.into(), object);
-        if let Some(namespace) = namespace_of(key) {
-            match self.counts.get_mut(namespace) {
-                Some(count) => *count += 1,
-                None => drop(self.counts.insert(namespace.into(), 1)),
-            }
-        }
-        None
-    }
-
-    fn remove(&mut self, key: &str) -> Option<Versioned> {
-        let previous = self.objects.remove(key)?;
-        if let Some(namespace) = namespace_of(key) {
-            let count = self.counts.get_mut(namespace).expect("an object is counted for its namespace");
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(namespace);
-            }
-        }
-        Some(previous)
-    }
-
-    fn append(&mut self, change: Arc<Change>) {
-        // Several keys may change at one revision.
-        let in_order = match self.log.back() {
-            Some(last) => change.revision >= last.revision,
-            None => change.revision > self.complete_from,
-        };
-        assert!(in_order, "changes come in the order of their revisions");
-        debug_assert_eq!(change.previous.is_some(), !matches!(change.kind, ChangeKind::Added));
-        self.log_bytes += change.bytes();
-        self.log.push_back(change);
-        while self.log.len() > LOG_CHANGES_MAX || (self.log_bytes > LOG_BYTES_MAX && self.log.len() > 1) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        let Some(evicted) = self.log.pop_front() else { return };
-        assert!(evicted.revision > self.complete_from, "the log is forgotten from its old end");
-        self.log_bytes -= evicted.bytes();
-        debug_assert_eq!(self.log.is_empty(), self.log_bytes == 0, "only changes cost bytes");
-        self.log_start += 1;
-        self.complete_from = evicted.revision;
-    }
 }

@@ -8,6 +8,7 @@ use store::{Embedded, Expect, Store, Write};
 use super::*;
 
 mod joining;
+mod past;
 
 /// A collection of pods over a store in memory.
 async fn pods() -> (Arc<Hub>, Arc<Collection>) {

@@ -203,14 +203,17 @@ impl Registry {
         Ok(Source::Snapshot(self.hub.snapshot(collection)))
     }
 
-    /// The collection at a revision: the snapshot of the previous pages, or the store's history. One that is still to
-    /// come is waited for.
+    /// The collection at a revision: the snapshot of the previous pages, what the log of changes still tells, or the
+    /// store's history. A revision that is still to come is waited for.
     async fn past(&self, collection: &Arc<Collection>, revision: u64) -> Result<Source, Status> {
         if let Some(pinned) = collection.pinned(revision) {
             return Ok(Source::Snapshot(pinned));
         }
         if revision > self.hub.revision() && self.hub.check_warm().is_ok() {
             self.freshen(collection, Some(revision)).await?;
+        }
+        if let Some(snapshot) = collection.snapshot_at(revision, self.hub.revision()) {
+            return Ok(Source::Snapshot(snapshot));
         }
         Ok(Source::Past(revision))
     }

@@ -34,8 +34,8 @@ pub(super) struct ListPieces {
     frame: Frame,
     items: Peekable<IntoIter<Versioned>>,
     write: WriteItem,
-    /// How many bytes of objects are read for one piece.
-    read_max: usize,
+    /// Objects are copied as they are kept.
+    is_kept: bool,
     is_over: bool,
 }
 
@@ -43,13 +43,18 @@ impl ListPieces {
     /// A list of objects as they are kept.
     pub(super) fn kept(frame: Frame, items: Vec<Versioned>) -> ListPieces {
         let write: WriteItem = Box::new(|item, out| item.write_json(out));
-        ListPieces { read_max: PIECE_BYTES, ..ListPieces::new(frame, items, write) }
+        ListPieces { is_kept: true, ..ListPieces::new(frame, items, write) }
     }
 
     /// A list of objects in another form.
     pub(super) fn new(frame: Frame, items: Vec<Versioned>, write: WriteItem) -> ListPieces {
         let items = items.into_iter().peekable();
-        ListPieces { frame, items, write, read_max: READ_BYTES_MAX, is_over: false }
+        ListPieces { frame, items, write, is_kept: false, is_over: false }
+    }
+
+    /// Whether objects are only copied.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 }
 
@@ -60,11 +65,12 @@ impl Iterator for ListPieces {
         if self.is_over {
             return None;
         }
+        let read_max = if self.is_kept { PIECE_BYTES } else { READ_BYTES_MAX };
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         piece.append(&mut self.frame.head);
         let mut read = piece.len();
         while piece.len() < PIECE_BYTES
-            && let Some(item) = self.items.next_if(|item| read == 0 || read + item.json_len() < self.read_max)
+            && let Some(item) = self.items.next_if(|item| read == 0 || read + item.json_len() < read_max)
         {
             read += item.json_len();
             (self.write)(&item, &mut piece);

@@ -264,6 +264,7 @@ async fn pages_go_on_when_their_version_is_compacted_away() {
     let last = last.str_at("metadata.resourceVersion").parse().unwrap();
     server.registry.hub.catch_up().await.unwrap();
     store.compact(store::Revision(last)).await.unwrap();
+    server.registry.hub.forget_before(store::Revision(last));
 
     let refused = get(&server, &format!("{CONFIG_MAPS}?limit=2&continue={token}")).await;
     assert_eq!((refused.status().0, refused.status().1.as_str()), (410, "Expired"));

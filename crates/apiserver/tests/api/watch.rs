@@ -58,6 +58,25 @@ async fn an_object_comes_into_a_selection_and_leaves_it() {
 }
 
 #[tokio::test]
+async fn a_field_selector_makes_changes_into_additions_and_deletions() {
+    let server = server_for_pods().await;
+    let phase = |phase: &str| value!({"status": {"phase": phase}});
+    let mut watch =
+        Watch::open(&server, &format!("{PODS}?watch=1&fieldSelector=status.phase%3DRunning")).await;
+    call(&server, "POST", PODS, &pod("p")).await.success();
+    let status = format!("{PODS}/p/status");
+    call(&server, "PATCH", &status, &phase("Running")).await.success();
+    watch.expect("ADDED p").await;
+    call(&server, "PATCH", &format!("{PODS}/p"), &value!({"metadata": {"labels": {"x": "y"}}}))
+        .await
+        .success();
+    watch.expect("MODIFIED p").await;
+    let ended = call(&server, "PATCH", &status, &phase("Succeeded")).await.success();
+    let deleted = watch.expect("DELETED p").await;
+    assert_eq!((deleted.str_at("status.phase"), version(&deleted)), ("Running", version(&ended)));
+}
+
+#[tokio::test]
 async fn one_object_is_watched_by_its_name() {
     let server = TestServer::start().await;
     make(&server, "a", &[]).await;
