@@ -43,9 +43,14 @@ impl Filter {
     /// The objects that a query selects.
     ///
     /// # Errors
-    /// 400 for a field selector on a field that the kind does not register.
+    /// 400 for a field selector on a field that the kind does not register, or on another name than the path's.
     pub fn new(endpoint: &Endpoint, call: &Call<'_>, query: &Query) -> Result<Filter, Status> {
         if let Some(selector) = &query.fields {
+            let is_named = !call.name.is_empty() && !selector.is_everything();
+            if is_named && selector.exact("metadata.name") != Some(call.name) {
+                let why = "fieldSelector metadata.name doesn't match requested name";
+                return Err(Status::bad_request(why));
+            }
             for requirement in selector.requirements() {
                 let field = requirement.field.as_str();
                 let known = field == "metadata.name"

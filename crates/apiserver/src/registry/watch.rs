@@ -53,7 +53,7 @@ pub struct WatchReply {
     /// The version up to which everything has been sent.
     told: u64,
     /// Why it ends before its first event.
-    failure: Option<Status>,
+    failure: Option<Box<Status>>,
     /// Values that are dropped with the watch.
     companion: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -82,7 +82,7 @@ impl Registry {
         self.hub.check_warm().map_err(from_cache)?;
         let Begun { watcher, told, ready, failure } = match self.begin(collection, &filter, query).await {
             Ok(begun) => begun,
-            Err(status) => Begun { failure: Some(status), ..Begun::now(collection, &self.hub) },
+            Err(status) => Begun { failure: Some(Box::new(status)), ..Begun::now(collection, &self.hub) },
         };
         let timeout = query.timeout_seconds.map_or_else(
             || TIMEOUT_MIN + Duration::from_secs(self.clock.random_below(TIMEOUT_MIN.as_secs())),
@@ -147,7 +147,7 @@ struct Begun {
     watcher: Watcher,
     told: u64,
     ready: VecDeque<WatchItem>,
-    failure: Option<Status>,
+    failure: Option<Box<Status>>,
 }
 
 impl Begun {
@@ -175,7 +175,7 @@ impl WatchReply {
     /// Why the watch could not begin, or 410 if it was too slow. Nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<WatchItem, Status>> {
         if let Some(status) = self.failure.take() {
-            return Some(Err(status));
+            return Some(Err(*status));
         }
         loop {
             if let Some(item) = self.take_ready().await {

@@ -83,6 +83,13 @@ async fn one_object_is_watched_by_its_name() {
     make(&server, "b", &[]).await;
     let by_field = format!("{CONFIG_MAPS}?watch=true&fieldSelector=metadata.name%3Db");
     let by_path = "/api/v1/watch/namespaces/default/configmaps/b".to_owned();
+    for selector in ["metadata.name%3Da", "metadata.namespace%3Ddefault"] {
+        let refused = get(&server, &format!("{by_path}?fieldSelector={selector}")).await.status();
+        assert_eq!(
+            (refused.0, &*refused.2),
+            (400, "fieldSelector metadata.name doesn't match requested name")
+        );
+    }
     for path in [by_field, by_path] {
         let mut watch = Watch::open(&server, &path).await;
         watch.expect("ADDED b").await;
