@@ -511,6 +511,9 @@ async fn what_was_measured_of_a_resource_goes_with_it() {
     let first = call(&server, "POST", WIDGETS, &widget("a")).await.success();
     call(&server, "POST", WIDGETS, &widget("b")).await.success();
     get(&server, WIDGETS).await.success();
+    // Read from the store, as the cache has forgotten it.
+    let now = server.registry.hub.catch_up().await.unwrap();
+    server.registry.hub.forget_before(store::Revision(now));
     let past = format!("{WIDGETS}?resourceVersion={}&resourceVersionMatch=Exact", revision(&first));
     get(&server, &past).await.success();
     server.catalogue().replace(widgets()).await.unwrap();
