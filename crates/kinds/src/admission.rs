@@ -3,9 +3,9 @@
 use clock::Clock;
 use object::Value;
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, count, name, or};
+use crate::{defaults, validation};
 
 const WEBHOOK: Simple = Simple {
     updates_unconditionally: false,
@@ -17,12 +17,20 @@ const WEBHOOK: Simple = Simple {
 };
 
 /// MutatingWebhookConfiguration
-pub(crate) static MUTATING_WEBHOOKS: Simple =
-    Simple { default: defaults::default_mutating_webhook_configuration, ..WEBHOOK };
+pub(crate) static MUTATING_WEBHOOKS: Simple = Simple {
+    default: defaults::default_mutating_webhook_configuration,
+    validate: validation::validate_mutating_webhook_configuration,
+    validate_update: Some(validation::validate_mutating_webhook_configuration_update),
+    ..WEBHOOK
+};
 
 /// ValidatingWebhookConfiguration
-pub(crate) static VALIDATING_WEBHOOKS: Simple =
-    Simple { default: defaults::default_validating_webhook_configuration, ..WEBHOOK };
+pub(crate) static VALIDATING_WEBHOOKS: Simple = Simple {
+    default: defaults::default_validating_webhook_configuration,
+    validate: validation::validate_validating_webhook_configuration,
+    validate_update: Some(validation::validate_validating_webhook_configuration_update),
+    ..WEBHOOK
+};
 
 const PARAM_KIND: Column = Column::text("ParamKind", "The kind of the policy's parameters.");
 

@@ -34,6 +34,7 @@ mod service;
 mod stateful_set;
 #[cfg(test)]
 pub(crate) mod tests;
+mod webhook;
 mod workload;
 
 pub use certificates::{
@@ -95,6 +96,10 @@ pub use service::{
 };
 pub use stateful_set::{
     validate_stateful_set, validate_stateful_set_status_update, validate_stateful_set_update,
+};
+pub use webhook::{
+    validate_mutating_webhook_configuration, validate_mutating_webhook_configuration_update,
+    validate_validating_webhook_configuration, validate_validating_webhook_configuration_update,
 };
 pub use workload::{
     validate_deployment, validate_deployment_status_update, validate_deployment_update, validate_replica_set,

@@ -9,6 +9,7 @@ mod certificates;
 mod kinds;
 mod limits;
 mod pods;
+mod webhooks;
 mod workloads;
 
 /// The errors, one per line.
@@ -139,6 +140,14 @@ fn rules_name_fields_of_the_schema() {
         (
             "scheduling.k8s.io.v1.PriorityClass",
             &[|class| super::validate_priority_class_update(class, class)],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.MutatingWebhookConfiguration",
+            &[super::validate_mutating_webhook_configuration],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.ValidatingWebhookConfiguration",
+            &[super::validate_validating_webhook_configuration],
         ),
         ("rbac.authorization.k8s.io.v1.Role", &[super::validate_role]),
         ("rbac.authorization.k8s.io.v1.ClusterRole", &[super::validate_cluster_role]),
