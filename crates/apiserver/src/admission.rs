@@ -26,8 +26,9 @@ mod takings;
 mod tests;
 mod toleration_seconds;
 mod warnings;
+mod webhook;
 
-pub use access::{Objects, Reader, Writer};
+pub use access::{Objects, Reader, Shape, Shapes, Writer};
 pub use attributes::{Attributes, GroupVersionKind, GroupVersionResource, Operation, Options};
 pub use certificates::Certificates;
 pub use chain::Chain;
@@ -43,6 +44,8 @@ pub use service_account::ServiceAccountAdmission;
 pub use takings::{Taking, Takings};
 pub use toleration_seconds::DefaultTolerationSeconds;
 pub use warnings::Warnings;
+pub(crate) use webhook::WebhookMetrics;
+pub use webhook::{MutatingWebhooks, Rounds, ValidatingWebhooks, Webhooks};
 
 /// An admission plugin.
 ///
@@ -63,15 +66,15 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether the plugin should see the object again if a later one may have changed it. Its `admit` must then not
+    /// Whether the plugin should see the object again if a later one, or it itself, may have changed it. Its `admit` must then not
     /// change anything that is already correct.
     fn wants_reinvocation(&self) -> bool {
         false
     }
 
     /// Whether the plugin may change fields that earlier ones have decided about. Built-in plugins do not: each fills
-    /// in only its own fields. Webhooks may change anything.
-    fn unsettles(&self) -> bool {
+    /// in only its own fields. Webhooks may change anything. The object is copied for a plugin that says so.
+    fn unsettles(&self, _what: &Attributes<'_>) -> bool {
         false
     }
 }

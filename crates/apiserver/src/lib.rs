@@ -50,8 +50,9 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, NamespaceLifecycle,
-    NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota, RuntimeClass, ServiceAccountAdmission,
+    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, MutatingWebhooks,
+    NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota, RuntimeClass,
+    ServiceAccountAdmission, ValidatingWebhooks, WebhookMetrics, Webhooks,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -155,8 +156,10 @@ pub enum StartError {
 pub struct Extensions {
     /// The defaults and exemptions of the built-in PodSecurity plugin.
     pub pod_security: admission::pod_security::Config,
-    /// Admission plugins, which run after the built-in ones except for quotas.
+    /// Admission plugins, which run after the built-in ones and before webhooks and quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
+    /// How admission webhooks are reached; over the network of this host by default.
+    pub webhook_dialer: Option<Arc<dyn node_proxy::Dial>>,
     /// Authorizers, which are asked before those of nodes and roles.
     pub authorizers: Vec<Arc<dyn Authorizer>>,
     /// Observes which stage each write has reached.
@@ -228,8 +231,10 @@ impl ApiServer {
             Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
+        let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(node_proxy::Tcp));
+        let webhooks = Webhooks::new(clock.clone(), dialer, WebhookMetrics::new(&config.exposition));
         registry.admission =
-            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins);
+            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -269,6 +274,7 @@ impl ApiServer {
             done => done.map_err(StartError::Bootstrap)?,
         }
         publisher.run();
+        webhooks.open();
         server.give_old_events_leases();
         Ok(server)
     }
@@ -374,13 +380,14 @@ fn authorizers(
     Ok((Arc::new(authz::Chain::new(members)), rbac))
 }
 
-/// The plugins in upstream's order (`AllOrderedPlugins`). Those that come from outside follow, but before the last one:
-/// a quota must be charged only for what all others accept.
+/// The plugins in upstream's order (`AllOrderedPlugins`). Those that come from outside follow, then webhooks; the last one
+/// charges quotas, only for what all others accept.
 fn admission_chain(
     clock: &Clock,
     authorizer: &Arc<authz::Chain>,
     pod_security: admission::pod_security::Config,
     more: Vec<Arc<dyn Plugin>>,
+    webhooks: &Arc<Webhooks>,
 ) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
@@ -395,6 +402,8 @@ fn admission_chain(
         Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
+    plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
+    plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ResourceQuota::new(clock.clone())));
     Chain::new(plugins)
 }

@@ -36,6 +36,7 @@ mod resolve;
 mod service;
 mod target;
 
+pub(crate) use dial::Tcp;
 pub use dial::{Dial, Stream};
 pub(crate) use headers::has_token;
 use target::{Scheme, Target};

@@ -2,6 +2,7 @@
 //!
 //! - [`Identity`]: a certificate that can be renewed while the program runs;
 //! - [`server`], [`client`]: the two ends of connections between components;
+//! - [`client_of_system`]: for servers outside the cluster;
 //! - [`unverified_client`]: for servers that are not verified;
 //! - [`write_secret`]: files that only their owner can read.
 //!
@@ -87,6 +88,22 @@ pub fn client(authority: &str, identity: Option<Arc<Identity>>) -> Result<Client
         }
         None => builder.with_no_client_auth(),
     })
+}
+
+/// A client that believes servers with a certificate of an authority that this host trusts, and shows no certificate.
+///
+/// # Errors
+/// If the host trusts none.
+pub fn client_of_system() -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    // Some that cannot be used are no reason to use none.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Error::General("this host trusts no authorities".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn roots(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, Error> {

@@ -3,7 +3,7 @@
 use object::Value;
 use schema::GroupResource;
 
-use super::{Reader, Takings, Warnings, Writer};
+use super::{Reader, Rounds, Shapes, Takings, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
@@ -106,6 +106,10 @@ pub struct Attributes<'a> {
     pub reader: &'a dyn Reader,
     /// Writes other objects.
     pub writer: &'a dyn Writer,
+    /// Converts objects to other versions.
+    pub shapes: &'a dyn Shapes,
+    /// What webhooks have done with the request.
+    pub rounds: &'a Rounds,
     /// Warnings for the client in addition to the response.
     pub warnings: &'a Warnings,
     /// What plugins take for the write while they validate it.

@@ -16,21 +16,25 @@ impl Chain {
         Chain(plugins)
     }
 
-    /// Lets every plugin change the object. If one that may change fields of others has changed it, earlier plugins
-    /// that need reinvocation are called again.
+    /// Lets every plugin change the object. If one that may change fields of others has changed it, it and the plugins
+    /// before it that need reinvocation are called again.
     ///
     /// # Errors
     /// The first refusal.
     pub async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
-        let mut unsettled = 0;
+        let mut settled = 0;
         for (index, plugin) in self.0.iter().enumerate() {
-            let before = plugin.unsettles().then(|| object.clone());
+            let before = plugin.unsettles(what).then(|| object.clone());
             plugin.admit(what, object, old).await?;
             if before.is_some_and(|before| before != *object) {
-                unsettled = index;
+                settled = index + 1;
             }
         }
-        for plugin in self.0[..unsettled].iter().filter(|plugin| plugin.wants_reinvocation()) {
+        if settled == 0 {
+            return Ok(());
+        }
+        what.rounds.begin_second();
+        for plugin in self.0[..settled].iter().filter(|plugin| plugin.wants_reinvocation()) {
             plugin.admit(what, object, old).await?;
         }
         Ok(())

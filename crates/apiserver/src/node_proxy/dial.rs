@@ -22,7 +22,7 @@ pub trait Dial: Send + Sync + 'static {
 }
 
 /// The network of this host.
-pub(super) struct Tcp;
+pub(crate) struct Tcp;
 
 #[async_trait]
 impl Dial for Tcp {

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use object::{Status, Value, Versioned};
 use schema::GroupResource;
 
-use super::{Answer, AnswerBody, Call, Endpoint, Registry};
-use crate::admission::{Objects, Reader, Takings, Warnings, Writer};
+use super::{Answer, AnswerBody, Call, Endpoint, Expected, Registry, api_version};
+use crate::admission::{
+    GroupVersionKind, GroupVersionResource, Objects, Reader, Rounds, Shape, Shapes, Takings, Warnings, Writer,
+};
 use crate::errors::from_cache;
-use crate::options::{DeleteOptions, WriteOptions};
+use crate::options::{DeleteOptions, FieldValidation, WriteOptions};
 use crate::user::User;
 
 /// The user name of the server's own writes.
@@ -21,12 +23,14 @@ pub(crate) struct Server<'a> {
     dry_run: bool,
     warnings: Warnings,
     takings: Takings,
+    rounds: Rounds,
 }
 
 impl<'a> Server<'a> {
     /// The cluster during a request.
     pub(crate) fn new(registry: &'a Registry, dry_run: bool) -> Server<'a> {
-        Server { registry, dry_run, warnings: Warnings::default(), takings: Takings::default() }
+        let (warnings, takings, rounds) = Default::default();
+        Server { registry, dry_run, warnings, takings, rounds }
     }
 
     /// Warnings of plugins to the client.
@@ -37,6 +41,19 @@ impl<'a> Server<'a> {
     /// What plugins have taken for the request.
     pub(crate) fn takings(&self) -> &Takings {
         &self.takings
+    }
+
+    /// What webhooks have done with the request.
+    pub(crate) fn rounds(&self) -> &Rounds {
+        &self.rounds
+    }
+
+    /// The endpoint of a shape.
+    fn endpoint_of(&self, shape: &Shape) -> Result<Arc<Endpoint>, Status> {
+        let resource = shape.resource();
+        let found =
+            self.endpoint(GroupResource::new(resource.group, resource.plural), Some(resource.version));
+        found.ok_or_else(|| Status::not_found(resource.group, resource.plural, ""))
     }
 
     /// The endpoint of a resource in this version, or in any.
@@ -139,6 +156,62 @@ impl Writer for Server<'_> {
         let call = Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid };
         self.registry.delete(&endpoint, &call, &DeleteOptions::default()).await.map(drop)
     }
+}
+
+#[async_trait]
+impl Shapes for Server<'_> {
+    fn equivalents(&self, resource: GroupVersionResource<'_>, subresource: &str) -> Vec<Shape> {
+        let catalogue = self.registry.catalogue.load();
+        let Some(own) = catalogue.endpoint(resource.group, resource.version, resource.plural) else {
+            return Vec::new();
+        };
+        let shows_the_same = |other: &&Arc<Endpoint>| match (&own.collection, &other.collection) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            _ => other.def.group == own.def.group && other.def.plural == own.def.plural,
+        };
+        catalogue.endpoints().filter(shows_the_same).filter_map(|other| shape(other, subresource)).collect()
+    }
+
+    async fn convert(&self, object: Value, from: &Shape, to: &Shape) -> Result<Value, Status> {
+        if from.kind() == to.kind() {
+            return Ok(object);
+        }
+        let (from, to) = (self.endpoint_of(from)?, self.endpoint_of(to)?);
+        to.present_value(from.stored_value(object).await?).await
+    }
+
+    fn complete(&self, object: Value, shape: &Shape, subresource: &str) -> Result<Value, Status> {
+        let (endpoint, kind) = (self.endpoint_of(shape)?, shape.kind());
+        // A part without a type in the table is a connection, whose options are of a built-in type.
+        let ty = match endpoint.def.subresource(subresource) {
+            None => Some(endpoint.def.ty.clone()),
+            Some(part) => {
+                part.ty.clone().or_else(|| schema::type_by_gvk(kind.group, kind.version, kind.kind))
+            }
+        };
+        let ty = ty.ok_or_else(|| Status::internal_error(format!("unknown kind {}", kind.kind)))?;
+        let api_version = api_version(kind.group, kind.version);
+        let expected = Expected { api_version: api_version.into(), kind: kind.kind, ty: &ty };
+        let mut object = expected.check(object, FieldValidation::Ignore)?.value;
+        if kind.kind == endpoint.def.kind && kind.group == endpoint.def.group {
+            endpoint.strategy.default(&mut object);
+        }
+        Ok(object)
+    }
+}
+
+/// A resource with the kind of its objects, or of one of its subresources if it has that.
+fn shape(endpoint: &Endpoint, subresource: &str) -> Option<Shape> {
+    let def = &endpoint.def;
+    let kind = match (subresource, def.subresource(subresource)) {
+        ("", _) => GroupVersionKind { group: &def.group, version: &def.version, kind: &def.kind },
+        (_, part) => {
+            let part = part?;
+            GroupVersionKind { group: &part.group, version: &part.version, kind: &part.kind }
+        }
+    };
+    let resource = GroupVersionResource { group: &def.group, version: &def.version, plural: &def.plural };
+    Some(Shape::of(resource, kind))
 }
 
 fn value_of(answer: Answer) -> Result<Value, Status> {

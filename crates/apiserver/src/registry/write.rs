@@ -242,6 +242,8 @@ pub(super) fn attributes<'a>(
         options,
         reader: server,
         writer: server,
+        shapes: server,
+        rounds: server.rounds(),
         warnings: server.warnings(),
         takings: server.takings(),
     }

@@ -321,7 +321,7 @@ impl Plugin for Webhook {
         Ok(())
     }
 
-    fn unsettles(&self) -> bool {
+    fn unsettles(&self, _what: &Attributes<'_>) -> bool {
         true
     }
 }

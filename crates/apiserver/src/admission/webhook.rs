@@ -1,0 +1,87 @@
+//! MutatingAdmissionWebhook and ValidatingAdmissionWebhook: servers outside this one change and refuse requests.
+//!
+//! Their configurations are objects of the API, read from the cache at each request: a request without a configuration
+//! costs one look at an empty map. Mutating webhooks are asked one after another, in the order of their configurations'
+//! names, and validating ones all at once. Nothing is locked while a webhook is awaited, each call has its own time, and
+//! all calls of a request together have [`TOTAL_MAX`]; what a webhook answers has a maximum size. So a webhook that
+//! hangs, lies or talks without end costs only the requests that it is asked about.
+//!
+//! Differences from upstream: `matchConditions` cannot be evaluated yet (see [`matching`]), annotations for the audit log
+//! are dropped because there is none, redirects are not followed, and no client certificate is presented to webhooks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clock::Clock;
+use tokio::time::Instant;
+
+use super::Attributes;
+use crate::node_proxy::Dial;
+
+mod ask;
+mod client;
+mod configuration;
+mod failure;
+mod matching;
+mod metrics;
+mod mutating;
+mod pool;
+mod resolve;
+mod review;
+mod rounds;
+#[cfg(test)]
+mod tests;
+mod validating;
+mod view;
+
+pub(crate) use metrics::WebhookMetrics;
+pub use mutating::MutatingWebhooks;
+pub use rounds::Rounds;
+pub use validating::ValidatingWebhooks;
+
+/// How long all webhooks of one kind together may take for a request: upstream's limit for a whole request.
+const TOTAL_MAX: Duration = Duration::from_secs(60);
+
+/// What both plugins need to ask webhooks.
+pub struct Webhooks {
+    clock: Clock,
+    dialer: Arc<dyn Dial>,
+    metrics: WebhookMetrics,
+    /// Whether the server has started: before that nothing is asked.
+    is_open: AtomicBool,
+}
+
+impl Webhooks {
+    /// Nothing is asked until [`Webhooks::open`] is called: the server's own initial objects must not depend on
+    /// webhooks, which may run in this very cluster and wait for it to start.
+    pub(crate) fn new(clock: Clock, dialer: Arc<dyn Dial>, metrics: WebhookMetrics) -> Arc<Webhooks> {
+        Arc::new(Webhooks { clock, dialer, metrics, is_open: AtomicBool::new(false) })
+    }
+
+    /// From now on webhooks are asked.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    /// Whether webhooks are asked about a request: not about configurations of admission itself, so that nobody is
+    /// kept from removing a webhook that refuses everything.
+    fn concerns(&self, what: &Attributes<'_>) -> bool {
+        let is_exempt = what.kind.group == configuration::GROUP
+            && matches!(
+                what.kind.kind,
+                "MutatingWebhookConfiguration"
+                    | "ValidatingWebhookConfiguration"
+                    | "MutatingAdmissionPolicy"
+                    | "MutatingAdmissionPolicyBinding"
+                    | "ValidatingAdmissionPolicy"
+                    | "ValidatingAdmissionPolicyBinding"
+            );
+        !is_exempt && self.is_open.load(Ordering::Acquire)
+    }
+}
+
+/// When all webhooks of a kind must have answered.
+fn deadline() -> Instant {
+    Instant::now() + TOTAL_MAX
+}

@@ -1,0 +1,320 @@
+//! The connection to a webhook: HTTP/1.1 over TLS, as upstream's client uses it.
+
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use object::{Status, Value};
+use rustls::pki_types::ServerName;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::failure::Failure;
+use super::pool::{Pool, Sender};
+use super::resolve::{self, Place};
+use crate::admission::Reader;
+use crate::node_proxy::{Dial, Stream};
+
+/// How large an answer may be: a patch that replaces the largest object, in base64, and something around it.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// How much of an answer that is not one is shown to the client.
+const SHOWN_BYTES_MAX: usize = 2048;
+/// How many endpoints of a Service are tried.
+const DIALS_MAX: usize = 3;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const AGENT: HeaderValue = HeaderValue::from_static("kube-apiserver-admission");
+
+/// Where a webhook listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Service { namespace: String, name: String, port: u16 },
+    Host { host: String, port: u16 },
+}
+
+/// A way to a webhook, as its `clientConfig` describes it.
+pub(super) struct Client {
+    target: Result<Target, String>,
+    /// `https://` and what is called: host and port as the `Host` header has them.
+    authority: String,
+    path: String,
+    /// The name that the webhook's certificate must have.
+    server_name: String,
+    authorities: Value,
+    /// Made at the first call.
+    tls: OnceLock<Result<Connector, String>>,
+    pool: Pool,
+}
+
+#[derive(Clone)]
+struct Connector {
+    tls: TlsConnector,
+    name: ServerName<'static>,
+}
+
+/// A question on its way.
+pub(super) struct Post<'a> {
+    pub(super) text: Bytes,
+    /// When the answer must be there.
+    pub(super) deadline: Instant,
+    pub(super) reader: &'a dyn Reader,
+    pub(super) dialer: &'a dyn Dial,
+    /// Which endpoint of a Service is tried first.
+    pub(super) random: u64,
+}
+
+impl Client {
+    /// Reads a `clientConfig`. What is wrong with it shows at the first call.
+    pub(super) fn new(config: &Value) -> Client {
+        let service = config.get("service");
+        let mut client = Client {
+            target: Err("webhook configuration must have either service or URL".to_owned()),
+            authority: String::new(),
+            path: String::new(),
+            server_name: String::new(),
+            authorities: config.get("caBundle").clone(),
+            tls: OnceLock::new(),
+            pool: Pool::default(),
+        };
+        if !service.is_null() {
+            let (namespace, name) =
+                (service.str_at("namespace").to_owned(), service.str_at("name").to_owned());
+            let port = service.get("port").as_i64().and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
+            client.server_name = format!("{name}.{namespace}.svc");
+            client.authority = format!("{}:{port}", client.server_name);
+            client.path = path(service.str_at("path"));
+            client.target = Ok(Target::Service { namespace, name, port });
+        } else if let Some(url) = config.get("url").as_str() {
+            match url.parse::<Uri>() {
+                Ok(uri) if uri.host().is_some() && uri.scheme_str() == Some("https") => client.go_to(&uri),
+                _ => client.target = Err("Unparsable URL".to_owned()),
+            }
+        }
+        client
+    }
+
+    fn go_to(&mut self, uri: &Uri) {
+        let host = uri.host().unwrap_or_default();
+        self.authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        self.path = path(uri.path());
+        let host = host.trim_matches(['[', ']']).to_owned();
+        self.server_name.clone_from(&host);
+        self.target = Ok(Target::Host { host, port: uri.port_u16().unwrap_or(443) });
+    }
+
+    fn connector(&self) -> Result<&Connector, Failure> {
+        let made = self.tls.get_or_init(|| {
+            let bundle = STANDARD.decode(self.authorities.as_str().unwrap_or_default()).unwrap_or_default();
+            let config = match bundle.is_empty() {
+                true => tls::client_of_system().map_err(|error| error.to_string())?,
+                false => tls::client(&String::from_utf8_lossy(&bundle), None).map_err(|_| {
+                    "unable to load root certificates: unable to parse bytes as PEM block".to_owned()
+                })?,
+            };
+            let name = ServerName::try_from(self.server_name.clone())
+                .map_err(|_| format!("{:?} is not the name of a server", self.server_name))?;
+            Ok(Connector { tls: Arc::new(config).into(), name })
+        });
+        made.as_ref().map_err(|why| Failure::before_call(format!("could not get REST client: {why}"), 500))
+    }
+
+    /// Sends a question; returns the text of the answer.
+    ///
+    /// # Errors
+    /// In upstream's words, if there was no answer in time, or it was not a success.
+    pub(super) async fn post(&self, post: &Post<'_>) -> Result<Bytes, Failure> {
+        let connector = self.connector()?;
+        let seconds = (post.deadline - Instant::now()).as_millis().div_ceil(1000);
+        let target = format!("{}?timeout={seconds}s", self.path);
+        let failed = |why: &dyn std::fmt::Display| {
+            Failure::of_call(format!("Post \"https://{}{target}\": {why}", self.authority))
+        };
+        match timeout_at(post.deadline, self.exchange(connector, &target, post)).await {
+            Err(_) => Err(failed(&"context deadline exceeded")),
+            Ok(Err(Broken::Way(why))) => Err(failed(&why)),
+            Ok(Err(Broken::Answer(failure))) => Err(failure),
+            Ok(Ok(text)) => Ok(text),
+        }
+    }
+
+    async fn exchange(&self, connector: &Connector, target: &str, post: &Post<'_>) -> Result<Bytes, Broken> {
+        let mut request = self.request(target, &post.text)?;
+        // A connection that the webhook has closed meanwhile gives the request back unsent.
+        while let Some(mut sender) = self.pool.take().await {
+            match sender.try_send_request(request).await {
+                Ok(response) => return self.receive(sender, response).await,
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(Broken::Way(causes::chain(error.error()))),
+                },
+            }
+        }
+        let mut sender = self.connect(connector, post).await.map_err(Broken::Way)?;
+        let response =
+            sender.send_request(request).await.map_err(|error| Broken::Way(causes::chain(&error)))?;
+        self.receive(sender, response).await
+    }
+
+    fn request(&self, target: &str, text: &Bytes) -> Result<Request<Full<Bytes>>, Broken> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(target)
+            .header(HOST, &self.authority)
+            .header(CONTENT_TYPE, JSON)
+            .header(ACCEPT, JSON)
+            .header(USER_AGENT, AGENT)
+            .body(Full::new(text.clone()));
+        request.map_err(|error| Broken::Way(error.to_string()))
+    }
+
+    async fn connect(&self, connector: &Connector, post: &Post<'_>) -> Result<Sender, String> {
+        let stream = self.dial(post).await?;
+        let stream = connector
+            .tls
+            .connect(connector.name.clone(), stream)
+            .await
+            .map_err(|error| format!("tls: failed to verify certificate or to agree: {error}"))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| causes::chain(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a webhook failed");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn dial(&self, post: &Post<'_>) -> Result<Box<dyn Stream>, String> {
+        let (host, port) = match self.target.as_ref().map_err(Clone::clone)? {
+            Target::Host { host, port } => (host.clone(), *port),
+            Target::Service { namespace, name, port } => {
+                match resolve::resolve(post.reader, namespace, name, *port)? {
+                    Place::Addresses(addresses) => {
+                        let first = usize::try_from(post.random % addresses.len() as u64).unwrap_or(0);
+                        let in_turn = addresses.iter().cycle().skip(first).take(addresses.len());
+                        return dial_one(post.dialer, in_turn.take(DIALS_MAX).copied()).await;
+                    }
+                    Place::Host(host, port) => (host, port),
+                }
+            }
+        };
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
+        let found = found.map_err(|error| format!("dial tcp: lookup {host}: {error}"))?;
+        dial_one(post.dialer, found.take(DIALS_MAX)).await
+    }
+
+    /// Reads an answer; the connection is kept for the next question.
+    async fn receive(&self, sender: Sender, response: Response<Incoming>) -> Result<Bytes, Broken> {
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
+            let why = match error.is::<LengthLimitError>() {
+                true => format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
+                false => causes::chain(error.as_ref()),
+            };
+            Broken::Way(why)
+        })?;
+        let text = body.to_bytes();
+        self.pool.give(sender);
+        if (200..=206).contains(&parts.status.as_u16()) {
+            return Ok(text);
+        }
+        Err(Broken::Answer(unsuccessful(parts.status.as_u16(), &text)))
+    }
+}
+
+/// Why there is no answer.
+enum Broken {
+    /// The webhook was not reached, or fell silent.
+    Way(String),
+    /// It answered with an error.
+    Answer(Failure),
+}
+
+/// An answer with an error, of which only the beginning is shown, as it would show in another client's hands.
+fn unsuccessful(code: u16, text: &[u8]) -> Failure {
+    let own = object::json::parse(text).ok().and_then(|value| Status::from_value(&value));
+    let text = String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES_MAX)]);
+    let status = own.unwrap_or_else(|| {
+        Status::generic_server_response(&object::Response {
+            code,
+            method: "POST",
+            group: "",
+            resource: "",
+            name: "",
+            body: text.trim(),
+            retry_after_seconds: 0,
+            unexpected: true,
+        })
+    });
+    let message: String = status.message.chars().take(SHOWN_BYTES_MAX).collect();
+    Failure { code, is_quoted: true, ..Failure::of_call(message) }
+}
+
+async fn dial_one(
+    dialer: &dyn Dial,
+    addresses: impl Iterator<Item = std::net::SocketAddr>,
+) -> Result<Box<dyn Stream>, String> {
+    let mut why = String::new();
+    for address in addresses {
+        match dialer.dial(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                why.clear();
+                // Writing to a text does not fail.
+                let _ = write!(why, "dial tcp {address}: connect: {error}");
+            }
+        }
+    }
+    Err(why)
+}
+
+/// A path as Go's `path.Join("/", path)` cleans it, except for dots, which are not valid in one.
+fn path(text: &str) -> String {
+    let steps: Vec<&str> = text.split('/').filter(|step| !step.is_empty()).collect();
+    format!("/{}", steps.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use object::value;
+
+    use super::*;
+
+    #[test]
+    fn a_client_config_says_whom_to_call() {
+        let service = |patch: Value| {
+            let service = value!({"name": "s", "namespace": "n", "port": 443});
+            value!({"service": object::patch::merge_patch(service, patch).unwrap()})
+        };
+        let table = [
+            (service(value!({})), "s.n.svc:443", "/", "s.n.svc"),
+            (service(value!({"port": 8443, "path": "/a//b/"})), "s.n.svc:8443", "/a/b", "s.n.svc"),
+            (value!({"url": "https://example.com"}), "example.com", "/", "example.com"),
+            (value!({"url": "https://[::1]:8443/a"}), "[::1]:8443", "/a", "::1"),
+        ];
+        for (config, authority, path, name) in table {
+            let client = Client::new(&config);
+            assert!(client.target.is_ok(), "{authority}");
+            assert_eq!((&*client.authority, &*client.path, &*client.server_name), (authority, path, name));
+        }
+        for config in [value!({}), value!({"url": "http://example.com"}), value!({"url": "https://"})] {
+            assert!(Client::new(&config).target.is_err());
+        }
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_not_replaced_by_others() {
+        let client = Client::new(&value!({"url": "https://example.com", "caBundle": STANDARD.encode("\n")}));
+        let failure = client.connector().err().unwrap();
+        let why =
+            "could not get REST client: unable to load root certificates: unable to parse bytes as PEM block";
+        assert_eq!(failure.why, why);
+    }
+}

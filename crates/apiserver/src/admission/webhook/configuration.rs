@@ -1,0 +1,142 @@
+//! The webhooks of all configurations of a kind, as the plugins use them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use object::{Selector, Value, Versioned};
+use parking_lot::Mutex;
+use schema::GroupResource;
+use semantics::LabelSelector;
+
+use super::client::Client;
+use super::matching::Rule;
+use super::review::Version;
+use crate::admission::{Objects, Reader};
+
+/// The group of all configurations of admission.
+pub(super) const GROUP: &str = "admissionregistration.k8s.io";
+/// The time of a webhook whose configuration, against its defaults, says nothing.
+const TIMEOUT_SECONDS: i64 = 10;
+
+/// A webhook.
+pub(super) struct Hook {
+    /// Configuration, name and place: two webhooks may have one name.
+    pub(super) id: Arc<str>,
+    pub(super) name: String,
+    pub(super) rules: Vec<Rule>,
+    /// Whether rules also match other versions of the same objects.
+    pub(super) matches_equivalents: bool,
+    /// The labels of namespaces, and those of objects.
+    pub(super) namespaces: Selection,
+    pub(super) objects: Selection,
+    pub(super) has_conditions: bool,
+    /// Whether failures are ignored.
+    pub(super) ignores_failures: bool,
+    /// Whether it may be asked about dry runs; `None` if the configuration says nothing.
+    pub(super) is_without_effects: Option<bool>,
+    /// The first version of reviews that it understands and this server as well.
+    pub(super) review: Option<Version>,
+    pub(super) timeout: Duration,
+    /// Whether it wants to see the object again after changes.
+    pub(super) wants_reinvocation: bool,
+    pub(super) client: Client,
+}
+
+/// A selector, or why it is none: such a webhook fails whatever it would match.
+pub(super) type Selection = Result<Selector, String>;
+
+impl Hook {
+    /// Reads a webhook of a configuration with this name.
+    pub(super) fn read(configuration: &str, index: usize, hook: &Value) -> Hook {
+        let name = hook.str_at("name").to_owned();
+        let selection = |member: &str| match hook.get(member) {
+            Value::Null => Ok(Selector::everything()),
+            given => LabelSelector::read(given).to_selector().map_err(|error| error.to_string()),
+        };
+        let timeout = hook.get("timeoutSeconds").as_i64().unwrap_or(TIMEOUT_SECONDS);
+        let effects = hook.get("sideEffects").as_str();
+        Hook {
+            id: format!("{configuration}/{name}/{index}").into(),
+            rules: hook.get("rules").items().map(Rule::read).collect(),
+            matches_equivalents: hook.str_at("matchPolicy") == "Equivalent",
+            namespaces: selection("namespaceSelector"),
+            objects: selection("objectSelector"),
+            has_conditions: !hook.get("matchConditions").is_empty(),
+            ignores_failures: hook.str_at("failurePolicy") == "Ignore",
+            is_without_effects: effects.map(|effects| matches!(effects, "None" | "NoneOnDryRun")),
+            review: hook.get("admissionReviewVersions").items().find_map(Version::read),
+            timeout: Duration::from_secs(u64::try_from(timeout).unwrap_or(1).max(1)),
+            wants_reinvocation: hook.str_at("reinvocationPolicy") == "IfNeeded",
+            client: Client::new(hook.get("clientConfig")),
+            name,
+        }
+    }
+}
+
+/// The configurations of a kind, read again where they have changed.
+pub(super) struct Configurations {
+    resource: GroupResource<'static>,
+    read: Mutex<Read>,
+    /// Whether webhooks were read that may be gone now.
+    has_read: AtomicBool,
+}
+
+#[derive(Default)]
+struct Read {
+    /// The objects that were read.
+    objects: Objects,
+    /// Their webhooks, in the order of the configurations' names and within each.
+    hooks: Arc<Vec<Arc<Hook>>>,
+    /// The webhooks of each version of a configuration, with their connections.
+    by_version: HashMap<(String, u64), Vec<Arc<Hook>>>,
+}
+
+impl Configurations {
+    pub(super) fn new(plural: &'static str) -> Configurations {
+        let resource = GroupResource::new(GROUP, plural);
+        Configurations { resource, read: Mutex::default(), has_read: AtomicBool::new(false) }
+    }
+
+    /// The current webhooks; `None` if there are none. `changed` is called with them when they have changed.
+    pub(super) fn hooks(
+        &self,
+        reader: &dyn Reader,
+        changed: impl FnOnce(&[Arc<Hook>]),
+    ) -> Option<Arc<Vec<Arc<Hook>>>> {
+        let objects = reader.all(self.resource);
+        // The way of almost every request: nothing is locked.
+        if objects.is_empty() && !self.has_read.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut read = self.read.lock();
+        if !read.objects.ptr_eq(&objects) {
+            *read = Read::of(objects, &mut read.by_version);
+            self.has_read.store(!read.hooks.is_empty(), Ordering::Release);
+            changed(&read.hooks);
+        }
+        Some(Arc::clone(&read.hooks)).filter(|hooks| !hooks.is_empty())
+    }
+}
+
+impl Read {
+    /// Webhooks of configurations that have not changed stay, with their connections.
+    fn of(objects: Objects, before: &mut HashMap<(String, u64), Vec<Arc<Hook>>>) -> Read {
+        let mut by_version = HashMap::new();
+        let mut all = Vec::new();
+        for configuration in objects.values() {
+            let version = (configuration.uid().as_str().to_owned(), configuration.resource_version());
+            let hooks = before.remove(&version).unwrap_or_else(|| read(configuration));
+            all.extend(hooks.iter().cloned());
+            by_version.insert(version, hooks);
+        }
+        Read { objects, hooks: Arc::new(all), by_version }
+    }
+}
+
+fn read(configuration: &Versioned) -> Vec<Arc<Hook>> {
+    let value = configuration.value();
+    let hooks = value.get("webhooks").items().enumerate();
+    hooks.map(|(index, hook)| Arc::new(Hook::read(configuration.name(), index, hook))).collect()
+}
