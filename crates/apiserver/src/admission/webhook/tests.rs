@@ -9,6 +9,8 @@ use super::review::{Verdict, Version, answer};
 use super::rounds::Rounds;
 use crate::admission::{GroupVersionResource, Operation};
 
+mod dispatch;
+
 /// A request: operation, group, version, resource with subresource, namespace.
 fn matches(rule: &Value, request: &str) -> bool {
     let [operation, group, version, resource, namespace] =
