@@ -19,8 +19,10 @@ mod node_restriction;
 mod pod_priority;
 pub mod pod_security;
 mod resource_quota;
+mod rounds;
 mod runtime_class;
 mod service_account;
+mod shape;
 mod takings;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,8 @@ mod toleration_seconds;
 mod warnings;
 mod webhook;
 
-pub use access::{Objects, Reader, Shape, Shapes, Writer};
-pub use attributes::{Attributes, GroupVersionKind, GroupVersionResource, Operation, Options};
+pub use access::{Objects, Reader, Shapes, Writer};
+pub use attributes::{Attributes, Operation, Options};
 pub use certificates::Certificates;
 pub use chain::Chain;
 pub use ingress_class::DefaultIngressClass;
@@ -39,13 +41,15 @@ pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;
 pub use pod_security::PodSecurity;
 pub use resource_quota::ResourceQuota;
+pub use rounds::Rounds;
 pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
+pub use shape::{GroupVersionKind, GroupVersionResource, Shape};
 pub use takings::{Taking, Takings};
 pub use toleration_seconds::DefaultTolerationSeconds;
 pub use warnings::Warnings;
 pub(crate) use webhook::WebhookMetrics;
-pub use webhook::{MutatingWebhooks, Rounds, ValidatingWebhooks, Webhooks};
+pub use webhook::{MutatingWebhooks, ValidatingWebhooks, Webhooks};
 
 /// An admission plugin.
 ///

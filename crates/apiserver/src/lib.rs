@@ -26,6 +26,7 @@ pub mod cache;
 pub mod catalogue;
 pub mod components;
 mod custom_resources;
+pub mod dial;
 pub mod discovery;
 mod errors;
 pub mod handler;
@@ -159,7 +160,7 @@ pub struct Extensions {
     /// Admission plugins, which run after the built-in ones and before webhooks and quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// How admission webhooks are reached; over the network of this host by default.
-    pub webhook_dialer: Option<Arc<dyn node_proxy::Dial>>,
+    pub webhook_dialer: Option<Arc<dyn dial::Dial>>,
     /// Authorizers, which are asked before those of nodes and roles.
     pub authorizers: Vec<Arc<dyn Authorizer>>,
     /// Observes which stage each write has reached.
@@ -231,7 +232,7 @@ impl ApiServer {
             Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
-        let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(node_proxy::Tcp));
+        let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
         let webhooks = Webhooks::new(clock.clone(), dialer, WebhookMetrics::new(&config.exposition));
         registry.admission =
             admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);

@@ -20,13 +20,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::ApiServer;
 use crate::body::{self, Body, BodyError};
+use crate::dial::{Dial, Tcp};
 use crate::options::WriteOptions;
 use crate::pki::{KeyedCertificate, Pki, Subject, Usage, Wanted};
 use crate::registry::{Call, Endpoint};
 use crate::request::RequestInfo;
 use crate::user::User;
 
-mod dial;
 mod headers;
 mod hosts;
 mod join;
@@ -36,8 +36,6 @@ mod resolve;
 mod service;
 mod target;
 
-pub(crate) use dial::Tcp;
-pub use dial::{Dial, Stream};
 pub(crate) use headers::has_token;
 use target::{Scheme, Target};
 
@@ -87,7 +85,7 @@ impl NodeProxy {
         let anything = tls::unverified_client();
         let (nodes, anything) = (Arc::new(nodes).into(), Arc::new(anything).into());
         let addresses = hosts::NodeAddresses::default();
-        Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(dial::Tcp), addresses })
+        Ok(NodeProxy { identity, nodes, anything, dialer: Box::new(Tcp), addresses })
     }
 
     /// Sets the way in which targets are dialed from now on.

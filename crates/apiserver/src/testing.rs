@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::dial::Dial;
 use crate::handler::{Content, Operation};
 use crate::layers::Observer;
-use crate::node_proxy::Dial;
 use crate::pki::{KeyedCertificate, Subject, Usage, Wanted};
 use crate::registry::{Answer, AnswerBody};
 use crate::request::RequestInfo;

@@ -7,7 +7,7 @@ use imbl::OrdMap;
 use object::{Status, Value, Versioned};
 use schema::GroupResource;
 
-use super::{GroupVersionKind, GroupVersionResource};
+use super::{GroupVersionResource, Shape};
 
 /// All objects of a resource at one moment, by `NAMESPACE/NAME`, or the name alone.
 pub type Objects = OrdMap<Arc<str>, Versioned>;
@@ -76,35 +76,6 @@ pub trait Writer: Send + Sync {
     /// # Errors
     /// The same as for any client, for example 404 if the object does not exist.
     async fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Result<(), Status>;
-}
-
-/// A resource in one version, with the kind of its objects, or of the objects of one of its subresources.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    resource: [Box<str>; 3],
-    kind: [Box<str>; 3],
-}
-
-impl Shape {
-    /// A resource and a kind.
-    pub fn of(resource: GroupVersionResource<'_>, kind: GroupVersionKind<'_>) -> Shape {
-        Shape {
-            resource: [resource.group, resource.version, resource.plural].map(Box::from),
-            kind: [kind.group, kind.version, kind.kind].map(Box::from),
-        }
-    }
-
-    /// The resource.
-    pub fn resource(&self) -> GroupVersionResource<'_> {
-        let [group, version, plural] = &self.resource;
-        GroupVersionResource { group, version, plural }
-    }
-
-    /// The kind.
-    pub fn kind(&self) -> GroupVersionKind<'_> {
-        let [group, version, kind] = &self.kind;
-        GroupVersionKind { group, version, kind }
-    }
 }
 
 /// The versions in which the API shows objects, for plugins that show them to somebody else.

@@ -3,7 +3,7 @@
 use object::Value;
 use schema::GroupResource;
 
-use super::{Reader, Rounds, Shapes, Takings, Warnings, Writer};
+use super::{GroupVersionKind, GroupVersionResource, Reader, Rounds, Shapes, Takings, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
@@ -30,28 +30,6 @@ impl Operation {
             Operation::Connect => "CONNECT",
         }
     }
-}
-
-/// A resource of one version of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupVersionResource<'a> {
-    /// The group; empty for the core group.
-    pub group: &'a str,
-    /// The version.
-    pub version: &'a str,
-    /// The plural name.
-    pub plural: &'a str,
-}
-
-/// A kind of one version of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupVersionKind<'a> {
-    /// The group; empty for the core group.
-    pub group: &'a str,
-    /// The version.
-    pub version: &'a str,
-    /// The kind.
-    pub kind: &'a str,
 }
 
 /// The options of a request, as the server has read them.

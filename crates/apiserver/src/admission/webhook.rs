@@ -17,7 +17,7 @@ use clock::Clock;
 use tokio::time::Instant;
 
 use super::Attributes;
-use crate::node_proxy::Dial;
+use crate::dial::Dial;
 
 mod ask;
 mod client;
@@ -29,15 +29,15 @@ mod mutating;
 mod pool;
 mod resolve;
 mod review;
-mod rounds;
+mod rule;
 #[cfg(test)]
 mod tests;
 mod validating;
+mod version;
 mod view;
 
 pub(crate) use metrics::WebhookMetrics;
 pub use mutating::MutatingWebhooks;
-pub use rounds::Rounds;
 pub use validating::ValidatingWebhooks;
 
 /// How long all webhooks of one kind together may take for a request: upstream's limit for a whole request.

@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::pool::{Pool, Sender};
 use super::resolve::{self, Place};
 use crate::admission::Reader;
-use crate::node_proxy::{Dial, Stream};
+use crate::dial::{Dial, Stream};
 
 /// How large an answer may be: a patch that replaces the largest object, in base64, and something around it.
 const ANSWER_BYTES_MAX: usize = 8 << 20;

@@ -11,8 +11,8 @@ use schema::GroupResource;
 use semantics::LabelSelector;
 
 use super::client::Client;
-use super::matching::Rule;
-use super::review::Version;
+use super::rule::Rule;
+use super::version::Version;
 use crate::admission::{Objects, Reader};
 
 /// The group of all configurations of admission.

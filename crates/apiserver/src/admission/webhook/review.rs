@@ -7,37 +7,13 @@ use object::{Value, json, quote, value};
 
 use super::failure::Failure;
 use super::matching::Asked;
+use super::version::Version;
 use crate::admission::Shape;
 use crate::user::User;
 
 /// How many warnings of an answer are shown, and how long each may be, in characters.
 const WARNINGS_MAX: usize = 64;
 const WARNING_CHARACTERS_MAX: usize = 4096;
-
-/// A version of reviews.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    V1,
-    V1Beta1,
-}
-
-impl Version {
-    /// Reads a version that this server understands.
-    pub(super) fn read(version: &Value) -> Option<Version> {
-        match version.as_str()? {
-            "v1" => Some(Version::V1),
-            "v1beta1" => Some(Version::V1Beta1),
-            _ => None,
-        }
-    }
-
-    fn api_version(self) -> &'static str {
-        match self {
-            Version::V1 => "admission.k8s.io/v1",
-            Version::V1Beta1 => "admission.k8s.io/v1beta1",
-        }
-    }
-}
 
 /// What a webhook has decided.
 #[derive(Debug, PartialEq)]

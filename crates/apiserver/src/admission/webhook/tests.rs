@@ -4,10 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use object::{Value, json, value};
 
-use super::matching::Rule;
-use super::review::{Verdict, Version, answer};
-use super::rounds::Rounds;
-use crate::admission::{GroupVersionResource, Operation};
+use super::review::{Verdict, answer};
+use super::rule::Rule;
+use super::version::Version;
+use crate::admission::{GroupVersionResource, Operation, Rounds};
 
 mod dispatch;
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use apiserver::body;
+use apiserver::dial::{Dial, Stream};
 use apiserver::handler::Peer;
-use apiserver::node_proxy::{Dial, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! Connections to nodes, pods and endpoints of Services.
+//! Connections to nodes, pods and endpoints of Services, and how they are dialed.
 
 use std::net::SocketAddr;
 
