@@ -117,7 +117,7 @@ impl<'s> Bootstrap<'s> {
 
     fn call<'a>(&'a self, namespace: &'a str, name: &'a str) -> Call<'a> {
         let (user, options, uid) = (&self.user, &self.options, self.uid.as_str());
-        Call { user, namespace, name, subresource: "", options, uid }
+        Call { user, namespace, name, subresource: "", options, uid, warnings: None }
     }
 
     /// Creates an object unless it exists.

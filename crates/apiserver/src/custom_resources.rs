@@ -289,6 +289,14 @@ async fn write_status(registry: &Registry, name: &str, definition: Value) -> Res
         registry.endpoint("apiextensions.k8s.io", "v1", "customresourcedefinitions").ok_or_else(gone)?;
     let (user, uid) = (User::server(), registry.clock.uid());
     let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
-    let call = Call { user: &user, namespace: "", name, subresource: "status", options: &options, uid: &uid };
+    let call = Call {
+        user: &user,
+        namespace: "",
+        name,
+        subresource: "status",
+        options: &options,
+        uid: &uid,
+        warnings: None,
+    };
     registry.update(&endpoint, &call, definition).await.map(drop)
 }

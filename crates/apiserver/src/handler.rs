@@ -9,12 +9,15 @@ use object::Status;
 use schema::{GroupResource, Verb};
 
 use crate::ApiServer;
+use crate::admission::Warnings;
 use crate::body::{self, Body};
 use crate::errors::not_served;
 use crate::negotiate::{Encoding, Format, Offers, STREAMS, View, negotiate};
 use crate::options::{IncludeObject, Query, WriteOptions};
 use crate::overload::{self, Counted};
-use crate::registry::{Answer, At, Body as Decoded, Call, Endpoint, Expected, PatchKind, Reviewer, way};
+use crate::registry::{
+    Answer, AnswerBody, At, Body as Decoded, Call, Endpoint, Expected, PatchKind, Reviewer, way,
+};
 use crate::request::RequestInfo;
 use crate::respond::Writer;
 use crate::user::User;
@@ -101,8 +104,12 @@ impl ApiServer {
             let body = self.overload.read(incoming).await?;
             let content = Content::Text(body.bytes.clone());
             let operation = Operation { content_type, user_agent, body: content, info };
-            let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
-            let mut answer = task.run(&endpoint, query, body).await?;
+            let warnings = Arc::<Warnings>::default();
+            let task = self.task(user, uid, operation, &warnings);
+            let mut answer = match task.run(&endpoint, query, body).await {
+                Ok(answer) => answer,
+                Err(refusal) => refused(refusal, warnings.take())?,
+            };
             answer.warnings.extend(endpoint.strategy.deprecation().map(str::to_owned));
             let (objects, as_kept) = (answer.body.objects(), format == Format::default());
             Ok(self.overload.answer(objects, as_kept, || writer.write(&endpoint, answer)).await)
@@ -121,8 +128,19 @@ impl ApiServer {
         let endpoint = self.endpoint(&operation.info)?;
         operation.body.check()?;
         let query = Query::read(&operation.info)?;
-        let task = Task { server: Arc::clone(self), user: user.clone(), uid: uid.to_owned(), operation };
+        let task = self.task(user, uid, operation, &Arc::default());
         task.run(&endpoint, query, Counted::default()).await
+    }
+
+    fn task(
+        self: &Arc<Self>,
+        user: &User,
+        uid: &str,
+        operation: Operation,
+        warnings: &Arc<Warnings>,
+    ) -> Task {
+        let (server, warnings) = (Arc::clone(self), Arc::clone(warnings));
+        Task { server, user: user.clone(), uid: uid.to_owned(), operation, warnings }
     }
 
     /// The endpoint of a path, for any verb.
@@ -165,6 +183,7 @@ impl ApiServer {
         endpoint: &Arc<Endpoint>,
         operation: Operation,
         query: &Query,
+        warnings: &Warnings,
     ) -> Result<Answer, Status> {
         let info = &Arc::clone(&operation.info);
         custom::check_media(endpoint, &operation)?;
@@ -182,6 +201,7 @@ impl ApiServer {
             subresource: &info.subresource,
             options: &options,
             uid,
+            warnings: Some(warnings),
         };
         let registry = &self.registry;
         let reviewer = Reviewer { authorizer: &self.authorizer, authenticator: &self.authenticator };
@@ -212,12 +232,24 @@ impl ApiServer {
     }
 }
 
+/// A refusal with warnings as an answer.
+///
+/// # Errors
+/// The refusal, if there are none.
+fn refused(refusal: Status, warnings: Vec<String>) -> Result<Answer, Status> {
+    match warnings.is_empty() {
+        true => Err(refusal),
+        false => Ok(Answer { code: refusal.code(), body: AnswerBody::Status(Box::new(refusal)), warnings }),
+    }
+}
+
 /// A request that has been read and may be performed.
 struct Task {
     server: Arc<ApiServer>,
     user: User,
     uid: String,
     operation: Operation,
+    warnings: Arc<Warnings>,
 }
 
 impl Task {
@@ -228,8 +260,14 @@ impl Task {
         let endpoint = Arc::clone(endpoint);
         let work = async move {
             // In a box, because what waits for it would otherwise be as large, and is moved several times on its way.
-            let work =
-                Box::pin(self.server.perform(&self.user, &self.uid, &endpoint, self.operation, &query));
+            let work = Box::pin(self.server.perform(
+                &self.user,
+                &self.uid,
+                &endpoint,
+                self.operation,
+                &query,
+                &self.warnings,
+            ));
             // The body's bytes stay counted until the work is done.
             self.server.overload.work(body.bytes.len(), work).await
         };

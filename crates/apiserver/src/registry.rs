@@ -11,7 +11,7 @@ use clock::Clock;
 use ipnet::IpNet;
 use object::{Status, Value, Versioned};
 
-use crate::admission;
+use crate::admission::{self, Warnings};
 use crate::cache::{Collection, Hub};
 use crate::catalogue::LiveCatalogue;
 use crate::components::Components;
@@ -60,6 +60,8 @@ pub struct Call<'a> {
     pub options: &'a WriteOptions,
     /// Identifies the request.
     pub uid: &'a str,
+    /// Takes the warnings that belong to a refusal, if somebody wants them; those of a success are in the answer.
+    pub warnings: Option<&'a Warnings>,
 }
 
 /// The answer to an operation.

@@ -2,13 +2,14 @@
 //!
 //! - [`Identity`]: a certificate that can be renewed while the program runs;
 //! - [`server`], [`client`]: the two ends of connections between components;
-//! - [`client_of_system`]: for servers outside the cluster;
+//! - [`client_of_bundle`], [`client_of_system`]: clients of servers that are not components;
 //! - [`unverified_client`]: for servers that are not verified;
 //! - [`write_secret`]: files that only their owner can read.
 //!
 //! It must not know the protocols over a connection, nor where certificates come from.
 
 mod identity;
+mod own_authority;
 mod secret_file;
 mod unverified;
 
@@ -21,6 +22,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 
 pub use identity::Identity;
+pub use own_authority::client_of_bundle;
 pub use secret_file::{SecretFileError, write_secret};
 pub use unverified::unverified_client;
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clock::Clock;
+use schema::GroupResource;
 use tokio::time::Instant;
 
 use super::Attributes;
@@ -43,6 +44,16 @@ pub use validating::ValidatingWebhooks;
 /// How long all webhooks of one kind together may take for a request: upstream's limit for a whole request.
 const TOTAL_MAX: Duration = Duration::from_secs(60);
 
+/// The resources that are only questions (KEP-5793).
+const QUESTIONS: [GroupResource<'static>; 6] = [
+    GroupResource::new("authentication.k8s.io", "selfsubjectreviews"),
+    GroupResource::new("authentication.k8s.io", "tokenreviews"),
+    GroupResource::new("authorization.k8s.io", "localsubjectaccessreviews"),
+    GroupResource::new("authorization.k8s.io", "selfsubjectaccessreviews"),
+    GroupResource::new("authorization.k8s.io", "selfsubjectrulesreviews"),
+    GroupResource::new("authorization.k8s.io", "subjectaccessreviews"),
+];
+
 /// What both plugins need to ask webhooks.
 pub struct Webhooks {
     clock: Clock,
@@ -65,7 +76,8 @@ impl Webhooks {
     }
 
     /// Whether webhooks are asked about a request: not about configurations of admission itself, so that nobody is
-    /// kept from removing a webhook that refuses everything.
+    /// kept from removing a webhook that refuses everything, and not about the questions of authentication and
+    /// authorization, which a webhook must be able to ask in order to answer.
     fn concerns(&self, what: &Attributes<'_>) -> bool {
         let is_exempt = what.kind.group == configuration::GROUP
             && matches!(
@@ -77,7 +89,7 @@ impl Webhooks {
                     | "ValidatingAdmissionPolicy"
                     | "ValidatingAdmissionPolicyBinding"
             );
-        !is_exempt && self.is_open.load(Ordering::Acquire)
+        !is_exempt && !QUESTIONS.contains(&what.group_resource()) && self.is_open.load(Ordering::Acquire)
     }
 }
 

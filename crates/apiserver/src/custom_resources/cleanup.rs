@@ -130,7 +130,8 @@ async fn delete_all(registry: &Registry, definition: &Value) -> Result<(), (&'st
 
 async fn delete(registry: &Registry, endpoint: &Endpoint, namespace: &str, name: &str) -> Result<(), Status> {
     let (user, uid, options) = (User::server(), registry.clock.uid(), WriteOptions::default());
-    let call = Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid };
+    let call =
+        Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid, warnings: None };
     registry.delete(endpoint, &call, &DeleteOptions::default()).await.map(drop)
 }
 

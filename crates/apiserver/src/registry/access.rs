@@ -88,6 +88,7 @@ impl<'a> Server<'a> {
             subresource,
             options: &options,
             uid: &uid,
+            warnings: None,
         };
         value_of(self.registry.update(&endpoint, &call, object).await?)
     }
@@ -137,6 +138,7 @@ impl Writer for Server<'_> {
             subresource: "",
             options: &options,
             uid: &uid,
+            warnings: None,
         };
         value_of(self.registry.create(&endpoint, &call, object).await?)
     }
@@ -153,7 +155,15 @@ impl Writer for Server<'_> {
         let endpoint = self.endpoint(resource, None);
         let endpoint = endpoint.ok_or_else(|| Status::not_found(resource.group, resource.plural, name))?;
         let (user, options, uid) = (User::server(), self.options(), self.registry.clock.uid());
-        let call = Call { user: &user, namespace, name, subresource: "", options: &options, uid: &uid };
+        let call = Call {
+            user: &user,
+            namespace,
+            name,
+            subresource: "",
+            options: &options,
+            uid: &uid,
+            warnings: None,
+        };
         self.registry.delete(&endpoint, &call, &DeleteOptions::default()).await.map(drop)
     }
 }

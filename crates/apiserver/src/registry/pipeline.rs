@@ -30,8 +30,20 @@ impl Registry {
     ///
     /// # Errors
     /// The refusal of a stage; what hooks had taken is given back.
-    pub(super) async fn run(&self, mut write: WriteRequest<'_>) -> Result<Option<Answer>, Status> {
-        let server = Server::new(self, write.dry_run());
+    pub(super) async fn run(&self, write: WriteRequest<'_>) -> Result<Option<Answer>, Status> {
+        let (server, warnings) = (Server::new(self, write.dry_run()), write.call.warnings);
+        let done = self.take_through(write, &server).await;
+        if let (Err(_), Some(warnings)) = (&done, warnings) {
+            server.warnings().take().into_iter().for_each(|warning| warnings.add(warning));
+        }
+        done
+    }
+
+    async fn take_through(
+        &self,
+        mut write: WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<Option<Answer>, Status> {
         self.pass(Stage::Arrival, &write);
         prepare::arrive(&mut write, &self.clock)?;
         self.pass(Stage::Rights, &write);
@@ -39,16 +51,16 @@ impl Registry {
         self.pass(Stage::ManagedFields, &write);
         managed_fields::settle(&mut write, &self.catalogue, &self.clock).await;
         self.pass(Stage::Mutation, &write);
-        self.mutate(&mut write, &server).await?;
+        self.mutate(&mut write, server).await?;
         self.pass(Stage::Strategy, &write);
         prepare::prepare(&mut write, &self.clock)?;
         self.pass(Stage::Hooks, &write);
-        let begun = self.hooks.begin(&mut write, &server).await?;
-        let stored = self.conclude(&mut write, &server).await;
+        let begun = self.hooks.begin(&mut write, server).await?;
+        let stored = self.conclude(&mut write, server).await;
         let is_stored = matches!(stored, Ok(Some(_))) && !write.dry_run();
         self.pass(if is_stored { Stage::Commit } else { Stage::Undo }, &write);
-        begun.end(is_stored, &server).await;
-        server.takings().end(is_stored, &server, &server).await;
+        begun.end(is_stored, server).await;
+        server.takings().end(is_stored, server, server).await;
         match stored? {
             Some((stored, warnings)) => {
                 let mut answer = self.answer(&write, stored).await?;

@@ -33,6 +33,7 @@ mod trees;
 mod views;
 mod warming;
 mod watch;
+mod webhooks;
 mod websocket;
 
 #[global_allocator]

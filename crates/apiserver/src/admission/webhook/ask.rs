@@ -41,7 +41,7 @@ impl Webhooks {
         }
         match verdict.is_allowed {
             true => Ok(verdict.patch),
-            false => Err(Trouble::Refused(refusal(asked.what, &hook.name, &verdict.status))),
+            false => Err(Trouble::Refused(refusal(&hook.name, &verdict.status))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The connection to a webhook: HTTP/1.1 over TLS, as upstream's client uses it.
 
-use std::fmt::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
@@ -12,12 +12,13 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use object::{Status, Value};
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::failure::Failure;
-use super::pool::{Pool, Sender};
+use super::pool::{Connection, Pool};
 use super::resolve::{self, Place};
 use crate::admission::Reader;
 use crate::dial::{Dial, Stream};
@@ -113,7 +114,7 @@ impl Client {
             let bundle = STANDARD.decode(self.authorities.as_str().unwrap_or_default()).unwrap_or_default();
             let config = match bundle.is_empty() {
                 true => tls::client_of_system().map_err(|error| error.to_string())?,
-                false => tls::client(&String::from_utf8_lossy(&bundle), None).map_err(|_| {
+                false => tls::client_of_bundle(&String::from_utf8_lossy(&bundle)).map_err(|_| {
                     "unable to load root certificates: unable to parse bytes as PEM block".to_owned()
                 })?,
             };
@@ -145,20 +146,21 @@ impl Client {
 
     async fn exchange(&self, connector: &Connector, target: &str, post: &Post<'_>) -> Result<Bytes, Broken> {
         let mut request = self.request(target, &post.text)?;
+        let way = self.way(post).map_err(Broken::Way)?;
         // A connection that the webhook has closed meanwhile gives the request back unsent.
-        while let Some(mut sender) = self.pool.take().await {
-            match sender.try_send_request(request).await {
-                Ok(response) => return self.receive(sender, response).await,
+        while let Some(mut connection) = self.pool.take(way.first()).await {
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return self.receive(connection, response).await,
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(Broken::Way(causes::chain(error.error()))),
+                    None => return Err(Broken::Way(lost(error.error()))),
                 },
             }
         }
-        let mut sender = self.connect(connector, post).await.map_err(Broken::Way)?;
+        let mut connection = connect(connector, &way, post.dialer).await.map_err(Broken::Way)?;
         let response =
-            sender.send_request(request).await.map_err(|error| Broken::Way(causes::chain(&error)))?;
-        self.receive(sender, response).await
+            connection.sender.send_request(request).await.map_err(|error| Broken::Way(lost(&error)))?;
+        self.receive(connection, response).await
     }
 
     fn request(&self, target: &str, text: &Bytes) -> Result<Request<Full<Bytes>>, Broken> {
@@ -173,55 +175,33 @@ impl Client {
         request.map_err(|error| Broken::Way(error.to_string()))
     }
 
-    async fn connect(&self, connector: &Connector, post: &Post<'_>) -> Result<Sender, String> {
-        let stream = self.dial(post).await?;
-        let stream = connector
-            .tls
-            .connect(connector.name.clone(), stream)
-            .await
-            .map_err(|error| format!("tls: failed to verify certificate or to agree: {error}"))?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| causes::chain(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a webhook failed");
-            }
-        });
-        Ok(sender)
-    }
-
-    async fn dial(&self, post: &Post<'_>) -> Result<Box<dyn Stream>, String> {
-        let (host, port) = match self.target.as_ref().map_err(Clone::clone)? {
-            Target::Host { host, port } => (host.clone(), *port),
+    /// Where the webhook is now.
+    fn way(&self, post: &Post<'_>) -> Result<Place, String> {
+        match self.target.as_ref().map_err(Clone::clone)? {
+            Target::Host { host, port } => Ok(Place::Host(host.clone(), *port)),
             Target::Service { namespace, name, port } => {
-                match resolve::resolve(post.reader, namespace, name, *port)? {
-                    Place::Addresses(addresses) => {
-                        let first = usize::try_from(post.random % addresses.len() as u64).unwrap_or(0);
-                        let in_turn = addresses.iter().cycle().skip(first).take(addresses.len());
-                        return dial_one(post.dialer, in_turn.take(DIALS_MAX).copied()).await;
-                    }
-                    Place::Host(host, port) => (host, port),
+                let mut place = resolve::resolve(post.reader, namespace, name, *port)?;
+                if let Place::Addresses(addresses) = &mut place {
+                    let first = post.random.checked_rem(addresses.len() as u64).unwrap_or(0);
+                    addresses.rotate_left(usize::try_from(first).unwrap_or(0));
                 }
+                Ok(place)
             }
-        };
-        let found = tokio::net::lookup_host((host.as_str(), port)).await;
-        let found = found.map_err(|error| format!("dial tcp: lookup {host}: {error}"))?;
-        dial_one(post.dialer, found.take(DIALS_MAX)).await
+        }
     }
 
     /// Reads an answer; the connection is kept for the next question.
-    async fn receive(&self, sender: Sender, response: Response<Incoming>) -> Result<Bytes, Broken> {
+    async fn receive(&self, connection: Connection, response: Response<Incoming>) -> Result<Bytes, Broken> {
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
             let why = match error.is::<LengthLimitError>() {
                 true => format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
-                false => causes::chain(error.as_ref()),
+                false => lost(error.as_ref()),
             };
             Broken::Way(why)
         })?;
         let text = body.to_bytes();
-        self.pool.give(sender);
+        self.pool.give(connection);
         if (200..=206).contains(&parts.status.as_u16()) {
             return Ok(text);
         }
@@ -257,22 +237,77 @@ fn unsuccessful(code: u16, text: &[u8]) -> Failure {
     Failure { code, is_quoted: true, ..Failure::of_call(message) }
 }
 
-async fn dial_one(
+async fn connect(connector: &Connector, place: &Place, dialer: &dyn Dial) -> Result<Connection, String> {
+    let (stream, to) = match place {
+        Place::Addresses(addresses) => {
+            let (stream, address) = dial(dialer, addresses.iter().copied()).await?;
+            (stream, Some(address))
+        }
+        Place::Host(host, port) => {
+            let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+            let found = found.map_err(|error| format!("dial tcp: lookup {host}: {error}"))?;
+            (dial(dialer, found).await?.0, None)
+        }
+    };
+    let stream =
+        connector.tls.connect(connector.name.clone(), stream).await.map_err(|error| untrusted(&error))?;
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a webhook failed");
+        }
+    });
+    Ok(Connection { sender, to })
+}
+
+async fn dial(
     dialer: &dyn Dial,
-    addresses: impl Iterator<Item = std::net::SocketAddr>,
-) -> Result<Box<dyn Stream>, String> {
-    let mut why = String::new();
-    for address in addresses {
+    addresses: impl Iterator<Item = SocketAddr>,
+) -> Result<(Box<dyn Stream>, SocketAddr), String> {
+    let mut why = "no addresses".to_owned();
+    for address in addresses.take(DIALS_MAX) {
         match dialer.dial(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                why.clear();
-                // Writing to a text does not fail.
-                let _ = write!(why, "dial tcp {address}: connect: {error}");
-            }
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => why = format!("dial tcp {address}: connect: {error}"),
         }
     }
     Err(why)
+}
+
+/// Why an exchange has ended; one that the webhook has ended too early as Go's client says it.
+fn lost(error: &(dyn std::error::Error + 'static)) -> String {
+    let is_end = |error: &(dyn std::error::Error + 'static)| {
+        let by_http = error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message);
+        let by_tls = error.downcast_ref::<std::io::Error>();
+        by_http || by_tls.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    };
+    match std::iter::successors(Some(error), |error| error.source()).any(is_end) {
+        true => "EOF".to_owned(),
+        false => causes::chain(error),
+    }
+}
+
+/// Why there is no TLS with a server, in Go's words for what people meet.
+fn untrusted(error: &std::io::Error) -> String {
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let of_certificate = |why: &str| format!("tls: failed to verify certificate: x509: {why}");
+    match cause {
+        Some(rustls::Error::InvalidCertificate(why)) => match why {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                of_certificate("certificate signed by unknown authority")
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => {
+                of_certificate("certificate has expired or is not yet valid")
+            }
+            other => of_certificate(&other.to_string()),
+        },
+        Some(other) => format!("tls: {other}"),
+        None => error.to_string(),
+    }
 }
 
 /// A path as Go's `path.Join("/", path)` cleans it, except for dots, which are not valid in one.

@@ -1,11 +1,11 @@
 //! Why a request does not pass a webhook, in upstream's words (`plugin/webhook/errors`, `util/webhook/error.go`).
 
-use object::{Cause, Details, Reason, Status, Value, quote};
+use object::{Reason, Status, Value, quote, value};
 
-use crate::admission::Attributes;
-
-/// The codes with which a refusal may be answered. Others, such as 200, would look like a success.
-const REFUSALS: std::ops::Range<i64> = 400..600;
+/// The codes with which a refusal may be answered: all those of HTTP that no client takes for a success.
+const REFUSALS: std::ops::RangeInclusive<u16> = 400..=999;
+/// The code of a refusal that has none of these.
+const REFUSAL: u16 = 400;
 
 /// A webhook that gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,46 +59,18 @@ impl Trouble {
     }
 }
 
-/// A webhook's refusal as the client sees it; `result` is the webhook's status, or null.
-pub(super) fn refusal(what: &Attributes<'_>, webhook: &str, result: &Value) -> Status {
-    let code = match result.get("code").as_i64() {
-        Some(code) if REFUSALS.contains(&code) => u16::try_from(code).unwrap_or(403),
-        _ => 403,
-    };
-    let is_fault = code == 500;
+/// A webhook's refusal as the client sees it: its own status, which is null or any object, with a message that names it.
+pub(super) fn refusal(webhook: &str, result: &Value) -> Status {
     let denied = format!("admission webhook {} denied the request", quote(webhook));
-    let why = match (result.str_at("message"), result.str_at("reason")) {
+    let message = match (result.str_at("message"), result.str_at("reason")) {
         ("", "") => format!("{denied} without explanation"),
         ("", text) | (text, _) => format!("{denied}: {text}"),
     };
-    let name = if what.name.is_empty() { "Unknown" } else { what.name };
-    let details = details(result).unwrap_or_else(|| match is_fault {
-        true => {
-            Details { causes: vec![Cause { message: why.clone(), ..Cause::default() }], ..Details::default() }
-        }
-        false => Details {
-            name: name.to_owned(),
-            group: what.resource.group.to_owned(),
-            kind: what.resource.plural.to_owned(),
-            ..Details::default()
-        },
-    });
-    let prefix = match (is_fault, what.resource.group) {
-        (true, _) => "Internal error occurred".to_owned(),
-        (false, "") => format!("{} {} is forbidden", what.resource.plural, quote(name)),
-        (false, group) => format!("{}.{group} {} is forbidden", what.resource.plural, quote(name)),
-    };
-    let reason = match result.str_at("reason") {
-        "" if is_fault => Reason::InternalError,
-        "" => Reason::Forbidden,
-        text => Reason::from(text),
-    };
-    Status { code, details: Some(Box::new(details)), ..Status::failure(reason, format!("{prefix}: {why}")) }
-}
-
-/// The details of a status that need not say what it is.
-fn details(result: &Value) -> Option<Details> {
-    let mut status = object::value!({"kind": "Status", "apiVersion": "v1"});
-    status.set("details", result.get("details").clone());
-    Status::from_value(&status)?.details.filter(|_| !result.get("details").is_null()).map(|details| *details)
+    // Inside of a review, a status need not say what it is.
+    let mut result = result.as_map().map_or_else(|| value!({}), |_| result.clone());
+    result.set("kind", "Status");
+    result.set("apiVersion", "v1");
+    let own = Status::from_value(&result).unwrap_or_else(|| Status::failure(Reason::Unknown, ""));
+    let code = if REFUSALS.contains(&own.code) { own.code } else { REFUSAL };
+    Status { code, message, success: false, ..own }
 }

@@ -55,12 +55,18 @@ impl<'a> Asked<'a> {
         }
         of_namespace?;
         of_object?;
-        if !hook.has_conditions {
-            return Ok(Some(shape));
+        if hook.has_conditions && !self.meets_conditions(hook)? {
+            return Ok(None);
         }
+        Ok(Some(shape))
+    }
+
+    /// Whether the request meets the conditions of a webhook that has some. They are the last to be evaluated, with the
+    /// request in the shape that the webhook wants; here they will be.
+    fn meets_conditions(&self, hook: &Hook) -> Result<bool, Status> {
         if hook.ignores_failures {
             tracing::warn!(webhook = hook.name, "not asked: its matchConditions cannot be evaluated");
-            return Ok(None);
+            return Ok(false);
         }
         let why = format!(
             "the matchConditions of admission webhook {} cannot be evaluated by this server",

@@ -24,6 +24,16 @@ pub(super) enum Place {
     Host(String, u16),
 }
 
+impl Place {
+    /// The address to try first.
+    pub(super) fn first(&self) -> Option<SocketAddr> {
+        match self {
+            Place::Addresses(addresses) => addresses.first().copied(),
+            Place::Host(..) => None,
+        }
+    }
+}
+
 /// Where a port of a Service is.
 ///
 /// # Errors
@@ -46,6 +56,14 @@ pub(super) fn resolve(reader: &dyn Reader, namespace: &str, name: &str, port: u1
     let of_namespace = slices.range::<_, str>(from).take_while(|(key, _)| key.starts_with(&prefix));
     for (_, slice) in of_namespace.filter(|(_, slice)| slice.label(SERVICE_NAME) == Some(name)) {
         addresses.extend(ready(&slice.value(), port_name));
+    }
+    // Those of the Service's first family, if there are any.
+    let is_first = |address: &SocketAddr| match service.at("spec.ipFamilies").items().next() {
+        Some(family) => address.is_ipv6() == (family.as_str() == Some("IPv6")),
+        None => true,
+    };
+    if addresses.iter().any(is_first) {
+        addresses.retain(is_first);
     }
     match addresses.is_empty() {
         true => Err(format!("no endpoints available for service {}", quote(name))),
