@@ -93,8 +93,9 @@ impl Registry {
     ) -> Result<Option<Stored>, Status> {
         let object = write.object.take();
         if write.dry_run() {
-            return Ok(Some(Stored::Value(write.endpoint.present_value(object).await?)));
+            return Ok(Some(Stored::Value(object)));
         }
+        let object = write.endpoint.stored_value(object).await?;
         self.overwrite(write, current, object).await
     }
 

@@ -35,7 +35,7 @@ impl Registry {
                 part: Part::Main,
                 effect: Effect::Remove(&current, options),
                 object: NULL.clone(),
-                old: &current.value(),
+                old: &endpoint.served_value(&current).await?,
                 request: None,
                 manages: ManagerOperation::Update,
                 creates_by_update: false,
