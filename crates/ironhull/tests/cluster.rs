@@ -96,6 +96,8 @@ mod signing_keys;
 mod support;
 #[path = "cluster/volumes.rs"]
 mod volumes;
+#[path = "cluster/webhooks.rs"]
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -114,6 +116,7 @@ fn main() {
         apps::trials(&shared),
         addresses::trials(),
         admission::trials(),
+        webhooks::trials(),
         adoption::trials(),
         lifecycle::trials(&shared),
         metrics::trials(&shared),
