@@ -32,6 +32,44 @@ pub fn settle_namespace(endpoint: &Endpoint, call: &Call<'_>, object: &mut Value
     Ok(())
 }
 
+/// What the server alone determines of a new object.
+const SYSTEM_FIELDS: [&str; 7] = [
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+];
+
+/// The identity of a new object while others may change it.
+pub struct Identity([Value; SYSTEM_FIELDS.len()]);
+
+impl Identity {
+    /// The identity of an object that has been stamped.
+    pub fn of(object: &Value) -> Identity {
+        let metadata = object.get("metadata");
+        Identity(SYSTEM_FIELDS.map(|field| metadata.get(field).clone()))
+    }
+
+    /// Gives the object its identity again.
+    pub fn restore(self, object: &mut Value) {
+        let metadata = object.entry("metadata");
+        for (field, value) in SYSTEM_FIELDS.into_iter().zip(self.0) {
+            if *metadata.get(field) == value {
+                continue;
+            }
+            match value {
+                Value::Null => {
+                    metadata.remove(field);
+                }
+                value => metadata.set(field, value),
+            }
+        }
+    }
+}
+
 /// Gives a new object its identity.
 pub fn stamp(object: &mut Value, clock: &Clock, tracks_generation: bool) {
     let metadata = object.entry("metadata");

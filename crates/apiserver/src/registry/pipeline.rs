@@ -7,7 +7,8 @@
 use object::{Details, Status};
 
 use super::access::Server;
-use super::write::WriteRequest;
+use super::metadata::Identity;
+use super::write::{Effect, WriteRequest};
 use super::{Answer, AnswerBody, Endpoint, Registry};
 use crate::admission::Operation;
 
@@ -75,11 +76,12 @@ impl Registry {
     /// Lets admission plugins change the request.
     async fn mutate(&self, write: &mut WriteRequest<'_>, server: &Server<'_>) -> Result<(), Status> {
         let what = write.attributes(server);
+        let identity = matches!(write.effect, Effect::Insert).then(|| Identity::of(&write.object));
         let (object, old) = write.seen_mut();
         let managers = object.at("metadata.managedFields").clone();
         self.admission.admit(&what, object, old).await?;
         managed_fields::check(object, &managers, server.warnings());
-        Ok(())
+        identity.map_or(Ok(()), |identity| prepare::identify(write, identity))
     }
 
     /// The stages after the last change to the object: they check its final state, and then it is stored.

@@ -42,8 +42,10 @@ impl Registry {
     async fn insert(&self, write: &mut WriteRequest<'_>) -> Result<Stored, Status> {
         let (endpoint, object) = (write.endpoint, write.object.take());
         let collection = endpoint.stored("create")?;
-        let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, write.name);
-        let key = collection.store_key(write.call.namespace, write.name);
+        // Admission may have changed it.
+        let name = object.str_at("metadata.name").to_owned();
+        let exists = || Status::already_exists(&endpoint.def.group, &endpoint.def.plural, &name);
+        let key = collection.store_key(write.call.namespace, &name);
         if write.dry_run() {
             let found = self.hub.store().range(RangeRequest::exact(key)).await.map_err(from_store)?;
             return if found.kvs.is_empty() { Ok(Stored::Value(object)) } else { Err(exists()) };

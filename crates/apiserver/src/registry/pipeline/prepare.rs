@@ -3,7 +3,7 @@
 use clock::Clock;
 use object::{Status, Value, decode};
 
-use super::super::metadata;
+use super::super::metadata::{self, Identity};
 use super::super::write::{Effect, Fate, Part, WriteRequest};
 use super::deletion;
 
@@ -23,6 +23,21 @@ pub(super) fn arrive(write: &mut WriteRequest<'_>, clock: &Clock) -> Result<(), 
         }
         // An object of another kind gets no defaults.
         Effect::Replace(_) | Effect::Remove(..) | Effect::Act(_) => {}
+    }
+    Ok(())
+}
+
+/// Restores the identity of a new object, whatever admission has made of it. Like in upstream, only the name may change,
+/// unless the path names the object.
+pub(super) fn identify(write: &mut WriteRequest<'_>, identity: Identity) -> Result<(), Status> {
+    identity.restore(&mut write.object);
+    metadata::settle_namespace(write.endpoint, write.call, &mut write.object)?;
+    let name = write.object.str_at("metadata.name");
+    if write.creates_by_update && name != write.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            write.name
+        )));
     }
     Ok(())
 }

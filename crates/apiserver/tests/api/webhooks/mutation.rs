@@ -151,6 +151,68 @@ async fn what_webhooks_change_is_validated_and_keeps_its_managers() {
 }
 
 #[tokio::test]
+async fn the_identity_of_an_object_is_the_servers() {
+    let server = TestServer::start().await;
+    let hook = Webhook::start(|path, _| match path {
+        "/identity" => patch(value!([
+            {"op": "replace", "path": "/metadata/uid", "value": "mine"},
+            {"op": "replace", "path": "/metadata/creationTimestamp", "value": "2000-01-01T00:00:00Z"},
+            {"op": "add", "path": "/metadata/generation", "value": 7},
+            {"op": "add", "path": "/metadata/resourceVersion", "value": "7"},
+            {"op": "add", "path": "/metadata/deletionTimestamp", "value": "2000-01-01T00:00:00Z"}
+        ])),
+        "/namespace" => {
+            patch(value!([{"op": "replace", "path": "/metadata/namespace", "value": "kube-system"}]))
+        }
+        "/none" => patch(value!([{"op": "remove", "path": "/metadata"}])),
+        name => patch(value!([{"op": "replace", "path": "/metadata/name", "value": (&name[1..])}])),
+    })
+    .await;
+    let with = async |path: &str, method: &str, name: &str| {
+        let rules = value!([(rule("*", "", "v1", "configmaps"))]);
+        configure(&server, MUTATING, "w", vec![hook.hook(path, value!({"rules": rules}))]).await;
+        let path = if method == "POST" { CONFIG_MAPS.to_owned() } else { format!("{CONFIG_MAPS}/{name}") };
+        let reply = call(&server, method, &path, &config_map(name, &[])).await;
+        remove(&server, MUTATING, "w").await;
+        reply
+    };
+    let made = with("/identity", "POST", "m").await.success();
+    let read = get(&server, &format!("{CONFIG_MAPS}/m")).await.success();
+    assert_eq!(read.get("metadata"), made.get("metadata"));
+    assert_ne!(made.str_at("metadata.uid"), "mine");
+    assert!(made.str_at("metadata.creationTimestamp") > "2020");
+    assert_ne!(made.str_at("metadata.resourceVersion"), "7");
+    assert!(made.at("metadata.deletionTimestamp").is_null() && made.at("metadata.generation").is_null());
+    let (code, _, why) = with("/identity", "PUT", "m").await.status();
+    assert_eq!(code, 422);
+    assert!(why.contains("metadata.uid: Invalid value"), "{why}");
+
+    let (code, _, why) = with("/namespace", "POST", "n").await.status();
+    assert_eq!(code, 400);
+    assert!(why.starts_with("the namespace of the provided object does not match"), "{why}");
+    assert_eq!(with("/none", "POST", "n").await.status().0, 422);
+    // A new name is one, but not for an object that others name.
+    assert_eq!(with("/other", "POST", "n").await.success().str_at("metadata.name"), "other");
+    assert_eq!(
+        get(&server, &format!("{CONFIG_MAPS}/other")).await.success().str_at("metadata.name"),
+        "other"
+    );
+    assert_eq!(get(&server, &format!("{CONFIG_MAPS}/n")).await.code, 404);
+    assert_eq!(with("/other", "POST", "n").await.status().0, 409, "it exists");
+    for method in ["PUT", "PATCH"] {
+        assert_eq!(with("/third", method, "m").await.status().0, 422, "{method}");
+    }
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let rules = value!([(rule("*", "", "v1", "configmaps"))]);
+    configure(&server, MUTATING, "w", vec![hook.hook("/third", value!({"rules": rules}))]).await;
+    let path = format!("{CONFIG_MAPS}/applied?fieldManager=me");
+    let applied = json::to_vec(&config_map("applied", &[]));
+    let (code, _, why) = send(&server, Some(&admin()), "PATCH", &path, &apply, applied).await.status();
+    assert_eq!(code, 400);
+    assert!(why.contains("does not match the name on the URL (applied)"), "{why}");
+}
+
+#[tokio::test]
 async fn options_of_connections_can_be_changed_and_deletions_cannot() {
     let server = TestServer::start().await;
     let hook = Webhook::start(|_, request| match request.str_at("operation") {
