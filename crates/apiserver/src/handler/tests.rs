@@ -2,6 +2,7 @@ use object::{Value, value};
 use schema::{ResourceDef, SubresourceDef, Verb};
 
 use super::*;
+use crate::admission::Warnings;
 use crate::testing::{TestServer, admin, value_of};
 
 /// A resource of another group with the plural name and the subresources of a built-in one, over the same objects.
@@ -47,7 +48,7 @@ async fn ask(
     let body = Content::Tree(body.clone());
     let operation =
         Operation { info: Arc::new(info), content_type: Some(form.to_owned()), user_agent: None, body };
-    server.perform(&admin(), "uid", endpoint, operation, &query).await.map(value_of)
+    server.perform(&admin(), "uid", endpoint, operation, &query, &Warnings::default()).await.map(value_of)
 }
 
 async fn server_with_pod() -> (TestServer, Value) {
