@@ -15,11 +15,13 @@ use object::{Status, Value, value};
 use tokio::task::JoinSet;
 
 use crate::cache::{CacheError, Change, Collection, Watcher};
+use crate::dial::Dial;
 use crate::options::WriteOptions;
 use crate::registry::{Call, Endpoint, Registry};
 use crate::user::User;
 
 mod cleanup;
+mod conversion;
 mod names;
 mod parse;
 #[cfg(test)]
@@ -42,6 +44,8 @@ struct Served {
 pub(crate) struct Publisher {
     registry: Weak<Registry>,
     collection: Arc<Collection>,
+    /// To the webhooks that convert objects.
+    way: conversion::Way,
     /// By the names of the definitions.
     served: HashMap<String, Served>,
     /// The definitions whose objects are being deleted.
@@ -54,12 +58,16 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that serves nothing yet; `None` if the table has no definitions.
-    pub(crate) fn new(registry: &Arc<Registry>) -> Option<Publisher> {
+    /// A publisher that serves nothing yet, and dials conversion webhooks by `dialer`; `None` if the table has no
+    /// definitions.
+    pub(crate) fn new(registry: &Arc<Registry>, dialer: Arc<dyn Dial>) -> Option<Publisher> {
         let collection = Arc::clone(registry.collection(DEFINITIONS)?);
+        let way =
+            conversion::Way { registry: Arc::downgrade(registry), dialer, clock: registry.clock.clone() };
         Some(Publisher {
             registry: Arc::downgrade(registry),
             collection,
+            way,
             served: HashMap::new(),
             cleaning: BTreeSet::new(),
             cleanups: JoinSet::new(),
@@ -204,7 +212,7 @@ impl Publisher {
         if self.served.get(&name).is_some_and(|served| served.content == content) {
             return true;
         }
-        let parsed = match parse::definition(definition) {
+        let parsed = match parse::definition(definition, &self.way) {
             Ok(parsed) => parsed,
             Err(error) => {
                 tracing::warn!(name, error, "cannot serve a CustomResourceDefinition");

@@ -159,7 +159,7 @@ pub struct Extensions {
     pub pod_security: admission::pod_security::Config,
     /// Admission plugins, which run after the built-in ones and before webhooks and quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
-    /// How admission webhooks are reached; over the network of this host by default.
+    /// How webhooks of admission and of conversion are reached; over the network of this host by default.
     pub webhook_dialer: Option<Arc<dyn dial::Dial>>,
     /// Authorizers, which are asked before those of nodes and roles.
     pub authorizers: Vec<Arc<dyn Authorizer>>,
@@ -233,7 +233,8 @@ impl ApiServer {
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
-        let webhooks = Webhooks::new(clock.clone(), dialer, WebhookMetrics::new(&config.exposition));
+        let webhooks =
+            Webhooks::new(clock.clone(), Arc::clone(&dialer), WebhookMetrics::new(&config.exposition));
         registry.admission =
             admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
@@ -242,7 +243,7 @@ impl ApiServer {
         let registry = Arc::new(registry);
         hub.start().await?;
         registry.repair().await;
-        let mut publisher = custom_resources::Publisher::new(&registry)
+        let mut publisher = custom_resources::Publisher::new(&registry, Arc::clone(&dialer))
             .ok_or(StartError::Table("customresourcedefinitions"))?;
         publisher.load().await;
         let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));

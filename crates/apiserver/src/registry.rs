@@ -32,6 +32,7 @@ mod ways;
 mod write;
 
 pub use crate::catalogue::{EVENTS, Endpoint, api_version};
+pub(crate) use access::Server;
 pub use decode::{Body, Expected};
 pub use guards::Guards;
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub use ingress::{
 };
 pub use job::{validate_job, validate_job_status_update, validate_job_update};
 pub use limit_range::validate_limit_range;
-pub use metadata::{validate_metadata, validate_metadata_update};
+pub use metadata::{validate_annotations, validate_labels, validate_metadata, validate_metadata_update};
 pub use network_policy::{validate_network_policy, validate_network_policy_update};
 pub use networking::{
     validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,

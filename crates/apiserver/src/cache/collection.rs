@@ -304,13 +304,13 @@ impl Collection {
     /// A version of an object from its stored JSON, which has no resource version; or from protobuf, as upstream's server
     /// keeps it.
     fn parse(&self, text: &Text, revision: u64) -> Result<Versioned, ParseError> {
-        let type_meta = Arc::clone(&self.spec.type_meta);
         let stored = text.to_cow();
         if let Some(amended) = self.amended(&stored, revision)? {
             return Ok(amended);
         }
         if stored.starts_with(&self.head) {
             let (text, head) = (text.clone(), self.head.len());
+            let type_meta = Arc::clone(&self.spec.type_meta);
             return Ok(Versioned::from_stored(type_meta, text, head, revision, &self.spec.fields)?);
         }
         let mut object = match stored.starts_with(&protobuf::MAGIC) {
@@ -319,7 +319,16 @@ impl Collection {
         };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
-        Ok(Versioned::from_value(type_meta, &object, fields)?)
+        Ok(Versioned::from_value(self.own_type(&object), &object, fields)?)
+    }
+
+    /// The version and the kind of an object: a custom one may have been stored in another version.
+    fn own_type(&self, object: &Value) -> Arc<TypeMeta> {
+        let (spec, own) = (&self.spec, object.str_at("apiVersion"));
+        match spec.amend.is_none() || own.is_empty() || *own == *spec.type_meta.api_version {
+            true => Arc::clone(&spec.type_meta),
+            false => TypeMeta::new(own, &spec.type_meta.kind),
+        }
     }
 
     /// The object, if it was stored under other rules.
@@ -329,7 +338,7 @@ impl Collection {
         let true = amend(&mut object) else { return Ok(None) };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
-        Ok(Some(Versioned::from_value(Arc::clone(&self.spec.type_meta), &object, fields)?))
+        Ok(Some(Versioned::from_value(self.own_type(&object), &object, fields)?))
     }
 
     /// Writes an object; returns its new version, or `None` if the expectation fails.

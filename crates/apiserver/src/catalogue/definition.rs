@@ -108,13 +108,24 @@ impl Definition {
         }
         let stored = self.versions.iter().position(|version| version.name == self.stored_version);
         let stored = stored.ok_or_else(|| DefinitionError::StoredVersion(self.stored_version.clone()))?;
-        let (stored_strategy, amending) = (Arc::clone(&strategies[stored]), Arc::clone(&strategies[stored]));
+        let stored_strategy = Arc::clone(&strategies[stored]);
+        let amending: Vec<_> = self
+            .versions
+            .iter()
+            .map(|one| api_version(&self.group, &one.name))
+            .zip(strategies.clone())
+            .collect();
         let collection = Collection::new(CollectionSpec {
             prefix: format!("/registry/{}/{}/", self.group, self.plural),
             type_meta: self.type_meta(&self.stored_version),
             fields: Box::new(move |object| stored_strategy.field_values(object)),
             leases: None,
-            amend: Some(Box::new(move |object| amending.structural.amend(object))),
+            // By the rules of its own version: others may not know its fields.
+            amend: Some(Box::new(move |object| {
+                let own = object.str_at("apiVersion");
+                let (_, rules) = amending.iter().find(|(name, _)| name == own).unwrap_or(&amending[stored]);
+                rules.structural.amend(object)
+            })),
         });
         let collection = Arc::new(collection.measured_by(meter));
         let all: Vec<Arc<Endpoint>> = self
@@ -127,7 +138,7 @@ impl Definition {
                     strategy: (strategy as Arc<dyn Strategy>).into(),
                     type_meta: self.type_meta(&version.name),
                     collection: Some(Arc::clone(&collection)),
-                    conversion: self.conversion_of(version),
+                    conversion: Some(self.conversion()),
                     terminating: self.terminating,
                 })
             })
@@ -171,12 +182,10 @@ impl Definition {
         })
     }
 
-    fn conversion_of(&self, version: &Version) -> Option<Conversion> {
-        if version.name == self.stored_version {
-            return None;
-        }
+    /// The conversion to each version, also to the stored one: older objects may be stored in another.
+    fn conversion(&self) -> Conversion {
         let asked = self.conversion.as_ref().map(|converter| Conversion::Asked(Arc::clone(converter)));
-        Some(asked.unwrap_or(Conversion::Renamed))
+        asked.unwrap_or(Conversion::Renamed)
     }
 
     fn resource(&self, version: &Version, strategy: &CustomResource) -> ResourceDef {

@@ -20,7 +20,7 @@ pub struct Endpoint {
     pub type_meta: Arc<TypeMeta>,
     /// The objects; `None` for resources that are only created (reviews) and for virtual ones.
     pub collection: Option<Arc<Collection>>,
-    /// The conversion between stored and served objects, if the served version is not the stored one.
+    /// The conversion between stored and served objects, if there are objects whose served version is not the stored one.
     pub conversion: Option<Conversion>,
     /// Whether the definition of the resource is being deleted: nothing can be created any more.
     pub terminating: bool,
@@ -73,9 +73,17 @@ impl Endpoint {
     /// # Errors
     /// Errors of the conversion. Without a conversion, and with a built-in one, this neither waits nor fails.
     pub async fn present(&self, version: &Versioned) -> Result<Versioned, Status> {
+        match self.is_served(version.api_version()) {
+            true => Ok(version.clone()),
+            false => self.versioned(&self.served_value(version).await?),
+        }
+    }
+
+    /// Whether objects of this version are served as they are stored.
+    fn is_served(&self, api_version: &str) -> bool {
         match &self.conversion {
-            None => Ok(version.clone()),
-            Some(_) => self.versioned(&self.served_value(version).await?),
+            None => true,
+            Some(_) => self.is_custom() && api_version == self.api_version(),
         }
     }
 
@@ -85,9 +93,17 @@ impl Endpoint {
     /// As [`Endpoint::present`].
     pub async fn present_all(&self, versions: Vec<Versioned>) -> Result<Vec<Versioned>, Status> {
         let Some(conversion) = &self.conversion else { return Ok(versions) };
-        let objects = versions.iter().map(Versioned::value).collect();
-        let objects = conversion.to_served(objects, self.api_version()).await?;
-        objects.into_iter().map(|object| self.versioned(&self.settled(object))).collect()
+        let others = versions.iter().filter(|version| !self.is_served(version.api_version()));
+        let objects: Vec<Value> = others.map(Versioned::value).collect();
+        if objects.is_empty() {
+            return Ok(versions);
+        }
+        let mut converted = conversion.to_served(objects, self.api_version()).await?.into_iter();
+        let present = |version: Versioned| match self.is_served(version.api_version()) {
+            true => Ok(version),
+            false => self.versioned(&self.settled(converted.next().ok_or_else(lost)?)),
+        };
+        versions.into_iter().map(present).collect()
     }
 
     /// An object that is not stored, in the form this endpoint serves.
@@ -96,10 +112,10 @@ impl Endpoint {
     /// As [`Endpoint::present`].
     pub async fn present_value(&self, object: Value) -> Result<Value, Status> {
         match &self.conversion {
-            None => Ok(object),
-            Some(conversion) => {
+            Some(conversion) if !self.is_served(object.str_at("apiVersion")) => {
                 Ok(self.settled(one(conversion.to_served(vec![object], self.api_version()).await?)?))
             }
+            _ => Ok(object),
         }
     }
 
@@ -119,7 +135,11 @@ impl Endpoint {
         let (Some(conversion), Some(collection)) = (&self.conversion, &self.collection) else {
             return Ok(object);
         };
-        one(conversion.to_stored(vec![object], &collection.type_meta().api_version).await?)
+        let stored = &collection.type_meta().api_version;
+        match self.is_custom() && object.str_at("apiVersion") == &**stored {
+            true => Ok(object),
+            false => one(conversion.to_stored(vec![object], stored).await?),
+        }
     }
 
     /// A converted object of a custom resource, with the fields and the defaults of the schema of this version.
@@ -144,5 +164,9 @@ impl Endpoint {
 
 /// The one object of a conversion of one object.
 fn one(objects: Vec<Value>) -> Result<Value, Status> {
-    objects.into_iter().next().ok_or_else(|| Status::internal_error("a conversion lost its object"))
+    objects.into_iter().next().ok_or_else(lost)
+}
+
+fn lost() -> Status {
+    Status::internal_error("a conversion lost its object")
 }

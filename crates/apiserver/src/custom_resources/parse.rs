@@ -5,13 +5,14 @@ use kinds::custom::{JsonPath, PrinterColumn};
 use object::Value;
 use schema::Scope;
 
+use super::conversion::{Way, converter};
 use crate::catalogue::{Definition, Version};
 
 /// The definition of what is served; its names are those that were accepted.
 ///
 /// # Errors
 /// What is wrong with a path in it. Validation has refused that, unless the definition came into the store another way.
-pub(super) fn definition(object: &Value) -> Result<Definition, String> {
+pub(super) fn definition(object: &Value, way: &Way) -> Result<Definition, String> {
     let spec = object.get("spec");
     let names = object.at("status.acceptedNames");
     let versions = spec.get("versions");
@@ -31,7 +32,7 @@ pub(super) fn definition(object: &Value) -> Result<Definition, String> {
             .map(|one| version(one, spec.str_at("group"), kind))
             .collect::<Result<_, _>>()?,
         stored_version: stored.map(|version| version.str_at("name").to_owned()).unwrap_or_default(),
-        conversion: None,
+        conversion: converter(object, way),
         terminating: !object.at("metadata.deletionTimestamp").is_null(),
     })
 }

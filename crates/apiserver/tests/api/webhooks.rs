@@ -1,4 +1,4 @@
-//! Admission webhooks: configurations are written as any client writes them, and the webhooks listen behind TLS on the
+//! Webhooks of admission and of conversion: configurations are written as any client writes them, and the webhooks listen behind TLS on the
 //! loopback.
 
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::support::*;
 mod answers;
 mod calls;
 mod conformance;
+mod conversion;
 mod custom;
 mod failures;
 mod matching;
@@ -133,7 +134,6 @@ async fn reply(
     let (path, query) =
         (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     let review = json::parse(&request.into_body().collect().await?.to_bytes()).unwrap();
-    assert_eq!(review.str_at("kind"), "AdmissionReview");
     let request = review.get("request").clone();
     let given = answer(&path, &request);
     seen.lock().push(Seen { path, query, request: request.clone() });
@@ -148,7 +148,7 @@ async fn reply(
         response.set("uid", request.str_at("uid"));
     }
     let review = value!({
-        "kind": "AdmissionReview", "apiVersion": review.str_at("apiVersion"), "response": response
+        "kind": review.str_at("kind"), "apiVersion": review.str_at("apiVersion"), "response": response
     });
     Ok(Response::new(Full::from(json::to_vec(&review))))
 }

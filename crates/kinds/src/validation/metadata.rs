@@ -106,7 +106,8 @@ fn no_new_finalizers(metadata: &Value, old: &Value, path: &Path<'_>, errors: &mu
 }
 
 /// Checks a map of labels at `path`.
-pub(crate) fn validate_labels(labels: &Value, path: &Path<'_>, errors: &mut Errors) {
+/// Checks the labels of an object.
+pub fn validate_labels(labels: &Value, path: &Path<'_>, errors: &mut Errors) {
     for (key, value) in labels.entries() {
         errors.invalid_each(path, key, names::is_qualified_name(key));
         let value = value.as_str().unwrap_or_default();
@@ -115,7 +116,8 @@ pub(crate) fn validate_labels(labels: &Value, path: &Path<'_>, errors: &mut Erro
 }
 
 /// Checks a map of annotations at `path`. Keys are label keys in any case.
-pub(crate) fn validate_annotations(annotations: &Value, path: &Path<'_>, errors: &mut Errors) {
+/// Checks the annotations of an object.
+pub fn validate_annotations(annotations: &Value, path: &Path<'_>, errors: &mut Errors) {
     let mut bytes = 0;
     for (key, value) in annotations.entries() {
         errors.invalid_each(path, key, names::is_qualified_name(&key.to_lowercase()));

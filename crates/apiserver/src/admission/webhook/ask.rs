@@ -12,6 +12,9 @@ use super::metrics::Ended;
 use super::review::{Verdict, answer, question};
 use crate::admission::Shape;
 
+/// How large an answer may be: a patch that replaces the largest object, in base64, and something around it.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// A question.
 pub(super) struct Question<'a> {
     pub(super) asked: &'a Asked<'a>,
@@ -55,6 +58,7 @@ impl Webhooks {
         let post = Post {
             text: question(version, &uid, asked, shape, object, old),
             deadline: asking.deadline.min(Instant::now() + hook.timeout),
+            answer_bytes_max: ANSWER_BYTES_MAX,
             reader: asked.what.reader,
             dialer: self.dialer.as_ref(),
             random: self.clock.random_u64(),

@@ -17,14 +17,11 @@ use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::failure::Failure;
 use super::pool::{Connection, Pool};
 use super::resolve::{self, Place};
 use crate::admission::Reader;
 use crate::dial::{Dial, Stream};
 
-/// How large an answer may be: a patch that replaces the largest object, in base64, and something around it.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How much of an answer that is not one is shown to the client.
 const SHOWN_BYTES_MAX: usize = 2048;
 /// How many endpoints of a Service are tried.
@@ -40,7 +37,7 @@ enum Target {
 }
 
 /// A way to a webhook, as its `clientConfig` describes it.
-pub(super) struct Client {
+pub(crate) struct Client {
     target: Result<Target, String>,
     /// `https://` and what is called: host and port as the `Host` header has them.
     authority: String,
@@ -60,19 +57,43 @@ struct Connector {
 }
 
 /// A question on its way.
-pub(super) struct Post<'a> {
-    pub(super) text: Bytes,
+pub(crate) struct Post<'a> {
+    /// Its JSON.
+    pub(crate) text: Bytes,
     /// When the answer must be there.
-    pub(super) deadline: Instant,
-    pub(super) reader: &'a dyn Reader,
-    pub(super) dialer: &'a dyn Dial,
+    pub(crate) deadline: Instant,
+    /// How large the answer may be.
+    pub(crate) answer_bytes_max: usize,
+    /// Finds Services and their endpoints.
+    pub(crate) reader: &'a dyn Reader,
+    /// Dials what was found.
+    pub(crate) dialer: &'a dyn Dial,
     /// Which endpoint of a Service is tried first.
-    pub(super) random: u64,
+    pub(crate) random: u64,
+}
+
+/// Why a webhook gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallError {
+    /// Why, in upstream's words.
+    pub(crate) why: String,
+    /// The status code that belongs to it, for metrics.
+    pub(crate) code: u16,
+    /// Whether the text contains parts of an answer, which may contain anything: it is not logged.
+    pub(crate) is_quoted: bool,
+    /// Whether it was called: not without a usable configuration.
+    pub(crate) is_call: bool,
+}
+
+impl CallError {
+    fn of_call(why: String) -> CallError {
+        CallError { why, code: 503, is_quoted: false, is_call: true }
+    }
 }
 
 impl Client {
     /// Reads a `clientConfig`. What is wrong with it shows at the first call.
-    pub(super) fn new(config: &Value) -> Client {
+    pub(crate) fn new(config: &Value) -> Client {
         let service = config.get("service");
         let mut client = Client {
             target: Err("webhook configuration must have either service or URL".to_owned()),
@@ -109,12 +130,13 @@ impl Client {
         self.target = Ok(Target::Host { host, port: uri.port_u16().unwrap_or(443) });
     }
 
-    fn connector(&self) -> Result<&Connector, Failure> {
+    fn connector(&self) -> Result<&Connector, CallError> {
         let made = self.tls.get_or_init(|| {
             let bundle = STANDARD.decode(self.authorities.as_str().unwrap_or_default()).unwrap_or_default();
+            let bundle = bundle.trim_ascii();
             let config = match bundle.is_empty() {
                 true => tls::client_of_system().map_err(|error| error.to_string())?,
-                false => tls::client_of_bundle(&String::from_utf8_lossy(&bundle)).map_err(|_| {
+                false => tls::client_of_bundle(&String::from_utf8_lossy(bundle)).map_err(|_| {
                     "unable to load root certificates: unable to parse bytes as PEM block".to_owned()
                 })?,
             };
@@ -122,24 +144,28 @@ impl Client {
                 .map_err(|_| format!("{:?} is not the name of a server", self.server_name))?;
             Ok(Connector { tls: Arc::new(config).into(), name })
         });
-        made.as_ref().map_err(|why| Failure::before_call(format!("could not get REST client: {why}"), 500))
+        made.as_ref().map_err(|why| CallError {
+            code: 500,
+            is_call: false,
+            ..CallError::of_call(format!("could not get REST client: {why}"))
+        })
     }
 
     /// Sends a question; returns the text of the answer.
     ///
     /// # Errors
     /// In upstream's words, if there was no answer in time, or it was not a success.
-    pub(super) async fn post(&self, post: &Post<'_>) -> Result<Bytes, Failure> {
+    pub(crate) async fn post(&self, post: &Post<'_>) -> Result<Bytes, CallError> {
         let connector = self.connector()?;
         let seconds = (post.deadline - Instant::now()).as_millis().div_ceil(1000);
         let target = format!("{}?timeout={seconds}s", self.path);
         let failed = |why: &dyn std::fmt::Display| {
-            Failure::of_call(format!("Post \"https://{}{target}\": {why}", self.authority))
+            CallError::of_call(format!("Post \"https://{}{target}\": {why}", self.authority))
         };
         match timeout_at(post.deadline, self.exchange(connector, &target, post)).await {
             Err(_) => Err(failed(&"context deadline exceeded")),
             Ok(Err(Broken::Way(why))) => Err(failed(&why)),
-            Ok(Err(Broken::Answer(failure))) => Err(failure),
+            Ok(Err(Broken::Answer(error))) => Err(error),
             Ok(Ok(text)) => Ok(text),
         }
     }
@@ -150,7 +176,7 @@ impl Client {
         // A connection that the webhook has closed meanwhile gives the request back unsent.
         while let Some(mut connection) = self.pool.take(way.first()).await {
             match connection.sender.try_send_request(request).await {
-                Ok(response) => return self.receive(connection, response).await,
+                Ok(response) => return self.receive(connection, response, post.answer_bytes_max).await,
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(Broken::Way(lost(error.error()))),
@@ -160,7 +186,7 @@ impl Client {
         let mut connection = connect(connector, &way, post.dialer).await.map_err(Broken::Way)?;
         let response =
             connection.sender.send_request(request).await.map_err(|error| Broken::Way(lost(&error)))?;
-        self.receive(connection, response).await
+        self.receive(connection, response, post.answer_bytes_max).await
     }
 
     fn request(&self, target: &str, text: &Bytes) -> Result<Request<Full<Bytes>>, Broken> {
@@ -191,11 +217,16 @@ impl Client {
     }
 
     /// Reads an answer; the connection is kept for the next question.
-    async fn receive(&self, connection: Connection, response: Response<Incoming>) -> Result<Bytes, Broken> {
+    async fn receive(
+        &self,
+        connection: Connection,
+        response: Response<Incoming>,
+        bytes_max: usize,
+    ) -> Result<Bytes, Broken> {
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
+        let body = Limited::new(body, bytes_max).collect().await.map_err(|error| {
             let why = match error.is::<LengthLimitError>() {
-                true => format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
+                true => format!("the answer is larger than {bytes_max} bytes"),
                 false => lost(error.as_ref()),
             };
             Broken::Way(why)
@@ -214,11 +245,11 @@ enum Broken {
     /// The webhook was not reached, or fell silent.
     Way(String),
     /// It answered with an error.
-    Answer(Failure),
+    Answer(CallError),
 }
 
 /// An answer with an error, of which only the beginning is shown, as it would show in another client's hands.
-fn unsuccessful(code: u16, text: &[u8]) -> Failure {
+fn unsuccessful(code: u16, text: &[u8]) -> CallError {
     let own = object::json::parse(text).ok().and_then(|value| Status::from_value(&value));
     let text = String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES_MAX)]);
     let status = own.unwrap_or_else(|| {
@@ -234,7 +265,7 @@ fn unsuccessful(code: u16, text: &[u8]) -> Failure {
         })
     });
     let message: String = status.message.chars().take(SHOWN_BYTES_MAX).collect();
-    Failure { code, is_quoted: true, ..Failure::of_call(message) }
+    CallError { code, is_quoted: true, ..CallError::of_call(message) }
 }
 
 async fn connect(connector: &Connector, place: &Place, dialer: &dyn Dial) -> Result<Connection, String> {

@@ -2,6 +2,8 @@
 
 use object::{Reason, Status, Value, quote, value};
 
+use super::client::CallError;
+
 /// The codes with which a refusal may be answered: all those of HTTP that no client takes for a success.
 const REFUSALS: std::ops::RangeInclusive<u16> = 400..=999;
 /// The code of a refusal that has none of these.
@@ -16,6 +18,16 @@ pub(super) struct Failure {
     pub(super) code: u16,
     /// Whether the text contains parts of an answer, which may contain anything: it is not logged.
     pub(super) is_quoted: bool,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        let CallError { why, code, is_quoted, is_call } = error;
+        match is_call {
+            true => Failure { code, is_quoted, ..Failure::of_call(why) },
+            false => Failure { why, code, is_quoted },
+        }
+    }
 }
 
 impl Failure {

@@ -65,7 +65,9 @@ impl Registry {
         if write.dry_run() {
             return Ok(Some(Stored::Value(object)));
         }
-        if object == *write.old {
+        // A change that changes nothing still moves an object to the version that is stored now.
+        let stored = write.endpoint.stored("update")?.type_meta();
+        if object == *write.old && current.api_version() == &*stored.api_version {
             return Ok(Some(Stored::Version(current.clone())));
         }
         let object = write.endpoint.stored_value(object).await?;

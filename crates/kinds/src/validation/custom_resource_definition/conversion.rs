@@ -19,10 +19,6 @@ pub(super) fn check(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     match strategy {
         "" => errors.required(&path.child("strategy"), ""),
         "Webhook" => {
-            if spec.get("versions").items().count() > 1 {
-                let why = "this server cannot convert between versions by a webhook yet";
-                errors.forbidden(&path.child("strategy"), why);
-            }
             client_config(webhook.get("clientConfig"), &at, errors);
             review_versions(webhook.get("conversionReviewVersions"), &versions_at, errors);
         }
