@@ -48,7 +48,7 @@ pub use shape::{GroupVersionKind, GroupVersionResource, Shape};
 pub use takings::{Taking, Takings};
 pub use toleration_seconds::DefaultTolerationSeconds;
 pub use warnings::Warnings;
-pub(crate) use webhook::{CallError, Client as WebhookClient, Post, WebhookMetrics};
+pub(crate) use webhook::{Client as WebhookClient, Post, WebhookMetrics};
 pub use webhook::{MutatingWebhooks, ValidatingWebhooks, Webhooks};
 
 /// An admission plugin.

@@ -225,8 +225,7 @@ impl ApiServer {
         let cache = config.exposition.with(CacheMetrics::register);
         let stored = store.resources();
         let hub = Arc::new(Hub::measured(Arc::new(store), cache));
-        let networks = config.service_cidrs.clone();
-        let tokens = Arc::new(tokens);
+        let (networks, tokens) = (config.service_cidrs.clone(), Arc::new(tokens));
         let secrets = Secrets { tokens: Arc::clone(&tokens) };
         let mut registry =
             Registry::new(Arc::clone(&hub), clock.clone(), secrets, networks, config.event_ttl);
@@ -243,7 +242,7 @@ impl ApiServer {
         let registry = Arc::new(registry);
         hub.start().await?;
         registry.repair().await;
-        let mut publisher = custom_resources::Publisher::new(&registry, Arc::clone(&dialer))
+        let mut publisher = custom_resources::Publisher::new(&registry, dialer)
             .ok_or(StartError::Table("customresourcedefinitions"))?;
         publisher.load().await;
         let measures = Arc::new(metrics::Metrics::new(&config.exposition, &authorizer));

@@ -37,7 +37,7 @@ mod validating;
 mod version;
 mod view;
 
-pub(crate) use client::{CallError, Client, Post};
+pub(crate) use client::{Client, Post};
 pub(crate) use metrics::WebhookMetrics;
 pub use mutating::MutatingWebhooks;
 pub use validating::ValidatingWebhooks;

@@ -319,16 +319,7 @@ impl Collection {
         };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
-        Ok(Versioned::from_value(self.own_type(&object), &object, fields)?)
-    }
-
-    /// The version and the kind of an object: a custom one may have been stored in another version.
-    fn own_type(&self, object: &Value) -> Arc<TypeMeta> {
-        let (spec, own) = (&self.spec, object.str_at("apiVersion"));
-        match spec.amend.is_none() || own.is_empty() || *own == *spec.type_meta.api_version {
-            true => Arc::clone(&spec.type_meta),
-            false => TypeMeta::new(own, &spec.type_meta.kind),
-        }
+        Ok(Versioned::from_value(self.spec.type_of(&object), &object, fields)?)
     }
 
     /// The object, if it was stored under other rules.
@@ -338,7 +329,7 @@ impl Collection {
         let true = amend(&mut object) else { return Ok(None) };
         object.entry("metadata").set("resourceVersion", revision.to_string());
         let fields = (self.spec.fields)(&object);
-        Ok(Some(Versioned::from_value(self.own_type(&object), &object, fields)?))
+        Ok(Some(Versioned::from_value(self.spec.type_of(&object), &object, fields)?))
     }
 
     /// Writes an object; returns its new version, or `None` if the expectation fails.

@@ -21,5 +21,16 @@ pub struct CollectionSpec {
     pub amend: Option<Box<Amend>>,
 }
 
+impl CollectionSpec {
+    /// The version and the kind of a stored object: a custom one may have been stored in another version.
+    pub(super) fn type_of(&self, object: &Value) -> Arc<TypeMeta> {
+        let own = object.str_at("apiVersion");
+        match self.amend.is_none() || own.is_empty() || *own == *self.type_meta.api_version {
+            true => Arc::clone(&self.type_meta),
+            false => TypeMeta::new(own, &self.type_meta.kind),
+        }
+    }
+}
+
 /// See [`CollectionSpec::amend`].
 pub type Amend = dyn Fn(&mut Value) -> bool + Send + Sync;
