@@ -133,10 +133,9 @@ impl Client {
     fn connector(&self) -> Result<&Connector, CallError> {
         let made = self.tls.get_or_init(|| {
             let bundle = STANDARD.decode(self.authorities.as_str().unwrap_or_default()).unwrap_or_default();
-            let bundle = bundle.trim_ascii();
             let config = match bundle.is_empty() {
                 true => tls::client_of_system().map_err(|error| error.to_string())?,
-                false => tls::client_of_bundle(&String::from_utf8_lossy(bundle)).map_err(|_| {
+                false => tls::client_of_bundle(&String::from_utf8_lossy(&bundle)).map_err(|_| {
                     "unable to load root certificates: unable to parse bytes as PEM block".to_owned()
                 })?,
             };
