@@ -143,8 +143,6 @@ async fn webhooks_must_be_reached_and_trusted() {
     let server = TestServer::start().await;
     let hook = Webhook::start(|_, _| allow()).await;
     let url = |url: String| value!({"clientConfig": {"url": url}});
-    // The port is free again once the listener is gone.
-    let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let stranger = Webhook::start(|_, _| allow()).await;
     let mut old = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     old.not_after = rcgen::date_time_ymd(2020, 1, 1);
@@ -174,14 +172,12 @@ async fn webhooks_must_be_reached_and_trusted() {
     for (hook, expected) in table {
         assert_eq!(failure(&server, VALIDATING, hook).await, expected);
     }
-    let why = failure(&server, VALIDATING, hook.hook("/", url(format!("https://{unused}/")))).await;
-    assert!(why.contains(&format!("dial tcp {unused}: connect: ")), "{why}");
+    // Nobody listens at the first port.
+    let why = failure(&server, VALIDATING, hook.hook("/", url("https://127.0.0.1:1/".to_owned()))).await;
+    assert!(why.contains("dial tcp 127.0.0.1:1: connect: "), "{why}");
     let other_name = hook.hook("/", url(format!("https://127.0.0.1:{}/", hook.port)));
     let why = failure(&server, VALIDATING, other_name).await;
     assert!(why.contains(verify), "{why}");
-    let why =
-        failure(&server, VALIDATING, hook.hook("/", url("https://no-such-host.invalid/".to_owned()))).await;
-    assert!(why.contains("dial tcp: lookup no-such-host.invalid"), "{why}");
     assert!(hook.take().is_empty());
 }
 
