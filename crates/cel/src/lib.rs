@@ -1,0 +1,23 @@
+//! The Common Expression Language (CEL) as Kubernetes uses it: in rules of custom resource definitions, match conditions
+//! and admission policies.
+//!
+//! An expression goes through three steps. [`parse`] makes an [`Ast`] of its text, with macros expanded. [`check`] finds
+//! the type of each part and the functions that may be meant, against an [`Env`] of variables and types. A program made
+//! of that is evaluated as often as wanted, with a budget. What an expression may cost at most is estimated before it is
+//! accepted, from the sizes that a schema allows ([`Shape`]); what it does cost is counted while it runs, in the same units.
+//!
+//! Language, types and costs are those of cel-go with the options of Kubernetes 1.37 (`k8s.io/apiserver/pkg/cel`).
+
+mod ast;
+mod declarations;
+mod env;
+mod issue;
+mod shape;
+mod types;
+
+pub use ast::{Ast, Comprehension, Entry, Expr, FieldInit, Id, Kind, Literal};
+pub use declarations::{Function, Overload};
+pub use env::Env;
+pub use issue::{Issue, Issues};
+pub use shape::{Field, ListKind, ObjectShape, Shape, ShapeKind};
+pub use types::Type;
