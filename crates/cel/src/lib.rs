@@ -9,6 +9,7 @@
 //! Language, types and costs are those of cel-go with the options of Kubernetes 1.37 (`k8s.io/apiserver/pkg/cel`).
 
 mod ast;
+mod checked;
 mod declarations;
 mod env;
 mod issue;
@@ -16,6 +17,7 @@ mod shape;
 mod types;
 
 pub use ast::{Ast, Comprehension, Entry, Expr, FieldInit, Id, Kind, Literal};
+pub use checked::{Checked, Reference};
 pub use declarations::{Function, Overload};
 pub use env::Env;
 pub use issue::{Issue, Issues};
