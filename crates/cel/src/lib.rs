@@ -13,6 +13,9 @@ mod checked;
 mod declarations;
 mod env;
 mod issue;
+mod lexer;
+mod macros;
+mod parse;
 mod shape;
 mod types;
 
@@ -21,5 +24,6 @@ pub use checked::{Checked, Reference};
 pub use declarations::{Function, Overload};
 pub use env::Env;
 pub use issue::{Issue, Issues};
+pub use parse::parse;
 pub use shape::{Field, ListKind, ObjectShape, Shape, ShapeKind};
 pub use types::Type;

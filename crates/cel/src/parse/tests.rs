@@ -1,0 +1,6 @@
+use crate::parse;
+
+#[test]
+fn x() {
+    println!("{:?}", parse("a.b + 1"));
+}
