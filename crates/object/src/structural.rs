@@ -44,6 +44,7 @@ mod tests;
 mod validate;
 
 pub use check::{check, warnings};
+pub use pattern::from_go;
 pub use problem::{CompileError, Problem};
 
 /// A compiled schema.

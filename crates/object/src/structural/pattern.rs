@@ -56,8 +56,10 @@ fn compile(pattern: &str) -> Result<(Regex, usize), String> {
     })
 }
 
+/// A pattern of Go's `regexp` in the syntax of the crate `regex`.
+///
 /// Go's `\d`, `\w`, `\s` and `\b` mean ASCII characters, and its classes know no set operations and no nesting.
-fn from_go(pattern: &str) -> String {
+pub fn from_go(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut characters = pattern.chars().peekable();
     let mut in_class = false;

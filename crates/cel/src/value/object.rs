@@ -1,0 +1,116 @@
+//! Objects with declared fields: those of a schema, and messages that expressions make.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Evaluated, Value};
+use crate::{Field, ObjectShape, escape};
+
+/// An object with declared fields.
+#[derive(Clone, Debug)]
+pub struct Object<'v>(Repr<'v>);
+
+#[derive(Clone, Debug)]
+enum Repr<'v> {
+    Tree { map: &'v object::Map, shape: &'v ObjectShape },
+    Made(Arc<Message<'v>>),
+}
+
+#[derive(Debug)]
+struct Message<'v> {
+    name: Arc<str>,
+    fields: BTreeMap<Box<str>, Value<'v>>,
+}
+
+impl<'v> Object<'v> {
+    /// An object of a tree.
+    pub fn of_tree(map: &'v object::Map, shape: &'v ObjectShape) -> Object<'v> {
+        Object(Repr::Tree { map, shape })
+    }
+
+    /// A message, with its type's name and its fields by their names in expressions.
+    pub fn made(name: Arc<str>, fields: BTreeMap<Box<str>, Value<'v>>) -> Object<'v> {
+        Object(Repr::Made(Arc::new(Message { name, fields })))
+    }
+
+    /// The name of the type of a message that an expression made.
+    pub fn made_name(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Repr::Tree { .. } => None,
+            Repr::Made(message) => Some(&message.name),
+        }
+    }
+
+    /// How many fields it has, declared or not.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Tree { map, .. } => map.len(),
+            Repr::Made(message) => message.fields.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A field by its name in expressions; `None` where it is absent or null.
+    pub fn field(&self, name: &str) -> Option<Evaluated<'v>> {
+        match &self.0 {
+            Repr::Tree { map, shape } => {
+                let field = shape.fields.get(name)?;
+                let value = map.get(&field.name).filter(|value| !value.is_null())?;
+                Some(Value::of_tree(value, Some(&field.shape)))
+            }
+            Repr::Made(message) => message.fields.get(name).map(|value| Ok(value.clone())),
+        }
+    }
+
+    /// The fields that are there and declared, by their names in expressions.
+    pub fn fields(&self) -> Vec<(Value<'v>, Evaluated<'v>)> {
+        match &self.0 {
+            Repr::Tree { map, shape } => map
+                .iter()
+                .filter_map(|(name, value)| {
+                    let (name, field) = declared(shape, name)?;
+                    Some((Value::string(name.as_ref()), Value::of_tree(value, Some(&field.shape))))
+                })
+                .collect(),
+            Repr::Made(message) => message
+                .fields
+                .iter()
+                .map(|(name, value)| (Value::string(name.as_ref()), Ok(value.clone())))
+                .collect(),
+        }
+    }
+
+    /// The fields of the tree that are not declared, by their names in JSON.
+    pub(super) fn undeclared(&self) -> impl Iterator<Item = (&'v str, &'v object::Value)> + use<'_, 'v> {
+        let (map, shape) = match &self.0 {
+            Repr::Tree { map, shape } => (Some(*map), Some(*shape)),
+            Repr::Made(_) => (None, None),
+        };
+        map.into_iter()
+            .flat_map(object::Map::iter)
+            .filter(move |(name, _)| shape.is_none_or(|shape| declared(shape, name).is_none()))
+    }
+
+    /// The whole tree, if it is one.
+    pub(super) fn tree(&self) -> Option<&'v object::Map> {
+        match &self.0 {
+            Repr::Tree { map, .. } => Some(map),
+            Repr::Made(_) => None,
+        }
+    }
+}
+
+/// The field of a JSON name, and its name in expressions.
+fn declared<'n, 's>(shape: &'s ObjectShape, name: &'n str) -> Option<(Cow<'n, str>, &'s Field)> {
+    if let Some(field) = shape.fields.get(name).filter(|field| *field.name == *name) {
+        return Some((Cow::Borrowed(name), field));
+    }
+    let escaped = escape(name)?;
+    let field = shape.fields.get(escaped.as_str())?;
+    Some((Cow::Owned(escaped), field))
+}
