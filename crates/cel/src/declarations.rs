@@ -5,7 +5,9 @@ use crate::Type;
 /// A function or method with all its forms.
 #[derive(Clone, Debug)]
 pub struct Function {
+    /// Its name, with its namespace: `size`, `optional.of`, `_+_`.
     pub name: &'static str,
+    /// Its forms, in the order in which the checker tries them.
     pub overloads: Vec<Overload>,
 }
 
@@ -16,11 +18,14 @@ pub struct Overload {
     pub id: &'static str,
     /// Whether it is called as a method: its first parameter is what stands before the dot.
     pub method: bool,
+    /// The types of its parameters, the target of a method first.
     pub params: Vec<Type>,
+    /// The type of its result.
     pub result: Type,
 }
 
 impl Function {
+    /// A function with its forms.
     pub fn new(name: &'static str, overloads: Vec<Overload>) -> Function {
         Function { name, overloads }
     }

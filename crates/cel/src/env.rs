@@ -11,6 +11,9 @@ pub struct Env {
     variables: HashMap<Box<str>, Variable>,
     objects: HashMap<Arc<str>, Arc<ObjectShape>>,
     functions: HashMap<&'static str, Function>,
+    types: HashMap<Box<str>, Type>,
+    /// Whether there are the types of patches, `Object`, `Object.spec` and so on, and `JSONPatch`.
+    patches: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -50,20 +53,74 @@ impl Env {
         self
     }
 
+    /// The same with a name for a type of a library, so that `type(x) == net.IP` can be asked.
+    #[must_use]
+    pub fn with_type(mut self, name: &str, kind: Type) -> Env {
+        self.types.insert(name.into(), kind);
+        self
+    }
+
+    /// The same with the types that patches are made of: `Object` and `Object.a.b`, which have any field, and `JSONPatch`
+    /// (`pkg/cel/mutation` in `k8s.io/apiserver`).
+    #[must_use]
+    pub fn with_patches(mut self) -> Env {
+        self.patches = true;
+        self
+    }
+
+    /// The type of a variable.
     pub fn variable(&self, name: &str) -> Option<&Type> {
         self.variables.get(name).map(|variable| &variable.kind)
     }
 
+    /// What the schema says of a variable, if one declares it.
     pub fn shape(&self, name: &str) -> Option<&Arc<Shape>> {
         self.variables.get(name)?.shape.as_ref()
     }
 
+    /// The fields of a type.
     pub fn object(&self, name: &str) -> Option<&Arc<ObjectShape>> {
         self.objects.get(name)
     }
 
+    /// A function or method.
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.get(name)
+    }
+
+    /// The type that a name stands for: one of the language, of a library, or of an object.
+    pub fn type_named(&self, name: &str) -> Option<Type> {
+        if let Some(kind) = standard_type(name).or_else(|| self.types.get(name).cloned()) {
+            return Some(kind);
+        }
+        if let Some(object) = self.objects.get(name) {
+            return Some(Type::Object(Arc::clone(&object.name)));
+        }
+        self.is_patch(name).then(|| Type::Object(name.into()))
+    }
+
+    /// The type of a field of an object. A word that is reserved in the language finds the field with the escaped name.
+    pub fn field(&self, object: &str, field: &str) -> Option<Type> {
+        match self.objects.get(object) {
+            Some(shape) => {
+                let escaped = || shape.fields.get(format!("__{field}__").as_str());
+                let found = shape.fields.get(field);
+                let found = found.or_else(|| RESERVED.contains(&field).then(escaped).flatten());
+                Some(found?.shape.expression_type())
+            }
+            None if !self.is_patch(object) => None,
+            None if object != JSON_PATCH => Some(Type::Dyn),
+            None => match field {
+                "op" | "path" | "from" => Some(Type::String),
+                "value" => Some(Type::Dyn),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether it is a type that patches are made of.
+    fn is_patch(&self, name: &str) -> bool {
+        self.patches && (name == JSON_PATCH || name == "Object" || name.starts_with("Object."))
     }
 
     fn add_objects(&mut self, shape: &Shape) {
@@ -81,4 +138,51 @@ impl Env {
             }
         }
     }
+}
+
+const JSON_PATCH: &str = "JSONPatch";
+
+/// Words that fields are escaped for, with underlines around them (`pkg/cel/escaping.go` in `k8s.io/apiserver`).
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// The types of the language by their names in expressions.
+fn standard_type(name: &str) -> Option<Type> {
+    Some(match name {
+        "bool" => Type::Bool,
+        "bytes" => Type::Bytes,
+        "double" => Type::Double,
+        "google.protobuf.Duration" => Type::Duration,
+        "google.protobuf.Timestamp" => Type::Timestamp,
+        "int" => Type::Int,
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::map(Type::Dyn, Type::Dyn),
+        "null_type" => Type::Null,
+        "optional_type" => Type::optional(Type::Dyn),
+        "string" => Type::String,
+        "type" => Type::of_type(Type::Dyn),
+        "uint" => Type::Uint,
+        _ => return None,
+    })
 }

@@ -9,6 +9,7 @@
 //! Language, types and costs are those of cel-go with the options of Kubernetes 1.37 (`k8s.io/apiserver/pkg/cel`).
 
 mod ast;
+mod check;
 mod checked;
 mod declarations;
 mod env;
@@ -17,13 +18,17 @@ mod lexer;
 mod macros;
 mod parse;
 mod shape;
+mod standard;
 mod types;
+mod validate;
 
 pub use ast::{Ast, Comprehension, Entry, Expr, FieldInit, Id, Kind, Literal};
+pub use check::check;
 pub use checked::{Checked, Reference};
 pub use declarations::{Function, Overload};
 pub use env::Env;
 pub use issue::{Issue, Issues};
 pub use parse::parse;
 pub use shape::{Field, ListKind, ObjectShape, Shape, ShapeKind};
+pub use standard::standard;
 pub use types::Type;

@@ -9,6 +9,7 @@ use crate::Type;
 /// A part of an object as its schema declares it (`DeclType` in `k8s.io/apiserver/pkg/cel`).
 #[derive(Clone, Debug)]
 pub struct Shape {
+    /// What it is.
     pub kind: ShapeKind,
     /// The most items, entries, bytes or characters that it can have.
     pub max_elements: Option<u64>,
@@ -16,31 +17,39 @@ pub struct Shape {
     pub min_serialized_size: u64,
 }
 
+/// What a part of an object is.
 #[derive(Clone, Debug)]
 pub enum ShapeKind {
     /// `bool`, `int`, `double`, `string`, `bytes` (format byte), `timestamp` (formats date and date-time), `duration`
     Scalar(Type),
     /// No schema, int-or-string, or fields that nobody knows: known only when it is evaluated.
     Dynamic,
+    /// A list.
     List {
+        /// What its elements are.
         items: Arc<Shape>,
+        /// How it is compared and joined.
         list: ListKind,
     },
     /// A map from strings, with `additionalProperties`.
     Map {
+        /// What its values are.
         values: Arc<Shape>,
     },
+    /// An object with declared fields.
     Object(Arc<ObjectShape>),
 }
 
 /// `x-kubernetes-list-type`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListKind {
+    /// Compared in order.
     Atomic,
     /// Compared without order; `+` makes the union.
     Set,
     /// Compared without order, by keys; `+` replaces elements with equal keys.
     Map {
+        /// The fields that tell elements apart.
         keys: Arc<[Box<str>]>,
     },
 }
@@ -59,7 +68,9 @@ pub struct ObjectShape {
 pub struct Field {
     /// The name in JSON.
     pub name: Box<str>,
+    /// Whether the object must have it.
     pub required: bool,
+    /// What it is.
     pub shape: Arc<Shape>,
 }
 
