@@ -13,6 +13,8 @@ mod check;
 mod checked;
 mod declarations;
 mod env;
+#[cfg(test)]
+mod facts;
 mod issue;
 mod lexer;
 mod macros;

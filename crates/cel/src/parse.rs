@@ -7,13 +7,15 @@
 mod builder;
 mod cursor;
 mod literal;
+mod operators;
 mod primary;
 
 pub(crate) use builder::{Builder, Stop};
 
 use crate::lexer::{self, Token, TokenKind};
 use crate::{Ast, Expr, Issue, Issues, Kind, macros};
-use builder::RECURSION_MAX;
+use builder::{RECURSION_MAX, call};
+use operators::{Operator, Pending};
 
 /// The most characters of an expression.
 const CHARACTERS_MAX: usize = 100_000;
@@ -33,7 +35,7 @@ pub fn parse(text: &str) -> Result<Ast, Issues> {
         return Err(Issues { text: "".into(), issues: vec![Issue { place: Issue::NOWHERE, message }] });
     }
     let (tokens, issues) = lexer::tokens(text);
-    let mut parser = Parser { tokens, at: 0, brackets: 0, build: Builder::new(issues) };
+    let mut parser = Parser { tokens, at: 0, brackets: 0, recovering: false, build: Builder::new(issues) };
     let root = parser.whole();
     let Builder { places, issues, .. } = parser.build;
     match root {
@@ -49,44 +51,9 @@ struct Parser<'t> {
     at: usize,
     /// How many expressions are open: the whole, and those in brackets, arguments and branches.
     brackets: u16,
+    /// Whether nothing has been passed since the last mistake.
+    recovering: bool,
     build: Builder,
-}
-
-/// The binary operators by how tightly they bind, with the names of their functions.
-fn binary(sign: &str) -> Option<(Binding, &'static str)> {
-    Some(match sign {
-        "<" => (Binding::Relation, "_<_"),
-        "<=" => (Binding::Relation, "_<=_"),
-        ">" => (Binding::Relation, "_>_"),
-        ">=" => (Binding::Relation, "_>=_"),
-        "==" => (Binding::Relation, "_==_"),
-        "!=" => (Binding::Relation, "_!=_"),
-        "in" => (Binding::Relation, "@in"),
-        "+" => (Binding::Sum, "_+_"),
-        "-" => (Binding::Sum, "_-_"),
-        "*" => (Binding::Product, "_*_"),
-        "/" => (Binding::Product, "_/_"),
-        "%" => (Binding::Product, "_%_"),
-        _ => return None,
-    })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Binding {
-    Relation,
-    Sum,
-    Product,
-}
-
-impl Binding {
-    /// The next tighter one.
-    fn tighter(self) -> Option<Binding> {
-        match self {
-            Binding::Relation => Some(Binding::Sum),
-            Binding::Sum => Some(Binding::Product),
-            Binding::Product => None,
-        }
-    }
 }
 
 impl Parser<'_> {
@@ -109,7 +76,7 @@ impl Parser<'_> {
             let message = format!("expression recursion limit exceeded: {RECURSION_MAX}");
             return Err(self.build.limit(message));
         }
-        let first = self.any_of()?;
+        let first = self.operators()?;
         let expr = if self.peek_is("?") { self.conditional(first) } else { Ok(first) };
         self.brackets -= 1;
         expr
@@ -117,107 +84,55 @@ impl Parser<'_> {
 
     fn conditional(&mut self, condition: Expr) -> Result<Expr, Stop> {
         let place = self.next().place;
-        let then = self.any_of()?;
+        let then = self.operators()?;
         self.expect(":", |token| token.starts_expression())?;
         let otherwise = self.expr()?;
         self.operation(place, "_?_:_", vec![condition, then, otherwise])
     }
 
-    /// `a || b || c`
-    fn any_of(&mut self) -> Result<Expr, Stop> {
-        let first = self.all_of()?;
-        if !self.peek_is("||") {
-            return Ok(first);
+    /// Operands with binary operators between them.
+    fn operators(&mut self) -> Result<Expr, Stop> {
+        let mut pending = Pending::default();
+        loop {
+            pending.operands.push(self.operand()?);
+            let Some(operator) = Operator::of(self.peek()) else { break };
+            self.pass(1);
+            pending.push(operator, &mut self.build)?;
         }
-        let (mut terms, mut places) = (vec![first], Vec::new());
-        while self.peek_is("||") {
-            places.push(self.next().place);
-            terms.push(self.all_of()?);
-        }
-        self.balanced("_||_", terms, &places)
+        pending.finish(&mut self.build)
     }
 
-    /// `a && b && c`
-    fn all_of(&mut self) -> Result<Expr, Stop> {
-        let first = self.binary(Binding::Relation)?;
-        if !self.peek_is("&&") {
-            return Ok(first);
-        }
-        let (mut terms, mut places) = (vec![first], Vec::new());
-        while self.peek_is("&&") {
-            places.push(self.next().place);
-            terms.push(self.binary(Binding::Relation)?);
-        }
-        self.balanced("_&&_", terms, &places)
-    }
-
-    /// A balanced tree of terms instead of a list as deep as it is long. Its shape is upstream's, because costs depend on
-    /// it: `(a && b) && (c && d)`.
-    fn balanced(&mut self, function: &str, terms: Vec<Expr>, places: &[u32]) -> Result<Expr, Stop> {
-        let mut terms = terms.into_iter();
-        self.subtree(function, &mut terms, places)
-    }
-
-    /// The tree of the operators at `places` and as many terms and one.
-    fn subtree(
-        &mut self,
-        function: &str,
-        terms: &mut std::vec::IntoIter<Expr>,
-        places: &[u32],
-    ) -> Result<Expr, Stop> {
-        if places.is_empty() {
-            return terms.next().ok_or(Stop);
-        }
-        let middle = places.len() / 2;
-        let left = self.subtree(function, terms, &places[..middle])?;
-        let right = self.subtree(function, terms, &places[middle + 1..])?;
-        self.build.make(places[middle], call(function, vec![left, right]))
-    }
-
-    /// Operators that bind at least as tightly as `least`, from left to right.
-    fn binary(&mut self, least: Binding) -> Result<Expr, Stop> {
-        let mut left = self.unary()?;
-        while let Some((binding, function)) = binary(self.peek().text).filter(|(own, _)| *own >= least) {
-            let place = self.next().place;
-            let right = match binding.tighter() {
-                Some(tighter) => self.binary(tighter)?,
-                None => self.unary()?,
-            };
-            left = self.operation(place, function, vec![left, right])?;
-        }
-        Ok(left)
-    }
-
-    /// `!a`, `-a`; an even number of them is none.
-    fn unary(&mut self) -> Result<Expr, Stop> {
-        let first = *self.peek();
-        let (sign, function) = match first.text {
-            "!" => ("!", "!_"),
-            "-" if !self.is_negative_number() => ("-", "-_"),
-            _ => return self.member(),
-        };
-        let mut count = 0_usize;
-        while self.peek_is(sign) {
-            self.at += 1;
-            count += 1;
-        }
-        let operand = self.member()?;
-        if count.is_multiple_of(2) {
-            return Ok(operand);
-        }
-        self.build.make(first.place, call(function, vec![operand]))
-    }
-
-    /// Selections, indices and methods behind a primary expression.
-    fn member(&mut self) -> Result<Expr, Stop> {
+    /// `!a`, `-a` and what they stand before: a primary expression with selections, indices and methods behind it. An
+    /// even number of signs is none.
+    fn operand(&mut self) -> Result<Expr, Stop> {
+        let sign = self.sign();
         let mut left = self.primary()?;
         loop {
             left = match self.peek().text {
                 "." => self.selection(left)?,
                 "[" => self.index(left)?,
-                _ => return Ok(left),
+                _ => break,
             }
         }
+        match sign {
+            Some((place, function)) => self.build.make(place, call(function, vec![left])),
+            None => Ok(left),
+        }
+    }
+
+    /// The sign before an operand, unless it is part of a number.
+    fn sign(&mut self) -> Option<(u32, &'static str)> {
+        let first = *self.peek();
+        let (sign, function) = match first.text {
+            "!" => ("!", "!_"),
+            "-" if !self.is_negative_number() => ("-", "-_"),
+            _ => return None,
+        };
+        let mut odd = false;
+        while self.skip(sign) {
+            odd = !odd;
+        }
+        odd.then_some((first.place, function))
     }
 
     fn index(&mut self, left: Expr) -> Result<Expr, Stop> {
@@ -240,7 +155,7 @@ impl Parser<'_> {
         if let (TokenKind::Ident, Some(open)) = (name.kind, open)
             && open.text == "("
         {
-            self.at += 2;
+            self.pass(2);
             let args = self.args()?;
             let call = macros::call(&mut self.build, open.place, name.text, Some(left), args)?;
             return self.build.operator(call);
@@ -255,14 +170,8 @@ impl Parser<'_> {
     }
 
     fn operation(&mut self, place: u32, function: &str, args: Vec<Expr>) -> Result<Expr, Stop> {
-        let call = self.build.make(place, call(function, args))?;
-        self.build.operator(call)
+        self.build.operation(place, function, args)
     }
-}
-
-/// A call without a target.
-fn call(function: &str, args: Vec<Expr>) -> Kind {
-    Kind::Call { function: function.into(), target: None, args }
 }
 
 #[cfg(test)]

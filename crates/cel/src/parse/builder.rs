@@ -72,6 +72,12 @@ impl Builder {
         Ok(expr)
     }
 
+    /// A call of an operator.
+    pub(crate) fn operation(&mut self, place: u32, function: &str, args: Vec<Expr>) -> Result<Expr, Stop> {
+        let call = self.make(place, call(function, args))?;
+        self.operator(call)
+    }
+
     /// A mistake that does not keep the rest from being parsed.
     pub(crate) fn report(&mut self, place: u32, message: impl Into<String>) {
         if self.issues.len() < ISSUES_MAX {
@@ -162,4 +168,9 @@ impl Builder {
             result: self.copy(&fold.result)?,
         })))
     }
+}
+
+/// A call without a target.
+pub(crate) fn call(function: &str, args: Vec<Expr>) -> Kind {
+    Kind::Call { function: function.into(), target: None, args }
 }

@@ -38,14 +38,29 @@ impl<'t> Parser<'t> {
 
     pub(super) fn next(&mut self) -> Token<'t> {
         let token = *self.peek();
-        self.at += 1;
+        self.pass(1);
         token
+    }
+
+    /// Moves on. After a mistake, no other is reported before this: it would only be a consequence.
+    pub(super) fn pass(&mut self, count: usize) {
+        self.at += count;
+        self.recovering = false;
+    }
+
+    /// Moves on behind a mistake to what can follow an expression.
+    pub(super) fn recover(&mut self) {
+        while !self.peek().follows_expression() {
+            self.at += 1;
+        }
     }
 
     /// Whether the next token is this sign, which is passed then.
     pub(super) fn skip(&mut self, sign: &str) -> bool {
         let is = self.peek_is(sign);
-        self.at += usize::from(is);
+        if is {
+            self.pass(1);
+        }
         is
     }
 
@@ -58,10 +73,10 @@ impl<'t> Parser<'t> {
     ) -> Result<Token<'t>, Stop> {
         let token = *self.peek();
         if self.peek_is(sign) {
-            self.at += 1;
+            self.pass(1);
         } else if self.tokens.get(self.at + 1).is_some_and(|next| next.text == sign) {
             self.syntax(format!("extraneous input {} expecting '{sign}'", self.named()));
-            self.at += 2;
+            self.pass(2);
         } else if follows(&token) {
             self.syntax(format!("missing '{sign}' at {}", self.named()));
         } else {
@@ -77,13 +92,16 @@ impl<'t> Parser<'t> {
         }
         if self.tokens.get(self.at + 1).is_some_and(&is) {
             self.syntax(format!("extraneous input {} expecting {wanted}", self.named()));
-            self.at += 1;
+            self.pass(1);
             return Ok(());
         }
         Err(self.mismatch(wanted))
     }
 
     pub(super) fn syntax(&mut self, message: String) {
+        if std::mem::replace(&mut self.recovering, true) {
+            return;
+        }
         let place = self.peek().place;
         self.build.report(place, format!("Syntax error: {message}"));
     }

@@ -35,7 +35,9 @@ const RESERVED: [&str; 17] = [
 
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Result<Expr, Stop> {
-        self.require(STARTS, |token| token.starts_expression())?;
+        if self.require(STARTS, |token| token.starts_expression()).is_err() {
+            return self.missing();
+        }
         let token = *self.peek();
         match (token.kind, token.text) {
             (TokenKind::Sign, "(") => self.nested(),
@@ -46,8 +48,15 @@ impl Parser<'_> {
         }
     }
 
+    /// Something in the place of an expression that is missing, so that what follows is still looked at.
+    fn missing(&mut self) -> Result<Expr, Stop> {
+        self.recover();
+        let place = self.peek().place;
+        self.build.make(place, Kind::Literal(Literal::Null))
+    }
+
     fn nested(&mut self) -> Result<Expr, Stop> {
-        self.at += 1;
+        self.pass(1);
         let inner = self.expr()?;
         self.expect(")", |token| token.follows_expression())?;
         Ok(inner)
@@ -57,7 +66,8 @@ impl Parser<'_> {
     fn name(&mut self) -> Result<Expr, Stop> {
         let begin = self.peek().place;
         if self.peek_is("!") {
-            return Err(self.mismatch(STARTS));
+            self.mismatch(STARTS);
+            return self.missing();
         }
         let dot = if self.skip(".") { "." } else { "" };
         if self.peek().kind != TokenKind::Ident {
@@ -69,6 +79,10 @@ impl Parser<'_> {
         let ident = self.next();
         if RESERVED.contains(&ident.text) {
             self.build.report(begin, format!("reserved identifier: {}", ident.text));
+            if self.skip("(") {
+                self.args()?;
+            }
+            return self.build.make(begin, Kind::Literal(Literal::Null));
         }
         let name = format!("{dot}{}", ident.text);
         if !self.peek_is("(") {
@@ -91,7 +105,7 @@ impl Parser<'_> {
             return None;
         }
         let name = self.tokens[self.at..end].iter().map(|token| token.text).collect();
-        self.at = end;
+        self.pass(end - self.at);
         Some(name)
     }
 
@@ -153,7 +167,10 @@ impl Parser<'_> {
         while !self.peek_is("}") && !self.peek_is(",") {
             let optional = self.skip("?");
             let key = self.expr()?;
-            let colon = self.expect(":", |token| token.starts_expression())?;
+            let Ok(colon) = self.expect(":", |token| token.starts_expression()) else {
+                self.recover();
+                break;
+            };
             let id = self.build.id(colon.place)?;
             let value = self.expr()?;
             entries.push(Entry { id, key, value, optional });
@@ -173,7 +190,10 @@ impl Parser<'_> {
         while !self.peek_is("}") && !self.peek_is(",") {
             let optional = self.skip("?");
             let name = self.field_name(if optional { "{IDENTIFIER, ESC_IDENTIFIER}" } else { FIELD })?;
-            let colon = self.expect(":", |token| token.starts_expression())?;
+            let Ok(colon) = self.expect(":", |token| token.starts_expression()) else {
+                self.recover();
+                break;
+            };
             let id = self.build.id(colon.place)?;
             let value = self.expr()?;
             fields.push(FieldInit { id, name, value, optional });
@@ -200,7 +220,8 @@ impl Parser<'_> {
     fn literal(&mut self) -> Result<Expr, Stop> {
         let place = self.peek().place;
         if self.peek_is("-") && !self.is_negative_number() {
-            return Err(self.mismatch(STARTS));
+            self.mismatch(STARTS);
+            return self.missing();
         }
         let negative = self.skip("-");
         let token = self.next();
