@@ -17,8 +17,8 @@ pub fn escape(name: &str) -> Option<String> {
     if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&name) {
-        return Some(format!("__{name}__"));
+    if let Some(escaped) = escape_reserved(name) {
+        return Some(escaped);
     }
     let mut escaped = String::with_capacity(name.len());
     let mut rest = name;
@@ -35,6 +35,11 @@ pub fn escape(name: &str) -> Option<String> {
         rest = rest.get(length..)?;
     }
     Some(escaped)
+}
+
+/// The identifier for a field whose name is a word of the language.
+pub(crate) fn escape_reserved(name: &str) -> Option<String> {
+    RESERVED.contains(&name).then(|| format!("__{name}__"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::library;
 use crate::value::{Evaluated, Value, type_name};
 use crate::{EvaluationError, Meter};
 
-pub(crate) use arithmetic::{add, checked_add};
+pub(crate) use arithmetic::checked_add;
 pub(crate) use strings::compile_regex;
 
 /// What an operation works with besides its arguments.

@@ -22,8 +22,10 @@ pub use authorizer::{
 };
 pub(crate) use named_format::NamedFormat;
 
-use crate::Function;
+use std::sync::LazyLock;
+
 use crate::functions::Operation;
+use crate::{Env, Function, Type, standard};
 
 /// The functions of all libraries that every expression of Kubernetes can use.
 pub fn functions() -> Vec<Function> {
@@ -66,4 +68,16 @@ pub(crate) fn operation(function: &str, overload: Option<&str>) -> Option<Operat
         .or_else(|| semver::operation(function))
         .or_else(|| authorizer::operation(function))
         .or_else(|| jsonpatch::operation(function))
+}
+
+/// The environment of every expression of Kubernetes 1.37, without variables.
+pub fn kubernetes() -> Env {
+    static ENVIRONMENT: LazyLock<Env> = LazyLock::new(|| {
+        Env::default()
+            .with_functions(standard())
+            .with_functions(functions())
+            .with_type("net.IP", Type::opaque("net.IP"))
+            .with_type("net.CIDR", Type::opaque("net.CIDR"))
+    });
+    ENVIRONMENT.clone()
 }

@@ -3,6 +3,8 @@
 mod attribute;
 mod evaluate;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 

@@ -51,7 +51,7 @@ fn timestamp<'v>(nanos: i128) -> Evaluated<'v> {
 }
 
 /// `left + right`
-pub(crate) fn add<'v>(meter: &mut Meter<'_>, left: Value<'v>, right: Value<'v>) -> Evaluated<'v> {
+fn add<'v>(meter: &mut Meter<'_>, left: Value<'v>, right: Value<'v>) -> Evaluated<'v> {
     match (left, right) {
         (Value::String(left), Value::String(right)) => {
             meter.use_bytes(left.len().saturating_add(right.len()))?;

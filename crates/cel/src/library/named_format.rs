@@ -81,16 +81,16 @@ formats! {
     "dns1035LabelPrefix" 30 |text| names::is_dns1035_label(&masked(text));
     "labelValue" 40 names::is_valid_label_value;
     "uri" 1103 |text| Url::parse(text).err().into_iter().collect();
-    "uuid" 74 |text| unless(is_uuid(text), "does not match the UUID format");
+    "uuid" 70 |text| unless(is_uuid(text), "does not match the UUID format");
     "byte" 84 |text| unless(
         base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
         "invalid base64",
     );
-    "date" 73 |text| unless(
+    "date" 71 |text| unless(
         text.len() == 10 && Timestamp::parse(&format!("{text}T00:00:00Z")).is_ok(),
         "invalid date",
     );
-    "datetime" 73 |text| unless(Timestamp::parse(text).is_ok(), "invalid datetime");
+    "datetime" 71 |text| unless(Timestamp::parse(text).is_ok(), "invalid datetime");
 }
 
 fn unless(is_valid: bool, message: &str) -> Vec<String> {

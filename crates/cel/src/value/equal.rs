@@ -145,10 +145,13 @@ fn objects<'v>(a: &Object<'v>, b: &Object<'v>, meter: &mut Meter<'_>) -> Equalit
     for (name, value) in a.fields() {
         let name = name.as_str().unwrap_or_default();
         let value = a.field(name).is_some().then_some(value);
-        match (value, b.field(name)) {
-            (Some(value), Some(other)) if equal(&value?, &other?, meter)? => {}
-            (None, None) => {}
-            _ => return Ok(false),
+        let is_same = match (value, b.field(name)) {
+            (Some(value), Some(other)) => equal(&value?, &other?, meter)?,
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            return Ok(false);
         }
     }
     // What the schema does not declare is compared as JSON.

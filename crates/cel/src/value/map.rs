@@ -1,6 +1,7 @@
 //! Maps: those of objects, and those that expressions make.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -11,10 +12,19 @@ use crate::{EvaluationError, Shape};
 #[derive(Clone, Debug)]
 pub struct Map<'v>(Entries<'v>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Entries<'v> {
     Tree { map: &'v object::Map, values: Option<&'v Shape> },
     Made(Arc<MapBuilder<'v>>),
+}
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entries::Tree { map, .. } => f.debug_map().entries(map.iter()).finish(),
+            Entries::Made(made) => f.debug_map().entries(made.entries.iter().map(|(k, v)| (k, v))).finish(),
+        }
+    }
 }
 
 /// A map that is being made.

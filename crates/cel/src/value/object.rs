@@ -2,19 +2,30 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Evaluated, Value};
-use crate::{Field, ObjectShape, escape};
+use crate::escape::{escape, escape_reserved};
+use crate::{Field, ObjectShape};
 
 /// An object with declared fields.
 #[derive(Clone, Debug)]
 pub struct Object<'v>(Repr<'v>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Repr<'v> {
     Tree { map: &'v object::Map, shape: &'v ObjectShape },
     Made(Arc<Message<'v>>),
+}
+
+impl fmt::Debug for Repr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Repr::Tree { map, .. } => f.debug_map().entries(map.iter()).finish(),
+            Repr::Made(message) => message.fmt(f),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +70,8 @@ impl<'v> Object<'v> {
     pub fn field(&self, name: &str) -> Option<Evaluated<'v>> {
         match &self.0 {
             Repr::Tree { map, shape } => {
-                let field = shape.fields.get(name)?;
+                // A word of the language finds its field too, where it is written in backquotes.
+                let field = shape.fields.get(name).or_else(|| shape.fields.get(escape_reserved(name)?.as_str()))?;
                 let value = map.get(&field.name).filter(|value| !value.is_null())?;
                 Some(Value::of_tree(value, Some(&field.shape)))
             }

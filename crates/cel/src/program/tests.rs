@@ -1,0 +1,118 @@
+//! Values, errors and costs of expressions, by tables of facts in `facts`.
+//!
+//! Lines of an entry: `: name type = expression` is a variable, `= expression` the value, `!` an error, with its text if it
+//! is known, `$ number` the cost.
+
+use crate::facts::{Fact, entries};
+use crate::{Env, Meter, Outcome, Program, Type, Value, Variables, check, kubernetes, parse};
+
+/// A type as the tables name it.
+fn kind(name: &str) -> Type {
+    match name.split_once('(').map_or(name, |(head, _)| head) {
+        "bool" => Type::Bool,
+        "int" => Type::Int,
+        "uint" => Type::Uint,
+        "double" => Type::Double,
+        "string" => Type::String,
+        "bytes" => Type::Bytes,
+        "timestamp" => Type::Timestamp,
+        "duration" => Type::Duration,
+        "null" => Type::Null,
+        "list" => Type::list(kind(&name["list(".len()..name.len() - 1])),
+        "map" => {
+            let (key, value) = name["map(".len()..name.len() - 1].split_once(',').unwrap();
+            Type::map(kind(key), kind(value))
+        }
+        "dyn" => Type::Dyn,
+        other => panic!("{other} is not a type of the tables"),
+    }
+}
+
+fn program(text: &str, env: &Env) -> Result<Program, String> {
+    let ast = parse(text).map_err(|error| error.to_string())?;
+    let checked = check(ast, env).map_err(|error| error.to_string())?;
+    Program::new(&checked, env).map_err(|error| error.to_string())
+}
+
+fn constant(text: &str) -> Value<'static> {
+    let program = program(text, &kubernetes()).unwrap_or_else(|error| panic!("{error}"));
+    program.evaluate(&Variables::default(), u64::MAX).result.unwrap()
+}
+
+/// The environment and the variables of an entry.
+fn variables(facts: &[&str]) -> (Env, Variables<'static>) {
+    let mut env = kubernetes();
+    let mut variables = Variables::default();
+    for fact in facts.iter().filter_map(|fact| fact.strip_prefix(": ")) {
+        let (declared, value) = match fact.split_once(" = ") {
+            Some((declared, value)) => (declared, Some(value)),
+            None => (fact, None),
+        };
+        let (name, of) = declared.split_once(' ').unwrap();
+        env = env.with_variable(name, kind(of));
+        if let Some(value) = value {
+            variables = variables.with(name, constant(value));
+        }
+    }
+    (env, variables)
+}
+
+/// What is wrong with an entry.
+fn problem((text, facts): &Fact<'_>) -> Option<String> {
+    let (env, variables) = variables(facts);
+    let outcome = match program(text, &env) {
+        Ok(program) => program.evaluate(&variables, 100_000_000),
+        // A constant that has no value.
+        Err(error) if error.starts_with("program") => {
+            Outcome { result: Err(crate::EvaluationError::failed(error)), cost: 0 }
+        }
+        Err(error) => return Some(error),
+    };
+    for fact in facts {
+        let is_so = match fact.split_at(1) {
+            ("=", value) => match (&outcome.result, constant(value)) {
+                (Ok(Value::Double(value)), Value::Double(expected)) if expected.is_nan() => value.is_nan(),
+                (Ok(value), expected) => {
+                    value.runtime_type() == expected.runtime_type()
+                        && crate::value::equal(value, &expected, &mut Meter::new(1 << 20)).unwrap()
+                }
+                (Err(_), _) => false,
+            },
+            ("!", message) => {
+                outcome.result.as_ref().is_err_and(|error| error.to_string().contains(message.trim()))
+            }
+            ("$", cost) => outcome.cost == cost.trim().parse::<u64>().unwrap(),
+            _ => true,
+        };
+        if !is_so {
+            return Some(format!("{fact}\n  but {:?} at {}", outcome.result, outcome.cost));
+        }
+    }
+    None
+}
+
+fn holds(table: &str) {
+    let problems: Vec<String> = entries(table)
+        .iter()
+        .filter_map(|entry| problem(entry).map(|problem| format!("> {}\n{problem}", entry.0)))
+        .collect();
+    assert!(problems.is_empty(), "{} entries:\n{}", problems.len(), problems.join("\n\n"));
+}
+
+macro_rules! tables {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            holds(include_str!(concat!("../../facts/spec/", stringify!($name), ".txt")));
+        }
+    )*};
+}
+
+mod spec {
+    use super::holds;
+
+    tables! {
+        basic comparisons conversions fields fp_math integer_math lists logic macros macros2 optionals parse plumbing
+        string string_ext timestamps
+    }
+}
