@@ -13,12 +13,20 @@ use regex::Regex;
 use crate::cost::Price;
 use crate::functions::Operation;
 use crate::value::{Evaluated, MapKey, Text, Value};
-use crate::{Checked, Env, EvaluationError, Meter};
+use crate::{Checked, EvaluationError, Meter};
 
 /// An expression that can be evaluated, as often as wanted and in several threads at once.
 ///
-/// ```ignore
-/// let outcome = program.evaluate(&activation, 1_000_000);
+/// ```
+/// use cel::{Program, Type, Variables, check, kubernetes, parse};
+/// let env = kubernetes().with_variable("x", Type::list(Type::Int));
+/// let program = Program::new(&check(parse("x.all(y, y > 0)")?, &env)?)?;
+/// let x = object::json::parse(b"[1, 2]").unwrap();
+/// let variables = Variables::default().with("x", cel::Value::of_tree(&x, None)?);
+/// let outcome = program.evaluate(&variables, 1_000_000);
+/// assert_eq!(outcome.result?.as_bool(), Some(true));
+/// assert_eq!(outcome.cost, 12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Program {
@@ -79,12 +87,12 @@ impl<'v> Activation<'v> for Variables<'v> {
 }
 
 impl Program {
-    /// Makes a program of an expression. Functions are those that this crate knows; the environment gives none of its own.
+    /// Makes a program of an expression that has been checked.
     ///
     /// # Errors
     /// [`ProgramError`]
-    pub fn new(checked: &Checked, env: &Env) -> Result<Program, ProgramError> {
-        plan::plan(checked, env)
+    pub fn new(checked: &Checked) -> Result<Program, ProgramError> {
+        plan::plan(checked, true)
     }
 
     /// Evaluates it with a budget.

@@ -7,7 +7,7 @@ use super::{Attribute, Base, Call, Fold, Item, Key, Node, Program, ProgramError,
 use crate::cost::Price;
 use crate::functions::{self, Context};
 use crate::value::{Bytes, MapBuilder, MapKey, Text, Value};
-use crate::{Checked, Comprehension, Env, Expr, Kind, Literal, Meter, Reference};
+use crate::{Checked, Comprehension, Expr, Kind, Literal, Meter, Reference};
 
 type Planned = Result<Node, ProgramError>;
 
@@ -18,14 +18,16 @@ const CONVERSIONS: [&str; 9] =
 /// Functions whose second argument is a regular expression.
 const REGEX_FUNCTIONS: [&str; 3] = ["matches", "find", "findAll"];
 
-pub(super) fn plan(checked: &Checked, _env: &Env) -> Result<Program, ProgramError> {
-    let mut planner = Planner { checked, scope: Vec::new(), slots: 0 };
+/// Makes a program. Constant parts are evaluated at once if it folds; upstream's own tests of costs do not.
+pub(super) fn plan(checked: &Checked, folds: bool) -> Result<Program, ProgramError> {
+    let mut planner = Planner { checked, folds, scope: Vec::new(), slots: 0 };
     let root = planner.plan(checked.root())?;
     Ok(Program { root, slots: planner.slots })
 }
 
 struct Planner<'c> {
     checked: &'c Checked,
+    folds: bool,
     /// The variables of macros that are visible, with their slots.
     scope: Vec<(&'c str, usize)>,
     slots: usize,
@@ -106,7 +108,7 @@ impl<'c> Planner<'c> {
             _ => None,
         };
         let args = match (overload, <[Node; 2]>::try_from(args)) {
-            (Some("in_list"), Ok(sides)) => match membership(sides) {
+            (Some("in_list"), Ok(sides)) if self.folds => match membership(sides) {
                 Membership::Node(node) => return Ok(node),
                 Membership::Args(args) => args,
             },
@@ -117,13 +119,14 @@ impl<'c> Planner<'c> {
             .ok_or_else(|| failure(format!("no such overload: {function}")))?;
         if let [Node::Constant(value)] = args.as_slice()
             && CONVERSIONS.contains(&function)
+            && self.folds
         {
             let mut context = Context { meter: &mut Meter::new(u64::MAX), regex: None };
             let value = operation(&mut context, &mut [value.clone()]);
             return value.map(Node::Constant).map_err(|error| failure(error.to_string()));
         }
         let regex = match args.get(1) {
-            Some(Node::Constant(Value::String(pattern))) if REGEX_FUNCTIONS.contains(&function) => {
+            Some(Node::Constant(Value::String(pattern))) if self.folds && REGEX_FUNCTIONS.contains(&function) => {
                 Some(functions::compile_regex(pattern).map_err(failure)?)
             }
             _ => None,
@@ -156,7 +159,7 @@ impl<'c> Planner<'c> {
             items.push(Item { node: self.plan(element)?, optional: optional.contains(&index) });
         }
         let constants: Option<Vec<Value<'static>>> = items.iter().map(Item::constant).collect();
-        Ok(match constants {
+        Ok(match constants.filter(|_| self.folds) {
             Some(constants) => Node::Constant(Value::list(constants)),
             None => Node::List { items },
         })
@@ -175,7 +178,7 @@ impl<'c> Planner<'c> {
                 _ => None,
             })
             .collect();
-        let Some(constants) = constants else { return Ok(Node::Map { entries: nodes }) };
+        let Some(constants) = constants.filter(|_| self.folds) else { return Ok(Node::Map { entries: nodes }) };
         let mut made = MapBuilder::default();
         for (key, value) in constants {
             made.insert(key, value).map_err(|error| failure(error.to_string()))?;
