@@ -40,6 +40,15 @@ impl Env {
         self
     }
 
+    /// The same with a variable whose sizes are known, but which is of another type than its schema says, such as the old
+    /// object that need not exist.
+    #[must_use]
+    pub fn with_sizes(mut self, name: &str, kind: Type, shape: &Arc<Shape>) -> Env {
+        self.add_objects(shape);
+        self.variables.insert(name.into(), Variable { kind, shape: Some(Arc::clone(shape)) });
+        self
+    }
+
     /// The same with functions; overloads are added to those that are there.
     #[must_use]
     pub fn with_functions(mut self, functions: impl IntoIterator<Item = Function>) -> Env {

@@ -16,6 +16,7 @@ mod declarations;
 mod env;
 mod error;
 mod escape;
+mod estimate;
 #[cfg(test)]
 mod facts;
 mod functions;
@@ -40,6 +41,7 @@ pub use declarations::{Function, Overload};
 pub use env::Env;
 pub use error::EvaluationError;
 pub use escape::escape;
+pub use estimate::{CostRange, Range, SizeRange, estimate};
 pub use issue::{Issue, Issues};
 pub use library::{Authorizer, Decisions, kubernetes};
 pub use meter::Meter;
