@@ -60,7 +60,9 @@ impl Price {
     /// Of a function, by its name and the only overload that it can mean, if there is just one.
     pub(crate) fn new(function: &str, overload: Option<&str>) -> Price {
         let overload = overload.unwrap_or_default();
-        of_overload(overload).or_else(|| of_function(function, overload)).unwrap_or_else(|| standard(overload))
+        of_overload(overload)
+            .or_else(|| of_function(function, overload))
+            .unwrap_or_else(|| standard(overload))
     }
 
     /// What is due before the call. Arguments that have failed are null.
@@ -74,9 +76,7 @@ impl Price {
             Price::Shorter | Price::Equality => scaled(size(0).min(size(1)), STRING_FACTOR),
             Price::Concatenation => scaled(size(0).saturating_add(size(1)), STRING_FACTOR),
             Price::Regex => regex(size(0), size(1)),
-            Price::Contains => {
-                scaled(size(0), STRING_FACTOR).saturating_mul(scaled(size(1), STRING_FACTOR))
-            }
+            Price::Contains => scaled(size(0), STRING_FACTOR).saturating_mul(scaled(size(1), STRING_FACTOR)),
             Price::Membership => size(1),
             Price::Selector => {
                 let length = size(1);
@@ -84,7 +84,10 @@ impl Price {
             }
             Price::ContainsIp { text } => scaled(size(0) * 2, STRING_FACTOR) + of_text(text, size(1)),
             Price::ContainsCidr { text } => {
-                scaled(size(0) * 2, STRING_FACTOR) + scaled(size(0), STRING_FACTOR) + 1 + of_text(text, size(1))
+                scaled(size(0) * 2, STRING_FACTOR)
+                    + scaled(size(0), STRING_FACTOR)
+                    + 1
+                    + of_text(text, size(1))
             }
             Price::Validate => match args.first().and_then(|format| format.downcast::<NamedFormat>()) {
                 Some(format) => regex(size(1), format.regex_size()),
@@ -137,8 +140,20 @@ fn of_function(function: &str, overload: &str) -> Option<Price> {
         "fieldSelector" | "labelSelector" => Price::Selector,
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" | "includes" => Price::Parts,
         "ip" if overload == "cidr_ip" => Price::Fixed(1),
-        "url" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "jsonpatch.escapeKey" | "cidr" | "isIP"
-        | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver" => Price::Traversal(STRING_FACTOR),
+        "url"
+        | "lowerAscii"
+        | "upperAscii"
+        | "substring"
+        | "trim"
+        | "jsonpatch.escapeKey"
+        | "cidr"
+        | "isIP"
+        | "isCIDR"
+        | "ip"
+        | "quantity"
+        | "isQuantity"
+        | "semver"
+        | "isSemver" => Price::Traversal(STRING_FACTOR),
         "replace" | "split" | "ip.isCanonical" => Price::Traversal(2.0 * STRING_FACTOR),
         "join" => Price::Joined,
         "find" | "findAll" => Price::Regex,
@@ -152,13 +167,19 @@ fn of_function(function: &str, overload: &str) -> Option<Price> {
 
 fn standard(overload: &str) -> Price {
     match overload {
-        "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string" | "strings_quote"
-        | "string_format" => Price::Traversal(STRING_FACTOR),
+        "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string"
+        | "strings_quote" | "string_format" => Price::Traversal(STRING_FACTOR),
         "in_list" => Price::Membership,
-        "less_string" | "greater_string" | "less_equals_string" | "greater_equals_string" | "less_bytes"
-        | "greater_bytes" | "less_equals_bytes" | "greater_equals_bytes" | "equals" | "not_equals" => {
-            Price::Shorter
-        }
+        "less_string"
+        | "greater_string"
+        | "less_equals_string"
+        | "greater_equals_string"
+        | "less_bytes"
+        | "greater_bytes"
+        | "less_equals_bytes"
+        | "greater_equals_bytes"
+        | "equals"
+        | "not_equals" => Price::Shorter,
         "add_string" | "add_bytes" => Price::Concatenation,
         "matches_string" => Price::Regex,
         "contains_string" => Price::Contains,
@@ -195,9 +216,9 @@ fn parts(value: &Value<'_>) -> u64 {
     match value {
         Value::String(string) => text(string.len()),
         Value::Bytes(bytes) => text(bytes.len()),
-        Value::List(list) => list
-            .iter()
-            .fold(0u64, |sum, item| sum.saturating_add(item.map_or(1, |item| parts(&item)))),
+        Value::List(list) => {
+            list.iter().fold(0u64, |sum, item| sum.saturating_add(item.map_or(1, |item| parts(&item))))
+        }
         Value::Map(map) => of_entries(map.entries()),
         Value::Object(object) => of_entries(object.fields()),
         _ => 1,

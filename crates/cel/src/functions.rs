@@ -39,8 +39,7 @@ pub(crate) fn operation(function: &str, overload: Option<&str>, arity: usize) ->
 
 /// The error of arguments for which a function has no form.
 pub(crate) fn no_overload<'v>(function: &str, args: &[Value<'_>]) -> Evaluated<'v> {
-    let types: Vec<String> =
-        args.iter().map(|arg| type_name(&arg.runtime_type()).into_owned()).collect();
+    let types: Vec<String> = args.iter().map(|arg| type_name(&arg.runtime_type()).into_owned()).collect();
     Err(EvaluationError::failed(format!("no such overload: {function}({})", types.join(", "))))
 }
 

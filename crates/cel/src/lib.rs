@@ -43,7 +43,7 @@ pub use error::EvaluationError;
 pub use escape::escape;
 pub use estimate::{CostRange, Range, SizeRange, estimate};
 pub use issue::{Issue, Issues};
-pub use library::{Authorizer, Decisions, kubernetes};
+pub use library::{Authorizer, Decisions, kubernetes, kubernetes_with_patches};
 pub use meter::Meter;
 pub use parse::parse;
 pub use program::{Activation, Outcome, Program, ProgramError, Variables};

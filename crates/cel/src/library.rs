@@ -18,7 +18,8 @@ mod strings;
 mod url;
 
 pub use authorizer::{
-    Attributes, Authorizer, Decision, Decisions, ServiceAccount, authorizer, resource_check, types as authorizer_types,
+    Attributes, Authorizer, Decision, Decisions, ServiceAccount, authorizer, resource_check,
+    types as authorizer_types,
 };
 pub(crate) use named_format::NamedFormat;
 
@@ -44,11 +45,6 @@ pub fn functions() -> Vec<Function> {
         url::functions(),
     ]
     .concat()
-}
-
-/// The functions that only mutating policies can use.
-pub fn mutation_functions() -> Vec<Function> {
-    jsonpatch::functions()
 }
 
 /// The operation of a library's function, and of this overload if it is the only one.
@@ -79,5 +75,12 @@ pub fn kubernetes() -> Env {
             .with_type("net.IP", Type::opaque("net.IP"))
             .with_type("net.CIDR", Type::opaque("net.CIDR"))
     });
+    ENVIRONMENT.clone()
+}
+
+/// The same with what mutating policies can use in addition.
+pub fn kubernetes_with_patches() -> Env {
+    static ENVIRONMENT: LazyLock<Env> =
+        LazyLock::new(|| kubernetes().with_functions(jsonpatch::functions()).with_patches());
     ENVIRONMENT.clone()
 }

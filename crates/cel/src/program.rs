@@ -118,17 +118,33 @@ enum Node {
     Attribute(Box<Attribute>),
     And(Box<[Node; 2]>),
     Or(Box<[Node; 2]>),
-    Equality { negated: bool, sides: Box<[Node; 2]> },
+    Equality {
+        negated: bool,
+        sides: Box<[Node; 2]>,
+    },
     /// Whether a value is in a constant list.
-    Member { value: Box<Node>, set: HashSet<MapKey<'static>> },
+    Member {
+        value: Box<Node>,
+        set: HashSet<MapKey<'static>>,
+    },
     /// Everything but false is true, even failure.
     NotStrictlyFalse(Box<Node>),
     /// `or`, or `orValue` if it unwraps.
-    OptionalOr { sides: Box<[Node; 2]>, unwraps: bool },
+    OptionalOr {
+        sides: Box<[Node; 2]>,
+        unwraps: bool,
+    },
     Call(Box<Call>),
-    List { items: Vec<Item> },
-    Map { entries: Vec<(Node, Item)> },
-    Message { name: std::sync::Arc<str>, fields: Vec<(Box<str>, Item)> },
+    List {
+        items: Vec<Item>,
+    },
+    Map {
+        entries: Vec<(Node, Item)>,
+    },
+    Message {
+        name: std::sync::Arc<str>,
+        fields: Vec<(Box<str>, Item)>,
+    },
     Fold(Box<Fold>),
 }
 

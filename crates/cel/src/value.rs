@@ -177,9 +177,9 @@ impl<'v> Value<'v> {
             Value::Bytes(bytes) => bytes.is_empty(),
             Value::Timestamp(time) => *time == Timestamp::ZERO,
             Value::Duration(span) => *span == Duration::ZERO,
-            Value::List(list) => list.len() == 0,
-            Value::Map(map) => map.len() == 0,
-            Value::Object(object) => object.len() == 0,
+            Value::List(list) => list.is_empty(),
+            Value::Map(map) => map.is_empty(),
+            Value::Object(object) => object.is_empty(),
             Value::Optional(value) => value.is_none(),
             Value::Type(_) | Value::Opaque(_) => false,
         }

@@ -14,9 +14,13 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
         "_>=_" => |_, args| ordered(args, |order| order != Ordering::Less),
         "@in" | "_in_" => member,
         "size" => |_, args| match args {
-            [value @ (Value::String(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_) | Value::Object(_))] => {
-                Ok(Value::Int(i64::try_from(value.size()).unwrap_or(i64::MAX)))
-            }
+            [
+                value @ (Value::String(_)
+                | Value::Bytes(_)
+                | Value::List(_)
+                | Value::Map(_)
+                | Value::Object(_)),
+            ] => Ok(Value::Int(i64::try_from(value.size()).unwrap_or(i64::MAX))),
             _ => super::no_overload("size", args),
         },
         _ => return None,

@@ -15,15 +15,15 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
         "getDayOfYear" => |_, args| of_time("getDayOfYear", args, |time| i64::from(time.day_of_year()) - 1),
         "getDate" => |_, args| of_time("getDate", args, |time| time.day().into()),
         "getDayOfMonth" => |_, args| of_time("getDayOfMonth", args, |time| i64::from(time.day()) - 1),
-        "getDayOfWeek" => |_, args| {
-            of_time("getDayOfWeek", args, |time| time.weekday().to_sunday_zero_offset().into())
-        },
+        "getDayOfWeek" => {
+            |_, args| of_time("getDayOfWeek", args, |time| time.weekday().to_sunday_zero_offset().into())
+        }
         "getHours" => |_, args| of_both("getHours", args, |time| time.hour().into(), 3_600_000_000_000),
         "getMinutes" => |_, args| of_both("getMinutes", args, |time| time.minute().into(), 60_000_000_000),
         "getSeconds" => |_, args| of_both("getSeconds", args, |time| time.second().into(), 1_000_000_000),
-        "getMilliseconds" => |_, args| {
-            of_both("getMilliseconds", args, |time| time.millisecond().into(), 1_000_000)
-        },
+        "getMilliseconds" => {
+            |_, args| of_both("getMilliseconds", args, |time| time.millisecond().into(), 1_000_000)
+        }
         _ => return None,
     })
 }
@@ -63,7 +63,8 @@ fn zoned(time: Timestamp, zone: TimeZone) -> Option<jiff::Zoned> {
 fn time_zone(name: &str) -> Result<TimeZone, String> {
     let Some((hours, minutes)) = name.split_once(':') else { return named(name) };
     let number = |text: &str| {
-        text.parse::<i32>().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", crate::go::quote(text)))
+        text.parse::<i32>()
+            .map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", crate::go::quote(text)))
     };
     let (hours, minutes) = (number(hours)?, number(minutes)?);
     if !(0..=59).contains(&minutes) {

@@ -265,7 +265,9 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
         "check" => |_, args| check(args),
         "errored" => |_, args| of_decision("errored", args, |decision| decision.error.is_some().into()),
         "error" => |_, args| {
-            of_decision("error", args, |decision| Value::string(decision.error.as_deref().unwrap_or_default()))
+            of_decision("error", args, |decision| {
+                Value::string(decision.error.as_deref().unwrap_or_default())
+            })
         },
         "allowed" => |_, args| of_decision("allowed", args, |decision| decision.allowed.into()),
         "reason" => |_, args| of_decision("reason", args, |decision| Value::string(decision.reason.as_str())),

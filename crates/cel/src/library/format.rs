@@ -206,9 +206,12 @@ fn string(meter: &mut Meter<'_>, value: &Value<'_>) -> Formatted {
             meter.use_bytes(text.len())?;
             text.to_string()
         }
-        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Timestamp(_) | Value::Duration(_) | Value::Type(_) => {
-            value.to_string()
-        }
+        Value::Bool(_)
+        | Value::Int(_)
+        | Value::Uint(_)
+        | Value::Timestamp(_)
+        | Value::Duration(_)
+        | Value::Type(_) => value.to_string(),
         _ => {
             return unfit(
                 "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, \
@@ -238,7 +241,9 @@ fn nested(meter: &mut Meter<'_>, value: &Value<'_>) -> Formatted {
         Value::Double(number) => go::quote(&go::format_float(*number)),
         Value::Timestamp(time) => format!("timestamp(\"{time}\")"),
         Value::Duration(span) => format!("duration(\"{span}\")"),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Type(_) => string(meter, value)?,
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Type(_) => {
+            string(meter, value)?
+        }
         _ => return failed(format!("no formatting function for {}", type_name(&value.runtime_type()))),
     })
 }

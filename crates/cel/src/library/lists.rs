@@ -101,7 +101,9 @@ fn is_sorted<'v>(list: &List<'v>) -> Evaluated<'v> {
     let mut previous: Option<Value<'v>> = None;
     for item in list.iter() {
         let item = item?;
-        if let Some(previous) = previous && compare(&previous, &item)? == Ordering::Greater {
+        if let Some(previous) = previous
+            && compare(&previous, &item)? == Ordering::Greater
+        {
             return Ok(Value::Bool(false));
         }
         previous = Some(item);

@@ -53,7 +53,9 @@ pub(super) fn functions() -> Vec<Function> {
 pub(super) fn operation(function: &str) -> Option<Operation> {
     Some(match function {
         "slice" => |context, args| match args {
-            [Value::List(list), Value::Int(start), Value::Int(end)] => slice(context.meter, list, *start, *end),
+            [Value::List(list), Value::Int(start), Value::Int(end)] => {
+                slice(context.meter, list, *start, *end)
+            }
             _ => no_overload("slice", args),
         },
         "flatten" => |context, args| {

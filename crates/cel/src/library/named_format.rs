@@ -130,7 +130,10 @@ pub(super) fn functions() -> Vec<Function> {
     let format = || Type::opaque(NAME);
     let messages = Type::optional(Type::list(Type::String));
     let mut functions = vec![
-        Function::new("validate", vec![Overload::method("format-validate", [format(), Type::String], messages)]),
+        Function::new(
+            "validate",
+            vec![Overload::method("format-validate", [format(), Type::String], messages)],
+        ),
         Function::new(
             "format.named",
             vec![Overload::global("format-named", [Type::String], Type::optional(format()))],

@@ -110,10 +110,9 @@ impl Address {
 
 fn not_mapped(address: IpAddr, text: &str) -> Result<(), EvaluationError> {
     match address {
-        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => Err(EvaluationError::failed(format!(
-            "IPv4-mapped IPv6 address {} is not allowed",
-            quote(text)
-        ))),
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            Err(EvaluationError::failed(format!("IPv4-mapped IPv6 address {} is not allowed", quote(text))))
+        }
         _ => Ok(()),
     }
 }
@@ -160,7 +159,8 @@ fn width(address: IpAddr) -> u32 {
 
 pub(super) fn functions() -> Vec<Function> {
     let (ip, cidr) = (|| Type::opaque(IP), || Type::opaque(CIDR));
-    let of_text = |name, id, result: Type| Function::new(name, vec![Overload::global(id, [Type::String], result)]);
+    let of_text =
+        |name, id, result: Type| Function::new(name, vec![Overload::global(id, [Type::String], result)]);
     let of_ip = |name, id, result: Type| Function::new(name, vec![Overload::method(id, [ip()], result)]);
     vec![
         Function::new(
@@ -223,15 +223,15 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
         "family" => |_, args| of_address("family", args, |ip| Value::Int(if ip.0.is_ipv4() { 4 } else { 6 })),
         "isUnspecified" => |_, args| of_address("isUnspecified", args, |ip| ip.0.is_unspecified().into()),
         "isLoopback" => |_, args| of_address("isLoopback", args, |ip| ip.0.is_loopback().into()),
-        "isLinkLocalMulticast" => |_, args| {
-            of_address("isLinkLocalMulticast", args, |ip| ip.is_link_local_multicast().into())
-        },
-        "isLinkLocalUnicast" => |_, args| {
-            of_address("isLinkLocalUnicast", args, |ip| ip.is_link_local_unicast().into())
-        },
-        "isGlobalUnicast" => |_, args| {
-            of_address("isGlobalUnicast", args, |ip| ip.is_global_unicast().into())
-        },
+        "isLinkLocalMulticast" => {
+            |_, args| of_address("isLinkLocalMulticast", args, |ip| ip.is_link_local_multicast().into())
+        }
+        "isLinkLocalUnicast" => {
+            |_, args| of_address("isLinkLocalUnicast", args, |ip| ip.is_link_local_unicast().into())
+        }
+        "isGlobalUnicast" => {
+            |_, args| of_address("isGlobalUnicast", args, |ip| ip.is_global_unicast().into())
+        }
         "cidr" => |_, args| match args {
             [Value::String(text)] => Ok(Value::opaque(Network::parse(text)?)),
             _ => no_overload("cidr", args),
@@ -240,7 +240,9 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
             [Value::String(text)] => Ok(Value::Bool(Network::parse(text).is_ok())),
             _ => no_overload("isCIDR", args),
         },
-        "prefixLength" => |_, args| of_network("prefixLength", args, |network| Value::Int(network.bits.into())),
+        "prefixLength" => {
+            |_, args| of_network("prefixLength", args, |network| Value::Int(network.bits.into()))
+        }
         "masked" => |_, args| of_network("masked", args, |network| Value::opaque(network.masked())),
         "containsIP" => |_, args| contains_ip(args),
         "containsCIDR" => |_, args| contains_cidr(args),

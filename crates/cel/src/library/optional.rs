@@ -19,7 +19,10 @@ pub(super) fn functions() -> Vec<Function> {
         Function::new("optional.none", vec![Overload::global("optional_none", [], optional())]),
         Function::new("value", vec![Overload::method("optional_value", [optional()], v())]),
         Function::new("hasValue", vec![Overload::method("optional_hasValue", [optional()], Type::Bool)]),
-        Function::new("or", vec![Overload::method("optional_or_optional", [optional(), optional()], optional())]),
+        Function::new(
+            "or",
+            vec![Overload::method("optional_or_optional", [optional(), optional()], optional())],
+        ),
         Function::new("orValue", vec![Overload::method("optional_orValue_value", [optional(), v()], v())]),
         Function::new(
             "_?._",

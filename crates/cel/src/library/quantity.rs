@@ -37,7 +37,8 @@ impl Opaque for Amount {
 pub(super) fn functions() -> Vec<Function> {
     let quantity = || Type::opaque(NAME);
     let pair = || [quantity(), quantity()];
-    let method = |name, id, result: Type| Function::new(name, vec![Overload::method(id, [quantity()], result)]);
+    let method =
+        |name, id, result: Type| Function::new(name, vec![Overload::method(id, [quantity()], result)]);
     let with = |name, id, with_int| {
         Function::new(
             name,
@@ -78,22 +79,20 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
             _ => no_overload("isQuantity", args),
         },
         "sign" => |_, args| of_one("sign", args, |quantity| Ok(Value::Int(quantity.sign().into()))),
-        "asApproximateFloat" => |_, args| {
-            of_one("asApproximateFloat", args, |quantity| Ok(Value::Double(quantity.as_f64())))
-        },
+        "asApproximateFloat" => {
+            |_, args| of_one("asApproximateFloat", args, |quantity| Ok(Value::Double(quantity.as_f64())))
+        }
         "asInteger" => |_, args| {
             of_one("asInteger", args, |quantity| match quantity.as_i64() {
                 Some(number) => Ok(Value::Int(number)),
                 None => fail("cannot convert value to integer"),
             })
         },
-        "isInteger" => |_, args| {
-            of_one("isInteger", args, |quantity| Ok(Value::Bool(quantity.as_i64().is_some())))
-        },
+        "isInteger" => {
+            |_, args| of_one("isInteger", args, |quantity| Ok(Value::Bool(quantity.as_i64().is_some())))
+        }
         // Versions have these functions too.
-        "isGreaterThan" => |_, args| {
-            Ok(Value::Bool(compare("isGreaterThan", args)? == Ordering::Greater))
-        },
+        "isGreaterThan" => |_, args| Ok(Value::Bool(compare("isGreaterThan", args)? == Ordering::Greater)),
         "isLessThan" => |_, args| Ok(Value::Bool(compare("isLessThan", args)? == Ordering::Less)),
         "compareTo" => |_, args| Ok(Value::Int(compare("compareTo", args)? as i64)),
         "add" => |_, args| combine("add", args, |sum, other| *sum += other),

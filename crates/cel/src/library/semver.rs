@@ -31,11 +31,13 @@ enum Part {
 impl Version {
     /// The order, which leaves the build out.
     fn order(&self, other: &Version) -> Ordering {
-        self.numbers.cmp(&other.numbers).then_with(|| match (self.prerelease.is_empty(), other.prerelease.is_empty()) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            (false, false) => self.prerelease.cmp(&other.prerelease),
+        self.numbers.cmp(&other.numbers).then_with(|| {
+            match (self.prerelease.is_empty(), other.prerelease.is_empty()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                (false, false) => self.prerelease.cmp(&other.prerelease),
+            }
         })
     }
 }
@@ -95,10 +97,7 @@ pub(super) fn functions() -> Vec<Function> {
                 Overload::global("is_semver_string_bool", [Type::String, Type::Bool], Type::Bool),
             ],
         ),
-        Function::new(
-            "isGreaterThan",
-            vec![Overload::method("semver_is_greater_than", pair(), Type::Bool)],
-        ),
+        Function::new("isGreaterThan", vec![Overload::method("semver_is_greater_than", pair(), Type::Bool)]),
         Function::new("isLessThan", vec![Overload::method("semver_is_less_than", pair(), Type::Bool)]),
         Function::new("compareTo", vec![Overload::method("semver_compare_to", pair(), Type::Int)]),
         part("major", "semver_major"),
@@ -131,7 +130,10 @@ pub(super) fn compare(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
 }
 
 fn number<'v>(function: &str, args: &[Value<'v>], place: usize) -> Evaluated<'v> {
-    let number = args.first().and_then(|value| value.downcast::<Version>()).and_then(|version| version.numbers.get(place));
+    let number = args
+        .first()
+        .and_then(|value| value.downcast::<Version>())
+        .and_then(|version| version.numbers.get(place));
     match number {
         // As Go converts numbers of 64 bits.
         Some(number) => Ok(Value::Int(number.cast_signed())),
@@ -188,7 +190,8 @@ fn parse(text: &str) -> Result<Version, String> {
         Some((patch, prerelease)) => (patch, Some(prerelease)),
         None => (rest, None),
     };
-    let numbers = [version_number("Major", major)?, version_number("Minor", minor)?, version_number("Patch", patch)?];
+    let numbers =
+        [version_number("Major", major)?, version_number("Minor", minor)?, version_number("Patch", patch)?];
     let prerelease = prerelease.map(|text| text.split('.').map(self::part).collect()).transpose()?;
     for part in build.into_iter().flat_map(|build| build.split('.')) {
         if part.is_empty() {
@@ -198,7 +201,11 @@ fn parse(text: &str) -> Result<Version, String> {
             return Err(format!("Invalid character(s) found in build meta data {}", quote(part)));
         }
     }
-    Ok(Version { numbers, prerelease: prerelease.unwrap_or_default(), build: build.unwrap_or_default().into() })
+    Ok(Version {
+        numbers,
+        prerelease: prerelease.unwrap_or_default(),
+        build: build.unwrap_or_default().into(),
+    })
 }
 
 fn version_number(name: &str, text: &str) -> Result<u64, String> {
@@ -217,7 +224,10 @@ fn part(text: &str) -> Result<Part, String> {
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         if text.len() > 1 && text.starts_with('0') {
-            return Err(format!("Numeric PreRelease version must not contain leading zeroes {}", quote(text)));
+            return Err(format!(
+                "Numeric PreRelease version must not contain leading zeroes {}",
+                quote(text)
+            ));
         }
         let out_of_range = |_| format!("strconv.ParseUint: parsing {}: value out of range", quote(text));
         return text.parse().map(Part::Number).map_err(out_of_range);

@@ -7,7 +7,8 @@ use crate::{EvaluationError, Function, Overload, Type};
 
 pub(super) fn functions() -> Vec<Function> {
     let (string, int) = (Type::String, Type::Int);
-    let one = |name, id, result: Type| Function::new(name, vec![Overload::method(id, [Type::String], result)]);
+    let one =
+        |name, id, result: Type| Function::new(name, vec![Overload::method(id, [Type::String], result)]);
     let list = Type::list(Type::String);
     vec![
         Function::new(
@@ -45,18 +46,21 @@ pub(super) fn functions() -> Vec<Function> {
             "substring",
             vec![
                 Overload::method("string_substring_int", [string.clone(), int.clone()], string.clone()),
-                Overload::method("string_substring_int_int", [string.clone(), int.clone(), int], string.clone()),
+                Overload::method(
+                    "string_substring_int_int",
+                    [string.clone(), int.clone(), int],
+                    string.clone(),
+                ),
             ],
         ),
         Function::new(
             "format",
-            vec![Overload::method(
-                "string_format",
-                [string.clone(), Type::list(Type::Dyn)],
-                string.clone(),
-            )],
+            vec![Overload::method("string_format", [string.clone(), Type::list(Type::Dyn)], string.clone())],
         ),
-        Function::new("strings.quote", vec![Overload::global("strings_quote", [Type::String], string.clone())]),
+        Function::new(
+            "strings.quote",
+            vec![Overload::global("strings_quote", [Type::String], string.clone())],
+        ),
         Function::new(
             "join",
             vec![
@@ -229,7 +233,9 @@ fn split<'v>(context: &mut Context<'_, '_>, text: &str, separator: &str, count: 
 }
 
 fn substring<'v>(text: &str, start: i64, end: Option<i64>) -> Evaluated<'v> {
-    if let Some(end) = end && start > end {
+    if let Some(end) = end
+        && start > end
+    {
         return fail(format!("invalid substring range. start: {start}, end: {end}"));
     }
     let Some(from) = byte_of(text, start) else { return out_of_range(start) };

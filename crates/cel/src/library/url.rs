@@ -123,7 +123,12 @@ fn scheme(text: &str) -> Result<(&str, &str), String> {
             'a'..='z' | 'A'..='Z' => {}
             '0'..='9' | '+' | '-' | '.' if place > 0 => {}
             ':' if place == 0 => return Err("missing protocol scheme".into()),
-            ':' => return Ok((text.get(..place).unwrap_or_default(), text.get(place + 1..).unwrap_or_default())),
+            ':' => {
+                return Ok((
+                    text.get(..place).unwrap_or_default(),
+                    text.get(place + 1..).unwrap_or_default(),
+                ));
+            }
             _ => break,
         }
     }
@@ -131,9 +136,8 @@ fn scheme(text: &str) -> Result<(&str, &str), String> {
 }
 
 fn check_user(user: &str) -> Result<(), String> {
-    let is_valid = |character: char| {
-        character.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(character)
-    };
+    let is_valid =
+        |character: char| character.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(character);
     if !user.chars().all(is_valid) {
         return Err("net/url: invalid userinfo".into());
     }
@@ -198,8 +202,7 @@ fn unescape(text: &str, is_query: bool) -> Result<Vec<u8>, String> {
 
 /// The path as it was written, or with escapes where it needs some.
 fn escaped_path(path: &str) -> Result<String, String> {
-    let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte);
     let bytes = unescape(path, false)?;
     if path.bytes().all(|byte| is_plain(byte) || b"!'()*[]%".contains(&byte)) {
         return Ok(path.into());

@@ -121,4 +121,3 @@ fn item<'v>(list: &List<'v>, key: &Value<'v>) -> Result<Option<Evaluated<'v>>, E
     };
     Ok(index.and_then(|index| list.get(index)))
 }
-

@@ -150,11 +150,7 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
         Ok(([left, right], failure))
     }
 
-    fn argument(
-        &mut self,
-        node: &'p Node,
-        failure: &mut Option<EvaluationError>,
-    ) -> Evaluated<'v> {
+    fn argument(&mut self, node: &'p Node, failure: &mut Option<EvaluationError>) -> Evaluated<'v> {
         match self.evaluate(node) {
             Err(error) if !error.is_final() => {
                 failure.get_or_insert(error);
@@ -176,7 +172,9 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
         let mut failure = None;
         for (place, node) in args.iter_mut().zip(&call.args) {
             *place = self.argument(node, &mut failure)?;
-            if call.fails_early && let Some(error) = failure {
+            if call.fails_early
+                && let Some(error) = failure
+            {
                 return Err(error);
             }
         }
@@ -190,7 +188,9 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
             }
             (None, None) => self.operate(call, args),
         };
-        if let Err(error) = &result && error.is_final() {
+        if let Err(error) = &result
+            && error.is_final()
+        {
             return result;
         }
         self.meter.charge(call.price.of_result(result.as_ref().unwrap_or(&Value::Null)))?;
@@ -316,7 +316,9 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
             _ => {}
         }
         let next = self.evaluate(&fold.step);
-        if let Err(error) = &next && error.is_final() {
+        if let Err(error) = &next
+            && error.is_final()
+        {
             return Err(error.clone());
         }
         self.set(fold.accumulator, Slot::Ready(next));

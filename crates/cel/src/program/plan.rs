@@ -76,7 +76,13 @@ impl<'c> Planner<'c> {
         Ok(Node::Attribute(attribute))
     }
 
-    fn call(&mut self, expr: &'c Expr, function: &str, target: Option<&'c Expr>, args: &'c [Expr]) -> Planned {
+    fn call(
+        &mut self,
+        expr: &'c Expr,
+        function: &str,
+        target: Option<&'c Expr>,
+        args: &'c [Expr],
+    ) -> Planned {
         let mut nodes = Vec::with_capacity(args.len() + 1);
         for arg in target.into_iter().chain(args) {
             nodes.push(self.plan(arg)?);
@@ -93,9 +99,10 @@ impl<'c> Planner<'c> {
                 let [node] = *exactly(nodes).ok_or_else(fail)?;
                 Ok(Node::NotStrictlyFalse(Box::new(node)))
             }
-            "or" | "orValue" if nodes.len() == 2 => {
-                Ok(Node::OptionalOr { unwraps: function == "orValue", sides: exactly(nodes).ok_or_else(fail)? })
-            }
+            "or" | "orValue" if nodes.len() == 2 => Ok(Node::OptionalOr {
+                unwraps: function == "orValue",
+                sides: exactly(nodes).ok_or_else(fail)?,
+            }),
             "_[_]" => index(*exactly(nodes).ok_or_else(fail)?, false),
             "_?._" | "_[?_]" => index(*exactly(nodes).ok_or_else(fail)?, true),
             _ => self.function(expr, function, nodes),
@@ -126,7 +133,9 @@ impl<'c> Planner<'c> {
             return value.map(Node::Constant).map_err(|error| failure(error.to_string()));
         }
         let regex = match args.get(1) {
-            Some(Node::Constant(Value::String(pattern))) if self.folds && REGEX_FUNCTIONS.contains(&function) => {
+            Some(Node::Constant(Value::String(pattern)))
+                if self.folds && REGEX_FUNCTIONS.contains(&function) =>
+            {
                 Some(functions::compile_regex(pattern).map_err(failure)?)
             }
             _ => None,
@@ -178,7 +187,9 @@ impl<'c> Planner<'c> {
                 _ => None,
             })
             .collect();
-        let Some(constants) = constants.filter(|_| self.folds) else { return Ok(Node::Map { entries: nodes }) };
+        let Some(constants) = constants.filter(|_| self.folds) else {
+            return Ok(Node::Map { entries: nodes });
+        };
         let mut made = MapBuilder::default();
         for (key, value) in constants {
             made.insert(key, value).map_err(|error| failure(error.to_string()))?;
@@ -214,7 +225,16 @@ impl<'c> Planner<'c> {
         self.scope.truncate(within);
         let result = self.plan(result)?;
         self.scope.truncate(depth);
-        Ok(Node::Fold(Box::new(Fold { range, start, condition, step, result, accumulator, variable, second })))
+        Ok(Node::Fold(Box::new(Fold {
+            range,
+            start,
+            condition,
+            step,
+            result,
+            accumulator,
+            variable,
+            second,
+        })))
     }
 
     /// Every variable has a slot of its own: accumulators are computed when they are first looked at, in the midst of

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Outcome, Program, Variables};
 use crate::facts::{Fact, entries};
 use crate::library::{self, Attributes, Authorizer, Decision};
-use crate::{Env, EvaluationError, Meter, Type, Value, check, kubernetes, parse};
+use crate::{Env, EvaluationError, Meter, Type, Value, check, kubernetes, kubernetes_with_patches, parse};
 
 /// Allows everything.
 #[derive(Debug)]
@@ -55,9 +55,8 @@ fn constant(text: &str) -> Value<'static> {
 
 /// The environment and the variables of an entry.
 fn variables(facts: &[&str]) -> (Env, Variables<'static>) {
-    let mut env = kubernetes()
-        .with_functions(library::mutation_functions())
-        .with_variable("authorizer", library::authorizer_types::authorizer());
+    let mut env =
+        kubernetes_with_patches().with_variable("authorizer", library::authorizer_types::authorizer());
     let mut variables = Variables::default().with("authorizer", library::authorizer(Arc::new(Allow)));
     for fact in facts.iter().filter_map(|fact| fact.strip_prefix(": ")) {
         let (declared, value) = match fact.split_once(" = ") {

@@ -31,7 +31,9 @@ impl<'v> Value<'v> {
             },
             Value::Double(value) if value.is_finite() => object::Value::Float(*value),
             Value::String(text) => string(text, meter)?,
-            Value::Bytes(bytes) => string(&base64::engine::general_purpose::STANDARD.encode(&**bytes), meter)?,
+            Value::Bytes(bytes) => {
+                string(&base64::engine::general_purpose::STANDARD.encode(&**bytes), meter)?
+            }
             Value::Timestamp(time) => string(&time.to_string(), meter)?,
             Value::Duration(span) => string(&span.to_string(), meter)?,
             Value::List(list) => {

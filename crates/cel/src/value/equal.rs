@@ -18,7 +18,9 @@ pub(crate) fn equal<'v>(a: &Value<'v>, b: &Value<'v>, meter: &mut Meter<'_>) -> 
     Ok(match (a, b) {
         (Value::Null, Value::Null) => true,
         (Value::Bool(a), Value::Bool(b)) => a == b,
-        (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => compare_numbers(a, b) == Some(Ordering::Equal),
+        (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => {
+            compare_numbers(a, b) == Some(Ordering::Equal)
+        }
         (Value::String(a), Value::String(b)) => **a == **b,
         (Value::Bytes(a), Value::Bytes(b)) => **a == **b,
         (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
@@ -90,12 +92,15 @@ impl<'v> ItemKey<'v> {
 }
 
 /// The keys of an item of a map list.
-pub(crate) fn item_keys<'v>(item: &Value<'v>, names: &[Box<str>]) -> Result<Vec<ItemKey<'v>>, EvaluationError> {
-    let key = |name: &Box<str>| match item.field(name) {
+pub(crate) fn item_keys<'v>(
+    item: &Value<'v>,
+    names: &[Box<str>],
+) -> Result<Vec<ItemKey<'v>>, EvaluationError> {
+    let key = |name: &str| match item.field(name) {
         Some(value) => value.map(|value| ItemKey::of(&value)),
         None => Ok(ItemKey::Absent),
     };
-    names.iter().map(key).collect()
+    names.iter().map(|name| key(name)).collect()
 }
 
 fn sets<'v>(a: &List<'v>, b: &List<'v>, meter: &mut Meter<'_>) -> Equality {

@@ -62,6 +62,14 @@ impl<'v> List<'v> {
         self.iter().collect()
     }
 
+    /// The items, if an expression made the list.
+    pub(super) fn made(&self) -> impl Iterator<Item = &Value<'v>> {
+        match &self.items {
+            Items::Tree(_) => [].iter(),
+            Items::Made(items) => items.iter(),
+        }
+    }
+
     /// How it is compared and joined.
     pub(crate) fn kind(&self) -> &'v ListKind {
         match self.shape.map(|shape| &shape.kind) {

@@ -91,7 +91,10 @@ impl<'v> MapBuilder<'v> {
     /// Adds an entry, or replaces the one with this key. Returns whether the key is new.
     pub(crate) fn insert(&mut self, key: Value<'v>, value: Value<'v>) -> Result<bool, EvaluationError> {
         let normal = MapKey::new(&key).ok_or_else(|| {
-            EvaluationError::failed(format!("unsupported key type: {}", super::type_name(&key.runtime_type())))
+            EvaluationError::failed(format!(
+                "unsupported key type: {}",
+                super::type_name(&key.runtime_type())
+            ))
         })?;
         match self.places.get(&normal) {
             Some(&place) => {
@@ -139,7 +142,9 @@ impl<'v> Map<'v> {
     /// The value of a key.
     pub fn get(&self, key: &Value<'v>) -> Option<Evaluated<'v>> {
         match &self.0 {
-            Entries::Tree { map, values } => map.get(key.as_str()?).map(|value| Value::of_tree(value, *values)),
+            Entries::Tree { map, values } => {
+                map.get(key.as_str()?).map(|value| Value::of_tree(value, *values))
+            }
             Entries::Made(made) => {
                 let place = made.places.get(&MapKey::new(key)?)?;
                 made.entries.get(*place).map(|entry| Ok(entry.1.clone()))
@@ -178,6 +183,15 @@ impl<'v> Map<'v> {
             Entries::Tree { map, .. } => map.keys().map(Value::from).collect(),
             Entries::Made(made) => made.entries.iter().map(|entry| entry.0.clone()).collect(),
         }
+    }
+
+    /// The values, if an expression made the map.
+    pub(super) fn made(&self) -> impl Iterator<Item = &Value<'v>> {
+        let entries = match &self.0 {
+            Entries::Tree { .. } => [].iter(),
+            Entries::Made(made) => made.entries.iter(),
+        };
+        entries.map(|(_, value)| value)
     }
 
     /// Whether nobody else has it, so that it can be changed in place.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Evaluated, Value};
 use crate::escape::{escape, escape_reserved};
-use crate::{Field, ObjectShape};
+use crate::{EvaluationError, Field, Meter, ObjectShape};
 
 /// An object with declared fields.
 #[derive(Clone, Debug)]
@@ -71,7 +71,8 @@ impl<'v> Object<'v> {
         match &self.0 {
             Repr::Tree { map, shape } => {
                 // A word of the language finds its field too, where it is written in backquotes.
-                let field = shape.fields.get(name).or_else(|| shape.fields.get(escape_reserved(name)?.as_str()))?;
+                let field =
+                    shape.fields.get(name).or_else(|| shape.fields.get(escape_reserved(name)?.as_str()))?;
                 let value = map.get(&field.name).filter(|value| !value.is_null())?;
                 Some(Value::of_tree(value, Some(&field.shape)))
             }
@@ -115,6 +116,58 @@ impl<'v> Object<'v> {
             Repr::Made(_) => None,
         }
     }
+}
+
+impl<'v> Value<'v> {
+    /// Whether each message in a patch is of the type that its place asks for: `Object.spec` under the field `spec`.
+    ///
+    /// # Errors
+    /// Upstream's message for each one that is not, or the value exceeds the meter's bound.
+    pub fn check_message_names(&self, meter: &mut Meter<'_>) -> Result<(), EvaluationError> {
+        let Value::Object(object) = self else { return Ok(()) };
+        let Some(root) = object.made_name() else { return Ok(()) };
+        let mut problems = Vec::new();
+        check_names(self, root, &mut problems, meter)?;
+        if problems.is_empty() { Ok(()) } else { Err(EvaluationError::failed(problems.join("\n"))) }
+    }
+}
+
+/// How many wrong names are told.
+const PROBLEMS_MAX: usize = 20;
+
+fn check_names(
+    value: &Value<'_>,
+    path: &str,
+    problems: &mut Vec<String>,
+    meter: &mut Meter<'_>,
+) -> Result<(), EvaluationError> {
+    meter.use_bytes(1 + path.len())?;
+    match value {
+        Value::Object(object) => {
+            let Repr::Made(message) = &object.0 else { return Ok(()) };
+            if *message.name != *path && problems.len() < PROBLEMS_MAX {
+                problems.push(format!(
+                    "unexpected type name {:?}, expected {path:?}, which matches field name path from root Object type",
+                    message.name
+                ));
+            }
+            for (name, value) in &message.fields {
+                check_names(value, &format!("{path}.{name}"), problems, meter)?;
+            }
+        }
+        Value::List(list) => {
+            for item in list.made() {
+                check_names(item, path, problems, meter)?;
+            }
+        }
+        Value::Map(map) => {
+            for item in map.made() {
+                check_names(item, path, problems, meter)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The field of a JSON name, and its name in expressions.

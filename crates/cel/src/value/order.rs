@@ -16,7 +16,10 @@ pub(crate) fn compare(a: &Value<'_>, b: &Value<'_>) -> Result<Ordering, Evaluati
         (Value::Bytes(a), Value::Bytes(b)) => (**a).cmp(&**b),
         (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
         (Value::Duration(a), Value::Duration(b)) => a.cmp(b),
-        (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
+        (
+            Value::Int(_) | Value::Uint(_) | Value::Double(_),
+            Value::Int(_) | Value::Uint(_) | Value::Double(_),
+        ) => {
             let is_nan = |value: &Value<'_>| matches!(value, Value::Double(value) if value.is_nan());
             if is_nan(a) || is_nan(b) {
                 return Err(EvaluationError::failed("NaN values cannot be ordered"));
