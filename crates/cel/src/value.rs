@@ -10,6 +10,8 @@ mod map;
 mod object;
 mod order;
 mod show;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
 mod tree;

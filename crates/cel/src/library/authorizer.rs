@@ -93,12 +93,24 @@ pub struct Decision {
 
 /// Decisions that have been made, and the one that is asked for.
 ///
-/// ```ignore
+/// ```
+/// use std::sync::Arc;
+/// use cel::library::{Decision, authorizer, authorizer_types};
+/// use cel::{Decisions, Program, Variables, check, kubernetes, parse};
+/// let env = kubernetes().with_variable("authorizer", authorizer_types::authorizer());
+/// let text = "authorizer.path('/healthz').check('get').allowed()";
+/// let program = Program::new(&check(parse(text)?, &env)?)?;
+/// let decisions = Arc::new(Decisions::default());
+/// let variables = Variables::default().with("authorizer", authorizer(decisions.clone()));
 /// let outcome = loop {
-///     let outcome = program.evaluate(&activation, budget);
+///     let outcome = program.evaluate(&variables, 1_000_000);
 ///     let Some(attributes) = decisions.take_pending() else { break outcome };
-///     decisions.insert(attributes.clone(), authorize(&attributes).await);
+///     // Here the API server awaits its decision.
+///     let allowed = attributes.path.as_deref() == Some("/healthz") && attributes.verb == "get";
+///     decisions.insert(attributes, Decision { allowed, ..Decision::default() });
 /// };
+/// assert_eq!(outcome.result?.as_bool(), Some(true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Decisions {
