@@ -8,6 +8,7 @@ mod jsonpatch;
 mod lists;
 mod lists_ext;
 mod named_format;
+mod netip;
 mod network;
 mod optional;
 mod quantity;

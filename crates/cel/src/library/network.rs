@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 
+use super::netip;
 use crate::functions::{Operation, fail, no_overload};
 use crate::go::quote;
 use crate::value::{Evaluated, Opaque, Value};
@@ -75,8 +76,9 @@ impl Address {
         }
         let address = text.parse::<IpAddr>().map_err(|_| {
             EvaluationError::failed(format!(
-                "IP Address {0} parse error during conversion from string: ParseAddr({0}): unable to parse IP",
-                quote(text)
+                "IP Address {} parse error during conversion from string: {}",
+                quote(text),
+                netip::error(text)
             ))
         })?;
         not_mapped(address, text)?;
@@ -127,7 +129,7 @@ impl Network {
             ))
         };
         let (address, bits) = text.rsplit_once('/').ok_or_else(|| failed("no '/'"))?;
-        let address: IpAddr = address.parse().map_err(|_| failed("unable to parse IP"))?;
+        let address: IpAddr = address.parse().map_err(|_| failed(&netip::error(address)))?;
         let is_number = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number || bits.len() > 1 && bits.starts_with('0') {
             return Err(failed(&format!("bad bits after slash: {}", quote(bits))));

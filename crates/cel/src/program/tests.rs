@@ -146,3 +146,8 @@ fn costs_are_those_of_kubernetes() {
 fn constants_are_folded() {
     holds(include_str!("../../facts/costs_folded.txt"), true);
 }
+
+#[test]
+fn libraries_of_kubernetes_give_upstreams_values() {
+    holds(include_str!("../../facts/library-values.txt"), true);
+}
