@@ -6,12 +6,15 @@ use std::sync::Arc;
 use crate::{Function, ObjectShape, Shape, ShapeKind, Type};
 
 /// The variables, types and functions that an expression can use.
+///
+/// A copy shares functions and types with the original until one of them gets more, so that an environment for each rule
+/// of a schema costs next to nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Env {
     variables: HashMap<Box<str>, Variable>,
-    objects: HashMap<Arc<str>, Arc<ObjectShape>>,
-    functions: HashMap<&'static str, Function>,
-    types: HashMap<Box<str>, Type>,
+    objects: Arc<HashMap<Arc<str>, Arc<ObjectShape>>>,
+    functions: Arc<HashMap<&'static str, Function>>,
+    types: Arc<HashMap<Box<str>, Type>>,
     /// Whether there are the types of patches, `Object`, `Object.spec` and so on, and `JSONPatch`.
     patches: bool,
 }
@@ -49,15 +52,18 @@ impl Env {
         self
     }
 
-    /// The same with functions; overloads are added to those that are there.
+    /// The same with functions; overloads with new IDs are added to those that are there.
     #[must_use]
     pub fn with_functions(mut self, functions: impl IntoIterator<Item = Function>) -> Env {
+        let known = Arc::make_mut(&mut self.functions);
         for function in functions {
-            let there = self
-                .functions
-                .entry(function.name)
-                .or_insert_with(|| Function::new(function.name, Vec::new()));
-            there.overloads.extend(function.overloads);
+            let there =
+                known.entry(function.name).or_insert_with(|| Function::new(function.name, Vec::new()));
+            for overload in function.overloads {
+                if there.overloads.iter().all(|known| known.id != overload.id) {
+                    there.overloads.push(overload);
+                }
+            }
         }
         self
     }
@@ -65,7 +71,7 @@ impl Env {
     /// The same with a name for a type of a library, so that `type(x) == net.IP` can be asked.
     #[must_use]
     pub fn with_type(mut self, name: &str, kind: Type) -> Env {
-        self.types.insert(name.into(), kind);
+        Arc::make_mut(&mut self.types).insert(name.into(), kind);
         self
     }
 
@@ -127,22 +133,41 @@ impl Env {
         }
     }
 
+    fn add_objects(&mut self, shape: &Shape) {
+        if !is_known(&self.objects, shape) {
+            add_objects(Arc::make_mut(&mut self.objects), shape);
+        }
+    }
+
     /// Whether it is a type that patches are made of.
     fn is_patch(&self, name: &str) -> bool {
         self.patches && (name == JSON_PATCH || name == "Object" || name.starts_with("Object."))
     }
+}
 
-    fn add_objects(&mut self, shape: &Shape) {
-        match &shape.kind {
-            ShapeKind::Scalar(_) | ShapeKind::Dynamic => {}
-            ShapeKind::List { items: inner, .. } | ShapeKind::Map { values: inner } => {
-                self.add_objects(inner)
-            }
-            ShapeKind::Object(object) => {
-                if self.objects.insert(Arc::clone(&object.name), Arc::clone(object)).is_none() {
-                    for field in object.fields.values() {
-                        self.add_objects(&field.shape);
-                    }
+/// Whether the objects within a shape have been added before.
+fn is_known(objects: &HashMap<Arc<str>, Arc<ObjectShape>>, shape: &Shape) -> bool {
+    match &shape.kind {
+        ShapeKind::Scalar(_) | ShapeKind::Dynamic => true,
+        ShapeKind::List { items: inner, .. } | ShapeKind::Map { values: inner } => is_known(objects, inner),
+        ShapeKind::Object(object) => {
+            objects.get(&object.name).is_some_and(|known| Arc::ptr_eq(known, object))
+        }
+    }
+}
+
+/// Adds the types of all objects within a shape.
+fn add_objects(objects: &mut HashMap<Arc<str>, Arc<ObjectShape>>, shape: &Shape) {
+    match &shape.kind {
+        ShapeKind::Scalar(_) | ShapeKind::Dynamic => {}
+        ShapeKind::List { items: inner, .. } | ShapeKind::Map { values: inner } => {
+            add_objects(objects, inner);
+        }
+        ShapeKind::Object(object) => {
+            let known = objects.insert(Arc::clone(&object.name), Arc::clone(object));
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, object)) {
+                for field in object.fields.values() {
+                    add_objects(objects, &field.shape);
                 }
             }
         }

@@ -51,3 +51,16 @@ pub use shape::{Field, ListKind, ObjectShape, Shape, ShapeKind};
 pub use standard::standard;
 pub use types::Type;
 pub use value::{Bytes, Duration, Evaluated, List, Map, MapKey, Object, Opaque, Text, Timestamp, Value};
+/// Parses and checks an expression, as upstream's `Env.Compile` does.
+///
+/// ```
+/// let env = cel::Env::default().with_functions(cel::standard()).with_variable("replicas", cel::Type::Int);
+/// assert_eq!(cel::compile("replicas > 1", &env).map(|checked| checked.output().clone()), Ok(cel::Type::Bool));
+/// assert!(cel::compile("replicas > 'a'", &env).is_err());
+/// ```
+///
+/// # Errors
+/// The mistakes found by [`parse`], or else by [`check`].
+pub fn compile(text: &str, env: &Env) -> Result<Checked, Issues> {
+    check(parse(text)?, env)
+}
