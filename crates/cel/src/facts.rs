@@ -77,6 +77,20 @@ pub(crate) fn other_functions() -> Vec<Function> {
     let index = |id, container: &str, key: &str| overload(false, id, &[container, key], opt);
     vec![
         Function::new("optional.of", vec![overload(false, "optional_of", &["$V"], opt)]),
+        Function::new(
+            "optional.ofNonZeroValue",
+            vec![overload(false, "optional_ofNonZeroValue", &["$V"], opt)],
+        ),
+        Function::new(
+            "optional.unwrap",
+            vec![overload(false, "optional_unwrap", &["list(optional_type($V))"], "list($V)")],
+        ),
+        Function::new(
+            "unwrapOpt",
+            vec![overload(true, "optional_unwrapOpt", &["list(optional_type($V))"], "list($V)")],
+        ),
+        Function::new("first", vec![overload(true, "list_first", &["list($V)"], opt)]),
+        Function::new("last", vec![overload(true, "list_last", &["list($V)"], opt)]),
         Function::new("optional.none", vec![overload(false, "optional_none", &[], opt)]),
         Function::new("hasValue", vec![overload(true, "optional_hasValue", &[opt], "bool")]),
         Function::new("value", vec![overload(true, "optional_value", &[opt], "$V")]),

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use crate::facts::{entries, other_functions, type_named};
+use crate::facts::{entries, library_functions, other_functions, type_named};
 use crate::{
     Env, Field, Function, Issues, Kind, ListKind, ObjectShape, Overload, Reference, Shape, ShapeKind, Type,
-    check, parse, standard,
+    check, compile, parse, standard,
 };
 
 /// The variables and functions of upstream's tests.
@@ -188,5 +188,32 @@ fn depth_fits_on_a_stack() {
         let text = format!("{}{inner}{}", open.repeat(times), close.repeat(times));
         let parsed = parse(&text).unwrap_or_else(|issues| panic!("{open}: {issues}"));
         let _ = check(parsed, &env);
+    }
+}
+
+#[test]
+fn expressions_of_the_specification_have_their_types() {
+    let base = Env::default()
+        .with_functions(standard())
+        .with_functions(other_functions())
+        .with_functions(library_functions());
+    for (text, facts) in entries(include_str!("../../facts/spec.txt")) {
+        let mut env = base.clone();
+        for (name, kind) in facts.iter().filter_map(|fact| fact.strip_prefix(": ")?.split_once(' ')) {
+            env = env.with_variable(name, type_named(kind));
+        }
+        let wanted = facts.iter().find_map(|fact| fact.strip_prefix("= ")).unwrap();
+        match compile(&text, &env) {
+            Err(_) if wanted == "?" => {}
+            Err(issues) => panic!("{text}\n{issues}"),
+            Ok(checked) => {
+                let got = checked.output().to_string();
+                let fits = match wanted.strip_prefix('~') {
+                    Some(kind) => got.starts_with(kind) || got == "dyn",
+                    None => got == wanted || wanted == "?",
+                };
+                assert!(fits, "{text}: {got} instead of {wanted}");
+            }
+        }
     }
 }
