@@ -77,8 +77,8 @@ fn problem((text, facts): &Fact<'_>, folds: bool) -> Option<String> {
     let (env, variables) = variables(facts);
     let outcome = match program(text, &env, folds) {
         Ok(program) => program.evaluate(&variables, 100_000_000),
-        // A constant that has no value.
-        Err(error) if error.starts_with("program") => {
+        // A constant that has no value is refused before.
+        Err(error) if error.starts_with("program") || error.contains("argument") => {
             Outcome { result: Err(EvaluationError::failed(error)), cost: 0 }
         }
         Err(error) => return Some(error),

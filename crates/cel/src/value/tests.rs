@@ -224,7 +224,7 @@ fn patches_become_objects() {
         "unexpected type name \"Object.status\", expected \"Object.spec\", which matches field name path from root Object type"
     );
     let patches = of(
-        "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('x/~y'), value: {'b': [dyn(1.5), true]}}]",
+        "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('x/~y'), value: {'b': [dyn(1.5), dyn(true)]}}]",
     );
     assert_eq!(
         patches.to_tree(&mut meter).unwrap(),
