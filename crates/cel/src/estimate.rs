@@ -85,6 +85,24 @@ struct Node<'e> {
     size: Option<SizeRange>,
 }
 
+impl Node<'_> {
+    /// Its size, or anything.
+    fn size(&self) -> SizeRange {
+        self.size.unwrap_or(Range::UNKNOWN)
+    }
+
+    /// Its size, also from the schema, or anything.
+    fn size_by(&self, sizes: &dyn Sizes) -> SizeRange {
+        self.size.or_else(|| sizes.size(self.place, self.kind)).unwrap_or(Range::UNKNOWN)
+    }
+}
+
+/// The cost of matching a regular expression. An empty string costs as much as one character.
+fn matching(text: SizeRange, pattern: SizeRange) -> CostRange {
+    let text = text.plus(Range::exactly(1)).scaled(unit::CHARACTER);
+    text.times(pattern.scaled(unit::PATTERN))
+}
+
 /// What a call costs and how large its result is.
 struct CallCost {
     cost: CostRange,

@@ -9,6 +9,7 @@
 //! Language, types and costs are those of cel-go with the options of Kubernetes 1.37 (`k8s.io/apiserver/pkg/cel`).
 
 mod ast;
+mod builder;
 mod check;
 mod checked;
 mod cost;

@@ -1,7 +1,7 @@
 //! Macros: calls that are replaced while a text is parsed. Their results have upstream's shapes, because costs depend on
 //! them (`parser/macro.go`, `cel/library.go`, `ext/comprehensions.go` and `ext/lists.go` in cel-go).
 
-use crate::parse::{Builder, Stop};
+use crate::builder::{Builder, Stop};
 use crate::{Comprehension, Expr, Kind, Literal};
 
 /// The accumulator of macros, which no text can name.

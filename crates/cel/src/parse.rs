@@ -4,17 +4,14 @@
 //! messages. Syntax errors have the words of upstream's generated parser where ours fails for the same reason; after the
 //! first one that cannot be mended by dropping or adding a token, parsing ends.
 
-mod builder;
 mod cursor;
 mod literal;
 mod operators;
 mod primary;
 
-pub(crate) use builder::{Builder, Stop};
-
+use crate::builder::{Builder, RECURSION_MAX, Stop, call};
 use crate::lexer::{self, Token, TokenKind};
 use crate::{Ast, Expr, Issue, Issues, Kind, macros};
-use builder::{RECURSION_MAX, call};
 use operators::{Operator, Pending};
 
 /// The most characters of an expression.

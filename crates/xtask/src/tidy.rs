@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("object", &["schema", "texts"]),
     ("semantics", &["object"]),
     ("managedfields", &["object", "schema"]),
+    ("cel", &["object"]),
     ("store", &["texts"]),
     ("kinds", &["object", "schema", "semantics"]),
     (

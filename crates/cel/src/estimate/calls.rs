@@ -1,7 +1,7 @@
 //! Calls of operators and standard functions.
 
 use crate::estimate::sizes::{ITEMS, VALUES};
-use crate::estimate::{CallCost, CostRange, Coster, Node, Range, SizeRange, library, lists, unit};
+use crate::estimate::{CallCost, CostRange, Coster, Node, Range, SizeRange, library, lists, matching, unit};
 use crate::{Expr, Kind};
 
 impl<'e> Coster<'e> {
@@ -99,13 +99,6 @@ impl<'e> Coster<'e> {
     }
 }
 
-impl Node<'_> {
-    /// Its size, or anything.
-    pub(super) fn size(&self) -> SizeRange {
-        self.size.unwrap_or(Range::UNKNOWN)
-    }
-}
-
 /// Standard functions whose cost depends on sizes.
 fn standard(overload: &str, target: Option<&Node<'_>>, args: &[Node<'_>]) -> Option<CallCost> {
     let whole = |size: SizeRange| size.scaled(unit::CHARACTER);
@@ -127,7 +120,7 @@ fn standard(overload: &str, target: Option<&Node<'_>>, args: &[Node<'_>]) -> Opt
         }
         ("starts_with_string" | "ends_with_string", _, [part]) => CallCost::of(whole(part.size())),
         ("in_list", _, [_, list]) => CallCost::of(list.size()),
-        ("matches_string", Some(target), [pattern]) => CallCost::of(matching(target, pattern)),
+        ("matches_string", Some(target), [pattern]) => CallCost::of(matching(target.size(), pattern.size())),
         ("contains_string", Some(target), [part]) => {
             CallCost::of(whole(target.size()).times(whole(part.size())))
         }
@@ -137,12 +130,6 @@ fn standard(overload: &str, target: Option<&Node<'_>>, args: &[Node<'_>]) -> Opt
         }
         _ => return None,
     })
-}
-
-/// The cost of matching a regular expression. An empty string costs as one character.
-pub(super) fn matching(text: &Node<'_>, pattern: &Node<'_>) -> CostRange {
-    let text = text.size().plus(Range::exactly(1)).scaled(unit::CHARACTER);
-    text.times(pattern.size().scaled(unit::PATTERN))
 }
 
 /// Comparisons that look at two values as far as the shorter one goes.

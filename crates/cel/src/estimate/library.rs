@@ -1,9 +1,8 @@
 //! Functions of Kubernetes' libraries, and of others for which it has an estimate (`pkg/cel/library/cost.go` in
 //! `k8s.io/apiserver`).
 
-use crate::estimate::calls::matching;
 use crate::estimate::sizes::{ITEMS, Place, Sizes};
-use crate::estimate::{CallCost, CostRange, Node, Range, SizeRange, unit};
+use crate::estimate::{CallCost, CostRange, Node, Range, SizeRange, matching, unit};
 use crate::{Kind, Literal, Type};
 
 /// An authorization check, of which an expression can afford two.
@@ -128,9 +127,7 @@ fn strings(
         }
         ("find" | "findAll", Some(text), [pattern, ..]) => {
             let size = text.size_by(sizes);
-            let sized = Node { size: Some(size), ..*text };
-            let pattern = Node { size: Some(pattern.size_by(sizes)), ..*pattern };
-            Some(CallCost::with_result(matching(&sized, &pattern), Range::up_to(size.max)))
+            Some(CallCost::with_result(matching(size, pattern.size_by(sizes)), Range::up_to(size.max)))
         }
         ("isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" | "includes", Some(list), _) => {
             Some(CallCost::of(passing(function, list, sizes)))

@@ -66,10 +66,3 @@ fn integer(node: &Node<'_>, otherwise: u64) -> u64 {
         _ => otherwise,
     }
 }
-
-impl Node<'_> {
-    /// Its size, also from the schema, or anything.
-    pub(super) fn size_by(&self, sizes: &dyn Sizes) -> SizeRange {
-        self.size.or_else(|| sizes.size(self.place, self.kind)).unwrap_or(Range::UNKNOWN)
-    }
-}

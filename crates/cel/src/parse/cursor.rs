@@ -1,7 +1,8 @@
 //! How the parser moves over tokens, and what it says if one is not what it must be.
 
+use crate::builder::Stop;
 use crate::lexer::{Token, TokenKind, shown};
-use crate::parse::{Parser, Stop};
+use crate::parse::Parser;
 
 /// What an expression can begin with.
 pub(super) const STARTS: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";

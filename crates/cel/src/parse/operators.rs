@@ -1,8 +1,8 @@
 //! Binary operators, by how tightly they bind. A stack of their own keeps the parser's stack flat.
 
 use crate::Expr;
+use crate::builder::{Builder, Stop, call};
 use crate::lexer::Token;
-use crate::parse::builder::{Builder, Stop, call};
 
 /// A binary operator at a place.
 #[derive(Clone, Copy)]

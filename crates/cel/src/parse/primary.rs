@@ -1,8 +1,9 @@
 //! What operators stand between: names, calls, literals, lists, maps, messages, and expressions in brackets.
 
+use crate::builder::Stop;
 use crate::lexer::TokenKind;
 use crate::parse::cursor::STARTS;
-use crate::parse::{Parser, Stop, literal};
+use crate::parse::{Parser, literal};
 use crate::{Entry, Expr, FieldInit, Kind, Literal, macros};
 
 /// What a list, a map and a message can begin with.
