@@ -255,7 +255,7 @@ fn made_expressions_are_bounded() {
     let value =
         object::json::parse(br#"[{"a": [1, 2.5, "x", null]}, ["b", {"a": true}, -3, "a.b"]]"#).unwrap();
     let [x, y] = value.as_list().unwrap() else { unreachable!() };
-    Target::new(env!("CARGO_MANIFEST_DIR"), "expressions").run(|input| {
+    Target::new(env!("CARGO_MANIFEST_DIR"), "expressions").inputs(500).run(|input| {
         let mut choices = Choices { rest: input.iter(), parts: 0 };
         let text = choices.expression();
         let (accepted, spent) = measured(|| evaluate(&text, x, y, &env));

@@ -151,3 +151,8 @@ fn constants_are_folded() {
 fn libraries_of_kubernetes_give_upstreams_values() {
     holds(include_str!("../../facts/library-values.txt"), true);
 }
+
+#[test]
+fn strings_are_formatted_as_upstream() {
+    holds(include_str!("../../facts/format.txt"), true);
+}
