@@ -27,6 +27,7 @@ mod lexer;
 pub mod library;
 mod macros;
 mod meter;
+mod operation;
 mod parse;
 mod program;
 mod shape;

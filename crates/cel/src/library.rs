@@ -26,7 +26,7 @@ pub(crate) use named_format::NamedFormat;
 
 use std::sync::LazyLock;
 
-use crate::functions::Operation;
+use crate::operation::Operation;
 use crate::{Env, Function, Type, standard};
 
 /// The functions of all libraries that every expression of Kubernetes can use.

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use regex::Regex;
 
 use crate::cost::Price;
-use crate::functions::Operation;
+use crate::operation::Operation;
 use crate::value::{Evaluated, MapKey, Text, Value};
 use crate::{Checked, EvaluationError, Meter};
 

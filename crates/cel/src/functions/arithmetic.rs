@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Context, Operation, fail};
+use crate::operation::{Context, Operation, fail};
 use crate::value::{Bytes, Duration, Evaluated, List, Timestamp, Value, item_keys, set_key};
 use crate::{EvaluationError, ListKind, Meter};
 

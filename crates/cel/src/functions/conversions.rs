@@ -1,7 +1,7 @@
 //! Conversions between types.
 
-use super::{Operation, fail};
 use crate::go;
+use crate::operation::{Operation, fail};
 use crate::value::{Bytes, Duration, Evaluated, Text, Timestamp, Value, type_name};
 
 pub(super) fn operation(function: &str) -> Option<Operation> {

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::{Context, Operation};
 use crate::EvaluationError;
+use crate::operation::{Context, Operation};
 use crate::value::{Evaluated, Value, compare, equal};
 
 pub(super) fn operation(function: &str) -> Option<Operation> {
@@ -21,7 +21,7 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
                 | Value::Map(_)
                 | Value::Object(_)),
             ] => Ok(Value::Int(i64::try_from(value.size()).unwrap_or(i64::MAX))),
-            _ => super::no_overload("size", args),
+            _ => crate::operation::no_overload("size", args),
         },
         _ => return None,
     })

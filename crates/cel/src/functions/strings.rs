@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use regex::{Regex, RegexBuilder};
 
-use super::{Context, Operation, no_overload};
 use crate::EvaluationError;
+use crate::operation::{Context, Operation, no_overload};
 use crate::value::{Evaluated, Value};
 
 /// How large a compiled regular expression may be, in bytes.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::tz::{Offset, TimeZone};
 use parking_lot::Mutex;
 
-use super::{Operation, fail, no_overload};
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, Timestamp, Value};
 
 pub(super) fn operation(function: &str) -> Option<Operation> {

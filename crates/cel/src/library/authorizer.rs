@@ -12,7 +12,7 @@ use std::sync::Arc;
 use object::names;
 use parking_lot::Mutex;
 
-use crate::functions::{Operation, fail, no_overload};
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, Opaque, Value};
 use crate::{EvaluationError, Function, Overload, Type};
 

@@ -1,6 +1,6 @@
 //! Keys in JSON pointers: `library.JSONPatch` of Kubernetes, of mutating policies.
 
-use crate::functions::{Operation, no_overload};
+use crate::operation::{Operation, no_overload};
 use crate::value::Value;
 use crate::{Function, Overload, Type};
 

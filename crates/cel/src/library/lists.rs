@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::strings;
-use crate::functions::{Context, Operation, checked_add, fail, no_overload};
+use crate::functions::checked_add;
+use crate::operation::{Context, Operation, fail, no_overload};
 use crate::value::{Duration, Evaluated, List, Value, compare, equal};
 use crate::{Function, Meter, Overload, Type};
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::functions::{Context, Operation, fail, no_overload};
+use crate::operation::{Context, Operation, fail, no_overload};
 use crate::value::{Evaluated, List, Value, compare, equal};
 use crate::{EvaluationError, Function, Meter, Overload, Type};
 

@@ -6,7 +6,7 @@ use base64::Engine;
 use object::names;
 
 use super::url::Url;
-use crate::functions::{Operation, no_overload};
+use crate::operation::{Operation, no_overload};
 use crate::value::{Opaque, Timestamp, Value};
 use crate::{Function, Overload, Type};
 

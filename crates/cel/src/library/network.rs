@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::netip;
-use crate::functions::{Operation, fail, no_overload};
 use crate::go::quote;
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, Opaque, Value};
 use crate::{EvaluationError, Function, Overload, Type};
 

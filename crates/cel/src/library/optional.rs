@@ -1,6 +1,6 @@
 //! Values that may be absent: `cel.OptionalTypes` of cel-go. Its macros and its syntax belong to the parser.
 
-use crate::functions::{Operation, fail, no_overload};
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, List, Value};
 use crate::{Function, Overload, Type};
 

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use object::{Quantity, QuantityFormat};
 
 use super::semver;
-use crate::functions::{Operation, fail, no_overload};
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, Opaque, Value};
 use crate::{Function, Overload, Type};
 

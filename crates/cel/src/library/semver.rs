@@ -5,8 +5,8 @@ use std::any::Any;
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::functions::{Operation, fail, no_overload};
 use crate::go::quote;
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, Opaque, Value};
 use crate::{Function, Overload, Type};
 

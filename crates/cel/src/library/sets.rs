@@ -1,6 +1,6 @@
 //! Lists as sets, and what macros over maps need: `ext.Sets` and `ext.TwoVarComprehensions` of cel-go.
 
-use crate::functions::{Context, Operation, fail, no_overload};
+use crate::operation::{Context, Operation, fail, no_overload};
 use crate::value::{Evaluated, List, Value, equal};
 use crate::{EvaluationError, Function, Meter, Overload, Type};
 

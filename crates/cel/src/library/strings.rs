@@ -1,7 +1,7 @@
 //! Strings: `ext.Strings(ext.StringsVersion(2))` of cel-go. Places in strings are counted in characters.
 
 use super::format;
-use crate::functions::{Context, Operation, fail, no_overload};
+use crate::operation::{Context, Operation, fail, no_overload};
 use crate::value::{Evaluated, List, Value};
 use crate::{EvaluationError, Function, Overload, Type};
 

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use crate::functions::{Operation, fail, no_overload};
 use crate::go::quote;
+use crate::operation::{Operation, fail, no_overload};
 use crate::value::{Evaluated, MapBuilder, Opaque, Value};
 use crate::{Function, Meter, Overload, Type};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Activation, Base, Call, Fold, Item, Node, Program};
 use crate::cost;
-use crate::functions::Context;
+use crate::operation::Context;
 use crate::value::{Evaluated, MapBuilder, MapKey, Object, Value, equal};
 use crate::{EvaluationError, Meter};
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Attribute, Base, Call, Fold, Item, Key, Node, Program, ProgramError, Qualifier};
 use crate::cost::Price;
-use crate::functions::{self, Context};
+use crate::functions;
+use crate::library;
+use crate::operation::Context;
 use crate::value::{Bytes, MapBuilder, MapKey, Text, Value};
 use crate::{Checked, Comprehension, Expr, Kind, Literal, Meter, Reference};
 
@@ -122,7 +124,8 @@ impl<'c> Planner<'c> {
             (_, Ok(sides)) => Vec::from(sides),
             (_, Err(args)) => args,
         };
-        let operation = functions::operation(function, overload, args.len())
+        let operation = functions::operation(function, args.len())
+            .or_else(|| library::operation(function, overload))
             .ok_or_else(|| failure(format!("no such overload: {function}")))?;
         if let [Node::Constant(value)] = args.as_slice()
             && CONVERSIONS.contains(&function)
