@@ -1,7 +1,6 @@
 //! From an expression to one with types (`checker` in cel-go).
 //!
-//! Kubernetes' options hold: lists and maps have elements of one type, numbers of different types can be compared, and
-//! names are in no container. What is reported has upstream's words: it reaches users in conditions of custom resource
+//! Kubernetes' options hold: numbers of different types can be compared, and names are in no container. What is reported has upstream's words: it reaches users in conditions of custom resource
 //! definitions and in the status of policies.
 //!
 //! Types are inferred by unification. The size of types and the work spent on them are bounded, because nested literals
@@ -19,12 +18,22 @@ use infer::Inference;
 /// How many mistakes are kept.
 const ISSUES_MAX: usize = 1_000;
 
-/// Finds the type of each part of an expression and what its names mean, and checks literals that are arguments of
-/// `duration`, `timestamp`, `matches` and `format`.
+/// Finds the type of each part of an expression and what its names mean, and checks its literals: lists and maps must have
+/// elements of one type, and what `duration`, `timestamp`, `matches` and `format` are given must be valid.
 ///
 /// # Errors
-/// The mistakes found.
+/// The mistakes found. Those in literals are told only if there are no others.
 pub fn check(ast: Ast, env: &Env) -> Result<Checked, Issues> {
+    let checked = check_types(ast, env)?;
+    let issues = validate::issues(&checked);
+    match issues.is_empty() {
+        true => Ok(checked),
+        false => Err(Issues { text: checked.ast().text.clone(), issues }),
+    }
+}
+
+/// Checks types only. An expression can have lists of several types, whose elements are `dyn`.
+pub(crate) fn check_types(ast: Ast, env: &Env) -> Result<Checked, Issues> {
     let Ast { mut root, places, text } = ast;
     let ids = places.len();
     let mut checker = Checker {
@@ -43,14 +52,9 @@ pub fn check(ast: Ast, env: &Env) -> Result<Checked, Issues> {
         let message = "expression is too complex to be checked".to_owned();
         issues = vec![Issue { place: Issue::NOWHERE, message }];
     }
-    if !issues.is_empty() {
-        return Err(Issues { text, issues });
-    }
-    let checked = Checked::new(Ast { root, places, text }, types, references);
-    let issues = validate::issues(&checked);
     match issues.is_empty() {
-        true => Ok(checked),
-        false => Err(Issues { text: checked.ast().text.clone(), issues }),
+        true => Ok(Checked::new(Ast { root, places, text }, types, references)),
+        false => Err(Issues { text, issues }),
     }
 }
 

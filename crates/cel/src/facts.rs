@@ -1,6 +1,8 @@
 //! Tables of facts for tests. An entry is a text, each line after `> `, and what holds of it; a blank line ends it.
 
-use crate::{Function, Overload, Type};
+use std::sync::Arc;
+
+use crate::{Field, Function, ListKind, ObjectShape, Overload, Shape, ShapeKind, Type};
 
 /// An entry: the text, and the lines after it.
 pub(crate) type Fact<'t> = (String, Vec<&'t str>);
@@ -53,16 +55,21 @@ pub(crate) fn type_named(text: &str) -> Type {
 
 /// Types between commas.
 fn split(text: &str) -> Vec<Type> {
+    parts(text).iter().map(|part| type_named(part)).collect()
+}
+
+/// What is between commas that are not in brackets.
+fn parts(text: &str) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0);
     for character in text.chars() {
-        depth += i32::from(character == '(') - i32::from(character == ')');
+        depth += i32::from(matches!(character, '(' | '{')) - i32::from(matches!(character, ')' | '}'));
         if character == ',' && depth == 0 {
             parts.push(String::new());
         } else if let Some(last) = parts.last_mut() {
             last.push(character);
         }
     }
-    parts.iter().map(|part| type_named(part)).collect()
+    parts
 }
 
 /// Functions that expressions in tables use and the standard does not declare: of optional values, and those of macros with
@@ -136,4 +143,28 @@ pub(crate) fn library_functions() -> Vec<Function> {
             Function::new(name, vec![overload])
         })
         .collect()
+}
+
+/// A schema of a table: `{name: shape, ...}`, `list(shape)`, `map(shape)` or the name of a type. An object is named by its
+/// place: `object.spec`.
+pub(crate) fn shape(text: &str, name: &str) -> Arc<Shape> {
+    let text = text.trim();
+    let inside = |open: &str, close| Some(text.strip_prefix(open)?.strip_suffix(close)?);
+    let kind = if let Some(items) = inside("list(", ')') {
+        ShapeKind::List { items: shape(items, &format!("{name}.@idx")), list: ListKind::Atomic }
+    } else if let Some(values) = inside("map(", ')') {
+        ShapeKind::Map { values: shape(values, &format!("{name}.@elem")) }
+    } else if let Some(fields) = inside("{", '}') {
+        let fields = parts(fields).into_iter().filter_map(|field| {
+            let (own, kind) = field.split_once(':')?;
+            let shape = shape(kind, &format!("{name}.{}", own.trim()));
+            Some((own.trim().into(), Field { name: own.trim().into(), required: false, shape }))
+        });
+        ShapeKind::Object(Arc::new(ObjectShape { name: name.into(), fields: fields.collect() }))
+    } else if text == "dyn" {
+        ShapeKind::Dynamic
+    } else {
+        ShapeKind::Scalar(type_named(text))
+    };
+    Arc::new(Shape { kind, max_elements: None, min_serialized_size: 2 })
 }

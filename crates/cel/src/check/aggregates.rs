@@ -13,7 +13,7 @@ impl Checker<'_> {
             if optional.binary_search(&index).is_ok() {
                 kind = self.unwrap_optional(element.id, kind);
             }
-            joined = Some(self.join(element.id, joined, kind));
+            joined = Some(self.join(joined, kind));
         }
         let element = joined.unwrap_or_else(|| self.infer.variable());
         self.set_type(id, Type::list(element));
@@ -24,13 +24,13 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&mut entry.key);
             let key = self.type_of(entry.key.id);
-            keys = Some(self.join(entry.key.id, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(&mut entry.value);
             let mut value = self.type_of(entry.value.id);
             if entry.optional {
                 value = self.unwrap_optional(entry.value.id, value);
             }
-            values = Some(self.join(entry.value.id, values, value));
+            values = Some(self.join(values, value));
         }
         let keys = keys.unwrap_or_else(|| self.infer.variable());
         let values = values.unwrap_or_else(|| self.infer.variable());
@@ -50,14 +50,10 @@ impl Checker<'_> {
         }
     }
 
-    /// The type that elements have in common.
-    fn join(&mut self, id: Id, before: Option<Type>, kind: Type) -> Type {
+    /// The type that elements have in common, or `dyn`.
+    fn join(&mut self, before: Option<Type>, kind: Type) -> Type {
         let Some(before) = before else { return kind };
-        if self.infer.fits(&before, &kind) {
-            return most_general(&before, &kind);
-        }
-        self.report_mismatch(id, &before, &kind);
-        Type::Error
+        if self.infer.fits(&before, &kind) { most_general(&before, &kind) } else { Type::Dyn }
     }
 
     pub(super) fn check_struct(&mut self, id: Id, name: &mut Box<str>, fields: &mut [FieldInit]) {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use crate::facts::{entries, library_functions, other_functions, type_named};
+use crate::check::check_types;
+use crate::facts::{self, entries, library_functions, other_functions, type_named};
 use crate::{
     Env, Field, Function, Issues, Kind, ListKind, ObjectShape, Overload, Reference, Shape, ShapeKind, Type,
     check, compile, parse, standard,
@@ -50,7 +51,7 @@ fn types_and_mistakes_are_upstreams() {
         }
         let wanted: Vec<&str> = facts.iter().filter(|fact| !fact.starts_with(':')).copied().collect();
         let parsed = parse(&text).unwrap_or_else(|issues| panic!("{text}\n{issues}"));
-        let got: Vec<String> = match check(parsed, &env) {
+        let got: Vec<String> = match check_types(parsed, &env) {
             Ok(checked) => vec![format!("= {}", checked.output())],
             Err(issues) => shown(&issues).iter().map(|line| format!("! {line}")).collect(),
         };
@@ -203,7 +204,7 @@ fn expressions_of_the_specification_have_their_types() {
             env = env.with_variable(name, type_named(kind));
         }
         let wanted = facts.iter().find_map(|fact| fact.strip_prefix("= ")).unwrap();
-        match compile(&text, &env) {
+        match parse(&text).and_then(|parsed| check_types(parsed, &env)) {
             Err(_) if wanted == "?" => {}
             Err(issues) => panic!("{text}\n{issues}"),
             Ok(checked) => {
@@ -214,6 +215,34 @@ fn expressions_of_the_specification_have_their_types() {
                 };
                 assert!(fits, "{text}: {got} instead of {wanted}");
             }
+        }
+    }
+}
+
+#[test]
+fn rules_are_accepted_and_refused_as_upstream_does() {
+    let base = Env::default()
+        .with_functions(standard())
+        .with_functions(other_functions())
+        .with_functions(library_functions())
+        .with_type("net.IP", Type::opaque("net.IP"));
+    let mut env = base.clone();
+    for line in include_str!("../../facts/rules.txt").lines() {
+        let Some((mark, text)) = line.split_once(' ') else { continue };
+        match mark {
+            "schema" => {
+                let shape = facts::shape(text, "object");
+                env = base.clone().with_shape("self", &shape).with_shape("oldSelf", &shape);
+            }
+            "-" => {
+                let (rule, why) = text.split_once(" => ").unwrap();
+                let issues = compile(rule, &env).expect_err(rule).to_string();
+                assert!(issues.contains(why), "{rule}\n{issues}");
+            }
+            "+" | "?" => {
+                compile(text, &env).unwrap_or_else(|issues| panic!("{text}\n{issues}"));
+            }
+            _ => {}
         }
     }
 }

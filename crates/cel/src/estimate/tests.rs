@@ -3,14 +3,15 @@ use std::sync::Arc;
 
 use super::cost;
 use super::sizes::{Place, Sizes};
+use crate::check::check_types;
 use crate::facts::{entries, library_functions, other_functions, type_named};
 use crate::{
     Checked, CostRange, Env, Field, Issues, ListKind, ObjectShape, Range, Shape, ShapeKind, SizeRange, Type,
-    check, estimate, parse, standard,
+    estimate, parse, standard,
 };
 
 fn checked(text: &str, env: &Env) -> Result<Checked, Issues> {
-    check(parse(text)?, env)
+    check_types(parse(text)?, env)
 }
 
 /// The facts after `= `: the least and the greatest cost.
