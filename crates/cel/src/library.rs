@@ -16,6 +16,8 @@ mod regex;
 mod semver;
 mod sets;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use authorizer::{
