@@ -4,6 +4,8 @@ mod attribute;
 mod evaluate;
 mod plan;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;

@@ -46,8 +46,8 @@ fn duration<'v>(nanos: Option<i64>) -> Evaluated<'v> {
     nanos.map_or_else(|| fail(DURATION), |nanos| Ok(Value::Duration(Duration::from_nanos(nanos))))
 }
 
-fn timestamp<'v>(nanos: i128) -> Evaluated<'v> {
-    Timestamp::from_nanos(nanos).map_or_else(|| fail(TIMESTAMP), |time| Ok(Value::Timestamp(time)))
+fn timestamp<'v>(time: Option<Timestamp>) -> Evaluated<'v> {
+    time.map_or_else(|| fail(TIMESTAMP), |time| Ok(Value::Timestamp(time)))
 }
 
 /// `left + right`
@@ -74,7 +74,7 @@ pub(crate) fn checked_add<'v>(left: &Value<'_>, right: &Value<'_>) -> Evaluated<
         (Value::Double(left), Value::Double(right)) => Ok(Value::Double(left + right)),
         (Value::Duration(left), Value::Duration(right)) => duration(left.nanos().checked_add(right.nanos())),
         (Value::Timestamp(time), Value::Duration(span)) | (Value::Duration(span), Value::Timestamp(time)) => {
-            timestamp(time.nanos() + i128::from(span.nanos()))
+            timestamp(time.plus(span.nanos().into()))
         }
         _ => overload(),
     }
@@ -133,7 +133,7 @@ fn subtract<'v>(_: &mut Context<'_, '_>, args: &mut [Value<'v>]) -> Evaluated<'v
         [Value::Uint(left), Value::Uint(right)] => uint(left.checked_sub(*right)),
         [Value::Double(left), Value::Double(right)] => Ok(Value::Double(*left - *right)),
         [Value::Duration(left), Value::Duration(right)] => duration(left.nanos().checked_sub(right.nanos())),
-        [Value::Timestamp(time), Value::Duration(span)] => timestamp(time.nanos() - i128::from(span.nanos())),
+        [Value::Timestamp(time), Value::Duration(span)] => timestamp(time.plus(-i128::from(span.nanos()))),
         [Value::Timestamp(left), Value::Timestamp(right)] => {
             duration(i64::try_from(left.nanos() - right.nanos()).ok())
         }

@@ -143,14 +143,15 @@ fn fixed(number: f64, precision: usize) -> String {
     grouped
 }
 
-/// `2.718280 × 10⁰⁰`, with narrow spaces.
+/// `2.718280×10⁰⁰`, as the version of `x/text` that Kubernetes 1.37 has writes it; older ones put narrow spaces around the
+/// sign.
 fn scientific(number: f64, precision: usize) -> String {
     if let Some(special) = special(number) {
         return special;
     }
     let plain = go::format_scientific(number, precision);
     let Some((mantissa, exponent)) = plain.split_once('e') else { return plain };
-    let mut text = format!("{mantissa}\u{202f}\u{d7}\u{202f}10");
+    let mut text = format!("{mantissa}\u{d7}10");
     text.extend(exponent.chars().filter_map(|character| match character {
         '-' => Some('\u{207b}'),
         '1' => Some('\u{b9}'),
