@@ -145,20 +145,36 @@ pub(crate) fn library_functions() -> Vec<Function> {
         .collect()
 }
 
-/// A schema of a table: `{name: shape, ...}`, `list(shape)`, `map(shape)` or the name of a type. An object is named by its
-/// place: `object.spec`.
+/// The name in JSON of a name in expressions.
+fn json_name(name: &str) -> Box<str> {
+    let inner = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    if let Some(word) = inner.filter(|word| crate::escape(word).as_deref() == Some(name)) {
+        return word.into();
+    }
+    let pairs = [("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__")];
+    pairs.iter().fold(name.to_owned(), |name, (escaped, plain)| name.replace(escaped, plain)).into()
+}
+
+/// A schema of a table: `{name: shape, ...}`, `list(shape)`, `set(shape)`, `keyed(key; shape)`, `map(shape)` or the name of a
+/// type. An object is named by its place: `object.spec`.
 pub(crate) fn shape(text: &str, name: &str) -> Arc<Shape> {
     let text = text.trim();
     let inside = |open: &str, close| Some(text.strip_prefix(open)?.strip_suffix(close)?);
     let kind = if let Some(items) = inside("list(", ')') {
         ShapeKind::List { items: shape(items, &format!("{name}.@idx")), list: ListKind::Atomic }
+    } else if let Some(items) = inside("set(", ')') {
+        ShapeKind::List { items: shape(items, &format!("{name}.@idx")), list: ListKind::Set }
+    } else if let Some(keyed) = inside("keyed(", ')') {
+        let (key, items) = keyed.split_once(';').unwrap();
+        let list = ListKind::Map { keys: [key.into()].into() };
+        ShapeKind::List { items: shape(items, &format!("{name}.@idx")), list }
     } else if let Some(values) = inside("map(", ')') {
         ShapeKind::Map { values: shape(values, &format!("{name}.@elem")) }
     } else if let Some(fields) = inside("{", '}') {
         let fields = parts(fields).into_iter().filter_map(|field| {
             let (own, kind) = field.split_once(':')?;
             let shape = shape(kind, &format!("{name}.{}", own.trim()));
-            Some((own.trim().into(), Field { name: own.trim().into(), required: false, shape }))
+            Some((own.trim().into(), Field { name: json_name(own.trim()), required: false, shape }))
         });
         ShapeKind::Object(Arc::new(ObjectShape { name: name.into(), fields: fields.collect() }))
     } else if text == "dyn" {

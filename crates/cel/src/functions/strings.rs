@@ -11,6 +11,10 @@ use crate::value::{Evaluated, Value};
 /// How large a compiled regular expression may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
+/// What a regular expression that is compiled during an evaluation counts for: it costs no more than a match upstream, but
+/// takes much longer.
+const REGEX_BYTES: usize = 16 << 10;
+
 pub(super) fn operation(function: &str) -> Option<Operation> {
     Some(match function {
         "contains" => |_, args| match args {
@@ -61,11 +65,12 @@ fn find_all<'v>(context: &mut Context<'_, '_>, text: &str, pattern: &str, count:
     Ok(Value::list(found))
 }
 
-fn regex<'c>(context: &Context<'c, '_>, pattern: &str) -> Result<Cow<'c, Regex>, EvaluationError> {
-    match context.regex {
-        Some(constant) => Ok(Cow::Borrowed(constant)),
-        None => compile_regex(pattern).map(Cow::Owned).map_err(EvaluationError::failed),
+fn regex<'c>(context: &mut Context<'c, '_>, pattern: &str) -> Result<Cow<'c, Regex>, EvaluationError> {
+    if let Some(constant) = context.regex {
+        return Ok(Cow::Borrowed(constant));
     }
+    context.meter.use_bytes(REGEX_BYTES.saturating_add(pattern.len()))?;
+    compile_regex(pattern).map(Cow::Owned).map_err(EvaluationError::failed)
 }
 
 /// Compiles a regular expression in Go's syntax.

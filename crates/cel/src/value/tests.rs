@@ -273,3 +273,26 @@ fn budgets_and_deadlines_end_an_evaluation() {
         assert!(error.is_final(), "{text}: {error}");
     }
 }
+
+#[test]
+fn the_deepest_expressions_fit_on_a_stack() {
+    // As deep as the parser accepts.
+    let deep = |open: &str, inner: &str, close: &str| {
+        let texts = (1..500).map(|depth| format!("{}{inner}{}", open.repeat(depth), close.repeat(depth)));
+        texts.take_while(|text| parse(text).is_ok()).last().unwrap()
+    };
+    for text in [
+        deep("[x, ", "1", "][1]"),
+        deep("size([", "x", "])"),
+        deep("!", "(x == 1)", ""),
+        deep("[1].map(i, x + ", "i", ")[0]"),
+        deep("{'a': ", "x", "}.a"),
+        deep("(x > 0 ? ", "x", " : 0)"),
+    ] {
+        let env = kubernetes().with_variable("x", Type::Dyn);
+        let Ok(checked) = check(parse(&text).unwrap(), &env) else { continue };
+        let program = Program::new(&checked).unwrap();
+        let outcome = program.evaluate(&Variables::default().with("x", 1), 10_000_000);
+        assert!(outcome.result.is_ok() || outcome.result.is_err_and(|error| !error.is_final()), "{text}");
+    }
+}
