@@ -159,7 +159,7 @@ fn json_name(name: &str) -> Box<str> {
 /// type. An object is named by its place: `object.spec`.
 pub(crate) fn shape(text: &str, name: &str) -> Arc<Shape> {
     let text = text.trim();
-    let inside = |open: &str, close| Some(text.strip_prefix(open)?.strip_suffix(close)?);
+    let inside = |open: &str, close| text.strip_prefix(open)?.strip_suffix(close);
     let kind = if let Some(items) = inside("list(", ')') {
         ShapeKind::List { items: shape(items, &format!("{name}.@idx")), list: ListKind::Atomic }
     } else if let Some(items) = inside("set(", ')') {
