@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::{Outcome, Program, Variables};
 use crate::facts::{Fact, entries};
 use crate::library::{self, Attributes, Authorizer, Decision};
-use crate::{Env, EvaluationError, Meter, Type, Value, check, kubernetes, kubernetes_with_patches, parse};
+use crate::{
+    Env, EvaluationError, Meter, Type, Value, check, estimate, kubernetes, kubernetes_with_patches, parse,
+};
 
 /// Allows everything.
 #[derive(Debug)]
@@ -155,4 +157,29 @@ fn libraries_of_kubernetes_give_upstreams_values() {
 #[test]
 fn strings_are_formatted_as_upstream() {
     holds(include_str!("../../facts/format.txt"), true);
+}
+
+#[test]
+fn costs_are_at_most_what_is_estimated() {
+    for table in
+        [include_str!("../../facts/costs_language.txt"), include_str!("../../facts/costs_kubernetes.txt")]
+    {
+        for (text, facts) in entries(table) {
+            let (env, variables) = variables(&facts);
+            let checked = check(parse(&text).unwrap(), &env).unwrap();
+            let estimated = estimate(&checked, &env);
+            let program = super::plan::plan(&checked, false).unwrap();
+            let cost = program.evaluate(&variables, u64::MAX).cost;
+            // The least is too much in places, upstream as well: `'text'.includes('t')`.
+            assert!(cost <= estimated.max, "{text}: {cost} is more than {estimated:?}");
+        }
+    }
+}
+
+#[test]
+fn programs_and_their_values_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<Program>();
+    crosses::<Outcome<'_>>();
+    crosses::<Variables<'_>>();
 }

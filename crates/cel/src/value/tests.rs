@@ -119,6 +119,25 @@ fn fields_are_read_through_their_schema() {
 }
 
 #[test]
+fn durations_can_have_words() {
+    for (text, expected) in [
+        ("3 weeks", "1814400s"),
+        ("1 day", "86400s"),
+        ("22 ns", "0.000000022s"),
+        ("5MIN", "300s"),
+        ("2h3m", "7380s"),
+        ("1 day and 2 hours", "93600s"),
+    ] {
+        let other = format!(r#"{{"span": "{text}"}}"#);
+        assert_eq!(outcome("string(other.span)", &other), expected, "{text}");
+    }
+    for text in ["3 years", "99999999 weeks", "7", ""] {
+        let other = format!(r#"{{"span": "{text}"}}"#);
+        assert!(outcome("string(other.span)", &other).starts_with("Invalid duration"), "{text}");
+    }
+}
+
+#[test]
 fn lists_are_compared_as_their_schema_says() {
     let other = r#"{"atomic": [2, 1, 2], "set": [3, 1, 2],
         "pairs": [{"k1": "c", "k2": "d", "v": 2}, {"k1": "a", "k2": "b", "v": 1}]}"#;

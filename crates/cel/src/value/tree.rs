@@ -58,9 +58,11 @@ fn scalar<'v>(tree: &'v object::Value, scalar: &Type) -> Evaluated<'v> {
             .decode(text.as_bytes())
             .map(|bytes| Value::Bytes(Bytes::from(bytes)))
             .map_err(|error| of_format("byte", text, &error))?,
-        (Type::Duration, object::Value::String(text)) => object::duration::parse(text)
-            .map(|nanos| Value::Duration(Duration::from_nanos(nanos)))
-            .map_err(|error| of_format("duration", text, &error))?,
+        (Type::Duration, object::Value::String(text)) => {
+            let nanos = object::duration::parse(text).or_else(|error| wordy_duration(text).ok_or(error));
+            let nanos = nanos.map_err(|error| of_format("duration", text, &error))?;
+            Value::Duration(Duration::from_nanos(nanos))
+        }
         (Type::Timestamp, object::Value::String(text)) => {
             // A date alone is its midnight.
             let time = match text.len() {
@@ -75,6 +77,40 @@ fn scalar<'v>(tree: &'v object::Value, scalar: &Type) -> Evaluated<'v> {
         _ => return Err(invalid("the schema has an unknown type")),
     };
     Ok(value)
+}
+
+/// Numbers with units, anywhere in a text, as formats of schemas allow them besides Go's durations: `3 weeks 1 day`. Their
+/// sum in nanoseconds; `None` without any, or beyond 292 years.
+fn wordy_duration(text: &str) -> Option<i64> {
+    // The last word of a unit can go on: `secs`, `seconds`.
+    const UNITS: [(&[&str], &str, i64); 8] = [
+        (&["ns"], "nano", 1),
+        (&["us", "\u{b5}s"], "micro", 1_000),
+        (&["ms"], "milli", 1_000_000),
+        (&["s"], "sec", 1_000_000_000),
+        (&["m"], "min", 60_000_000_000),
+        (&["h", "hr"], "hour", 3_600_000_000_000),
+        (&["d"], "day", 86_400_000_000_000),
+        (&["w", "wk"], "week", 604_800_000_000_000),
+    ];
+    let mut sum = None;
+    let mut rest = text;
+    while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
+        let (_, from) = rest.split_at(start);
+        let (number, behind) = from.split_at(from.find(|digit: char| !digit.is_ascii_digit())?);
+        let behind = behind.trim_start();
+        let is_end = |character: char| !(character.is_ascii_alphabetic() || character == '\u{b5}');
+        let (unit, behind) = behind.split_at(behind.find(is_end).unwrap_or(behind.len()));
+        let unit = unit.to_lowercase();
+        let found =
+            UNITS.iter().find(|(words, last, _)| words.contains(&unit.as_str()) || unit.starts_with(last));
+        if let Some((_, _, nanos)) = found {
+            let part = number.parse::<i64>().ok()?.checked_mul(*nanos)?;
+            sum = Some(sum.unwrap_or(0i64).checked_add(part)?);
+        }
+        rest = behind;
+    }
+    sum
 }
 
 fn expected(name: &str) -> EvaluationError {
