@@ -97,7 +97,8 @@ fn wordy_duration(text: &str) -> Option<i64> {
     let mut rest = text;
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
         let (_, from) = rest.split_at(start);
-        let (number, behind) = from.split_at(from.find(|digit: char| !digit.is_ascii_digit())?);
+        let end = from.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(from.len());
+        let (number, behind) = from.split_at(end);
         let behind = behind.trim_start();
         let is_end = |character: char| !(character.is_ascii_alphabetic() || character == '\u{b5}');
         let (unit, behind) = behind.split_at(behind.find(is_end).unwrap_or(behind.len()));
