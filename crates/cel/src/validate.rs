@@ -2,18 +2,13 @@
 //! (`cel/validator.go` in cel-go), and the one of its strings library (`ext/formatting.go`).
 
 mod format;
-
-use std::collections::HashMap;
+mod patterns;
 
 use object::timestamp::{Precision, Timestamp};
-use regex::RegexBuilder;
 
 use crate::{Checked, Entry, Expr, Issue, Kind, Literal, Type};
+use patterns::Patterns;
 
-/// The sizes that a compiled regular expression is tried with, in bytes, ascending.
-const PATTERN_BYTES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
-/// How large all regular expressions of one expression may be together, in bytes.
-const PATTERNS_BYTES_MAX: usize = 16 << 20;
 /// How many mistakes are kept.
 const ISSUES_MAX: usize = 1_000;
 /// The seconds of the years 1 to 9999.
@@ -30,14 +25,6 @@ struct Validator<'c> {
     checked: &'c Checked,
     issues: Vec<Issue>,
     patterns: Patterns,
-}
-
-/// The regular expressions that were compiled.
-#[derive(Default)]
-struct Patterns {
-    /// Whether they are valid.
-    known: HashMap<Box<str>, bool>,
-    bytes: usize,
 }
 
 impl Validator<'_> {
@@ -118,34 +105,6 @@ impl Validator<'_> {
 
 fn is_timestamp(text: &str) -> bool {
     Timestamp::parse(text, Precision::Seconds).is_ok_and(|time| SECONDS.contains(&time.seconds))
-}
-
-impl Patterns {
-    fn is_valid(&mut self, pattern: &str) -> bool {
-        if let Some(known) = self.known.get(pattern) {
-            return *known;
-        }
-        let left = PATTERNS_BYTES_MAX - self.bytes;
-        let (valid, spent) = compile(pattern, left);
-        self.bytes += spent.min(left);
-        self.known.insert(pattern.into(), valid);
-        valid
-    }
-}
-
-/// Whether a regular expression compiles, and the size with which it was tried last.
-fn compile(pattern: &str, bytes_max: usize) -> (bool, usize) {
-    let translated = object::structural::from_go(pattern);
-    let mut tried = PATTERN_BYTES[0];
-    for size in PATTERN_BYTES.into_iter().filter(|size| *size <= bytes_max) {
-        tried = size;
-        match RegexBuilder::new(&translated).size_limit(size).build() {
-            Ok(_) => return (true, size),
-            Err(regex::Error::CompiledTooBig(_)) => {}
-            Err(_) => break,
-        }
-    }
-    (false, tried)
 }
 
 #[cfg(test)]

@@ -246,3 +246,39 @@ fn rules_are_accepted_and_refused_as_upstream_does() {
         }
     }
 }
+
+#[test]
+fn arguments_of_macros_are_checked() {
+    let env = env();
+    let reserved = "iteration variable overwrites accumulator variable";
+    let name = "argument must be a simple name";
+    for (text, wanted) in [
+        ("[].all(i, i, i < i)", "duplicate variable name: i"),
+        ("[].all(__result__, i, __result__ < i)", reserved),
+        ("[].all(j, __result__, __result__ < j)", reserved),
+        ("[].all(i.j, k, i.j < k)", name),
+        ("[].all(j, i.k, j < i.k)", name),
+        ("1.all(j, k, j < k)", "cannot be range"),
+        ("[].exists(i.j, k, i.j < k)", name),
+        ("''.exists(j, k, j < k)", "cannot be range"),
+        ("[].exists_one(i.j, k, i.j < k)", name),
+        ("[].existsOne(j, i.k, j < i.k)", name),
+        ("[].transformList(i.j, k, i.j + k)", name),
+        ("{}.transformMap(j, i.k, j + i.k)", name),
+        ("{}.transformMapEntry(j, i.k, {j: i.k})", name),
+        ("{}.transformMapEntry(j, k, 'bad filter', {k: j})", "no matching overload"),
+        ("[1, 2].transformList(i, v, v % 2 == 0 ? [v] : v)", "no matching overload"),
+        ("{'a': 'b'}.transformMapEntry(k, v, []) == {}", "no matching overload"),
+        ("optional.of(1).optMap(a.b, 1)", "optMap() variable name must be a simple identifier"),
+        ("optional.of(1).optFlatMap(1, 1)", "optFlatMap() variable name must be a simple identifier"),
+        (
+            "'a'.sortBy(x, x)",
+            "sortBy can only be applied to a list, identifier, comprehension, call or select expression",
+        ),
+        ("[1].sortBy(x.y, 1)", "argument is not an identifier"),
+        ("[1].all(x)", "undeclared reference to 'all'"),
+    ] {
+        let issues = compile(text, &env).expect_err(text).to_string();
+        assert!(issues.contains(wanted), "{text}\n{issues}");
+    }
+}

@@ -28,6 +28,17 @@ fn literals_are_checked() {
         ("'a'.matches('[a-z')", "1:13: invalid matches argument"),
         ("'a'.matches('a(?!b)')", "1:13: invalid matches argument"),
         ("'a'.matches('(a{1000}){1000}')", "1:13: invalid matches argument"),
+        ("'hello'.matches('el*')", "fine"),
+        ("'hello'.matches('x++')", "1:17: invalid matches argument"),
+        ("'hello'.matches('(?<name%>el*)')", "1:17: invalid matches argument"),
+        ("'hello'.matches('??el*')", "1:17: invalid matches argument"),
+        ("'hello'.matches('x+?y*?[+*]{2}\\\\++')", "fine"),
+        ("duration('1us')\n < duration('1nns')", "2:13: invalid duration argument"),
+        ("duration('2h3m4s5us')", "fine"),
+        ("timestamp('1000-00-00T00:00:00Z')", "1:11: invalid timestamp argument"),
+        ("timestamp('1000-01-01T00:00:00ZZ')", "1:11: invalid timestamp argument"),
+        ("timestamp(-62135596800)", "fine"),
+        ("timestamp(-62135596801)", "1:11: invalid timestamp argument"),
         ("matches('(', 'a')", "1:9: invalid matches argument"),
         (
             "[1].all(x, 'a'.matches('*') && duration('x') > duration('1s'))",
@@ -41,6 +52,11 @@ fn literals_are_checked() {
 #[test]
 fn elements_are_of_one_type_unless_they_are_formatted() {
     for (text, wanted) in [
+        ("'a' in ['hello', 0]", "1:18: expected type 'string' but found 'int'"),
+        ("{'hello': 'world', 1: '!'}", "1:20: expected type 'string' but found 'int'"),
+        ("'a' in {'hello': 'world', 'goodbye': true}", "1:38: expected type 'string' but found 'bool'"),
+        ("'a' in [?optional.ofNonZeroValue(''), 'hello', ?optional.of('')]", "fine"),
+        ("{?'hello': optional.ofNonZeroValue(false), 'world': true}", "fine"),
         ("[1, dyn(2)]", "1:8: expected type 'int' but found 'dyn'"),
         ("[dyn(1), dyn('')]", "fine"),
         ("{'a': 1, 'b': dyn(2)}", "1:18: expected type 'int' but found 'dyn'"),
