@@ -25,7 +25,7 @@ impl Patterns {
         let left = PATTERNS_BYTES_MAX - self.bytes;
         let (valid, spent) = compile(pattern, left);
         self.bytes += spent.min(left);
-        let valid = valid && !repeats_repetitions(pattern);
+        let valid = valid && !has_wrong_repetitions(pattern);
         self.known.insert(pattern.into(), valid);
         valid
     }
@@ -46,41 +46,73 @@ fn compile(pattern: &str, bytes_max: usize) -> (bool, usize) {
     (false, tried)
 }
 
-/// Whether a repetition is repeated, as in `a**`. Go refuses that because other engines give it a meaning of its own; our
-/// engine takes it for `(a*)*`.
-fn repeats_repetitions(pattern: &str) -> bool {
+/// The most repetitions, those within each other multiplied. As in Go.
+const REPETITIONS_MAX: u64 = 1_000;
+
+/// Whether Go refuses repetitions that our engine takes: a repeated one as in `a**`, which other engines give a meaning of
+/// its own, and more than a thousand, as `(a{100}){100}` has.
+fn has_wrong_repetitions(pattern: &str) -> bool {
     let mut rest = pattern;
     let mut repeated = false;
+    // How often the last part can be repeated, and for each open bracket the most of what is in it so far.
+    let (mut last, mut open) = (1, vec![1]);
     while let Some(first) = rest.chars().next() {
         let behind = &rest[first.len_utf8()..];
         let operator = match first {
-            '*' | '+' | '?' => Some(behind),
-            '{' => behind_bounds(behind),
+            '*' | '+' | '?' => Some((1, behind)),
+            '{' => bounds(behind),
             _ => None,
         };
-        if operator.is_some() && repeated {
-            return true;
+        if let Some((times, behind)) = operator {
+            last *= times;
+            if repeated || last > REPETITIONS_MAX {
+                return true;
+            }
+            // The question mark of a lazy repetition.
+            rest = behind.strip_prefix('?').unwrap_or(behind);
+        } else {
+            last = match first {
+                ')' if open.len() > 1 => open.pop().unwrap_or(1),
+                _ => 1,
+            };
+            rest = behind_part(first, behind, &mut open);
         }
         repeated = operator.is_some();
-        rest = match (operator, first) {
-            // The question mark of a lazy repetition.
-            (Some(behind), _) => behind.strip_prefix('?').unwrap_or(behind),
-            (None, '\\') => behind_escape(behind),
-            (None, '[') => behind_class(behind),
-            // What stands behind an opening bracket, as in `(?i)`, repeats nothing.
-            (None, '(') => behind.strip_prefix('?').unwrap_or(behind),
-            (None, _) => behind,
-        };
+        if let Some(most) = open.last_mut() {
+            *most = last.max(*most);
+        }
     }
     false
 }
 
-/// What is behind `3}`, `3,}` or `3,5}`.
-fn behind_bounds(text: &str) -> Option<&str> {
+/// What is behind a part that is no repetition.
+fn behind_part<'t>(first: char, behind: &'t str, open: &mut Vec<u64>) -> &'t str {
+    match first {
+        '\\' => behind_escape(behind),
+        '[' => behind_class(behind),
+        '(' => {
+            open.push(1);
+            // What stands behind an opening bracket, as in `(?i)`, repeats nothing.
+            behind.strip_prefix('?').unwrap_or(behind)
+        }
+        _ => behind,
+    }
+}
+
+/// The largest number of `3}`, `3,}` or `3,5}`, and what is behind.
+fn bounds(text: &str) -> Option<(u64, &str)> {
     let (bounds, behind) = text.split_once('}')?;
-    let (least, most) = bounds.split_once(',').unwrap_or((bounds, ""));
+    let (least, most) = bounds.split_once(',').unwrap_or((bounds, bounds));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    (!least.is_empty() && digits(least) && digits(most)).then_some(behind)
+    if least.is_empty() || !digits(least) || !digits(most) {
+        return None;
+    }
+    let times = if most.is_empty() { least } else { most };
+    // What is too long for a number is too much.
+    Some((
+        times.parse::<u64>().map_or(u64::from(u32::MAX), |times| times.clamp(1, u64::from(u32::MAX))),
+        behind,
+    ))
 }
 
 /// What is behind an escape sequence, of which the backslash is passed.
@@ -116,14 +148,29 @@ fn behind_class(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::repeats_repetitions;
+    use super::has_wrong_repetitions;
 
     #[test]
-    fn only_repeated_repetitions_are_found() {
-        for pattern in
-            ["a**", "a++", "a?*", "a{2}{3}", "a*?+", "(a)+{2}", "[a]+*", "\\p{Greek}*+", "a{2,}*", "a???"]
-        {
-            assert!(repeats_repetitions(pattern), "{pattern}");
+    fn only_wrong_repetitions_are_found() {
+        for pattern in [
+            "a**",
+            "a++",
+            "a?*",
+            "a{2}{3}",
+            "a*?+",
+            "(a)+{2}",
+            "[a]+*",
+            "\\p{Greek}*+",
+            "a{2,}*",
+            "a???",
+            "a{1001}",
+            "a{99999999999999999999}",
+            "a{1,1001}",
+            "(a{100}){11}",
+            "((ba{10}c){10}|d){11}",
+            "(a{100}b{3}){11}",
+        ] {
+            assert!(has_wrong_repetitions(pattern), "{pattern}");
         }
         for pattern in [
             "",
@@ -146,8 +193,13 @@ mod tests {
             "[",
             "\\",
             "{",
+            ")))",
+            "a{1000}b{1000}",
+            "(a{100}){10}",
+            "(a{100})b{11}",
+            "(a{0}){1000}",
         ] {
-            assert!(!repeats_repetitions(pattern), "{pattern}");
+            assert!(!has_wrong_repetitions(pattern), "{pattern}");
         }
     }
 }
