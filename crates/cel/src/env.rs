@@ -103,15 +103,11 @@ impl Env {
         self.functions.get(name)
     }
 
-    /// The type that a name stands for: one of the language, of a library, or of an object.
+    /// The type that a name in an expression stands for: one of the language, of a library, or of patches. The types of
+    /// schemas have no names in expressions, so that `object.spec` is a field of `object` whatever their names are.
     pub fn type_named(&self, name: &str) -> Option<Type> {
-        if let Some(kind) = standard_type(name).or_else(|| self.types.get(name).cloned()) {
-            return Some(kind);
-        }
-        if let Some(object) = self.objects.get(name) {
-            return Some(Type::Object(Arc::clone(&object.name)));
-        }
-        self.is_patch(name).then(|| Type::Object(name.into()))
+        let known = standard_type(name).or_else(|| self.types.get(name).cloned());
+        known.or_else(|| self.is_patch(name).then(|| Type::Object(name.into())))
     }
 
     /// The type of a field of an object. A word that is reserved in the language finds the field with the escaped name.

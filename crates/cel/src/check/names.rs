@@ -98,13 +98,12 @@ impl Checker<'_> {
     pub(super) fn field_type(&mut self, id: Id, object: &str, field: &str) -> Option<Type> {
         let found = self.env.field(object, field);
         if found.is_none() {
-            self.report(
-                id,
-                match self.env.type_named(object) {
-                    Some(_) => format!("undefined field '{field}'"),
-                    None => format!("unexpected failed resolution of '{object}'"),
-                },
-            );
+            let known = self.env.object(object).is_some() || self.env.type_named(object).is_some();
+            let message = match known {
+                true => format!("undefined field '{field}'"),
+                false => format!("unexpected failed resolution of '{object}'"),
+            };
+            self.report(id, message);
         }
         found
     }

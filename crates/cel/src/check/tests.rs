@@ -125,6 +125,16 @@ fn fields_have_the_types_of_their_schema() {
 }
 
 #[test]
+fn a_variable_can_have_the_name_of_its_type() {
+    let env = deployment();
+    let shape = env.shape("self").unwrap().clone();
+    let env = env.with_shape("object", &shape);
+    assert_eq!(outcome("object.spec", &env), "object.spec");
+    assert_eq!(outcome("object.spec.replicas", &env), "int");
+    assert_eq!(outcome("object.spec.thing", &env), "1:12: undefined field 'thing'");
+}
+
+#[test]
 fn patches_have_types_of_their_own() {
     let env = deployment().with_patches();
     for (text, wanted) in [
@@ -133,7 +143,7 @@ fn patches_have_types_of_their_own() {
         ("[JSONPatch{op: 'add', path: '/a', value: Object.a{}}]", "list(JSONPatch)"),
         ("JSONPatch{op: 1}", "1:13: expected type of field 'op' is 'string' but provided type is 'int'"),
         ("JSONPatch{what: 1}", "1:15: undefined field 'what'"),
-        ("object{spec: null}", "object"),
+        ("object{spec: null}", "1:7: undeclared reference to 'object' (in container '')"),
         ("int{}", "1:4: 'int' is not a message type"),
     ] {
         assert_eq!(outcome(text, &env), wanted, "{text}");
