@@ -6,6 +6,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::EvaluationError;
 use crate::operation::{Context, Operation, no_overload};
+use crate::validate::has_wrong_repetitions;
 use crate::value::{Evaluated, Value};
 
 /// How large a compiled regular expression may be, in bytes.
@@ -78,6 +79,9 @@ fn regex<'c>(context: &mut Context<'c, '_>, pattern: &str) -> Result<Cow<'c, Reg
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn compile_regex(pattern: &str) -> Result<Regex, String> {
+    if has_wrong_repetitions(pattern) {
+        return Err("error parsing regexp: invalid nested repetition operator".to_owned());
+    }
     let translated = object::structural::from_go(pattern);
     RegexBuilder::new(&translated)
         .size_limit(REGEX_BYTES_MAX)

@@ -51,7 +51,7 @@ const REPETITIONS_MAX: u64 = 1_000;
 
 /// Whether Go refuses repetitions that our engine takes: a repeated one as in `a**`, which other engines give a meaning of
 /// its own, and more than a thousand, as `(a{100}){100}` has.
-fn has_wrong_repetitions(pattern: &str) -> bool {
+pub(crate) fn has_wrong_repetitions(pattern: &str) -> bool {
     let mut rest = pattern;
     let mut repeated = false;
     // How often the last part can be repeated, and for each open bracket the most of what is in it so far.
