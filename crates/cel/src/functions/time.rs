@@ -41,7 +41,8 @@ fn of_time<'v>(function: &str, args: &[Value<'v>], part: Part) -> Evaluated<'v> 
         _ => return no_overload(function, args),
     };
     match zoned(*time, zone) {
-        Some(time) => Ok(Value::Int(part(&time))),
+        Some((time, years)) if function == "getFullYear" => Ok(Value::Int(part(&time) + years)),
+        Some((time, _)) => Ok(Value::Int(part(&time))),
         None => fail("timestamp overflow"),
     }
 }
@@ -54,9 +55,19 @@ fn of_both<'v>(function: &str, args: &[Value<'v>], part: Part, unit_nanos: i64) 
     }
 }
 
-fn zoned(time: Timestamp, zone: TimeZone) -> Option<jiff::Zoned> {
+/// After this many years the calendar repeats, days of the week included.
+const CYCLE_YEARS: i64 = 400;
+const CYCLE_SECONDS: i64 = 146_097 * 86_400;
+
+/// A point in time by the clock of a zone, and how many years it is later: the library's own range ends some hours before
+/// the year 9999 does.
+fn zoned(time: Timestamp, zone: TimeZone) -> Option<(jiff::Zoned, i64)> {
     let nanos = i32::try_from(time.subsecond_nanos()).ok()?;
-    Some(jiff::Timestamp::new(time.seconds(), nanos).ok()?.to_zoned(zone))
+    let (found, years) = match jiff::Timestamp::new(time.seconds(), nanos) {
+        Ok(found) => (found, 0),
+        Err(_) => (jiff::Timestamp::new(time.seconds() - CYCLE_SECONDS, nanos).ok()?, CYCLE_YEARS),
+    };
+    Some((found.to_zoned(zone), years))
 }
 
 /// A zone of the database, or an offset such as `-08:00`.
