@@ -24,6 +24,8 @@ pub use column::PrinterColumn;
 pub struct CustomResource {
     /// The schema.
     pub structural: Structural,
+    /// The rules of the schema, if it has any.
+    pub rules: Option<rules::Rules>,
     /// Whether `status` is a subresource.
     pub has_status: bool,
     /// The columns behind that of the name.
@@ -50,6 +52,7 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate(object);
         self.validate_scale(object, true, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
+        self.validate_rules(object, None, &mut errors);
         errors
     }
 
@@ -57,6 +60,7 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate_update(object, old);
         self.validate_scale(object, true, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
+        self.validate_rules(object, Some(old), &mut errors);
         errors
     }
 
@@ -64,6 +68,7 @@ impl Strategy for CustomResource {
         let mut errors = self.structural.validate_status_update(object, old);
         self.validate_scale(object, false, &mut errors);
         embedded::check(&self.structural, object, &mut errors);
+        self.validate_rules(object, Some(old), &mut errors);
         errors
     }
 
@@ -111,6 +116,20 @@ impl Strategy for CustomResource {
 }
 
 impl CustomResource {
+    /// Checks the rules of the schema, unless the object is so wrong that they could not be evaluated.
+    fn validate_rules(&self, object: &Value, old: Option<&Value>, errors: &mut field::Errors) {
+        use field::ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        let Some(rules) = &self.rules else { return };
+        let blocks = |error: &field::Error| {
+            matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+        };
+        if errors.iter().any(blocks) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            return errors.invalid(&field::Path::root("<nil>"), Value::Null, why);
+        }
+        errors.append(rules.validate(object, old));
+    }
+
     /// Checks what `scale` shows; `spec`: the wanted number too.
     fn validate_scale(&self, object: &Value, spec: bool, errors: &mut field::Errors) {
         if let Some(paths) = &self.scale {

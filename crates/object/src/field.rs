@@ -277,6 +277,7 @@ pub struct Errors {
     list: Vec<Error>,
     /// How many more there are.
     omitted: usize,
+    tolerated: Vec<Error>,
 }
 
 impl Errors {
@@ -322,6 +323,19 @@ impl Errors {
     pub fn append(&mut self, other: Errors) {
         self.extend(other.list);
         self.omitted += other.omitted;
+        other.tolerated.into_iter().for_each(|error| self.tolerate(error));
+    }
+
+    /// Adds one that is not refused but told as a warning: the object had it before. It does not count.
+    pub fn tolerate(&mut self, error: Error) {
+        if self.tolerated.len() < ERRORS_MAX {
+            self.tolerated.push(error);
+        }
+    }
+
+    /// Those that are told as warnings.
+    pub fn tolerated(&self) -> &[Error] {
+        &self.tolerated
     }
 
     /// Adds [`Error::invalid`].
@@ -395,7 +409,7 @@ impl std::error::Error for Errors {}
 
 impl From<Error> for Errors {
     fn from(error: Error) -> Errors {
-        Errors { list: vec![error], omitted: 0 }
+        Errors { list: vec![error], ..Errors::default() }
     }
 }
 

@@ -52,6 +52,13 @@ pub enum Error {
     Schema(String),
 }
 
+impl Error {
+    /// Whether a `test` of a JSON patch does not hold: the object is another one than the patch is for.
+    pub fn is_failed_test(&self) -> bool {
+        matches!(self, Error::DoesNotApply(message) if message.ends_with(json_patch::TEST_FAILED))
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Status {
         match error {

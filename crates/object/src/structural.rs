@@ -23,6 +23,8 @@
 //! # Ok::<(), object::structural::CompileError>(())
 //! ```
 
+use std::sync::Arc;
+
 use schema::TypeRef;
 
 use crate::field::{Errors, Path};
@@ -58,7 +60,7 @@ impl Structural {
     /// Compiles the schema of a whole object. `name` is the type's name in OpenAPI.
     ///
     /// # Errors
-    /// The schema is not structural, or contains unsupported features.
+    /// The schema is not structural.
     pub fn compile(name: &str, schema: &Value) -> Result<Structural, CompileError> {
         compile::compile(name, schema)
     }
@@ -66,6 +68,11 @@ impl Structural {
     /// The type, which decoding, pruning and OpenAPI use.
     pub fn ty(&self) -> &TypeRef {
         &self.ty
+    }
+
+    /// The schema as JSON.
+    pub fn source(&self) -> Option<&Arc<str>> {
+        self.ty.source.as_ref()
     }
 
     /// Removes `null` where it is not allowed, and sets defaults for missing fields.

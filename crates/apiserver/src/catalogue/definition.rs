@@ -7,6 +7,7 @@ use kinds::custom::{CustomResource, JsonPath, PrinterColumn};
 use kinds::{ScalePaths, Strategy};
 use object::structural::{CompileError, Structural};
 use object::{TypeMeta, Value};
+use rules::Rules;
 use schema::Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
 use schema::{ResourceDef, Scope, SubresourceDef, Verb};
 
@@ -171,9 +172,11 @@ impl Definition {
         let structural = Structural::compile(&self.type_name(&version.name), &version.schema);
         let columns =
             if version.columns.is_empty() { vec![PrinterColumn::age()] } else { version.columns.clone() };
+        let structural =
+            structural.map_err(|source| DefinitionError::Schema { version: version.name.clone(), source })?;
         Ok(CustomResource {
-            structural: structural
-                .map_err(|source| DefinitionError::Schema { version: version.name.clone(), source })?,
+            rules: structural.source().and_then(|text| Rules::of(&version.schema, text)),
+            structural,
             has_status: version.has_status,
             columns,
             selectable: version.selectable.clone(),

@@ -460,7 +460,7 @@ async fn what_cannot_be_served_is_refused_with_its_place() {
     only.set(
         "schema",
         value!({"openAPIV3Schema": {"type": "object", "properties": {"spec": {
-            "type": "object", "x-kubernetes-validations": [{"rule": "self.size > 0"}]
+            "type": "object", "x-kubernetes-validations": [{"rule": "self.size == 1"}]
         }}}}),
     );
     wrong.entry("spec").set("versions", vec![only]);
@@ -468,10 +468,66 @@ async fn what_cannot_be_served_is_refused_with_its_place() {
     let (code, reason, message) = call(&server, "POST", DEFINITIONS, &wrong).await.status();
     assert_eq!((code, reason.as_str()), (422, "Invalid"));
     for expected in [
-        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations: Forbidden",
+        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: \
+         {\"rule\":\"self.size == 1\"}: compilation failed: ERROR: <input>:1:5: undefined field 'size'",
         "spec.preserveUnknownFields: Invalid value: true",
         "spec.selectableFields[0].jsonPath: Invalid value: \".spec.color\": is an invalid path",
     ] {
         assert!(message.contains(expected), "{expected}: {message}");
     }
+}
+
+/// Rules in CEL: on create, on update with the earlier state, and as warnings where nothing has changed.
+#[tokio::test]
+async fn rules_of_a_definition_are_kept() {
+    let server = TestServer::start().await;
+    let mut ruled = definition("widgets", "Widget");
+    let mut only = version("v1", true);
+    let spec = only.at_mut("schema.openAPIV3Schema.properties.spec").unwrap();
+    spec.set(
+        "x-kubernetes-validations",
+        vec![
+            value!({"rule": "!has(self.replicas) || self.size <= self.replicas", "message": "too few replicas"}),
+            value!({"rule": "self.color == oldSelf.color", "message": "stays", "fieldPath": ".color", "reason": "FieldValueForbidden"}),
+        ],
+    );
+    ruled.entry("spec").set("versions", vec![only.clone()]);
+    define(&server, &ruled).await;
+    let mut wrong = widget("a");
+    wrong.set_path(&["spec", "replicas"], Value::from(2i64));
+    let refused = call(&server, "POST", WIDGETS, &wrong).await.status();
+    let why = "Widget.example.com \"a\" is invalid: spec: Invalid value: too few replicas";
+    assert_eq!(refused, (422, "Invalid".to_owned(), why.to_owned()));
+    let mut created = call(&server, "POST", WIDGETS, &widget("a")).await.success();
+    created.set_path(&["spec", "color"], Value::from("green"));
+    let path = format!("{WIDGETS}/a");
+    let (code, _, message) = call(&server, "PUT", &path, &created).await.status();
+    assert_eq!(
+        (code, message.as_str()),
+        (422, "Widget.example.com \"a\" is invalid: spec.color: Forbidden: stays")
+    );
+
+    // A rule that comes later is told about what was there.
+    let stored = get(&server, &format!("{DEFINITIONS}/widgets.example.com")).await.success();
+    let mut later = stored.clone();
+    let spec = later.at_mut("spec.versions").unwrap().as_list_mut().unwrap()[0]
+        .at_mut("schema.openAPIV3Schema.properties.spec")
+        .unwrap();
+    spec.set("x-kubernetes-validations", vec![value!({"rule": "self.size > 100", "message": "large"})]);
+    call(&server, "PUT", &format!("{DEFINITIONS}/widgets.example.com"), &later).await.success();
+    let mut generations = server.catalogue().changed();
+    loop {
+        let mut labelled = get(&server, &path).await.success();
+        labelled.set_path(&["metadata", "labels"], value!({"a": "b"}));
+        let reply = call(&server, "PUT", &path, &labelled).await;
+        if reply.warnings().iter().any(|warning| warning.contains("spec: Invalid value: large")) {
+            reply.success();
+            break;
+        }
+        reply.success();
+        generations.changed().await.unwrap();
+    }
+    let mut other = widget("b");
+    other.set_path(&["spec", "size"], Value::from(101i64));
+    call(&server, "POST", WIDGETS, &other).await.success();
 }

@@ -70,6 +70,7 @@ fn a_status_update_changes_the_status_alone() {
     }});
     let strategy = CustomResource {
         structural: Structural::compile("com.example.v1.Widget", &schema).unwrap(),
+        rules: None,
         has_status: true,
         columns: vec![PrinterColumn::age()],
         selectable: vec![JsonPath::parse(".spec.size").unwrap()],

@@ -29,7 +29,7 @@ pub fn validate_custom_resource_definition(definition: &Value) -> Errors {
         let why = r#"must be spec.names.plural+"."+spec.group"#;
         errors.invalid(&Path::root("metadata").child("name"), name, why);
     }
-    state(definition, &mut errors);
+    state(definition, &Value::Null, &mut errors);
     approval::check(definition, None, &mut errors);
     preserves(spec, &Value::Null, &mut errors);
     errors
@@ -38,7 +38,7 @@ pub fn validate_custom_resource_definition(definition: &Value) -> Errors {
 /// Checks a change of a definition.
 pub fn validate_custom_resource_definition_update(definition: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
-    state(definition, &mut errors);
+    state(definition, old, &mut errors);
     let (spec, old_spec) = (definition.get("spec"), old.get("spec"));
     let root = Path::root("spec");
     let names = root.child("names");
@@ -73,8 +73,8 @@ pub fn validate_custom_resource_definition_status_update(definition: &Value) -> 
 }
 
 /// What holds for every state of a definition.
-fn state(definition: &Value, errors: &mut Errors) {
-    check_spec(definition.get("spec"), errors);
+fn state(definition: &Value, old: &Value, errors: &mut Errors) {
+    check_spec(definition.get("spec"), old.get("spec"), errors);
     let status = Path::root("status");
     check_names(definition.at("status.acceptedNames"), &status.child("acceptedNames"), errors);
     let stored = definition.at("status.storedVersions");
@@ -116,7 +116,7 @@ fn preserves(spec: &Value, old: &Value, errors: &mut Errors) {
     }
 }
 
-fn check_spec(spec: &Value, errors: &mut Errors) {
+fn check_spec(spec: &Value, old: &Value, errors: &mut Errors) {
     let root = Path::root("spec");
     let group = spec.str_at("group");
     let wrong = names::is_dns1123_subdomain(group);
@@ -140,7 +140,7 @@ fn check_spec(spec: &Value, errors: &mut Errors) {
             errors.required(&at.child("schema").child("openAPIV3Schema"), "");
         }
     }
-    version::check(versions, &root, errors);
+    version::check(versions, old.get("versions"), &root, errors);
     let all: Vec<&str> = versions.items().map(|version| version.str_at("name")).collect();
     if all.iter().collect::<BTreeSet<_>>().len() != all.len() {
         errors.invalid(&at, versions.clone(), "must contain unique version names");

@@ -9,7 +9,7 @@ use crate::{Map, Value};
 mod tests;
 
 const MISSING: &str = "missing value";
-const TEST_FAILED: &str = "test failed";
+pub(super) const TEST_FAILED: &str = "test failed";
 
 /// Applies the operations one after another; the first that fails fails the patch.
 ///

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::compile::message;
 use super::pattern::Patterns;
-use super::problem::{RULES, flag};
+use super::problem::flag;
 use super::{completeness, node, validate};
 use crate::field::{Error, Errors, Path};
 use crate::{Value, decode, value};
@@ -131,10 +131,6 @@ impl Checker<'_> {
         if flag(schema, "uniqueItems") {
             let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
             self.errors.forbidden(&path.child("uniqueItems"), why);
-        }
-        if !schema.get(RULES).is_empty() {
-            let why = "this server does not evaluate validation rules; remove them to create the definition";
-            self.errors.forbidden(&path.child(RULES), why);
         }
     }
 

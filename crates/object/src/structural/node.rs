@@ -5,7 +5,7 @@ use schema::ListType;
 
 use super::format::Format;
 use super::pattern::Patterns;
-use super::problem::{CompileError, Problem, RULES, flag, refuse};
+use super::problem::{CompileError, Problem, flag};
 use crate::Value;
 use crate::field::Path;
 
@@ -117,9 +117,6 @@ pub(super) fn compile(
     patterns: &mut Patterns,
     path: &Path<'_>,
 ) -> Result<Node, CompileError> {
-    if !schema.get(RULES).is_null() {
-        return Err(refuse(path, Problem::Unsupported(RULES)));
-    }
     let types = types_of(schema);
     let format = schema.get("format").as_str().filter(|format| is_known_format(format, types));
     let strings = |name: &str| -> Box<[Box<str>]> {

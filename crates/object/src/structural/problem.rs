@@ -3,7 +3,7 @@
 use crate::Value;
 use crate::field::Path;
 
-/// Rules in an expression language, which are not evaluated yet and therefore refused.
+/// Rules in an expression language, which others evaluate.
 pub(super) const RULES: &str = "x-kubernetes-validations";
 
 /// Why a schema cannot be compiled.
@@ -42,9 +42,6 @@ pub enum Problem {
         /// What is wrong with it.
         why: String,
     },
-    /// Something that is not supported.
-    #[error("{0} is not supported")]
-    Unsupported(&'static str),
 }
 
 pub(super) fn refuse(path: &Path<'_>, problem: Problem) -> CompileError {

@@ -244,10 +244,6 @@ fn what_is_not_structural_is_refused_with_its_place() {
             r#"{"type":"array","items":{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":{"type":"string"}}}"#,
             "openAPIV3Schema.properties[spec].items: additionalProperties and properties are mutual exclusive",
         ),
-        (
-            r#"{"type":"object","x-kubernetes-validations":[{"rule":"true"}]}"#,
-            "openAPIV3Schema.properties[spec]: x-kubernetes-validations is not supported",
-        ),
     ] {
         let spec = json::parse(schema.as_bytes()).unwrap();
         let schema = value!({"type": "object", "properties": {"spec": spec}});
@@ -341,10 +337,6 @@ fn definitions_are_checked_in_upstream_s_words() {
         (
             r#"{"type":"array","items":{"type":"object"},"x-kubernetes-list-type":"set"}"#,
             "s.properties[spec].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set",
-        ),
-        (
-            r#"{"type":"object","x-kubernetes-validations":[{"rule":"true"}]}"#,
-            "s.properties[spec].x-kubernetes-validations: Forbidden: this server does not evaluate validation rules; remove them to create the definition",
         ),
         (
             r#"{"type":"array","uniqueItems":true,"items":{"type":"string"}}"#,

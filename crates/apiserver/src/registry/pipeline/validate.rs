@@ -37,5 +37,7 @@ pub(super) fn validate(write: &WriteRequest<'_>) -> Result<Vec<String>, Status> 
     if !errors.is_empty() {
         return Err(Status::invalid(&endpoint.def.group, &endpoint.def.kind, write.name, &errors));
     }
-    Ok(strategy.warnings(object, write.old()))
+    let mut warnings: Vec<String> = errors.tolerated().iter().map(ToString::to_string).collect();
+    warnings.extend(strategy.warnings(object, write.old()));
+    Ok(warnings)
 }

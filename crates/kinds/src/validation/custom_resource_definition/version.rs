@@ -41,7 +41,7 @@ const AT_ROOT: [(&str, &str); 22] = [
 ];
 
 /// Checks all versions. What is the same in all of them is checked once, at the level of the spec.
-pub(super) fn check(versions: &Value, spec: &Path<'_>, errors: &mut Errors) {
+pub(super) fn check(versions: &Value, old: &Value, spec: &Path<'_>, errors: &mut Errors) {
     let Some(first) = versions.items().next() else { return };
     let is_shared = |member: &str| versions.items().all(|version| version.get(member) == first.get(member));
     let shares = |member: &str| is_shared(member) && !first.get(member).is_null();
@@ -53,6 +53,10 @@ pub(super) fn check(versions: &Value, spec: &Path<'_>, errors: &mut Errors) {
     );
     let at = spec.child("versions");
     let has_status = |version: &Value| !version.at("subresources.status").is_null();
+    let is_unchanged = |version: &Value| {
+        let same = |old: &&Value| old.get("name") == version.get("name");
+        old.items().find(same).is_some_and(|old| old.get("schema") == version.get("schema"))
+    };
     for (index, version) in versions.items().enumerate() {
         let at = at.index(index);
         let wrong = names::is_dns1035_label(version.str_at("name"));
@@ -61,7 +65,8 @@ pub(super) fn check(versions: &Value, spec: &Path<'_>, errors: &mut Errors) {
         }
         deprecation(version, &at.child("deprecationWarning"), errors);
         if !schema {
-            check_schema(version.get("schema"), has_status(version), &at.child("schema"), errors);
+            let schema = Schema { has_status: has_status(version), is_unchanged: is_unchanged(version) };
+            schema.check(version.get("schema"), &at.child("schema"), errors);
         }
         if !subresources {
             check_scale(version.at("subresources.scale"), &at.child("subresources"), errors);
@@ -74,8 +79,9 @@ pub(super) fn check(versions: &Value, spec: &Path<'_>, errors: &mut Errors) {
         }
     }
     if schema {
-        let has_status = versions.items().any(has_status);
-        check_schema(first.get("schema"), has_status, &spec.child("validation"), errors);
+        let is_unchanged = versions.items().all(is_unchanged);
+        let schema = Schema { has_status: versions.items().any(has_status), is_unchanged };
+        schema.check(first.get("schema"), &spec.child("validation"), errors);
     }
     if subresources {
         check_scale(first.at("subresources.scale"), &spec.child("subresources"), errors);
@@ -107,32 +113,46 @@ fn deprecation(version: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-fn check_schema(validation: &Value, has_status: bool, path: &Path<'_>, errors: &mut Errors) {
-    let schema = validation.get("openAPIV3Schema");
-    if schema.is_null() {
-        return;
-    }
-    let at = path.child("openAPIV3Schema");
-    if has_status {
-        let is_more = |(keyword, value): &(&str, &Value)| {
-            !AT_ROOT.iter().any(|(known, _)| known == keyword) && !value.is_empty()
-        };
-        if schema.str_at("type") != "object" {
-            let why = r#"only "object" is allowed as the type at the root of the schema if the status subresource is enabled"#;
-            errors.invalid(&path.child("openAPIV3Schema.type"), schema.str_at("type"), why);
-        } else if schema.entries().any(|entry| is_more(&entry)) {
-            let known: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
-            let why = format!(
-                "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
-                known.join(" ")
-            );
-            errors.invalid(&at, schema.clone(), why);
+/// What is known of a version's schema.
+struct Schema {
+    has_status: bool,
+    /// Whether the stored definition has the same.
+    is_unchanged: bool,
+}
+
+impl Schema {
+    fn check(&self, validation: &Value, path: &Path<'_>, errors: &mut Errors) {
+        let schema = validation.get("openAPIV3Schema");
+        if schema.is_null() {
+            return;
+        }
+        let at = path.child("openAPIV3Schema");
+        if self.has_status {
+            let is_more = |(keyword, value): &(&str, &Value)| {
+                !AT_ROOT.iter().any(|(known, _)| known == keyword) && !value.is_empty()
+            };
+            if schema.str_at("type") != "object" {
+                let why = r#"only "object" is allowed as the type at the root of the schema if the status subresource is enabled"#;
+                errors.invalid(&path.child("openAPIV3Schema.type"), schema.str_at("type"), why);
+            } else if schema.entries().any(|entry| is_more(&entry)) {
+                let known: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
+                let why = format!(
+                    "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+                    known.join(" ")
+                );
+                errors.invalid(&at, schema.clone(), why);
+            }
+        }
+        if schema.get("nullable").as_bool() == Some(true) {
+            errors.forbidden(&path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root");
+        }
+        let found = structural::check(schema, &at);
+        let is_structural = found.is_empty();
+        errors.append(found);
+        if is_structural {
+            errors.append(rules::check(schema, self.is_unchanged, &at));
         }
     }
-    if schema.get("nullable").as_bool() == Some(true) {
-        errors.forbidden(&path.child("openAPIV3Schema.nullable"), "nullable cannot be true at the root");
-    }
-    errors.append(structural::check(schema, &at));
 }
 
 fn check_scale(scale: &Value, path: &Path<'_>, errors: &mut Errors) {
