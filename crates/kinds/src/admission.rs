@@ -7,13 +7,16 @@ use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, count, name, or};
 use crate::{defaults, validation};
 
+/// What all kinds of the group have in common.
+const CONFIGURATION: Simple =
+    Simple { updates_unconditionally: false, warnings: validation::admission_warnings, ..Simple::COUNTED };
+
 const WEBHOOK: Simple = Simple {
-    updates_unconditionally: false,
     table: Table {
         columns: &[NAME, Column::integer("Webhooks", "How many webhooks the configuration registers."), AGE],
         row: |object, clock| cells![name(object), count(object, "webhooks"), age(object, clock)],
     },
-    ..Simple::COUNTED
+    ..CONFIGURATION
 };
 
 /// MutatingWebhookConfiguration
@@ -34,13 +37,17 @@ pub(crate) static VALIDATING_WEBHOOKS: Simple = Simple {
 
 const PARAM_KIND: Column = Column::text("ParamKind", "The kind of the policy's parameters.");
 
-const POLICY: Simple =
-    Simple { updates_unconditionally: false, default: defaults::default_policy, ..Simple::COUNTED };
+const POLICY: Simple = Simple { default: defaults::default_policy, ..CONFIGURATION };
 
 /// ValidatingAdmissionPolicy
 pub(crate) static VALIDATING_POLICIES: Simple = Simple {
     has_status: true,
     status_keeps_metadata: true,
+    validate: validation::validate_validating_admission_policy,
+    validate_update: Some(validation::validate_validating_admission_policy_update),
+    validate_status_update: |policy, _| {
+        validation::validate_validating_admission_policy_status_update(policy)
+    },
     table: Table {
         columns: &[NAME, Column::integer("Validations", "How many rules the policy has."), PARAM_KIND, AGE],
         row: |object, clock| policy_row(object, "spec.validations", clock),
@@ -50,6 +57,8 @@ pub(crate) static VALIDATING_POLICIES: Simple = Simple {
 
 /// MutatingAdmissionPolicy
 pub(crate) static MUTATING_POLICIES: Simple = Simple {
+    validate: validation::validate_mutating_admission_policy,
+    validate_update: Some(validation::validate_mutating_admission_policy_update),
     table: Table {
         columns: &[
             NAME,
@@ -62,9 +71,21 @@ pub(crate) static MUTATING_POLICIES: Simple = Simple {
     ..POLICY
 };
 
-/// ValidatingAdmissionPolicyBinding and MutatingAdmissionPolicyBinding
-pub(crate) static POLICY_BINDINGS: Simple = Simple {
-    updates_unconditionally: false,
+/// ValidatingAdmissionPolicyBinding
+pub(crate) static VALIDATING_POLICY_BINDINGS: Simple = Simple {
+    validate: validation::validate_validating_admission_policy_binding,
+    validate_update: Some(validation::validate_validating_admission_policy_binding_update),
+    ..POLICY_BINDING
+};
+
+/// MutatingAdmissionPolicyBinding
+pub(crate) static MUTATING_POLICY_BINDINGS: Simple = Simple {
+    validate: validation::validate_mutating_admission_policy_binding,
+    validate_update: Some(validation::validate_mutating_admission_policy_binding_update),
+    ..POLICY_BINDING
+};
+
+const POLICY_BINDING: Simple = Simple {
     default: defaults::default_policy_binding,
     table: Table {
         columns: &[
@@ -78,7 +99,7 @@ pub(crate) static POLICY_BINDINGS: Simple = Simple {
             cells![name(object), policy, param_ref(object.at("spec.paramRef")), age(object, clock)]
         },
     },
-    ..Simple::COUNTED
+    ..CONFIGURATION
 };
 
 fn policy_row(object: &Value, rules: &str, clock: &Clock) -> Vec<Value> {
@@ -94,9 +115,26 @@ fn policy_row(object: &Value, rules: &str, clock: &Clock) -> Vec<Value> {
 fn param_ref(reference: &Value) -> String {
     match reference.str_at("name") {
         "" if reference.get("selector").is_null() => "<unset>".to_owned(),
-        "" => semantics::selector(reference.get("selector")).to_string(),
+        "" => selector_text(reference.get("selector")),
         name => format!("{}/{name}", or(reference.str_at("namespace"), "*")),
     }
+}
+
+/// A selector as upstream's Go type prints itself.
+fn selector_text(selector: &Value) -> String {
+    let mut labels: Vec<(&str, &Value)> = selector.get("matchLabels").entries().collect();
+    labels.sort_by_key(|(key, _)| *key);
+    let labels: String =
+        labels.iter().map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default())).collect();
+    let requirement = |of: &Value| {
+        let values: Vec<&str> = of.get("values").items().filter_map(Value::as_str).collect();
+        let (key, operator, values) = (of.str_at("key"), of.str_at("operator"), values.join(" "));
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{values}],}},")
+    };
+    let requirements: String = selector.get("matchExpressions").items().map(requirement).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
 }
 
 #[cfg(test)]
@@ -104,6 +142,7 @@ mod tests {
     use object::value;
 
     use super::*;
+    use crate::Strategy;
     use crate::testing::{check_row, named};
 
     #[test]
@@ -119,11 +158,47 @@ mod tests {
             (value!({}), "b | p | <unset> | 3h"),
             (value!({"name": "x"}), "b | p | */x | 3h"),
             (value!({"name": "x", "namespace": "n"}), "b | p | n/x | 3h"),
-            (value!({"selector": {"matchLabels": {"a": "b"}}}), "b | p | a=b | 3h"),
+            (
+                value!({"selector": {"matchLabels": {"b": "2", "a": "1"}}}),
+                "b | p | &LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:[]LabelSelectorRequirement{},} | 3h",
+            ),
+            (
+                value!({"selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["x", "y"]}]}}),
+                "b | p | &LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:a,Operator:In,Values:[x y],},},} | 3h",
+            ),
         ];
         for (reference, row) in bindings {
             let binding = value!({"spec": {"policyName": "p", "paramRef": reference}});
-            check_row(&POLICY_BINDINGS, &named("b", binding), row);
+            check_row(&VALIDATING_POLICY_BINDINGS, &named("b", binding.clone()), row);
+            check_row(&MUTATING_POLICY_BINDINGS, &named("b", binding), row);
         }
+    }
+    #[test]
+    fn writes() {
+        for kind in [
+            &MUTATING_WEBHOOKS,
+            &VALIDATING_WEBHOOKS,
+            &MUTATING_POLICIES,
+            &VALIDATING_POLICIES,
+            &MUTATING_POLICY_BINDINGS,
+            &VALIDATING_POLICY_BINDINGS,
+        ] {
+            assert!(kind.tracks_generation() && !kind.updates_unconditionally() && !kind.creates_on_update());
+        }
+        assert!(VALIDATING_POLICIES.has_status() && !MUTATING_POLICIES.has_status());
+        let (old, changed) = (
+            value!({"metadata": {"labels": {"a": "1"}}, "spec": {"failurePolicy": "Fail"}, "status": {"observedGeneration": 1i64}}),
+            value!({"metadata": {"labels": {"a": "2"}}, "spec": {"failurePolicy": "Ignore"}, "status": {"observedGeneration": 2i64}}),
+        );
+        let mut created = changed.clone();
+        VALIDATING_POLICIES.prepare_create(&mut created);
+        assert!(created.get("status").is_null());
+        let mut updated = changed.clone();
+        VALIDATING_POLICIES.prepare_update(&mut updated, &old);
+        assert_eq!((updated.get("spec"), updated.get("status")), (changed.get("spec"), old.get("status")));
+        let mut status = changed.clone();
+        VALIDATING_POLICIES.prepare_status_update(&mut status, &old);
+        assert_eq!((status.get("spec"), status.get("status")), (old.get("spec"), changed.get("status")));
+        assert_eq!(status.get("metadata"), old.get("metadata"));
     }
 }

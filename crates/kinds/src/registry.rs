@@ -110,11 +110,10 @@ fn of_resource(plural: &str) -> &'static dyn Strategy {
 fn of_admission(plural: &str) -> &'static dyn Strategy {
     match plural {
         "mutatingadmissionpolicies" => &admission::MUTATING_POLICIES,
-        "mutatingadmissionpolicybindings" | "validatingadmissionpolicybindings" => {
-            &admission::POLICY_BINDINGS
-        }
+        "mutatingadmissionpolicybindings" => &admission::MUTATING_POLICY_BINDINGS,
         "mutatingwebhookconfigurations" => &admission::MUTATING_WEBHOOKS,
         "validatingadmissionpolicies" => &admission::VALIDATING_POLICIES,
+        "validatingadmissionpolicybindings" => &admission::VALIDATING_POLICY_BINDINGS,
         "validatingwebhookconfigurations" => &admission::VALIDATING_WEBHOOKS,
         _ => &CUSTOM,
     }

@@ -33,6 +33,8 @@ pub(crate) struct Simple {
     /// `None` validates only the new object.
     pub(crate) validate_update: Option<fn(&Value, &Value) -> Errors>,
     pub(crate) validate_status_update: fn(&Value, &Value) -> Errors,
+    /// Warnings about an object that is created, or updated from the second one.
+    pub(crate) warnings: fn(&Value, Option<&Value>) -> Vec<String>,
 }
 
 impl Simple {
@@ -53,6 +55,7 @@ impl Simple {
         validate: |_| Errors::new(),
         validate_update: None,
         validate_status_update: |_, _| Errors::new(),
+        warnings: |_, _| Vec::new(),
     };
 
     /// A kind whose generation counts changes.
@@ -106,6 +109,10 @@ impl Strategy for Simple {
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
         (self.validate_status_update)(object, old)
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        (self.warnings)(object, old)
     }
 
     fn name_rule(&self) -> NameRule {

@@ -4,6 +4,7 @@
 //! filled in ([`defaults`](crate::defaults)), and leaves its metadata to [`validate_metadata`], which is the same
 //! for every kind.
 
+mod admission;
 mod certificates;
 mod cluster;
 mod conditions;
@@ -20,6 +21,8 @@ mod ingress;
 mod job;
 mod limit_range;
 mod metadata;
+mod mutating_admission_policy;
+mod mutating_admission_policy_binding;
 mod network_policy;
 mod networking;
 mod pem;
@@ -34,9 +37,12 @@ mod service;
 mod stateful_set;
 #[cfg(test)]
 pub(crate) mod tests;
+mod validating_admission_policy;
+mod validating_admission_policy_binding;
 mod webhook;
 mod workload;
 
+pub(crate) use admission::admission_warnings;
 pub use certificates::{
     validate_certificate_signing_request, validate_certificate_signing_request_approval,
     validate_certificate_signing_request_status_update, validate_certificate_signing_request_update,
@@ -68,6 +74,12 @@ pub use ingress::{
 pub use job::{validate_job, validate_job_status_update, validate_job_update};
 pub use limit_range::validate_limit_range;
 pub use metadata::{validate_annotations, validate_labels, validate_metadata, validate_metadata_update};
+pub use mutating_admission_policy::{
+    validate_mutating_admission_policy, validate_mutating_admission_policy_update,
+};
+pub use mutating_admission_policy_binding::{
+    validate_mutating_admission_policy_binding, validate_mutating_admission_policy_binding_update,
+};
 pub use network_policy::{validate_network_policy, validate_network_policy_update};
 pub use networking::{
     validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,
@@ -96,6 +108,13 @@ pub use service::{
 };
 pub use stateful_set::{
     validate_stateful_set, validate_stateful_set_status_update, validate_stateful_set_update,
+};
+pub use validating_admission_policy::{
+    validate_validating_admission_policy, validate_validating_admission_policy_status_update,
+    validate_validating_admission_policy_update,
+};
+pub use validating_admission_policy_binding::{
+    validate_validating_admission_policy_binding, validate_validating_admission_policy_binding_update,
 };
 pub use webhook::{
     validate_mutating_webhook_configuration, validate_mutating_webhook_configuration_update,

@@ -279,3 +279,26 @@ fn the_rest_gets_its_defaults() {
         ],
     );
 }
+
+#[test]
+fn policies_and_bindings_get_their_defaults() {
+    let rule = value!({"resources": ["pods"]});
+    let filled_rule = value!({"resources": ["pods"], "scope": "*"});
+    let resources = value!({"resourceRules": [rule.clone()], "excludeResourceRules": [rule]});
+    let filled = value!({
+        "resourceRules": [filled_rule.clone()], "excludeResourceRules": [filled_rule],
+        "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+    });
+    check(
+        default_policy,
+        value!({"spec": {"matchConstraints": resources.clone()}}),
+        value!({"spec": {"matchConstraints": filled.clone(), "failurePolicy": "Fail"}}),
+    );
+    check(
+        default_policy_binding,
+        value!({"spec": {"paramRef": {"name": "a"}, "matchResources": resources}}),
+        value!({"spec": {"paramRef": {"name": "a"}, "matchResources": filled}}),
+    );
+    check(default_policy, value!({}), value!({"spec": {"failurePolicy": "Fail"}}));
+    check(default_policy_binding, value!({"spec": {}}), value!({"spec": {}}));
+}

@@ -9,6 +9,8 @@ mod certificates;
 mod kinds;
 mod limits;
 mod pods;
+mod policies;
+mod policy_bindings;
 mod webhooks;
 mod workloads;
 
@@ -148,6 +150,25 @@ fn rules_name_fields_of_the_schema() {
         (
             "admissionregistration.k8s.io.v1.ValidatingWebhookConfiguration",
             &[super::validate_validating_webhook_configuration],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.ValidatingAdmissionPolicy",
+            &[
+                super::validate_validating_admission_policy,
+                super::validate_validating_admission_policy_status_update,
+            ],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.MutatingAdmissionPolicy",
+            &[super::validate_mutating_admission_policy],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.ValidatingAdmissionPolicyBinding",
+            &[super::validate_validating_admission_policy_binding],
+        ),
+        (
+            "admissionregistration.k8s.io.v1.MutatingAdmissionPolicyBinding",
+            &[super::validate_mutating_admission_policy_binding],
         ),
         ("rbac.authorization.k8s.io.v1.Role", &[super::validate_role]),
         ("rbac.authorization.k8s.io.v1.ClusterRole", &[super::validate_cluster_role]),

@@ -162,9 +162,24 @@ fn webhooks() {
             ],
         ),
         (
-            value!({"matchConditions": [{"name": "a", "expression": "true"}, {"name": "a", "expression": " "}]}),
+            value!({"matchConditions": [
+                {"name": "a", "expression": "!authorizer.path('/').check('get').allowed()"},
+                {"name": "b", "expression": "request.operation == 'CREATE' || object.metadata.name != 'a'"}
+            ]}),
+            vec![],
+        ),
+        (
+            value!({"matchConditions": [{"name": "a", "expression": " params.ok"}]}),
             vec![
-                r#"webhooks[0].matchConditions[0].expression: Invalid value: "true": compilation failed: this server does not evaluate CEL expressions yet"#,
+                r#"webhooks[0].matchConditions[0].expression: Invalid value: "params.ok": compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')
+ | params.ok
+ | ^"#,
+            ],
+        ),
+        (
+            value!({"matchConditions": [{"name": "a", "expression": "1"}, {"name": "a", "expression": " "}]}),
+            vec![
+                r#"webhooks[0].matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int"#,
                 "webhooks[0].matchConditions[1].expression: Required value",
                 r#"webhooks[0].matchConditions[1].name: Duplicate value: "a""#,
             ],
@@ -200,7 +215,7 @@ fn what_a_configuration_had_before_it_may_keep() {
         value!({"sideEffects": "Some"}),
         value!({"admissionReviewVersions": ["v2"]}),
         value!({"objectSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["-"]}]}}),
-        value!({"matchConditions": [{"name": "a", "expression": "true"}]}),
+        value!({"matchConditions": [{"name": "a", "expression": "1"}]}),
     ];
     for patch in kept {
         let old = mutating(patch);
@@ -210,6 +225,6 @@ fn what_a_configuration_had_before_it_may_keep() {
     }
     let condition =
         |expression: &str| mutating(value!({"matchConditions": [{"name": "a", "expression": expression}]}));
-    let changed = validate_mutating_webhook_configuration_update(&condition("false"), &condition("true"));
+    let changed = validate_mutating_webhook_configuration_update(&condition("2"), &condition("1"));
     assert_eq!(changed.len(), 1, "a changed expression is a new one");
 }
