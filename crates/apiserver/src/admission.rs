@@ -11,13 +11,18 @@ mod access;
 mod attributes;
 mod certificates;
 mod chain;
+mod conditions;
 pub mod configuration;
+mod decisions;
+mod expression;
 mod ingress_class;
 mod limit_ranger;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_priority;
 pub mod pod_security;
+mod policy;
 mod resource_quota;
 mod rounds;
 mod runtime_class;
@@ -30,7 +35,7 @@ mod toleration_seconds;
 mod warnings;
 mod webhook;
 
-pub use access::{Objects, Reader, Shapes, Writer};
+pub use access::{Objects, Reader, Served, Shapes, Writer};
 pub use attributes::{Attributes, Operation, Options};
 pub use certificates::Certificates;
 pub use chain::Chain;
@@ -40,8 +45,9 @@ pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_priority::PodPriority;
 pub use pod_security::PodSecurity;
+pub use policy::{MutatingPolicies, ValidatingPolicies};
 pub use resource_quota::ResourceQuota;
-pub use rounds::Rounds;
+pub use rounds::{AllRounds, Rounds};
 pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
 pub use shape::{GroupVersionKind, GroupVersionResource, Shape};
@@ -50,6 +56,21 @@ pub use toleration_seconds::DefaultTolerationSeconds;
 pub use warnings::Warnings;
 pub(crate) use webhook::{Client as WebhookClient, Post, WebhookMetrics};
 pub use webhook::{MutatingWebhooks, ValidatingWebhooks, Webhooks};
+
+/// Whether a request is about the configuration of admission itself: nobody is kept from removing a webhook or a policy
+/// that refuses everything.
+fn is_exempt(what: &Attributes<'_>) -> bool {
+    what.kind.group == "admissionregistration.k8s.io"
+        && matches!(
+            what.kind.kind,
+            "MutatingWebhookConfiguration"
+                | "ValidatingWebhookConfiguration"
+                | "MutatingAdmissionPolicy"
+                | "MutatingAdmissionPolicyBinding"
+                | "ValidatingAdmissionPolicy"
+                | "ValidatingAdmissionPolicyBinding"
+        )
+}
 
 /// An admission plugin.
 ///

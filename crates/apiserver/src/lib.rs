@@ -39,6 +39,7 @@ pub mod openapi;
 pub mod options;
 mod overload;
 pub mod pki;
+mod policy_types;
 pub mod registry;
 pub mod request;
 pub mod respond;
@@ -51,9 +52,9 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, MutatingWebhooks,
-    NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota, RuntimeClass,
-    ServiceAccountAdmission, ValidatingWebhooks, WebhookMetrics, Webhooks,
+    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, MutatingPolicies,
+    MutatingWebhooks, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota,
+    RuntimeClass, ServiceAccountAdmission, ValidatingPolicies, ValidatingWebhooks, WebhookMetrics, Webhooks,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -232,8 +233,8 @@ impl ApiServer {
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
-        let webhooks =
-            Webhooks::new(clock.clone(), Arc::clone(&dialer), WebhookMetrics::new(&config.exposition));
+        let metrics = WebhookMetrics::new(&config.exposition);
+        let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, Arc::clone(&authorizer));
         registry.admission =
             admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
@@ -274,14 +275,20 @@ impl ApiServer {
             Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
             done => done.map_err(StartError::Bootstrap)?,
         }
-        publisher.run();
-        webhooks.open();
-        server.give_old_events_leases();
+        server.go_on(publisher, &webhooks);
         Ok(server)
     }
 }
 
 impl ApiServer {
+    /// Starts what goes on beside requests, once there is everything that the server itself needs.
+    fn go_on(&self, publisher: custom_resources::Publisher, webhooks: &Webhooks) {
+        publisher.run();
+        policy_types::run(&self.registry);
+        webhooks.open();
+        self.give_old_events_leases();
+    }
+
     /// The served resources, which can be added and removed.
     pub fn catalogue(&self) -> &Arc<LiveCatalogue> {
         &self.registry.catalogue
@@ -403,7 +410,9 @@ fn admission_chain(
         Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
+    plugins.push(Arc::new(MutatingPolicies::new(Arc::clone(authorizer))));
     plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
+    plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer))));
     plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ResourceQuota::new(clock.clone())));
     Chain::new(plugins)

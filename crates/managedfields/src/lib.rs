@@ -8,6 +8,7 @@
 //! All of it is pure: sets ([`FieldSet`]), the fields of an object ([`fields_of`]), the difference of two states
 //! ([`Comparison`]), merging ([`merge`]), and the two kinds of writes ([`update`], [`apply`]).
 
+mod atomic;
 mod check;
 mod compare;
 mod conflict;
@@ -28,6 +29,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use atomic::atomics;
 pub use check::check;
 pub use compare::Comparison;
 pub use conflict::{Conflict, Conflicts};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use imbl::OrdMap;
 use object::{Status, Value, Versioned};
-use schema::GroupResource;
+use schema::{GroupResource, TypeRef};
 
-use super::{GroupVersionResource, Shape};
+use super::{GroupVersionKind, GroupVersionResource, Shape};
 
 /// All objects of a resource at one moment, by `NAMESPACE/NAME`, or the name alone.
 pub type Objects = OrdMap<Arc<str>, Versioned>;
@@ -78,11 +78,31 @@ pub trait Writer: Send + Sync {
     async fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Result<(), Status>;
 }
 
+/// A kind as it is served.
+pub struct Served {
+    /// The resource and the kind.
+    pub shape: Shape,
+    /// Whether its objects live in namespaces.
+    pub is_namespaced: bool,
+}
+
 /// The versions in which the API shows objects, for plugins that show them to somebody else.
 #[async_trait]
 pub trait Shapes: Send + Sync {
     /// All resources that show the same objects as this one, itself included, as far as they have the subresource.
     fn equivalents(&self, resource: GroupVersionResource<'_>, subresource: &str) -> Vec<Shape>;
+
+    /// The resource of a kind.
+    fn of_kind(&self, kind: GroupVersionKind<'_>) -> Option<Served>;
+
+    /// The type of a shape's objects, or of one of its subresources.
+    fn type_of(&self, shape: &Shape, subresource: &str) -> Option<TypeRef>;
+
+    /// An object as it is stored, in this shape.
+    ///
+    /// # Errors
+    /// It cannot be converted.
+    async fn present(&self, object: Value, shape: &Shape) -> Result<Value, Status>;
 
     /// An object of one shape in another one with the same objects.
     ///

@@ -3,7 +3,7 @@
 use object::Value;
 use schema::GroupResource;
 
-use super::{GroupVersionKind, GroupVersionResource, Reader, Rounds, Shapes, Takings, Warnings, Writer};
+use super::{AllRounds, GroupVersionKind, GroupVersionResource, Reader, Shapes, Takings, Warnings, Writer};
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::user::User;
 
@@ -87,7 +87,7 @@ pub struct Attributes<'a> {
     /// Converts objects to other versions.
     pub shapes: &'a dyn Shapes,
     /// What webhooks have done with the request.
-    pub rounds: &'a Rounds,
+    pub rounds: &'a AllRounds,
     /// Warnings for the client in addition to the response.
     pub warnings: &'a Warnings,
     /// What plugins take for the write while they validate it.

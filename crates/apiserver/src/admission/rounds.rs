@@ -1,4 +1,4 @@
-//! What mutating webhooks have done with one request, between the two rounds of mutation.
+//! What mutating webhooks and policies have done with one request, between the two rounds of mutation.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +6,24 @@ use std::sync::Arc;
 use object::Value;
 use parking_lot::Mutex;
 
-/// The memory of one request. A webhook that wants reinvocation is asked once more if the object has changed since its
+/// The memories of one request.
+#[derive(Debug, Default)]
+pub struct AllRounds {
+    /// Of webhooks.
+    pub(super) webhooks: Rounds,
+    /// Of policies.
+    pub(super) policies: Rounds,
+}
+
+impl AllRounds {
+    /// The second round begins.
+    pub(crate) fn begin_second(&self) {
+        self.webhooks.begin_second();
+        self.policies.begin_second();
+    }
+}
+
+/// The memory of one kind of plugin. A webhook that wants reinvocation is asked once more if the object has changed since its
 /// turn; in the second round no webhook is asked for the first time.
 #[derive(Debug, Default)]
 pub struct Rounds(Mutex<Memory>);
@@ -24,7 +41,7 @@ struct Memory {
 
 impl Rounds {
     /// The second round begins.
-    pub(crate) fn begin_second(&self) {
+    pub(super) fn begin_second(&self) {
         self.0.lock().is_second = true;
     }
 

@@ -6,8 +6,7 @@
 //! all calls of a request together have [`TOTAL_MAX`]; what a webhook answers has a maximum size. So a webhook that
 //! hangs, lies or talks without end costs only the requests that it is asked about.
 //!
-//! Differences from upstream: `matchConditions` cannot be evaluated yet (see [`matching`]), annotations for the audit log
-//! are dropped because there is none, redirects are not followed, and no client certificate is presented to webhooks.
+//! Differences from upstream: annotations for the audit log are dropped because there is none, redirects are not followed, and no client certificate is presented to webhooks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,25 +16,23 @@ use clock::Clock;
 use schema::GroupResource;
 use tokio::time::Instant;
 
-use super::Attributes;
+use super::{Attributes, is_exempt};
+use crate::authz;
 use crate::dial::Dial;
 
 mod ask;
 mod client;
 mod configuration;
 mod failure;
-mod matching;
 mod metrics;
 mod mutating;
 mod pool;
 mod resolve;
 mod review;
-mod rule;
 #[cfg(test)]
 mod tests;
 mod validating;
 mod version;
-mod view;
 
 pub(crate) use client::{Client, Post};
 pub(crate) use metrics::WebhookMetrics;
@@ -60,6 +57,8 @@ pub struct Webhooks {
     clock: Clock,
     dialer: Arc<dyn Dial>,
     metrics: WebhookMetrics,
+    /// What conditions of webhooks ask.
+    authorizer: Arc<authz::Chain>,
     /// Whether the server has started: before that nothing is asked.
     is_open: AtomicBool,
 }
@@ -67,8 +66,13 @@ pub struct Webhooks {
 impl Webhooks {
     /// Nothing is asked until [`Webhooks::open`] is called: the server's own initial objects must not depend on
     /// webhooks, which may run in this very cluster and wait for it to start.
-    pub(crate) fn new(clock: Clock, dialer: Arc<dyn Dial>, metrics: WebhookMetrics) -> Arc<Webhooks> {
-        Arc::new(Webhooks { clock, dialer, metrics, is_open: AtomicBool::new(false) })
+    pub(crate) fn new(
+        clock: Clock,
+        dialer: Arc<dyn Dial>,
+        metrics: WebhookMetrics,
+        authorizer: Arc<authz::Chain>,
+    ) -> Arc<Webhooks> {
+        Arc::new(Webhooks { clock, dialer, metrics, authorizer, is_open: AtomicBool::new(false) })
     }
 
     /// From now on webhooks are asked.
@@ -80,17 +84,9 @@ impl Webhooks {
     /// kept from removing a webhook that refuses everything, and not about the questions of authentication and
     /// authorization, which a webhook must be able to ask in order to answer.
     fn concerns(&self, what: &Attributes<'_>) -> bool {
-        let is_exempt = what.kind.group == configuration::GROUP
-            && matches!(
-                what.kind.kind,
-                "MutatingWebhookConfiguration"
-                    | "ValidatingWebhookConfiguration"
-                    | "MutatingAdmissionPolicy"
-                    | "MutatingAdmissionPolicyBinding"
-                    | "ValidatingAdmissionPolicy"
-                    | "ValidatingAdmissionPolicyBinding"
-            );
-        !is_exempt && !QUESTIONS.contains(&what.group_resource()) && self.is_open.load(Ordering::Acquire)
+        !is_exempt(what)
+            && !QUESTIONS.contains(&what.group_resource())
+            && self.is_open.load(Ordering::Acquire)
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use object::{Status, Value, Versioned};
-use schema::GroupResource;
+use schema::{GroupResource, TypeRef};
 
 use super::{Answer, AnswerBody, Call, Endpoint, Expected, Registry, api_version};
 use crate::admission::{
-    GroupVersionKind, GroupVersionResource, Objects, Reader, Rounds, Shape, Shapes, Takings, Warnings, Writer,
+    AllRounds, GroupVersionKind, GroupVersionResource, Objects, Reader, Served, Shape, Shapes, Takings,
+    Warnings, Writer,
 };
 use crate::errors::from_cache;
 use crate::options::{DeleteOptions, FieldValidation, WriteOptions};
@@ -23,7 +24,7 @@ pub(crate) struct Server<'a> {
     dry_run: bool,
     warnings: Warnings,
     takings: Takings,
-    rounds: Rounds,
+    rounds: AllRounds,
 }
 
 impl<'a> Server<'a> {
@@ -44,7 +45,7 @@ impl<'a> Server<'a> {
     }
 
     /// What webhooks have done with the request.
-    pub(crate) fn rounds(&self) -> &Rounds {
+    pub(crate) fn rounds(&self) -> &AllRounds {
         &self.rounds
     }
 
@@ -182,6 +183,32 @@ impl Shapes for Server<'_> {
         catalogue.endpoints().filter(shows_the_same).filter_map(|other| shape(other, subresource)).collect()
     }
 
+    fn of_kind(&self, kind: GroupVersionKind<'_>) -> Option<Served> {
+        let catalogue = self.registry.catalogue.load();
+        let is_it = |endpoint: &&Arc<Endpoint>| {
+            let def = &endpoint.def;
+            def.kind == kind.kind && def.group == kind.group && def.version == kind.version
+        };
+        let found = catalogue.endpoints().find(is_it)?;
+        let is_namespaced = found.def.scope == schema::Scope::Namespaced;
+        Some(Served { shape: shape(found, "")?, is_namespaced })
+    }
+
+    fn type_of(&self, shape: &Shape, subresource: &str) -> Option<TypeRef> {
+        let (endpoint, kind) = (self.endpoint_of(shape).ok()?, shape.kind());
+        // A part without a type in the table is a connection, whose options are of a built-in type.
+        match endpoint.def.subresource(subresource) {
+            None => Some(endpoint.def.ty.clone()),
+            Some(part) => {
+                part.ty.clone().or_else(|| schema::type_by_gvk(kind.group, kind.version, kind.kind))
+            }
+        }
+    }
+
+    async fn present(&self, object: Value, shape: &Shape) -> Result<Value, Status> {
+        self.endpoint_of(shape)?.present_value(object).await
+    }
+
     async fn convert(&self, object: Value, from: &Shape, to: &Shape) -> Result<Value, Status> {
         if from.kind() == to.kind() {
             return Ok(object);
@@ -192,13 +219,7 @@ impl Shapes for Server<'_> {
 
     fn complete(&self, object: Value, shape: &Shape, subresource: &str) -> Result<Value, Status> {
         let (endpoint, kind) = (self.endpoint_of(shape)?, shape.kind());
-        // A part without a type in the table is a connection, whose options are of a built-in type.
-        let ty = match endpoint.def.subresource(subresource) {
-            None => Some(endpoint.def.ty.clone()),
-            Some(part) => {
-                part.ty.clone().or_else(|| schema::type_by_gvk(kind.group, kind.version, kind.kind))
-            }
-        };
+        let ty = self.type_of(shape, subresource);
         let ty = ty.ok_or_else(|| Status::internal_error(format!("unknown kind {}", kind.kind)))?;
         let api_version = api_version(kind.group, kind.version);
         let expected = Expected { api_version: api_version.into(), kind: kind.kind, ty: &ty };

@@ -12,11 +12,13 @@ use async_trait::async_trait;
 use object::{Status, Value};
 use schema::GroupResource;
 
+use super::access::Server;
 use super::write::{Effect, WriteRequest};
 use crate::authz::{Attributes, Chain, Rbac, Target};
 use crate::cache::Hub;
 
 mod escalation;
+mod params;
 mod signers;
 
 /// A right that depends on an object's content.
@@ -26,11 +28,16 @@ trait Guard: Send + Sync {
     fn concerns(&self, resource: GroupResource<'_>) -> bool;
 
     /// Refuses a new state that its user has no right to.
-    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status>;
+    async fn check(
+        &self,
+        guards: &Guards,
+        write: &WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<(), Status>;
 }
 
 /// All guards, in their order.
-const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &signers::Attest, &signers::Sign];
+const GUARDS: &[&dyn Guard] = &[&escalation::Escalation, &params::Params, &signers::Attest, &signers::Sign];
 
 impl WriteRequest<'_> {
     /// Whether only owner references and finalizers change. Those are written by the garbage collector, which has none
@@ -93,14 +100,18 @@ impl Guards {
     ///
     /// # Errors
     /// The first refusal: 403, or 404 if a binding refers to a role that does not exist.
-    pub(super) async fn check_state(&self, write: &WriteRequest<'_>) -> Result<(), Status> {
+    pub(super) async fn check_state(
+        &self,
+        write: &WriteRequest<'_>,
+        server: &Server<'_>,
+    ) -> Result<(), Status> {
         if !matches!(write.effect, Effect::Insert | Effect::Replace(_)) {
             // Deletions and commands write no state of the client's choice.
             return Ok(());
         }
         let resource = write.resource();
         for guard in GUARDS.iter().filter(|guard| guard.concerns(resource)) {
-            guard.check(self, write).await?;
+            guard.check(self, write, server).await?;
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Registry {
         server: &Server<'_>,
     ) -> Result<Option<(Stored, Vec<String>)>, Status> {
         self.pass(Stage::Guards, write);
-        self.guards.check_state(write).await?;
+        self.guards.check_state(write, server).await?;
         self.pass(Stage::Validation, write);
         let warnings = validate::validate(write)?;
         self.pass(Stage::ValidatingAdmission, write);

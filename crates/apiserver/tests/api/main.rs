@@ -20,6 +20,7 @@ mod lists;
 mod network;
 mod operations;
 mod patch;
+mod policies;
 mod protobuf;
 mod quota;
 mod reported;

@@ -7,10 +7,10 @@ use super::Webhooks;
 use super::client::Post;
 use super::configuration::Hook;
 use super::failure::{Failure, Trouble, refusal};
-use super::matching::Asked;
 use super::metrics::Ended;
 use super::review::{Verdict, answer, question};
 use crate::admission::Shape;
+use crate::admission::matching::Asked;
 
 /// How large an answer may be: a patch that replaces the largest object, in base64, and something around it.
 const ANSWER_BYTES_MAX: usize = 8 << 20;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use object::{Selector, Value, Versioned};
+use object::{Status, Value, Versioned};
 use parking_lot::Mutex;
 use schema::GroupResource;
-use semantics::LabelSelector;
 
 use super::client::Client;
-use super::rule::Rule;
 use super::version::Version;
+use crate::admission::conditions::Conditions;
+use crate::admission::decisions::Decisions;
+use crate::admission::expression::{Seen, request};
+use crate::admission::matching::{Asked, Criteria, View};
 use crate::admission::{Objects, Reader};
 
 /// The group of all configurations of admission.
@@ -25,13 +27,9 @@ pub(super) struct Hook {
     /// Configuration, name and place: two webhooks may have one name.
     pub(super) id: Arc<str>,
     pub(super) name: String,
-    pub(super) rules: Vec<Rule>,
-    /// Whether rules also match other versions of the same objects.
-    pub(super) matches_equivalents: bool,
-    /// The labels of namespaces, and those of objects.
-    pub(super) namespaces: Selection,
-    pub(super) objects: Selection,
-    pub(super) has_conditions: bool,
+    pub(super) criteria: Criteria,
+    /// Its `matchConditions`.
+    conditions: Conditions,
     /// Whether failures are ignored.
     pub(super) ignores_failures: bool,
     /// Whether it may be asked about dry runs; `None` if the configuration says nothing.
@@ -44,26 +42,16 @@ pub(super) struct Hook {
     pub(super) client: Client,
 }
 
-/// A selector, or why it is none: such a webhook fails whatever it would match.
-pub(super) type Selection = Result<Selector, String>;
-
 impl Hook {
     /// Reads a webhook of a configuration with this name.
     pub(super) fn read(configuration: &str, index: usize, hook: &Value) -> Hook {
         let name = hook.str_at("name").to_owned();
-        let selection = |member: &str| match hook.get(member) {
-            Value::Null => Ok(Selector::everything()),
-            given => LabelSelector::read(given).to_selector().map_err(|error| error.to_string()),
-        };
         let timeout = hook.get("timeoutSeconds").as_i64().unwrap_or(TIMEOUT_SECONDS);
         let effects = hook.get("sideEffects").as_str();
         Hook {
             id: format!("{configuration}/{name}/{index}").into(),
-            rules: hook.get("rules").items().map(Rule::read).collect(),
-            matches_equivalents: hook.str_at("matchPolicy") == "Equivalent",
-            namespaces: selection("namespaceSelector"),
-            objects: selection("objectSelector"),
-            has_conditions: !hook.get("matchConditions").is_empty(),
+            criteria: Criteria::of_webhook(hook),
+            conditions: Conditions::read(hook.get("matchConditions"), false),
             ignores_failures: hook.str_at("failurePolicy") == "Ignore",
             is_without_effects: effects.map(|effects| matches!(effects, "None" | "NoneOnDryRun")),
             review: hook.get("admissionReviewVersions").items().find_map(Version::read),
@@ -71,6 +59,29 @@ impl Hook {
             wants_reinvocation: hook.str_at("reinvocationPolicy") == "IfNeeded",
             client: Client::new(hook.get("clientConfig")),
             name,
+        }
+    }
+
+    /// Whether a request meets the webhook's conditions, in the version that it wants to see.
+    ///
+    /// # Errors
+    /// 403 if they cannot be evaluated and the webhook must not be missed.
+    pub(super) async fn meets_conditions(
+        &self,
+        asked: &Asked<'_>,
+        view: &View,
+        decisions: &Decisions<'_>,
+    ) -> Result<bool, Status> {
+        if self.conditions.is_empty() {
+            return Ok(true);
+        }
+        let request = request(asked.what, &asked.own, &view.shape);
+        let (object, old, none) = (&view.object, &view.old, &Value::Null);
+        let seen = Seen { object, old, request: &request, namespace: none, params: none };
+        match self.conditions.are_met(seen, decisions).await {
+            Ok(met) => Ok(met),
+            Err(_) if self.ignores_failures => Ok(false),
+            Err(why) => Err(asked.what.forbidden(&why)),
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use object::{Status, Value};
+use object::{Status, Value, quote};
 use tokio::time::Instant;
 
 use super::Webhooks;
 use super::ask::{Question, check_time, settle};
 use super::configuration::{Configurations, Hook};
-use super::matching::Asked;
-use super::view::View;
+use super::failure::Trouble;
+use crate::admission::decisions::Decisions;
+use crate::admission::matching::{Asked, View};
 use crate::admission::{Attributes, Plugin};
 
 /// The plugin.
@@ -55,7 +56,7 @@ impl MutatingWebhooks {
         };
         let applied = match self.webhooks.ask(&question).await {
             Ok(Value::Null) => Ok(false),
-            Ok(patch) => view.apply(asked, &hook.name, &patch),
+            Ok(patch) => apply(view, asked, &hook.name, &patch),
             Err(trouble) => Err(trouble),
         };
         self.webhooks.note(asked, hook, "admit", since, applied.as_ref().err());
@@ -69,6 +70,25 @@ impl MutatingWebhooks {
     }
 }
 
+/// Applies a patch of a webhook; returns whether it changed anything.
+fn apply(view: &mut View, asked: &Asked<'_>, webhook: &str, patch: &Value) -> Result<bool, Trouble> {
+    let unfit = |why: String| Trouble::Unfit(Status::internal_error(why));
+    if view.object.is_null() {
+        return Err(unfit(format!(
+            "admission webhook {} attempted to modify the object, which is not supported for this operation",
+            quote(webhook)
+        )));
+    }
+    let patched =
+        object::patch::json_patch(view.object.clone(), patch).map_err(|error| unfit(error.to_string()))?;
+    let patched = asked.what.shapes.complete(patched, &view.shape, asked.what.subresource);
+    let patched = patched.map_err(|status| unfit(status.message))?;
+    let is_changed = patched != view.object;
+    view.is_changed |= is_changed;
+    view.object = patched;
+    Ok(is_changed)
+}
+
 #[async_trait]
 impl Plugin for MutatingWebhooks {
     fn name(&self) -> &'static str {
@@ -77,7 +97,8 @@ impl Plugin for MutatingWebhooks {
 
     async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
         let Some(hooks) = self.hooks(what) else { return Ok(()) };
-        let (asked, rounds, deadline) = (Asked::new(what), what.rounds, super::deadline());
+        let (asked, rounds, deadline) = (Asked::new(what), &what.rounds.webhooks, super::deadline());
+        let decisions = Decisions::new(&self.webhooks.authorizer, what);
         let is_second = rounds.is_second();
         if is_second {
             rounds.resume(object);
@@ -85,9 +106,12 @@ impl Plugin for MutatingWebhooks {
         let mut view: Option<View> = None;
         for hook in hooks.iter().filter(|hook| !is_second || rounds.is_outdated(&hook.id)) {
             let (seen, seen_old) = view.as_ref().map_or((&*object, old), |view| (&view.object, &view.old));
-            let Some(shape) = asked.shape_for(hook, seen, seen_old).await? else { continue };
+            let Some(shape) = asked.shape_of(&hook.criteria, seen, seen_old).await? else { continue };
             let view = view.get_or_insert_with(|| View::new(&asked, object, old));
             view.turn_to(&asked, shape).await?;
+            if !hook.meets_conditions(&asked, view, &decisions).await? {
+                continue;
+            }
             if self.call(&asked, hook, view, deadline).await? {
                 rounds.changed();
             }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use object::{Value, json, quote, value};
 
 use super::failure::Failure;
-use super::matching::Asked;
 use super::version::Version;
 use crate::admission::Shape;
-use crate::user::User;
+use crate::admission::expression::{kind, resource, user_info};
+use crate::admission::matching::Asked;
 
 /// How many warnings of an answer are shown, and how long each may be, in characters.
 const WARNINGS_MAX: usize = 64;
@@ -62,33 +62,6 @@ pub(super) fn question(
     json::to_bytes(&value!({
         "kind": "AdmissionReview", "apiVersion": version.api_version(), "request": request
     }))
-}
-
-fn kind(shape: &Shape) -> Value {
-    let kind = shape.kind();
-    value!({"group": kind.group, "version": kind.version, "kind": kind.kind})
-}
-
-fn resource(shape: &Shape) -> Value {
-    let resource = shape.resource();
-    value!({"group": resource.group, "version": resource.version, "resource": resource.plural})
-}
-
-fn user_info(user: &User) -> Value {
-    let mut info = value!({});
-    for (member, text) in [("username", &user.name), ("uid", &user.uid)] {
-        if !text.is_empty() {
-            info.set(member, text.as_str());
-        }
-    }
-    let list = |texts: &[String]| -> Vec<Value> { texts.iter().map(|text| text.as_str().into()).collect() };
-    if !user.groups.is_empty() {
-        info.set("groups", list(&user.groups));
-    }
-    for (name, values) in &user.extra {
-        info.entry("extra").set(name.clone(), list(values));
-    }
-    info
 }
 
 /// Reads the answer to the question with this UID.

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use object::{Value, json, value};
 
 use super::review::{Verdict, answer};
-use super::rule::Rule;
 use super::version::Version;
+use crate::admission::matching::Rule;
 use crate::admission::{GroupVersionResource, Operation, Rounds};
 
 mod dispatch;

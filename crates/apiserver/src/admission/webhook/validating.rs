@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::Webhooks;
 use super::ask::{Question, check_time, settle};
 use super::configuration::{Configurations, Hook};
-use super::matching::Asked;
-use super::view::View;
+use crate::admission::decisions::Decisions;
+use crate::admission::matching::{Asked, View};
 use crate::admission::{Attributes, Plugin};
 
 /// How many webhooks are asked about one request at the same time.
@@ -48,10 +48,11 @@ async fn matching<'h>(
     hooks: &'h [Arc<Hook>],
     object: &Value,
     old: &Value,
+    decisions: &Decisions<'_>,
 ) -> Result<(Vec<(&'h Hook, usize)>, Vec<View>), Status> {
     let (mut relevant, mut views) = (Vec::new(), Vec::<View>::new());
     for hook in hooks {
-        let Some(shape) = asked.shape_for(hook, object, old).await? else { continue };
+        let Some(shape) = asked.shape_of(&hook.criteria, object, old).await? else { continue };
         let at = match views.iter().position(|view| view.shape == *shape) {
             Some(at) => at,
             None => {
@@ -61,7 +62,9 @@ async fn matching<'h>(
                 views.len() - 1
             }
         };
-        relevant.push((&**hook, at));
+        if hook.meets_conditions(asked, &views[at], decisions).await? {
+            relevant.push((&**hook, at));
+        }
     }
     Ok((relevant, views))
 }
@@ -81,7 +84,8 @@ impl Plugin for ValidatingWebhooks {
         });
         let Some(hooks) = hooks else { return Ok(()) };
         let (asked, deadline) = (Asked::new(what), super::deadline());
-        let (relevant, views) = matching(&asked, &hooks, object, old).await?;
+        let decisions = Decisions::new(&self.webhooks.authorizer, what);
+        let (relevant, views) = matching(&asked, &hooks, object, old, &decisions).await?;
         let questions: Vec<Question<'_>> = relevant
             .iter()
             .map(|(hook, at)| Question {

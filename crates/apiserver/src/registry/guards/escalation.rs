@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
 use object::{Status, Value};
 use schema::GroupResource;
 
-use super::{Guard, Guards, Parts, WriteRequest};
+use super::{Guard, Guards, Parts, Server, WriteRequest};
 use crate::authz::{self, ANY_VERSION, Attributes, Authorizer, Target};
 use crate::errors::from_cache;
 use crate::user::GROUP_MASTERS;
@@ -26,7 +26,12 @@ impl Guard for Escalation {
         )
     }
 
-    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
+    async fn check(
+        &self,
+        guards: &Guards,
+        write: &WriteRequest<'_>,
+        _server: &Server<'_>,
+    ) -> Result<(), Status> {
         if write.call.user.in_group(GROUP_MASTERS) || write.changes_ownership_only() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use object::{Status, Value, field, quote};
 use schema::GroupResource;
 
-use super::{Guard, Guards, WriteRequest};
+use super::{Guard, Guards, Server, WriteRequest};
 
 const SIGNER: &str = "spec.signerName";
 
@@ -20,7 +20,12 @@ impl Guard for Attest {
         resource == GroupResource::CLUSTER_TRUST_BUNDLES
     }
 
-    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
+    async fn check(
+        &self,
+        guards: &Guards,
+        write: &WriteRequest<'_>,
+        _server: &Server<'_>,
+    ) -> Result<(), Status> {
         if write.changes_ownership_only() {
             return Ok(());
         }
@@ -44,7 +49,12 @@ impl Guard for Sign {
         resource == GroupResource::POD_CERTIFICATE_REQUESTS
     }
 
-    async fn check(&self, guards: &Guards, write: &WriteRequest<'_>) -> Result<(), Status> {
+    async fn check(
+        &self,
+        guards: &Guards,
+        write: &WriteRequest<'_>,
+        _server: &Server<'_>,
+    ) -> Result<(), Status> {
         let Some(old) = write.old() else { return Ok(()) };
         let status = |request: &Value| request.get("status").clone();
         if kinds::validation::same(&status(&write.object), &status(old)) {

@@ -242,6 +242,24 @@ async fn conditions_that_cannot_be_evaluated_are_not_accepted() {
     }
 }
 
+/// Conditions are evaluated with the request, and the last thing that decides whether a webhook is asked.
+#[tokio::test]
+async fn webhooks_are_not_asked_about_what_does_not_meet_their_conditions() {
+    let server = TestServer::start().await;
+    let hook = Webhook::start(|_, _| allow()).await;
+    let conditions = value!({"matchConditions": [
+        {"name": "not-skip-me", "expression": "object.metadata.name != 'skip-me'"},
+        {"name": "allowed", "expression": "authorizer.requestResource.check('delete').allowed() && request.operation == 'CREATE'"}
+    ]});
+    for collection in [MUTATING, VALIDATING] {
+        configure(&server, collection, "w", vec![hook.hook("/", conditions.clone())]).await;
+    }
+    call(&server, "POST", CONFIG_MAPS, &config_map("skip-me", &[])).await.success();
+    assert!(hook.take().is_empty());
+    call(&server, "POST", CONFIG_MAPS, &config_map("other", &[])).await.success();
+    assert_eq!(hook.take().len(), 2);
+}
+
 #[tokio::test]
 async fn a_webhook_that_cannot_be_called_refuses_everything() {
     let server = TestServer::start().await;

@@ -1,20 +1,24 @@
-//! Which requests a webhook is asked about (`plugin/webhook/predicates` and `plugin/webhook/generic`).
-//!
-//! `matchConditions` are expressions in CEL, which this server cannot evaluate yet. New ones are refused when they are
-//! written; a webhook that was stored with some is treated as upstream treats one whose conditions fail: its failure
-//! policy decides. It is never asked as if it had none.
+//! Which requests webhooks and policies are for (`plugin/webhook/predicates`, `plugin/webhook/generic`,
+//! `plugin/policy/matching`).
 
 use std::sync::OnceLock;
 
-use object::{Selector, Status, Value, quote};
+use object::{Selector, Status, Value};
 use schema::GroupResource;
 
-use super::configuration::{Hook, Selection};
-use super::rule::Rule;
-use crate::admission::{Attributes, Operation, Shape};
+use super::{Attributes, Operation, Shape};
 
-/// A request for which webhooks are looked up.
-pub(super) struct Asked<'a> {
+mod criteria;
+mod rule;
+mod view;
+
+pub(super) use criteria::Criteria;
+use criteria::Selection;
+pub(super) use rule::Rule;
+pub(super) use view::View;
+
+/// A request for which webhooks and policies are looked up.
+pub(in crate::admission) struct Asked<'a> {
     pub(super) what: &'a Attributes<'a>,
     /// The namespace; of a request for a Namespace its name.
     pub(super) namespace: &'a str,
@@ -36,62 +40,53 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The shape in which a webhook wants to see the request; `None` if it is not asked about it. Labels are those of
-    /// `object` and `old`.
+    /// The shape in which the request matches; `None` if it does not. Labels are those of `object` and `old`.
     ///
     /// # Errors
-    /// The request must fail: a selector or conditions cannot be evaluated, or the namespace does not exist.
-    pub(super) async fn shape_for(
+    /// The request must fail: a selector cannot be evaluated, or the namespace does not exist.
+    pub(super) async fn shape_of(
         &self,
-        hook: &Hook,
+        criteria: &Criteria,
         object: &Value,
         old: &Value,
     ) -> Result<Option<&Shape>, Status> {
-        let Some(shape) = self.matched(hook) else { return Ok(None) };
-        let of_object = self.matches_object(&hook.objects, object, old);
-        let of_namespace = self.matches_namespace(&hook.namespaces, object).await;
+        let matches_equivalents = criteria.matches_equivalents;
+        if self.matched(&criteria.excluded, matches_equivalents).is_some() {
+            return Ok(None);
+        }
+        let shape = match &criteria.rules {
+            None => Some(&self.own),
+            Some(rules) => self.matched(rules, matches_equivalents),
+        };
+        let Some(shape) = shape else { return Ok(None) };
+        let of_object = self.matches_object(&criteria.objects, object, old);
+        let of_namespace = self.matches_namespace(&criteria.namespaces, object).await;
         if matches!(of_object, Ok(false)) || matches!(of_namespace, Ok(false)) {
             return Ok(None);
         }
         of_namespace?;
         of_object?;
-        if hook.has_conditions && !self.meets_conditions(hook)? {
-            return Ok(None);
-        }
         Ok(Some(shape))
     }
 
-    /// Whether the request meets the conditions of a webhook that has some. They are the last to be evaluated, with the
-    /// request in the shape that the webhook wants; here they will be.
-    fn meets_conditions(&self, hook: &Hook) -> Result<bool, Status> {
-        if hook.ignores_failures {
-            tracing::warn!(webhook = hook.name, "not asked: its matchConditions cannot be evaluated");
-            return Ok(false);
-        }
-        let why = format!(
-            "the matchConditions of admission webhook {} cannot be evaluated by this server",
-            quote(&hook.name)
-        );
-        Err(self.what.forbidden(&why))
-    }
-
-    /// The shape in which the webhook's rules match the request: its own before all others, otherwise that of the first
+    /// The shape in which one of these rules matches the request: its own before all others, otherwise that of the first
     /// rule that matches one.
-    fn matched(&self, hook: &Hook) -> Option<&Shape> {
+    fn matched(&self, rules: &[Rule], matches_equivalents: bool) -> Option<&Shape> {
         let (operation, part) = (self.what.operation, self.what.subresource);
-        let matches =
-            |rule: &Rule, shape: &Shape| rule.matches(operation, shape.resource(), part, self.namespace);
-        if hook.rules.iter().any(|rule| matches(rule, &self.own)) {
+        let matches = |rule: &Rule, shape: &Shape| {
+            rule.matches(operation, shape.resource(), part, self.namespace) && rule.names(self.what.name)
+        };
+        if rules.iter().any(|rule| matches(rule, &self.own)) {
             return Some(&self.own);
         }
-        if !hook.matches_equivalents {
+        if !matches_equivalents || rules.is_empty() {
             return None;
         }
         let others = self.others.get_or_init(|| {
             let all = self.what.shapes.equivalents(self.what.resource, self.what.subresource);
             all.into_iter().filter(|shape| shape.resource() != self.own.resource()).collect()
         });
-        hook.rules.iter().find_map(|rule| others.iter().find(|shape| matches(rule, shape)))
+        rules.iter().find_map(|rule| others.iter().find(|shape| matches(rule, shape)))
     }
 
     /// Whether the labels of the new or the old object are selected. The options of connections have none.

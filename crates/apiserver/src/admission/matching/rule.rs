@@ -1,4 +1,4 @@
-//! Rules of webhooks: the requests that they are for (`plugin/webhook/predicates/rules`).
+//! Rules of webhooks and policies: the requests that they are for (`plugin/webhook/predicates/rules`).
 
 use object::Value;
 
@@ -6,20 +6,22 @@ use crate::admission::{GroupVersionResource, Operation};
 
 const ALL: &str = "*";
 
-/// A rule of a webhook.
+/// A rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(in crate::admission) struct Rule {
     operations: Vec<String>,
     groups: Vec<String>,
     versions: Vec<String>,
     /// Resources and subresources; no subresource is an empty one.
     resources: Vec<(String, String)>,
     scope: String,
+    /// The only names that are meant; empty: all.
+    names: Vec<String>,
 }
 
 impl Rule {
     /// Reads a rule.
-    pub(super) fn read(rule: &Value) -> Rule {
+    pub(in crate::admission) fn read(rule: &Value) -> Rule {
         let texts = |member: &str| -> Vec<String> {
             rule.get(member).items().map(|item| item.as_str().unwrap_or_default().to_owned()).collect()
         };
@@ -33,12 +35,18 @@ impl Rule {
             versions: texts("apiVersions"),
             resources: texts("resources").into_iter().map(split).collect(),
             scope: rule.str_at("scope").to_owned(),
+            names: texts("resourceNames"),
         }
+    }
+
+    /// Whether the rule is for an object of this name, which is empty if the server is still to give one.
+    pub(in crate::admission) fn names(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|known| known == name)
     }
 
     /// Whether the rule matches a request for a part of a resource. `namespace` is that of the request, for a Namespace
     /// its name.
-    pub(super) fn matches(
+    pub(in crate::admission) fn matches(
         &self,
         operation: Operation,
         resource: GroupVersionResource<'_>,

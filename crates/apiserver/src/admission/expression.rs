@@ -1,0 +1,237 @@
+//! Expressions about a request, evaluated: conditions of webhooks, and all parts of admission policies
+//! (`k8s.io/apiserver/pkg/admission/plugin/cel`).
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+
+use cel::{Activation, EvaluationError, Meter, Shape, Value as Evaluated};
+use object::{Value, value};
+use rules::admission::{self, Expression};
+
+use super::decisions::Decisions;
+use super::{Attributes, Shape as ShapeOfRequest};
+use crate::user::User;
+
+/// What one evaluation may cost, in upstream's units.
+const CALL_MAX: u64 = 1_000_000;
+/// What the expressions of a binding may cost for a request.
+pub(super) const BUDGET: u64 = 10_000_000;
+/// What the conditions of a webhook or a policy may cost.
+pub(super) const CONDITIONS_BUDGET: u64 = 2_500_000;
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
+static REQUEST: LazyLock<Arc<Shape>> = LazyLock::new(admission::request);
+static NAMESPACE: LazyLock<Arc<Shape>> = LazyLock::new(admission::namespace);
+
+/// An expression, or why it cannot be evaluated.
+pub(super) type Compiled = Result<Expression, String>;
+
+/// What expressions see of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'v> {
+    /// Null where there is none.
+    pub(super) object: &'v Value,
+    /// Null where there is none.
+    pub(super) old: &'v Value,
+    /// See [`request`].
+    pub(super) request: &'v Value,
+    /// Null for objects without a namespace.
+    pub(super) namespace: &'v Value,
+    /// The parameters; null if there are none.
+    pub(super) params: &'v Value,
+}
+
+/// The budget is used up.
+#[derive(Debug)]
+pub(super) struct OutOfBudget;
+
+impl std::fmt::Display for OutOfBudget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(OUT_OF_BUDGET)
+    }
+}
+
+/// Evaluates expressions that share a budget and variables.
+pub(super) struct Evaluator<'v> {
+    seen: Seen<'v>,
+    /// What `variables` has, by name.
+    variables: &'v [(Box<str>, Compiled)],
+    /// Those that were needed already.
+    computed: Vec<Option<cel::Evaluated<'v>>>,
+    decisions: &'v Decisions<'v>,
+    budget: u64,
+}
+
+impl<'v> Evaluator<'v> {
+    /// An evaluator for one request and one set of parameters.
+    pub(super) fn new(
+        seen: Seen<'v>,
+        variables: &'v [(Box<str>, Compiled)],
+        decisions: &'v Decisions<'v>,
+        budget: u64,
+    ) -> Evaluator<'v> {
+        let computed = variables.iter().map(|_| None).collect();
+        Evaluator { seen, variables, computed, decisions, budget }
+    }
+
+    /// What is left of the budget.
+    pub(super) fn left(&self) -> u64 {
+        self.budget
+    }
+
+    /// The value of an expression, or why it has none, in upstream's words.
+    ///
+    /// # Errors
+    /// [`OutOfBudget`]
+    pub(super) async fn evaluate(
+        &mut self,
+        expression: &'v Compiled,
+    ) -> Result<Result<Evaluated<'v>, String>, OutOfBudget> {
+        let expression = match expression {
+            Ok(expression) => expression,
+            Err(why) => return Ok(Err(format!("compilation error: {why}"))),
+        };
+        let (result, cost) = loop {
+            let (result, cost) = self.try_evaluate(expression);
+            match result {
+                // It needs decisions that take time.
+                Err(EvaluationError::Pending) => self.decisions.decide().await,
+                result => break (result, cost),
+            }
+        };
+        self.budget = self.budget.checked_sub(cost).ok_or(OutOfBudget)?;
+        Ok(result.map_err(|error| format!("expression '{}' resulted in error: {error}", expression.text)))
+    }
+
+    fn try_evaluate(&mut self, expression: &'v Expression) -> (cel::Evaluated<'v>, u64) {
+        let known = Known {
+            seen: self.seen,
+            variables: self.variables,
+            computed: RefCell::new(std::mem::take(&mut self.computed)),
+            decisions: self.decisions,
+            cost: std::cell::Cell::new(0),
+        };
+        let outcome = expression.program.evaluate(&known, CALL_MAX);
+        let cost = outcome.cost.saturating_add(known.cost.get());
+        self.computed = known.computed.into_inner();
+        if matches!(outcome.result, Err(EvaluationError::Pending)) {
+            self.computed.iter_mut().for_each(|value| {
+                if matches!(value, Some(Err(EvaluationError::Pending))) {
+                    *value = None;
+                }
+            });
+        }
+        (outcome.result, cost)
+    }
+}
+
+/// The variables of an evaluation.
+struct Known<'v> {
+    seen: Seen<'v>,
+    variables: &'v [(Box<str>, Compiled)],
+    computed: RefCell<Vec<Option<cel::Evaluated<'v>>>>,
+    decisions: &'v Decisions<'v>,
+    /// What variables have cost, which is not the expression's.
+    cost: std::cell::Cell<u64>,
+}
+
+impl<'v> Activation<'v> for Known<'v> {
+    fn variable(&self, name: &str) -> Option<cel::Evaluated<'v>> {
+        match name {
+            "object" => Some(Evaluated::of_tree(self.seen.object, None)),
+            "oldObject" => Some(Evaluated::of_tree(self.seen.old, None)),
+            "params" => Some(Evaluated::of_tree(self.seen.params, None)),
+            "request" => Some(Evaluated::of_tree(self.seen.request, Some(&REQUEST))),
+            "namespaceObject" => Some(Evaluated::of_tree(self.seen.namespace, Some(&NAMESPACE))),
+            "authorizer" => Some(Ok(self.decisions.authorizer())),
+            "authorizer.requestResource" => Some(Ok(self.decisions.request_resource())),
+            _ => None,
+        }
+    }
+
+    fn member(&self, variable: &str, field: &str, _meter: &mut Meter<'_>) -> Option<cel::Evaluated<'v>> {
+        if variable != admission::VARIABLES {
+            return None;
+        }
+        let at = self.variables.iter().position(|(name, _)| **name == *field)?;
+        let (name, expression) = self.variables.get(at)?;
+        if let Some(Some(value)) = self.computed.borrow().get(at) {
+            return Some(value.clone());
+        }
+        let value = match expression {
+            Err(why) => Err(failed(format!("composited variable {name:?} fails to compile: {why}"))),
+            Ok(expression) => {
+                let outcome = expression.program.evaluate(self, CALL_MAX);
+                self.cost.set(self.cost.get().saturating_add(outcome.cost));
+                outcome.result.map_err(|error| match error {
+                    EvaluationError::Pending => error,
+                    error => failed(format!("composited variable {name:?} fails to evaluate: {error}")),
+                })
+            }
+        };
+        if let Some(place) = self.computed.borrow_mut().get_mut(at) {
+            *place = Some(value.clone());
+        }
+        Some(value)
+    }
+}
+
+fn failed(why: String) -> EvaluationError {
+    EvaluationError::failed(why)
+}
+
+/// `request` of expressions: the request as a webhook of this shape would see it, without its objects.
+pub(super) fn request(what: &Attributes<'_>, own: &ShapeOfRequest, shape: &ShapeOfRequest) -> Value {
+    let mut request = value!({
+        "kind": kind(shape),
+        "resource": resource(shape),
+        "requestKind": kind(own),
+        "requestResource": resource(own),
+        "name": what.name,
+        "operation": what.operation.name(),
+        "userInfo": user_info(what.user),
+        "dryRun": what.dry_run,
+        "options": what.options.to_value()
+    });
+    for (member, text) in [
+        ("subResource", what.subresource),
+        ("requestSubResource", what.subresource),
+        ("namespace", what.namespace),
+    ] {
+        if !text.is_empty() {
+            request.set(member, text);
+        }
+    }
+    request
+}
+
+/// A kind in a review.
+pub(super) fn kind(shape: &ShapeOfRequest) -> Value {
+    let kind = shape.kind();
+    value!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+/// A resource in a review.
+pub(super) fn resource(shape: &ShapeOfRequest) -> Value {
+    let resource = shape.resource();
+    value!({"group": resource.group, "version": resource.version, "resource": resource.plural})
+}
+
+/// A user in a review.
+pub(super) fn user_info(user: &User) -> Value {
+    let mut info = value!({});
+    for (member, text) in [("username", &user.name), ("uid", &user.uid)] {
+        if !text.is_empty() {
+            info.set(member, text.as_str());
+        }
+    }
+    let list = |texts: &[String]| -> Vec<Value> { texts.iter().map(|text| text.as_str().into()).collect() };
+    if !user.groups.is_empty() {
+        info.set("groups", list(&user.groups));
+    }
+    for (name, values) in &user.extra {
+        info.entry("extra").set(name.clone(), list(values));
+    }
+    info
+}

@@ -1,0 +1,98 @@
+//! The policies of a cluster with their bindings, read again where they have changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use object::{Value, Versioned};
+use parking_lot::Mutex;
+use schema::GroupResource;
+
+use super::super::{Objects, Reader};
+use super::definition::{Binding, Policy};
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+/// A policy that is bound, with its bindings in the order of their names.
+pub(super) struct Bound {
+    pub(super) policy: Arc<Policy>,
+    pub(super) bindings: Vec<Arc<Binding>>,
+}
+
+/// The policies of a kind.
+pub(super) struct Installed {
+    policies: GroupResource<'static>,
+    bindings: GroupResource<'static>,
+    read_policy: fn(&Value) -> Policy,
+    read: Mutex<Read>,
+    /// Whether policies were read that may be gone now.
+    has_read: AtomicBool,
+}
+
+#[derive(Default)]
+struct Read {
+    of_policies: Objects,
+    of_bindings: Objects,
+    bound: Arc<Vec<Bound>>,
+    /// By UID and version: compiling is dear.
+    policies: HashMap<(String, u64), Arc<Policy>>,
+}
+
+impl Installed {
+    pub(super) fn new(
+        policies: &'static str,
+        bindings: &'static str,
+        read_policy: fn(&Value) -> Policy,
+    ) -> Installed {
+        Installed {
+            policies: GroupResource::new(GROUP, policies),
+            bindings: GroupResource::new(GROUP, bindings),
+            read_policy,
+            read: Mutex::default(),
+            has_read: AtomicBool::new(false),
+        }
+    }
+
+    /// The policies that are bound, in the order of their names; `None` if there are none.
+    pub(super) fn bound(&self, reader: &dyn Reader) -> Option<Arc<Vec<Bound>>> {
+        let of_bindings = reader.all(self.bindings);
+        // The way of almost every request: nothing is locked.
+        if of_bindings.is_empty() && !self.has_read.load(Ordering::Acquire) {
+            return None;
+        }
+        let of_policies = reader.all(self.policies);
+        let mut read = self.read.lock();
+        if !read.of_policies.ptr_eq(&of_policies) || !read.of_bindings.ptr_eq(&of_bindings) {
+            *read = self.read(of_policies, of_bindings, &read.policies);
+            self.has_read.store(!read.bound.is_empty(), Ordering::Release);
+        }
+        Some(Arc::clone(&read.bound)).filter(|bound| !bound.is_empty())
+    }
+
+    fn read(
+        &self,
+        of_policies: Objects,
+        of_bindings: Objects,
+        before: &HashMap<(String, u64), Arc<Policy>>,
+    ) -> Read {
+        let mut by_policy: HashMap<Box<str>, Vec<Arc<Binding>>> = HashMap::new();
+        for object in of_bindings.values() {
+            let binding = Binding::read(&object.tree());
+            by_policy.entry(binding.policy.clone()).or_default().push(Arc::new(binding));
+        }
+        let (mut policies, mut bound) = (HashMap::new(), Vec::new());
+        for object in of_policies.values() {
+            let Some(bindings) = by_policy.remove(object.name()) else { continue };
+            let key = (object.uid().as_str().to_owned(), object.resource_version());
+            let known = before.get(&key).cloned();
+            let policy = known.unwrap_or_else(|| Arc::new(self.compile(object)));
+            policies.insert(key, Arc::clone(&policy));
+            bound.push(Bound { policy, bindings });
+        }
+        Read { of_policies, of_bindings, bound: Arc::new(bound), policies }
+    }
+
+    fn compile(&self, object: &Versioned) -> Policy {
+        (self.read_policy)(&object.tree())
+    }
+}

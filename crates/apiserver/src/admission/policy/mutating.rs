@@ -1,0 +1,256 @@
+//! MutatingAdmissionPolicy (`plugin/policy/mutating`, KEP-3962).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cel::Meter;
+use object::{Cause, Details, Reason, Status, Value};
+
+use super::super::decisions::Decisions;
+use super::super::expression::{BUDGET, Compiled, Evaluator};
+use super::super::matching::{Asked, View};
+use super::super::{Attributes, Plugin, Shape, is_exempt};
+use super::definition::{Binding, Mutation, Parts, Policy};
+use super::installed::{Bound, Installed};
+use super::{apply, params, request};
+use crate::authz;
+
+/// The plugin.
+pub struct MutatingPolicies {
+    installed: Installed,
+    authorizer: Arc<authz::Chain>,
+}
+
+/// A policy that is evaluated for a request, by one of its bindings and with one set of parameters.
+struct Invocation<'p> {
+    policy: &'p Policy,
+    binding: &'p Binding,
+    shape: &'p Shape,
+    params: Value,
+    /// Policy, binding and parameters.
+    id: Arc<str>,
+}
+
+/// Why a policy could not do its work.
+struct Failure {
+    policy: Box<str>,
+    binding: Option<Box<str>>,
+    why: String,
+}
+
+impl MutatingPolicies {
+    pub(crate) fn new(authorizer: Arc<authz::Chain>) -> MutatingPolicies {
+        let (policies, bindings) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
+        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), authorizer }
+    }
+}
+
+#[async_trait]
+impl Plugin for MutatingPolicies {
+    fn name(&self) -> &'static str {
+        "MutatingAdmissionPolicy"
+    }
+
+    async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
+        if is_exempt(what) {
+            return Ok(());
+        }
+        let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
+        let asked = Asked::new(what);
+        let rounds = &what.rounds.policies;
+        if rounds.is_second() {
+            rounds.resume(object);
+        }
+        let mut failures = Vec::new();
+        let mut invocations = Vec::new();
+        for bound in bound.iter() {
+            invocations_of(bound, &asked, object, old, &mut invocations, &mut failures).await;
+        }
+        if !invocations.is_empty() {
+            let namespace = request::namespace(what).await?;
+            let decisions = Decisions::new(&self.authorizer, what);
+            let mut view = View::new(&asked, object, old);
+            for invocation in &invocations {
+                if rounds.is_second() && !rounds.is_outdated(&invocation.id) {
+                    continue;
+                }
+                view.turn_to(&asked, invocation.shape).await?;
+                let mutated = mutate(invocation, view, &asked, &namespace, &decisions).await?;
+                view = mutated.view;
+                failures.extend(mutated.failures);
+                if mutated.is_changed {
+                    rounds.changed();
+                }
+                if mutated.was_met && wants_reinvocation(invocation.policy) {
+                    rounds.asked(&invocation.id);
+                }
+            }
+            if view.is_changed {
+                view.turn_to(&asked, &asked.own).await?;
+                *object = view.object;
+            }
+        }
+        rounds.end(object);
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(refusal(what, &failures)),
+        }
+    }
+
+    fn wants_reinvocation(&self) -> bool {
+        true
+    }
+
+    fn unsettles(&self, what: &Attributes<'_>) -> bool {
+        !is_exempt(what) && self.installed.bound(what.reader).is_some()
+    }
+}
+
+fn wants_reinvocation(policy: &Policy) -> bool {
+    matches!(policy.parts, Parts::Mutating { wants_reinvocation: true, .. })
+}
+
+/// The invocations of a policy for a request. Failures that its failure policy ignores are dropped.
+async fn invocations_of<'p>(
+    bound: &'p Bound,
+    asked: &'p Asked<'_>,
+    object: &Value,
+    old: &Value,
+    invocations: &mut Vec<Invocation<'p>>,
+    failures: &mut Vec<Failure>,
+) {
+    let policy = &*bound.policy;
+    let failed = |binding: Option<&Binding>, why: String| {
+        let binding = binding.map(|binding| binding.name.clone());
+        (!policy.ignores_failures).then(|| Failure { policy: policy.name.clone(), binding, why })
+    };
+    let shape = match asked.shape_of(&policy.criteria, object, old).await {
+        Ok(Some(shape)) => shape,
+        Ok(None) => return,
+        Err(status) => return failures.extend(failed(None, status.message)),
+    };
+    for binding in &bound.bindings {
+        let matches = match &binding.criteria {
+            None => Ok(true),
+            Some(criteria) => asked.shape_of(criteria, object, old).await.map(|shape| shape.is_some()),
+        };
+        let params = match matches {
+            Ok(false) => continue,
+            Err(status) => Err(status.message),
+            Ok(true) => params::collect(policy, binding, asked.what).await,
+        };
+        match params {
+            Err(why) => failures.extend(failed(Some(binding), why)),
+            Ok(params) => invocations.extend(params.into_iter().map(|params| {
+                let of_params =
+                    format!("{}/{}", params.str_at("metadata.namespace"), params.str_at("metadata.name"));
+                let id = format!("{}/{}/{of_params}", policy.name, binding.name).into();
+                Invocation { policy, binding, shape, params, id }
+            })),
+        }
+    }
+}
+
+/// What an invocation has done.
+struct Mutated {
+    view: View,
+    is_changed: bool,
+    /// Whether the conditions of the policy were met.
+    was_met: bool,
+    failures: Vec<Failure>,
+}
+
+async fn mutate(
+    invocation: &Invocation<'_>,
+    view: View,
+    asked: &Asked<'_>,
+    namespace: &Value,
+    decisions: &Decisions<'_>,
+) -> Result<Mutated, Status> {
+    let Invocation { policy, binding, params, .. } = invocation;
+    let mut version = request::InVersion::new(asked.what, asked, view);
+    let mut failures = Vec::new();
+    let failed = |why: String| {
+        let binding = Some(binding.name.clone());
+        (!policy.ignores_failures).then(|| Failure { policy: policy.name.clone(), binding, why })
+    };
+    let was_met = match policy.conditions.are_met(version.seen(&Value::Null, params), decisions).await {
+        Ok(met) => met,
+        Err(why) => {
+            failures.extend(failed(why));
+            false
+        }
+    };
+    let mut is_changed = false;
+    if let Parts::Mutating { mutations, .. } = &policy.parts
+        && was_met
+        && !version.view.object.is_null()
+    {
+        for mutation in mutations {
+            match patched(mutation, policy, &version, namespace, params, decisions, asked.what).await {
+                Ok(None) => {}
+                Ok(Some(object)) => {
+                    let object = apply::complete(object, &version.view, asked.what)?;
+                    is_changed |= object != version.view.object;
+                    version.view.object = object;
+                }
+                Err(why) => failures.extend(failed(why)),
+            }
+        }
+    }
+    version.view.is_changed |= is_changed;
+    Ok(Mutated { view: version.view, is_changed, was_met, failures })
+}
+
+/// The object as a mutation wants it; none if it wants no change.
+async fn patched(
+    mutation: &Mutation,
+    policy: &Policy,
+    version: &request::InVersion,
+    namespace: &Value,
+    params: &Value,
+    decisions: &Decisions<'_>,
+    what: &Attributes<'_>,
+) -> Result<Option<Value>, String> {
+    let mut evaluator = Evaluator::new(version.seen(namespace, params), &policy.variables, decisions, BUDGET);
+    match mutation {
+        Mutation::Apply(expression) => {
+            let config = tree(expression, &mut evaluator).await?;
+            apply::configuration(config, &version.view, what).map(Some)
+        }
+        Mutation::JsonPatch(expression) => {
+            let operations = tree(expression, &mut evaluator).await?;
+            apply::json_patch(operations, &version.view)
+        }
+    }
+}
+
+/// The value of an expression as part of an object.
+async fn tree<'v>(expression: &'v Compiled, evaluator: &mut Evaluator<'v>) -> Result<Value, String> {
+    let value = evaluator.evaluate(expression).await.map_err(|error| error.to_string())??;
+    let mut meter = Meter::new(evaluator.left());
+    value.check_message_names(&mut meter).map_err(|why| format!("type mismatch: {why}"))?;
+    value.to_tree(&mut meter).map_err(|error| error.to_string())
+}
+
+/// The refusal of a request by policies that could not do their work.
+fn refusal(what: &Attributes<'_>, failures: &[Failure]) -> Status {
+    let messages: Vec<String> = failures.iter().map(Failure::message).collect();
+    let first = messages.first().cloned().unwrap_or_default();
+    let mut status = what.forbidden("admission request denied by policy");
+    status.message = first;
+    status.reason = Reason::Invalid;
+    let details = status.details.get_or_insert_with(Box::<Details>::default);
+    details.causes.extend(messages.into_iter().map(|message| Cause { message, ..Cause::default() }));
+    status
+}
+
+impl Failure {
+    fn message(&self) -> String {
+        let Failure { policy, binding, why } = self;
+        match binding {
+            Some(binding) => format!("policy '{policy}' with binding '{binding}' denied request: {why}"),
+            None => format!("policy {policy:?} denied request: {why}"),
+        }
+    }
+}

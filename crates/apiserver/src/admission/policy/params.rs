@@ -1,0 +1,83 @@
+//! The parameters of a binding (`plugin/policy/generic`).
+
+use object::{Status, Value};
+use schema::GroupResource;
+use semantics::LabelSelector;
+
+use super::super::{Attributes, GroupVersionKind, Served};
+use super::definition::{Binding, Policy};
+
+/// How many objects a selector of parameters may give: each is an evaluation of its own.
+const PARAMS_MAX: usize = 1000;
+
+/// The parameters with which a policy is evaluated for a binding: null alone if it has none, and nothing if they are
+/// missing and may be.
+///
+/// # Errors
+/// Why the binding cannot be used.
+pub(super) async fn collect(
+    policy: &Policy,
+    binding: &Binding,
+    what: &Attributes<'_>,
+) -> Result<Vec<Value>, String> {
+    let reference = &binding.param_ref;
+    let Some((api_version, kind)) = policy.param_kind.as_ref().filter(|_| !reference.is_null()) else {
+        return Ok(vec![Value::Null]);
+    };
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let wanted = GroupVersionKind { group, version, kind };
+    let served = what.shapes.of_kind(wanted).ok_or_else(|| {
+        let names = format!("group: {group}, version: {version}, kind: {kind}");
+        format!("failed to find resource referenced by paramKind: '{names}'")
+    })?;
+    let namespace = namespace_of(reference.str_at("namespace"), served.is_namespaced, what)?;
+    let found = find(reference, &served, namespace, what).await.map_err(|status| status.message)?;
+    if found.is_empty() && reference.str_at("parameterNotFoundAction") == "Deny" {
+        return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
+    }
+    Ok(found)
+}
+
+/// Where the parameters are; empty for those of the cluster.
+fn namespace_of<'a>(wanted: &'a str, is_namespaced: bool, what: &Attributes<'a>) -> Result<&'a str, String> {
+    match (wanted, is_namespaced, what.namespace) {
+        ("", false, _) => Ok(""),
+        (_, false, _) => {
+            Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned())
+        }
+        ("", true, "") => {
+            let why =
+                "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources";
+            Err(why.to_owned())
+        }
+        ("", true, own) => Ok(own),
+        (wanted, true, _) => Ok(wanted),
+    }
+}
+
+async fn find(
+    reference: &Value,
+    served: &Served,
+    namespace: &str,
+    what: &Attributes<'_>,
+) -> Result<Vec<Value>, Status> {
+    let resource = served.shape.resource();
+    let resource = GroupResource::new(resource.group, resource.plural);
+    let name = reference.str_at("name");
+    let found = if name.is_empty() {
+        let selector = LabelSelector::read(reference.get("selector")).to_selector();
+        let selector = selector.map_err(Status::internal_error)?;
+        let all = match namespace {
+            "" => what.reader.all(resource).values().cloned().collect(),
+            namespace => what.reader.in_namespace(resource, namespace),
+        };
+        all.into_iter().filter(|object| selector.matches(object.labels())).take(PARAMS_MAX).collect()
+    } else {
+        Vec::from_iter(what.reader.find(resource, namespace, name).await?)
+    };
+    let mut params = Vec::with_capacity(found.len());
+    for object in found {
+        params.push(what.shapes.present(object.value(), &served.shape).await?);
+    }
+    Ok(params)
+}
