@@ -284,9 +284,13 @@ impl ApiServer {
     /// Starts what goes on beside requests, once there is everything that the server itself needs.
     fn go_on(&self, publisher: custom_resources::Publisher, webhooks: &Webhooks) {
         publisher.run();
-        policy_types::run(&self.registry);
         webhooks.open();
         self.give_old_events_leases();
+    }
+
+    /// Checks the types of admission policies as they change, beside the controllers of the cluster, until the registry ends.
+    pub fn check_policies(&self) {
+        policy_types::run(&self.registry);
     }
 
     /// The served resources, which can be added and removed.

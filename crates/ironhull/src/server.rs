@@ -243,6 +243,7 @@ fn start_controllers(
         config: Arc::new(options),
     };
     tasks.spawn(controllers::run(context, stop.clone()));
+    plane.server.check_policies();
     Ok(())
 }
 

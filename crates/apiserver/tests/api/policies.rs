@@ -266,6 +266,7 @@ async fn policies_are_not_for_policies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn types_are_checked_in_the_status() {
     let server = TestServer::start().await;
+    server.check_policies();
     let path = format!("{GROUP}/validatingadmissionpolicies?watch=1&resourceVersion=0");
     let mut watch = Watch::open(&server, &path).await;
     let spec = value!({
