@@ -68,6 +68,8 @@ mod network_policy;
 mod overlay;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/policies.rs"]
+mod policies;
 #[path = "cluster/propagation.rs"]
 mod propagation;
 #[path = "cluster/proxied.rs"]
@@ -134,6 +136,7 @@ fn main() {
         server_side_apply::trials(&shared),
         quotas::trials(&shared),
         custom_resources::trials(&shared),
+        policies::trials(&shared),
         redis::trials(&shared),
         services::trials(&shared),
         services_hosts::trials(),
