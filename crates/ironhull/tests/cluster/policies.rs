@@ -63,7 +63,7 @@ spec:
     applyConfiguration:
       expression: >
         Object{{spec: Object.spec{{initContainers: [Object.spec.initContainers{{
-          name: "side", image: "$BUSYBOX", command: ["sleep", "3600"], restartPolicy: "Always"
+          name: "side", image: "$NGINX", restartPolicy: "Always"
         }}]}}}}
 ---
 apiVersion: admissionregistration.k8s.io/v1
