@@ -332,3 +332,25 @@ fn paths_of_fields() {
         assert_eq!(normalized.as_deref(), expected.as_ref().copied(), "{path}");
     }
 }
+
+#[test]
+fn types_that_contain_themselves_are_followed_once() {
+    let ty = schema::type_by_gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
+    let shape = crate::shape_of_type(&ty, "CustomResourceDefinition");
+    let compiler = crate::admission::Compiler::typed(
+        crate::admission::Scope::default(),
+        &shape,
+        &Arc::new(cel::Shape::dynamic()),
+    );
+    let schema = "object.spec.versions[0].schema.openAPIV3Schema";
+    for (text, fits) in [
+        ("object.spec.group", true),
+        ("object.spec.groups", false),
+        (&*format!("{schema}.title"), true),
+        (&*format!("{schema}.titles"), false),
+        // Within itself, a type can be anything.
+        (&*format!("{schema}.properties['a'].titles"), true),
+    ] {
+        assert_eq!(compiler.check(text).is_ok(), fits, "{text}");
+    }
+}
