@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use cel::{Checked, Env, Field, ListKind, ObjectShape, Program, Shape, ShapeKind, Type};
 
+mod nesting;
+
+use nesting::Nesting;
+
 /// What is computed from other expressions, `variables.NAME`.
 pub const VARIABLES: &str = "variables";
 /// The types of what mutations make.
@@ -60,6 +64,7 @@ pub struct Compiler {
     object: Arc<Shape>,
     params: Arc<Shape>,
     variables: Arc<ObjectShape>,
+    nesting: Nesting,
 }
 
 impl Compiler {
@@ -86,7 +91,7 @@ impl Compiler {
                 );
         }
         let (object, params) = (Arc::clone(object), Arc::clone(params));
-        let mut compiler = Compiler { env, object, params, variables: no_variables() };
+        let mut compiler = Compiler { env, object, params, variables: no_variables(), nesting: Nesting::default() };
         if scope.variables {
             compiler.declare_variables();
         }
@@ -99,6 +104,7 @@ impl Compiler {
         let mut compiler = Compiler::typed(scope, &self.object, &self.params);
         if scope.variables {
             compiler.variables = Arc::clone(&self.variables);
+            compiler.nesting = self.nesting.clone();
             compiler.declare_variables();
         }
         compiler
@@ -110,7 +116,11 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::compile`].
     pub fn compile_variable(&mut self, name: &str, text: &str) -> Result<Expression, String> {
-        let compiled = self.compile(text, Returns::Anything);
+        let (compiled, depth) = match self.compile_deep(text, Returns::Anything) {
+            Ok((expression, depth)) => (Ok(expression), depth),
+            Err(why) => (Err(why), 0),
+        };
+        self.nesting.add(name, depth);
         let kind = compiled.as_ref().map_or(Type::Dyn, |expression| expression.output.clone());
         self.add_variable(name, kind);
         compiled
@@ -143,12 +153,18 @@ impl Compiler {
     /// # Errors
     /// What is wrong with it, in upstream's words.
     pub fn compile(&self, text: &str, returns: Returns) -> Result<Expression, String> {
+        self.compile_deep(text, returns).map(|(expression, _)| expression)
+    }
+
+    /// An expression, and how deep its evaluation is.
+    fn compile_deep(&self, text: &str, returns: Returns) -> Result<(Expression, usize), String> {
         let checked: Checked =
             cel::compile(text, &self.env).map_err(|issues| format!("compilation failed: {issues}"))?;
         let output = checked.output().clone();
         returns.check(&output)?;
+        let depth = self.nesting.check(checked.root())?;
         let program = Program::new(&checked).map_err(|error| error.to_string())?;
-        Ok(Expression { program, output, text: text.into() })
+        Ok((Expression { program, output, text: text.into() }, depth))
     }
 
     /// The types of an expression, without a program: whether it fits the shapes of the environment.

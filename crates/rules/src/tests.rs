@@ -354,3 +354,27 @@ fn types_that_contain_themselves_are_followed_once() {
         assert_eq!(compiler.check(text).is_ok(), fits, "{text}");
     }
 }
+
+#[test]
+fn chains_of_variables_end_before_the_stack_does() {
+    use crate::admission::{Compiler, Returns, Scope};
+    let last_of = |deep: &dyn Fn(usize) -> String| {
+        let mut compiler = Compiler::new(Scope { variables: true, ..Scope::default() });
+        let compiles = |at: &usize| compiler.compile_variable(&format!("v{at}"), &deep(*at)).is_ok();
+        (0..4096).take_while(compiles).count()
+    };
+    let before = |at: usize| format!("variables.v{}", at.saturating_sub(1));
+    let first = |at: usize, text: String| if at == 0 { "1".to_owned() } else { text };
+    assert_eq!(last_of(&|at| first(at, format!("{} + 1", before(at)))), 67);
+    assert_eq!(last_of(&|at| first(at, format!("variables.?v{}.orValue(1)", at.saturating_sub(1)))), 67);
+    let nested = |at: usize| format!("{}{}{}", "size([".repeat(40), before(at), "])".repeat(40));
+    assert_eq!(last_of(&|at| first(at, nested(at))), 5);
+    // Those that do not stand within each other can be as many as one likes.
+    assert_eq!(last_of(&|at| first(at, "variables.v0 + 1".to_owned())), 4096);
+    let mut compiler = Compiler::new(Scope { variables: true, ..Scope::default() });
+    for at in 0..5 {
+        compiler.compile_variable(&format!("v{at}"), &first(at, nested(at))).unwrap();
+    }
+    let why = compiler.compile(&nested(5), Returns::Anything).unwrap_err();
+    assert_eq!(why, "compilation failed: variables are nested too deeply: depth 426, limit 400");
+}
