@@ -1,11 +1,19 @@
 //! What an evaluation has used, and how much it may use.
 
-use crate::EvaluationError;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use crate::{EvaluationError, Value};
 
 /// How many bytes an evaluation may make for each unit of its budget: an item of a list, which costs one, takes nearly that.
 const BYTES_PER_COST: u64 = 64;
 /// How many bytes every evaluation may make.
 const BYTES_FREE: u64 = 1 << 20;
+/// How long a string may be that is looked for in a map or a set without counting: longer ones take long to hash.
+const KEY_BYTES_FREE: usize = 256;
+/// How many regular expressions are kept that were compiled during the evaluation.
+const REGEXES_MAX: usize = 16;
 /// How many steps of comprehensions there are from one look at the deadline to the next, as upstream.
 const STEPS_PER_INTERRUPT_CHECK: u32 = 100;
 
@@ -19,6 +27,8 @@ pub struct Meter<'m> {
     bytes: u64,
     bytes_max: u64,
     steps: u32,
+    /// Those that were compiled last.
+    regexes: Vec<(Box<str>, Arc<Regex>)>,
     interrupted: Option<&'m dyn Fn() -> bool>,
 }
 
@@ -26,7 +36,7 @@ impl<'m> Meter<'m> {
     /// A meter for a budget.
     pub fn new(limit: u64) -> Meter<'m> {
         let bytes_max = limit.saturating_mul(BYTES_PER_COST).saturating_add(BYTES_FREE);
-        Meter { cost: 0, limit, bytes: 0, bytes_max, steps: 0, interrupted: None }
+        Meter { cost: 0, limit, bytes: 0, bytes_max, steps: 0, regexes: Vec::new(), interrupted: None }
     }
 
     /// The same, which asks from time to time whether to stop.
@@ -64,6 +74,25 @@ impl<'m> Meter<'m> {
     pub(crate) fn use_bytes(&mut self, bytes: usize) -> Result<(), EvaluationError> {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes > self.bytes_max { Err(EvaluationError::MemoryLimit) } else { Ok(()) }
+    }
+
+    /// Counts a value that is about to be looked for in a map or a set.
+    pub(crate) fn use_key(&mut self, key: &Value<'_>) -> Result<(), EvaluationError> {
+        let length = if let Value::String(text) = key { text.len() } else { 0 };
+        self.use_bytes(length.saturating_sub(KEY_BYTES_FREE))
+    }
+
+    /// A regular expression that was compiled before.
+    pub(crate) fn regex(&self, pattern: &str) -> Option<Arc<Regex>> {
+        self.regexes.iter().find(|(known, _)| **known == *pattern).map(|(_, regex)| Arc::clone(regex))
+    }
+
+    /// Keeps a regular expression for the rest of the evaluation.
+    pub(crate) fn keep_regex(&mut self, pattern: &str, regex: &Arc<Regex>) {
+        if self.regexes.len() >= REGEXES_MAX {
+            self.regexes.remove(0);
+        }
+        self.regexes.push((pattern.into(), Arc::clone(regex)));
     }
 
     /// Counts a step of a comprehension.

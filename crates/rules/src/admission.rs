@@ -91,7 +91,8 @@ impl Compiler {
                 );
         }
         let (object, params) = (Arc::clone(object), Arc::clone(params));
-        let mut compiler = Compiler { env, object, params, variables: no_variables(), nesting: Nesting::default() };
+        let mut compiler =
+            Compiler { env, object, params, variables: no_variables(), nesting: Nesting::default() };
         if scope.variables {
             compiler.declare_variables();
         }

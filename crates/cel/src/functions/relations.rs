@@ -44,7 +44,10 @@ fn member<'v>(context: &mut Context<'_, '_>, args: &mut [Value<'v>]) -> Evaluate
             }
             Ok(Value::Bool(false))
         }
-        [key, Value::Map(map)] => Ok(Value::Bool(map.get(key).is_some())),
+        [key, Value::Map(map)] => {
+            context.meter.use_key(key)?;
+            Ok(Value::Bool(map.get(key).is_some()))
+        }
         [Value::String(name), Value::Object(object)] => Ok(Value::Bool(object.field(name).is_some())),
         _ => Err(EvaluationError::no_such_overload()),
     }

@@ -1,6 +1,7 @@
 //! Strings of the standard library, and regular expressions.
 
-use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
@@ -11,10 +12,12 @@ use crate::value::{Evaluated, Value};
 
 /// How large a compiled regular expression may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
-
-/// What a regular expression that is compiled during an evaluation counts for: it costs no more than a match upstream, but
-/// takes much longer.
-const REGEX_BYTES: usize = 16 << 10;
+/// The sizes that a regular expression is tried with, ascending, if it is compiled during an evaluation. It counts for them:
+/// upstream it costs no more than a match, but it takes much longer.
+const REGEX_BYTES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, REGEX_BYTES_MAX];
+/// What each byte of such an expression counts for besides: a class such as `\pL` takes a while to fold, however small it
+/// gets.
+const PATTERN_BYTE: usize = 2 << 10;
 
 pub(super) fn operation(function: &str) -> Option<Operation> {
     Some(match function {
@@ -57,7 +60,7 @@ pub(super) fn operation(function: &str) -> Option<Operation> {
 fn find_all<'v>(context: &mut Context<'_, '_>, text: &str, pattern: &str, count: i64) -> Evaluated<'v> {
     // A negative number means all of them.
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let regex = regex(context, pattern)?.into_owned();
+    let regex = regex(context, pattern)?;
     let mut found = Vec::new();
     for part in regex.find_iter(text).take(count) {
         context.meter.use_bytes(size_of::<Value<'_>>().saturating_add(part.len()))?;
@@ -66,12 +69,52 @@ fn find_all<'v>(context: &mut Context<'_, '_>, text: &str, pattern: &str, count:
     Ok(Value::list(found))
 }
 
-fn regex<'c>(context: &mut Context<'c, '_>, pattern: &str) -> Result<Cow<'c, Regex>, EvaluationError> {
-    if let Some(constant) = context.regex {
-        return Ok(Cow::Borrowed(constant));
+/// A regular expression that is ready.
+enum Ready<'c> {
+    Constant(&'c Regex),
+    Made(Arc<Regex>),
+}
+
+impl Deref for Ready<'_> {
+    type Target = Regex;
+
+    fn deref(&self) -> &Regex {
+        match self {
+            Ready::Constant(regex) => regex,
+            Ready::Made(regex) => regex,
+        }
     }
-    context.meter.use_bytes(REGEX_BYTES.saturating_add(pattern.len()))?;
-    compile_regex(pattern).map(Cow::Owned).map_err(EvaluationError::failed)
+}
+
+fn regex<'c>(context: &mut Context<'c, '_>, pattern: &str) -> Result<Ready<'c>, EvaluationError> {
+    if let Some(constant) = context.regex {
+        return Ok(Ready::Constant(constant));
+    }
+    if let Some(made) = context.meter.regex(pattern) {
+        return Ok(Ready::Made(made));
+    }
+    context.meter.use_bytes(pattern.len().saturating_mul(PATTERN_BYTE))?;
+    for size in REGEX_BYTES {
+        context.meter.use_bytes(size)?;
+        match compile(pattern, size) {
+            Ok(regex) => {
+                let regex = Arc::new(regex);
+                context.meter.keep_regex(pattern, &regex);
+                return Ok(Ready::Made(regex));
+            }
+            Err(WrongPattern::TooLarge(_)) if size < REGEX_BYTES_MAX => {}
+            Err(WrongPattern::TooLarge(why) | WrongPattern::Other(why)) => {
+                return Err(EvaluationError::failed(why));
+            }
+        }
+    }
+    Err(EvaluationError::MemoryLimit)
+}
+
+/// Why a pattern cannot be used.
+enum WrongPattern {
+    TooLarge(String),
+    Other(String),
 }
 
 /// Compiles a regular expression in Go's syntax.
@@ -79,13 +122,24 @@ fn regex<'c>(context: &mut Context<'c, '_>, pattern: &str) -> Result<Cow<'c, Reg
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn compile_regex(pattern: &str) -> Result<Regex, String> {
+    compile(pattern, REGEX_BYTES_MAX).map_err(|wrong| match wrong {
+        WrongPattern::TooLarge(why) | WrongPattern::Other(why) => why,
+    })
+}
+
+fn compile(pattern: &str, bytes_max: usize) -> Result<Regex, WrongPattern> {
     if has_wrong_repetitions(pattern) {
-        return Err("error parsing regexp: invalid nested repetition operator".to_owned());
+        let why = "error parsing regexp: invalid nested repetition operator";
+        return Err(WrongPattern::Other(why.to_owned()));
     }
     let translated = object::structural::from_go(pattern);
-    RegexBuilder::new(&translated)
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| format!("error parsing regexp: {error}"))
+    RegexBuilder::new(&translated).size_limit(bytes_max).dfa_size_limit(REGEX_BYTES_MAX).build().map_err(
+        |error| {
+            let why = format!("error parsing regexp: {error}");
+            match error {
+                regex::Error::CompiledTooBig(_) => WrongPattern::TooLarge(why),
+                _ => WrongPattern::Other(why),
+            }
+        },
+    )
 }

@@ -92,6 +92,7 @@ fn insert<'v>(
     context.meter.use_bytes(entry.saturating_mul(copied + entries.len()))?;
     let made = map.make_mut()?;
     for (key, value) in entries {
+        context.meter.use_key(&key)?;
         if made.contains(&key) {
             return fail(format!("insert failed: key {key} already exists"));
         }

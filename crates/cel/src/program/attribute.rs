@@ -66,6 +66,9 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
             if key.as_ref().is_err_and(EvaluationError::is_final) {
                 return key;
             }
+            if let Ok(key) = &key {
+                self.meter.use_key(key)?;
+            }
             let found = key.and_then(|key| {
                 let missing = || missing(&value, &key);
                 let found = lookup(&value, &key)?.transpose()?;

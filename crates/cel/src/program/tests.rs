@@ -183,3 +183,29 @@ fn programs_and_their_values_cross_threads() {
     crosses::<Outcome<'_>>();
     crosses::<Variables<'_>>();
 }
+
+#[test]
+fn work_that_costs_little_is_bounded() {
+    let result = |text: &str| {
+        let program = Program::new(&check(parse(text).unwrap(), &kubernetes()).unwrap()).unwrap();
+        program.evaluate(&Variables::default(), 1_000_000).result
+    };
+    let long = "['aaaaaaaaaaaaaaaa'].map(a, a.replace('a', 'aaaaaaaaaaaaaaaa')).map(a, a.replace('a', 'aaaaaaaaaaaaaaaa'))\
+                .map(a, a.replace('a', 'aaaaaaaaaaaaaaaa'))";
+    let of_long = |check: &str| result(&format!("{long}.all(long, lists.range(2000).all(i, {check}))"));
+    for check in [
+        "!(long in {'a': 1})",
+        "!(long in ['a', 'b'])",
+        "!has({long: 1}.a)",
+        "{'a': 1}[?long].orValue(0) == 0",
+    ] {
+        assert_eq!(of_long(check).unwrap_err(), EvaluationError::MemoryLimit, "{check}");
+    }
+    let list = format!("{long}.map(long, lists.range(100).map(i, long))");
+    let compared = "[list[0].substring(1) + 'b'].all(other, lists.range(2000).all(i, !(other in list)))";
+    assert_eq!(result(&format!("{list}.all(list, {compared})")).unwrap_err(), EvaluationError::MemoryLimit);
+    // Every pattern is compiled once, and counts for its size.
+    let patterns = |pattern: &str| result(&format!("lists.range(5000).all(i, !'b'.matches({pattern}))"));
+    assert_eq!(patterns(r"'\\pL{40}' + string(i)").unwrap_err(), EvaluationError::MemoryLimit);
+    assert_eq!(patterns("'a' + string(i % 10)").unwrap().as_bool(), Some(true));
+}

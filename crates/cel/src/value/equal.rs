@@ -21,8 +21,8 @@ pub(crate) fn equal<'v>(a: &Value<'v>, b: &Value<'v>, meter: &mut Meter<'_>) -> 
         (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => {
             compare_numbers(a, b) == Some(Ordering::Equal)
         }
-        (Value::String(a), Value::String(b)) => **a == **b,
-        (Value::Bytes(a), Value::Bytes(b)) => **a == **b,
+        (Value::String(a), Value::String(b)) => is_same(a.as_bytes(), b.as_bytes(), meter)?,
+        (Value::Bytes(a), Value::Bytes(b)) => is_same(a, b, meter)?,
         (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
         (Value::Duration(a), Value::Duration(b)) => a == b,
         (Value::List(a), Value::List(b)) => return lists(a, b, meter),
@@ -40,6 +40,17 @@ pub(crate) fn equal<'v>(a: &Value<'v>, b: &Value<'v>, meter: &mut Meter<'_>) -> 
         (Value::Opaque(a), Value::Opaque(b)) => a.equals(b.as_ref()),
         _ => false,
     })
+}
+
+/// How many bytes are compared in the time of one part.
+const BYTES_PER_PART: usize = 16;
+
+fn is_same(a: &[u8], b: &[u8], meter: &mut Meter<'_>) -> Equality {
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    meter.use_bytes(a.len() / BYTES_PER_PART)?;
+    Ok(a == b)
 }
 
 /// In order, unless the schema of the left list says otherwise.
