@@ -6,8 +6,8 @@ use cel::Shape;
 use object::Value;
 use object::field::{Error, Errors, Path};
 
-use crate::compile::{self, RULES};
-use crate::cost::{Cardinality, EXPRESSION_MAX, Total, too_dear};
+use crate::compile::{self, Node, RULES};
+use crate::cost::{Cardinality, DEFAULTS_MAX, EXPRESSION_MAX, Total, too_dear};
 use crate::field_path;
 use crate::rule::{self, Expression, Rule};
 use crate::shape::{flag, shape_of};
@@ -20,7 +20,8 @@ const REASONS: [&str; 4] =
 /// Checks the rules of a version's schema, which is structural. `path` leads to the schema. `is_unchanged`: the stored
 /// definition has the same schema, so single expressions may cost more than is allowed today.
 pub fn check(schema: &Value, is_unchanged: bool, path: &Path<'_>) -> Errors {
-    let mut checker = Checker { errors: Errors::new(), total: Total::default(), is_unchanged };
+    let mut checker =
+        Checker { errors: Errors::new(), total: Total::default(), of_defaults: 0, is_unchanged };
     checker.members(schema, path);
     if checker.errors.is_empty() {
         let place = Place { cardinality: Cardinality::ONE, uncorrelated: None, shape: None, is_root: true };
@@ -28,7 +29,7 @@ pub fn check(schema: &Value, is_unchanged: bool, path: &Path<'_>) -> Errors {
         checker.total.check(path, &mut checker.errors);
     }
     if checker.errors.is_empty() {
-        checker.defaults(schema, path);
+        checker.defaults(schema, None, path);
     }
     checker.errors
 }
@@ -36,6 +37,8 @@ pub fn check(schema: &Value, is_unchanged: bool, path: &Path<'_>) -> Errors {
 struct Checker {
     errors: Errors,
     total: Total,
+    /// What the rules have cost for defaults.
+    of_defaults: u64,
     is_unchanged: bool,
 }
 
@@ -130,21 +133,44 @@ impl Checker {
         }
     }
 
-    /// The defaults in a schema, which the rules of their own schemas hold for.
-    fn defaults(&mut self, schema: &Value, path: &Path<'_>) {
+    /// The defaults in a schema, which the rules of their own schemas hold for. `known`: the rules of this schema, if it
+    /// stands in one with a default: they are compiled once, however many defaults stand within each other.
+    fn defaults(&mut self, schema: &Value, known: Option<Option<&Node>>, path: &Path<'_>) {
         if schema.as_map().is_none() {
             return;
         }
         let default = schema.get("default");
-        if !default.is_null()
-            && let Some(node) = compile::of_value(schema)
-        {
-            self.errors.append(validate_default(&node, default, &path.child("default")));
+        let own;
+        let known = match known {
+            None if !default.is_null() => {
+                own = compile::of_value(schema);
+                Some(own.as_ref())
+            }
+            known => known,
+        };
+        if let Some(Some(node)) = known.filter(|_| !default.is_null()) {
+            self.default(node, default, &path.child("default"));
         }
-        self.defaults(schema.get("items"), &path.child("items"));
-        self.defaults(schema.get("additionalProperties"), &path.child("additionalProperties"));
+        let inside = |part: fn(&Node) -> Option<&Node>| known.map(|node| node.and_then(part));
+        self.defaults(schema.get("items"), inside(|node| node.items.as_deref()), &path.child("items"));
+        let members = inside(|node| node.members.as_deref());
+        self.defaults(schema.get("additionalProperties"), members, &path.child("additionalProperties"));
         for (name, property) in schema.get("properties").entries() {
-            self.defaults(property, &path.child("properties").key(name));
+            let of_property = known.map(|node| node.and_then(|node| node.property(name)));
+            self.defaults(property, of_property, &path.child("properties").key(name));
+        }
+    }
+
+    fn default(&mut self, node: &Node, default: &Value, path: &Path<'_>) {
+        if self.of_defaults > DEFAULTS_MAX {
+            return;
+        }
+        let (errors, cost) = validate_default(node, default, path);
+        self.errors.append(errors);
+        self.of_defaults = self.of_defaults.saturating_add(cost);
+        if self.of_defaults > DEFAULTS_MAX {
+            self.errors
+                .forbidden(path, too_dear("cost of rules for all defaults", self.of_defaults, DEFAULTS_MAX));
         }
     }
 

@@ -49,6 +49,9 @@ impl Rules {
 
 /// The rules of a value that may stand anywhere in an object.
 pub(crate) fn of_value(schema: &Value) -> Option<Node> {
+    if !has_rules(schema) {
+        return None;
+    }
     node(schema, shape_of(schema, "selfType", flag(schema, "x-kubernetes-embedded-resource"))?)
 }
 

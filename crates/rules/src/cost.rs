@@ -9,6 +9,9 @@ use crate::shape::{REQUEST_BYTES_MAX, bound};
 pub(crate) const EXPRESSION_MAX: u64 = 10_000_000;
 /// What all expressions of a version may cost.
 const SCHEMA_MAX: u64 = 100_000_000;
+/// What the rules of a version may cost for all of its defaults, which are checked when the definition is written. Upstream
+/// has no limit.
+pub(crate) const DEFAULTS_MAX: u64 = 100_000_000;
 /// How many of the dearest expressions are named.
 const NAMED_MAX: usize = 4;
 

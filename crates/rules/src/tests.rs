@@ -378,3 +378,35 @@ fn chains_of_variables_end_before_the_stack_does() {
     let why = compiler.compile(&nested(5), Returns::Anything).unwrap_err();
     assert_eq!(why, "compilation failed: variables are nested too deeply: depth 426, limit 400");
 }
+
+#[test]
+fn long_messages_are_not_made_for_every_item() {
+    let message = "m".repeat(1 << 20);
+    let list = r#"{"type": "array", "maxItems": 200000, "items": {"type": "integer",
+        "x-kubernetes-validations": [{"rule": "self > 1", "message": "MESSAGE"}]}}"#;
+    let spec = list.replace("MESSAGE", &message);
+    let items: Vec<Value> = (0..100_000).map(|_| Value::from(1i64)).collect();
+    let object = value!({"spec": (items.clone())});
+    let rules = rules(&with_spec(&spec));
+    let errors = rules.validate(&object, None);
+    assert_eq!((errors.len(), errors.omitted()), (100_000, 99_900));
+    // What has not changed is compared once, not for each item.
+    let changed = value!({"spec": items, "other": 1i64});
+    let errors = rules.validate(&changed, Some(&object));
+    assert_eq!((errors.len(), errors.tolerated().len()), (0, 100));
+}
+
+#[test]
+fn defaults_within_each_other_are_compiled_once() {
+    let rule = r#"{"rule": "self.all(x, x != 'RULE')"}"#;
+    let many: Vec<String> = (0..1000).map(|at| rule.replace("RULE", &at.to_string())).collect();
+    let leaf = format!(
+        r#"{{"type": "array", "maxItems": 10, "items": {{"type": "string", "maxLength": 9}},
+            "x-kubernetes-validations": [{}]}}"#,
+        many.join(",")
+    );
+    let spec = (0..200).fold(leaf, |inner, _| {
+        format!(r#"{{"type": "object", "default": {{}}, "properties": {{"a": {inner}}}}}"#)
+    });
+    assert_eq!(told(&spec), "[]");
+}

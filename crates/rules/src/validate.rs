@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cel::{EvaluationError, Value as Evaluated};
-use object::field::{Error, Errors, Path};
+use object::field::{ERRORS_MAX, Error, Errors, Path};
 use object::{Map, Value, json};
 
 use crate::compile::{Node, Rules};
@@ -24,21 +24,26 @@ impl Rules {
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Errors {
         let old = old.filter(|old| !old.is_null());
         let state = State { old, pair: old.map(|old| (object, old)), parent: None, is_root: true };
-        self.root().map(|root| validate(root, object, state, &Path::root(""))).unwrap_or_default()
+        self.root().map(|root| validate(root, object, state, &Path::root("")).0).unwrap_or_default()
     }
 }
 
-/// Validates a default, which must be right also where it replaces an equal value.
-pub(crate) fn validate_default(node: &Node, default: &Value, path: &Path<'_>) -> Errors {
+/// Validates a default, which must be right also where it replaces an equal value; tells what that has cost.
+pub(crate) fn validate_default(node: &Node, default: &Value, path: &Path<'_>) -> (Errors, u64) {
     let state = |old| State { old, pair: None, parent: None, is_root: false };
-    let errors = validate(node, default, state(Some(default)), path);
-    if errors.is_empty() { validate(node, default, state(None), path) } else { errors }
+    let (errors, cost) = validate(node, default, state(Some(default)), path);
+    if !errors.is_empty() {
+        return (errors, cost);
+    }
+    let (errors, more) = validate(node, default, state(None), path);
+    (errors, cost + more)
 }
 
-fn validate<'v>(node: &'v Node, value: &'v Value, state: State<'v>, path: &Path<'_>) -> Errors {
-    let mut validator = Validator { errors: Errors::new(), left: OBJECT_MAX, has_ended: false };
+fn validate<'v>(node: &'v Node, value: &'v Value, state: State<'v>, path: &Path<'_>) -> (Errors, u64) {
+    let mut validator =
+        Validator { errors: Errors::new(), left: OBJECT_MAX, has_ended: false, compared: None };
     validator.value(node, value, state, path);
-    validator.errors
+    (validator.errors, OBJECT_MAX - validator.left)
 }
 
 /// What is known of a value's earlier state.
@@ -73,11 +78,6 @@ impl<'v> State<'v> {
     fn inside(self, old: Option<&'v Value>, pair: Option<(&'v Value, &'v Value)>) -> State<'v> {
         State { old, pair, parent: self.pair.or(self.parent), is_root: false }
     }
-
-    /// Whether the value, or one around it, is as it was.
-    fn is_unchanged(self) -> bool {
-        self.pair.or(self.parent).is_some_and(|(new, old)| new == old)
-    }
 }
 
 struct Validator {
@@ -86,9 +86,31 @@ struct Validator {
     left: u64,
     /// Whether the budget is used up: no further rule is evaluated.
     has_ended: bool,
+    /// The values that were compared last, by their addresses, and whether they are equal: all items of a list may ask.
+    compared: Option<([usize; 2], bool)>,
 }
 
 impl Validator {
+    /// Whether the value, or one around it, is as it was.
+    fn is_unchanged(&mut self, state: State<'_>) -> bool {
+        let Some((new, old)) = state.pair.or(state.parent) else { return false };
+        let both = [new, old].map(|value| std::ptr::from_ref(value).addr());
+        match self.compared {
+            Some((known, is_equal)) if known == both => is_equal,
+            _ => {
+                let is_equal = new == old;
+                self.compared = Some((both, is_equal));
+                is_equal
+            }
+        }
+    }
+
+    /// Whether an error would only be counted, or a tolerated one not be told.
+    fn is_untold(&self, is_tolerated: bool) -> bool {
+        let told = if is_tolerated { self.errors.tolerated().len() } else { self.errors.len() };
+        told >= ERRORS_MAX
+    }
+
     fn value<'v>(&mut self, node: &'v Node, value: &'v Value, state: State<'v>, path: &Path<'_>) {
         // A rule about an absent value stands in the schema around it.
         if value.is_null() || self.has_ended {
@@ -193,6 +215,15 @@ impl Validator {
 
     /// A value breaks a rule.
     fn broken(&mut self, rule: &Rule, values: &Values<'_>, state: State<'_>, path: &Path<'_>) {
+        // What has not changed is not refused, unless the rule is about the change.
+        let is_tolerated = !rule.uses_old_self() && self.is_unchanged(state);
+        if self.is_untold(is_tolerated) {
+            // A message can be as long as a definition, and an object have as many items as it has bytes.
+            if !is_tolerated {
+                self.errors.required(path, "");
+            }
+            return;
+        }
         let below = rule.field_path.as_deref();
         let child = below.map(|below| if state.is_root { Path::root(below) } else { path.child(below) });
         let path = child.as_ref().unwrap_or(path);
@@ -202,7 +233,7 @@ impl Validator {
                 Err(why) => {
                     let error = Error::invalid(path, &*values.node.kind, why);
                     self.has_ended = true;
-                    return self.tell(error, rule, state);
+                    return self.tell(error, is_tolerated);
                 }
             },
             _ => None,
@@ -215,7 +246,7 @@ impl Validator {
             Some("FieldValueDuplicate") => Error::duplicate(path, shown(values.value, is_large)),
             _ => Error::invalid(path, shown(values.value, is_large), message),
         };
-        self.tell(if is_large { error.without_value() } else { error }, rule, state);
+        self.tell(if is_large { error.without_value() } else { error }, is_tolerated);
     }
 
     /// The message that an expression makes; none if it makes none that can be shown.
@@ -243,9 +274,8 @@ impl Validator {
         }
     }
 
-    /// What has not changed is not refused, unless the rule is about the change.
-    fn tell(&mut self, error: Error, rule: &Rule, state: State<'_>) {
-        if !rule.uses_old_self() && state.is_unchanged() {
+    fn tell(&mut self, error: Error, is_tolerated: bool) {
+        if is_tolerated {
             self.errors.tolerate(error);
         } else {
             self.errors.push(error);
