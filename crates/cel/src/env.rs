@@ -43,6 +43,16 @@ impl Env {
         self
     }
 
+    /// The same with a variable that is an object without objects in it. What this costs does not depend on how many fields
+    /// it has.
+    #[must_use]
+    pub fn with_plain_object(mut self, name: &str, object: &Arc<ObjectShape>) -> Env {
+        Arc::make_mut(&mut self.objects).insert(Arc::clone(&object.name), Arc::clone(object));
+        self.variables
+            .insert(name.into(), Variable { kind: Type::Object(Arc::clone(&object.name)), shape: None });
+        self
+    }
+
     /// The same with a variable whose sizes are known, but which is of another type than its schema says, such as the old
     /// object that need not exist.
     #[must_use]

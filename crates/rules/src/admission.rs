@@ -132,7 +132,7 @@ impl Compiler {
     pub fn add_variable(&mut self, name: &str, kind: Type) {
         let shape = scalar(of_variable(kind));
         // The environment lets go of the variables first, so that they are not copied for each of them.
-        self.declare(no_variables());
+        self.declare(&no_variables());
         Arc::make_mut(&mut self.variables)
             .fields
             .insert(name.into(), Field { name: name.into(), required: true, shape });
@@ -140,13 +140,11 @@ impl Compiler {
     }
 
     fn declare_variables(&mut self) {
-        self.declare(Arc::clone(&self.variables));
+        self.declare(&Arc::clone(&self.variables));
     }
 
-    fn declare(&mut self, variables: Arc<ObjectShape>) {
-        let kind = ShapeKind::Object(variables);
-        let shape = Shape { kind, max_elements: None, min_serialized_size: 2 };
-        self.env = std::mem::take(&mut self.env).with_shape(VARIABLES, &Arc::new(shape));
+    fn declare(&mut self, variables: &Arc<ObjectShape>) {
+        self.env = std::mem::take(&mut self.env).with_plain_object(VARIABLES, variables);
     }
 
     /// Compiles an expression.

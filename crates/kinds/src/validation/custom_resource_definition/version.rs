@@ -1,6 +1,6 @@
 //! The versions of a definition: schemas, subresources, columns and selectable fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use object::field::{Error, Errors, Path};
 use object::{Value, names, structural};
@@ -53,9 +53,10 @@ pub(super) fn check(versions: &Value, old: &Value, spec: &Path<'_>, errors: &mut
     );
     let at = spec.child("versions");
     let has_status = |version: &Value| !version.at("subresources.status").is_null();
+    let before: HashMap<&str, &Value> =
+        old.items().map(|old| (old.str_at("name"), old.get("schema"))).collect();
     let is_unchanged = |version: &Value| {
-        let same = |old: &&Value| old.get("name") == version.get("name");
-        old.items().find(same).is_some_and(|old| old.get("schema") == version.get("schema"))
+        before.get(version.str_at("name")).is_some_and(|schema| *schema == version.get("schema"))
     };
     for (index, version) in versions.items().enumerate() {
         let at = at.index(index);
