@@ -6,7 +6,7 @@ use cel::{Shape, ShapeKind};
 use object::{Value, json};
 
 use crate::rule::{self, Rule};
-use crate::shape::{flag, shape_of};
+use crate::shape::{flag, name_inside, shape_of};
 
 /// The keyword of rules.
 pub(crate) const RULES: &str = "x-kubernetes-validations";
@@ -90,7 +90,7 @@ fn node(schema: &Value, shape: Arc<Shape>) -> Option<Node> {
                     // Expressions cannot name it, but it has rules of its own.
                     None => {
                         let embedded = flag(property, "x-kubernetes-embedded-resource");
-                        shape_of(property, &format!("{}.{name}", object.name), embedded)
+                        shape_of(property, &name_inside(&object.name, name), embedded)
                     }
                 };
                 if let Some(node) = shape.and_then(|shape| node(property, shape)) {

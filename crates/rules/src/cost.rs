@@ -57,8 +57,11 @@ impl Total {
             return;
         }
         let at = self.dearest.partition_point(|(other, _)| *other >= cost);
-        self.dearest.insert(at, (cost, path.to_string()));
-        self.dearest.truncate(NAMED_MAX);
+        // Paths can be as long as a definition.
+        if at < NAMED_MAX {
+            self.dearest.insert(at, (cost, path.to_string()));
+            self.dearest.truncate(NAMED_MAX);
+        }
     }
 
     pub(crate) fn check(&self, schema: &Path<'_>, errors: &mut Errors) {

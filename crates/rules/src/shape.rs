@@ -1,6 +1,7 @@
 //! From an OpenAPI v3 schema to the shape that expressions see (`SchemaDeclType` in `k8s.io/apiserver/pkg/cel/common`).
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use cel::{Field, ListKind, ObjectShape, Shape, ShapeKind, Type};
@@ -12,6 +13,11 @@ pub(crate) const REQUEST_BYTES_MAX: u64 = 3 << 20;
 const DURATION_MAX: u64 = 32;
 const DATE_TIME_MAX: u64 = 32;
 const DATE: u64 = 12;
+/// How long the name of a type may be, in bytes. It has those of all members on the way to it, which are as long as their
+/// author likes, and there may be thousands of types at the end of such a way.
+const TYPE_NAME_BYTES_MAX: usize = 1 << 10;
+/// How much of a name is shown that is longer.
+const SHOWN_BYTES: usize = 64;
 /// How long the name of an object is at most.
 const NAME_MAX: u64 = 253;
 
@@ -36,6 +42,17 @@ pub fn shape_of(schema: &Value, name: &str, is_resource: bool) -> Option<Arc<Sha
     }
 }
 
+/// The name of the type of a member, or of the items of a list, which are its `@elem`.
+pub(crate) fn name_inside(name: &str, member: &str) -> String {
+    if name.len() + member.len() < TYPE_NAME_BYTES_MAX {
+        return format!("{name}.{member}");
+    }
+    // Types are told apart by their names.
+    let mut hasher = DefaultHasher::new();
+    (name, member).hash(&mut hasher);
+    format!("{}...{:016x}", &name[..name.floor_char_boundary(SHOWN_BYTES)], hasher.finish())
+}
+
 fn shape(kind: ShapeKind, max_elements: Option<u64>, min_serialized_size: u64) -> Arc<Shape> {
     Arc::new(Shape { kind, max_elements, min_serialized_size })
 }
@@ -56,7 +73,7 @@ fn max_length(schema: &Value) -> Option<u64> {
 
 fn list(schema: &Value, name: &str) -> Option<Arc<Shape>> {
     let inner = schema.get("items");
-    let items = shape_of(inner, &format!("{name}.@elem"), flag(inner, "x-kubernetes-embedded-resource"))?;
+    let items = shape_of(inner, &name_inside(name, "@elem"), flag(inner, "x-kubernetes-embedded-resource"))?;
     let fits = (REQUEST_BYTES_MAX - 2) / (items.min_serialized_size + 1);
     let list = match schema.str_at("x-kubernetes-list-type") {
         "set" => ListKind::Set,
@@ -72,7 +89,7 @@ fn list(schema: &Value, name: &str) -> Option<Arc<Shape>> {
 
 fn map(schema: &Value, members: &Value, name: &str) -> Option<Arc<Shape>> {
     let embedded = flag(members, "x-kubernetes-embedded-resource");
-    let values = shape_of(members, &format!("{name}.@elem"), embedded)?;
+    let values = shape_of(members, &name_inside(name, "@elem"), embedded)?;
     // Two bytes for the key's marks, two for colon and comma, two for a key; real keys differ in length.
     let fits = (REQUEST_BYTES_MAX - 2) / (values.min_serialized_size + 6);
     let max = bound(schema, "maxProperties").unwrap_or(fits);
@@ -96,7 +113,7 @@ fn object(schema: &Value, name: &str, is_resource: bool) -> Arc<Shape> {
     for (member, property) in schema.get("properties").entries() {
         let is_meta = is_resource && matches!(member, "apiVersion" | "kind" | "metadata");
         let embedded = flag(property, "x-kubernetes-embedded-resource");
-        if !is_meta && let Some(shape) = shape_of(property, &format!("{name}.{member}"), embedded) {
+        if !is_meta && let Some(shape) = shape_of(property, &name_inside(name, member), embedded) {
             add(member, shape, !property.get("default").is_null());
         }
     }
@@ -128,7 +145,7 @@ fn metadata(schema: &Value, name: &str) -> Arc<Shape> {
         (Box::from(member), Field { name: member.into(), required: false, shape: string })
     };
     let fields = [("name", NAME_MAX), ("generateName", NAME_MAX - 1)].map(field).into();
-    let metadata = ObjectShape { name: format!("{name}.metadata").into(), fields };
+    let metadata = ObjectShape { name: name_inside(name, "metadata").into(), fields };
     shape(ShapeKind::Object(Arc::new(metadata)), None, 2)
 }
 

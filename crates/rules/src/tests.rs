@@ -410,3 +410,36 @@ fn defaults_within_each_other_are_compiled_once() {
     });
     assert_eq!(told(&spec), "[]");
 }
+
+#[test]
+fn names_of_types_stay_short_and_different() {
+    let leaves: Vec<String> = (0..500).map(|at| format!(r#""m{at}": {{"type": "object"}}"#)).collect();
+    let leaves = format!(r#"{{"type": "object", "properties": {{{}}}}}"#, leaves.join(","));
+    let long = "b".repeat(10_000);
+    let schema = (0..50).fold(leaves, |inner, _| {
+        let list = format!(r#"{{"type": "array", "items": {inner}}}"#);
+        format!(r#"{{"type": "object", "properties": {{"{long}": {list}, "a": {{"type": "object"}}}}}}"#)
+    });
+    let mut found = Vec::new();
+    names(&crate::shape_of(&self::schema(&schema), "selfType", false).unwrap(), &mut found);
+    assert!(found.iter().all(|name| name.len() <= 1024));
+    let count = found.len();
+    assert!(count > 500);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), count);
+}
+
+/// The names of all types in a shape.
+fn names(shape: &cel::Shape, found: &mut Vec<Arc<str>>) {
+    match &shape.kind {
+        cel::ShapeKind::List { items: inner, .. } | cel::ShapeKind::Map { values: inner } => {
+            names(inner, found);
+        }
+        cel::ShapeKind::Object(object) => {
+            found.push(Arc::clone(&object.name));
+            object.fields.values().for_each(|field| names(&field.shape, found));
+        }
+        cel::ShapeKind::Scalar(_) | cel::ShapeKind::Dynamic => {}
+    }
+}
