@@ -169,7 +169,10 @@ impl Publisher {
         }
         let mut next = definition.clone();
         let time = registry.clock.now_seconds().to_string();
-        if names::accept(&mut next, &self.others(&definition), &time) | conditions(&mut next, &time) {
+        // Others are only read where names are asked for: a group may have thousands.
+        let asks = definition.at("spec.names") != definition.at("status.acceptedNames");
+        let is_named = asks && names::accept(&mut next, &self.others(&definition), &time);
+        if is_named | conditions(&mut next, &time) {
             let released = definition.at("status.acceptedNames") != next.at("status.acceptedNames");
             write_status(registry, name, next).await?;
             if released {

@@ -52,7 +52,7 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, LimitRanger, MutatingPolicies,
+    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, Gate, LimitRanger, MutatingPolicies,
     MutatingWebhooks, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota,
     RuntimeClass, ServiceAccountAdmission, ValidatingPolicies, ValidatingWebhooks, WebhookMetrics, Webhooks,
 };
@@ -233,10 +233,22 @@ impl ApiServer {
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
-        let metrics = WebhookMetrics::new(&config.exposition);
-        let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, Arc::clone(&authorizer));
-        registry.admission =
-            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
+        let (metrics, gate) = (WebhookMetrics::new(&config.exposition), Arc::<Gate>::default());
+        let webhooks = Webhooks::new(
+            clock.clone(),
+            Arc::clone(&dialer),
+            metrics,
+            Arc::clone(&authorizer),
+            Arc::clone(&gate),
+        );
+        registry.admission = admission_chain(
+            &clock,
+            &authorizer,
+            extensions.pod_security,
+            extensions.plugins,
+            &webhooks,
+            &gate,
+        );
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -275,16 +287,16 @@ impl ApiServer {
             Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
             done => done.map_err(StartError::Bootstrap)?,
         }
-        server.go_on(publisher, &webhooks);
+        server.go_on(publisher, &gate);
         Ok(server)
     }
 }
 
 impl ApiServer {
     /// Starts what goes on beside requests, once there is everything that the server itself needs.
-    fn go_on(&self, publisher: custom_resources::Publisher, webhooks: &Webhooks) {
+    fn go_on(&self, publisher: custom_resources::Publisher, gate: &Gate) {
         publisher.run();
-        webhooks.open();
+        gate.open();
         self.give_old_events_leases();
     }
 
@@ -400,6 +412,7 @@ fn admission_chain(
     pod_security: admission::pod_security::Config,
     more: Vec<Arc<dyn Plugin>>,
     webhooks: &Arc<Webhooks>,
+    gate: &Arc<Gate>,
 ) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
@@ -414,9 +427,9 @@ fn admission_chain(
         Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
-    plugins.push(Arc::new(MutatingPolicies::new(Arc::clone(authorizer))));
+    plugins.push(Arc::new(MutatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
     plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
-    plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer))));
+    plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
     plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ResourceQuota::new(clock.clone())));
     Chain::new(plugins)

@@ -72,14 +72,17 @@ async fn follow(
 }
 
 /// Checks a policy that was not checked since it changed.
-async fn sync(registry: &Registry, collection: &Collection, name: &str) -> Result<(), Status> {
+async fn sync(registry: &Arc<Registry>, collection: &Collection, name: &str) -> Result<(), Status> {
     let Some(version) = collection.get("", name) else { return Ok(()) };
     let mut policy = version.value();
     let generation = policy.at("metadata.generation").clone();
     if version.is_deleting() || policy.at("status.observedGeneration") == &generation {
         return Ok(());
     }
-    let warnings = warnings(registry, policy.get("spec"));
+    // As many expressions as fit into a policy, each for several kinds: apart from the threads that serve requests.
+    let (own, spec) = (Arc::clone(registry), policy.get("spec").clone());
+    let warnings = tokio::task::spawn_blocking(move || warnings(&own, &spec)).await;
+    let warnings = warnings.map_err(|_| Status::internal_error("cannot check the types of a policy"))?;
     let mut checked = value!({});
     if !warnings.is_empty() {
         checked.set("expressionWarnings", warnings);

@@ -1,30 +1,43 @@
 //! Match conditions: expressions that all must hold before a webhook or a policy is asked
 //! (`plugin/webhook/matchconditions`).
 
-use object::Value;
+use object::{Status, Value};
 use rules::admission::{Compiler, Returns, Scope};
 
 use super::decisions::Decisions;
-use super::expression::{CONDITIONS_BUDGET, Compiled, Evaluator, Seen};
+use super::expression::{CONDITIONS_BUDGET, Compiled, Evaluator, Named, Seen};
+use super::lazy::Lazy;
 
-/// Conditions in their order.
+/// Conditions in their order, compiled when they are first needed.
 #[derive(Default)]
-pub(super) struct Conditions(Vec<Compiled>);
+pub(super) struct Conditions {
+    /// `matchConditions`
+    list: Value,
+    /// Whether they see parameters.
+    params: bool,
+    compiled: Lazy<Vec<Compiled>>,
+    /// They have no variables.
+    variables: Named,
+}
 
 impl Conditions {
-    /// Reads and compiles `matchConditions`; `params`: whether they see parameters.
+    /// Reads `matchConditions`; `params`: whether they see parameters.
     pub(super) fn read(list: &Value, params: bool) -> Conditions {
-        if list.is_empty() {
-            return Conditions::default();
-        }
-        let compiler = Compiler::new(Scope { params, authorizer: true, ..Scope::default() });
-        let compile = |condition: &Value| compiler.compile(condition.str_at("expression"), Returns::Bool);
-        Conditions(list.items().map(compile).collect())
+        Conditions { list: list.clone(), params, compiled: Lazy::default(), variables: Named::default() }
+    }
+
+    async fn compiled(&self) -> Result<&[Compiled], Status> {
+        let (list, params) = (&self.list, self.params);
+        let compiled = self.compiled.get_or_make(|| {
+            let list = list.clone();
+            move || compile(&list, params)
+        });
+        compiled.await.map(Vec::as_slice)
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether a request meets all of them. One that does not hold decides, whatever others fail with.
@@ -36,9 +49,13 @@ impl Conditions {
         seen: Seen<'v>,
         decisions: &'v Decisions<'v>,
     ) -> Result<bool, String> {
-        let mut evaluator = Evaluator::new(seen, &[], decisions, CONDITIONS_BUDGET);
+        if self.is_empty() {
+            return Ok(true);
+        }
+        let compiled = self.compiled().await.map_err(|status| status.message)?;
+        let mut evaluator = Evaluator::new(seen, &self.variables, decisions, CONDITIONS_BUDGET);
         let mut failures = Vec::new();
-        for condition in &self.0 {
+        for condition in compiled {
             match evaluator.evaluate(condition).await.map_err(|error| error.to_string())? {
                 Ok(value) if value.as_bool() == Some(false) => return Ok(false),
                 Ok(_) => {}
@@ -52,4 +69,10 @@ impl Conditions {
             several => Err(format!("[{}]", several.join(", "))),
         }
     }
+}
+
+fn compile(list: &Value, params: bool) -> Vec<Compiled> {
+    let compiler = Compiler::new(Scope { params, authorizer: true, ..Scope::default() });
+    let compile = |condition: &Value| compiler.compile(condition.str_at("expression"), Returns::Bool);
+    list.items().map(compile).collect()
 }

@@ -1,6 +1,7 @@
 //! Rights that expressions ask about: `authorizer` of CEL.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cel::Value;
 use cel::library::{self, Attributes as Question, Decision};
@@ -10,16 +11,35 @@ use super::Attributes;
 use crate::authz::{self, ANY_VERSION, Target};
 use crate::user::User;
 
+/// After how much work other tasks get their turn, in the units of costs: a few milliseconds.
+const TURN: u64 = 200_000;
+/// What an evaluation counts for besides its cost.
+const EVALUATION: u64 = 1_000;
+/// What a copy of an object counts for.
+pub(super) const COPY: u64 = 50_000;
+
 /// The decisions that expressions about one request have needed.
 pub(super) struct Decisions<'a> {
     known: Arc<cel::Decisions>,
     authorizer: &'a authz::Chain,
     what: &'a Attributes<'a>,
+    /// The work since other tasks had their turn.
+    work: AtomicU64,
 }
 
 impl<'a> Decisions<'a> {
     pub(super) fn new(authorizer: &'a authz::Chain, what: &'a Attributes<'a>) -> Decisions<'a> {
-        Decisions { known: Arc::default(), authorizer, what }
+        Decisions { known: Arc::default(), authorizer, what, work: AtomicU64::new(0) }
+    }
+
+    /// Counts the cost of an evaluation. However many expressions there are for a request, other requests on its thread
+    /// get their turn between them.
+    pub(super) async fn pace(&self, cost: u64) {
+        let more = cost.saturating_add(EVALUATION);
+        if self.work.fetch_add(more, Ordering::Relaxed).saturating_add(more) >= TURN {
+            self.work.store(0, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// `authorizer`

@@ -2,6 +2,7 @@
 //! (`k8s.io/apiserver/pkg/admission/plugin/cel`).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cel::{Activation, EvaluationError, Meter, Shape, Value as Evaluated};
@@ -26,6 +27,24 @@ static NAMESPACE: LazyLock<Arc<Shape>> = LazyLock::new(admission::namespace);
 
 /// An expression, or why it cannot be evaluated.
 pub(super) type Compiled = Result<Expression, String>;
+
+/// The expressions that `variables` stands for.
+#[derive(Default)]
+pub(super) struct Named {
+    list: Vec<(Box<str>, Compiled)>,
+    /// By name; of two with the same the first one.
+    places: HashMap<Box<str>, usize>,
+}
+
+impl Named {
+    pub(super) fn new(list: Vec<(Box<str>, Compiled)>) -> Named {
+        let mut places = HashMap::with_capacity(list.len());
+        for (place, (name, _)) in list.iter().enumerate() {
+            places.entry(name.clone()).or_insert(place);
+        }
+        Named { list, places }
+    }
+}
 
 /// What expressions see of a request.
 #[derive(Clone, Copy)]
@@ -56,7 +75,7 @@ impl std::fmt::Display for OutOfBudget {
 pub(super) struct Evaluator<'v> {
     seen: Seen<'v>,
     /// What `variables` has, by name.
-    variables: &'v [(Box<str>, Compiled)],
+    variables: &'v Named,
     /// Those that were needed already.
     computed: Vec<Option<cel::Evaluated<'v>>>,
     decisions: &'v Decisions<'v>,
@@ -67,11 +86,11 @@ impl<'v> Evaluator<'v> {
     /// An evaluator for one request and one set of parameters.
     pub(super) fn new(
         seen: Seen<'v>,
-        variables: &'v [(Box<str>, Compiled)],
+        variables: &'v Named,
         decisions: &'v Decisions<'v>,
         budget: u64,
     ) -> Evaluator<'v> {
-        let computed = variables.iter().map(|_| None).collect();
+        let computed = variables.list.iter().map(|_| None).collect();
         Evaluator { seen, variables, computed, decisions, budget }
     }
 
@@ -92,28 +111,35 @@ impl<'v> Evaluator<'v> {
             Ok(expression) => expression,
             Err(why) => return Ok(Err(format!("compilation error: {why}"))),
         };
+        // What variables cost that were computed for an evaluation which then had to wait.
+        let mut of_variables = 0u64;
         let (result, cost) = loop {
-            let (result, cost) = self.try_evaluate(expression);
+            let left = self.budget.saturating_sub(of_variables);
+            let (result, own, more) = self.try_evaluate(expression, left);
+            of_variables = of_variables.saturating_add(more);
+            self.decisions.pace(own.saturating_add(more)).await;
             match result {
                 // It needs decisions that take time.
                 Err(EvaluationError::Pending) => self.decisions.decide().await,
-                result => break (result, cost),
+                result => break (result, own.saturating_add(of_variables)),
             }
         };
         self.budget = self.budget.checked_sub(cost).ok_or(OutOfBudget)?;
         Ok(result.map_err(|error| format!("expression '{}' resulted in error: {error}", expression.text)))
     }
 
-    fn try_evaluate(&mut self, expression: &'v Expression) -> (cel::Evaluated<'v>, u64) {
+    /// The value of an expression, what it has cost, and what its variables have cost; `left` is for the latter.
+    fn try_evaluate(&mut self, expression: &'v Expression, left: u64) -> (cel::Evaluated<'v>, u64, u64) {
         let known = Known {
             seen: self.seen,
             variables: self.variables,
             computed: RefCell::new(std::mem::take(&mut self.computed)),
             decisions: self.decisions,
+            left,
             cost: std::cell::Cell::new(0),
         };
         let outcome = expression.program.evaluate(&known, CALL_MAX);
-        let cost = outcome.cost.saturating_add(known.cost.get());
+        let of_variables = known.cost.get();
         self.computed = known.computed.into_inner();
         if matches!(outcome.result, Err(EvaluationError::Pending)) {
             self.computed.iter_mut().for_each(|value| {
@@ -122,16 +148,18 @@ impl<'v> Evaluator<'v> {
                 }
             });
         }
-        (outcome.result, cost)
+        (outcome.result, outcome.cost, of_variables)
     }
 }
 
 /// The variables of an evaluation.
 struct Known<'v> {
     seen: Seen<'v>,
-    variables: &'v [(Box<str>, Compiled)],
+    variables: &'v Named,
     computed: RefCell<Vec<Option<cel::Evaluated<'v>>>>,
     decisions: &'v Decisions<'v>,
+    /// What variables may cost.
+    left: u64,
     /// What variables have cost, which is not the expression's.
     cost: std::cell::Cell<u64>,
 }
@@ -154,16 +182,22 @@ impl<'v> Activation<'v> for Known<'v> {
         if variable != admission::VARIABLES {
             return None;
         }
-        let at = self.variables.iter().position(|(name, _)| **name == *field)?;
-        let (name, expression) = self.variables.get(at)?;
+        let at = *self.variables.places.get(field)?;
+        let (name, expression) = self.variables.list.get(at)?;
         if let Some(Some(value)) = self.computed.borrow().get(at) {
             return Some(value.clone());
+        }
+        // One expression can use thousands of variables: what is not left for them is not spent.
+        if self.cost.get() > self.left {
+            return Some(Err(EvaluationError::CostLimit));
         }
         let value = match expression {
             Err(why) => Err(failed(format!("composited variable {name:?} fails to compile: {why}"))),
             Ok(expression) => {
                 let outcome = expression.program.evaluate(self, CALL_MAX);
-                self.cost.set(self.cost.get().saturating_add(outcome.cost));
+                if !matches!(outcome.result, Err(EvaluationError::Pending)) {
+                    self.cost.set(self.cost.get().saturating_add(outcome.cost));
+                }
                 outcome.result.map_err(|error| match error {
                     EvaluationError::Pending => error,
                     error => failed(format!("composited variable {name:?} fails to evaluate: {error}")),

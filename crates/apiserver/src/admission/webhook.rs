@@ -9,14 +9,13 @@
 //! Differences from upstream: annotations for the audit log are dropped because there is none, redirects are not followed, and no client certificate is presented to webhooks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clock::Clock;
 use schema::GroupResource;
 use tokio::time::Instant;
 
-use super::{Attributes, is_exempt};
+use super::{Attributes, Gate, is_exempt};
 use crate::authz;
 use crate::dial::Dial;
 
@@ -59,34 +58,26 @@ pub struct Webhooks {
     metrics: WebhookMetrics,
     /// What conditions of webhooks ask.
     authorizer: Arc<authz::Chain>,
-    /// Whether the server has started: before that nothing is asked.
-    is_open: AtomicBool,
+    gate: Arc<Gate>,
 }
 
 impl Webhooks {
-    /// Nothing is asked until [`Webhooks::open`] is called: the server's own initial objects must not depend on
-    /// webhooks, which may run in this very cluster and wait for it to start.
+    /// Nothing is asked until the gate is open.
     pub(crate) fn new(
         clock: Clock,
         dialer: Arc<dyn Dial>,
         metrics: WebhookMetrics,
         authorizer: Arc<authz::Chain>,
+        gate: Arc<Gate>,
     ) -> Arc<Webhooks> {
-        Arc::new(Webhooks { clock, dialer, metrics, authorizer, is_open: AtomicBool::new(false) })
-    }
-
-    /// From now on webhooks are asked.
-    pub(crate) fn open(&self) {
-        self.is_open.store(true, Ordering::Release);
+        Arc::new(Webhooks { clock, dialer, metrics, authorizer, gate })
     }
 
     /// Whether webhooks are asked about a request: not about configurations of admission itself, so that nobody is
     /// kept from removing a webhook that refuses everything, and not about the questions of authentication and
     /// authorization, which a webhook must be able to ask in order to answer.
     fn concerns(&self, what: &Attributes<'_>) -> bool {
-        !is_exempt(what)
-            && !QUESTIONS.contains(&what.group_resource())
-            && self.is_open.load(Ordering::Acquire)
+        !is_exempt(what) && !QUESTIONS.contains(&what.group_resource()) && self.gate.is_open()
     }
 }
 

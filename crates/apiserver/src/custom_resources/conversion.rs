@@ -24,6 +24,8 @@ use crate::registry::{Registry, Server};
 
 /// How long a webhook may take: as upstream's client.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a webhook's own words is shown, in characters.
+const SHOWN_MAX: usize = 2048;
 /// How much larger than the question an answer may be: twice as large, and this.
 const ANSWER_BYTES_MORE: usize = 8 << 20;
 
@@ -158,7 +160,7 @@ fn read(review: Review, uid: &str, text: &Bytes) -> Result<Vec<Value>, String> {
     match (response.str_at("result.status"), response.str_at("result.message")) {
         ("Success", _) => {}
         (status, "") => return Err(format!("response.result.status was '{status}', not 'Success'")),
-        (_, message) => return Err(message.to_owned()),
+        (_, message) => return Err(message.chars().take(SHOWN_MAX).collect()),
     }
     match response.remove("convertedObjects") {
         Some(Value::List(objects)) => Ok(objects),

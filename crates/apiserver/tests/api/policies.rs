@@ -6,6 +6,8 @@ use object::{Value, value};
 
 use crate::support::*;
 
+mod limits;
+
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";

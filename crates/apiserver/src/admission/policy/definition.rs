@@ -1,10 +1,11 @@
-//! Policies and their bindings, compiled.
+//! Policies and their bindings, compiled when a request first matches them.
 
-use object::Value;
+use object::{Status, Value, Versioned};
 use rules::admission::{Compiler, Returns, Scope};
 
 use super::super::conditions::Conditions;
-use super::super::expression::Compiled;
+use super::super::expression::{Compiled, Named};
+use super::super::lazy::Lazy;
 use super::super::matching::Criteria;
 
 /// What a policy has whatever it does with requests.
@@ -12,18 +13,27 @@ pub(super) struct Policy {
     pub(super) name: Box<str>,
     pub(super) criteria: Criteria,
     pub(super) conditions: Conditions,
-    pub(super) variables: Vec<(Box<str>, Compiled)>,
     /// `apiVersion` and kind of the parameters.
     pub(super) param_kind: Option<(Box<str>, Box<str>)>,
     /// Whether failures are ignored.
     pub(super) ignores_failures: bool,
+    /// Whether it wants to see objects again that others have changed.
+    pub(super) wants_reinvocation: bool,
+    source: Versioned,
+    compile: fn(&Value) -> Program,
+    program: Lazy<Program>,
+}
+
+/// The expressions of a policy.
+pub(super) struct Program {
+    pub(super) variables: Named,
     pub(super) parts: Parts,
 }
 
 /// What a policy does.
 pub(super) enum Parts {
     Validating { validations: Vec<Validation>, annotations: Vec<Annotation> },
-    Mutating { mutations: Vec<Mutation>, wants_reinvocation: bool },
+    Mutating(Vec<Mutation>),
 }
 
 /// A validation.
@@ -61,8 +71,49 @@ pub(super) struct Binding {
 
 impl Policy {
     /// Reads a ValidatingAdmissionPolicy.
-    pub(super) fn validating(object: &Value) -> Policy {
+    pub(super) fn validating(source: &Versioned) -> Policy {
+        Policy::read(source, Program::validating)
+    }
+
+    /// Reads a MutatingAdmissionPolicy.
+    pub(super) fn mutating(source: &Versioned) -> Policy {
+        Policy::read(source, Program::mutating)
+    }
+
+    fn read(source: &Versioned, compile: fn(&Value) -> Program) -> Policy {
+        let object = source.tree();
         let spec = object.get("spec");
+        let kind = spec.get("paramKind");
+        let param_kind =
+            (!kind.is_null()).then(|| (kind.str_at("apiVersion").into(), kind.str_at("kind").into()));
+        Policy {
+            name: object.str_at("metadata.name").into(),
+            criteria: Criteria::of_policy(spec.get("matchConstraints")),
+            conditions: Conditions::read(spec.get("matchConditions"), param_kind.is_some()),
+            param_kind,
+            ignores_failures: spec.str_at("failurePolicy") == "Ignore",
+            wants_reinvocation: spec.str_at("reinvocationPolicy") == "IfNeeded",
+            source: source.clone(),
+            compile,
+            program: Lazy::default(),
+        }
+    }
+
+    /// Its expressions. Compiling them takes up to seconds, so nothing waits for it but the requests that they are about.
+    ///
+    /// # Errors
+    /// 500 if the server is shutting down.
+    pub(super) async fn program(&self) -> Result<&Program, Status> {
+        let make = || {
+            let (source, compile) = (self.source.clone(), self.compile);
+            move || compile(source.value().get("spec"))
+        };
+        self.program.get_or_make(make).await
+    }
+}
+
+impl Program {
+    fn validating(spec: &Value) -> Program {
         let (scope, compiler, variables) = compiler(spec, false);
         // Messages are made without rights to ask.
         let messages = compiler.with_scope(Scope { authorizer: false, ..scope });
@@ -85,12 +136,10 @@ impl Policy {
             validations: spec.get("validations").items().map(validation).collect(),
             annotations: spec.get("auditAnnotations").items().map(annotation).collect(),
         };
-        Policy::read(object, "matchConstraints", variables, parts)
+        Program { variables, parts }
     }
 
-    /// Reads a MutatingAdmissionPolicy.
-    pub(super) fn mutating(object: &Value) -> Policy {
-        let spec = object.get("spec");
+    fn mutating(spec: &Value) -> Program {
         let (_, compiler, variables) = compiler(spec, true);
         let mutation = |one: &Value| match one.str_at("patchType") {
             "JSONPatch" => {
@@ -100,32 +149,13 @@ impl Policy {
                 Mutation::Apply(compiler.compile(one.str_at("applyConfiguration.expression"), Returns::Patch))
             }
         };
-        let parts = Parts::Mutating {
-            mutations: spec.get("mutations").items().map(mutation).collect(),
-            wants_reinvocation: spec.str_at("reinvocationPolicy") == "IfNeeded",
-        };
-        Policy::read(object, "matchConstraints", variables, parts)
-    }
-
-    fn read(object: &Value, constraints: &str, variables: Vec<(Box<str>, Compiled)>, parts: Parts) -> Policy {
-        let spec = object.get("spec");
-        let kind = spec.get("paramKind");
-        let param_kind =
-            (!kind.is_null()).then(|| (kind.str_at("apiVersion").into(), kind.str_at("kind").into()));
-        Policy {
-            name: object.str_at("metadata.name").into(),
-            criteria: Criteria::of_policy(spec.get(constraints)),
-            conditions: Conditions::read(spec.get("matchConditions"), param_kind.is_some()),
-            variables,
-            param_kind,
-            ignores_failures: spec.str_at("failurePolicy") == "Ignore",
-            parts,
-        }
+        let parts = Parts::Mutating(spec.get("mutations").items().map(mutation).collect());
+        Program { variables, parts }
     }
 }
 
 /// The compiler of a policy's expressions, which may use everything, and the policy's variables.
-fn compiler(spec: &Value, patches: bool) -> (Scope, Compiler, Vec<(Box<str>, Compiled)>) {
+fn compiler(spec: &Value, patches: bool) -> (Scope, Compiler, Named) {
     let params = !spec.get("paramKind").is_null();
     let scope = Scope { params, authorizer: true, variables: true, patches };
     let mut compiler = Compiler::new(scope);
@@ -135,7 +165,7 @@ fn compiler(spec: &Value, patches: bool) -> (Scope, Compiler, Vec<(Box<str>, Com
         let compiled = compiler.compile_variable(name, variable.str_at("expression"));
         variables.push((Box::from(name), compiled));
     }
-    (scope, compiler, variables)
+    (scope, compiler, Named::new(variables))
 }
 
 impl Binding {

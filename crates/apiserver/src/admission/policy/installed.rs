@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use object::{Value, Versioned};
+use object::Versioned;
 use parking_lot::Mutex;
 use schema::GroupResource;
 
@@ -23,7 +23,7 @@ pub(super) struct Bound {
 pub(super) struct Installed {
     policies: GroupResource<'static>,
     bindings: GroupResource<'static>,
-    read_policy: fn(&Value) -> Policy,
+    read_policy: fn(&Versioned) -> Policy,
     read: Mutex<Read>,
     /// Whether policies were read that may be gone now.
     has_read: AtomicBool,
@@ -34,15 +34,16 @@ struct Read {
     of_policies: Objects,
     of_bindings: Objects,
     bound: Arc<Vec<Bound>>,
-    /// By UID and version: compiling is dear.
+    /// By UID and version, with what was compiled of them.
     policies: HashMap<(String, u64), Arc<Policy>>,
+    bindings: HashMap<(String, u64), Arc<Binding>>,
 }
 
 impl Installed {
     pub(super) fn new(
         policies: &'static str,
         bindings: &'static str,
-        read_policy: fn(&Value) -> Policy,
+        read_policy: fn(&Versioned) -> Policy,
     ) -> Installed {
         Installed {
             policies: GroupResource::new(GROUP, policies),
@@ -63,36 +64,35 @@ impl Installed {
         let of_policies = reader.all(self.policies);
         let mut read = self.read.lock();
         if !read.of_policies.ptr_eq(&of_policies) || !read.of_bindings.ptr_eq(&of_bindings) {
-            *read = self.read(of_policies, of_bindings, &read.policies);
+            *read = self.read(of_policies, of_bindings, &read);
             self.has_read.store(!read.bound.is_empty(), Ordering::Release);
         }
         Some(Arc::clone(&read.bound)).filter(|bound| !bound.is_empty())
     }
 
-    fn read(
-        &self,
-        of_policies: Objects,
-        of_bindings: Objects,
-        before: &HashMap<(String, u64), Arc<Policy>>,
-    ) -> Read {
+    fn read(&self, of_policies: Objects, of_bindings: Objects, before: &Read) -> Read {
         let mut by_policy: HashMap<Box<str>, Vec<Arc<Binding>>> = HashMap::new();
+        let mut all_bindings = HashMap::new();
         for object in of_bindings.values() {
-            let binding = Binding::read(&object.tree());
-            by_policy.entry(binding.policy.clone()).or_default().push(Arc::new(binding));
+            let known = before.bindings.get(&version(object)).cloned();
+            let binding = known.unwrap_or_else(|| Arc::new(Binding::read(&object.tree())));
+            by_policy.entry(binding.policy.clone()).or_default().push(Arc::clone(&binding));
+            all_bindings.insert(version(object), binding);
         }
         let (mut policies, mut bound) = (HashMap::new(), Vec::new());
         for object in of_policies.values() {
             let Some(bindings) = by_policy.remove(object.name()) else { continue };
-            let key = (object.uid().as_str().to_owned(), object.resource_version());
-            let known = before.get(&key).cloned();
-            let policy = known.unwrap_or_else(|| Arc::new(self.compile(object)));
+            let key = version(object);
+            let known = before.policies.get(&key).cloned();
+            let policy = known.unwrap_or_else(|| Arc::new((self.read_policy)(object)));
             policies.insert(key, Arc::clone(&policy));
             bound.push(Bound { policy, bindings });
         }
-        Read { of_policies, of_bindings, bound: Arc::new(bound), policies }
+        Read { of_policies, of_bindings, bound: Arc::new(bound), policies, bindings: all_bindings }
     }
+}
 
-    fn compile(&self, object: &Versioned) -> Policy {
-        (self.read_policy)(&object.tree())
-    }
+/// What tells a version of an object from all others.
+fn version(object: &Versioned) -> (String, u64) {
+    (object.uid().as_str().to_owned(), object.resource_version())
 }

@@ -6,19 +6,24 @@ use async_trait::async_trait;
 use cel::Meter;
 use object::{Cause, Details, Reason, Status, Value};
 
-use super::super::decisions::Decisions;
+use super::super::decisions::{COPY, Decisions};
 use super::super::expression::{BUDGET, Compiled, Evaluator};
 use super::super::matching::{Asked, View};
-use super::super::{Attributes, Plugin, Shape, is_exempt};
-use super::definition::{Binding, Mutation, Parts, Policy};
+use super::super::{Attributes, Gate, Plugin, Shape, is_exempt};
+use super::definition::{Binding, Mutation, Parts, Policy, Program};
 use super::installed::{Bound, Installed};
-use super::{apply, params, request};
+use super::params::{self, Param};
+use super::{apply, in_time, request};
 use crate::authz;
+
+/// How many failures are told.
+const FAILURES_MAX: usize = 100;
 
 /// The plugin.
 pub struct MutatingPolicies {
     installed: Installed,
     authorizer: Arc<authz::Chain>,
+    gate: Arc<Gate>,
 }
 
 /// A policy that is evaluated for a request, by one of its bindings and with one set of parameters.
@@ -26,7 +31,7 @@ struct Invocation<'p> {
     policy: &'p Policy,
     binding: &'p Binding,
     shape: &'p Shape,
-    params: Value,
+    param: Param,
     /// Policy, binding and parameters.
     id: Arc<str>,
 }
@@ -39,9 +44,10 @@ struct Failure {
 }
 
 impl MutatingPolicies {
-    pub(crate) fn new(authorizer: Arc<authz::Chain>) -> MutatingPolicies {
+    /// Nothing is evaluated until the gate is open.
+    pub(crate) fn new(authorizer: Arc<authz::Chain>, gate: Arc<Gate>) -> MutatingPolicies {
         let (policies, bindings) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
-        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), authorizer }
+        MutatingPolicies { installed: Installed::new(policies, bindings, Policy::mutating), authorizer, gate }
     }
 }
 
@@ -52,10 +58,30 @@ impl Plugin for MutatingPolicies {
     }
 
     async fn admit(&self, what: &Attributes<'_>, object: &mut Value, old: &Value) -> Result<(), Status> {
-        if is_exempt(what) {
+        if is_exempt(what) || !self.gate.is_open() {
             return Ok(());
         }
         let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
+        in_time(self.admit_all(&bound, what, object, old)).await
+    }
+
+    fn wants_reinvocation(&self) -> bool {
+        true
+    }
+
+    fn unsettles(&self, what: &Attributes<'_>) -> bool {
+        !is_exempt(what) && self.gate.is_open() && self.installed.bound(what.reader).is_some()
+    }
+}
+
+impl MutatingPolicies {
+    async fn admit_all(
+        &self,
+        bound: &[Bound],
+        what: &Attributes<'_>,
+        object: &mut Value,
+        old: &Value,
+    ) -> Result<(), Status> {
         let asked = Asked::new(what);
         let rounds = &what.rounds.policies;
         if rounds.is_second() {
@@ -63,7 +89,7 @@ impl Plugin for MutatingPolicies {
         }
         let mut failures = Vec::new();
         let mut invocations = Vec::new();
-        for bound in bound.iter() {
+        for bound in bound {
             invocations_of(bound, &asked, object, old, &mut invocations, &mut failures).await;
         }
         if !invocations.is_empty() {
@@ -77,11 +103,12 @@ impl Plugin for MutatingPolicies {
                 view.turn_to(&asked, invocation.shape).await?;
                 let mutated = mutate(invocation, view, &asked, &namespace, &decisions).await?;
                 view = mutated.view;
-                failures.extend(mutated.failures);
+                let more = FAILURES_MAX.saturating_sub(failures.len());
+                failures.extend(mutated.failures.into_iter().take(more));
                 if mutated.is_changed {
                     rounds.changed();
                 }
-                if mutated.was_met && wants_reinvocation(invocation.policy) {
+                if mutated.was_met && invocation.policy.wants_reinvocation {
                     rounds.asked(&invocation.id);
                 }
             }
@@ -96,18 +123,6 @@ impl Plugin for MutatingPolicies {
             false => Err(refusal(what, &failures)),
         }
     }
-
-    fn wants_reinvocation(&self) -> bool {
-        true
-    }
-
-    fn unsettles(&self, what: &Attributes<'_>) -> bool {
-        !is_exempt(what) && self.installed.bound(what.reader).is_some()
-    }
-}
-
-fn wants_reinvocation(policy: &Policy) -> bool {
-    matches!(policy.parts, Parts::Mutating { wants_reinvocation: true, .. })
 }
 
 /// The invocations of a policy for a request. Failures that its failure policy ignores are dropped.
@@ -141,11 +156,9 @@ async fn invocations_of<'p>(
         };
         match params {
             Err(why) => failures.extend(failed(Some(binding), why)),
-            Ok(params) => invocations.extend(params.into_iter().map(|params| {
-                let of_params =
-                    format!("{}/{}", params.str_at("metadata.namespace"), params.str_at("metadata.name"));
-                let id = format!("{}/{}/{of_params}", policy.name, binding.name).into();
-                Invocation { policy, binding, shape, params, id }
+            Ok(params) => invocations.extend(params.into_iter().map(|param| {
+                let id = format!("{}/{}/{}", policy.name, binding.name, param.place()).into();
+                Invocation { policy, binding, shape, param, id }
             })),
         }
     }
@@ -167,14 +180,22 @@ async fn mutate(
     namespace: &Value,
     decisions: &Decisions<'_>,
 ) -> Result<Mutated, Status> {
-    let Invocation { policy, binding, params, .. } = invocation;
+    let Invocation { policy, binding, param, .. } = invocation;
+    let program = policy.program().await?;
     let mut version = request::InVersion::new(asked.what, asked, view);
     let mut failures = Vec::new();
     let failed = |why: String| {
         let binding = Some(binding.name.clone());
         (!policy.ignores_failures).then(|| Failure { policy: policy.name.clone(), binding, why })
     };
-    let was_met = match policy.conditions.are_met(version.seen(&Value::Null, params), decisions).await {
+    let params = match param.value(asked.what).await {
+        Ok(params) => params,
+        Err(why) => {
+            let failures = failed(why).into_iter().collect();
+            return Ok(Mutated { view: version.view, is_changed: false, was_met: false, failures });
+        }
+    };
+    let was_met = match policy.conditions.are_met(version.seen(&Value::Null, &params), decisions).await {
         Ok(met) => met,
         Err(why) => {
             failures.extend(failed(why));
@@ -182,19 +203,22 @@ async fn mutate(
         }
     };
     let mut is_changed = false;
-    if let Parts::Mutating { mutations, .. } = &policy.parts
+    if let Parts::Mutating(mutations) = &program.parts
         && was_met
         && !version.view.object.is_null()
     {
         for mutation in mutations {
-            match patched(mutation, policy, &version, namespace, params, decisions, asked.what).await {
+            // Each copies the object.
+            decisions.pace(COPY).await;
+            match patched(mutation, program, &version, namespace, &params, decisions, asked.what).await {
                 Ok(None) => {}
                 Ok(Some(object)) => {
                     let object = apply::complete(object, &version.view, asked.what)?;
                     is_changed |= object != version.view.object;
                     version.view.object = object;
                 }
-                Err(why) => failures.extend(failed(why)),
+                Err(why) if failures.len() < FAILURES_MAX => failures.extend(failed(why)),
+                Err(_) => {}
             }
         }
     }
@@ -205,14 +229,15 @@ async fn mutate(
 /// The object as a mutation wants it; none if it wants no change.
 async fn patched(
     mutation: &Mutation,
-    policy: &Policy,
+    program: &Program,
     version: &request::InVersion,
     namespace: &Value,
     params: &Value,
     decisions: &Decisions<'_>,
     what: &Attributes<'_>,
 ) -> Result<Option<Value>, String> {
-    let mut evaluator = Evaluator::new(version.seen(namespace, params), &policy.variables, decisions, BUDGET);
+    let mut evaluator =
+        Evaluator::new(version.seen(namespace, params), &program.variables, decisions, BUDGET);
     match mutation {
         Mutation::Apply(expression) => {
             let config = tree(expression, &mut evaluator).await?;

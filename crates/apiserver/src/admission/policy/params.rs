@@ -1,14 +1,40 @@
 //! The parameters of a binding (`plugin/policy/generic`).
 
-use object::{Status, Value};
+use std::sync::Arc;
+
+use object::{Status, Value, Versioned};
 use schema::GroupResource;
 use semantics::LabelSelector;
 
 use super::super::{Attributes, GroupVersionKind, Served};
 use super::definition::{Binding, Policy};
 
-/// How many objects a selector of parameters may give: each is an evaluation of its own.
+/// How many objects a selector of parameters may give: each is an evaluation of its own. More are refused: who makes
+/// objects must not keep others from being used.
 const PARAMS_MAX: usize = 1000;
+
+/// One set of parameters.
+pub(super) struct Param(Option<(Versioned, Arc<Served>)>);
+
+impl Param {
+    /// The object as the policy sees it; null if there is none. It is only made now, so that the objects of a selector are
+    /// not all in memory.
+    ///
+    /// # Errors
+    /// It cannot be converted.
+    pub(super) async fn value(&self, what: &Attributes<'_>) -> Result<Value, String> {
+        let Some((object, served)) = &self.0 else { return Ok(Value::Null) };
+        let presented = what.shapes.present(object.value(), &served.shape).await;
+        presented.map_err(|status| status.message)
+    }
+
+    /// Where it is, for messages and memories.
+    pub(super) fn place(&self) -> String {
+        let object = self.0.as_ref().map(|(object, _)| object);
+        let of = |part: fn(&Versioned) -> &str| object.map_or("", part);
+        format!("{}/{}", of(Versioned::namespace), of(Versioned::name))
+    }
+}
 
 /// The parameters with which a policy is evaluated for a binding: null alone if it has none, and nothing if they are
 /// missing and may be.
@@ -19,10 +45,10 @@ pub(super) async fn collect(
     policy: &Policy,
     binding: &Binding,
     what: &Attributes<'_>,
-) -> Result<Vec<Value>, String> {
+) -> Result<Vec<Param>, String> {
     let reference = &binding.param_ref;
     let Some((api_version, kind)) = policy.param_kind.as_ref().filter(|_| !reference.is_null()) else {
-        return Ok(vec![Value::Null]);
+        return Ok(vec![Param(None)]);
     };
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let wanted = GroupVersionKind { group, version, kind };
@@ -35,7 +61,8 @@ pub(super) async fn collect(
     if found.is_empty() && reference.str_at("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    Ok(found)
+    let served = Arc::new(served);
+    Ok(found.into_iter().map(|object| Param(Some((object, Arc::clone(&served))))).collect())
 }
 
 /// Where the parameters are; empty for those of the cluster.
@@ -60,24 +87,25 @@ async fn find(
     served: &Served,
     namespace: &str,
     what: &Attributes<'_>,
-) -> Result<Vec<Value>, Status> {
+) -> Result<Vec<Versioned>, Status> {
     let resource = served.shape.resource();
     let resource = GroupResource::new(resource.group, resource.plural);
     let name = reference.str_at("name");
-    let found = if name.is_empty() {
+    if name.is_empty() {
         let selector = LabelSelector::read(reference.get("selector")).to_selector();
         let selector = selector.map_err(Status::internal_error)?;
-        let all = match namespace {
+        let all: Vec<Versioned> = match namespace {
             "" => what.reader.all(resource).values().cloned().collect(),
             namespace => what.reader.in_namespace(resource, namespace),
         };
-        all.into_iter().filter(|object| selector.matches(object.labels())).take(PARAMS_MAX).collect()
-    } else {
-        Vec::from_iter(what.reader.find(resource, namespace, name).await?)
-    };
-    let mut params = Vec::with_capacity(found.len());
-    for object in found {
-        params.push(what.shapes.present(object.value(), &served.shape).await?);
+        let selected = all.into_iter().filter(|object| selector.matches(object.labels()));
+        let selected: Vec<Versioned> = selected.take(PARAMS_MAX + 1).collect();
+        if selected.len() > PARAMS_MAX {
+            return Err(Status::internal_error(format!(
+                "the selector of paramRef matches more than {PARAMS_MAX} objects"
+            )));
+        }
+        return Ok(selected);
     }
-    Ok(params)
+    Ok(Vec::from_iter(what.reader.find(resource, namespace, name).await?))
 }

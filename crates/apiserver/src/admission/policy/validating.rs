@@ -5,22 +5,26 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use object::{Reason, Status, Value};
 
-use super::super::decisions::Decisions;
+use super::super::decisions::{COPY, Decisions};
 use super::super::expression::{BUDGET, Evaluator, Seen};
 use super::super::matching::{Asked, View};
-use super::super::{Attributes, Plugin, is_exempt};
-use super::definition::{Annotation, Binding, Parts, Policy, Validation};
+use super::super::{Attributes, Gate, Plugin, is_exempt};
+use super::definition::{Annotation, Binding, Parts, Policy, Program, Validation};
 use super::installed::{Bound, Installed};
-use super::{params, request};
+use super::{in_time, params, request};
 use crate::authz;
 
 /// How long a message may be that an expression makes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 5 << 10;
 
+/// How many denials of one evaluation are told.
+const DENIALS_MAX: usize = 100;
+
 /// The plugin.
 pub struct ValidatingPolicies {
     installed: Installed,
     authorizer: Arc<authz::Chain>,
+    gate: Arc<Gate>,
 }
 
 /// Why a policy does not let a request pass.
@@ -38,9 +42,14 @@ struct Denied<'p> {
 }
 
 impl ValidatingPolicies {
-    pub(crate) fn new(authorizer: Arc<authz::Chain>) -> ValidatingPolicies {
+    /// Nothing is evaluated until the gate is open.
+    pub(crate) fn new(authorizer: Arc<authz::Chain>, gate: Arc<Gate>) -> ValidatingPolicies {
         let (policies, bindings) = ("validatingadmissionpolicies", "validatingadmissionpolicybindings");
-        ValidatingPolicies { installed: Installed::new(policies, bindings, Policy::validating), authorizer }
+        ValidatingPolicies {
+            installed: Installed::new(policies, bindings, Policy::validating),
+            authorizer,
+            gate,
+        }
     }
 }
 
@@ -51,21 +60,14 @@ impl Plugin for ValidatingPolicies {
     }
 
     async fn validate(&self, what: &Attributes<'_>, object: &Value, old: &Value) -> Result<(), Status> {
-        if is_exempt(what) {
+        if is_exempt(what) || !self.gate.is_open() {
             return Ok(());
         }
         let Some(bound) = self.installed.bound(what.reader) else { return Ok(()) };
         let asked = Asked::new(what);
         let decisions = Decisions::new(&self.authorizer, what);
         let dispatch = Dispatch { what, asked: &asked, object, old, decisions: &decisions };
-        let mut denied = Vec::new();
-        for bound in bound.iter() {
-            dispatch.policy(bound, &mut denied).await?;
-        }
-        match denied.first() {
-            None => Ok(()),
-            Some(first) => Err(first.status(what)),
-        }
+        in_time(dispatch.policies(&bound)).await
     }
 }
 
@@ -78,8 +80,26 @@ struct Dispatch<'a> {
     decisions: &'a Decisions<'a>,
 }
 
+/// The first denial counts.
+fn keep<'p>(denied: &mut Option<Denied<'p>>, new: Option<Denied<'p>>) {
+    if denied.is_none() {
+        *denied = new;
+    }
+}
+
 impl Dispatch<'_> {
-    async fn policy<'p>(&self, bound: &'p Bound, denied: &mut Vec<Denied<'p>>) -> Result<(), Status> {
+    async fn policies(&self, bound: &[Bound]) -> Result<(), Status> {
+        let mut denied = None;
+        for bound in bound {
+            self.policy(bound, &mut denied).await?;
+        }
+        match denied {
+            None => Ok(()),
+            Some(first) => Err(first.status(self.what)),
+        }
+    }
+
+    async fn policy<'p>(&self, bound: &'p Bound, denied: &mut Option<Denied<'p>>) -> Result<(), Status> {
         let policy = &*bound.policy;
         let misconfigured = |binding: Option<&'p Binding>, why: String| {
             let part = if binding.is_some() { "binding" } else { "policy" };
@@ -90,7 +110,7 @@ impl Dispatch<'_> {
             Ok(Some(shape)) => shape,
             Ok(None) => return Ok(()),
             Err(status) => {
-                denied.extend(misconfigured(None, status.message));
+                keep(denied, misconfigured(None, status.message));
                 return Ok(());
             }
         };
@@ -110,20 +130,30 @@ impl Dispatch<'_> {
             let params = match params {
                 Ok(params) => params,
                 Err(why) => {
-                    denied.extend(misconfigured(Some(binding), why));
+                    keep(denied, misconfigured(Some(binding), why));
                     continue;
                 }
             };
+            // They were looked for among all objects of a namespace.
+            self.decisions.pace(COPY).await;
+            let program = policy.program().await?;
             if seen.is_none() {
+                self.decisions.pace(COPY).await;
                 let mut view = View::new(self.asked, self.object, self.old);
                 view.turn_to(self.asked, shape).await?;
                 let version = request::InVersion::new(self.what, self.asked, view);
                 seen = Some((version, request::namespace(self.what).await?));
             }
             let Some((version, namespace)) = &seen else { continue };
-            for params in &params {
-                let denials = self.evaluate(policy, version.seen(namespace, params)).await;
-                self.act(policy, binding, denials, denied);
+            for param in &params {
+                match param.value(self.what).await {
+                    Ok(params) => {
+                        let seen = version.seen(namespace, &params);
+                        let denials = self.evaluate(policy, program, seen).await;
+                        self.act(policy, binding, denials, denied);
+                    }
+                    Err(why) => keep(denied, misconfigured(Some(binding), why)),
+                }
             }
         }
         Ok(())
@@ -135,7 +165,7 @@ impl Dispatch<'_> {
         policy: &'p Policy,
         binding: &'p Binding,
         denials: Vec<Denial>,
-        denied: &mut Vec<Denied<'p>>,
+        denied: &mut Option<Denied<'p>>,
     ) {
         for denial in denials {
             if binding.actions.iter().any(|action| **action == *"Warn") {
@@ -145,13 +175,13 @@ impl Dispatch<'_> {
                 ));
             }
             if binding.actions.iter().any(|action| **action == *"Deny") {
-                denied.push(Denied { policy, binding: Some(binding), denial });
+                keep(denied, Some(Denied { policy, binding: Some(binding), denial }));
             }
         }
     }
 
     /// Evaluates a policy for one set of parameters.
-    async fn evaluate(&self, policy: &Policy, seen: Seen<'_>) -> Vec<Denial> {
+    async fn evaluate(&self, policy: &Policy, program: &Program, seen: Seen<'_>) -> Vec<Denial> {
         let fails = |message: String| match policy.ignores_failures {
             true => Vec::new(),
             false => vec![Denial { message, reason: "".into() }],
@@ -162,12 +192,13 @@ impl Dispatch<'_> {
             Ok(false) => return Vec::new(),
             Err(why) => return fails(why),
         }
-        let Parts::Validating { validations, annotations } = &policy.parts else { return Vec::new() };
-        let mut denials = match self.validations(policy, validations, seen).await {
+        let Parts::Validating { validations, annotations } = &program.parts else { return Vec::new() };
+        let ignores = policy.ignores_failures;
+        let mut denials = match self.validations(program, validations, ignores, seen).await {
             Ok(denials) => denials,
             Err(why) => return fails(why),
         };
-        match self.annotations(policy, annotations, seen).await {
+        match self.annotations(program, annotations, seen).await {
             Ok(failures) => denials.extend(failures.into_iter().flat_map(fails)),
             Err(why) => return fails(why),
         }
@@ -176,28 +207,30 @@ impl Dispatch<'_> {
 
     async fn validations(
         &self,
-        policy: &Policy,
+        program: &Program,
         validations: &[Validation],
+        ignores_failures: bool,
         seen: Seen<'_>,
     ) -> Result<Vec<Denial>, String> {
-        let mut evaluator = Evaluator::new(seen, &policy.variables, self.decisions, BUDGET);
+        let mut evaluator = Evaluator::new(seen, &program.variables, self.decisions, BUDGET);
         let mut results = Vec::with_capacity(validations.len());
         for validation in validations {
             results
                 .push(evaluator.evaluate(&validation.expression).await.map_err(|error| error.to_string())?);
         }
-        let mut messages = Evaluator::new(seen, &policy.variables, self.decisions, evaluator.left());
+        let mut messages = Evaluator::new(seen, &program.variables, self.decisions, evaluator.left());
         let mut denials = Vec::new();
         for (validation, result) in validations.iter().zip(results) {
+            if denials.len() == DENIALS_MAX {
+                break;
+            }
             match result {
                 Ok(value) if value.as_bool() == Some(true) => {}
                 Ok(_) => denials.push(Denial {
                     message: message(validation, &mut messages).await,
                     reason: validation.reason.clone(),
                 }),
-                Err(why) if !policy.ignores_failures => {
-                    denials.push(Denial { message: why, reason: "".into() })
-                }
+                Err(why) if !ignores_failures => denials.push(Denial { message: why, reason: "".into() }),
                 Err(_) => {}
             }
         }
@@ -207,11 +240,11 @@ impl Dispatch<'_> {
     /// Evaluates annotations, which have nowhere to go as long as there is no audit log; their failures count.
     async fn annotations(
         &self,
-        policy: &Policy,
+        program: &Program,
         annotations: &[Annotation],
         seen: Seen<'_>,
     ) -> Result<Vec<String>, String> {
-        let mut evaluator = Evaluator::new(seen, &policy.variables, self.decisions, BUDGET);
+        let mut evaluator = Evaluator::new(seen, &program.variables, self.decisions, BUDGET);
         let mut failures = Vec::new();
         for annotation in annotations {
             let value =

@@ -110,6 +110,7 @@ impl Plugin for MutatingWebhooks {
             let view = view.get_or_insert_with(|| View::new(&asked, object, old));
             view.turn_to(&asked, shape).await?;
             if !hook.meets_conditions(&asked, view, &decisions).await? {
+                check_time(deadline)?;
                 continue;
             }
             if self.call(&asked, hook, view, deadline).await? {

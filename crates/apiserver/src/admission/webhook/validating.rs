@@ -49,9 +49,11 @@ async fn matching<'h>(
     object: &Value,
     old: &Value,
     decisions: &Decisions<'_>,
+    deadline: Instant,
 ) -> Result<(Vec<(&'h Hook, usize)>, Vec<View>), Status> {
     let (mut relevant, mut views) = (Vec::new(), Vec::<View>::new());
     for hook in hooks {
+        check_time(deadline)?;
         let Some(shape) = asked.shape_of(&hook.criteria, object, old).await? else { continue };
         let at = match views.iter().position(|view| view.shape == *shape) {
             Some(at) => at,
@@ -85,7 +87,7 @@ impl Plugin for ValidatingWebhooks {
         let Some(hooks) = hooks else { return Ok(()) };
         let (asked, deadline) = (Asked::new(what), super::deadline());
         let decisions = Decisions::new(&self.webhooks.authorizer, what);
-        let (relevant, views) = matching(&asked, &hooks, object, old, &decisions).await?;
+        let (relevant, views) = matching(&asked, &hooks, object, old, &decisions, deadline).await?;
         let questions: Vec<Question<'_>> = relevant
             .iter()
             .map(|(hook, at)| Question {

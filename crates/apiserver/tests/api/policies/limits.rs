@@ -1,0 +1,182 @@
+//! What policies may take, and what they may not keep others from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::*;
+
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+/// Costs about 600,000 units.
+const DEAR: &str = "lists.range(100000).all(x, x >= 0)";
+
+/// A policy for ConfigMaps with these variables and validations, in force.
+async fn in_force(server: &TestServer, name: &str, variables: Vec<Value>, validations: Vec<Value>) {
+    let spec = value!({
+        "matchConstraints": (constraints("", "configmaps")), "variables": variables, "validations": validations
+    });
+    validating(server, name, spec).await;
+    bind(server, name, value!({})).await;
+}
+
+fn variable(at: usize, expression: &str) -> Value {
+    value!({"name": (format!("v{at}")), "expression": expression})
+}
+
+fn validation(expression: impl Into<String>) -> Value {
+    let expression: String = expression.into();
+    value!({"expression": expression})
+}
+
+async fn refusal(server: &TestServer) -> String {
+    let (code, _, message) = call(server, "POST", MAPS, &config_map("one", &[])).await.status();
+    assert_eq!(code, 422, "{message}");
+    message
+}
+
+/// One expression can use as many variables as it likes, but not more than its policy's budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_share_the_budget() {
+    let server = TestServer::start().await;
+    let variables = (0..300).map(|at| variable(at, DEAR)).collect();
+    let all: Vec<String> = (0..300).map(|at| format!("variables.v{at}")).collect();
+    in_force(&server, "many", variables, vec![validation(all.join(" && "))]).await;
+    assert!(refusal(&server).await.ends_with(OUT_OF_BUDGET));
+}
+
+/// What was computed before an expression had to wait for a decision counts as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_count_where_decisions_are_waited_for() {
+    let server = TestServer::start().await;
+    let variables = (0..14).map(|at| variable(at, DEAR)).collect();
+    let waits = |at: usize| {
+        let check = format!("authorizer.path('/{at}').check('get').allowed()");
+        validation(format!("variables.v{at} && ({check} || true)"))
+    };
+    in_force(&server, "waits", variables, (0..14).map(waits).collect()).await;
+    assert!(refusal(&server).await.ends_with(OUT_OF_BUDGET));
+}
+
+/// The longest chain that is accepted is evaluated on an ordinary stack.
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_of_variables_fit_on_a_stack() {
+    let server = TestServer::start().await;
+    let chain = |length: usize| -> Vec<Value> {
+        let of = |at: usize| match at {
+            0 => variable(0, "1"),
+            at => variable(at, &format!("variables.v{} + 1", at - 1)),
+        };
+        (0..length).map(of).collect()
+    };
+    in_force(&server, "chain", chain(66), vec![validation("variables.v65 == 66")]).await;
+    call(&server, "POST", MAPS, &config_map("one", &[])).await.success();
+    let spec = value!({
+        "matchConstraints": (constraints("", "configmaps")),
+        "variables": (chain(4096)), "validations": [{"expression": "variables.v4095 == 4096"}]
+    });
+    let policy = named("ValidatingAdmissionPolicy", "deep", spec);
+    let path = format!("{GROUP}/validatingadmissionpolicies");
+    let (code, _, message) = call(&server, "POST", &path, &policy).await.status();
+    assert_eq!(code, 422);
+    assert!(message.contains("variables are nested too deeply"), "{message}");
+}
+
+/// However much a policy computes, other requests on the same thread get their turn.
+#[tokio::test]
+async fn others_get_their_turn_between_expressions() {
+    let server = TestServer::start().await;
+    let dear = "lists.range(50000).all(x, x >= 0)";
+    in_force(&server, "dear", Vec::new(), (0..30).map(|_| validation(dear)).collect()).await;
+    let (turns, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, ends) = (Arc::clone(&turns), Arc::clone(&is_over));
+    let other = tokio::spawn(async move {
+        while !ends.load(Ordering::Relaxed) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    call(&server, "POST", MAPS, &config_map("one", &[])).await.success();
+    is_over.store(true, Ordering::Relaxed);
+    other.await.unwrap();
+    assert!(turns.load(Ordering::Relaxed) >= 30, "{turns:?}");
+}
+
+/// Parameters that are beyond the limit are not left out in silence: who may create objects could displace others.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_parameters_are_a_failure() {
+    let server = TestServer::start().await;
+    let spec = value!({
+        "matchConstraints": (constraints("apps", "deployments")),
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "validations": [{"expression": "params.metadata.name != 'z'", "message": "z says no"}]
+    });
+    validating(&server, "limits", spec).await;
+    let selected = value!({
+        "paramRef": {"selector": {"matchLabels": {"limits": "yes"}}, "parameterNotFoundAction": "Allow"}
+    });
+    bind(&server, "limits", selected).await;
+    let create = async |name: &str| {
+        call(&server, "POST", MAPS, &config_map(name, &[("limits", "yes")])).await.success();
+    };
+    create("z").await;
+    server.registry.hub.catch_up().await.unwrap();
+    let (_, _, message) = call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)).await.status();
+    assert!(message.ends_with("denied request: z says no"), "{message}");
+    for at in 0..1000 {
+        create(&format!("a{at}")).await;
+    }
+    server.registry.hub.catch_up().await.unwrap();
+    let (code, _, message) = call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)).await.status();
+    assert_eq!(code, 422, "{message}");
+    let why = "failed to configure binding: the selector of paramRef matches more than 1000 objects";
+    assert!(message.ends_with(why), "{message}");
+}
+
+/// A policy that refuses everything does not keep the server from starting, where it could be removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_do_not_keep_the_server_from_starting() {
+    let store: Arc<dyn store::Store> = Arc::new(store::Embedded::in_memory(clock::Clock::system()));
+    let first = TestServer::over(Arc::clone(&store), &["10.43.0.0/16"]).await;
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:discovery";
+    call(&first, "DELETE", role, &Value::Null).await.success();
+    let spec = value!({
+        "matchConstraints": {"resourceRules": [{
+            "apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]
+        }]},
+        "validations": [{"expression": "false"}]
+    });
+    validating(&first, "nothing", spec).await;
+    bind(&first, "nothing", value!({})).await;
+    refusal(&first).await;
+    drop(first);
+    let second = TestServer::over(store, &["10.43.0.0/16"]).await;
+    get(&second, role).await.success();
+    refusal(&second).await;
+    let binding = format!("{GROUP}/validatingadmissionpolicybindings/nothing");
+    call(&second, "DELETE", &binding, &Value::Null).await.success();
+    second.registry.hub.catch_up().await.unwrap();
+    call(&second, "POST", MAPS, &config_map("one", &[])).await.success();
+}
+
+/// A type that contains itself is followed once (its status would otherwise never be there).
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_about_definitions_are_checked() {
+    let server = TestServer::start().await;
+    let path = format!("{GROUP}/validatingadmissionpolicies?watch=1&resourceVersion=0");
+    let mut watch = Watch::open(&server, &path).await;
+    let spec = value!({
+        "matchConstraints": {"resourceRules": [{
+            "apiGroups": ["apiextensions.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": ["customresourcedefinitions"]
+        }]},
+        "validations": [{"expression": "object.spec.nonsense == 1"}]
+    });
+    validating(&server, "definitions", spec).await;
+    loop {
+        let event = watch.next().await.expect("the watch goes on");
+        if event.at("object.status.observedGeneration").as_i64() == Some(1) {
+            let warnings = event.at("object.status.typeChecking.expressionWarnings");
+            break assert_eq!(warnings.items().count(), 1);
+        }
+    }
+}
