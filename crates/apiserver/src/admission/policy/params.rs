@@ -101,7 +101,7 @@ async fn find(
         let selected = all.into_iter().filter(|object| selector.matches(object.labels()));
         let selected: Vec<Versioned> = selected.take(PARAMS_MAX + 1).collect();
         if selected.len() > PARAMS_MAX {
-            return Err(Status::internal_error(format!(
+            return Err(Status::bad_request(format!(
                 "the selector of paramRef matches more than {PARAMS_MAX} objects"
             )));
         }
