@@ -233,22 +233,10 @@ impl ApiServer {
         let (authorizer, rbac) = authorizers(&registry, extensions.authorizers)?;
         registry.guards = Guards::new(Arc::clone(&authorizer), rbac, Arc::clone(&hub));
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
-        let (metrics, gate) = (WebhookMetrics::new(&config.exposition), Arc::<Gate>::default());
-        let webhooks = Webhooks::new(
-            clock.clone(),
-            Arc::clone(&dialer),
-            metrics,
-            Arc::clone(&authorizer),
-            Arc::clone(&gate),
-        );
-        registry.admission = admission_chain(
-            &clock,
-            &authorizer,
-            extensions.pod_security,
-            extensions.plugins,
-            &webhooks,
-            &gate,
-        );
+        let metrics = WebhookMetrics::new(&config.exposition);
+        let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, Arc::clone(&authorizer));
+        registry.admission =
+            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -287,7 +275,7 @@ impl ApiServer {
             Err(status) if status.code == FULL => bootstrap::run_later(&server, config, &status),
             done => done.map_err(StartError::Bootstrap)?,
         }
-        server.go_on(publisher, &gate);
+        server.go_on(publisher, webhooks.gate());
         Ok(server)
     }
 }
@@ -412,7 +400,6 @@ fn admission_chain(
     pod_security: admission::pod_security::Config,
     more: Vec<Arc<dyn Plugin>>,
     webhooks: &Arc<Webhooks>,
-    gate: &Arc<Gate>,
 ) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = vec![
         Arc::new(NamespaceLifecycle),
@@ -427,6 +414,7 @@ fn admission_chain(
         Arc::new(DefaultIngressClass),
     ];
     plugins.extend(more);
+    let gate = webhooks.gate();
     plugins.push(Arc::new(MutatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
     plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));

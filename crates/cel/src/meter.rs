@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::{EvaluationError, Value};
+use crate::EvaluationError;
 
 /// How many bytes an evaluation may make for each unit of its budget: an item of a list, which costs one, takes nearly that.
 const BYTES_PER_COST: u64 = 64;
 /// How many bytes every evaluation may make.
 const BYTES_FREE: u64 = 1 << 20;
-/// How long a string may be that is looked for in a map or a set without counting: longer ones take long to hash.
-const KEY_BYTES_FREE: usize = 256;
 /// How many regular expressions are kept that were compiled during the evaluation.
 const REGEXES_MAX: usize = 16;
 /// How many steps of comprehensions there are from one look at the deadline to the next, as upstream.
@@ -74,12 +72,6 @@ impl<'m> Meter<'m> {
     pub(crate) fn use_bytes(&mut self, bytes: usize) -> Result<(), EvaluationError> {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes > self.bytes_max { Err(EvaluationError::MemoryLimit) } else { Ok(()) }
-    }
-
-    /// Counts a value that is about to be looked for in a map or a set.
-    pub(crate) fn use_key(&mut self, key: &Value<'_>) -> Result<(), EvaluationError> {
-        let length = if let Value::String(text) = key { text.len() } else { 0 };
-        self.use_bytes(length.saturating_sub(KEY_BYTES_FREE))
     }
 
     /// A regular expression that was compiled before.

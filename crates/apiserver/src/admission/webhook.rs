@@ -68,9 +68,13 @@ impl Webhooks {
         dialer: Arc<dyn Dial>,
         metrics: WebhookMetrics,
         authorizer: Arc<authz::Chain>,
-        gate: Arc<Gate>,
     ) -> Arc<Webhooks> {
-        Arc::new(Webhooks { clock, dialer, metrics, authorizer, gate })
+        Arc::new(Webhooks { clock, dialer, metrics, authorizer, gate: Arc::default() })
+    }
+
+    /// Closed until the server has started.
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Whether webhooks are asked about a request: not about configurations of admission itself, so that nobody is

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::EvaluationError;
 use crate::operation::{Context, Operation};
-use crate::value::{Evaluated, Value, compare, equal};
+use crate::value::{Evaluated, MapKey, Value, compare, equal};
 
 pub(super) fn operation(function: &str) -> Option<Operation> {
     Some(match function {
@@ -45,7 +45,7 @@ fn member<'v>(context: &mut Context<'_, '_>, args: &mut [Value<'v>]) -> Evaluate
             Ok(Value::Bool(false))
         }
         [key, Value::Map(map)] => {
-            context.meter.use_key(key)?;
+            MapKey::count(key, context.meter)?;
             Ok(Value::Bool(map.get(key).is_some()))
         }
         [Value::String(name), Value::Object(object)] => Ok(Value::Bool(object.field(name).is_some())),

@@ -1,7 +1,7 @@
 //! Lists as sets, and what macros over maps need: `ext.Sets` and `ext.TwoVarComprehensions` of cel-go.
 
 use crate::operation::{Context, Operation, fail, no_overload};
-use crate::value::{Evaluated, List, Value, equal};
+use crate::value::{Evaluated, List, MapKey, Value, equal};
 use crate::{EvaluationError, Function, Meter, Overload, Type};
 
 pub(super) fn functions() -> Vec<Function> {
@@ -92,7 +92,7 @@ fn insert<'v>(
     context.meter.use_bytes(entry.saturating_mul(copied + entries.len()))?;
     let made = map.make_mut()?;
     for (key, value) in entries {
-        context.meter.use_key(&key)?;
+        MapKey::count(&key, context.meter)?;
         if made.contains(&key) {
             return fail(format!("insert failed: key {key} already exists"));
         }

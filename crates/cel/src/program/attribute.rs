@@ -2,7 +2,7 @@
 
 use super::evaluate::Run;
 use super::{Attribute, Base, Key, Qualifier, out_of_bounds};
-use crate::value::{Evaluated, List, Value, type_name};
+use crate::value::{Evaluated, List, MapKey, Value, type_name};
 use crate::{EvaluationError, cost};
 
 impl<'p, 'v> Run<'_, '_, 'p, 'v> {
@@ -67,7 +67,7 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
                 return key;
             }
             if let Ok(key) = &key {
-                self.meter.use_key(key)?;
+                MapKey::count(key, self.meter)?;
             }
             let found = key.and_then(|key| {
                 let missing = || missing(&value, &key);

@@ -55,7 +55,7 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
             Node::Equality { negated, sides } => self.equality(sides, *negated),
             Node::Member { value, set } => {
                 let value = self.evaluate(value)?;
-                self.meter.use_key(&value)?;
+                MapKey::count(&value, self.meter)?;
                 let is_nan = matches!(value, Value::Double(number) if number.is_nan());
                 let key = MapKey::new(&value);
                 Ok(Value::Bool(!is_nan && key.is_some_and(|key| contains(set, &key))))
@@ -229,7 +229,7 @@ impl<'p, 'v> Run<'_, '_, 'p, 'v> {
         self.meter.use_bytes(size_of::<Value<'_>>().saturating_mul(entries.len() * 4))?;
         for (key, item) in entries {
             let key = self.evaluate(key)?;
-            self.meter.use_key(&key)?;
+            MapKey::count(&key, self.meter)?;
             if let Some(value) = self.item(item, &key)? {
                 made.insert(key, value)?;
             }

@@ -6,7 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Evaluated, Text, Value};
-use crate::{EvaluationError, Shape};
+use crate::{EvaluationError, Meter, Shape};
+
+/// How long a string may be that is looked for in a map or a set without counting: longer ones take long to hash.
+const KEY_BYTES_FREE: usize = 256;
 
 /// A map, in the order in which its entries were added.
 #[derive(Clone, Debug)]
@@ -48,6 +51,12 @@ pub enum MapKey<'v> {
 }
 
 impl<'v> MapKey<'v> {
+    /// Counts a value that is about to be looked for in a map or a set.
+    pub(crate) fn count(value: &Value<'_>, meter: &mut Meter<'_>) -> Result<(), EvaluationError> {
+        let length = if let Value::String(text) = value { text.len() } else { 0 };
+        meter.use_bytes(length.saturating_sub(KEY_BYTES_FREE))
+    }
+
     /// The key; `None` if the value cannot be one.
     pub fn new(value: &Value<'v>) -> Option<MapKey<'v>> {
         Some(match value {
