@@ -295,6 +295,28 @@ fn rules_that_may_cost_too_much_are_refused() {
 
 /// Names of objects are not as long as strings without a bound.
 #[test]
+fn rules_cost_at_most_what_upstream_says() {
+    let mut of = Value::Null;
+    for line in include_str!("../facts/costs.txt").lines() {
+        match line.split_once(' ') {
+            None | Some(("#", _)) => {}
+            Some(("schema", text)) => of = schema(text),
+            Some((cost, rule)) => {
+                let mut of = of.clone();
+                of.set("x-kubernetes-validations", vec![value!({"rule": rule})]);
+                let compiled = crate::compile::of_value(&of).unwrap();
+                let got = match &compiled.rules[0].expression {
+                    Some(Ok(expression)) => expression.cost.to_string(),
+                    Some(Err(why)) => why.clone(),
+                    None => String::new(),
+                };
+                assert_eq!(got, cost, "{rule}");
+            }
+        }
+    }
+}
+
+#[test]
 fn names_are_bounded() {
     let schema = schema(
         r#"{"type": "object", "x-kubernetes-validations": [{"rule": "self.metadata.name.contains(self.metadata.name) && self.metadata.generateName.contains(self.metadata.generateName)"}]}"#,

@@ -24,7 +24,8 @@ pub(super) const INDICES: &str = "@indices";
 
 /// Knows sizes.
 pub(super) trait Sizes {
-    /// Where a variable is declared.
+    /// Where a name leads that is not the variable of a macro. Upstream takes every such name for the object itself, also
+    /// those of types, as in `type(self.port) == string`.
     fn place_of(&self, name: &str) -> Place<'_>;
 
     /// Where what has no place begins if one steps into it. Upstream takes what is selected of the result of a call for
@@ -56,11 +57,11 @@ fn step<'e>(shape: &'e Shape, name: &str) -> Option<Place<'e>> {
 
 impl Sizes for Env {
     fn place_of(&self, name: &str) -> Place<'_> {
-        self.shape(name).map_or(Place::Unknown, |shape| Place::At(shape))
+        self.shape(name).map_or_else(|| self.root(), |shape| Place::At(shape))
     }
 
     fn root(&self) -> Place<'_> {
-        self.place_of("self")
+        self.shape("self").map_or(Place::Unknown, |shape| Place::At(shape))
     }
 
     fn size(&self, place: Place<'_>, _kind: &Type) -> Option<SizeRange> {
