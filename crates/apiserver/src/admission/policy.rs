@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use object::{Reason, Status};
+use object::{Cause, Details, Reason, Status};
 
 use super::Attributes;
 
@@ -33,11 +33,14 @@ async fn in_time(work: impl Future<Output = Result<(), Status>>) -> Result<(), S
     tokio::time::timeout(TOTAL_MAX, work).await.unwrap_or_else(late)
 }
 
-/// The refusal of a request by a policy.
+/// The refusal of a request by a policy. The message is also its cause: of an object that is invalid, kubectl shows causes
+/// only.
 fn refusal(what: &Attributes<'_>, message: &str, reason: Reason, code: u16) -> Status {
     let mut status = what.forbidden(message);
     status.reason = reason;
     status.code = code;
+    let details = status.details.get_or_insert_with(Box::<Details>::default);
+    details.causes.push(Cause { message: message.to_owned(), ..Cause::default() });
     status
 }
 

@@ -80,8 +80,12 @@ async fn a_policy_refuses_what_breaks_its_validations() {
     call(&server, "POST", DEPLOYMENTS, &deployment_of("unbound", 0)).await.success();
     bind(&server, "replicas", value!({})).await;
 
-    let refused = call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)).await.status();
     let denied = "ValidatingAdmissionPolicy 'replicas' with binding 'replicas' denied request";
+    let refused = call(&server, "POST", DEPLOYMENTS, &deployment_of("one", 1)).await;
+    // Of an object that is invalid, kubectl shows causes only.
+    let causes = value!([{"message": (format!("{denied}: wants more than one"))}]);
+    assert_eq!(refused.json().at("details.causes"), &causes);
+    let refused = refused.status();
     let whole = |name: &str, why: &str| format!("deployments.apps \"{name}\" is forbidden: {denied}: {why}");
     assert_eq!(refused, (422, "Invalid".to_owned(), whole("one", "wants more than one")));
     let refused = call(&server, "POST", DEPLOYMENTS, &deployment_of("two", 2)).await.status();
