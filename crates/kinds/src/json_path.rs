@@ -1,7 +1,8 @@
 //! JSON paths in definitions of custom resources: the simple part of `k8s.io/client-go/util/jsonpath`.
 //!
-//! Members (`.spec.size`, `['a.b/c']`, `.a\.b`), items (`[0]`, `[-1]`, `[*]`), and items that have a member of a certain
-//! value (`[?(@.type=="Ready")]`).
+//! Members (`.spec.size`, `['a.b/c']`, `.a\.b`, `.*`), items (`[0]`, `[-1]`, `[*]`), slices (`[-1:]`, `[0:6:2]`), and items
+//! that have a member (`[?(@.ready)]`), of a certain value (`[?(@.type=="Ready")]`, `[?(@.port>1024)]`). Unions and descents
+//! (`['a','b']`, `..a`) are not supported: their cost grows with each of them.
 
 use object::{Value, json};
 
@@ -27,11 +28,44 @@ pub struct JsonPath {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Member(String),
+    EachMember,
     /// Negative from the end.
     Item(i64),
     EachItem,
-    /// Items whose member, by its names, is this text.
-    ItemsWith(Vec<String>, String),
+    Slice(Slice),
+    ItemsWith(Filter),
+}
+
+/// Items from one to before another, both negative from the end, and of these the first of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slice {
+    start: Option<i64>,
+    end: Option<i64>,
+    step: usize,
+}
+
+/// Items that have a value at a path, and how it compares with a given one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Filter {
+    path: Vec<Step>,
+    compare: Option<(Comparison, Literal)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Literal {
+    Quoted(String),
+    /// A number, or a word.
+    Plain(String),
 }
 
 impl JsonPath {
@@ -41,22 +75,12 @@ impl JsonPath {
     /// [`JsonPathError`] for anything else.
     pub fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
         let refuse = || JsonPathError(text.to_owned());
-        let mut rest = text.trim().trim_start_matches('{').trim_end_matches('}');
+        let rest = text.trim().trim_start_matches('{').trim_end_matches('}');
         if !rest.starts_with(['.', '[']) {
             return Err(refuse());
         }
         let label = rest.trim_start_matches('.').to_owned();
-        let mut steps = Vec::new();
-        while !rest.is_empty() {
-            let (step, behind) = match rest.strip_prefix('.') {
-                Some(behind) if behind.starts_with('[') => bracket(behind),
-                Some(behind) => member(behind),
-                None => bracket(rest),
-            }
-            .ok_or_else(refuse)?;
-            steps.push(step);
-            rest = behind;
-        }
+        let steps = steps(rest).ok_or_else(refuse)?;
         Ok(JsonPath { label, steps })
     }
 
@@ -83,18 +107,59 @@ fn first<'v>(value: &'v Value, steps: &[Step]) -> Option<&'v Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(value) };
     match step {
         Step::Member(name) => first(value.as_map()?.get(name)?, rest),
+        Step::EachMember => value.entries().find_map(|(_, member)| first(member, rest)),
         Step::Item(index) => {
             let items = value.as_list()?;
-            let from_end = usize::try_from(index.unsigned_abs()).ok()?;
-            let at = if *index < 0 { items.len().checked_sub(from_end)? } else { from_end };
-            first(items.get(at)?, rest)
+            first(items.get(place(*index, items.len())?)?, rest)
         }
         Step::EachItem => value.items().find_map(|item| first(item, rest)),
-        Step::ItemsWith(names, wanted) => value.items().find_map(|item| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let found = item.at_path(&names);
-            (text(found) == *wanted && !found.is_null()).then(|| first(item, rest))?
-        }),
+        Step::Slice(slice) => {
+            let items = slice.of(value.as_list()?)?;
+            items.iter().step_by(slice.step).find_map(|item| first(item, rest))
+        }
+        Step::ItemsWith(filter) => {
+            value.items().filter(|item| filter.takes(item)).find_map(|item| first(item, rest))
+        }
+    }
+}
+
+/// The place in a list that an index means, which is negative from the end.
+fn place(index: i64, len: usize) -> Option<usize> {
+    let distance = usize::try_from(index.unsigned_abs()).ok()?;
+    if index < 0 { len.checked_sub(distance) } else { Some(distance) }
+}
+
+impl Slice {
+    /// The items from start to end; none if one of them is outside of the list.
+    fn of<'v>(&self, items: &'v [Value]) -> Option<&'v [Value]> {
+        let start = self.start.map_or(Some(0), |start| place(start, items.len()))?;
+        let end = self.end.map_or(Some(items.len()), |end| place(end, items.len()))?;
+        items.get(start..end)
+    }
+}
+
+impl Filter {
+    fn takes(&self, item: &Value) -> bool {
+        let Some(found) = first(item, &self.path) else { return false };
+        let Some((comparison, literal)) = &self.compare else { return true };
+        if found.is_null() {
+            return false;
+        }
+        let order = match literal {
+            Literal::Quoted(wanted) => text(found).as_str().cmp(wanted.as_str()),
+            Literal::Plain(wanted) => match (found.as_f64(), wanted.parse::<f64>()) {
+                (Some(number), Ok(wanted)) => number.total_cmp(&wanted),
+                _ => text(found).as_str().cmp(wanted.as_str()),
+            },
+        };
+        match comparison {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        }
     }
 }
 
@@ -105,6 +170,21 @@ pub(crate) fn text(value: &Value) -> String {
         Value::String(text) => text.to_string(),
         other => String::from_utf8_lossy(&json::to_vec(other)).into_owned(),
     }
+}
+
+/// The steps of a path; none if it is not one.
+fn steps(mut rest: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        let (step, behind) = match rest.strip_prefix('.') {
+            Some(behind) if behind.starts_with('[') => bracket(behind),
+            Some(behind) => member(behind),
+            None => bracket(rest),
+        }?;
+        steps.push(step);
+        rest = behind;
+    }
+    Some(steps)
 }
 
 /// A member's name up to the next dot or bracket that is not escaped.
@@ -119,7 +199,8 @@ fn member(text: &str) -> Option<(Step, &str)> {
             Some((_, character)) => name.push(character),
         }
     };
-    (!name.is_empty()).then(|| (Step::Member(name), &text[end..]))
+    let step = if name == "*" { Step::EachMember } else { Step::Member(name) };
+    (end > 0).then(|| (step, &text[end..]))
 }
 
 fn bracket(text: &str) -> Option<(Step, &str)> {
@@ -128,17 +209,72 @@ fn bracket(text: &str) -> Option<(Step, &str)> {
         let (name, behind) = quoted.split_once("']")?;
         return Some((Step::Member(name.replace("\\.", ".")), behind));
     }
-    if let Some(filter) = inside.strip_prefix("?(@.") {
-        let (filter, behind) = filter.split_once(")]")?;
-        let (names, wanted) = filter.split_once("==")?;
-        let wanted = wanted.trim();
-        let unquoted = ['"', '\''].iter().find_map(|q| wanted.strip_prefix(*q)?.strip_suffix(*q));
-        let names = names.trim().split('.').map(str::to_owned).collect();
-        return Some((Step::ItemsWith(names, unquoted.unwrap_or(wanted).to_owned()), behind));
+    if let Some(inside) = inside.strip_prefix("?(") {
+        let end = end_of_filter(inside)?;
+        let (filter, behind) = (inside.get(..end)?, inside.get(end + 2..)?);
+        return Some((Step::ItemsWith(filter_of(filter)?), behind));
     }
     let (index, behind) = inside.split_once(']')?;
-    match index {
-        "*" => Some((Step::EachItem, behind)),
-        index => Some((Step::Item(index.parse().ok()?), behind)),
-    }
+    let step = match index {
+        "*" => Step::EachItem,
+        index if index.contains(':') => Step::Slice(slice(index)?),
+        index => Step::Item(index.parse().ok()?),
+    };
+    Some((step, behind))
+}
+
+/// `start:end` or `start:end:step`, where each may be empty.
+fn slice(text: &str) -> Option<Slice> {
+    let mut parts = text.split(':');
+    let mut bound = || match parts.next() {
+        None | Some("") => Some(None),
+        Some(number) => number.parse::<i64>().ok().map(Some),
+    };
+    let (start, end, step) = (bound()?, bound()?, bound()?);
+    let step = usize::try_from(step.unwrap_or(1)).ok().filter(|step| *step > 0)?;
+    parts.next().is_none().then_some(Slice { start, end, step })
+}
+
+/// Where `)]` ends a filter; inside of quotation marks it does not.
+fn end_of_filter(text: &str) -> Option<usize> {
+    let mut quote = None;
+    let ends = |at: usize| text.get(at..).is_some_and(|rest| rest.starts_with(")]"));
+    text.char_indices().find_map(|(at, character)| {
+        match quote {
+            Some(open) if open == character => quote = None,
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            None if ends(at) => return Some(at),
+            _ => {}
+        }
+        None
+    })
+}
+
+/// `@.path`, or `@.path`, an operator and a value.
+fn filter_of(text: &str) -> Option<Filter> {
+    let is_operator = |character| matches!(character, '!' | '<' | '>' | '=');
+    let (path, compare) = match text.find(is_operator) {
+        None => (text, None),
+        Some(at) => {
+            let (path, rest) = text.split_at(at);
+            let value = rest.trim_start_matches(is_operator);
+            let comparison = match rest.strip_suffix(value)? {
+                "==" => Comparison::Equal,
+                "!=" => Comparison::NotEqual,
+                "<" => Comparison::Less,
+                "<=" => Comparison::LessOrEqual,
+                ">" => Comparison::Greater,
+                ">=" => Comparison::GreaterOrEqual,
+                _ => return None,
+            };
+            let value = value.trim();
+            let unquoted = ['"', '\''].iter().find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
+            let literal = match unquoted {
+                Some(text) => Literal::Quoted(text.to_owned()),
+                None => Literal::Plain(value.to_owned()),
+            };
+            (path, Some((comparison, literal)))
+        }
+    };
+    Some(Filter { path: steps(path.trim().strip_prefix('@')?)?, compare })
 }

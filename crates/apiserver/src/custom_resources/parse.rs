@@ -41,17 +41,15 @@ fn texts(list: &Value) -> Vec<String> {
     list.items().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn version(version: &Value, group: &str, kind: &str) -> Result<Version, String> {
-    let is_on = |member: &str| version.get(member).as_bool() == Some(true);
-    let path = |text: &str| JsonPath::parse(text).map_err(|error| error.to_string());
-    let name = version.str_at("name");
-    let columns = version.get("additionalPrinterColumns").items().map(|column| {
+/// The columns of a version. Those before one whose path cannot be read, as upstream shows them.
+pub(super) fn columns(version: &Value) -> Vec<PrinterColumn> {
+    let column = |column: &Value| {
         let json_path = column.str_at("jsonPath");
         let description = match column.str_at("description") {
             "" => format!("Custom resource definition column (in JSONPath format): {json_path}"),
             text => text.to_owned(),
         };
-        Ok(PrinterColumn {
+        Some(PrinterColumn {
             name: column.str_at("name").to_owned(),
             kind: column.str_at("type").to_owned(),
             format: column.str_at("format").to_owned(),
@@ -61,9 +59,16 @@ fn version(version: &Value, group: &str, kind: &str) -> Result<Version, String> 
                 .as_i64()
                 .and_then(|number| i32::try_from(number).ok())
                 .unwrap_or(0),
-            path: path(json_path)?,
+            path: JsonPath::parse(json_path).ok()?,
         })
-    });
+    };
+    version.get("additionalPrinterColumns").items().map_while(column).collect()
+}
+
+fn version(version: &Value, group: &str, kind: &str) -> Result<Version, String> {
+    let is_on = |member: &str| version.get(member).as_bool() == Some(true);
+    let path = |text: &str| JsonPath::parse(text).map_err(|error| error.to_string());
+    let name = version.str_at("name");
     let selectable = version.get("selectableFields").items();
     let deprecation = is_on("deprecated").then(|| match version.get("deprecationWarning").as_str() {
         Some(warning) => warning.to_owned(),
@@ -74,7 +79,7 @@ fn version(version: &Value, group: &str, kind: &str) -> Result<Version, String> 
         served: is_on("served"),
         schema: version.at("schema.openAPIV3Schema").clone(),
         has_status: !version.at("subresources.status").is_null(),
-        columns: columns.collect::<Result<_, String>>()?,
+        columns: columns(version),
         selectable: selectable.map(|field| path(field.str_at("jsonPath"))).collect::<Result<_, _>>()?,
         scale: scale(version.at("subresources.scale")),
         deprecation,

@@ -25,6 +25,22 @@ fn paths_lead_to_the_first_value() {
         (".status.conditions[?(@.type == 'Synced')].status", value!("False")),
         (".status.conditions[?(@.code==7)].type", value!("Ready")),
         (".status.conditions[*].code", value!(7i64)),
+        (".spec.box.*", value!(1i64)),
+        (".status.conditions[-1:].type", value!("Ready")),
+        (".status.conditions[1:].type", value!("Ready")),
+        (".status.conditions[:1].type", value!("Synced")),
+        (".status.conditions[0:2:2].code", Value::Null),
+        (".status.conditions[::1].code", value!(7i64)),
+        (".status.conditions[1:0].type", Value::Null),
+        (".status.conditions[-3:].type", Value::Null),
+        (".status.conditions[0:3].type", Value::Null),
+        (".status.conditions[?(@.code)].type", value!("Ready")),
+        (".status.conditions[?(@.type!='Synced')].type", value!("Ready")),
+        (".status.conditions[?(@.code > 10)].type", Value::Null),
+        (".status.conditions[?(@.code>=7)].type", value!("Ready")),
+        (".status.conditions[?(@.code<8)].type", value!("Ready")),
+        (".status.conditions[?(@.type==')]')].type", Value::Null),
+        (".spec.names[?(@=='y')]", value!("y")),
         (".spec.absent.deep", Value::Null),
         (".spec.names[5]", Value::Null),
         (".spec.names[-3]", Value::Null),
@@ -33,7 +49,19 @@ fn paths_lead_to_the_first_value() {
         let parsed = JsonPath::parse(path).unwrap();
         assert_eq!(parsed.first(&widget()).cloned().unwrap_or_default(), expected, "{path}");
     }
-    for path in ["", "spec", ".", "..a", ".a[", ".a[x]", ".a['b'", ".a[?(@.b)]"] {
+    for path in [
+        "",
+        "spec",
+        ".",
+        "..a",
+        ".a[",
+        ".a[x]",
+        ".a['b'",
+        ".a[?(@.b=1)]",
+        ".a[?(b)]",
+        ".a[::0]",
+        ".a[1:2:3:4]",
+    ] {
         assert_eq!(JsonPath::parse(path), Err(JsonPathError(path.to_owned())));
     }
 }

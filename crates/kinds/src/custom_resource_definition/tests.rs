@@ -144,6 +144,8 @@ fn versions_are_refused_in_upstream_s_words() {
             r#"{"subresources":{"scale":{"specReplicasPath":".status.n","statusReplicasPath":""}}}"#,
             r#"[spec.subresources.scale.specReplicasPath: Invalid value: ".status.n": should be a json path under .spec, spec.subresources.scale.statusReplicasPath: Required value]"#,
         ),
+        // Upstream accepts any path that begins with a dot.
+        (r#"{"additionalPrinterColumns":[{"name":"A","type":"string","jsonPath":"..a['b','c']"}]}"#, ""),
         (r#"{"selectableFields":[{"jsonPath":".spec.size"}]}"#, ""),
         (
             r#"{"selectableFields":[{"jsonPath":".spec.colors"},{"jsonPath":".spec.none"}]}"#,
