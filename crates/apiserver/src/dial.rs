@@ -33,3 +33,11 @@ impl Dial for Tcp {
         Ok(Box::new(stream))
     }
 }
+
+/// The system's words for a failure, as Go writes them.
+pub(crate) fn cause(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -13,6 +13,8 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::dial::cause;
+
 const PATH: &str = "/healthz";
 
 /// Asks for the health of the component that listens there, in upstream's words. Its certificate is not verified, as
@@ -41,14 +43,6 @@ pub(super) async fn health(address: SocketAddr) -> Result<(), String> {
     match response.map_err(|error| failed(&error))?.status() {
         status if status.is_success() || status.is_redirection() => Ok(()),
         status => Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
-    }
-}
-
-/// The system's words for a failure, as Go writes them.
-fn cause(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::pool::{Connection, Pool};
 use super::resolve::{self, Place};
 use crate::admission::Reader;
-use crate::dial::{Dial, Stream};
+use crate::dial::{Dial, Stream, cause};
 
 /// How much of an answer that is not one is shown to the client.
 const SHOWN_BYTES_MAX: usize = 2048;
@@ -299,7 +299,7 @@ async fn dial(
     for address in addresses.take(DIALS_MAX) {
         match dialer.dial(address).await {
             Ok(stream) => return Ok((stream, address)),
-            Err(error) => why = format!("dial tcp {address}: connect: {error}"),
+            Err(error) => why = format!("dial tcp {address}: connect: {}", cause(&error)),
         }
     }
     Err(why)
