@@ -52,9 +52,11 @@ pub mod user;
 mod websocket;
 
 use admission::{
-    Certificates, Chain, DefaultIngressClass, DefaultTolerationSeconds, Gate, LimitRanger, MutatingPolicies,
-    MutatingWebhooks, NamespaceLifecycle, NodeRestriction, Plugin, PodPriority, PodSecurity, ResourceQuota,
-    RuntimeClass, ServiceAccountAdmission, ValidatingPolicies, ValidatingWebhooks, WebhookMetrics, Webhooks,
+    Certificates, Chain, ClaimResize, DeclaredFeatures, DefaultIngressClass, DefaultStorageClass,
+    DefaultTolerationSeconds, Gate, LimitRanger, MutatingPolicies, MutatingWebhooks, NamespaceLifecycle,
+    NodeRestriction, Plugin, PodPriority, PodResize, PodSecurity, ResourceQuota, RuntimeClass,
+    ServiceAccountAdmission, TaintNodesByCondition, TopologyLabels, ValidatingPolicies, ValidatingWebhooks,
+    WebhookMetrics, Webhooks,
 };
 use authn::Authenticator;
 use authz::{Authorizer, Masters, NodeAuthorizer, NodeCollections, Rbac};
@@ -392,7 +394,7 @@ fn authorizers(
     Ok((Arc::new(authz::Chain::new(members)), rbac))
 }
 
-/// The plugins in upstream's order (`AllOrderedPlugins`). Those that come from outside follow, then webhooks; the last one
+/// The plugins in upstream's order (`AllOrderedPlugins`). What `ClusterTrustBundleAttest` demands is a guard. Those that come from outside follow, then webhooks; the last one
 /// charges quotas, only for what all others accept.
 fn admission_chain(
     clock: &Clock,
@@ -406,12 +408,18 @@ fn admission_chain(
         Arc::new(LimitRanger),
         Arc::new(ServiceAccountAdmission { clock: clock.clone() }),
         Arc::new(NodeRestriction { authorizer: Arc::clone(authorizer) }),
+        Arc::new(TaintNodesByCondition),
         Arc::new(PodSecurity { config: pod_security }),
         Arc::new(PodPriority),
         Arc::new(DefaultTolerationSeconds),
+        Arc::new(DefaultStorageClass),
+        Arc::new(ClaimResize),
         Arc::new(RuntimeClass),
         Arc::new(Certificates { authorizer: Arc::clone(authorizer) }),
         Arc::new(DefaultIngressClass),
+        Arc::new(TopologyLabels),
+        Arc::new(DeclaredFeatures),
+        Arc::new(PodResize),
     ];
     plugins.extend(more);
     let gate = webhooks.gate();

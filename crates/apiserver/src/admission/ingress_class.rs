@@ -1,12 +1,11 @@
 //! DefaultIngressClass: an Ingress without a class gets the one that is marked as default (upstream:
 //! `plugin/pkg/admission/network/defaultingressclass`).
 
-use std::cmp::Reverse;
-
 use async_trait::async_trait;
 use object::{Status, Value};
 use schema::GroupResource;
 
+use super::default_class::default_class;
 use super::{Attributes, Operation, Plugin};
 
 const INGRESSES: GroupResource<'static> = GroupResource::new("networking.k8s.io", "ingresses");
@@ -31,19 +30,8 @@ impl Plugin for DefaultIngressClass {
         if !what.is(INGRESSES) || what.operation != Operation::Create || is_named {
             return Ok(());
         }
-        what.reader.catch_up().await?;
-        let classes = what.reader.all(CLASSES);
-        let classes = classes.values().map(object::Versioned::value);
-        let defaults = classes.filter(|class| {
-            class.at("metadata.annotations").get(DEFAULT_ANNOTATION).as_str() == Some("true")
-        });
-        // If there are several, the newest counts; of equally old ones, the first by name.
-        let key = |class: &Value| {
-            let text = |path: &str| class.str_at(path).to_owned();
-            (Reverse(text("metadata.creationTimestamp")), text("metadata.name"))
-        };
-        if let Some(class) = defaults.min_by_key(key) {
-            object.entry("spec").set("ingressClassName", class.str_at("metadata.name"));
+        if let Some(class) = default_class(what, CLASSES, &[DEFAULT_ANNOTATION]).await? {
+            object.entry("spec").set("ingressClassName", class);
         }
         Ok(())
     }

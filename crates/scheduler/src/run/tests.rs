@@ -5,7 +5,7 @@ use std::time::Duration;
 use apiserver::user::User;
 use client::{Timing, Verb};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Event, Pod, PodCondition, Service};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition, Service};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use object::{ObjectKey, Status};
 use serde_json::{Value, json};
@@ -28,6 +28,14 @@ async fn server() -> (Server, Client) {
     (server, client)
 }
 
+/// Adds a node that is ready: no controller removes the taint of new nodes here.
+async fn add_node(server: &Server, name: &str, extra: Value) {
+    let node = node(name, extra);
+    server.put(&*node).await;
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone());
+    server.patch::<Node>(&ObjectKey::cluster(name), json!({"spec": {"taints": taints}})).await;
+}
+
 impl Cluster {
     async fn start(config: Config) -> Cluster {
         let (server, client) = server().await;
@@ -37,7 +45,7 @@ impl Cluster {
     }
 
     async fn add_node(&self, name: &str, extra: Value) {
-        self.server.put(&*node(name, extra)).await;
+        add_node(&self.server, name, extra).await;
     }
 
     /// Lets the scheduler work; returns the pods that it wrote bindings for.
@@ -348,7 +356,7 @@ async fn a_slow_plugin_holds_no_informer_up() {
     let (informers, cancel) = (Informers::new(client.clone()), CancellationToken::new());
     let config = Config { profiles: vec![Arc::new(profile)], ..Config::default() };
     let running = tokio::spawn(run(client, informers.clone(), config, cancel.clone()));
-    server.put(&*node("a", json!({}))).await;
+    add_node(&server, "a", json!({})).await;
     server.put(&whole_pod("first", json!({}))).await;
     enters.recv().await.unwrap();
     // The scheduler is blocked. Another component follows the same pods.

@@ -280,6 +280,15 @@ async fn prepare(server: &TestServer) {
     let named = |name: &str| value!({"metadata": {"name": name}});
     server.create("", "serviceaccounts", "default", named("default")).await.unwrap();
     server.create("", "namespaces", "", named("other")).await.unwrap();
+    let mut node = named("n");
+    node.entry("metadata").set("labels", value!({"kubernetes.io/os": "linux"}));
+    node.set(
+        "status",
+        value!({
+            "allocatable": {"cpu": "8", "memory": "1Gi"}, "declaredFeatures": ["GuaranteedQoSPodCPUResize"]
+        }),
+    );
+    server.create("", "nodes", "", node).await.unwrap();
     for name in ["p", "q"] {
         let limits = value!({"cpu": "1", "memory": "1Mi"});
         let pod = value!({"metadata": {"name": name}, "spec": {

@@ -10,7 +10,7 @@ use super::super::write::{Form, NULL, WriteRequest};
 use super::super::{Answer, AnswerBody, Call};
 use super::change::Change;
 use super::{At, Way};
-use crate::admission::Operation;
+use crate::admission::{Operation, TOPOLOGY_LABELS};
 
 pub(super) struct Binding;
 
@@ -88,9 +88,11 @@ fn bound(old: &Value, binding: &Value, node: &str, now: &str) -> Value {
     for (key, value) in binding.at("metadata.annotations").entries() {
         pod.entry("metadata").entry("annotations").set(key.to_owned(), value.clone());
     }
-    // The right to place a pod does not include changing its owner: existing labels stay.
+    // The right to place a pod does not include changing its owner: existing labels stay, except those that tell where
+    // its node is.
     for (key, value) in binding.at("metadata.labels").entries() {
-        if old.at("metadata.labels").get(key).is_null() {
+        let is_new = old.at("metadata.labels").get(key).is_null();
+        if is_new || TOPOLOGY_LABELS.contains(&key) {
             pod.entry("metadata").entry("labels").set(key.to_owned(), value.clone());
         }
     }
