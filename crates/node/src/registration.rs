@@ -110,9 +110,11 @@ impl Registration {
         self.shared.recorder.record(&about, EventType::Normal, reason, message);
     }
 
-    /// Creates the Node object, or updates the labels of an existing one.
+    /// Creates the Node object with its status, or updates the labels of an existing one. Without a status, the node
+    /// lifecycle controller would take a new node for one that is ready.
     async fn register(&self) -> Result<(), ClientError> {
-        let wanted = node::object(&self.shared.config, &self.shared.facts);
+        let mut wanted = node::object(&self.shared.config, &self.shared.facts);
+        wanted.status = Some(self.status(None).await);
         match self.shared.client.create(&wanted).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_already_exists() => {

@@ -15,6 +15,7 @@ use crate::support::{Host, condition, trial};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("the_node_becomes_ready", the_node_becomes_ready),
+        trial("a_node_registers_with_its_status", a_node_registers_with_its_status),
         trial("a_pod_runs_and_is_deleted", a_pod_runs_and_is_deleted),
         trial("a_job_succeeds_after_its_init_containers", a_job_succeeds_after_its_init_containers),
         trial("a_crash_is_restarted_and_backs_off", a_crash_is_restarted_and_backs_off),
@@ -52,6 +53,35 @@ async fn the_node_becomes_ready(host: Host) {
     assert_eq!(status.capacity.unwrap()["pods"].0, "110");
     assert_eq!(status.node_info.unwrap().kubelet_version, "v1.37.0");
     host.until_lease().await;
+}
+
+/// Notes a new node that is not known to be unready, or whose conditions are not known.
+struct NewNodes;
+
+impl simulation::Observer for NewNodes {
+    fn observe(&mut self, change: &simulation::Change) -> Result<(), String> {
+        let node = &change.new;
+        if !change.is_in("minions") || !change.old.is_null() {
+            return Ok(());
+        }
+        let mut taints = node.at("spec.taints").items();
+        let is_tainted = taints.any(|taint| taint.str_at("key") == "node.kubernetes.io/not-ready");
+        let mut conditions = node.at("status.conditions").items();
+        let is_known = conditions.any(|condition| condition.str_at("type") == "Ready");
+        if is_tainted && is_known { Ok(()) } else { Err(format!("{node:?}")) }
+    }
+}
+
+/// Without one, the node lifecycle controller would take the taint of new nodes off before the node is ready.
+async fn a_node_registers_with_its_status(mut host: Host) {
+    host.agent.take().unwrap().shutdown().await;
+    host.server.remove::<Node>(&ObjectKey::cluster("n1")).await;
+    let before = host.server.revision().await;
+    host.server.journal().observe(NewNodes);
+    host.start_agent().await;
+    tokio::time::timeout(crate::support::LIMIT, host.agent.as_ref().unwrap().ready()).await.unwrap();
+    assert!(host.server.revision().await > before);
+    assert_eq!(host.server.journal().violation(), None);
 }
 
 impl Host {
