@@ -30,7 +30,7 @@ mod pod_priority;
 mod pod_resize;
 pub mod pod_security;
 mod policy;
-mod resource_quota;
+pub mod resource_quota;
 mod rounds;
 mod runtime_class;
 mod service_account;

@@ -160,6 +160,8 @@ pub enum StartError {
 pub struct Extensions {
     /// The defaults and exemptions of the built-in PodSecurity plugin.
     pub pod_security: admission::pod_security::Config,
+    /// What is used only where a quota limits it.
+    pub resource_quota: admission::resource_quota::Config,
     /// Admission plugins, which run after the built-in ones and before webhooks and quotas.
     pub plugins: Vec<Arc<dyn Plugin>>,
     /// How webhooks of admission and of conversion are reached; over the network of this host by default.
@@ -237,8 +239,8 @@ impl ApiServer {
         let dialer = extensions.webhook_dialer.unwrap_or_else(|| Arc::new(dial::Tcp));
         let metrics = WebhookMetrics::new(&config.exposition);
         let webhooks = Webhooks::new(clock.clone(), Arc::clone(&dialer), metrics, Arc::clone(&authorizer));
-        registry.admission =
-            admission_chain(&clock, &authorizer, extensions.pod_security, extensions.plugins, &webhooks);
+        let configs = (extensions.pod_security, extensions.resource_quota);
+        registry.admission = admission_chain(&clock, &authorizer, configs, extensions.plugins, &webhooks);
         registry.observer = extensions.observer;
         #[cfg(test)]
         extensions.hooks.into_iter().for_each(|hook| registry.hooks.add(hook));
@@ -399,7 +401,7 @@ fn authorizers(
 fn admission_chain(
     clock: &Clock,
     authorizer: &Arc<authz::Chain>,
-    pod_security: admission::pod_security::Config,
+    (pod_security, resource_quota): (admission::pod_security::Config, admission::resource_quota::Config),
     more: Vec<Arc<dyn Plugin>>,
     webhooks: &Arc<Webhooks>,
 ) -> Chain {
@@ -427,7 +429,7 @@ fn admission_chain(
     plugins.push(Arc::new(MutatingWebhooks::new(Arc::clone(webhooks))));
     plugins.push(Arc::new(ValidatingPolicies::new(Arc::clone(authorizer), Arc::clone(gate))));
     plugins.push(Arc::new(ValidatingWebhooks::new(Arc::clone(webhooks))));
-    plugins.push(Arc::new(ResourceQuota::new(clock.clone())));
+    plugins.push(Arc::new(ResourceQuota::new(clock.clone(), resource_quota)));
     Chain::new(plugins)
 }
 

@@ -54,8 +54,12 @@ pub async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let measured = exposition.with(store::Metrics::register);
     let store = state::open(data_dir, config.accept_loss.as_deref(), clock.clone(), measured).await?;
     let api = Config { exposition: exposition.clone(), ..api_config(&config) };
-    let extensions =
-        Extensions { pod_security: config.admission.pod_security.clone(), ..Extensions::default() };
+    let admission = config.admission.clone();
+    let extensions = Extensions {
+        pod_security: admission.pod_security,
+        resource_quota: admission.resource_quota,
+        ..Extensions::default()
+    };
     let server = ApiServer::start_with(&api, Arc::clone(&store), clock.clone(), extensions).await?;
     state::note_keys(store.as_ref(), data_dir).await?;
     let plane = ControlPlane::new(server, config.listen.port(), clock, exposition);

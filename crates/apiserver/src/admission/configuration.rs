@@ -1,22 +1,28 @@
 //! The configuration file of admission plugins: `AdmissionConfiguration` of `apiserver.config.k8s.io`, in YAML or JSON.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use object::{Value, yaml};
 use serde::Deserialize;
 
-use super::pod_security;
+use super::{pod_security, resource_quota};
 
 const GROUP: &str = "apiserver.config.k8s.io";
 const KIND: &str = "AdmissionConfiguration";
 /// Both are alike.
 const VERSIONS: [&str; 2] = ["v1", "v1alpha1"];
+const POD_SECURITY: &str = "PodSecurity";
+/// The plugins that have a configuration.
+const PLUGINS: [&str; 2] = [POD_SECURITY, "ResourceQuota"];
 
 /// The configuration of the plugins that have one.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     /// That of PodSecurity.
     pub pod_security: pod_security::Config,
+    /// That of ResourceQuota.
+    pub resource_quota: resource_quota::Config,
     /// Plugins that the file names and that have no configuration here. Like upstream, this server ignores them.
     pub ignored: Vec<String>,
 }
@@ -66,6 +72,14 @@ pub enum ConfigurationError {
         /// The cause.
         source: pod_security::ConfigError,
     },
+    /// The configuration of ResourceQuota cannot be used.
+    #[error("{path}, plugin ResourceQuota")]
+    ResourceQuota {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: resource_quota::ConfigError,
+    },
 }
 
 #[derive(Deserialize)]
@@ -98,10 +112,10 @@ impl Configuration {
         let form = |source| ConfigurationError::Form { path: path.to_owned(), source };
         let Document { plugins } = object::from_value(&document).map_err(form)?;
         let mut read = Configuration::default();
-        let mut has_pod_security = false;
+        let mut seen = HashSet::new();
         for plugin in plugins.unwrap_or_default() {
-            // The first one counts, as upstream.
-            if plugin.name != "PodSecurity" || std::mem::replace(&mut has_pod_security, true) {
+            // The first of a name counts, as upstream.
+            if !PLUGINS.contains(&plugin.name.as_str()) || !seen.insert(plugin.name.clone()) {
                 read.ignored.push(plugin.name);
                 continue;
             }
@@ -113,8 +127,15 @@ impl Configuration {
                 }
                 _ => continue,
             };
-            let config = pod_security::Config::from_document(&content);
-            read.pod_security = config.map_err(|source| ConfigurationError::PodSecurity { path, source })?;
+            if plugin.name == POD_SECURITY {
+                let config = pod_security::Config::from_document(&content);
+                read.pod_security =
+                    config.map_err(|source| ConfigurationError::PodSecurity { path, source })?;
+            } else {
+                let config = resource_quota::Config::from_document(&content);
+                read.resource_quota =
+                    config.map_err(|source| ConfigurationError::ResourceQuota { path, source })?;
+            }
         }
         Ok(read)
     }
@@ -134,7 +155,7 @@ mod tests {
 
     const START: &str =
         "apiVersion: apiserver.config.k8s.io/v1 # of the file\nkind: AdmissionConfiguration\n";
-    const POD_SECURITY: &str = "apiVersion: pod-security.admission.config.k8s.io/v1\nkind: PodSecurityConfiguration\ndefaults: {enforce: baseline}\n";
+    const DOCUMENT: &str = "apiVersion: pod-security.admission.config.k8s.io/v1\nkind: PodSecurityConfiguration\ndefaults: {enforce: baseline}\n";
 
     fn read(directory: &Path, text: &str) -> Result<Configuration, String> {
         let path = directory.join("admission.yaml");
@@ -146,8 +167,8 @@ mod tests {
     #[test]
     fn plugins_are_configured_in_the_file_or_in_another() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("pods.yaml"), POD_SECURITY).unwrap();
-        let inside = POD_SECURITY.replace('\n', "\n    ");
+        std::fs::write(directory.path().join("pods.yaml"), DOCUMENT).unwrap();
+        let inside = DOCUMENT.replace('\n', "\n    ");
         for plugin in [
             format!("- name: PodSecurity\n  configuration:\n    {inside}"),
             "- {name: PodSecurity, path: pods.yaml}\n".to_owned(),
@@ -171,11 +192,11 @@ mod tests {
     fn mistakes_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let missing = format!("{START}plugins: [{{name: PodSecurity, path: none.yaml}}]\n");
-        let wrong = POD_SECURITY.replace("enforce", "enforced").replace('\n', "\n    ");
+        let wrong = DOCUMENT.replace("enforce", "enforced").replace('\n', "\n    ");
         for (text, expected) in [
             ("a: [", "admission.yaml is not YAML or JSON: "),
             (
-                POD_SECURITY,
+                DOCUMENT,
                 r#"admission.yaml: expected AdmissionConfiguration of apiserver.config.k8s.io/v1, found "PodSecurityConfiguration" of "pod-security.admission.config.k8s.io/v1""#,
             ),
             (&format!("{START}plugins: {{}}\n"), "admission.yaml is not a valid AdmissionConfiguration: "),
@@ -184,6 +205,12 @@ mod tests {
                 "admission.yaml is not a valid AdmissionConfiguration: missing field `name`",
             ),
             (&missing, "cannot read none.yaml: No such file or directory"),
+            (
+                &format!(
+                    "{START}plugins: [{{name: ResourceQuota, configuration: {{kind: Pod, apiVersion: v1}}}}]\n"
+                ),
+                r#"admission.yaml, plugin ResourceQuota: expected ResourceQuotaConfiguration of apiserver.config.k8s.io/v1, found "Pod" of "v1""#,
+            ),
             (
                 &format!("{START}plugins:\n- name: PodSecurity\n  configuration:\n    {wrong}"),
                 "admission.yaml, plugin PodSecurity: cannot read PodSecurityConfiguration: unknown field `enforced`",

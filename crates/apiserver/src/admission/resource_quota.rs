@@ -4,6 +4,8 @@
 //! | module | contents |
 //! | --- | --- |
 //! | `quota` | a quota as it was stored, read |
+//! | `configuration` | the plugin's configuration document |
+//! | `limited` | what may be used only where a quota limits it |
 //! | `decide` | what a request is charged, or why it is refused; pure |
 //! | `ledger` | charges the quotas of one namespace, many requests at once |
 //!
@@ -35,14 +37,19 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::{Attributes, Operation, Plugin, Reader, Taking, Writer};
 use crate::user::NAME_SERVER;
 
+mod configuration;
 mod decide;
 mod ledger;
+mod limited;
 mod quota;
 #[cfg(test)]
 mod tests;
 
+pub use configuration::{Config, ConfigError};
+
 use decide::Request;
 use ledger::{Charge, Ledger, Refusal, Server};
+use limited::Limited;
 use quota::Quota;
 
 const QUOTAS: GroupResource<'static> = GroupResource::new("", "resourcequotas");
@@ -55,6 +62,7 @@ const LEDGERS_MIN: usize = 256;
 /// The plugin.
 pub struct ResourceQuota {
     clock: Clock,
+    limited: Arc<[Limited]>,
     ledgers: Mutex<Ledgers>,
 }
 
@@ -67,9 +75,9 @@ struct Ledgers {
 }
 
 impl ResourceQuota {
-    /// The plugin, with the time.
-    pub fn new(clock: Clock) -> ResourceQuota {
-        ResourceQuota { clock, ledgers: Mutex::default() }
+    /// The plugin, with the time and its configuration.
+    pub fn new(clock: Clock, config: Config) -> ResourceQuota {
+        ResourceQuota { clock, limited: config.limited.into(), ledgers: Mutex::default() }
     }
 
     fn ledger(&self, namespace: &str) -> Arc<Ledger> {
@@ -111,20 +119,22 @@ impl Plugin for ResourceQuota {
         }
         let Some(measure) = measure(what, object, old) else { return Ok(()) };
         let quotas = what.reader.in_namespace(QUOTAS, what.namespace);
-        if quotas.is_empty() {
+        let is_limited = self.limited.iter().any(|rule| rule.concerns(measure));
+        if quotas.is_empty() && !is_limited {
             return Ok(());
         }
         let ledger = self.ledger(what.namespace);
         // Also without a charge: the quota may come into force before this write ends.
         let in_flight = ledger.begin().await;
         let mut charges = Vec::new();
-        if quotas.iter().any(|quota| Quota::limits(quota, measure)) {
+        if is_limited || quotas.iter().any(|quota| Quota::limits(quota, measure)) {
             let request = Request {
                 group: measure.group().to_owned(),
                 plural: measure.plural().to_owned(),
                 object: object.clone(),
                 old: old.clone(),
                 is_status: what.subresource == "status",
+                limited: Arc::clone(&self.limited),
                 now: self.clock.now(),
             };
             let server = Server { reader: what.reader, writer: what.writer };

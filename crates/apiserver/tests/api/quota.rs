@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use apiserver::Extensions;
+use apiserver::admission::configuration::Configuration;
 use apiserver::testing::TestServer;
 use futures::future::join_all;
 use object::{Status, Value, value};
@@ -262,4 +264,37 @@ async fn objects_of_any_resource_can_be_counted() {
         "widgets.example.com \"b\" is forbidden: exceeded quota: q, requested: count/widgets.example.com=1, used: count/widgets.example.com=1, limited: count/widgets.example.com=1",
     ];
     assert_eq!(refused.iter().map(|message| &**message).collect::<Vec<_>>(), expected);
+}
+
+/// The file of `--admission-control-config-file`: pods come only into namespaces with a quota for them.
+#[tokio::test]
+async fn a_file_says_what_needs_a_quota() {
+    const FILE: &str = "
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources:
+    - {resource: pods, matchContains: [count/pods]}
+";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admission.yaml");
+    std::fs::write(&path, FILE).unwrap();
+    let resource_quota = Configuration::read(&path).unwrap().resource_quota;
+    let server = TestServer::with(Extensions { resource_quota, ..Extensions::default() }).await;
+    let account = value!({"metadata": {"name": "default"}});
+    server.create("", "serviceaccounts", "default", account).await.unwrap();
+    let why = "pods \"p\" is forbidden: insufficient quota to consume: count/pods";
+    for query in ["", "?dryRun=All"] {
+        assert_eq!(forbidden(server.json("POST", &format!("{PODS}{query}"), &pod("p")).await), why);
+    }
+    create_map(&server, "m".into()).await.unwrap();
+    limit(&server, "q", value!({"hard": {"count/pods": "1"}}), value!({"count/pods": "0"})).await;
+    server.json("POST", PODS, &pod("p")).await.unwrap();
+    assert_eq!(used(&server, "q", "count/pods").await, "1");
+    let why = "pods \"r\" is forbidden: exceeded quota: q, requested: count/pods=1, used: count/pods=1, limited: count/pods=1";
+    assert_eq!(forbidden(server.json("POST", PODS, &pod("r")).await), why);
 }

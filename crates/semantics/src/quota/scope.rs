@@ -1,5 +1,7 @@
 //! Scopes: which objects a quota is for.
 
+use std::fmt;
+
 use crate::{Field, QosClass, View, qos_class};
 
 /// A requirement for the objects that a quota counts.
@@ -18,6 +20,13 @@ enum Operator {
     DoesNotExist,
 }
 
+/// As upstream's messages show it: `{NAME OPERATOR [VALUES]}`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{} {:?} [{}]}}", self.name, self.operator, self.values.join(" "))
+    }
+}
+
 /// The scopes of a quota: an object must be in all of them.
 pub fn scopes(quota: &dyn View) -> Vec<Scope> {
     let spec = quota.field("spec");
@@ -31,6 +40,11 @@ pub fn scopes(quota: &dyn View) -> Vec<Scope> {
 }
 
 impl Scope {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn read(expression: Field<'_>) -> Scope {
         let operator = match expression.field("operator").text() {
             "In" => Operator::In,

@@ -1,10 +1,13 @@
 //! What a request is charged, or why it is refused.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use object::Value;
 use semantics::quota::{Measure, ResourceList};
 
 use super::Quota;
+use super::limited::{self, Limited};
 
 /// A request that may need a share of quotas.
 pub(super) struct Request {
@@ -16,6 +19,8 @@ pub(super) struct Request {
     pub(super) old: Value,
     /// It writes the object's status: that is charged and never refused, because it says what is so already.
     pub(super) is_status: bool,
+    /// What only quotas allow.
+    pub(super) limited: Arc<[Limited]>,
     pub(super) now: Timestamp,
 }
 
@@ -34,7 +39,7 @@ pub(super) fn decide(
     let Some(measure) = Measure::of(&request.group, &request.plural) else { return Ok(Vec::new()) };
     let mut concerned = Vec::new();
     for (index, quota) in quotas.iter().enumerate() {
-        if paid(quota) || !covers(quota, measure, &request.object) {
+        if paid(quota) || !quota.covers(measure, &request.object) {
             continue;
         }
         let limited: Vec<&str> = quota.hard.names().filter(|name| measure.measures(name)).collect();
@@ -47,7 +52,7 @@ pub(super) fn decide(
         }
         concerned.push(index);
     }
-    if concerned.is_empty() {
+    if concerned.is_empty() && request.limited.is_empty() {
         return Ok(Vec::new());
     }
     let usage = measure.usage(&request.object, request.now);
@@ -60,11 +65,18 @@ pub(super) fn decide(
     if !request.old.is_null() {
         more.take_all(&measure.usage(&request.old, request.now));
     }
+    let grown = |index: &usize| {
+        let was_counted = !request.old.is_null() && quotas[*index].covers(measure, &request.old);
+        if was_counted { &more } else { &usage }
+    };
+    let grows = |list: &ResourceList| list.iter().any(|(_, amount)| !amount.is_zero());
+    if concerned.iter().map(grown).any(grows) || (concerned.is_empty() && grows(&more)) {
+        limited::check(&request.limited, quotas, measure, &request.object, &usage)?;
+    }
     let mut shares = Vec::new();
     for index in concerned {
         let quota = &quotas[index];
-        let was_counted = !request.old.is_null() && covers(quota, measure, &request.old);
-        let mut share = if was_counted { &more } else { &usage }.only(|name| quota.hard.get(name).is_some());
+        let mut share = grown(&index).only(|name| quota.hard.get(name).is_some());
         share.drop_zeros();
         if share.is_empty() {
             continue;
@@ -75,12 +87,6 @@ pub(super) fn decide(
         shares.push((index, share));
     }
     Ok(shares)
-}
-
-/// Whether the quota limits something that the object uses, and is for such objects.
-fn covers(quota: &Quota, measure: Measure<'_>, object: &Value) -> bool {
-    quota.hard.names().any(|name| measure.measures(name))
-        && quota.scopes.iter().all(|scope| measure.is_in(scope, object))
 }
 
 fn check(quota: &Quota, share: &ResourceList) -> Result<(), String> {

@@ -44,6 +44,12 @@ impl Quota {
         version.tree().at("status.hard").entries().any(|(name, _)| measure.measures(name))
     }
 
+    /// Whether it limits something that the object uses, and is for such objects.
+    pub(super) fn covers(&self, measure: Measure<'_>, object: &Value) -> bool {
+        self.hard.names().any(|name| measure.measures(name))
+            && self.scopes.iter().all(|scope| measure.is_in(scope, object))
+    }
+
     /// The object, with the current `used`.
     pub(super) fn to_value(&self) -> Value {
         let mut used = Value::map();

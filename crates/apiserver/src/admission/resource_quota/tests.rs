@@ -20,6 +20,7 @@ fn request(plural: &str, object: Value, old: Value) -> Request {
         object,
         old,
         is_status: false,
+        limited: Arc::default(),
         now: Timestamp::UNIX_EPOCH,
     }
 }
@@ -122,4 +123,50 @@ fn unused_ledgers_are_dropped() {
     }
     let ledgers = plugin.ledgers.lock();
     assert!(ledgers.by_namespace.len() <= 3 && Arc::ptr_eq(&kept, &ledgers.by_namespace["kept"]));
+}
+
+#[test]
+fn what_is_limited_needs_a_quota() {
+    let document = value!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "ResourceQuotaConfiguration", "limitedResources": [
+            {"resource": "pods", "matchContains": ["cpu"]},
+            {"resource": "pods", "matchScopes": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
+        ]
+    });
+    let limited: Arc<[Limited]> = Config::from_document(&document).unwrap().limited.into();
+    let decided = |quotas: &[Quota], plural: &str, object: Value, old: Value| {
+        decided(quotas, &Request { limited: Arc::clone(&limited), ..request(plural, object, old) })
+    };
+    let both = || value!({"cpu": "2", "requests.cpu": "2"});
+    let none = || value!({"cpu": "0", "requests.cpu": "0"});
+    let whole = [quota("q", both(), none(), Value::Null)];
+    let half = [quota("q", value!({"cpu": "2"}), value!({"cpu": "0"}), Value::Null)];
+    let others = [quota("q", both(), none(), value!({"scopes": ["BestEffort"]}))];
+    assert_eq!(decided(&whole, "pods", pod("1"), Value::Null).unwrap(), ["q: cpu=1,requests.cpu=1"]);
+    for (quotas, open) in
+        [(&half[..], "requests.cpu"), (&others, "cpu,requests.cpu"), (&[], "cpu,requests.cpu")]
+    {
+        let refused = decided(quotas, "pods", pod("1"), Value::Null).unwrap_err();
+        assert_eq!(refused, format!("insufficient quota to consume: {open}"));
+    }
+    let nothing: [String; 0] = [];
+    assert_eq!(decided(&[], "pods", pod("2"), pod("2")).unwrap(), nothing, "it grows by nothing");
+    assert!(decided(&[], "pods", pod("3"), pod("2")).is_err());
+    assert_eq!(
+        decided(&[], "services", value!({}), Value::Null).unwrap(),
+        nothing,
+        "no rule is for services"
+    );
+    let classed = |class: &str| value!({"spec": {"priorityClassName": class, "containers": [{"name": "c"}]}});
+    let of_class = |class: &str| {
+        let scope = value!({"scopeName": "PriorityClass", "operator": "In", "values": [class]});
+        let spec = value!({"scopeSelector": {"matchExpressions": [scope]}});
+        [quota("q", value!({"pods": "1"}), value!({"pods": "0"}), spec)]
+    };
+    assert_eq!(decided(&[], "pods", classed("low"), Value::Null).unwrap(), nothing);
+    assert_eq!(decided(&of_class("high"), "pods", classed("high"), Value::Null).unwrap(), ["q: pods=1"]);
+    for quotas in [&of_class("low")[..], &[]] {
+        let refused = decided(quotas, "pods", classed("high"), Value::Null).unwrap_err();
+        assert_eq!(refused, "insufficient quota to match these scopes: [{PriorityClass In [high]}]");
+    }
 }
