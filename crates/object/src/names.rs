@@ -68,6 +68,20 @@ fn dns1123_subdomain_form(value: &str) -> Option<String> {
     (!grammar::dns1123_subdomain(value)).then(message)
 }
 
+/// A DNS name (RFC 1123) in which capital letters may stand, too.
+pub fn is_dns1123_subdomain_in_any_case(value: &str) -> Messages {
+    let mut messages = longer_than(value, DNS_SUBDOMAIN_MAX);
+    if !grammar::dns1123_subdomain(&value.to_ascii_lowercase()) {
+        messages.push(regex_message(
+            "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end \
+             with an alphanumeric character",
+            DNS1123_SUBDOMAIN,
+            &["Example.com"],
+        ));
+    }
+    messages
+}
+
 /// A DNS name whose labels may hold underscores too (search paths of a pod's DNS).
 pub fn is_dns1123_subdomain_with_underscore(value: &str) -> Messages {
     let mut messages = longer_than(value, DNS_SUBDOMAIN_MAX);

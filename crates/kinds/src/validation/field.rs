@@ -253,6 +253,14 @@ impl<'v, 'p> Field<'v, 'p> {
         }
     }
 
+    /// The value must not have changed. The error leaves the value out, like those of rules that upstream declares with
+    /// the field instead of in code.
+    pub(crate) fn check_constant(&self, errors: &mut Errors, old: &Value) {
+        if !same(self.value, old) {
+            errors.invalid(&self.path, Value::Null, IMMUTABLE);
+        }
+    }
+
     /// The value must not have changed.
     pub(crate) fn check_immutable(&self, errors: &mut Errors, old: &Value) {
         if !same(self.value, old) {

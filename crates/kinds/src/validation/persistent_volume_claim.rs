@@ -27,7 +27,7 @@ pub fn validate_persistent_volume_claim(claim: &Value) -> Errors {
 
 /// Checks the spec of a claim, or of a template for claims. Groups of data sources that are no domains may stay.
 pub(super) fn validate_claim_spec(errors: &mut Errors, spec: &Field<'_, '_>, any_group: bool) {
-    validate_modes(errors, &spec.child("accessModes"));
+    validate_modes(errors, &spec.child("accessModes"), "at least 1 access mode is required");
     let selector = spec.child("selector");
     if selector.is_set() {
         errors.append(selector.selector().validate(&selector.path, false));
@@ -67,9 +67,10 @@ pub(super) fn validate_claim_spec(errors: &mut Errors, spec: &Field<'_, '_>, any
     spec.child("volumeAttributesClassName").check_set(errors, names::is_dns1123_subdomain);
 }
 
-fn validate_modes(errors: &mut Errors, modes: &Field<'_, '_>) {
+/// Checks how a volume can be mounted. `why` is what its owner says where there is nothing.
+pub(super) fn validate_modes(errors: &mut Errors, modes: &Field<'_, '_>, why: &str) {
     if modes.is_empty() {
-        modes.required(errors, "at least 1 access mode is required");
+        modes.required(errors, why);
     }
     let (mut alone, mut others) = (false, false);
     for mode in modes.value.items().filter_map(Value::as_str) {
@@ -216,7 +217,7 @@ pub fn validate_persistent_volume_claim_status_update(claim: &Value, _old: &Valu
     errors
 }
 
-fn validate_basic(errors: &mut Errors, amount: &Field<'_, '_>) -> bool {
+pub(super) fn validate_basic(errors: &mut Errors, amount: &Field<'_, '_>) -> bool {
     let is_good = amount.quantity() >= Quantity::ZERO;
     if !is_good {
         errors.invalid(&amount.path, amount.quantity().value(), "must be a valid resource quantity");

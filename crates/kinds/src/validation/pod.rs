@@ -33,12 +33,19 @@ mod update;
 mod volumes;
 mod windows;
 
+pub(super) use affinity::validate_node_selector;
 pub(super) use container::PROTOCOLS;
 pub(super) use handlers::validate_port;
+pub(super) use network_volumes::{
+    ISCSI_NAME_TOO_LONG, is_iscsi_name_too_long, validate_csi_driver_name, validate_iscsi_initiator,
+    validate_iscsi_target, validate_network_source,
+};
+pub(super) use paths::path_without_backsteps;
 pub use resize::validate_pod_resize;
-pub(super) use scheduling::validate_taints;
+pub(super) use scheduling::{validate_taints, validate_tolerations};
 pub use status::validate_pod_status_update;
 pub use update::{validate_ephemeral_containers_update, validate_pod_update};
+pub(super) use volumes::validate_host_path;
 
 const POD: &str = "io.k8s.api.core.v1.Pod";
 

@@ -8,9 +8,10 @@ use crate::NameRule;
 use crate::validation::field::Field;
 
 const CSI_DRIVER_NAME_MAX: usize = 63;
+const ISCSI_NAME_BYTES_MAX: usize = 64;
 
 /// Checks the source of a volume. `name` is the field that holds it.
-pub(super) fn validate_network_source(
+pub(in crate::validation) fn validate_network_source(
     errors: &mut Errors,
     volume: &Field<'_, '_>,
     name: &str,
@@ -76,6 +77,27 @@ fn validate_partition(errors: &mut Errors, partition: &Field<'_, '_>) {
 fn validate_iscsi(errors: &mut Errors, volume: &Field<'_, '_>, source: &Field<'_, '_>) {
     let portal = source.child("targetPortal");
     portal.check_present(errors);
+    validate_iscsi_target(errors, source);
+    let initiator = source.child("initiatorName");
+    if initiator.is_set() {
+        validate_iscsi_initiator(errors, source);
+        let name = volume.child("name");
+        if is_iscsi_name_too_long(name.text(), portal.text()) {
+            name.invalid(errors, ISCSI_NAME_TOO_LONG);
+        }
+    }
+}
+
+/// Whether a node cannot name its session, which it does after the volume and the portal.
+pub(in crate::validation) fn is_iscsi_name_too_long(volume: &str, portal: &str) -> bool {
+    volume.len() + 1 + portal.len() > ISCSI_NAME_BYTES_MAX
+}
+
+pub(in crate::validation) const ISCSI_NAME_TOO_LONG: &str = "Total length of <volume name>:<iscsi.targetPortal> must \
+    be under 64 characters if iscsi.initiatorName is specified.";
+
+/// Checks what is mounted, and who authenticates.
+pub(in crate::validation) fn validate_iscsi_target(errors: &mut Errors, source: &Field<'_, '_>) {
     let iqn = source.child("iqn");
     match iqn.text() {
         "" => iqn.required(errors, ""),
@@ -88,16 +110,12 @@ fn validate_iscsi(errors: &mut Errors, volume: &Field<'_, '_>, source: &Field<'_
     if authenticates && !secret.is_set() {
         secret.required(errors, "");
     }
+}
+
+/// Checks the name by which nodes present themselves.
+pub(in crate::validation) fn validate_iscsi_initiator(errors: &mut Errors, source: &Field<'_, '_>) {
     let initiator = source.child("initiatorName");
-    if initiator.is_set() {
-        validate_iscsi_name(errors, &initiator.named(source.path.child("initiatorname")));
-        let name = volume.child("name");
-        if name.text().len() + 1 + portal.text().len() > 64 {
-            let why = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
-                       iscsi.initiatorName is specified.";
-            name.invalid(errors, why);
-        }
-    }
+    validate_iscsi_name(errors, &initiator.named(source.path.child("initiatorname")));
 }
 
 /// An iSCSI qualified name, EUI-64 or NAA identifier (RFC 3720, RFC 3980).
@@ -204,13 +222,17 @@ fn validate_azure_disk(errors: &mut Errors, source: &Field<'_, '_>) {
     }
 }
 
-fn validate_csi(errors: &mut Errors, source: &Field<'_, '_>) {
-    let driver = source.child("driver");
+/// Checks the name of a driver, which has no fixed case.
+pub(in crate::validation) fn validate_csi_driver_name(errors: &mut Errors, driver: &Field<'_, '_>) {
     driver.check_present(errors);
     if driver.text().len() > CSI_DRIVER_NAME_MAX {
         errors.push(Error::too_long(&driver.path, CSI_DRIVER_NAME_MAX));
     }
     driver.check(errors, |name| names::is_dns1123_subdomain(&name.to_lowercase()));
+}
+
+fn validate_csi(errors: &mut Errors, source: &Field<'_, '_>) {
+    validate_csi_driver_name(errors, &source.child("driver"));
     let secret = source.child("nodePublishSecretRef");
     if !secret.is_set() {
         return;

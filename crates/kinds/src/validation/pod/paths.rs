@@ -5,7 +5,7 @@ use object::field::Errors;
 use crate::validation::field::Field;
 
 /// A path without `..`.
-pub(super) fn path_without_backsteps(errors: &mut Errors, path: &Field<'_, '_>) {
+pub(in crate::validation) fn path_without_backsteps(errors: &mut Errors, path: &Field<'_, '_>) {
     if path.text().split('/').any(|part| part == "..") {
         path.invalid(errors, "must not contain '..'");
     }

@@ -9,7 +9,7 @@ use crate::validation::field::{Field, NOT_POSITIVE};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-pub(super) fn validate_tolerations(errors: &mut Errors, tolerations: &Field<'_, '_>) {
+pub(crate) fn validate_tolerations(errors: &mut Errors, tolerations: &Field<'_, '_>) {
     for toleration in tolerations.items() {
         let (key, operator) = (toleration.child("key"), toleration.child("operator"));
         let (value, effect) = (toleration.child("value"), toleration.child("effect"));

@@ -138,7 +138,7 @@ fn validate_source(errors: &mut Errors, volume: &Field<'_, '_>, pod: &str, is_po
     }
 }
 
-fn validate_host_path(errors: &mut Errors, source: &Field<'_, '_>) {
+pub(in crate::validation) fn validate_host_path(errors: &mut Errors, source: &Field<'_, '_>) {
     let path = source.child("path");
     if path.is_empty() {
         return path.required(errors, "");
