@@ -3,9 +3,9 @@
 use object::Value;
 use semantics::conditions;
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, number};
+use crate::{defaults, validation};
 
 /// FlowSchema
 pub(crate) static FLOW_SCHEMAS: Simple = Simple {

@@ -2,9 +2,9 @@
 
 use object::Value;
 
-use crate::defaults;
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, count, flag, join, joined, name, or};
+use crate::{defaults, validation};
 
 /// Marks the class that claims without a class get.
 const IS_DEFAULT: [&str; 2] =
@@ -14,6 +14,8 @@ const IS_DEFAULT: [&str; 2] =
 pub(crate) static STORAGE_CLASSES: Simple = Simple {
     returns_deleted: true,
     default: defaults::default_storage_class,
+    validate: validation::validate_storage_class,
+    validate_update: Some(validation::validate_storage_class_update),
     table: Table {
         columns: &[
             NAME,

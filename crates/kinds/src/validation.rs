@@ -35,6 +35,7 @@ mod resource_quota;
 pub(crate) mod resources;
 mod service;
 mod stateful_set;
+mod storage_class;
 #[cfg(test)]
 pub(crate) mod tests;
 mod validating_admission_policy;
@@ -109,6 +110,7 @@ pub use service::{
 pub use stateful_set::{
     validate_stateful_set, validate_stateful_set_status_update, validate_stateful_set_update,
 };
+pub use storage_class::{validate_storage_class, validate_storage_class_update};
 pub use validating_admission_policy::{
     validate_validating_admission_policy, validate_validating_admission_policy_status_update,
     validate_validating_admission_policy_update,

@@ -11,9 +11,13 @@ mod limits;
 mod pods;
 mod policies;
 mod policy_bindings;
+mod storage_class;
 mod webhooks;
 mod workloads;
 
+/// The end of messages about names.
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 /// The errors, one per line.
 pub(crate) fn lines(errors: Errors) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
@@ -24,6 +28,19 @@ pub(super) fn patched(object: &Value, patch: &Value, default: fn(&mut Value)) ->
     let mut object = merge_patch(object.clone(), patch.clone()).expect("the patch is an object");
     default(&mut object);
     object
+}
+
+/// Checks a table of merge patches to a valid object with the errors that follow.
+#[track_caller]
+fn check_all(
+    object: &Value,
+    default: fn(&mut Value),
+    validate: impl Fn(&Value) -> Errors,
+    cases: &[(Value, &[&str])],
+) {
+    for (patch, expected) in cases {
+        assert_eq!(lines(validate(&patched(object, patch, default))), *expected, "{patch:?}");
+    }
 }
 
 /// Reads one of upstream's own objects, in which every field is filled; `None` if they are not at hand.
