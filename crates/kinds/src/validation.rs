@@ -33,6 +33,7 @@ mod priority_class;
 mod rbac;
 mod resource_quota;
 pub(crate) mod resources;
+mod runtime_class;
 mod service;
 mod stateful_set;
 mod storage_class;
@@ -104,6 +105,7 @@ pub use rbac::{
 pub use resource_quota::{
     validate_resource_quota, validate_resource_quota_status_update, validate_resource_quota_update,
 };
+pub use runtime_class::{validate_runtime_class, validate_runtime_class_update};
 pub use service::{
     validate_cluster_ips, validate_service, validate_service_status_update, validate_service_update,
 };

@@ -11,6 +11,7 @@ mod limits;
 mod pods;
 mod policies;
 mod policy_bindings;
+mod runtime_class;
 mod storage_class;
 mod webhooks;
 mod workloads;

@@ -1,0 +1,40 @@
+//! RuntimeClasses (`pkg/apis/node/validation`).
+
+use std::collections::BTreeSet;
+
+use object::field::Errors;
+use object::{Value, names, value};
+
+use super::field::Field;
+use super::metadata::validate_labels;
+use super::pod::validate_tolerations;
+use super::resources::{Owner, validate_resources};
+
+const CLASS: &str = "io.k8s.api.node.v1.RuntimeClass";
+const RESOURCES: &str = "io.k8s.api.core.v1.ResourceRequirements";
+
+/// Checks a RuntimeClass, except its metadata.
+pub fn validate_runtime_class(class: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let root = Field::root(class, CLASS);
+    let overhead = root.child("overhead");
+    if overhead.is_set() {
+        // The rules, and with them the paths, are those of a container's limits.
+        let limits = value!({"limits": (overhead.child("podFixed").value.clone())});
+        let resources = Field::root(&limits, RESOURCES).named(overhead.path);
+        validate_resources(&mut errors, &resources, Owner::Container, &BTreeSet::new());
+    }
+    let scheduling = root.child("scheduling");
+    let selector = scheduling.child("nodeSelector");
+    validate_labels(selector.value, &selector.path, &mut errors);
+    validate_tolerations(&mut errors, &scheduling.child("tolerations"));
+    root.child("handler").check_required(&mut errors, names::is_dns1123_label);
+    errors
+}
+
+/// Checks a change of a RuntimeClass, except its metadata: pods of the class do not change what runs them.
+pub fn validate_runtime_class_update(class: &Value, old: &Value) -> Errors {
+    let mut errors = validate_runtime_class(class);
+    Field::root(class, CLASS).child("handler").check_constant(&mut errors, old.get("handler"));
+    errors
+}
