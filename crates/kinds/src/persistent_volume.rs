@@ -39,6 +39,14 @@ impl Strategy for PersistentVolumes {
         }
     }
 
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_persistent_volume(object)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_persistent_volume_update(object, old)
+    }
+
     fn has_status(&self) -> bool {
         true
     }

@@ -26,6 +26,7 @@ mod mutating_admission_policy_binding;
 mod network_policy;
 mod networking;
 mod pem;
+mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
@@ -86,6 +87,7 @@ pub use network_policy::{validate_network_policy, validate_network_policy_update
 pub use networking::{
     validate_ip_address, validate_ip_address_update, validate_service_cidr, validate_service_cidr_update,
 };
+pub use persistent_volume::{validate_persistent_volume, validate_persistent_volume_update};
 pub use persistent_volume_claim::{
     validate_persistent_volume_claim, validate_persistent_volume_claim_status_update,
     validate_persistent_volume_claim_update,

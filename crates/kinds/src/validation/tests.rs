@@ -8,6 +8,7 @@ mod batch;
 mod certificates;
 mod kinds;
 mod limits;
+mod persistent_volume;
 mod pods;
 mod policies;
 mod policy_bindings;
