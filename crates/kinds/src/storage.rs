@@ -97,6 +97,8 @@ pub(crate) static CSI_DRIVERS: Simple = Simple {
     updates_unconditionally: false,
     returns_deleted: true,
     default: defaults::default_csi_driver,
+    validate: validation::validate_csi_driver,
+    validate_update: Some(validation::validate_csi_driver_update),
     table: Table {
         columns: &[
             NAME,

@@ -11,6 +11,7 @@ mod conditions;
 mod config;
 mod cron;
 mod cron_job;
+mod csi_driver;
 mod custom_resource_definition;
 mod daemon_set;
 mod endpoints;
@@ -56,6 +57,7 @@ pub use cluster::{
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
 pub use cron_job::{validate_cron_job, validate_cron_job_update};
+pub use csi_driver::{validate_csi_driver, validate_csi_driver_update};
 pub use custom_resource_definition::{
     approval_condition, custom_resource_definition_warnings, non_structural_schema,
     validate_custom_resource_definition, validate_custom_resource_definition_status_update,

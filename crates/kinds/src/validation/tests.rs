@@ -6,6 +6,7 @@ use object::{Value, json, value};
 
 mod batch;
 mod certificates;
+mod csi_driver;
 mod kinds;
 mod limits;
 mod persistent_volume;
