@@ -58,6 +58,9 @@ pub(crate) static VOLUME_ATTACHMENTS: Simple = Simple {
     status_keeps_metadata: true,
     updates_unconditionally: false,
     returns_deleted: true,
+    validate: validation::validate_volume_attachment,
+    validate_update: Some(validation::validate_volume_attachment_update),
+    validate_status_update: validation::validate_volume_attachment_status_update,
     table: Table {
         columns: &[
             NAME,

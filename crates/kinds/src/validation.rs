@@ -43,6 +43,7 @@ mod storage_class;
 pub(crate) mod tests;
 mod validating_admission_policy;
 mod validating_admission_policy_binding;
+mod volume_attachment;
 mod webhook;
 mod workload;
 
@@ -123,6 +124,9 @@ pub use validating_admission_policy::{
 };
 pub use validating_admission_policy_binding::{
     validate_validating_admission_policy_binding, validate_validating_admission_policy_binding_update,
+};
+pub use volume_attachment::{
+    validate_volume_attachment, validate_volume_attachment_status_update, validate_volume_attachment_update,
 };
 pub use webhook::{
     validate_mutating_webhook_configuration, validate_mutating_webhook_configuration_update,

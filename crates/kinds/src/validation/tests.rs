@@ -15,6 +15,7 @@ mod policies;
 mod policy_bindings;
 mod runtime_class;
 mod storage_class;
+mod volume_attachment;
 mod webhooks;
 mod workloads;
 
