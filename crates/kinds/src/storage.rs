@@ -45,6 +45,8 @@ pub(crate) static STORAGE_CLASSES: Simple = Simple {
 /// VolumeAttributesClass
 pub(crate) static VOLUME_ATTRIBUTES_CLASSES: Simple = Simple {
     returns_deleted: true,
+    validate: validation::validate_volume_attributes_class,
+    validate_update: Some(validation::validate_volume_attributes_class_update),
     table: Table {
         columns: &[NAME, Column::text("DriverName", "The driver that knows the attributes."), AGE],
         row: |object, clock| cells![name(object), object.str_at("driverName"), age(object, clock)],

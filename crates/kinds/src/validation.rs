@@ -44,6 +44,7 @@ pub(crate) mod tests;
 mod validating_admission_policy;
 mod validating_admission_policy_binding;
 mod volume_attachment;
+mod volume_attributes_class;
 mod webhook;
 mod workload;
 
@@ -127,6 +128,9 @@ pub use validating_admission_policy_binding::{
 };
 pub use volume_attachment::{
     validate_volume_attachment, validate_volume_attachment_status_update, validate_volume_attachment_update,
+};
+pub use volume_attributes_class::{
+    validate_volume_attributes_class, validate_volume_attributes_class_update,
 };
 pub use webhook::{
     validate_mutating_webhook_configuration, validate_mutating_webhook_configuration_update,

@@ -16,6 +16,7 @@ mod policy_bindings;
 mod runtime_class;
 mod storage_class;
 mod volume_attachment;
+mod volume_attributes_class;
 mod webhooks;
 mod workloads;
 
