@@ -90,6 +90,8 @@ pub(crate) static VOLUME_ATTACHMENTS: Simple = Simple {
 pub(crate) static CSI_NODES: Simple = Simple {
     updates_unconditionally: false,
     returns_deleted: true,
+    validate: validation::validate_csi_node,
+    validate_update: Some(validation::validate_csi_node_update),
     table: Table {
         columns: &[NAME, Column::integer("Drivers", "How many drivers the node has."), AGE],
         row: |object, clock| cells![name(object), count(object, "spec.drivers"), age(object, clock)],

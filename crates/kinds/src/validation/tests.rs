@@ -7,6 +7,7 @@ use object::{Value, json, value};
 mod batch;
 mod certificates;
 mod csi_driver;
+mod csi_node;
 mod kinds;
 mod limits;
 mod persistent_volume;
