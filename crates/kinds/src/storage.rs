@@ -141,6 +141,8 @@ pub(crate) static CSI_DRIVERS: Simple = Simple {
 /// CSIStorageCapacity
 pub(crate) static CSI_STORAGE_CAPACITIES: Simple = Simple {
     updates_unconditionally: false,
+    validate: validation::validate_csi_storage_capacity,
+    validate_update: Some(validation::validate_csi_storage_capacity_update),
     table: Table {
         columns: &[
             NAME,

@@ -13,6 +13,7 @@ mod cron;
 mod cron_job;
 mod csi_driver;
 mod csi_node;
+mod csi_storage_capacity;
 mod custom_resource_definition;
 mod daemon_set;
 mod endpoints;
@@ -62,6 +63,7 @@ pub use config::{validate_config_map, validate_config_map_update, validate_secre
 pub use cron_job::{validate_cron_job, validate_cron_job_update};
 pub use csi_driver::{validate_csi_driver, validate_csi_driver_update};
 pub use csi_node::{validate_csi_node, validate_csi_node_update};
+pub use csi_storage_capacity::{validate_csi_storage_capacity, validate_csi_storage_capacity_update};
 pub use custom_resource_definition::{
     approval_condition, custom_resource_definition_warnings, non_structural_schema,
     validate_custom_resource_definition, validate_custom_resource_definition_status_update,

@@ -8,6 +8,7 @@ mod batch;
 mod certificates;
 mod csi_driver;
 mod csi_node;
+mod csi_storage_capacity;
 mod kinds;
 mod limits;
 mod persistent_volume;
