@@ -4,9 +4,12 @@ use object::Value;
 
 use crate::simple::Simple;
 use crate::table::{AGE, Column, NAME, Table, age, cells, name, number};
+use crate::validation;
 
 /// ControllerRevision
 pub(crate) static CONTROLLER_REVISIONS: Simple = Simple {
+    validate: validation::validate_controller_revision,
+    validate_update: Some(validation::validate_controller_revision_update),
     table: Table {
         columns: &[
             NAME,

@@ -9,6 +9,7 @@ mod certificates;
 mod cluster;
 mod conditions;
 mod config;
+mod controller_revision;
 mod cron;
 mod cron_job;
 mod csi_driver;
@@ -60,6 +61,7 @@ pub use cluster::{
     validate_namespace_status_update, validate_node, validate_node_update,
 };
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
+pub use controller_revision::{validate_controller_revision, validate_controller_revision_update};
 pub use cron_job::{validate_cron_job, validate_cron_job_update};
 pub use csi_driver::{validate_csi_driver, validate_csi_driver_update};
 pub use csi_node::{validate_csi_node, validate_csi_node_update};

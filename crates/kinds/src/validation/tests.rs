@@ -6,6 +6,7 @@ use object::{Value, json, value};
 
 mod batch;
 mod certificates;
+mod controller_revision;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
