@@ -43,6 +43,7 @@ pub(crate) static LIMIT_RANGES: Simple = Simple {
 pub(crate) static POD_TEMPLATES: Simple = Simple {
     returns_deleted: true,
     default: |object| defaults::default_pod_template(object.entry("template")),
+    validate: validation::validate_pod_template,
     table: Table {
         columns: &[
             NAME,

@@ -34,6 +34,7 @@ mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
+mod pod_template;
 mod priority_class;
 mod rbac;
 mod resource_quota;
@@ -109,6 +110,7 @@ pub use pod::{
 pub use pod_disruption_budget::{
     validate_pod_disruption_budget, validate_pod_disruption_budget_status_update,
 };
+pub use pod_template::validate_pod_template;
 pub use priority_class::{validate_priority_class, validate_priority_class_update};
 pub use rbac::{
     validate_cluster_role, validate_cluster_role_binding, validate_cluster_role_binding_update,

@@ -13,6 +13,7 @@ mod csi_storage_capacity;
 mod kinds;
 mod limits;
 mod persistent_volume;
+mod pod_template;
 mod pods;
 mod policies;
 mod policy_bindings;
