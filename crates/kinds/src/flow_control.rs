@@ -11,6 +11,8 @@ use crate::{defaults, validation};
 pub(crate) static FLOW_SCHEMAS: Simple = Simple {
     status_keeps_metadata: true,
     default: defaults::default_flow_schema,
+    validate: validation::validate_flow_schema,
+    validate_status_update: validation::validate_flow_schema_status_update,
     table: Table {
         columns: &[
             NAME,

@@ -20,6 +20,7 @@ mod daemon_set;
 mod endpoints;
 mod event;
 mod field;
+mod flow_schema;
 mod horizontal_pod_autoscaler;
 mod ingress;
 mod job;
@@ -78,6 +79,7 @@ pub use endpoints::{
 };
 pub use event::{validate_event, validate_event_update};
 pub use field::same;
+pub use flow_schema::{validate_flow_schema, validate_flow_schema_status_update};
 pub use horizontal_pod_autoscaler::{
     validate_horizontal_pod_autoscaler, validate_horizontal_pod_autoscaler_status_update,
 };

@@ -10,6 +10,7 @@ mod controller_revision;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
+mod flow_schema;
 mod kinds;
 mod limits;
 mod persistent_volume;
