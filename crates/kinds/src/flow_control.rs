@@ -40,6 +40,8 @@ pub(crate) static FLOW_SCHEMAS: Simple = Simple {
 pub(crate) static PRIORITY_LEVELS: Simple = Simple {
     status_keeps_metadata: true,
     default: defaults::default_priority_level_configuration,
+    validate: validation::validate_priority_level_configuration,
+    validate_status_update: validation::validate_priority_level_configuration_status_update,
     table: Table {
         columns: &[
             NAME,

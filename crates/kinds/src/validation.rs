@@ -37,6 +37,7 @@ mod pod;
 mod pod_disruption_budget;
 mod pod_template;
 mod priority_class;
+mod priority_level_configuration;
 mod rbac;
 mod resource_quota;
 pub(crate) mod resources;
@@ -114,6 +115,9 @@ pub use pod_disruption_budget::{
 };
 pub use pod_template::validate_pod_template;
 pub use priority_class::{validate_priority_class, validate_priority_class_update};
+pub use priority_level_configuration::{
+    validate_priority_level_configuration, validate_priority_level_configuration_status_update,
+};
 pub use rbac::{
     validate_cluster_role, validate_cluster_role_binding, validate_cluster_role_binding_update,
     validate_role, validate_role_binding, validate_role_binding_update,

@@ -18,6 +18,7 @@ mod pod_template;
 mod pods;
 mod policies;
 mod policy_bindings;
+mod priority_level_configuration;
 mod runtime_class;
 mod storage_class;
 mod volume_attachment;
