@@ -1,12 +1,12 @@
 //! APIService
 
 use clock::Clock;
-use object::{Value, value};
+use object::{Value, field, value};
 use semantics::conditions;
 
-use crate::defaults;
 use crate::strategy::{NameRule, Strategy, keep_metadata, keep_spec};
 use crate::table::{AGE, Column, NAME, age, cells, name};
+use crate::{defaults, validation};
 
 /// A service without a backend is served by this server, and is therefore available from the start.
 pub(crate) struct ApiServices;
@@ -43,6 +43,14 @@ impl Strategy for ApiServices {
         for condition in object.at_mut("status.conditions").into_iter().flat_map(Value::items_mut) {
             condition.set_default("lastTransitionTime", now.as_str());
         }
+    }
+
+    fn validate(&self, object: &Value) -> field::Errors {
+        validation::validate_api_service(object)
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> field::Errors {
+        validation::validate_api_service_status_update(object, old)
     }
 
     fn name_rule(&self) -> NameRule {

@@ -5,6 +5,7 @@
 //! for every kind.
 
 mod admission;
+mod api_service;
 mod certificates;
 mod cluster;
 mod conditions;
@@ -55,6 +56,7 @@ mod webhook;
 mod workload;
 
 pub(crate) use admission::admission_warnings;
+pub use api_service::{validate_api_service, validate_api_service_status_update};
 pub use certificates::{
     validate_certificate_signing_request, validate_certificate_signing_request_approval,
     validate_certificate_signing_request_status_update, validate_certificate_signing_request_update,

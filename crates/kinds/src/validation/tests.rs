@@ -4,6 +4,7 @@ use object::field::Errors;
 use object::patch::merge_patch;
 use object::{Value, json, value};
 
+mod api_service;
 mod batch;
 mod certificates;
 mod controller_revision;
