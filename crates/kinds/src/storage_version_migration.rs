@@ -2,12 +2,16 @@
 
 use crate::simple::Simple;
 use crate::table::{Column, NAME, Table, cells, name};
+use crate::validation;
 
 /// StorageVersionMigration
 pub(crate) static STORAGE_VERSION_MIGRATIONS: Simple = Simple {
     has_status: true,
     status_keeps_metadata: true,
     updates_unconditionally: false,
+    validate: validation::validate_storage_version_migration,
+    validate_update: Some(validation::validate_storage_version_migration_update),
+    validate_status_update: validation::validate_storage_version_migration_status_update,
     table: Table {
         columns: &[
             Column { format: "", ..NAME },

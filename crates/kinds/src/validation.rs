@@ -46,6 +46,7 @@ mod runtime_class;
 mod service;
 mod stateful_set;
 mod storage_class;
+mod storage_version_migration;
 #[cfg(test)]
 pub(crate) mod tests;
 mod validating_admission_policy;
@@ -135,6 +136,10 @@ pub use stateful_set::{
     validate_stateful_set, validate_stateful_set_status_update, validate_stateful_set_update,
 };
 pub use storage_class::{validate_storage_class, validate_storage_class_update};
+pub use storage_version_migration::{
+    validate_storage_version_migration, validate_storage_version_migration_status_update,
+    validate_storage_version_migration_update,
+};
 pub use validating_admission_policy::{
     validate_validating_admission_policy, validate_validating_admission_policy_status_update,
     validate_validating_admission_policy_update,

@@ -22,6 +22,7 @@ mod policy_bindings;
 mod priority_level_configuration;
 mod runtime_class;
 mod storage_class;
+mod storage_version_migration;
 mod volume_attachment;
 mod volume_attributes_class;
 mod webhooks;
