@@ -18,6 +18,8 @@ pub(crate) static CLUSTER_TRUST_BUNDLES: Simple = Simple {
     // The names of a signer's bundles contain the signer's name with colons.
     name_rule: NameRule::PathSegment,
     selectable: &["spec.signerName"],
+    validate: validation::validate_cluster_trust_bundle,
+    validate_update: Some(validation::validate_cluster_trust_bundle_update),
     table: Table {
         columns: &[NAME, SIGNER],
         row: |object, _| cells![name(object), or(object.str_at("spec.signerName"), "<none>")],

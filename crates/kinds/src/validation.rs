@@ -8,6 +8,7 @@ mod admission;
 mod api_service;
 mod certificates;
 mod cluster;
+mod cluster_trust_bundle;
 mod conditions;
 mod config;
 mod controller_revision;
@@ -66,6 +67,7 @@ pub use cluster::{
     validate_core_finalizers, validate_lease, validate_namespace, validate_namespace_finalize,
     validate_namespace_status_update, validate_node, validate_node_update,
 };
+pub use cluster_trust_bundle::{validate_cluster_trust_bundle, validate_cluster_trust_bundle_update};
 pub use config::{validate_config_map, validate_config_map_update, validate_secret, validate_secret_update};
 pub use controller_revision::{validate_controller_revision, validate_controller_revision_update};
 pub use cron_job::{validate_cron_job, validate_cron_job_update};

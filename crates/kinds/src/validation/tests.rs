@@ -7,6 +7,7 @@ use object::{Value, json, value};
 mod api_service;
 mod batch;
 mod certificates;
+mod cluster_trust_bundle;
 mod controller_revision;
 mod csi_driver;
 mod csi_node;

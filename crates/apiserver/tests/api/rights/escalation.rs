@@ -260,11 +260,12 @@ async fn signers_are_spoken_for_by_those_who_may() {
     grant(&server, "signer", vec![certificates(), attest]).await;
     let (jane, signer) = (User::new("jane", &[]), User::new("signer", &[]));
     let bundle = |signer: &str, text: &str| value!({"metadata": {"name": "example.com:s:a"}, "spec": {"signerName": signer, "trustBundle": text}});
+    let text = crate::kinds::trust_bundle().str_at("spec.trustBundle").to_owned();
     let (code, _, message) =
-        send_as(&server, &jane, "POST", &bundles, &bundle("example.com/s", "x")).await.status();
+        send_as(&server, &jane, "POST", &bundles, &bundle("example.com/s", &text)).await.status();
     assert_eq!(code, 403);
     assert!(message.ends_with("user not permitted to attest for signerName \"example.com/s\""), "{message}");
-    let made = send_as(&server, &signer, "POST", &bundles, &bundle("example.com/s", "x")).await;
+    let made = send_as(&server, &signer, "POST", &bundles, &bundle("example.com/s", &text)).await;
     assert_eq!(made.code, 201, "{:?}", made.bytes);
     let path = format!("{bundles}/example.com:s:a");
     for change in [value!({"spec": {"trustBundle": "y"}}), value!({"spec": {"signerName": (Value::Null)}})] {
