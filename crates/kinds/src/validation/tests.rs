@@ -214,6 +214,49 @@ fn rules_name_fields_of_the_schema() {
             &[|request| super::validate_certificate_signing_request_update(request, request)],
         ),
         ("coordination.k8s.io.v1.Lease", &[super::validate_lease]),
+        (
+            "certificates.k8s.io.v1.ClusterTrustBundle",
+            &[super::validate_cluster_trust_bundle, |bundle| {
+                super::validate_cluster_trust_bundle_update(bundle, &value!({}))
+            }],
+        ),
+        (
+            "core.v1.PersistentVolume",
+            &[super::validate_persistent_volume, |volume| {
+                super::validate_persistent_volume_update(volume, &value!({}))
+            }],
+        ),
+        ("core.v1.PodTemplate", &[super::validate_pod_template]),
+        ("apps.v1.ControllerRevision", &[|r| super::validate_controller_revision_update(r, r)]),
+        ("node.k8s.io.v1.RuntimeClass", &[|class| super::validate_runtime_class_update(class, class)]),
+        ("storage.k8s.io.v1.StorageClass", &[|class| super::validate_storage_class_update(class, class)]),
+        (
+            "storage.k8s.io.v1.VolumeAttributesClass",
+            &[|class| super::validate_volume_attributes_class_update(class, class)],
+        ),
+        (
+            "storage.k8s.io.v1.VolumeAttachment",
+            &[super::validate_volume_attachment, |attachment| {
+                super::validate_volume_attachment_update(attachment, &value!({}))
+            }],
+        ),
+        ("storage.k8s.io.v1.CSIDriver", &[|driver| super::validate_csi_driver_update(driver, driver)]),
+        ("storage.k8s.io.v1.CSINode", &[|node| super::validate_csi_node_update(node, node)]),
+        (
+            "storage.k8s.io.v1.CSIStorageCapacity",
+            &[|capacity| super::validate_csi_storage_capacity_update(capacity, capacity)],
+        ),
+        ("flowcontrol.apiserver.k8s.io.v1.FlowSchema", &[super::validate_flow_schema]),
+        (
+            "flowcontrol.apiserver.k8s.io.v1.PriorityLevelConfiguration",
+            &[super::validate_priority_level_configuration],
+        ),
+        (
+            "storagemigration.k8s.io.v1.StorageVersionMigration",
+            &[super::validate_storage_version_migration, |migration| {
+                super::validate_storage_version_migration_status_update(migration, migration)
+            }],
+        ),
     ];
     for (kind, rules) in rules {
         let Some(object) = fixture(&format!("{kind}.json")) else { return };
