@@ -176,7 +176,7 @@ limitedResources:
                 format!(
                     "{start}limitedResources: [{{resource: pods, matchScopes: [{{scopeName: PriorityClass, operator: Is}}]}}]\n"
                 ),
-                r#"ResourceQuotaConfiguration is invalid: limitedResources[0].matchScopes[0].operator: Unsupported value: "Is": supported values: "DoesNotExist", "Exists", "In", "NotIn""#,
+                r#"ResourceQuotaConfiguration is invalid: limitedResources[0].matchScopes[0].operator: Unsupported value: "Is": supported values: "In", "NotIn", "Exists", "DoesNotExist""#,
             ),
         ] {
             assert_eq!(read(&text).unwrap_err(), expected);

@@ -116,7 +116,7 @@ fn what_comes_into_a_scope_is_charged_as_a_whole() {
 
 #[test]
 fn unused_ledgers_are_dropped() {
-    let plugin = ResourceQuota::new(Clock::system());
+    let plugin = ResourceQuota::new(Clock::system(), Config::default());
     let kept = plugin.ledger("kept");
     for namespace in 0..=LEDGERS_MIN {
         plugin.ledger(&namespace.to_string());
