@@ -162,6 +162,7 @@ async fn policies_do_not_keep_the_server_from_starting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_about_definitions_are_checked() {
     let server = TestServer::start().await;
+    server.check_policies();
     let path = format!("{GROUP}/validatingadmissionpolicies?watch=1&resourceVersion=0");
     let mut watch = Watch::open(&server, &path).await;
     let spec = value!({
