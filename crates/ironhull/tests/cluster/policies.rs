@@ -180,7 +180,7 @@ spec:
     let refused = namespace.try_apply(&object("wrong", 4, "")).unwrap_err().to_string();
     assert!(refused.contains("spec: Invalid value: min must not exceed max"), "{refused}");
     namespace.apply(&object("right", 2, ""));
-    let refused = namespace.try_apply(&object("right", 2, ", name: y")).unwrap_err().to_string();
+    let refused = namespace.try_apply(&object("right", 2, ", name: other")).unwrap_err().to_string();
     assert!(refused.contains("spec.name: Forbidden: name cannot change"), "{refused}");
     namespace.apply(&object("right", 1, ""));
     namespace.run(&["delete", "crd", &name]);
