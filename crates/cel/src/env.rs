@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::words::is_word;
 use crate::{Function, ObjectShape, Shape, ShapeKind, Type};
 
 /// The variables, types and functions that an expression can use.
@@ -126,7 +127,7 @@ impl Env {
             Some(shape) => {
                 let escaped = || shape.fields.get(format!("__{field}__").as_str());
                 let found = shape.fields.get(field);
-                let found = found.or_else(|| RESERVED.contains(&field).then(escaped).flatten());
+                let found = found.or_else(|| is_word(field).then(escaped).flatten());
                 Some(found?.shape.expression_type())
             }
             None if !self.is_patch(object) => None,
@@ -181,31 +182,6 @@ fn add_objects(objects: &mut HashMap<Arc<str>, Arc<ObjectShape>>, shape: &Shape)
 }
 
 const JSON_PATCH: &str = "JSONPatch";
-
-/// Words that fields are escaped for, with underlines around them (`pkg/cel/escaping.go` in `k8s.io/apiserver`).
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// The types of the language by their names in expressions.
 fn standard_type(name: &str) -> Option<Type> {

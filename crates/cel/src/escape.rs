@@ -1,29 +1,6 @@
 //! Names of fields as identifiers (`k8s.io/apiserver/pkg/cel/escaping.go`).
 
-/// Words that are no identifiers.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::words::is_word;
 
 /// The identifier for a field: `a-b` is `a__dash__b`, `namespace` is `__namespace__`. `None` if there is none, so that
 /// expressions cannot refer to the field.
@@ -58,7 +35,7 @@ pub fn escape(name: &str) -> Option<String> {
 
 /// The identifier for a field whose name is a word of the language.
 pub(crate) fn escape_reserved(name: &str) -> Option<String> {
-    RESERVED.contains(&name).then(|| format!("__{name}__"))
+    is_word(name).then(|| format!("__{name}__"))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod standard;
 mod types;
 mod validate;
 mod value;
+mod words;
 
 pub use ast::{Ast, Comprehension, Entry, Expr, FieldInit, Id, Kind, Literal};
 pub use check::check;
@@ -53,6 +54,8 @@ pub use shape::{Field, ListKind, ObjectShape, Shape, ShapeKind};
 pub use standard::standard;
 pub use types::Type;
 pub use value::{Bytes, Duration, Evaluated, List, Map, MapKey, Object, Opaque, Text, Timestamp, Value};
+pub use words::is_word;
+
 /// Parses and checks an expression, as upstream's `Env.Compile` does.
 ///
 /// ```

@@ -17,6 +17,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use cel::is_word;
 pub use check::check;
 pub use compile::Rules;
 pub use shape::shape_of;

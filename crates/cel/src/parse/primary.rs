@@ -4,6 +4,7 @@ use crate::builder::Stop;
 use crate::lexer::TokenKind;
 use crate::parse::cursor::STARTS;
 use crate::parse::{Parser, literal};
+use crate::words::is_reserved;
 use crate::{Entry, Expr, FieldInit, Kind, Literal, macros};
 
 /// What a list, a map and a message can begin with.
@@ -12,27 +13,6 @@ const MAP: &str = "{'[', '{', '}', '(', '.', ',', '-', '!', '?', 'true', 'false'
 const ARGS: &str = "{'[', '{', '(', ')', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 const FIELDS: &str = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}";
 const FIELD: &str = "{'?', IDENTIFIER, ESC_IDENTIFIER}";
-
-/// Words that cannot be names of variables and functions.
-const RESERVED: [&str; 17] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Result<Expr, Stop> {
@@ -78,7 +58,7 @@ impl Parser<'_> {
             return self.message(format!("{dot}{name}"));
         }
         let ident = self.next();
-        if RESERVED.contains(&ident.text) {
+        if is_reserved(ident.text) {
             self.build.report(begin, format!("reserved identifier: {}", ident.text));
             if self.skip("(") {
                 self.args()?;

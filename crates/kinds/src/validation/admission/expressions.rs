@@ -8,31 +8,6 @@ use crate::validation::field::Field;
 /// How many variables a policy can have. Upstream has no limit but that of a request's size; each variable is looked for
 /// among those before it.
 const VARIABLES_MAX: usize = 4096;
-/// Words that are no identifiers in CEL.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 /// Compiles the expressions of one policy, which can use its parameters and variables.
 pub(in crate::validation) struct Expressions {
     scope: Scope,
@@ -128,5 +103,5 @@ fn is_identifier(name: &str) -> bool {
     name.chars().all(is_part)
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
-        && !RESERVED.contains(&name)
+        && !rules::is_word(name)
 }
