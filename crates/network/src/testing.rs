@@ -137,3 +137,16 @@ pub(crate) async fn once_free<T, E: Into<ResetError>>(attempt: impl AsyncFn() ->
     };
     tokio::time::timeout(LIMIT, free).await.expect("the host network is free")
 }
+
+/// Why code that needs the host network for itself is refused, once it has it: see [`once_free`].
+pub(crate) async fn refusal_once_free<T>(attempt: impl AsyncFn() -> Result<T, NetworkError>) -> NetworkError {
+    let refusal = async {
+        loop {
+            match attempt().await.err().expect("it is refused") {
+                NetworkError::InUse => tokio::task::yield_now().await,
+                why => return why,
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, refusal).await.expect("the host network is free")
+}

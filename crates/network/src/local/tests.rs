@@ -10,7 +10,7 @@ use crate::host_port::Protocol;
 use crate::ipam::IpamError;
 use crate::preflight::PreflightError;
 use crate::reset::{ResetError, reset};
-use crate::testing::once_free;
+use crate::testing::{once_free, refusal_once_free};
 
 mod spoofing;
 
@@ -212,7 +212,7 @@ fn pods_of_former_subnets_can_go() {
             drop(network);
             // The Node was deleted and recreated, and another node had been given its range.
             config.pod_subnets = vec!["10.42.7.0/24".parse().unwrap()];
-            let network = LocalNetwork::new(config).await.unwrap();
+            let network = once_free(async || LocalNetwork::new(config.clone()).await).await;
             assert_eq!(
                 network.setup(&new.path(), "new", &[]).await.unwrap(),
                 ["10.42.7.2".parse::<IpAddr>().unwrap()]
@@ -276,7 +276,7 @@ fn a_restart_adopts_pods_and_reset_leaves_the_host_as_it_was() {
 
             let server = Greeter::tcp(&pod, parsed("0.0.0.0:80"), "pod");
             nft::delete_tables(&[("inet", "ironhull-pods")]).await.unwrap();
-            let network = LocalNetwork::new(env.config()).await.unwrap();
+            let network = once_free(async || LocalNetwork::new(env.config()).await).await;
             assert_eq!(network.addresses("pod"), Some(addresses.clone()));
             assert_eq!(network.sandboxes(), ["pod"]);
             assert!(ask_tcp(parsed("127.0.0.1:8080")).await.unwrap().starts_with("pod "));
@@ -286,7 +286,7 @@ fn a_restart_adopts_pods_and_reset_leaves_the_host_as_it_was() {
 
             let stranger = tempfile::tempdir().unwrap();
             let config = LocalConfig { state_dir: stranger.path().to_owned(), ..env.config() };
-            let refused = LocalNetwork::new(config).await.err().unwrap();
+            let refused = refusal_once_free(async || LocalNetwork::new(config.clone()).await).await;
             let owner = format!("ironhull {}", env.state.path().display());
             assert!(
                 matches!(&refused, NetworkError::BridgeTaken { owner: o, .. } if *o == owner),
@@ -333,7 +333,7 @@ fn a_host_that_is_not_fit_is_told_so_before_anything_changes() {
             config = env.config();
             config.service_subnets.clear();
             ip(&env.host, "link add ih0 type bridge");
-            let error = LocalNetwork::new(config).await.err().unwrap();
+            let error = refusal_once_free(async || LocalNetwork::new(config.clone()).await).await;
             assert!(matches!(error, NetworkError::BridgeTaken { .. }), "{error}");
             ip(&env.host, "link del ih0");
             assert_eq!(snapshot().await, before);
