@@ -182,7 +182,7 @@ async fn a_watch_of_tables_names_its_columns_once() {
         let end = end.at_path(&["object", "metadata", "annotations", "k8s.io/initial-events-end"]);
         assert_eq!(end.as_str(), Some("true"), "{include}");
     }
-    // The events of a watch are no lists.
+    // The events of a watch are not lists.
     let accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
     let events =
         lines(&read(&server, &format!("{CONFIG_MAPS}?watch=1&timeoutSeconds=1"), accept).await.bytes);

@@ -38,7 +38,7 @@ async fn refusals_have_the_status_of_the_webhook() {
             let reply = answered(&server, collection, response, value!({})).await;
             assert_eq!(reply.status(), (*code, (*reason).to_owned(), message.clone()));
         }
-        // A refusal is no failure.
+        // A refusal is not a failure.
         let response = value!({"allowed": false, "status": {
             "message": "no", "code": 429i64,
             "details": {"name": "n", "kind": "k", "causes": [{"field": "data"}], "retryAfterSeconds": 7i64}

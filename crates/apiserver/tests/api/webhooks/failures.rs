@@ -116,7 +116,7 @@ async fn patches_that_do_not_fit_are_faults_whatever_the_policy() {
         assert!(why.starts_with(begin), "{shown} {why}");
         remove(&server, MUTATING, "w").await;
     }
-    // What is no patch at all counts as a failed call.
+    // What is not a patch at all counts as a failed call.
     let patches = [
         (
             value!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode("{")}),
