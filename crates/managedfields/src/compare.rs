@@ -4,7 +4,7 @@ use object::{Map, Value};
 use schema::{Field, TypeDef};
 
 use crate::element::Element;
-use crate::place::{Parts, Place, element_of};
+use crate::place::{Parts, Place, element_of, is_blank};
 use crate::{FieldSet, Scope};
 
 /// The fields that differ between two states of an object.
@@ -21,7 +21,7 @@ pub struct Comparison {
 impl Comparison {
     /// Compares two states of an object of this type.
     pub fn new(old: &Value, new: &Value, def: &TypeDef) -> Comparison {
-        visit(Some(old), Some(new), Place::Object(def)).below
+        compare_members(old.as_map(), new.as_map(), Place::Object(def), is_equal)
     }
 
     /// The part of it that a scope has.
@@ -50,27 +50,22 @@ fn as_one(old: Option<&Value>, new: Option<&Value>) -> Outcome {
     }
 }
 
-fn is_blank(value: Option<&Value>) -> bool {
-    value.is_none_or(|value| match value {
-        Value::Null => true,
-        Value::List(items) => items.is_empty(),
-        Value::Map(map) => map.is_empty(),
-        _ => false,
-    })
-}
-
 fn items_of(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_list).unwrap_or_default()
 }
 
 fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> Outcome {
+    if let (None, Some(new)) = (old, new) {
+        let below = Comparison { added: all_of(new, place), ..Comparison::default() };
+        return Outcome { added: true, below, ..Outcome::default() };
+    }
     let parts = place.parts();
     if matches!(parts, Parts::One) || (is_blank(old) && is_blank(new)) {
         return as_one(old, new);
     }
     let below = match parts {
         Parts::Items(list) => compare_items(items_of(old), items_of(new), list),
-        _ => compare_members(old.and_then(Value::as_map), new.and_then(Value::as_map), place),
+        _ => compare_members(old.and_then(Value::as_map), new.and_then(Value::as_map), place, |_, _| false),
     };
     let is_container = |value: &Value| matches!(value, Value::Map(_) | Value::List(_) | Value::Null);
     match (old, new) {
@@ -79,6 +74,26 @@ fn visit(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> Outcome 
         }
         // One of them is absent, or of another type.
         _ => Outcome { below, ..as_one(old, new) },
+    }
+}
+
+/// All fields below a value of which nothing was there before.
+fn all_of(value: &Value, place: Place<'_>) -> FieldSet {
+    match (place.parts(), value) {
+        (Parts::Items(list), Value::List(items)) => {
+            let (indexed, item) = (indexed(items, list), Place::Item(list));
+            FieldSet::from_top(indexed.into_iter().map(|(element, same)| match same[..] {
+                [only] => (element, true, all_of(only, item)),
+                _ => (element, true, FieldSet::default()),
+            }))
+        }
+        (Parts::Fields(_) | Parts::Entries(_), Value::Map(map)) => {
+            FieldSet::from_top(map.iter().filter_map(|(name, member)| {
+                let (place, _) = place.member(name)?;
+                Some((Element::field(name), true, all_of(member, place)))
+            }))
+        }
+        _ => FieldSet::default(),
     }
 }
 
@@ -113,11 +128,26 @@ impl Gathered {
     }
 }
 
-fn compare_members(old: Option<&Map>, new: Option<&Map>, place: Place<'_>) -> Comparison {
+/// A quick look whether there is nothing to compare: most writes leave either the spec or the status as it is. It is
+/// taken only at the members of an object, because on every level it would cost the product of size and depth.
+fn is_equal(old: Option<&Value>, new: Option<&Value>) -> bool {
+    old.is_some() && old == new
+}
+
+/// Compares the members of two objects, without those that `skips` says are equal.
+fn compare_members(
+    old: Option<&Map>,
+    new: Option<&Map>,
+    place: Place<'_>,
+    skips: fn(Option<&Value>, Option<&Value>) -> bool,
+) -> Comparison {
     let mut gathered = Gathered::default();
     let mut compare = |name: &str, old: Option<&Value>, new: Option<&Value>| {
+        if skips(old, new) {
+            return;
+        }
         if let Some((place, _)) = place.member(name) {
-            gathered.add(visit(old, new, place), || Element::Field(name.to_owned().into()));
+            gathered.add(visit(old, new, place), || Element::field(name));
         }
     };
     for (name, member) in new.into_iter().flat_map(Map::iter) {

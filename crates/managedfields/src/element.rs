@@ -18,13 +18,13 @@ pub enum Element {
     Index(i64),
 }
 
-/// Why a text is no element.
+/// Why a text cannot be read as an element.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElementError {
     /// The text lacks the letter of its kind and a colon.
     #[error("{0:?} does not begin with a kind and a colon, such as f:")]
     NoKind(String),
-    /// There is no such kind.
+    /// The kind is unknown.
     #[error("{0:?} is of no known kind (f, k, v or i)")]
     UnknownKind(String),
     /// What follows the colon does not fit the kind.
@@ -49,14 +49,14 @@ impl Element {
         let invalid = |reason: String| ElementError::Invalid { text: text.to_owned(), reason };
         let value = || json::parse(content.as_bytes()).map_err(|error| invalid(error.to_string()));
         match kind {
-            "f" => Ok(Element::Field(Key::from(content.to_owned()))),
+            "f" => Ok(Element::field(content)),
             "v" => Ok(Element::Value(value()?)),
             "k" => match value()? {
                 Value::Map(keys) => {
                     let keys = keys.iter().map(|(key, value)| (Key::from(key.to_owned()), value.clone()));
                     Ok(Element::keys(keys.collect()))
                 }
-                _ => Err(invalid("the keys are no object".to_owned())),
+                _ => Err(invalid("the keys must be an object".to_owned())),
             },
             "i" => content.parse().map(Element::Index).map_err(|error| invalid(error.to_string())),
             _ => Err(ElementError::UnknownKind(text.to_owned())),
@@ -71,7 +71,10 @@ impl Element {
 
     /// The member of an object with this name.
     pub fn field(name: &str) -> Element {
-        Element::Field(Key::from(name.to_owned()))
+        Element::Field(match schema::field_name(name) {
+            Some(known) => Key::from(known.name),
+            None => Key::from(name.to_owned()),
+        })
     }
 
     /// Whether a step of a pattern stands for it: the name of a member, or `*` for any element.
@@ -80,9 +83,12 @@ impl Element {
     }
 
     /// The form in `fieldsV1`.
-    pub fn encode(&self) -> String {
-        match self {
-            Element::Field(name) => format!("f:{name}"),
+    pub fn encode(&self) -> Key {
+        Key::from(match self {
+            Element::Field(name) => match schema::field_name(name.as_str()) {
+                Some(known) => return Key::from(known.tagged),
+                None => format!("f:{name}"),
+            },
             Element::Key(keys) => {
                 let members: Vec<String> = keys
                     .iter()
@@ -92,7 +98,7 @@ impl Element {
             }
             Element::Value(value) => format!("v:{}", text(value)),
             Element::Index(index) => format!("i:{index}"),
-        }
+        })
     }
 }
 

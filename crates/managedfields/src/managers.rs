@@ -165,11 +165,11 @@ impl Managers {
     pub(crate) fn settle(&mut self) {
         self.0.retain(|entry| !entry.fields.is_empty());
         self.limit_updaters();
-        let by = |entry: &Entry| {
-            let Entry { manager, operation, api_version, time, subresource, .. } = entry.clone();
-            (operation, time, manager, api_version, subresource)
-        };
-        self.0.sort_by_cached_key(by);
+        fn rank(entry: &Entry) -> (Operation, [&str; 4]) {
+            let Entry { manager, operation, api_version, time, subresource, .. } = entry;
+            (*operation, [time, manager, api_version, subresource])
+        }
+        self.0.sort_by(|a, b| rank(a).cmp(&rank(b)));
     }
 
     /// Puts together the fields of the oldest managers that update.
@@ -190,7 +190,7 @@ impl Managers {
             entry.subresource.clear();
             match self.0[..at].iter_mut().find(|other| other.is_same_manager(&entry)) {
                 Some(ancient) => {
-                    ancient.fields = ancient.fields.union(&entry.fields);
+                    ancient.fields = std::mem::take(&mut ancient.fields).union(entry.fields);
                     ancient.time = entry.time;
                     count -= 1;
                 }

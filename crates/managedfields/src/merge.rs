@@ -6,7 +6,7 @@ use object::{Map, Value};
 use schema::{Field, TypeDef};
 
 use crate::element::Element;
-use crate::place::{Parts, Place, element_of};
+use crate::place::{Parts, Place, element_of, is_blank};
 
 /// The object with what the configuration sets. Nothing is removed.
 ///
@@ -14,15 +14,6 @@ use crate::place::{Parts, Place, element_of};
 /// The path to a list of the configuration that holds an item twice, or one that cannot be told apart.
 pub fn merge(live: &Value, config: &Value, def: &TypeDef) -> Result<Value, String> {
     Ok(visit(Some(live), Some(config), Place::Object(def))?.unwrap_or_else(Value::map))
-}
-
-fn is_blank(value: Option<&Value>) -> bool {
-    value.is_none_or(|value| match value {
-        Value::Null => true,
-        Value::List(items) => items.is_empty(),
-        Value::Map(map) => map.is_empty(),
-        _ => false,
-    })
 }
 
 fn visit(live: Option<&Value>, config: Option<&Value>, place: Place<'_>) -> Result<Option<Value>, String> {

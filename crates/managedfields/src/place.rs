@@ -83,6 +83,16 @@ fn of_field_type(ty: &FieldType) -> Parts<'_> {
     }
 }
 
+/// Whether a value is missing, or has no parts.
+pub(crate) fn is_blank(value: Option<&Value>) -> bool {
+    value.is_none_or(|value| match value {
+        Value::Null => true,
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        _ => false,
+    })
+}
+
 /// Which item of a field's associative list this is.
 ///
 /// # Errors

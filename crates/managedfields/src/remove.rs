@@ -26,7 +26,7 @@ fn visit(value: &Value, fields: &FieldSet, place: Place<'_>) -> Option<Value> {
         (Parts::Fields(_) | Parts::Entries(_), Value::Map(map)) => {
             let left = map.iter().filter_map(|(name, member)| {
                 let place = place.member(name).map_or(Place::Opaque, |(place, _)| place);
-                let element = Element::Field(name.to_owned().into());
+                let element = Element::field(name);
                 below(member, &element, fields, place).map(|left| (name.to_owned(), left))
             });
             let left: Map = left.collect();

@@ -38,7 +38,9 @@ pub fn from_scale(managers: Managers, scale: Managers, replicas: &[Element], api
                 Some(at) => {
                     entry.time = scale.remove(at).time;
                 }
-                None => entry.fields = entry.fields.difference(&only(replicas)),
+                None => {
+                    entry.fields = std::mem::take(&mut entry.fields).difference(&only(replicas));
+                }
             }
         }
         left.push(entry);

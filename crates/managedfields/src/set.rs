@@ -1,6 +1,5 @@
 //! Sets of fields.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use object::{Map, Value};
@@ -107,57 +106,80 @@ impl FieldSet {
     }
 
     /// The fields that are in either set.
-    pub fn union(&self, other: &FieldSet) -> FieldSet {
-        self.combine(other, |mine, others| match (mine, others) {
-            (Some(node), None) | (None, Some(node)) => Some(node.clone()),
-            (Some(mine), Some(others)) => Some(Node {
-                element: mine.element.clone(),
-                is_member: mine.is_member || others.is_member,
-                children: mine.children.union(&others.children),
-            }),
-            (None, None) => None,
-        })
+    #[must_use]
+    pub fn union(mut self, mut other: FieldSet) -> FieldSet {
+        if self.nodes.len() < other.nodes.len() {
+            std::mem::swap(&mut self, &mut other);
+        }
+        if other.is_empty() {
+            return self;
+        }
+        let mut nodes = Vec::with_capacity(self.nodes.len() + other.nodes.len());
+        let mut others = other.nodes.into_iter().peekable();
+        for mut node in self.nodes {
+            while let Some(earlier) = others.next_if(|other| other.element < node.element) {
+                nodes.push(earlier);
+            }
+            if let Some(same) = others.next_if(|other| other.element == node.element) {
+                node.is_member |= same.is_member;
+                node.children = node.children.union(same.children);
+            }
+            nodes.push(node);
+        }
+        nodes.extend(others);
+        FieldSet { nodes }
     }
 
     /// The fields that are in both sets.
     pub fn intersection(&self, other: &FieldSet) -> FieldSet {
-        self.combine(other, |mine, others| {
-            let (mine, others) = (mine?, others?);
+        let mut others = other.nodes.iter().peekable();
+        let shared = self.nodes.iter().filter_map(|node| {
+            while others.next_if(|other| other.element < node.element).is_some() {}
+            let same = others.next_if(|other| other.element == node.element)?;
             Some(Node {
-                element: mine.element.clone(),
-                is_member: mine.is_member && others.is_member,
-                children: mine.children.intersection(&others.children),
+                element: node.element.clone(),
+                is_member: node.is_member && same.is_member,
+                children: node.children.intersection(&same.children),
             })
-        })
+        });
+        FieldSet { nodes: shared.filter(|node| !node.is_empty()).collect() }
     }
 
     /// The fields that are not in the other set. A field stays even if its parent goes.
-    pub fn difference(&self, other: &FieldSet) -> FieldSet {
-        self.combine(other, |mine, others| {
-            let mine = mine?;
-            let Some(others) = others else { return Some(mine.clone()) };
-            Some(Node {
-                element: mine.element.clone(),
-                is_member: mine.is_member && !others.is_member,
-                children: mine.children.difference(&others.children),
-            })
+    #[must_use]
+    pub fn difference(self, other: &FieldSet) -> FieldSet {
+        self.filtered(other, |node, same| {
+            node.is_member &= !same.is_member;
+            node.children = std::mem::take(&mut node.children).difference(&same.children);
         })
     }
 
     /// The fields that neither are in the other set nor below a field that is.
-    pub fn outside(&self, other: &FieldSet) -> FieldSet {
-        self.combine(other, |mine, others| {
-            let mine = mine?;
-            match others {
-                None => Some(mine.clone()),
-                Some(others) if others.is_member => None,
-                Some(others) => Some(Node {
-                    element: mine.element.clone(),
-                    is_member: mine.is_member,
-                    children: mine.children.outside(&others.children),
-                }),
+    #[must_use]
+    pub fn outside(self, other: &FieldSet) -> FieldSet {
+        self.filtered(other, |node, same| {
+            let children = std::mem::take(&mut node.children);
+            if same.is_member {
+                node.is_member = false;
+            } else {
+                node.children = children.outside(&same.children);
             }
         })
+    }
+
+    /// Changes the nodes that the other set has too, and drops those that are empty then.
+    fn filtered(mut self, other: &FieldSet, mut change: impl FnMut(&mut Node, &Node)) -> FieldSet {
+        if other.is_empty() {
+            return self;
+        }
+        let mut others = other.nodes.iter().peekable();
+        self.nodes.retain_mut(|node| {
+            while others.next_if(|other| other.element < node.element).is_some() {}
+            let Some(same) = others.next_if(|other| other.element == node.element) else { return true };
+            change(node, same);
+            !node.is_empty()
+        });
+        self
     }
 
     /// The fields at and below the places that these patterns name, and those on the way to them; `*` stands for any
@@ -176,29 +198,6 @@ impl FieldSet {
             Some(Node { element: node.element.clone(), is_member: node.is_member, children })
         });
         FieldSet { nodes: nodes.filter(|node| !node.is_empty()).collect() }
-    }
-
-    /// Goes through both sets in their order.
-    fn combine(
-        &self,
-        other: &FieldSet,
-        combined: impl Fn(Option<&Node>, Option<&Node>) -> Option<Node>,
-    ) -> FieldSet {
-        let (mut mine, mut others) = (self.nodes.iter().peekable(), other.nodes.iter().peekable());
-        let mut nodes = Vec::with_capacity(self.nodes.len());
-        loop {
-            let order = match (mine.peek(), others.peek()) {
-                (None, None) => return FieldSet { nodes },
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(mine), Some(others)) => mine.element.cmp(&others.element),
-            };
-            let next = combined(
-                if order.is_le() { mine.next() } else { None },
-                if order.is_ge() { others.next() } else { None },
-            );
-            nodes.extend(next.filter(|node| !node.is_empty()));
-        }
     }
 
     /// How many fields are in it.
@@ -256,14 +255,14 @@ impl FieldSet {
                 below.push(".".into(), Value::map());
             }
             node.children.write_nodes(&mut below);
-            map.push(node.element.encode().into(), Value::Map(below));
+            map.push(node.element.encode(), Value::Map(below));
         }
     }
 
     /// Reads the form in `fieldsV1`.
     ///
     /// # Errors
-    /// A key that is no element.
+    /// A key that cannot be read as an element.
     pub fn from_value(value: &Value) -> Result<FieldSet, ElementError> {
         let mut top = Vec::new();
         for (key, below) in value.entries().filter(|(key, _)| *key != ".") {
@@ -277,7 +276,8 @@ impl FieldSet {
             let is_same = later.element == first.element;
             if is_same {
                 first.is_member |= later.is_member;
-                first.children = first.children.union(&later.children);
+                first.children =
+                    std::mem::take(&mut first.children).union(std::mem::take(&mut later.children));
             }
             is_same
         });

@@ -1,5 +1,7 @@
 //! What a write does to the managers of an object.
 
+use std::sync::LazyLock;
+
 use object::Value;
 use schema::TypeDef;
 
@@ -58,7 +60,7 @@ pub enum ApplyError {
     Invalid(String),
 }
 
-/// The managers after a write that is no apply: its manager takes the fields that it changed. An object without
+/// The managers after a write other than an apply: its manager takes the fields that it changed. An object without
 /// managers that exists already stays without.
 ///
 /// # Errors
@@ -87,12 +89,12 @@ async fn update_as(
 ) -> Result<Managers, String> {
     let change = Changed { versions, live, new, write };
     let (comparison, mut managers, _) = change.take(managers, None).await?;
-    let taken = comparison.modified.union(&comparison.added).difference(&untracked());
+    let taken = comparison.modified.union(comparison.added).difference(&UNTRACKED);
     if !taken.is_empty() {
         let mut entry = write.entry(manager, Operation::Update, taken);
         match managers.0.iter_mut().find(|other| other.is_same_manager(&entry)) {
             Some(same) => {
-                entry.fields = entry.fields.union(&same.fields);
+                entry.fields = entry.fields.union(std::mem::take(&mut same.fields));
                 *same = entry;
             }
             None => managers.0.push(entry),
@@ -103,7 +105,7 @@ async fn update_as(
 }
 
 /// The fields that nobody manages: what identifies an object, and what the server sets.
-fn untracked() -> FieldSet {
+static UNTRACKED: LazyLock<FieldSet> = LazyLock::new(|| {
     let mut set = FieldSet::default();
     let field = |name: &'static str| crate::Element::Field(name.into());
     for name in ["apiVersion", "kind", "metadata"] {
@@ -123,7 +125,7 @@ fn untracked() -> FieldSet {
         set.insert(&[field("metadata"), field(name)]);
     }
     set
-}
+});
 
 /// Two states of an object, and the write between them.
 struct Changed<'a> {
@@ -151,15 +153,20 @@ impl Changed<'_> {
             }
             let version = &entry.api_version;
             if version != self.write.api_version && !others.iter().any(|(known, _)| known == version) {
-                // Of a version that is no longer served nothing is known.
+                // Nothing is known of a version that is no longer served.
                 let Some(comparison) = self.compare(version).await? else { continue };
                 others.push((version.clone(), comparison));
             }
             let comparison =
                 others.iter().find(|(known, _)| known == version).map_or(&own, |(_, other)| other);
-            let taken = entry.fields.intersection(&comparison.modified.union(&comparison.added));
+            let taken = entry
+                .fields
+                .intersection(&comparison.modified)
+                .union(entry.fields.intersection(&comparison.added));
             entry.fields = entry.fields.difference(&taken).difference(&comparison.removed);
-            conflicts.add(entry.to_string(), taken);
+            if !taken.is_empty() {
+                conflicts.add(entry.to_string(), taken);
+            }
             left.push(entry);
         }
         Ok((own, Managers(left), conflicts))
@@ -239,7 +246,7 @@ async fn merged(
     let change = Changed { versions, live, new: &new, write };
     let (_, mut managers, conflicts) = change.take(managers, Some(&entry)).await?;
     for own in managers.0.iter_mut().filter(|other| other.is_same_manager(&entry)) {
-        own.fields = own.fields.difference(&untracked());
+        own.fields = std::mem::take(&mut own.fields).difference(&UNTRACKED);
         // A manager that repeats itself keeps its time.
         if let Some(last) = last.as_ref().filter(|last| new == *live && last.fields == own.fields) {
             own.time.clone_from(&last.time);
@@ -275,13 +282,13 @@ async fn prune(
     for version in todo {
         let Some(def) = versions.type_of(version) else { continue };
         let of_version = managers.0.iter().filter(|entry| entry.api_version == version);
-        let managed = of_version.fold(FieldSet::default(), |set, entry| set.union(&entry.fields));
+        let managed = of_version.fold(FieldSet::default(), |set, entry| set.union(entry.fields.clone()));
         let (all, left) = (
             convert(versions, &base, &last.api_version, version).await?,
             convert(versions, &pruned, &last.api_version, version).await?,
         );
         let named = |set: &FieldSet| with_named(set, Place::Object(&def));
-        let kept = named(&fields_of(&left, &def)).union(&named(&managed));
+        let kept = named(&fields_of(&left, &def)).union(named(&managed));
         let gone = named(&fields_of(&all, &def)).difference(&kept);
         pruned = convert(versions, &remove(&all, &gone, &def), version, &last.api_version).await?;
     }

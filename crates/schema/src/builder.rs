@@ -6,7 +6,7 @@ use std::mem;
 pub(crate) use std::borrow::Cow;
 
 pub(crate) use crate::{Field, FieldType, TypeDef, TypeRef};
-use crate::{ListType, PatchStrategy, Shape};
+use crate::{FieldIndex, ListType, PatchStrategy, Shape};
 
 /// Flag: [`Field::pointer`].
 pub(crate) const P: u8 = 1;
@@ -30,6 +30,7 @@ pub(crate) const fn def(name: &'static str, flags: u8, fields: &'static [Field])
         atomic: flags & ATOMIC != 0,
         embedded: false,
         source: None,
+        index: FieldIndex::new(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::FieldIndex;
+
 /// A reference to a type: of the generated table, or compiled from a CustomResourceDefinition.
 #[derive(Clone, Debug)]
 pub enum TypeRef {
@@ -42,12 +44,14 @@ pub struct TypeDef {
     /// The OpenAPI schema that a custom resource's type was compiled from, as JSON text. Only the type of whole objects
     /// has one.
     pub source: Option<Arc<str>>,
+    /// Where the fields are by their names.
+    pub index: FieldIndex,
 }
 
 impl TypeDef {
     /// The type's own field with this JSON name; not those of embedded types, see [`TypeDef::lookup`].
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| !field.inline && field.name == name)
+        self.index.find(&self.fields, name)
     }
 
     /// The field that an object of this type shows under this JSON name, also where the field belongs to an

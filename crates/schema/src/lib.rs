@@ -15,9 +15,13 @@ mod fields;
 #[rustfmt::skip]
 mod generated;
 mod group_resource;
+mod index;
+mod names;
 mod resources;
 
 pub use builtin::{Kind, kinds, resource, resources, type_by_gvk, type_by_name, types};
 pub use fields::{EMBEDDING_MAX, Field, FieldType, ListType, PatchStrategy, Place, Shape, TypeDef, TypeRef};
 pub use group_resource::GroupResource;
+pub use index::FieldIndex;
+pub use names::{FieldName, field_name};
 pub use resources::{ResourceDef, Scope, SubresourceDef, Verb};

@@ -16,6 +16,11 @@ impl Chain {
         Chain(plugins)
     }
 
+    /// Whether a plugin may change fields of others.
+    pub fn unsettles(&self, what: &Attributes<'_>) -> bool {
+        self.0.iter().any(|plugin| plugin.unsettles(what))
+    }
+
     /// Lets every plugin change the object. If one that may change fields of others has changed it, it and the plugins
     /// before it that need reinvocation are called again.
     ///

@@ -78,9 +78,12 @@ impl Registry {
         let what = write.attributes(server);
         let identity = matches!(write.effect, Effect::Insert).then(|| Identity::of(&write.object));
         let (object, old) = write.seen_mut();
-        let managers = object.at("metadata.managedFields").clone();
+        // The program's own plugins leave the managers alone.
+        let managers = self.admission.unsettles(&what).then(|| object.at("metadata.managedFields").clone());
         self.admission.admit(&what, object, old).await?;
-        managed_fields::check(object, &managers, server.warnings());
+        if let Some(managers) = managers {
+            managed_fields::check(object, &managers, server.warnings());
+        }
         identity.map_or(Ok(()), |identity| prepare::identify(write, identity))
     }
 

@@ -241,6 +241,7 @@ fn custom_resources_keep_null_and_zero() {
             atomic: false,
             embedded: false,
             source: None,
+            index: schema::FieldIndex::new(),
         }))
     };
     let spec = shared(

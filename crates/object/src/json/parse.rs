@@ -12,13 +12,15 @@ use crate::{Key, Map, Value};
 pub(crate) struct Hint<'t> {
     shape: Shape,
     ty: Option<&'t TypeDef>,
+    /// Names have the form that sets of fields give them (`fieldsV1`), at every depth.
+    is_set: bool,
 }
 
 impl<'t> Hint<'t> {
-    pub(crate) const NONE: Hint<'static> = Hint { shape: Shape::Single, ty: None };
+    pub(crate) const NONE: Hint<'static> = Hint { shape: Shape::Single, ty: None, is_set: false };
 
     pub(crate) fn of_type(ty: &'t TypeDef) -> Hint<'t> {
-        Hint { shape: Shape::Single, ty: Some(ty) }
+        Hint { ty: Some(ty), ..Hint::NONE }
     }
 
     fn of_field(field: &'t Field) -> Hint<'t> {
@@ -29,12 +31,12 @@ impl<'t> Hint<'t> {
             | FieldType::JsonSchemaOrStringArray(ty) => Some(&**ty),
             _ => None,
         };
-        Hint { shape: field.shape, ty }
+        Hint { shape: field.shape, ty, is_set: matches!(field.ty, FieldType::FieldsV1) }
     }
 
     /// The hint for the items of a list or the values of a map.
     fn of_item(self) -> Hint<'t> {
-        Hint { shape: Shape::Single, ty: self.ty }
+        Hint { shape: Shape::Single, ..self }
     }
 
     /// The key for the name of a member, and the hint for its value.
@@ -45,6 +47,10 @@ impl<'t> Hint<'t> {
                 None => (Key::from(name.into_owned()), Hint::NONE),
             },
             (Shape::Map, _) => (Key::from(name.into_owned()), self.of_item()),
+            _ if self.is_set => match name.strip_prefix("f:").and_then(schema::field_name) {
+                Some(known) => (Key::from(known.tagged), self),
+                None => (Key::from(name.into_owned()), self),
+            },
             _ => (Key::from(name.into_owned()), Hint::NONE),
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use schema::{Field, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef};
+use schema::{Field, FieldIndex, FieldType, ListType, PatchStrategy, Shape, TypeDef, TypeRef};
 
 use super::Structural;
 use super::node;
@@ -60,6 +60,7 @@ pub(super) fn message(
         atomic: schema.str_at("x-kubernetes-map-type") == "atomic",
         embedded,
         source: None,
+        index: FieldIndex::new(),
     })
 }
 
