@@ -90,7 +90,7 @@ fn all_of(value: &Value, place: Place<'_>) -> FieldSet {
         (Parts::Fields(_) | Parts::Entries(_), Value::Map(map)) => {
             FieldSet::from_top(map.iter().filter_map(|(name, member)| {
                 let (place, _) = place.member(name)?;
-                Some((Element::field(name), true, all_of(member, place)))
+                Some((place.element(name), true, all_of(member, place)))
             }))
         }
         _ => FieldSet::default(),
@@ -147,7 +147,7 @@ fn compare_members(
             return;
         }
         if let Some((place, _)) = place.member(name) {
-            gathered.add(visit(old, new, place), || Element::field(name));
+            gathered.add(visit(old, new, place), || place.element(name));
         }
     };
     for (name, member) in new.into_iter().flat_map(Map::iter) {

@@ -24,7 +24,7 @@ pub(crate) fn visit(value: &Value, place: Place<'_>) -> (bool, FieldSet) {
                 let (place, is_named) = place.member(name)?;
                 let (is_field, below) = visit(member, place);
                 let is_empty = member.is_null() || member.as_map().is_some_and(object::Map::is_empty);
-                Some((Element::field(name), is_field || is_empty || !is_named, below))
+                Some((place.element(name), is_field || is_empty || !is_named, below))
             });
             (false, FieldSet::from_top(top))
         }

@@ -55,6 +55,14 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The element of the member with this name that stands here.
+    pub(crate) fn element(self, name: &str) -> Element {
+        match self {
+            Place::Field(field) if field.name == name => Element::Field(Key::from(&field.name)),
+            _ => Element::field(name),
+        }
+    }
+
     /// The place of an object's member with this name, and whether the table names it. `None` if there can be none.
     pub(crate) fn member(self, name: &str) -> Option<(Place<'a>, bool)> {
         match self.parts() {

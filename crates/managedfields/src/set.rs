@@ -98,10 +98,13 @@ impl FieldSet {
 
     /// Builds a set from its top, in any order of distinct elements.
     pub(crate) fn from_top(top: impl IntoIterator<Item = (Element, bool, FieldSet)>) -> FieldSet {
-        let nodes =
-            top.into_iter().map(|(element, is_member, children)| Node { element, is_member, children });
-        let mut nodes: Vec<Node> = nodes.filter(|node| !node.is_empty()).collect();
-        nodes.sort_by(|a, b| a.element.cmp(&b.element));
+        let top = top.into_iter();
+        let mut nodes = Vec::with_capacity(top.size_hint().1.unwrap_or_default());
+        nodes.extend(
+            top.map(|(element, is_member, children)| Node { element, is_member, children })
+                .filter(|node| !node.is_empty()),
+        );
+        nodes.sort_unstable_by(|a, b| a.element.cmp(&b.element));
         FieldSet { nodes }
     }
 
