@@ -89,17 +89,26 @@ impl Element {
                 Some(known) => return Key::from(known.tagged),
                 None => format!("f:{name}"),
             },
-            Element::Key(keys) => {
-                let members: Vec<String> = keys
-                    .iter()
-                    .map(|(key, value)| format!("{}:{}", text(&Value::from(key.as_str())), text(value)))
-                    .collect();
-                format!("k:{{{}}}", members.join(","))
-            }
+            Element::Key(keys) => encode_keys(keys),
             Element::Value(value) => format!("v:{}", text(value)),
             Element::Index(index) => format!("i:{index}"),
         })
     }
+}
+
+fn encode_keys(keys: &[(Key, Value)]) -> String {
+    let mut text = Vec::with_capacity(64);
+    text.extend_from_slice(b"k:{");
+    for (position, (key, value)) in keys.iter().enumerate() {
+        if position > 0 {
+            text.push(b',');
+        }
+        json::write_string(key.as_str(), &mut text);
+        text.push(b':');
+        json::with_text(value, |value| text.extend_from_slice(value));
+    }
+    text.push(b'}');
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 fn text(value: &Value) -> String {

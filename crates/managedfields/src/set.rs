@@ -253,8 +253,9 @@ impl FieldSet {
 
     fn write_nodes(&self, map: &mut Map) {
         for node in &self.nodes {
-            let mut below = Map::with_capacity(node.children.nodes.len());
-            if node.is_member && !node.children.is_empty() {
+            let is_marked = node.is_member && !node.children.is_empty();
+            let mut below = Map::with_capacity(node.children.nodes.len() + usize::from(is_marked));
+            if is_marked {
                 below.push(".".into(), Value::map());
             }
             node.children.write_nodes(&mut below);
