@@ -202,11 +202,22 @@ pub fn put(path: &str) -> Request<()> {
     request(Method::PUT, path)
 }
 
+/// A request that reads something in another form than JSON.
+pub fn get_as(path: &str, accept: &'static str) -> Request<()> {
+    let mut request = get(path);
+    request.headers_mut().insert("accept", http::HeaderValue::from_static(accept));
+    request
+}
+
 /// A request that changes something by a strategic merge patch.
 pub fn patch(path: &str) -> Request<()> {
+    patch_as(path, "application/strategic-merge-patch+json")
+}
+
+/// A request that changes something by a patch of this media type.
+pub fn patch_as(path: &str, media: &'static str) -> Request<()> {
     let mut request = request(Method::PATCH, path);
-    let patch = http::HeaderValue::from_static("application/strategic-merge-patch+json");
-    request.headers_mut().insert("content-type", patch);
+    request.headers_mut().insert("content-type", http::HeaderValue::from_static(media));
     request
 }
 

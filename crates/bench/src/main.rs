@@ -8,19 +8,23 @@
 //! - `connection`, `load`: the cheap HTTP/2 client, and closed loops of many of them.
 //! - `cluster`, `process`: the server under test on its host, and the kernel's figures for its processes.
 //! - `traffic`, `sandboxes`: a small server and its clients in the network namespaces of pods.
-//! - `writes`, `roles`, `memory`, `reads`, `startup`, `node`, `paths`, `names`, `policies`,
-//!   `overlay`: the measurements.
+//! - `writes`, `roles`, `memory`, `reads`, `lists`, `fanout`, `patches`, `custom`, `webhook`, `startup`, `node`, `paths`,
+//!   `names`, `policies`, `overlay`: the measurements.
 //! - `figures`: the table.
 
 mod cluster;
 mod connection;
+mod custom;
 mod etcd;
+mod fanout;
 mod figures;
+mod lists;
 mod load;
 mod memory;
 mod names;
 mod node;
 mod overlay;
+mod patches;
 mod paths;
 mod pods;
 mod policies;
@@ -30,6 +34,7 @@ mod roles;
 mod sandboxes;
 mod startup;
 mod traffic;
+mod webhook;
 mod writes;
 
 use std::path::PathBuf;
@@ -43,9 +48,9 @@ use testbed::Host;
 use crate::figures::Figures;
 
 /// The measurements, in the order in which they run.
-const NAMES: [&str; 12] = [
-    "size", "start", "writes", "roles", "memory", "reads", "pods", "services", "paths", "names", "policies",
-    "overlay",
+const NAMES: [&str; 17] = [
+    "size", "start", "writes", "roles", "memory", "reads", "lists", "fanout", "patches", "custom", "webhook",
+    "pods", "services", "paths", "names", "policies", "overlay",
 ];
 
 /// Measures a release build of Ironhull.
@@ -119,6 +124,11 @@ impl Bench {
                 "roles" => roles::measure(self, figures).await,
                 "memory" => memory::measure(self, figures).await,
                 "reads" => reads::measure(self, figures).await,
+                "lists" => lists::measure(self, figures).await,
+                "fanout" => fanout::measure(self, figures).await,
+                "patches" => patches::measure(self, figures).await,
+                "custom" => custom::measure(self, figures).await,
+                "webhook" => webhook::measure(self, figures).await,
                 "pods" => node::pods(self, figures).await,
                 "paths" => paths::measure(self, figures).await,
                 "names" => names::measure(self, figures).await,

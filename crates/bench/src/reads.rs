@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::Bench;
@@ -17,8 +16,6 @@ use crate::{load, process};
 const PODS: u64 = 27_000;
 /// How many of them are in a separate namespace.
 const PODS_FEW: u64 = 500;
-/// How many clients fill the cluster.
-const FILLERS: usize = 64;
 /// How often a list is repeated.
 const LISTS: usize = 15;
 const GETS_SPAN: Duration = Duration::from_secs(3);
@@ -36,7 +33,8 @@ pub async fn measure(bench: &Bench, figures: &mut Figures) -> Result<()> {
     );
     for (namespace, pods) in [("many", PODS - PODS_FEW), ("few", PODS_FEW)] {
         cluster.make_namespace(&connection, namespace).await?;
-        fill(&connection, namespace, pods).await.context("filling the cluster")?;
+        let creator = Creator::new(namespace);
+        creator.fill(&connection, pods).await.context("filling the cluster")?;
     }
     let full = process::memory(cluster.pid())?;
     figures.add(
@@ -62,18 +60,6 @@ pub async fn measure(bench: &Bench, figures: &mut Figures) -> Result<()> {
     list(&connection, cluster.pid(), "/api/v1/pods", PODS, Some(Budget::AtMost(60.0)), figures).await?;
     let listed = process::memory(cluster.pid())?;
     figures.add("API server memory after the lists", mb(listed.resident), "MB", None, "resident");
-    Ok(())
-}
-
-async fn fill(connection: &Connection, namespace: &str, pods: u64) -> Result<()> {
-    let creator = Creator::new(namespace);
-    let fillers = (0..FILLERS).map(|_| async {
-        while creator.count() < pods {
-            creator.create(connection).await?;
-        }
-        anyhow::Ok(())
-    });
-    try_join_all(fillers).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use futures::future::try_join_all;
 
 use crate::Bench;
 use crate::cluster::{Cluster, get, post};
@@ -20,6 +21,8 @@ const SPAN: Duration = Duration::from_secs(4);
 const CLIENTS: [usize; 3] = [1, 64, 256];
 /// How many clients share a connection: the goroutines of one program with one Go client do.
 const CLIENTS_A_CONNECTION: usize = 64;
+/// How many clients fill a cluster.
+const FILLERS: usize = 64;
 /// Eight times what upstream's API server and etcd do on two cores with 64 clients.
 const CREATES_MIN: f64 = 8.0 * 1150.0;
 
@@ -104,6 +107,20 @@ impl Creator {
     /// How many were begun.
     pub fn count(&self) -> u64 {
         self.count.get()
+    }
+
+    /// Creates pods, many at the same time, until this many were begun.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn fill(&self, connection: &Connection, until: u64) -> Result<()> {
+        let fillers = (0..FILLERS).map(|_| async {
+            while self.count() < until {
+                self.create(connection).await?;
+            }
+            anyhow::Ok(())
+        });
+        try_join_all(fillers).await.map(drop)
     }
 
     /// Creates the next one.
