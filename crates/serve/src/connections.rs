@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     touched_ms: AtomicU64,
     /// How long sending may stall, in milliseconds.
     stall_ms: AtomicU64,
+    /// When the present answer must have been read, in milliseconds after `start`; `u64::MAX` without such a time.
+    until_ms: AtomicU64,
     evicted: AtomicBool,
     pub(crate) reader: AtomicWaker,
     pub(crate) writer: AtomicWaker,
@@ -121,6 +123,21 @@ impl Entry {
 
     pub(crate) fn set_stall_max(&self, stall: Duration) {
         self.stall_ms.store(u64::try_from(stall.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When writing ends if the client takes nothing more from now on.
+    pub(crate) fn write_until(&self) -> Instant {
+        let stalled = Instant::now() + self.stall_max();
+        match self.until_ms.load(Ordering::Relaxed) {
+            u64::MAX => stalled,
+            until => stalled.min(self.start + Duration::from_millis(until)),
+        }
+    }
+
+    pub(crate) fn set_until(&self, until: Option<Instant>) {
+        let after = |until: Instant| until.saturating_duration_since(self.start).as_millis();
+        let until = until.map_or(u64::MAX, |until| u64::try_from(after(until)).unwrap_or(u64::MAX));
+        self.until_ms.store(until, Ordering::Relaxed);
     }
 
     /// Counts a request until the guard is dropped.
@@ -247,6 +264,7 @@ impl Connections {
             has_asked: AtomicBool::new(false),
             touched_ms: AtomicU64::new(0),
             stall_ms: AtomicU64::new(0),
+            until_ms: AtomicU64::new(u64::MAX),
             evicted: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),

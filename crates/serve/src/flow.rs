@@ -34,6 +34,8 @@ pub(crate) struct Flow {
     /// stream is waiting for data to send.
     given_ms: AtomicU64,
     stall_ms: AtomicU64,
+    /// When the whole answer must have been taken, in milliseconds after `start`; `u64::MAX` for answers without end.
+    until_ms: AtomicU64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -50,6 +52,10 @@ impl Flow {
         self.stall_ms.store(millis(stall), Ordering::Relaxed);
     }
 
+    pub(crate) fn set_until(&self, until: Instant) {
+        self.until_ms.store(millis(until.saturating_duration_since(self.start)), Ordering::Relaxed);
+    }
+
     fn taken(&self) {
         self.given_ms.store(0, Ordering::Relaxed);
     }
@@ -61,7 +67,8 @@ impl Flow {
     /// When the stream ends if nothing moves.
     fn deadline(&self) -> Option<Instant> {
         let given = self.given_ms.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.start + Duration::from_millis(given + self.stall_ms.load(Ordering::Relaxed)))
+        let stalled = given.saturating_add(self.stall_ms.load(Ordering::Relaxed));
+        Some(self.start + Duration::from_millis(stalled.min(self.until_ms.load(Ordering::Relaxed))))
     }
 }
 
@@ -80,6 +87,7 @@ where
             start: Instant::now(),
             given_ms: AtomicU64::new(0),
             stall_ms: AtomicU64::new(millis(self.stall_max)),
+            until_ms: AtomicU64::new(u64::MAX),
         });
         let stream = Box::pin(FLOW.scope(Arc::clone(&flow), future));
         tokio::spawn(Moving { stream, flow, stalled: None });

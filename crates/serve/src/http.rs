@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::{Busy, Connections, Entry};
 use crate::flow::{Flow, Outgoing, Streams};
 use crate::socket::Socket;
-use crate::{Connection, Limits, Service, Streaming};
+use crate::{Connection, Limits, Service, Streaming, Until};
 
 /// Requests that one connection may have open at once, as upstream allows.
 const STREAMS_MAX: u32 = 250;
@@ -174,10 +174,17 @@ where
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let is_stream = is_upgrade || response.extensions().get::<Streaming>().is_some();
     let stall = if is_stream { limits.stream_stall_max } else { limits.stall_max };
+    let until = response.extensions().get::<Until>().map(|Until(until)| *until);
     let flow = Flow::current();
     match &flow {
-        Some(flow) => flow.set_stall_max(stall),
-        None => entry.set_stall_max(stall),
+        Some(flow) => {
+            flow.set_stall_max(stall);
+            until.into_iter().for_each(|until| flow.set_until(until));
+        }
+        None => {
+            entry.set_stall_max(stall);
+            entry.set_until(until);
+        }
     }
     if is_upgrade {
         // hyper hands the socket over: it is busy until it closes.

@@ -9,6 +9,7 @@
 //! | until the first request's headers have arrived | after [`Limits::first_request_within`] |
 //! | no request in progress | after [`Limits::idle_max`] |
 //! | an answer that the client does not read | after [`Limits::stall_max`] without progress, see [`Streaming`] |
+//! | an answer that the client reads slowly | at the time of the answer, see [`Until`] |
 //!
 //! When the table is full, new connections are accepted and others are closed: first those without a certificate and
 //! without a request, starting with the client that has the most of them and with its longest idle connection. Some
@@ -89,6 +90,11 @@ impl Connection {
 /// [`Limits::stream_stall_max`]. Upgraded connections may in any case.
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming;
+
+/// An extension of an answer that must have been read by then, however steadily its client reads: what it is made of is
+/// kept until then.
+#[derive(Clone, Copy, Debug)]
+pub struct Until(pub tokio::time::Instant);
 
 #[cfg(test)]
 mod tests;

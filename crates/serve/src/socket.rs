@@ -48,8 +48,8 @@ impl Socket {
         }
         self.entry().writer.register(context.waker());
         self.check()?;
-        let stall = self.entry().stall_max();
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        let until = self.entry().write_until();
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         stalled.as_mut().poll(context).map(|()| {
             let why = "the client has not read for too long";
             Err(io::Error::new(io::ErrorKind::TimedOut, why))

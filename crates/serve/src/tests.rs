@@ -21,8 +21,10 @@ use crate::connections::Connections;
 
 /// How long a test waits for an expected event.
 const WITHIN: Duration = Duration::from_secs(60);
+/// How long a bounded answer may be read.
+const READ_WITHIN: Duration = Duration::from_millis(500);
 
-/// Answers `/endless` with endless data, `/silent` with a body that never sends anything, and all other paths with a
+/// Answers `/endless` with endless data, `/bounded` with such that must be read within [`READ_WITHIN`], `/silent` with a body that never sends anything, and all other paths with a
 /// word.
 #[derive(Default)]
 struct Answers {
@@ -76,11 +78,18 @@ impl Service for Answers {
         }
         self.bodies.fetch_add(1, Ordering::SeqCst);
         let held = Held(Arc::clone(&self.bodies));
-        Response::new(match request.uri().path() {
-            "/endless" => Reply { piece: Some(vec![7; 100_000].into()), is_endless: true, _held: held },
+        let path = request.uri().path();
+        let mut response = Response::new(match path {
+            "/endless" | "/bounded" => {
+                Reply { piece: Some(vec![7; 100_000].into()), is_endless: true, _held: held }
+            }
             "/silent" => Reply { piece: None, is_endless: true, _held: held },
             _ => Reply { piece: Some("answer".into()), is_endless: false, _held: held },
-        })
+        });
+        if path == "/bounded" {
+            response.extensions_mut().insert(Until(tokio::time::Instant::now() + READ_WITHIN));
+        }
+        response
     }
 }
 
@@ -391,6 +400,39 @@ async fn a_slow_reader_is_served() {
             piece += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
         }
     }
+}
+
+/// However steadily it is read, and in whatever protocol.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_with_an_end_is_not_read_for_longer() {
+    let server = Server::start(patient(100)).await;
+    let io = TokioIo::new(server.connect(b"h2", true).await.unwrap());
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let mut get = async |path: &str| {
+        let request = Request::get(format!("https://localhost{path}")).body(Empty::<Bytes>::new()).unwrap();
+        client.send_request(request).await.unwrap().into_body()
+    };
+    let mut bounded = get("/bounded").await;
+    let read = async { while bounded.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+    tokio::time::timeout(WITHIN, read).await.expect("the server resets it");
+    // The connection goes on, and so do answers without an end.
+    let mut endless = get("/endless").await;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < 2 * READ_WITHIN {
+        endless.frame().await.unwrap().unwrap();
+    }
+    let mut stream = server.connect(b"http/1.1", true).await.unwrap();
+    stream.write_all(b"GET /bounded HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut piece = vec![0; 1 << 14];
+    let mut pauses = tokio::time::interval(Duration::from_millis(20));
+    let read = async {
+        while let Ok(1..) = stream.read(&mut piece).await {
+            pauses.tick().await;
+        }
+    };
+    tokio::time::timeout(WITHIN, read).await.expect("the server closes the connection");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
